@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SYNC := sync --quiet --locked --compile-bytecode --python $(PYTHON)
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots translations docs bench bench-peers format lock sbom image deb clean
+.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots translations docs bench chaos bench-peers format lock sbom image deb clean
 
 help:
 	@echo "make demo         start the demonstration, until Ctrl-C"
@@ -29,6 +29,7 @@ help:
 	@echo "make translations write the texts of parents' pages and mails into the catalogues of all languages"
 	@echo "make docs         build the documentation site, dist/site/docs/index.html"
 	@echo "make bench        measure the service under load (BENCH=--quick: a minute; BENCH=--help: options)"
+	@echo "make chaos        break parts of the service under load, and say what was lost (CHAOS=--seconds 60)"
 	@echo "make bench-peers  install other providers in var/peers and measure them side by side (BENCH, as above)"
 	@echo "make lock         write uv.lock and constraints.txt after a change of dependencies"
 	@echo "make sbom         write dist/sbom.cdx.json, the list of dependencies (CycloneDX)"
@@ -105,6 +106,9 @@ format: setup
 
 bench: setup
 	.venv/bin/python -m bench $(BENCH)
+
+chaos: setup
+	.venv/bin/python -m bench.chaos $(CHAOS)
 
 bench-peers: setup
 	.venv/bin/python -m bench.peers $(BENCH)

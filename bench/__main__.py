@@ -3,7 +3,7 @@
 import logging
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from bench.desk import measure as desk
 from bench.driver.campaign import Plan
 from bench.driver.relying_party import WrongAnswerError
 from bench.driver.scenarios import SCENARIOS, Scenario
+from bench.evening import curve
+from bench.evening import measure as evening
 from bench.options import plan_options
 from bench.servers import process, product
 from idp import schema
@@ -28,6 +30,8 @@ _LETTERS = "letters"
 """Not a load, and without a database: prints letters."""
 _DESK = "desk"
 """Not a load, on PostgreSQL only, and only if it is asked for: the pages of the desk with a whole académie."""
+_EVENING = "evening"
+"""On PostgreSQL only, and only if it is asked for: people arrive as in September, whether or not there is room."""
 _OTHERS = (_SLOW, _NEUTRAL, _ROSTER, _LETTERS)
 _NAMES = (*(kind.name for kind in SCENARIOS), *_OTHERS)
 
@@ -50,9 +54,9 @@ class _Choice:
 @click.option(
     "--scenario",
     "names",
-    type=click.Choice((*_NAMES, _DESK)),
+    type=click.Choice((*_NAMES, _DESK, _EVENING)),
     multiple=True,
-    help="May be repeated; all but desk by default.",
+    help="May be repeated; all but desk and evening by default.",
 )
 @click.option(
     "--database", "kinds", type=click.Choice(databases.NAMES), multiple=True, help="May be repeated; both by default."
@@ -63,8 +67,22 @@ class _Choice:
     help=f"For roster ({roster.PUPILS} by default) and desk ({desk.PUPILS}, an académie).",
 )
 @click.option("--schools", type=click.IntRange(1), help="For roster; by default in proportion to the pupils.")
+@click.option(
+    "--peak",
+    type=click.FloatRange(1, 500),
+    default=curve.PEAK,
+    show_default=True,
+    help="For evening: sign-ins per second in the busiest phase.",
+)
 def main(
-    *, plan: Plan, quick: bool, names: tuple[str, ...], kinds: tuple[str, ...], pupils: int | None, schools: int | None
+    *,
+    plan: Plan,
+    quick: bool,
+    names: tuple[str, ...],
+    kinds: tuple[str, ...],
+    pupils: int | None,
+    schools: int | None,
+    peak: float,
 ) -> None:
     """Measure the service under load, imports of school files and letters, on temporary databases."""
     logging.disable(logging.INFO)
@@ -77,16 +95,18 @@ def main(
         files = roster.generate(Path(folder), pupils or roster.PUPILS, schools) if _ROSTER in choice.names else None
         faults += _on_databases(kinds, choice, files, Path(folder))
         if _DESK in choice.names:
-            faults += _desk(pupils or desk.PUPILS, Path(folder))
+            faults += _alone(lambda: desk.run(pupils or desk.PUPILS, Path(folder)))
+        if _EVENING in choice.names:
+            faults += _alone(lambda: evening.run(plan.seconds, peak, Path(folder)))
     for fault in faults:
         click.echo(fault, err=True)
     sys.exit(1 if faults else 0)
 
 
-def _desk(pupils: int, folder: Path) -> list[str]:
-    """Measure the desk; return the faults."""
+def _alone(measure: Callable[[], list[str]]) -> list[str]:
+    """Run a measurement that has a PostgreSQL of its own; return the faults."""
     try:
-        return desk.run(pupils, folder)
+        return measure()
     except (databases.UnavailableError, process.StartError) as failure:
         raise click.ClickException(str(failure)) from failure
 

@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -64,6 +65,27 @@ def version(database_url: str) -> str:
             for name in ("server_version", "fsync", "synchronous_commit")
         )
     return f"PostgreSQL {number[0]}, fsync={fsync[0]}, synchronous_commit={waits[0]}"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a PostgreSQL has written so far: bytes of its log (WAL), of the whole server, and committed transactions."""
+
+    wal: int
+    commits: int
+
+    @classmethod
+    def read(cls, database_url: str) -> "Written":
+        """Ask the server; the statistics of its processes may lag by a second."""
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT pg_current_wal_insert_lsn() - '0/0', xact_commit FROM pg_stat_database"
+                " WHERE datname = current_database()"
+            ).fetchone()
+        return cls(int(row[0]), int(row[1])) if row else cls(0, 0)
+
+    def __sub__(self, other: "Written") -> "Written":
+        return Written(self.wal - other.wal, self.commits - other.commits)
 
 
 def server_pid(database_url: str) -> int | None:

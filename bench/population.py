@@ -39,8 +39,12 @@ _SCHOOLS = 40
 _AT_ONCE = 2_000
 
 
-def populate(settings: Settings) -> Provider:
+def populate(settings: Settings, back_channel: str = "") -> Provider:
     """Migrate the database of `settings`, fill it, register the client and open sessions.
+
+    Args:
+        settings: of the service.
+        back_channel: the client's URL for logout tokens, if it has one.
 
     Returns:
         The service, with the parents who sign in.
@@ -59,6 +63,7 @@ def populate(settings: Settings) -> Provider:
             uais=list(uais),
             scopes=SCOPES.split(),
             refresh_id_token=True,
+            backchannel_logout_uri=back_channel,
         )
         client, secret = register(settings, metadata)
         cookie = cookie_name(settings, "ss")
@@ -133,7 +138,7 @@ def _account(number: int, key: uuid.UUID, password_hash: str) -> dict[str, Any]:
     moment = now()
     return {
         "id": key,
-        "username": _username(number),
+        "username": username(number),
         "civility": "Mme",
         "given_name": "Noémie",
         "family_name": f"LEROY {number}",
@@ -141,14 +146,15 @@ def _account(number: int, key: uuid.UUID, password_hash: str) -> dict[str, Any]:
         "password_hash": password_hash,
         "password_changed_at": moment,
         "activated_at": moment,
-        "email": f"{_username(number)}@exemple.fr",
+        "email": f"{username(number)}@exemple.fr",
         "email_confirmed_at": moment,
         "generation": 1,
         "address_lines": ["12 rue des Tilleuls"],
     }
 
 
-def _username(number: int) -> str:
+def username(number: int) -> str:
+    """Return the identifier of a parent by number."""
     return f"n.leroy{number:05d}"
 
 

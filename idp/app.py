@@ -50,7 +50,7 @@ from idp.login import plain as plain_sign_in
 from idp.login import views as login
 from idp.mail.smtp import Transport
 from idp.my_account import email_views as account_email
-from idp.my_account import ent_data_views as ent_data
+from idp.my_account import ent_data, ent_data_views
 from idp.my_account import letter_views as letter
 from idp.my_account import password_views as account_password
 from idp.my_account import views as my_account
@@ -115,7 +115,7 @@ _PAGES = (
     connections,
     reauthentication,
     account_passkeys,
-    ent_data,
+    ent_data_views,
     letter,
     legal,
     well_known,
@@ -242,7 +242,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
     """Return the handler of each kind of outbox message."""
     return {
         emails.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
-        notices.NOTICE: partial(notices.hand_over, settings=settings),
+        notices.NOTICE: partial(notices.hand_over, settings=settings, ent_names=ent_data.names),
         notices.RESET_REQUESTED: partial(recovery_answer.hand_over, settings=settings),
         recovery_username.USERNAME_REQUESTED: partial(recovery_username.hand_over, settings=settings),
         SESSIONS_ENDED: back_channel.sessions_ended,

@@ -1,4 +1,4 @@
-"""The service as in production: `idp serve`, one worker with eight threads. Only this module starts it."""
+"""The service as in production: `idp serve`, workers with eight threads. Only this module starts it."""
 
 import os
 import sys
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from platform import python_version
+
+from pydantic import SecretStr
 
 from bench import databases, machine
 from bench.counting.cost import Request, count, count_over_http
@@ -46,18 +48,20 @@ def settings_for(database_url: str, port: int, **more: str) -> Settings:
 def environment(settings: Settings) -> dict[str, str]:
     """Return the environment for a process with `settings`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return inherited | {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    shown = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in given.items()}
+    return inherited | {f"{PREFIX}{name.upper()}": str(value) for name, value in shown.items()}
 
 
 @contextmanager
-def running(settings: Settings, core: int | None, log: Path) -> Iterator[process.Server]:
-    """Run `idp serve` during the block, pinned to `core`, with its output in `log`.
+def running(settings: Settings, core: int | None, log: Path, workers: int = 1) -> Iterator[process.Server]:
+    """Run `idp serve` during the block, pinned to `core` unless that is None, with its output in `log`.
 
     Raises:
         process.StartError: it does not answer within a minute.
     """
     port = int(settings.issuer.rpartition(":")[2])
-    arguments = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", str(THREADS)]
+    arguments = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", str(workers), "--threads", str(THREADS)]
     command = process.Command(arguments, environment(settings), "/readyz")
     with process.running(command, port, core, log) as server:
         yield server

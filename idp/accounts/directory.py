@@ -12,6 +12,7 @@ from idp.accounts.models import Account, Child, Guardianship, School
 from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.languages import for_account
+from idp.mail.emails import InvalidEmailError, parse_email
 from idp.web.telling import Tellable
 
 
@@ -96,3 +97,11 @@ def schools_of_ties(account: Account) -> list[School]:
 def tellable(schools: Iterable[School]) -> list[Tellable]:
     """Return schools as `idp.web.telling` needs them, which writes the sentence about who is told."""
     return [{"name": school.name, "phone": school.phone, "by_mail": school.email is not None} for school in schools]
+
+
+def email_of_file(account: Account) -> str | None:
+    """Return the address of the school's file, or None if no mail can be sent to it."""
+    try:
+        return parse_email(account.school_email or "")
+    except InvalidEmailError:
+        return None

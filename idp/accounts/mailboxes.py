@@ -21,7 +21,7 @@ from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.config import Settings
 from idp.db import db
-from idp.mail.emails import InvalidEmailError, fold_email, parse_email
+from idp.mail.emails import fold_email
 
 _MOST = 20
 """The most accounts of one mailbox that are compared with a new one: `idp letters status` counts such mailboxes."""
@@ -33,7 +33,7 @@ def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -
     A letter may have been intercepted. The mailbox is told once for each activation, also if the address is corrected
     before it was confirmed: an intruder may first type the file's address and then another one.
     """
-    mailbox, lifetime = _mailbox_of_file(account), settings.lifetime("contest_link_lifetime")
+    mailbox, lifetime = directory.email_of_file(account), settings.lifetime("contest_link_lifetime")
     if mailbox is None or (email is not None and fold_email(email) == fold_email(mailbox)):
         return
     if account.activated_at is None or account.email is not None:
@@ -137,14 +137,6 @@ def _served_another(account: Account) -> bool:
     ]
     former = select(FormerMailbox.account_id).join(Account, Account.id == FormerMailbox.account_id)
     return db.session.scalar(former.where(*conditions).limit(1)) is not None
-
-
-def _mailbox_of_file(account: Account) -> str | None:
-    """Return the address of the school's file, or None if no mail can be sent to it."""
-    try:
-        return parse_email(account.school_email or "")
-    except InvalidEmailError:
-        return None
 
 
 def _known_pairs(account: Account) -> set[uuid.UUID | None]:

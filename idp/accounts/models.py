@@ -381,7 +381,7 @@ class SchoolNotice(UuidKey, Base):
 
     `kind` is a `school_notices.Kind`, `other_account_id` a second account that it is about, `child_ids` the children
     (empty: all of the account in that school). Open until `settled_at`, by `settled_by` with a `sentence`. `note` is
-    what a rectification wants, `taken_by` who took the call of a dispute. `digested_at`: the school's mail named it.
+    what a rectification wants, `taken_by` who took calls of a dispute. `digested_at`: the school's mail named it.
     """
 
     __tablename__ = "school_notice"
@@ -393,7 +393,7 @@ class SchoolNotice(UuidKey, Base):
     child_ids: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime] = mapped_column(default=now)
     note: Mapped[str] = mapped_column(String(500), default="")
-    taken_by: Mapped[str] = mapped_column(String(80), default="")
+    taken_by: Mapped[list[str]] = mapped_column(default=list)
     settled_at: Mapped[datetime | None]
     settled_by: Mapped[str] = mapped_column(String(80), default="")
     sentence: Mapped[str] = mapped_column(String(500), default="")

@@ -6,6 +6,7 @@ somebody else activated the account (« Ce n’est pas moi »).
 
 import enum
 import uuid
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,6 +57,7 @@ class Notice(enum.Enum):
     ACTIVATED_ELSEWHERE = "activation_autre"
     DISPUTED = "compte_conteste"
     TIE_ENDED = "lien_fini"
+    TIE_RESTORED = "lien_retabli"
     PASSKEY_ADDED = "cle_ajoutee"
     PASSKEY_REMOVED = "cle_retiree"
     DEVICE_STAYS = "appareil_garde"
@@ -78,6 +80,8 @@ _WITH_SCHOOLS = frozenset(
 """The mails that say who is told. Only the mail to an address that is kept names the schools that are told by mail."""
 _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.DEVICE_STAYS, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
 """The mails that somebody who knows the password can cause without end: a rate limit protects the mailbox."""
+_TO_STRANGERS = frozenset({Notice.EMAIL_ABANDONED, Notice.EMAIL_CONTESTED, Notice.EMAIL_DROPPED})
+"""The mails to an address that may be somebody else's: they do not name the ENTs."""
 
 
 def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = None, **details: str) -> None:
@@ -130,11 +134,14 @@ def request_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -
     )
 
 
-def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+def hand_over(message: OutboxMessage, settings: Settings, ent_names: Callable[[Account], Sequence[str]]) -> Outcome:
     """Send a notice (outbox handler); drop it if there is no address to send it to.
 
+    `ent_names` returns the names of the ENTs of an account: the person knows by them what account the mail is about.
+
     While the address is contested, the account's mailbox may belong to somebody else: only mails that name their
-    address are sent.
+    address are sent. Who needs another letter has no address of their own: the mail, which has no secret, goes to the
+    address of the school's file.
     """
     payload, notice = message.payload, Notice(message.payload["notice"])
     account = db.session.get(Account, uuid.UUID(payload["account"]), populate_existing=True)
@@ -142,6 +149,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     recipient = link.email if link else None
     if link is None and account is not None and account.contested_at is None:
         recipient = account.email
+        if recipient is None and notice is Notice.TIE_RESTORED and account.activated_at is None:
+            recipient = directory.email_of_file(account)
     if account is None or recipient is None:
         return Outcome.DROPPED
     language = of_account(account.locale)
@@ -150,7 +159,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     mail = compose(
         payload["notice"],
         recipient=recipient,
-        context=_context(message, account, link, settings),
+        context=_context(message, account, link, settings)
+        | {"ents": ", ".join(() if notice in _TO_STRANGERS else ent_names(account))},
         message_id=f"{message.id}",
         settings=settings,
         language=language,
@@ -173,6 +183,7 @@ def _context(message: OutboxMessage, account: Account, link: OneTimeLink | None,
         "removed_passkeys": int(payload.get("removed_passkeys", "0")),
         "by": payload.get("by", ""),
         "why": payload.get("why", ""),
+        "needs_letter": account.activated_at is None,
         "school": "",
         "phone": "",
     }

@@ -1,9 +1,15 @@
 """Compares the names of two people of schools' files, to tell whether they are one person."""
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Collection, Iterable, Iterator
+
+from sqlalchemy import select
 
 from idp.accounts.models import Account
-from idp.accounts.suspensions.traces import Names
+from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions.traces import Names, Traces
+from idp.clock import now
+from idp.db import db
 from idp.person_names import PARTICLES, civility, words
 
 
@@ -33,6 +39,34 @@ def digested(person: Account) -> Names:
     """Return the names of an account as they are compared with those of suspended people."""
     given, family = (person.given_name, person.first_given_name or ""), (person.family_name, person.birth_name or "")
     return Names.of(title=person.civility or "", given=given, family=family)
+
+
+def keep_former_names(account_ids: Collection[uuid.UUID]) -> None:
+    """Keep the present names of accounts with the decisions that hold about them, before the names change."""
+    held = (
+        select(Suspension, Account.civility, Account.given_name, Account.family_name, Account.birth_name)
+        .join(Account, Account.id == Suspension.account_id)
+        .where(Suspension.account_id.in_(account_ids), Suspension.where_decided(now()))
+    )
+    for row, *names in db.session.execute(held).all():
+        present = [name or "" for name in names]
+        if present not in row.former_names:
+            row.former_names = [*row.former_names, present]
+
+
+def digests_of(account: Account, decisions: Iterable[Suspension]) -> list[Names]:
+    """Return the present names of a suspended person, and those kept with decisions about the person."""
+    kept = {tuple(names) for row in decisions for names in row.former_names}
+    former = [
+        Names.of(title=civility, given=[given_name], family=[family_name, birth_name])
+        for civility, given_name, family_name, birth_name in sorted(kept)
+    ]
+    return [digested(account), *former]
+
+
+def traces_of(account: Account, decisions: Iterable[Suspension]) -> Traces:
+    """Return what recognises a suspended person under the present names and the former ones."""
+    return Traces.of(digests_of(account, decisions))
 
 
 def civilities_differ(first: Account, second: Account) -> bool:

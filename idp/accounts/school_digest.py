@@ -64,8 +64,8 @@ _SENTENCES = {
         "Sa demande est dans les signalements du bureau."
     ),
     Kind.GUARDIAN_WAITS: _(
-        "Votre fichier donne un nouveau responsable à un élève : %(who)s. La direction compare cette personne avec une "
-        "personne suspendue. En attendant, elle n’a pas accès à l’élève."
+        "Votre fichier donne un nouveau responsable à un élève : %(who)s. La direction doit le vérifier. En attendant, "
+        "cette personne n’a pas accès à l’élève."
     ),
 }
 """The mail's sentence for a notice, by its kind."""

@@ -100,15 +100,21 @@ def add(
                     other_account_id=other_account_id,
                     kind=kind.value,
                     child_ids=child_keys,
-                    taken_by=taken_by[:80],
+                    taken_by=[taken_by] if taken_by else [],
                 )
             )
             continue
-        notice.taken_by = taken_by[:80] or notice.taken_by
+        note_taker(notice, taken_by)
         if kind not in _SAME_QUESTION:
             notice.digested_at = None
         if notice.child_ids:  # a notice without children concerns all of them
             notice.child_ids = list(dict.fromkeys((*notice.child_ids, *child_keys))) if child_keys else []
+
+
+def note_taker(notice: SchoolNotice, taken_by: str) -> None:
+    """Add who took a call to a notice; nobody who took one confirms it. The caller has locked the account's row."""
+    if taken_by and taken_by not in notice.taken_by:
+        notice.taken_by = [*notice.taken_by, taken_by]
 
 
 def is_open(kinds: Iterable[Kind] = Kind) -> ColumnElement[bool]:

@@ -61,6 +61,7 @@ class Skip(enum.StrEnum):
     CHANGED = "changed"
     FAULTY = "faulty"
     TOO_LONG = "too_long"
+    UNKNOWN_GLYPH = "unknown_glyph"
 
 
 class PrintError(Exception):

@@ -26,7 +26,7 @@ from idp.letters.files import LetterFileError
 from idp.letters.hashing import BatchHasher
 from idp.letters.recipients import PrintError, Recipient, Refusal, Skip, Skipped, ents_of
 from idp.letters.render.contents import Ents, compose
-from idp.letters.render.pdf import Letter, LetterError, TooLongError
+from idp.letters.render.pdf import Letter, LetterError, TooLongError, UnknownGlyphError
 from idp.throttle import guard
 
 _CHANGED = "changed in the meantime, try again"
@@ -189,6 +189,8 @@ def _faults(error: BaseException, drawn: Sequence[DrawnLetter]) -> dict[uuid.UUI
     if isinstance(error, LetterError):
         if isinstance(error, TooLongError):
             why = "has no letter: a name or the postal address is too long for it", Skip.TOO_LONG
+        elif isinstance(error, UnknownGlyphError):
+            why = "has no letter: the fonts have no glyph for a character of a name or the address", Skip.UNKNOWN_GLYPH
         else:
             why = f"has no letter: {error}", Skip.FAULTY
         return {entry.recipient.account_id: why for entry in drawn if entry.letter.username in error.usernames}

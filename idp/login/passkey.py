@@ -9,7 +9,7 @@ from idp.audit import log
 from idp.audit.device_events import PasskeyRefused
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, unit_of_work
+from idp.db import unit_of_work
 from idp.login import admission, service
 from idp.login.service import Closed, MustRenew, NeedsSlot, SignedIn
 from idp.passkeys import keys
@@ -24,8 +24,13 @@ from idp.web.user_agent import describe
 Outcome = SignedIn | MustRenew | Closed | Refused | Throttled
 
 
-def sign_in(settings: Settings, answer: str, browser: manager.Browser, *, former: str | None) -> Outcome:
-    """Sign in with the answer of a browser's passkey; `former` is the session cookie that the browser sent."""
+def sign_in(
+    settings: Settings, answer: str, browser: manager.Browser, *, former: str | None, stays: bool = False
+) -> Outcome:
+    """Sign in with the answer of a browser's passkey.
+
+    `former` is the session cookie that the browser sent. `stays` says that the person stays signed in on this device.
+    """
     tries = _tries_from_here(browser.ip)
     verdict = guard.take(*tries)
     if isinstance(verdict, guard.Wait):
@@ -33,7 +38,7 @@ def sign_in(settings: Settings, answer: str, browser: manager.Browser, *, former
     try:
         with unit_of_work():
             proof = keys.authenticate(settings, answer)
-        outcome = _open(settings, proof, browser, former)
+        outcome = _open(settings, proof, browser, former, stays=stays)
     except PasskeyError as error:
         with unit_of_work():
             device = describe(browser.user_agent).code
@@ -50,11 +55,11 @@ def _tries_from_here(ip: str) -> tuple[Limit, str]:
 
 
 def _open(
-    settings: Settings, proof: Proof, browser: manager.Browser, former: str | None
+    settings: Settings, proof: Proof, browser: manager.Browser, former: str | None, *, stays: bool
 ) -> SignedIn | MustRenew | Closed:
     wait = None
     while True:
-        outcome = _admit(settings, proof, browser, former, wait)
+        outcome = _admit(settings, proof, browser, former, wait, stays=stays)
         if not isinstance(outcome, NeedsSlot):
             return outcome
         wait = service.take_slot(outcome.demand)
@@ -62,7 +67,7 @@ def _open(
 
 @unit_of_work()
 def _admit(
-    settings: Settings, proof: Proof, browser: manager.Browser, former: str | None, wait: int | None
+    settings: Settings, proof: Proof, browser: manager.Browser, former: str | None, wait: int | None, *, stays: bool
 ) -> SignedIn | MustRenew | Closed | NeedsSlot:
     """Decide in one transaction, by the account's present state; `wait` is that of `service.sign_in`.
 
@@ -77,12 +82,13 @@ def _admit(
         if wait is None:
             return service.slot_of_refusal(account, closed=closed)
         return service.refuse(settings, account, closed=closed, known_device=known_device, wait=wait)
-    noticed = service.new_device_notices(settings, account, browser.user_agent, known_device=known_device)
-    db.session.add_all(row.as_object() for row in noticed)
     strength = PASSKEY_IN_SOFTWARE if proof.is_copyable else PASSKEY_IN_HARDWARE
     cookie = manager.open_session(account, METHODS[strength], browser, former=former, acr=strength)
+    device_cookie = service.keep_and_tell(
+        settings, account, cookie, browser.user_agent, known_device=known_device, stays=stays
+    )
     admission.note(account.id, account.password_hash)
-    return SignedIn(cookie, account.id, account.username)
+    return SignedIn(cookie, account.id, account.username, device_cookie)
 
 
 def _is_known_device(account: Account) -> bool:

@@ -172,12 +172,11 @@ def _admit(
     cookie = manager.open_session(
         account, _AMR, manager.Browser(attempt.ip, attempt.user_agent), former=former, acr=_acr(verified, attempt)
     )
-    kept = staying.start(cookie, account) if stays else None
-    if kept is None or not kept.is_told:  # one mail about one sign-in
-        noticed = new_device_notices(settings, account, attempt.user_agent, known_device=verified.known_device)
-        db.session.add_all(row.as_object() for row in noticed)
+    device_cookie = keep_and_tell(
+        settings, account, cookie, attempt.user_agent, known_device=verified.known_device, stays=stays
+    )
     admission.note(account.id, verified.rehashed or verified.stored)
-    return SignedIn(cookie, account.id, account.username, kept.cookie if kept else "")
+    return SignedIn(cookie, account.id, account.username, device_cookie)
 
 
 def _admit_at_once(
@@ -215,6 +214,21 @@ def refuse(settings: Settings, account: Account, *, closed: bool, known_device: 
     if not wait:
         log.record(ResetRequested(account_id=account.id, answer="disputed"))
     return Closed(account.contested_at is not None, directory.schools_of_ties(account))
+
+
+def keep_and_tell(
+    settings: Settings, account: Account, cookie: str, user_agent: str, *, known_device: bool, stays: bool
+) -> str:
+    """Keep the person signed in on this device if it `stays`, and send one mail about the sign-in, if any.
+
+    Returns:
+        The cookie of the device session, or an empty string.
+    """
+    kept = staying.start(cookie, account) if stays else None
+    if kept is None or not kept.is_told:
+        noticed = new_device_notices(settings, account, user_agent, known_device=known_device)
+        db.session.add_all(row.as_object() for row in noticed)
+    return kept.cookie if kept else ""
 
 
 def new_device_notices(

@@ -67,7 +67,9 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
 
 def _answer_to_key(interaction: store.Interaction | None, form: SignInForm, answer: str) -> Response:
     browser = manager.Browser(remote_ip(), user_agent())
-    outcome = passkey.sign_in(services().settings, answer, browser, former=manager.cookie_value())
+    outcome = passkey.sign_in(
+        services().settings, answer, browser, former=manager.cookie_value(), stays=form.is_to_stay
+    )
     match outcome:
         case service.SignedIn():
             return make_response(plain.opened(interaction, outcome))

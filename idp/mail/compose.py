@@ -15,6 +15,7 @@ from idp.config import Settings
 from idp.languages import SOURCE, locale_name
 from idp.mail.emails import check_recipient
 from idp.mail.wording import without_links
+from idp.web.i18n import isolated
 
 _PARTS = ("subject.txt", "body.txt", "body.html")
 _STABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -53,6 +54,8 @@ def compose(
     mail["From"] = Address(display_name=_header_text(settings.service_name), addr_spec=settings.mail_from)
     mail["To"] = Address(addr_spec=check_recipient(recipient))
     with force_locale(locale_name(language)):
+        if "person" in safe:
+            safe["person"] = isolated(safe["person"])
         subject, text, html = (render_template(f"mail/{message}/{part}", **safe) for part in _PARTS)
     mail["Subject"] = _header_text(subject)
     mail["Date"] = now()

@@ -51,6 +51,11 @@ def entrances(account: Account) -> list[Registration]:
     return [ent for ent in registry.all_serving(school.uai for school in directory.schools(account)) if ent.home]
 
 
+def names(account: Account) -> list[str]:
+    """Return the names of the ENTs of the person's schools, for the mails about the account."""
+    return [ent.name for ent in entrances(account)]
+
+
 def receivers(account: Account) -> list[Receiver]:
     """Return the ENTs that may receive the person's data, by name, then those entered once that no longer may.
 

@@ -24,7 +24,7 @@ from idp.registration import invitations, json_metadata, registrations, rows
 from idp.registration.checks import origin
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.invitations import Bounds
-from idp.registration.metadata import ClientMetadata, leading_uris
+from idp.registration.metadata import BY_NAME, ClientMetadata, leading_uris
 
 ASKED_BY = "by"
 """The key of the person of the desk who asked for a change that waits; the ENT itself asked for one without it."""
@@ -35,9 +35,10 @@ _NOT_YET = "an engineer of this service must approve the new hosts; until then t
 
 
 def hosts_to_approve(client: Client, metadata: ClientMetadata, bounds: Bounds) -> set[str]:
-    """Return the hosts that an engineer must approve before the URIs of a client that registered itself have them.
+    """Return what an engineer must approve before the URIs of a client that registered itself have it: `FIELD=HOST`.
 
-    They are the new hosts of `new_hosts`. If the invitation names hosts, a URI may besides have only one of those, one
+    They are the new hosts of `new_hosts`, each with its field: who reads that a host gets a page must not approve that
+    it gets codes. If the invitation names hosts, a URI may besides have only one of those, one
     of the redirect URIs, or one that its field has already.
 
     Raises:
@@ -47,7 +48,12 @@ def hosts_to_approve(client: Client, metadata: ClientMetadata, bounds: Bounds) -
     if bounds.hosts:
         added = registrations.new_hosts(client, metadata)
         replace(bounds, hosts=[*bounds.hosts, *added]).check_hosts(metadata, former)
-    return set().union(*new_hosts(former, metadata, bounds.hosts).values())
+    return set(_named(new_hosts(former, metadata, bounds.hosts)))
+
+
+def _named(added: dict[str, set[str]]) -> list[str]:
+    fields = {name: BY_NAME[name].member or name for name in added}
+    return sorted(f"{fields[name]}={host}" for name, hosts in added.items() for host in hosts)
 
 
 def new_hosts(former: ClientMetadata, metadata: ClientMetadata, invited: Sequence[str] = ()) -> dict[str, set[str]]:
@@ -87,7 +93,7 @@ def wait(
         client: the client as it was read.
         metadata: its registration after the change, which `registrations.check_change` accepted.
         members: the JSON that asked for the change.
-        hosts: the hosts to approve.
+        hosts: what `hosts_to_approve` returned.
 
     Raises:
         RegistrationRefusedError: the name is refused, a change waits that the ENT operator asked for, or the
@@ -115,7 +121,8 @@ def pending(client: Client) -> dict[str, Any]:
     if asked is None or has_proposal(client):
         return {}
     redirect_uris = asked["metadata"]["redirect_uris"]
-    waiting = {"hosts": asked["hosts"], "redirect_uris": redirect_uris, "asked_at": asked["asked_at"]}
+    hosts = sorted({named.partition("=")[2] for named in asked["hosts"]})
+    waiting = {"hosts": hosts, "redirect_uris": redirect_uris, "asked_at": asked["asked_at"]}
     return {"pending_approval": {**waiting, "description": _NOT_YET}}
 
 
@@ -125,7 +132,7 @@ def has_proposal(client: Client) -> bool:
 
 
 def pending_hosts(client: Client) -> list[str] | None:
-    """Return the new hosts of the change that waits, or None if none waits.
+    """Return the new hosts of the change that waits as `FIELD=HOST`, or None if none waits.
 
     Those of a proposal depend on what the registration is now.
     """
@@ -135,7 +142,7 @@ def pending_hosts(client: Client) -> list[str] | None:
     if not has_proposal(client):
         return list(kept["hosts"])
     former = rows.read(client)
-    return sorted(set().union(*new_hosts(former, rows.with_fields(former, kept["metadata"])).values()))
+    return _named(new_hosts(former, rows.with_fields(former, kept["metadata"])))
 
 
 def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tuple[Client, ClientMetadata, str | None]:
@@ -144,7 +151,7 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     Args:
         settings: those of this service.
         client_id: the client.
-        hosts: the new hosts that the engineer approves; if some are given, they must be all new hosts of the change.
+        hosts: what the engineer approves, as `FIELD=HOST`; if some are given, they must be all of the change.
 
     Raises:
         RegistrationRefusedError: no change waits, or it has other hosts, or a fault by now.

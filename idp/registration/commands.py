@@ -164,8 +164,8 @@ def enable(client_id: str) -> None:
     "--host",
     "hosts",
     multiple=True,
-    metavar="HOST",
-    help="A new host that you expect, with its port if it has one; with another one, nothing is approved.",
+    metavar="FIELD=HOST",
+    help="A field and its new host that you expect, with the port if it has one; with another, nothing is approved.",
 )
 @AS_JSON
 def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool) -> None:

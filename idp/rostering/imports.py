@@ -265,7 +265,7 @@ def _store(result: ImportResult, paths: Sequence[Given], terms: Terms, *, state:
                 "key": issue.key[:80],
                 "code": issue.code,
                 "message": issue.message,
-                "person": named_issues.named(result.staging, issue)[0] if is_of_one_school else "",
+                "person": named_issues.stored_name(result.staging, issue) if is_of_one_school else "",
                 "because": causes.get((issue.key, issue.code), "")[:80],
             }
         )

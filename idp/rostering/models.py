@@ -48,9 +48,10 @@ class ImportBatch(UuidKey, Base):
 class ImportIssue(Base):
     """An issue of a batch, with a message for a secretary.
 
-    `person` is the name that the files of one school give to the key, family name first; `idp purge` removes it when
-    pupils who left are removed. `because` is the key of the pupil from whose issue this one follows; empty if it
-    follows from none. Both are empty for files of several schools, whose issues no school reads.
+    `person` is the name that the files of one school give to the key, family name first, with the pupils whose tie the
+    issue is about; `idp purge` removes it when pupils who left are removed. `because` is the key of the pupil from
+    whose issue this one follows; empty if it follows from none. Both are empty for files of several schools, whose
+    issues no school reads.
     """
 
     __tablename__ = "import_issue"

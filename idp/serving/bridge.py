@@ -39,8 +39,6 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_LINGER_SECONDS = 2.0
-"""Seconds in which a body that was not awaited is discarded, so that the client reads the response (RFC 9112 9.6)."""
 _PARENT_SECONDS = 2.0
 _DIGITS = 12
 """The most digits of a length; a longer number is too large as well."""
@@ -276,7 +274,7 @@ def _sent_name(name: str) -> bytes:
 async def _discard(receive: Receive) -> None:
     """Read what a client still sends after its response, for a moment."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(_LINGER_SECONDS):
+        async with asyncio.timeout(limits.LINGER_SECONDS):
             while (message := await receive())["type"] == "http.request" and message.get("more_body"):
                 pass
 

@@ -207,6 +207,9 @@
         return navigator.credentials[box.dataset.passkey](how);
       }).then(function (credential) {
         button.value = encoded(credential);
+        [].slice.call(form.querySelectorAll('[data-ticked]')).forEach(function (f) {  /* the tick of another form */
+          f.value = d.getElementById(f.dataset.ticked).checked ? '1' : '';
+        });
         button.removeAttribute('aria-disabled');
         form.requestSubmit(button);
       });

@@ -81,6 +81,11 @@ def left_to_right(text: str) -> str:
     return f"\u2066{text}\u2069" if text and languages.direction(language()) == "rtl" else text
 
 
+def isolated(name: str) -> str:
+    """Return a name so that the signs beside it stay where they are in a text from right to left: « Noémie L., »."""
+    return f"\u2068{name}\u2069" if name and languages.direction(language()) == "rtl" else name
+
+
 def configure(app: Flask, *, french_only: bool = False) -> None:
     """Configure the languages of `app`, and the template filters for dates.
 

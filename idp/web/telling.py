@@ -95,7 +95,7 @@ def _phone(number: str) -> Markup:
     """Return a telephone number as a link without line breaks, or an empty string."""
     if not number:
         return Markup()
-    return Markup('<a class="tel ltr" href="{}">{}</a>').format(phone_link(number), number.replace(" ", "\u00a0"))
+    return Markup('<a class="tel" dir="ltr" href="{}">{}</a>').format(phone_link(number), number.replace(" ", "\u00a0"))
 
 
 def _help_line() -> list[Markup]:

@@ -34,16 +34,17 @@ def test_a_pending_change_is_shown_and_approved(act: Run, waiting_client: dict[s
     row = show(act, client_id)
     assert row["pending_metadata"] == {**MINIMAL, "redirect_uris": [NEW]}
     assert row["pending_since"]
-    assert row["pending_hosts"] == ["ailleurs.test"]
+    assert row["pending_hosts"] == ["redirect_uris=ailleurs.test"]
     shown = act("client", "show", client_id)
     assert f"redirect_uris={NEW}" in shown.out
-    approval = f"a change waits for new hosts, ailleurs.test: idp client approve {client_id} --host ailleurs.test"
-    assert approval in shown.err
+    named = "redirect_uris=ailleurs.test"
+    assert f"a change waits for new hosts, {named}: idp client approve {client_id} --host {named}" in shown.err
     assert row["redirect_uris"] == MINIMAL["redirect_uris"]
-    wrong = act("client", "approve", client_id, "--host", "autre.test")
-    assert (wrong.code, wrong.out) == (1, "")
-    assert wrong.err == "Error: the new hosts are ailleurs.test: nothing was approved\n"
-    done = act("client", "approve", client_id, "--host", "ailleurs.test", "--json")
+    for wrong in ("redirect_uris=autre.test", "ailleurs.test", "home_uri=ailleurs.test"):
+        answer = act("client", "approve", client_id, "--host", wrong)
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err == f"Error: the new hosts are {named}: nothing was approved\n"
+    done = act("client", "approve", client_id, "--host", named, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["redirect_uris"] == [NEW]
     assert done.err == f"note: no longer registered: --redirect-uri {MINIMAL['redirect_uris'][0]}\n"

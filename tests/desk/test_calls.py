@@ -3,12 +3,14 @@
 import uuid
 from datetime import timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
+from idp.accounts import notices
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.accounts.notices import NOTICE
 from idp.audit.models import AuditEntry
@@ -19,8 +21,9 @@ from idp.my_account.connections.rules import acts_of_others
 from idp.outbox.models import OutboxMessage
 from idp.throttle import guard
 from idp.throttle.limits import HEAD_CLOSINGS, SECRETARY_CLOSINGS, Budget
-from tests.builders import LYCEE, Build
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.email_confirmation.post import text_of
 from tests.pages import form_token
 
 
@@ -121,6 +124,47 @@ def test_the_head_alone_confirms_a_call_with_a_proof_and_not_the_own_one(colleag
     assert "il n’y a rien à rétablir" in plain(as_head.get(back))
     late = post(as_head, back, "/", reason="venue avec le livret de famille")
     assert "un collègue a peut-être répondu avant vous" in plain(late)
+
+
+def test_who_took_any_call_about_a_tie_does_not_confirm_it(colleagues: Colleagues, build: Build) -> None:
+    malo = build.child("Malo")
+    path = f"/comptes/{build.active(children=[malo]).id}/pas-mon-enfant/{malo.id}"
+    heads = [in_role(colleagues, colleagues.person(name), Role.HEAD) for name in ("Anne", "Bea", "Cléo")]
+    for browser in (heads[0], heads[1], heads[0]):
+        notice = post(browser, path, "/").headers["Location"].partition("?")[0]
+    for browser, may_confirm in zip(heads, (False, False, True), strict=True):
+        page = plain(browser.get(notice))
+        assert "<dt>Appel pris par</dt><dd>Anne, Bea</dd>" in page
+        assert ("Donner raison" in page) is may_confirm
+        assert (browser.get(f"{notice}/raison").status_code == 200) is may_confirm
+
+
+def test_after_a_rejected_call_every_school_prints_a_letter_at_once_and_a_mail_says_so(
+    colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    malo, zoe = build.child("Malo"), build.child("Zoé", uai=LYCEE)
+    build.ent(uais=[COLLEGE, LYCEE])
+    account = build.never_activated(children=[malo, zoe], school_email="gaston@exemple.test")
+    head = colleagues.signed_in(Role.HEAD)
+    called = post(head, f"/comptes/{account.id}/pas-mon-enfant/{malo.id}", "/")
+    notice = called.headers["Location"].partition("?")[0]
+    db.session.execute(delete(OutboxMessage))
+    db.session.commit()
+    answered = post(head, f"{notice}/rejet", sentence="vu avec la famille").headers["Location"]
+    assert "Son courrier ne marche plus : imprimez-en un autre." in plain(head.get(answered))
+    assert f'href="/comptes/{account.id}/courrier">Imprimer un courrier pour' in plain(head.get(notice))
+    elsewhere = colleagues.signed_in(uai=LYCEE)
+    for browser in (head, elsewhere):
+        assert "Il vous faut un courrier" in plain(browser.get(f"/comptes/{account.id}"))
+        form = browser.get(f"/comptes/{account.id}/courrier")
+        assert 'name="generation"' in plain(form)
+    sent: list[Any] = []
+    monkeypatch.setattr(notices, "deliver", lambda mail, recipient: sent.append((mail, recipient)))
+    [message] = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE))
+    notices.hand_over(message, build.settings, lambda _account: [])
+    [(mail, recipient)] = sent
+    assert (mail["Subject"], recipient) == ("Votre compte est de nouveau ouvert", "gaston@exemple.test")
+    assert "Votre courrier ne marche plus" in text_of(mail)
 
 
 def test_a_second_call_about_a_tie_waits_seven_days_or_the_head(colleagues: Colleagues, build: Build) -> None:

@@ -49,14 +49,14 @@ class Enrolled:
 
 def secret_of(page: TestResponse) -> str:
     """Return the TOTP secret that a page shows."""
-    match = re.search(r'class="mono ltr big">([A-Z2-7 ]+)<', page.get_data(as_text=True))
+    match = re.search(r'class="mono big" dir="ltr">([A-Z2-7 ]+)<', page.get_data(as_text=True))
     assert match, page.get_data(as_text=True)
     return match[1].replace(" ", "")
 
 
 def shown_codes(page: TestResponse) -> list[str]:
     """Return the recovery codes of a page."""
-    return re.findall(r'<li class="mono ltr">([0-9A-Z-]{14})</li>', page.get_data(as_text=True))
+    return re.findall(r'<li class="mono" dir="ltr">([0-9A-Z-]{14})</li>', page.get_data(as_text=True))
 
 
 def ceremony_of(page: TestResponse) -> str:

@@ -177,6 +177,52 @@ def test_what_needs_no_acceptance_is_changed_at_once(browser: FlaskClient, own: 
     assert journal("changed").details["after"]["name"] == "Passerelle 2"
 
 
+@pytest.mark.row("K-11")
+def test_another_path_of_an_accepted_server_is_in_force_and_the_others_get_the_former_one(
+    browser: FlaskClient,
+    own: RelyingParty,
+    colleagues: Colleagues,
+    operator: StaffAccount,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    colleague, engineer = colleagues.person("Anne"), colleagues.person("Bea")
+    colleagues.grant(colleague, Role.ENT_OPERATOR, client_id=own.client_id)
+    colleagues.grant(engineer, Role.ENGINEER)
+    bye = list(row(own).post_logout_redirect_uris)
+    moved = {"post_logout_redirect_uris": "https://ent.test/go?u=1", "home_uri": row(own).home_uri}
+    assert ask(browser, own, **moved).headers["Location"].endswith("fait=change")
+    assert sorted(news("moved")) == sorted([str(colleague.id), str(engineer.id)])
+    assert journal("changed").details["before"]["post_logout_redirect_uris"] == bye
+    sent: list[str] = []
+    monkeypatch.setattr(
+        "idp.desk.staff.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
+    )
+    send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
+    assert send(db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).all()[0]) is Outcome.DONE
+    content = re.sub(r"\s+", " ", sent[0])
+    assert "post_logout_redirect_uris — avant : ent.test/bye — maintenant : ent.test/go?u=1" in content
+    assert "Lina Roy a changé des adresses" in content
+    ask(colleagues.session(colleague)[0], own, post_logout_redirect_uris=bye[0])
+    assert row(own).post_logout_redirect_uris == bye, "each of them writes the former address back"
+    assert ask(browser, own, contacts="Lina").status_code == 303
+    assert len(news("moved")) == 4, "a contact is no address"
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_colleague_whose_change_is_withdrawn_gets_a_mail(
+    browser: FlaskClient, own: RelyingParty, colleagues: Colleagues, operator: StaffAccount, *, replaces: bool
+) -> None:
+    colleague = colleagues.person("Anne")
+    colleagues.grant(colleague, Role.ENT_OPERATOR, client_id=own.client_id)
+    other, page = colleagues.session(colleague)[0], f"/ent/{row(own).id}"
+    ask(browser, own)
+    if replaces:
+        ask(other, own, redirect_uris="https://autre.test/retour")
+    else:
+        post(other, f"{page}/changement/retrait", page, waiting=key(own))
+    assert news("withdrawn") == [str(operator.id)]
+
+
 def test_an_operator_withdraws_the_change_that_the_page_shows(
     browser: FlaskClient, engineer: FlaskClient, own: RelyingParty
 ) -> None:
@@ -199,6 +245,7 @@ def test_an_operator_withdraws_the_change_that_the_page_shows(
     ask(browser, own)
     assert ask(browser, own, redirect_uris="https://ent.test/cb").headers["Location"].endswith("fait=retire")
     assert row(own).pending_metadata is None
+    assert news("withdrawn") == [], "nobody is told of an own act"
 
 
 @pytest.mark.row("K-27")
@@ -289,8 +336,8 @@ def test_the_commands_accept_and_refuse_a_change(browser: FlaskClient, own: Rely
     runner = desk.test_cli_runner()
     ask(browser, own)
     shown = runner.invoke(commands.client, ["show", own.client_id]).output
-    assert f"new hosts neuf.test: idp client accept {own.client_id}" in shown
-    assert "pending_hosts: neuf.test" in shown
+    assert f"new hosts redirect_uris=neuf.test: idp client accept {own.client_id}" in shown
+    assert "pending_hosts: redirect_uris=neuf.test" in shown
     assert "idp client accept" in runner.invoke(commands.client, ["approve", own.client_id]).output
     refused = runner.invoke(ent_commands.refuse, [own.client_id, "--reason", "autre serveur"])
     assert (refused.exit_code, row(own).pending_metadata) == (0, None)

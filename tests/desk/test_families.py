@@ -11,9 +11,10 @@ from flask.testing import FlaskClient
 from idp.accounts import school_notices
 from idp.accounts.models import Account, Child, OneTimeLink
 from idp.accounts.school_notices import Kind
+from idp.audit import log
 from idp.audit.desk_events import PupilRead
 from idp.audit.email_events import EmailLinkSent
-from idp.audit.events import AccountChanged, AccountRead
+from idp.audit.events import AccountChanged, AccountRead, SignInFailed
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
@@ -31,6 +32,7 @@ from tests.my_account.passkeys import owner, sign_in, stored
 from tests.my_account.steps import LAPTOP, device, is_in
 from tests.pages import heading
 from tests.rows import each_row
+from tests.waiting_guardians import wait
 
 
 def main_of(browser: FlaskClient, path: str) -> str:
@@ -221,11 +223,30 @@ def test_nothing_to_send_is_a_sentence(colleagues: Colleagues, build: Build) -> 
 def test_an_account_is_unlocked(colleagues: Colleagues, build: Build) -> None:
     account = build.active()
     browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    assert "Débloquer" not in main_of(browser, path), "no wrong try counts"
+    with unit_of_work():
+        log.record(SignInFailed(account_id=account.id, reason="wrong", username_digest=""))
+    assert "Débloquer" in main_of(browser, path)
     answer = post(browser, f"{path}/debloquer", path)
     assert answer.headers["Location"] == f"{path}?fait=debloque"
     assert "Aucun essai faux ne compte plus" in main_of(browser, answer.headers["Location"])
     assert entries(AccountChanged.kind)[0].details["change"] == "unlocked"
-    assert "Compte débloqué" in main_of(browser, path), "the events of the account tell it"
+    after = main_of(browser, path)
+    assert "Compte débloqué" in after, "the events of the account tell it"
+    assert "Débloquer" not in after
+
+
+@each_row(("role", "offered"), [(Role.SECRETARY, False), (Role.HEAD, True), (Role.HELPDESK, True)])
+def test_who_answers_no_notice_of_an_account_is_not_led_to_notices(
+    colleagues: Colleagues, build: Build, role: Role, *, offered: bool
+) -> None:
+    account = build.active()
+    wait(account)
+    browser, link = colleagues.signed_in(role), 'href="/signalements">Voir les signalements'
+    assert (link in main_of(browser, f"/comptes/{account.id}")) is offered
+    with unit_of_work():
+        school_notices.add(Kind.RECTIFICATION, account.id, [account.guardianships[0].child.school_id])
+    assert link in main_of(browser, f"/comptes/{account.id}"), "a notice for everybody"
 
 
 @pytest.mark.row("I-23")

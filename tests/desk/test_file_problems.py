@@ -6,6 +6,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from idp.accounts.models import Guardianship
+from idp.clock import now
 from idp.db import db
 from idp.desk.jobs.models import State
 from idp.desk.school_files import words
@@ -63,6 +65,22 @@ def test_a_problem_is_told_once_and_keeps_its_names_after_the_import(desk: Flask
     assert "FAMILLE4 Léa" in table
     assert table.count("FAMILLE4 Paul") == 1
     assert "FAMILLE4" not in shown(colleagues.signed_in(Role.ENGINEER).get(f"/fichiers/imports/{batch.id}"))
+
+
+def test_a_problem_about_a_call_names_the_pupil_before_and_after_the_import(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(3)))
+    db.session.execute(update(Guardianship).values(disputed_at=now()))
+    db.session.commit()
+    _, page = checked(head, sheet(*families(3)))
+    assert "tant que l’établissement n’a pas décidé. Élève : Léa FAMILLE1." in page
+    imported(head, sheet(*families(3)))
+    batch = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at.desc())).first()
+    assert batch is not None
+    page = shown(head.get(f"/fichiers/imports/{batch.id}"))
+    assert "FAMILLE1 Marie (élève : Léa FAMILLE1)" in page
 
 
 def test_the_same_words_about_the_same_key_are_one_problem(desk: Flask, colleagues: Colleagues) -> None:

@@ -77,6 +77,31 @@ def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
     assert (tie.is_unended, tie.is_suspended_at(now())) == (False, False)
 
 
+@pytest.mark.row("K-04")
+@pytest.mark.both_databases(sqlite_is_long=True)
+def test_a_search_finds_a_former_guardian_with_the_pupil_in_the_own_school_alone(
+    colleagues: Colleagues, build: Build
+) -> None:
+    malo, ines, school = build.child("Malo"), build.child("Inès", uai=LYCEE), build.school()
+    gone = build.active(children=[malo, ines], given_name="Gaston", family_name="MARCHAND")
+    account, _ = former(build, malo, build.child("Zoé", uai=LYCEE))
+    moved = build.active(children=[malo], given_name="Ali", family_name="MARCHAND")
+    for key, knows in ((gone.id, True), (moved.id, False)):
+        db.session.get_one(Account, key).letter_school_id = school.id if knows else None
+        db.session.get_one(Guardianship, (key, malo.id)).ended_at = now()
+    db.session.commit()
+    browser = colleagues.signed_in()
+    page = text_of(browser, "/recherche?q=marchand")
+    assert page.count('<span class="tag plain">Ancien responsable') == 2
+    assert f'<a href="/familles/{malo.id}">' in page
+    assert not [
+        name for name in ("Inès", "Zoé", "Ali", f"/comptes/{gone.id}", f"/comptes/{account.id}") if name in page
+    ]
+    assert "Aucune famille d’aujourd’hui n’a ce nom" in page
+    assert "Ancien responsable" not in text_of(colleagues.signed_in(uai=LYCEE), "/recherche?q=marchand")
+    assert "Ancien responsable" not in text_of(browser, "/recherche?q=marchandise")
+
+
 def test_an_import_says_that_a_suspension_stays_and_that_an_account_opens_again(
     desk: Flask, colleagues: Colleagues
 ) -> None:

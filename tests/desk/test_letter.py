@@ -26,6 +26,7 @@ from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.paper import last_job, secret_on, take
 from tests.pages import heading
+from tests.rows import each_row
 
 CHECKED = {"reason": "mot de passe et mail perdus", "came": "y", "document": "y", "guardian": "y"}
 
@@ -283,11 +284,20 @@ def test_a_slip_has_the_same_secret(desk: Flask, colleagues: Colleagues, build: 
 
 
 @pytest.mark.usefixtures("paper")
-def test_an_address_that_is_too_long_prints_nothing(desk: Flask, colleagues: Colleagues, build: Build) -> None:
-    lines = ["Très longue ligne d’adresse, escalier, bâtiment et résidence des Grands Tilleuls"] * 6
+@each_row(
+    ("lines", "why"),
+    [
+        (["Très longue ligne d’adresse, escalier, bâtiment et résidence des Grands Tilleuls"] * 6, "est trop long"),
+        (["3 rue 漢字"], "a un caractère que le papier ne sait pas écrire"),
+    ],
+)
+def test_an_address_that_cannot_be_printed_prints_nothing(
+    desk: Flask, colleagues: Colleagues, build: Build, lines: list[str], why: str
+) -> None:
     account, browser = build.never_activated(address_lines=lines, city="Rivebelle"), colleagues.signed_in()
-    page = draw(browser, account).get_data(as_text=True)
-    assert "Un nom ou l’adresse postale est trop long pour le papier. Rien n’a été imprimé" in page.replace("\xa0", " ")
+    page = draw(browser, account).get_data(as_text=True).replace("\xa0", " ")
+    assert f"Un nom ou l’adresse postale {why}" in page
+    assert "Rien n’a été imprimé" in page
     assert opens(account, PROVISIONAL)
     assert db.session.query(JobFile).count() == 0
 

@@ -150,6 +150,23 @@ def test_the_head_checks_a_person_and_reads_nothing_of_another_school(colleagues
         assert not [word for word in ("suspen", "À comparer", "RG 26/1", "lycée") if word in page], step
 
 
+@pytest.mark.row("R-14")
+def test_a_secretary_reads_the_same_of_everybody_who_waits(colleagues: Colleagues, build: Build) -> None:
+    malo, names = build.child("Malo"), {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}
+    suspension.suspend(build.active(children=[malo], **names).id, Decision(reason=WHY, child=malo.id))
+    secretary, head, pages = colleagues.signed_in(), colleagues.signed_in(Role.HEAD), set()
+    for why in Wait:
+        account = build.never_activated(children=[malo], **names)
+        wait(account, why=why)
+        [notice] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.account_id == account.id))
+        page = main_of(text_of(secretary, f"/signalements/{notice}"))
+        assert not [word for word in ("suspen", "À comparer", WHY) if word in page]
+        pages.add(page.replace(account.id.hex, ""))
+        assert ("À comparer" in text_of(head, f"/signalements/{notice}")) is (why is not Wait.CHECK)
+    assert len(pages) == 1
+    assert "À comparer" not in text_of(secretary, "/signalements")
+
+
 def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, build: Build) -> None:
     malo, zoe, school = build.child("Malo"), build.child("Zoé"), build.school()
     names = {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}
@@ -216,6 +233,9 @@ def test_a_check_does_not_answer_who_is_suspended_in_another_school(colleagues: 
     assert db.session.scalars(select(Suspension.wait).where(Suspension.wait != "")).all() == [Wait.CHECK]
     [notice] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.kind == Kind.GUARDIAN_WAITS))
     assert "nouveau responsable : M. Gaston MARCHAND" in text_of(head, f"/signalements/{notice}")
+    exported = post(secretary, "/journal/export", "/journal", format="json").get_data(as_text=True)
+    assert "guardianship.waits" in exported
+    assert '"wait"' not in exported
 
 
 @pytest.mark.row("R-14")
@@ -236,7 +256,7 @@ def test_only_the_head_renames_a_guardian_of_a_pupil_with_a_suspension(
     of = {n.account_id: n.id for n in db.session.scalars(select(SchoolNotice)) if n.settled_at is None}
     names = {"sentence": "vu au dossier", "given_name": "Jean", "family_name": "MARCHAND"}
     secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
-    assert "seule la direction répond" in text_of(secretary, f"/signalements/{of[account.id]}")
+    assert "Seule la direction répond" in text_of(secretary, f"/signalements/{of[account.id]}")
     assert post(secretary, f"/signalements/{of[account.id]}/raison", "/", **names).status_code == 404
     assert post(secretary, f"/signalements/{of[free.id]}/raison", **names).status_code == 303
     stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idp.letters.render import glyphs, pdf
-from idp.letters.render.pdf import LetterChild, LetterError, TooLongError, render
+from idp.letters.render.pdf import LetterChild, LetterError, TooLongError, UnknownGlyphError, render
 from idp.letters.render.postal import address_block
 from tests.letters.read_back import (
     COMPOUND,
@@ -118,11 +118,27 @@ def test_a_right_to_left_name_does_not_reorder_the_sentence(name: str) -> None:
 
 
 @pytest.mark.row("P-04")
-def test_a_missing_glyph_is_a_question_mark() -> None:
-    letter = replace(NOEMIE, children=(LetterChild("漢字 Malo 😀", "6e\u0378"),), school_name="Lycée 漢")
-    (page,) = open_pdf(letter).pages
-    assert "pour ? Malo ? (6e?)." in text_of(page)
-    assert "Lycée ?" in text_of(page)
+@each_row(
+    "changes",
+    [
+        {"recipient": ("Madame 王小明", *SIX_LINES)},
+        {"recipient": ("Madame Wang", "3 rue 漢", "59990 Rivebelle")},
+        {"children": (LetterChild("Malo 😀", "6e 1"),)},
+        {"children": (LetterChild("Malo", "6e\u0378"),)},
+    ],
+)
+def test_a_name_without_a_glyph_is_refused_with_all_others_of_its_kind(changes: dict[str, Any]) -> None:
+    letters = letters_of(4)
+    letters[1:3] = [replace(letter, **changes) for letter in letters[1:3]]
+    with pytest.raises(UnknownGlyphError) as refused:
+        render(letters)
+    assert refused.value.usernames == ("parent0001", "parent0002")
+
+
+@pytest.mark.row("P-04")
+def test_a_missing_glyph_in_the_texts_of_the_sender_is_left_out() -> None:
+    (page,) = open_pdf(replace(NOEMIE, school_name="Lycée 漢 Curie", school_phone="☎\u0378 03")).pages
+    assert "Lycée Curie" in " ".join(text_of(page).split())
     assert_intact(page)
 
 
@@ -142,7 +158,7 @@ def test_markup_in_a_name_is_printed_as_text(name: str) -> None:
 @pytest.mark.row("P-04")
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=220), st.text(max_size=60))
-def test_any_text_makes_one_page_or_is_too_long(name: str, more: str) -> None:
+def test_any_text_makes_one_page_or_is_refused(name: str, more: str) -> None:
     letter = replace(
         NOEMIE,
         academy=more,
@@ -157,7 +173,7 @@ def test_any_text_makes_one_page_or_is_too_long(name: str, more: str) -> None:
         help_hours=name,
         dpo_mail=more,
     )
-    with suppress(TooLongError):
+    with suppress(TooLongError, UnknownGlyphError):
         assert len(open_pdf(letter).pages) == 1
 
 

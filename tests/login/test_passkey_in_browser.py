@@ -88,8 +88,10 @@ def test_a_parent_adds_a_passkey_and_opens_an_ent_with_it(
         forget(page)
         page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
         page.goto(loopback + ent.url(third))
+        page.get_by_label("Rester connecté sur cet appareil").check()
         page.get_by_role("button", name=BUTTON).press("Enter")
         assert arrives(page, ent, browser, third)["acr"] == PASSKEY_CLASS
+        assert any(cookie["name"].endswith("ds") for cookie in page.context.cookies()), "the tick counts for the key"
 
 
 @pytest.mark.parametrize("by_ip", [True, False], ids=["at an IP", "without a script"])

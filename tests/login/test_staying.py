@@ -14,13 +14,17 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.oidc.claims.release import PASSKEY_CLASS
 from idp.operations.purge import commands as purge
 from idp.outbox.models import OutboxMessage
 from idp.services import services_of
 from idp.sessions import staying
 from idp.sessions.models import DeviceSession, Session
 from tests import forked
+from tests.authenticator import key_of_parent
 from tests.builders import PASSWORD, Build
+from tests.my_account.passkeys import owner
+from tests.my_account.passkeys import sign_in as by_passkey
 from tests.pages import follow, form_token, heading, submit
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty
@@ -115,6 +119,42 @@ def test_max_age_and_prompt_login_keep_their_meaning(browser: FlaskClient, ent: 
             submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD, rester="1")
             clock.shift(timedelta(minutes=1))
         assert len(db.session.scalars(select(DeviceSession)).all()) == 1, "nobody begins one where it is not offered"
+
+
+def test_an_ent_that_asks_for_a_fresh_password_has_no_device_session(
+    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
+) -> None:
+    """`default_max_age` (Registration 1.0, 2) is the ENT's refusal, for all its requests."""
+    library = build.ent("Borne", host="borne.test", default_max_age=3600)
+    with time_machine.travel(now(), tick=False) as clock:
+        stay(browser, parent)
+        close(browser)
+        clock.shift(timedelta(hours=2))
+        page = follow(browser, browser.get(library.url(Attempt(), login_hint="profil:parent")))
+        assert heading(page) == "Connexion"
+        assert "Rester connecté" not in page.text
+        assert not is_asked(browser, ent.url(Attempt()))
+
+
+def test_a_passkey_keeps_a_person_signed_in_as_the_password_does(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, parent: Account
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        key = owner(app, parent, key_of_parent())
+        by_passkey(browser, key)
+        assert not cookie_of(browser), "only a person who ticked the box"
+        by_passkey(browser, key, rester="1")
+        assert cookie_of(browser)
+        before = tokens_for(browser, ent)["claims"]
+        close(browser)
+        clock.shift(timedelta(days=12))
+        claims = tokens_for(browser, ent, prompt="none")["claims"]
+        assert claims["acr"] == PASSKEY_CLASS
+        assert {name: claims[name] for name in ("auth_time", "amr")} == {n: before[n] for n in ("auth_time", "amr")}
+        close(browser)
+        page = follow(browser, browser.get(ent.url(Attempt(), login_hint="profil:parent", max_age="60")))
+        by_passkey(browser, key, page.request.full_path, rester="1")
+        assert notices_of("appareil_garde") == 1, "nobody begins one where it is not offered"
 
 
 def test_the_account_asks_for_the_password_again(browser: FlaskClient, parent: Account) -> None:

@@ -39,6 +39,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "school": "Collège des Tilleuls",
         "phone": "03 20 00 00 00",
     },
+    "lien_retabli": {"at": _AT, "school": "Collège des Tilleuls", "phone": "03 20 00 00 00", "needs_letter": True},
     "courrier_refait": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "courrier_ajoute": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "homonyme": {
@@ -132,7 +133,13 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "bureau_fichier": {"colleague": "Sylvie Marchand", "school": "Collège des Tilleuls", "until": _AT},
     "bureau_fichier_refuse": {"school": "Collège des Tilleuls"},
-    "bureau_ent": {"news": "refused", "ent": "Estuaire", "operator": "", "reason": "Le nom prête à confusion."},
+    "bureau_ent": {
+        "news": "refused",
+        "ent": "Estuaire",
+        "operator": "",
+        "reason": "Le nom prête à confusion.",
+        "moved": [],
+    },
     "jamais_active": {"schools": "Collège des Tilleuls"},
     "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT, "passkeys": 2, "removed_passkeys": 0},
     "cle_ajoutee": {"username": "n.oneill4821", "at": _AT, "device": "Téléphone Android, Chrome"},
@@ -149,6 +156,7 @@ WITHOUT_LINK: set[str] = {
     "compte_conteste",
     "compte_suspendu",
     "lien_fini",
+    "lien_retabli",
     "courrier_refait",
     "changement_arrete",
     "adresse_contestee",
@@ -180,7 +188,7 @@ LIFETIMES = {
 NAMES = sorted(path.parent.name for path in TEMPLATES.glob("mail/*/subject.txt"))
 
 
-def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
+def composed(settings: Settings, name: str, language: str = "fr", **context: Any) -> EmailMessage:
     """Return a mail of the product with all values."""
     return compose(
         name,
@@ -188,7 +196,16 @@ def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
         context={"person": "Mme O'NEILL & <b>FILS</b>", **CONTEXT[name], **context},
         message_id="7d0f6a3e-4ab2-4b9e-b5a3-0a1f5d4c2b1a",
         settings=settings,
+        language=language,
     )
+
+
+def test_a_name_keeps_its_full_stop_in_a_mail_from_right_to_left(app: Flask, settings: Settings) -> None:
+    for language, written in (("ar", "\u2068Noémie L.\u2069"), ("en", "Hello Noémie L.,")):
+        mail = composed(settings, "essais_nombreux", language, person="Noémie L.")
+        body = mail.get_body(("plain",))
+        assert body is not None
+        assert written in body.get_content()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

@@ -64,11 +64,11 @@ def stored(account: Account) -> list[Passkey]:
     )
 
 
-def sign_in(browser: FlaskClient, key: Authenticator, url: str = "/connexion") -> TestResponse:
+def sign_in(browser: FlaskClient, key: Authenticator, url: str = "/connexion", **fields: str) -> TestResponse:
     """Sign in by a passkey on the page at `url`; return the response."""
-    return answer_with(browser, key.get(options(browser, CHALLENGE, url)), url)
+    return answer_with(browser, key.get(options(browser, CHALLENGE, url)), url, **fields)
 
 
-def answer_with(browser: FlaskClient, answer: str, url: str = "/connexion") -> TestResponse:
+def answer_with(browser: FlaskClient, answer: str, url: str = "/connexion", **fields: str) -> TestResponse:
     """Send an answer of a passkey on the sign-in page at `url`."""
-    return browser.post(url, data={"csrf_token": form_token(browser.get(url)), "passkey": answer})
+    return browser.post(url, data={"csrf_token": form_token(browser.get(url)), "passkey": answer, **fields})

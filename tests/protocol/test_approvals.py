@@ -134,8 +134,10 @@ def test_an_approval_fails_if_the_hosts_changed_since_the_operator_saw_them(
     """RFC 7592, 5. A client with the token may change the pending request until it is approved."""
     replaced(browser, registration, redirect_uris=["https://vrai.test/cb"])
     replaced(browser, registration, redirect_uris=[THIEF])
-    with pytest.raises(RegistrationRefusedError, match=r"the new hosts are voleur\.test: nothing was approved"):
-        approvals.approve(settings, registration["client_id"], ["vrai.test"])
+    with pytest.raises(
+        RegistrationRefusedError, match=r"the new hosts are redirect_uris=voleur\.test: nothing was approved"
+    ):
+        approvals.approve(settings, registration["client_id"], ["redirect_uris=vrai.test"])
     db.session.rollback()
     assert read(browser, registration)["redirect_uris"] == [OWN]
     client = registrations.get(registration["client_id"])
@@ -154,14 +156,16 @@ def test_an_approved_host_approves_no_other_host(
     added = {"post_logout_redirect_uris": ["https://voleur.test/bye"], "jwks_uri": "https://cles.test/jwks"}
     response = replaced(browser, registration, **moved, **added).get_json()
     assert response["pending_approval"]["hosts"] == ["cles.test", "voleur.test", "vrai.test"]
-    with pytest.raises(
-        RegistrationRefusedError, match=r"the new hosts are cles\.test, voleur\.test, vrai\.test: nothing"
-    ):
-        approvals.approve(settings, registration["client_id"], ["vrai.test"])
+    expected = ["client_uri=vrai.test", "redirect_uris=vrai.test"]
+    with pytest.raises(RegistrationRefusedError, match=r"client_uri=vrai\.test, jwks_uri=cles\.test, post_logout_"):
+        approvals.approve(settings, registration["client_id"], expected)
     db.session.rollback()
     assert "client_uri" not in read(browser, registration)
     replaced(browser, registration, **moved)
-    approvals.approve(settings, registration["client_id"], ["vrai.test"])
+    with pytest.raises(RegistrationRefusedError):
+        approvals.approve(settings, registration["client_id"], expected[:1])
+    db.session.rollback()
+    approvals.approve(settings, registration["client_id"], expected)
     assert read(browser, registration)["client_uri"] == "https://vrai.test/"
 
 
@@ -198,7 +202,7 @@ def test_another_port_is_another_server(
     response = replaced(browser, registration, **{member: own}).get_json()
     assert response["pending_approval"]["hosts"] == ["nouveau.test:8443"]
     assert response.get(member) != own
-    approvals.approve(settings, registration["client_id"], ["nouveau.test:8443"])
+    approvals.approve(settings, registration["client_id"], [f"{member}=nouveau.test:8443"])
     assert read(browser, registration)[member] == own
 
 
@@ -229,7 +233,7 @@ def test_hosts_of_an_invitation_and_the_approved_ones_bound_all_addresses_of_a_c
         browser, registration, **moved, client_uri="https://nouveau.test/", tos_uri="https://vrai.test/t"
     ).get_json()
     assert response["pending_approval"]["hosts"] == ["vrai.test"]
-    approvals.approve(settings, registration["client_id"], ["vrai.test"])
+    approvals.approve(settings, registration["client_id"], ["redirect_uris=vrai.test", "tos_uri=vrai.test"])
     assert read(browser, registration)["tos_uri"] == "https://vrai.test/t"
 
 
@@ -259,7 +263,7 @@ def test_a_new_host_of_any_address_that_leads_somebody_waits_for_an_operator(
     changed = replaced(browser, registration, **own).get_json()
     assert (changed[name], "pending_approval" in changed) == (own[name], False), "its own host waits for nobody"
     replaced(browser, registration, **metadata)
-    approvals.approve(settings, registration["client_id"], ["voleur.test"])
+    approvals.approve(settings, registration["client_id"], [f"{name}=voleur.test"])
     assert read(browser, registration)[name] == metadata[name]
     assert "pending_approval" not in replaced(browser, registration, **metadata).get_json()
 

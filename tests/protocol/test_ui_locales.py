@@ -82,6 +82,6 @@ def test_every_display_is_served_as_a_page(
 
 def test_parameters_with_names_of_flask_stay_in_the_language_link(app: Flask) -> None:
     """RFC 6749, 3.1. The framework uses these names of unknown parameters itself."""
-    odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c"
+    odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c&prompt=none&prompt=login"
     with app.test_request_context(f"/connexion?{odd}"):
         assert unescape(render_template_string("{{ language_url('fr') }}")) == f"?{odd}&langue=fr"

@@ -106,6 +106,7 @@ def test_new_password_ends_all_sessions_and_signs_nobody_in(app: Flask, build: B
     for part in (text_of(notice), html_of(notice)):
         assert f"Le mot de passe du compte {account.username} a été changé le" in part
         assert "http" not in part
+        assert "Passerelle" in part, "the person knows by the ENT what account this is"
     assert [entry.account_id for entry in journal("password.reset")] == [account.id]
     assert [entry.details["by"] for entry in journal("sessions.ended")] == ["password_reset"]
     assert enters(app, account, CHOSEN)

@@ -119,7 +119,7 @@ def import_everything(act: Run, year: Year, folder: Path) -> None:
 
 
 def check_for_a_school(year: Year, folder: Path) -> None:
-    """Check files of a school's staff: of people of another school, of both schools, and of suspended people."""
+    """Check files of a school's staff: of people of another school, of both schools, of suspended people, and alike."""
     both = account("9100009").id
     schools = {school.uai: school.id for school in db.session.scalars(select(School))}
     moved = "9200007"
@@ -130,7 +130,11 @@ def check_for_a_school(year: Year, folder: Path) -> None:
     db.session.execute(update(Account).where(suspended).values(suspended_at=now()))
     for key in db.session.scalars(select(Account.id).where(suspended)):
         db.session.add(Suspension(account_id=key, reason="Jugement", begun_by="test"))
+    person = year.parents["9100005"]
+    named = {"civility": person.civility, "given_name": person.given, "family_name": "ZIDANI", "birth_name": ""}
+    db.session.execute(update(Account).where(Account.roster_key == "aaf:9150003").values(named))
     db.session.commit()
+    year.change(person.key, family="ZIDANI")
     parents = ("9150003", "9150011", "9100007", "9150007")
     year.add(Pupil("90", family="FAMILLEDA", uai=COLLEGE, parents=tuple((key, "20", "1") for key in parents)))
     del year.parents["9150003"], year.parents["9150007"]

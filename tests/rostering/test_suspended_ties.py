@@ -17,7 +17,7 @@ from idp.db import db
 from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.suspension import Decision
-from idp.rostering.reconcile import known
+from idp.rostering.reconcile import known_suspensions
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, Parent, Pupil, Year
@@ -259,7 +259,7 @@ def test_a_kept_suspension_of_a_pupil_whom_a_purge_removes_meanwhile_stops_no_im
     monkeypatch: pytest.MonkeyPatch, build: Build
 ) -> None:
     monkeypatch.setattr(kept, "holding", lambda *_: [(uuid.uuid4(), PERSON)])
-    assert known.suspended_people(build.settings.secrets) == []
+    assert known_suspensions.suspended_people(build.settings.secrets) == []
 
 
 def test_a_suspended_account_without_ties_is_opened_by_no_school(
@@ -269,9 +269,13 @@ def test_a_suspended_account_without_ties_is_opened_by_no_school(
     names = {"civility": "M.", "given_name": father.given.upper(), "family_name": "X", "birth_name": father.family}
     suspended = build.active(children=[], roster_key="aaf:1", **names)
     suspension.suspend_for_a_day(suspended.id, "jugement", "")
-    report = imported(act, year.write(folder))
-    assert codes(report).count("suspended") == 1
+    table = folder.parent / "difference.csv"
+    assert act("roster", "check", str(year.write(folder)), "--difference", str(table)).code == 0
+    assert "direction" not in table.read_text("utf-8-sig"), "a check tells no school of a suspension elsewhere"
+    report = imported(act, folder)
+    assert not {"suspended", "guardian_waits"}.intersection(codes(report))
     assert children_of(FATHER) == []
+    assert db.session.scalars(select(Suspension.wait).where(Suspension.wait != "")).all() == ["check"]
     [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account(FATHER).id))
     assert notice.kind == "guardian_waits"
 

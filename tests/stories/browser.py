@@ -74,10 +74,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def new_page(browser: Browser, *, width: int = 360, javascript: bool = True) -> Iterator[Page]:
+def new_page(browser: Browser, *, width: int = 360, javascript: bool = True, language: str = "fr-FR") -> Iterator[Page]:
     """Open a page in a separate context; a console error or a 5xx response fails the test."""
     context = browser.new_context(
-        viewport={"width": width, "height": 740}, locale="fr-FR", java_script_enabled=javascript
+        viewport={"width": width, "height": 740}, locale=language, java_script_enabled=javascript
     )
     if not javascript:
         _SCRIPTLESS.add(context)

@@ -1,6 +1,7 @@
 """Ce que font les parents, geste par geste : les histoires en sont faites."""
 
 import re
+from urllib.parse import urlencode
 
 from playwright.sync_api import Page, expect
 
@@ -16,6 +17,11 @@ def ouvre_la_connexion(page: Page, site: Site, ent: int = 0) -> None:
     page.goto(site.ents[ent].url)
     look(page)
     follow(page.get_by_role("link", name="Se connecter"))
+
+
+def adresse_du_courrier(site: Site) -> str:
+    """Rend l'adresse du code QR du courrier, qui ouvre la connexion d'un parent à l'ENT."""
+    return f"{site.ents[0].url}/login?{urlencode({'iss': site.settings.issuer, 'login_hint': 'profil:parent'})}"
 
 
 def choisit_parent(page: Page) -> None:

@@ -6,6 +6,9 @@ from playwright.sync_api import Page
 
 from tests.stories.site import Site
 
+CHAMPS = ["identifiant", "mot-de-passe", "nouveau", "mail"]
+"""Tout ce qu'un parent tape du courrier à l'ENT, s'il touche le lien du mail."""
+
 
 class Parcours:
     """Les pages et les champs d'un navigateur, depuis maintenant."""
@@ -23,6 +26,11 @@ class Parcours:
     def _note(self, nom: str) -> None:
         if nom not in self.champs:
             self.champs.append(nom)
+
+    @property
+    def noms(self) -> list[str]:
+        """Les noms des champs tapés, dans leur ordre."""
+        return [champ.rpartition(" ")[2] for champ in self.champs]
 
 
 def code_du_mail(site: Site, adresse: str, nombre: int = 1) -> str:

@@ -10,6 +10,7 @@ from tests.stories.browser import follow, look
 from tests.stories.gestes import (
     accepte_la_charte,
     active,
+    adresse_du_courrier,
     choisit_parent,
     confirme,
     donne_son_adresse,
@@ -18,7 +19,7 @@ from tests.stories.gestes import (
     se_connecte,
     tape_le_code,
 )
-from tests.stories.parcours import Parcours, code_du_mail
+from tests.stories.parcours import CHAMPS, Parcours, code_du_mail
 from tests.stories.site import Site
 
 EMAIL = "noemie.leroy@exemple.fr"
@@ -26,7 +27,7 @@ EMAIL = "noemie.leroy@exemple.fr"
 
 @pytest.mark.both_databases
 def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent_avec_le_code(phone: Page, site: Site) -> None:
-    """Huit pages depuis l'accueil de l'ENT, quatre champs et le code, un seul mail ; rien à taper deux fois."""
+    """Huit pages depuis l'accueil de l'ENT, un mail. Le code remplace le lien : c'est un cinquième champ tapé."""
     courrier, parcours = site.letter("n.leroy"), Parcours(phone)
     ouvre_la_connexion(phone, site)
     assert urlsplit(phone.url).netloc == urlsplit(site.settings.issuer).netloc
@@ -47,9 +48,7 @@ def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent_avec_le_code(phone: Page
     donne_son_adresse(phone, EMAIL)
     expect(phone.get_by_role("heading", level=1)).to_have_text("Bienvenue Noémie LEROY-VANDEPUTTE")
     assert len(parcours.pages) <= 8, parcours.pages
-    assert [champ.rpartition(" ")[2] for champ in parcours.champs] == [
-        *("identifiant", "mot-de-passe", "nouveau", "mail", "code")
-    ], parcours.champs
+    assert parcours.noms == [*CHAMPS, "code"], parcours.champs
     assert len(site.mails()) == 1
     look(phone)
     expect(phone.get_by_text("Collège des Tilleuls")).to_be_visible()
@@ -70,9 +69,9 @@ def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent_avec_le_code(phone: Page
 
 
 def test_le_lien_du_mail_dans_le_meme_navigateur(phone: Page, site: Site) -> None:
-    """Depuis l'adresse qui ouvre la connexion de l'ENT : huit pages, quatre champs, un mail."""
+    """Le chemin court, depuis le code QR du courrier : huit pages, quatre champs, un mail, aucun code."""
     courrier, parcours = site.letter("n.leroy"), Parcours(phone)
-    phone.goto(f"{site.ents[0].url}/login?login_hint=profil:parent")
+    phone.goto(adresse_du_courrier(site))
     se_connecte(phone, courrier.username, courrier.provisional_password)
     active(phone, EMAIL)
     confirme(phone, lien_du_mail(site, EMAIL))
@@ -82,19 +81,23 @@ def test_le_lien_du_mail_dans_le_meme_navigateur(phone: Page, site: Site) -> Non
     donne_son_adresse(phone, EMAIL)
     expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue Noémie")
     assert len(parcours.pages) <= 8, parcours.pages
-    assert len(parcours.champs) <= 4, parcours.champs
+    assert parcours.noms == CHAMPS
     assert len(site.mails()) == 1
 
 
 def test_le_lien_est_ouvert_sur_un_autre_appareil(phone: Page, other_device: Page, site: Site) -> None:
-    courrier = site.letter("k.leroy")
-    ouvre_la_connexion(phone, site)
-    choisit_parent(phone)
+    """Le mail est lu ailleurs : le téléphone n'a pas besoin du code non plus, et montre six pages."""
+    courrier, parcours = site.letter("k.leroy"), Parcours(phone)
+    phone.goto(adresse_du_courrier(site))
     se_connecte(phone, courrier.username, courrier.provisional_password)
     active(phone, "karim.leroy@exemple.fr")
     confirme(other_device, lien_du_mail(site, "karim.leroy@exemple.fr"))
     # le téléphone, resté sur la page d'attente, l'apprend de lui-même et entre dans l'ENT
     accepte_la_charte(phone)
+    donne_son_adresse(phone, "karim.leroy@exemple.fr")
+    expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue Karim")
+    assert parcours.noms == CHAMPS
+    assert len(set(parcours.pages)) <= 6, parcours.pages
     # ailleurs, le lien seul ne connecte personne : l'identifiant est écrit, le mot de passe est à taper
     follow(other_device.get_by_role("link", name="Accéder à l’ENT"))
     expect(other_device.get_by_role("heading", level=1)).to_have_text("Connexion")

@@ -24,7 +24,7 @@ _SAME_AS_FRENCH = {
     "%(name)s : %(username)s",
     '%(name)s : <strong style="font-size:19px">%(username)s</strong>',
     "%(what)s : %(result)s",
-    '%(school)s : <a class="tel ltr" href="%(url)s">%(phone)s</a>',
+    '%(school)s : <a class="tel" dir="ltr" href="%(url)s">%(phone)s</a>',
     "%(day)s à %(hour)s",
 }
 _SAME_IN = {

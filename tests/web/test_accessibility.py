@@ -63,6 +63,11 @@ def test_all_pages_have_the_structure_that_the_audit_names(app: Flask, build: Bu
         labelled = {label.get("for") for label in elements.of("label")} | {None}
         fields = [field for field in elements.of("input") if field.get("type") not in {"hidden", "checkbox"}]
         assert {field.get("id") for field in fields if field.get("autocomplete") != "username"} <= labelled, name
+        required = [field for field in fields if "required" in field]
+        assert len(required) <= 1 or "Il faut remplir tous les champs." in page.text, name
+        latin = [field for field in required if field.get("type") in {"password", "email"}]
+        codes = [*latin, *(link for link in links if (link.get("href") or "").startswith("tel:"))]
+        assert all(code.get("dir") == "ltr" for code in codes), name
 
 
 def luminance(colour: str) -> float:

@@ -79,7 +79,7 @@ def test_page_promises_a_notice_for_schools_with_an_address_alone(
     assert shown.removesuffix(f" {HELP}") == promise
     sends, phones = "Dites-le" in promise, any(number in promise for number in ("01.", "02", "0%d"))
     assert shown.endswith(HELP) == (sends and not phones), "a telephone, or the help line"
-    assert page.count('<a class="tel ltr" href="tel:') == sends
+    assert page.count('<a class="tel" dir="ltr" href="tel:') == sends
     assert sentence(schools, **how).replace(_NBSP, " ") == promise, "in a mail too, outside any request"
 
 

@@ -4,7 +4,7 @@ import enum
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, ForeignKey, String, and_, or_
+from sqlalchemy import JSON, ColumnElement, ForeignKey, String, and_, or_
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -35,6 +35,9 @@ class Suspension(UuidKey, Base):
 
     `wait` is empty if a person decided. Otherwise an import suspended the tie of a new guardian until the head decides,
     and it is a `Wait`.
+
+    `former_names` are those of the person before corrections since `begins_at`: civility, given name, family name and
+    birth name (`idp.accounts.same_person`).
     """
 
     __tablename__ = "suspension"
@@ -52,6 +55,7 @@ class Suspension(UuidKey, Base):
     ended_by: Mapped[str] = mapped_column(String(80), default="")
     end_reason: Mapped[str] = mapped_column(String(500), default="")
     wait: Mapped[str] = mapped_column(String(20), default="")
+    former_names: Mapped[list[list[str]]] = mapped_column(JSON, default=list)
 
     @hybrid_property
     def awaits_head(self) -> bool:

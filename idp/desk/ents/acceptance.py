@@ -5,9 +5,10 @@ and serves no school: its operator may correct it, test it and write its charter
 """
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import case, func, select
 
@@ -203,9 +204,15 @@ def _check_asker(client: Client) -> None:
 
 
 def enqueue(
-    client: Client, news: str, recipients: Iterable[uuid.UUID], *, by: uuid.UUID | None = None, reason: str = ""
+    client: Client,
+    news: str,
+    recipients: Iterable[uuid.UUID],
+    *,
+    by: uuid.UUID | None = None,
+    reason: str = "",
+    moved: Sequence[Any] = (),
 ) -> None:
-    """Enqueue a mail for each recipient, in the caller's transaction."""
-    payload = {"client": str(client.id), "news": news, "by": str(by) if by else "", "reason": reason}
+    """Enqueue a mail for each recipient, in the caller's transaction; `moved` are fields, and URIs before and after."""
+    payload = {"client": str(client.id), "news": news, "by": str(by) if by else "", "reason": reason, "moved": moved}
     for recipient in sorted(recipients):
         queue.enqueue(MAIL, {**payload, "recipient": str(recipient)})

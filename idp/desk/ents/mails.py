@@ -9,6 +9,7 @@ from idp.desk.staff import mails
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.registration import approvals
+from idp.registration.metadata import BY_NAME
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
@@ -32,4 +33,10 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         ent=client.name,
         operator=mails.find_name(payload["by"]),
         reason=payload["reason"],
+        moved=[(_label(name), before, after) for name, before, after in payload.get("moved", ())],
     )
+
+
+def _label(name: str) -> str:
+    """Return the name of a field in the protocol."""
+    return BY_NAME[name].member or name

@@ -67,7 +67,7 @@ def withdraw_change(key: UUID) -> Response:
     if access.role() is not Role.ENT_OPERATOR:
         access.refuse(str(key))
     try:
-        proposals.withdraw(client, request.form.get("waiting", ""))
+        proposals.withdraw(client, request.form.get("waiting", ""), access.person().staff.id)
     except RegistrationRefusedError:
         return see_other(url_for("ents.detail", key=key, fait="autre"))
     return see_other(url_for("ents.detail", key=key, fait="retire"))

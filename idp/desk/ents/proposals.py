@@ -5,6 +5,10 @@ changed fields alone, so that what the engineer changes meanwhile stays. What ne
 
 The form of the ENT operator shows the registration with the proposal. What the form has when it is sent takes the place
 of the proposal, and ends it if nothing is left to accept.
+
+Other paths on the servers that the académie accepted are in force at once: the ENT is theirs to move there, as it is
+theirs to change the secret. A page of the ENT that leads anywhere could still lead people away, so the engineers and
+the other operators get a mail with the former addresses, and each of them can write these back.
 """
 
 import enum
@@ -27,7 +31,7 @@ from idp.registration import approvals, registrations, rows
 from idp.registration.declarations import Kind
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.invitations import bind
-from idp.registration.metadata import FIELDS, ClientMetadata
+from idp.registration.metadata import FIELDS, ClientMetadata, uris
 
 _ADDRESSES = frozenset({Kind.URI, Kind.URIS, Kind.PROFILE_URIS, Kind.KEYS})
 """The kinds of the fields that wait together: an ENT that moves to another server moves as a whole."""
@@ -101,10 +105,13 @@ def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id:
     with unit_of_work():
         if at_once != former:
             approvals.write(client, at_once)
+            _tell_moved(client, former, at_once, staff_id)
         if asked and not stays:
             _propose(client, asked, staff_id)
         elif standing and not asked:
             _withdraw(client)
+        if standing and not stays:
+            _tell_withdrawn(client, standing, staff_id)
     changes_now = at_once != former
     if stays:
         return Done.CHANGED if changes_now else Done.NOTHING
@@ -126,6 +133,27 @@ def _waiting(settings: Settings, client: Client, former: ClientMetadata, metadat
     return [field.name for field in changed if waits.get(field.name, False)]
 
 
+def _tell_moved(client: Client, former: ClientMetadata, metadata: ClientMetadata, staff_id: uuid.UUID) -> None:
+    """Tell the engineers and the other operators which addresses or keys changed at once, in the caller's transaction.
+
+    A waiting ENT is closed, and the académie reads it as a whole before it opens.
+    """
+    before, after = uris(former), uris(metadata)
+    names_changed = [field.name for field in FIELDS if field.kind in _ADDRESSES]
+    names_changed = [name for name in names_changed if getattr(former, name) != getattr(metadata, name)]
+    if not names_changed or client.waiting_since is not None:
+        return
+    recipients = {*of_alert(staff_id, None), *(role.staff_id for role in acceptance.operators(client))} - {staff_id}
+    moved = [[name, before.get(name, []), after.get(name, [])] for name in names_changed]
+    acceptance.enqueue(client, "moved", recipients, by=staff_id, moved=moved)
+
+
+def _tell_withdrawn(client: Client, proposal: Proposal, staff_id: uuid.UUID) -> None:
+    """Tell who asked for a change that a colleague withdrew or replaced it, in the caller's transaction."""
+    if proposal.by != staff_id:
+        acceptance.enqueue(client, "withdrawn", [proposal.by], by=staff_id)
+
+
 def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None:
     """Keep the changed fields until the académie decides, in the caller's transaction; see `edit`."""
     staff = invitations.get_for_change(staff_id)
@@ -142,16 +170,18 @@ def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None
     acceptance.enqueue(client, "proposed", of_alert(staff_id, None), by=staff_id)
 
 
-def withdraw(client: Client, shown: str) -> None:
+def withdraw(client: Client, shown: str, staff_id: uuid.UUID) -> None:
     """Drop the change that waits, for an ENT operator: the registration stays as it is.
 
     Raises:
         RegistrationRefusedError: no proposal waits, or another one than the page showed.
     """
-    if get(client).key != shown:
+    proposal = get(client)
+    if proposal.key != shown:
         raise registrations.state_error("another change waits by now", FaultCode.CHANGED_MEANWHILE)
     with unit_of_work():
         _withdraw(client)
+        _tell_withdrawn(client, proposal, staff_id)
 
 
 def _withdraw(client: Client) -> None:

@@ -178,7 +178,7 @@ actions.register(
         right=Right.HELP_FAMILIES,
         label=_l("Débloquer"),
         url=lambda subject: url_for("accounts.unlock", account=subject.account.id),
-        is_offered=lambda subject: subject.is_open,
+        is_offered=lambda subject: subject.is_open and subject.has_tries,
         is_post=True,
         rank=30,
     )

@@ -24,7 +24,8 @@ class Subject:
         account: the account.
         holding: what holds about it (`standing.standings`).
         wait_seconds: how long its next sign-in has to wait after wrong passwords; 0 if it need not.
-        open_notices: the number of open notices in the scope of the post.
+        open_notices: the number of open notices in the scope of the post that the post answers, or only reads.
+        has_tries: whether wrong tries count against the account, or a notice says that somebody guesses.
         decisions: the decisions that suspend it or its ties, as the post may read them.
         cut_off: why no file leads to it any more, or None.
         has_passkeys: whether a passkey opens it.
@@ -34,6 +35,7 @@ class Subject:
     holding: Sequence[Standing]
     wait_seconds: int
     open_notices: int
+    has_tries: bool
     decisions: Sequence[Shown]
     cut_off: CutOff | None
     has_passkeys: bool

@@ -15,7 +15,7 @@ from sqlalchemy.orm import selectinload
 from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.audit.models import AuditEntry
+from idp.audit.models import OK, AuditEntry
 from idp.audit.twins import without_twins
 from idp.clients import registry
 from idp.clients.registry import Registration
@@ -26,6 +26,7 @@ from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Offered, Subject
 from idp.desk.naming import account_urls
+from idp.desk.notices import settling
 from idp.desk.notices.words import WORDS
 from idp.desk.suspended import Shown
 from idp.desk.words import Words
@@ -35,6 +36,9 @@ from idp.passkeys import keys as passkeys
 from idp.throttle import guard, limits
 
 _EVENTS = 10
+_TRIES = ("sign_in", "reauthenticated")
+"""The events of wrong tries. The counters of a person's browsers cannot be found by the account."""
+_UNLOCKED = frozenset(kind.value for kind in school_notices.SETTLED_BY_UNLOCK)
 _TIE = "tie"
 """Stands for a change that is about one tie, and not about the whole account."""
 
@@ -204,7 +208,9 @@ def views(
     disputed = disputes.disputed_among(keys)
     waits = guard.remaining_waits(limits.SIGN_IN_ACCOUNT, [account.username for account in accounts])
     cut_off = ties.cut_off_among(keys, access.children())
-    notices_of = Counter(key for row in _open_notices(keys) for key in {row.account_id, row.other_account_id})
+    open_notices = _open_notices(keys)
+    notices_of = Counter(key for row in _for_post(open_notices) for key in {row.account_id, row.other_account_id})
+    tried = _with_wrong_tries(accounts) | {row.account_id for row in open_notices if row.kind in _UNLOCKED}
     with_passkeys = passkeys.holders(keys)
     shown = {}
     for account in accounts:
@@ -213,6 +219,7 @@ def views(
             standings(account, is_disputed=account.id in disputed),
             waits.get(account.username, 0),
             notices_of[account.id],
+            account.id in tried or waits.get(account.username, 0) > 0,
             decisions[account.id],
             cut_off.get(account.id),
             account.id in with_passkeys,
@@ -298,6 +305,31 @@ def _open_notices(accounts: Collection[uuid.UUID]) -> Sequence[SchoolNotice]:
     about = or_(SchoolNotice.account_id.in_(accounts), SchoolNotice.other_account_id.in_(accounts))
     chosen = select(SchoolNotice).where(about, school_notices.is_open(), access.notices())
     return db.session.scalars(chosen.order_by(SchoolNotice.created_at.desc())).all()
+
+
+def _for_post(notices_: Collection[SchoolNotice]) -> list[SchoolNotice]:
+    """Return the notices that the post answers; all of them for a post that only reads notices."""
+    if access.may(Right.REOPEN) or not access.may(Right.SETTLE_NOTICES):
+        return list(notices_)
+    for_head = settling.for_head(notices_)
+    return [row for row in notices_ if row.id not in for_head]
+
+
+def _with_wrong_tries(accounts: Collection[Account]) -> set[uuid.UUID]:
+    """Return which of some accounts have a wrong try since their last sign-in, not forgotten by an unlocking."""
+    lasts = select(AuditEntry.account_id, func.max(AuditEntry.at)).where(
+        AuditEntry.account_id.in_([account.id for account in accounts]),
+        AuditEntry.kind.in_(_TRIES),
+        AuditEntry.result != OK,
+        AuditEntry.at > now() - limits.SIGN_IN_ACCOUNT.quiet,
+    )
+    last_try: dict[uuid.UUID | None, datetime] = dict(db.session.execute(lasts.group_by(AuditEntry.account_id)).all())
+    return {account.id for account in accounts if account.id in last_try and _counts(account, last_try[account.id])}
+
+
+def _counts(account: Account, tried_at: datetime) -> bool:
+    ends = (account.last_sign_in_at, account.tries_forgotten_at)
+    return all(end is None or end < tried_at for end in ends)
 
 
 def events(account: Account) -> list[DatedLine]:

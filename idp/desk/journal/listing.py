@@ -9,6 +9,7 @@ from flask_babel import force_locale, gettext
 from sqlalchemy import ColumnElement, Select, and_, or_, select, union
 
 from idp.accounts.models import Account, Child, School
+from idp.audit.data_events import GuardianWaits
 from idp.audit.desk_events import PasswordsForced
 from idp.audit.models import OK, AuditEntry
 from idp.clients.models import Client
@@ -150,9 +151,17 @@ def _role(value: object) -> str:
 
 
 def readable_details(entry: AuditEntry) -> dict[str, Any]:
-    """Return the details of an entry without the number of a school's families for a person who reads none."""
-    hides_count = entry.kind == PasswordsForced.kind and not access.may(Right.READ_FAMILIES)
-    return {name: value for name, value in entry.details.items() if not (hides_count and name == "count")}
+    """Return the details of an entry as the person may read them.
+
+    Who reads no families reads no number of a school's families. A school does not read why a guardian waits for its
+    head, because the reason may tell that somebody is suspended in another school.
+    """
+    hidden = set()
+    if entry.kind == PasswordsForced.kind and not access.may(Right.READ_FAMILIES):
+        hidden.add("count")
+    if entry.kind == GuardianWaits.kind and access.post().school is not None:
+        hidden.add("wait")
+    return {name: value for name, value in entry.details.items() if name not in hidden}
 
 
 def _details(details: dict[str, Any]) -> str:

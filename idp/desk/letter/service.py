@@ -26,7 +26,7 @@ from idp.desk.letter.job import KIND
 from idp.letters import printing, recipients
 from idp.letters.printing import PrintOrder, Report
 from idp.letters.recipients import PrintError, Skip
-from idp.letters.render.pdf import LetterError, TooLongError
+from idp.letters.render.pdf import LetterError, TooLongError, UnknownGlyphError
 
 _AGAIN = timedelta(minutes=15)
 
@@ -84,6 +84,8 @@ def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> J
         raise RefusedError(str(refused.refusal or "fault")) from refused
     except TooLongError as fault:
         raise RefusedError(Skip.TOO_LONG) from fault
+    except UnknownGlyphError as fault:
+        raise RefusedError(Skip.UNKNOWN_GLYPH) from fault
     except LetterError as fault:
         raise RefusedError("faulty") from fault
     except (HasherBusyError, BrokenProcessPool) as busy:

@@ -48,6 +48,10 @@ REFUSALS: dict[str, LazyString] = {
         "Un nom ou l’adresse postale est trop long pour le papier. Rien n’a été imprimé : raccourcissez-le dans la "
         "base élèves."
     ),
+    Skip.UNKNOWN_GLYPH: _l(
+        "Un nom ou l’adresse postale a un caractère que le papier ne sait pas écrire (chinois, par exemple). Rien n’a "
+        "été imprimé : écrivez-le en lettres latines dans la base élèves."
+    ),
     "faulty": _l("Une lettre ne peut pas être mise en page. Rien n’a été imprimé ; demandez à l’académie."),
     "settings": _l("Le service n’est pas encore réglé pour imprimer des courriers : demandez à l’académie."),
     "busy": _l("Le service est très occupé. Rien n’a été imprimé : réessayez dans un instant."),
@@ -60,6 +64,10 @@ SKIPS: dict[str, LazyString] = {
     Skip.CHANGED: _l("Compte modifié pendant l’impression"),
     Skip.TOO_LONG: _l(
         "Rien d’imprimé, car un nom ou l’adresse est trop long pour le papier (à raccourcir dans la base élèves)"
+    ),
+    Skip.UNKNOWN_GLYPH: _l(
+        "Rien d’imprimé, car un nom ou l’adresse a un caractère que le papier ne sait pas écrire (à écrire en lettres "
+        "latines dans la base élèves)"
     ),
     Skip.FAULTY: _l("Courrier impossible à mettre en page"),
     Skip.DISPUTED: _l("Compte contesté, à régler dans « Signalements »"),

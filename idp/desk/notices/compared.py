@@ -9,13 +9,14 @@ from flask_babel import gettext
 from sqlalchemy import and_, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
-from idp.accounts.same_person import digested
+from idp.accounts.same_person import digested, traces_of
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import KeptSuspension, Suspension, Wait
 from idp.accounts.suspensions.traces import Likeness, Names, Traces, likeness
 from idp.clock import now
 from idp.db import db
-from idp.desk import suspended
+from idp.desk import access, suspended
+from idp.desk.access import Right
 from idp.desk.naming import account_urls
 from idp.desk.suspended import Shown
 from idp.web import i18n
@@ -55,12 +56,12 @@ def waits(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
 
 
 def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compared]]:
-    """Return the suspended people with whom the person of each open notice is compared; only notices about waits.
+    """Return the suspended people with whom the head compares the person of each open notice; only about waits.
 
-    As many statements run for many notices as for one.
+    Other posts compare nobody. As many statements run for many notices as for one.
     """
     of_kind = [row for row in notices if row.kind == Kind.GUARDIAN_WAITS.value and row.settled_at is None]
-    if not of_kind:
+    if not of_kind or not access.may(Right.REOPEN):
         return {}
     schools = {notice.school_id for notice in of_kind}
     waiting_rows = _waiting(of_kind)
@@ -80,10 +81,10 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
         theirs = [pupils[row.child_id] for row in rows if row.child_id in pupils]
         person = persons[notice.account_id]
         matches[notice.id] = [
-            (row, account, child)
-            for row, account, child in decisions.get(notice.school_id, [])
-            if (is_recognised or account.id != notice.account_id)
-            and any(_is_compared(person, account, child, pupil, by_name=pupil.id in by_names) for pupil in theirs)
+            decision
+            for decision in decisions.get(notice.school_id, [])
+            if (is_recognised or decision[1].id != notice.account_id)
+            and any(_is_compared(person, decision, pupil, by_name=pupil.id in by_names) for pupil in theirs)
         ]
         of_school, keys_of_pupils = kept.get(notice.school_id, set()), [pupil.id for pupil in theirs]
         is_alone = not matches[notice.id]
@@ -144,10 +145,11 @@ def _kept(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, set[uuid.UUID]]:
     return by_school
 
 
-def _is_compared(person: Names, account: Account, child: Child, pupil: Child, *, by_name: bool) -> bool:
+def _is_compared(person: Names, decision: _Decision, pupil: Child, *, by_name: bool) -> bool:
     """Return whether the import compared a person with a suspended one: by their names, or because of the pupil."""
+    row, account, child = decision
     if by_name:
-        return likeness(person, Traces.of([digested(account)])) > Likeness.NONE
+        return likeness(person, traces_of(account, [row])) > Likeness.NONE
     if child.id == pupil.id:
         return True
     of_child, of_pupil = (Names.of(given=[row.given_name], family=[row.family_name]) for row in (child, pupil))

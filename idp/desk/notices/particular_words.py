@@ -27,19 +27,31 @@ _BY_TELEPHONE = _l(
 )
 _CALL_BACK = _l(
     "Regardez le dossier de l’élève, et rappelez la personne au numéro du dossier : est-elle un responsable légal ? Si "
-    "elle ne l’est pas, la direction le confirme, mais pas la personne qui a pris l’appel. Corrigez aussi le fichier."
+    "elle ne l’est pas, la direction le confirme, mais pas une personne qui a pris un appel. Corrigez aussi le fichier."
 )
 _CHECK = _l(
     "Votre fichier donne à %(children)s un nouveau responsable : %(name)s. La direction doit le vérifier. En "
     "attendant, cette personne n’a pas accès à l’élève."
 )
+_HEAD_CHECKS = _l("Rien de votre côté. Ne dites rien de cet élève à cette personne.")
 
 
-def words_of(notice: SchoolNotice, wait: Wait | None) -> Words:
-    """Return the words of a notice; `wait` is why its person waits for the head, if the person does."""
+def words_of(notice: SchoolNotice, wait: Wait | None, *, decides: bool) -> Words:
+    """Return the words of a notice.
+
+    Who does not decide about people who wait reads the same words whatever the reason is: one that had its own words
+    would tell that somebody is suspended in another school.
+
+    Args:
+        notice: the notice.
+        wait: why its person waits for the head, if the person does.
+        decides: whether the post decides about people who wait.
+    """
     if notice.taken_by:
         return replace(WORDS[Kind.NOT_GUARDIAN], meaning=_BY_TELEPHONE, check=_CALL_BACK)
     words = WORDS[Kind(notice.kind)]
+    if wait is not None and not decides:
+        return replace(_of_check(words), check=_HEAD_CHECKS)
     match wait:
         case Wait.ALIKE:
             return replace(words, meaning=_ALIKE)

@@ -124,13 +124,13 @@ def answers(notice: SchoolNotice, *, is_disputed: bool, is_for_head: bool) -> Ma
 
 
 def _may_confirm_call(notice: SchoolNotice) -> bool:
-    """Return whether the person may confirm what somebody said on the telephone: a head who did not take the call."""
-    return access.may(Right.REOPEN) and not access.was_by(notice.taken_by)
+    """Return whether the person may confirm what somebody said on the telephone: a head who took none of the calls."""
+    return access.may(Right.REOPEN) and not any(map(access.was_by, notice.taken_by))
 
 
 def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_for_head: bool) -> bool:
     """Return whether an answer needs a fresh proof: one that only the head gives, also to a call."""
-    return is_for_head or (is_disputed and notice.taken_by != "" and answer is not Answer.REJECT)
+    return is_for_head or (is_disputed and bool(notice.taken_by) and answer is not Answer.REJECT)
 
 
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:

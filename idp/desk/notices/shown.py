@@ -54,7 +54,7 @@ class Shown:
         answers: the answers that the post may give: the last part of the URL, and what it says.
         is_for_head: whether only the head may answer.
         settled_by: who settled it, if it is settled.
-        taken_by: who took the telephone call that it comes from, if any.
+        taken_by: who took the telephone calls that it comes from, if any.
     """
 
     row: SchoolNotice
@@ -131,7 +131,7 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     people = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
     urls, schools = account_urls(people), _schools(rows)
     children = school_notices.children_of(rows)
-    staff = actors.names(key for row in rows for key in (row.settled_by, row.taken_by))
+    staff = actors.names(key for row in rows for key in (row.settled_by, *row.taken_by))
     answerable = [row for row in rows if row.settled_at is None] if access.may(Right.SETTLE_NOTICES) else []
     disputed, for_head = settling.in_dispute(answerable), settling.for_head(answerable)
     answers = {
@@ -139,7 +139,7 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
         for row in answerable
     }
     waits = compared.waits(rows)
-    words = {row.id: words_of(row, waits.get(row.id)) for row in rows}
+    words = {row.id: words_of(row, waits.get(row.id), decides=access.may(Right.REOPEN)) for row in rows}
     return [
         Shown(
             row,
@@ -152,7 +152,7 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
             list(worded(answers.get(row.id, {}), words[row.id]).items()),
             row.id in for_head,
             _author(row, staff),
-            _named(row.taken_by, staff) if row.taken_by else "",
+            ", ".join(dict.fromkeys(_named(taker, staff) for taker in row.taken_by)),
         )
         for row in rows
     ]

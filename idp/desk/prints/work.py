@@ -28,7 +28,7 @@ from idp.letters.render.pdf import LetterError
 from idp.production import production_faults
 from idp.services import services
 
-PROBLEMS = (Skip.CHANGED, Skip.TOO_LONG, Skip.FAULTY, Skip.DISPUTED)
+PROBLEMS = (Skip.CHANGED, Skip.TOO_LONG, Skip.UNKNOWN_GLYPH, Skip.FAULTY, Skip.DISPUTED)
 """The reasons that somebody has to act on; the others are as expected."""
 
 

@@ -68,7 +68,7 @@ def of_check(staging: Staging) -> Iterator[Difference]:
             issue.place.line,
             issue.key,
             issue.code,
-            issue.message + named_issues.stopped_for(staging, issue),
+            issue.message + named_issues.about_pupils(staging, issue),
             causes.get((issue.key, issue.code), ""),
             *named_issues.named(staging, issue),
         )

@@ -19,7 +19,7 @@ def after_import(job: Job) -> Sequence[Step]:
     counts = job.result.get("counts", {})  # before the end, what the import was going to do
     if job.state is State.DONE and words.letters(counts) and access.may(Right.PRINT_CLASSES):
         steps.append(Step(gettext("Imprimer les courriers"), url_for("classes.letters", tout="1")))
-    if job.state is State.DONE and words.waiting(counts) and access.may(Right.READ_NOTICES):
+    if job.state is State.DONE and words.waiting(counts) and access.may(Right.REOPEN):
         steps.append(Step(gettext("Voir les signalements"), url_for("notices.show")))
     if batch := job.result.get("batch"):
         key = uuid.UUID(batch)

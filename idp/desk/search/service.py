@@ -18,8 +18,9 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access, ties
-from idp.desk.search import lists
+from idp.desk.search import former, lists
 from idp.desk.search.filters import Filters
+from idp.desk.search.former import Former
 from idp.desk.search.lists import Listing
 from idp.desk.search.terms import Step, Terms, all_words, any_word, are_rare, condition
 from idp.folding import fold
@@ -101,6 +102,7 @@ class Results:
         pupils: the number of rows of all pages.
         accounts: the number of accounts in the list, the state and the class that were asked for without words; else 0.
         uncounted: the number of accounts that a class shows besides, because they are closed or have no open tie there.
+        former: former guardians with these names, if no family has exactly these.
     """
 
     families: list[Family]
@@ -108,6 +110,7 @@ class Results:
     pupils: int
     accounts: int = 0
     uncounted: int = 0
+    former: Sequence[Former] = ()
 
     @property
     def pages(self) -> int:
@@ -127,7 +130,10 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
             _add_accounts(matches, _first(known), _SUREST)
         if not matches.count:
             _match_words(matches, terms)
-    return journalled(settings, terms.canonical, _results(matches))
+    results = _results(matches)
+    if filters == Filters() and not terms.mailbox and all(family.is_near for family in results.families):
+        results = replace(results, former=former.find(terms))
+    return journalled(settings, terms.canonical, results)
 
 
 def _match_words(matches: _Matches, terms: Terms) -> None:
@@ -186,7 +192,7 @@ def _shown_accounts(filters: Filters) -> set[uuid.UUID]:
 
 def journalled(settings: Settings, words: str, results: Results) -> Results:
     """Return the results, after the journal recorded a digest of the words and the number of rows."""
-    note_list(settings, words, len(results.families))
+    note_list(settings, words, len(results.families) + len(results.former))
     return results
 
 

@@ -51,7 +51,7 @@ def search() -> Response:
     results, error = None, _fault(text, filters, classes)
     if not error and text:
         results = service.find(services().settings, Terms.parse(text), filters)
-        if not results.families and Terms.parse(text).needs_more:
+        if not (results.families or results.former) and Terms.parse(text).needs_more:
             error, results = _too_short(), None
     elif not error and listing is not None:
         results = service.find_listed(services().settings, listing, filters, _page())
@@ -144,7 +144,7 @@ def _summary(results: Results | None, filters: Filters, text: str) -> Any:
         return ""
     families = results.families
     if not families:
-        return _nobody(filters)
+        return gettext("Aucune famille d’aujourd’hui n’a ce nom.") if results.former else _nobody(filters)
     if not text:
         return _counted(results, filters.group)
     if results.pages > 1:

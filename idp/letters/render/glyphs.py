@@ -1,7 +1,7 @@
-"""Reduces text to what the fonts of the letters can draw.
+"""Reduces text to what the fonts of the letters can draw, and tells what they cannot.
 
-PDF/UA-1 (ISO 14289-1, 7.21) forbids the glyph for a missing character: one unknown character in one name would refuse
-the whole batch.
+PDF/UA-1 (ISO 14289-1, 7.21) forbids the glyph for a missing character: one unknown character would refuse the whole
+batch. A person whose name or postal address has one gets no letter; in the texts of the sender it is left out.
 """
 
 import functools
@@ -18,7 +18,6 @@ FOLDERS = tuple(Path(package.ROOT) / "files" for package in (fontpkg_noto_sans, 
 CHINESE = Path(__file__).parent / "fonts" / "NotoSansSC-letters.ttf"
 """The font of the Chinese texts of letters, reduced to their glyphs (`tests/letters/chinese_font.py`)."""
 
-_UNKNOWN = "?"
 _JOINERS = "\u200c\u200d"  # written inside Persian and Indian words
 _MAX_MARKS = 3  # on one letter: Vietnamese needs two; more would cover the lines around
 _SPACES = re.compile(r"[^\S\u00a0\u202f]+")  # all but the no-break spaces of French
@@ -28,21 +27,26 @@ def printable(text: str) -> str:
     r"""Return `text` on one line, with only characters that the fonts can draw.
 
     Control characters, surrogates and direction overrides are removed. A character that no font has is replaced by its
-    compatibility form (𝒜 → A); a run of unknown characters by one question mark. `#`, `\` and `<b>` stay: the
-    typesetter receives data, not markup.
+    compatibility form (𝒜 → A), or left out if it has none. `#`, `\` and `<b>` stay: the typesetter receives data, not
+    markup.
     """
     kept: list[str] = []
     marks = 0
     for char in unicodedata.normalize("NFC", _SPACES.sub(" ", text).strip()):
         marks = marks + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
-        for part in _drawable(char) if marks <= _MAX_MARKS else "":
-            if part != _UNKNOWN or char == _UNKNOWN or kept[-1:] != [_UNKNOWN]:
-                kept.append(part)
+        if marks <= _MAX_MARKS:
+            kept.append(_drawable(char) or "")
     return "".join(kept).strip()
 
 
-def _drawable(char: str) -> str:
-    """Return one character as itself, its compatibility form, a question mark, or nothing."""
+def is_whole(text: str) -> bool:
+    """Return whether the fonts can draw every character of `text`, also in capitals."""
+    chars = unicodedata.normalize("NFC", _SPACES.sub(" ", text + text.upper()))
+    return all(_drawable(char) is not None for char in chars)
+
+
+def _drawable(char: str) -> str | None:
+    """Return one character as itself or its compatibility form; an empty text for one without a shape; or None."""
     if char in _JOINERS:
         return char
     if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co"}:
@@ -50,7 +54,7 @@ def _drawable(char: str) -> str:
     if ord(char) in _code_points():
         return char
     plain = unicodedata.normalize("NFKD", char)
-    return plain if all(ord(part) in _code_points() for part in plain) else _UNKNOWN
+    return plain if all(ord(part) in _code_points() for part in plain) else None
 
 
 def width(text: str) -> float:

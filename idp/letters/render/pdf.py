@@ -54,6 +54,10 @@ class TooLongError(LetterError):
     """A name or a postal address has no room on its letter, even wrapped and at the smallest size."""
 
 
+class UnknownGlyphError(LetterError):
+    """No font has a character of a name or a postal address, as for one in Chinese characters."""
+
+
 class LetterChild(NamedTuple):
     """A child as named in the letter. `ent_url` is that of its ENT, for a family of several ENTs."""
 
@@ -135,6 +139,7 @@ def render(letters: Iterable[Letter]) -> bytes:
 
     Raises:
         TooLongError: a name or a postal address has no room.
+        UnknownGlyphError: the fonts have no glyph for a character of one.
         LetterError: there is no letter; a letter has no recipient, an invalid ENT URL, an identifier that the fonts
             cannot draw or an invalid secret; or a letter does not fit on its page.
     """
@@ -158,7 +163,7 @@ def check_ent_url(ent_url: str) -> None:
 def _check(letter: Letter) -> None:
     """Check the URLs, the identifier and the secret, which must be printed without any change."""
     fault = ""
-    if not letter.username or printable(letter.username) != letter.username or "?" in letter.username:
+    if not letter.username or printable(letter.username) != letter.username:
         fault = "its identifier cannot be printed"
     elif not any(printable(line) for line in letter.recipient):
         fault = "it has no recipient"
@@ -174,6 +179,22 @@ def _check(letter: Letter) -> None:
             fault = "its QR code would hold the provisional password"
     if fault:
         raise LetterError(f"the letter of {_named(letter.username)} cannot be printed: {fault}", letter.username)
+
+
+def _check_glyphs(batch: Iterable[Letter]) -> None:
+    """Check that the names and the postal address of each letter are printed whole: nothing stands for a character."""
+    unknown = [letter.username for letter in batch if not all(map(glyphs.is_whole, _names(letter)))]
+    if unknown:
+        raise UnknownGlyphError(
+            "the fonts have no glyph for a character of a name or a postal address on the letter of "
+            f"{', '.join(map(_named, unknown))}",
+            *unknown,
+        )
+
+
+def _names(letter: Letter) -> list[str]:
+    """Return the texts of a letter that come from the person's file."""
+    return [*letter.recipient, *(text for child in letter.children for text in (child.given_name, child.class_name))]
 
 
 def _named(username: str) -> str:
@@ -254,6 +275,7 @@ def typeset(template: Path, batch: Sequence[Letter], places: Sequence[tuple[int,
         raise LetterError("there is no letter to print")
     for letter in batch:
         _check(letter)
+    _check_glyphs(batch)
     pdf, pages, unfit = _compile(template, data_of(batch))
     if unfit:
         names = [batch[rank].username for rank in dict.fromkeys(unfit)]

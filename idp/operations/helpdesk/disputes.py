@@ -299,13 +299,8 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         children=[child_key(tie.child) for tie in ties],
     )
     db.session.flush()
-    waiting = set(
-        db.session.scalars(
-            select(Child.school_id)
-            .join(Guardianship, Guardianship.child_id == Child.id)
-            .where(Guardianship.account_id == account.id, Guardianship.is_disputed)
-        )
-    )
+    disputed = select(Child.school_id).join(Guardianship, Guardianship.child_id == Child.id)
+    waiting = set(db.session.scalars(disputed.where(Guardianship.account_id == account.id, Guardianship.is_disputed)))
     for school in {tie.child.school_id: tie.child.school for tie in ties}.values():
         if decision.outcome is Outcome.CONFIRM:
             notices.tell(Notice.TIE_ENDED, account.id, school=str(school.id))
@@ -313,6 +308,8 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
             _settle_notices(account, Kind.NOT_GUARDIAN, decision, school)
     if decision.outcome is Outcome.CONFIRM:
         leavers.disable_if_childless(account.id, moment)
+    elif ties and account.is_enabled_at(moment) and not rules.is_closed(account):
+        notices.tell(Notice.TIE_RESTORED, account.id, school=str(ties[0].child.school_id))
 
 
 def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Select, select
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.same_person import keep_former_names
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.data_events import AccountRenamed
@@ -45,6 +46,7 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id:
     changed = [name for name, value in names.items() if getattr(account, name) != value]
     if not changed:
         raise acts.RefusedError(f"{account.username} has these names already", "same_names")
+    keep_former_names([account.id])
     for name in changed:
         setattr(account, name, names[name])
     account.name_key = directory.name_key(account.given_name, account.family_name)

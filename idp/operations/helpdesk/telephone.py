@@ -34,7 +34,8 @@ class Noted:
 def note_not_guardian(account_id: uuid.UUID, child_id: uuid.UUID, school: School, *, may_repeat: bool) -> Noted:
     """Open a dispute about a tie as the person's own answer does (`sessions.closing`).
 
-    Nobody knows who calls, so a mail tells the account's owner. The same call twice, as by a double click, is one.
+    Nobody knows who calls, so a mail tells the account's owner. The same call twice, as by a double click, is one. A
+    further call about a tie that a call disputed adds who took it, since no taker confirms a call.
 
     Args:
         account_id: the person's account.
@@ -59,7 +60,7 @@ def note_not_guardian(account_id: uuid.UUID, child_id: uuid.UUID, school: School
         notices.tell(Notice.DISPUTED, account.id, school=str(school.id))
         db.session.flush()
     notice = db.session.scalar(
-        select(SchoolNotice.id).where(
+        select(SchoolNotice).where(
             SchoolNotice.account_id == account_id,
             SchoolNotice.school_id == school.id,
             school_notices.is_open([Kind.NOT_GUARDIAN]),
@@ -67,19 +68,21 @@ def note_not_guardian(account_id: uuid.UUID, child_id: uuid.UUID, school: School
     )
     if notice is None:
         raise RefusedError("the notice about the tie is settled")
-    return Noted(notice, is_news)
+    if notice.taken_by:
+        school_notices.note_taker(notice, log.current_origin().actor)
+    return Noted(notice.id, is_news)
 
 
 def _is_called_lately(tie: Guardianship, school: School) -> bool:
     """Return whether the school answered a call about the tie within `REST`."""
-    answered = select(SchoolNotice.child_ids).where(
+    answered = select(SchoolNotice.child_ids, SchoolNotice.taken_by).where(
         SchoolNotice.account_id == tie.account_id,
         SchoolNotice.school_id == school.id,
         SchoolNotice.kind == Kind.NOT_GUARDIAN.value,
-        SchoolNotice.taken_by != "",
         SchoolNotice.settled_at > now() - REST,
     )
-    return any(not keys or tie.child_id.hex in keys for keys in db.session.scalars(answered))
+    calls = [keys for keys, takers in db.session.execute(answered) if takers]
+    return any(not keys or tie.child_id.hex in keys for keys in calls)
 
 
 def may_be_disputed(account: Account, tie: Guardianship) -> bool:

@@ -126,6 +126,7 @@ _SUSPENSIONS = Part(
         "until": _l("Jusqu’au"),
         "ended_at": _l("Rouvert le"),
         "sessions_ended": _l("Connexions terminées"),
+        "former_names": _l("Vos noms d’avant une correction"),
     },
     {
         "reason": _l("motif de l’établissement, qui peut parler d’autres personnes"),

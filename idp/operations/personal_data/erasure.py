@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
-from idp.accounts.same_person import digested
+from idp.accounts.same_person import digests_of
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
 from idp.accounts.suspensions.traces import Names, Traces
@@ -237,7 +237,10 @@ def _suspended_ties(person: Person) -> dict[uuid.UUID, datetime | None]:
 
 def _keep_suspensions(settings: Settings, person: Person, accounts: Sequence[Account]) -> None:
     """Keep what recognises the person whose access to pupils is suspended, so that no file gives it back."""
-    traces = Traces.of([*map(digested, accounts), *map(Names.of, person.roster_keys)])
+    held = select(Suspension).where(Suspension.account_id.in_(person.accounts), Suspension.where_decided(now()))
+    decisions = db.session.scalars(held).all()
+    names = [name for account in accounts for name in digests_of(account, decisions)]
+    traces = Traces.of([*names, *map(Names.of, person.roster_keys)])
     for child_id, until in _suspended_ties(person).items():
         kept_suspensions.keep(settings.secrets, child_id, until, traces)
 

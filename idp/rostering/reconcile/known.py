@@ -15,11 +15,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, not_, select
 from idp.accounts import retired
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.accounts.retired import RetiredName
-from idp.accounts.same_person import digested
-from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions import waiting
-from idp.accounts.suspensions.models import Suspension
-from idp.accounts.suspensions.traces import Names, Traces
 from idp.clock import now
 from idp.db import db
 from idp.rostering.bulk import one_of
@@ -128,20 +124,6 @@ class Homes(NamedTuple):
 
     outside: frozenset[str]
     shared: frozenset[str]
-
-
-class SuspendedPerson(NamedTuple):
-    """A person whose account or tie is suspended, with one pupil.
-
-    `uai` is the pupil's school and `pupil` has the pupil's names. A suspended account without ties has neither, and a
-    person who was erased has no account.
-    """
-
-    uai: str
-    child: str
-    pupil: Traces
-    account: str
-    traces: Traces
 
 
 def copy_schools(context: Context) -> None:
@@ -280,49 +262,6 @@ def homes_of(account_ids: Sequence[str], uai: str) -> Homes:
     blank = {row.id.hex for row in _all(select(Account.id).where(one_of(Account.id, _ids(account_ids)), _IS_BLANK))}
     ours = is_here | (was_here - was_elsewhere) | (blank - was_here - was_elsewhere)
     return Homes(frozenset(account_ids) - ours, frozenset(ours & is_elsewhere))
-
-
-def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
-    """Return all people of whom a school suspended the account or a tie.
-
-    People who were erased since count too. So do ended ties: a suspension must not end because a pupil left the file
-    for one day.
-
-    Raises:
-        UndecryptableError: no secret key decrypts the traces of an erased person.
-    """
-    kept = list(kept_suspensions.holding(secrets, now()))
-    children = select(Child, School.uai).join(School).where(one_of(Child.id, sorted({child for child, _ in kept})))
-    pupils = {child.id: (child, uai) for child, uai in _all(children)} if kept else {}
-    # a purge may have removed a pupil since the first statement
-    erased = [_suspended(*pupils[child], "", traces) for child, traces in kept if child in pupils]
-    return [*_suspended_accounts(), *erased]
-
-
-def _suspended_accounts() -> list[SuspendedPerson]:
-    # a guardian who waits for the head is not excluded yet
-    decided = select(Suspension.account_id, Suspension.child_id).where(Suspension.where_decided(now()))
-    closed = {(account, child) for account, child in _all(decided)}
-    if not closed:
-        return []
-    ties = _all(
-        select(Account, Child, School.uai)
-        .outerjoin(Guardianship, Guardianship.account_id == Account.id)
-        .outerjoin(Child, Child.id == Guardianship.child_id)
-        .outerjoin(School, School.id == Child.school_id)
-        .where(one_of(Account.id, sorted({account for account, _ in closed})))
-    )
-    traces = {account: Traces.of([digested(account)]) for account in {account for account, _, _ in ties}}
-    return [
-        _suspended(child, uai, account.id.hex, traces[account])
-        for account, child, uai in ties
-        if not closed.isdisjoint({(account.id, child.id if child else None), (account.id, None)})
-    ]
-
-
-def _suspended(child: Child | None, uai: str | None, account: str, traces: Traces) -> SuspendedPerson:
-    names = Names.of(given=[child.given_name], family=[child.family_name]) if child else Names.of()
-    return SuspendedPerson(uai or "", child.id.hex if child else "", Traces.of([names]), account, traces)
 
 
 def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:

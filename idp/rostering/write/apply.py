@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import Table, bindparam, select, update
 
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
+from idp.accounts.same_person import keep_former_names
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
@@ -90,7 +91,7 @@ def _phases(
     return (
         Phase(statements.NEW_ACCOUNTS, Person, _PAGE, partial(opening.open_accounts, format_)),
         Phase(statements.FORMER_ACCOUNTS, None, _SMALL_PAGE, replace),
-        Phase(statements.CHANGED_ACCOUNTS, ChangedPerson, _PAGE, partial(_change_accounts, batch)),
+        Phase(statements.CHANGED_ACCOUNTS, ChangedPerson, _PAGE, partial(_change_accounts, staging, batch)),
         Phase(statements.DOUBTED_ACCOUNTS, None, _SMALL_PAGE, doubts.tell_schools),
         Phase(statements.STUDENTS, Pupil, _PAGE, write_students),
         Phase(statements.LIFTED_EXCLUSIONS, ChildAccount, _PAGE, ties.lift_exclusions),
@@ -116,9 +117,10 @@ def _write_schools(staging: Staging, format_: Format) -> None:
         school.phone = row.phone or school.phone
 
 
-def _change_accounts(batch: str, page: Sequence[ChangedPerson]) -> None:
+def _change_accounts(staging: Staging, batch: str, page: Sequence[ChangedPerson]) -> None:
     moment, changed = now(), []
     ids = [uuid.UUID(row.account_id) for row in page]
+    keep_former_names(ids)
     named = select(_accounts.c.id, _accounts.c.username).where(bulk.one_of(_accounts.c.id, ids))
     usernames = dict(db.session.execute(named).all())
     for row in page:
@@ -129,6 +131,7 @@ def _change_accounts(batch: str, page: Sequence[ChangedPerson]) -> None:
         changed.append(values | {"first_given_name": row.first_given_name, "updated_at": moment})
         log.record(AccountImported(account_id=values["changed_id"], batch=batch, change="record"))
     db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("changed_id")), changed)
+    ties.suspend_corrected(staging, [row.account_id for row in page])
 
 
 def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str, page: Sequence[Pupil]) -> None:

@@ -176,6 +176,18 @@ class ChildAccount(NamedTuple):
     account: str
 
 
+class CorrectedLink(NamedTuple):
+    """A tie that waits for the head because of its guardian's corrected name."""
+
+    child: str
+    account: str
+    wait: str
+
+
+CORRECTED_LINKS = (
+    "SELECT child, account, why AS wait FROM corrected_link WHERE account IN (SELECT value FROM json_each(:accounts)) "
+    "ORDER BY account, child"
+)
 LIFTED_EXCLUSIONS = "SELECT child, account FROM lifted_exclusion ORDER BY child, account"
 RETURNING_ACCOUNTS = (
     "SELECT DISTINCT l.account FROM allowed_link l JOIN known_account a ON a.id = l.account WHERE a.is_left "

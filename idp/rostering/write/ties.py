@@ -18,7 +18,7 @@ from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.write import statements, waits
-from idp.rostering.write.statements import ChangedLink, ChildAccount
+from idp.rostering.write.statements import ChangedLink, ChildAccount, CorrectedLink
 from idp.rostering.write.waits import WaitingTie
 from idp.sessions import closing
 
@@ -80,7 +80,12 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     _suspend([row for row in rows if row.wait])
 
 
-def _suspend(rows: Sequence[ChangedLink]) -> None:
+def suspend_corrected(staging: Staging, accounts: Sequence[str]) -> None:
+    """Suspend the ties of accounts whose corrected name has to be checked, in the transaction that corrects it."""
+    _suspend(list(staging.rows(CorrectedLink, statements.CORRECTED_LINKS, accounts=json.dumps(accounts))))
+
+
+def _suspend(rows: Sequence[ChangedLink | CorrectedLink]) -> None:
     """Suspend the ties that wait for the head, from the transaction that writes them, and tell the heads."""
     if not rows:
         return

@@ -25,7 +25,7 @@ def configure(app: Flask) -> None:
 
 def url(language: str) -> str:
     """Return the link to this page in another language; it keeps the other parameters."""
-    return f"?{urlencode({**_other_parameters(), choice.NAME: language})}"
+    return f"?{urlencode([*_other_parameters(), (choice.NAME, language)])}"
 
 
 def _change() -> WerkzeugResponse | None:
@@ -40,8 +40,9 @@ def _change() -> WerkzeugResponse | None:
     return None
 
 
-def _other_parameters() -> dict[str, str]:
-    return {name: value for name, value in request.args.items() if name != choice.NAME}
+def _other_parameters() -> list[tuple[str, str]]:
+    """Return the other parameters, repeated ones too: the page of an error may be about them."""
+    return [(name, value) for name, value in request.args.items(multi=True) if name != choice.NAME]
 
 
 def _show_again() -> None:

@@ -98,9 +98,9 @@ PHASES = (
     _phase(outside.keep_shared_accounts, "guardian shared_account", "guardian.outcome"),
     _phase(
         suspended.stop_suspended,
-        "student link guardian known_account known_alias known_child known_link suspended_school suspended_name "
-        "protected_child stopped_link",
-        "suspended_school suspended_name protected_child stopped_link guardian.outcome issue",
+        "student link guardian compared known_account known_alias known_child known_link suspended_school "
+        "suspended_name protected_child stopped_link corrected_link",
+        "suspended_school suspended_name protected_child stopped_link corrected_link guardian.outcome issue",
         asks_database=True,
     ),
     _phase(

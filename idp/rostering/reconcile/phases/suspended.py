@@ -16,23 +16,35 @@ somebody is suspended are compared with the suspended people (`idp.accounts.susp
 Such a tie is written as a suspended one (`idp.rostering.write.waits`), and gives neither access nor a letter. The head
 decides whether it is the suspended person; a record that was refused instead would leave a namesake without any way in.
 
+The same holds, in every school, for a person with the names of a suspended account without ties.
+
 Each of them is an issue, because it may be a namesake, except those of 3 (`statements.is_told`). A tie that the
 database has keeps its own suspension.
+
+A corrected name may make a suspended person of a guardian who never got a letter. If the former name recognised nobody
+and the new one does, the ties that the account has wait for the head as new ones do (`CorrectedLinkRow`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 from idp.accounts.suspensions.models import Wait
 from idp.accounts.suspensions.traces import Likeness, Names, TracesIndex, differ_in_civility, likeness
-from idp.rostering.reconcile import known, outcomes
+from idp.rostering.reconcile import known_suspensions, outcomes
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.decide import Outcome
-from idp.rostering.reconcile.known import SuspendedPerson
+from idp.rostering.reconcile.known_suspensions import OpenTie, SuspendedPerson
 from idp.rostering.reconcile.outcomes import Fate
-from idp.rostering.reconcile.rows.bounds import ProtectedChildRow, StoppedLinkRow, SuspendedNameRow, SuspendedSchoolRow
+from idp.rostering.reconcile.rows.bounds import (
+    CorrectedLinkRow,
+    ProtectedChildRow,
+    StoppedLinkRow,
+    SuspendedNameRow,
+    SuspendedSchoolRow,
+)
+from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.statements import HERE, said_or_known
 from idp.rostering.records import Severity
 
@@ -57,6 +69,21 @@ class _Link(NamedTuple):
     is_protected_name: bool
     account: str
     was_tied: bool
+    civility: str
+    given_name: str
+    family_name: str
+    birth_name: str
+
+
+class _Correction(NamedTuple):
+    """The former and the new names of a guardian who never got a letter."""
+
+    key: str
+    account: str
+    known_civility: str
+    known_given_name: str
+    known_family_name: str
+    known_birth_name: str
     civility: str
     given_name: str
     family_name: str
@@ -141,9 +168,18 @@ _DOUBT_CORRECTIONS = (
     "OR account_id IN (SELECT t.account FROM protected_child p JOIN known_link t ON t.child = p.child))"
 )
 """A corrected name would make another person of a guardian who never got a letter, also if the tie ended meanwhile."""
+_CORRECTIONS = (
+    f"SELECT {', '.join(f'c.{field} AS {field}' for field in _Correction._fields)} "
+    "FROM compared c JOIN guardian g ON g.key = c.key WHERE c.is_blank AND NOT c.is_alias AND g.fate IS NULL "
+    f"AND g.outcome IN {outcomes.with_fate('guardian', Fate.KNOWN)} "
+    f"AND ({', '.join(f'c.{name}' for name in _FIELDS)}) IS NOT ({', '.join(f'c.known_{name}' for name in _FIELDS)})"
+)
+_PUPIL_OF_FILES = "SELECT family_name, given_name FROM student WHERE child_id = :child AND family_name IS NOT NULL"
+_BY_NAMES = frozenset({Wait.RECOGNISED, Wait.ALIKE, Wait.CHECK})
 _STOPPED = (
     "SELECT l.file, l.line, l.guardian FROM stopped_link w JOIN link l ON l.student = w.student "
-    "AND l.guardian = w.guardian WHERE w.why = :why"
+    "AND l.guardian = w.guardian WHERE w.why = :why UNION SELECT g.file, g.line, g.key FROM corrected_link c "
+    "JOIN guardian g ON g.key = c.guardian WHERE c.why = :why"
 )
 _IS_RECOGNISED = (
     "Porte le nom d’une personne dont l’accès est suspendu, ou l’était quand ses données ont été effacées : elle n’a "
@@ -164,7 +200,7 @@ _WAITS = {
 def stop_suspended(context: Context) -> None:
     """Have the head decide about the people who are recognised as suspended ones, or may be."""
     staging, most = context.staging, context.most_authority
-    people = known.suspended_people(context.secrets)
+    people = known_suspensions.suspended_people(context.secrets)
     if not people:
         return
     staging.insert(SuspendedSchoolRow, sorted({(person.uai,) for person in people}))
@@ -178,9 +214,58 @@ def stop_suspended(context: Context) -> None:
             staging.insert(StoppedLinkRow, [verdict for verdict in verdicts if verdict[2]])
     staging.run(_STOP_OTHERS, most=most)
     staging.run(_DOUBT_CORRECTIONS)
+    for corrections in list(staging.pages(_Correction, _CORRECTIONS, _PAGE)):
+        staging.insert(CorrectedLinkRow, list(_corrected(staging, judge, corrections)))
     staging.tell_all(Severity.ERROR, "suspended", _IS_RECOGNISED, _STOPPED, why=Wait.RECOGNISED)
     for why, message in _WAITS.items():
         staging.tell_all(Severity.ERROR, "guardian_waits", message, _STOPPED, why=why)
+
+
+def _corrected(
+    staging: Staging, judge: "_Judge", corrections: Sequence[_Correction]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the `CorrectedLinkRow` of the ties for which a corrected name recognises a person, and the former did not.
+
+    The names of the pupil are those of the files, if these have the pupil.
+    """
+    by_account = {correction.account: correction for correction in corrections}
+    for tie in known_suspensions.open_ties(list(by_account)):
+        correction = by_account[tie.account]
+        names = next(staging.rows(_Pupil, _PUPIL_OF_FILES, child=tie.child), _Pupil(tie.family_name, tie.given_name))
+        is_protected = any(judge.is_protected_name(name) for name in names)
+        former, corrected = (
+            _as_link(tie, names, correction.key, person, is_protected=is_protected) for person in _both(correction)
+        )
+        why = judge.verdict(corrected)
+        if why in _BY_NAMES and judge.verdict(former) not in _BY_NAMES:
+            yield tie.child, tie.account, correction.key, why
+
+
+def _as_link(tie: OpenTie, names: _Pupil, key: str, person: Sequence[str], *, is_protected: bool) -> _Link:
+    """Return a tie of the database as a new link of a person with the values `person` of `_FIELDS`."""
+    civility, given_name, family_name, birth_name = person
+    return _Link(
+        student="",
+        guardian=key,
+        child=tie.child,
+        uai=tie.uai,
+        is_new_pupil=False,
+        pupil_given_name=names.given_name,
+        pupil_family_name=names.family_name,
+        is_protected_name=is_protected,
+        account=tie.account,
+        was_tied=False,
+        civility=civility,
+        given_name=given_name,
+        family_name=family_name,
+        birth_name=birth_name,
+    )
+
+
+def _both(correction: _Correction) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the former and the new values of `_FIELDS`."""
+    count = len(_FIELDS)
+    return correction[2 : 2 + count], correction[2 + count :]
 
 
 class _Judge:
@@ -203,9 +288,13 @@ class _Judge:
         """Return why a link is stopped; None if it is not."""
         names = Names.of(link.guardian, link.civility, [link.given_name], [link.family_name, link.birth_name])
         of_school = self._of_returning(link, names) if link.was_tied else self._of_new(link, names)
-        if of_school is None and self._is_pair_elsewhere(link, names):
+        if of_school is None and (self._is_without_ties(names) or self._is_pair_elsewhere(link, names)):
             return Wait.CHECK
         return of_school
+
+    def _is_without_ties(self, names: Names) -> bool:
+        """Return whether somebody has the names of a suspended account without ties, which is of no school."""
+        return _most(names, self.by_school.get("", ())) is Likeness.SAME
 
     def _of_returning(self, link: _Link, names: Names) -> Wait | None:
         """Return why a guardian is stopped who returns with the pupil, and keeps a suspension of their own."""
@@ -219,11 +308,7 @@ class _Judge:
         """Return why another guardian is stopped by a suspension in the same school."""
         of_pupil, in_school = self._of_pupil(link), _most(names, self.by_school.get(link.uai, ()))
         alike = [person for person in of_pupil if not differ_in_civility(names, person.traces)]
-        if (
-            in_school is Likeness.SAME
-            or _most(names, alike) >= Likeness.NEAR
-            or _most(names, self.by_school.get("", ())) is Likeness.SAME
-        ):
+        if in_school is Likeness.SAME or _most(names, alike) >= Likeness.NEAR:
             return Wait.RECOGNISED
         if of_pupil:
             return Wait.NEW_GUARDIAN

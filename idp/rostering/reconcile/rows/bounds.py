@@ -61,3 +61,13 @@ class StoppedLinkRow(NamedTuple):
     student: str
     guardian: str
     why: str
+
+
+@table("corrected_link", "PRIMARY KEY (child, account)")
+class CorrectedLinkRow(NamedTuple):
+    """A tie of the database that waits for the head because of its guardian's corrected name; `why` is a `Wait`."""
+
+    child: str
+    account: str
+    guardian: str
+    why: str

@@ -247,7 +247,7 @@ def rows(staging: Staging) -> Iterator[Difference]:
         yield Difference(
             Kind.PROBLEM,
             *named_issues.named(staging, issue),
-            named_issues.sentence_of(issue) + named_issues.stopped_for(staging, issue),
+            named_issues.sentence_of(issue) + named_issues.about_pupils(staging, issue),
         )
     yield from changes(staging)
 

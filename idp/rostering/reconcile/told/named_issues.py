@@ -24,6 +24,8 @@ class _Caused(NamedTuple):
     student: str
 
 
+_LONGEST = 410
+"""Characters of the names that are stored with an issue."""
 _NAMED = (
     "SELECT family_name, given_name, class_name FROM (SELECT family_name, given_name, coalesce(class_name, '') AS "
     "class_name, line FROM student WHERE key = :key UNION ALL SELECT family_name, given_name, '', line FROM guardian "
@@ -43,7 +45,20 @@ _STOPPED_FOR = (
     "LEFT JOIN known_child c ON c.id = s.child_id WHERE w.guardian = :key "
     f"AND {is_told('w.why')} ORDER BY 1"
 )
-_STOPPED = frozenset({"suspended", "guardian_waits"})
+_OF_TIE = (
+    f"SELECT DISTINCT {OF_CHILD} FROM link l JOIN student s ON s.key = l.student LEFT JOIN known_child c "
+    "ON c.id = s.child_id LEFT JOIN guardian g ON g.key = l.guardian LEFT JOIN known_alias a ON a.key = l.guardian "
+    "LEFT JOIN known_account k ON k.key = l.guardian JOIN known_link d ON d.child = s.child_id "
+    "AND d.account = coalesce(g.account_id, a.account, k.id) WHERE l.guardian = :key AND {state} ORDER BY 1"
+)
+_IS_STILL_EXCLUDED = "(d.child, d.account) IN (SELECT child, account FROM excluded_link)"
+_PUPILS_OF = {
+    **dict.fromkeys(("suspended", "guardian_waits"), _STOPPED_FOR),
+    "tie_disputed": _OF_TIE.format(state="d.is_disputed AND NOT d.is_excluded"),
+    "tie_excluded": _OF_TIE.format(state=_IS_STILL_EXCLUDED),
+    "tie_readmitted": _OF_TIE.format(state=f"d.is_excluded AND NOT {_IS_STILL_EXCLUDED}"),
+}
+"""The statements of the pupils whom an issue of a guardian is about, by the code of the issue."""
 TOLD_BY_NAME = frozenset({"guardian_left"})
 """The issues that are lines of another kind."""
 
@@ -54,15 +69,27 @@ def named(staging: Staging, issue: Issue) -> tuple[str, str]:
     return whole_name(person.family_name, person.given_name), person.class_name
 
 
+def stored_name(staging: Staging, issue: Issue) -> str:
+    """Return the name of the person of an issue as it is stored, with the pupils whom the issue is about."""
+    name, pupils = named(staging, issue)[0], pupils_of(staging, issue)
+    return f"{name} (élève : {pupils})"[:_LONGEST] if name and pupils else name
+
+
 def causes(staging: Staging) -> dict[tuple[str, str], str]:
     """Return the keys and codes of issues that follow from the issue of a pupil, each with the key of the pupil."""
     return {(caused.guardian, _FOLLOWING): caused.student for caused in staging.rows(_Caused, _CAUSED)}
 
 
-def stopped_for(staging: Staging, issue: Issue) -> str:
-    """Return the sentence that names the pupils whom a person gets no access to; empty for an issue of another kind."""
-    pupils = ", ".join(staging.values(_STOPPED_FOR, key=issue.key)) if issue.code in _STOPPED else ""
+def about_pupils(staging: Staging, issue: Issue) -> str:
+    """Return the sentence that names the pupils whose tie to a person an issue is about; empty for another issue."""
+    pupils = pupils_of(staging, issue)
     return f" Élève : {pupils}." if pupils else ""
+
+
+def pupils_of(staging: Staging, issue: Issue) -> str:
+    """Return the names of the pupils whose tie to a person an issue is about, or an empty text."""
+    statement = _PUPILS_OF.get(issue.code)
+    return ", ".join(staging.values(statement, key=issue.key)) if statement else ""
 
 
 def issues(staging: Staging) -> Iterator[Issue]:

@@ -1,0 +1,147 @@
+"""The load: people who sign in, come back, and ask for a password, and a ledger of what was acknowledged to them."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import pairwise
+from urllib.parse import urlencode
+
+from bench.driver.forms import fill_in
+from bench.driver.provider import Person
+from bench.driver.relying_party import Attempt, Party, WrongAnswerError, expect
+from bench.driver.scenarios import sign_in
+from bench.driver.transport import Answer, Browser, Connection, Transport, path_of
+
+CLIENTS = 8
+_TRIES = 40
+_REPLAYED = 0.2
+"""The share of codes and refresh tokens that are used a second time, which must be refused."""
+
+
+@dataclass
+class Ledger:
+    """What was acknowledged, and what must not have happened.
+
+    Attributes:
+        done: times of completed flows, `time.monotonic()`.
+        failed: sentences about flows that did not complete.
+        faults: sentences about promises that were broken.
+        asked: addresses to which a mail was promised.
+        waits: how often a page asked a person to wait.
+    """
+
+    done: list[float] = field(default_factory=list)
+    failed: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+    waits: int = 0
+
+    @property
+    def flows(self) -> int:
+        """All flows that ended."""
+        return len(self.done) + self.failed.total()
+
+    def longest_gap(self, began: float, ended: float) -> float:
+        """Return the longest time without a completed flow, in seconds."""
+        times = [began, *sorted(self.done), ended]
+        return max(later - earlier for earlier, later in pairwise(times))
+
+
+class _Client(Browser):
+    """A browser whose owner waits when a page with status 503 says so."""
+
+    def __init__(self, transport: Transport, ledger: Ledger, cookies: dict[str, str] | None = None) -> None:
+        super().__init__(transport, cookies)
+        self._ledger = ledger
+
+    async def _send(self, method: str, target: str, form: dict[str, str] | None) -> Answer:
+        for _ in range(_TRIES):
+            answer = await super()._send(method, target, form)
+            if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                return answer
+            if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or b"<h1" not in answer.body:
+                self._ledger.faults.append(f"{path_of(target)}: {answer.status} without its page")
+            self._ledger.waits += 1
+            await asyncio.sleep(1 + random.random())
+        return answer
+
+
+@dataclass
+class Load:
+    """Clients that repeat what people do."""
+
+    party: Party
+    everyone: Iterator[Person]
+    with_session: Iterator[Person]
+    ledger: Ledger
+    is_ended: bool = False
+
+    async def run(self) -> None:
+        """Repeat until `is_ended`; a flow in progress is completed."""
+        await asyncio.gather(*(self._repeat() for _ in range(CLIENTS)))
+
+    async def _repeat(self) -> None:
+        connection = Connection(self.party.provider.port)
+        acts = (self._sign_in, self._come_back, self._ask_for_a_password, self._sign_out)
+        while not self.is_ended:
+            try:
+                await random.choices(acts, (5, 5, 1, 1))[0](connection)
+                self.ledger.done.append(time.monotonic())
+            except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
+                self.ledger.failed[str(error)[:120]] += 1
+                await asyncio.sleep(0.1)  # no storm of connections while nobody listens
+        connection.close()
+
+    async def _sign_in(self, connection: Connection) -> None:
+        attempt = Attempt()
+        code = await sign_in(self.party, _Client(connection, self.ledger), next(self.everyone), attempt)
+        await self._redeem(connection, code, attempt)
+
+    async def _sign_out(self, connection: Connection) -> None:
+        """Sign in and out; the ENT is told through its back channel."""
+        attempt, browser = Attempt(), _Client(connection, self.ledger)
+        code = await sign_in(self.party, browser, next(self.everyone), attempt)
+        tokens = await self.party.exchange(connection, code, attempt)
+        expect(
+            await browser.get(f"/logout?{urlencode({'id_token_hint': tokens['id_token']})}"), HTTPStatus.OK, "logout"
+        )
+
+    async def _come_back(self, connection: Connection) -> None:
+        attempt = Attempt()
+        browser = _Client(connection, self.ledger, next(self.with_session).cookies)
+        answer = await browser.get(self.party.request(attempt))
+        tokens = await self._redeem(connection, self.party.code(answer, attempt), attempt)
+        if tokens:
+            renewed = await self.party.refresh(connection, tokens["refresh_token"])
+            await self.party.userinfo(connection, renewed["access_token"])
+            if random.random() < _REPLAYED:
+                await self._refused("refresh token", self.party.refresh(connection, tokens["refresh_token"]))
+
+    async def _redeem(self, connection: Connection, code: str, attempt: Attempt) -> dict[str, str]:
+        """Exchange a code; sometimes twice. Return the tokens, empty if the second time revoked them."""
+        tokens = await self.party.exchange(connection, code, attempt)
+        if random.random() < _REPLAYED:
+            await self._refused("code", self.party.exchange(connection, code, attempt))
+            return {}
+        return tokens
+
+    async def _refused(self, what: str, second: "asyncio.Future[object] | object") -> None:
+        """Use something that was used; anything but a refusal is a fault."""
+        try:
+            await second  # type: ignore[misc]
+        except WrongAnswerError:
+            return
+        self.ledger.faults.append(f"a {what} was redeemed twice")
+
+    async def _ask_for_a_password(self, connection: Connection) -> None:
+        browser, person = _Client(connection, self.ledger), next(self.everyone)
+        path, name = "/mot-de-passe-oublie", self.party.provider.username_field
+        form = fill_in(expect(await browser.get(path), HTTPStatus.OK, path).body, {name: person.username})
+        if form is None:
+            raise WrongAnswerError(f"{path}: no form with {name}")
+        expect(await browser.post(path, form.fields), HTTPStatus.SEE_OTHER, path)
+        self.ledger.asked.add(f"{person.username}@exemple.fr")

@@ -1,0 +1,1 @@
+"""The evening of a school-year start: people arrive whether or not the service keeps up (an open loop)."""

@@ -1,0 +1,106 @@
+"""Reads whose access is suspended, and the ties of a guardian whose corrected name may be a suspended person's."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, not_, select
+
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.same_person import traces_of
+from idp.accounts.suspensions import kept as kept_suspensions
+from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions.traces import Names, Traces
+from idp.clock import now
+from idp.db import db
+from idp.rostering.bulk import one_of
+
+
+class SuspendedPerson(NamedTuple):
+    """A person whose account or tie is suspended, with one pupil.
+
+    `uai` is the pupil's school and `pupil` has the pupil's names. A suspended account without ties has neither, and a
+    person who was erased has no account.
+    """
+
+    uai: str
+    child: str
+    pupil: Traces
+    account: str
+    traces: Traces
+
+
+class OpenTie(NamedTuple):
+    """A tie that gives access, with its pupil's school and names."""
+
+    account: str
+    child: str
+    uai: str
+    family_name: str
+    given_name: str
+
+
+def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
+    """Return all people of whom a school suspended the account or a tie.
+
+    People who were erased since count too. So do ended ties: a suspension must not end because a pupil left the file
+    for one day.
+
+    Raises:
+        UndecryptableError: no secret key decrypts the traces of an erased person.
+    """
+    kept = list(kept_suspensions.holding(secrets, now()))
+    children = select(Child, School.uai).join(School).where(one_of(Child.id, sorted({child for child, _ in kept})))
+    pupils = {child.id: (child, uai) for child, uai in _all(children)} if kept else {}
+    # a purge may have removed a pupil since the first statement
+    erased = [_suspended(*pupils[child], "", traces) for child, traces in kept if child in pupils]
+    return [*_suspended_accounts(), *erased]
+
+
+def _suspended_accounts() -> list[SuspendedPerson]:
+    # a guardian who waits for the head is not excluded yet
+    decided = [row for (row,) in _all(select(Suspension).where(Suspension.where_decided(now())))]
+    closed = {(row.account_id, row.child_id) for row in decided}
+    if not closed:
+        return []
+    decisions: dict[uuid.UUID, list[Suspension]] = {}
+    for row in decided:
+        decisions.setdefault(row.account_id, []).append(row)
+    ties = _all(
+        select(Account, Child, School.uai)
+        .outerjoin(Guardianship, Guardianship.account_id == Account.id)
+        .outerjoin(Child, Child.id == Guardianship.child_id)
+        .outerjoin(School, School.id == Child.school_id)
+        .where(one_of(Account.id, sorted({account for account, _ in closed})))
+    )
+    traces = {account.id: traces_of(account, decisions[account.id]) for account in {account for account, _, _ in ties}}
+    return [
+        _suspended(child, uai, account.id.hex, traces[account.id])
+        for account, child, uai in ties
+        if not closed.isdisjoint({(account.id, child.id if child else None), (account.id, None)})
+    ]
+
+
+def _suspended(child: Child | None, uai: str | None, account: str, traces: Traces) -> SuspendedPerson:
+    names = Names.of(given=[child.given_name], family=[child.family_name]) if child else Names.of()
+    return SuspendedPerson(uai or "", child.id.hex if child else "", Traces.of([names]), account, traces)
+
+
+def open_ties(account_ids: Sequence[str]) -> list[OpenTie]:
+    """Return the ties of some accounts that are neither ended nor suspended."""
+    moment = now()
+    rows = _all(
+        select(Guardianship.account_id, Child.id, School.uai, Child.family_name, Child.given_name)
+        .join(Child, Child.id == Guardianship.child_id)
+        .join(School, School.id == Child.school_id)
+        .where(
+            one_of(Guardianship.account_id, [uuid.UUID(account) for account in account_ids]),
+            Guardianship.is_unended,
+            not_(Guardianship.where_suspended(moment)),
+        )
+    )
+    return [OpenTie(account.hex, child.hex, *rest) for account, child, *rest in rows]
+
+
+def _all(statement: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+    return db.session.execute(statement).all()

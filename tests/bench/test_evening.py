@@ -1,0 +1,67 @@
+"""The evening: who arrives when, and how long a person waits."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+
+from bench.driver.transport import Answer
+from bench.evening import visits
+from bench.evening.curve import MIX, SHAPE, arrivals
+from bench.evening.visits import LeftError, PatientBrowser, Visit
+
+BUSY = Answer(503, {"retry-after": "3"}, {}, b"<h1>Beaucoup de familles se connectent</h1>")
+
+
+class Server:
+    """Answers from a list, one after the other."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, str]] = []
+
+    async def send(self, method: str, target: str, _headers: dict[str, str], _form: dict[str, str] | None) -> Answer:
+        self.asked.append((method, target))
+        return self.answers.pop(0)
+
+
+def test_people_arrive_by_the_shape_and_the_mix() -> None:
+    people = list(arrivals(peak=100, seconds=50, chance=random.Random(1)))
+    times = [person.at for person in people]
+    assert times == sorted(times)
+    phases = Counter(person.phase for person in people if person.purpose == "sign-in")
+    for phase, share in SHAPE.items():
+        assert phases[phase] == pytest.approx(share * 100 * 50, rel=0.1)
+    purposes = Counter(person.purpose for person in people)
+    for purpose, share in MIX.items():
+        assert purposes[purpose] == pytest.approx(share * purposes["sign-in"], rel=0.1)
+
+
+@pytest.fixture
+def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Pauses are noted instead of waited for."""
+    noted: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        noted.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    return noted
+
+
+def test_a_person_waits_as_long_as_the_page_says_and_sends_the_same_again(paused: list[float]) -> None:
+    server, diary = Server(BUSY, BUSY, Answer(200)), Visit("sign-in", "20:00")
+    answer = asyncio.run(PatientBrowser(server, diary).post("/connexion", {}))
+    assert answer.status == 200
+    assert server.asked == [("POST", "/connexion")] * 3
+    assert all(3 <= pause < 4 for pause in paused)
+    assert diary.waited == sum(paused)
+    assert diary.shed == ["Beaucoup de familles se connectent"] * 2
+
+
+def test_a_person_leaves_after_some_tries(paused: list[float]) -> None:
+    server, diary = Server(*[BUSY] * 20), Visit("sign-in", "20:00")
+    with pytest.raises(LeftError):
+        asyncio.run(PatientBrowser(server, diary).get("/connexion"))
+    assert len(server.asked) == len(paused) == visits.TRIES
