@@ -5,7 +5,6 @@ No other module reads the environment. All faults are reported together, by sett
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
@@ -222,9 +221,9 @@ class Settings(DeskSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources: the environment, then the TOML file. Dot-env files and secret folders are not read."""
-        toml = os.environ.get(f"{PREFIX}CONFIG")
+        toml = settings_file()
         sources = [init_settings, _Environment(settings_cls)]
-        if toml and not _file_fault(toml):
+        if toml and not rules.toml_fault(toml):
             sources.append(TomlConfigSettingsSource(settings_cls, toml_file=toml))
         return tuple(sources)
 
@@ -315,6 +314,11 @@ _STAND_INS = {"issuer": "https://unknown.invalid"}
 """Defaults for fields without one."""
 
 
+def settings_file() -> str | None:
+    """Return the name of the TOML file with settings, if there is one."""
+    return os.environ.get(f"{PREFIX}CONFIG")
+
+
 def load(**overrides: Any) -> Settings:
     """Return the settings; `overrides`, by field name, win over the environment and the file.
 
@@ -324,8 +328,8 @@ def load(**overrides: Any) -> Settings:
     faults = list(_unknown_names(os.environ))
     if os.environ.get(_FORBIDDEN_VARIABLE):
         faults.append(f"{_FORBIDDEN_VARIABLE}: must not be set: any value disables a check of the protocol library")
-    toml = os.environ.get(f"{PREFIX}CONFIG")
-    if toml and (unreadable := _file_fault(toml)):
+    toml = settings_file()
+    if toml and (unreadable := rules.toml_fault(toml)):
         raise ConfigurationError([*faults, f"{PREFIX}CONFIG: {unreadable}", *_without_file(overrides)])
     try:
         settings = Settings(**overrides)
@@ -357,20 +361,6 @@ def _without_file(overrides: Mapping[str, Any]) -> Iterator[str]:
         for detail in error.errors(include_input=False, include_url=False):
             if detail["type"] != "missing":
                 yield from _fault(detail)
-
-
-def _file_fault(toml: str) -> str:
-    """Return why the TOML file cannot be read, or an empty string."""
-    try:
-        with Path(toml).open("rb") as file:
-            tomllib.load(file)
-    except FileNotFoundError:
-        return "no such file"
-    except OSError as fault:
-        return f"cannot be read ({fault.strerror})"
-    except ValueError as fault:  # not TOML, or not UTF-8; the text of the error may have a value
-        return f"cannot be read as TOML: {type(fault).__name__}"
-    return ""
 
 
 def concerns(fault: str, fields: frozenset[str]) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 import ssl
+import tomllib
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -171,3 +172,17 @@ def check_authorities(value: Path | None) -> Path | None:
         except (OSError, ssl.SSLError):
             raise ValueError("must be a readable PEM file of certificates") from None
     return value
+
+
+def toml_fault(toml: str) -> str:
+    """Return why the TOML file cannot be read, or an empty string."""
+    try:
+        with Path(toml).open("rb") as file:
+            tomllib.load(file)
+    except FileNotFoundError:
+        return "no such file"
+    except OSError as fault:
+        return f"cannot be read ({fault.strerror})"
+    except ValueError as fault:  # not TOML, or not UTF-8; the text of the error may have a value
+        return f"cannot be read as TOML: {type(fault).__name__}"
+    return ""

@@ -15,8 +15,12 @@ from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-import idp.db  # noqa: F401 - it sets the options of every engine
+from idp import secret_check
+from idp.audit import noted_settings
+from idp.audit.models import NotedSettings
+from idp.clock import now
 from idp.config import Settings
+from idp.db import upsert
 from idp.paths import MIGRATIONS
 
 _MIGRATION_LOCK = 7201962650
@@ -29,6 +33,8 @@ class ForeignKeyError(Exception):
 
 def upgrade(settings: Settings) -> tuple[str | None, str | None]:
     """Bring the database to the newest migration, in one transaction; return the revisions before and after.
+
+    The check value of the secret key is stored too, if the database has none.
 
     Raises:
         SQLAlchemyError: the database is not available; nothing changed.
@@ -45,6 +51,7 @@ def upgrade(settings: Settings) -> tuple[str | None, str | None]:
         command.upgrade(_config(connection), "head")
         if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise ForeignKeyError
+        _store_check_value(connection, settings)
         connection.commit()
         return before, newest()
 
@@ -62,6 +69,15 @@ def current(settings: Settings) -> tuple[str | None, str | None]:
 def newest() -> str | None:
     """Return the newest revision, which this version of the service needs."""
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+def _store_check_value(connection: Connection, settings: Settings) -> None:
+    """Store the check value of the secret key if the database has none: the first node decides which key is used."""
+    noting = {secret_check.DIGESTS: {secret_check.KEY: secret_check.check_value(settings.secrets[0])}}
+    first = upsert(NotedSettings, connection.dialect.name).values(
+        id=noted_settings.ROW, noted_at=now(), settings=noting
+    )
+    connection.execute(first.on_conflict_do_nothing())
 
 
 def _is_file(url: URL) -> bool:

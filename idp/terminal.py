@@ -4,6 +4,7 @@ Names come from school files and user agents from browsers, so that terminal esc
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,18 @@ from typing import Any
 import click
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+YES = click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, nothing is asked.")
+"""For a command that acts at once and can be taken back; see `confirm`."""
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before an act, at a terminal, unless the option `--yes` was given.
+
+    Raises:
+        Abort: the answer is no.
+    """
+    if not yes and sys.stdin.isatty():
+        click.confirm(plain(question), abort=True, err=True)
 
 
 def plain(text: object) -> str:

@@ -70,8 +70,8 @@ Errors go to standard error. `--json` prints for programs.
 _EVENTS = """# Events of the journal
 
 *Cette page est produite à partir du code, qui est en anglais. Le guide
-[« Exploiter le service »](../exploitation.md) dit en français, au chapitre 7, comment lire, vérifier et exporter le
-journal.*
+[« Exploiter le service »](../exploitation.md) dit en français, au chapitre « Le journal », comment lire,
+vérifier et exporter le journal.*
 
 `idp audit show --kind KIND` prints the events of a kind, or of all kinds that begin with KIND and a dot, as in
 `--kind email`. Every event has a time, a result, and, as far as they are known, the account, the ENT, the operator,

@@ -16,11 +16,10 @@ chmod 755 "$root"
 trap 'rm -rf "$root"' EXIT
 
 deploy/installation/install.sh "$root/opt/idp" "$python" "$root"
-install -d "$root/usr/bin"
-ln -s /opt/idp/bin/idp "$root/usr/bin/idp"
+install -D -m 755 -t "$root/usr/bin" deploy/idp
 install -D -m 644 -t "$root/usr/lib/systemd/system" deploy/*.service deploy/*.timer
 for socket in deploy/*.socket; do [ ! -e "$socket" ] || install -m 644 -t "$root/usr/lib/systemd/system" "$socket"; done
-install -D -m 644 -t "$root/usr/share/$name" deploy/environment.sample
+install -D -m 644 -t "$root/usr/share/$name" deploy/environment.sample deploy/502.html
 install -D -m 644 -t "$root/usr/share/doc/$name" "$here/copyright"
 install -D -m 644 -t "$root/usr/share/doc/$name/examples" deploy/nginx*.conf
 gzip -9n <CHANGELOG.md >"$root/usr/share/doc/$name/changelog.gz"

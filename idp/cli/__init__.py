@@ -58,13 +58,18 @@ ENTRIES = {
             "idp.desk.ents.commands:refuse",
         ),
     ),
-    "config": Entry("idp.cli.config:config", "Check the settings.", in_application=False),
+    "config": Entry(
+        "idp.cli.config:config",
+        "Check the settings, and accept a new secret key when the former one is lost.",
+        in_application=False,
+    ),
     "db": Entry("idp.cli.db:db", "Manage the tables of the database.", in_application=False),
     "desk": Entry(
         "idp.cli.desk:desk",
         "Serve the school desk: the pages for schools, operators of ENTs and the académie.",
         in_application=False,
     ),
+    "doctor": Entry("idp.operations.doctor.commands:doctor", "Check all that the service needs; exit 1 on a fault."),
     "dossier": Entry(
         "idp.dossier.commands:dossier",
         "Write the file that a buyer or a data protection officer asks for, in French, from the running configuration.",
@@ -75,6 +80,7 @@ ENTRIES = {
         "Letters that schools hand out: an identifier and a provisional password on paper.",
         parts=("idp.operations.letter_progress.status:command",),
     ),
+    "mail": Entry("idp.operations.doctor.commands:mail_group", "Try the mail server."),
     "outbox": Entry("idp.outbox.commands:outbox", "Outgoing messages: list them, retry those that failed."),
     "passwords": Entry(
         "idp.operations.helpdesk.password_commands:passwords",
@@ -109,6 +115,18 @@ if DEMO.is_file():  # a wheel does not have the demonstration
     )
 
 
+SECTIONS = {
+    "Run the service": ("serve", "desk", "worker", "purge", "demo"),
+    "Set up and watch": ("config", "db", "doctor", "mail", "keys", "outbox", "audit", "dossier"),
+    "Schools and letters": ("roster", "school", "letters"),
+    "People": ("account", "passwords", "staff"),
+    "ENTs": ("client", "charter"),
+}
+"""The commands in the order of `idp --help`."""
+_WHOLE = 200
+"""Characters of the longest first sentence of a help."""
+
+
 class _Commands(UserDict[str, Any]):
     """Commands by name. A command is imported when it is looked up for the first time."""
 
@@ -123,10 +141,27 @@ class _Commands(UserDict[str, Any]):
 class _Group(click.Group):
     """The group of all commands, whose help imports none of them."""
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands."""
-        described = click.Group(commands=[click.Command(name, help=entry.help) for name, entry in ENTRIES.items()])
-        described.format_commands(ctx, formatter)
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by what they are for."""
+        width = max(map(len, ENTRIES))
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                listed = [(name.ljust(width), ENTRIES[name].help) for name in names if name in ENTRIES]
+                formatter.write_dl(listed)
+
+
+def _write_whole_helps(group: click.Group) -> None:
+    """Let the help of a group, and of the groups in it, list its commands with their whole first sentences."""
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            _write_whole_helps(command)
+
+    def format_commands(_context: click.Context, formatter: click.HelpFormatter) -> None:
+        shown = {name: command for name, command in sorted(group.commands.items()) if not command.hidden}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in shown.items()])
+
+    group.format_commands = format_commands  # type: ignore[method-assign, assignment]
 
 
 def _command(entry: Entry) -> click.Command:
@@ -137,6 +172,8 @@ def _command(entry: Entry) -> click.Command:
         for part in entry.parts:
             assert isinstance(command, click.Group)  # noqa: S101 - as above
             command.add_command(_imported(part))
+        if isinstance(command, click.Group):
+            _write_whole_helps(command)
         if entry.in_application:
             from idp.cli import application  # noqa: PLC0415 - as the commands
 

@@ -68,7 +68,10 @@ def in_application(command: click.Command, *, notes_settings: bool = False) -> c
     callback: Callable[..., Any] | None = command.callback
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        with opened() as app:
+        settings = command_settings.load()
+        if notes_settings:
+            command_settings.refuse_another_key(settings)
+        with opened(settings) as app:
             if notes_settings:
                 noted_settings.note(services_of(app).settings)
             return callback(*args, **kwargs) if callback else None

@@ -1,24 +1,25 @@
-"""`idp config check`."""
+"""`idp config`."""
 
 from collections.abc import Iterator
-from importlib.metadata import distribution
 
 import click
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp import schema
+from idp import schema, secret_check
 from idp.accounts.passwords.hasher import Hasher
+from idp.audit import noted_settings
 from idp.cli import settings as command_settings
 from idp.cli.application import opened
 from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
 from idp.operations import proxies
+from idp.operations.doctor import machine
 from idp.production import production_faults
 
 
 @click.group("config")
 def config() -> None:
-    """Check the settings."""
+    """Check the settings, and accept a new secret key when the former one is lost."""
 
 
 @config.command()
@@ -35,6 +36,27 @@ def check() -> None:
         _check_proxies(settings)
     if faults := production_faults(settings):
         raise command_settings.faults_exception(faults)
+
+
+@config.command("accept-secret-key")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept_secret_key(*, yes: bool) -> None:
+    """Use the database with this IDP_SECRET_KEY from now on, because the former key is lost."""
+    settings = command_settings.load()
+    if secret_check.is_known(settings):
+        click.echo("nothing to do: the database knows this key")
+        return
+    if not yes:
+        click.confirm(
+            "What the former key signed or encrypted cannot be read any more: signing keys, links of waiting mails,"
+            " seals of the journal. Use the new key?",
+            abort=True,
+            err=True,
+        )
+    with opened(settings):
+        noted_settings.note(settings)
+    click.echo("The key is accepted. Replace each key that `idp keys list` calls sealed under a secret key that is not")
+    click.echo("configured: idp keys retire KID --emergency")
 
 
 def _all_faults(error: ConfigurationError) -> Iterator[str]:
@@ -56,12 +78,7 @@ def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
 
 def _show_hash_rate(settings: Settings) -> None:
     """Say how many sign-ins a core allows, and whether argon2 could be faster."""
-    line = f"password hashes: {Hasher(settings).rate():.0f} a second on one core"
-    # The wheels of the registry are for every Linux (PEP 600, PEP 656), and so for the oldest CPU.
-    wheel = distribution("argon2-cffi-bindings").read_text("WHEEL") or ""
-    if "manylinux" in wheel or "musllinux" in wheel:
-        line += "; argon2 compiled for this CPU is about twice as fast, see docs/exploitation.md, section 2"
-    click.echo(line)
+    click.echo(f"password hashes: {'; '.join(filter(None, machine.hash_rate(Hasher(settings))))}")
 
 
 def _check_proxies(settings: Settings) -> None:

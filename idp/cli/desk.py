@@ -32,7 +32,7 @@ def _load_settings() -> "Settings":
     Raises:
         ClickException: they cannot be used, or there is no desk.
     """
-    chosen = settings.load_for_production()
+    chosen = settings.load_to_serve()
     if not chosen.desk_url:
         raise click.ClickException("there is no desk: set IDP_DESK_URL")
     return chosen

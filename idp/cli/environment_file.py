@@ -57,13 +57,13 @@ class _Assignments:
 
     def read(self) -> list[tuple[str, str]]:
         """Return all assignments, in their order."""
-        found = []
+        assignments = []
         while self._skip_blanks():
             if self._text[self._at] in "#;":
                 self._skip_comment()
             else:
-                found.append((self._name(), self._value()))
-        return found
+                assignments.append((self._name(), self._value()))
+        return assignments
 
     def _skip_blanks(self) -> bool:
         """Go to the next character that is not blank; return whether there is one."""

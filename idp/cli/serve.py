@@ -24,4 +24,4 @@ def _create_app(chosen: "Settings") -> "Flask":
         gc.enable()
 
 
-serve = commands.command(settings.load_for_production, _create_app)
+serve = commands.command(settings.load_to_serve, _create_app)

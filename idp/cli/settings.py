@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from sqlalchemy import make_url
 
-from idp import config
+from idp import config, secret_check
 from idp import logging as log_lines
 from idp.config import ConfigurationError, Settings
 from idp.production import production_faults
@@ -26,16 +26,27 @@ def load() -> Settings:
     return settings.model_copy(update={"database_url": _with_absolute_path(settings.database_url)})
 
 
-def load_for_production() -> Settings:
-    """Return the settings.
+def load_to_serve() -> Settings:
+    """Return the settings of a process that serves pages.
 
     Raises:
-        ClickException: they cannot be read, or must not be used in production.
+        ClickException: they cannot be read, must not be used in production, or have another secret key.
     """
     settings = load()
     if faults := production_faults(settings):
         raise faults_exception(faults)
+    refuse_another_key(settings)
     return settings
+
+
+def refuse_another_key(settings: Settings) -> None:
+    """Refuse to start with a secret key that is not the key of the database.
+
+    Raises:
+        ClickException: it is another key.
+    """
+    if secret_check.is_another_key(settings):
+        raise click.ClickException(secret_check.ANOTHER_KEY)
 
 
 def faults_exception(faults: Iterable[str]) -> click.ClickException:

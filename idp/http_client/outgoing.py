@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -104,6 +104,24 @@ class Outgoing:
         """Request a JSON document by GET; return the response, whatever its status. Errors are those of `post_form`."""
         return self._send(url, "GET", None)
 
+    def certificate_end(self, url: str) -> datetime | None:
+        """Return when the certificate of the URL's host ends, or None for http; nothing is requested.
+
+        Errors are those of `post_form`.
+        """
+        target, deadline = self._target(url), Deadline(TIMEOUT)
+        try:
+            with ExitStack() as opened:
+                connected = self._connect(target, deadline, opened)
+                certificate = connected.getpeercert() if isinstance(connected, ssl.SSLSocket) else None
+        except TimeoutError as error:
+            raise OutgoingError(f"no connection within {TIMEOUT:g} seconds") from error
+        except (OSError, ValueError) as error:
+            raise OutgoingError(_reason(error)) from error
+        if not certificate:
+            return None
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
+
     def _send(self, url: str, method: str, body: bytes | None, authorization: str = "") -> Answer:
         release_connection()
         target = self._target(url)
@@ -133,8 +151,6 @@ class Outgoing:
     def _exchange(
         self, target: _Target, method: str, body: bytes | None, deadline: Deadline, authorization: str
     ) -> Answer:
-        endpoints = resolve(target.host, target.port, deadline)
-        self._check_ips(target.host, (endpoint.ip for endpoint in endpoints))
         headers = {
             "Host": target.authority,
             "User-Agent": "scolarite-services",
@@ -144,10 +160,7 @@ class Outgoing:
             **({"Authorization": authorization} if authorization else {}),
         }
         with ExitStack() as opened:
-            connected = opened.enter_context(connect(endpoints, deadline))
-            if target.secure:
-                context = tls_context(self._authorities)
-                connected = opened.enter_context(secure(connected, target.host, deadline, context))
+            connected = self._connect(target, deadline, opened)
             connection = http.client.HTTPConnection(target.host, target.port)
             connection.sock = DeadlineSocket(connected, deadline, _LONGEST_HEAD + _LONGEST_BODY)
             connection.request(method, target.path, body, headers)
@@ -156,6 +169,16 @@ class Outgoing:
             content = b"" if nobody_reads else self._body(target, response)
             retry_after = _retry_after(response.getheader("Retry-After", ""))
             return Answer(response.status, retry_after, content, response.getheader("Location", ""))
+
+    def _connect(self, target: _Target, deadline: Deadline, opened: ExitStack) -> socket.socket:
+        """Connect to a host that this service may connect to, by TLS if the URL is https."""
+        endpoints = resolve(target.host, target.port, deadline)
+        self._check_ips(target.host, (endpoint.ip for endpoint in endpoints))
+        connected = opened.enter_context(connect(endpoints, deadline))
+        if target.secure:
+            context = tls_context(self._authorities)
+            connected = opened.enter_context(secure(connected, target.host, deadline, context))
+        return connected
 
     def _body(self, target: _Target, response: http.client.HTTPResponse) -> bytes:
         """Return the body, or nothing if it does not arrive: the status alone is a valid response."""

@@ -7,6 +7,8 @@ operators, without emails and links.
 import re
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from email.policy import SMTP
 from urllib.parse import unquote, urlsplit
@@ -46,13 +48,30 @@ class Transport:
             PermanentDeliveryError: the server refused the recipient or the mail (5xx to RCPT or DATA).
         """
         data = _wire_format(message)
+        with self._dialogue(recipient) as client:
+            self._envelope(client, recipient)
+            client.send(data)
+            _await_acceptance(client, recipient)
+
+    def greet(self) -> str:
+        """Connect, start TLS and authenticate, without a mail; return in words what the server accepted.
+
+        Raises:
+            TemporaryDeliveryError: see `send`.
+        """
+        with self._dialogue() as client:
+            version = client.sock.version() if isinstance(client.sock, ssl.SSLSocket) else None
+            user = "authenticated" if self._user else "without a user"
+            return f"{self._scheme}://{self._host}:{self._port}: {version or 'no TLS'}, {user}"
+
+    @contextmanager
+    def _dialogue(self, recipient: str = "") -> Iterator[SmtpConnection]:
+        """Yield a connection that is ready for a mail; all errors, also those of the block, are those of `send`."""
         try:
             client = self._connect()
             try:
                 self._identify(client)
-                self._envelope(client, recipient)
-                client.send(data)
-                _await_acceptance(client, recipient)
+                yield client
             finally:
                 client.leave()
         except smtplib.SMTPResponseException as error:
@@ -124,6 +143,8 @@ def _describe(code: int, answer: bytes | str, recipient: str) -> str:
 
 def _without_personal_data(text: str, recipient: str) -> str:
     """Return the answer of a server without emails and links, for logs and operators."""
-    local = re.escape(recipient.partition("@")[0])
-    text = re.sub(rf"(?<![\w.]){local}(?!\w)", "…", _PRIVATE.sub("…", text), flags=re.IGNORECASE)
+    text = _PRIVATE.sub("…", text)
+    if recipient:
+        local = re.escape(recipient.partition("@")[0])
+        text = re.sub(rf"(?<![\w.]){local}(?!\w)", "…", text, flags=re.IGNORECASE)
     return " ".join(text.split())[:300]

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from idp.operations.helpdesk.suspension_commands import reopen, suspend, suspens
 from idp.operations.personal_data.commands import erase, export, rectify
 from idp.operations.reasons import check_reason
 from idp.services import services
-from idp.terminal import AS_JSON, dumped, members, plain, table
+from idp.terminal import AS_JSON, YES, confirm, dumped, members, plain, table
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
 _USERNAME = click.argument("username")
@@ -142,9 +142,11 @@ def resend(username: str, uai: str | None) -> None:
 @account.command()
 @_USERNAME
 @_SCHOOL
-def disable(username: str, uai: str | None) -> None:
+@YES
+def disable(username: str, uai: str | None, *, yes: bool) -> None:
     """Disable an account and end its sessions, here and in the ENTs."""
-    _act(username, uai, acts.disable, lambda name, ended: f"{name} is disabled, {_sessions(ended)}")
+    question = _Question("Disable {} and end the sessions?", yes=yes)
+    _act(username, uai, acts.disable, lambda name, ended: f"{name} is disabled, {_sessions(ended)}", question)
 
 
 @account.command()
@@ -159,19 +161,22 @@ def enable(username: str, uai: str | None) -> None:
 @account.command("end-sessions")
 @_USERNAME
 @_SCHOOL
-def end_sessions(username: str, uai: str | None) -> None:
+@YES
+def end_sessions(username: str, uai: str | None, *, yes: bool) -> None:
     """End all sessions of an account, here and in the ENTs."""
-    _act(username, uai, acts.end_sessions, lambda name, ended: f"{name}: {_sessions(ended)}")
+    question = _Question("End all sessions of {}?", yes=yes)
+    _act(username, uai, acts.end_sessions, lambda name, ended: f"{name}: {_sessions(ended)}", question)
 
 
 @account.command("remove-passkeys")
 @_USERNAME
 @_SCHOOL
 @click.option("--reason", required=True, callback=check_reason, help="Why, for the journal; 200 characters at most.")
-def remove_passkeys(username: str, uai: str | None, reason: str) -> None:
+@YES
+def remove_passkeys(username: str, uai: str | None, reason: str, *, yes: bool) -> None:
     """Remove all passkeys of an account, for instance of a stolen phone, and end its sessions. Its password stays."""
-    removing = partial(acts.remove_passkeys, reason)
-    _act(username, uai, removing, lambda name, count: f"{name}: {_counted(count, 'passkey')} removed")
+    removing, question = partial(acts.remove_passkeys, reason), _Question("Remove all passkeys of {}?", yes=yes)
+    _act(username, uai, removing, lambda name, count: f"{name}: {_counted(count, 'passkey')} removed", question)
 
 
 @account.command("force-password-change")
@@ -195,6 +200,8 @@ def force_password_change(
     if everybody and not yes:
         count = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
+    for person in people:
+        _Question("Block the password of {} and end the sessions?", yes=yes).ask(person)
     left = [f"{account.username} is left as is: {why}" for account in people if (why := _why_skipped(account))]
     total = Blocked()
     for some in acts.block_passwords(
@@ -235,9 +242,28 @@ def _why_skipped(account: Account) -> str:
     return "its password is blocked already"
 
 
-def _act(username: str, uai: str | None, act: Callable[[Any], Any], message: Callable[[str, Any], str]) -> None:
+@dataclass(frozen=True)
+class _Question:
+    """What is asked before an act, with `{}` for the person."""
+
+    text: str
+    yes: bool
+
+    def ask(self, account: Account) -> None:
+        confirm(self.text.format(f"{account.username} ({account.display_name})"), yes=self.yes)
+
+
+def _act(
+    username: str,
+    uai: str | None,
+    act: Callable[[Any], Any],
+    message: Callable[[str, Any], str],
+    question: _Question | None = None,
+) -> None:
     with _as_click_error():
         chosen, _ = _chosen(username, uai)
+        if question:
+            question.ask(chosen)
         result = act(chosen.id)
     click.echo(message(chosen.username, result))
 

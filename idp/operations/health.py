@@ -2,20 +2,28 @@
 
 from functools import cache
 
-from flask import Blueprint, Response, make_response
+from flask import Blueprint, Response, make_response, request
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
+from idp.config import Settings
 from idp.db import db
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.keys.rotation import SETTLED
 from idp.oidc.models import SigningKey
+from idp.operations import proxies
 from idp.paths import MIGRATIONS
 from idp.services import services
+from idp.signed import InvalidValueError, signer
 from idp.web.declarations import for_programs, probe
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("ops", __name__)
+
+ECHO_HEADER = "Idp-Doctor"
+"""The header by which `idp doctor` asks what arrives."""
+_ECHO_SECONDS = 60
 
 
 @blueprint.get("/healthz")
@@ -23,7 +31,7 @@ blueprint = Blueprint("ops", __name__)
 @probe
 def alive() -> Response:
     """Answer that the process runs, without any other check."""
-    return make_response({"status": "ok"})
+    return make_response({"status": "ok", **_seen()})
 
 
 @blueprint.get("/readyz")
@@ -35,13 +43,29 @@ def ready() -> Response:
     return make_response({"status": missing or "ok"}, 503 if missing else 200)
 
 
+def sign_echo(settings: Settings) -> str:
+    """Return the value of `ECHO_HEADER` for a request of the next minute."""
+    return signer(settings.secrets, ECHO_HEADER).dumps("")
+
+
+def _seen() -> dict[str, object]:
+    """Return what this process sees of the request, if `idp doctor` asks: it knows the secret key."""
+    try:
+        signer(services().settings.secrets, ECHO_HEADER).loads(request.headers.get(ECHO_HEADER, ""), _ECHO_SECONDS)
+    except InvalidValueError:
+        return {}
+    has_forwarded = any(name in request.headers for name in proxies.HEADERS)
+    host = request.headers.get("Host", "")
+    return {"seen": {"ip": remote_ip(), "scheme": request.scheme, "host": host, "has_forwarded": has_forwarded}}
+
+
 def _missing() -> str:
     """Return what is missing, outside a transaction: on SQLite, a reading transaction would wait for a writer."""
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - slow to import, and not for requests
 
     try:
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if MigrationContext.configure(connection).get_current_heads() != _needed():
+            if MigrationContext.configure(connection).get_current_heads() != needed_migrations():
                 return "migrations"
             signs = SigningKey.retired_at.is_(None) & (SigningKey.active_from <= now() + SETTLED)
             algorithms = connection.scalars(select(SigningKey.alg).where(signs).distinct()).all()
@@ -51,7 +75,8 @@ def _missing() -> str:
 
 
 @cache
-def _needed() -> tuple[str, ...]:
+def needed_migrations() -> tuple[str, ...]:
+    """Return the revisions that this version of the service needs."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
 
     return tuple(ScriptDirectory(str(MIGRATIONS)).get_heads())

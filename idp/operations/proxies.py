@@ -21,7 +21,7 @@ from idp.web.http import Request
 
 logger = structlog.get_logger()
 
-_HEADERS = ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Real-IP")
+HEADERS = ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Real-IP")
 
 
 def configure(door: Door, declared: Declarations, settings: Settings) -> None:
@@ -40,7 +40,7 @@ class _Watch:
     def __call__(self, request: Request) -> None:
         if self._noticed or request.path in self._declared.probes:
             return
-        if not any(request.has_header(name) for name in _HEADERS):
+        if not any(request.has_header(name) for name in HEADERS):
             return
         waiting.refuse()  # before this process counts as told: the mark is a statement
         self._noticed = True

@@ -27,7 +27,7 @@ PARENT = """
 from idp.cli import cli
 cli.commands["serve"]
 from idp.cli import settings
-settings.load_for_production()
+settings.load_to_serve()
 """
 WORKER = """
 from idp.app import create_app
@@ -50,7 +50,9 @@ PARENT_MODULES = {
     "idp.mail",
     "idp.mail.emails",
     "idp.paths",
+    "idp.opaque",
     "idp.production",
+    "idp.secret_check",
 }
 """What the parent process of `idp serve` has of the product, beside `idp.serving`."""
 LATE = {

@@ -81,7 +81,10 @@ def test_a_rotated_secret_key_is_recorded_and_hides_no_other_change(
     start(act, monkeypatch, IDP_SMTP_URL="smtps://user:hunter2hunter2@mail.test:465")
     start(act, monkeypatch, IDP_SECRET_KEY=new, IDP_SECRET_KEY_FALLBACKS=json.dumps([former]))
     start(act, monkeypatch, IDP_SMTP_URL="smtps://user:swordfish1234@mail.test:465")
-    start(act, monkeypatch, IDP_SECRET_KEY=former[::-1], IDP_SECRET_KEY_FALLBACKS=json.dumps([new[::-1]]))
+    monkeypatch.setenv("IDP_SECRET_KEY", former[::-1])
+    monkeypatch.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps([new[::-1]]))
+    assert act("config", "accept-secret-key", "--yes").code == 0
+    start(act, monkeypatch)
     unknown = "(perhaps changed: the former secret key is unknown)"
     rotated, other, lost = [details["after"] for _, details in recorded()]
     assert rotated == {"IDP_SECRET_KEY": "(set) (changed)", "IDP_SECRET_KEY_FALLBACKS": "(1 set)"}

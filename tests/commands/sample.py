@@ -13,6 +13,8 @@ APART = {
     ("desk", "serve"): "the same, for the desk",
     ("demo",): "makes a database of its own",
     ("config", "check"): "asks no database",
+    ("doctor",): "reports it with all else: tests/commands/test_doctor.py",
+    ("mail", "test"): "asks no database",
 }
 _OTHERWISE = {
     ("worker",): ("--once",),

@@ -70,7 +70,7 @@ def test_a_fresh_install_has_no_account_and_no_key(fresh: Settings) -> None:
         held = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608
     connection.close()
     assert {"account", "client", "signing_key", "session"} <= held.keys()
-    assert {name for name, count in held.items() if count} <= {"alembic_version", "sqlite_sequence"}
+    assert {name for name, count in held.items() if count} <= {"alembic_version", "noted_settings", "sqlite_sequence"}
 
 
 @pytest.mark.row("K-01")
@@ -157,7 +157,7 @@ def test_commands_of_the_manual_contain_no_secret() -> None:
     manual = CHECKOUT.joinpath("docs", "exploitation.md").read_text(encoding="utf-8")
     typed = [line for line in manual.splitlines() if "IDP_SECRET_KEY=" in line]
     assert typed
-    assert all('IDP_SECRET_KEY="$(' in line for line in typed), "drawn by the shell, not written into its history"
+    assert all("IDP_SECRET_KEY=$(" in line for line in typed), "drawn by the shell, not written into its history"
 
 
 @pytest.mark.row("K-06")

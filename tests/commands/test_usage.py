@@ -4,7 +4,7 @@ import pytest
 from click import Command, Group
 
 from idp import __version__
-from idp.cli import ENTRIES, cli
+from idp.cli import ENTRIES, SECTIONS, cli
 from tests.commands.conftest import Run
 from tests.rows import each_row
 
@@ -30,6 +30,17 @@ def test_list_of_commands_has_the_first_sentence_of_each_help(name: str) -> None
     assert command.name == name
     listed = Command(name, help=ENTRIES[name].help)
     assert listed.get_short_help_str(limit=200) == command.get_short_help_str(limit=200)
+
+
+def test_help_lists_each_command_in_one_section_with_its_whole_sentence(bare: Run) -> None:
+    assert sorted(name for names in SECTIONS.values() for name in names) == sorted(ENTRIES)
+    whole = " ".join(bare("--help").out.split())
+    for name, entry in ENTRIES.items():
+        assert f"{name} {entry.help}" in whole
+    for name, group in cli.commands.items():
+        if isinstance(group, Group):
+            _, _, listed = bare(name, "--help").out.partition("\nCommands:\n")
+            assert "..." not in listed
 
 
 def test_the_required_commands_exist() -> None:

@@ -112,6 +112,7 @@ def _read(name: str, port: int, chain: Path, changes: Mapping[str, str]) -> str:
         PORT: f"listen 127.0.0.1:{port} ssl http2;",
         "/etc/idp/tls/fullchain.pem": str(chain),
         "/etc/idp/tls/key.pem": str(chain),
+        "root /usr/local/share/idp;": f"root {CHECKOUT / 'deploy'};",
         # browsers send the port, because it is not 443
         "proxy_set_header Host $host;": "proxy_set_header Host $host:$server_port;",
     }

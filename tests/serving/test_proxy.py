@@ -25,13 +25,16 @@ from cryptography.x509.oid import NameOID
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
+from idp.http_client import connections
+from idp.operations.doctor import proxy as doctor
+from idp.operations.doctor.finding import Site
 from idp.services import services_of
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import settings_for, sqlite_copy
 from tests.protocol.ent_server import authority
 from tests.relying_party import Attempt, RelyingParty
-from tests.serving.proxy import nginx, program, supplied
+from tests.serving.proxy import adapted, nginx, program, supplied
 
 pytestmark = pytest.mark.interop
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -109,6 +112,44 @@ def test_pages_come_by_http_2_and_a_person_who_is_signed_in_gets_none_compressed
         [*asking, *accepts, f"{url}/static/base.css"], check=True, capture_output=True, timeout=PATIENCE
     )
     assert b"\r\ncontent-encoding: br\r\n" in style.stdout
+
+
+def test_readyz_is_for_monitoring_and_not_for_the_public(proxied: Proxied) -> None:
+    assert proxied.ask(ASK.replace(b"/healthz", b"/readyz")).startswith(b"HTTP/1.1 404 ")
+    assert proxied.ask(ASK).startswith(b"HTTP/1.1 200 ")
+
+
+def test_doctor_sees_the_visitor_through_the_proxy_and_no_invented_ip(
+    proxied: Proxied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "tls_context", connections.tls_context.__wrapped__)
+    issuer = f"https://localhost:{proxied.port}"
+    behind = settings_for("sqlite:///unused.db", issuer=issuer, ca_bundle=proxied.trusted, trusted_proxies=1)
+    [finding] = doctor.check(Site(behind))
+    assert (finding.state, finding.result) == ("ok", f"{issuer}, from 127.0.0.1")
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Proxied]:
+    """The proxy with low limits, and no service behind it."""
+    port, upstream = free_port(), free_port()
+    certified = authority(tmp_path, "localhost")
+    limited = {"rate=200r/s": "rate=1r/m", "burst=400 nodelay": "burst=3 nodelay"}
+    site = adapted(supplied(tmp_path, port, upstream, certified.chain), limited)
+    with nginx(tmp_path / "nginx", port, site) as log:
+        yield Proxied(port, certified.trusted, log, log, RelyingParty("", "", "", "", []))
+
+
+def test_a_service_that_is_away_is_a_page_in_french_and_a_flood_is_refused(alone: Proxied) -> None:
+    answers = [alone.ask(ASK.replace(b"/healthz", b"/connexion")) for _ in range(8)]
+    head, _, body = answers[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 502 ")
+    assert b"\r\nRetry-After: 60\r\n" in head
+    assert b"\r\nCache-Control: no-store\r\n" in head
+    assert '<html lang="fr">' in body.decode()
+    assert "Le service est arrêté un moment" in body.decode()
+    assert [answer[9:12] for answer in answers] == [b"502"] * 4 + [b"429"] * 4
+    assert alone.ask(ASK.replace(b"/healthz", b"/502.html")).startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 429 "))
 
 
 LONGEST = Attempt(state=secrets.token_urlsafe(3072), nonce=secrets.token_urlsafe(450))

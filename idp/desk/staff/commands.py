@@ -20,7 +20,7 @@ from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
 from idp.desk.staff.posts import PostError
 from idp.mail.emails import fold_email
 from idp.services import services
-from idp.terminal import AS_JSON, dumped, instant, plain, table
+from idp.terminal import AS_JSON, YES, confirm, dumped, instant, plain, table
 from idp.uai import normalised_uai
 
 _ROLES = click.Choice([role.value for role in Role])
@@ -143,7 +143,8 @@ def _scope(post: posts.Post) -> str:
 @click.option("--role", type=_ROLES, help="End only this role, and keep the access.")
 @click.option("--school", "uai", metavar="UAI", help="The school of the role.")
 @click.option("--client", "client_id", metavar="CLIENT_ID", help="The ENT of the role.")
-def end(person: str, role: str | None, uai: str | None, client_id: str | None) -> None:
+@YES
+def end(person: str, role: str | None, uai: str | None, client_id: str | None, *, yes: bool) -> None:
     """End the access of PERSON, a mail address or an id: sessions, roles and invitations end at once.
 
     With --role, only that role ends.
@@ -154,6 +155,7 @@ def end(person: str, role: str | None, uai: str | None, client_id: str | None) -
         return
     if uai or client_id:
         raise click.UsageError("--school and --client are for --role")
+    confirm(f"End the access of {known.name}?", yes=yes)
     if not invitations.disable(known.id):
         raise click.ClickException(f"the access of {plain(known.name)} had ended already")
     click.echo(f"the access of {plain(known.name)} has ended")

@@ -1,10 +1,10 @@
 """`idp account disputes` lists and settles the disputes that parents opened; `not-guardian` opens one for a caller."""
 
-import sys
 from typing import Any
 
 import click
 
+from idp import terminal
 from idp.accounts.disputes import child_key
 from idp.accounts.school_notices import Kind
 from idp.operations.helpdesk import disputes as service
@@ -13,7 +13,7 @@ from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome, Settled
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.services import services
-from idp.terminal import AS_JSON, dumped, plain, table
+from idp.terminal import AS_JSON, YES, dumped, plain, table
 
 _LONGEST_REASON = 500
 _KINDS = [Kind.NOT_GUARDIAN.value, Kind.EMAIL_CONTESTED.value]
@@ -63,8 +63,8 @@ def disputes(  # noqa: PLR0913 - one for each option
             child=child,
             school=school,
         )
-        if confirm and not yes and sys.stdin.isatty():
-            click.confirm(_question(account.username), abort=True, err=True)
+        if confirm:
+            terminal.confirm(_question(account.username), yes=yes)
         decision = service.meant(account, decision)
         settled = service.settle(services().settings, account.id, decision)
     except (NotFoundError, RefusedError) as refused:
@@ -75,7 +75,8 @@ def disputes(  # noqa: PLR0913 - one for each option
 @click.command("not-guardian")
 @click.argument("username")
 @click.option("--child", required=True, metavar="KEY", help="The child, by its key in the school's file.")
-def not_guardian(username: str, child: str) -> None:
+@YES
+def not_guardian(username: str, child: str, *, yes: bool) -> None:
     """Note that USERNAME says on the telephone not to be the guardian of a child, as the school desk does.
 
     The account is closed, its owner gets a mail, and the school a notice, until `idp account disputes` settles it.
@@ -83,6 +84,7 @@ def not_guardian(username: str, child: str) -> None:
     try:
         account = dossier.get_account(username, None)
         pupil = dossier.get_child(account, child)
+        terminal.confirm(f"Close {account.username} ({account.display_name}) until the school decides?", yes=yes)
         noted = telephone.note_not_guardian(account.id, pupil.id, pupil.school, may_repeat=True)
     except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused

@@ -17,7 +17,7 @@ from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.helpdesk.suspension import Decision
 from idp.operations.reasons import check_reason
-from idp.terminal import AS_JSON, dumped, instant, plain, records
+from idp.terminal import AS_JSON, YES, confirm, dumped, instant, plain, records
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="The school that decides.")
 _REASON = click.option(
@@ -34,8 +34,9 @@ _COLUMNS = ("id", "child", "uai", "begins_at", "until", "state", "reason", "refe
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last day; without it, until it is reopened.")
 @click.option("--reference", default="", metavar="TEXT", help="The document behind it, such as a judgement.")
 @_REASON
+@YES
 def suspend(
-    username: str, uai: str | None, child: str | None, until: datetime | None, reference: str, reason: str
+    username: str, uai: str | None, child: str | None, until: datetime | None, reference: str, reason: str, *, yes: bool
 ) -> None:
     """Suspend an account, or its tie to one child, until a day or until it is reopened.
 
@@ -54,6 +55,8 @@ def suspend(
             child=dossier.get_child(account, child).id if child is not None else None,
             school=school,
         )
+        tie = f"the tie to {child} of " if child is not None else ""
+        confirm(f"Suspend {tie}{account.username} ({account.display_name})?", yes=yes)
         row = suspension.suspend(account.id, decision)
     except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused

@@ -50,7 +50,7 @@ _COUNTED = {
     "proofs": "proofs of clients that are too old to be shown again",
     "challenges": "challenges that passkeys answered",
     "sessions": "sessions",
-    "device_sessions": "device sessions (« Rester connecté sur cet appareil »)",
+    "device_sessions": "devices that stay signed in",
     "codes": "authorization codes of these",
     "tokens": "tokens of these",
     "outbox_messages": "finished messages of the outbox",

@@ -1,0 +1,100 @@
+"""The commands `idp doctor` and `idp mail test`."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from idp.config import settings_file
+from idp.db import db
+from idp.mail import deliver
+from idp.mail.emails import InvalidEmailError, check_recipient
+from idp.operations.doctor import database, deliveries, ents, machine, mail, proxy, secrets
+from idp.operations.doctor.finding import Check, Finding, Site
+from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
+from idp.services import services
+from idp.terminal import AS_JSON, dumped, plain
+
+_CHECKS: dict[str, Check] = {
+    "settings": secrets.check_settings,
+    "permissions": machine.check_modes,
+    "disk": machine.check_disks,
+    "password hashes": machine.check_hash_rate,
+    "database": database.check,
+    "secret key": secrets.check_secret_key,
+    "signing keys": secrets.check_signing_keys,
+    "mail server": mail.check,
+    "outbox": deliveries.check,
+    "public URL": proxy.check,
+    "certificates of ENTs": ents.check,
+}
+
+
+@click.command("doctor")
+@click.option("--nodes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Nodes of the site.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=os.cpu_count() or 1,
+    show_default="one for each core",
+    help="Worker processes of `idp serve` on each node.",
+)
+@AS_JSON
+@click.pass_context
+def doctor(context: click.Context, nodes: int, workers: int, *, as_json: bool) -> None:
+    """Check all that the service needs; exit 1 on a fault.
+
+    Each line says what was checked, the result, and what to do. Nothing is changed, and no mail is sent.
+    """
+    settings = services().settings
+    files = (context.find_root().params.get("env_file"), settings_file())
+    site = Site(settings, nodes, workers, tuple(str(file) for file in files if file))
+    findings = []
+    for finding in _findings(site):
+        findings.append(finding)
+        if not as_json:
+            _show(finding)
+    if as_json:
+        click.echo(dumped([asdict(finding) for finding in findings]))
+    if any(finding.state == "fault" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+def _findings(site: Site) -> Iterator[Finding]:
+    """Yield what the checks find; a check that fails is a fault itself, and does not stop the others."""
+    for name, check in _CHECKS.items():
+        try:
+            yield from check(site)
+        except SQLAlchemyError as error:
+            advice = "check IDP_DATABASE_URL, and that the database runs and has its tables (idp db upgrade)"
+            yield Finding(name, f"the database cannot be used ({type(error).__name__})", "fault", advice)
+        finally:
+            db.session.remove()
+
+
+def _show(finding: Finding) -> None:
+    click.echo(f"{finding.state:<8} {plain(finding.check)}: {plain(finding.result)}")
+    if finding.advice:
+        click.echo(f"{'':<8} → {plain(finding.advice)}")
+
+
+@click.group("mail")
+def mail_group() -> None:
+    """Try the mail server."""
+
+
+@mail_group.command("test")
+@click.argument("email", metavar="ADDRESS")
+def send_test(email: str) -> None:
+    """Send a test mail to ADDRESS at once, without the outbox."""
+    try:
+        recipient = check_recipient(email)
+    except InvalidEmailError as error:
+        raise click.UsageError(f"{plain(email)} is not one email ({error.reason})") from None
+    try:
+        deliver.deliver(mail.compose_test(services().settings, recipient), recipient)
+    except (TemporaryDeliveryError, PermanentDeliveryError, UncertainDeliveryError) as error:
+        raise click.ClickException(f"the mail was not sent: {error}") from None
+    click.echo("the mail server accepted the mail; look at the mailbox, and among its spam")

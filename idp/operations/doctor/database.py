@@ -1,0 +1,145 @@
+"""Checks of the database: version, latency, TLS, connections, migrations, indexes, clock."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+
+from idp.clock import now
+from idp.config import Settings
+from idp.db import Base, db
+from idp.operations.doctor.finding import Finding, Site, State
+from idp.operations.health import needed_migrations
+
+_OLDEST = 150_000
+"""PostgreSQL 15, as `server_version_num` writes it."""
+_SLOW = 0.005
+"""Seconds for the shortest statement: a sign-on has three, so that 20 ms more would be the network."""
+_STATEMENTS = 7
+_DRIFT, _WRONG = timedelta(seconds=2), timedelta(seconds=30)
+"""Tokens and proofs are dated, and accepted with a minute of difference."""
+_LARGE = 1024 * 1024
+"""Bytes of a table whose statistics matter to its plans."""
+
+
+def check(site: Site) -> Iterator[Finding]:
+    """Check the database; the first error ends the check."""
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield _latency(connection)
+        if connection.dialect.name == "postgresql":
+            yield _version(connection)
+            yield _tls(connection)
+            yield _connections(connection, site)
+            yield _clock(connection)
+        yield _migrations(connection)
+        yield _indexes(connection)
+        if connection.dialect.name == "postgresql":
+            yield _statistics(connection)
+
+
+def _latency(connection: Connection) -> Finding:
+    connection.exec_driver_sql("SELECT 1")  # the first statement prepares the connection
+    times = []
+    for _ in range(_STATEMENTS):
+        begun = time.perf_counter()
+        connection.exec_driver_sql("SELECT 1")
+        times.append(time.perf_counter() - begun)
+    seconds = statistics.median(times)
+    result = f"answers in {1000 * seconds:.1f} ms"
+    if seconds > _SLOW:
+        advice = "a sign-on waits for three statements: move the service and the database closer together"
+        return Finding("database latency", result, "warning", advice)
+    return Finding("database latency", result)
+
+
+def _version(connection: Connection) -> Finding:
+    number = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+    result = f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}"
+    if number < _OLDEST:
+        return Finding("database version", result, "fault", "use PostgreSQL 15 or later")
+    return Finding("database version", result)
+
+
+def _tls(connection: Connection) -> Finding:
+    ssl, version = connection.exec_driver_sql("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()").one()
+    return judge_tls(version if ssl else "", connection.exec_driver_sql("SELECT host(inet_server_addr())").scalar_one())
+
+
+def judge_tls(version: str, server: str | None) -> Finding:
+    """Judge the connection by its version of TLS, if it has one, and the IP of the server, None for a local socket."""
+    if version:
+        return Finding("database TLS", version)
+    if server is None or ip_address(server).is_loopback:
+        return Finding("database TLS", "none, and none is needed on one machine")
+    return Finding("database TLS", "none", "fault", "add sslmode=verify-full to IDP_DATABASE_URL")
+
+
+def most_connections(settings: Settings, *, nodes: int, workers: int) -> int:
+    """Return how many connections the processes of all nodes open at most: `idp serve`, `idp worker`, the desk."""
+    processes = workers + 1 + bool(settings.desk_url)
+    return nodes * processes * (2 * settings.database_pool + 2)
+
+
+def _connections(connection: Connection, site: Site) -> Finding:
+    allowed = connection.exec_driver_sql(
+        "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+    ).scalar_one()
+    needed = most_connections(site.settings, nodes=site.nodes, workers=site.workers)
+    result = f"{allowed} allowed, at most {needed} needed ({site.nodes} × {site.workers} workers, and the others)"
+    if needed > allowed:
+        advice = "raise max_connections, or lower IDP_DATABASE_POOL or the number of workers"
+        return Finding("database connections", result, "fault", advice)
+    return Finding("database connections", result)
+
+
+def _clock(connection: Connection) -> Finding:
+    begun = now()
+    there: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    middle = begun + (now() - begun) / 2
+    drift = abs(there - middle)
+    result = f"{drift.total_seconds():.2f} s from the clock of the database"
+    if drift > _DRIFT:
+        state: State = "fault" if drift > _WRONG else "warning"
+        return Finding("clock", result, state, "synchronise both machines by NTP (timedatectl, chronyc tracking)")
+    return Finding("clock", result)
+
+
+def _migrations(connection: Connection) -> Finding:
+    heads = MigrationContext.configure(connection).get_current_heads()
+    if heads != needed_migrations():
+        result = f"at {', '.join(heads) or 'no revision'}, this version needs {', '.join(needed_migrations())}"
+        return Finding("migrations", result, "fault", "run idp db upgrade")
+    return Finding("migrations", f"at {', '.join(heads)}")
+
+
+def _indexes(connection: Connection) -> Finding:
+    inspector = inspect(connection)
+    missing = []
+    for name, table in Base.metadata.tables.items():
+        present = {index["name"] for index in inspector.get_indexes(name)} if inspector.has_table(name) else set()
+        missing += sorted(str(index.name) for index in table.indexes if index.name not in present)
+    if connection.dialect.name == "postgresql":
+        missing += connection.exec_driver_sql(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1"
+        ).scalars()
+    if missing:
+        advice = "requests scan whole tables: create the index again (REINDEX INDEX), or restore the migration"
+        return Finding("indexes", f"missing or invalid: {', '.join(missing)}", "fault", advice)
+    return Finding("indexes", "all are there and valid")
+
+
+def _statistics(connection: Connection) -> Finding:
+    """Check that PostgreSQL knows its large tables: its plans depend on that, for instance after a restore."""
+    never_analysed = text(
+        "SELECT pg_class.relname FROM pg_stat_user_tables JOIN pg_class ON pg_class.oid = relid"
+        " WHERE pg_relation_size(relid) >= :bytes"
+        " AND greatest(last_analyze, last_autoanalyze) IS NULL AND reltuples < 0 ORDER BY 1"
+    )
+    unknown = connection.execute(never_analysed, {"bytes": _LARGE}).scalars()
+    if names := ", ".join(unknown):
+        return Finding("plans", f"never analysed: {names}", "warning", "run ANALYZE in the database")
+    return Finding("plans", "the large tables are analysed")

@@ -1,0 +1,57 @@
+"""Checks that a worker runs, and that its messages do not wait."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, or_, select
+
+from idp.clock import now
+from idp.db import db
+from idp.operations.doctor.finding import Finding, Site
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import DEAD
+from idp.services import services
+
+_LONG = timedelta(minutes=10)
+_PERIODS = 3
+"""A worker that runs has done each periodic job within so many periods."""
+
+
+def check(_site: Site) -> Iterator[Finding]:
+    """Check the age of what is ready for delivery, dead messages, and the last periodic job."""
+    moment = now()
+    yield _waiting(moment)
+    dead = db.session.scalar(select(func.count()).where(OutboxMessage.outcome == DEAD)) or 0
+    if dead:
+        advice = "idp outbox list says why; when it is repaired: idp outbox retry --dead"
+        yield Finding("dead messages", str(dead), "warning", advice)
+    yield _worker(moment)
+
+
+def _waiting(moment: datetime) -> Finding:
+    ready = (
+        OutboxMessage.finished_at.is_(None),
+        OutboxMessage.available_at <= moment,
+        or_(OutboxMessage.leased_until.is_(None), OutboxMessage.leased_until < moment),
+    )
+    count, oldest = db.session.execute(select(func.count(), func.min(OutboxMessage.available_at)).where(*ready)).one()
+    if not count:
+        return Finding("outbox", "nothing waits")
+    age = moment - oldest
+    result = f"{count} ready, the oldest for {age // timedelta(minutes=1)} minutes"
+    if age > _LONG:
+        return Finding("outbox", result, "fault", "does idp worker run? more workers share the messages")
+    return Finding("outbox", result)
+
+
+def _worker(moment: datetime) -> Finding:
+    """Check the most frequent periodic job: the worker stores and does it."""
+    kind, period = min(services().periodic_jobs.items(), key=lambda job: job[1])
+    done = select(func.max(OutboxMessage.finished_at)).where(OutboxMessage.kind == kind)
+    last = db.session.scalar(done)
+    if last is None:
+        return Finding("worker", "has not run yet", "warning", "start idp worker")
+    result = f"did its last job {(moment - last) // timedelta(minutes=1)} minutes ago"
+    if moment - last > _PERIODS * period:
+        return Finding("worker", result, "fault", "start idp worker, or read its log")
+    return Finding("worker", result)

@@ -1,0 +1,46 @@
+"""What a check of `idp doctor` found."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from idp.config import Settings
+
+State = Literal["ok", "warning", "fault", "unknown"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        check: what was looked at, such as `database version`.
+        result: what was found.
+        state: `fault` if it must be repaired; `unknown` if it cannot be seen from here.
+        advice: what to do; empty if there is nothing to do.
+    """
+
+    check: str
+    result: str
+    state: State = "ok"
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the checks look at.
+
+    Attributes:
+        settings: the settings of this process.
+        nodes: how many nodes the site has.
+        workers: how many worker processes `idp serve` has on each node.
+        secret_files: files with secrets that this process read its settings from.
+    """
+
+    settings: Settings
+    nodes: int = 1
+    workers: int = 1
+    secret_files: tuple[str, ...] = ()
+
+
+Check = Callable[[Site], Iterable[Finding]]

@@ -1,0 +1,74 @@
+"""Checks of this machine: the rate of hashes, disks, modes of files with secrets."""
+
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from idp.accounts.passwords.hasher import Hasher
+from idp.operations.doctor.finding import Finding, Site
+from idp.services import services
+
+COMPILE = "argon2 compiled for this CPU is about twice as fast, see docs/exploitation.md, step 5"
+_MIB = 1024 * 1024
+_LITTLE, _FULL = 2048 * _MIB, 256 * _MIB
+"""An import of a school file needs a temporary database; the logs and a SQLite database grow."""
+
+
+def check_hash_rate(_site: Site) -> Iterator[Finding]:
+    """Measure how many sign-ins by password a core allows."""
+    rate, advice = hash_rate(services().hasher)
+    yield Finding("password hashes", rate, "warning" if advice else "ok", advice)
+
+
+def hash_rate(hasher: Hasher) -> tuple[str, str]:
+    """Return how many hashes a core computes in a second, in words, and the advice to compile argon2 if it is not."""
+    # The wheels of the registry are for every Linux (PEP 600, PEP 656), and so for the oldest CPU.
+    wheel = distribution("argon2-cffi-bindings").read_text("WHEEL") or ""
+    is_for_any_cpu = "manylinux" in wheel or "musllinux" in wheel
+    return f"{hasher.rate():.0f} a second on one core", COMPILE if is_for_any_cpu else ""
+
+
+def check_disks(site: Site) -> Iterator[Finding]:
+    """Check the free space for temporary files, and for a SQLite database."""
+    folders = {"temporary files": Path(tempfile.gettempdir())}
+    if database := _sqlite_file(site):
+        folders["database file"] = database.parent
+    for use, folder in folders.items():
+        try:
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            yield Finding(f"disk of {use}", f"{folder}: {error.strerror}", "fault", "create the folder")
+            continue
+        result = f"{folder}: {free // _MIB} MiB free"
+        if free < _LITTLE:
+            yield Finding(f"disk of {use}", result, "fault" if free < _FULL else "warning", "make room")
+        else:
+            yield Finding(f"disk of {use}", result)
+
+
+def check_modes(site: Site) -> Iterator[Finding]:
+    """Check that only the service reads the files with secrets."""
+    files = [Path(name) for name in site.secret_files]
+    if database := _sqlite_file(site):
+        files.append(database)
+    for file in files:
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+        except OSError as error:
+            yield Finding("permissions", f"{file}: {error.strerror}", "fault", "create the file, or correct its path")
+            continue
+        if mode & (stat.S_IRWXO | stat.S_IWGRP):
+            advice = f"it holds secrets: chmod o=,g-w {file}"
+            yield Finding("permissions", f"{file}: mode {mode:04o}", "fault", advice)
+        else:
+            yield Finding("permissions", f"{file}: mode {mode:04o}")
+
+
+def _sqlite_file(site: Site) -> Path | None:
+    url = make_url(site.settings.database_url)
+    return Path(str(url.database)) if url.get_backend_name() == "sqlite" and url.database else None

@@ -1,0 +1,56 @@
+"""At a terminal, commands that act at once on one person ask first; `--yes`, or no terminal, asks nothing."""
+
+import io
+import sys
+
+import pytest
+
+from idp.accounts.disputes import child_key
+from idp.accounts.models import Account
+from idp.db import db
+from tests.builders import COLLEGE, Build
+from tests.commands.conftest import Run
+from tests.rows import each_row
+
+WHY = ("--reason", "Un jugement")
+ACTS = (
+    ("account", "disable", "USER"),
+    ("account", "end-sessions", "USER"),
+    ("account", "remove-passkeys", "USER", *WHY),
+    ("account", "suspend", "USER", *WHY),
+    ("account", "force-password-change", "USER"),
+    ("account", "not-guardian", "USER", "--child", "CHILD"),
+    ("staff", "end", "ines@college.test"),
+)
+
+
+class _Terminal(io.StringIO):
+    """The standard input of somebody who types the same answer to each question."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+@each_row("arguments", ACTS)
+def test_an_act_on_one_person_waits_for_an_answer(
+    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    child = build.child()
+    account = build.active(children=[child])
+    act("staff", "invite", "ines@college.test", "--name", "Inès Roy", "--role", "head", "--school", COLLEGE)
+    named = {"USER": account.username, "CHILD": child_key(child)}
+    command = [named.get(word, word) for word in arguments]
+    before = db.session.get_one(Account, account.id).generation
+    monkeypatch.setattr(sys, "stdin", _Terminal("n\n"))
+    refused = act(*command)
+    assert (refused.code, refused.out) == (1, "")
+    assert "? [y/N]: " in refused.err
+    assert "Aborted!" in refused.err
+    assert db.session.get_one(Account, account.id).generation == before
+    monkeypatch.setattr(sys, "stdin", _Terminal("y\n"))
+    done = act(*command)
+    assert done.code == 0 or done.err.endswith("has no passkey\n"), done.err
+    monkeypatch.setattr(sys, "stdin", _Terminal(""))
+    again = act(*command, "--yes")
+    assert "? [y/N]" not in again.err, "nothing is asked"

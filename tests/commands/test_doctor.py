@@ -1,0 +1,229 @@
+"""`idp doctor` finds each fault on this machine and in the database, and says what to do."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from flask import Flask
+from sqlalchemy import delete, text, update
+
+from demo.processes import exported
+from idp import secret_check
+from idp.audit.models import NotedSettings
+from idp.clients.models import Client
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.oidc.models import SigningKey
+from idp.operations.doctor import database, deliveries, machine, secrets
+from idp.operations.doctor.finding import Check, Finding, Site
+from idp.outbox.models import OutboxMessage
+from idp.services import services
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.databases import settings_for
+from tests.rows import each_row
+
+Patch = pytest.MonkeyPatch
+
+
+def states(check: Check, settings: Settings, **more: object) -> dict[str, str]:
+    """Return what a check finds: its states by name."""
+    findings = list(check(Site(settings, **more)))  # type: ignore[arg-type]
+    for finding in findings:
+        assert finding.advice or finding.state == "ok", finding
+    db.session.remove()
+    return {finding.check: finding.state for finding in findings}
+
+
+@pytest.fixture
+def altered() -> Iterator[Callable[..., None]]:
+    """Run statements on the database; the second one of each pair undoes the first at the end."""
+    undo: list[str] = []
+
+    def run(statement: str, inverse: str) -> None:
+        undo.append(inverse)
+        _execute(statement)
+
+    yield run
+    for statement in reversed(undo):
+        _execute(statement)
+
+
+def _execute(statement: str) -> None:
+    with db.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+@pytest.mark.both_databases
+def test_a_healthy_database_has_no_fault(app: Flask, settings: Settings) -> None:
+    assert set(states(database.check, settings).values()) == {"ok"}
+
+
+def test_a_slow_old_or_small_database_is_named(app: Flask, settings: Settings, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(database, "_SLOW", 0)
+    monkeypatch.setattr(database, "_OLDEST", 990_000)
+    findings = states(database.check, settings, nodes=1000, workers=64)
+    assert findings["database latency"] == "warning"
+    assert (findings["database version"], findings["database connections"]) == ("fault", "fault")
+
+
+@each_row(
+    ("seconds", "state"), [(0, "ok"), (1, "ok"), (10, "warning"), (-10, "warning"), (60, "fault"), (-60, "fault")]
+)
+def test_a_clock_that_differs_from_that_of_the_database_is_named(
+    app: Flask, settings: Settings, monkeypatch: Patch, seconds: int, state: str
+) -> None:
+    monkeypatch.setattr(database, "now", lambda: now() + timedelta(seconds=seconds))
+    assert states(database.check, settings)["clock"] == state
+
+
+@each_row(
+    ("version", "server", "state"),
+    [("TLSv1.3", "10.0.0.1", "ok"), ("", None, "ok"), ("", "127.0.0.1", "ok"), ("", "10.0.0.1", "fault")],
+)
+def test_a_connection_to_another_machine_without_tls_is_a_fault(version: str, server: str | None, state: str) -> None:
+    assert database.judge_tls(version, server).state == state
+
+
+@pytest.mark.both_databases
+def test_missing_migrations_and_indexes_are_named(app: Flask, settings: Settings, altered: Callable[..., None]) -> None:
+    altered("ALTER TABLE alembic_version RENAME TO kept", "ALTER TABLE kept RENAME TO alembic_version")
+    altered("DROP INDEX ix_token_session_id", "CREATE INDEX ix_token_session_id ON token (session_id)")
+    findings = states(database.check, settings)
+    assert (findings["migrations"], findings["indexes"]) == ("fault", "fault")
+
+
+def test_a_table_without_statistics_is_named(
+    app: Flask, settings: Settings, altered: Callable[..., None], monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(database, "_LARGE", 0)
+    altered("CREATE TABLE restored (id int) WITH (autovacuum_enabled = false)", "DROP TABLE restored")
+    assert states(database.check, settings)["plans"] == "warning"
+
+
+def test_settings_that_must_not_serve_families_are_named(app: Flask, settings: Settings) -> None:
+    assert states(secrets.check_settings, settings) == {"settings": "ok"}
+    assert states(secrets.check_settings, settings.model_copy(update={"publisher": ""})) == {"settings": "fault"}
+
+
+@pytest.mark.both_databases
+def test_another_secret_key_is_named(app: Flask, settings: Settings) -> None:
+    def noted(**digests: str) -> None:
+        with unit_of_work():
+            db.session.execute(delete(NotedSettings))
+            db.session.add(NotedSettings(id=1, noted_at=now(), settings={"digests": digests}))
+
+    former = b"a former secret key, of 32 bytes or more"
+    noted()
+    assert states(secrets.check_secret_key, settings) == {"secret key": "warning"}
+    noted(**{secret_check.KEY: secret_check.check_value(former)})
+    assert states(secrets.check_secret_key, settings) == {"secret key": "fault"}
+    rotated = settings_for(settings.database_url, secret_key_fallbacks=[former.decode()])
+    assert states(secrets.check_secret_key, rotated) == {"secret key": "ok"}
+    noted(**{secret_check.KEY: secret_check.check_value(settings.secrets[0])})
+    assert states(secrets.check_secret_key, settings) == {"secret key": "ok"}
+
+
+def test_missing_late_and_unreadable_signing_keys_are_named(app: Flask, settings: Settings, build: Build) -> None:
+    key = "signing key RS256"
+    assert states(secrets.check_signing_keys, settings) == {key: "ok"}
+    build.ent()
+    with unit_of_work():
+        db.session.execute(update(Client).values(id_token_alg="ES256"))
+    assert states(secrets.check_signing_keys, settings) == {key: "ok", "signing key ES256": "fault"}
+    other = settings_for(settings.database_url, secret_key="another secret key, of 32 bytes or more: 9876543210")
+    assert states(secrets.check_signing_keys, other)[key] == "fault"
+    with unit_of_work():
+        db.session.execute(update(SigningKey).values(active_from=now() - timedelta(days=500)))
+    assert states(secrets.check_signing_keys, settings)[key] == "fault"
+    by_command = settings.model_copy(update={"key_rotation_days": 0})
+    assert states(secrets.check_signing_keys, by_command)[key] == "warning"
+    with unit_of_work():
+        db.session.execute(update(SigningKey).values(retired_at=now()))
+    assert states(secrets.check_signing_keys, settings)["signing key ES256"] == "fault"
+
+
+@pytest.mark.both_databases
+def test_messages_that_wait_and_a_worker_that_does_not_run_are_named(app: Flask, settings: Settings) -> None:
+    kind, period = min(services().periodic_jobs.items(), key=lambda job: job[1])
+
+    def store(age: timedelta, **more: object) -> None:
+        with unit_of_work():
+            moment = now() - age
+            db.session.add(OutboxMessage(payload={}, available_at=moment, created_at=moment, **more))
+
+    assert states(deliveries.check, settings) == {"outbox": "ok", "worker": "warning"}
+    store(timedelta(), kind=kind, finished_at=now(), outcome="done")
+    store(timedelta(minutes=1), kind="any")
+    store(timedelta(hours=1), kind="any", lease=None, leased_until=now() + timedelta(minutes=5))
+    store(timedelta(hours=1), kind="any", finished_at=now(), outcome="dead")
+    assert states(deliveries.check, settings) == {"outbox": "ok", "dead messages": "warning", "worker": "ok"}
+    store(timedelta(hours=1), kind="any")
+    with unit_of_work():
+        db.session.execute(
+            update(OutboxMessage).where(OutboxMessage.kind == kind).values(finished_at=now() - 9 * period)
+        )
+    assert states(deliveries.check, settings) == {"outbox": "fault", "dead messages": "warning", "worker": "fault"}
+
+
+@each_row(("free", "state"), [(10**12, "ok"), (10**9, "warning"), (10**6, "fault")])
+def test_a_full_disk_is_named(app: Flask, settings: Settings, monkeypatch: Patch, free: int, state: str) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    assert states(machine.check_disks, settings)["disk of temporary files"] == state
+
+
+@each_row(("mode", "state"), [(0o600, "ok"), (0o640, "ok"), (0o660, "fault"), (0o644, "fault"), (0o604, "fault")])
+def test_files_with_secrets_that_others_read_are_named(tmp_path: Path, mode: int, state: str) -> None:
+    for file in (secret := tmp_path / "environment", base := tmp_path / "idp.db"):
+        file.touch()
+        file.chmod(mode)
+    settings = settings_for(f"sqlite:///{base}")
+    findings = list(machine.check_modes(Site(settings, secret_files=(str(secret),))))
+    assert [finding.state for finding in findings] == [state, state]
+    assert next(iter(machine.check_modes(Site(settings, secret_files=("/nowhere",))))).state == "fault"
+
+
+@each_row(("tag", "state"), [("linux_x86_64", "ok"), ("manylinux_2_26_x86_64", "warning")])
+def test_argon2_for_any_cpu_is_named(app: Flask, settings: Settings, monkeypatch: Patch, tag: str, state: str) -> None:
+    monkeypatch.setattr(machine, "distribution", lambda _: SimpleNamespace(read_text=lambda _: f"Tag: cp39-abi3-{tag}"))
+    assert states(machine.check_hash_rate, settings) == {"password hashes": state}
+
+
+def test_the_command_shows_each_finding_and_exits_with_1_on_a_fault(
+    act: Run, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    checks: dict[str, Check] = {
+        "one": lambda _: [Finding("one", "fine"), Finding("two", "late \x1b", "warning", "wait")],
+    }
+    monkeypatch.setattr("idp.operations.doctor.commands._CHECKS", checks)
+    answer = act("doctor")
+    assert (answer.code, answer.out) == (0, "ok       one: fine\nwarning  two: late \\x1b\n         → wait\n")
+    checks["three"] = lambda _: iter([Finding("three", "broken", "fault", "repair")])
+    answer = act("doctor", "--json")
+    assert answer.code == 1
+    assert json.loads(answer.out)[2] == {"check": "three", "result": "broken", "state": "fault", "advice": "repair"}
+    secret = tmp_path / "environment"
+    secret.write_text("IDP_LOG_LEVEL=INFO\n")
+    secret.chmod(0o644)
+    monkeypatch.setattr("idp.operations.doctor.commands._CHECKS", {"permissions": machine.check_modes})
+    answer = act("--env-file", str(secret), "doctor")
+    assert (answer.code, f"chmod o=,g-w {secret}" in answer.out) == (1, True)
+
+
+def test_a_database_that_does_not_answer_is_a_fault_and_stops_no_other_check(bare: Run, monkeypatch: Patch) -> None:
+    for name, value in exported(
+        settings_for("postgresql://idp@127.0.0.1:1/idp", smtp_url="smtp://127.0.0.1:1")
+    ).items():
+        monkeypatch.setenv(name, value)
+    answer = bare("doctor", "--json")
+    assert answer.code == 1
+    findings = {finding["check"]: finding["state"] for finding in json.loads(answer.out)}
+    assert {name for name, state in findings.items() if state == "fault"} >= {
+        "database", "secret key", "signing keys", "mail server", "outbox", "certificates of ENTs",
+    }  # fmt: skip
+    assert findings["public URL"] == "unknown"

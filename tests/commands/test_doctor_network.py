@@ -1,0 +1,160 @@
+"""`idp doctor` asks the mail server, the public URL and the servers of ENTs; `idp mail test` sends a mail."""
+
+import http.client
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.config import Settings
+from idp.http_client.outgoing import Outgoing
+from idp.mail.smtp import Transport
+from idp.operations.doctor import ents, mail, proxy
+from idp.operations.doctor.finding import Site
+from idp.operations.doctor.proxy import Arrived
+from idp.operations.health import ECHO_HEADER, sign_echo
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.databases import ISSUER, settings_for
+from tests.mail.servers import Mailbox, certificate, smtp_server
+from tests.protocol.ent_server import Answer, Resolver, authority, listening_ent, trust_only
+from tests.rows import each_row
+from tests.services import changed_services
+
+USER = "smtp+starttls://secretariat:p%40ss%2Fword@127.0.0.1"
+
+
+def greeted(app: Flask, settings: Settings, smtp_url: str) -> tuple[str, str]:
+    """Return the state and the result of the check of one mail server."""
+    transport = Transport(settings_for(settings.database_url, smtp_url=smtp_url))
+    with changed_services(app, transport=transport):
+        [finding] = mail.check(Site(settings))
+    assert finding.advice or finding.state == "ok"
+    assert "p@ss" not in str(finding)
+    return finding.state, finding.result
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+def test_a_mail_server_is_greeted_with_tls_and_a_user_and_gets_no_mail(
+    app: Flask, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox, certified = Mailbox(), certificate(tmp_path, "127.0.0.1")
+    with smtp_server(mailbox, starttls=certified.context, auth=True) as port:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certified.file))
+        state, result = greeted(app, settings, f"{USER}:{port}")
+        assert (state, result) == ("ok", f"smtp+starttls://127.0.0.1:{port}: TLSv1.3, authenticated")
+        assert greeted(app, settings, f"{USER.replace('word', 'wrong')}:{port}")[0] == "fault", "wrong password"
+        monkeypatch.delenv("SSL_CERT_FILE")
+        state, result = greeted(app, settings, f"{USER}:{port}")
+        assert (state, result[:11]) == ("fault", "TLS failed:")
+    assert greeted(app, settings, "smtp://127.0.0.1:1")[0] == "fault", "nobody listens"
+    assert mailbox.envelopes == []
+
+
+def test_a_test_mail_is_sent_at_once(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    mailbox = Mailbox()
+    with smtp_server(mailbox) as port:
+        monkeypatch.setenv("IDP_SMTP_URL", f"smtp://127.0.0.1:{port}")
+        assert idp("mail", "test", "ingenieur@exemple.fr").code == 0
+        [sent] = mailbox.mails()
+        assert (sent["To"], sent["Subject"]) == ("ingenieur@exemple.fr", "Mail d’essai")
+        assert "idp mail test" in sent.get_content()
+        mailbox.at_rcpt = "550 unknown user"
+        answer = idp("mail", "test", "ingenieur@exemple.fr")
+        assert (answer.code, answer.err) == (1, "Error: the mail was not sent: 550 unknown user\n")
+    assert idp("mail", "test", "ingenieur@exemple.fr").code == 1, "nobody listens"
+    assert idp("mail", "test", "a@exemple.fr, b@exemple.fr").code == 2
+
+
+def test_healthz_says_what_arrived_to_holders_of_the_secret_key_only(browser: FlaskClient, settings: Settings) -> None:
+    other = settings_for(settings.database_url, secret_key="another secret key, of 32 bytes or more: 9876543210")
+    for value in ("", "x", sign_echo(other), "é"):
+        assert browser.get("/healthz", headers={ECHO_HEADER: value}).get_json() == {"status": "ok"}
+    seen = browser.get("/healthz", headers={ECHO_HEADER: sign_echo(settings), "X-Forwarded-For": "198.51.100.7"})
+    arrived = Arrived(**seen.get_json()["seen"])
+    assert (arrived.scheme, arrived.has_forwarded) == ("https", True)
+
+
+HOST = ISSUER.removeprefix("https://")
+GOOD = {"ip": "198.51.100.7", "scheme": "https", "host": HOST, "has_forwarded": True}
+
+
+@each_row(
+    ("proxies", "changed", "state", "advice"),
+    [
+        (1, {}, "ok", ""),
+        (1, {"ip": "203.0.113.99"}, "fault", "lower IDP_TRUSTED_PROXIES"),
+        (1, {"has_forwarded": False}, "fault", "does not set X-Forwarded-For"),
+        (1, {"scheme": "http"}, "fault", "X-Forwarded-Proto"),
+        (1, {"host": "127.0.0.1:8000"}, "warning", f"Host: {HOST}"),
+        (0, {"scheme": "http"}, "fault", "set IDP_TRUSTED_PROXIES"),
+        (0, {}, "ok", ""),
+    ],
+)
+def test_headers_that_arrive_are_judged(
+    app: Flask, settings: Settings, proxies: int, changed: dict[str, object], state: str, advice: str
+) -> None:
+    declared = settings.model_copy(update={"trusted_proxies": proxies})
+    [finding] = proxy.judge(declared, Arrived(**{**GOOD, **changed}))  # type: ignore[arg-type]
+    assert finding.state == state
+    assert advice in finding.advice
+
+
+def test_the_public_url_is_asked(
+    app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certified = authority(tmp_path, "connexion.test")
+    Resolver(monkeypatch).hosts["connexion.test"] = ["127.0.0.1"]
+    body = b'{"seen": {"ip": "198.51.100.7", "scheme": "https", "host": "%s", "has_forwarded": true}}'
+    with listening_ent(certified.chain) as served:
+        issuer = f"https://connexion.test:{served.port}"
+        site = Site(settings_for(settings.database_url, issuer=issuer, ca_bundle=certified.trusted, trusted_proxies=1))
+        served.served["/healthz"] = (200, {}, body % issuer.removeprefix("https://").encode())
+        assert [finding.state for finding in proxy.check(site)] == ["ok"]
+        assert served.asked[0].headers["X-Forwarded-For"] == "203.0.113.99", "the proxy must not pass it on"
+        answers: list[Answer] = [(502, {}, b"<html>"), (200, {}, b'{"status": "ok"}'), (200, {}, b"[]")]
+        for answer in answers:
+            served.served["/healthz"] = answer
+            assert [finding.state for finding in proxy.check(site)] == ["fault"]
+        untrusted = Site(site.settings.model_copy(update={"ca_bundle": None}))
+        [finding] = proxy.check(untrusted)
+        assert (finding.state, "certificate" in finding.result) == ("unknown", True)
+    [finding] = proxy.check(site)
+    assert (finding.state, "cannot be asked from here" in finding.result) == ("unknown", True)
+
+
+def test_certificates_of_ents_are_checked(
+    app: Flask, settings: Settings, build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certified = authority(tmp_path, "ent.test")
+    Resolver(monkeypatch).hosts["ent.test"] = ["127.0.0.1"]
+
+    def states(allowed: list[str]) -> list[str]:
+        outgoing = Outgoing(settings_for(settings.database_url, outgoing_allow=allowed))
+        with changed_services(app, outgoing=outgoing):
+            findings = list(ents.check(Site(settings)))
+        assert all(finding.advice or finding.state == "ok" for finding in findings)
+        return [finding.state for finding in findings]
+
+    assert states([]) == ["ok"], "there is no ENT"
+    with listening_ent(certified.chain) as served:
+        for name in ("Un", "Deux"):
+            build.ent(name, backchannel_logout_uri=served.uri())
+        assert states([]) == ["fault"], "the host is not public, and asked once"
+        assert states(["ent.test"]) == ["fault"], "nobody trusts its certificate"
+        trust_only(monkeypatch, certified.trusted)
+        assert states(["ent.test"]) == ["ok"]
+        monkeypatch.setattr(ents, "_SOON", timedelta(days=40))
+        assert states(["ent.test"]) == ["warning"]
+        assert served.asked == [], "nothing was requested"
+    assert states(["ent.test"]) == ["fault"], "nobody listens"
+
+
+def test_an_error_of_http_is_no_trace(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_settings: Settings) -> None:
+        raise http.client.BadStatusLine("")
+
+    monkeypatch.setattr(proxy, "_ask", fail)
+    assert [finding.state for finding in proxy.check(Site(settings))] == ["unknown"]

@@ -1,0 +1,1 @@
+"""What the test of the guide plays on the new system."""

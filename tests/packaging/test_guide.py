@@ -1,0 +1,122 @@
+"""docs/exploitation.md, followed word for word on a new system: its own blocks, without network and without systemd.
+
+`.ci/clean-root` makes the system; each run gets a copy of it (overlayfs) in namespaces of its own. The test plays what
+is outside the guide: the machine's names, a mailbox, `systemctl`, a certificate, and what an operator types into the
+file of settings.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from idp.paths import CHECKOUT
+from tests.packaging.build import build
+
+GUIDE = CHECKOUT / "docs" / "exploitation.md"
+HERE = Path(__file__).with_name("guide")
+CLEAN = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "scolarite-services", "clean-root")
+STEPS = 13
+_SECTION = re.compile(r"^## (\d+)\. (.*?)$(.*?)(?=^## )", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+BEFORE = """
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+export PIP_NO_INDEX=1 PIP_FIND_LINKS=/srv/wheels PIP_DISABLE_PIP_VERSION_CHECK=1
+ip link set lo up
+echo '127.0.0.1 localhost db.exemple.fr connexion.exemple.fr bureau.exemple.fr mail.exemple.fr' > /etc/hosts
+install -m 755 /srv/guide/systemctl.py /usr/local/sbin/systemctl
+service postgresql start
+setsid python3 /srv/guide/mailbox.py > /var/log/mailbox.log 2>&1 &
+"""
+"""A Debian as it is after its installation."""
+FILLED_IN = """
+sed -i 's|^IDP_SMTP_URL=.*|IDP_SMTP_URL=smtp://127.0.0.1:25|; s|…|Un texte|
+  s|^IDP_ISSUER=.*|IDP_ISSUER=https://connexion.exemple.fr|; s|\\(_MAIL\\)=.*|\\1=nom@exemple.fr|
+  s|^IDP_MAIL_FROM=.*|IDP_MAIL_FROM=ne-pas-repondre@exemple.fr|' /etc/idp/environment
+"""
+CERTIFIED = """
+mkdir -p /etc/idp/tls
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=connexion.exemple.fr \
+  -addext subjectAltName=DNS:connexion.exemple.fr,DNS:bureau.exemple.fr \
+  -keyout /etc/idp/tls/key.pem -out /etc/idp/tls/fullchain.pem
+cp /etc/idp/tls/fullchain.pem /usr/local/share/ca-certificates/connexion.crt
+update-ca-certificates
+"""
+AWAIT = "curl --silent --retry 60 --retry-delay 1 --retry-all-errors --fail %s\n"
+AROUND = {
+    4: ("", FILLED_IN),
+    8: ("", AWAIT % "http://127.0.0.1:8000/readyz"),
+    9: (CERTIFIED, ""),
+    12: ("", "python3 /srv/guide/first_sign_in.py\n"),
+    13: ("", AWAIT % "https://bureau.exemple.fr/healthz" + AWAIT % "https://connexion.exemple.fr/healthz"),
+}
+"""What happens before and after the blocks of a step."""
+
+
+def blocks() -> dict[int, str]:
+    """Return the commands of each step of the guide."""
+    sections = _SECTION.findall(GUIDE.read_text(encoding="utf-8"))
+    return {int(number): "".join(_BLOCK.findall(text)) for number, _, text in sections if int(number) <= STEPS}
+
+
+def script() -> str:
+    """Return all steps as one script, which stops at the first error."""
+    parts = ["set -euo pipefail\n", BEFORE]
+    for number, commands in blocks().items():
+        before, after = AROUND.get(number, ("", ""))
+        parts += [before, f"echo '::: step {number}'\n", commands, after]
+    return "".join(parts)
+
+
+def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
+    assert list(blocks()) == list(range(1, STEPS + 1))
+    assert [number for number, commands in blocks().items() if not commands] == [12], "a browser signs in"
+    checked = subprocess.run(["bash", "-n"], input=script(), capture_output=True, text=True, check=False)
+    assert checked.stderr == ""
+
+
+@pytest.mark.long
+def test_the_guide_leads_from_a_new_system_to_the_first_sign_in(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or not (CLEAN / "complete").exists():
+        pytest.skip("needs root and .ci/clean-root")
+    delivery = tmp_path / "livraison"
+    delivery.mkdir()
+    shutil.copy(build(tmp_path / "release").wheel, delivery)
+    shutil.copytree(CHECKOUT / "deploy", delivery / "deploy")
+    (tmp_path / "script").write_text(script(), encoding="utf-8")
+    done = subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "bash", "-euc", _ENTER, tmp_path],
+        env={"PATH": os.environ["PATH"], "CLEAN": str(CLEAN), "HERE": str(HERE), "TOP": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    output = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    assert done.returncode == 0, output
+    signed_in = re.findall(r"^page: (.*)$", done.stdout, re.MULTILINE)
+    assert signed_in[:2] == ["Activez votre compte", "Consultez votre messagerie"], output
+    assert len(signed_in) == 3, output
+    assert "https://bureau.exemple.fr/invitation/" in done.stdout, output
+    assert not re.search(r"^fault ", done.stdout, re.MULTILINE), output
+
+
+_ENTER = """
+mount -t tmpfs none "$TOP"/overlay 2>/dev/null || { mkdir "$TOP"/overlay; mount -t tmpfs none "$TOP"/overlay; }
+mkdir "$TOP"/overlay/{upper,work,root}
+root="$TOP"/overlay/root
+mount -t overlay none -o lowerdir="$CLEAN"/root,upperdir="$TOP"/overlay/upper,workdir="$TOP"/overlay/work "$root"
+mount -t proc none "$root"/proc
+mount --rbind /dev "$root"/dev
+mkdir -p "$root"/srv/{guide,wheels,livraison}
+mount --bind "$HERE" "$root"/srv/guide
+mount --bind "$CLEAN"/wheels "$root"/srv/wheels
+cp -a "$TOP"/livraison/. "$root"/srv/livraison
+cp "$TOP"/script "$root"/srv/script
+exec chroot "$root" /bin/bash /srv/script
+"""
+"""Enter a copy of the clean system, whose changes are in memory."""
