@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SYNC := sync --quiet --locked --compile-bytecode --python $(PYTHON)
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots translations docs bench chaos bench-peers format lock sbom clean
+.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots translations docs bench chaos bench-peers format lock sbom image deb clean
 
 help:
 	@echo "make demo         start the demonstration, until Ctrl-C"
@@ -33,6 +33,8 @@ help:
 	@echo "make bench-peers  install other providers in var/peers and measure them side by side (BENCH, as above)"
 	@echo "make lock         write uv.lock and constraints.txt after a change of dependencies"
 	@echo "make sbom         write dist/sbom.cdx.json, the list of dependencies (CycloneDX)"
+	@echo "make image        build the image of the service with podman (deploy/Containerfile; IMAGE_OPTIONS: options of the build)"
+	@echo "make deb          build the Debian package, dist/scolarite-services_*.deb"
 	@echo "make demo-reset   delete the demonstration's data"
 
 $(UV_INSTALLED):
@@ -125,6 +127,18 @@ sbom: setup
 	.venv/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON \
 		--output-file dist/sbom.cdx.json var/sbom/bin/python
 	rm -rf var/sbom
+
+# Any builder of images: make image CONTAINERS=docker. With podman, the second file is beside the first; docker finds it itself.
+CONTAINERS ?= podman
+IMAGE ?= localhost/scolarite-services:latest
+image:
+	$(CONTAINERS) build --file deploy/Containerfile $(if $(filter podman,$(CONTAINERS)),--ignorefile deploy/Containerfile.dockerignore) \
+		--tag $(IMAGE) $(IMAGE_OPTIONS) .
+
+# A package for the release of Debian whose Python it is built with.
+DEBIAN_PYTHON ?= /usr/bin/python3
+deb: | $(UV_INSTALLED)
+	PATH="$(CURDIR)/.tools/bin:$$PATH" deploy/debian/build.sh dist $(DEBIAN_PYTHON)
 
 clean:
 	rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

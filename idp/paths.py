@@ -12,6 +12,12 @@ def _find(name: str) -> Path:
 
 TEMPLATES = _find("templates")
 MIGRATIONS = _find("migrations")
+DOCUMENTS = _find("docs")
+"""The documents of which `idp dossier` takes sections."""
+CONSTRAINTS = next(
+    path for path in (_PACKAGE / "constraints.txt", _PACKAGE.parent / "constraints.txt") if path.exists()
+)
+"""The dependencies with their hashes."""
 STATIC = _PACKAGE / "static"
 STATIC_COMPRESSED = _PACKAGE / "static_compressed"
 TRANSLATIONS = _PACKAGE / "translations"

@@ -70,6 +70,10 @@ ENTRIES = {
         in_application=False,
     ),
     "doctor": Entry("idp.operations.doctor.commands:doctor", "Check all that the service needs; exit 1 on a fault."),
+    "dossier": Entry(
+        "idp.dossier.commands:dossier",
+        "Write the file that a buyer or a data protection officer asks for, in French, from the running configuration.",
+    ),
     "keys": Entry("idp.oidc.keys.commands:keys_group", "Keys that sign ID tokens and logout tokens."),
     "letters": Entry(
         "idp.letters.commands:letters",
@@ -113,7 +117,7 @@ if DEMO.is_file():  # a wheel does not have the demonstration
 
 SECTIONS = {
     "Run the service": ("serve", "desk", "worker", "purge", "demo"),
-    "Set up and watch": ("config", "db", "doctor", "mail", "keys", "outbox", "audit"),
+    "Set up and watch": ("config", "db", "doctor", "mail", "keys", "outbox", "audit", "dossier"),
     "Schools and letters": ("roster", "school", "letters"),
     "People": ("account", "passwords", "staff"),
     "ENTs": ("client", "charter"),

@@ -9,10 +9,19 @@ from tests.architecture.tree import shown
 from tests.rows import each_row
 
 FOLDERS = ("idp", "demo", "clients", "templates", "migrations", "tests", "bench", "deploy", "themes", "docs", ".ci")
-FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ".gitignore")
+FILES = (
+    "pyproject.toml",
+    "Makefile",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    ".gitignore",
+    "publiccode.yml",
+)
 TEXT = {
     "", ".py", ".md", ".html", ".txt", ".css", ".js", ".mjs", ".json", ".toml", ".mako", ".svg", ".service", ".conf",
-    ".env", ".timer", ".yml", ".yaml", ".po", ".pot", ".socket",
+    ".env", ".timer", ".tpl", ".sh", ".yml", ".yaml", ".po", ".pot", ".socket",
 }  # fmt: skip
 FORBIDDEN = {
     "a folder of one machine": re.compile(r"(?<![\w.}>/-])/(?:home|Users|root|work|workspace)/\w"),

@@ -263,3 +263,12 @@ def test_a_fallback_secret_key_decrypts_its_keys(idp: Run, monkeypatch: pytest.M
 
 def test_every_algorithm_is_an_option() -> None:
     assert material.ALGORITHMS == ("RS256", "PS256", "ES256", "EdDSA")
+
+
+@pytest.mark.row("D-04")
+def test_an_installation_that_runs_again_makes_no_second_key(idp: Run) -> None:
+    [first] = listed(idp)
+    assert create_key(idp, "--if-none")["kid"] == first["kid"]
+    other = create_key(idp, "--if-none", "--alg", "ES256")
+    assert states(idp) == [(other["kid"], "signing"), (first["kid"], "signing")]
+    assert idp("keys", "rotate", "--if-none", "--now").code == 2

@@ -73,6 +73,7 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built)
         described = archive.read(metadata).decode()
         assert archive.read("idp/constraints.txt") == (CHECKOUT / "constraints.txt").read_bytes()
     data = {f"idp/{name}" for folder in DATA for name in sources(folder)} | {"idp/constraints.txt"}
+    data |= {f"idp/docs/{name}.md" for name in ("conformity", "doctrine", "security")}
     catalogues = {name for name in sources("idp") if name.startswith("idp/translations/")}
     compiled = {name.removesuffix("po") + "mo" for name in catalogues if name.endswith(".po")}
     assert compiled
@@ -88,7 +89,7 @@ def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     expected = {"pyproject.toml", "uv.lock", "constraints.txt", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md"}
-    expected |= {"CONTRIBUTING.md", "PKG-INFO", "hatch_build.py"}
+    expected |= {"CONTRIBUTING.md", "PKG-INFO", "hatch_build.py", "publiccode.yml"}
     for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", "themes", ".ci", *DATA):
         expected |= sources(folder)
     assert expected <= names
@@ -107,6 +108,7 @@ def test_a_parent_signs_in_through_the_wheel(installed: Installed) -> None:
     issuer = installed.settings["IDP_ISSUER"]
     assert installed.run("idp", "db", "upgrade").startswith("empty → ")
     installed.run("idp", "keys", "rotate")
+    assert "08-conformite-doctrine.md" in installed.run("idp", "dossier", "--out", "dossier")
     redirect_uri = "https://ent.test/cb"
     added = ("ENT", "--redirect-uri", redirect_uri, "--uai", "0599001N", "--charter", "none", "--json")
     client = json.loads(installed.run("idp", "client", "add", *added))

@@ -46,11 +46,18 @@ def list_keys(*, as_json: bool) -> None:
 @click.option(
     "--now", "at_once", is_flag=True, help="Sign at once, for emergencies; with the next key if there is one already."
 )
+@click.option("--if-none", is_flag=True, help="Make the first key of the algorithm, and nothing if there is one.")
 @_JSON
-def rotate(alg: str, bits: str | None, *, at_once: bool, as_json: bool) -> None:
+def rotate(alg: str, bits: str | None, *, at_once: bool, if_none: bool, as_json: bool) -> None:
     """Make the next key: published now, signing in 24 hours (at once if it is the first of its algorithm)."""
+    if if_none and (bits or at_once):
+        raise click.UsageError("--if-none makes the first key as the settings say: leave --bits and --now out.")
+    settings = services().settings
     try:
-        key = rotation.rotate(services().settings, alg, bits=int(bits) if bits else None, at_once=at_once)
+        if if_none:
+            key = rotation.ensure(settings, alg)
+        else:
+            key = rotation.rotate(settings, alg, bits=int(bits) if bits else None, at_once=at_once)
     except (rotation.NextKeyExistsError, material.NoSigningKeyError) as refused:
         raise click.ClickException(f"no key was made: {refused}") from refused
     if as_json:

@@ -79,6 +79,16 @@ def rotate(settings: Settings, alg: str = "RS256", *, bits: int | None = None, a
         return _add(made, alg, moment, moment if at_once or not live else moment + PUBLISHED_BEFORE_USE)
 
 
+def ensure(settings: Settings, alg: str = "RS256") -> SigningKey:
+    """Return the newest key of `alg`; make it first if there is none, also if several processes ask at once."""
+    if live := _live(alg):
+        return live[0]
+    made = material.generate(settings, alg, _bits(settings, live), now())
+    with _exclusive() as moment:
+        live = _live(alg)
+        return live[0] if live else _add(made, alg, moment, moment)
+
+
 def retire(kid: str, *, unused_for: timedelta = timedelta()) -> bool:
     """Remove a key from the JWKS that was replaced at least `unused_for` ago; return whether it was removed.
 

@@ -1,0 +1,1 @@
+"""The file that a buyer asks for, in French, from the running configuration: `idp dossier`."""

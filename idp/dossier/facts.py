@@ -1,0 +1,113 @@
+"""What the file says about this installation: settings, ENTs, schools, versions. None stands for what is not known."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask_babel import force_locale
+from sqlalchemy import func, make_url, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from idp import __version__
+from idp.accounts.models import Account, School
+from idp.clients.models import CharterMode, Client
+from idp.clock import today
+from idp.config import Settings
+from idp.config_display import without_secrets
+from idp.db import db
+from idp.desk.people import retention
+from idp.oidc.claims.release import CLAIMS_BY_SCOPE
+from idp.operations.personal_data.columns import PARTS
+from idp.web.legal import AUDIT
+
+TO_COMPLETE = "**à compléter**"
+"""What stands in the place of everything that the configuration does not say."""
+
+
+@dataclass(frozen=True)
+class Ent:
+    """An ENT that may ask who signs in, and so a recipient of personal data."""
+
+    name: str
+    hosts: Sequence[str]
+    schools: int
+    audience: str
+    claims: Sequence[str]
+    charter: CharterMode
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What only the database knows."""
+
+    server: str
+    ents: Sequence[Ent]
+    schools: int
+    accounts: int
+
+
+def known(value: object) -> str:
+    """Return a value as text, or the mark of what is to be completed (a filter of the templates)."""
+    content = " ".join(str(value).split()).replace("|", "\\|") if value is not None else ""
+    return content or TO_COMPLETE
+
+
+def collected(settings: Settings) -> dict[str, Any]:
+    """Return the values that the templates take. A database that does not answer leaves `stored` None."""
+    smtp = urlsplit(settings.smtp_url.get_secret_value())
+    with force_locale("fr"):
+        categories = [
+            (str(part.title), [str(label) for label in [*part.shown.values(), *part.held.values()]]) for part in PARTS
+        ]
+        kept = retention.rows(settings)
+        state = AUDIT.state
+    return {
+        "settings": settings,
+        "shown_settings": list(settings.rows()),
+        "day": today(),
+        "version": __version__,
+        "python": platform.python_version(),
+        "database": without_secrets(settings.database_url),
+        "is_sqlite": make_url(settings.database_url).get_backend_name() == "sqlite",
+        "smtp": f"{smtp.hostname} ({smtp.scheme})",
+        "categories": categories,
+        "retention": kept,
+        "audit": AUDIT,
+        "audit_state": state,
+        "stored": _stored(),
+    }
+
+
+def _stored() -> Stored | None:
+    try:
+        clients = db.session.scalars(select(Client).where(Client.declined_at.is_(None)).order_by(Client.name)).all()
+        return Stored(
+            server=_server(),
+            ents=[_ent(client) for client in clients],
+            schools=db.session.scalar(select(func.count()).select_from(School)) or 0,
+            accounts=db.session.scalar(select(func.count()).select_from(Account)) or 0,
+        )
+    except SQLAlchemyError:
+        return None
+
+
+def _server() -> str:
+    if db.engine.dialect.name == "sqlite":
+        return "SQLite"
+    return f"PostgreSQL {db.session.scalar(select(func.current_setting('server_version')))}"
+
+
+def _ent(client: Client) -> Ent:
+    scopes = {*client.scopes, *client.always_claims}
+    return Ent(
+        name=client.name,
+        hosts=sorted({urlsplit(uri).netloc for uri in client.redirect_uris}),
+        schools=len(client.uais),
+        audience=client.audience.value,
+        claims=sorted({claim for scope, claims in CLAIMS_BY_SCOPE.items() if scope in scopes for claim in claims}),
+        charter=client.charter_mode,
+        is_open=client.disabled_at is None,
+    )

@@ -1,0 +1,155 @@
+"""The Helm chart: its objects follow the API of Kubernetes, and it takes secrets by reference alone."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from idp import __version__, cli
+from idp.config import PREFIX, Settings
+from idp.paths import CHECKOUT
+from tests.deployment.clean_root import run, tool
+
+CHART = CHECKOUT / "deploy" / "helm"
+ISSUER, DESK = "https://connexion.exemple.fr", "https://bureau.exemple.fr"
+LEAST = {"secret": "idp", "settings": {"IDP_ISSUER": ISSUER}}
+ALL = {"secret": "idp", "desk": {"enabled": True}, "settings": {"IDP_ISSUER": ISSUER, "IDP_DESK_URL": DESK}}
+INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+
+
+def helm(*arguments: str | Path) -> str:
+    return run(tool("KUBERNETES_TOOLS") / "helm", *arguments)
+
+
+def values(folder: Path, given: dict[str, Any]) -> Path:
+    file = folder / "values.yaml"
+    file.write_text(yaml.safe_dump(given), encoding="utf-8")
+    return file
+
+
+def objects(folder: Path, given: dict[str, Any]) -> list[dict[str, Any]]:
+    text = helm("template", "idp", CHART, "--values", values(folder, given))
+    return [rendered for rendered in yaml.safe_load_all(text) if rendered]
+
+
+@pytest.fixture(scope="module")
+def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a strict schema for each kind of object, from the description of the API."""
+    folder = tmp_path_factory.mktemp("schemas")
+    definitions = json.loads(tool("KUBERNETES_API").read_text(encoding="utf-8"))["definitions"]
+    strict = {name: _strict(definition) for name, definition in definitions.items()}
+    strict[INT_OR_STRING] = {"type": ["integer", "string"]}
+    strict[QUANTITY] = {"type": ["number", "string"]}
+    shared = folder / "definitions.json"
+    shared.write_text(json.dumps({"definitions": strict}), encoding="utf-8")
+    for name, definition in definitions.items():
+        for kind in definition.get("x-kubernetes-group-version-kind", ()):
+            group = kind["group"].split(".")[0]
+            file = "-".join(part for part in (kind["kind"], group, kind["version"]) if part).lower()
+            schema = {"$ref": f"{shared.as_uri()}#/definitions/{name}"}
+            (folder / f"{file}.json").write_text(json.dumps(schema), encoding="utf-8")
+    return folder
+
+
+def _strict(definition: dict[str, Any]) -> dict[str, Any]:
+    """Refuse all properties that the definition does not name."""
+    return {"additionalProperties": False, **definition} if "properties" in definition else definition
+
+
+def _validated(schemas: Path, folder: Path, documents: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+    file = folder / "objects.yaml"
+    file.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
+    location = f"{schemas}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+    kubeconform = tool("KUBERNETES_TOOLS") / "kubeconform"
+    command = [str(kubeconform), "-strict", "-summary", "-schema-location", location, str(file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _pods(rendered: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for document in rendered:
+        spec = document["spec"].get("jobTemplate", document)["spec"]
+        if "template" in spec:
+            yield spec["template"]["spec"]
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("given", [LEAST, ALL], ids=["least", "all"])
+def test_the_chart_gives_objects_of_the_api(given: dict[str, Any], schemas: Path, tmp_path: Path) -> None:
+    helm("lint", "--strict", CHART, "--values", values(tmp_path, given))
+    rendered = objects(tmp_path, given)
+    done = _validated(schemas, tmp_path, rendered)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Valid: {len(rendered)}, Invalid: 0, Errors: 0, Skipped: 0" in done.stdout
+    kinds = {document["kind"] for document in rendered}
+    assert kinds == {
+        "CronJob", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy", "PodDisruptionBudget",
+        "Service",
+    }  # fmt: skip
+
+
+@pytest.mark.interop
+def test_the_validation_refuses_a_field_that_the_api_does_not_know(schemas: Path, tmp_path: Path) -> None:
+    [budget, *_] = [rendered for rendered in objects(tmp_path, LEAST) if rendered["kind"] == "PodDisruptionBudget"]
+    budget["spec"]["maxUnavailabel"] = 1
+    assert "maxUnavailabel" in _validated(schemas, tmp_path, [budget]).stdout
+
+
+@pytest.mark.interop
+def test_pods_have_no_rights_and_commands_that_exist(tmp_path: Path) -> None:
+    rendered = objects(tmp_path, ALL)
+    pods = list(_pods(rendered))
+    assert len(pods) == 5
+    for pod in pods:
+        [container] = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["automountServiceAccountToken"] is False
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["envFrom"] == [{"secretRef": {"name": "idp"}}]
+        if "args" in container:
+            done = CliRunner().invoke(cli.cli, [*container["args"], "--help"])
+            assert done.exit_code == 0, done.output
+    [migrations] = [document for document in rendered if document["kind"] == "Job"]
+    assert migrations["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    probed = [pod["containers"][0] for pod in pods if "readinessProbe" in pod["containers"][0]]
+    assert {container["name"] for container in probed} == {"provider", "desk"}
+
+
+@pytest.mark.interop
+def test_every_pod_has_a_policy_of_the_network(tmp_path: Path) -> None:
+    rendered = objects(tmp_path, ALL)
+    selected = [
+        document["spec"]["podSelector"]["matchLabels"] for document in rendered if document["kind"] == "NetworkPolicy"
+    ]
+    for document in rendered:
+        spec = document["spec"].get("jobTemplate", document)["spec"]
+        if "template" in spec:
+            labels = spec["template"]["metadata"]["labels"].items()
+            assert any(chosen.items() <= labels for chosen in selected), document["metadata"]["name"]
+
+
+@pytest.mark.interop
+def test_a_secret_among_the_settings_is_refused(tmp_path: Path) -> None:
+    given = {"secret": "idp", "settings": {"IDP_ISSUER": ISSUER, "IDP_SECRET_KEY": "x"}}
+    with pytest.raises(AssertionError, match="IDP_SECRET_KEY"):
+        objects(tmp_path, given)
+
+
+def test_the_chart_knows_every_setting_that_is_a_secret() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    refused = set(schema["properties"]["settings"]["propertyNames"]["not"]["enum"])
+    secrets = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert refused == {f"{PREFIX}{name.upper()}" for name in secrets | {"database_url"}}
+
+
+def test_the_chart_has_the_version_of_the_service() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    settings = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["settings"]
+    assert {name.removeprefix(PREFIX).lower() for name in settings} <= set(Settings.model_fields)

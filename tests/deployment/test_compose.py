@@ -1,0 +1,54 @@
+"""deploy/compose.yaml is valid, and hardens each of its services."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from idp import cli
+from idp.paths import CHECKOUT
+from tests.deployment.clean_root import tool
+
+DEPLOY = CHECKOUT / "deploy"
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+
+
+@pytest.mark.interop
+def test_compose_follows_its_specification() -> None:
+    specification = json.loads(tool("COMPOSE_SPECIFICATION").read_text(encoding="utf-8"))
+    jsonschema.validate(COMPOSE, specification)
+
+
+def test_no_service_of_compose_may_write_to_its_image_or_gain_rights() -> None:
+    assert set(SERVICES) == {"migrations", "provider", "desk", "worker", "purge", "proxy", "database", "mail"}
+    for name, service in SERVICES.items():
+        assert service["read_only"], name
+        if "env_file" in service:
+            assert (service["cap_drop"], service["security_opt"]) == (["ALL"], ["no-new-privileges:true"]), name
+
+
+def test_commands_of_compose_are_commands_of_idp() -> None:
+    commands = [service["command"] for service in SERVICES.values() if "command" in service]
+    assert len(commands) == 3
+    for command in commands:
+        done = CliRunner().invoke(cli.cli, [*command, "--help"])
+        assert done.exit_code == 0, done.output
+
+
+def test_compose_mounts_the_configurations_of_nginx_as_they_are() -> None:
+    sources = [volume.split(":")[0] for volume in SERVICES["proxy"]["volumes"]]
+    [certificate] = [source for source in sources if not (DEPLOY / source).exists()]
+    assert certificate == "./tls", "which the operator brings"
+    for name, conf in (("provider", "nginx.conf"), ("desk", "nginx-desk.conf")):
+        bind = SERVICES[name]["command"][-1]
+        assert f"server {bind};" in (DEPLOY / conf).read_text(encoding="utf-8")
+        assert SERVICES[name]["network_mode"] == "service:proxy"
+
+
+def test_secrets_of_compose_are_files_that_git_ignores() -> None:
+    ignored = (CHECKOUT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"deploy/environment", "deploy/database-password", "deploy/tls/"} <= set(ignored)

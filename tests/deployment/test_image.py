@@ -1,0 +1,91 @@
+"""The image of deploy/Containerfile serves, as a user without rights and on a file system without write access."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from sqlalchemy import make_url
+
+from demo.processes import exported
+from idp.paths import CHECKOUT
+from tests.commands.processes import PATIENCE, free_port
+from tests.databases import run_sql, server_url, settings_for
+from tests.deployment import clean_root
+from tests.packaging.test_constraints import MAKEFILE
+
+pytestmark = pytest.mark.interop
+
+CONTAINERFILE = (CHECKOUT / "deploy" / "Containerfile").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load((CHECKOUT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    return clean_root.built("localhost/scolarite-services:test")
+
+
+@pytest.fixture
+def empty_database(shared: Path) -> Iterator[str]:
+    server = make_url(server_url(shared)).set(drivername="postgresql")
+    name = f"image_{uuid.uuid4().hex}"
+    plain = server.render_as_string(hide_password=False)
+    run_sql(plain, "CREATE DATABASE {}", name)
+    yield server.set(database=name).render_as_string(hide_password=False)
+    run_sql(plain, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def answer(url: str, container: str) -> bytes:
+    """Return the answer to a request, as soon as the container gives one."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as response:  # noqa: S310 - http on loopback
+                return bytes(response.read())
+        except (urllib.error.URLError, ConnectionError):
+            assert time.monotonic() < until, clean_root.podman("logs", container)
+            time.sleep(0.1)
+
+
+def test_the_image_serves_from_an_empty_database_until_it_is_stopped(image: str, empty_database: str) -> None:
+    port = free_port()
+    settings = exported(settings_for(empty_database, issuer=f"http://127.0.0.1:{port}", env="development"))
+    migrations = tuple(COMPOSE["services"]["migrations"]["entrypoint"])
+    for _ in range(2):  # an upgrade runs it again
+        clean_root.in_image(image, settings, entrypoint=migrations)
+    [key] = json.loads(clean_root.in_image(image, settings, "keys", "list", "--json"))
+    assert key["state"] == "signing"
+    checked = clean_root.in_image(image, settings, "config", "check")
+    assert "password hashes: " in checked
+    assert "argon2 compiled for this CPU is about twice as fast" not in checked
+    assert "00-sommaire.md" in clean_root.in_image(image, settings, "dossier", "--out", "/tmp/dossier")  # noqa: S108
+    with clean_root.container(image, settings, "serve", "--workers", "1", "--bind", f"127.0.0.1:{port}") as name:
+        assert json.loads(answer(f"http://127.0.0.1:{port}/readyz", name)) == {"status": "ok"}
+        discovered = json.loads(answer(f"http://127.0.0.1:{port}/.well-known/openid-configuration", name))
+        assert discovered["issuer"] == settings["IDP_ISSUER"]
+        assert clean_root.podman("exec", name, "id", "-u").strip() == "10001"
+        [_, python, option, check] = COMPOSE["services"]["provider"]["healthcheck"]["test"]
+        clean_root.podman("exec", name, python, option, check.replace(":8000/", f":{port}/"))
+        clean_root.podman("stop", "--time", "30", name)
+        [state] = json.loads(clean_root.podman("inspect", name, "--format", "[{{json .State}}]"))
+        assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+
+
+def test_the_image_holds_the_service_and_none_of_the_tools_that_built_it(image: str) -> None:
+    listing = clean_root.in_image(
+        image, {}, "-c", "ls -a / /opt/idp; ls /opt/idp/lib/python3*/site-packages", entrypoint=("sh",)
+    )
+    assert {"argon2-x86-64-v3", "granian", "idp"} <= set(listing.split())
+    assert not {"sources", "uv", "cmake", "hatchling", "pytest", "scikit_build_core"} & set(listing.split())
+
+
+def test_the_image_is_built_with_the_uv_of_the_makefile_and_from_no_particular_registry() -> None:
+    [version] = [line.split(":= ")[1] for line in MAKEFILE.splitlines() if line.startswith("UV_VERSION")]
+    assert f"ARG UV_VERSION={version}\n" in CONTAINERFILE
+    assert "index" not in CONTAINERFILE.lower()
+    assert "USER 10001" in CONTAINERFILE

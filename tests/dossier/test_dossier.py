@@ -1,0 +1,145 @@
+"""`idp dossier` writes documents in French from the running configuration, and marks what it cannot know."""
+
+import json
+import stat
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from flask import Flask
+from flask_babel import force_locale
+from sqlalchemy import text
+
+from idp.config import Settings
+from idp.db import db
+from idp.desk.people import retention
+from idp.dossier import facts, sections, writing
+from idp.dossier.facts import TO_COMPLETE
+from idp.web.legal import AUDIT
+from tests.builders import Build
+from tests.commands.conftest import Run, bare, idp  # noqa: F401 - fixtures
+from tests.databases import SECRET, settings_for
+from tests.rows import each_row
+
+Write = Callable[..., dict[str, str]]
+TABLES = ("RFC 9700", "ANSSI", *(f"OWASP ASVS 5.0, {chapter}" for chapter in ("V6", "V7", "V9", "V10")))
+
+
+@pytest.fixture
+def write(app: Flask, settings: Settings, tmp_path: Path) -> Write:
+    """Write the documents; return the text of each by its name."""
+
+    def written(given: Settings = settings) -> dict[str, str]:
+        folder = tmp_path / "dossier"
+        with app.test_request_context():
+            writing.write(given, folder)
+        return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+    return written
+
+
+def test_every_document_is_written_in_the_order_of_the_summary(write: Write) -> None:
+    documents = write()
+    names = sorted(documents)
+    assert names == [writing.SUMMARY, *writing.DOCUMENTS, writing.SBOM]
+    for name in writing.DOCUMENTS:
+        missing = documents[name].count(TO_COMPLETE)
+        assert f"| [{name}]({name}) | {writing.DOCUMENTS[name]} | {missing} |" in documents[writing.SUMMARY]
+        assert documents[name].startswith(f"# {writing.DOCUMENTS[name]}\n\n")
+        assert "\n\n\n\n" not in documents[name]
+
+
+def test_the_record_of_processing_names_who_is_responsible_and_who_receives(write: Write, build: Build) -> None:
+    build.active()
+    build.ent("Passerelle | Nord", "ent.test", charter="provider")
+    documents = write()
+    record = documents["01-registre-des-traitements.md"]
+    assert "| Responsable du traitement | Académie des Deux-Rives ;" in record
+    assert "| Délégué à la protection des données | dpd@exemple.fr |" in record
+    assert "1 comptes de responsables, 1 établissements" in record
+    [ent] = [line for line in record.splitlines() if line.startswith("| ENT «")]
+    assert ent.startswith("| ENT « Passerelle \\| Nord » (ent.test) | les familles de 1 établissement(s) : `sub`, ")
+    assert "`family_name`" in ent
+    assert "- **Vos enfants** : Nom ; Prénom ; Classe ;" in record
+    assert "empreinte du mot de passe" in record
+    assert "| Passerelle \\| Nord | ent.test | 1 | par ce service | ouvert |" in documents["09-architecture.md"]
+
+
+def test_retention_accessibility_and_settings_come_from_their_homes(write: Write, settings: Settings) -> None:
+    documents = write()
+    with force_locale("fr"):
+        for row in retention.rows(settings):
+            assert f"| {row.what} | {row.how_long} |" in documents["10-durees-de-conservation.md"]
+    statement = documents["04-declaration-d-accessibilite.md"]
+    assert f"{AUDIT.rate} % des critères" in statement
+    for criterion in AUDIT.results("NC"):
+        assert f"- {criterion.number} – {criterion.title}" in statement
+    assert f"| `IDP_ISSUER` | `{settings.issuer}` |" in documents["09-architecture.md"]
+    changed = settings.model_copy(update={"password_min_length": 15})
+    assert "15 caractères au moins" in texts(changed)["03-homologation.md"]
+
+
+def texts(settings: Settings) -> dict[str, str]:
+    return dict(writing._documents(facts.collected(settings)))
+
+
+def test_no_document_has_a_secret(write: Write, database_url: str) -> None:
+    secret_settings = settings_for(
+        database_url,
+        smtp_url="smtp+starttls://idp:canary-smtp@mail.exemple.fr:587",
+        desk_oidc_client_secret="canary-desk",
+        desk_oidc_issuer="https://agents.exemple.fr",
+        desk_oidc_client_id="bureau",
+        desk_oidc_acr="deux-facteurs",
+    )
+    documents = write(secret_settings)
+    everything = "".join(documents.values())
+    assert "mail.exemple.fr (smtp+starttls)" in everything
+    for secret in (SECRET, "canary-smtp", "canary-desk"):
+        assert secret not in everything
+
+
+def test_what_the_configuration_does_not_say_is_marked(write: Write, settings: Settings) -> None:
+    before = sum(document.count(TO_COMPLETE) for document in texts(settings).values())
+    empty = settings.model_copy(update={"publisher": "", "dpo_mail": " ", "host": ""})
+    documents = write(empty)
+    assert sum(document.count(TO_COMPLETE) for document in documents.values()) > before
+    assert f"| Délégué à la protection des données | {TO_COMPLETE} |" in documents["01-registre-des-traitements.md"]
+
+
+@pytest.mark.usefixtures("app")
+def test_a_database_without_tables_leaves_the_recipients_to_be_completed(settings: Settings) -> None:
+    db.session.execute(text("SET search_path TO nowhere"))
+    documents = texts(settings)
+    assert f"| ENT | {TO_COMPLETE} (la base ne répondait pas) |" in documents["01-registre-des-traitements.md"]
+
+
+def test_the_list_of_components_is_valid_and_names_what_is_installed(write: Write) -> None:
+    listed = write()[writing.SBOM]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(listed) is None
+    components = {component["name"]: component["version"] for component in json.loads(listed)["components"]}
+    assert components["authlib"] == version("authlib")
+    assert len(components) > 40
+
+
+@each_row("title", TABLES)
+def test_results_of_conformity_are_in_french(title: str) -> None:
+    lines = sections.conformity(title).splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| ") and " | demande | " not in line]
+    assert len(rows) > 3
+    assert {row[2] for row in rows if len(row) >= 4} <= {*sections.RESULTS.values()}
+
+
+def test_the_folder_is_new_and_the_owners_alone(idp: Run, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+    folder = tmp_path / "dossier"
+    answer = idp("dossier", "--out", str(folder))
+    assert (answer.code, answer.err) == (0, "")
+    assert f"{folder / writing.SUMMARY}\n" in answer.out
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    answer = idp("dossier", "--out", str(folder))
+    assert (answer.code, answer.out) == (1, "")
+    assert "choose another folder" in answer.err
