@@ -20,6 +20,7 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
+from idp.metrics.catalogue import DELIVERIES, DELIVERY_SECONDS, WORKER_BEAT
 from idp.outbox import leases, periodic
 from idp.outbox.models import OutboxMessage
 
@@ -33,6 +34,7 @@ MAX_ATTEMPTS = 78
 
 _SETTLE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _MAX_PAUSE = 30.0
+_LONGEST_SILENCE = timedelta(minutes=2)
 _ERROR_LENGTH = 500
 
 log = structlog.get_logger()
@@ -111,6 +113,8 @@ class Worker:
         self._stored_periods: dict[str, int] = {}
         self._poll = poll
         self._batch = batch
+        self._looked_at = now()
+        self._message: OutboxMessage | None = None
 
     def run_once(self, stop: threading.Event | None = None) -> int:
         """Deliver the messages that are ready, up to a batch or until `stop` is set; return their number.
@@ -118,6 +122,8 @@ class Worker:
         Raises:
             SQLAlchemyError: the database is not available; the current message keeps its lease.
         """
+        self._looked_at = now()
+        WORKER_BEAT.set(self._looked_at.timestamp())
         self._store_jobs()
         if count := leases.note_unknown(self._known):
             log.warning("outbox.no_handler", count=count)
@@ -126,9 +132,19 @@ class Worker:
             message = leases.claim(self._handlers.keys())
             if message is None:
                 break
+            self._message = message
             self._handle(message)
+            self._message, self._looked_at = None, now()
             handled += 1
         return handled
+
+    def fault(self) -> str:
+        """Return why this worker seems to stand still, or an empty text. Another thread asks."""
+        message, moment = self._message, now()
+        if message is not None:
+            is_late = message.leased_until is not None and message.leased_until < moment
+            return f"a message of the kind {message.kind} has outlasted its lease" if is_late else ""
+        return "has not looked for messages" if self._looked_at < moment - _LONGEST_SILENCE else ""
 
     def run_forever(self, stop: threading.Event) -> None:
         """Deliver messages until `stop` is set and the current message is done. Wait for a database that is down."""
@@ -155,7 +171,7 @@ class Worker:
 
     def _handle(self, message: OutboxMessage) -> None:
         try:
-            with current_app.app_context():
+            with DELIVERY_SECONDS.timed(message.kind), current_app.app_context():
                 outcome = Outcome(self._handlers[message.kind](message))
         except PermanentDeliveryError as error:
             values = _finished(DEAD, error.reason)
@@ -169,6 +185,7 @@ class Worker:
             values = {"payload": {}, **_finished(outcome, "")}
         is_settled = _settle(message, values)
         result = values.get("outcome", message.outcome) if is_settled else "lease_lost"
+        DELIVERIES.count(message.kind, result)
         write_line = log.error if result == DEAD else log.info
         write_line(
             "outbox.handed_over",

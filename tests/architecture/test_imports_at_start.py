@@ -45,6 +45,7 @@ PARENT_MODULES = {
     "idp.config_desk",
     "idp.config_display",
     "idp.config_rules",
+    "idp.config_watch",
     "idp.origins",
     "idp.logging",
     "idp.mail",

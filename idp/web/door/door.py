@@ -31,6 +31,7 @@ Check = Callable[[Request], None]
 """What is done before a request is answered: it may raise an error."""
 Answer = Callable[[Request], Response | None]
 """Answers a request, or leaves it to Flask by returning None."""
+Observe = Callable[[Request, Response], None]
 Headers = list[tuple[str, str]]
 
 
@@ -58,6 +59,7 @@ class Door:
         self._logged = settings.log_level in {"DEBUG", "INFO"}
         self._answers: dict[tuple[str, str], tuple[str, Answer]] = {}
         self._in_memory: set[tuple[str, str]] = set()
+        self._observers: dict[tuple[str, str], Observe] = {}
         self._session_cookies = browser.cookie_name(settings, "ss"), browser.cookie_name(settings, "ds")
         self._checks: list[Check] = []
         app.before_request(_note_endpoint)
@@ -73,6 +75,8 @@ class Door:
             add_route(blueprint, endpoint)
             for method in endpoint.methods:
                 self._answers[method, endpoint.path] = f"{blueprint.name}.{endpoint.name}", endpoint.function
+                if endpoint.observe:
+                    self._observers[method, endpoint.path] = endpoint.observe
                 if endpoint.is_in_memory:
                     self._in_memory.add((method, endpoint.path))
 
@@ -134,9 +138,16 @@ class Door:
         for name, (value, options) in request.kept_cookies.items():
             response.set_cookie(name, value, **options)
         response.headers = self.protect(request.path, response.headers)
-        if self._logged and not self._is_unlogged(request.path):
-            log_line.write_line(request, response.status, perf_counter() - start)
+        self._note(request, response, perf_counter() - start)
         return response
+
+    def _note(self, request: Request, response: Response, seconds: float) -> None:
+        """Count the request, and write its line."""
+        log_line.count(request, response.status, seconds)
+        if observe := self._observers.get((request.method, request.path)):
+            observe(request, response)
+        if self._logged and not self._is_unlogged(request.path):
+            log_line.write_line(request, response.status, seconds)
 
     def _has_session(self, request: Request) -> bool:
         """Return whether a request has the cookie of a session, or of a device session, which may open one."""

@@ -1,0 +1,22 @@
+"""The settings by which the service is watched."""
+
+from pydantic import Field, field_validator
+
+from idp import config_rules as rules
+from idp.config_desk import DeskSettings
+
+
+class WatchSettings(DeskSettings):
+    """What an operator sets for metrics; a part of `idp.config.Settings`."""
+
+    metrics_bind: str = Field(
+        "",
+        description="IP and port on which Prometheus reads the metrics, such as `127.0.0.1:9464`: `idp serve` at this"
+        " port, `idp worker` at the next one, `idp desk serve` at the one after. Everybody who reaches the port reads"
+        " them, so no proxy may lead there. Empty: no metrics",
+    )
+
+    @field_validator("metrics_bind")
+    @classmethod
+    def _check_metrics_bind(cls, value: str) -> str:
+        return rules.check_metrics_bind(value) if value else value
