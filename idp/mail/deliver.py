@@ -7,6 +7,7 @@ from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.metrics.catalogue import MAILS
 from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 from idp.services import services
+from idp.tracing.spans import Kind, Span
 
 
 def deliver(message: EmailMessage, recipient: str) -> None:
@@ -26,7 +27,8 @@ def deliver(message: EmailMessage, recipient: str) -> None:
         raise PermanentDeliveryError("the To header of the mail is not its recipient")
     domain = recipient.rpartition("@")[2].lower()
     try:
-        services().transport.send(message, recipient)
+        with Span("smtp", Kind.CLIENT):
+            services().transport.send(message, recipient)
     except (TemporaryDeliveryError, PermanentDeliveryError) as error:
         MAILS.count(domain, _result_of(error))
         raise

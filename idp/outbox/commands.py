@@ -23,6 +23,7 @@ from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Handler, Outcome, Worker
 from idp.services import services
 from idp.terminal import AS_JSON, table
+from idp.tracing import export
 
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
 
@@ -42,6 +43,8 @@ def worker(*, once: bool, check: bool) -> None:
     with _stop_on_signal() as stop:
         if not once:
             watching.start(workers)
+            if services().settings.traces:
+                export.start("worker")
             log.info("outbox.worker_started", kinds=sorted(handlers))
             _run_all(workers, stop)
             log.info("outbox.worker_stopped")

@@ -18,11 +18,13 @@ from typing import Any
 import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
 from idp.clock import now
 from idp.metrics.catalogue import DELIVERIES, DELIVERY_SECONDS, WORKER_BEAT
 from idp.outbox import leases, periodic
-from idp.outbox.models import OutboxMessage
+from idp.outbox.models import TRACE, OutboxMessage
+from idp.tracing.spans import Kind, Span
 
 DEAD = "dead"
 UNCERTAIN = "uncertain"
@@ -170,6 +172,19 @@ class Worker:
                 self._stored_periods[kind] = number
 
     def _handle(self, message: OutboxMessage) -> None:
+        """Handle a message; the lines about it have the id of the trace that caused it."""
+        handed = dict(message.payload)
+        traceparent = str(handed.pop(TRACE, ""))
+        message.payload = handed  # the stored payload, which keeps its trace, does not change: the message is detached
+        with Span(f"outbox {message.kind}", Kind.CONSUMER, traceparent) as span:
+            known = {"trace_id": span.trace_id} if span.trace_id else {}
+            with bound_contextvars(**known):
+                result = self._deliver(message)
+            span.attributes = {"idp.message_id": str(message.id), "idp.outcome": result}
+            span.error = result if result in {DEAD, UNCERTAIN} else ""
+
+    def _deliver(self, message: OutboxMessage) -> str:
+        """Run the handler and store the outcome, which is returned."""
         try:
             with DELIVERY_SECONDS.timed(message.kind), current_app.app_context():
                 outcome = Outcome(self._handlers[message.kind](message))
@@ -195,6 +210,7 @@ class Worker:
             attempt=message.attempts,
             error=values["last_error"],
         )
+        return str(result)
 
 
 def back_off(attempts: int, retry_after: timedelta | None = None) -> timedelta:

@@ -52,6 +52,9 @@ PARENT_MODULES = {
     "idp.mail.emails",
     "idp.paths",
     "idp.production",
+    "idp.tracing",
+    "idp.tracing.export",
+    "idp.tracing.spans",
 }
 """What the parent process of `idp serve` has of the product, beside `idp.serving`."""
 LATE = {

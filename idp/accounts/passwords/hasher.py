@@ -22,6 +22,7 @@ from idp.accounts.passwords.huge_pages import HugePageHasher
 from idp.config import Settings
 from idp.db import release_connection
 from idp.metrics.catalogue import HASH_WAIT_SECONDS, HASHES_REFUSED, HASHES_WAITING
+from idp.tracing.spans import Span
 
 MAX_PASSWORD_LENGTH: Final = 128
 """Code points of a password; in UTF-8 this is never more than 512 bytes."""
@@ -128,7 +129,8 @@ class _Queue:
         release_connection()
         self._await_turn()
         try:
-            return self._threads.submit(work).result()
+            with Span("password hash"):
+                return self._threads.submit(work).result()
         finally:
             self._turns.release()
 
