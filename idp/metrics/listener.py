@@ -4,12 +4,15 @@ import json
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from urllib.parse import urlsplit
+
+import structlog
 
 from idp.metrics import instruments
 from idp.metrics.memory import Memory
@@ -21,6 +24,8 @@ _SECONDS = 5.0
 """How long a client may take to send its request or to receive the answer."""
 _PARENT_SECONDS = 2.0
 _SPARE_BLOCKS = 2
+log = structlog.get_logger()
+
 Health = Callable[[], str]
 """Returns what is wrong with the process, or an empty text."""
 
@@ -96,10 +101,17 @@ def _server(listening: socket.socket, memory: Memory, part: str, read: Read, hea
         text = staticmethod(exposition.text)
         health = staticmethod(health_of_process)
 
-    server = ThreadingHTTPServer(listening.getsockname()[:2], Handler, bind_and_activate=False)
+    server = _Server(listening.getsockname()[:2], Handler, bind_and_activate=False)
     server.socket.close()
     server.socket = listening
     return server
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, _request: object, _client_address: object) -> None:
+        """Log the error of a request; a client that went away is none."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("a request for metrics failed")  # noqa: LOG004 - an exception is being handled
 
 
 class _Handler(BaseHTTPRequestHandler):

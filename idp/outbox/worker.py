@@ -125,7 +125,8 @@ class Worker:
             SQLAlchemyError: the database is not available; the current message keeps its lease.
         """
         self._looked_at = now()
-        WORKER_BEAT.set(self._looked_at.timestamp())
+        if self._jobs:  # not a lane beside the main worker, which may stand still meanwhile
+            WORKER_BEAT.set(self._looked_at.timestamp())
         self._store_jobs()
         if count := leases.note_unknown(self._known):
             log.warning("outbox.no_handler", count=count)

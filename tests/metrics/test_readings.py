@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.metrics import catalogue as metrics
+from idp.metrics.listener import _Server
 from idp.metrics.readings import Subject
 from idp.outbox import watching
 from idp.outbox.queue import enqueue
@@ -111,6 +113,18 @@ def test_numbers_are_kept_for_a_moment_and_nothing_can_be_written(app: Flask, bu
         return []
 
     assert read(app, {"letters": Subject(write)})["idp_database_readings_failed", "letters"] == 1
+
+
+@pytest.mark.parametrize(("error", "count"), [(BrokenPipeError(), 0), (KeyError("x"), 1)], ids=["gone", "fault"])
+def test_a_client_that_went_away_is_no_error(capsys: pytest.CaptureFixture[str], error: Exception, count: int) -> None:
+    with _Server(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        try:
+            raise error
+        except type(error):
+            server.handle_error(None, None)
+    written = capsys.readouterr().err
+    assert written.count("a request for metrics failed") == count
+    assert "Traceback" not in written
 
 
 @pytest.mark.usefixtures("app")
