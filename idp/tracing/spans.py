@@ -94,6 +94,11 @@ def current() -> str:
     return _current.get()
 
 
+def begin_recorded(name: str, kind: Kind) -> Recorded | None:
+    """Begin a span of the current trace that ends elsewhere than in a `with`; None if spans are not recorded."""
+    return _recorders[0].begin(name, kind, _current.get()) if _recorders else None
+
+
 def record_by(recorder: Recorder | None) -> None:
     """Record the spans of this process from now on, or no longer."""
     _recorders[:] = [recorder] if recorder else []

@@ -50,6 +50,8 @@ def test_a_request_its_hash_and_the_message_that_it_caused_are_one_trace(
     assert posted.kind is SpanKind.SERVER
     assert hashed.parent is not None
     assert hashed.parent.span_id == posted.context.span_id
+    lent = named(exported, "database statements")
+    assert posted.context.span_id in {span.parent.span_id for span in lent if span.parent}
     assert posted.attributes is not None
     assert posted.attributes["http.response.status_code"] == 303
     assert not any(parent.username in str(span.to_json()) for span in exported.get_finished_spans())
