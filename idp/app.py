@@ -30,7 +30,7 @@ from idp.desk.alerts import rules as alerts
 from idp.desk.classes import job as class_jobs
 from idp.desk.ents import acceptance
 from idp.desk.ents import mails as ent_mails
-from idp.desk.jobs import asking, files, running
+from idp.desk.jobs import asking, files, open_jobs, running
 from idp.desk.letter import job as letter_jobs
 from idp.desk.new_passwords import job as password_jobs
 from idp.desk.prints import job as print_jobs
@@ -49,6 +49,7 @@ from idp.login import passkey_views as passkey_sign_in
 from idp.login import plain as plain_sign_in
 from idp.login import views as login
 from idp.mail.smtp import Transport
+from idp.metrics.catalogue import ENDPOINT, MESSAGE
 from idp.my_account import email_views as account_email
 from idp.my_account import ent_data, ent_data_views
 from idp.my_account import letter_views as letter
@@ -65,7 +66,7 @@ from idp.oidc.logout import back_channel
 from idp.oidc.server import Server
 from idp.oidc.store.choice import open_store
 from idp.oidc.tokens import issued
-from idp.operations import audit_chain, health, proxies
+from idp.operations import audit_chain, health, measured, proxies
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
 from idp.profile_choice import ent_list_views as ent_list
@@ -167,6 +168,7 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence, password_example=EXAMPLE)
     app.after_request(_keep_language)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
+    ENDPOINT.allow(app.view_functions)
     return app
 
 
@@ -226,6 +228,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta | None =
         outbox_handlers=outbox_handlers(settings, outgoing),
         outbox_lanes=(frozenset({back_channel.LOGOUT}), frozenset({asking.JOB})),
         purges=(desk_purge.purge,),
+        readings={**measured.READINGS, "jobs": open_jobs.SUBJECT},
         periodic_jobs={
             rotation.ROTATION: rotation.ROTATION_PERIOD,
             audit_chain.SEALING: audit_chain.SEALING_PERIOD,
@@ -235,6 +238,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta | None =
         },
         form_lifetime=form_lifetime,
     )
+    MESSAGE.allow(new_services.outbox_handlers)
     provide(app, new_services)
 
 

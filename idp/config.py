@@ -23,9 +23,9 @@ from pydantic_settings import (
 )
 
 from idp import config_rules as rules
-from idp.config_desk import DeskSettings
 from idp.config_display import shown
 from idp.config_rules import LOOPBACK
+from idp.config_watch import WatchSettings
 
 PREFIX = "IDP_"
 _FORBIDDEN_VARIABLE = "AUTHLIB_INSECURE_TRANSPORT"
@@ -59,7 +59,7 @@ class _Environment(EnvSettingsSource):
             return value
 
 
-class Settings(DeskSettings):
+class Settings(WatchSettings):
     """All that an operator can set. Durations are in seconds unless their name says otherwise."""
 
     model_config = SettingsConfigDict(

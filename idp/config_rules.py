@@ -3,7 +3,7 @@
 import re
 import ssl
 import tomllib
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _SMTP_SCHEMES = frozenset({"smtp", "smtps", "smtp+starttls"})
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 _CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*|tel:\+?[0-9().-]{3,})")
+_MOST_METRICS_PORT = 65_533
 _WIDEST = {4: 8, 6: 7}
 """The shortest prefix of an allowed private network, by IP version: those of 10.0.0.0/8 and fc00::/7."""
 
@@ -62,6 +63,18 @@ def desk_faults(desk_url: str, issuer: str) -> list[str]:
     if desk.scheme != service.scheme:
         faults.append("desk_url: must have the scheme of IDP_ISSUER")
     return faults
+
+
+def check_metrics_bind(value: str) -> str:
+    """Check that it is an IP with a port, and that the ports of the other commands exist too."""
+    host, _, port = value.rpartition(":")
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        raise ValueError("must be an IP and a port, such as 127.0.0.1:9464 or [::1]:9464") from None
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= _MOST_METRICS_PORT):
+        raise ValueError(f"must have a port from 1 to {_MOST_METRICS_PORT}")
+    return value
 
 
 def check_database(value: str) -> str:

@@ -41,6 +41,7 @@ logger = structlog.get_logger()
 _OWNER_ALONE = 0o600
 _creation = threading.Lock()
 """Held while a file is created: no other thread may have it open when the first descriptor is closed."""
+_OVERFLOW = 2
 _SWITCH_SECONDS = 5.0
 _PAUSES = (0.1, 0.5, 2.0)
 _LONGEST_YIELD = 0.1
@@ -313,9 +314,9 @@ def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
         "connect_args": {"options": pool.POSTGRESQL_SETTINGS, **pool.POSTGRESQL_PATIENCE},
         "hide_parameters": True,
         "pool_size": pool_size,
-        "max_overflow": 2,
+        "max_overflow": _OVERFLOW,
         "pool_timeout": 5,
-        "pool_events": pool.LISTENERS,
+        "pool_events": pool.listeners("sessions", pool_size + _OVERFLOW),
     }
 
 

@@ -41,6 +41,7 @@ from idp.desk.suspension import calls
 from idp.desk.suspension import links as suspension_links
 from idp.desk.suspension import views as suspension
 from idp.desk.team import views as team
+from idp.metrics.catalogue import ENDPOINT
 from idp.operations import health
 from idp.paths import TEMPLATES
 from idp.services import services
@@ -77,6 +78,7 @@ def create_desk(settings: Settings) -> Flask:
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
     declarations.of(app).read(app)
+    ENDPOINT.allow(app.view_functions)
     app.context_processor(_shell)
     app.jinja_env.globals.update(role_name=role_name, now=now, kept_form=kept_form)
     return app

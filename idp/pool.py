@@ -19,6 +19,8 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from idp import waiting
+from idp.metrics.catalogue import CONNECTIONS, CONNECTIONS_LIMIT
+from idp.tracing.spans import Kind, begin_recorded
 
 POSTGRESQL_SETTINGS = (
     "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c timezone=UTC"
@@ -43,7 +45,7 @@ _SECONDS_FOR_EACH_HOST = 2
 """`connect_timeout` where a standby may take over: the first host is tried each time, and may stand still."""
 _TRUSTED_SECONDS = 5.0
 """How long after its last use a connection with a silent socket is taken for alive."""
-_RETURNED_AT = "returned_at"
+_RETURNED_AT, _IS_COUNTED, _SPAN = "returned_at", "is_counted", "span"
 
 
 class PatientConnection(psycopg.Connection[Any]):
@@ -168,5 +170,22 @@ def _ping(connection: Any) -> None:
     connection.autocommit = was_autocommitted
 
 
-LISTENERS = [(_look, "checkout"), (_note_return, "checkin")]
-"""For `create_engine(pool_events=…)`."""
+def listeners(name: str, most: int) -> list[tuple[Any, str]]:
+    """Return the listeners for `create_engine(pool_events=…)` of a pool of at most `most` connections."""
+
+    def count_loan(_connection: Any, entry: ConnectionPoolEntry, _borrowed: PoolProxiedConnection) -> None:
+        CONNECTIONS_LIMIT.set(most, name)
+        known: Any = entry.record_info
+        known[_IS_COUNTED] = True
+        CONNECTIONS.change(1, name)
+        if span := begin_recorded(f"database {name}", Kind.CLIENT):
+            known[_SPAN] = span
+
+    def count_return(_connection: Any, entry: ConnectionPoolEntry) -> None:
+        known: Any = entry.record_info
+        if known.pop(_IS_COUNTED, False):  # `_look` may have refused the loan
+            CONNECTIONS.change(-1, name)
+            if span := known.pop(_SPAN, None):
+                span.end({"name": f"database {name}"}, "")
+
+    return [(_look, "checkout"), (count_loan, "checkout"), (_note_return, "checkin"), (count_return, "checkin")]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from idp.config import Settings
     from idp.http_client.outgoing import Outgoing
     from idp.mail.smtp import Transport
+    from idp.metrics.readings import Subject
     from idp.oidc.client_auth.client_keys import ClientKeys
     from idp.oidc.server import Server
     from idp.outbox.worker import Handler
@@ -77,6 +78,8 @@ class Services:
     the messages for the servers of clients, and the jobs of the desk."""
     purges: Sequence[Callable[[Settings, datetime], Mapping[str, int]]] = ()
     """What `idp purge` removes of higher layers: each function returns the numbers of removed rows by their names."""
+    readings: Mapping[str, Subject] = field(default_factory=dict)
+    """What `idp worker` reads from the database for its metrics, by name."""
     periodic_jobs: Mapping[str, timedelta] = field(default_factory=dict)
     """The period of each kind of periodic job."""
     form_lifetime: timedelta | None = None

@@ -143,7 +143,7 @@ def events_page() -> str:
     Raises:
         ValueError: a field is explained neither by the docstring of the event nor in `DETAILS`.
     """
-    events = sorted(_kinds(Event), key=lambda event: (event.kind, event.result))
+    events = sorted(kinds_of(Event), key=lambda event: (event.kind, event.result))
     rows = (f"| `{e.kind}` | {e.result} | {_happened(e)} | {_quoted(_details(e))} |\n" for e in events)
     names = (f"| `{name}` | {content} |\n" for name, content in DETAILS.items())
     return _GENERATED + _EVENTS + "".join(rows) + _DETAILS + "".join(names)
@@ -221,12 +221,12 @@ def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
                 yield from _helps(part, f"{path} {name}")
 
 
-def _kinds(base: type[Event]) -> Iterator[type[Event]]:
+def kinds_of(base: type[Event]) -> Iterator[type[Event]]:
     """Yield the classes of events, without those of tests."""
     for event in base.__subclasses__():
         if event.__module__.startswith("idp."):
             yield event
-        yield from _kinds(event)
+        yield from kinds_of(event)
 
 
 def _details(event: type[Event]) -> list[str]:

@@ -8,7 +8,9 @@ Operators read the docstrings in docs/reference/events.md: first what happened, 
 
 import uuid
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from idp.metrics.catalogue import EVENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,10 @@ class Event:
     result: ClassVar[str] = "ok"
     account_id: uuid.UUID | None = None
     client_id: uuid.UUID | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        EVENT.allow([cls.kind])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from types import SimpleNamespace
 from typing import Any
 
+from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import select, update
 
 from idp.audit import chain
@@ -15,10 +16,14 @@ from idp.audit.events import Event
 from idp.audit.models import AuditEntry
 from idp.chained import NewRow
 from idp.clock import now
-from idp.db import db
+from idp.db import UnitSession, db
+from idp.metrics import journal
+from idp.metrics.instruments import Instrument
 from idp.services import services
 
 _COLUMNS = frozenset({"account_id", "client_id"})
+_UNCOUNTED = "entries that are not committed"
+"""The name of the entries among the information of a session: they count once they are committed."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,10 @@ def current_origin() -> Origin:
 
 def record(event: Event) -> None:
     """Add `event` to the caller's transaction, so that it is stored if and only if the act is."""
-    db.session.add(entry_of(event).as_object())
+    entry = entry_of(event)
+    db.session.add(entry.as_object())
+    if Instrument.block is not None:
+        db.session().info.setdefault(_UNCOUNTED, []).append(entry)
 
 
 def entry_of(event: Event) -> NewRow:
@@ -97,6 +105,23 @@ def entry_of(event: Event) -> NewRow:
     )
     chain.write_mac(services().settings.secrets, entry)
     return NewRow(AuditEntry, vars(entry))
+
+
+def count(row: NewRow) -> None:
+    """Count a row for the metrics, if it is an entry; a statement of its own has written it."""
+    if Instrument.block is not None and row.model is AuditEntry:
+        journal.count(row.values["kind"], row.values["result"], row.values["details"])
+
+
+@sqlalchemy_event.listens_for(UnitSession, "after_commit")
+def _count_committed(session: UnitSession) -> None:
+    for entry in session.info.pop(_UNCOUNTED, ()):
+        count(entry)
+
+
+@sqlalchemy_event.listens_for(UnitSession, "after_rollback")
+def _forget_uncommitted(session: UnitSession) -> None:
+    session.info.pop(_UNCOUNTED, None)
 
 
 def forget(account_id: uuid.UUID) -> None:

@@ -17,6 +17,7 @@ from idp.cli import settings as command_settings
 from idp.config import Settings
 from idp.db import db
 from idp.services import services_of
+from idp.tracing import export
 
 _MAX_UID = 2**32 - 2
 _MAX_USER_NAME = 20
@@ -80,12 +81,16 @@ def in_application(command: click.Command, *, notes_settings: bool = False) -> c
     return wrapped
 
 
-def create_for_service(settings: Settings, create: Callable[[Settings], Flask] = create_app) -> Flask:
+def create_for_service(
+    settings: Settings, create: Callable[[Settings], Flask] = create_app, part: str = "serve"
+) -> Flask:
     """Return the application of a process that serves requests; journal the settings that changed since the last start.
 
     Each worker compares: the first one records the change, and the row's lock makes the others find nothing new.
     """
     app = create(settings)
+    if settings.traces:
+        export.start(part)
     contextvars.copy_context().run(_note_settings, app, settings)
     return app
 

@@ -23,7 +23,7 @@ def _create_desk(chosen: "Settings") -> "Flask":
     from idp.cli import application  # noqa: PLC0415 - see above
     from idp.desk_app import create_desk  # noqa: PLC0415 - see above
 
-    return application.create_for_service(chosen, create_desk)
+    return application.create_for_service(chosen, create_desk, "desk")
 
 
 def _load_settings() -> "Settings":
@@ -44,6 +44,7 @@ desk.add_command(
         _create_desk,
         bind="127.0.0.1:8003",
         workers=1,
+        part="desk",
         help="Serve the pages of the desk. On SIGTERM, answer the current requests, then stop.",
     )
 )

@@ -16,6 +16,7 @@ from idp import opaque
 from idp.accounts import account_state
 from idp.accounts.authentication import VerifiedSecret
 from idp.accounts.models import Account
+from idp.audit import log
 from idp.chained import Chain, Gates, NewRow, Step
 from idp.clock import now
 from idp.db import Base, UtcDateTime, db
@@ -53,7 +54,11 @@ def admit(verified: VerifiedSecret, rows: Sequence[NewRow], former: str | None) 
     if former:
         values["former_digest"] = opaque.digest(former)
     admitting = _admitting(tuple(row.model for row in rows), settlement.deletes, has_former=bool(former))
-    return admitting.run(values)[1] is not None
+    if admitting.run(values)[1] is None:
+        return False
+    for row in rows:
+        log.count(row)
+    return True
 
 
 @lru_cache(maxsize=32)

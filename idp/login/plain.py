@@ -20,6 +20,7 @@ from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.login import known_accounts, service
 from idp.login.forms import SignInForm
+from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
@@ -150,6 +151,7 @@ def decide(form: SignInForm) -> service.Outcome:
     try:
         return service.sign_in(known.settings, known.hasher, known.breached, attempt, former, stays=form.is_to_stay)
     except HasherBusyError as busy:
+        SIGN_INS.count("password", "busy")
         raise ServiceBusyError(busy.retry_after) from None
 
 

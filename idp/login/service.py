@@ -22,6 +22,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.login import admission
+from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
 from idp.sessions import manager, staying
 from idp.sessions.models import METHODS, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
@@ -137,7 +138,10 @@ def sign_in(
                 return outcome
             wait = take_slot(outcome.demand)
 
-    return authentication.verify_secret(settings, hasher, attempt, admit, at_once)
+    outcome: Outcome = authentication.verify_secret(settings, hasher, attempt, admit, at_once)
+    if isinstance(outcome, Throttled):
+        SIGN_INS.count("password", "throttled")
+    return outcome
 
 
 @unit_of_work()

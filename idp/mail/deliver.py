@@ -4,8 +4,10 @@ from email.message import EmailMessage
 
 from idp.db import release_connection
 from idp.mail.emails import InvalidEmailError, check_recipient
-from idp.outbox.worker import PermanentDeliveryError
+from idp.metrics.catalogue import MAILS
+from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 from idp.services import services
+from idp.tracing.spans import Kind, Span
 
 
 def deliver(message: EmailMessage, recipient: str) -> None:
@@ -23,4 +25,17 @@ def deliver(message: EmailMessage, recipient: str) -> None:
         raise PermanentDeliveryError(f"the recipient is not a valid email ({error.reason})") from error
     if [email.addr_spec for email in message["To"].addresses] != [recipient]:
         raise PermanentDeliveryError("the To header of the mail is not its recipient")
-    services().transport.send(message, recipient)
+    domain = recipient.rpartition("@")[2].lower()
+    try:
+        with Span("smtp", Kind.CLIENT):
+            services().transport.send(message, recipient)
+    except (TemporaryDeliveryError, PermanentDeliveryError) as error:
+        MAILS.count(domain, _result_of(error))
+        raise
+    MAILS.count(domain, "sent")
+
+
+def _result_of(error: Exception) -> str:
+    if isinstance(error, UncertainDeliveryError):
+        return "uncertain"
+    return "temporary" if isinstance(error, TemporaryDeliveryError) else "permanent"

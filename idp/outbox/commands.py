@@ -18,10 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.outbox import watching
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Handler, Outcome, Worker
 from idp.services import services
 from idp.terminal import AS_JSON, table
+from idp.tracing import export
 
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
 
@@ -30,12 +32,19 @@ log = structlog.get_logger()
 
 @click.command("worker")
 @click.option("--once", is_flag=True, help="Deliver the messages that are ready, then stop.")
-def worker(*, once: bool) -> None:
+@click.option("--check", is_flag=True, help="Ask the worker of this machine whether it works; exit with 1 if not.")
+def worker(*, once: bool, check: bool) -> None:
     """Deliver the messages of the outbox and run the periodic jobs, until SIGTERM or Ctrl-C."""
+    if check:
+        watching.check(services().settings)
+        return
     handlers = services().outbox_handlers
     workers = _workers(handlers, services().outbox_lanes)
     with _stop_on_signal() as stop:
         if not once:
+            watching.start(workers)
+            if services().settings.traces:
+                export.start("worker")
             log.info("outbox.worker_started", kinds=sorted(handlers))
             _run_all(workers, stop)
             log.info("outbox.worker_stopped")

@@ -69,7 +69,10 @@ def extend(message: OutboxMessage, lease: timedelta) -> bool:
         .execution_options(synchronize_session=False)
     )
     with Session(db.engine) as session, session.begin():
-        return session.scalar(statement) is not None
+        is_held = session.scalar(statement) is not None
+    if is_held:
+        message.leased_until = now() + lease  # the message is detached: `Worker.fault` looks there
+    return is_held
 
 
 def settle(message: OutboxMessage, **values: Any) -> bool:

@@ -10,6 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from idp.clock import now
 from idp.db import Base, UuidKey, only
 
+TRACE = "traceparent"
+"""The member of a payload that names the trace of the request which caused the message."""
+
 
 class OutboxMessage(UuidKey, Base):
     """A message that is delivered at least once. Its payload has ids, no secret, and is emptied after the delivery."""

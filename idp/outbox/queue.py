@@ -8,7 +8,8 @@ from typing import Any
 from idp.chained import NewRow
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.models import TRACE, OutboxMessage
+from idp.tracing import spans
 
 
 def enqueue(kind: str, payload: Mapping[str, Any], *, delay: timedelta = timedelta()) -> OutboxMessage:
@@ -30,6 +31,8 @@ def enqueue(kind: str, payload: Mapping[str, Any], *, delay: timedelta = timedel
 
 def message_of(kind: str, payload: Mapping[str, Any], *, delay: timedelta = timedelta()) -> NewRow:
     """Return a message, for a statement that inserts it together with the change; see `enqueue`."""
-    moment = now()
-    values = {"id": uuid.uuid4(), "kind": kind, "payload": dict(payload), "created_at": moment}
+    moment, kept = now(), dict(payload)
+    if traceparent := spans.current():
+        kept[TRACE] = traceparent  # the worker's lines have the id of the trace
+    values = {"id": uuid.uuid4(), "kind": kind, "payload": kept, "created_at": moment}
     return NewRow(OutboxMessage, values | {"available_at": moment + delay})

@@ -18,10 +18,13 @@ from typing import Any
 import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bound_contextvars
 
 from idp.clock import now
+from idp.metrics.catalogue import DELIVERIES, DELIVERY_SECONDS, WORKER_BEAT
 from idp.outbox import leases, periodic
-from idp.outbox.models import OutboxMessage
+from idp.outbox.models import TRACE, OutboxMessage
+from idp.tracing.spans import Kind, Span
 
 DEAD = "dead"
 UNCERTAIN = "uncertain"
@@ -33,6 +36,7 @@ MAX_ATTEMPTS = 78
 
 _SETTLE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _MAX_PAUSE = 30.0
+_LONGEST_SILENCE = timedelta(minutes=2)
 _ERROR_LENGTH = 500
 
 log = structlog.get_logger()
@@ -111,6 +115,8 @@ class Worker:
         self._stored_periods: dict[str, int] = {}
         self._poll = poll
         self._batch = batch
+        self._looked_at = now()
+        self._message: OutboxMessage | None = None
 
     def run_once(self, stop: threading.Event | None = None) -> int:
         """Deliver the messages that are ready, up to a batch or until `stop` is set; return their number.
@@ -118,6 +124,9 @@ class Worker:
         Raises:
             SQLAlchemyError: the database is not available; the current message keeps its lease.
         """
+        self._looked_at = now()
+        if self._jobs:  # not a lane beside the main worker, which may stand still meanwhile
+            WORKER_BEAT.set(self._looked_at.timestamp())
         self._store_jobs()
         if count := leases.note_unknown(self._known):
             log.warning("outbox.no_handler", count=count)
@@ -126,9 +135,19 @@ class Worker:
             message = leases.claim(self._handlers.keys())
             if message is None:
                 break
+            self._message = message
             self._handle(message)
+            self._message, self._looked_at = None, now()
             handled += 1
         return handled
+
+    def fault(self) -> str:
+        """Return why this worker seems to stand still, or an empty text. Another thread asks."""
+        message, moment = self._message, now()
+        if message is not None:
+            is_late = message.leased_until is not None and message.leased_until < moment
+            return f"a message of the kind {message.kind} has outlasted its lease" if is_late else ""
+        return "has not looked for messages" if self._looked_at < moment - _LONGEST_SILENCE else ""
 
     def run_forever(self, stop: threading.Event) -> None:
         """Deliver messages until `stop` is set and the current message is done. Wait for a database that is down."""
@@ -154,8 +173,21 @@ class Worker:
                 self._stored_periods[kind] = number
 
     def _handle(self, message: OutboxMessage) -> None:
+        """Handle a message; the lines about it have the id of the trace that caused it."""
+        handed = dict(message.payload)
+        traceparent = str(handed.pop(TRACE, ""))
+        message.payload = handed  # the stored payload, which keeps its trace, does not change: the message is detached
+        with Span(f"outbox {message.kind}", Kind.CONSUMER, traceparent) as span:
+            known = {"trace_id": span.trace_id} if span.trace_id else {}
+            with bound_contextvars(**known):
+                result = self._deliver(message)
+            span.attributes = {"idp.message_id": str(message.id), "idp.outcome": result}
+            span.error = result if result in {DEAD, UNCERTAIN} else ""
+
+    def _deliver(self, message: OutboxMessage) -> str:
+        """Run the handler and store the outcome, which is returned."""
         try:
-            with current_app.app_context():
+            with DELIVERY_SECONDS.timed(message.kind), current_app.app_context():
                 outcome = Outcome(self._handlers[message.kind](message))
         except PermanentDeliveryError as error:
             values = _finished(DEAD, error.reason)
@@ -169,6 +201,7 @@ class Worker:
             values = {"payload": {}, **_finished(outcome, "")}
         is_settled = _settle(message, values)
         result = values.get("outcome", message.outcome) if is_settled else "lease_lost"
+        DELIVERIES.count(message.kind, result)
         write_line = log.error if result == DEAD else log.info
         write_line(
             "outbox.handed_over",
@@ -178,6 +211,7 @@ class Worker:
             attempt=message.attempts,
             error=values["last_error"],
         )
+        return str(result)
 
 
 def back_off(attempts: int, retry_after: timedelta | None = None) -> timedelta:

@@ -27,6 +27,7 @@ import structlog
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import cached_property
 
+from idp.metrics.catalogue import NOWHERE, REQUEST_WAIT_SECONDS, REQUESTS, REQUESTS_WAITING
 from idp.serving import limits
 from idp.web.door.door import Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
@@ -138,6 +139,7 @@ class _Task(NamedTuple):
     work: Callable[[], Any]
     result: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
+    since: float
 
 
 class Bridge:
@@ -169,12 +171,14 @@ class Bridge:
         """Return the result of work that may wait for the database."""
         loop = asyncio.get_running_loop()
         awaited: asyncio.Future[Any] = loop.create_future()
-        self._tasks.put(_Task(work, awaited, loop))
+        REQUESTS_WAITING.change(1)
+        self._tasks.put(_Task(work, awaited, loop, time.perf_counter()))
         return await awaited
 
     async def _respond(self, request: _Request, receive: Receive, send: Send) -> None:
         if refusal := await _receive(request, receive):
             log.warning("request refused before it was answered", status=refusal)
+            REQUESTS.count(NOWHERE, "4xx")
             await _send(Response(status=refusal, headers=[_CLOSE]), request, send)
             await _discard(receive)
             return
@@ -194,6 +198,8 @@ class Bridge:
     @staticmethod
     def _do(task: _Task) -> None:
         """Do the work. No reference to it stays: granian closes a connection when nobody can read from it."""
+        REQUESTS_WAITING.change(-1)
+        REQUEST_WAIT_SECONDS.observe(time.perf_counter() - task.since)
         try:
             result = task.work()
         except BaseException:  # whatever it is, the thread has other requests to answer

@@ -51,6 +51,7 @@ def command(
     bind: str = "127.0.0.1:8000",
     workers: int = os.cpu_count() or 1,
     help: str = "Serve pages and protocol endpoints. On SIGTERM, answer the current requests, then stop.",  # noqa: A002 - Click's name
+    part: str = "serve",
 ) -> click.Command:
     """Return a command `serve`, which reads the settings when it runs; each worker calls `create_app`.
 
@@ -60,6 +61,7 @@ def command(
         bind: where the command listens by default.
         workers: the number of workers by default.
         help: the help of the command.
+        part: the name of the command in the metrics.
     """
     default_bind, default_workers = bind, workers
 
@@ -75,16 +77,20 @@ def command(
     @click.option("--workers", type=click.IntRange(1, 64), default=default_workers, show_default=True)
     @click.option("--threads", type=click.IntRange(1, 64), default=32, show_default=True)
     def serve(bind: str, workers: int, threads: int) -> None:
-        _serve(load_settings, create_app, bind, workers, threads)
+        _serve(load_settings, create_app, part, bind, workers, threads)
 
     return serve
 
 
-def _serve(load_settings: _LoadSettings, create_app: _CreateApp, bind: str, workers: int, threads: int) -> None:
+def _serve(
+    load_settings: _LoadSettings, create_app: _CreateApp, part: str, bind: str, workers: int, threads: int
+) -> None:
     """Serve until SIGTERM."""
     _limit_arenas()  # before any thread has one, here and in the workers, which are forked
     settings = load_settings()
     _check_free(bind)
+    if settings.metrics_bind:
+        create_app = _counting(create_app, settings.metrics_bind, part, workers)
     socket_file = Path(bind.removeprefix(_UNIX)) if bind.startswith(_UNIX) else None
     host, _, port = bind.rpartition(":")
     server = Granian(
@@ -110,6 +116,22 @@ def _serve(load_settings: _LoadSettings, create_app: _CreateApp, bind: str, work
     )
     loader: Any = partial(_load, create_app, settings, threads, server, os.getpid())  # granian's type is for functions
     server.serve(target_loader=loader, wrap_loader=False)
+
+
+def _counting(create_app: _CreateApp, bind: str, part: str, workers: int) -> _CreateApp:
+    """Serve the metrics of the workers; return a function that creates an application and counts in its process."""
+    from idp.metrics import instruments, listener  # noqa: PLC0415 - most services have no metrics
+
+    try:
+        memory = listener.serve_apart(bind, part, workers)
+    except listener.CannotListenError as fault:
+        raise click.ClickException(str(fault)) from fault
+
+    def create_counting(settings: "Settings") -> "Flask":
+        instruments.attach(memory)
+        return create_app(settings)
+
+    return create_counting
 
 
 def _load(

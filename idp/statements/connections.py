@@ -36,7 +36,7 @@ def open_connections(settings: Settings) -> "Connections":
         pool_recycle=300,
         hide_parameters=True,
         pool_timeout=5,
-        pool_events=pool.LISTENERS,
+        pool_events=pool.listeners("statements", settings.database_pool),
         pool_use_lifo=True,  # the connection used last is in the caches of both processors
         pool_reset_on_return=None,
         connect_args={

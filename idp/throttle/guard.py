@@ -22,6 +22,7 @@ from idp import opaque
 from idp.chained import Chain
 from idp.clock import now
 from idp.db import autocommitted, db, release_connection
+from idp.metrics.catalogue import LIMITED
 from idp.services import services
 from idp.throttle import counters as rows
 from idp.throttle.counters import Counter, in_order, is_any
@@ -137,6 +138,7 @@ def _refusal(counters: list[Counter], moment: datetime) -> Wait:
     seconds = (max(ends.values(), default=moment) - moment).total_seconds()
     wait = Wait(max(1, math.ceil(seconds)), counter.limit, counter.key)
     _cache_refusal(counter, moment, wait.seconds)
+    LIMITED.count(counter.limit.name)
     return wait
 
 
@@ -146,9 +148,14 @@ def cached_wait(*demands: tuple[Limit, str]) -> int:
     It counts nothing and does not use the database, so that a flood of refused tries is cheap.
     """
     moment, refusals = now(), services().refusals
-    entries = [refusals.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
-    ends = [open_at for known_until, open_at in filter(None, entries) if known_until > moment]
-    return max((math.ceil((end - moment).total_seconds()) for end in ends), default=0)
+    counters = [c for limit, subject in demands for c in _counters(limit, subject)]
+    entries = [(c.limit.name, refusals.get((c.name, c.key))) for c in counters]
+    ends = [(entry[1], name) for name, entry in entries if entry and entry[0] > moment]
+    if not ends:
+        return 0
+    end, name = max(ends)
+    LIMITED.count(name)
+    return math.ceil((end - moment).total_seconds())
 
 
 def is_first_refusal(refusal: Wait) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 
+from idp.metrics.catalogue import LIMIT
+
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -228,6 +230,7 @@ TABLE: tuple[Limit, ...] = (
     PROXY_NOTED,
     ALARM_NOTED,
 )
+LIMIT.allow(limit.name for limit in TABLE)
 
 
 def longest_by_network() -> timedelta:

@@ -8,6 +8,7 @@ import threading
 from datetime import datetime, timedelta
 
 from idp.clock import now
+from idp.metrics.catalogue import LIMITED
 from idp.services import services
 from idp.throttle.limits import Budget, Window, for_site, network_of, site_of
 
@@ -87,7 +88,10 @@ def take(*demands: tuple[Budget, str]) -> int:
         demands: budgets of `limits.py` with their subjects (an IP, a cookie); only a hash of a subject is kept.
     """
     counters = [pair for budget, subject in demands for pair in _windows(budget, subject)]
-    return services().local_counts.take(counters, now())
+    seconds = services().local_counts.take(counters, now())
+    if seconds:
+        LIMITED.count(demands[0][0].name)
+    return seconds
 
 
 def _windows(budget: Budget, subject: str) -> list[tuple[int, Window]]:

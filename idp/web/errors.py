@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from idp.clock import now
 from idp.logging import frames
+from idp.metrics.catalogue import SHED
 from idp.web.declarations import is_called_by_program
 from idp.web.redirects import shown_page
 from idp.web.request_context import request_id
@@ -138,6 +139,11 @@ def _on_http_error(error: HTTPException) -> Response:
 
 
 def _on_busy(error: ServiceBusyError) -> Response:
+    SHED.count("busy")
+    return _busy(error)
+
+
+def _busy(error: ServiceBusyError) -> Response:
     if is_called_by_program():
         response = make_response({"error": "temporarily_unavailable"}, 503)
     else:
@@ -182,9 +188,10 @@ def _on_foreign_form(_error: ForeignFormError) -> Response:
 
 
 def _on_database(error: Exception) -> Response:
+    SHED.count("database_pool" if isinstance(error, PoolTimeout) else "database")
     log.error("database unavailable", error=type(error).__name__, reference=request_id(), endpoint=request.endpoint)
     if is_called_by_program():
-        return _on_busy(ServiceBusyError(_BUSY_SECONDS))
+        return _busy(ServiceBusyError(_BUSY_SECONDS))
     retry = {"wait": _BUSY_SECONDS, "retry_url": shown_page()}
     response = _page("errors/panne.html", 503, reference=request_id(), at=now(), **retry)
     response.headers["Retry-After"] = str(_BUSY_SECONDS)

@@ -55,6 +55,7 @@ class Request:
         remote_ip: The IP of the browser or client, or an empty text.
         scheme: `http` or `https`.
         id: An id such as 7F3K-92QD, on error pages, in the log and in the journal; short enough to read out.
+        trace_id: The id of its trace, for the log; empty if the proxy named none.
         endpoint: The name of the endpoint or page, for the log; None if there is none.
         takes_files: Whether the page of this path takes forms with files.
         max_body: How many bytes of the body are read, at most.
@@ -64,6 +65,7 @@ class Request:
     """
 
     id = ""
+    trace_id = ""
     endpoint: str | None = None
     takes_files = False
     max_body = MAX_BODY

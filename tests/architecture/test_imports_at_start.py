@@ -45,6 +45,7 @@ PARENT_MODULES = {
     "idp.config_desk",
     "idp.config_display",
     "idp.config_rules",
+    "idp.config_watch",
     "idp.origins",
     "idp.logging",
     "idp.mail",
@@ -53,6 +54,9 @@ PARENT_MODULES = {
     "idp.opaque",
     "idp.production",
     "idp.secret_check",
+    "idp.tracing",
+    "idp.tracing.export",
+    "idp.tracing.spans",
 }
 """What the parent process of `idp serve` has of the product, beside `idp.serving`."""
 LATE = {

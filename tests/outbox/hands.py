@@ -19,7 +19,11 @@ def main(database_url: str, smtp_url: str, *options: str) -> None:
     with running(database_url, TEMPLATES) as app:
         handlers = {"mail": mailing(settings), "slow": _wait_for_file}
         change_services(
-            app, transport=Transport(settings), outbox_handlers=handlers, outbox_lanes=(frozenset({"slow"}),)
+            app,
+            settings=settings,
+            transport=Transport(settings),
+            outbox_handlers=handlers,
+            outbox_lanes=(frozenset({"slow"}),),
         )
         worker.main(list(options), prog_name="idp worker", standalone_mode=False)
 

@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.db import db
+from idp.metrics import instruments
+from idp.metrics.memory import Memory
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
@@ -18,6 +20,15 @@ from tests.protocol.listening import fresh_connections, listening
 from tests.relying_party import Attempt, RelyingParty
 
 pytestmark = pytest.mark.both_databases
+
+
+@pytest.fixture(autouse=True)
+def _counting() -> Iterator[None]:
+    """Count for the metrics, which must cost no statement."""
+    instruments.attach(Memory(1))
+    yield
+    instruments.detach()
+
 
 BIG = ("session", "account", "token", "authorization_code")
 

@@ -1,5 +1,6 @@
 """B-08, W-03 and TLS with nginx and deploy/nginx.conf in front of `idp serve`."""
 
+import json
 import re
 import secrets
 import socket
@@ -98,6 +99,22 @@ def test_the_service_answers_through_the_proxy(proxied: Proxied) -> None:
     answer = proxied.ask(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"error"' in answer, "the service's own answer"
+
+
+def test_the_proxy_begins_a_trace_that_the_lines_of_the_service_have(proxied: Proxied) -> None:
+    foreign = "4bf92f3577b34da6a3ce929d0e0e4736"
+    proxied.ask(
+        b"GET /jamais HTTP/1.1\r\nHost: x\r\nConnection: close\r\ntraceparent: 00-%s-00f067aa0ba902b7-01\r\n\r\n"
+        % foreign.encode()
+    )
+    lines = proxied.service_log.read_text().splitlines()
+    [line] = [json.loads(line) for line in lines if '"status": 404' in line][-1:]
+    log = proxied.service_log.with_name("idp.log")
+    until = time.monotonic() + PATIENCE
+    while not (written := re.findall(r" GET /jamais 404 .* (\w{32})$", log.read_text(), re.MULTILINE)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert line["trace_id"] == written[-1] != foreign
 
 
 def test_pages_come_by_http_2_and_a_person_who_is_signed_in_gets_none_compressed(proxied: Proxied) -> None:

@@ -21,6 +21,8 @@ from argon2.exceptions import HashingError, InvalidHashError, VerificationError
 from idp.accounts.passwords.huge_pages import HugePageHasher
 from idp.config import Settings
 from idp.db import release_connection
+from idp.metrics.catalogue import HASH_WAIT_SECONDS, HASHES_REFUSED, HASHES_WAITING
+from idp.tracing.spans import Span
 
 MAX_PASSWORD_LENGTH: Final = 128
 """Code points of a password; in UTF-8 this is never more than 512 bytes."""
@@ -115,7 +117,8 @@ class _Queue:
     would hold 20 MiB each, even if few of them hash at once.
     """
 
-    def __init__(self, size: int, wait: float) -> None:
+    def __init__(self, lane: Lane, size: int, wait: float) -> None:
+        self.lane = lane
         self.places = threading.BoundedSemaphore(_CROWD)
         self._turns = threading.BoundedSemaphore(size)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="hash")
@@ -124,12 +127,21 @@ class _Queue:
     def run(self, work: Callable[[], _T]) -> _T:
         """Return the result of `work`; raise `HasherBusyError` if no thread is free in time."""
         release_connection()
-        if not self._turns.acquire(timeout=self._wait):
-            raise HasherBusyError
+        self._await_turn()
         try:
-            return self._threads.submit(work).result()
+            with Span("password hash"):
+                return self._threads.submit(work).result()
         finally:
             self._turns.release()
+
+    def _await_turn(self) -> None:
+        start = time.perf_counter()
+        with HASHES_WAITING.held(self.lane):
+            has_turn = self._turns.acquire(timeout=self._wait)
+        HASH_WAIT_SECONDS.observe(time.perf_counter() - start, self.lane)
+        if not has_turn:
+            HASHES_REFUSED.count(self.lane, "late")
+            raise HasherBusyError
 
 
 class Hasher:
@@ -159,6 +171,7 @@ class Hasher:
         try:
             return self._queues[lane].run(lambda: self._argon2.hash(secret))
         except HashingError as error:
+            HASHES_REFUSED.count(lane, "memory")
             raise HasherBusyError from error
 
     def verify(self, stored: str | None, password: str, lane: Lane) -> bool:
@@ -180,6 +193,7 @@ class Hasher:
         except (VerificationError, InvalidHashError):
             return False
         except OSError as error:
+            HASHES_REFUSED.count(lane, "memory")
             raise HasherBusyError from error
         return usable
 
@@ -195,6 +209,7 @@ class Hasher:
         """
         places = self._queues[lane].places
         if not places.acquire(blocking=False):
+            HASHES_REFUSED.count(lane, "full")
             raise HasherBusyError
         try:
             yield
@@ -214,8 +229,8 @@ class Hasher:
 
     def _open_queues(self) -> None:
         self._queues: dict[Lane, _Queue] = {
-            "sign_in": _Queue(self.concurrency, self._wait),
-            "activation": _Queue(_ACTIVATIONS_AT_ONCE, self._wait),
+            "sign_in": _Queue("sign_in", self.concurrency, self._wait),
+            "activation": _Queue("activation", _ACTIVATIONS_AT_ONCE, self._wait),
         }
 
 

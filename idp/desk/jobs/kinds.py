@@ -10,6 +10,7 @@ from flask_babel.speaklater import LazyString
 from idp.desk.access import Right
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, Running
+from idp.metrics.catalogue import JOB
 
 
 class Step(NamedTuple):
@@ -66,6 +67,7 @@ _kinds: dict[str, Kind] = {}
 def register(kind: Kind) -> Kind:
     """Register a kind of job."""
     _kinds[kind.name] = kind
+    JOB.allow([kind.name])
     return kind
 
 

@@ -16,6 +16,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
+from idp.metrics.catalogue import EVENTS
 from idp.oidc.authorization import errors, pushed_requests, rate_limits, responses
 from idp.oidc.authorization.checks import Checked, check, check_again
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
@@ -231,6 +232,7 @@ def _issue(request: Request, client: Registration, requested: AuthorizationReque
     sid = services().server.store.issue_code(_code_request(request, client, requested, cookie, code))
     if sid is None:
         return None
+    EVENTS.count(chain.ISSUED, "ok")  # the statement has written it
     rate_limits.note_live_session()
     state = browser_state.value(sid)
     pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, requested.redirect_uri))]

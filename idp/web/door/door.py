@@ -6,6 +6,7 @@ context, its matching of routes and the hooks of extensions are left out, which 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,12 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from idp import services, waiting
 from idp.config import Settings
 from idp.db import refuse_unwritten_changes
+from idp.tracing.spans import Kind, Span
 from idp.waiting import WouldWaitError
 from idp.web import browser, declarations
 from idp.web.door import compression, forwarded, log_line
 from idp.web.door.endpoints import Endpoint, add_route
+from idp.web.door.log_line import MAX_METHOD
 from idp.web.http import MAX_UPLOAD, Request, Response, answering, current_request
 from idp.web.request_context import new_id
 
@@ -31,6 +34,7 @@ Check = Callable[[Request], None]
 """What is done before a request is answered: it may raise an error."""
 Answer = Callable[[Request], Response | None]
 """Answers a request, or leaves it to Flask by returning None."""
+Observe = Callable[[Request, Response], None]
 Headers = list[tuple[str, str]]
 
 
@@ -58,6 +62,7 @@ class Door:
         self._logged = settings.log_level in {"DEBUG", "INFO"}
         self._answers: dict[tuple[str, str], tuple[str, Answer]] = {}
         self._in_memory: set[tuple[str, str]] = set()
+        self._observers: dict[tuple[str, str], Observe] = {}
         self._session_cookies = browser.cookie_name(settings, "ss"), browser.cookie_name(settings, "ds")
         self._checks: list[Check] = []
         app.before_request(_note_endpoint)
@@ -73,6 +78,8 @@ class Door:
             add_route(blueprint, endpoint)
             for method in endpoint.methods:
                 self._answers[method, endpoint.path] = f"{blueprint.name}.{endpoint.name}", endpoint.function
+                if endpoint.observe:
+                    self._observers[method, endpoint.path] = endpoint.observe
                 if endpoint.is_in_memory:
                     self._in_memory.add((method, endpoint.path))
 
@@ -125,18 +132,36 @@ class Door:
         if self._proxies:
             forwarded.read(request, self._proxies)
         request.id = request.id or new_id()
-        bind_contextvars(request_id=request.id)
+        parent = request.header("traceparent") if self._proxies else ""
+        with Span("request", Kind.SERVER, parent) as span:
+            response = self._answer_in(span, request)
+        for name, (value, options) in request.kept_cookies.items():
+            response.set_cookie(name, value, **options)
+        response.headers = self.protect(request.path, response.headers)
+        self._note(request, response, perf_counter() - start)
+        return response
+
+    def _answer_in(self, span: Span, request: Request) -> Response:
+        """Answer a request whose lines in the log have its id and that of its trace."""
+        request.trace_id = span.trace_id
+        bind_contextvars(request_id=request.id, **({"trace_id": span.trace_id} if span.trace_id else {}))
         try:
             with answering(request):
                 response = self._respond(request)
         finally:
-            unbind_contextvars("request_id")
-        for name, (value, options) in request.kept_cookies.items():
-            response.set_cookie(name, value, **options)
-        response.headers = self.protect(request.path, response.headers)
-        if self._logged and not self._is_unlogged(request.path):
-            log_line.write_line(request, response.status, perf_counter() - start)
+            unbind_contextvars("request_id", "trace_id")
+        span.name = f"{request.method[:MAX_METHOD]} {request.endpoint or 'none'}"
+        span.attributes = {"http.response.status_code": response.status, "idp.request_id": request.id}
+        span.error = str(response.status) if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
         return response
+
+    def _note(self, request: Request, response: Response, seconds: float) -> None:
+        """Count the request, and write its line."""
+        log_line.count(request, response.status, seconds)
+        if observe := self._observers.get((request.method, request.path)):
+            observe(request, response)
+        if self._logged and not self._is_unlogged(request.path):
+            log_line.write_line(request, response.status, seconds)
 
     def _has_session(self, request: Request) -> bool:
         """Return whether a request has the cookie of a session, or of a device session, which may open one."""

@@ -26,6 +26,7 @@ class Endpoint:
         methods: The methods that it has.
         options: Whether Flask answers OPTIONS.
         is_in_memory: Whether the memory of the process is enough for most requests without a session.
+        observe: Is given each request with its response, for the metrics.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Endpoint:
     methods: tuple[str, ...]
     options: bool = True
     is_in_memory: bool = False
+    observe: Callable[[Request, Response], None] | None = None
 
 
 def add_route(blueprint: Blueprint, endpoint: Endpoint) -> None:

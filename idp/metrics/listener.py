@@ -1,0 +1,145 @@
+"""Serves `/metrics` on a port of its own, which no proxy leads to; and `/healthz`, whether the process works."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
+from urllib.parse import urlsplit
+
+import structlog
+
+from idp.metrics import instruments
+from idp.metrics.memory import Memory
+from idp.metrics.readings import Read
+
+PARTS = ("serve", "worker", "desk")
+"""The commands with metrics. The port of each is that of the setting plus its place here."""
+_SECONDS = 5.0
+"""How long a client may take to send its request or to receive the answer."""
+_PARENT_SECONDS = 2.0
+_SPARE_BLOCKS = 2
+log = structlog.get_logger()
+
+Health = Callable[[], str]
+"""Returns what is wrong with the process, or an empty text."""
+
+
+class CannotListenError(Exception):
+    """The port of the metrics cannot be used; the text says why."""
+
+
+def place_of(bind: str, part: str) -> tuple[str, int]:
+    """Return the host and the port of a command's metrics; see `IDP_METRICS_BIND`."""
+    host, _, port = bind.rpartition(":")
+    return host.strip("[]"), int(port) + PARTS.index(part)
+
+
+def serve_apart(bind: str, part: str, workers: int) -> Memory:
+    """Serve the metrics of workers in a process of its own, which ends with this one; return their memory.
+
+    Raises:
+        CannotListenError: another process has the port, or this machine has no such IP.
+    """
+    listening = _listen(bind, part)
+    memory = Memory(2 * workers + _SPARE_BLOCKS)  # a worker may start before its predecessor ends
+    parent = os.getpid()
+    get_context("fork").Process(
+        target=_run, args=(listening, memory, part, parent), name="metrics", daemon=True
+    ).start()
+    listening.close()
+    return memory
+
+
+def serve_here(bind: str, part: str, read: Read, health: Health) -> None:
+    """Serve the metrics of this process, which are counted from now on, in threads of its own.
+
+    Raises:
+        CannotListenError: see `serve_apart`.
+    """
+    listening, memory = _listen(bind, part), Memory(1)
+    instruments.attach(memory)
+    server = _server(listening, memory, part, read, health)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+
+
+def _run(listening: socket.socket, memory: Memory, part: str, parent: int) -> None:
+    """Serve until the parent process is gone."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends, and this process with it
+    server = _server(listening, memory, part, tuple, str)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    while os.getppid() == parent:
+        time.sleep(_PARENT_SECONDS)
+
+
+def _listen(bind: str, part: str) -> socket.socket:
+    host, port = place_of(bind, part)
+    try:
+        [(family, kind, _, _, sockaddr), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        listening = socket.socket(family, kind)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(sockaddr)
+        listening.listen()
+    except OSError as fault:
+        raise CannotListenError(f"cannot listen on {host}:{port} for the metrics ({fault.strerror})") from fault
+    return listening
+
+
+def _server(listening: socket.socket, memory: Memory, part: str, read: Read, health: Health) -> ThreadingHTTPServer:
+    from idp.metrics.exposition import Exposition  # noqa: PLC0415 - the workers of `idp serve` do not need it
+
+    exposition = Exposition(memory, part, read)
+    health_of_process = health
+
+    class Handler(_Handler):
+        text = staticmethod(exposition.text)
+        health = staticmethod(health_of_process)
+
+    server = _Server(listening.getsockname()[:2], Handler, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listening
+    return server
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, _request: object, _client_address: object) -> None:
+        """Log the error of a request; a client that went away is none."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("a request for metrics failed")  # noqa: LOG004 - an exception is being handled
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers the requests of a Prometheus server and of whatever watches the process."""
+
+    timeout = _SECONDS
+    server_version, sys_version = "idp", ""
+    text: "Callable[[str], tuple[bytes, str]]"
+    health: Health
+
+    def do_GET(self) -> None:
+        """Answer `/metrics` and `/healthz`."""
+        path = urlsplit(self.path).path
+        if path == "/metrics":
+            body, media_type = self.text(self.headers.get("Accept", ""))
+            self._answer(200, body, media_type)
+        elif path == "/healthz":
+            fault = self.health()
+            self._answer(503 if fault else 200, json.dumps({"status": fault or "ok"}).encode(), "application/json")
+        else:
+            self._answer(404, b"", "text/plain")
+
+    def _answer(self, status: int, body: bytes, media_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the standard library
+        """Log nothing: a request each few seconds says nothing."""

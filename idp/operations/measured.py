@@ -1,0 +1,87 @@
+"""What the database tells the metrics: the outbox, imports, keys, letters, notices."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from sqlalchemy import Connection, func, select
+
+from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.clock import now
+from idp.config import Settings
+from idp.metrics import catalogue as metrics
+from idp.metrics.readings import Sample, Subject
+from idp.oidc.keys.rotation import SETTLED
+from idp.oidc.models import SigningKey
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import DEAD
+from idp.rostering.models import ImportBatch
+
+_WEEK = timedelta(days=7)
+_ACCOUNTS_SECONDS = 600.0
+"""How long the numbers of letters are kept: to count them, the database reads all accounts."""
+metrics.NOTICE.allow(Kind)
+
+
+def read_outbox(connection: Connection, _settings: Settings) -> Iterator[Sample]:
+    """Yield the numbers of waiting and of dead messages, and how long the oldest has been ready."""
+    moment, kind = now(), OutboxMessage.kind
+    ready = func.min(OutboxMessage.available_at).filter(OutboxMessage.available_at <= moment)
+    waiting = select(kind, func.count(), ready).where(OutboxMessage.finished_at.is_(None)).group_by(kind)
+    for name, count, since in connection.execute(waiting):
+        yield metrics.OUTBOX_WAITING, (name,), count
+        yield metrics.OUTBOX_AGE, (name,), (moment - since).total_seconds() if since else 0.0
+    dead = select(kind, func.count()).where(OutboxMessage.outcome == DEAD).group_by(kind)
+    for name, count in connection.execute(dead):
+        yield metrics.OUTBOX_DEAD, (name,), count
+
+
+def read_imports(connection: Connection, _settings: Settings) -> Iterator[Sample]:
+    """Yield the numbers of imports in a week by their states, and the time of the last one that was completed."""
+    since = ImportBatch.started_at >= now() - _WEEK
+    recent = select(ImportBatch.format, ImportBatch.state, func.count()).where(since)
+    for form, state, count in connection.execute(recent.group_by(ImportBatch.format, ImportBatch.state)):
+        yield metrics.IMPORTS, (form, state), count
+    last = connection.scalar(select(func.max(ImportBatch.finished_at)).where(ImportBatch.state == "done"))
+    if last:
+        yield metrics.IMPORT_AT, (), last.timestamp()
+
+
+def read_keys(connection: Connection, settings: Settings) -> Iterator[Sample]:
+    """Yield the age of each key that signs, and the age at which it is replaced."""
+    moment = now()
+    signs = SigningKey.retired_at.is_(None) & (SigningKey.active_from <= moment + SETTLED)
+    newest = select(SigningKey.alg, func.max(SigningKey.active_from)).where(signs).group_by(SigningKey.alg)
+    for algorithm, since in connection.execute(newest):
+        yield metrics.KEY_AGE, (algorithm,), max(0.0, (moment - since).total_seconds())
+    yield metrics.KEY_PERIOD, (), timedelta(days=settings.key_rotation_days).total_seconds()
+
+
+def read_letters(connection: Connection, _settings: Settings) -> Iterator[Sample]:
+    """Yield the numbers of letters that are valid, and that expire within a week."""
+    moment, expires_at = now(), Account.provisional_expires_at
+    soon = func.count().filter(expires_at <= moment + _WEEK)
+    unused = Account.provisional_hash.is_not(None), Account.activated_at.is_(None), Account.disabled_at.is_(None)
+    valid, expiring = connection.execute(select(func.count(), soon).where(*unused, expires_at > moment)).one()
+    yield metrics.LETTERS_VALID, (), valid
+    yield metrics.LETTERS_EXPIRING, (), expiring
+
+
+def read_notices(connection: Connection, _settings: Settings) -> Iterator[Sample]:
+    """Yield the numbers of notices that schools have not settled, and the age of the oldest."""
+    is_open = SchoolNotice.settled_at.is_(None)
+    kinds = select(SchoolNotice.kind, func.count(), func.min(SchoolNotice.created_at)).where(is_open)
+    rows = connection.execute(kinds.group_by(SchoolNotice.kind)).all()
+    for kind, count, _ in rows:
+        yield metrics.NOTICES_OPEN, (kind,), count
+    oldest = min((since for _, _, since in rows), default=None)
+    yield metrics.NOTICES_AGE, (), (now() - oldest).total_seconds() if oldest else 0.0
+
+
+READINGS = {
+    "outbox": Subject(read_outbox),
+    "imports": Subject(read_imports),
+    "keys": Subject(read_keys),
+    "letters": Subject(read_letters, period=_ACCOUNTS_SECONDS),
+    "notices": Subject(read_notices),
+}

@@ -1,0 +1,55 @@
+"""`docs/journaux.md` says what each line of the log means, with its fields."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from idp.audit.events import Event
+from idp.paths import CHECKOUT
+from tests.architecture.tree import modules, nodes_of, parsed
+from tests.reference import kinds_of
+
+_GUIDE = CHECKOUT / "docs/journaux.md"
+_LEVELS = {"debug", "info", "warning", "error", "exception"}
+_ROW = re.compile(r"^\| `([^`]+)` \| (debug|info|warning|error) \|([^|]*)\|", re.MULTILINE)
+_OF_REQUESTS = {"method", "endpoint", "status", "ms"}
+"""The fields of the line that no logger writes (`idp.web.door.log_line`)."""
+
+
+def loggers(tree: ast.AST) -> set[str]:
+    """Return the names of the loggers of a module."""
+    assigned = [node for node in nodes_of(tree) if isinstance(node, ast.Assign)]
+    made = [node for node in assigned if ast.unparse(node.value) == "structlog.get_logger()"]
+    return {ast.unparse(target) for node in made for target in node.targets}
+
+
+def lines_of(tree: ast.AST) -> Iterator[tuple[str, str, set[str]]]:
+    """Yield the event, the level and the fields of each line that a module writes."""
+    names = loggers(tree)
+    for call in nodes_of(tree):
+        match call:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=logger), attr=level), args=[event, *_]):
+                if logger in names and level in _LEVELS:
+                    assert isinstance(event, ast.Constant), ast.unparse(call)
+                    fields = {str(keyword.arg) for keyword in call.keywords}
+                    if level == "exception":
+                        level, fields = "error", fields | {"where"}
+                    yield str(event.value), level, fields
+            case ast.Call(func=ast.Name(id="write_line"), args=[ast.Constant(value=str() as event), *_]):
+                yield event, "info", {str(keyword.arg) for keyword in call.keywords}
+
+
+def test_each_line_of_the_log_is_documented_with_its_level_and_fields() -> None:
+    written = {event: (level, fields) for path in modules("idp") for event, level, fields in lines_of(parsed(path))}
+    written["request"] = "info", _OF_REQUESTS
+    documented = {
+        event: (level, set(re.findall(r"`(\w+)`", fields))) for event, level, fields in _ROW.findall(_GUIDE.read_text())
+    }
+    assert documented == written
+
+
+def test_the_events_to_watch_exist() -> None:
+    table = _GUIDE.read_text().partition("| à surveiller |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z_]+\.[a-z_]+)`", table))
+    assert named
+    assert named <= {event.kind for event in kinds_of(Event)}

@@ -1,0 +1,109 @@
+"""What people do is counted, once and when it is committed, and costs no statement."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError
+from idp.audit import log
+from idp.audit.desk_events import JobFinished
+from idp.audit.device_events import DeviceSessionChanged, DeviceSessionReused, PasskeyRefused
+from idp.audit.email_events import EmailConfirmed
+from idp.audit.events import ActivationCompleted, Event, PasswordReset, ResetRequested
+from idp.config import Settings
+from idp.db import unit_of_work
+from tests.builders import PASSWORD, Build
+from tests.metrics.scraping import Numbers
+from tests.pages import sign_in
+from tests.protocol.flow import code_for, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+Counted = Callable[[], Numbers]
+
+SIGN_IN, TOKEN, STEP, RECOVERY = (
+    "idp_sign_ins_total",
+    "idp_token_requests_total",
+    "idp_activation_steps_total",
+    "idp_recovery_steps_total",
+)
+
+
+def test_sign_ins_and_token_requests_are_counted_by_result(
+    browser: FlaskClient, build: Build, ent: RelyingParty, counted: Counted
+) -> None:
+    parent = build.active()
+    sign_in(browser, "/mon-compte", parent.username, f"{PASSWORD}x")
+    sign_in(browser, "/mon-compte", parent.username, PASSWORD)
+    tokens_for(browser, ent)
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt)
+    assert [ent.exchange(browser, code, attempt).status_code for _ in range(2)] == [200, 400]
+    seen = counted()
+    assert seen[SIGN_IN, "method=password", "result=ok"] == 1
+    assert seen[SIGN_IN, "method=password", "result=wrong"] == 1
+    assert seen[TOKEN, "error=none", "grant=authorization_code"] == 2
+    assert seen[TOKEN, "error=invalid_grant", "grant=authorization_code"] == 1
+    assert seen["idp_journal_events_total", "kind=code.issued", "result=ok"] == 2
+    assert seen["idp_http_requests_total", "endpoint=oidc.token", "status=2xx"] == 2
+    assert seen["idp_http_request_duration_seconds_count", "endpoint=oidc.token"] == 3
+    assert seen["idp_database_connections_in_use", "pool=sessions"] == 0
+    assert seen["idp_database_connections_in_use", "pool=statements"] == 0
+    assert seen["idp_database_connections_limit", "pool=statements"] > 0
+
+
+def test_throttled_sign_ins_are_counted_each_time(browser: FlaskClient, build: Build, counted: Counted) -> None:
+    parent = build.active()
+    for _ in range(8):
+        sign_in(browser, "/mon-compte", parent.username, "faux")
+    seen = counted()
+    assert seen[SIGN_IN, "method=password", "result=wrong"] == 5
+    assert seen[SIGN_IN, "method=password", "result=throttled"] == 3
+    assert seen["idp_rate_limit_refusals_total", "limit=sign_in_account"] == 3
+
+
+@pytest.mark.parametrize(
+    ("event", "series"),
+    [
+        (ActivationCompleted(mail_domain="orange.fr"), (STEP, "step=completed")),
+        (EmailConfirmed(mail_domain="orange.fr"), (STEP, "step=confirmed")),
+        (ResetRequested(answer="link"), (RECOVERY, "step=link")),
+        (PasswordReset(), (RECOVERY, "step=password_chosen")),
+        (PasskeyRefused(reason="cloned"), (SIGN_IN, "method=passkey", "result=cloned")),
+        (DeviceSessionChanged(change="used", by="person", sid="s"), (SIGN_IN, "method=device", "result=ok")),
+        (DeviceSessionReused(sid="s"), (SIGN_IN, "method=device", "result=reused")),
+        (
+            JobFinished(job="1", work="letter.class", outcome="done"),
+            ("idp_jobs_ended_total", "kind=other", "state=done"),
+        ),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Event) else "",
+)
+def test_an_event_counts_when_it_is_committed(
+    app: Flask, counted: Counted, event: Event, series: tuple[str, ...]
+) -> None:
+    def recorded_and_undone() -> None:
+        with unit_of_work():
+            log.record(event)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        recorded_and_undone()
+    assert series not in counted()
+    with unit_of_work():
+        log.record(event)
+        assert series not in counted()
+    assert counted()[series] == 1
+
+
+def test_the_queue_of_hashes_is_counted(settings: Settings, counted: Counted) -> None:
+    hasher = Hasher(settings.model_copy(update={"hash_wait": 0.01, "hash_concurrency": 1}))
+    hasher.hash("x", "sign_in")
+    hasher._queues["sign_in"]._turns.acquire()
+    with pytest.raises(HasherBusyError):
+        hasher.hash("x", "sign_in")
+    seen = counted()
+    assert seen["idp_password_hashes_refused_total", "lane=sign_in", "reason=late"] == 1
+    assert seen["idp_password_hash_wait_seconds_count", "lane=sign_in"] == 2
+    assert seen["idp_password_hashes_waiting", "lane=sign_in"] == 0

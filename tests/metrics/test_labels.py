@@ -1,0 +1,60 @@
+"""No series names a person, and no stranger can make series."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.config import Settings
+from idp.desk_app import create_desk
+from idp.metrics import memory
+from idp.metrics.catalogue import MAIL_DOMAIN, MAILS
+from idp.metrics.instruments import Counter, Gauge, Histogram, Instrument, Reading
+from tests.databases import settings_for
+from tests.metrics.scraping import Numbers
+
+_NAMES = {"endpoint", "status", "reason", "limit", "method", "result", "step", "grant", "error", "kind", "lane", "pool"}
+_NAMES |= {"outcome", "domain", "state", "format", "alg", "subject"}
+"""The names of labels, so that a new one is reviewed: none may be about a person, a school or an ENT."""
+_MOST_VALUES = 400
+
+
+@pytest.mark.own_app
+def test_labels_have_closed_sets_of_values_that_fit_into_the_memory(app: Flask, settings: Settings) -> None:
+    create_desk(settings_for(settings.database_url, desk_url="https://bureau.example.test"))  # its routes too
+    labels = {label for metric in Instrument.all.values() for label in metric.labels}
+    assert {label.name for label in labels} == _NAMES
+    assert max(map(len, labels)) < _MOST_VALUES
+    assert max(_room(metric) for metric in Instrument.all.values()) < memory.BLOCK, "of each metric, all series"
+
+
+def _room(metric: Instrument) -> int:
+    series = 1
+    for label in metric.labels:
+        series *= len(label)
+    return series * (8 * metric.width + 80) if not isinstance(metric, Reading) else 0
+
+
+def test_what_strangers_send_makes_no_series(app: Flask, browser: FlaskClient, counted: Callable[[], Numbers]) -> None:
+    strange = "lea.martin"
+    browser.get(f"/{strange}")
+    browser.open("/connexion", method=strange.upper())
+    browser.post("/token", data={"grant_type": strange, "client_id": strange})
+    MAILS.count(f"{strange}.example", "sent")
+    seen = counted()
+    assert seen["idp_http_requests_total", "endpoint=none", "status=4xx"] >= 1
+    assert seen["idp_token_requests_total", "error=unsupported_grant_type", "grant=other"] == 1
+    assert seen["idp_mail_deliveries_total", "domain=other", "result=sent"] == 1
+    assert strange not in str(seen).casefold()
+    assert len(MAIL_DOMAIN) < 40
+
+
+def test_names_and_units_follow_the_conventions() -> None:
+    for name, metric in Instrument.all.items():
+        assert re.fullmatch(r"idp_[a-z]+(_[a-z]+)*", name)
+        assert name.endswith("_total") == isinstance(metric, Counter), name
+        assert name.endswith("_seconds") or not isinstance(metric, Histogram), name
+        assert metric.help.endswith("."), name
+        assert isinstance(metric, Counter | Gauge | Histogram | Reading)

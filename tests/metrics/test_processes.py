@@ -1,0 +1,136 @@
+"""The metrics of `idp serve`, `idp desk serve` and `idp worker`, on ports of their own."""
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from idp.config import Settings
+from idp.paths import CHECKOUT
+from tests.commands.processes import PATIENCE, connect, free_port, running
+from tests.databases import settings_for, sqlite_copy
+from tests.forked import Program
+from tests.metrics.scraping import ask, numbers_of, scraped, wait_for
+from tests.serving.test_processes import workers
+
+ALIVE = ("idp_http_requests_total", "endpoint=ops.alive", "status=2xx")
+
+
+@pytest.fixture
+def measured(shared: Path, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of a service with metrics."""
+    with sqlite_copy(shared, tmp_path) as url:
+        yield settings_for(url, metrics_bind=f"127.0.0.1:{_three_ports()}", desk_url="https://bureau.example.test")
+
+
+def _three_ports() -> int:
+    """Return the first of three ports that were free a moment ago."""
+    while True:
+        first = free_port()
+        with ExitStack() as stack:
+            try:
+                for port in (first + 1, first + 2):
+                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return first
+
+
+def _port(settings: Settings) -> int:
+    return int(settings.metrics_bind.rpartition(":")[2])
+
+
+def test_all_workers_are_counted_together_and_a_killed_one_takes_nothing_away(
+    measured: Settings, tmp_path: Path
+) -> None:
+    port, metrics, log = free_port(), _port(measured), tmp_path / "log"
+    arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "2")
+    with running(measured, log, *arguments) as process:
+        connect(port, process, log).close()
+        for _ in range(20):
+            assert ask(port, "/healthz")[0] == 200
+        assert scraped(metrics)[ALIVE] == 20
+        assert ask(port, "/metrics")[0] == 404, "not on the port of families"
+        assert ask(metrics, "/connexion")[0] == 404
+        assert ask(metrics, "/metrics", "POST")[0] == 501
+        killed = _children_that_serve(process)[0]
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: killed not in workers(process.pid) and len(_children_that_serve(process)) == 2)
+        assert scraped(metrics)[ALIVE] == 20
+        wait_for(lambda: ask(port, "/healthz")[0] == 200)
+        assert scraped(metrics)[ALIVE] >= 21
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    assert "Traceback" not in log.read_text()
+    with pytest.raises(ConnectionRefusedError):
+        ask(metrics, "/metrics")
+
+
+def _children_that_serve(process: Program) -> list[int]:
+    """Return the workers: the process of the metrics is the first child."""
+    return workers(process.pid)[1:]
+
+
+def test_the_supplied_proxies_lead_to_the_ports_of_pages_alone() -> None:
+    configurations = [path.read_text() for path in (CHECKOUT / "deploy").glob("*.conf")]
+    upstreams = [port for text in configurations for port in re.findall(r"^\s*server [\d.]+:(\d+)", text, re.MULTILINE)]
+    assert sorted(upstreams) == ["8000", "8003"]
+    assert all("proxy_pass http://idp" in line for text in configurations for line in re.findall("proxy_pass.*", text))
+
+
+def test_the_metrics_end_with_a_killed_parent(measured: Settings, tmp_path: Path) -> None:
+    log, metrics = tmp_path / "log", _port(measured) + 2
+    with running(measured, log, "desk", "serve", "--bind", f"127.0.0.1:{free_port()}", "--threads", "2") as process:
+        wait_for(lambda: _answers(metrics))
+        assert scraped(metrics)["idp_build_info", "part=desk", "version=0.1.0"] == 1
+        process.kill()
+        process.wait(PATIENCE)
+        wait_for(lambda: not _answers(metrics))
+
+
+def _answers(port: int) -> bool:
+    try:
+        return ask(port, "/metrics")[0] == 200
+    except OSError:
+        return False
+
+
+def test_the_worker_serves_what_the_database_knows_and_says_that_it_works(measured: Settings, tmp_path: Path) -> None:
+    log, metrics = tmp_path / "log", _port(measured) + 1
+    with running(measured, log, "worker") as process:
+        wait_for(lambda: _answers(metrics))
+        wait_for(lambda: any(name == "idp_outbox_deliveries_total" for name, *_ in scraped(metrics)))
+        seen = numbers_of(ask(metrics, "/metrics")[1])
+        assert seen["idp_signing_key_age_seconds", "alg=RS256"] >= 0
+        assert seen[("idp_worker_last_run_timestamp_seconds",)] > 0
+        failed = {name[1]: value for name, value in seen.items() if name[0] == "idp_database_readings_failed"}
+        assert failed == {f"subject={name}": 0 for name in ("outbox", "imports", "keys", "letters", "notices", "jobs")}
+        assert ask(metrics, "/healthz") == (200, '{"status": "ok"}')
+        assert _checked(measured, tmp_path / "works") == (0, "the worker works\n")
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    assert "Traceback" not in log.read_text()
+    code, output = _checked(measured, tmp_path / "gone")
+    assert (code, output) == (1, f"Error: no worker answers on 127.0.0.1:{metrics} (ConnectionRefusedError)\n")
+    code, output = _checked(measured.model_copy(update={"metrics_bind": ""}), tmp_path / "unset")
+    assert (code, output) == (1, "Error: the worker cannot be asked: set IDP_METRICS_BIND\n")
+
+
+def _checked(settings: Settings, log: Path) -> tuple[int, str]:
+    """Run `idp worker --check`; return its exit code and its output without lines of the log."""
+    with running(settings, log, "worker", "--check") as process:
+        code = process.wait(PATIENCE)
+    return code, "".join(line for line in log.read_text().splitlines(keepends=True) if not line.startswith("{"))
+
+
+def test_an_occupied_port_of_the_metrics_is_a_one_line_error(measured: Settings, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with socket.create_server(("127.0.0.1", _port(measured))), running(measured, log, "serve") as process:
+        assert process.wait(PATIENCE) == 1
+    place = f"127.0.0.1:{_port(measured)}"
+    assert log.read_text() == f"Error: cannot listen on {place} for the metrics (Address already in use)\n"

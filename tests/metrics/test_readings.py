@@ -1,0 +1,142 @@
+"""What the worker reads from the database for its metrics, in a bounded time."""
+
+import time
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from idp.accounts.models import SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.metrics import catalogue as metrics
+from idp.metrics.listener import _Server
+from idp.metrics.readings import Subject
+from idp.outbox import watching
+from idp.outbox.queue import enqueue
+from idp.outbox.watching import Readings
+from idp.outbox.worker import DEAD, Worker
+from idp.rostering.models import ImportBatch
+from idp.services import services_of
+from tests.builders import Build
+
+Read = dict[tuple[str, ...], float]
+
+
+def read(app: Flask, subjects: dict[str, Subject] | None = None) -> Read:
+    readings = Readings(app, services_of(app).readings if subjects is None else subjects)
+    return {(metric.name, *values): number for metric, values, number in readings.samples()}
+
+
+@pytest.mark.both_databases
+def test_the_numbers_of_the_database_are_read(app: Flask, build: Build) -> None:
+    moment = now()
+    build.never_activated()
+    with unit_of_work():
+        late = enqueue("mail.notice", {})
+        late.available_at = moment - timedelta(hours=2)
+        enqueue("mail.notice", {}, delay=timedelta(hours=1))
+        given_up = enqueue("mail.confirmation", {})
+        given_up.outcome, given_up.finished_at = DEAD, moment
+        db.session.add(ImportBatch(format="onde", mode="replace", state="done", finished_at=moment))
+        db.session.add(
+            SchoolNotice(
+                school_id=build.school().id,
+                account_id=build.active().id,
+                kind=Kind.RECTIFICATION,
+                created_at=moment - timedelta(days=3),
+            )
+        )
+    seen = read(app)
+    assert seen["idp_outbox_messages_waiting", "mail.notice"] == 2
+    assert seen["idp_outbox_oldest_ready_seconds", "mail.notice"] == pytest.approx(7200, abs=60)
+    assert seen["idp_outbox_messages_dead", "mail.confirmation"] == 1
+    assert seen["idp_roster_imports_recent", "onde", "done"] == 1
+    assert seen[("idp_roster_import_last_timestamp_seconds",)] == pytest.approx(moment.timestamp())
+    assert seen["idp_signing_key_age_seconds", "RS256"] >= 0
+    assert seen[("idp_letters_valid",)] == 1
+    assert seen[("idp_letters_expiring",)] == 0
+    assert seen["idp_school_notices_open", "rectification"] == 1
+    assert seen[("idp_school_notices_oldest_open_seconds",)] == pytest.approx(3 * 86400, abs=60)
+    assert seen[("idp_jobs_oldest_open_seconds",)] == 0
+
+
+def test_a_subject_that_takes_too_long_is_missing_and_the_others_are_read(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_STATEMENT_SECONDS", 0.05)
+
+    def sleep(connection: Any, _settings: object) -> list[Any]:
+        connection.execute(text("SELECT pg_sleep(20)"))
+        return []
+
+    start = time.monotonic()
+    seen = read(app, {"letters": Subject(sleep), "keys": services_of(app).readings["keys"]})
+    assert time.monotonic() - start < 5
+    assert seen["idp_database_readings_failed", "letters"] == 1
+    assert seen["idp_database_readings_failed", "keys"] == 0
+    assert ("idp_signing_key_age_seconds", "RS256") in seen
+
+
+def test_a_lost_database_is_tried_once_and_not_for_each_subject(app: Flask) -> None:
+    tried: list[str] = []
+
+    def fail(_connection: Any, _settings: object) -> list[Any]:
+        tried.append("once")
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    seen = read(app, {"outbox": Subject(fail), "keys": Subject(fail)})
+    assert tried == ["once"]
+    assert {name[1] for name, value in seen.items() if value == 1} == {"outbox", "keys"}
+
+
+def test_numbers_are_kept_for_a_moment_and_nothing_can_be_written(app: Flask, build: Build) -> None:
+    asked: list[float] = []
+
+    def count(connection: Any, _settings: object) -> list[Any]:
+        asked.append(1)
+        return [(metrics.LETTERS_VALID, (), float(connection.scalar(text("SELECT count(*) FROM account"))))]
+
+    readings = Readings(app, {"letters": Subject(count)})
+    first = readings.samples()
+    build.active()
+    assert readings.samples() == first
+    assert len(asked) == 1
+
+    def write(connection: Any, _settings: object) -> list[Any]:
+        connection.execute(text("DELETE FROM account"))
+        return []
+
+    assert read(app, {"letters": Subject(write)})["idp_database_readings_failed", "letters"] == 1
+
+
+@pytest.mark.parametrize(("error", "count"), [(BrokenPipeError(), 0), (KeyError("x"), 1)], ids=["gone", "fault"])
+def test_a_client_that_went_away_is_no_error(capsys: pytest.CaptureFixture[str], error: Exception, count: int) -> None:
+    with _Server(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        try:
+            raise error
+        except type(error):
+            server.handle_error(None, None)
+    written = capsys.readouterr().err
+    assert written.count("a request for metrics failed") == count
+    assert "Traceback" not in written
+
+
+@pytest.mark.usefixtures("app")
+def test_a_worker_that_stands_still_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker({})
+    assert worker.fault() == ""
+    monkeypatch.setattr(worker, "_looked_at", now() - timedelta(minutes=3))
+    assert worker.fault() == "has not looked for messages"
+    with unit_of_work():
+        message = enqueue("mail.notice", {})
+    message.leased_until = now() + timedelta(seconds=9)
+    monkeypatch.setattr(worker, "_message", message)
+    assert worker.fault() == "", "it is at work"
+    message.leased_until = now() - timedelta(seconds=1)
+    assert worker.fault() == "a message of the kind mail.notice has outlasted its lease"

@@ -1,0 +1,79 @@
+"""The dashboard and the alerts of `deploy/`: they name metrics that exist, and each alert has its section."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from idp.app import create_app
+from idp.metrics.instruments import Histogram, Instrument
+from idp.paths import CHECKOUT
+from tests.databases import settings_for
+
+RULES = CHECKOUT / "deploy/prometheus/idp-alerts.yml"
+DASHBOARD = CHECKOUT / "deploy/grafana/idp.json"
+GUIDE = CHECKOUT / "docs/alertes.md"
+_METRIC = re.compile(r"\b(idp_[a-z_]+)(?:\{([^}]*)\})?")
+_MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
+_OF_SCRAPES = {"part", "instance", "job"}
+
+
+def expressions() -> Iterator[str]:
+    """Yield all expressions of the dashboard, with its variables replaced."""
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"].replace("$__rate_interval", "5m").replace("$part", "serve")
+
+
+def known() -> dict[str, Instrument | None]:
+    """Return the metrics by the names of their samples."""
+    names: dict[str, Instrument | None] = {"idp_build_info": None}
+    for name, metric in Instrument.all.items():
+        parts = ("_bucket", "_sum", "_count") if isinstance(metric, Histogram) else ("",)
+        names |= {f"{name}{part}": metric for part in parts}
+    return names
+
+
+@pytest.fixture(autouse=True)
+def _wired() -> None:
+    create_app(settings_for("sqlite:///:memory:"))  # it names the values of some labels
+
+
+def test_each_metric_and_label_that_dashboard_and_alerts_name_exists() -> None:
+    alerts = "".join(line for line in RULES.read_text().splitlines(keepends=True) if "runbook_url" not in line)
+    names = known()
+    for name, matchers in _METRIC.findall("\n".join([alerts, *expressions()])):
+        assert name in names, name
+        metric = names[name]
+        labels = {label.name: label for label in metric.labels} if metric else {}
+        for label, _, value in _MATCHER.findall(matchers):
+            assert label in labels or label in _OF_SCRAPES, (name, label)
+            plain = value.split("|") if label in labels and re.fullmatch(r"[\w|]*", value) else []
+            assert all(labels[label].value_of(part) == part for part in plain), (name, label, value)
+
+
+def test_every_metric_is_shown_or_watched() -> None:
+    text = RULES.read_text() + DASHBOARD.read_text()
+    assert [name for name in Instrument.all if name not in text] == []
+
+
+def test_each_alert_has_its_section_and_links_to_it() -> None:
+    alerts = re.findall(r"- alert: (\w+)", RULES.read_text())
+    links = re.findall(r"runbook_url: (\S+)", RULES.read_text())
+    assert re.findall(r"^### (\w+)$", GUIDE.read_text(), re.MULTILINE) == alerts
+    assert links == [f"docs/alertes.md#{alert.lower()}" for alert in alerts]
+    sections = re.split(r"^### \w+$", GUIDE.read_text(), flags=re.MULTILINE)[1:]
+    assert all("**À faire.**" in section for section in sections)
+    severities = re.findall(r"severity: (\w+)", RULES.read_text())
+    assert [re.findall(r"`(critical|warning|info)`\. ", section) for section in sections] == [[s] for s in severities]
+
+
+def test_the_dashboard_can_be_imported() -> None:
+    dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    numbers = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(numbers)) == len(numbers)
+    taken = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in dashboard["panels"]]
+    assert len(set(taken)) == len(taken)
+    assert {variable["name"] for variable in dashboard["templating"]["list"]} == {"source", "part"}
