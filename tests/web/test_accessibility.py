@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.paths import CHECKOUT, STATIC
+from idp.paths import CHECKOUT, STATIC, TEMPLATES
 from idp.web.i18n import day
 from idp.web.legal import AUDIT
 from tests.builders import Build
@@ -68,6 +68,23 @@ def test_all_pages_have_the_structure_that_the_audit_names(app: Flask, build: Bu
         latin = [field for field in required if field.get("type") in {"password", "email"}]
         codes = [*latin, *(link for link in links if (link.get("href") or "").startswith("tel:"))]
         assert all(code.get("dir") == "ltr" for code in codes), name
+
+
+def test_the_pages_of_a_step_have_its_picture_of_the_letter(app: Flask, build: Build) -> None:
+    pictures = {step: (TEMPLATES / "letter" / f"step{step}.svg").read_text().strip() for step in range(1, 6)}
+    shown = {name: [step for step, svg in pictures.items() if svg in page.text] for name, page in pages(app, build)}
+    expected = {
+        "profile": [1],
+        "activation": [3],
+        "activation with errors": [3],
+        "correction": [3],
+        "mail sent": [4],
+        "too soon": [4],
+        "identifiant-oublie/envoye": [4],
+        "mot-de-passe-oublie/envoye": [4],
+        "confirmed": [5],
+    }
+    assert {name: steps for name, steps in shown.items() if steps} == expected | {"mailbox shared and confirmed": [5]}
 
 
 def luminance(colour: str) -> float:
