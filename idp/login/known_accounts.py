@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from idp import person_names
 from idp.accounts.models import Account
+from idp.accounts.passwords.hasher import fold_username
 from idp.db import db
 from idp.interaction import store
 from idp.interaction.store import Interaction
@@ -50,6 +51,12 @@ class Choice:
 def are_several() -> bool:
     """Return whether several parents signed in on this browser, so that its sign-in page offers a choice."""
     return len(devices.parents()) > 1
+
+
+def may_be_first(username: str) -> bool:
+    """Return whether the person who types `username`, or nothing yet, may sign in for the first time here."""
+    known = devices.parents().values()
+    return fold_username(username) not in known if username else not known
 
 
 def url(interaction: Interaction | None, number: str = ANOTHER) -> str:

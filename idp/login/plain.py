@@ -54,6 +54,20 @@ class By(enum.Enum):
     PASSKEY = enum.auto()
 
 
+class Hint(enum.Enum):
+    """Which password the page asks for.
+
+    Attributes:
+        LETTER: at a first sign-in, that of the letter.
+        CHOSEN: that which was chosen a short time ago, so that no letter's password is right.
+        NONE: the page does not say, since it cannot be a first sign-in.
+    """
+
+    LETTER = enum.auto()
+    CHOSEN = enum.auto()
+    NONE = enum.auto()
+
+
 def render(
     client: Registration | None,
     form: SignInForm,
@@ -63,7 +77,7 @@ def render(
     shut_out: bool = False,
     failed: By | None = None,
     wait: int = 0,
-    has_chosen: bool = False,
+    hint: Hint = Hint.LETTER,
 ) -> str:
     """Return the HTML of the page.
 
@@ -75,7 +89,7 @@ def render(
         shut_out: whether that person may not enter the ENT.
         failed: by what a sign-in failed, if it did.
         wait: the seconds until the next try.
-        has_chosen: whether the person chose a password a short time ago, so that no letter's password is right.
+        hint: which password the page asks for.
     """
     return render_template(
         "login/connexion.html",
@@ -86,7 +100,8 @@ def render(
         failed=failed is By.PASSWORD,
         key_failed=failed is By.PASSKEY,
         wait=wait,
-        has_chosen=has_chosen,
+        has_chosen=hint is Hint.CHOSEN,
+        may_be_first=hint is Hint.LETTER,
         stay_days=services().settings.stay_days,
         profile_title=gettext("Parent"),
         letter_days=services().settings.provisional_days,
@@ -110,12 +125,13 @@ def show(request: Request) -> Response | None:
     if client is None or after_activation.expected_username():
         return None
     may_stay = offers_to_stay(interaction)
-    key = client.key, client.version, choice.choose_language(), may_stay
+    may_be_first = known_accounts.may_be_first("")
+    key = client.key, client.version, choice.choose_language(), may_stay, may_be_first
     pages = services().sign_in_pages
     if key not in pages:
         if len(pages) >= _MOST:
             pages.clear()
-        pages[key] = _render_marked(client, key[2], may_stay=may_stay)
+        pages[key] = _render_marked(client, key[2], may_stay=may_stay, may_be_first=may_be_first)
     token = browser.form_token()
     return Response(pages[key].replace(_MARK, signed).replace(_TOKEN_MARK, token), content_type=_TYPE)
 
@@ -206,7 +222,7 @@ def _plain_client(interaction: Interaction | None) -> Registration | None:
     return registry.find(requested.client_id)
 
 
-def _render_marked(client: Registration, language: str, *, may_stay: bool) -> str:
+def _render_marked(client: Registration, language: str, *, may_stay: bool, may_be_first: bool) -> str:
     """Render the page for a request that has a language and nothing else."""
     environ = {
         "REQUEST_METHOD": "GET",
@@ -219,7 +235,9 @@ def _render_marked(client: Registration, language: str, *, may_stay: bool) -> st
     with current_app.request_context(environ), answering(Request(environ)):
         g.form_token = _TOKEN_MARK
         try:
-            return render(client, SignInForm(may_stay=may_stay), links(_marked_url, _marked_url("oidc.deny")))
+            urls = links(_marked_url, _marked_url("oidc.deny"))
+            hint = Hint.LETTER if may_be_first else Hint.NONE
+            return render(client, SignInForm(may_stay=may_stay), urls, hint=hint)
         finally:
             del g.form_token
 

@@ -197,9 +197,16 @@ def _page(
         shut_out=shut_out,
         failed=failed,
         wait=wait,
-        has_chosen=bool(expected) and form.username.data == expected,
+        hint=_hint(form.username.data or "", expected),
     )
     return make_response(html, status)
+
+
+def _hint(username: str, expected: str) -> plain.Hint:
+    if expected and username == expected:
+        return plain.Hint.CHOSEN
+    may_be_first = known_accounts.may_be_first(username) and not manager.current()
+    return plain.Hint.LETTER if may_be_first else plain.Hint.NONE
 
 
 def _client(interaction: store.Interaction | None) -> registry.Registration | None:

@@ -143,7 +143,7 @@ def _waiting_page(account: Account, *, refused: emails.TooSoon | None = None) ->
         pending=account.pending_email,
         email=account.email,
         wait=held,
-        wait_words=in_words(refused.seconds) if refused else "",
+        refused_wait=refused.seconds if refused else 0,
         too_soon=refused is not None,
         capped=refused is not None and refused.capped,
         resent_at=email.last_sent_at(account.id) if request.args.get("fait") == _AGAIN else None,

@@ -98,7 +98,7 @@ def configure(app: Flask, *, french_only: bool = False) -> None:
     babel.init_app(app, locale_selector=(lambda: SOURCE) if french_only else _locale)
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
-    app.jinja_env.filters.update(day=day, hour=hour, spacing=spacing, ltr=left_to_right)
+    app.jinja_env.filters.update(day=day, hour=hour, spacing=spacing, ltr=left_to_right, waiting=durations.in_words)
     app.jinja_env.globals.update(plurals=_plurals, language_url=menu.url)
     if not french_only:
         menu.configure(app)

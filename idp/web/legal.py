@@ -22,12 +22,16 @@ _STATES = (
 
 @dataclass(frozen=True)
 class Criterion:
-    """One criterion of RGAA 4.1.2: its result is `C`, `NC` or `NA`; `shown` says by what, in French."""
+    """One criterion of RGAA 4.1.2: its result is `C`, `NC` or `NA`; `shown` says by what, in French.
+
+    `plain` says what a failure means for a parent; the public statement shows it.
+    """
 
     number: str
     title: str
     result: str
     shown: str
+    plain: str = ""
 
 
 @dataclass(frozen=True)

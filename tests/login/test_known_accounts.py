@@ -10,6 +10,7 @@ from idp.accounts.models import Account
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import code_for
+from tests.recovery.steps import CHOSEN, choose, mailed_link
 from tests.relying_party import Attempt, RelyingParty
 
 HOST = "connexion.exemple.test"
@@ -98,3 +99,28 @@ def test_a_number_that_is_unknown_shows_the_form(browser: FlaskClient, number: s
     assert "Identifiant" in page.text
     page = submit(browser, page, mot_de_passe=PASSWORD, compte=number)
     assert "Tapez votre identifiant" in page.text
+
+
+def test_the_password_of_a_letter_is_named_only_where_it_can_be_a_first_sign_in(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    first = "Première fois\u00a0: le mot de passe provisoire du courrier."
+    newcomer = app.test_client()
+    assert first in follow(newcomer, newcomer.get(ent.url(Attempt()))).text
+    assert first in newcomer.get("/connexion").text
+    account = build.active(email="noemie@exemple.fr")
+    reset = app.test_client()
+    choose(reset, mailed_link(app, reset, account))
+    assert first not in reset.get("/connexion").text
+    assert first not in follow(reset, reset.get(ent.url(Attempt()))).text
+    sign_in(browser, "/connexion", account.username, CHOSEN)
+    for asked in ({"prompt": "login"}, {"max_age": "0"}):
+        again = follow(browser, browser.get(ent.url(Attempt(), **asked)))
+        assert heading(again) == "Connexion"
+        assert first not in again.text, asked
+        assert first not in submit(browser, again, identifiant=account.username, mot_de_passe="faux").text, asked
+    browser.delete_cookie("__Host-ss", domain=HOST)
+    known = sign_in(browser, "/connexion", account.username.upper(), "faux")
+    assert "n’a pas abouti" in known.text
+    assert first not in known.text
+    assert first in sign_in(browser, "/connexion", "x.autre7", "faux").text

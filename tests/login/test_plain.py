@@ -131,7 +131,8 @@ def test_pages_in_memory_are_bounded(app: Flask, ent: RelyingParty, monkeypatch:
     monkeypatch.setattr(plain, "_MOST", 1)
     for name in ("un", "deux", "trois"):
         browser, url = start(app, ent)
-        for key in list(services_of(app).sign_in_pages):
-            services_of(app).sign_in_pages[key[0], key[1] - 1, name, True] = services_of(app).sign_in_pages.pop(key)
+        kept = services_of(app).sign_in_pages
+        for key in list(kept):
+            kept[key[0], key[1] - 1, name, True, True] = kept.pop(key)
         assert browser.get(url).status_code == 200
         assert len(services_of(app).sign_in_pages) == 1

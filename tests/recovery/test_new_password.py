@@ -77,6 +77,14 @@ def test_without_an_ent_that_is_registered_the_way_on_is_the_sign_in(browser: Fl
     assert _way_on(browser.get(f"/mot-de-passe/change{named}")) == [("Se connecter", "/connexion")]
 
 
+def test_the_page_names_the_account_by_initials_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active(email="noemie@exemple.fr", given_name="Noémie", family_name="LEROY")
+    page = browser.get(mailed_link(app, browser, account))
+    assert re.search(r"<dt>Compte de</dt>\s*<dd><bdi>N\. L\.</bdi></dd>", page.text)
+    assert "Noémie" not in page.text
+    assert "LEROY" not in page.text
+
+
 @pytest.mark.row("G-07")
 def test_new_password_ends_all_sessions_and_signs_nobody_in(app: Flask, build: Build) -> None:
     account, ent = build.active(email="noemie@exemple.fr"), build.ent(scopes=OFFLINE)

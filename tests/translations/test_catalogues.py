@@ -10,14 +10,16 @@ import pytest
 from babel import Locale
 from babel.messages import Catalog, Message
 
-from idp import languages
+from idp import languages, letter_languages
 from idp.paths import TRANSLATIONS
 from tests import catalogues
+from tests.letters.read_back import TEXTS
 from tests.rows import each_row
 
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+\}|%%")
 _TAG = re.compile(r"</?\w[^<>]*>|&(?!nbsp;)\w+;")
 _QUOTED = re.compile(r"« ?([^«»]+?) ?»")
+_BUTTON_OF_LETTER = re.compile(r"\*([^*]+)\*\s?« ([^»]+) »")
 _NUMBER = {"%(num)s", "{n}"}
 _SAME_AS_FRENCH = {
     # Names, codes and punctuation: what no language writes otherwise.
@@ -116,6 +118,25 @@ def test_a_button_is_quoted_by_its_name(locale: str) -> None:
         if translated and names.get(quoted) and names[quoted] not in translated
     ]
     assert wrong == []
+
+
+@each_row("language", list(letter_languages.LANGUAGES))
+def test_a_letter_names_buttons_and_fields_as_the_pages_do(language: str) -> None:
+    """A parent looks on the page for the words of the letter."""
+    names = {m.id: str(m.string) for m in messages(languages.locale_name(language)) if isinstance(m.id, str)}
+    letter = TEXTS[language]
+    steps = [*letter["steps"], letter["wrong"]]
+    buttons = [button for text in steps for button in _BUTTON_OF_LETTER.findall(text)]
+    assert {french for _, french in buttons} >= {"Se connecter", "Parent", "Valider", "Continuer", "Confirmer"}
+    assert [(own, french) for own, french in buttons if own != names[french]] == []
+    assert len({names[french] for french in ("Valider", "Continuer", "Confirmer")}) == 3
+    for step, french in ((1, "Identifiant"), (1, "Mot de passe provisoire"), (2, "Adresse mail")):
+        stems = [word[:5] for word in names[french].lower().split()]  # a sentence inflects the words
+        assert [stem for stem in stems if stem not in steps[step].lower()] == [], steps[step]
+
+
+def test_letters_have_each_language_that_the_pages_have() -> None:
+    assert set(letter_languages.LANGUAGES) == set(languages.OFFERED) - {languages.SOURCE}
 
 
 def test_the_checks_find_what_they_look_for() -> None:

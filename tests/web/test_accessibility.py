@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.paths import CHECKOUT, STATIC
+from idp.paths import CHECKOUT, STATIC, TEMPLATES
 from idp.web.i18n import day
 from idp.web.legal import AUDIT
 from tests.builders import Build
@@ -70,6 +70,23 @@ def test_all_pages_have_the_structure_that_the_audit_names(app: Flask, build: Bu
         assert all(code.get("dir") == "ltr" for code in codes), name
 
 
+def test_the_pages_of_a_step_have_its_picture_of_the_letter(app: Flask, build: Build) -> None:
+    pictures = {step: (TEMPLATES / "letter" / f"step{step}.svg").read_text().strip() for step in range(1, 6)}
+    shown = {name: [step for step, svg in pictures.items() if svg in page.text] for name, page in pages(app, build)}
+    expected = {
+        "profile": [1],
+        "activation": [3],
+        "activation with errors": [3],
+        "correction": [3],
+        "mail sent": [4],
+        "too soon": [4],
+        "identifiant-oublie/envoye": [4],
+        "mot-de-passe-oublie/envoye": [4],
+        "confirmed": [5],
+    }
+    assert {name: steps for name, steps in shown.items() if steps} == expected | {"mailbox shared and confirmed": [5]}
+
+
 def luminance(colour: str) -> float:
     digits = colour.lstrip("#")
     digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
@@ -100,6 +117,7 @@ def test_the_audit_has_each_criterion_and_says_what_shows_it() -> None:
         for criterion in criteria:
             assert criterion.result in {"C", "NC", "NA"}, criterion
             assert criterion.shown, criterion
+            assert bool(criterion.plain) == (criterion.result == "NC"), criterion
             for place in re.findall(r"(?:tests|idp)/[\w/.]+", criterion.shown):
                 assert CHECKOUT.joinpath(place).exists(), criterion
 
@@ -109,6 +127,7 @@ def test_the_statement_has_the_day_the_rate_and_the_failures_of_the_audit(browse
     assert f"Déclaration établie le {day(AUDIT.day)}." in page
     assert f"{AUDIT.rate} % des critères applicables" in page
     for criterion in AUDIT.results("NC"):
-        assert f"<li>{criterion.number} – " in page
+        assert f"<li>{criterion.number} – {criterion.title} : {criterion.plain}." in page
+        assert not re.search(r"[`<>/_=]", criterion.plain), "a parent reads no code"
     state = "totalement" if AUDIT.rate == 100 else "partiellement" if AUDIT.rate >= 50 else "non"
     assert page.count(f"{state} conforme") == 3, "title, heading, footer"

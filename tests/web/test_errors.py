@@ -70,6 +70,15 @@ def test_each_way_of_going_wrong_has_its_page(
         assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 
+def test_an_error_page_that_sends_to_the_ent_has_a_button_to_it(app: Flask, build: Build) -> None:
+    sent_back = []
+    for name, page in pages(app, build):
+        if page.status_code >= 400 and "evenez à l’ENT" in page.text:
+            sent_back.append(name)
+            assert re.search(r'<a class="btn" href="(/mon-ent|https://ent\.test/[^"]*|/mon-compte)">', page.text), name
+    assert {"method", "too long", "address too long", "lost", "request refused"} <= set(sent_back)
+
+
 def test_unknown_page_leads_to_the_sign_in_or_the_account(browser: FlaskClient, build: Build) -> None:
     for place in ("/rien", "/profil/ailleurs"):
         page = browser.get(place)
