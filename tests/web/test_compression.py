@@ -10,11 +10,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from idp import precompressed
+from idp import languages, precompressed
 from idp.paths import STATIC, STATIC_COMPRESSED
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, sign_in
 from tests.relying_party import Attempt
+from tests.rows import each_row
 
 WIRE = 12_000
 """Bytes of the first page with all its files and all their headers, at most."""
@@ -36,11 +37,13 @@ def plain(answer: TestResponse) -> bytes:
     return unpacked
 
 
-def test_the_first_page_of_a_parent_is_light(app: Flask, build: Build) -> None:
+@each_row("language", list(languages.OFFERED))
+def test_the_first_page_of_a_parent_is_light(app: Flask, build: Build, language: str) -> None:
     ent = build.ent()
     for asked in (ent.url(Attempt()), ent.url(Attempt(), login_hint=None)):
         browser = app.test_client()
         browser.environ_base["HTTP_ACCEPT_ENCODING"] = CHROMIUM["Accept-Encoding"]
+        browser.environ_base["HTTP_ACCEPT_LANGUAGE"] = language
         page = follow(browser, browser.get(asked))
         assert page.headers["Content-Encoding"] == "gzip"
         files = set(_FILE.findall(plain(page).decode()))
@@ -49,7 +52,9 @@ def test_the_first_page_of_a_parent_is_light(app: Flask, build: Build) -> None:
             assert not _PICTURE.search(plain(answer).decode()), "a style sheet asks for another file"
         assert len(files) == len({file.partition("?")[0] for file in files}), "a file has two URLs"
         assert 1 + len(answers) <= REQUESTS, files
-        assert weight(page) + sum(map(weight, answers)) <= WIRE
+        assert f'<html lang="{language}"' in plain(page).decode()
+        total = weight(page) + sum(map(weight, answers))
+        assert total <= WIRE, (asked, total)
 
 
 @pytest.mark.parametrize("coding", ["br", "gzip", None])
