@@ -159,7 +159,7 @@ def opened(interaction: Interaction | None, outcome: service.SignedIn, form: Sig
     After a sign-in by the `form`, the first one in a browser that can make passkeys leads to their offer.
     """
     browser.renew_form_token()
-    if language := choice.kept():
+    if (language := choice.kept()) and devices.is_settled(devices.known(outcome.username)):
         directory.keep_language(outcome.username, language)
     browser.forget_confirmed()
     onward = interaction and interaction.without_person()
