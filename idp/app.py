@@ -77,7 +77,7 @@ from idp.registration import endpoint as registration
 from idp.registration import metadata
 from idp.services import Services, provide
 from idp.sessions import devices, manager
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from idp.statements.connections import open_connections
 from idp.throttle import limits, local
 from idp.web import (

@@ -158,8 +158,7 @@ def _admit(
     if wait is None and not verified.provisional and (stolen or is_refused(account, closed=closed)):
         return slot_of_refusal(account, closed=closed)
     if verified.provisional:
-        if former:
-            manager.end_former(former)  # two people must not share the state of one browser
+        manager.end_former(former)  # two people must not share the state of one browser
         log.record(ActivationOpened(account_id=account.id))
         return MayActivate(account.id, account.generation)
     if stolen and not closed and account.breached_at is None:

@@ -24,7 +24,7 @@ from tests.stories.site import Site
 EMAIL = "samia.haddad@exemple.fr"
 _MOMENTS: dict[type[Session | DeviceSession], tuple[str, ...]] = {
     Session: ("auth_time", "created_at", "last_seen_at", "expires_at"),
-    DeviceSession: ("auth_time", "created_at", "turned_at", "expires_at"),
+    DeviceSession: ("auth_time", "created_at", "rotated_at", "expires_at"),
 }
 
 
