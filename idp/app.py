@@ -283,7 +283,7 @@ def _keep_language(response: Response) -> Response:
     """Keep the language that a signed-in person chooses in the menu of a form, for the account's mails.
 
     A link chooses for this browser alone, since any site may lead there; so does a browser that the account has not
-    known for long: whoever stole the password must not choose the language of the mails that warn of it.
+    known for long: a thief of the password must not choose the language of the mails that warn of it.
     """
     language = menu.chosen() if current_request().shows_again else ""
     with suppress(SQLAlchemyError):  # the page is shown without it

@@ -218,7 +218,7 @@ def end_of(account_id: uuid.UUID, *, by: str, sid: str = "") -> None:
 def keep_here_alone(session: Session, *, by: str) -> None:
     """End the account's device sessions, in the caller's transaction; the browser of `session` gets another one.
 
-    Whoever copied the browser's cookie has nothing then.
+    A copy of the browser's cookie opens nothing then.
     """
     cookie = device_cookie.presented()
     of_session = DeviceSession.account_id == session.account_id, DeviceSession.sid == session.sid

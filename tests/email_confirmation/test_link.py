@@ -252,11 +252,11 @@ def test_the_link_on_another_device_says_that_the_waiting_browser_is_signed_in(
 ) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
-    link, told = newest_link(build.settings, account.id), "sera connecté à votre compte"
-    assert told not in browser.get(link).text
+    link, note = newest_link(build.settings, account.id), "sera connecté à votre compte"
+    assert note not in browser.get(link).text
     phone = app.test_client()
     page = phone.get(link)
-    assert told in page.text
+    assert note in page.text
     submit(phone, page, **({"parti": "1"} if leaves else {}))
     follow(browser, browser.get(waiting.request.full_path))
     assert (browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None) is leaves
