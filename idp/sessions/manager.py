@@ -212,7 +212,7 @@ def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None) ->
 def end_others(session: Session, *, by: str) -> None:
     """End the account's sessions and device sessions but those of one browser, in the caller's transaction.
 
-    What somebody copied from this browser ends too: its device session goes on under another secret.
+    What somebody copied from this browser ends too: its device session continues under another secret.
     """
     staying.keep_here_alone(session, by=by)
     ending.end_rows(session.account_id, by, keep=session.id)

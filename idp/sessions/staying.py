@@ -1,7 +1,7 @@
 """Device sessions: « Rester connecté sur cet appareil », with rotation of the secret and detection of its reuse.
 
-The cookie (`idp.sessions.device_cookie`) has a number and a rotation. The table has the keyed digest of the number, the
-rotation that was issued last and the one that was presented last. The secret issued last is valid; presenting it issues
+The cookie (`idp.sessions.device_cookie`) has a number and a rotation. The table has the keyed digest of the number, and
+the rotations that were issued last and presented last. The secret issued last is valid; presenting it issues
 the next one. The secret presented last stays valid until its successor is presented, since the answer may have been
 lost; within `GRACE` it gets the same successor, since two tabs may ask at once, and later another one. Every other
 secret is one that somebody copied: the device session ends, and the caller ends the sessions that it opened. Two
@@ -218,7 +218,7 @@ def end_of(account_id: uuid.UUID, *, by: str, sid: str = "") -> None:
 def keep_here_alone(session: Session, *, by: str) -> None:
     """End the account's device sessions, in the caller's transaction; the browser of `session` gets another one.
 
-    A copy of the browser's cookie opens nothing then.
+    A copy of the browser's cookie is worthless then.
     """
     cookie = device_cookie.presented()
     of_session = DeviceSession.account_id == session.account_id, DeviceSession.sid == session.sid
