@@ -77,8 +77,8 @@ from idp.recovery import views as recovery
 from idp.registration import endpoint as registration
 from idp.registration import metadata
 from idp.services import Services, provide
-from idp.sessions import manager
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions import devices, manager
+from idp.sessions.ending import SESSIONS_ENDED
 from idp.statements.connections import open_connections
 from idp.throttle import limits, local
 from idp.web import (
@@ -95,7 +95,8 @@ from idp.web import (
     well_known,
 )
 from idp.web.door.door import Door
-from idp.web.languages import choice
+from idp.web.http import current_request
+from idp.web.languages import menu
 
 _PAGES = (
     profile_choice,
@@ -283,9 +284,14 @@ def _refuse_unwritten_changes(response: Response) -> Response:
 
 
 def _keep_language(response: Response) -> Response:
-    """Keep the language that a signed-in person chooses in the menu, for the account's mails."""
+    """Keep the language that a signed-in person chooses in the menu of a form, for the account's mails.
+
+    A link chooses for this browser alone, since any site may lead there; so does a browser that the account has not
+    known for long: a thief of the password must not choose the language of the mails that warn of it.
+    """
+    language = menu.chosen() if current_request().shows_again else ""
     with suppress(SQLAlchemyError):  # the page is shown without it
-        if (language := choice.asked()) and (current := manager.current()):
+        if language and (current := manager.current()) and devices.is_settled(devices.known(current[1].username)):
             directory.keep_language(current[1].username, language)
     return response
 

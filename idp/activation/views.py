@@ -21,6 +21,7 @@ from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.web import browser, i18n
 from idp.web.errors import InteractionLostError, ServiceBusyError
+from idp.web.http import current_request
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
 
@@ -174,6 +175,7 @@ def _check_email(form: ActivationForm) -> str | None:
 
 
 def _page(interaction: store.Interaction, account: Account, form: ActivationForm, *, is_kept: bool = False) -> Response:
+    current_request().names_people = True
     names = [account.given_name, account.family_name, account.username.partition(".")[2]]
     names += [child.given_name for child in account.children]
     html = render_template(

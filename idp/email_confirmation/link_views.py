@@ -30,7 +30,8 @@ def link(token: str) -> Response:
             bad_links.count()
         return _invalid_link_page(sent=True)
     acts = request.method == "POST"
-    used = service.use(services().settings, token, Here.of_request()) if acts else None
+    leaves = "parti" in request.form
+    used = service.use(services().settings, token, Here.of_request(), leaves=leaves) if acts else None
     question = service.look(services().settings, token)
     if question.state is LinkState.USED:
         return _confirmed_page(token, question, used, acts=acts)
@@ -75,6 +76,7 @@ def _question_page(question: service.Question) -> Response:
         f"email_confirmation/{'lien_refuse' if question.refused else 'lien'}.html",
         dest=None,
         other_device=not here,
+        waits_elsewhere=question.waits_elsewhere,
         changes=question.changes,
         schools=question.schools,
         shared=question.shared,

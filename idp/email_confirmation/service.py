@@ -21,7 +21,7 @@ from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.sessions import after_activation
+from idp.sessions import after_activation, ending
 from idp.sessions.after_activation import Here, Opened
 
 
@@ -35,6 +35,7 @@ class Question:
         schools: names of the schools of the account's children, only if the link works.
         shared: whether the mailbox serves another account too; the person who opens the link reads that mailbox.
         refused: whether the link was not used because of that (`IDP_SHARED_MAILBOX`).
+        waits_elsewhere: whether another browser waits for the link, and is signed in by it.
     """
 
     state: LinkState
@@ -42,6 +43,7 @@ class Question:
     schools: tuple[str, ...] = ()
     shared: bool = False
     refused: bool = False
+    waits_elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,17 @@ def resent_at(account_id: uuid.UUID) -> datetime | None:
 
 
 @unit_of_work()
-def use(settings: Settings, value: str, here: Here) -> Used | None:
+def use(settings: Settings, value: str, here: Here, *, leaves: bool = False) -> Used | None:
     """Use the link `value`, confirm its address and sign its person in if the account was activated `here`.
 
+    `leaves` says that the person has left the browser that activated the account: it is not signed in.
     Return None if the link does not work, or if its mailbox may not serve this account.
     """
     link = emails.confirm(settings, value)
     if link is None:
         return None
+    if leaves:
+        ending.forget_activation(link.account_id)
     return Used(link, None if _changes(link) else after_activation.sign_in(link.account_id, link.generation, here))
 
 
@@ -119,6 +124,7 @@ def look(settings: Settings, value: str) -> Question:
         schools=tuple(school.name for school in directory.schools(account)) if alive else (),
         shared=shared,
         refused=shared and alive and settings.shared_mailbox == "refuse",
+        waits_elsewhere=alive and not _changes(link.row) and after_activation.waits_elsewhere(account),
     )
 
 

@@ -25,8 +25,11 @@ class SignInForm(Form):
         self.choice = known_accounts.Choice()
         if not may_stay:
             del self.stays
-        if self.known_account.data and not self.username.data:
-            self.username.data = devices.parents().get(self.known_account.data, "")
+
+    @property
+    def identifier(self) -> str:
+        """The identifier that was typed, or that of the account that was chosen. No page shows the latter."""
+        return self.username.data or devices.parents().get(self.known_account.data or "", "")
 
     @property
     def is_to_stay(self) -> bool:

@@ -54,9 +54,11 @@ def are_several() -> bool:
 
 
 def may_be_first(username: str) -> bool:
-    """Return whether the person who types `username`, or nothing yet, may sign in for the first time here."""
-    known = devices.parents().values()
-    return fold_username(username) not in known if username else not known
+    """Return whether the person who types `username`, or nothing yet, may sign in for the first time here.
+
+    Before an identifier is typed, anybody may be in front of the browser, also of one that knows a person.
+    """
+    return not username or fold_username(username) not in devices.parents().values()
 
 
 def url(interaction: Interaction | None, number: str = ANOTHER) -> str:

@@ -24,7 +24,7 @@ from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
-from idp.sessions import after_activation, attempts, devices, manager, staying
+from idp.sessions import after_activation, attempts, device_cookie, devices, manager, staying
 from idp.web import browser, declarations
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Request, Response, answering, see_other
@@ -118,7 +118,7 @@ def show(request: Request) -> Response | None:
     signed = request.arguments.get(store.PARAMETER, "")
     if request.query_string != f"{store.PARAMETER}={signed}".encode() or manager.cookie_value():
         return None
-    if staying.is_shown() or known_accounts.are_several():
+    if device_cookie.is_sent() or known_accounts.are_several():
         return None
     interaction = store.current()
     client = _plain_client(interaction)
@@ -150,7 +150,7 @@ def submit(request: Request) -> Response | None:
         return None
     interaction = store.current()
     form = SignInForm(may_stay=offers_to_stay(interaction))
-    if PasskeyForm().answer or not form.username.data or not form.password.data:
+    if PasskeyForm().answer or not form.identifier or not form.password.data:
         return None
     request.decided[OUTCOME] = outcome = decide(form)
     return opened(interaction, outcome, form) if isinstance(outcome, service.SignedIn) else None
@@ -162,7 +162,7 @@ def decide(form: SignInForm) -> service.Outcome:
     Raises:
         ServiceBusyError: the hash could not be computed in time; nothing was decided.
     """
-    attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="sign_in")
+    attempt = attempts.of_request(form.identifier, form.password.data or "", door="sign_in")
     known, former = services(), manager.cookie_value()
     try:
         return service.sign_in(known.settings, known.hasher, known.breached, attempt, former, stays=form.is_to_stay)
@@ -177,7 +177,7 @@ def opened(interaction: Interaction | None, outcome: service.SignedIn, form: Sig
     After a sign-in by the `form`, the first one in a browser that can make passkeys leads to their offer.
     """
     browser.renew_form_token()
-    if language := choice.kept():
+    if (language := choice.kept()) and devices.is_settled(devices.known(outcome.username)):
         directory.keep_language(outcome.username, language)
     browser.forget_confirmed()
     onward = interaction and interaction.without_person()
@@ -185,8 +185,8 @@ def opened(interaction: Interaction | None, outcome: service.SignedIn, form: Sig
     response = see_other(store.page_url("passkey_sign_in.offer", onward) if is_offered else store.resume_url(onward))
     manager.set_cookie(response, outcome.cookie)
     if outcome.device_cookie:
-        staying.set_cookie(response, outcome.device_cookie)
-    elif staying.is_shown():
+        device_cookie.put(response, outcome.device_cookie)
+    elif device_cookie.is_sent():
         staying.leave_to(response, outcome.account_id)
     devices.remember(response, outcome.username)
     return response

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 
 from sqlalchemy import func, update
@@ -24,14 +23,12 @@ from idp.db import db, unit_of_work
 from idp.login import admission
 from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
-from idp.sessions import manager, staying
+from idp.sessions import devices, manager, staying
 from idp.sessions.models import METHODS, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
 _AMR = METHODS[PASSWORD]
-SETTLED = timedelta(days=1)
-"""The time after its first sign-in until a browser counts as the account's own; a mail reported that sign-in."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +162,7 @@ def _admit(
     if wait is None and not verified.provisional and (stolen or is_refused(account, closed=closed)):
         return slot_of_refusal(account, closed=closed)
     if verified.provisional:
-        if former:
-            manager.end_former(former)  # two people must not share the state of one browser
+        manager.end_former(former)  # two people must not share the state of one browser
         log.record(ActivationOpened(account_id=account.id))
         return MayActivate(account.id, account.generation)
     if stolen and not closed and account.breached_at is None:
@@ -245,7 +241,7 @@ def new_device_notices(
 
 
 def _acr(verified: VerifiedSecret, attempt: Attempt) -> str:
-    return PASSWORD_ON_KNOWN_DEVICE if verified.known_device and _is_settled(attempt) else PASSWORD
+    return PASSWORD_ON_KNOWN_DEVICE if verified.known_device and devices.is_settled(attempt.device) else PASSWORD
 
 
 def _close_breached(account: Account) -> None:
@@ -298,8 +294,3 @@ def _demand_another(settings: Settings, account: Account, wait: int, *, known_de
         notices.request_reset(account.id, known_device=known_device)
     log.record(ResetRequested(account_id=account.id, answer="blocked"))
     return outcome
-
-
-def _is_settled(attempt: Attempt) -> bool:
-    """Return whether the browser has been known for `SETTLED`: two sign-ins in a row do not make it a known device."""
-    return attempt.device is not None and attempt.device.first <= now() - SETTLED

@@ -87,7 +87,7 @@ def _answer_to_key(interaction: store.Interaction | None, form: SignInForm, answ
 
 def _has_empty_field(form: SignInForm) -> bool:
     """Return whether a field is empty, and put an error beside it: nothing is counted, and no account is read."""
-    if not form.username.data:
+    if not form.identifier:
         form.username.errors = [gettext("Tapez votre identifiant.")]
     if not form.password.data:
         form.password.errors = [gettext("Tapez votre mot de passe.")]
@@ -115,7 +115,7 @@ def form_is_old(error: FormTokenError) -> Response:
     with suppress(InteractionLostError, SQLAlchemyError):  # an error handler must not fail itself
         interaction, current = store.current(), manager.current()
         form = SignInForm(may_stay=False)
-        typed = form.username.data or ""
+        typed = form.identifier
         if current and typed and fold_username(typed) != current[1].username:
             return _another_person(interaction, form, current[1])
         if current and typed and (interaction is None or _session_answers(interaction, typed=True)):
@@ -182,13 +182,13 @@ def _page(
     client, asked = _client(interaction), _asked_account(form)
     current = manager.current() if request.method == "GET" and (client or asked) else None
     form.choice = known_accounts.choice(interaction, current[1] if current else None, asked)
-    if form.choice.other_url:
-        current_request().names_people = True
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
     expected = after_activation.expected_username()
     prefilled = plain.prefilled(interaction.request if interaction else None) or expected
     if request.method == "GET" and prefilled and not shut_out and not form.username.data:
         form.username.data = prefilled
+    if form.choice.other_url or form.username.data:
+        current_request().names_people = True
     html = plain.render(
         client,
         form,
@@ -197,7 +197,7 @@ def _page(
         shut_out=shut_out,
         failed=failed,
         wait=wait,
-        hint=_hint(form.username.data or "", expected),
+        hint=_hint(form.identifier, expected),
     )
     return make_response(html, status)
 

@@ -7,25 +7,31 @@ Names come from school files. Mail programs turn any text that looks like a URL 
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
+from idp.mail.emails import InvalidEmailError, parse_email
+
 _MAX_LENGTH = 200
 _LINK_START = re.compile(r"[^\W\d_][\w+.-]*:/+|\bwww\.", re.IGNORECASE)
+_PATH = re.compile(r"(\.[^\s/]*)/+")
+_MAILBOX = re.compile(r"[\w.+'-]+@[\w.-]+")
 _DOMAIN_DOT = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
 
 
 def plain_words(value: str) -> str:
     """Return `value` on one line, without control characters, direction marks and links.
 
-    Identifiers (`n.leroy4821`) and emails keep their dots; among several words, a dot gets a space.
+    Identifiers (`n.leroy4821`) and emails keep their dots; among several words, a dot gets a space. A slash after a dot
+    gets blanks.
     """
     value = value[: 10 * _MAX_LENGTH]
     visible = "".join(" " if c.isspace() else c for c in value if c.isspace() or not _is_control(c))
     words = _LINK_START.sub(" ", " ".join(visible.split()))
-    words = " ".join(words.split())
+    words = " ".join(_PATH.sub(r"\1 / ", words).split())
     if " " in words or " " in visible.strip():
-        words = " ".join(word if "@" in word else _DOMAIN_DOT.sub(". ", word) for word in words.split(" "))
+        words = " ".join(word if _is_email(word) else _DOMAIN_DOT.sub(". ", word) for word in words.split(" "))
     return words if len(words) <= _MAX_LENGTH else words[: _MAX_LENGTH - 1] + "…"
 
 
@@ -51,6 +57,13 @@ def without_links(value: Any, own_links: str, other_url: str = "") -> Any:
     if isinstance(value, Sequence):
         return [without_links(item, own_links, other_url) for item in value]
     raise TypeError(f"a mail's context may have plain values only, not {type(value).__name__}")
+
+
+def _is_email(word: str) -> bool:
+    """Return whether a word is an email that mail programs read whole: `evil.fr/@a` and `evil.fr#@a.fr` are none."""
+    with suppress(InvalidEmailError):
+        return _MAILBOX.fullmatch(word) is not None and parse_email(word) != ""
+    return False
 
 
 def _is_control(character: str) -> bool:

@@ -136,7 +136,6 @@ def _choose(value: str, password_hash: str, former: str | None, *, without_passk
     one_time_links.revoke(account.id, *(purpose for purpose in Purpose if not purpose.outlives_credentials))
     log.record(PasswordReset(account_id=account.id))
     manager.end_all(account.id, by="password_reset")
-    if former:
-        manager.end_former(former)
+    manager.end_former(former)
     keys.tell_new_password(account.id, removes=without_passkeys)
     return account.username

@@ -102,6 +102,15 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None
     return Opened(cookie, account.username)
 
 
+def waits_elsewhere(account: Account) -> bool:
+    """Return whether another browser is signed in once the address is confirmed (`sign_in`)."""
+    if account.activated_in is None or account.activated_at is None:
+        return False
+    interaction = browser.activations().get(account.id.hex)
+    is_here = interaction is not None and account.activated_in == opaque.digest(interaction)
+    return not is_here and account.activated_at > now() - services().settings.lifetime("activation_lifetime")
+
+
 def expected_username() -> str:
     """Return the identifier of the account that this browser activated or confirmed a short time ago, or "".
 

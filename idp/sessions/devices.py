@@ -18,6 +18,8 @@ from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
 
 LIFETIME = timedelta(days=90)
+SETTLED = timedelta(days=1)
+"""The time after its first sign-in until a browser counts as the account's own; a mail reported that sign-in."""
 _MOST_ACCOUNTS = 6
 _LONGEST = 3000
 _PURPOSE = "identifiers of the device cookie"
@@ -51,6 +53,11 @@ def known(username: str, *, of_desk: bool = False) -> Device | None:
     """
     name = _name(username, of_desk=of_desk)
     return _device(next((entry for entry in _entries() if entry.name == name), None))
+
+
+def is_settled(device: Device | None) -> bool:
+    """Return whether the account has known the browser for `SETTLED`: two sign-ins in a row do not make it so."""
+    return device is not None and device.first <= now() - SETTLED
 
 
 def of_desk() -> Device | None:

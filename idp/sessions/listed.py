@@ -10,8 +10,8 @@ from idp.sessions import liveness
 from idp.sessions.models import Session
 
 
-def open_sessions(account: Account) -> list[Session]:
-    """Return the account's open sessions (`liveness.listed`), the last used first."""
+def open_sessions(account: Account, most: int | None = None) -> list[Session]:
+    """Return the account's open sessions (`liveness.listed`), the last used first: all of them, or the first `most`."""
     moment = now()
     renewable = services().renewable(moment)
     return list(
@@ -20,6 +20,7 @@ def open_sessions(account: Account) -> list[Session]:
             .join(Account, Account.id == Session.account_id)
             .where(Account.id == account.id, liveness.listed(services().settings, moment, renewable))
             .order_by(Session.last_seen_at.desc())
+            .limit(most)
         )
     )
 

@@ -5,7 +5,6 @@ alive.
 """
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,22 +17,19 @@ from idp import opaque
 from idp.accounts.account_state import AccountState
 from idp.accounts.models import Account
 from idp.audit import log
-from idp.audit.events import SessionsEnded, SignedOut, SignInSucceeded
+from idp.audit.events import SignedOut, SignInSucceeded
 from idp.chained import NewRow
 from idp.clock import now
 from idp.db import db, retry_unit_of_work, unit_of_work
-from idp.outbox import queue
 from idp.services import services
-from idp.sessions import browser_state, liveness, staying
-from idp.sessions.models import METHODS, PASSWORD, DeviceSession, Session, after_password
+from idp.sessions import browser_state, device_cookie, ending, liveness, staying
+from idp.sessions.device_cookie import PresentedCookie
+from idp.sessions.models import METHODS, PASSWORD, Session, after_password
+from idp.throttle import guard, limits
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
 from idp.web.user_agent import describe
 
-SESSIONS_ENDED = "sessions.ended"
-"""The kind of outbox message that tells ENTs of ended sessions; its payload names the sessions' rows."""
-
-_TOLD_AT_ONCE = 200
 _OPENED = "session of the device session"
 """The name under which a request keeps the cookie of the session that its device session opened."""
 
@@ -65,7 +61,7 @@ def open_session(
     """
     left = _resumable(former, account) if former else None
     if left is None:
-        sid = _end_former(former, account.id) if former else None
+        sid = ending.end_former(former, account.id) if former else None
         cookie, rows = new_session(account, amr, browser, acr=acr, sid=sid, auth_time=auth_time)
         db.session.add_all(row.as_object() for row in rows)
         return cookie
@@ -189,35 +185,14 @@ def _new_row(
     return value, NewRow(Session, values)
 
 
-def end_former(cookie: str) -> None:
+def end_former(cookie: str | None) -> None:
     """End the session of the cookie that the browser sent, and its device session, in the caller's transaction."""
     staying.end_here(by="replaced")
-    _end_former(cookie, None)
+    if cookie:
+        ending.end_former(cookie, None)
 
 
-def _end_former(cookie: str, next_account: uuid.UUID | None) -> str | None:
-    """End the session of a cookie; return its `sid` if it is unexpired and of the account that signs in next.
-
-    Another password may have ended what clients got in the session. They keep the `sid`, so that they recognise the
-    browser.
-    """
-    moment = now()
-    row = db.session.execute(
-        update(Session)
-        .where(Session.digest == opaque.digest(cookie), liveness.unended())
-        .values(ended_at=moment)
-        .returning(Session.id, Session.account_id, Session.sid, liveness.unexpired(moment).label("is_unexpired"))
-    ).one_or_none()
-    if row is None:
-        return None
-    if row.account_id == next_account and row.is_unexpired:
-        return str(row.sid)
-    log.record(SessionsEnded(account_id=row.account_id, count=1, by="replaced"))
-    _announce([row.id])
-    return None
-
-
-def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
+def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None) -> int:
     """End the account's sessions and device sessions in the caller's transaction, and have the ENTs told.
 
     Return the number of sessions.
@@ -225,34 +200,28 @@ def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, on
     Args:
         account_id: the account.
         by: the cause, for the journal: `password_reset`, `person`, `operator`…
-        keep: the row of a session that continues.
-        only: the row of the only session to end.
+        keep: the row of a session that continues. Without it, a browser that waits for the confirmation of the address
+            is not signed in by it any more.
     """
-    staying.end_of(account_id, by=by, keep=keep, only=only)
-    return _end_rows(account_id, by, keep=keep, only=only)
+    staying.end_of(account_id, by=by)
+    if keep is None:
+        ending.forget_activation(account_id)
+    return ending.end_rows(account_id, by, keep=keep)
 
 
-def _end_rows(
-    account_id: uuid.UUID, by: str, *, keep: uuid.UUID | None = None, only: uuid.UUID | None = None, sid: str = ""
-) -> int:
-    conditions = [Session.account_id == account_id, liveness.unended()]
-    if sid:
-        conditions.append(Session.sid == sid)
-    if keep is not None:
-        conditions.append(Session.id != keep)
-    if only is not None:
-        conditions.append(Session.id == only)
-    ended = db.session.scalars(update(Session).where(*conditions).values(ended_at=now()).returning(Session.id)).all()
-    if ended:
-        log.record(SessionsEnded(account_id=account_id, count=len(ended), by=by))
-        _announce(ended)
-    return len(ended)
+def end_others(session: Session, *, by: str) -> None:
+    """End the account's sessions and device sessions but those of one browser, in the caller's transaction.
+
+    What somebody copied from this browser ends too: its device session continues under another secret.
+    """
+    staying.keep_here_alone(session, by=by)
+    ending.end_rows(session.account_id, by, keep=session.id)
 
 
-def _announce(ended: Sequence[uuid.UUID]) -> None:
-    """Enqueue the news that sessions ended; a handler of `idp.oidc` tells the ENTs."""
-    for start in range(0, len(ended), _TOLD_AT_ONCE):
-        queue.enqueue(SESSIONS_ENDED, {"sessions": [str(key) for key in ended[start : start + _TOLD_AT_ONCE]]})
+def end_browser(account_id: uuid.UUID, sid: str, *, by: str) -> None:
+    """End the sessions of the account that have the `sid`, and their device session, in the caller's transaction."""
+    staying.end_of(account_id, by=by, sid=sid)
+    ending.end_rows(account_id, by, sid=sid)
 
 
 def cookie_value() -> str | None:
@@ -276,11 +245,12 @@ def current() -> tuple[Session, Account] | None:
 
 
 def _open_from_device() -> tuple[Session, Account] | None:
-    if not services().settings.stay_days or not staying.is_shown():
+    presented = device_cookie.presented() if device_cookie.is_sent() else None
+    if presented is None or isinstance(guard.take(limits.DEVICE_ROTATIONS, presented.number), guard.Wait):
         return None
     request = current_request()
     browser = Browser(request.remote_ip, request.user_agent)
-    cookie = retry_unit_of_work(partial(_turn, browser))
+    cookie = retry_unit_of_work(partial(_rotate, presented, browser))
     if cookie is None:
         return None
     request.decided[_OPENED] = cookie
@@ -288,22 +258,31 @@ def _open_from_device() -> tuple[Session, Account] | None:
     return find(cookie)
 
 
-def _turn(browser: Browser) -> str | None:
-    outcome = staying.turn(browser.user_agent)
-    if isinstance(outcome, staying.Stolen):
-        _end_rows(outcome.account_id, "stolen", sid=outcome.sid)
-    return _open_for(outcome, browser) if isinstance(outcome, DeviceSession) else None
+def _rotate(presented: PresentedCookie, browser: Browser) -> str | None:
+    if not services().settings.stay_days:  # it does not come back with the setting
+        staying.end_here(by="operator")
+        device_cookie.forget()
+        return None
+    outcome = staying.rotate(presented, browser.user_agent)
+    if isinstance(outcome, staying.ReuseDetected):
+        ending.end_rows(outcome.account_id, "stolen", sid=outcome.sid)
+    return _open_for(outcome, browser) if isinstance(outcome, staying.Rotated) else None
 
 
-def _open_for(device: DeviceSession, browser: Browser) -> str:
+def _open_for(rotated: staying.Rotated, browser: Browser) -> str:
     """Open a session that is of the time and the strength of the password, in the caller's transaction.
 
-    The former session of the cookie that the browser sent stays as it is, for the ENTs, if it has the same `sid`.
+    Former sessions of the same `sid` open no page any more, unless another tab has just opened them. They do not end,
+    for the ENTs.
     """
-    former = cookie_value()
+    device, former = rotated.device, cookie_value()
     if former and db.session.scalar(select(Session.sid).where(Session.digest == opaque.digest(former))) != device.sid:
-        _end_former(former, None)
+        ending.end_former(former, None)
     value, moment = opaque.new_value(), now()
+    of_device = Session.account_id == device.account_id, Session.sid == device.sid, liveness.unexpired(moment)
+    if not rotated.is_repeated:
+        expiring = update(Session).where(*of_device, liveness.unended()).values(expires_at=moment)
+        db.session.execute(expiring.execution_options(synchronize_session=False))
     lifetime = services().settings.lifetime("session_absolute")
     session = Session(
         digest=opaque.digest(value),
@@ -363,16 +342,15 @@ def unended() -> tuple[Session, Account] | None:
 
 
 def end(session: Session, *, by: str) -> None:
-    """End `session` and the device session beside it, in the caller's transaction. `by` names who asked."""
-    staying.end_named(session.account_id, session.sid, by=by)
+    """End `session`, the others of its browser and the device session beside it, in the caller's transaction.
+
+    `by` names who asked.
+    """
+    staying.end_of(session.account_id, by=by, sid=session.sid)
     if staying.owner() == session.account_id:
         staying.end_here(by=by)
-    ended = db.session.scalar(
-        update(Session).where(Session.id == session.id, liveness.unended()).values(ended_at=now()).returning(Session.id)
-    )
-    if ended:
+    if ending.ended_rows(session.account_id, sid=session.sid):
         log.record(SignedOut(account_id=session.account_id, sid=session.sid, by=by))
-        _announce([ended])
     g.pop("idp_session", None)
 
 
@@ -387,7 +365,7 @@ def set_cookie(response: AnyResponse, value: str) -> None:
 def clear_cookie(response: AnyResponse) -> None:
     """Delete the session cookie, that of a device session, and the browser state."""
     settings = services().settings
-    staying.clear_cookie(response)
+    device_cookie.clear(response)
     current_request().kept_cookies.pop(cookie_name(settings, "ss"), None)
     response.delete_cookie(cookie_name(settings, "ss"), **cookie_options(settings))
     browser_state.forget(response)

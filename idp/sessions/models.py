@@ -59,15 +59,17 @@ class Session(UuidKey, Base):
 class DeviceSession(UuidKey, Base):
     """A browser in which a person stays signed in; it opens sessions that have its `sid` (`idp.sessions.staying`).
 
-    `digest` is the keyed digest of the number in the cookie, `turn` the turn of the secret that is valid, and
-    `turned_at` when it became valid. `auth_time`, `amr` and `acr` are those of the password.
+    `digest` is the keyed digest of the number in the cookie, `rotation` counts the secrets that were issued, and
+    `rotated_at` is when the last one was. `presented` is the rotation of the secret that the browser presented last.
+    `auth_time`, `amr` and `acr` are those of the password.
     """
 
     __tablename__ = "device_session"
 
     digest: Mapped[bytes] = mapped_column(unique=True)
-    turn: Mapped[int] = mapped_column(default=0)
-    turned_at: Mapped[datetime] = mapped_column(default=now)
+    rotation: Mapped[int] = mapped_column(default=0)
+    presented: Mapped[int] = mapped_column(default=0)
+    rotated_at: Mapped[datetime] = mapped_column(default=now)
     sid: Mapped[str] = mapped_column(String(43))
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
     generation: Mapped[int]

@@ -1,18 +1,21 @@
-"""Device sessions: « Rester connecté sur cet appareil ».
+"""Device sessions: « Rester connecté sur cet appareil », with rotation of the secret and detection of its reuse.
 
-The cookie has a random number and a turn, signed. The table has the keyed digest of the number and the turn that is
-valid. Each use makes the next turn valid, in the statement that checks the turn in the cookie. If an earlier turn comes
-back, the cookie was copied: the device session ends, and the caller ends the sessions that it opened. For `GRACE`, the
-turn before still works, since the answer may have been lost or two tabs may have asked at once.
+The cookie (`idp.sessions.device_cookie`) has a number and a rotation. The table has the keyed digest of the number, and
+the rotations that were issued last and presented last. The secret issued last is valid; presenting it issues
+the next one. The secret presented last stays valid until its successor is presented, since the answer may have been
+lost; within `GRACE` it gets the same successor, since two tabs may ask at once, and later another one. Every other
+secret is one that somebody copied: the device session ends, and the caller ends the sessions that it opened. Two
+browsers that share a secret are therefore told apart as soon as both have come back.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
 
-from idp import opaque, signed
+from idp import opaque
 from idp.accounts import notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
@@ -21,35 +24,35 @@ from idp.audit.device_events import DeviceSessionChanged, DeviceSessionReused
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.services import services
-from idp.sessions import liveness
+from idp.sessions import device_cookie, liveness
+from idp.sessions.device_cookie import PresentedCookie
 from idp.sessions.models import DeviceSession, Session
-from idp.web.browser import cookie_name, cookie_options
-from idp.web.http import AnyResponse, current_request
+from idp.web.http import AnyResponse
 from idp.web.user_agent import describe
 
 GRACE = timedelta(seconds=60)
-_LONGEST = 400
-_NAME = "ds"
+MOST = 10
+"""The most device sessions of an account: with another one, the oldest ends."""
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """The content of a cookie whose signature is right: the number and its turn."""
+class Rotated:
+    """The next secret of a device session is valid; `is_repeated` says that another request had it issued just now."""
 
-    number: str
-    turn: int
+    device: DeviceSession
+    is_repeated: bool
 
 
 @dataclass(frozen=True)
-class Stolen:
-    """An earlier turn of a device session came back."""
+class ReuseDetected:
+    """A secret of a device session came back that another one had replaced."""
 
     account_id: uuid.UUID
     sid: str
 
 
 @dataclass(frozen=True)
-class Begun:
+class DeviceKept:
     """A device session that has begun: the cookie's value, and whether a mail tells the person."""
 
     cookie: str
@@ -61,152 +64,171 @@ def has_opened(session: Session) -> bool:
     if session.auth_time >= session.created_at:
         return False
     of_session = DeviceSession.account_id == session.account_id, DeviceSession.sid == session.sid
-    return db.session.scalar(select(DeviceSession.id).where(*of_session)) is not None
+    return db.session.scalar(select(DeviceSession.id).where(*of_session).limit(1)) is not None
 
 
-def start(cookie: str, account: Account) -> Begun:
+def start(cookie: str, account: Account) -> DeviceKept:
     """Begin a device session beside the session that the password has just opened, in the caller's transaction.
 
     It replaces that of the browser. The person is told by mail, unless that was the account's own.
     """
     session = db.session.scalars(select(Session).where(Session.digest == opaque.digest(cookie))).one()
-    is_new, user_agent = owner() != account.id, session.user_agent
+    is_new, moment = owner() != account.id, now()
     end_here(by="replaced")
+    oldest = _alive_of(account.id, moment).order_by(DeviceSession.created_at.desc(), DeviceSession.id)
+    _end(DeviceSession.id.in_(oldest.limit(MOST).offset(MOST - 1)), "replaced")
+    expires_at = moment + timedelta(days=services().settings.stay_days)
+    value = _add(session, session.sid, expires_at=expires_at, place=session)
+    if is_new:
+        device = describe(session.user_agent).code
+        notices.tell(Notice.DEVICE_STAYS, account.id, device=device, until=expires_at.isoformat())
+    return DeviceKept(value, is_told=is_new and account.email is not None)
+
+
+def _add(proof: Session | DeviceSession, sid: str, *, expires_at: datetime, place: Session | DeviceSession) -> str:
+    """Add a device session with the password's time and strength of `proof`; return the cookie's value."""
     moment, number = now(), opaque.new_value()
     row = DeviceSession(
-        digest=_digests(number)[0],
-        turned_at=moment,
-        sid=session.sid,
-        account_id=session.account_id,
-        generation=session.generation,
-        auth_time=session.auth_time,
-        amr=session.amr,
-        acr=session.acr,
+        digest=device_cookie.digests(number)[0],
+        rotated_at=moment,
+        sid=sid,
+        account_id=proof.account_id,
+        generation=proof.generation,
+        auth_time=proof.auth_time,
+        amr=proof.amr,
+        acr=proof.acr,
         created_at=moment,
-        expires_at=moment + timedelta(days=services().settings.stay_days),
-        ip=session.ip,
-        user_agent=user_agent,
+        expires_at=expires_at,
+        ip=place.ip,
+        user_agent=place.user_agent,
     )
     db.session.add(row)
+    _note(row, "begun", place.user_agent)
+    return device_cookie.value_of(PresentedCookie(number, 0))
+
+
+def _note(row: DeviceSession, change: str, user_agent: str) -> None:
     device = describe(user_agent).code
-    log.record(DeviceSessionChanged(account_id=row.account_id, change="begun", by="person", sid=row.sid, device=device))
-    if is_new:
-        notices.tell(Notice.DEVICE_STAYS, row.account_id, device=device, until=row.expires_at.isoformat())
-    return Begun(_cookie(_Shown(number, 0)), is_told=is_new and account.email is not None)
+    log.record(DeviceSessionChanged(account_id=row.account_id, change=change, by="person", sid=row.sid, device=device))
 
 
-def turn(user_agent: str) -> DeviceSession | Stolen | None:
+def rotate(cookie: PresentedCookie, user_agent: str) -> Rotated | ReuseDetected | None:
     """Make the next secret of this browser's device session valid, in the caller's transaction.
 
-    The response to this request takes it along.
+    The response to this request carries it.
 
     Returns:
-        The device session, that a copied cookie was shown, or None if there is none.
+        The device session, that a copied cookie was presented, or None if there is no device session.
     """
-    shown = _shown()
-    if shown is None:
-        return None
     # before the row of the device session, as all who end one have locked the account
-    of_account = select(Account.id).join(DeviceSession).where(DeviceSession.digest.in_(_digests(shown.number)))
+    chosen = DeviceSession.digest.in_(device_cookie.digests(cookie.number))
+    of_account = select(Account.id).join(DeviceSession).where(chosen)
     if db.session.scalar(of_account.with_for_update(read=True, key_share=True, of=Account)) is None:
-        _forget()
+        device_cookie.forget()
         return None
-    moment, grace_since = now(), now() - GRACE
-    is_valid = DeviceSession.turn == shown.turn
-    is_former = and_(DeviceSession.turn == shown.turn + 1, DeviceSession.turned_at > grace_since)
+    moment = now()
+    is_last = DeviceSession.rotation == cookie.rotation
+    is_repeated = and_(~is_last, DeviceSession.rotated_at > moment - GRACE)
     row = db.session.scalar(
         update(DeviceSession)
-        .where(_alive(shown), or_(is_valid, is_former))
+        .where(_alive(cookie), _is_valid(cookie))
         .values(
-            turn=shown.turn + 1,
-            turned_at=case((is_valid, moment), else_=DeviceSession.turned_at),
+            presented=cookie.rotation,
+            rotation=case((is_repeated, DeviceSession.rotation), else_=DeviceSession.rotation + 1),
+            rotated_at=case((is_repeated, DeviceSession.rotated_at), else_=moment),
         )
         .returning(DeviceSession)
         .execution_options(synchronize_session=False, populate_existing=True)
     )
     if row is None:
-        return _stolen(shown, user_agent)
-    device = describe(user_agent).code
-    log.record(DeviceSessionChanged(account_id=row.account_id, change="used", by="person", sid=row.sid, device=device))
-    keep(_cookie(_Shown(shown.number, row.turn)), row)
-    return row
+        return _detected(cookie, user_agent)
+    _note(row, "used", user_agent)
+    device_cookie.keep(
+        device_cookie.value_of(PresentedCookie(cookie.number, row.rotation)), lifetime=row.expires_at - moment
+    )
+    return Rotated(row, is_repeated=row.rotated_at != moment)
 
 
-def _stolen(shown: _Shown, user_agent: str) -> Stolen | None:
-    """End the device session if the turn is an earlier one; the cookie is worthless in any case."""
+def _detected(cookie: PresentedCookie, user_agent: str) -> ReuseDetected | None:
+    """End the device session if the secret is a replaced one; the cookie is worthless in any case."""
     row = db.session.execute(
         update(DeviceSession)
-        .where(_alive(shown), DeviceSession.turn > shown.turn)
+        .where(_alive(cookie), DeviceSession.rotation > cookie.rotation, DeviceSession.presented != cookie.rotation)
         .values(ended_at=now())
         .returning(DeviceSession.account_id, DeviceSession.sid)
         .execution_options(synchronize_session=False)
     ).one_or_none()
-    _forget()
+    device_cookie.forget()
     if row is None:
         return None
     device = describe(user_agent).code
     log.record(DeviceSessionReused(account_id=row.account_id, sid=row.sid, device=device))
     notices.tell(Notice.DEVICE_COPIED, row.account_id, device=device)
-    return Stolen(row.account_id, row.sid)
+    return ReuseDetected(row.account_id, row.sid)
 
 
-def _alive(shown: _Shown) -> ColumnElement[bool]:
+def _is_valid(cookie: PresentedCookie) -> ColumnElement[bool]:
+    return or_(DeviceSession.rotation == cookie.rotation, DeviceSession.presented == cookie.rotation)
+
+
+def _alive(cookie: PresentedCookie) -> ColumnElement[bool]:
     holding = select(Account.id).where(Account.id == DeviceSession.account_id, liveness.staying(now()))
-    return and_(DeviceSession.digest.in_(_digests(shown.number)), holding.correlate(DeviceSession).exists())
+    chosen = DeviceSession.digest.in_(device_cookie.digests(cookie.number))
+    return and_(chosen, holding.correlate(DeviceSession).exists())
+
+
+def _alive_of(account_id: uuid.UUID, moment: datetime) -> Select[uuid.UUID]:
+    return select(DeviceSession.id).join(Account).where(Account.id == account_id, liveness.staying(moment))
 
 
 def owner() -> uuid.UUID | None:
     """Return the account of this browser's device session, if it is alive."""
-    shown = _shown()
-    return db.session.scalar(select(DeviceSession.account_id).where(_alive(shown))) if shown else None
+    cookie = device_cookie.presented()
+    return db.session.scalar(select(DeviceSession.account_id).where(_alive(cookie))) if cookie else None
 
 
-def devices_of(account: Account) -> tuple[list[Session], list[DeviceSession]]:
-    """Return the account's open sessions (`liveness.listed`), the last used first, and its device sessions."""
-    moment = now()
-    listed = liveness.listed(services().settings, moment, services().renewable(moment))
-    rows = db.session.execute(
-        select(Session, DeviceSession)
-        .select_from(Account)
-        .outerjoin(Session, and_(Session.account_id == Account.id, listed))
-        .outerjoin(DeviceSession, and_(DeviceSession.account_id == Account.id, liveness.staying(moment)))
-        .where(Account.id == account.id)
-        .order_by(Session.last_seen_at.desc(), DeviceSession.created_at.desc())
+def devices_of(account_id: uuid.UUID) -> Sequence[DeviceSession]:
+    """Return the account's device sessions, the youngest first."""
+    chosen = DeviceSession.id.in_(_alive_of(account_id, now()))
+    return db.session.scalars(
+        select(DeviceSession).where(chosen).order_by(DeviceSession.created_at.desc()).limit(MOST)
     ).all()
-    sessions = {session.id: session for session, _ in rows if session is not None}
-    devices = {device.id: device for _, device in rows if device is not None}
-    return list(sessions.values()), list(devices.values())
 
 
 def end_here(*, by: str, unless_of: uuid.UUID | None = None) -> None:
     """End this browser's device session, in the caller's transaction, unless it is that of an account."""
-    shown = _shown()
-    if shown is not None:
-        chosen = DeviceSession.digest.in_(_digests(shown.number))
+    cookie = device_cookie.presented()
+    if cookie is not None:
+        chosen = DeviceSession.digest.in_(device_cookie.digests(cookie.number))
         _end(and_(chosen, DeviceSession.account_id != unless_of) if unless_of else chosen, by)
 
 
-def end_of(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> None:
+def end_of(account_id: uuid.UUID, *, by: str, sid: str = "") -> None:
     """End the account's device sessions, in the caller's transaction.
 
     Args:
         account_id: the account.
         by: the cause, for the journal.
-        keep: the row of a session whose device session continues.
-        only: the row of the session whose device session is the only one to end.
+        sid: that of the sessions of the only device session to end.
     """
-    of_session = select(Session.sid).where(Session.id == (keep or only)).scalar_subquery()
     chosen = DeviceSession.account_id == account_id
-    if keep is not None:
-        chosen = and_(chosen, DeviceSession.sid != of_session)
-    if only is not None:
-        chosen = and_(chosen, DeviceSession.sid == of_session)
-    _end(chosen, by)
+    _end(and_(chosen, DeviceSession.sid == sid) if sid else chosen, by)
 
 
-def end_named(account_id: uuid.UUID, sid: str, *, by: str) -> None:
-    """End the device session whose sessions have the `sid`, in the caller's transaction."""
-    _end(and_(DeviceSession.account_id == account_id, DeviceSession.sid == sid), by)
+def keep_here_alone(session: Session, *, by: str) -> None:
+    """End the account's device sessions, in the caller's transaction; the browser of `session` gets another one.
+
+    A copy of the browser's cookie is worthless then.
+    """
+    cookie = device_cookie.presented()
+    of_session = DeviceSession.account_id == session.account_id, DeviceSession.sid == session.sid
+    own = None
+    if cookie is not None:
+        own = db.session.scalar(select(DeviceSession).where(_alive(cookie), _is_valid(cookie), *of_session))
+    end_of(session.account_id, by=by)
+    if own is not None:
+        value = _add(own, own.sid, expires_at=own.expires_at, place=session)
+        device_cookie.keep(value, lifetime=own.expires_at - now())
 
 
 def _end(chosen: ColumnElement[bool], by: str) -> None:
@@ -221,18 +243,6 @@ def _end(chosen: ColumnElement[bool], by: str) -> None:
         log.record(DeviceSessionChanged(account_id=account_id, change="ended", by=by, sid=sid))
 
 
-def is_shown() -> bool:
-    """Return whether the browser sent the cookie of a device session."""
-    return bool(current_request().cookies.get(_cookie_name()))
-
-
-def set_cookie(response: AnyResponse, value: str) -> None:
-    """Set the cookie of a device session that has just begun."""
-    current_request().kept_cookies.pop(_cookie_name(), None)
-    lifetime = timedelta(days=services().settings.stay_days)
-    response.set_cookie(_cookie_name(), value, max_age=lifetime, **cookie_options(services().settings))
-
-
 @unit_of_work()
 def _leave(account_id: uuid.UUID) -> bool:
     """End this browser's device session if it is another account's; return whether it still opens sessions."""
@@ -243,52 +253,4 @@ def _leave(account_id: uuid.UUID) -> bool:
 def leave_to(response: AnyResponse, account_id: uuid.UUID) -> None:
     """Leave the browser to the account that has signed in: two people do not share its device session."""
     if not _leave(account_id):
-        clear_cookie(response)
-
-
-def keep(value: str, row: DeviceSession) -> None:
-    """Have the response to this request set the cookie, whatever it is."""
-    options = {"max_age": row.expires_at - now(), **cookie_options(services().settings)}
-    current_request().kept_cookies[_cookie_name()] = value, options
-
-
-def clear_cookie(response: AnyResponse) -> None:
-    """Delete the cookie, if the browser sent one."""
-    current_request().kept_cookies.pop(_cookie_name(), None)
-    if is_shown():
-        response.delete_cookie(_cookie_name(), **cookie_options(services().settings))
-
-
-def _forget() -> None:
-    options = {"max_age": 0, "expires": 0, **cookie_options(services().settings)}
-    current_request().kept_cookies[_cookie_name()] = "", options
-
-
-def _cookie_name() -> str:
-    return cookie_name(services().settings, _NAME)
-
-
-def _shown() -> _Shown | None:
-    value = current_request().cookies.get(_cookie_name(), "")
-    if not value or len(value) > _LONGEST:
-        return None
-    try:
-        content, _ = _signer().loads(value)
-        number, shown_turn = content
-        return _Shown(str(number), int(shown_turn))
-    except (signed.InvalidValueError, TypeError, ValueError):
-        return None
-
-
-def _cookie(shown: _Shown) -> str:
-    return _signer().dumps([shown.number, shown.turn])
-
-
-def _signer() -> signed.Signer:
-    return signed.signer(services().settings.secrets, "device session")
-
-
-def _digests(number: str) -> list[bytes]:
-    """Return the digests of a number under the present secret key and under former ones."""
-    keys = (opaque.derive_key(secret, "device session") for secret in services().settings.secrets)
-    return [opaque.keyed_digest(key, number) for key in keys]
+        device_cookie.clear(response)

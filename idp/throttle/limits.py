@@ -98,6 +98,10 @@ PASSKEY_IP = Budget("passkey_ip", (Window(30, _MINUTE), Window(100, _HOUR)), by_
 PASSKEY_ADDITIONS = Budget("passkey_additions", (Window(10, _HOUR), Window(20, _DAY)))
 """Passkeys that one account adds, each of which is a mail. Done ones count."""
 
+DEVICE_ROTATIONS = Budget("device_rotations", (Window(60, _HOUR), Window(200, _DAY)))
+"""Sessions that one device session opens (« Rester connecté »), each of which is a row. A browser that starts with many
+tabs opens one for each. Done ones count."""
+
 DESK_SIGN_IN_ACCOUNT = Backoff("desk_sign_in_account", 5, _AFTER_FAILURES, quiet=_DAY)
 """Wrong passwords and codes of one person of the desk, at the sign-in."""
 DESK_SIGN_IN_DEVICE = Backoff("desk_sign_in_device", 5, _AFTER_FAILURES, quiet=_DAY)
@@ -195,6 +199,7 @@ TABLE: tuple[Limit, ...] = (
     PASSKEY_DEVICE,
     PASSKEY_IP,
     PASSKEY_ADDITIONS,
+    DEVICE_ROTATIONS,
     DESK_SIGN_IN_ACCOUNT,
     DESK_SIGN_IN_DEVICE,
     DESK_PROOF,

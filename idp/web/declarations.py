@@ -128,6 +128,10 @@ class Declarations:
         """Return whether `path` is for programs. All paths below a path with a variable part are too."""
         return path in self._programs or path.startswith(self._below_programs)
 
+    def is_for_people(self, path: str) -> bool:
+        """Return whether a person reads the page at `path`: neither programs nor other sites do."""
+        return not self.is_for_programs(path) and not path.startswith(self.for_other_sites)
+
 
 def configure(app: Flask) -> None:
     """Create the declarations of `app`, empty until `read`."""

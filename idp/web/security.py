@@ -127,9 +127,13 @@ class Protection:
         self._declared = declared
 
     def __call__(self, path: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return the headers of a response with the security headers; only public responses may be cached."""
+        """Return the headers of a response with the security headers; only public responses may be cached.
+
+        A response that sets a cookie is not public, whatever its path says.
+        """
         given = {name.lower(): value for name, value in headers}
-        if given.get("content-type", "").startswith(_PARTS_OF_PAGES):
+        is_of_one_browser = "set-cookie" in given
+        if given.get("content-type", "").startswith(_PARTS_OF_PAGES) and not is_of_one_browser:
             kept = [pair for pair in headers if pair[0] != "Last-Modified"]  # the URL has a version
             return [*kept, *_OF_ALL, ("Cross-Origin-Resource-Policy", "cross-origin")]
         ours = [*self._fixed]
@@ -137,13 +141,20 @@ class Protection:
             leads_to_ent = path in self._declared.leading_to_ent
             ours.append(("Content-Security-Policy", POLICY if leads_to_ent else f"{POLICY}; form-action 'self'"))
         if path.startswith(self._declared.for_other_sites):
-            return [*headers, *ours, ("Cross-Origin-Resource-Policy", "cross-origin")]
+            ours.append(("Cross-Origin-Resource-Policy", "cross-origin"))
+            return _uncached([*headers, *ours]) if is_of_one_browser else [*headers, *ours]
         ours += _PRIVATE
         replaced = _REPLACED
         if not self._declared.is_for_programs(path):
             ours.append(("Vary", _with_cookie(given.get("vary", ""))))
             replaced = _REPLACED_ON_PAGES
         return [*(pair for pair in headers if pair[0].lower() not in replaced), *ours]
+
+
+def _uncached(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the headers of a response that sets a cookie: no cache may give it to another browser."""
+    kept = [pair for pair in headers if pair[0].lower() not in {"cache-control", "expires"}]
+    return [*kept, ("Cache-Control", "no-store")]
 
 
 def _with_cookie(vary: str) -> str:

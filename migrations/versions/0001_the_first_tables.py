@@ -470,8 +470,9 @@ def upgrade() -> None:
 
     op.create_table('device_session',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
-    sa.Column('turn', sa.Integer(), nullable=False),
-    sa.Column('turned_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('rotation', sa.Integer(), nullable=False),
+    sa.Column('presented', sa.Integer(), nullable=False),
+    sa.Column('rotated_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('sid', sa.String(length=43), nullable=False),
     sa.Column('account_id', sa.Uuid(), nullable=False),
     sa.Column('generation', sa.Integer(), nullable=False),

@@ -15,7 +15,7 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db, retry_unit_of_work
 from idp.operations.helpdesk import acts
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, waiting, wrong_tries

@@ -22,7 +22,7 @@ from idp.clock import now
 from idp.db import db
 from idp.letters.render.pdf import Letter
 from idp.letters.render.typesetting import Typesetter
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build

@@ -22,7 +22,7 @@ from idp.oidc.logout.back_channel import LOGOUT
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
 from idp.operations.purge import unused_accounts
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import OPERATOR, waiting
 from tests.commands.conftest import Events, Run

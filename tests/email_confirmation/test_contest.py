@@ -14,7 +14,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import (

@@ -14,6 +14,7 @@ from idp.accounts.models import Account
 from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
+from idp.operations.helpdesk import acts
 from idp.throttle import limits
 from tests.activation.steps import CHOSEN, activate, newest_link, read_state
 from tests.builders import Build
@@ -240,3 +241,36 @@ def test_the_page_of_the_link_does_not_leak_its_url(
     assert "http://" not in page.text
     assert "https://" not in page.text
     assert link.rpartition("/")[2] not in page.text, "forms go back to the page's own address"
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_the_link_on_another_device_says_that_the_waiting_browser_is_signed_in(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    leaves: bool,  # noqa: FBT001
+) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    link, note = newest_link(build.settings, account.id), "sera connecté à votre compte"
+    assert note not in browser.get(link).text
+    phone = app.test_client()
+    page = phone.get(link)
+    assert note in page.text
+    submit(phone, page, **({"parti": "1"} if leaves else {}))
+    follow(browser, browser.get(waiting.request.full_path))
+    assert (browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None) is leaves
+
+
+def test_sessions_ended_by_an_operator_end_the_wait_of_an_activation(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    acts.end_sessions(account.id)
+    phone = app.test_client()
+    page = phone.get(newest_link(build.settings, account.id))
+    assert "sera connecté" not in page.text
+    submit(phone, page)
+    follow(browser, browser.get(waiting.request.full_path))
+    assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None

@@ -5,8 +5,10 @@ import re
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from idp.accounts.models import Account
+from idp.db import db
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import code_for
@@ -124,3 +126,20 @@ def test_the_password_of_a_letter_is_named_only_where_it_can_be_a_first_sign_in(
     assert "n’a pas abouti" in known.text
     assert first not in known.text
     assert first in sign_in(browser, "/connexion", "x.autre7", "faux").text
+
+
+def test_the_number_of_an_account_never_becomes_its_identifier(
+    browser: FlaskClient, build: Build, people: list[Account]
+) -> None:
+    """Not beside another person's session, nor once the account is not offered, nor in another language."""
+    url = links(browser.get("/connexion?compte=autre").text).get("N. L.")
+    page = browser.get(url or "/connexion?compte=autre")
+    number = re.findall(r'name="compte" value="([^"]+)"', page.text)[0]
+    former = browser.post("/connexion", data={"csrf_token": "old", "compte": number, "mot-de-passe": "x"})
+    assert heading(former) == "Un autre compte est ouvert ici"
+    db.session.execute(update(Account).values(activated_at=None))
+    db.session.commit()
+    answers = [former, *(submit(browser, page, compte=number, **more) for more in ({}, {"langue": "en"}))]
+    for answer in answers:
+        assert people[0].username not in answer.text
+        assert people[1].username not in answer.text

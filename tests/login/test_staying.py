@@ -11,26 +11,35 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
 from idp.accounts.models import Account
-from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.oidc.claims.release import PASSKEY_CLASS
 from idp.operations.purge import commands as purge
-from idp.outbox.models import OutboxMessage
 from idp.services import services_of
-from idp.sessions import staying
 from idp.sessions.models import DeviceSession, Session
 from tests import forked
 from tests.authenticator import key_of_parent
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.login.staying import (
+    DEVICE,
+    HOST,
+    SESSION,
+    close,
+    cookie_of,
+    device,
+    is_asked,
+    journal,
+    notices_of,
+    put,
+    stay,
+)
 from tests.my_account.passkeys import owner
 from tests.my_account.passkeys import sign_in as by_passkey
 from tests.pages import follow, form_token, heading, submit
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty
+from tests.services import change_settings
 
-HOST = "connexion.exemple.test"
-DEVICE, SESSION = "__Host-ds", "__Host-ss"
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.row("I-25")
 
@@ -38,49 +47,6 @@ pytestmark = pytest.mark.row("I-25")
 @pytest.fixture
 def parent(build: Build) -> Account:
     return build.active()
-
-
-def stay(browser: FlaskClient, account: Account, url: str = "/connexion", **fields: str) -> str:
-    """Sign in with the tick; return the cookie of the device session."""
-    page = follow(browser, browser.get(url))
-    assert heading(page) == "Connexion"
-    assert "Rester connecté sur cet appareil" in page.text
-    submit(browser, page, identifiant=account.username, mot_de_passe=PASSWORD, rester="1", **fields)
-    return cookie_of(browser)
-
-
-def cookie_of(browser: FlaskClient, name: str = DEVICE) -> str:
-    cookie = browser.get_cookie(name, domain=HOST)
-    return cookie.value if cookie else ""
-
-
-def close(browser: FlaskClient) -> None:
-    """Close the browser: its short session is gone."""
-    browser.delete_cookie(SESSION, domain=HOST)
-
-
-def put(browser: FlaskClient, value: str) -> None:
-    browser.set_cookie(DEVICE, value, domain=HOST, secure=True)
-
-
-def notices_of(notice: str) -> int:
-    rows = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == "account.notice")).all()
-    return sum(row.payload["notice"] == notice for row in rows)
-
-
-def journal(kind: str) -> list[str]:
-    rows = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.id)).all()
-    return [row.details.get("change", row.result) for row in rows]
-
-
-def device() -> DeviceSession:
-    return db.session.scalars(select(DeviceSession).execution_options(populate_existing=True)).one()
-
-
-def is_asked(browser: FlaskClient, url: str) -> bool:
-    """Return whether an ENT's request leads to the sign-in page."""
-    response = follow(browser, browser.get(url))
-    return response.status_code == 200 and heading(response) == "Connexion"
 
 
 def test_a_closed_browser_enters_without_a_password_by_a_new_secret(
@@ -97,7 +63,7 @@ def test_a_closed_browser_enters_without_a_password_by_a_new_secret(
                 name: before[name] for name in ("auth_time", "sid", "sub", "amr", "acr")
             }
             assert cookie_of(browser) not in {"", first}
-        assert device().turn == 2
+        assert device().rotation == 2
         assert journal("device_session.changed") == ["begun", "used", "used"]
         assert notices_of("appareil_garde") == 1
         clock.shift(timedelta(days=18))
@@ -168,40 +134,34 @@ def test_the_account_asks_for_the_password_again(browser: FlaskClient, parent: A
         assert submit(browser, page, mot_de_passe=PASSWORD).request.path == "/mon-compte"
 
 
-def test_an_old_secret_ends_the_device_session_and_what_it_opened(
+def test_the_setting_switched_off_ends_it_for_good(
     app: Flask, browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    with time_machine.travel(now(), tick=False) as clock:
-        copied = stay(browser, parent)
+    with time_machine.travel(now(), tick=False):
+        kept = stay(browser, parent)
         close(browser)
-        clock.shift(timedelta(hours=2))
-        thief = app.test_client()
-        put(thief, copied)
-        assert tokens_for(thief, ent), "nobody knows yet"
-        clock.shift(staying.GRACE + timedelta(seconds=1))
+        change_settings(app, stay_days=0)
         assert is_asked(browser, ent.url(Attempt(), login_hint="profil:parent"))
-        assert is_asked(thief, ent.url(Attempt(), login_hint="profil:parent")), "the session of the thief has ended"
-        assert not cookie_of(browser)
+        change_settings(app, stay_days=30)
+        put(browser, kept)
+        assert is_asked(browser, ent.url(Attempt(), login_hint="profil:parent"))
+        change_settings(app, stay_days=0)
+        done = purge._sessions(services_of(app).settings, now() + timedelta(days=2))
+        assert done["device_sessions"] == 1, "also one that no browser showed meanwhile"
+
+
+def test_a_letter_of_another_person_ends_it(browser: FlaskClient, build: Build, parent: Account) -> None:
+    page = browser.get("/connexion")
+    stay(browser, parent)
+    other = build.never_activated()
+    browser.delete_cookie(SESSION, domain=HOST)
+    kept = cookie_of(browser)
+    browser.delete_cookie(DEVICE, domain=HOST)
+    page = browser.get("/connexion")
+    put(browser, kept)
+    submit(browser, page, identifiant=other.username, mot_de_passe=PROVISIONAL)
     assert device().ended_at is not None
-    assert journal("device_session.reused") == ["refused"]
-    assert notices_of("appareil_copie") == 1
-    put(browser, copied)
-    assert is_asked(browser, ent.url(Attempt(), login_hint="profil:parent"))
-    assert notices_of("appareil_copie") == 1
-
-
-def test_two_tabs_and_a_lost_answer_are_no_theft(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
-    with time_machine.travel(now(), tick=False) as clock:
-        first = stay(browser, parent)
-        for _ in range(2):
-            close(browser)
-            clock.shift(timedelta(seconds=20))
-            put(browser, first)
-            assert tokens_for(browser, ent)
-        close(browser)
-        clock.shift(timedelta(hours=2))
-        assert tokens_for(browser, ent), "the second answer brought the same secret"
-    assert journal("device_session.reused") == []
+    assert not cookie_of(browser)
 
 
 @pytest.mark.parametrize("value", ["x", "a.b.c", "W10.aaaa.bbbb", "é", "z" * 3000])
@@ -296,5 +256,5 @@ def test_sixteen_processes_show_one_secret_and_it_turns_once(
     [answers] = json.loads(done.stdout)
     assert {status for status, _error, _location in answers} == {303}
     assert {location for _status, _error, location in answers} == {"/mon-compte/verification"}
-    assert device().turn == 1
+    assert device().rotation == 1
     assert db.session.scalar(select(func.count()).select_from(Session).where(Session.ended_at.is_(None))) == 17

@@ -102,6 +102,11 @@ def test_the_control_python_itself_makes_two_recipients() -> None:
         ("Go to HTTPS:/evil", "Go to evil"),
         ("voir www.evil.test ici", "voir evil. test ici"),
         ("voir evil.test", "voir evil. test"),
+        ("Lisez evil.test/@a", "Lisez evil. test / @a"),
+        ("Lisez evil.test#@a.test", "Lisez evil. test#@a. test"),
+        ("Lisez evil.test@", "Lisez evil. test@"),
+        ("evil.test/x", "evil. test / x"),
+        ("Classe 4/5 de a.b+c@ecole.test", "Classe 4/5 de a.b+c@ecole.test"),
         ("Noémie\x00\x1b[31m", "Noémie[31m"),
         ("J.-P. O’NEILL", "J.-P. O’NEILL"),
         ("n.leroy4821", "n.leroy4821"),
@@ -138,10 +143,10 @@ def test_links_of_other_sites_are_removed() -> None:
     context = {"link": own + "lien/x", "bad": own + "lien/x http://evil.test", "rows": [("voir http://evil", 3, None)]}
     assert without_links(context, own) == {
         "link": own + "lien/x",
-        "bad": "connexion. exemple. fr/lien/x evil. test",
+        "bad": "connexion. exemple. fr / lien/x evil. test",
         "rows": [["voir evil", 3, None]],
     }
-    assert without_links("https://connexion.exemple.fr.evil.test/", own) == "connexion.exemple.fr.evil.test/"
+    assert without_links("https://connexion.exemple.fr.evil.test/", own) == "connexion. exemple. fr. evil. test /"
     assert without_links({"until": datetime(2026, 11, 24, tzinfo=UTC), "life": timedelta(hours=1)}, own)
     with pytest.raises(TypeError):
         without_links({"account": object()}, own)

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from idp.db import db
 from idp.my_account.connections.origins import origin_of
 from idp.outbox.models import OutboxMessage
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.my_account.steps import LAPTOP, PHONE, device, enter, is_in, journal, text_of, wait_out

@@ -14,7 +14,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.activation.race import HOST
 from tests.builders import PASSWORD, PROVISIONAL, Build

@@ -18,8 +18,8 @@ from idp.accounts.models import Account
 from idp.clients import registry
 from idp.clients.models import Client
 from idp.db import db
-from idp.login.service import SETTLED
 from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSKEY_CLASS, PASSWORD_CLASS
+from idp.sessions.devices import SETTLED
 from idp.sessions.models import PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, Session
 from idp.sessions.models import PASSWORD as BY_PASSWORD
 from tests.builders import PASSWORD, Build

@@ -22,7 +22,7 @@ from idp.registration import commands, registrations
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services_of
-from idp.sessions import manager
+from idp.sessions import ending, manager
 from idp.sessions.models import Session
 from tests.builders import COLLEGE, PASSWORD, Build
 from tests.databases import ISSUER
@@ -168,7 +168,7 @@ def test_a_repeated_message_sends_a_new_logout_token(
     """Back-Channel Logout 1.0, 2.7."""
     log_out(browser, tokens_for(browser, notified_ent))
     row = db.session.scalars(select(Session.id)).one()
-    queue.enqueue(manager.SESSIONS_ENDED, {"sessions": [str(row), str(uuid.uuid4())]})
+    queue.enqueue(ending.SESSIONS_ENDED, {"sessions": [str(row), str(uuid.uuid4())]})
     db.session.commit()
     assert work() == 4
     jtis = {read(browser, notified_ent, server, index)["jti"] for index in range(2)}

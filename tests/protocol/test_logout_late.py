@@ -13,7 +13,7 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.outbox.models import OutboxMessage
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.pages import heading, sign_in

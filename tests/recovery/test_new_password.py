@@ -18,7 +18,7 @@ from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.passwords.hasher import Hasher
 from idp.clock import now
 from idp.db import db, release_connection
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.builders import PASSWORD as KNOWN
 from tests.builders import Build

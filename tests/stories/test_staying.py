@@ -24,7 +24,7 @@ from tests.stories.site import Site
 EMAIL = "samia.haddad@exemple.fr"
 _MOMENTS: dict[type[Session | DeviceSession], tuple[str, ...]] = {
     Session: ("auth_time", "created_at", "last_seen_at", "expires_at"),
-    DeviceSession: ("auth_time", "created_at", "turned_at", "expires_at"),
+    DeviceSession: ("auth_time", "created_at", "rotated_at", "expires_at"),
 }
 
 
@@ -77,10 +77,11 @@ def test_le_telephone_entre_sans_mot_de_passe_jusqu_a_ce_qu_on_le_deconnecte_d_a
 def test_une_copie_du_telephone_ferme_tout(phone: Page, other_device: Page, site: Site) -> None:
     reste_connectee(phone, site)
     copie = phone.context.cookies()
-    ferme_le_navigateur(phone)
-    le_temps_passe(site, heures=13)
-    ouvre_la_connexion(phone, site)
-    expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue")
+    for _ in range(2):  # le secret copié est remplacé, et le suivant a servi
+        ferme_le_navigateur(phone)
+        le_temps_passe(site, heures=13)
+        ouvre_la_connexion(phone, site)
+        expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue")
     le_temps_passe(site, heures=1)
     other_device.context.add_cookies([cookie for cookie in copie if cookie["name"].endswith("ds")])  # type: ignore[misc]
     ouvre_la_connexion(other_device, site)

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from idp import languages, precompressed
 from idp.paths import STATIC, STATIC_COMPRESSED
+from tests.activation.steps import fill_in, open_activation
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, sign_in
 from tests.relying_party import Attempt
@@ -109,3 +110,16 @@ def test_no_page_of_a_person_who_is_signed_in_is_compressed(browser: FlaskClient
 def test_endpoints_for_programs_are_not_compressed(browser: FlaskClient, build: Build) -> None:
     for path in ("/.well-known/openid-configuration", "/jwks.json", build.ent().url(Attempt())):
         assert "Content-Encoding" not in browser.get(path, headers=CHROMIUM).headers, path
+
+
+def test_the_pages_of_an_activation_which_name_the_identifier_are_not_compressed(
+    browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    again = browser.get(page.request.full_path, headers=CHROMIUM)
+    fill_in(browser, page)
+    after = browser.get("/connexion", headers=CHROMIUM)
+    for answer in (again, after):
+        assert account.username in answer.text
+        assert "Content-Encoding" not in answer.headers

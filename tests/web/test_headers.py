@@ -8,7 +8,9 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from idp.web.declarations import Declarations
 from idp.web.errors import ServiceBusyError, TooManyRequestsError
+from idp.web.security import Protection
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 from tests.web.tour import break_page, pages
@@ -42,6 +44,19 @@ _MAY_LEAVE = {
     "/logout",
     "/adresse/confirmation",
 }
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/css", "text/plain"])
+def test_no_cache_may_store_a_response_that_sets_a_cookie(kind: str) -> None:
+    public = [("Content-Type", kind), ("Cache-Control", "public, max-age=3600"), ("Expires", "later")]
+    protect = Protection([], Declarations())
+    assert ("Cache-Control", "public, max-age=3600") in protect("/static/x", public)
+    headers = [
+        pair
+        for pair in protect("/static/x", [*public, ("Set-Cookie", "a=b")])
+        if pair[0] in {"Cache-Control", "Expires"}
+    ]
+    assert headers == [("Cache-Control", "no-store")]
 
 
 @pytest.mark.row("B-02")

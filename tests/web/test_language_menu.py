@@ -1,9 +1,11 @@
 """The menu of languages: it keeps what was typed, does nothing else, and is remembered."""
 
 import re
+from datetime import timedelta
 from html import unescape
 
 import pytest
+import time_machine
 from babel import Locale
 from flask import Flask
 from flask.testing import FlaskClient
@@ -11,13 +13,16 @@ from werkzeug.test import TestResponse
 
 from idp import languages
 from idp.accounts.models import Account
+from idp.clock import now
 from idp.db import db
 from idp.web.durations import Plurals
 from tests.activation.steps import EMAIL, activate, open_activation
 from tests.builders import PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office
+from tests.login.staying import close, stay
 from tests.pages import follow, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
+from tests.services import change_settings
 
 SECRET = "girafe brouette tilleul ardoise"
 
@@ -56,7 +61,7 @@ def test_a_change_of_language_keeps_the_identifier_and_does_not_sign_in(browser:
     assert follow(browser, browser.get("/mon-compte")).request.path == "/connexion"
     assert language(browser.get("/connexion")) == ("en", "ltr"), "the browser remembers it"
     assert submit(browser, page, identifiant=account.username, mot_de_passe=PASSWORD).request.path == "/mon-compte"
-    assert locale_of(account) == "en"
+    assert locale_of(account) == "fr-FR", "the account does not know the browser: the mail of the alarm is as before"
 
 
 def test_a_change_of_language_keeps_the_email_and_does_not_activate(
@@ -97,14 +102,34 @@ def test_a_strange_link_is_no_error(browser: FlaskClient, path: str) -> None:
     assert language(answer)[0] == ("en" if "=en" in path else "fr")
 
 
-def test_the_choice_of_a_signed_in_person_is_kept_for_mails(browser: FlaskClient, build: Build) -> None:
+def test_the_choice_of_a_person_in_a_known_browser_is_kept_for_mails(browser: FlaskClient, build: Build) -> None:
     account = build.active()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
-    assert locale_of(account) == "fr-FR"
-    assert language(follow(browser, browser.get("/mon-compte?langue=en"))) == ("en", "ltr")
-    assert locale_of(account) == "en"
-    browser.get("/mon-compte?langue=fr")
-    assert locale_of(account) == "fr-FR"
+    with time_machine.travel(now(), tick=False) as clock:
+        sign_in(browser, "/connexion", account.username, PASSWORD)
+        page = browser.get("/mon-compte/mot-de-passe")
+        assert language(submit(browser, page, langue="en")) == ("en", "ltr")
+        assert locale_of(account) == "fr-FR", "who stole the password must not choose the language of the alarm"
+        clock.shift(timedelta(days=1, minutes=1))
+        page = follow(browser, browser.get("/mon-compte"))
+        submit(browser, page, identifiant=account.username, mot_de_passe=PASSWORD)
+        assert locale_of(account) == "en"
+        assert language(follow(browser, browser.get("/mon-compte?langue=ar"))) == ("ar", "rtl")
+        assert locale_of(account) == "en", "any site may lead to a link"
+        submit(browser, browser.get("/mon-compte/mot-de-passe"), langue="fr")
+        assert locale_of(account) == "fr-FR"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/session/check", "/.well-known/passkey-endpoints", "/.well-known/security.txt", "/static/nix", "/healthz"],
+)
+def test_what_caches_or_programs_get_is_nobodys(app: Flask, browser: FlaskClient, build: Build, path: str) -> None:
+    stay(browser, build.active())
+    close(browser)
+    change_settings(app, security_contact="mailto:securite@exemple.test")
+    answer = browser.get(f"{path}?langue=en")
+    assert answer.headers.getlist("Set-Cookie") == []
+    assert answer.status_code in {200, 404}, "no redirect that follows a choice of language"
 
 
 def test_a_mail_in_a_language_that_is_not_offered_any_more_is_french(

@@ -1,6 +1,7 @@
 """The rules of « Mes connexions »: the connected devices, the last sign-ins, and signing devices out."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,9 +17,11 @@ from idp.db import db, unit_of_work
 from idp.my_account.connections import acts
 from idp.sessions import listed, liveness, manager, staying
 from idp.sessions.models import DeviceSession, Session
+from idp.throttle.limits import network_of
 from idp.web.user_agent import Device, describe, from_code
 
 _SHOWN = 10
+_READ = 100
 _ACTS_READ = 50
 
 
@@ -27,7 +30,8 @@ class Connection:
     """A connected device.
 
     `key` is the row of its session, or of its device session. `present` says that it is the reader's own. `left_alone`
-    says that it still has access to an ENT, but not to this service. `stays_until` is the end of its device session.
+    says that it still has access to an ENT, but not to this service. `stays_until` is the end of its device session,
+    and `also_from` the other browsers and IPs of its sessions.
     """
 
     key: uuid.UUID
@@ -37,6 +41,7 @@ class Connection:
     present: bool
     left_alone: bool
     stays_until: datetime | None
+    also_from: Sequence[tuple[Device, str]]
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,18 @@ def live(account: Account, present: Session) -> list[Connection]:
 
     Sessions of one device session have one `sid`: the last used stands for all.
     """
-    sessions, kept = staying.devices_of(account)
-    devices = {row.sid: row for row in kept}
-    listed: dict[str, Session | DeviceSession] = {}
+    devices = {row.sid: row for row in staying.devices_of(account.id)}
+    rows: dict[str, list[Session | DeviceSession]] = {}
+    sessions = listed.open_sessions(account, _READ)
     for row in sorted(sessions, key=lambda row: row.id != present.id):
-        listed.setdefault(row.sid, row)
+        rows.setdefault(row.sid, []).append(row)
     for sid, device in devices.items():
-        listed.setdefault(sid, device)
-    return [_connection(row, present, devices.get(sid)) for sid, row in listed.items()]
+        rows.setdefault(sid, [device])
+    return [_connection(own, present, devices.get(sid)) for sid, own in rows.items()]
 
 
-def _connection(row: Session | DeviceSession, present: Session, device: DeviceSession | None) -> Connection:
+def _connection(rows: Sequence[Session | DeviceSession], present: Session, device: DeviceSession | None) -> Connection:
+    row = rows[0]
     return Connection(
         row.id,
         describe(row.user_agent),
@@ -74,7 +80,14 @@ def _connection(row: Session | DeviceSession, present: Session, device: DeviceSe
         present=row.sid == present.sid,
         left_alone=isinstance(row, Session) and listed.is_left_alone(row),
         stays_until=device.expires_at if device else None,
+        also_from=_elsewhere(rows),
     )
+
+
+def _elsewhere(rows: Sequence[Session | DeviceSession]) -> list[tuple[Device, str]]:
+    """Return the other browsers and networks from which sessions of one device were opened: its cookie was copied?"""
+    places = {(describe(row.user_agent), network_of(row.ip)): row.ip for row in rows}
+    return [(device, ip) for (device, _), ip in places.items()][1 : _SHOWN + 1]
 
 
 def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
@@ -154,20 +167,15 @@ def end_one(account: Account, present: Session, key: uuid.UUID) -> bool:
     sid = db.session.scalar(select(func.coalesce(*sids)))
     if sid is None or sid == present.sid:
         return False
-    rows = db.session.scalars(
-        select(Session.id).where(Session.account_id == account.id, Session.sid == sid, liveness.unended())
-    ).all()
-    for row in rows:
-        manager.end_all(account.id, by="person", only=row)
-    staying.end_named(account.id, sid, by="person")
+    manager.end_browser(account.id, sid, by="person")
     return True
 
 
 @unit_of_work()
 def end_others(account: Account, present: Session) -> None:
-    """End the sessions of all devices but the reader's own, and have the ENTs told."""
+    """End the sessions of all devices but the reader's own, and what was copied from it; have the ENTs told."""
     directory.get_for_change(account.id)
     alive = db.session.scalar(select(Session.id).where(Session.id == present.id, liveness.unended()))
     if alive is None:  # the reader's own session was renewed or ended meanwhile: the page is loaded again
         return
-    manager.end_all(account.id, by="person", keep=present.id)
+    manager.end_others(present, by="person")

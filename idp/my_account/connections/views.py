@@ -78,6 +78,10 @@ def in_words(connection: rules.Connection, here: str) -> dict[str, object]:
         "origin": _capital(origin_of(connection.ip, here)),
         "present": connection.present,
         "state": _state(connection),
+        "also_from": [
+            gettext("Ouvert aussi depuis : %(device)s, %(origin)s.", device=device.name, origin=origin_of(ip, here))
+            for device, ip in connection.also_from
+        ],
     }
 
 

@@ -26,7 +26,7 @@ from idp.oidc.parameters import as_get
 from idp.oidc.store.contract import CodeRequest
 from idp.profile_choice import profiles
 from idp.services import services
-from idp.sessions import browser_state, liveness, manager, staying
+from idp.sessions import browser_state, device_cookie, liveness, manager
 from idp.web.declarations import acts_on_get
 from idp.web.door import pages
 from idp.web.door.endpoints import Endpoint
@@ -87,7 +87,7 @@ def _begin(request: Request, encoded: bytes, checked: Checked) -> Response:
     If the client gets a response now, the registration is read from the database. Otherwise it may be that of a minute
     ago, since `resume` reads it before the client gets anything.
     """
-    if manager.cookie_value() or staying.is_shown() or "none" in checked.request.prompt:
+    if manager.cookie_value() or device_cookie.is_sent() or "none" in checked.request.prompt:
         checked = check(services().settings, services().server.ring, encoded, fresh=True)
     hint = profiles.from_hint(checked.request.login_hint)
     profile = hint or checked.client.default_profile or profiles.remembered()

@@ -30,7 +30,7 @@ from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome, PermanentDeliveryError, TemporaryDeliveryError
 from idp.services import services
 from idp.sessions import liveness
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.ending import SESSIONS_ENDED
 from idp.sessions.models import Session
 
 LOGOUT = "backchannel.logout"

@@ -224,6 +224,8 @@ _SESSIONS = Part(
     {"id": KEY, "account_id": OWN, "generation": "a counter of changes of the password"},
 )
 
+_ROTATION = {"rotation": "a counter of secrets", "presented": "the secret that was used last"}
+
 _DEVICE_SESSIONS = Part(
     DeviceSession,
     _l("Vos appareils qui restent connectés"),
@@ -233,14 +235,14 @@ _DEVICE_SESSIONS = Part(
         "amr": _l("Moyen"),
         "acr": _l("Niveau"),
         "created_at": _l("Début"),
-        "turned_at": _l("Dernière utilisation"),
+        "rotated_at": _l("Dernière utilisation"),
         "expires_at": _l("Fin au plus tard"),
         "ended_at": _l("Fin"),
         "ip": _l("Adresse IP"),
         "user_agent": _l("Navigateur"),
     },
     {"digest": DIGEST, "sid": _l("numéro de la connexion, connu des ENT")},
-    {"id": KEY, "account_id": OWN, "generation": "a counter of changes of the password", "turn": "a counter of uses"},
+    {"id": KEY, "account_id": OWN, "generation": "a counter of changes of the password", **_ROTATION},
 )
 
 _PASSKEYS = Part(

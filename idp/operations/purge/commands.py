@@ -35,6 +35,8 @@ from idp.throttle import guard
 
 ENDED_KEPT = timedelta(days=7)
 """How long links and sessions are kept after their end, so that the help desk can answer questions."""
+SWITCHED_OFF_KEPT = timedelta(days=1)
+"""How long device sessions stay after `IDP_STAY_DAYS=0`: longer than a session that one of them opened."""
 SENT_KEPT = timedelta(days=30)
 """How long finished messages stay in the outbox."""
 PROOFS_KEPT = timedelta(days=1)
@@ -123,7 +125,7 @@ def _messages(_settings: Settings, moment: datetime) -> dict[str, int]:
     return {"outbox_messages": delete_all(OutboxMessage, over, order_by=OutboxMessage.finished_at)}
 
 
-def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
+def _sessions(settings: Settings, moment: datetime) -> Counter[str]:
     """Remove the sessions that ended more than `ENDED_KEPT` ago, with the codes and tokens issued in them.
 
     No session outlives its `expires_at`, but its refresh tokens may. The session stays while one of them is valid; then
@@ -131,6 +133,8 @@ def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
     """
     dead_since = moment - ENDED_KEPT
     over = or_(DeviceSession.expires_at <= dead_since, DeviceSession.ended_at <= dead_since)
+    if not settings.stay_days:  # they do not come back with the setting
+        over = or_(over, DeviceSession.rotated_at <= moment - SWITCHED_OFF_KEPT)
     done = Counter({"device_sessions": delete_all(DeviceSession, over, order_by=DeviceSession.expires_at)})
     expired = ~liveness.unexpired(dead_since)
     after_page = expired

@@ -23,6 +23,16 @@ def configure(app: Flask) -> None:
     app.after_request(_remember)
 
 
+def chosen() -> str:
+    """Return the language that this request chooses for a page that a person reads, or an empty string.
+
+    The answers to programs and to other sites have no menu, and caches may store them: their language changes nothing.
+    """
+    own = declarations.of(current_app)
+    is_menu = request.blueprint not in own.exempt and own.is_for_people(request.path)
+    return choice.asked() if is_menu else ""
+
+
 def url(language: str) -> str:
     """Return the link to this page in another language; it keeps the other parameters."""
     return f"?{urlencode([*_other_parameters(), (choice.NAME, language)])}"
@@ -30,8 +40,7 @@ def url(language: str) -> str:
 
 def _change() -> WerkzeugResponse | None:
     """Redirect a link of the menu; prepare a form to be shown again."""
-    is_program = request.blueprint in declarations.of(current_app).exempt
-    if request.url_rule is None or is_program or not choice.asked():
+    if request.url_rule is None or not chosen():
         return None
     if request.method in {"GET", "HEAD"}:
         query = urlencode(_other_parameters())
@@ -62,6 +71,6 @@ def _show_again() -> None:
 
 
 def _remember(response: Any) -> Any:
-    if language := choice.asked():
+    if language := chosen():
         choice.keep(response, language)
     return response
