@@ -22,7 +22,8 @@ PARTS = ("serve", "worker", "desk")
 """The commands with metrics. The port of each is that of the setting plus its place here."""
 _SECONDS = 5.0
 """How long a client may take to send its request or to receive the answer."""
-_PARENT_SECONDS = 2.0
+_PARENT_SECONDS = 0.5
+"""How often a process of metrics looks for its parent, whose successor needs the port."""
 _SPARE_BLOCKS = 2
 log = structlog.get_logger()
 

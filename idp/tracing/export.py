@@ -59,7 +59,7 @@ class _Recorder:
         self._read = TraceContextTextMapPropagator().extract
         self._kinds = {kind: trace.SpanKind[kind.name] for kind in Kind}
 
-    def begin(self, name: str, kind: Kind, parent: str) -> Recorded:
+    def open_span(self, name: str, kind: Kind, parent: str) -> Recorded:
         context = self._read({"traceparent": parent}) if parent else None
         return _Recorded(self._tracer.start_span(name, context=context, kind=self._kinds[kind]))
 

@@ -39,7 +39,7 @@ class Recorded(Protocol):
 class Recorder(Protocol):
     """Records spans."""
 
-    def begin(self, name: str, kind: Kind, parent: str) -> Recorded:
+    def open_span(self, name: str, kind: Kind, parent: str) -> Recorded:
         """Begin a span; `parent` is the `traceparent` of what caused it, or empty."""
 
 
@@ -73,7 +73,7 @@ class Span:
 
     def __enter__(self) -> Self:
         if _recorders:
-            self._recorded = _recorders[0].begin(self.name, self.kind, self.traceparent)
+            self._recorded = _recorders[0].open_span(self.name, self.kind, self.traceparent)
             self.traceparent = self._recorded.traceparent
         if self.traceparent:
             self._token = _current.set(self.traceparent)
@@ -96,7 +96,7 @@ def current() -> str:
 
 def begin_recorded(name: str, kind: Kind) -> Recorded | None:
     """Begin a span of the current trace that ends elsewhere than in a `with`; None if spans are not recorded."""
-    return _recorders[0].begin(name, kind, _current.get()) if _recorders else None
+    return _recorders[0].open_span(name, kind, _current.get()) if _recorders else None
 
 
 def record_by(recorder: Recorder | None) -> None:
