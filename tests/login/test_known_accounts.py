@@ -12,7 +12,6 @@ from idp.db import db
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import code_for
-from tests.recovery.steps import CHOSEN, choose, mailed_link
 from tests.relying_party import Attempt, RelyingParty
 
 HOST = "connexion.exemple.test"
@@ -110,12 +109,8 @@ def test_the_password_of_a_letter_is_named_only_where_it_can_be_a_first_sign_in(
     newcomer = app.test_client()
     assert first in follow(newcomer, newcomer.get(ent.url(Attempt()))).text
     assert first in newcomer.get("/connexion").text
-    account = build.active(email="noemie@exemple.fr")
-    reset = app.test_client()
-    choose(reset, mailed_link(app, reset, account))
-    assert first not in reset.get("/connexion").text
-    assert first not in follow(reset, reset.get(ent.url(Attempt()))).text
-    sign_in(browser, "/connexion", account.username, CHOSEN)
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
     for asked in ({"prompt": "login"}, {"max_age": "0"}):
         again = follow(browser, browser.get(ent.url(Attempt(), **asked)))
         assert heading(again) == "Connexion"
