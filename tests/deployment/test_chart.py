@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from idp import __version__, cli
 from idp.config import PREFIX, Settings
+from idp.metrics.listener import PARTS
 from idp.paths import CHECKOUT
 from tests.deployment.clean_root import run, tool
 
@@ -119,6 +120,12 @@ def test_pods_have_no_rights_and_commands_that_exist(tmp_path: Path) -> None:
     assert migrations["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     probed = [pod["containers"][0] for pod in pods if "readinessProbe" in pod["containers"][0]]
     assert {container["name"] for container in probed} == {"provider", "desk"}
+    watched = [pod["containers"][0] for pod in pods if "livenessProbe" in pod["containers"][0]]
+    ports = {container["name"]: container["ports"][-1] for container in watched}
+    assert ports == {
+        name: {"name": "metrics", "containerPort": 9464 + PARTS.index(part)}
+        for name, part in (("provider", "serve"), ("worker", "worker"), ("desk", "desk"))
+    }
 
 
 @pytest.mark.interop

@@ -24,7 +24,17 @@ def test_compose_follows_its_specification() -> None:
 
 
 def test_no_service_of_compose_may_write_to_its_image_or_gain_rights() -> None:
-    assert set(SERVICES) == {"migrations", "provider", "desk", "worker", "purge", "proxy", "database", "mail"}
+    assert set(SERVICES) == {
+        "network",
+        "migrations",
+        "provider",
+        "desk",
+        "worker",
+        "purge",
+        "proxy",
+        "database",
+        "mail",
+    }
     for name, service in SERVICES.items():
         assert service["read_only"], name
         if "env_file" in service:
@@ -46,7 +56,13 @@ def test_compose_mounts_the_configurations_of_nginx_as_they_are() -> None:
     for name, conf in (("provider", "nginx.conf"), ("desk", "nginx-desk.conf")):
         bind = SERVICES[name]["command"][-1]
         assert f"server {bind};" in (DEPLOY / conf).read_text(encoding="utf-8")
-        assert SERVICES[name]["network_mode"] == "service:proxy"
+
+
+def test_all_services_share_one_network_whose_ports_alone_are_open() -> None:
+    assert {service.get("network_mode") for name, service in SERVICES.items() if name != "network"} == {
+        "service:network"
+    }
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["network"]
 
 
 def test_secrets_of_compose_are_files_that_git_ignores() -> None:

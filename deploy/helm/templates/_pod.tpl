@@ -71,6 +71,16 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
+{{/* The port of a component's metrics, or 0. */}}
+{{- define "idp.metrics" -}}
+{{- $bind := .Values.settings.IDP_METRICS_BIND | default "" -}}
+{{- if and $bind (hasKey (dict "provider" 0 "worker" 1 "desk" 2) .component) -}}
+{{- add (last (splitList ":" $bind) | int) (get (dict "provider" 0 "worker" 1 "desk" 2) .component) -}}
+{{- else -}}
+0
+{{- end -}}
+{{- end }}
+
 {{/* Pods of one component are on different nodes if there are enough. */}}
 {{- define "idp.spread" -}}
 topologySpreadConstraints:
@@ -109,6 +119,9 @@ spec:
           args: {{ .args | toJson }}
           ports:
             - {name: http, containerPort: {{ .port }}}
+            {{- with include "idp.metrics" . | int }}
+            - {name: metrics, containerPort: {{ . }}}
+            {{- end }}
           # The pod is taken out of the Service while it still answers.
           lifecycle:
             preStop: {sleep: {seconds: 5}}
