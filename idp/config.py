@@ -26,6 +26,7 @@ from pydantic_settings import (
 from idp import config_rules as rules
 from idp.config_desk import DeskSettings
 from idp.config_display import shown
+from idp.config_nodes import NodeSettings
 from idp.config_rules import LOOPBACK
 
 PREFIX = "IDP_"
@@ -60,7 +61,7 @@ class _Environment(EnvSettingsSource):
             return value
 
 
-class Settings(DeskSettings):
+class Settings(DeskSettings, NodeSettings):
     """All that an operator can set. Durations are in seconds unless their name says otherwise."""
 
     model_config = SettingsConfigDict(

@@ -44,6 +44,6 @@ desk.add_command(
         _create_desk,
         bind="127.0.0.1:8003",
         workers=1,
-        help="Serve the pages of the desk. On SIGTERM, answer the current requests, then stop.",
+        help="Serve the pages of the desk. On SIGTERM, drain, then stop.",
     )
 )

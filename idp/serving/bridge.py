@@ -9,12 +9,9 @@ libraries of ENTs send it, and a buffering proxy adds it.
 """
 
 import asyncio
-import os
 import re
-import signal
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -28,6 +25,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import cached_property
 
 from idp.serving import limits
+from idp.stopping import stopping
 from idp.web.door.door import Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
 
@@ -41,7 +39,6 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _LINGER_SECONDS = 2.0
 """Seconds in which a body that was not awaited is discarded, so that the client reads the response (RFC 9112 9.6)."""
-_PARENT_SECONDS = 2.0
 _DIGITS = 12
 """The most digits of a length; a longer number is too large as well."""
 _CLOSE = ("Connection", "close")
@@ -183,7 +180,7 @@ class Bridge:
         response = self._door.answer_at_once(request)
         if response is None:
             response = await self._in_thread(partial(self._answer, request))
-        if request.oversized:
+        if request.oversized or stopping.is_announced:
             response.headers.append(_CLOSE)
         await _send(response, request, send)
         if request.oversized:
@@ -209,17 +206,6 @@ class Bridge:
         except BaseException:  # whatever it is, the thread has other requests to answer
             log.exception("a request failed in the server")
             return Response(status=500)
-
-
-def stop_without(parent: int) -> None:
-    """Stop this worker when the process that started it is gone, which cannot stop it any more."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_PARENT_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def door_of(app: "Flask") -> Door:

@@ -44,6 +44,7 @@ PARENT_MODULES = {
     "idp.config",
     "idp.config_desk",
     "idp.config_display",
+    "idp.config_nodes",
     "idp.config_rules",
     "idp.origins",
     "idp.logging",
@@ -51,6 +52,7 @@ PARENT_MODULES = {
     "idp.mail.emails",
     "idp.paths",
     "idp.production",
+    "idp.stopping",
 }
 """What the parent process of `idp serve` has of the product, beside `idp.serving`."""
 LATE = {
