@@ -4,6 +4,7 @@ from email.message import EmailMessage
 
 from idp.db import release_connection
 from idp.mail.emails import InvalidEmailError, check_recipient
+from idp.outbox import in_hand, relay
 from idp.outbox.worker import PermanentDeliveryError
 from idp.services import services
 
@@ -12,7 +13,7 @@ def deliver(message: EmailMessage, recipient: str) -> None:
     """Send `message` to `recipient`, the only email of its `To`.
 
     Raises:
-        TemporaryDeliveryError, UncertainDeliveryError, PermanentDeliveryError: see `Transport.send`.
+        RelayDownError, TemporaryDeliveryError, UncertainDeliveryError, PermanentDeliveryError: see `Transport.send`.
         RuntimeError: the handler left a unit of work open. The link in the mail would not be committed yet, and SQLite
             would be locked during the SMTP dialogue.
     """
@@ -24,3 +25,4 @@ def deliver(message: EmailMessage, recipient: str) -> None:
     if [email.addr_spec for email in message["To"].addresses] != [recipient]:
         raise PermanentDeliveryError("the To header of the mail is not its recipient")
     services().transport.send(message, recipient)
+    in_hand.after_settling(relay.note_success)
