@@ -1,4 +1,4 @@
-"""The settings of a node's processes: how they stop."""
+"""The settings of a node's processes: how they reach the database, and how they stop."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -7,6 +7,10 @@ from pydantic_settings import BaseSettings
 class NodeSettings(BaseSettings):
     """What an operator sets for the processes of a node; a part of `idp.config.Settings`."""
 
+    database_pooler: bool = Field(
+        False,
+        description="PgBouncer in transaction mode is before PostgreSQL; the role has the time limits (`ALTER ROLE`)",
+    )
     drain_seconds: int = Field(
         6,
         ge=0,

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from sqlalchemy import make_url
 
-from idp import config
+from idp import config, pool
 from idp import logging as log_lines
 from idp.config import ConfigurationError, Settings
 from idp.production import production_faults
@@ -30,12 +30,21 @@ def load_for_production() -> Settings:
     """Return the settings.
 
     Raises:
-        ClickException: they cannot be read, or must not be used in production.
+        ClickException: they cannot be read, or must not be used in production, or not with the pooler that is there.
     """
     settings = load()
     if faults := production_faults(settings):
         raise faults_exception(faults)
+    if fault := _find_pooler_fault(settings):
+        raise faults_exception([fault])
     return settings
+
+
+def _find_pooler_fault(settings: Settings) -> str:
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite":
+        return ""
+    return pool.find_pooler_fault(url.set(drivername="postgresql+psycopg"), pooler=settings.database_pooler)
 
 
 def faults_exception(faults: Iterable[str]) -> click.ClickException:

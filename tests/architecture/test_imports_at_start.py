@@ -51,8 +51,10 @@ PARENT_MODULES = {
     "idp.mail",
     "idp.mail.emails",
     "idp.paths",
+    "idp.pool",
     "idp.production",
     "idp.stopping",
+    "idp.waiting",
 }
 """What the parent process of `idp serve` has of the product, beside `idp.serving`."""
 LATE = {
