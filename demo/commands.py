@@ -140,6 +140,7 @@ def _settings(port: int, folder: Path) -> Settings:
             database_url=f"sqlite:///{database}",
             secret_key=read_or_draw_secret(secret),
             smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
+            drain_seconds=0,
             mail_from="ne-pas-repondre@exemple.fr",
             academy=ACADEMY,
             support_phone="03 53 01 12 12",

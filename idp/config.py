@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from idp import config_rules as rules
 from idp.config_display import shown
+from idp.config_nodes import NodeSettings
 from idp.config_rules import LOOPBACK
 from idp.config_watch import WatchSettings
 
@@ -59,7 +60,7 @@ class _Environment(EnvSettingsSource):
             return value
 
 
-class Settings(WatchSettings):
+class Settings(WatchSettings, NodeSettings):
     """All that an operator can set. Durations are in seconds unless their name says otherwise."""
 
     model_config = SettingsConfigDict(

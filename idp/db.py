@@ -306,12 +306,15 @@ def _session() -> UnitSession:
     return cast("UnitSession", db.session())
 
 
-def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
-    """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, a wait for the lock on SQLite."""
+def engine_options(url: str, *, pool_size: int, pooler: bool = False) -> dict[str, Any]:
+    """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, a wait for the lock on SQLite.
+
+    See `pool.connect_args` for `pooler`.
+    """
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": 5.0}, "hide_parameters": True}
     return {
-        "connect_args": {"options": pool.POSTGRESQL_SETTINGS, **pool.POSTGRESQL_PATIENCE},
+        "connect_args": pool.connect_args(pooler=pooler),
         "hide_parameters": True,
         "pool_size": pool_size,
         "max_overflow": _OVERFLOW,

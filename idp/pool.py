@@ -6,16 +6,17 @@ looking at it costs no message. A server that vanished without a word leaves the
 notice that; it is sent if nobody has used the connection for a while.
 """
 
+import logging
 import select
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
+import psycopg.sql
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Dialect, Engine, event
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy import URL, Dialect, Engine, NullPool, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from idp import waiting
@@ -26,6 +27,14 @@ POSTGRESQL_SETTINGS = (
     "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c timezone=UTC"
 )
 """The time limits of the server."""
+_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+_HAVE_LIMITS = psycopg.sql.SQL(" AND ").join(
+    psycopg.sql.SQL("current_setting({}) <> '0'").format(psycopg.sql.Literal(name)) for name in _LIMITS
+)
+_SET_LIMITS = (
+    "ALTER ROLE idp SET statement_timeout = '5s'; ALTER ROLE idp SET lock_timeout = '2s'; "
+    "ALTER ROLE idp SET idle_in_transaction_session_timeout = '10s'; ALTER ROLE idp SET timezone = 'UTC';"
+)
 POSTGRESQL_PATIENCE = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -46,6 +55,9 @@ _SECONDS_FOR_EACH_HOST = 2
 _TRUSTED_SECONDS = 5.0
 """How long after its last use a connection with a silent socket is taken for alive."""
 _RETURNED_AT, _IS_COUNTED, _SPAN = "returned_at", "is_counted", "span"
+
+
+log = logging.getLogger(__name__)
 
 
 class PatientConnection(psycopg.Connection[Any]):
@@ -122,14 +134,70 @@ outage = Outage()
 """Of the one database of this process."""
 
 
+class NoLimitsError(psycopg.OperationalError):
+    """The time limits of the server are missing: a pooler dropped them."""
+
+
+def connect_args(*, pooler: bool, more: str = "") -> dict[str, Any]:
+    """Return the driver's arguments of a connection with time limits.
+
+    Args:
+        pooler: whether PgBouncer in transaction mode is between: it takes no start options, so that the limits are
+            those of the role, and it knows no prepared statements before its version 1.21.
+        more: other settings of the server, in the form of `POSTGRESQL_SETTINGS`; a pooler does not get them.
+    """
+    if pooler:
+        return {"prepare_threshold": None, **POSTGRESQL_PATIENCE}
+    return {"options": f"{POSTGRESQL_SETTINGS} {more}".rstrip(), **POSTGRESQL_PATIENCE}
+
+
+def may_prepare(connection: Any) -> bool:
+    """Return whether the server keeps prepared statements for this connection of the driver."""
+    return connection.prepare_threshold is not None
+
+
+def find_pooler_fault(url: URL, *, pooler: bool) -> str:
+    """Return why this service must not use the pooler that is before its database, for an operator.
+
+    The text is empty if all is well, and if the database does not answer.
+    """
+    engine = create_engine(url, poolclass=NullPool, connect_args=connect_args(pooler=pooler), hide_parameters=True)
+    try:
+        engine.connect().close()
+    except OperationalError as error:
+        if isinstance(error.orig, NoLimitsError):
+            return f"a pooler drops the time limits of connections. Set IDP_DATABASE_POOLER=1, and: {_SET_LIMITS}"
+        if "unsupported startup parameter" in str(error.orig):
+            return f"PgBouncer refuses start options. Set IDP_DATABASE_POOLER=1, and: {_SET_LIMITS}"
+    return ""
+
+
 @event.listens_for(Engine, "do_connect")
 def _connect(dialect: Dialect, _entry: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
     """Return a connection with our time limit if those of the server are set too: a migration has neither."""
-    if dialect.name == "postgresql" and str(options.get("options", "")).startswith(POSTGRESQL_SETTINGS):
+    if dialect.name == "postgresql" and _is_limited(options):
         if "," in str(options.get("host", "")):
             options = {**options, "connect_timeout": _SECONDS_FOR_EACH_HOST}
-        return outage.connect(lambda: PatientConnection.connect(*arguments, **options))
+        return _checked(outage.connect(lambda: PatientConnection.connect(*arguments, **options)))
     return None
+
+
+def _is_limited(options: dict[str, Any]) -> bool:
+    """Return whether the driver's arguments are those of `connect_args`."""
+    return options.get("prepare_threshold", 0) is None or str(options.get("options")).startswith(POSTGRESQL_SETTINGS)
+
+
+def _checked(connection: PatientConnection) -> PatientConnection:
+    """Return a new connection.
+
+    Raises:
+        NoLimitsError: nothing would end its statements.
+    """
+    if _alone(connection, psycopg.sql.SQL("SELECT ") + _HAVE_LIMITS) == (True,):
+        return connection
+    connection.close()
+    log.error("a pooler drops the time limits of connections; set them by: %s", _SET_LIMITS)
+    raise NoLimitsError("the connection has no time limits")
 
 
 def _note_return(_connection: Any, entry: ConnectionPoolEntry) -> None:
@@ -164,10 +232,16 @@ def _is_readable(socket: int) -> bool:
 
 
 def _ping(connection: Any) -> None:
+    _alone(connection, psycopg.sql.SQL("SELECT 1"))
+
+
+def _alone(connection: Any, statement: psycopg.sql.Composable) -> Any:
+    """Return the row of a statement that is a transaction of its own."""
     was_autocommitted = connection.autocommit
     connection.autocommit = True
-    connection.execute("SELECT 1")
+    row = connection.execute(statement).fetchone()
     connection.autocommit = was_autocommitted
+    return row
 
 
 def listeners(name: str, most: int) -> list[tuple[Any, str]]:

@@ -46,6 +46,8 @@ def upgrade(settings: Settings) -> tuple[str | None, str | None]:
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     with _connection(url) as connection:
         if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # the role may have that of requests
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         before = MigrationContext.configure(connection).get_current_revision()
         command.upgrade(_config(connection), "head")

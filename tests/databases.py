@@ -63,6 +63,7 @@ def settings_for(database_url: str, **more: object) -> Settings:
         "dpo_mail": "dpd@exemple.fr",
         "accessibility_mail": "accessibilite@exemple.fr",
         "allow_sqlite": True,
+        "drain_seconds": 0,
         **more,
     }
     values.setdefault("desk_url", DESK if str(values["issuer"]).startswith("https:") else LOCAL_DESK)

@@ -40,6 +40,7 @@ def settings_for(database_url: str, port: int, **more: str) -> Settings:
         "database_pool": THREADS,
         "academy": "Académie des Deux-Rives",
         "trusted_proxies": 1,  # the driver acts as the proxy: each person has an IP of their own
+        "drain_seconds": 0,
         **more,
     }
     return Settings(**values)  # type: ignore[arg-type]

@@ -45,6 +45,6 @@ desk.add_command(
         bind="127.0.0.1:8003",
         workers=1,
         part="desk",
-        help="Serve the pages of the desk. On SIGTERM, answer the current requests, then stop.",
+        help="Serve the pages of the desk. On SIGTERM, drain, then stop.",
     )
 )

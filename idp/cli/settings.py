@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from sqlalchemy import make_url
 
-from idp import config, secret_check
+from idp import config, pool, secret_check
 from idp import logging as log_lines
 from idp.config import ConfigurationError, Settings
 from idp.production import production_faults
@@ -30,11 +30,14 @@ def load_to_serve() -> Settings:
     """Return the settings of a process that serves pages.
 
     Raises:
-        ClickException: they cannot be read, must not be used in production, or have another secret key.
+        ClickException: they cannot be read, must not be used in production or not with the pooler that is there, or
+            have another secret key.
     """
     settings = load()
     if faults := production_faults(settings):
         raise faults_exception(faults)
+    if fault := _find_pooler_fault(settings):
+        raise faults_exception([fault])
     refuse_another_key(settings)
     return settings
 
@@ -47,6 +50,13 @@ def refuse_another_key(settings: Settings) -> None:
     """
     if secret_check.is_another_key(settings):
         raise click.ClickException(secret_check.ANOTHER_KEY)
+
+
+def _find_pooler_fault(settings: Settings) -> str:
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite":
+        return ""
+    return pool.find_pooler_fault(url.set(drivername="postgresql+psycopg"), pooler=settings.database_pooler)
 
 
 def faults_exception(faults: Iterable[str]) -> click.ClickException:

@@ -5,6 +5,7 @@ from email.message import EmailMessage
 from idp.db import release_connection
 from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.metrics.catalogue import MAILS
+from idp.outbox import in_hand, relay
 from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 from idp.services import services
 from idp.tracing.spans import Kind, Span
@@ -14,7 +15,7 @@ def deliver(message: EmailMessage, recipient: str) -> None:
     """Send `message` to `recipient`, the only email of its `To`.
 
     Raises:
-        TemporaryDeliveryError, UncertainDeliveryError, PermanentDeliveryError: see `Transport.send`.
+        RelayDownError, TemporaryDeliveryError, UncertainDeliveryError, PermanentDeliveryError: see `Transport.send`.
         RuntimeError: the handler left a unit of work open. The link in the mail would not be committed yet, and SQLite
             would be locked during the SMTP dialogue.
     """
@@ -33,6 +34,7 @@ def deliver(message: EmailMessage, recipient: str) -> None:
         MAILS.count(domain, _result_of(error))
         raise
     MAILS.count(domain, "sent")
+    in_hand.after_settling(relay.note_success)
 
 
 def _result_of(error: Exception) -> str:

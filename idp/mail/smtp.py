@@ -15,7 +15,13 @@ from urllib.parse import unquote, urlsplit
 
 from idp.config import Settings
 from idp.mail.smtp_connection import SmtpConnection, SmtpTlsConnection
-from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
+from idp.outbox import in_hand
+from idp.outbox.worker import (
+    PermanentDeliveryError,
+    RelayDownError,
+    TemporaryDeliveryError,
+    UncertainDeliveryError,
+)
 
 _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 _START_MAIL, _PERMANENT = 354, 500
@@ -40,49 +46,62 @@ class Transport:
         self._name = urlsplit(settings.issuer).hostname or "localhost"  # without a name, smtplib would query the DNS
 
     def send(self, message: EmailMessage, recipient: str) -> None:
-        """Send `message` to `recipient` only.
+        """Send `message` to `recipient` only. The connection ends after the outcome of the message is stored.
 
         Raises:
-            TemporaryDeliveryError: the mail was not accepted: no connection, no TLS, a 4xx code, or no authentication.
+            RelayDownError: the server cannot be used: no connection, no TLS, no authentication, the sender refused.
+            TemporaryDeliveryError: the mail was not accepted: a 4xx code, or a connection that broke.
             UncertainDeliveryError: the answer was lost after the whole mail was sent.
             PermanentDeliveryError: the server refused the recipient or the mail (5xx to RCPT or DATA).
         """
         data = _wire_format(message)
-        with self._dialogue(recipient) as client:
-            self._envelope(client, recipient)
-            client.send(data)
-            _await_acceptance(client, recipient)
+        with _failures(RelayDownError, recipient):
+            client = self._open()
+        try:
+            with _failures(TemporaryDeliveryError, recipient):
+                _address(client, recipient)
+                client.send(data)
+                _await_acceptance(client, recipient)
+        finally:
+            in_hand.after_settling(client.leave)
+
+    def can_be_used(self) -> bool:
+        """Return whether the server lets this service begin a mail."""
+        try:
+            with _failures(RelayDownError, ""):
+                client = self._open()
+        except RelayDownError:
+            return False
+        client.leave()
+        return True
 
     def greet(self) -> str:
-        """Connect, start TLS and authenticate, without a mail; return in words what the server accepted.
+        """Begin a mail and break off; return in words what the server accepted.
 
         Raises:
-            TemporaryDeliveryError: see `send`.
+            RelayDownError: see `send`.
         """
-        with self._dialogue() as client:
-            version = client.sock.version() if isinstance(client.sock, ssl.SSLSocket) else None
-            user = "authenticated" if self._user else "without a user"
-            return f"{self._scheme}://{self._host}:{self._port}: {version or 'no TLS'}, {user}"
+        with _failures(RelayDownError, ""):
+            client = self._open()
+        version = client.sock.version() if isinstance(client.sock, ssl.SSLSocket) else None
+        client.leave()
+        user = "authenticated" if self._user else "without a user"
+        return f"{self._scheme}://{self._host}:{self._port}: {version or 'no TLS'}, {user}"
 
-    @contextmanager
-    def _dialogue(self, recipient: str = "") -> Iterator[SmtpConnection]:
-        """Yield a connection that is ready for a mail; all errors, also those of the block, are those of `send`."""
+    def _open(self) -> SmtpConnection:
+        """Return a connection on which a mail has begun.
+
+        Raises:
+            OSError: also the exceptions of smtplib.
+            UnicodeError: the settings have a character that SMTP cannot send.
+        """
+        client = self._connect()
         try:
-            client = self._connect()
-            try:
-                self._identify(client)
-                yield client
-            finally:
-                client.leave()
-        except smtplib.SMTPResponseException as error:
-            raise TemporaryDeliveryError(_describe(error.smtp_code, error.smtp_error, recipient)) from error
-        except ssl.SSLError as error:
-            reason = getattr(error, "verify_message", "") or error.reason
-            raise TemporaryDeliveryError(f"TLS failed: {reason}") from error
-        except UnicodeError as error:  # its text has a character of the password
-            raise TemporaryDeliveryError("the SMTP user, its password or the sender's email is not ASCII") from error
-        except OSError as error:  # also the exceptions of smtplib
-            raise TemporaryDeliveryError(f"no delivery: {_without_personal_data(str(error), recipient)}") from error
+            self._identify(client)
+        except BaseException:
+            client.leave()
+            raise
+        return client
 
     def _connect(self) -> SmtpConnection:
         if self._scheme == "smtps":
@@ -95,17 +114,33 @@ class Transport:
         client.ehlo_or_helo_if_needed()
         if self._user:
             client.login(self._user, self._password)
-
-    def _envelope(self, client: SmtpConnection, recipient: str) -> None:
         code, answer = client.mail(self._sender)
         if not _is_positive(code):
             raise smtplib.SMTPResponseException(code, answer)
-        code, answer = client.rcpt(recipient)
-        if not _is_positive(code):
-            _refuse(code, answer, recipient)
-        code, answer = client.docmd("DATA")
-        if code != _START_MAIL:
-            _refuse(code, answer, recipient)
+
+
+@contextmanager
+def _failures(kind: type[TemporaryDeliveryError], recipient: str) -> Iterator[None]:
+    """Raise `kind` for what the block raises, with a reason that operators may see."""
+    try:
+        yield
+    except smtplib.SMTPResponseException as error:
+        raise kind(_describe(error.smtp_code, error.smtp_error, recipient)) from error
+    except ssl.SSLError as error:
+        raise kind(f"TLS failed: {getattr(error, 'verify_message', '') or error.reason}") from error
+    except UnicodeError as error:  # its text has a character of the password
+        raise kind("the SMTP user, its password or the sender's email is not ASCII") from error
+    except OSError as error:  # also the exceptions of smtplib
+        raise kind(f"no delivery: {_without_personal_data(str(error), recipient)}") from error
+
+
+def _address(client: SmtpConnection, recipient: str) -> None:
+    code, answer = client.rcpt(recipient)
+    if not _is_positive(code):
+        _refuse(code, answer, recipient)
+    code, answer = client.docmd("DATA")
+    if code != _START_MAIL:
+        _refuse(code, answer, recipient)
 
 
 def _await_acceptance(client: SmtpConnection, recipient: str) -> None:

@@ -1,8 +1,4 @@
-"""SMTP connections with a deadline for the whole dialogue; the timeout of smtplib is for each answer.
-
-The dialogue must end before the lease of the message expires (`idp.outbox.leases.LEASE`), or a second worker sends the
-same mail.
-"""
+"""SMTP connections with a deadline for the whole dialogue; the timeout of smtplib is for each answer."""
 
 import smtplib
 import ssl

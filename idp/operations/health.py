@@ -1,4 +1,7 @@
-"""`/healthz` (the process answers) and `/readyz` (the database, its migrations and a signing key are available)."""
+"""`/healthz` (the process answers) and `/readyz` (the database, its migrations and a signing key are available).
+
+`/readyz` fails too while the server drains, so that a load balancer turns to another one.
+"""
 
 from functools import cache
 
@@ -16,6 +19,7 @@ from idp.operations import proxies
 from idp.paths import MIGRATIONS
 from idp.services import services
 from idp.signed import InvalidValueError, signer
+from idp.stopping import stopping
 from idp.web.declarations import for_programs, probe
 from idp.web.request_context import remote_ip
 
@@ -38,8 +42,8 @@ def alive() -> Response:
 @for_programs
 @probe
 def ready() -> Response:
-    """Return whether requests can be served; the answer names only the first thing that is missing."""
-    missing = _missing()
+    """Return whether requests can be served; the answer names only the first reason why not."""
+    missing = "stopping" if stopping.is_announced else _missing()
     return make_response({"status": missing or "ok"}, 503 if missing else 200)
 
 

@@ -61,7 +61,7 @@ def _workers(handlers: Mapping[str, Handler], lanes: Sequence[Collection[str]]) 
     apart = {kind for lane in lanes for kind in lane}
     rest = {kind: handler for kind, handler in handlers.items() if kind not in apart}
     return [
-        Worker(rest, known=handlers, jobs=services().periodic_jobs),
+        Worker(rest, known=handlers, jobs=services().periodic_jobs, probe=services().transport.can_be_used),
         *(Worker({kind: handlers[kind] for kind in lane}, known=handlers) for lane in lanes),
     ]
 

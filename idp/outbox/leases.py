@@ -1,7 +1,7 @@
 """Leases of messages: each function is one short transaction, which is over before a handler runs.
 
 When a lease expires, its worker is taken for dead and the message is claimed again. A worker can only settle a message
-while it has the lease.
+while it has the lease. PostgreSQL measures leases by its own clock: those of two nodes may differ by more than a lease.
 """
 
 import uuid
@@ -9,15 +9,15 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import DateTime, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
 
-LEASE = timedelta(minutes=5)
-"""Longer than a handler may run that does not prolong it (`extend`), or a second worker would send the same mail."""
+LEASE = timedelta(seconds=30)
+"""How long the message of a killed worker waits. A worker prolongs the lease while it has the message in hand."""
 
 NO_HANDLER = "this version has no handler for this kind"
 
@@ -36,7 +36,7 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
         .where(
             OutboxMessage.finished_at.is_(None),
             OutboxMessage.available_at <= moment,
-            or_(OutboxMessage.lease.is_(None), OutboxMessage.leased_until < moment),
+            or_(OutboxMessage.lease.is_(None), OutboxMessage.leased_until < _clock()),
             OutboxMessage.kind.in_(kinds),
         )
         .order_by(OutboxMessage.available_at)
@@ -47,7 +47,7 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
     statement = (
         update(OutboxMessage)
         .where(OutboxMessage.id.in_(select(ready.c.id)))
-        .values(lease=uuid.uuid4(), leased_until=moment + LEASE, attempts=OutboxMessage.attempts + 1)
+        .values(lease=uuid.uuid4(), leased_until=_clock() + LEASE, attempts=OutboxMessage.attempts + 1)
         .returning(OutboxMessage)
         .execution_options(synchronize_session=False)
     )
@@ -55,8 +55,8 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
         return session.scalars(statement).one_or_none()
 
 
-def extend(message: OutboxMessage, lease: timedelta) -> bool:
-    """Let the lease of a claimed message end in `lease` from now: a long job prolongs it while it runs.
+def extend(message: OutboxMessage) -> bool:
+    """Let the lease of a claimed message end in `LEASE` from now.
 
     Returns:
         False, without a change, if the lease expired and another worker claimed the message.
@@ -64,14 +64,14 @@ def extend(message: OutboxMessage, lease: timedelta) -> bool:
     statement = (
         update(OutboxMessage)
         .where(OutboxMessage.id == message.id, OutboxMessage.lease == message.lease)
-        .values(leased_until=now() + lease)
+        .values(leased_until=_clock() + LEASE)
         .returning(OutboxMessage.id)
         .execution_options(synchronize_session=False)
     )
     with Session(db.engine) as session, session.begin():
         is_held = session.scalar(statement) is not None
     if is_held:
-        message.leased_until = now() + lease  # the message is detached: `Worker.fault` looks there
+        message.leased_until = now() + LEASE  # the message is detached: `Worker.fault` looks there
     return is_held
 
 
@@ -112,3 +112,10 @@ def note_unknown(kinds: Collection[str]) -> int:
     )
     with Session(db.engine) as session, session.begin():
         return len(session.scalars(statement).all())
+
+
+def _clock() -> Any:
+    """Return the time of the server, or of this machine for a file."""
+    if db.engine.dialect.name != "postgresql":
+        return now()
+    return func.clock_timestamp(type_=DateTime(timezone=True))

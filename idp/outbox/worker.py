@@ -2,8 +2,8 @@
 
 It also stores the periodic jobs (`idp.outbox.periodic`).
 
-Delivery is at least once: if a worker ends between the delivery and the commit of the outcome, the next worker sends
-the message again, with the same id. A lease covers one message, and a stop waits for one message only.
+Delivery is at least once: if a worker ends between the acceptance of a message and the commit of the outcome, the next
+worker sends the message again, with the same id. A lease covers one message, and a stop waits for one message only.
 """
 
 import secrets
@@ -21,11 +21,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bound_contextvars
 
 from idp.clock import now
-from idp.metrics.catalogue import DELIVERIES, DELIVERY_SECONDS, WORKER_BEAT
-from idp.outbox import leases, periodic
+from idp.metrics.catalogue import DELIVERIES, WORKER_BEAT
+from idp.outbox import in_hand, leases, periodic, relay
 from idp.outbox.models import TRACE, OutboxMessage
 from idp.tracing.spans import Kind, Span
 
+WAITING = "waiting"
 DEAD = "dead"
 UNCERTAIN = "uncertain"
 FIRST_DELAY = timedelta(seconds=30)
@@ -33,6 +34,10 @@ MAX_DELAY = timedelta(hours=1)
 MAX_RETRY_AFTER = timedelta(days=1)
 MAX_ATTEMPTS = 78
 """With these delays: seven attempts in the first hour, then one an hour, for three days."""
+MAX_AGE = timedelta(days=3)
+"""A mail that is older is given up when the mail server is down."""
+PROBE_SECONDS = 10.0
+"""Between two questions whether the mail server can be used."""
 
 _SETTLE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _MAX_PAUSE = 30.0
@@ -56,6 +61,13 @@ class TemporaryDeliveryError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
+
+
+class RelayDownError(TemporaryDeliveryError):
+    """The mail server cannot be used at all. The attempt does not count, and the mail is due once the server answers.
+
+    Raise it only for what `Worker` can try without a mail (its argument `probe`).
+    """
 
 
 class PostponedError(Exception):
@@ -97,6 +109,7 @@ class Worker:
         *,
         known: Collection[str] | None = None,
         jobs: Mapping[str, timedelta] | None = None,
+        probe: Callable[[], bool] | None = None,
         poll: float = 1.0,
         batch: int = 100,
     ) -> None:
@@ -106,6 +119,7 @@ class Worker:
             handlers: the handler of each kind of message that this worker delivers.
             known: all kinds that this version can deliver, if another worker of this process has some of them.
             jobs: the period of each kind of periodic job.
+            probe: returns whether the mail server can be used; it is asked while mails wait for the server.
             poll: seconds between two queries of an empty outbox.
             batch: messages of a run, at most.
         """
@@ -113,6 +127,8 @@ class Worker:
         self._known = handlers.keys() if known is None else known
         self._jobs = jobs or {}
         self._stored_periods: dict[str, int] = {}
+        self._probe = probe
+        self._probed_at = -PROBE_SECONDS
         self._poll = poll
         self._batch = batch
         self._looked_at = now()
@@ -130,6 +146,7 @@ class Worker:
         self._store_jobs()
         if count := leases.note_unknown(self._known):
             log.warning("outbox.no_handler", count=count)
+        self._ask_relay()
         handled = 0
         while handled < self._batch and not (stop and stop.is_set()):
             message = leases.claim(self._handlers.keys())
@@ -164,6 +181,14 @@ class Worker:
             if not handled:
                 stop.wait(self._poll)
 
+    def _ask_relay(self) -> None:
+        """Make the mails that wait for the mail server due if it can be used again."""
+        if self._probe is None or time.monotonic() - self._probed_at < PROBE_SECONDS:
+            return
+        if relay.is_awaited() and self._probe():
+            relay.release()
+        self._probed_at = time.monotonic()
+
     def _store_jobs(self) -> None:
         """Store the jobs whose period began after the last run."""
         for kind, period in self._jobs.items():
@@ -186,20 +211,9 @@ class Worker:
 
     def _deliver(self, message: OutboxMessage) -> str:
         """Run the handler and store the outcome, which is returned."""
-        try:
-            with DELIVERY_SECONDS.timed(message.kind), current_app.app_context():
-                outcome = Outcome(self._handlers[message.kind](message))
-        except PermanentDeliveryError as error:
-            values = _finished(DEAD, error.reason)
-        except TemporaryDeliveryError as error:
-            values = _after_failure(message, error)
-        except PostponedError as error:
-            values = _postponed(message, error)
-        except Exception as error:  # noqa: BLE001 - a fault of one handler must not stop the other messages
-            values = _after_failure(message, TemporaryDeliveryError(_place_of(error)))
-        else:
-            values = {"payload": {}, **_finished(outcome, "")}
-        is_settled = _settle(message, values)
+        with in_hand.hold(message):
+            values = self._run_handler(message)
+            is_settled = _settle(message, values)
         result = values.get("outcome", message.outcome) if is_settled else "lease_lost"
         DELIVERIES.count(message.kind, result)
         write_line = log.error if result == DEAD else log.info
@@ -213,6 +227,21 @@ class Worker:
         )
         return str(result)
 
+    def _run_handler(self, message: OutboxMessage) -> dict[str, Any]:
+        """Return what to store about a message after its handler ran."""
+        try:
+            with current_app.app_context():
+                outcome = Outcome(self._handlers[message.kind](message))
+        except PermanentDeliveryError as error:
+            return _finished(DEAD, error.reason)
+        except TemporaryDeliveryError as error:
+            return _after_failure(message, error)
+        except PostponedError as error:
+            return _postponed(message, error)
+        except Exception as error:  # noqa: BLE001 - a fault of one handler must not stop the other messages
+            return _after_failure(message, TemporaryDeliveryError(_place_of(error)))
+        return {"payload": {}, **_finished(outcome, "")}
+
 
 def back_off(attempts: int, retry_after: timedelta | None = None) -> timedelta:
     """Return the pause after `attempts` failures: doubled each time, with jitter.
@@ -225,12 +254,25 @@ def back_off(attempts: int, retry_after: timedelta | None = None) -> timedelta:
 
 
 def _after_failure(message: OutboxMessage, error: TemporaryDeliveryError) -> dict[str, Any]:
+    if isinstance(error, RelayDownError) and message.outcome != UNCERTAIN:
+        return _waiting_for_relay(message, error)
     uncertain = isinstance(error, UncertainDeliveryError)
     if message.attempts >= MAX_ATTEMPTS or (uncertain and message.outcome == UNCERTAIN):
         return _finished(DEAD, error.reason)
     return {
         "available_at": now() + back_off(message.attempts, error.retry_after),
-        "outcome": UNCERTAIN if uncertain else message.outcome,
+        "outcome": UNCERTAIN if uncertain or message.outcome == UNCERTAIN else WAITING,
+        "last_error": _one_line(error.reason),
+    }
+
+
+def _waiting_for_relay(message: OutboxMessage, error: RelayDownError) -> dict[str, Any]:
+    if now() - message.created_at > MAX_AGE:
+        return _finished(DEAD, error.reason)
+    return {
+        "available_at": now() + MAX_DELAY,
+        "attempts": message.attempts - 1,
+        "outcome": relay.DOWN,
         "last_error": _one_line(error.reason),
     }
 

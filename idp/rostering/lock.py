@@ -1,7 +1,7 @@
 """Allows one import at a time on all nodes; a second one is refused (Z-07).
 
-PostgreSQL uses an advisory lock on a separate connection, SQLite a lock on a file beside the database. Both are
-released when the process ends, also after a kill.
+PostgreSQL uses an advisory lock of a transaction on a separate connection, SQLite a lock on a file beside the database.
+Both are released when the process ends, also after a kill. A lock of a session would be lost behind a pooler.
 """
 
 import fcntl
@@ -34,18 +34,17 @@ def alone() -> Iterator[None]:
         with _alone_with_file(Path(str(db.engine.url.database)).resolve()):
             yield
         return
-    engine = create_engine(
-        db.engine.url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=dict(POSTGRESQL_PATIENCE)
-    )
+    engine = create_engine(db.engine.url, poolclass=NullPool, connect_args=dict(POSTGRESQL_PATIENCE))
     with engine.connect() as connection:
-        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _KEY}):
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        if not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _KEY}):
             raise ImportRunningError
         try:
-            yield  # closing the connection releases the lock too
+            yield
         finally:
-            # release it explicitly: the server notices a closed connection a moment later
+            # release the lock: the server notices a closed connection a moment later
             with suppress(DBAPIError):
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _KEY})
+                connection.rollback()
 
 
 @contextmanager

@@ -9,9 +9,7 @@ libraries of ENTs send it, and a buffering proxy adds it.
 """
 
 import asyncio
-import os
 import re
-import signal
 import sys
 import threading
 import time
@@ -29,6 +27,7 @@ from werkzeug.utils import cached_property
 
 from idp.metrics.catalogue import NOWHERE, REQUEST_WAIT_SECONDS, REQUESTS, REQUESTS_WAITING
 from idp.serving import limits
+from idp.stopping import stopping
 from idp.web.door.door import Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
 
@@ -40,7 +39,6 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_PARENT_SECONDS = 2.0
 _DIGITS = 12
 """The most digits of a length; a longer number is too large as well."""
 _CLOSE = ("Connection", "close")
@@ -185,7 +183,7 @@ class Bridge:
         response = self._door.answer_at_once(request)
         if response is None:
             response = await self._in_thread(partial(self._answer, request))
-        if request.oversized:
+        if request.oversized or stopping.is_announced:
             response.headers.append(_CLOSE)
         await _send(response, request, send)
         if request.oversized:
@@ -213,17 +211,6 @@ class Bridge:
         except BaseException:  # whatever it is, the thread has other requests to answer
             log.exception("a request failed in the server")
             return Response(status=500)
-
-
-def stop_without(parent: int) -> None:
-    """Stop this worker when the process that started it is gone, which cannot stop it any more."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_PARENT_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def door_of(app: "Flask") -> Door:

@@ -22,7 +22,7 @@ _PLANS_BY_KEY = (
 )
 """Each statement reads few rows by key, whatever its parameters are. Without statistics, the planner would scan whole
 indexes to merge or hash them. A plan that was made while a table was almost empty would scan that table, although it
-grows by thousands of rows a minute."""
+grows by thousands of rows a minute. Through a pooler, a statement is planned for its values each time."""
 
 
 def open_connections(settings: Settings) -> "Connections":
@@ -39,11 +39,7 @@ def open_connections(settings: Settings) -> "Connections":
         pool_events=pool.listeners("statements", settings.database_pool),
         pool_use_lifo=True,  # the connection used last is in the caches of both processors
         pool_reset_on_return=None,
-        connect_args={
-            "autocommit": True,
-            **pool.POSTGRESQL_PATIENCE,
-            "options": f"{pool.POSTGRESQL_SETTINGS} {_PLANS_BY_KEY}",
-        },
+        connect_args={"autocommit": True, **pool.connect_args(pooler=settings.database_pooler, more=_PLANS_BY_KEY)},
     )
     return Connections(engine)
 

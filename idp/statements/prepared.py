@@ -22,6 +22,8 @@ from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
 from sqlalchemy import PoolProxiedConnection
 
+from idp import pool
+
 _PLACEHOLDER = re.compile(r"(?<!:):(\w+)")
 _TYPES = {
     bool: "bool",
@@ -75,13 +77,18 @@ class Statement:
 
 
 class _Prepared:
-    """A statement on one connection. Its name is new, because the server may still have the one before it."""
+    """A statement on one connection. Its name is new, because the server may still have the one before it.
+
+    Behind a pooler, the next server does not have it: the text is sent each time.
+    """
 
     def __init__(self, connection: psycopg.Connection, statement: Statement) -> None:
-        self._connection, self._pgconn = connection, connection.pgconn
-        self._name = b"statement_%d" % next(_numbers)
+        self._connection, self._pgconn, self._statement = connection, connection.pgconn, statement
         self._transformer = Transformer(connection)
         self._transformer.set_dumper_types(statement.types, Format.BINARY)
+        self._name = b"statement_%d" % next(_numbers) if pool.may_prepare(connection) else b""
+        if not self._name:
+            return
         self._pgconn.send_prepare(self._name, statement.numbered, statement.types)
         result = self._result()
         if result.status != ExecStatus.COMMAND_OK:
@@ -91,7 +98,13 @@ class _Prepared:
         """Return the row, or None; there must be as many values as types. See `Statement.fetch_row`."""
         transformer = self._transformer
         parameters: Any = transformer.dump_sequence(values, ())
-        self._pgconn.send_query_prepared(self._name, parameters, transformer.formats, Format.BINARY)
+        if self._name:
+            self._pgconn.send_query_prepared(self._name, parameters, transformer.formats, Format.BINARY)
+        else:
+            statement = self._statement
+            self._pgconn.send_query_params(
+                statement.numbered, parameters, statement.types, transformer.formats, Format.BINARY
+            )
         result = self._result()
         if result.status != ExecStatus.TUPLES_OK:
             raise _error(result)

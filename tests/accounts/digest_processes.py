@@ -30,6 +30,7 @@ from idp.services import services_of
 from tests.applications import inherited
 from tests.databases import settings_for
 from tests.killing import arm
+from tests.outbox.expired import end_leases
 from tests.services import change_services
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def work(
 ) -> None:
     """Run the worker once, as `idp worker --once` does, or until it is killed."""
     with time_machine.travel(moment), app.app_context():
+        if not barrier:
+            end_leases()
         worker = Worker(services_of(app).outbox_handlers, jobs=JOBS)
         if killed_at and note:
             arm(killed_at, note, points)

@@ -24,6 +24,7 @@ def test_serve_answers_and_stops_on_a_signal(settings: Settings, tmp_path: Path,
             assert read_all(connection).startswith(b"HTTP/1.1 200 ")
         process.send_signal(number)
         assert process.wait(PATIENCE) == 0
+    assert f'"url": "http://127.0.0.1:{port}", "workers": 2, "threads": 32' in log.read_text()
     assert "Traceback" not in log.read_text()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)

@@ -12,10 +12,11 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk.access import Right
-from idp.desk.jobs import asking, kinds, running
+from idp.desk.jobs import asking, kinds
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
 from idp.desk.staff.models import Role, StaffRole
+from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.trial_jobs import ask, do_all, state
@@ -106,7 +107,7 @@ def test_a_job_whose_worker_was_killed_runs_again_once_its_lease_is_over(
     assert state(key) is State.RUNNING
     message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
     assert message.leased_until is not None
-    assert message.leased_until - now() <= running.LEASE
+    assert message.leased_until - now() <= leases.LEASE
     work.pop()
     do_all()
     assert state(key) is State.RUNNING, "the lease is not over"

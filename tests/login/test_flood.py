@@ -37,6 +37,7 @@ def _server(database_url: str, port: int, folder: Path) -> Iterator[int]:
         "IDP_DATABASE_URL": database_url,
         "IDP_TRUSTED_PROXIES": "1",
         "IDP_HASH_CONCURRENCY": str(_HASHES),
+        "IDP_DRAIN_SECONDS": "0",
     }
     command = [str(Path(sys.executable).with_name("idp")), "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2"]
     with (folder / "serve.log").open("ab") as log:

@@ -34,6 +34,7 @@ class Mailbox:
     logins: list[tuple[bytes, bytes]] = field(default_factory=list)
     tls: list[bool] = field(default_factory=list)
     on_mail: Callable[[], None] = lambda: None
+    on_quit: Callable[[], None] = lambda: None
 
     def mails(self) -> list[EmailMessage]:
         """Return the parsed mails. This is no property, because aiosmtpd reads all attributes of its handler."""
@@ -58,6 +59,10 @@ class Mailbox:
         if self.at_data == "drop":
             transport.close()
         return self.at_data
+
+    async def handle_QUIT(self, _server: SMTP, _session: Session, _envelope: Envelope) -> str:  # noqa: N802 - same
+        self.on_quit()
+        return "221 Bye"
 
     def authenticate(
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: LoginPassword

@@ -6,11 +6,14 @@ from datetime import timedelta
 import pytest
 import time_machine
 from flask import Flask
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.mail.smtp import Transport
+from idp.outbox import relay
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import PermanentDeliveryError, Worker
@@ -105,16 +108,53 @@ def test_a_server_that_is_down_keeps_every_mail(mail_app: Flask, use_server: Use
     mailbox = Mailbox()
     with smtp_server(mailbox) as port:
         pass
-    settings = use_server(f"smtp://127.0.0.1:{port}")
-    with time_machine.travel(now(), tick=False) as clock:
-        queue_one()
-        assert Worker({"mail": mailing(settings)}).run_once() == 1
-        assert only_message().outcome == "waiting"
-        assert "refused" in only_message().last_error
-        clock.shift(timedelta(hours=3))
-        with smtp_server(mailbox) as new_port:
-            assert Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{new_port}"))}).run_once() == 1
+    down = use_server(f"smtp://127.0.0.1:{port}")
+    queue_one()
+    assert Worker({"mail": mailing(down)}).run_once() == 1
+    message = only_message()
+    assert (message.outcome, message.attempts) == ("relay_down", 0)
+    assert "refused" in message.last_error
+    assert not Transport(down).can_be_used()
+    with smtp_server(mailbox) as port:
+        settings = use_server(f"smtp://127.0.0.1:{port}")
+        worker = Worker({"mail": mailing(settings)}, probe=Transport(settings).can_be_used)
+        assert worker.run_once() == 1, "at once, not after a back-off"
+    assert (only_message().outcome, only_message().attempts) == ("sent", 1)
     assert len(mailbox.envelopes) == 1
+
+
+def test_a_mail_that_is_accepted_makes_those_that_wait_for_the_server_due(
+    mail_app: Flask, use_server: UseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "_last_release", -relay._RELEASE_SECONDS)
+    mailbox = Mailbox()
+    with smtp_server(mailbox) as port:
+        pass
+    queue_one()
+    assert Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))}).run_once() == 1
+    with smtp_server(mailbox) as port:
+        worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
+        assert worker.run_once() == 0
+        queue_one()
+        assert worker.run_once() == 2
+    assert len(mailbox.envelopes) == 2
+
+
+@pytest.mark.row("S-06")
+def test_a_mail_is_marked_as_sent_before_the_connection_ends(mail_app: Flask, use_server: UseServer) -> None:
+    """A worker that is killed while the server says its last word leaves no mail that another one sends again."""
+    engine = db.engine
+    outcomes: list[str] = []
+
+    def look() -> None:
+        with Session(engine) as session:
+            outcomes.extend(session.scalars(select(OutboxMessage.outcome)))
+
+    mailbox = Mailbox(on_quit=look)
+    with smtp_server(mailbox) as port:
+        queue_one()
+        assert Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))}).run_once() == 1
+    assert outcomes == ["sent"]
 
 
 @pytest.mark.row("S-01")

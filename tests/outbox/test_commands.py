@@ -8,11 +8,13 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from idp.db import db
+from idp.mail.smtp import Transport
 from idp.outbox import leases
 from idp.outbox.commands import outbox, worker
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import Handler, Outcome, PermanentDeliveryError, TemporaryDeliveryError, Worker
+from tests.mail.handler import settings_for
 from tests.services import change_services
 
 pytestmark = pytest.mark.both_databases
@@ -43,7 +45,7 @@ HANDLERS: dict[str, Handler] = {
 @pytest.fixture
 def ids(queue_app: Flask) -> dict[str, uuid.UUID]:
     """Insert a message of each outcome, and one without an attempt."""
-    change_services(queue_app, outbox_handlers=HANDLERS)
+    change_services(queue_app, outbox_handlers=HANDLERS, transport=Transport(settings_for("smtp://127.0.0.1:1")))
     known = {kind: enqueue(kind, {"secret": "t0k3n"}).id for kind in HANDLERS}
     db.session.commit()
     assert run("worker", "--once").exit_code == 0
@@ -58,7 +60,7 @@ def outcome(message_id: uuid.UUID) -> str:
 
 
 def test_worker_once_delivers_all_ready_messages_and_ends(queue_app: Flask) -> None:
-    change_services(queue_app, outbox_handlers=HANDLERS)
+    change_services(queue_app, outbox_handlers=HANDLERS, transport=Transport(settings_for("smtp://127.0.0.1:1")))
     for _ in range(120):
         enqueue("sent", {})
     db.session.commit()
@@ -68,7 +70,7 @@ def test_worker_once_delivers_all_ready_messages_and_ends(queue_app: Flask) -> N
 
 
 def test_worker_once_reports_an_unusable_database(queue_app: Flask) -> None:
-    change_services(queue_app, outbox_handlers=HANDLERS)
+    change_services(queue_app, outbox_handlers=HANDLERS, transport=Transport(settings_for("smtp://127.0.0.1:1")))
     OutboxMessage.__table__.drop(db.engine)  # type: ignore[attr-defined]
     result = run("worker", "--once")
     assert result.exit_code == 1

@@ -1,4 +1,5 @@
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,19 +14,22 @@ from structlog.testing import capture_logs
 
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.outbox import leases
+from idp.outbox import in_hand, leases
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import (
+    MAX_AGE,
     MAX_ATTEMPTS,
     Handler,
     Outcome,
     PermanentDeliveryError,
+    RelayDownError,
     TemporaryDeliveryError,
     UncertainDeliveryError,
     Worker,
     back_off,
 )
+from tests.outbox.expired import end_leases
 
 pytestmark = pytest.mark.both_databases
 
@@ -193,31 +197,86 @@ def test_a_message_of_an_unknown_kind_is_kept_for_a_newer_worker(queue_app: Flas
 @pytest.mark.row("Z-11")
 def test_a_message_is_claimed_again_after_its_lease_expires(queue_app: Flask) -> None:
     message_id = queued()
-    with time_machine.travel(now(), tick=False) as clock:
-        assert leases.claim(["mail"]) is not None
-        clock.shift(leases.LEASE)
-        assert Worker({"mail": done}).run_once() == 0
-        clock.shift(timedelta(seconds=1))
-        assert Worker({"mail": done}).run_once() == 1
+    assert leases.claim(["mail"]) is not None
+    assert Worker({"mail": done}).run_once() == 0
+    end_leases()
+    assert Worker({"mail": done}).run_once() == 1
     message = read_message(message_id)
     assert (message.outcome, message.attempts) == ("sent", 2)
 
 
-def test_a_worker_whose_lease_expired_changes_nothing(queue_app: Flask) -> None:
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_lease_is_measured_by_the_clock_of_the_server(queue_app: Flask) -> None:
+    """The clocks of two nodes differ by more than a lease."""
+    queued()
+    assert leases.claim(["mail"]) is not None
+    with time_machine.travel(now() + timedelta(minutes=1)):
+        assert leases.claim(["mail"]) is None
+
+
+def test_the_lease_is_prolonged_while_a_handler_runs(queue_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert leases.LEASE.total_seconds() > 3 * in_hand.BEAT_SECONDS
+    monkeypatch.setattr(in_hand, "BEAT_SECONDS", 0.02)
+    queued()
+
+    def slow(message: OutboxMessage) -> Outcome:
+        claimed, until = message.leased_until, time.monotonic() + 10
+        assert claimed is not None
+        while (read_message(message.id).leased_until or now()) <= claimed:
+            assert time.monotonic() < until
+        assert not in_hand.lease_lost().is_set()
+        return Outcome.DONE
+
+    with capture_logs() as logs:
+        Worker({"mail": slow}).run_once()
+    assert logs[-1]["outcome"] == "sent"
+
+
+def test_a_worker_whose_lease_expired_learns_it_and_changes_nothing(
+    queue_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_hand, "BEAT_SECONDS", 0.02)
     message_id = queued()
-    with time_machine.travel(now(), tick=False) as clock:
 
-        def slow(message: OutboxMessage) -> Outcome:
-            clock.shift(leases.LEASE + timedelta(seconds=1))
+    def slow(message: OutboxMessage) -> Outcome:
+        with monkeypatch.context() as still:
+            still.setattr(leases, "extend", lambda _message: True)  # the process stood still
+            end_leases()
             assert leases.claim(["mail"]) is not None  # another worker has the lease now
-            return Outcome.DONE
+        assert in_hand.lease_lost().wait(10)
+        return Outcome.DONE
 
-        with capture_logs() as logs:
-            Worker({"mail": slow}, batch=1).run_once()
+    with capture_logs() as logs:
+        Worker({"mail": slow}, batch=1).run_once()
     assert logs[-1]["outcome"] == "lease_lost"
     message = read_message(message_id)
     assert (message.finished_at, message.attempts) == (None, 2)
     assert message.lease is not None
+
+
+def test_mails_wait_for_the_server_uncounted_and_refused_ones_keep_their_back_off(queue_app: Flask) -> None:
+    down, refused = queued("down"), queued("refused")
+    answers = [False, True]
+    handlers = {
+        "down": failing(RelayDownError("no delivery: connection refused")),
+        "refused": failing(TemporaryDeliveryError("450 mailbox busy")),
+    }
+    with time_machine.travel(now(), tick=False):
+        assert Worker(handlers, probe=lambda: answers.pop(0)).run_once() == 2
+        assert (read_message(down).outcome, read_message(down).attempts) == ("relay_down", 0)
+        assert len(answers) == 2, "nothing has waited before"
+        assert Worker({"down": done, "refused": done}, probe=lambda: answers.pop(0)).run_once() == 0
+        worker = Worker({"down": done, "refused": done}, probe=lambda: answers.pop(0))
+        assert worker.run_once() == 1
+        assert worker.run_once() == 0
+    assert [read_message(each).outcome for each in (down, refused)] == ["sent", "waiting"]
+
+
+def test_a_mail_that_has_waited_for_the_server_for_three_days_is_given_up(queue_app: Flask) -> None:
+    message_id = queued()
+    with time_machine.travel(now() + MAX_AGE + timedelta(minutes=1)):
+        Worker({"mail": failing(RelayDownError("no delivery: connection refused"))}).run_once()
+    assert read_message(message_id).outcome == "dead"
 
 
 def test_the_database_is_free_while_a_message_is_handed_over(queue_app: Flask) -> None:

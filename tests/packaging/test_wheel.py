@@ -40,7 +40,7 @@ def installed(built: Built, shared: Path, tmp_path: Path) -> Installed:
         if first:
             install(built.wheel, environment)
     issuer = f"http://127.0.0.1:{free_port()}"
-    settings = {"IDP_ENV": "development", "IDP_ISSUER": issuer, "IDP_SECRET_KEY": SECRET}
+    settings = {"IDP_ENV": "development", "IDP_ISSUER": issuer, "IDP_SECRET_KEY": SECRET, "IDP_DRAIN_SECONDS": "0"}
     return Installed(environment, tmp_path, settings)
 
 

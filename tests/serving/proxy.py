@@ -87,10 +87,13 @@ def adapted(text: str, changes: Mapping[str, str]) -> str:
     return text
 
 
+NODE = "server 127.0.0.1:8000 fail_timeout=3s;"
+
+
 def supplied(folder: Path, port: int, upstream: int, chain: Path) -> str:
     """Return deploy/nginx.conf for a service on port `upstream`; `chain` holds the certificate and its key."""
     changes = {
-        "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream};",
+        NODE: NODE.replace("8000", str(upstream)),
         "/var/log/nginx/idp.log": str(folder / "idp.log"),
         "server_name connexion.exemple.fr;": "server_name localhost;",
     }

@@ -270,7 +270,8 @@ def test_a_malformed_request_is_refused_at_once(served: Served, request_: bytes,
 def test_the_content_of_a_refused_request_is_never_logged(served: Served) -> None:
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/9.9\r\nHost: x\r\n\r\n")
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/1.1\r\nJETON SECRET\r\n\r\n")
-    shown = served.log.read_text()
+    _, *lines = served.log.read_text().splitlines()  # the first says where the server listens
+    shown = "\n".join(lines)
     assert "JETON" not in shown
     assert "127.0.0.1" not in shown
 

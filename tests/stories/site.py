@@ -125,6 +125,7 @@ class Site:
             smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
             mail_from="ne-pas-repondre@exemple.fr",
             log_level="DEBUG",
+            drain_seconds=0,
             academy="Académie des Deux-Rives",
             support_phone="03 53 01 12 12",
             support_hours="du lundi au vendredi, de 8 h à 18 h",

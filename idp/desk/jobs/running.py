@@ -1,20 +1,15 @@
 """Does the jobs, in `idp worker`: the handler of the outbox messages of the kind `desk.job`.
 
-While a job runs, a thread prolongs the lease of its message. After a kill, the lease ends within a minute, another
-worker claims the message, and the job runs again: each kind of job says how it continues. A job ends at its next step
+After a kill, the lease of the message ends (`idp.outbox.in_hand`), another worker claims the message, and the job runs
+again: each kind of job says how it continues. A job ends at its next step
 if its person asks for that, or loses the role meanwhile.
 """
 
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
-from flask import current_app
 from sqlalchemy import select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from idp.audit import log
 from idp.clock import now
@@ -25,12 +20,10 @@ from idp.desk.jobs.kinds import Kind
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running, StoppedError, store_end
 from idp.logging import frames
-from idp.outbox import leases
+from idp.outbox import in_hand
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome, PostponedError, TemporaryDeliveryError
 
-LEASE = timedelta(minutes=1)
-_BEAT_SECONDS = 15.0
 _WAIT = timedelta(seconds=20)
 _MOST_FAULTS = 3
 """A job that fails by an error of the program or of the database is tried this often."""
@@ -57,26 +50,25 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 def _run(job: Job, kind: Kind, message: OutboxMessage, settings: Settings) -> None:
     """Do a job that has begun, and store its end."""
-    running = Running(job, settings)
-    with _prolonged(message, running):
-        try:
-            running.check_begun()
-            finished = kind.run(running)
-        except StoppedError as stopped:
-            if stopped.state is not State.RUNNING:
-                _end(job, stopped.state, Finished(), settings, refusal=stopped.code)
-        except RefusedError as refused:
-            _end(job, State.FAILED, Finished(), settings, refusal=refused.code)
-        except BusyError as busy:
-            _wait(job)
-            raise PostponedError("waits for another job", _WAIT) from busy
-        except Exception as fault:
-            if message.attempts < _MOST_FAULTS:
-                raise
-            log_lines.error("desk.job_failed", job=str(job.id), work=job.kind, where=frames(fault))  # noqa: TRY400 - the text may have names
-            _end(job, State.FAILED, Finished(), settings, refusal="fault")
-        else:
-            _end(job, State.DONE, finished, settings)
+    running = Running(job, settings, in_hand.lease_lost())
+    try:
+        running.check_begun()
+        finished = kind.run(running)
+    except StoppedError as stopped:
+        if stopped.state is not State.RUNNING:
+            _end(job, stopped.state, Finished(), settings, refusal=stopped.code)
+    except RefusedError as refused:
+        _end(job, State.FAILED, Finished(), settings, refusal=refused.code)
+    except BusyError as busy:
+        _wait(job)
+        raise PostponedError("waits for another job", _WAIT) from busy
+    except Exception as fault:
+        if message.attempts < _MOST_FAULTS:
+            raise
+        log_lines.error("desk.job_failed", job=str(job.id), work=job.kind, where=frames(fault))  # noqa: TRY400 - the text may have names
+        _end(job, State.FAILED, Finished(), settings, refusal="fault")
+    else:
+        _end(job, State.DONE, finished, settings)
 
 
 def end_abandoned(settings: Settings) -> None:
@@ -144,37 +136,6 @@ def _origin(job: Job) -> log.Origin:
         actor=origin.get("actor", ""),
         desk=log.Desk(job.staff_id, job.school_id, {**origin.get("details", {}), "job": str(job.id)}),
     )
-
-
-@contextmanager
-def _prolonged(message: OutboxMessage, running: Running) -> Iterator[None]:
-    """Prolong the lease of the message while the block runs."""
-    app, over = current_app._get_current_object(), threading.Event()  # type: ignore[attr-defined] # noqa: SLF001 - for the thread
-
-    def beat() -> None:
-        with app.app_context():
-            while not over.wait(_BEAT_SECONDS):
-                if not _extend(message):
-                    running.lease_lost.set()
-                    return
-
-    if not _extend(message):
-        running.lease_lost.set()
-    thread = threading.Thread(target=beat, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _extend(message: OutboxMessage) -> bool:
-    """Return whether this worker still has the lease. If the database does not answer, the next beat tries again."""
-    try:
-        return leases.extend(message, LEASE)
-    except SQLAlchemyError:
-        return True
 
 
 def _end(job: Job, state: State, finished: Finished, settings: Settings, *, refusal: str = "") -> None:

@@ -72,9 +72,10 @@ class Running:
         result: what an earlier run of the job kept, before it was killed (`begin_writing`, `keep`).
         is_final: whether the job has begun to write, so that it goes to its end.
         settings: the settings.
+        lease_lost: set when another worker has the job.
     """
 
-    def __init__(self, job: Job, settings: Settings) -> None:
+    def __init__(self, job: Job, settings: Settings, lease_lost: threading.Event) -> None:
         self.id = job.id
         self.staff_id = job.staff_id
         self.school_id = job.school_id
@@ -82,7 +83,7 @@ class Running:
         self.result = dict(job.result)
         self.is_final = job.is_final
         self.settings = settings
-        self.lease_lost = threading.Event()
+        self.lease_lost = lease_lost
         self._role_id = job.role_id
         self._next_look = 0.0
 

@@ -1,0 +1,35 @@
+"""Two releases run side by side during an upgrade: the statements of the former one run on the schema of this one."""
+
+import psycopg
+import pytest
+
+from idp import schema
+from tests import former_release
+
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+_FIRST = "0001"
+"""The newest revision until the first release: until then, the statements of this tree stand for its own."""
+
+
+def test_statements_of_the_former_release_run_on_this_schema(database_url: str) -> None:
+    statements = former_release.read()
+    if not statements:
+        assert schema.newest() == _FIRST, "run `python -m tests.former_release` on the commit of the last release"
+        statements = former_release.of_this_release(database_url)
+    assert len(statements) > 150
+    with psycopg.connect(database_url) as connection:
+        assert former_release.find_broken(connection, statements) == []
+        assert former_release.find_unwritten(connection, statements) == []
+
+
+def test_a_column_that_the_former_release_uses_or_does_not_write_is_noticed(database_url: str) -> None:
+    statements = former_release.of_this_release(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE outbox RENAME COLUMN last_error TO fault")
+        connection.execute("ALTER TABLE school ADD COLUMN region text NOT NULL")
+        broken = former_release.find_broken(connection, statements)
+        unwritten = former_release.find_unwritten(connection, statements)
+        connection.rollback()
+    assert [text.split()[0] for text in broken[:3]] == ["INSERT", "SELECT", "UPDATE"]
+    assert all('"last_error" of relation "outbox"' in text or '"last_error"' in text for text in broken)
+    assert unwritten == ["outbox.fault", "school.region"]

@@ -1,0 +1,151 @@
+"""Two nodes behind nginx with deploy/nginx.conf are restarted one after the other, while parents sign in."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from idp.app import create_app
+from idp.config import Settings
+from idp.db import db
+from idp.paths import CHECKOUT
+from idp.services import services_of
+from tests import forked
+from tests.builders import Build
+from tests.commands.processes import PATIENCE, free_port, running
+from tests.databases import postgresql_copy, settings_for
+from tests.interop.visitor import Visitor
+from tests.protocol.ent_server import authority
+from tests.relying_party import Attempt, RelyingParty
+from tests.serving.proxy import NODE, adapted, nginx, supplied
+
+_NGINX = (CHECKOUT / "deploy/nginx.conf").read_text(encoding="utf-8")
+_DRAIN_SECONDS = 3
+"""Half of the default; the times of nginx are shortened as well."""
+_PARENTS = 4
+
+
+def test_a_server_accepts_for_longer_than_nginx_keeps_a_connection_or_shuns_a_node() -> None:
+    [kept] = re.findall(r"keepalive_timeout (\d+)s;\n}", _NGINX)
+    [shunned] = re.findall(r"fail_timeout=(\d+)s;", _NGINX)
+    assert Settings.model_fields["drain_seconds"].default > max(int(kept), int(shunned))
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the service, of which one process after the other runs."""
+
+    settings: Settings
+    port: int
+    log: Path
+
+    @contextmanager
+    def running(self) -> Iterator[forked.Program]:
+        """Run the node; it is ready in the block."""
+        arguments = ("serve", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", "--threads", "8")
+        with running(self.settings, self.log, *arguments) as process:
+            until = time.monotonic() + PATIENCE
+            while not self._is_ready():
+                assert time.monotonic() < until, self.log.read_text()
+                time.sleep(0.1)
+            yield process
+
+    def _is_ready(self) -> bool:
+        try:
+            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=PATIENCE).ok
+        except requests.ConnectionError:
+            return False
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A parent who signs in again and again at `ent`."""
+
+    username: str
+    ent: RelyingParty
+    trusted: Path
+
+    def sign_in(self) -> str:
+        """Sign in with a new browser, and get tokens; return nothing, or what failed."""
+        visitor, attempt = Visitor(self.trusted), Attempt()
+        visitor.stops_at = self.ent.redirect_uri
+        try:
+            visitor.open(self.ent.issuer + self.ent.url(attempt))
+            visitor.sign_in(self.username)
+            if not visitor.steps or not visitor.steps[-1].startswith(self.ent.redirect_uri):
+                return f"{visitor.page.status_code} {visitor.heading} at {visitor.page.url}"
+            [code] = parse_qs(urlsplit(visitor.steps[-1]).query)["code"]
+            answer = self._redeem(code, attempt)
+        except (AssertionError, requests.RequestException) as fault:
+            return repr(fault)
+        finally:
+            visitor.close()
+        return "" if "id_token" in answer.text else f"{answer.status_code} {answer.text}"
+
+    def _redeem(self, code: str, attempt: Attempt) -> requests.Response:
+        values = {"code": code, "redirect_uri": self.ent.redirect_uri, "code_verifier": attempt.verifier}
+        return requests.post(
+            f"{self.ent.issuer}/token",
+            data={"grant_type": "authorization_code", **values},
+            headers=self.ent.basic(),
+            verify=str(self.trusted),
+            timeout=PATIENCE,
+        )
+
+    def sign_in_until(self, end: threading.Event) -> list[str]:
+        """Return the result of each flow."""
+        results = []
+        while not end.is_set():
+            results.append(self.sign_in())
+        return results
+
+
+@pytest.mark.interop
+def test_no_flow_fails_while_two_nodes_are_restarted_one_after_the_other(shared: Path, tmp_path: Path) -> None:
+    port, ports = free_port(), (free_port(), free_port())
+    certified, end = authority(tmp_path, "localhost"), threading.Event()
+    both = "\n".join(f"server 127.0.0.1:{each} fail_timeout=1s;" for each in ports)
+    shortened = {NODE.replace("8000", str(ports[0])): both, "keepalive_timeout 5s;": "keepalive_timeout 1s;"}
+    with ExitStack() as stack:
+        url = stack.enter_context(postgresql_copy(shared))
+        values = {"issuer": f"https://localhost:{port}", "trusted_proxies": 1, "drain_seconds": _DRAIN_SECONDS}
+        settings = settings_for(url, **values)
+        parents = _parents(settings, certified.trusted)
+        site = adapted(supplied(tmp_path, port, ports[0], certified.chain), shortened)
+        proxy_log = stack.enter_context(nginx(tmp_path / "nginx", port, site))
+        nodes = [Node(settings, each, tmp_path / f"{each}.log") for each in ports]
+        processes = [stack.enter_context(node.running()) for node in nodes]
+        signing_in = stack.enter_context(ThreadPoolExecutor(_PARENTS))
+        stack.callback(end.set)
+        flows = [signing_in.submit(parent.sign_in_until, end) for parent in parents]
+        for node, process in zip(nodes, processes, strict=True):
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+            stack.enter_context(node.running())
+        end.set()
+        results = [result for flow in flows for result in flow.result()]
+    assert [result for result in results if result] == []
+    assert len(results) > 20
+    assert "prematurely closed" not in proxy_log.read_text(), "no connection is cut, even where nginx can try again"
+    assert "reset by peer" not in proxy_log.read_text()
+
+
+def _parents(settings: Settings, trusted: Path) -> list[Parent]:
+    """Create an ENT and its parents before the service runs."""
+    app = create_app(settings)
+    with app.app_context():
+        build = Build(settings)
+        ent = build.ent()
+        parents = [Parent(build.active().username, ent, trusted) for _ in range(_PARENTS)]
+        db.session.remove()
+        db.engine.dispose()
+        services_of(app).close()
+    return parents
