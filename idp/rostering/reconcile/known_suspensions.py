@@ -7,20 +7,22 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, not_, select
 
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.accounts.same_person import traces_of
+from idp.accounts.same_person import traces_of, traces_of_pupils
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
-from idp.accounts.suspensions.traces import Names, Traces
+from idp.accounts.suspensions.traces import Traces
 from idp.clock import now
 from idp.db import db
 from idp.rostering.bulk import one_of
+
+_Row = tuple[Child | None, str | None, str, Traces]
 
 
 class SuspendedPerson(NamedTuple):
     """A person whose account or tie is suspended, with one pupil.
 
-    `uai` is the pupil's school and `pupil` has the pupil's names. A suspended account without ties has neither, and a
-    person who was erased has no account.
+    `uai` is the pupil's school and `pupil` has the pupil's names, also those before a correction. A suspended account
+    without ties has neither, and a person who was erased has no account.
     """
 
     uai: str
@@ -53,11 +55,18 @@ def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
     children = select(Child, School.uai).join(School).where(one_of(Child.id, sorted({child for child, _ in kept})))
     pupils = {child.id: (child, uai) for child, uai in _all(children)} if kept else {}
     # a purge may have removed a pupil since the first statement
-    erased = [_suspended(*pupils[child], "", traces) for child, traces in kept if child in pupils]
-    return [*_suspended_accounts(), *erased]
+    erased = [(*pupils[child], "", traces) for child, traces in kept if child in pupils]
+    rows = [*_suspended_accounts(), *erased]
+    names = traces_of_pupils(child for child, *_ in rows if child)
+    return [
+        SuspendedPerson(
+            uai or "", child.id.hex if child else "", names[child.id] if child else Traces.of(()), account, traces
+        )
+        for child, uai, account, traces in rows
+    ]
 
 
-def _suspended_accounts() -> list[SuspendedPerson]:
+def _suspended_accounts() -> list[_Row]:
     # a guardian who waits for the head is not excluded yet
     decided = [row for (row,) in _all(select(Suspension).where(Suspension.where_decided(now())))]
     closed = {(row.account_id, row.child_id) for row in decided}
@@ -75,15 +84,10 @@ def _suspended_accounts() -> list[SuspendedPerson]:
     )
     traces = {account.id: traces_of(account, decisions[account.id]) for account in {account for account, _, _ in ties}}
     return [
-        _suspended(child, uai, account.id.hex, traces[account.id])
+        (child, uai, account.id.hex, traces[account.id])
         for account, child, uai in ties
         if not closed.isdisjoint({(account.id, child.id if child else None), (account.id, None)})
     ]
-
-
-def _suspended(child: Child | None, uai: str | None, account: str, traces: Traces) -> SuspendedPerson:
-    names = Names.of(given=[child.given_name], family=[child.family_name]) if child else Names.of()
-    return SuspendedPerson(uai or "", child.id.hex if child else "", Traces.of([names]), account, traces)
 
 
 def open_ties(account_ids: Sequence[str]) -> list[OpenTie]:
