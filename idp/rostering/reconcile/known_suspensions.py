@@ -1,4 +1,4 @@
-"""Reads whose access is suspended, and the ties of a guardian whose corrected name may be a suspended person's."""
+"""Reads whose access is suspended, and the ties that a corrected name may make those of a suspended person."""
 
 import uuid
 from collections.abc import Sequence
@@ -33,13 +33,17 @@ class SuspendedPerson(NamedTuple):
 
 
 class OpenTie(NamedTuple):
-    """A tie that gives access, with its pupil's school and names."""
+    """A tie that gives access, with its pupil's school, and the names of the pupil and of the guardian.
+
+    `pupil` has the family name and the given name; `person` the civility, the given, the family and the birth name.
+    """
 
     account: str
+    key: str
     child: str
     uai: str
-    family_name: str
-    given_name: str
+    pupil: tuple[str, str]
+    person: tuple[str, str, str, str]
 
 
 def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
@@ -90,20 +94,35 @@ def _suspended_accounts() -> list[_Row]:
     ]
 
 
-def open_ties(account_ids: Sequence[str]) -> list[OpenTie]:
-    """Return the ties of some accounts that are neither ended nor suspended."""
-    moment = now()
+def open_ties(*, accounts: Sequence[str] = (), children: Sequence[str] = ()) -> list[OpenTie]:
+    """Return the ties of some accounts, or of some pupils, that are neither ended nor suspended.
+
+    Those of activated accounts are left out.
+    """
+    keys, ids = (Guardianship.account_id, accounts) if accounts else (Guardianship.child_id, children)
     rows = _all(
-        select(Guardianship.account_id, Child.id, School.uai, Child.family_name, Child.given_name)
+        select(Account, Child, School.uai)
+        .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
         .join(School, School.id == Child.school_id)
         .where(
-            one_of(Guardianship.account_id, [uuid.UUID(account) for account in account_ids]),
+            one_of(keys, [uuid.UUID(key) for key in ids]),
             Guardianship.is_unended,
-            not_(Guardianship.where_suspended(moment)),
+            not_(Guardianship.where_suspended(now())),
+            Account.activated_at.is_(None),
         )
     )
-    return [OpenTie(account.hex, child.hex, *rest) for account, child, *rest in rows]
+    return [
+        OpenTie(
+            account.id.hex,
+            account.roster_key or "",
+            child.id.hex,
+            uai,
+            (child.family_name, child.given_name),
+            (account.civility or "", account.given_name, account.family_name, account.birth_name or ""),
+        )
+        for account, child, uai in rows
+    ]
 
 
 def _all(statement: Select[*tuple[Any, ...]]) -> Sequence[Any]:
