@@ -118,9 +118,8 @@ def concerns_pupil(child_id: Any, moment: datetime) -> ColumnElement[bool]:
         Suspension.where_holding(moment),
     )
     of_erased = exists().where(KeptSuspension.child_id == child_id, KeptSuspension.where_holding(moment))
-    return or_(
-        *(one.correlate_except(Suspension, Guardianship, KeptSuspension) for one in (of_tie, of_account, of_erased))
-    )
+    tables = Suspension, Guardianship, KeptSuspension
+    return or_(*(held.correlate_except(*tables) for held in (of_tie, of_account, of_erased)))
 
 
 def traces_of_pupils(children: Iterable[Child]) -> dict[uuid.UUID, Traces]:
