@@ -82,6 +82,8 @@ _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.DEVICE_STAYS, Notice.PASSWORD_C
 """The mails that somebody who knows the password can cause without end: a rate limit protects the mailbox."""
 _TO_STRANGERS = frozenset({Notice.EMAIL_ABANDONED, Notice.EMAIL_CONTESTED, Notice.EMAIL_DROPPED})
 """The mails to an address that may be somebody else's: they do not name the ENTs."""
+_ABOUT_CALLS = frozenset({Notice.DISPUTED, Notice.TIE_ENDED, Notice.TIE_RESTORED})
+"""The mails about « Ce n’est pas mon enfant »: anybody may have said so, also before the account was activated."""
 
 
 def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = None, **details: str) -> None:
@@ -140,8 +142,8 @@ def hand_over(message: OutboxMessage, settings: Settings, ent_names: Callable[[A
     `ent_names` returns the names of the ENTs of an account: the person knows by them what account the mail is about.
 
     While the address is contested, the account's mailbox may belong to somebody else: only mails that name their
-    address are sent. Who needs another letter has no address of their own: the mail, which has no secret, goes to the
-    address of the school's file.
+    address are sent. Who has not activated the account has no address of their own: the mails about a call, which have
+    no secret and no identifier, go to the address of the school's file.
     """
     payload, notice = message.payload, Notice(message.payload["notice"])
     account = db.session.get(Account, uuid.UUID(payload["account"]), populate_existing=True)
@@ -149,7 +151,7 @@ def hand_over(message: OutboxMessage, settings: Settings, ent_names: Callable[[A
     recipient = link.email if link else None
     if link is None and account is not None and account.contested_at is None:
         recipient = account.email
-        if recipient is None and notice is Notice.TIE_RESTORED and account.activated_at is None:
+        if recipient is None and notice in _ABOUT_CALLS and account.activated_at is None:
             recipient = directory.email_of_file(account)
     if account is None or recipient is None:
         return Outcome.DROPPED

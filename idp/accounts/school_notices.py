@@ -8,7 +8,7 @@ import enum
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Update, and_, select, update
+from sqlalchemy import ColumnElement, Update, and_, or_, select, update
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
@@ -66,7 +66,7 @@ def add(
     schools: Iterable[uuid.UUID] | Mapping[uuid.UUID, Sequence[uuid.UUID]],
     *,
     other_account_id: uuid.UUID | None = None,
-    taken_by: str = "",
+    taken_by: Sequence[str] = (),
 ) -> None:
     """Write one notice for each school, or add the children to the open notice of that school.
 
@@ -78,7 +78,7 @@ def add(
             both add a notice.
         schools: the schools that are told; a mapping names the children for each school.
         other_account_id: a second account that the notice is about.
-        taken_by: who took the telephone call that the notice comes from.
+        taken_by: who took the telephone calls that the notice comes from.
     """
     children = schools if isinstance(schools, Mapping) else dict.fromkeys(schools, ())
     same = select(SchoolNotice).where(
@@ -100,11 +100,12 @@ def add(
                     other_account_id=other_account_id,
                     kind=kind.value,
                     child_ids=child_keys,
-                    taken_by=[taken_by] if taken_by else [],
+                    taken_by=list(dict.fromkeys(taken_by)),
                 )
             )
             continue
-        note_taker(notice, taken_by)
+        for taker in taken_by:
+            note_taker(notice, taker)
         if kind not in _SAME_QUESTION:
             notice.digested_at = None
         if notice.child_ids:  # a notice without children concerns all of them
@@ -113,7 +114,7 @@ def add(
 
 def note_taker(notice: SchoolNotice, taken_by: str) -> None:
     """Add who took a call to a notice; nobody who took one confirms it. The caller has locked the account's row."""
-    if taken_by and taken_by not in notice.taken_by:
+    if taken_by not in notice.taken_by:
         notice.taken_by = [*notice.taken_by, taken_by]
 
 
@@ -211,7 +212,10 @@ def _is_waiting(notice: SchoolNotice) -> bool:
 
 
 def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
-    """Return whether the dispute that the notice is about is still open."""
+    """Return whether the dispute that the notice is about is still open, also if the pupil is in another school now.
+
+    The next import moves such a notice (`idp.rostering.write.moving`). Without it, nobody could settle the dispute.
+    """
     if notice.kind == Kind.EMAIL_CONTESTED.value:
         return account.contested_at is not None
     if notice.kind != Kind.NOT_GUARDIAN.value:
@@ -222,7 +226,7 @@ def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
         .where(
             Guardianship.account_id == account.id,
             Guardianship.is_disputed,
-            Child.school_id == notice.school_id,
+            or_(Child.school_id == notice.school_id, Child.id.in_(map(uuid.UUID, notice.child_ids))),
         )
     )
     return db.session.scalar(disputed.limit(1)) is not None

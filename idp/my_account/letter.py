@@ -12,7 +12,7 @@ from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSec
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher, fold_username
-from idp.accounts.same_person import same_person
+from idp.accounts.same_person import add_former_names, former_names_of, names_of, same_person
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
@@ -103,6 +103,7 @@ def _merge(mine: Account, other: Account) -> None:
     moment = now()
     uais = [school.uai for school in directory.schools(other)]
     moved = _move_children(mine.id, other.id)
+    add_former_names(mine.id, [names_of(other), *former_names_of(other.id)])
     _move_waits(mine.id, other.id, moved, moment)
     _move_roster_key(mine.id, other)
     if other.contested_at is not None:

@@ -52,6 +52,7 @@ class FaultCode(enum.Enum):
     MANY_WAIT = enum.auto()
     """The ENT operator already registered as many ENTs as may wait for the académie."""
     MANY_TODAY = enum.auto()
+    MANY_MOVES = enum.auto()
     """The ENT operator already registered as many ENTs within a day as one person may."""
     ASKER_LEFT = enum.auto()
     """The ENT operator who registered the ENT acts for it no longer, so that the académie can only refuse it."""

@@ -36,7 +36,7 @@ def dispute(account_id: uuid.UUID, children: Sequence[Child], *, is_first: bool 
     by_school: dict[uuid.UUID, list[uuid.UUID]] = {}
     for child in children:
         by_school.setdefault(child.school_id, []).append(child.id)
-    school_notices.add(Kind.NOT_GUARDIAN, account_id, by_school, taken_by=taken_by)
+    school_notices.add(Kind.NOT_GUARDIAN, account_id, by_school, taken_by=[taken_by] if taken_by else ())
     log.record(
         GuardianshipDisputed(
             account_id=account_id,

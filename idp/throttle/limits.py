@@ -129,6 +129,8 @@ SECRETARY_CLOSINGS = Budget("secretary_closings", (Window(5, _HOUR), Window(15, 
 HEAD_CLOSINGS = Budget("head_closings", (Window(20, _HOUR),))
 """The same as a head."""
 
+ENT_MOVES = Budget("ent_moves", (Window(10, _DAY),))
+"""Changes of addresses of one ENT by one of its operators that are in force at once: each is a mail to the others."""
 FILE_CHECKS = Budget("file_checks", (Window(20, _HOUR),))
 """Checks of school files that one person of the desk asks for: each answers questions about the people in them."""
 
@@ -209,6 +211,7 @@ TABLE: tuple[Limit, ...] = (
     DESK_CHALLENGE_DEVICE,
     DESK_REFUSALS,
     ACADEMY_SUSPENSION,
+    ENT_MOVES,
     FILE_CHECKS,
     SECRETARY_CLOSINGS,
     HEAD_CLOSINGS,

@@ -503,6 +503,17 @@ def upgrade() -> None:
     with op.batch_alter_table('former_mailbox', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_former_mailbox_mailbox'), ['mailbox'], unique=False)
 
+    op.create_table('former_pupil_name',
+    sa.Column('child_id', sa.Uuid(), nullable=False),
+    sa.Column('given_name', sa.String(length=200), nullable=False),
+    sa.Column('family_name', sa.String(length=200), nullable=False),
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_former_pupil_name_child_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_former_pupil_name'))
+    )
+    with op.batch_alter_table('former_pupil_name', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_former_pupil_name_child_id'), ['child_id'], unique=False)
+
     op.create_table('guardianship',
     sa.Column('account_id', sa.Uuid(), nullable=False),
     sa.Column('child_id', sa.Uuid(), nullable=False),
@@ -914,6 +925,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_guardianship_child_id'))
 
     op.drop_table('guardianship')
+    with op.batch_alter_table('former_pupil_name', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_former_pupil_name_child_id'))
+
+    op.drop_table('former_pupil_name')
     with op.batch_alter_table('former_mailbox', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_former_mailbox_mailbox'))
 

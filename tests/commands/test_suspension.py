@@ -13,7 +13,7 @@ from idp.accounts.disputes import child_key
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.accounts.notices import NOTICE
 from idp.accounts.suspensions import kept as kept_suspensions
-from idp.accounts.suspensions.models import KeptSuspension, Suspension
+from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension, Suspension
 from idp.accounts.suspensions.traces import Names, Traces
 from idp.clock import now
 from idp.db import db, unit_of_work
@@ -259,8 +259,12 @@ def test_no_purge_removes_a_suspension_and_an_erasure_keeps_it(act: Run, build: 
         kept_suspensions.encrypt_again(both)
     db.session.expire_all()
     assert other in [traces for _, traces in kept_suspensions.holding(build.settings.secrets, moment)]
+    with unit_of_work():
+        for pupil in (child_id, build.child("Zoé").id):
+            db.session.add(FormerPupilName(child_id=pupil, given_name="Malo", family_name="ANCIEN"))
     with time_machine.travel(until):
         assert json.loads(act("purge", "--json").out)["suspensions_removed"] == 1
+    assert db.session.scalars(select(FormerPupilName.child_id)).all() == [child_id]
     [(pupil, _)] = kept_suspensions.holding(build.settings.secrets, until)
     assert pupil == child_id
 

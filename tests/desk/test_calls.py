@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts import notices
 from idp.accounts.models import Account, Guardianship, SchoolNotice
-from idp.accounts.notices import NOTICE
+from idp.accounts.notices import NOTICE, Notice
 from idp.audit.models import AuditEntry
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role, StaffAccount
 from idp.my_account.connections.rules import acts_of_others
 from idp.outbox.models import OutboxMessage
@@ -148,8 +148,6 @@ def test_after_a_rejected_call_every_school_prints_a_letter_at_once_and_a_mail_s
     head = colleagues.signed_in(Role.HEAD)
     called = post(head, f"/comptes/{account.id}/pas-mon-enfant/{malo.id}", "/")
     notice = called.headers["Location"].partition("?")[0]
-    db.session.execute(delete(OutboxMessage))
-    db.session.commit()
     answered = post(head, f"{notice}/rejet", sentence="vu avec la famille").headers["Location"]
     assert "Son courrier ne marche plus : imprimez-en un autre." in plain(head.get(answered))
     assert f'href="/comptes/{account.id}/courrier">Imprimer un courrier pour' in plain(head.get(notice))
@@ -160,11 +158,18 @@ def test_after_a_rejected_call_every_school_prints_a_letter_at_once_and_a_mail_s
         assert 'name="generation"' in plain(form)
     sent: list[Any] = []
     monkeypatch.setattr(notices, "deliver", lambda mail, recipient: sent.append((mail, recipient)))
-    [message] = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE))
-    notices.hand_over(message, build.settings, lambda _account: [])
-    [(mail, recipient)] = sent
-    assert (mail["Subject"], recipient) == ("Votre compte est de nouveau ouvert", "gaston@exemple.test")
-    assert "Votre courrier ne marche plus" in text_of(mail)
+    with unit_of_work():
+        notices.tell(Notice.TIE_ENDED, account.id, school=str(malo.school_id))
+    of_notices = select(OutboxMessage).where(OutboxMessage.kind == NOTICE).order_by(OutboxMessage.created_at)
+    for message in db.session.scalars(of_notices).all():
+        notices.hand_over(message, build.settings, lambda _account: [])
+    assert [(mail["Subject"], recipient) for mail, recipient in sent] == [
+        ("Votre compte est fermé pour le moment", "gaston@exemple.test"),
+        ("Votre compte est de nouveau ouvert", "gaston@exemple.test"),
+        ("Un élève n’est plus dans votre compte", "gaston@exemple.test"),
+    ], "nobody knows who called, also before the account is activated"
+    assert "Votre courrier ne marche plus" in text_of(sent[1][0])
+    assert not [mail for mail, _ in sent if account.username in mail.as_string()], "nobody has proved the mailbox"
 
 
 def test_a_second_call_about_a_tie_waits_seven_days_or_the_head(colleagues: Colleagues, build: Build) -> None:

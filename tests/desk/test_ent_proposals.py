@@ -23,6 +23,8 @@ from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.registration import commands, registrations
 from idp.services import services
+from idp.throttle import guard
+from idp.throttle.limits import ENT_MOVES
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_ents import registration, row, text
@@ -206,6 +208,11 @@ def test_another_path_of_an_accepted_server_is_in_force_and_the_others_get_the_f
     assert row(own).post_logout_redirect_uris == bye, "each of them writes the former address back"
     assert ask(browser, own, contacts="Lina").status_code == 303
     assert len(news("moved")) == 4, "a contact is no address"
+    [window] = ENT_MOVES.windows
+    for _ in range(window.tries - 1):
+        assert isinstance(guard.take(ENT_MOVES, f"{operator.id} {row(own).id}"), guard.Granted)
+    assert "continuez demain" in text(ask(browser, own, home_uri="https://ent.test/encore"))
+    assert len(news("moved")) == 4, "a flood of mails would hide one of them"
 
 
 @pytest.mark.parametrize("replaces", [False, True])

@@ -128,6 +128,9 @@ def test_an_import_counts_those_who_wait_apart_and_offers_them_no_letter(desk: F
     assert "attend son courrier" not in page
     assert "Imprimer les courriers" not in page
     assert 'href="/signalements">Voir les signalements<' in page
+    past = text_of(browser, f"/fichiers/imports/{done.result['batch']}")
+    assert "Une personne attend la direction" in past
+    assert "AUTRE" not in past.partition("<main")[2], "as of a person who may be suspended in another school"
     arrives = row(50, family="DUPONT", given="Julie", child="1050;DUPONT;Zoé;6A")
     done = imported(browser, sheet(*families(3), arrives, added, another))
     page = text_of(browser, f"/travaux/{done.id}")

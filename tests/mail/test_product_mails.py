@@ -28,13 +28,11 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "is_kept_out": False,
     },
     "compte_conteste": {
-        "username": "n.oneill4821",
         "at": _AT,
         "school": "Collège des Tilleuls",
         "phone": "03 20 00 00 00",
     },
     "lien_fini": {
-        "username": "n.oneill4821",
         "at": _AT,
         "school": "Collège des Tilleuls",
         "phone": "03 20 00 00 00",

@@ -1,18 +1,21 @@
-"""A decision about a tie follows its pupil to another school."""
+"""A decision or a dispute about a tie follows its pupil to another school."""
 
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from idp.accounts import school_notices
 from idp.accounts.models import School, SchoolNotice
+from idp.accounts.school_notices import Refusal
 from idp.accounts.suspensions.models import Suspension
-from idp.db import db
-from idp.operations.helpdesk import suspension
+from idp.db import db, unit_of_work
+from idp.operations.helpdesk import disputes, suspension, telephone
 from idp.operations.helpdesk.suspension import Decision
+from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Year
-from tests.rostering.seen import account, imported
+from tests.rostering.seen import account, children_of, imported
 from tests.rostering.test_disputed_ties import FATHER
 
 
@@ -42,3 +45,27 @@ def test_the_decision_and_the_notice_of_a_guardian_who_waits_go_to_the_new_schoo
         assert notice.child_ids == [child_id.hex]
     [former] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_not(None)))
     assert (former.school_id, former.settled_by) == (_school(LYCEE).id, "import")
+
+
+@pytest.mark.row("R-13")
+def test_an_open_dispute_and_who_took_the_call_go_to_the_new_school(
+    act: Run, year: Year, folder: Path, build: Build
+) -> None:
+    imported(act, year.write(folder))
+    father, pupil = account(FATHER), year.pupils["9200000"]
+    tie = father.guardianships[0]
+    call = telephone.note_not_guardian(father.id, tie.child_id, _school(LYCEE), may_repeat=False)
+    db.session.get_one(SchoolNotice, call.notice).taken_by = takers = ["staff:1", "staff:2"]
+    tie.child.school_id = _school(COLLEGE).id  # as a killed import leaves it
+    db.session.commit()
+    with unit_of_work():
+        refusal = school_notices.settle_one(call.notice, by="lycée", sentence="parti", school=_school(LYCEE))
+    assert refusal is Refusal.DISPUTED, "nobody else could settle it afterwards"
+    year.change(pupil.key, uai=COLLEGE)
+    for _ in range(2):
+        imported(act, year.write(folder))
+        [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_(None)))
+        assert (notice.school_id, notice.kind, notice.taken_by) == (_school(COLLEGE).id, "not_guardian", takers)
+    answer = disputes.Decision(outcome=disputes.Outcome.REJECT, reason="vu", school=_school(COLLEGE))
+    disputes.settle(build.settings, father.id, answer)
+    assert children_of(FATHER) == [pupil.given]

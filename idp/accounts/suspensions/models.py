@@ -36,8 +36,8 @@ class Suspension(UuidKey, Base):
     `wait` is empty if a person decided. Otherwise an import suspended the tie of a new guardian until the head decides,
     and it is a `Wait`.
 
-    `former_names` are those of the person before corrections since `begins_at`: civility, given name, family name and
-    birth name (`idp.accounts.same_person`).
+    `former_names` are those of the person before corrections while a decision held or the person waited: civility,
+    given name, family name and birth name (`idp.accounts.same_person`). A further decision takes them over.
     """
 
     __tablename__ = "suspension"
@@ -111,3 +111,16 @@ class KeptSuspension(UuidKey, Base):
     def where_holding(cls, moment: datetime) -> ColumnElement[bool]:
         """Return the condition of the rows whose suspension holds at `moment`."""
         return or_(cls.until.is_(None), cls.until > moment)
+
+
+class FormerPupilName(UuidKey, Base):
+    """A name of a pupil before a correction, while a suspension concerned the pupil.
+
+    The row goes when none does any more, or with the pupil.
+    """
+
+    __tablename__ = "former_pupil_name"
+
+    child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), index=True)
+    given_name: Mapped[str] = mapped_column(String(200))
+    family_name: Mapped[str] = mapped_column(String(200))

@@ -50,6 +50,7 @@ _SENTENCES = {
         "réponse pour l’un d’eux."
     ),
     FaultCode.MANY_TODAY: _l("Vous avez demandé %(day)s ENT ou changements en un jour : continuez demain."),
+    FaultCode.MANY_MOVES: _l("Vous avez changé trop souvent des adresses de cet ENT en un jour : continuez demain."),
     FaultCode.ASKER_LEFT: _l(
         "La personne qui a fait la demande n’exploite plus cet ENT : la demande ne peut plus qu’être refusée."
     ),

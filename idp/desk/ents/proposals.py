@@ -13,6 +13,7 @@ the other operators get a mail with the former addresses, and each of them can w
 
 import enum
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
@@ -32,6 +33,7 @@ from idp.registration.declarations import Kind
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.invitations import bind
 from idp.registration.metadata import FIELDS, ClientMetadata, uris
+from idp.throttle import guard, limits
 
 _ADDRESSES = frozenset({Kind.URI, Kind.URIS, Kind.PROFILE_URIS, Kind.KEYS})
 """The kinds of the fields that wait together: an ENT that moves to another server moves as a whole."""
@@ -102,10 +104,12 @@ def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id:
     registrations.check_change(settings, client, metadata, approved=bool(asked))
     at_once = replace(metadata, **{name: getattr(former, name) for name in asked})
     stays = asked == (standing.values if standing else {})
+    moved = _moved(client, former, at_once)
+    _count_move(client, staff_id, moved)
     with unit_of_work():
         if at_once != former:
             approvals.write(client, at_once)
-            _tell_moved(client, former, at_once, staff_id)
+            _tell_moved(client, moved, staff_id)
         if asked and not stays:
             _propose(client, asked, staff_id)
         elif standing and not asked:
@@ -133,19 +137,35 @@ def _waiting(settings: Settings, client: Client, former: ClientMetadata, metadat
     return [field.name for field in changed if waits.get(field.name, False)]
 
 
-def _tell_moved(client: Client, former: ClientMetadata, metadata: ClientMetadata, staff_id: uuid.UUID) -> None:
-    """Tell the engineers and the other operators which addresses or keys changed at once, in the caller's transaction.
+def _moved(client: Client, former: ClientMetadata, metadata: ClientMetadata) -> list[list[Any]]:
+    """Return the addresses and keys that change at once: the field, the former ones and the new ones.
 
     A waiting ENT is closed, and the académie reads it as a whole before it opens.
     """
+    if client.waiting_since is not None:
+        return []
     before, after = uris(former), uris(metadata)
     names_changed = [field.name for field in FIELDS if field.kind in _ADDRESSES]
     names_changed = [name for name in names_changed if getattr(former, name) != getattr(metadata, name)]
-    if not names_changed or client.waiting_since is not None:
-        return
-    recipients = {*of_alert(staff_id, None), *(role.staff_id for role in acceptance.operators(client))} - {staff_id}
-    moved = [[name, before.get(name, []), after.get(name, [])] for name in names_changed]
-    acceptance.enqueue(client, "moved", recipients, by=staff_id, moved=moved)
+    return [[name, before.get(name, []), after.get(name, [])] for name in names_changed]
+
+
+def _count_move(client: Client, staff_id: uuid.UUID, moved: Sequence[Any]) -> None:
+    """Count a change of addresses, so that nobody floods the others with mails, under which a bad one is not seen.
+
+    Raises:
+        RegistrationRefusedError: the operator made too many of this ENT within a day.
+    """
+    if moved and not isinstance(guard.take(limits.ENT_MOVES, f"{staff_id} {client.id}"), guard.Granted):
+        text = f"this ENT operator changed addresses of {client.name} too often: wait until tomorrow"
+        raise registrations.state_error(text, FaultCode.MANY_MOVES)
+
+
+def _tell_moved(client: Client, moved: Sequence[Any], staff_id: uuid.UUID) -> None:
+    """Tell the engineers and the other operators what changed at once, in the caller's transaction."""
+    if moved:
+        recipients = {*of_alert(staff_id, None), *(role.staff_id for role in acceptance.operators(client))} - {staff_id}
+        acceptance.enqueue(client, "moved", recipients, by=staff_id, moved=list(moved))
 
 
 def _tell_withdrawn(client: Client, proposal: Proposal, staff_id: uuid.UUID) -> None:

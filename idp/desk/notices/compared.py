@@ -9,7 +9,7 @@ from flask_babel import gettext
 from sqlalchemy import and_, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
-from idp.accounts.same_person import digested, traces_of
+from idp.accounts.same_person import digested, traces_of, traces_of_pupils
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import KeptSuspension, Suspension, Wait
 from idp.accounts.suspensions.traces import Likeness, Names, Traces, likeness
@@ -70,6 +70,7 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
     accounts = {notice.account_id for notice in of_kind}
     persons = {row.id: digested(row) for row in db.session.scalars(select(Account).where(Account.id.in_(accounts)))}
     decisions, kept = _decisions(schools), _kept(schools)
+    names = traces_of_pupils(row[2] for rows in decisions.values() for row in rows)
     matches: dict[uuid.UUID, list[_Decision]] = {}
     gone: dict[uuid.UUID, list[Compared]] = {}
     for notice in of_kind:
@@ -84,7 +85,10 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
             decision
             for decision in decisions.get(notice.school_id, [])
             if (is_recognised or decision[1].id != notice.account_id)
-            and any(_is_compared(person, decision, pupil, by_name=pupil.id in by_names) for pupil in theirs)
+            and any(
+                _is_compared(person, decision, pupil, names[decision[2].id], by_name=pupil.id in by_names)
+                for pupil in theirs
+            )
         ]
         of_school, keys_of_pupils = kept.get(notice.school_id, set()), [pupil.id for pupil in theirs]
         is_alone = not matches[notice.id]
@@ -145,15 +149,15 @@ def _kept(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, set[uuid.UUID]]:
     return by_school
 
 
-def _is_compared(person: Names, decision: _Decision, pupil: Child, *, by_name: bool) -> bool:
+def _is_compared(person: Names, decision: _Decision, pupil: Child, names: Traces, *, by_name: bool) -> bool:
     """Return whether the import compared a person with a suspended one: by their names, or because of the pupil."""
     row, account, child = decision
     if by_name:
         return likeness(person, traces_of(account, [row])) > Likeness.NONE
     if child.id == pupil.id:
         return True
-    of_child, of_pupil = (Names.of(given=[row.given_name], family=[row.family_name]) for row in (child, pupil))
-    return likeness(of_pupil, Traces.of([of_child])) > Likeness.NONE  # the pupil may have another number now
+    of_pupil = Names.of(given=[pupil.given_name], family=[pupil.family_name])
+    return likeness(of_pupil, names) > Likeness.NONE  # the pupil may have another number now
 
 
 def _shown(matches: Iterable[Iterable[_Decision]]) -> Mapping[tuple[uuid.UUID, uuid.UUID], Compared]:

@@ -108,6 +108,11 @@ def _of_pupils() -> list[Row]:
             ),
             ("kept_suspension",),
         ),
+        Row(
+            gettext("Noms d’un élève avant une correction, si un accès à cet élève est suspendu"),
+            gettext("Jusqu’à la fin de la suspension, ou de la fiche de l’élève."),
+            ("former_pupil_name",),
+        ),
     ]
 
 

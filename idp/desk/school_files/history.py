@@ -125,8 +125,12 @@ def _shown(problem: Problem, *, hides_people: bool) -> Problem:
 
 
 def _is_shown() -> ColumnElement[bool]:
-    """Return the condition of the issues that somebody has to look at, one by one; others say who leaves."""
-    hidden = COMPARED if nameless.is_for(access.role()) else named_issues.TOLD_BY_NAME
+    """Return the condition of the issues that somebody has to look at, one by one; others say who leaves.
+
+    People who wait for the head are counted, and « Signalements » names them. No import has an issue for a person who
+    may be suspended in another school: a line for the others would tell by its absence.
+    """
+    hidden = COMPARED if nameless.is_for(access.role()) else named_issues.TOLD_BY_NAME | named_issues.WAITS
     return ImportIssue.code.not_in(hidden) & (ImportIssue.because == "")
 
 

@@ -327,6 +327,11 @@ def _of_accounts(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
             yield gettext("Un nouveau compte : la personne attend son courrier.")
         case count:
             yield gettext("%(n)s nouveaux comptes : ces personnes attendent leur courrier.", n=count)
+    yield from _of_waiting(counts)
+
+
+def _of_waiting(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """Yield how many people wait for the head; the sentence is the same for every reason."""
     match waiting(counts):
         case 0:
             pass
@@ -363,8 +368,9 @@ def _of_access(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
 
 def of_former(counts: dict[str, dict[str, int]]) -> list[str]:
     """Return the counts of a former import as sentences, with the numbers of files that a school may have brought."""
-    access_changed = [] if nameless.is_for(access.role()) else _of_access(counts)
-    return [*counted(counts, tables.number), *access_changed]
+    if nameless.is_for(access.role()):
+        return counted(counts, tables.number)
+    return [*counted(counts, tables.number), *_of_waiting(counts), *_of_access(counts)]
 
 
 def counted(counts: dict[str, dict[str, int]], number: Callable[[int], str] = str) -> list[str]:

@@ -46,7 +46,7 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id:
     changed = [name for name, value in names.items() if getattr(account, name) != value]
     if not changed:
         raise acts.RefusedError(f"{account.username} has these names already", "same_names")
-    keep_former_names([account.id])
+    keep_former_names({account.id: names})
     for name in changed:
         setattr(account, name, names[name])
     account.name_key = directory.name_key(account.given_name, account.family_name)

@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, select
 from idp.accounts import directory, notices, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
+from idp.accounts.same_person import former_names_of
 from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
@@ -207,6 +208,7 @@ def _row(account: Account, decision: Decision, moment: datetime) -> Suspension:
         begins_at=moment,
         until=decision.until,
         begun_by=log.current_origin().actor[:80],
+        former_names=former_names_of(account.id),
     )
 
 

@@ -14,6 +14,7 @@ TABLES: Mapping[str, str] = {
     "spent_proof": "digests of proofs of an ENT's software",
     "signing_key": "keys of this service",
     "kept_suspension": "encrypted digests of people who were erased: no person who has an account",
+    "former_pupil_name": "names before a correction, which would tell a guardian of another one's suspension",
     "import_batch": "acts of operators on whole files",
     "throttle": "counters under keyed digests, which name nobody",
     "retired_name": "digests that many names share, so that they identify nobody",

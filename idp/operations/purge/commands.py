@@ -12,8 +12,9 @@ import click
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from idp.accounts.models import Account, Child, OneTimeLink, SchoolNotice
+from idp.accounts.same_person import concerns_pupil
 from idp.accounts.suspensions import kept as kept_suspensions
-from idp.accounts.suspensions.models import KeptSuspension
+from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension
 from idp.activation.models import KeptPassword
 from idp.audit import sealing
 from idp.audit.models import OK, AuditEntry
@@ -253,9 +254,14 @@ def _forget_names(moment: datetime) -> None:
 
 
 def _suspensions(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove the suspensions of erased people that are over; the others change to the present secret key."""
+    """Remove the suspensions of erased people that are over, and names of pupils that no suspension needs any more.
+
+    The other suspensions change to the present secret key.
+    """
     over = KeptSuspension.where_over(moment)
     done = {"suspensions_removed": delete_all(KeptSuspension, over, order_by=KeptSuspension.id)}
+    needless = ~concerns_pupil(FormerPupilName.child_id, moment)
+    delete_all(FormerPupilName, needless, order_by=FormerPupilName.id)
     retry_unit_of_work(partial(kept_suspensions.encrypt_again, settings.secrets))
     return done
 

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from idp.accounts import disputes, notices, retired, school_notices
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
-from idp.accounts.suspensions.models import KeptSuspension, Suspension
+from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension, Suspension
 from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.events import AccountPurged, InactivityWarned
@@ -221,6 +221,7 @@ def remove_children(keys: Sequence[uuid.UUID]) -> int:
     for statement in (
         delete(Suspension).where(Suspension.child_id.in_(gone)),
         delete(KeptSuspension).where(KeptSuspension.child_id.in_(gone)),
+        delete(FormerPupilName).where(FormerPupilName.child_id.in_(gone)),
         delete(Guardianship).where(Guardianship.child_id.in_(gone)),
         delete(Child).where(Child.id.in_(gone)),
     ):

@@ -1,4 +1,4 @@
-"""Reads whose access is suspended, and the ties of a guardian whose corrected name may be a suspended person's."""
+"""Reads whose access is suspended, and the ties that a corrected name may make those of a suspended person."""
 
 import uuid
 from collections.abc import Sequence
@@ -7,20 +7,22 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, not_, select
 
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.accounts.same_person import traces_of
+from idp.accounts.same_person import traces_of, traces_of_pupils
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
-from idp.accounts.suspensions.traces import Names, Traces
+from idp.accounts.suspensions.traces import Traces
 from idp.clock import now
 from idp.db import db
 from idp.rostering.bulk import one_of
+
+_Row = tuple[Child | None, str | None, str, Traces]
 
 
 class SuspendedPerson(NamedTuple):
     """A person whose account or tie is suspended, with one pupil.
 
-    `uai` is the pupil's school and `pupil` has the pupil's names. A suspended account without ties has neither, and a
-    person who was erased has no account.
+    `uai` is the pupil's school and `pupil` has the pupil's names, also those before a correction. A suspended account
+    without ties has neither, and a person who was erased has no account.
     """
 
     uai: str
@@ -31,13 +33,17 @@ class SuspendedPerson(NamedTuple):
 
 
 class OpenTie(NamedTuple):
-    """A tie that gives access, with its pupil's school and names."""
+    """A tie that gives access, with its pupil's school, and the names of the pupil and of the guardian.
+
+    `pupil` has the family name and the given name; `person` the civility, the given, the family and the birth name.
+    """
 
     account: str
+    key: str
     child: str
     uai: str
-    family_name: str
-    given_name: str
+    pupil: tuple[str, str]
+    person: tuple[str, str, str, str]
 
 
 def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
@@ -53,11 +59,18 @@ def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
     children = select(Child, School.uai).join(School).where(one_of(Child.id, sorted({child for child, _ in kept})))
     pupils = {child.id: (child, uai) for child, uai in _all(children)} if kept else {}
     # a purge may have removed a pupil since the first statement
-    erased = [_suspended(*pupils[child], "", traces) for child, traces in kept if child in pupils]
-    return [*_suspended_accounts(), *erased]
+    erased = [(*pupils[child], "", traces) for child, traces in kept if child in pupils]
+    rows = [*_suspended_accounts(), *erased]
+    names = traces_of_pupils(child for child, *_ in rows if child)
+    return [
+        SuspendedPerson(
+            uai or "", child.id.hex if child else "", names[child.id] if child else Traces.of(()), account, traces
+        )
+        for child, uai, account, traces in rows
+    ]
 
 
-def _suspended_accounts() -> list[SuspendedPerson]:
+def _suspended_accounts() -> list[_Row]:
     # a guardian who waits for the head is not excluded yet
     decided = [row for (row,) in _all(select(Suspension).where(Suspension.where_decided(now())))]
     closed = {(row.account_id, row.child_id) for row in decided}
@@ -75,31 +88,41 @@ def _suspended_accounts() -> list[SuspendedPerson]:
     )
     traces = {account.id: traces_of(account, decisions[account.id]) for account in {account for account, _, _ in ties}}
     return [
-        _suspended(child, uai, account.id.hex, traces[account.id])
+        (child, uai, account.id.hex, traces[account.id])
         for account, child, uai in ties
         if not closed.isdisjoint({(account.id, child.id if child else None), (account.id, None)})
     ]
 
 
-def _suspended(child: Child | None, uai: str | None, account: str, traces: Traces) -> SuspendedPerson:
-    names = Names.of(given=[child.given_name], family=[child.family_name]) if child else Names.of()
-    return SuspendedPerson(uai or "", child.id.hex if child else "", Traces.of([names]), account, traces)
+def open_ties(*, accounts: Sequence[str] = (), children: Sequence[str] = ()) -> list[OpenTie]:
+    """Return the ties of some accounts, or of some pupils, that are neither ended nor suspended.
 
-
-def open_ties(account_ids: Sequence[str]) -> list[OpenTie]:
-    """Return the ties of some accounts that are neither ended nor suspended."""
-    moment = now()
+    Those of activated accounts are left out.
+    """
+    keys, ids = (Guardianship.account_id, accounts) if accounts else (Guardianship.child_id, children)
     rows = _all(
-        select(Guardianship.account_id, Child.id, School.uai, Child.family_name, Child.given_name)
+        select(Account, Child, School.uai)
+        .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
         .join(School, School.id == Child.school_id)
         .where(
-            one_of(Guardianship.account_id, [uuid.UUID(account) for account in account_ids]),
+            one_of(keys, [uuid.UUID(key) for key in ids]),
             Guardianship.is_unended,
-            not_(Guardianship.where_suspended(moment)),
+            not_(Guardianship.where_suspended(now())),
+            Account.activated_at.is_(None),
         )
     )
-    return [OpenTie(account.hex, child.hex, *rest) for account, child, *rest in rows]
+    return [
+        OpenTie(
+            account.id.hex,
+            account.roster_key or "",
+            child.id.hex,
+            uai,
+            (child.family_name, child.given_name),
+            (account.civility or "", account.given_name, account.family_name, account.birth_name or ""),
+        )
+        for account, child, uai in rows
+    ]
 
 
 def _all(statement: Select[*tuple[Any, ...]]) -> Sequence[Any]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import Table, bindparam, select, update
 
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
-from idp.accounts.same_person import keep_former_names
+from idp.accounts.same_person import keep_former_names, keep_former_pupil_names
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
@@ -120,7 +120,6 @@ def _write_schools(staging: Staging, format_: Format) -> None:
 def _change_accounts(staging: Staging, batch: str, page: Sequence[ChangedPerson]) -> None:
     moment, changed = now(), []
     ids = [uuid.UUID(row.account_id) for row in page]
-    keep_former_names(ids)
     named = select(_accounts.c.id, _accounts.c.username).where(bulk.one_of(_accounts.c.id, ids))
     usernames = dict(db.session.execute(named).all())
     for row in page:
@@ -130,6 +129,7 @@ def _change_accounts(staging: Staging, batch: str, page: Sequence[ChangedPerson]
         values["search_text"] = Account.text_of(named_values)
         changed.append(values | {"first_given_name": row.first_given_name, "updated_at": moment})
         log.record(AccountImported(account_id=values["changed_id"], batch=batch, change="record"))
+    keep_former_names({values["changed_id"]: values for values in changed})
     db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("changed_id")), changed)
     ties.suspend_corrected(staging, [row.account_id for row in page])
 
@@ -152,6 +152,8 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str,
             changed.append({"changed_id": uuid.UUID(pupil.child_id), **values})
     bulk.insert_rows(_children, new)
     if changed:
+        names = {row["changed_id"]: (row["given_name"], row["family_name"]) for row in changed}
+        keep_former_pupil_names(names)
         db.session.execute(update(_children).where(_children.c.id == bindparam("changed_id")), changed)
     ties.write(staging, batch, [pupil.child_id for pupil in page])
 

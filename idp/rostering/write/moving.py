@@ -1,7 +1,7 @@
-"""Has a decision about a tie follow its pupil to another school.
+"""Has a decision or an open dispute about a tie follow its pupil to another school.
 
-The school that the pupil left reopens nothing any more, and the pupil's school sees the decision, may end it, and gets
-the notice about a guardian who waits for its head.
+The school that the pupil left reopens and settles nothing any more. The pupil's school sees the decision, may end it,
+and gets the notices about a dispute and about a guardian who waits for its head.
 """
 
 import uuid
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from sqlalchemy import select
 
 from idp.accounts import directory, school_notices
-from idp.accounts.models import Child, SchoolNotice
+from idp.accounts.models import Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
@@ -20,14 +20,23 @@ _SENTENCE = "L’élève a changé d’établissement, et le signalement avec lu
 
 
 def follow_pupils() -> None:
-    """Give the suspensions of ties that hold to the present schools of their pupils, in the caller's transaction."""
-    moved = (
+    """Give the suspensions and disputes of ties to the present schools of their pupils, in the caller's transaction."""
+    suspended = (
         select(Suspension.account_id)
         .join(Child, Child.id == Suspension.child_id)
         .where(Suspension.where_holding(now()), Suspension.school_id != Child.school_id)
-        .distinct()
     )
-    for account_id in sorted(db.session.scalars(moved)):
+    disputed = (
+        select(SchoolNotice.account_id)
+        .join(Guardianship, Guardianship.account_id == SchoolNotice.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(
+            school_notices.is_open([Kind.NOT_GUARDIAN]),
+            Guardianship.has_open_dispute,
+            Child.school_id != SchoolNotice.school_id,
+        )
+    )
+    for account_id in sorted({*db.session.scalars(suspended), *db.session.scalars(disputed)}):
         if directory.get_for_change(account_id) is not None:
             _follow(account_id)
 
@@ -46,16 +55,25 @@ def _follow(account_id: uuid.UUID) -> None:
     schools: dict[str, uuid.UUID] = {}
     for decision, child_id, school_id in db.session.execute(decisions).all():
         decision.school_id = schools[child_id.hex] = school_id
-    _move_notices(account_id, schools)
-
-
-def _move_notices(account_id: uuid.UUID, schools: Mapping[str, uuid.UUID]) -> None:
-    """Take the pupils out of the open notices of their former schools, and tell their present ones."""
-    waiting = select(SchoolNotice).where(
-        SchoolNotice.account_id == account_id, school_notices.is_open([Kind.GUARDIAN_WAITS])
+    _move_notices(Kind.GUARDIAN_WAITS, account_id, schools)
+    disputed = (
+        select(Child.id, Child.school_id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(Guardianship.account_id == account_id, Guardianship.has_open_dispute)
     )
+    schools = {child_id.hex: school_id for child_id, school_id in db.session.execute(disputed)}
+    _move_notices(Kind.NOT_GUARDIAN, account_id, schools)
+
+
+def _move_notices(kind: Kind, account_id: uuid.UUID, schools: Mapping[str, uuid.UUID]) -> None:
+    """Take the pupils out of the open notices of their former schools, and tell their present ones.
+
+    Who took a call about a pupil stays noted: nobody who took one confirms it.
+    """
+    of_kind = select(SchoolNotice).where(SchoolNotice.account_id == account_id, school_notices.is_open([kind]))
     moved_to: dict[uuid.UUID, list[uuid.UUID]] = {}
-    for notice in db.session.scalars(waiting).all():
+    takers: list[str] = []
+    for notice in db.session.scalars(of_kind).all():
         gone = [key for key in notice.child_ids if schools.get(key, notice.school_id) != notice.school_id]
         if not gone:
             continue
@@ -63,7 +81,8 @@ def _move_notices(account_id: uuid.UUID, schools: Mapping[str, uuid.UUID]) -> No
         if not notice.child_ids:
             notice.child_ids = gone
             notice.settled_at, notice.settled_by, notice.sentence = now(), "import", _SENTENCE
+        takers.extend(notice.taken_by)
         for key in gone:
             moved_to.setdefault(schools[key], []).append(uuid.UUID(key))
     if moved_to:
-        school_notices.add(Kind.GUARDIAN_WAITS, account_id, moved_to)
+        school_notices.add(kind, account_id, moved_to, taken_by=takers)

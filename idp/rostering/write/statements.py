@@ -177,7 +177,7 @@ class ChildAccount(NamedTuple):
 
 
 class CorrectedLink(NamedTuple):
-    """A tie that waits for the head because of its guardian's corrected name."""
+    """A tie that waits for the head because of a corrected name of its guardian or its pupil."""
 
     child: str
     account: str
@@ -185,9 +185,10 @@ class CorrectedLink(NamedTuple):
 
 
 CORRECTED_LINKS = (
-    "SELECT child, account, why AS wait FROM corrected_link WHERE account IN (SELECT value FROM json_each(:accounts)) "
-    "ORDER BY account, child"
+    "SELECT child, account, why AS wait FROM corrected_link WHERE account IN (SELECT value FROM json_each(:keys)) "
+    "OR child IN (SELECT value FROM json_each(:keys)) ORDER BY account, child"
 )
+"""Those of some accounts or some pupils."""
 LIFTED_EXCLUSIONS = "SELECT child, account FROM lifted_exclusion ORDER BY child, account"
 RETURNING_ACCOUNTS = (
     "SELECT DISTINCT l.account FROM allowed_link l JOIN known_account a ON a.id = l.account WHERE a.is_left "

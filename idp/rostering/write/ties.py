@@ -51,7 +51,8 @@ def lock_accounts(accounts: Iterable[str]) -> None:
 def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     """Write the ties of a page of pupils that are new, changed or hold again. A tie that waits is suspended."""
     rows = list(staging.rows(ChangedLink, statements.CHANGED_LINKS, children=json.dumps(children)))
-    lock_accounts(row.account for row in rows)
+    corrected = list(staging.rows(CorrectedLink, statements.CORRECTED_LINKS, keys=json.dumps(children)))
+    lock_accounts([*(row.account for row in rows), *(row.account for row in corrected)])
     new, known, readmitted, opened, reopened = [], [], [], [], set()
     for row in rows:
         ends = {"account_id": uuid.UUID(row.account), "child_id": uuid.UUID(row.child)}
@@ -77,12 +78,22 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         db.session.execute(UPDATE_ONE, readmitted)
     _dispute(disputed)
     _close_again(reopened)
-    _suspend([row for row in rows if row.wait])
+    _suspend([*(row for row in rows if row.wait), *_open(corrected)])
 
 
 def suspend_corrected(staging: Staging, accounts: Sequence[str]) -> None:
     """Suspend the ties of accounts whose corrected name has to be checked, in the transaction that corrects it."""
-    _suspend(list(staging.rows(CorrectedLink, statements.CORRECTED_LINKS, accounts=json.dumps(accounts))))
+    _suspend(_open(list(staging.rows(CorrectedLink, statements.CORRECTED_LINKS, keys=json.dumps(accounts)))))
+
+
+def _open(rows: Sequence[CorrectedLink]) -> list[CorrectedLink]:
+    """Return the ties that are not suspended yet: a guardian and the pupil may both have a corrected name."""
+    ids = sorted({uuid.UUID(row.account) for row in rows})
+    suspended = select(_links.c.account_id, _links.c.child_id).where(
+        bulk.one_of(_links.c.account_id, ids), Guardianship.where_suspended(now())
+    )
+    closed = {(account.hex, child.hex) for account, child in db.session.execute(suspended)} if ids else set()
+    return [row for row in rows if (row.account, row.child) not in closed]
 
 
 def _suspend(rows: Sequence[ChangedLink | CorrectedLink]) -> None:

@@ -21,8 +21,9 @@ The same holds, in every school, for a person with the names of a suspended acco
 Each of them is an issue, because it may be a namesake, except those of 3 (`statements.is_told`). A tie that the
 database has keeps its own suspension.
 
-A corrected name may make a suspended person of a guardian who never got a letter. If the former name recognised nobody
-and the new one does, the ties that the account has wait for the head as new ones do (`CorrectedLinkRow`).
+A corrected name, of a guardian or of a pupil, may make a suspended person of a guardian who has not activated the
+account. If the former names recognised nobody and the new ones do, the ties that the account has wait for the head as
+new ones do, and the letter gives access to no pupil (`CorrectedLinkRow`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -76,14 +77,9 @@ class _Link(NamedTuple):
 
 
 class _Correction(NamedTuple):
-    """The former and the new names of a guardian who never got a letter."""
+    """The new names of a guardian."""
 
-    key: str
     account: str
-    known_civility: str
-    known_given_name: str
-    known_family_name: str
-    known_birth_name: str
     civility: str
     given_name: str
     family_name: str
@@ -91,6 +87,14 @@ class _Correction(NamedTuple):
 
 
 class _Pupil(NamedTuple):
+    family_name: str
+    given_name: str
+
+
+class _Renamed(NamedTuple):
+    """The new names of a pupil."""
+
+    child: str
     family_name: str
     given_name: str
 
@@ -170,11 +174,16 @@ _DOUBT_CORRECTIONS = (
 """A corrected name would make another person of a guardian who never got a letter, also if the tie ended meanwhile."""
 _CORRECTIONS = (
     f"SELECT {', '.join(f'c.{field} AS {field}' for field in _Correction._fields)} "
-    "FROM compared c JOIN guardian g ON g.key = c.key WHERE c.is_blank AND NOT c.is_alias AND g.fate IS NULL "
+    "FROM compared c JOIN guardian g ON g.key = c.key WHERE NOT c.is_alias AND g.fate IS NULL "
     f"AND g.outcome IN {outcomes.with_fate('guardian', Fate.KNOWN)} "
     f"AND ({', '.join(f'c.{name}' for name in _FIELDS)}) IS NOT ({', '.join(f'c.known_{name}' for name in _FIELDS)})"
 )
-_PUPIL_OF_FILES = "SELECT family_name, given_name FROM student WHERE child_id = :child AND family_name IS NOT NULL"
+_RENAMED_PUPILS = (
+    f"SELECT c.id AS child, {', '.join(f'{name} AS {field}' for field, name in _PUPIL_NAMES.items())} "
+    f"FROM student s JOIN known_child c ON c.key = s.key WHERE s.fate IN {HERE} "
+    f"AND ({', '.join(_PUPIL_NAMES.values())}) IS NOT (c.family_name, c.given_name)"
+)
+_PUPIL_OF_FILES = f"SELECT family_name, given_name FROM ({_RENAMED_PUPILS}) WHERE child = :child"
 _BY_NAMES = frozenset({Wait.RECOGNISED, Wait.ALIKE, Wait.CHECK})
 _STOPPED = (
     "SELECT l.file, l.line, l.guardian FROM stopped_link w JOIN link l ON l.student = w.student "
@@ -216,43 +225,55 @@ def stop_suspended(context: Context) -> None:
     staging.run(_DOUBT_CORRECTIONS)
     for corrections in list(staging.pages(_Correction, _CORRECTIONS, _PAGE)):
         staging.insert(CorrectedLinkRow, list(_corrected(staging, judge, corrections)))
+    for renamed in list(staging.pages(_Renamed, _RENAMED_PUPILS, _PAGE)):
+        staging.insert(CorrectedLinkRow, list(_of_renamed(judge, renamed)))
     staging.tell_all(Severity.ERROR, "suspended", _IS_RECOGNISED, _STOPPED, why=Wait.RECOGNISED)
     for why, message in _WAITS.items():
         staging.tell_all(Severity.ERROR, "guardian_waits", message, _STOPPED, why=why)
 
 
-def _corrected(
-    staging: Staging, judge: "_Judge", corrections: Sequence[_Correction]
-) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the `CorrectedLinkRow` of the ties for which a corrected name recognises a person, and the former did not.
+def _corrected(staging: Staging, judge: "_Judge", corrections: Sequence[_Correction]) -> Iterator[tuple[str, ...]]:
+    """Yield the `CorrectedLinkRow` of the ties of guardians with corrected names; the pupils may have some too."""
+    by_account = {account: person for account, *person in corrections}
+    for tie in known_suspensions.open_ties(accounts=list(by_account)):
+        pupil = next(staging.rows(_Pupil, _PUPIL_OF_FILES, child=tie.child), _Pupil(*tie.pupil))
+        yield from _stopped(judge, tie, pupil, by_account[tie.account])
 
-    The names of the pupil are those of the files, if these have the pupil.
+
+def _of_renamed(judge: "_Judge", pupils: Sequence[_Renamed]) -> Iterator[tuple[str, ...]]:
+    """Yield the `CorrectedLinkRow` of the ties to pupils with corrected names."""
+    by_child = {child: _Pupil(*names) for child, *names in pupils}
+    for tie in known_suspensions.open_ties(children=list(by_child)):
+        yield from _stopped(judge, tie, by_child[tie.child], tie.person)
+
+
+def _stopped(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the `CorrectedLinkRow` of a tie, if the new names make a suspended person's tie of it.
+
+    A pupil with another name may be another pupil's new number, so all guardians are compared as those of a new pupil.
     """
-    by_account = {correction.account: correction for correction in corrections}
-    for tie in known_suspensions.open_ties(list(by_account)):
-        correction = by_account[tie.account]
-        names = next(staging.rows(_Pupil, _PUPIL_OF_FILES, child=tie.child), _Pupil(tie.family_name, tie.given_name))
-        is_protected = any(judge.is_protected_name(name) for name in names)
-        former, corrected = (
-            _as_link(tie, names, correction.key, person, is_protected=is_protected) for person in _both(correction)
-        )
-        why = judge.verdict(corrected)
-        if why in _BY_NAMES and judge.verdict(former) not in _BY_NAMES:
-            yield tie.child, tie.account, correction.key, why
+    is_renamed = pupil != tie.pupil
+    former, why = (
+        judge.verdict(_as_link(judge, tie, names, values, is_renamed=is_renamed))
+        for names, values in ((_Pupil(*tie.pupil), tie.person), (pupil, person))
+    )
+    is_recognised = why in _BY_NAMES and former not in _BY_NAMES
+    if why is not None and (is_recognised or (is_renamed and former is None)):
+        yield tie.child, tie.account, tie.key, why
 
 
-def _as_link(tie: OpenTie, names: _Pupil, key: str, person: Sequence[str], *, is_protected: bool) -> _Link:
+def _as_link(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str], *, is_renamed: bool) -> _Link:
     """Return a tie of the database as a new link of a person with the values `person` of `_FIELDS`."""
     civility, given_name, family_name, birth_name = person
     return _Link(
         student="",
-        guardian=key,
+        guardian=tie.key,
         child=tie.child,
         uai=tie.uai,
-        is_new_pupil=False,
-        pupil_given_name=names.given_name,
-        pupil_family_name=names.family_name,
-        is_protected_name=is_protected,
+        is_new_pupil=is_renamed,
+        pupil_given_name=pupil.given_name,
+        pupil_family_name=pupil.family_name,
+        is_protected_name=any(map(judge.is_protected_name, pupil)),
         account=tie.account,
         was_tied=False,
         civility=civility,
@@ -260,12 +281,6 @@ def _as_link(tie: OpenTie, names: _Pupil, key: str, person: Sequence[str], *, is
         family_name=family_name,
         birth_name=birth_name,
     )
-
-
-def _both(correction: _Correction) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the former and the new values of `_FIELDS`."""
-    count = len(_FIELDS)
-    return correction[2 : 2 + count], correction[2 + count :]
 
 
 class _Judge:

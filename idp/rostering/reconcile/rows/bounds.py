@@ -65,7 +65,7 @@ class StoppedLinkRow(NamedTuple):
 
 @table("corrected_link", "PRIMARY KEY (child, account)")
 class CorrectedLinkRow(NamedTuple):
-    """A tie of the database that waits for the head because of its guardian's corrected name; `why` is a `Wait`."""
+    """A tie of the database that waits for the head because of a corrected name; `why` is a `Wait`."""
 
     child: str
     account: str

@@ -24,6 +24,8 @@ class _Caused(NamedTuple):
     student: str
 
 
+WAITS = frozenset({"suspended", "guardian_waits"})
+"""The issues of people who wait for the head, except those who may be suspended in another school."""
 _LONGEST = 410
 """Characters of the names that are stored with an issue."""
 _NAMED = (
@@ -53,7 +55,7 @@ _OF_TIE = (
 )
 _IS_STILL_EXCLUDED = "(d.child, d.account) IN (SELECT child, account FROM excluded_link)"
 _PUPILS_OF = {
-    **dict.fromkeys(("suspended", "guardian_waits"), _STOPPED_FOR),
+    **dict.fromkeys(sorted(WAITS), _STOPPED_FOR),
     "tie_disputed": _OF_TIE.format(state="d.is_disputed AND NOT d.is_excluded"),
     "tie_excluded": _OF_TIE.format(state=_IS_STILL_EXCLUDED),
     "tie_readmitted": _OF_TIE.format(state=f"d.is_excluded AND NOT {_IS_STILL_EXCLUDED}"),
