@@ -6,8 +6,8 @@ from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 from tests.statements.heard import heard
 
-MOST = 9
-"""Count the form, the sign-in and the account's page."""
+MOST = 10
+"""Count the form, the sign-in and the account's page, which reads sessions and devices each by a query with a limit."""
 
 
 def test_sign_in_gains_no_statement(app: Flask, build: Build) -> None:
