@@ -35,6 +35,8 @@ from idp.services import services_of
 _LETTERS = 4_000
 """The accounts that nobody has activated when the evening begins."""
 _FILES = 20_000
+_THREADS = 32
+"""Of a worker, as `idp serve` has them by default: those who wait for a password hash hold a thread each."""
 _SEED = 1
 """The same arrivals in each run, so that two runs differ by the service alone."""
 _ENOUGH_FOR_PERCENTILES = 20
@@ -45,7 +47,7 @@ class _Evening:
     """What people met from the first arrival to the last answer, and what it cost.
 
     Attributes:
-        server: processor time of the service in cores; the same for `database`.
+        server: processor time of the service in cores; the same for `database` and `driver`.
         written: by the database.
     """
 
@@ -53,6 +55,7 @@ class _Evening:
     seconds: float
     server: float
     database: float
+    driver: float
     written: databases.Written
 
 
@@ -78,7 +81,7 @@ def run(seconds: float, peak: float, folder: Path) -> list[str]:
         planned = list(arrivals(peak, seconds, random.Random(_SEED)))
         people = People(cycle(everyone), cycle(provider.people), letters, secret)
         for workers in sorted({cores, max(1, cores // 2)}, reverse=True):
-            with product.running(settings, None, folder / "evening.log", workers) as server, runner() as loop:
+            with product.running(settings, None, folder / "evening.log", workers, _THREADS) as server, runner() as loop:
                 evening = loop.run(_drive(provider, people, planned, server.pid, url))
             click.echo("\n".join(("", *_report(evening, workers, cores, seconds))))
             faults += _faults(evening.visits)
@@ -91,7 +94,7 @@ async def _drive(provider: Provider, people: People, planned: Sequence[Arrival],
     connection.close()
     roots = (server, databases.server_pid(url))
     before = databases.Written.read(url)
-    began, used = time.monotonic(), [machine.used_seconds(root) for root in roots]
+    began, used, own = time.monotonic(), [machine.used_seconds(root) for root in roots], machine.own_seconds()
     visits = []
     for arrival in planned:
         await asyncio.sleep(began + arrival.at - time.monotonic())
@@ -99,7 +102,8 @@ async def _drive(provider: Provider, people: People, planned: Sequence[Arrival],
     met = await asyncio.gather(*visits)
     elapsed = time.monotonic() - began
     served, stored = ((machine.used_seconds(root) - was) / elapsed for root, was in zip(roots, used, strict=True))
-    return _Evening(met, elapsed, served, stored, databases.Written.read(url) - before)
+    driver = (machine.own_seconds() - own) / elapsed
+    return _Evening(met, elapsed, served, stored, driver, databases.Written.read(url) - before)
 
 
 def _people(settings: Settings, with_session: set[str], secret: str) -> tuple[list[Person], Iterator[Person]]:
@@ -133,7 +137,8 @@ def _report(evening: _Evening, workers: int, cores: int, seconds: float) -> Iter
     """Yield the lines about an evening: a row for each phase and purpose, and what the pages said."""
     yield (
         f"{workers} worker(s) on {cores} cores, phases of {seconds:g} s: {len(evening.visits)} people in"
-        f" {evening.seconds:.0f} s; service {evening.server:.2f} cores, database {evening.database:.2f}"
+        f" {evening.seconds:.0f} s; service {evening.server:.2f} cores, database {evening.database:.2f},"
+        f" driver {evening.driver:.2f}"
     )
     people = len(evening.visits)
     yield (

@@ -55,14 +55,16 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def running(settings: Settings, core: int | None, log: Path, workers: int = 1) -> Iterator[process.Server]:
+def running(
+    settings: Settings, core: int | None, log: Path, workers: int = 1, threads: int = THREADS
+) -> Iterator[process.Server]:
     """Run `idp serve` during the block, pinned to `core` unless that is None, with its output in `log`.
 
     Raises:
         process.StartError: it does not answer within a minute.
     """
     port = int(settings.issuer.rpartition(":")[2])
-    arguments = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", str(workers), "--threads", str(THREADS)]
+    arguments = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", str(workers), "--threads", str(threads)]
     command = process.Command(arguments, environment(settings), "/readyz")
     with process.running(command, port, core, log) as server:
         yield server
