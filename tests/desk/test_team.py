@@ -11,7 +11,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk.alerts.rules import ALERT
-from idp.desk.staff import posts
+from idp.desk.staff import invitations, posts, team
+from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
 from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
@@ -230,6 +231,44 @@ def test_a_head_ends_a_colleague_who_is_out_at_once(colleagues: Colleagues, buil
     assert theirs.get("/").status_code == 303
     assert db.session.query(AuditEntry).filter_by(kind="staff.role_ended").one().details["role"] == "secretary"
     assert "déjà terminé" in post(browser, f"/equipe/{row.id}/terminer").get_data(as_text=True)
+    post(browser, "/equipe/inviter", nom=staff.name, mail=staff.email, role="secretary")
+    assert theirs.get("/").status_code == 303, "the new role does not revive the session"
+    listed = text(browser.get("/equipe")).partition(staff.email)[2].partition("</tr>")[0]
+    assert "actif" in listed
+    assert "Rendre un accès" in listed
+
+
+def test_a_session_ends_with_the_role_in_which_it_acts(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person()
+    ended, kept = colleagues.grant(staff, Role.SECRETARY), colleagues.grant(staff, Role.SECRETARY, uai=LYCEE)
+    browsers = {}
+    for row in (ended, kept):
+        browsers[row.id], session = colleagues.session(staff)
+        session.role_id = row.id
+    db.session.commit()
+    team.end(ended.id, by=Role.HEAD)
+    assert browsers[kept.id].get("/").status_code == 200
+    assert browsers[ended.id].get("/").status_code == 303
+
+
+def test_a_role_that_expired_leaves_no_session_to_the_next_one(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.SECRETARY, days=-1)
+    browser, _ = colleagues.session(staff)
+    invitations.invite(build.settings, staff.email, staff.name, Grant(Role.SECRETARY, [build.school()]))
+    assert browser.get("/").status_code == 303
+
+
+@pytest.mark.both_databases
+def test_a_second_invitation_keeps_the_end_of_a_role_and_its_renewal(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person()
+    row = colleagues.grant(staff, Role.SECRETARY)
+    browser = colleagues.signed_in(Role.HEAD)
+    for _ in range(2):
+        post(browser, "/equipe/inviter", nom=staff.name, mail=staff.email, role="secretary")
+        db.session.refresh(row)
+        assert row.valid_until == posts.end_of_year(now())
+    assert staff.name in text(browser.get("/equipe")).partition("Ces accès finissent le 31 août")[2]
 
 
 @pytest.mark.parametrize(
