@@ -52,7 +52,7 @@ class TooSoon:
 
 @dataclass(frozen=True)
 class NothingToConfirm:
-    """No address of the account waits for confirmation, or the account is disabled."""
+    """No address of the account waits for confirmation, the account is disabled, or its password is blocked."""
 
 
 Resent = Sent | TooSoon | NothingToConfirm
@@ -148,7 +148,7 @@ def _send_again(settings: Settings, account_id: uuid.UUID, pending: str, client_
         account = directory.get_for_change(account_id)
         if account is None or not account.is_enabled_at(now()) or account.contested_at:
             return NothingToConfirm()
-        if account.pending_email != pending:
+        if account.pending_email != pending or account.password_blocked_at is not None:
             return NothingToConfirm()
         send_link(settings, account, client_id)
     return Sent()

@@ -20,6 +20,7 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
+from idp.letters import class_lists
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.outbox.models import OutboxMessage
@@ -212,6 +213,20 @@ def test_a_message_is_not_sent_again_within_a_minute(colleagues: Colleagues, bui
     assert len(entries(EmailLinkSent.kind)) == 1
 
 
+def test_a_blocked_password_without_a_confirmed_address_needs_a_letter(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(email=None, pending_email="a@exemple.fr", password_blocked_at=now())
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    page = main_of(browser, path)
+    assert "Il vous faut un nouveau courrier" in page
+    assert "Nouveau courrier</a>" in page
+    for false in ("vous recevez un mail", "Renvoyer le message", "par l’équipe du service"):
+        assert false not in page
+    assert "Aucun message à renvoyer" in plain(post(browser, f"{path}/renvoyer", path))
+    assert db.session.query(OutboxMessage).count() == 0
+    assert class_lists.waiting(build.school(), None) == []
+    assert [row.missing for row in class_lists.remaining(build.school(), None)] == [class_lists.Missing.LETTER]
+
+
 def test_nothing_to_send_is_a_sentence(colleagues: Colleagues, build: Build) -> None:
     account = build.active()
     browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
@@ -359,7 +374,8 @@ def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues,
     assert stopped not in second
     assert stopped in family
     assert denied in family
-    assert "Lien suspendu" in results
+    assert results.count("Lien suspendu</span>") == 1
+    assert "En service</span>" not in results.partition(f"/comptes/{suspended.id}")[2].partition("</li>")[0]
     assert "Pas responsable" in results
 
 

@@ -148,7 +148,8 @@ def unlock(account: uuid.UUID) -> Response:
 
 
 def _may_resend(subject: Subject) -> bool:
-    return subject.is_open and subject.account.pending_email is not None
+    account = subject.account
+    return subject.is_open and account.pending_email is not None and account.password_blocked_at is None
 
 
 actions.register(
