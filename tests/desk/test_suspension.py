@@ -226,6 +226,12 @@ def test_the_help_desk_suspends_a_whole_account_for_a_day(colleagues: Colleagues
     for _ in range(2):
         assert post(browser, path_of(account), scope="compte", reason=WHY, end="ouverte").status_code == 303
     [row] = rows()
+    page = text_of(browser, path_of(account))
+    assert "ne le suspend pas deux fois" in page
+    assert 'name="reason"' not in page
+    other = post(browser, path_of(account), scope="compte", reason="un autre motif")
+    assert "C’est à l’établissement de décider" in plain(other)
+    assert [known.reason for known in rows()] == [WHY]
     assert row.until is not None
     assert row.until - row.begins_at <= timedelta(hours=24)
     assert row.school_id is None
