@@ -199,7 +199,7 @@ def test_the_message_is_sent_again(colleagues: Colleagues, build: Build) -> None
     assert answer.headers["Location"] == f"{path}?fait=renvoye"
     assert "Le message est parti" in main_of(browser, answer.headers["Location"])
     assert db.session.query(OneTimeLink).filter_by(account_id=account.id).count() == 1
-    assert db.session.query(OutboxMessage).filter_by(kind="confirm_email").count() == 1
+    assert db.session.query(OutboxMessage).filter_by(kind="confirm_email").one().payload["reminds"] is True
     assert entries(EmailLinkSent.kind)[0].details["desk"]["role"] == "secretary"
 
 

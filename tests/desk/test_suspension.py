@@ -92,6 +92,8 @@ def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role)
     assert answer.headers["Location"] == f"/comptes/{account.id}?fait=rouvert"
     assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
     assert not db.session.get_one(Account, account.id).is_suspended_at(now())
+    mails = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE))
+    assert [mail["notice"] for mail in mails] == ["compte_suspendu", "compte_rouvert"]
 
 
 @pytest.mark.row("K-04")

@@ -27,6 +27,12 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "until": datetime(2026, 11, 30, 23, 0, tzinfo=UTC),
         "is_kept_out": False,
     },
+    "compte_rouvert": {
+        "username": "n.oneill4821",
+        "at": _AT,
+        "school": "Collège des Tilleuls",
+        "phone": "03 20 00 00 00",
+    },
     "compte_conteste": {
         "username": "n.oneill4821",
         "at": _AT,
@@ -63,6 +69,13 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "appareil_copie": {"username": "n.oneill4821", "at": _AT, "device": "Téléphone Android, Chrome"},
     "confirmation": {
+        "hours": 24,
+        "schools": "Collège des Tilleuls",
+        "ent": "Passerelle",
+        "username": "n.oneill4821",
+        "code": "482913",
+    },
+    "rappel": {
         "hours": 24,
         "schools": "Collège des Tilleuls",
         "ent": "Passerelle",
@@ -155,6 +168,7 @@ WITHOUT_LINK: set[str] = {
     "compte_inactif",
     "compte_conteste",
     "compte_suspendu",
+    "compte_rouvert",
     "lien_fini",
     "lien_retabli",
     "courrier_refait",
@@ -176,6 +190,7 @@ WITHOUT_LINK: set[str] = {
 """Mails without a link, so that a copy of them cannot lead people to a forged site."""
 LIFETIMES = {
     "confirmation": "24\u00a0heures",
+    "rappel": "24\u00a0heures",
     "nouvelle_adresse": "24\u00a0heures",
     "adresse_change": "72 heures",
     "adresse_changee": "72 heures",
