@@ -20,7 +20,6 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
-from idp.letters import class_lists
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.outbox.models import OutboxMessage
@@ -211,20 +210,6 @@ def test_a_message_is_not_sent_again_within_a_minute(colleagues: Colleagues, bui
     assert answer.status_code == 200
     assert "moins d’une minute" in answer.get_data(as_text=True)
     assert len(entries(EmailLinkSent.kind)) == 1
-
-
-def test_a_blocked_password_without_a_confirmed_address_needs_a_letter(colleagues: Colleagues, build: Build) -> None:
-    account = build.active(email=None, pending_email="a@exemple.fr", password_blocked_at=now())
-    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
-    page = main_of(browser, path)
-    assert "Il vous faut un nouveau courrier" in page
-    assert "Nouveau courrier</a>" in page
-    for false in ("vous recevez un mail", "Renvoyer le message", "par l’équipe du service"):
-        assert false not in page
-    assert "Aucun message à renvoyer" in plain(post(browser, f"{path}/renvoyer", path))
-    assert db.session.query(OutboxMessage).count() == 0
-    assert class_lists.waiting(build.school(), None) == []
-    assert [row.missing for row in class_lists.remaining(build.school(), None)] == [class_lists.Missing.LETTER]
 
 
 def test_nothing_to_send_is_a_sentence(colleagues: Colleagues, build: Build) -> None:

@@ -209,10 +209,10 @@ def test_a_parent_whose_only_tie_is_suspended_is_found_as_closed(
     assert names(browser, typed, "en-service") == []
     assert names(browser, typed, "ferme") == [str(malo.id)]
     if typed:
-        found = colleagues.signed_in(Role.DPO).get(f"/droits/recherche?q={typed}").get_data(as_text=True)
-        assert "Lien suspendu</span>" in found
-        assert "En service</span>" not in found
-        assert "Un élève trouvé. Touchez" in found
+        page = colleagues.signed_in(Role.DPO).get(f"/droits/recherche?q={typed}").get_data(as_text=True)
+        assert "Lien suspendu</span>" in page
+        assert "En service</span>" not in page
+        assert "Un élève trouvé. Touchez" in page
 
 
 def test_at_most_fifty_rows_are_shown(colleagues: Colleagues, build: Build) -> None:

@@ -134,8 +134,14 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "bureau_invitation": {"is_reset": False, "until": _AT, "places": ["Collège des Tilleuls"]},
     "bureau_acces": {"places": ["Collège des Tilleuls"]},
-    "bureau_appareil": {"colleague": "", "device": "Ordinateur Linux, Firefox", "ip": "192.0.2.1", "at": _AT},
-    "bureau_securite": {"colleague": "", "credential": "passkey", "ip": "192.0.2.1", "at": _AT},
+    "bureau_appareil": {
+        "colleague": "",
+        "is_head": False,
+        "device": "Ordinateur Linux, Firefox",
+        "ip": "192.0.2.1",
+        "at": _AT,
+    },
+    "bureau_securite": {"colleague": "", "is_head": False, "credential": "passkey", "ip": "192.0.2.1", "at": _AT},
     "bureau_alerte": {
         "alert": "many_accounts",
         "count": 31,

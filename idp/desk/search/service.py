@@ -99,7 +99,7 @@ class Results:
         return -(-self.pupils // MOST)
 
     @property
-    def found(self) -> str:
+    def sentence(self) -> str:
         """How many pupils and guardians without a pupil the rows of this page have, as a sentence."""
         alone = sum(family.child is None for family in self.families)
         pupils = len(self.families) - alone

@@ -152,7 +152,7 @@ def _summary(results: Results | None, filters: Filters, text: str) -> Any:
         )
     if families[0].is_near:
         return gettext("Rien ne s’écrit exactement ainsi. Voici les noms proches.")
-    return results.found
+    return results.sentence
 
 
 def _of_list(listing: Listing, results: Results | None, filters: Filters) -> Any:
