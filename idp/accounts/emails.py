@@ -52,7 +52,7 @@ class TooSoon:
 
 @dataclass(frozen=True)
 class NothingToConfirm:
-    """No address of the account waits for confirmation, or the account is disabled."""
+    """No address of the account waits for confirmation, the account is disabled, or its password is blocked."""
 
 
 Resent = Sent | TooSoon | NothingToConfirm
@@ -94,8 +94,13 @@ def take_slots_for_another(account_id: uuid.UUID, email: str, ip: str) -> int:
     return take_slots(account_id, email, ip, corrected=corrected)
 
 
-def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None) -> OneTimeLink:
-    """Issue a link for the account's pending address and put its mail in the outbox, in the caller's transaction."""
+def send_link(
+    settings: Settings, account: Account, client_id: uuid.UUID | None, *, reminds: bool = False
+) -> OneTimeLink:
+    """Issue a link for the account's pending address and put its mail in the outbox, in the caller's transaction.
+
+    `reminds`: whether the mail says that the school reminds the person, who did not ask for it.
+    """
     email = account.pending_email
     if email is None:
         raise ValueError("no address waits for confirmation")
@@ -107,13 +112,15 @@ def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None)
         lifetime=settings.lifetime("email_link_lifetime"),
         client_id=client_id,
     )
-    queue.enqueue(CONFIRM_EMAIL, {"link": str(link.id)})
+    queue.enqueue(CONFIRM_EMAIL, {"link": str(link.id), **({"reminds": True} if reminds else {})})
     log.record(EmailLinkSent(account_id=account.id, client_id=client_id, mail_domain=_domain(email)))
     return link
 
 
-def resend(settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uuid.UUID | None) -> Resent:
-    """Send a new link to the pending address; the older link stops working.
+def resend(
+    settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uuid.UUID | None, reminds: bool = False
+) -> Resent:
+    """Send a new link to the pending address; the older link stops working. `reminds`: see `send_link`.
 
     The rate limits are checked before anything is written (security row E-10).
     """
@@ -122,7 +129,7 @@ def resend(settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uui
         return NothingToConfirm()
     if wait := take_slots(account_id, pending, ip):
         return TooSoon(wait)
-    return _send_again(settings, account_id, pending, client_id)
+    return _send_again(settings, account_id, pending, client_id, reminds=reminds)
 
 
 def remind(settings: Settings, account_id: uuid.UUID) -> Resent:
@@ -140,17 +147,19 @@ def remind(settings: Settings, account_id: uuid.UUID) -> Resent:
     )
     if isinstance(verdict, guard.Wait):
         return TooSoon(verdict.seconds)
-    return _send_again(settings, account_id, pending, None)
+    return _send_again(settings, account_id, pending, None, reminds=True)
 
 
-def _send_again(settings: Settings, account_id: uuid.UUID, pending: str, client_id: uuid.UUID | None) -> Resent:
+def _send_again(
+    settings: Settings, account_id: uuid.UUID, pending: str, client_id: uuid.UUID | None, *, reminds: bool
+) -> Resent:
     with unit_of_work():
         account = directory.get_for_change(account_id)
         if account is None or not account.is_enabled_at(now()) or account.contested_at:
             return NothingToConfirm()
-        if account.pending_email != pending:
+        if account.pending_email != pending or account.password_blocked_at is not None:
             return NothingToConfirm()
-        send_link(settings, account, client_id)
+        send_link(settings, account, client_id, reminds=reminds)
     return Sent()
 
 

@@ -54,6 +54,7 @@ class Notice(enum.Enum):
     INACTIVE = "compte_inactif"
     REPLACED = "homonyme"
     SUSPENDED = "compte_suspendu"
+    REOPENED = "compte_rouvert"
     ACTIVATED_ELSEWHERE = "activation_autre"
     DISPUTED = "compte_conteste"
     TIE_ENDED = "lien_fini"

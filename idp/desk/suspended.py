@@ -22,6 +22,7 @@ from idp.desk.access import Right
 from idp.desk.naming import pupil
 from idp.desk.staff import actors
 from idp.desk.staff.models import Role
+from idp.operations.helpdesk.suspension import REPLACED
 
 _WHO: Mapping[Role | None, Any] = {
     Role.SECRETARY: _l("Le secrétariat"),
@@ -82,6 +83,16 @@ class Shown:
         else:
             name = db.session.get_one(School, self.row.school_id).name
         return f"{who} ({name})" if name else who
+
+    @property
+    def ended_by(self) -> str:
+        """Who ended it before its time, as `by` says it; empty for another decision that took its place."""
+        actor = self.row.ended_by
+        if not self.is_own or not actor or actor == REPLACED:
+            return ""
+        who, name = str(_WHO.get(actors.role(actor)) or gettext("L’équipe du service")), actors.name(actor)
+        who = who[0].lower() + who[1:]
+        return f"{who} ({name})" if name and access.post().school is not None else who
 
     @property
     def reopening_url(self) -> str:

@@ -4,10 +4,10 @@ import enum
 import uuid
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import ColumnElement, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
 
 from idp.accounts import directory
-from idp.accounts.models import Child, Guardianship
+from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
@@ -50,6 +50,19 @@ def are_kept_out() -> ColumnElement[bool]:
 def wait_for_head() -> ColumnElement[bool]:
     """Return the condition of the ties of new guardians about whom the head has not decided yet."""
     return waiting.only_waits(Guardianship.account_id, Guardianship.child_id, now())
+
+
+def are_cut_off(of_pupils: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition of `cut_off_among` in SQL, for a statement about `Account`."""
+    moment = now()
+    ties_of = (
+        select(Guardianship.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id == Account.id, of_pupils)
+        .correlate(Account)
+    )
+    is_shut_out = ties_of.where(or_(Guardianship.is_unended, are_kept_out()), Guardianship.where_suspended(moment))
+    return and_(is_shut_out.exists(), ~ties_of.where(Guardianship.where_holds(moment)).exists())
 
 
 def cut_off_among(account_ids: Collection[uuid.UUID], of_pupils: ColumnElement[bool]) -> dict[uuid.UUID, CutOff]:

@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 from idp.desk.ties import CutOff
-from idp.operations.helpdesk.standing import Group, Standing
+from idp.operations.helpdesk.standing import Group, Standing, group_of
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ OF: dict[Standing, Words] = {
     Standing.BLOCKED: Words(
         _l("Mot de passe à changer"),
         "warn",
-        _l("Le mot de passe est bloqué par l’équipe du service."),
+        _l("Le mot de passe est bloqué : l’établissement ou l’équipe du service en demande un autre."),
         _l("Connectez-vous comme d’habitude : vous recevez un mail avec un lien pour choisir un autre mot de passe."),
         "",
-        _l("C’est au parent de choisir un autre mot de passe, par le mail. Sans adresse mail, il faut un courrier."),
+        _l("C’est au parent de choisir un autre mot de passe, par le mail."),
     ),
     Standing.BREACHED: Words(
         _l("Mot de passe à changer"),
@@ -122,7 +122,15 @@ OF: dict[Standing, Words] = {
         _l("Le mot de passe est dans une liste de mots de passe volés : il est bloqué."),
         _l("Connectez-vous comme d’habitude : vous recevez un mail avec un lien pour choisir un autre mot de passe."),
         "",
-        _l("C’est au parent de choisir un autre mot de passe, par le mail. Sans adresse mail, il faut un courrier."),
+        _l("C’est au parent de choisir un autre mot de passe, par le mail."),
+    ),
+    Standing.BLOCKED_UNCONFIRMED: Words(
+        _l("Nouveau courrier à faire"),
+        "bad",
+        _l("Le mot de passe est bloqué, et aucune adresse mail n’est confirmée : aucun mail ne peut aider."),
+        _l("Votre mot de passe ne marche plus. Il vous faut un nouveau courrier. L’établissement vous le prépare."),
+        "letter",
+        _l("Il faut un nouveau courrier : la personne vient avec une pièce d’identité."),
     ),
     Standing.CONTESTED: Words(
         _l("Adresse contestée"),
@@ -219,6 +227,13 @@ CUT_OFF: Mapping[CutOff, Words] = {
     ),
 }
 """The words of an account without an open tie, in place of those of its standing; not of a closed account."""
+
+
+def of(standing: Standing, cut_off: CutOff | None) -> Words:
+    """Return the words of an account, given why it has no open tie, if it has none."""
+    is_closed = group_of([standing]) in {Group.CLOSED, Group.DISPUTED} and standing is not Standing.LEFT
+    return OF[standing] if cut_off is None or is_closed else CUT_OFF[cut_off]
+
 
 GROUPS: Mapping[Group, Any] = {
     Group.LETTER: OF[Standing.LETTER_VALID].short,

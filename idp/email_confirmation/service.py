@@ -174,12 +174,12 @@ def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, st
     account = directory.get_for_change(link.account_id) if link else None
     if link is None or account is None or not _still_wanted(link, account):
         return None
-    value = one_time_links.token(settings, link)
+    value, reminds = one_time_links.token(settings, link), "reminds" in message.payload
     if value is None or one_time_links.is_mostly_over(link, settings.lifetime("email_link_lifetime")):
-        emails.send_link(settings, account, link.client_id)
+        emails.send_link(settings, account, link.client_id, reminds=reminds)
         return None
     mail = compose(
-        "nouvelle_adresse" if _changes(link) else "confirmation",
+        "nouvelle_adresse" if _changes(link) else "rappel" if reminds else "confirmation",
         recipient=link.email,
         context=_context(settings, account, link, value),
         message_id=f"{message.id}",

@@ -32,7 +32,7 @@ class Missing(enum.StrEnum):
     NEW_ACTIVATION = "to_activate_again"
     """A new letter closed the account."""
     LETTER = "no_letter"
-    """The account is not active, and no letter for it is valid."""
+    """No letter for the account is valid. It is not active, or only a letter replaces its blocked password."""
     CONFIRMATION = "email_to_confirm"
     EMAIL = "no_email"
     """The account is active without any address."""
@@ -115,6 +115,8 @@ def _missing(row: Any) -> Missing:
         if row.provisional_hash is None or row.provisional_expires_at <= now():
             return Missing.LETTER
         return Missing.NEW_ACTIVATION if row.has_been_active else Missing.ACTIVATION
+    if row.password_blocked_at is not None:
+        return Missing.LETTER
     return Missing.CONFIRMATION if row.pending_email is not None else Missing.EMAIL
 
 
@@ -130,6 +132,7 @@ def waiting(school: School, class_name: str | None) -> list[Waiting]:
         Account.email.is_(None),
         Account.pending_email.is_not(None),
         Account.contested_at.is_(None),
+        Account.password_blocked_at.is_(None),
     )
     first: dict[uuid.UUID, Any] = {}
     for row in sorted(db.session.execute(ties), key=lambda row: (row.rank, row.child_id)):
@@ -184,6 +187,7 @@ def _ties(school: School, class_name: str | None) -> Select[*tuple[Any, ...]]:
             Account.given_name,
             Account.username,
             Account.activated_at,
+            Account.password_blocked_at,
             Account.has_been_active.label("has_been_active"),
             Account.provisional_hash,
             Account.provisional_expires_at,

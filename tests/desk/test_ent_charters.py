@@ -43,7 +43,7 @@ def test_a_charter_is_published_after_its_preview(colleagues: Colleagues, own: R
     page = text(browser.get(preview))
     assert "<strong>polis</strong>" in page
     assert "<script>alert" not in page
-    assert "autre.test. Chaque lien montre son site" in page
+    assert "autre.test. Les parents lisent le nom du site entre parenthèses" in page
     digest = re.search(r'name="empreinte" value="([0-9a-f]{64})"', page)
     assert digest
     answer = post(browser, f"/ent/{client.id}/charte/publier", preview, empreinte=digest.group(1))

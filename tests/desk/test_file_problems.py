@@ -14,6 +14,7 @@ from idp.desk.school_files import words
 from idp.desk.staff.models import Role
 from idp.rostering.models import ImportBatch, ImportIssue
 from tests.architecture.tree import modules, parsed, sentences
+from tests.builders import COLLEGE
 from tests.desk.colleagues import Colleagues
 from tests.desk.school_files import checked, families, imported, row, sheet, shown, siecle
 from tests.rostering import xml_files as xml
@@ -106,3 +107,18 @@ def test_no_sentence_about_files_shows_a_command_or_an_option() -> None:
     assert [text for text in texts if named.search(words.without_commands(text))] == []
     whole = "\n".join(text for path in modules("idp/rostering") for text in sentences(parsed(path)))
     assert [command for command, _ in words.OF_COMMANDS if command not in whole] == []
+
+
+def test_a_guardian_who_leaves_and_stays_in_the_file_is_not_unchanged(desk: Flask, colleagues: Colleagues) -> None:
+    browser, (pupils, _) = colleagues.signed_in(Role.HEAD), siecle()
+    imported(browser, *siecle())
+    people = xml.siecle(
+        "BEE_RESPONSABLES",
+        xml.person("5", ADRESSE_ID="9"),
+        xml.person("6", ADRESSE_ID="9", PRENOM="Yann"),
+        xml.postal_address("9"),
+        xml.responsible("812", "6", RESP_LEGAL="1"),
+        uaj=COLLEGE,
+    )
+    _, page = checked(browser, pupils, ("ResponsablesAvecAdresses.xml", people))
+    assert "Responsables : arrivées 1, changements 1, départs 1, inchangés 0." in page

@@ -46,6 +46,7 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
         assert TITLE not in shown(other.get("/"))
     decided = shown(head.get(f"/fichiers/{key}"))
     assert re.search(f"Ils attendent votre décision {end}", decided)
+    assert decided.index("FAMILLE18") < decided.index('name="mot"') < decided.index("Refuser les fichiers</button>")
     for seen in (page, decided):
         assert "3 élèves sur 20 partiraient, avec les départs des sept derniers jours ; limite du se" in seen
         assert "3 responsables sur 20 partiraient" in seen
@@ -59,6 +60,7 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
     over = shown(secretary.get(f"/fichiers/{key}"))
     assert "Ces fichiers ont été importés." in over
     assert "Rien n’a été importé" not in over
+    assert "difference.csv" not in over, "the import has erased it"
 
 
 def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Colleagues) -> None:

@@ -15,7 +15,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from idp.audit.data_events import JournalExported
-from idp.audit.desk_events import PupilRead, StaffRoleGranted
+from idp.audit.desk_events import DeskRefused, PupilRead, StaffRoleGranted
 from idp.audit.events import AccountRead, CharterPublished, CodeIssued, Event, LetterDrawn
 from idp.audit.models import AuditEntry
 from idp.audit.registry_events import SettingsChanged
@@ -93,6 +93,18 @@ def test_the_list_and_the_export_show_what_the_role_may_read(build: Build, colle
     assert text.count("<tr>") - 1 == len(data["entries"]), "the page has the lines of the export"
     for act in ("acte-secretaire", "acte-collegue", "acte-voisin", "acte-assistance", "acte-ailleurs"):
         assert (act in text) == (act in SCOPES[role]), act
+
+
+def test_a_line_says_a_refusal_once_and_days_in_french(build: Build, colleagues: Colleagues) -> None:
+    staff, school = colleagues.person(), build.school()
+    colleagues.grant(staff, Role.HEAD)
+    write(DeskRefused(page="team.end"), staff, school.id)
+    granted = StaffRoleGranted(staff=str(staff.id), role="head", uai=school.uai, until="2027-08-31", prolonged=False)
+    write(granted, staff, school.id)
+    page = colleagues.session(staff)[0].get("/journal").get_data(as_text=True).partition("<main")[2]
+    assert "<b>Page du bureau refusée</b> <br>" in page
+    assert "31/08/2027" in page
+    assert "2027-08-31" not in page
 
 
 def test_every_kind_of_event_has_words() -> None:

@@ -15,6 +15,7 @@ from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
 from idp.desk.staff.models import Role
+from idp.letters import class_lists
 from idp.operations import batches
 from idp.operations.helpdesk import acts
 from idp.outbox.models import OutboxMessage
@@ -152,3 +153,17 @@ def test_a_job_that_failed_says_and_records_what_it_blocked(
 def test_a_fresh_proof_comes_first(colleagues: Colleagues) -> None:
     browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
     assert "/preuve" in browser.get(PATH).headers["Location"]
+
+
+def test_a_blocked_password_without_a_confirmed_address_needs_a_letter(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(email=None, pending_email="a@exemple.fr", password_blocked_at=now())
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    page = shown(browser.get(path)).partition("<main")[2]
+    assert "Il vous faut un nouveau courrier" in page
+    assert "Nouveau courrier</a>" in page
+    for false in ("vous recevez un mail", "Renvoyer le message", "par l’équipe du service"):
+        assert false not in page
+    assert "Aucun message à renvoyer" in shown(post(browser, f"{path}/renvoyer", path))
+    assert db.session.query(OutboxMessage).count() == 0
+    assert class_lists.waiting(build.school(), None) == []
+    assert [row.missing for row in class_lists.remaining(build.school(), None)] == [class_lists.Missing.LETTER]

@@ -210,6 +210,7 @@ def test_a_proof_by_a_passkey_is_fresh_for_five_minutes(desk: Flask, colleagues:
         browser, _ = colleagues.enrolled(key)
         clock.shift(timedelta(minutes=5))
         assert post(browser, "/ma-securite/defi", "/ma-securite").headers["Location"] == "/preuve?suite=%2Fma-securite"
+        assert "Utiliser un code" not in browser.get("/preuve").get_data(as_text=True), "there is no password"
         answer = key.get(options(browser, "/preuve/defi", "/preuve"))
         led = answer_with(browser, answer, "/preuve?suite=%2Fma-securite")
         assert led.headers["Location"] == "/ma-securite"

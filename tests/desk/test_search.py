@@ -198,12 +198,29 @@ def test_a_state_filters(colleagues: Colleagues, families: dict[str, Child]) -> 
     assert names(browser, "diop", "autre") == [str(families["jean"].id)], "an unknown state filters nothing"
 
 
+@pytest.mark.parametrize("typed", ["", "malo", "leroy-vandeputte", "malo leroy-vandeputte"])
+def test_a_parent_whose_only_tie_is_suspended_is_found_as_closed(
+    colleagues: Colleagues, build: Build, typed: str
+) -> None:
+    malo = build.child("Malo")
+    account, browser = build.active(children=[malo]), colleagues.signed_in()
+    assert names(browser, typed, "en-service") == [str(malo.id)]
+    suspension.suspend(account.id, Decision(reason="jugement", child=malo.id, school=build.school()))
+    assert names(browser, typed, "en-service") == []
+    assert names(browser, typed, "ferme") == [str(malo.id)]
+    if typed:
+        page = colleagues.signed_in(Role.DPO).get(f"/droits/recherche?q={typed}").get_data(as_text=True)
+        assert "Lien suspendu</span>" in page
+        assert "En service</span>" not in page
+        assert "Un élève trouvé. Touchez" in page
+
+
 def test_at_most_fifty_rows_are_shown(colleagues: Colleagues, build: Build) -> None:
     for number in range(52):
         build.child(f"Élève{number}", "MARTIN")
     browser = colleagues.signed_in()
     assert len(names(browser, "martin")) == 50
-    assert "les 50 premières" in browser.get("/recherche?q=martin").get_data(as_text=True)
+    assert "les 50 premiers élèves" in browser.get("/recherche?q=martin").get_data(as_text=True)
 
 
 def test_a_state_or_a_class_alone_is_searched_in_a_school(colleagues: Colleagues, families: dict[str, Child]) -> None:

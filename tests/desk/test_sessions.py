@@ -15,13 +15,14 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk.staff import notices
+from idp.desk.staff import invitations, notices, team
+from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffRole, StaffSession
 from idp.desk.staff.notices import NEW_DEVICE
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.authenticator import Authenticator, options
-from tests.builders import LYCEE
+from tests.builders import LYCEE, Build
 from tests.databases import DESK, ISSUER
 from tests.desk import authenticator
 from tests.desk.colleagues import Colleagues, post
@@ -166,9 +167,10 @@ def test_a_new_device_is_told_to_the_person_and_the_heads(desk: Flask, colleague
     key = Authenticator()
     browser, staff = colleagues.enrolled(key)
     heads = [colleagues.person("Bruno Castel") for _ in range(2)]
-    elsewhere, gone, expired = (colleagues.person() for _ in range(3))
-    for head in (*heads, gone):
+    elsewhere, gone, expired, invited = (colleagues.person() for _ in range(4))
+    for head in (*heads, gone, invited):
         colleagues.grant(head, Role.HEAD)
+    invited.enrolled_at = None
     colleagues.grant(elsewhere, Role.HEAD, uai=LYCEE)
     colleagues.grant(expired, Role.HEAD, days=-1)
     gone.disabled_at = now()
@@ -222,6 +224,8 @@ def test_new_means_to_sign_in_are_told_to_the_person_and_the_heads(
     assert set(sent) == {staff.email, head.email}
     assert "vous avez ajouté de nouveaux codes de secours" in " ".join(sent[staff.email].split())
     assert "Sylvie Marchand a ajouté de nouveaux codes de secours" in " ".join(sent[head.email].split())
+    assert "le chef d’établissement ou l’académie" in " ".join(sent[staff.email].split())
+    assert "chef d’établissement" not in sent[head.email]
 
 
 def test_a_refused_sign_in_tells_that_the_access_is_over(desk: Flask, colleagues: Colleagues) -> None:
@@ -237,3 +241,24 @@ def test_a_refused_sign_in_tells_that_the_access_is_over(desk: Flask, colleagues
     ).all()
     assert [details["reason"] for details in reasons] == ["no_role"]
     assert not is_in(browser)
+
+
+def test_a_session_ends_with_the_role_in_which_it_acts(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person()
+    ended, kept = colleagues.grant(staff, Role.SECRETARY), colleagues.grant(staff, Role.SECRETARY, uai=LYCEE)
+    browsers = {}
+    for row in (ended, kept):
+        browsers[row.id], session = colleagues.session(staff)
+        session.role_id = row.id
+    db.session.commit()
+    team.end(ended.id, by=Role.HEAD)
+    assert browsers[kept.id].get("/").status_code == 200
+    assert browsers[ended.id].get("/").status_code == 303
+
+
+def test_a_role_that_expired_leaves_no_session_to_the_next_one(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.SECRETARY, days=-1)
+    browser, _ = colleagues.session(staff)
+    invitations.invite(build.settings, staff.email, staff.name, Grant(Role.SECRETARY, [build.school()]))
+    assert browser.get("/").status_code == 303

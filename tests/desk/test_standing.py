@@ -47,6 +47,9 @@ MAKERS: dict[Standing, Callable[[Build], Account]] = {
     Standing.NO_ADDRESS: lambda build: build.active(email=None),
     Standing.BLOCKED: lambda build: build.active(password_blocked_at=now()),
     Standing.BREACHED: lambda build: build.active(password_blocked_at=now(), breached_at=now()),
+    Standing.BLOCKED_UNCONFIRMED: lambda build: build.active(
+        email=None, pending_email="b@exemple.fr", password_blocked_at=now()
+    ),
     Standing.CONTESTED: lambda build: build.active(contested_at=now()),
     Standing.DISPUTED: lambda build: disputed(build.never_activated()),
     Standing.WARNED: lambda build: build.active(inactive_warned_at=now()),
@@ -70,6 +73,7 @@ def test_each_account_is_in_one_group_which_sql_finds_too(desk: Flask, build: Bu
             if db.session.scalar(select(Account.id).where(Account.id == account.id, in_group(group)))
         ]
         assert groups == [group_of(holding)], standing
+        assert (account.email is not None) >= (groups[0] in {Group.ACTIVE, Group.BLOCKED}), "as the figures say"
 
 
 def test_each_standing_has_words(desk: Flask) -> None:

@@ -89,6 +89,7 @@ def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None
     page = colleagues.signed_in(Role.SECRETARY).get("/activation")
     text = page.get_data(as_text=True)
     assert heading(page) == "Activation"
+    assert '<p class="print">Collège des Tilleuls</p>' in text
     assert "4 comptes activés sur 11, soit 36" in text
     assert "qui ne sont pas dans ces nombres\u00a0: 1." in text, "suspended"
     assert "1 attend la confirmation de son adresse mail." in text

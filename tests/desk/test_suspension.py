@@ -92,6 +92,11 @@ def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role)
     assert answer.headers["Location"] == f"/comptes/{account.id}?fait=rouvert"
     assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
     assert not db.session.get_one(Account, account.id).is_suspended_at(now())
+    mails = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE))
+    assert [mail["notice"] for mail in mails] == ["compte_suspendu", "compte_rouvert"]
+    past = text_of(browser, path_of(account)).partition("Suspensions passées")[2]
+    assert "par la direction (Sylvie Marchand)" in past
+    assert "Motif de la réouverture : réglé" in past
 
 
 @pytest.mark.row("K-04")
@@ -226,6 +231,12 @@ def test_the_help_desk_suspends_a_whole_account_for_a_day(colleagues: Colleagues
     for _ in range(2):
         assert post(browser, path_of(account), scope="compte", reason=WHY, end="ouverte").status_code == 303
     [row] = rows()
+    page = text_of(browser, path_of(account))
+    assert "ne le suspend pas deux fois" in page
+    assert 'name="reason"' not in page
+    other = post(browser, path_of(account), scope="compte", reason="un autre motif")
+    assert "C’est à l’établissement de décider" in plain(other)
+    assert [known.reason for known in rows()] == [WHY]
     assert row.until is not None
     assert row.until - row.begins_at <= timedelta(hours=24)
     assert row.school_id is None
@@ -313,6 +324,7 @@ def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
     assert f"Le {'lien' if of_tie else 'compte'} est déjà suspendu : rien de plus ne se ferme." in form
     shorter = post(secretary, path, **filled, until=f"{today() + timedelta(days=1)}")
     assert "Seule la direction peut le rouvrir." in plain(shorter)
+    assert "<title>Erreur" in shorter.get_data(as_text=True)
     state = db.session.get_one(Account, account.id)
     assert state.suspended_until == month, "a shorter decision of a school leaves another's longer one"
     longer = post(secretary, path, **filled, until=f"{today() + timedelta(days=10)}")

@@ -230,6 +230,22 @@ def test_a_head_ends_a_colleague_who_is_out_at_once(colleagues: Colleagues, buil
     assert theirs.get("/").status_code == 303
     assert db.session.query(AuditEntry).filter_by(kind="staff.role_ended").one().details["role"] == "secretary"
     assert "déjà terminé" in post(browser, f"/equipe/{row.id}/terminer").get_data(as_text=True)
+    post(browser, "/equipe/inviter", nom=staff.name, mail=staff.email, role="secretary")
+    assert theirs.get("/").status_code == 303, "the new role does not revive the session"
+    listed = text(browser.get("/equipe")).partition(staff.email)[2].partition("</tr>")[0]
+    assert listed.index("actif") < listed.index("Rendre un accès")
+
+
+@pytest.mark.both_databases
+def test_a_second_invitation_keeps_the_end_of_a_role_and_its_renewal(colleagues: Colleagues, build: Build) -> None:
+    staff = colleagues.person()
+    row = colleagues.grant(staff, Role.SECRETARY)
+    browser = colleagues.signed_in(Role.HEAD)
+    for _ in range(2):
+        post(browser, "/equipe/inviter", nom=staff.name, mail=staff.email, role="secretary")
+        db.session.refresh(row)
+        assert row.valid_until == posts.end_of_year(now())
+    assert staff.name in text(browser.get("/equipe")).partition("Ces accès finissent le 31 août")[2]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from idp.accounts import one_time_links
+from idp.accounts import emails, one_time_links
 from idp.accounts.models import Account, OneTimeLink
 from idp.clock import now
 from idp.db import db
@@ -50,6 +50,21 @@ def test_the_mail_states_its_purpose_and_its_link_works(app: Flask, browser: Fla
     assert heading(page) == "Confirmez votre adresse mail"
     assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
     assert read_state(account.id).email == EMAIL
+
+
+def test_a_reminder_says_that_the_school_reminds_and_what_to_do_now(app: Flask, build: Build) -> None:
+    account = build.active(email=None, email_confirmed_at=None, pending_email=EMAIL)
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        emails.remind(build.settings, account.id)
+        clock.shift(timedelta(hours=24))
+        [mail] = office.deliver()
+    assert _outcomes() == ["dropped", "sent"], "the link was over: another one was sent"
+    assert mail["Subject"] == "Rappel : activez votre compte"
+    for part in (text_of(mail), html_of(mail)):
+        assert "L’établissement vous le rappelle" in part
+        assert "la page vous demande ce code" in part
+        assert "si vous l’avez demandé" not in part
+        assert "la page où vous avez choisi" not in part
 
 
 @pytest.mark.row("S-07")

@@ -27,6 +27,12 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "until": datetime(2026, 11, 30, 23, 0, tzinfo=UTC),
         "is_kept_out": False,
     },
+    "compte_rouvert": {
+        "username": "n.oneill4821",
+        "at": _AT,
+        "school": "Collège des Tilleuls",
+        "phone": "03 20 00 00 00",
+    },
     "compte_conteste": {
         "at": _AT,
         "school": "Collège des Tilleuls",
@@ -61,6 +67,13 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "appareil_copie": {"username": "n.oneill4821", "at": _AT, "device": "Téléphone Android, Chrome"},
     "confirmation": {
+        "hours": 24,
+        "schools": "Collège des Tilleuls",
+        "ent": "Passerelle",
+        "username": "n.oneill4821",
+        "code": "482913",
+    },
+    "rappel": {
         "hours": 24,
         "schools": "Collège des Tilleuls",
         "ent": "Passerelle",
@@ -119,8 +132,14 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "bureau_invitation": {"is_reset": False, "until": _AT, "places": ["Collège des Tilleuls"]},
     "bureau_acces": {"places": ["Collège des Tilleuls"]},
-    "bureau_appareil": {"colleague": "", "device": "Ordinateur Linux, Firefox", "ip": "192.0.2.1", "at": _AT},
-    "bureau_securite": {"colleague": "", "credential": "passkey", "ip": "192.0.2.1", "at": _AT},
+    "bureau_appareil": {
+        "colleague": "",
+        "is_head": False,
+        "device": "Ordinateur Linux, Firefox",
+        "ip": "192.0.2.1",
+        "at": _AT,
+    },
+    "bureau_securite": {"colleague": "", "is_head": False, "credential": "passkey", "ip": "192.0.2.1", "at": _AT},
     "bureau_alerte": {
         "alert": "many_accounts",
         "count": 31,
@@ -153,6 +172,7 @@ WITHOUT_LINK: set[str] = {
     "compte_inactif",
     "compte_conteste",
     "compte_suspendu",
+    "compte_rouvert",
     "lien_fini",
     "lien_retabli",
     "courrier_refait",
@@ -174,6 +194,7 @@ WITHOUT_LINK: set[str] = {
 """Mails without a link, so that a copy of them cannot lead people to a forged site."""
 LIFETIMES = {
     "confirmation": "24\u00a0heures",
+    "rappel": "24\u00a0heures",
     "nouvelle_adresse": "24\u00a0heures",
     "adresse_change": "72 heures",
     "adresse_changee": "72 heures",

@@ -9,6 +9,7 @@ from flask_babel import gettext
 from idp.accounts.models import School
 from idp.audit import log
 from idp.audit.desk_events import ClassListed
+from idp.clock import today
 from idp.db import unit_of_work
 from idp.desk import access, downloads, naming
 from idp.desk.access import Right, needs
@@ -77,6 +78,7 @@ def show() -> Response:
         rows=[(Chosen(school, line.name), line) for line in shown.lines],
         total=(Chosen(school, None), shown.whole),
         leaves_out=board.leaves_out(school),
+        today=today(),
     )
     return make_response(page)
 

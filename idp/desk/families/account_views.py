@@ -98,13 +98,13 @@ def _chosen_password(account: Account) -> Any:
 @needs(Right.HELP_FAMILIES)
 @keeps()
 def resend(account: uuid.UUID) -> Response:
-    """Send the confirmation link again.
+    """Send the confirmation link again; at a school, the mail says that the school reminds the person.
 
     The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff.
     """
     row = reading.open_account(account)
-    by = actors.actor(access.person().staff.id)
-    match emails.resend(services().settings, row.id, ip=by, client_id=None):
+    by, is_school = actors.actor(access.person().staff.id), access.post().school is not None
+    match emails.resend(services().settings, row.id, ip=by, client_id=None, reminds=is_school):
         case Sent():
             return see_other(url_for("accounts.show", account=row.id, fait="renvoye"))
         case TooSoon() as wait:
@@ -148,7 +148,8 @@ def unlock(account: uuid.UUID) -> Response:
 
 
 def _may_resend(subject: Subject) -> bool:
-    return subject.is_open and subject.account.pending_email is not None
+    account = subject.account
+    return subject.is_open and account.pending_email is not None and account.password_blocked_at is None
 
 
 actions.register(

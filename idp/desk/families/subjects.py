@@ -225,9 +225,7 @@ def views(
             account.id in with_passkeys,
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
-        sentences = words.OF[subject.standing]
-        if subject.cut_off is not None and (subject.is_open or subject.standing is Standing.LEFT):
-            sentences = words.CUT_OFF[subject.cut_off]
+        sentences = words.of(subject.standing, subject.cut_off)
         shown[account.id] = GuardianView(subject, sentences, actions.offered(subject), closing)
     return shown
 

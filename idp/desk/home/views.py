@@ -19,6 +19,7 @@ from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import sessions
 from idp.desk.staff.models import StaffSession
+from idp.operations import reasons
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 
@@ -74,7 +75,12 @@ def give_reason() -> Response:
         return _reason_page(form)
     reason = typed.one_line(form.reason.data)
     if not typed.is_sentence(reason):
-        form.reason.errors = [gettext("Écrivez le motif : un numéro de ticket, ou quelques mots.")]
+        form.reason.errors = [
+            gettext(
+                "Écrivez le motif : un numéro de ticket, ou quelques mots, %(n)s caractères au moins.",
+                n=reasons.SHORTEST,
+            )
+        ]
         return _reason_page(form)
     with unit_of_work():
         db.session.execute(
@@ -88,4 +94,6 @@ def give_reason() -> Response:
 
 def _reason_page(form: ReasonForm) -> Response:
     until = keeping.kept_until(onward.path())
-    return make_response(render_template("desk/home/motif.html", form=form, kept_until=until))
+    return make_response(
+        render_template("desk/home/motif.html", form=form, kept_until=until, shortest=reasons.SHORTEST)
+    )

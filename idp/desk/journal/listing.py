@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select, union
 
 from idp.accounts.models import Account, Child, School
 from idp.audit.data_events import GuardianWaits
-from idp.audit.desk_events import PasswordsForced
+from idp.audit.desk_events import DeskRefused, PasswordsForced
 from idp.audit.models import OK, AuditEntry
 from idp.clients.models import Client
 from idp.db import Base, db
@@ -119,7 +119,7 @@ def _line(row: AuditEntry, staff: _Names, accounts: _Names, clients: _Names, chi
         whom=", ".join(part for part in concerned if part),
         account=row.account_id if opens else None,
         why=_why(row, by_desk),
-        refused=row.result != OK,
+        refused=row.result != OK and row.kind != DeskRefused.kind,  # whose words say it
     )
 
 

@@ -9,7 +9,7 @@ from idp.accounts.models import Account, Child, Guardianship, School
 from idp.config import Settings
 from idp.db import db
 from idp.desk import access, ties
-from idp.desk.search import service
+from idp.desk.search import guardians, service
 from idp.desk.search.filters import Filters
 from idp.desk.search.service import Family, Results
 from idp.desk.search.terms import Step, Terms, all_words
@@ -36,10 +36,10 @@ def _in_schools(terms: Terms, schools: Sequence[uuid.UUID]) -> Results:
     for step in steps:
         children = _children(step, schools) if step else []
         if children:
-            guardians = service.guardians_of(children[: service.MOST])
+            of_pupils = guardians.of_pupils(children[: service.MOST])
             shown = children[: service.MOST]
             return Results(
-                [Family(child, guardians[child.id], is_near=step is not steps[0]) for child in shown],
+                [Family(child, of_pupils[child.id], is_near=step is not steps[0]) for child in shown],
                 page=1,
                 pupils=len(children),
             )

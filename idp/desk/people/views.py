@@ -22,7 +22,6 @@ from idp.desk.school.finding import matching
 from idp.desk.search import service
 from idp.desk.search.service import Results
 from idp.desk.search.terms import Terms
-from idp.desk.words import OF
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import erasure, rectification
 from idp.operations.personal_data import export as personal_export
@@ -84,7 +83,7 @@ def find() -> Response:
             search.faults["ecole"] = gettext("Plus de %(n)s établissements : précisez le nom, ou la commune.", n=n)
     if not search.faults:
         search.results = finding.find(services().settings, terms, schools)
-    return make_response(render_template("desk/people/recherche.html", search=search, most=service.MOST, words=OF))
+    return make_response(render_template("desk/people/recherche.html", search=search, most=service.MOST))
 
 
 @blueprint.get("/droits/<uuid:key>")

@@ -17,6 +17,9 @@ from idp.rostering.reconcile.told import named_issues
 from idp.rostering.reconcile.told.difference import Difference, Kind
 from idp.rostering.records import Severity
 
+_OF_HALF_PAIRS = frozenset({"guardian_missing", "student_missing", "student_without_representative"})
+"""The issues of people whose pupils, or guardians, are in the other file of a pair."""
+
 
 class NamedIssue(NamedTuple):
     """An issue of an import, with the name of its person.
@@ -58,8 +61,11 @@ class Problem:
         return str(gettext("%(file)s, lignes %(lines)s", file=self.file, lines=", ".join(map(str, self.lines))))
 
 
-def of_check(staging: Staging) -> Iterator[Difference]:
-    """Yield the problems of a check as lines of its difference, those that stopped it first."""
+def of_check(staging: Staging, refusal: str) -> Iterator[Difference]:
+    """Yield the problems of a check as lines of its difference, those that stopped it first.
+
+    What only follows from a file that is missing, the `refusal`, is left out: it is true of every person.
+    """
     causes = named_issues.causes(staging)
     issues = (
         NamedIssue(
@@ -73,6 +79,7 @@ def of_check(staging: Staging) -> Iterator[Difference]:
             *named_issues.named(staging, issue),
         )
         for issue in named_issues.issues(staging)
+        if refusal != "half_pair" or issue.code not in _OF_HALF_PAIRS
     )
     for problem in grouped(issues):
         place = f"{problem.place} : " if problem.place else ""

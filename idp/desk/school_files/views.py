@@ -279,7 +279,7 @@ def _difference(
         shown=checking.SHOWN,
         is_nameless=is_nameless,
         schools=nameless.schools(check) if is_nameless else [],
-        files=files.made(check.id),
+        files=[] if code == "imported" else files.made(check.id),
         by=asking.authors([check]).get(check.staff_id, ""),
         is_own=asking.is_own(check),
         again_url="",

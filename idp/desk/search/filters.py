@@ -2,11 +2,22 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, exists
+from sqlalchemy import ColumnElement, and_, exists, or_
 
 from idp.accounts.models import Account, Child, Guardianship
 from idp.desk import access, ties
 from idp.operations.helpdesk.standing import Group, in_group
+
+
+def shown_in(group: Group) -> ColumnElement[bool]:
+    """Return the condition of the accounts that the desk shows in a state, for a statement about `Account`.
+
+    An account without an open tie in scope is shown as closed, unless a dispute closes it.
+    """
+    if group is Group.DISPUTED:
+        return in_group(group)
+    is_cut_off = and_(ties.are_cut_off(access.children()), ~in_group(Group.DISPUTED))
+    return or_(in_group(group), is_cut_off) if group is Group.CLOSED else and_(in_group(group), ~is_cut_off)
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class Filters:
 
     def accounts(self) -> ColumnElement[bool]:
         """Return the condition of the accounts in scope and in the state, with a pupil in the class."""
-        in_state = [] if self.group is None else [in_group(self.group)]
+        in_state = [] if self.group is None else [shown_in(self.group)]
         if self.class_name is None:
             return and_(access.accounts(), *in_state)
         tie = exists().where(

@@ -1,16 +1,17 @@
 """Finds families in the scope of the post: pupils with their guardians, and guardians without a pupil there."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from flask_babel import ngettext
 from sqlalchemy import CTE, ColumnElement, Select, or_, select
-from sqlalchemy.orm import defer, joinedload, lazyload, selectinload
+from sqlalchemy.orm import defer, joinedload
 
 from idp import opaque
-from idp.accounts import directory, disputes
+from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit import log
 from idp.audit.desk_events import FamiliesSearched
@@ -18,13 +19,14 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access, ties
-from idp.desk.search import former, lists
-from idp.desk.search.filters import Filters
+from idp.desk.search import former, guardians, lists
+from idp.desk.search.filters import Filters, shown_in
 from idp.desk.search.former import Former
+from idp.desk.search.guardians import Guardian
 from idp.desk.search.lists import Listing
 from idp.desk.search.terms import Step, Terms, all_words, any_word, are_rare, condition
 from idp.folding import fold
-from idp.operations.helpdesk.standing import Group, Standing, foremost, in_group, standings
+from idp.operations.helpdesk.standing import Group
 from idp.statements.planning import index_only
 
 MOST = 50
@@ -38,28 +40,7 @@ _Names = dict[uuid.UUID, tuple[str, str, datetime | None]]
 """Family names, given names and the instants at which pupils left, by key."""
 
 
-_OF_ACCOUNT = (
-    defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims),
-    lazyload(Account.guardianships),
-)  # fmt: skip
 _OF_CHILD = (defer(Child.search_text), joinedload(Child.school).load_only(School.name))
-"""Without what the rows of a search do not show."""
-
-
-@dataclass(frozen=True)
-class Guardian:
-    """A guardian of a row, with the standing that decides what to do."""
-
-    account: Account
-    standing: Standing
-    is_suspended: bool = False
-    """Whether the tie to the pupil of the row is suspended."""
-    is_waiting: bool = False
-    """Whether it is suspended only until the head has decided about a new guardian."""
-    is_excluded: bool = False
-    """Whether the school ended the tie to the pupil of the row."""
-    is_disputed: bool = False
-    """Whether the tie to the pupil of the row is disputed; without a pupil, whether any tie is."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +98,16 @@ class Results:
         """The number of pages."""
         return -(-self.pupils // MOST)
 
+    @property
+    def sentence(self) -> str:
+        """How many pupils and guardians without a pupil the rows of this page have, as a sentence."""
+        alone = sum(family.child is None for family in self.families)
+        pupils = len(self.families) - alone
+        sentences = [ngettext("Un élève trouvé.", "%(num)s élèves trouvés.", pupils)] if pupils else []
+        if alone:
+            sentences.append(ngettext("Un responsable sans élève ici.", "%(num)s responsables sans élève ici.", alone))
+        return " ".join(sentences)
+
 
 def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
     """Return the first families that match. The journal records the search."""
@@ -166,12 +157,13 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
     """
     matches, group, uncounted = _Matches(filters), filters.group, 0
     counted = ties.are_shown() if group is Group.CLOSED else directory.counts_in_class(now())
+    in_state = Account.where_enabled(now()) if group is None else shown_in(group)
     named = Child.id, Child.family_name, Child.given_name, Child.left_at
     with_account = (
         select(Account.id, *named)
         .join(Guardianship, Guardianship.child_id == Child.id)
         .join(Account, Account.id == Guardianship.account_id)
-        .where(filters.children(), counted, Account.where_enabled(now()) if group is None else in_group(group))
+        .where(filters.children(), counted, in_state)
     )
     pairs = db.session.execute(with_account).all()
     matches.names = {key: (family, given, left_at) for _, key, family, given, left_at in pairs}
@@ -220,7 +212,7 @@ def _match(matches: _Matches, step: Step, rank: int) -> None:
     children, accounts = [filters.children()], [filters.accounts()]
     if filters.group is not None:
         of_child = select(Guardianship.account_id).join(Account, Account.id == Guardianship.account_id)
-        shown = of_child.where(Guardianship.child_id == Child.id, ties.are_shown(), in_group(filters.group))
+        shown = of_child.where(Guardianship.child_id == Child.id, ties.are_shown(), shown_in(filters.group))
         children.append(shown.correlate(Child).exists())
     for table, conditions, add in ((Child, children, _add_children), (Account, accounts, _add_accounts)):
         if not of_school:
@@ -261,7 +253,7 @@ def _match_together(matches: _Matches, terms: Terms) -> None:
         )
     )
     if filters.group is not None:
-        pairs = pairs.where(in_group(filters.group))
+        pairs = pairs.where(shown_in(filters.group))
     _add_children(matches, _first(pairs.distinct()), _SURE)
 
 
@@ -313,13 +305,13 @@ def _results(matches: _Matches, page: int = 1) -> Results:
     shown = [row.key for row in rows]
     with_child = select(Child).where(Child.id.in_(shown)).options(*_OF_CHILD)
     children = {row.id: row for row in db.session.scalars(with_child)}
-    guardians = guardians_of(children.values())
+    of_pupils = guardians.of_pupils(children.values())
     without_child = select(Account).where(Account.id.in_(matches.alone), Account.id.in_(shown))
-    lonely = _guardians(db.session.scalars(without_child.options(*_OF_ACCOUNT)))
+    lonely = guardians.of_accounts(db.session.scalars(without_child.options(*guardians.OF_ACCOUNT)))
     families = []
     for row in rows:
         if row.key in children:
-            families.append(Family(children[row.key], guardians[row.key], row.rank == _NEAR))
+            families.append(Family(children[row.key], of_pupils[row.key], row.rank == _NEAR))
         elif row.key in lonely:
             families.append(Family(None, [lonely[row.key]], row.rank == _NEAR))
     return Results(families, page, len(chosen))
@@ -343,46 +335,3 @@ def _names(table: type[Child] | type[Account], ranks: dict[uuid.UUID, int], read
         _Named(key, ranks[key], left_at is not None, fold(f"{family} {given}"))
         for key, (family, given, left_at) in known.items()
     ]
-
-
-def guardians_of(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
-    """Return the guardians of each pupil whose tie is shown to the school, in the order of the school's file."""
-    keys = [child.id for child in children]
-    rows = db.session.execute(
-        select(Guardianship, Account, ties.wait_for_head())
-        .join(Account, Account.id == Guardianship.account_id)
-        .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.child_id.in_(keys), ties.are_shown())
-        .order_by(Guardianship.authority, Account.family_name, Account.given_name)
-        .options(*_OF_ACCOUNT, lazyload(Guardianship.child))
-    ).all()
-    known, moment = _guardians(account for _, account, _ in rows), now()
-    grouped: dict[uuid.UUID, list[Guardian]] = {key: [] for key in keys}
-    for tie, account, is_waiting in rows:
-        shown = replace(
-            known[account.id],
-            is_suspended=tie.is_suspended_at(moment),
-            is_waiting=is_waiting,
-            is_excluded=tie.is_excluded,
-            is_disputed=tie.is_disputed,
-        )
-        grouped[tie.child_id].append(shown)
-    return grouped
-
-
-def _guardians(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
-    by_key = {account.id: account for account in accounts}
-    _read_ties(account for account in by_key.values() if account.is_disabled_by_departure)
-    disputed = disputes.disputed_among(by_key) if by_key else set()
-    return {
-        key: Guardian(account, foremost(standings(account, is_disputed=key in disputed)), is_disputed=key in disputed)
-        for key, account in by_key.items()
-    }
-
-
-def _read_ties(accounts: Iterable[Account]) -> None:
-    """Read the ties of accounts together: they say why an account is closed."""
-    if closed := [account.id for account in accounts]:
-        with_ties = select(Account).where(Account.id.in_(closed)).execution_options(populate_existing=True)
-        ties_of = selectinload(Account.guardianships).lazyload(Guardianship.child)
-        db.session.scalars(with_ties.options(*_OF_ACCOUNT[:-1], ties_of)).all()

@@ -67,7 +67,6 @@ def search() -> Response:
             listing=listing.value if listing and not text else "",
             pages=_links(results, text) if results else [],
             choices=_choices(filters, classes),
-            words=words,
         )
     )
 
@@ -149,11 +148,11 @@ def _summary(results: Results | None, filters: Filters, text: str) -> Any:
         return _counted(results, filters.group)
     if results.pages > 1:
         return gettext(
-            "Voici les %(n)s premières familles. Ajoutez un prénom ou une classe pour préciser.", n=service.MOST
+            "Voici les %(n)s premiers élèves. Ajoutez un prénom ou une classe pour préciser.", n=service.MOST
         )
     if families[0].is_near:
         return gettext("Rien ne s’écrit exactement ainsi. Voici les noms proches.")
-    return ngettext("Une famille trouvée.", "%(num)s familles trouvées.", len(families))
+    return results.sentence
 
 
 def _of_list(listing: Listing, results: Results | None, filters: Filters) -> Any:

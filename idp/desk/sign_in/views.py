@@ -128,13 +128,15 @@ def prove() -> Response:
 
 def _proof_page(form: ProofForm, error: str = "") -> Response:
     issuer = services().settings.desk_oidc_issuer
-    has_academy = bool(issuer) and access.person().staff.issuer == issuer
+    staff = access.person().staff
+    has_academy = bool(issuer) and staff.issuer == issuer
     return make_response(
         render_template(
             "desk/sign_in/preuve.html",
             form=form,
             error=error,
             has_academy=has_academy,
+            has_code=staff.password_hash is not None,
             suite=onward.path(),
             back=access.page_without_proof(onward.path()),
             kept_until=keeping.kept_until(onward.path()),

@@ -77,11 +77,25 @@ def grant_and_invite(
         staff = _created(email, chosen_name, mailbox)
     elif staff.disabled_at is not None:
         _return(staff, chosen_name)
+    close_without_role(staff.id)
     posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
     if staff.enrolled_at is not None:
         queue.enqueue(INVITED, {"staff": str(staff.id)})
         return staff, None
     return staff, _issue(settings, staff, is_reset=False)
+
+
+def close_without_role(staff_id: uuid.UUID, ended: uuid.UUID | None = None) -> None:
+    """End what a person still has open without a role, in the caller's transaction, which locked the person.
+
+    No later role revives it. Sessions and links end for a person without a role. For another one, the sessions that
+    act in the role `ended` do.
+    """
+    if not posts.of_staff(staff_id):
+        _revoke(staff_id)
+        sessions.end_all(staff_id, by="role_ended")
+    elif ended is not None:
+        sessions.end_acting_in(staff_id, ended, by="role_ended")
 
 
 def _created(email: str, name: str, mailbox: str) -> StaffAccount:

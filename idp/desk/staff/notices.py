@@ -42,11 +42,16 @@ def tell_new_device(staff: StaffAccount) -> None:
 
 
 def _heads_of(staff_id: uuid.UUID) -> list[uuid.UUID]:
-    """Return the heads of the schools in which a person works, without the person."""
+    """Return the heads who have enrolled of the schools in which a person works, without the person."""
     schools = select(StaffRole.school_id).where(
         StaffRole.staff_id == staff_id, StaffRole.school_id.is_not(None), posts.in_force(now())
     )
-    return posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id.in_(schools), StaffRole.staff_id != staff_id)
+    return posts.holders(
+        StaffRole.role == Role.HEAD,
+        StaffRole.school_id.in_(schools),
+        StaffRole.staff_id != staff_id,
+        StaffAccount.enrolled_at.is_not(None),
+    )
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
@@ -67,6 +72,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "bureau_appareil" if message.kind == NEW_DEVICE else "bureau_securite",
         recipient,
         colleague="" if recipient.id == staff.id else staff.name,
+        is_head=any(post.role is Role.HEAD for post in posts.of_staff(recipient.id)),
         ip=payload["ip"],
         at=message.created_at,
         **about,

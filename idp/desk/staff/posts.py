@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, select, update
+from sqlalchemy import ColumnElement, and_, case, literal, select, update
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -142,10 +142,11 @@ def _grant_one(staff: StaffAccount, role: Role, school: School | None, client: C
         StaffRole.school_id == school.id if school else StaffRole.school_id.is_(None),
         StaffRole.client_id == client.id if client else StaffRole.client_id.is_(None),
     ]
+    kept = literal(until, StaffRole.valid_until.type)  # CASE gives a bare value no type, and SQLite no time zone
     prolonged = db.session.scalars(
         update(StaffRole)
         .where(*same, in_force(now()))
-        .values(valid_until=case((StaffRole.valid_until > until, StaffRole.valid_until), else_=until))
+        .values(valid_until=case((StaffRole.valid_until > kept, StaffRole.valid_until), else_=kept))
         .returning(StaffRole.valid_until)
         .execution_options(synchronize_session=False)
     ).all()

@@ -230,6 +230,11 @@ def end_all(staff_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None) -> i
     return _end(conditions, by=by)
 
 
+def end_acting_in(staff_id: uuid.UUID, role_id: uuid.UUID, *, by: str) -> int:
+    """End the sessions of a person that act in a role, in the caller's transaction; return their number."""
+    return _end([StaffSession.staff_id == staff_id, StaffSession.role_id == role_id], by=by)
+
+
 def _end(conditions: list[ColumnElement[bool]], *, by: str) -> int:
     ended = db.session.scalars(
         update(StaffSession)

@@ -50,33 +50,41 @@ class TeamError(Exception):
 
 @dataclass(frozen=True)
 class Colleague:
-    """A person with a role in a scope."""
+    """A person with a role in a scope.
+
+    Attributes:
+        role: the role.
+        staff: the person.
+        school: the school of the role.
+        client: the ENT of the role.
+        was_here: whether the person, at the last sign-in, had a role in the reader's scope, this one or another.
+        sees_all: whether the reader may know all people of the desk: an engineer.
+    """
 
     role: StaffRole
     staff: StaffAccount
     school: School | None
     client: Client | None
+    was_here: bool
     sees_all: bool = False
-    """Whether the reader may know all people of the desk: an engineer."""
 
     @property
     def is_unseen(self) -> bool:
-        """Whether the person has not signed in since the role was granted.
+        """Whether the person has not signed in with a role in the reader's scope.
 
         Until then the page of the team shows only what the inviter typed. The inviter does not learn whether the
         mailbox has an account elsewhere, under which name, and whether it is in use.
         """
-        seen = self.staff.last_sign_in_at
-        return not self.sees_all and (seen is None or seen < self.role.granted_at)
+        return not (self.sees_all or self.was_here)
 
     @property
     def name(self) -> str:
-        """The name of the person; the mail address as long as nobody signed in for the role."""
+        """The name of the person; the mail address as long as the person is unseen."""
         return self.staff.email if self.is_unseen else self.staff.name
 
     @property
     def last_sign_in_at(self) -> datetime | None:
-        """The last sign-in; None if it was before the role was granted."""
+        """The last sign-in; None for a person who is unseen."""
         return None if self.is_unseen else self.staff.last_sign_in_at
 
     @property
@@ -126,7 +134,7 @@ def colleagues(scope: ColumnElement[bool], *, most: int, typed: str = "", sees_a
     """
     moment = now()
     listed = or_(StaffRole.valid_until > moment - RECENT, StaffRole.ended_at > moment - RECENT)
-    statement = _rows().where(scope, listed)
+    statement = _rows(scope).where(listed)
     for word in typed.split():
         columns = (StaffAccount.name, StaffAccount.email, School.name, School.uai, Client.name)
         statement = statement.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
@@ -139,22 +147,36 @@ def colleagues(scope: ColumnElement[bool], *, most: int, typed: str = "", sees_a
 
 def colleague(scope: ColumnElement[bool], role_id: uuid.UUID, *, sees_all: bool = False) -> Colleague | None:
     """Return a role in a scope with its person, or None."""
-    row = db.session.execute(_rows().where(scope, StaffRole.id == role_id)).one_or_none()
+    row = db.session.execute(_rows(scope).where(StaffRole.id == role_id)).one_or_none()
     return Colleague(*row, sees_all=sees_all) if row else None
 
 
-def _rows() -> Select[Any, Any, Any, Any]:
+def _rows(scope: ColumnElement[bool]) -> Select[Any, Any, Any, Any, Any]:
+    seen = StaffAccount.last_sign_in_at
+    was_here = (
+        select(StaffRole.id)
+        .where(
+            scope,
+            StaffRole.staff_id == StaffAccount.id,
+            StaffRole.granted_at <= seen,
+            StaffRole.valid_until >= seen,
+            or_(StaffRole.ended_at.is_(None), StaffRole.ended_at >= seen),
+        )
+        .correlate(StaffAccount)
+        .exists()
+    )
     return (
-        select(StaffRole, StaffAccount, School, Client)
+        select(StaffRole, StaffAccount, School, Client, was_here)
         .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
         .outerjoin(School, School.id == StaffRole.school_id)
         .outerjoin(Client, Client.id == StaffRole.client_id)
+        .where(scope)
     )
 
 
 @unit_of_work()
 def end(role_id: uuid.UUID, *, by: Role) -> None:
-    """End a role.
+    """End a role with the sessions that act in it; with the last role, all sessions and open links of the person.
 
     Raises:
         TeamError: the role has ended, or is that of the last head and `by` is not the engineer.
@@ -162,8 +184,9 @@ def end(role_id: uuid.UUID, *, by: Role) -> None:
     row = db.session.get(StaffRole, role_id)
     if row is not None and row.role is Role.HEAD and by is not Role.ENGINEER:
         _check_other_head(row)
-    if not posts.end(role_id):
+    if row is None or invitations.get_for_change(row.staff_id) is None or not posts.end(role_id):
         raise TeamError(Refusal.ENDED)
+    invitations.close_without_role(row.staff_id, role_id)
 
 
 def _check_other_head(row: StaffRole) -> None:

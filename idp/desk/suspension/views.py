@@ -92,11 +92,17 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
 
 
 def _suspend_for_a_day(account: Account, reason: str, reference: str) -> Suspension:
-    """Suspend an account for the académie; a second click leads to the row of the first one, and is not counted."""
+    """Suspend an account for the académie; a second click leads to the row of the first one, and is not counted.
+
+    Raises:
+        SuspensionRefusedError: see `suspension.suspend_for_a_day`; or such a decision holds, for another reason.
+    """
     moment = now()
     row = suspension.suspend_for_a_day(account.id, reason, reference)
     if row.begins_at < moment:
         guard.uncount(limits.ACADEMY_SUSPENSION, log.current_origin().actor)
+        if (row.reason, row.reference) != (reason, reference):
+            raise SuspensionRefusedError(Why.SUSPENDED_LATELY, "the académie has suspended this account already")
     return row
 
 
@@ -113,6 +119,7 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         choices=choices,
         chooses_end=_chooses_end(),
         in_force=[(item, shown.change(item)) for item in decisions if item.holds],
+        is_possible=_chooses_end() or not any(item.holds and item.row.school_id is None for item in decisions),
         over=[item for item in decisions if not item.holds],
     )
 

@@ -160,11 +160,12 @@ def end(key: UUID) -> Response:
     row = _colleague(key)
     if request.method == "GET":
         return _end_page(row)
+    is_own = _is_own(row)
     try:
         team.end(row.role.id, by=access.role())
     except TeamError as error:
         return _list(_explain(error.refusal))
-    if _is_own(row) and not posts.of_staff(row.staff.id):
+    if is_own and sessions.current() is None:
         response = see_other(url_for("sign_in.sign_in", fait="termine"))
         sessions.clear_cookie(response)
         return response

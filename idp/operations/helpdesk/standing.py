@@ -33,6 +33,7 @@ class Standing(enum.Enum):
     NO_ADDRESS = "no address"
     BLOCKED = "password blocked"
     BREACHED = "password blocked, in a stolen list"
+    BLOCKED_UNCONFIRMED = "password blocked, no confirmed address"
     WARNED = "warned of its removal"
 
 
@@ -46,9 +47,9 @@ class Group(enum.Enum):
     NO_LETTER = "sans-courrier"
     """Never active, without a letter that is valid or has expired."""
     UNCONFIRMED = "a-confirmer"
-    """Activated without a confirmed mail address."""
+    """Activated without a confirmed mail address; the password may be refused besides."""
     BLOCKED = "bloque"
-    """Activated, and the password is refused."""
+    """Activated with a confirmed mail address, and the password is refused."""
     ACTIVE = "en-service"
     DISPUTED = "conteste"
     """Closed until the school settles a dispute."""
@@ -68,6 +69,7 @@ _GROUPS = {
     Standing.NO_LETTER: Group.NO_LETTER,
     Standing.BLOCKED: Group.BLOCKED,
     Standing.BREACHED: Group.BLOCKED,
+    Standing.BLOCKED_UNCONFIRMED: Group.UNCONFIRMED,
     Standing.UNCONFIRMED: Group.UNCONFIRMED,
     Standing.NO_ADDRESS: Group.UNCONFIRMED,
     Standing.WARNED: Group.ACTIVE,
@@ -96,10 +98,10 @@ def standings(account: Account, *, is_disputed: bool | None = None) -> list[Stan
         holding.append(Standing.DISPUTED)
     if not is_active:
         return holding
-    if account.email is None:
+    if (of_password := _password(account)) is not None:
+        holding.append(of_password)
+    elif account.email is None:
         holding.append(Standing.UNCONFIRMED if account.pending_email else Standing.NO_ADDRESS)
-    if account.password_blocked_at is not None:
-        holding.append(Standing.BLOCKED if account.breached_at is None else Standing.BREACHED)
     if account.inactive_warned_at is not None:
         holding.append(Standing.WARNED)
     return holding
@@ -122,9 +124,9 @@ def group() -> ColumnElement[str]:
     return case(
         (or_(~Account.where_enabled(moment), Account.merged_into_id.is_not(None)), Group.CLOSED.value),
         (or_(Account.contested_at.is_not(None), disputes.has_disputed_tie()), Group.DISPUTED.value),
+        (and_(active, Account.email.is_(None)), Group.UNCONFIRMED.value),
         (and_(active, Account.password_blocked_at.is_not(None)), Group.BLOCKED.value),
-        (and_(active, Account.email.is_not(None)), Group.ACTIVE.value),
-        (active, Group.UNCONFIRMED.value),
+        (active, Group.ACTIVE.value),
         (and_(Account.provisional_hash.is_not(None), expires_at > moment), Group.LETTER.value),
         (or_(Account.has_been_active, expires_at <= moment), Group.EXPIRED.value),
         else_=Group.NO_LETTER.value,
@@ -143,6 +145,15 @@ def _why_disabled(account: Account) -> Standing:
     if any(link.excluded_at == account.left_at for link in account.guardianships):
         return Standing.EXCLUDED
     return Standing.LEFT
+
+
+def _password(account: Account) -> Standing | None:
+    """Return why the password of an active account is refused, or None: a mail about it needs a confirmed address."""
+    if account.password_blocked_at is None:
+        return None
+    if account.email is None:
+        return Standing.BLOCKED_UNCONFIRMED
+    return Standing.BLOCKED if account.breached_at is None else Standing.BREACHED
 
 
 def _letter(account: Account) -> Standing:

@@ -8,9 +8,10 @@ A suspended account signs in nowhere, and everything issued before is refused fo
 the child is in no claim, and an ENT that serves no other child of the person is closed. All ENTs of the child's school
 get a sign-out, so that none shows the child until the end of its own session.
 
-A mail tells the person of a suspended account, without the reason: other people may read the mailbox. Nobody is told by
-mail of a suspended tie. Such a decision rests on a judgement, which the court or the school tells in person, and a mail
-that names a child must not be the first news of it, nor warn a person from whom the child is protected.
+A mail tells the person of a suspended account, without the reason: other people may read the mailbox. Another one tells
+that the account is open again before the time. Nobody is told by mail of a suspended tie. Such a decision rests on a
+judgement, which the court or the school tells in person, and a mail that names a child must not be the first news of
+it, nor warn a person from whom the child is protected.
 """
 
 import enum
@@ -358,6 +359,8 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
     if not row.holds_at(moment):
         raise SuspensionRefusedError(Why.OVER, "the suspension is over already")
     end(account, row, reason, moment)
+    if row.child_id is None and account.is_enabled_at(moment):
+        notices.tell(Notice.REOPENED, account.id, school=str(row.school_id or ""))
     school_notices.settle_waits(account.id, by=log.current_origin().actor, sentence=reason)
     return row
 

@@ -22,8 +22,8 @@ EVENTS: Mapping[str, Any] = {
     "account.inactivity_warned": _l("mail : compte bientôt effacé"),
     "account.kept_suspension_ended": _l("fin de la suspension d’une personne effacée"),
     "account.purged": _l("compte supprimé"),
-    "account.reopened": _l("accès rouvert par l’établissement"),
-    "account.suspended": _l("accès suspendu par l’établissement"),
+    "account.reopened": _l("accès rouvert"),
+    "account.suspended": _l("accès suspendu"),
     "guardianship.admitted": _l("nouveau responsable : accès à l’élève accordé par la direction"),
     "guardianship.waits": _l("nouveau responsable : attend la direction"),
     "account.renamed": _l("nom changé par l’équipe du service"),
@@ -343,7 +343,16 @@ def _detail(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return f"{label} : {', '.join(str(member) for member in value.values())}"
     values = value if isinstance(value, list) else [value]
-    return f"{label} : {', '.join(_word(words, item) for item in values)}"
+    return f"{label} : {', '.join(_day(item) or _word(words, item) for item in values)}"
+
+
+def _day(value: Any) -> str:
+    """Return a day in French notation; empty for other values."""
+    try:
+        day = datetime.strptime(value, "%Y-%m-%d") if isinstance(value, str) else None  # noqa: DTZ007 - a day has none
+    except ValueError:
+        day = None
+    return f"{day:%d/%m/%Y}" if day else ""
 
 
 def _word(words: Mapping[Any, Any], value: Any) -> str:

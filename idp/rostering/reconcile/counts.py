@@ -25,6 +25,10 @@ _STUDENTS_LEFT = (
     f"SELECT (SELECT count(*) FROM absent_student) + ({_GONE.format(table='student', known='known_child')})"
 )
 _CLOSING = "SELECT count(*) FROM closing_account"
+_CLOSING_IN_FILE = (
+    "SELECT count(*) FROM closing_account c JOIN known_account k ON k.id = c.account JOIN guardian g ON g.key = k.key "
+    "WHERE g.fate NOT IN ('refused', 'new', 'gone') AND g.key NOT IN (SELECT key FROM changed_guardian)"
+)
 _REOPENED = (
     "SELECT count(*) FROM changed_guardian c JOIN known_account k ON k.key = c.key WHERE k.is_left "
     f"AND NOT k.is_suspended AND {has_access('k.id')} AND {is_seen('k')}"
@@ -65,7 +69,8 @@ def count(staging: Staging, mode: Mode) -> dict[str, Counted]:
 def _count(staging: Staging, table: str, mode: Mode, *, created: str, left: str) -> Counted:
     """Count each record once: as created, changed, refused or, if it is none of these, unchanged.
 
-    A record that is gone is changed. A repeated record of a complete file is refused; in a Delta it changes the first.
+    A record that is gone is changed, and so is one whose account closes because the file gives it no pupil. A repeated
+    record of a complete file is refused; in a Delta it changes the first.
     """
     by_reader = staging.refused[table]
     read = staging.value(_READ.format(table=table)) + by_reader
@@ -74,6 +79,8 @@ def _count(staging: Staging, table: str, mode: Mode, *, created: str, left: str)
     known = {"student": "known_child", "guardian": "known_account"}[table]
     new = staging.value(created)
     changed = staging.value(_CHANGED.format(table=table)) + staging.value(_GONE.format(table=table, known=known))
+    if table == "guardian":
+        changed += staging.value(_CLOSING_IN_FILE)
     return Counted(
         read=read,
         created=new,

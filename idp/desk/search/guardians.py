@@ -1,0 +1,97 @@
+"""The guardians in the rows of a search, with the states of their accounts and ties."""
+
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+from sqlalchemy.orm import defer, lazyload, selectinload
+
+from idp.accounts import disputes
+from idp.accounts.models import Account, Child, Guardianship
+from idp.clock import now
+from idp.db import db
+from idp.desk import access, ties, words
+from idp.desk.ties import CutOff
+from idp.desk.words import Words
+from idp.operations.helpdesk.standing import Standing, foremost, standings
+
+OF_ACCOUNT = (
+    defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims),
+    lazyload(Account.guardianships),
+)  # fmt: skip
+"""Without what the rows of a search do not show."""
+
+
+@dataclass(frozen=True)
+class Guardian:
+    """A guardian of a row, with the standing that decides what to do."""
+
+    account: Account
+    standing: Standing
+    cut_off: CutOff | None = None
+    """Why the person has no open tie in scope, or None."""
+    is_suspended: bool = False
+    """Whether the tie to the pupil of the row is suspended."""
+    is_waiting: bool = False
+    """Whether it is suspended only until the head has decided about a new guardian."""
+    is_excluded: bool = False
+    """Whether the school ended the tie to the pupil of the row."""
+    is_disputed: bool = False
+    """Whether the tie to the pupil of the row is disputed; without a pupil, whether any tie is."""
+
+    @property
+    def words(self) -> Words:
+        """The words of the account's state."""
+        return words.of(self.standing, self.cut_off)
+
+
+def of_pupils(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
+    """Return the guardians of each pupil whose tie is shown to the school, in the order of the school's file."""
+    keys = [child.id for child in children]
+    rows = db.session.execute(
+        select(Guardianship, Account, ties.wait_for_head())
+        .join(Account, Account.id == Guardianship.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.child_id.in_(keys), ties.are_shown())
+        .order_by(Guardianship.authority, Account.family_name, Account.given_name)
+        .options(*OF_ACCOUNT, lazyload(Guardianship.child))
+    ).all()
+    known, moment = of_accounts(account for _, account, _ in rows), now()
+    grouped: dict[uuid.UUID, list[Guardian]] = {key: [] for key in keys}
+    for tie, account, is_waiting in rows:
+        shown = replace(
+            known[account.id],
+            is_suspended=tie.is_suspended_at(moment),
+            is_waiting=is_waiting,
+            is_excluded=tie.is_excluded,
+            is_disputed=tie.is_disputed,
+        )
+        grouped[tie.child_id].append(shown)
+    return grouped
+
+
+def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
+    """Return accounts as guardians without a pupil, by key."""
+    by_key = {account.id: account for account in accounts}
+    _read_ties(account for account in by_key.values() if account.is_disabled_by_departure)
+    if not by_key:
+        return {}
+    disputed, cut_off = disputes.disputed_among(by_key), ties.cut_off_among(by_key, access.children())
+    return {
+        key: Guardian(
+            account,
+            foremost(standings(account, is_disputed=key in disputed)),
+            cut_off.get(key),
+            is_disputed=key in disputed,
+        )
+        for key, account in by_key.items()
+    }
+
+
+def _read_ties(accounts: Iterable[Account]) -> None:
+    """Read the ties of accounts together: they say why an account is closed."""
+    if closed := [account.id for account in accounts]:
+        with_ties = select(Account).where(Account.id.in_(closed)).execution_options(populate_existing=True)
+        ties_of = selectinload(Account.guardianships).lazyload(Guardianship.child)
+        db.session.scalars(with_ties.options(*OF_ACCOUNT[:-1], ties_of)).all()
