@@ -15,6 +15,7 @@ APART = {
     ("config", "check"): "asks no database",
     ("doctor",): "reports it with all else: tests/commands/test_doctor.py",
     ("mail", "test"): "asks no database",
+    ("dossier",): "asks no database: it tells of the settings",
 }
 _OTHERWISE = {
     ("worker",): ("--once",),

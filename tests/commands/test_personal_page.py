@@ -79,7 +79,7 @@ def test_page_of_an_export_is_in_french_and_in_the_time_of_paris(
         "<dd>père</dd>",
         "02/07/2026 à 0 h 30",
         "moyen : mot de passe ; page : « Ajouter un autre courrier »",
-        "date de naissance : 1984-05-07 ; téléphone vérifié : oui",
+        "date de naissance : 07/05/1984 ; téléphone vérifié : oui",
         "connexion, nom et prénom",
         "Les heures sont celles de Paris.",
     ):

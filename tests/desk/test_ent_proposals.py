@@ -202,7 +202,7 @@ def test_another_path_of_an_accepted_server_is_in_force_and_the_others_get_the_f
     send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
     assert send(db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).all()[0]) is Outcome.DONE
     content = re.sub(r"\s+", " ", sent[0])
-    assert "post_logout_redirect_uris — avant : ent.test/bye — maintenant : ent.test/go?u=1" in content
+    assert "post_logout_redirect_uris — avant : ent. test / bye — maintenant : ent. test / go?u=1" in content
     assert "Lina Roy a changé des adresses" in content
     ask(colleagues.session(colleague)[0], own, post_logout_redirect_uris=bye[0])
     assert row(own).post_logout_redirect_uris == bye, "each of them writes the former address back"

@@ -38,7 +38,7 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
     ("settings", "hint", "meaning"),
     [
         ("allow", "chacun pourra alors choisir un nouveau mot de passe", "peut choisir un nouveau mot de passe pour"),
-        ("known-device", "depuis un appareil où vous vous êtes déjà connecté", "ou par courrier"),
+        ("known-device", "utilisez un appareil où vous vous êtes déjà connecté", "ou demandez un courrier"),
     ],
     indirect=["settings"],
 )

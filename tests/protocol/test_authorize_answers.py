@@ -52,14 +52,14 @@ def test_an_error_page_links_to_the_registered_home_of_a_known_client(
     homeless = build.ent("Horizon", "horizon.test", home_uri="")
     for changes, homes in (
         ({"redirect_uri": "https://evil.test/cb"}, ["https://ent.test/"]),
-        ({"redirect_uri": "https://evil.test/cb", "client_id": homeless.client_id}, []),
-        ({"redirect_uri": "https://evil.test/cb", "client_id": "nobody"}, []),
+        ({"redirect_uri": "https://evil.test/cb", "client_id": homeless.client_id}, ["/mon-ent"]),
+        ({"redirect_uri": "https://evil.test/cb", "client_id": "nobody"}, ["/mon-ent"]),
     ):
         page = browser.get(ent.url(Attempt(), **changes))
         assert led_back_to(page) == homes, changes
         assert "evil.test" not in stays_here(page)
     doubled = browser.get(f"{ent.url(Attempt())}&client_id={homeless.client_id}")
-    assert led_back_to(doubled) == []
+    assert led_back_to(doubled) == ["/mon-ent"]
     assert "doubled client_id" in stays_here(doubled)
 
 
