@@ -116,9 +116,11 @@ class Writer:
         for number in numbers:
             if self._is_ended.is_set():
                 break
-            with suppress(OperationalError):
+            try:
                 write(number)
                 self.acknowledged.append(number)
+            except OperationalError:
+                time.sleep(0.01)  # refused at once during the outage: do not use up the numbers
 
     def wait_for(self, count: int, seconds: float) -> None:
         """Wait until `count` more numbers are acknowledged."""
