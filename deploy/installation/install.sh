@@ -34,6 +34,7 @@ find "$folder" -name direct_url.json -delete # it names the folder of the build
 find "$folder/bin" -type f -delete # the commands of the dependencies
 rm -rf "$folder/.lock" "$folder/.gitignore" "$folder/share" "$compiled/.lock"
 install -m 755 "$here/idp.sh" "$folder/bin/idp"
+find "$folder/lib" -name __pycache__ -type d -prune -exec rm -rf {} + # those of the build name FOLDER
 for built in "$folder/lib" "$compiled"; do
   [ ! -d "$built" ] || "$folder/bin/python" -m compileall -q -s "${3-}" "$built"
 done
