@@ -21,8 +21,11 @@ from tests.relying_party import Attempt, RelyingParty
 from tests.stories.site import free_ports
 
 _PEOPLE = 500
-_HASHES = 2
-"""The number of concurrent hashes of a worker, fixed so that it does not depend on the machine."""
+_HASHES = 1
+"""The number of concurrent hashes of a worker, fixed so that it does not depend on the machine.
+
+One, so that two workers hash on two cores at most: with more, hashes take the time in which the others are sent away.
+"""
 _PATIENCE = 120.0
 
 
@@ -92,8 +95,7 @@ def test_five_hundred_concurrent_sign_ins_are_served_or_get_retry_after(
     excess = [answer for answer in answers if answer.status == 503]
     assert len(served) + len(excess) == _PEOPLE, {answer.status for answer in answers}
     assert served
-    # how many are served meanwhile depends on the hashes that this machine computes in a second
-    assert len(excess) > len(served), "most are sent away; were they made to wait, most would be served"
+    assert len(excess) > 3 * len(served), "most are sent away; were they made to wait, most would be served"
     assert sorted(answer.before for answer in excess)[len(excess) // 2] < max(answer.before for answer in served)
     assert all(answer.retry_after == "5" for answer in excess)
     assert all("Votre compte va bien." in answer.text for answer in excess)
