@@ -4,7 +4,6 @@ from pydantic import Field, field_validator
 
 from idp import config_rules as rules
 from idp.config_desk import DeskSettings
-from idp.tracing import export
 
 
 class WatchSettings(DeskSettings):
@@ -26,8 +25,11 @@ class WatchSettings(DeskSettings):
     @field_validator("traces")
     @classmethod
     def _check_traces(cls, value: bool) -> bool:  # noqa: FBT001 - pydantic's signature
-        if value and not export.is_installed():
-            raise ValueError("needs the packages of the extra `traces`: pip install 'scolarite-services[traces]'")
+        if value:
+            from idp.tracing import export  # noqa: PLC0415 - most services export no traces
+
+            if not export.is_installed():
+                raise ValueError("needs the packages of the extra `traces`: pip install 'scolarite-services[traces]'")
         return value
 
     @field_validator("metrics_bind")

@@ -17,7 +17,6 @@ from idp.cli import settings as command_settings
 from idp.config import Settings
 from idp.db import db
 from idp.services import services_of
-from idp.tracing import export
 
 _MAX_UID = 2**32 - 2
 _MAX_USER_NAME = 20
@@ -90,6 +89,8 @@ def create_for_service(
     """
     app = create(settings)
     if settings.traces:
+        from idp.tracing import export  # noqa: PLC0415 - most services export no traces
+
         export.start(part)
     contextvars.copy_context().run(_note_settings, app, settings)
     return app
