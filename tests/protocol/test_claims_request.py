@@ -134,7 +134,7 @@ def test_unknown_members_of_a_claims_request_are_ignored(
         *('{"id_token":7}', '{"userinfo":[]}', '{"userinfo":"name"}', '{"id_token":{"name":true}}'),
         *('{"id_token":{"name":[]}}', '{"id_token":{"name":"x"}}', '{"id_token":{"name":{"essential":"true"}}}'),
         *('{"id_token":{"name":{"essential":null}}}', '{"id_token":{"name":{"values":"x"}}}'),
-        *("[" * 2900, '{"a":' * 500, "1" * 2900, '{"id_token":{"sub":{"value":{"a":1}}}}'),
+        *("[" * 2500, '{"a":' * 500, "1" * 2900, '{"id_token":{"sub":{"value":{"a":1}}}}'),
     ],
 )
 def test_a_request_that_is_not_as_it_must_be_is_refused(
