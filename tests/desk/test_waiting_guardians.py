@@ -26,8 +26,9 @@ from idp.my_account.connections import acts
 from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.models import ImportIssue
+from idp.rostering.write import waits
 from idp.web import i18n
-from tests.builders import LYCEE, Build
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, imported, row, sheet
 from tests.desk.test_suspension import text_of
@@ -151,6 +152,43 @@ def test_the_head_checks_a_person_and_reads_nothing_of_another_school(colleagues
         page = text_of(browser, f"/signalements/{notice.id}{step}").partition("<main")[2]
         assert "nouveau responsable : M. Gaston MARCHAND" in page or step
         assert not [word for word in ("suspen", "À comparer", "RG 26/1", "lycée") if word in page], step
+
+
+@pytest.mark.row("R-14")
+@pytest.mark.parametrize(
+    ("is_here", "answer"), [(True, Answer.KEEP_OUT), (True, Answer.ADMIT), (False, Answer.KEEP_OUT)]
+)
+def test_the_head_compares_the_corrected_name_of_an_activated_account(
+    colleagues: Colleagues, build: Build, answer: Answer, *, is_here: bool
+) -> None:
+    names, malo = {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}, build.child("Malo")
+    school = build.school(COLLEGE if is_here else LYCEE)
+    other = build.child("Malo", uai=school.uai)
+    father = build.active(children=[other], **names)
+    suspension.suspend(father.id, Decision(reason=WHY, reference="RG 26/1", child=other.id, school=school))
+    account = build.active(children=[malo, build.child("Zoé")], **names)
+    with unit_of_work():
+        waits.tell_of_names([(account.id, malo.id)])
+    [notice] = db.session.scalars(select(SchoolNotice.id))
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    page = text_of(head, f"/signalements/{notice}/{answer.value}")
+    own = (f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a>', f"Motif : « {WHY} »", "Document : RG 26/1")
+    assert [line in page for line in own] == [is_here] * 3
+    assert ("suspendu" in page.partition("<main")[2].partition("Ce qui va se passer")[0]) is is_here
+    for page in (text_of(secretary, "/signalements"), text_of(secretary, f"/signalements/{notice}")):
+        assert "corrige le nom de M. Gaston MARCHAND ou de Malo LEROY. La direction doit le vérifier" in page
+        assert "Seule la direction répond" in page
+        assert not [word for word in ("suspen", "À comparer", WHY) if word in page.partition("<main")[2]]
+    assert post(secretary, f"/signalements/{notice}/{answer.value}", "/", sentence=WHY).status_code == 404
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    assert stale.get(f"/signalements/{notice}/{answer.value}").headers["Location"].startswith("/preuve?")
+    assert post(head, f"/signalements/{notice}/{answer.value}", sentence=WHY).status_code == 303
+    db.session.expire_all()
+    open_children = [child.given_name for child in db.session.get_one(Account, account.id).children]
+    assert open_children == (["Malo", "Zoé"] if answer is Answer.ADMIT else ["Zoé"])
+    assert db.session.get_one(SchoolNotice, notice).settled_at is not None
+    late = head.get(f"/signalements/{notice}/{Answer.KEEP_OUT.value}")
+    assert late.headers["Location"].endswith("?fait=tard")
 
 
 @pytest.mark.row("R-14")

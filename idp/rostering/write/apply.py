@@ -131,7 +131,7 @@ def _change_accounts(staging: Staging, batch: str, page: Sequence[ChangedPerson]
         log.record(AccountImported(account_id=values["changed_id"], batch=batch, change="record"))
     keep_former_names({values["changed_id"]: values for values in changed})
     db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("changed_id")), changed)
-    ties.suspend_corrected(staging, [row.account_id for row in page])
+    ties.check_corrected(staging, [row.account_id for row in page])
 
 
 def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str, page: Sequence[Pupil]) -> None:
