@@ -36,6 +36,7 @@ from tests.rows import each_row
 from tests.waiting_guardians import wait
 
 WHY = "le juge a décidé"
+OPENED = "Un nouveau compte : son courrier s’imprime, sauf si la direction vérifie d’abord qui c’est."
 
 
 def main_of(page: str) -> str:
@@ -113,7 +114,7 @@ def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Col
     assert "guardianship.waits" not in acts.KINDS
 
 
-def test_an_import_counts_those_who_wait_apart_and_offers_them_no_letter(desk: Flask, colleagues: Colleagues) -> None:
+def test_the_result_of_an_import_counts_who_waits_as_every_new_guardian(desk: Flask, colleagues: Colleagues) -> None:
     browser = colleagues.signed_in(Role.HEAD)
     imported(browser, sheet(*families(3)))
     child = db.session.scalars(select(Child).where(Child.family_name == "FAMILLE1")).one()
@@ -123,22 +124,21 @@ def test_an_import_counts_those_who_wait_apart_and_offers_them_no_letter(desk: F
         row(number, family=name, given="Paul", civility="M.", child="1001;FAMILLE1;Léa;6A")
         for number, name in ((9, "AUTRE"), (8, "TIERS"))
     )
-    done = imported(browser, sheet(*families(3), added))
-    page = text_of(browser, f"/travaux/{done.id}")
-    assert "Une personne attend la direction : elle n’a ni accès ni courrier avant sa réponse." in page
-    assert "attend son courrier" not in page
-    assert "Imprimer les courriers" not in page
-    assert 'href="/signalements">Voir les signalements<' in page
-    past = text_of(browser, f"/fichiers/imports/{done.result['batch']}")
-    assert "Une personne attend la direction" in past
-    assert "AUTRE" not in past.partition("<main")[2], "as of a person who may be suspended in another school"
     arrives = row(50, family="DUPONT", given="Julie", child="1050;DUPONT;Zoé;6A")
-    done = imported(browser, sheet(*families(3), arrives, added, another))
-    page = text_of(browser, f"/travaux/{done.id}")
-    assert "Un nouveau compte : la personne attend son courrier." in page
-    assert "Une personne attend la direction" in page
-    assert "Imprimer les courriers" in page
-    assert done.result["counts"]["waiting"] == {"people": 1, "accounts": 1}
+    several = "2 nouveaux comptes : leurs courriers s’impriment, sauf si"
+    for files, sentence in (
+        (sheet(*families(3), added), OPENED),
+        (sheet(*families(3), added, another, arrives), several),
+    ):
+        done = imported(browser, files)
+        assert done.result["counts"]["waiting"] == {"people": 1, "accounts": 1}
+        past = text_of(browser, f"/fichiers/imports/{done.result['batch']}")
+        page = text_of(browser, f"/travaux/{done.id}")
+        assert sentence in page
+        assert "Imprimer les courriers" in page
+        assert 'href="/signalements">Voir les signalements<' in page, "the head answers"
+        for shown in (page, past):
+            assert not [word for word in ("attend", "AUTRE") if word in shown.partition("<main")[2]]
 
 
 def test_the_head_checks_a_person_and_reads_nothing_of_another_school(colleagues: Colleagues, build: Build) -> None:
@@ -269,6 +269,10 @@ def test_a_check_does_not_answer_who_is_suspended_in_another_school(colleagues: 
     assert keys[0] == keys[1]
     done = imported(secretary, files("Malo"))
     assert done.result["counts"]["waiting"] == {"people": 1, "accounts": 0}
+    result = text_of(secretary, f"/travaux/{done.id}").partition("<main")[2]
+    told = re.findall(r"<p>((?:Élèves|Responsables) : [^<]+)</p>", answers["Malo"][1])
+    assert re.findall(r"<p>([^<]+)</p>", result) == [*told, OPENED], "what the check told, and nothing about who waits"
+    assert "Signalements" not in result
     assert db.session.scalars(select(ImportIssue.code)).all() == ["repeated_line"], "of the file alone"
     assert "MARCHAND" not in text_of(secretary, f"/travaux/{done.id}").partition("<main")[2]
     assert db.session.scalars(select(Suspension.wait).where(Suspension.wait != "")).all() == [Wait.CHECK]
