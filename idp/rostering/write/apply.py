@@ -38,6 +38,11 @@ Write = Callable[[Any], None]
 
 _accounts = cast("Table", Account.__table__)
 _children = cast("Table", Child.__table__)
+_MOVE = (
+    update(_children)
+    .where(_children.c.id == bindparam("changed_id"), _children.c.school_id != bindparam("new_school"))
+    .values(moved_at=bindparam("arrived_at"))
+)
 _links = cast("Table", Guardianship.__table__)
 
 
@@ -154,6 +159,11 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str,
     if changed:
         names = {row["changed_id"]: (row["given_name"], row["family_name"]) for row in changed}
         keep_former_pupil_names(names)
+        moment = now()
+        moves = [
+            {"changed_id": row["changed_id"], "new_school": row["school_id"], "arrived_at": moment} for row in changed
+        ]
+        db.session.execute(_MOVE, moves)
         db.session.execute(update(_children).where(_children.c.id == bindparam("changed_id")), changed)
     ties.write(staging, batch, [pupil.child_id for pupil in page])
 
