@@ -19,7 +19,7 @@ KEY = "IDP_SECRET_KEY"
 DIGESTS = "digests"
 """The member of the noted settings that holds the digests of secrets."""
 ANOTHER_KEY = """\
-IDP_SECRET_KEY is not the key of this database; nothing was started. Do one of these:
+IDP_SECRET_KEY is not the key of this database; nothing was done. Do one of these:
 - Copy IDP_SECRET_KEY from a node that works, or from the backup of /etc/idp/environment.
 - To replace the key on purpose, put the former one into IDP_SECRET_KEY_FALLBACKS.
 - If the former key is lost: `idp config accept-secret-key` (docs/exploitation.md says what is lost with it)."""

@@ -67,8 +67,8 @@ class School(UuidKey, Base):
 class Child(UuidKey, Searched, Base):
     """A pupil in one school. `student_id` is SIECLE's ELEVE_ID and goes into FrEduVecteur.
 
-    `roster_key` is the pupil's key in the files, also in another school. `left_at` is when a file said or implied that
-    the pupil is in no school any more. `search_text` finds the pupil at the desk (`idp.searched`).
+    `roster_key` is the pupil's key in the files, also in another school. `moved_at` is when a file last brought the
+    pupil from another school, `left_at` when one said or implied that the pupil is in no school any more.
     """
 
     __tablename__ = "child"
@@ -86,6 +86,7 @@ class Child(UuidKey, Searched, Base):
     family_name: Mapped[str] = mapped_column(String(200))
     given_name: Mapped[str] = mapped_column(String(200))
     class_name: Mapped[str] = mapped_column(String(60), default="")
+    moved_at: Mapped[datetime | None]
     left_at: Mapped[datetime | None]
 
     school: Mapped[School] = relationship(lazy="joined")
@@ -357,8 +358,7 @@ class RosterAlias(Base):
 class OneTimeLink(UuidKey, Base):
     """A link sent by mail, valid once, for one act of one account at one email.
 
-    `digest` is that of its token. It is valid until `used_at`, `revoked_at` or `expires_at`, and while `generation` is
-    the account's.
+    `digest` is its token's. It is valid until `used_at`, `revoked_at` or `expires_at`, for the account's `generation`.
     """
 
     __tablename__ = "one_time_link"

@@ -67,6 +67,9 @@ _SENTENCES = {
         "Votre fichier donne un nouveau responsable à un élève : %(who)s. La direction doit le vérifier. En attendant, "
         "cette personne n’a pas accès à l’élève."
     ),
+    Kind.NAME_COMPARED: _(
+        "Votre fichier corrige le nom de %(who)s ou d’un élève de cette personne. La direction doit le vérifier."
+    ),
 }
 """The mail's sentence for a notice, by its kind."""
 _CALLED = _(

@@ -33,6 +33,7 @@ class Kind(enum.StrEnum):
     NAME_IN_DOUBT = "name_in_doubt"
     RECTIFICATION = "rectification"
     GUARDIAN_WAITS = "guardian_waits"
+    NAME_COMPARED = "name_compared"
 
 
 SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED)

@@ -31,6 +31,8 @@ class Entry(NamedTuple):
         parts: commands of other packages, to add to the group.
         in_application: whether the command runs in an application.
         notes_settings: whether it is a start of the service, at which changed settings are journaled.
+        takes_any_key: whether it runs with a secret key that is not the database's, and says itself what that key
+            does not read. Other commands in an application refuse one: what they encrypt or sign, no node could read.
     """
 
     home: str
@@ -38,6 +40,7 @@ class Entry(NamedTuple):
     parts: Sequence[str] = ()
     in_application: bool = True
     notes_settings: bool = False
+    takes_any_key: bool = False
 
 
 ENTRIES = {
@@ -46,6 +49,7 @@ ENTRIES = {
         "idp.operations.audit_commands:audit",
         "Show, check and export the journal: who did what, when, from where, with what result.",
         parts=("idp.operations.audit_chain:verify", "idp.operations.audit_chain:export"),
+        takes_any_key=True,
     ),
     "charter": Entry("idp.charter.commands:charter", "Charters of the ENTs: what parents accept before they enter."),
     "client": Entry(
@@ -69,12 +73,18 @@ ENTRIES = {
         "Serve the school desk: the pages for schools, operators of ENTs and the académie.",
         in_application=False,
     ),
-    "doctor": Entry("idp.operations.doctor.commands:doctor", "Check all that the service needs; exit 1 on a fault."),
+    "doctor": Entry(
+        "idp.operations.doctor.commands:doctor",
+        "Check all that the service needs; exit 1 on a fault.",
+        takes_any_key=True,
+    ),
     "dossier": Entry(
         "idp.dossier.commands:dossier",
         "Write the file that a buyer or a data protection officer asks for, in French, from the running configuration.",
     ),
-    "keys": Entry("idp.oidc.keys.commands:keys_group", "Keys that sign ID tokens and logout tokens."),
+    "keys": Entry(
+        "idp.oidc.keys.commands:keys_group", "Keys that sign ID tokens and logout tokens.", takes_any_key=True
+    ),
     "letters": Entry(
         "idp.letters.commands:letters",
         "Letters that schools hand out: an identifier and a provisional password on paper.",
@@ -177,7 +187,9 @@ def _command(entry: Entry) -> click.Command:
         if entry.in_application:
             from idp.cli import application  # noqa: PLC0415 - as the commands
 
-            command = application.in_application(command, notes_settings=entry.notes_settings)
+            command = application.in_application(
+                command, notes_settings=entry.notes_settings, takes_any_key=entry.takes_any_key
+            )
     finally:
         gc.enable()
     return command

@@ -59,17 +59,28 @@ def _user(uid: int) -> str:
     return f"uid {uid} ({name[:_MAX_USER_NAME]})"
 
 
-def in_application(command: click.Command, *, notes_settings: bool = False) -> click.Command:
-    """Return `command` with each leaf run in an application, created when it runs: `--help` needs no settings."""
+def in_application(
+    command: click.Command, *, notes_settings: bool = False, takes_any_key: bool = False
+) -> click.Command:
+    """Return `command` with each leaf run in an application, created when it runs: `--help` needs no settings.
+
+    Args:
+        command: a command or a group.
+        notes_settings: see `idp.cli.Entry`.
+        takes_any_key: see `idp.cli.Entry`.
+    """
     wrapped = copy.copy(command)
     if isinstance(wrapped, click.Group):
-        wrapped.commands = {name: in_application(part) for name, part in wrapped.commands.items()}
+        wrapped.commands = {
+            name: in_application(part, notes_settings=notes_settings, takes_any_key=takes_any_key)
+            for name, part in wrapped.commands.items()
+        }
         return wrapped
     callback: Callable[..., Any] | None = command.callback
 
     def run(*args: Any, **kwargs: Any) -> Any:
         settings = command_settings.load()
-        if notes_settings:
+        if not takes_any_key:
             command_settings.refuse_another_key(settings)
         with opened(settings) as app:
             if notes_settings:

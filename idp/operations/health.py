@@ -5,7 +5,7 @@
 
 from functools import cache
 
-from flask import Blueprint, Response, make_response, request
+from flask import Blueprint, Response, current_app, make_response, request
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,6 +28,8 @@ blueprint = Blueprint("ops", __name__)
 ECHO_HEADER = "Idp-Doctor"
 """The header by which `idp doctor` asks what arrives."""
 _ECHO_SECONDS = 60
+_OF_DESK = "team"
+"""A blueprint that only the application of the desk has."""
 
 
 @blueprint.get("/healthz")
@@ -60,7 +62,8 @@ def _seen() -> dict[str, object]:
         return {}
     has_forwarded = any(name in request.headers for name in proxies.HEADERS)
     host = request.headers.get("Host", "")
-    return {"seen": {"ip": remote_ip(), "scheme": request.scheme, "host": host, "has_forwarded": has_forwarded}}
+    seen = {"ip": remote_ip(), "scheme": request.scheme, "host": host, "has_forwarded": has_forwarded}
+    return {"seen": {**seen, "is_desk": _OF_DESK in current_app.blueprints}}
 
 
 def _missing() -> str:

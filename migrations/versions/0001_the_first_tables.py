@@ -305,6 +305,7 @@ def upgrade() -> None:
     sa.Column('family_name', sa.String(length=200), nullable=False),
     sa.Column('given_name', sa.String(length=200), nullable=False),
     sa.Column('class_name', sa.String(length=60), nullable=False),
+    sa.Column('moved_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('left_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('search_text', sa.Text().with_variant(postgresql.TSVECTOR(), 'postgresql'), nullable=False),

@@ -74,7 +74,7 @@ def test_healthz_says_what_arrived_to_holders_of_the_secret_key_only(browser: Fl
         assert browser.get("/healthz", headers={ECHO_HEADER: value}).get_json() == {"status": "ok"}
     seen = browser.get("/healthz", headers={ECHO_HEADER: sign_echo(settings), "X-Forwarded-For": "198.51.100.7"})
     arrived = Arrived(**seen.get_json()["seen"])
-    assert (arrived.scheme, arrived.has_forwarded) == ("https", True)
+    assert (arrived.scheme, arrived.has_forwarded, arrived.is_desk) == ("https", True, False)
 
 
 HOST = ISSUER.removeprefix("https://")
@@ -125,6 +125,35 @@ def test_the_public_url_is_asked(
     assert (finding.state, "cannot be asked from here" in finding.result) == ("unknown", True)
 
 
+def test_the_url_of_the_desk_is_asked(
+    app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certified = authority(tmp_path, "bureau.test")
+    Resolver(monkeypatch).hosts["bureau.test"] = ["127.0.0.1"]
+    body = b'{"seen": {"ip": "198.51.100.7", "scheme": "https", "host": "%s", "has_forwarded": true, "is_desk": %s}}'
+
+    def states(**more: object) -> list[str]:
+        values = {"ca_bundle": certified.trusted, "trusted_proxies": 1, "desk_url": url, **more}
+        findings = list(proxy.check_desk(Site(settings.model_copy(update=values))))
+        assert all(finding.advice or finding.state == "ok" for finding in findings)
+        return [finding.state for finding in findings]
+
+    with listening_ent(certified.chain) as served:
+        url = f"https://bureau.test:{served.port}"
+        assert states(desk_url="") == ["ok"], "there is no desk"
+        served.served["/healthz"] = (200, {}, body % (url.removeprefix("https://").encode(), b"true"))
+        assert states() == ["ok", "ok"]
+        assert states(issuer=url) == ["fault", "ok", "ok"], "the host is that of the parents"
+        assert states(ca_bundle=None) == ["unknown"], "nobody trusts the certificate"
+        monkeypatch.setattr(proxy, "_SOON", timedelta(days=40))
+        assert states() == ["warning", "ok"], "the certificate ends soon"
+        served.served["/healthz"] = (200, {}, body % (url.removeprefix("https://").encode(), b"false"))
+        assert states() == ["fault"], "the service of parents answers"
+        served.served["/healthz"] = (502, {}, b"<html>")
+        assert states() == ["fault"]
+    assert states() == ["unknown"], "nobody listens"
+
+
 def test_certificates_of_ents_are_checked(
     app: Flask, settings: Settings, build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -153,8 +182,9 @@ def test_certificates_of_ents_are_checked(
 
 
 def test_an_error_of_http_is_no_trace(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_settings: Settings) -> None:
+    def fail(_settings: Settings, _url: str) -> None:
         raise http.client.BadStatusLine("")
 
     monkeypatch.setattr(proxy, "_ask", fail)
     assert [finding.state for finding in proxy.check(Site(settings))] == ["unknown"]
+    assert [finding.state for finding in proxy.check_desk(Site(settings))] == ["unknown"]

@@ -1,4 +1,4 @@
-"""A service does not start with a secret key that is not the key of its database."""
+"""No service and no command starts with a secret key that is not the key of its database."""
 
 import json
 from collections.abc import Callable
@@ -14,6 +14,14 @@ from tests.rows import each_row
 
 OTHER = "u5m9Qf0sX3kTzR7wVb2NcY8hLpD4gJ6eA1iK-oZxWq"
 SERVICES = (("serve", "--bind", "127.0.0.1:0"), ("desk", "serve", "--bind", "127.0.0.1:0"), ("worker", "--once"))
+COMMANDS = (
+    ("letters", "print", "--school", "0599001N", "--csv", "nowhere.csv"),
+    ("staff", "invite", "a@exemple.test", "--name", "Anne", "--role", "engineer"),
+    ("client", "rotate-secret", "moncollege"),
+    ("account", "kept-suspensions"),
+    ("roster", "check", "nowhere"),
+    ("purge",),
+)
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
@@ -38,17 +46,25 @@ def migrated(act: Run, engine: Engine) -> Run:
     return act
 
 
-@each_row("service", SERVICES)
-def test_no_service_starts_with_another_key(
-    migrated: Run, with_key: Callable[..., None], service: tuple[str, ...]
+@each_row("command", [*SERVICES, *COMMANDS])
+def test_no_service_and_no_command_starts_with_another_key(
+    migrated: Run, with_key: Callable[..., None], command: tuple[str, ...]
 ) -> None:
     with_key(OTHER)
-    answer = migrated(*service)
+    answer = migrated(*command)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: IDP_SECRET_KEY is not the key of this database")
     for remedy in ("Copy IDP_SECRET_KEY", "IDP_SECRET_KEY_FALLBACKS", "idp config accept-secret-key"):
         assert remedy in answer.err
     assert SECRET not in answer.err + answer.out
+
+
+def test_the_commands_that_help_with_a_lost_key_start_with_another_one(
+    migrated: Run, with_key: Callable[..., None]
+) -> None:
+    with_key(OTHER)
+    for command in (("keys", "list"), ("audit", "verify"), ("doctor", "--json")):
+        assert "is not the key of this database; nothing was done" not in migrated(*command).err, command
 
 
 def test_a_rotation_starts_on_each_node_in_any_order(migrated: Run, with_key: Callable[..., None]) -> None:

@@ -11,9 +11,12 @@ from sqlalchemy import select
 from idp import languages
 from idp.audit.models import AuditEntry
 from idp.clock import now
+from idp.config import Settings
 from idp.db import db
 from idp.desk import access, refusals
 from idp.desk.staff.models import Role
+from idp.operations.doctor.proxy import Arrived
+from idp.operations.health import ECHO_HEADER, sign_echo
 from tests import databases
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token, heading
@@ -180,3 +183,8 @@ def test_without_a_provider_of_the_academy_there_is_no_such_door(visitor: FlaskC
     assert "académie »" not in page.get_data(as_text=True)
     assert post(visitor, "/connexion/academie", "/connexion").status_code == 404
     assert visitor.get("/connexion/academie/retour").status_code == 404
+
+
+def test_the_desk_says_to_idp_doctor_that_it_is_the_desk(desk: Flask, settings: Settings) -> None:
+    seen = desk.test_client().get("/healthz", headers={ECHO_HEADER: sign_echo(settings)}).get_json()["seen"]
+    assert Arrived(**seen).is_desk

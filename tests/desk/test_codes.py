@@ -293,6 +293,9 @@ def test_the_device_of_a_colleague_guesses_in_the_bucket_of_the_account(
 def test_a_code_proves_once(clock: time_machine.Traveller, sylvie: Enrolled) -> None:
     clock.shift(timedelta(minutes=6))
     code = sylvie.code()
+    page = sylvie.browser.get("/preuve").get_data(as_text=True)
+    assert '<details class="more" open>' in page
+    assert "clé d’accès" not in page.partition("<main")[2], "the person has none"
     assert post(sylvie.browser, "/preuve", password=PASSWORD, code=code).headers["Location"] == "/"
     clock.shift(timedelta(minutes=6))
     assert post(sylvie.browser, "/preuve", password=PASSWORD, code=code).status_code == 200

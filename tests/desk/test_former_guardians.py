@@ -84,20 +84,33 @@ def test_a_search_finds_a_former_guardian_with_the_pupil_in_the_own_school_alone
 ) -> None:
     malo, ines, school = build.child("Malo"), build.child("Inès", uai=LYCEE), build.school()
     gone = build.active(children=[malo, ines], given_name="Gaston", family_name="MARCHAND")
+    came, lou = build.child("Noé"), build.child("Lou")
+    before = build.active(children=[came, lou], given_name="Ulric", family_name="MARCHAND")
+    came.moved_at = now() - timedelta(hours=2)
     account, _ = former(build, malo, build.child("Zoé", uai=LYCEE))
     moved = build.active(children=[malo], given_name="Ali", family_name="MARCHAND")
-    for key, knows in ((gone.id, True), (moved.id, False)):
+    for key, pupil, knows in (
+        (gone.id, malo, True),
+        (moved.id, malo, False),
+        (before.id, came, True),
+        (before.id, lou, True),
+    ):
         db.session.get_one(Account, key).letter_school_id = school.id if knows else None
-        db.session.get_one(Guardianship, (key, malo.id)).ended_at = now()
+        db.session.get_one(Guardianship, (key, pupil.id)).ended_at = now()
     db.session.commit()
     browser = colleagues.signed_in()
     page = text_of(browser, "/recherche?q=marchand")
-    assert page.count('<span class="tag plain">Ancien responsable') == 2
+    assert page.count('<span class="tag plain">Ancien responsable') == 3
     assert f'<a href="/familles/{malo.id}">' in page
     assert not [
         name for name in ("Inès", "Zoé", "Ali", f"/comptes/{gone.id}", f"/comptes/{account.id}") if name in page
     ]
     assert "Aucune famille d’aujourd’hui n’a ce nom" in page
+    assert f"/familles/{lou.id}" in page
+    assert f"/familles/{came.id}" not in page, "the tie ended when the pupil came, and the letter was for Lou"
+    came.moved_at = now() - timedelta(days=3)
+    db.session.commit()
+    assert f"/familles/{came.id}" in text_of(browser, "/recherche?q=marchand"), "the school knew the tie"
     assert "Ancien responsable" not in text_of(colleagues.signed_in(uai=LYCEE), "/recherche?q=marchand")
     assert "Ancien responsable" not in text_of(browser, "/recherche?q=marchandise")
 

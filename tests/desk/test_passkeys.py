@@ -210,7 +210,12 @@ def test_a_proof_by_a_passkey_is_fresh_for_five_minutes(desk: Flask, colleagues:
         browser, _ = colleagues.enrolled(key)
         clock.shift(timedelta(minutes=5))
         assert post(browser, "/ma-securite/defi", "/ma-securite").headers["Location"] == "/preuve?suite=%2Fma-securite"
-        assert "Utiliser un code" not in browser.get("/preuve").get_data(as_text=True), "there is no password"
+        page = browser.get("/preuve").get_data(as_text=True)
+        assert "Confirmer avec une clé d’accès" in page
+        assert not [word for word in ("Utiliser un code", "utilisez un code", "autre moyen") if word in page]
+        failed = answer_with(browser, "{}", "/preuve").get_data(as_text=True)
+        assert "Cette clé d’accès n’a pas été reconnue. Réessayez." in failed
+        assert "utilisez un code" not in failed, "there is no password"
         answer = key.get(options(browser, "/preuve/defi", "/preuve"))
         led = answer_with(browser, answer, "/preuve?suite=%2Fma-securite")
         assert led.headers["Location"] == "/ma-securite"

@@ -62,7 +62,7 @@ def test_a_file_is_checked_by_name_then_imported(desk: Flask, colleagues: Collea
     assert names() == {"FAMILLE1 Léa", "FAMILLE2 Léa", "FAMILLE3 Léa"}
     result = shown(browser.get(f"/travaux/{done}"))
     assert "Élèves : arrivées 3, changements 0, départs 0" in result
-    assert "3 nouveaux comptes : ces personnes attendent leur courrier." in result
+    assert "3 nouveaux comptes : leurs courriers s’impriment" in result
     assert re.findall(r'<a class="btn[^>]* href="([^"]+)">([^<]+)<', result) == [
         ("/classes/courriers?tout=1", "Imprimer les courriers"),
         ("/fichiers", "Revenir aux fichiers"),

@@ -1,10 +1,12 @@
 """The team: who is listed to whom, who may be invited, ended, renewed and given a lost access back."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp.audit.models import AuditEntry
@@ -162,9 +164,18 @@ def test_an_invitation_does_not_tell_whether_the_mailbox_has_an_account(
     assert staff
     key = next(role.id for role in roles_of(staff) if role.school_id == build.school(LYCEE).id)
     before = db.session.query(OutboxMessage).count()
-    assert heading(browser.get(f"/equipe/{key}/acces")) == "Renvoyer l’invitation"
+    again = text(browser.get(f"/equipe/{key}/acces"))
+    assert "<h1>Renvoyer l’invitation</h1>" in again
+    told = re.findall(r"<li>([^<]+)</li>", again.partition("<main")[2])
+    assert [re.split(r"\.|\s:", sentence)[0] for sentence in told] == [
+        "Un mail part à nouveau",
+        "Si la personne n’a jamais utilisé le bureau",
+        "Si elle l’utilise déjà ailleurs",
+    ], "both cases, for every mailbox"
     assert post(browser, f"/equipe/{key}/acces").headers["Location"] == "/equipe?fait=renvoye"
     assert db.session.query(OutboxMessage).count() == before + 1
+    message = db.session.scalars(select(OutboxMessage).order_by(OutboxMessage.created_at.desc()).limit(1)).one()
+    assert set(message.payload) == ({"staff"} if account == "enrolled" else {"invitation"}), "a link, or none"
     assert db.session.query(StaffInvitation).filter_by(is_reset=True).count() == 0
     staff.enrolled_at = staff.last_sign_in_at = now()
     db.session.commit()

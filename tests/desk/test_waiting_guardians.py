@@ -26,8 +26,9 @@ from idp.my_account.connections import acts
 from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.models import ImportIssue
+from idp.rostering.write import waits
 from idp.web import i18n
-from tests.builders import LYCEE, Build
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, imported, row, sheet
 from tests.desk.test_suspension import text_of
@@ -35,6 +36,7 @@ from tests.rows import each_row
 from tests.waiting_guardians import wait
 
 WHY = "le juge a décidé"
+OPENED = "Un nouveau compte : son courrier s’imprime, sauf si la direction vérifie d’abord qui c’est."
 
 
 def main_of(page: str) -> str:
@@ -112,7 +114,7 @@ def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Col
     assert "guardianship.waits" not in acts.KINDS
 
 
-def test_an_import_counts_those_who_wait_apart_and_offers_them_no_letter(desk: Flask, colleagues: Colleagues) -> None:
+def test_the_result_of_an_import_counts_who_waits_as_every_new_guardian(desk: Flask, colleagues: Colleagues) -> None:
     browser = colleagues.signed_in(Role.HEAD)
     imported(browser, sheet(*families(3)))
     child = db.session.scalars(select(Child).where(Child.family_name == "FAMILLE1")).one()
@@ -122,22 +124,21 @@ def test_an_import_counts_those_who_wait_apart_and_offers_them_no_letter(desk: F
         row(number, family=name, given="Paul", civility="M.", child="1001;FAMILLE1;Léa;6A")
         for number, name in ((9, "AUTRE"), (8, "TIERS"))
     )
-    done = imported(browser, sheet(*families(3), added))
-    page = text_of(browser, f"/travaux/{done.id}")
-    assert "Une personne attend la direction : elle n’a ni accès ni courrier avant sa réponse." in page
-    assert "attend son courrier" not in page
-    assert "Imprimer les courriers" not in page
-    assert 'href="/signalements">Voir les signalements<' in page
-    past = text_of(browser, f"/fichiers/imports/{done.result['batch']}")
-    assert "Une personne attend la direction" in past
-    assert "AUTRE" not in past.partition("<main")[2], "as of a person who may be suspended in another school"
     arrives = row(50, family="DUPONT", given="Julie", child="1050;DUPONT;Zoé;6A")
-    done = imported(browser, sheet(*families(3), arrives, added, another))
-    page = text_of(browser, f"/travaux/{done.id}")
-    assert "Un nouveau compte : la personne attend son courrier." in page
-    assert "Une personne attend la direction" in page
-    assert "Imprimer les courriers" in page
-    assert done.result["counts"]["waiting"] == {"people": 1, "accounts": 1}
+    several = "2 nouveaux comptes : leurs courriers s’impriment, sauf si"
+    for files, sentence in (
+        (sheet(*families(3), added), OPENED),
+        (sheet(*families(3), added, another, arrives), several),
+    ):
+        done = imported(browser, files)
+        assert done.result["counts"]["waiting"] == {"people": 1, "accounts": 1}
+        past = text_of(browser, f"/fichiers/imports/{done.result['batch']}")
+        page = text_of(browser, f"/travaux/{done.id}")
+        assert sentence in page
+        assert "Imprimer les courriers" in page
+        assert 'href="/signalements">Voir les signalements<' in page, "the head answers"
+        for shown in (page, past):
+            assert not [word for word in ("attend", "AUTRE") if word in shown.partition("<main")[2]]
 
 
 def test_the_head_checks_a_person_and_reads_nothing_of_another_school(colleagues: Colleagues, build: Build) -> None:
@@ -151,6 +152,43 @@ def test_the_head_checks_a_person_and_reads_nothing_of_another_school(colleagues
         page = text_of(browser, f"/signalements/{notice.id}{step}").partition("<main")[2]
         assert "nouveau responsable : M. Gaston MARCHAND" in page or step
         assert not [word for word in ("suspen", "À comparer", "RG 26/1", "lycée") if word in page], step
+
+
+@pytest.mark.row("R-14")
+@pytest.mark.parametrize(
+    ("is_here", "answer"), [(True, Answer.KEEP_OUT), (True, Answer.ADMIT), (False, Answer.KEEP_OUT)]
+)
+def test_the_head_compares_the_corrected_name_of_an_activated_account(
+    colleagues: Colleagues, build: Build, answer: Answer, *, is_here: bool
+) -> None:
+    names, malo = {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}, build.child("Malo")
+    school = build.school(COLLEGE if is_here else LYCEE)
+    other = build.child("Malo", uai=school.uai)
+    father = build.active(children=[other], **names)
+    suspension.suspend(father.id, Decision(reason=WHY, reference="RG 26/1", child=other.id, school=school))
+    account = build.active(children=[malo, build.child("Zoé")], **names)
+    with unit_of_work():
+        waits.tell_of_names([(account.id, malo.id)])
+    [notice] = db.session.scalars(select(SchoolNotice.id))
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    page = text_of(head, f"/signalements/{notice}/{answer.value}")
+    own = (f'<a href="/comptes/{father.id}">M. Gaston MARCHAND</a>', f"Motif : « {WHY} »", "Document : RG 26/1")
+    assert [line in page for line in own] == [is_here] * 3
+    assert ("suspendu" in page.partition("<main")[2].partition("Ce qui va se passer")[0]) is is_here
+    for page in (text_of(secretary, "/signalements"), text_of(secretary, f"/signalements/{notice}")):
+        assert "corrige le nom de M. Gaston MARCHAND ou de Malo LEROY. La direction doit le vérifier" in page
+        assert "Seule la direction répond" in page
+        assert not [word for word in ("suspen", "À comparer", WHY) if word in page.partition("<main")[2]]
+    assert post(secretary, f"/signalements/{notice}/{answer.value}", "/", sentence=WHY).status_code == 404
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    assert stale.get(f"/signalements/{notice}/{answer.value}").headers["Location"].startswith("/preuve?")
+    assert post(head, f"/signalements/{notice}/{answer.value}", sentence=WHY).status_code == 303
+    db.session.expire_all()
+    open_children = [child.given_name for child in db.session.get_one(Account, account.id).children]
+    assert open_children == (["Malo", "Zoé"] if answer is Answer.ADMIT else ["Zoé"])
+    assert db.session.get_one(SchoolNotice, notice).settled_at is not None
+    late = head.get(f"/signalements/{notice}/{Answer.KEEP_OUT.value}")
+    assert late.headers["Location"].endswith("?fait=tard")
 
 
 @pytest.mark.row("R-14")
@@ -231,6 +269,10 @@ def test_a_check_does_not_answer_who_is_suspended_in_another_school(colleagues: 
     assert keys[0] == keys[1]
     done = imported(secretary, files("Malo"))
     assert done.result["counts"]["waiting"] == {"people": 1, "accounts": 0}
+    result = text_of(secretary, f"/travaux/{done.id}").partition("<main")[2]
+    told = re.findall(r"<p>((?:Élèves|Responsables) : [^<]+)</p>", answers["Malo"][1])
+    assert re.findall(r"<p>([^<]+)</p>", result) == [*told, OPENED], "what the check told, and nothing about who waits"
+    assert "Signalements" not in result
     assert db.session.scalars(select(ImportIssue.code)).all() == ["repeated_line"], "of the file alone"
     assert "MARCHAND" not in text_of(secretary, f"/travaux/{done.id}").partition("<main")[2]
     assert db.session.scalars(select(Suspension.wait).where(Suspension.wait != "")).all() == [Wait.CHECK]

@@ -14,7 +14,7 @@ from idp.db import db
 from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.suspension import Decision
 from tests.commands.conftest import Run
-from tests.rostering.aaf_school import COLLEGE, Parent, Pupil, Year
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, codes, imported
 from tests.rostering.test_disputed_ties import FATHER
 
@@ -152,3 +152,48 @@ def test_the_corrected_name_of_a_pupil_completes_no_pair_without_the_head(
     assert db.session.scalars(select(Suspension.wait).where(Suspension.wait != "")).all() == [wait] * (wait != "")
     assert children_of("9999") == ["Enfanta"] * (wait == "")
     assert children_of("9100000") == ["Enfanta"], "who was known before keeps the access"
+
+
+@pytest.mark.row("R-14")
+@pytest.mark.both_databases
+@pytest.mark.parametrize(
+    ("first", "corrected", "told"),
+    [
+        (("AUTRE", LYCEE, "Zoé", "TIERS"), {"9999": "FAMILLEAA"}, True),
+        (("AUTRE", COLLEGE, "Enfanta", "FAMILLEAA"), {"9999": "FAMILLEAA"}, True),
+        (("FAMILLEAA", COLLEGE, "Enfanta", "AUTRE"), {"9299999": "FAMILLEAA"}, True),
+        (("AUTRE", COLLEGE, "Enfanta", "AUTRE"), {"9999": "FAMILLEAA"}, False),
+        (("AUTRE", COLLEGE, "Enfanta", "AUTRE"), {"9299999": "FAMILLEAA"}, False),
+    ],
+    ids=["in the school", "elsewhere", "the pupil", "another pupil", "another person"],
+)
+def test_the_head_is_asked_once_about_the_corrected_name_of_an_activated_account(
+    act: Run, year: Year, folder: Path, first: tuple[str, str, str, str], corrected: dict[str, str], *, told: bool
+) -> None:
+    family, uai, given, pupils_family = first
+    year.add(Parent("9999", "Pèrea", family, civility="M."))
+    year.add(Pupil("9299999", given, pupils_family, uai=uai, parents=(("9999", "20", "1"),)))
+    imported(act, year.write(folder))
+    father, active = account(FATHER), account("9999")
+    active.generation, active.activated_at = 2, now()
+    db.session.commit()
+    suspension.suspend(father.id, Decision(reason="jugement", child=father.guardianships[0].child_id))
+    for key, name in corrected.items():
+        year.change(key, family=name)
+    for settled_by in ("", "direction"):
+        report = imported(act, year.write(folder))
+        assert report["waiting"]["people"] == 0
+        assert not {"suspended", "guardian_waits", "name_in_doubt"}.intersection(codes(report)), "secretaries read them"
+        notices = db.session.scalars(select(SchoolNotice)).all()
+        assert [(notice.kind, notice.settled_by) for notice in notices] == [("name_compared", settled_by)] * told
+        for notice in notices:
+            notice.settled_at, notice.settled_by = now(), "direction"
+        db.session.commit()
+    assert len(children_of("9999")) == 1, "the account stays open"
+    year.change("9299999", uai=LYCEE if uai == COLLEGE else COLLEGE)
+    for notice in db.session.scalars(select(SchoolNotice)).all():
+        notice.settled_at = None
+        db.session.commit()
+        imported(act, year.write(folder))
+        [moved] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_(None)))
+        assert moved.school_id != notice.school_id, "the notice follows the pupil"

@@ -1,12 +1,13 @@
 """A decision or a dispute about a tie follows its pupil to another school."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from idp.accounts import school_notices
-from idp.accounts.models import School, SchoolNotice
+from idp.accounts.models import Child, School, SchoolNotice
 from idp.accounts.school_notices import Refusal
 from idp.accounts.suspensions.models import Suspension
 from idp.db import db, unit_of_work
@@ -36,6 +37,7 @@ def test_the_decision_and_the_notice_of_a_guardian_who_waits_go_to_the_new_schoo
     year.change(pupil.key, parents=(*pupil.parents, ("9999", "90", "1")))
     imported(act, year.write(folder))
     year.change(pupil.key, uai=COLLEGE)
+    moved: set[Any] = set()
     for _ in range(2):
         imported(act, year.write(folder))
         db.session.expire_all()
@@ -43,6 +45,9 @@ def test_the_decision_and_the_notice_of_a_guardian_who_waits_go_to_the_new_schoo
         [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_(None)))
         assert (notice.school_id, notice.account_id) == (_school(COLLEGE).id, account("9999").id)
         assert notice.child_ids == [child_id.hex]
+        arrivals = select(Child.roster_key, Child.moved_at).where(Child.moved_at.is_not(None))
+        moved.update(db.session.execute(arrivals).all())
+    assert [row[0] for row in moved] == [f"aaf:{pupil.key}"], "the second import brings nobody again"
     [former] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_not(None)))
     assert (former.school_id, former.settled_by) == (_school(LYCEE).id, "import")
 

@@ -130,11 +130,13 @@ def check_for_a_school(year: Year, folder: Path) -> None:
     db.session.execute(update(Account).where(suspended).values(suspended_at=now()))
     for key in db.session.scalars(select(Account.id).where(suspended)):
         db.session.add(Suspension(account_id=key, reason="Jugement", begun_by="test"))
-    person = year.parents["9100005"]
-    named = {"civility": person.civility, "given_name": person.given, "family_name": "ZIDANI", "birth_name": ""}
-    db.session.execute(update(Account).where(Account.roster_key == "aaf:9150003").values(named))
+    for name_of, namesake in (("9150003", "9100005"), ("9150011", "9150009")):
+        person = year.parents[namesake]
+        named = {"civility": person.civility, "given_name": person.given, "family_name": "ZIDANI", "birth_name": ""}
+        db.session.execute(update(Account).where(Account.roster_key == f"aaf:{name_of}").values(named))
+        year.change(namesake, family="ZIDANI")
+    db.session.execute(update(Account).where(Account.roster_key == "aaf:9150009").values(activated_at=now()))
     db.session.commit()
-    year.change(person.key, family="ZIDANI")
     parents = ("9150003", "9150011", "9100007", "9150007")
     year.add(Pupil("90", family="FAMILLEDA", uai=COLLEGE, parents=tuple((key, "20", "1") for key in parents)))
     del year.parents["9150003"], year.parents["9150007"]

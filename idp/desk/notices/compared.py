@@ -1,4 +1,4 @@
-"""Whom the head compares with a new guardian who waits: the suspended people, and the documents about them."""
+"""Whom the head compares with a new guardian or a corrected name: the suspended people, and their documents."""
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -38,11 +38,19 @@ class Compared:
 
 
 def waits(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
-    """Return why the people of open notices wait for the head, by the notice's id."""
-    of_kind = [notice for notice in notices if notice.kind == Kind.GUARDIAN_WAITS.value]
-    if not of_kind:
+    """Return why the head has to decide about the people of open notices, by the notice's id."""
+    waiting = [notice for notice in notices if notice.kind == Kind.GUARDIAN_WAITS.value]
+    corrected = _of_names(notices)
+    matched = _matched_by_name(corrected) if corrected and access.may(Right.REOPEN) else {}
+    by_name = {notice.id: Wait.RECOGNISED if matched.get(notice.id) else Wait.CHECK for notice in corrected}
+    return {**_waits_of_ties(waiting), **by_name}
+
+
+def _waits_of_ties(notices: Sequence[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
+    """Return why ties wait for the head, by the id of the notice about them."""
+    if not notices:
         return {}
-    keys = {notice.account_id for notice in of_kind}
+    keys = {notice.account_id for notice in notices}
     rows = db.session.execute(
         select(Suspension.account_id, Suspension.school_id, Suspension.wait).where(
             Suspension.account_id.in_(keys), Suspension.where_waiting(now())
@@ -51,29 +59,64 @@ def waits(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
     by_school: dict[tuple[uuid.UUID, uuid.UUID | None], Wait] = {}
     for account_id, school_id, wait in rows:
         by_school[account_id, school_id] = max(Wait(wait), by_school.get((account_id, school_id), Wait.ALIKE))
-    waits_by_notice = {notice.id: by_school.get((notice.account_id, notice.school_id)) for notice in of_kind}
+    waits_by_notice = {notice.id: by_school.get((notice.account_id, notice.school_id)) for notice in notices}
     return {key: wait for key, wait in waits_by_notice.items() if wait}
 
 
 def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compared]]:
-    """Return the suspended people with whom the head compares the person of each open notice; only about waits.
+    """Return the suspended people with whom the head compares the person of each open notice.
 
-    Other posts compare nobody. As many statements run for many notices as for one.
+    Notices are about a guardian who waits, or about a corrected name; a suspended person of another school is not
+    among the people. Other posts compare nobody. As many statements run for many notices as for one.
     """
-    of_kind = [row for row in notices if row.kind == Kind.GUARDIAN_WAITS.value and row.settled_at is None]
-    if not of_kind or not access.may(Right.REOPEN):
+    if not access.may(Right.REOPEN):
         return {}
-    schools = {notice.school_id for notice in of_kind}
-    waiting_rows = _waiting(of_kind)
+    corrected = _of_names(notices)
+    matches = dict(_matched_by_name(corrected)) if corrected else {}
+    waiting = [row for row in notices if row.kind == Kind.GUARDIAN_WAITS.value and row.settled_at is None]
+    gone = _match_waiting(waiting, matches) if waiting else {}
+    shown = _shown(matches.values())
+    return {key: [*_merged(shown, matched), *gone.get(key, ())] for key, matched in matches.items()}
+
+
+def _of_names(notices: Collection[SchoolNotice]) -> list[SchoolNotice]:
+    """Return the open notices about corrected names."""
+    return [row for row in notices if row.kind == Kind.NAME_COMPARED.value and row.settled_at is None]
+
+
+def _matched_by_name(notices: Sequence[SchoolNotice]) -> Mapping[uuid.UUID, list[_Decision]]:
+    """Return the decisions of the notices' schools about people with the corrected names, or nearly."""
+    decisions = _decisions({notice.school_id for notice in notices})
+    persons = _persons(notices)
+    return {
+        notice.id: [
+            (row, account, child)
+            for row, account, child in decisions.get(notice.school_id, [])
+            if account.id != notice.account_id and _is_alike(persons[notice.account_id], row, account)
+        ]
+        for notice in notices
+    }
+
+
+def _persons(notices: Sequence[SchoolNotice]) -> Mapping[uuid.UUID, Names]:
+    """Return the names of the people of notices, by the accounts' ids."""
+    accounts = {notice.account_id for notice in notices}
+    return {row.id: digested(row) for row in db.session.scalars(select(Account).where(Account.id.in_(accounts)))}
+
+
+def _match_waiting(
+    notices: Sequence[SchoolNotice], matches: dict[uuid.UUID, list[_Decision]]
+) -> Mapping[uuid.UUID, list[Compared]]:
+    """Add to `matches` the decisions with which people who wait are compared; return the people who are gone."""
+    schools = {notice.school_id for notice in notices}
+    waiting_rows = _waiting(notices)
     keys = {row.child_id for rows in waiting_rows.values() for row in rows}
     pupils = {pupil.id: pupil for pupil in db.session.scalars(select(Child).where(Child.id.in_(keys)))}
-    accounts = {notice.account_id for notice in of_kind}
-    persons = {row.id: digested(row) for row in db.session.scalars(select(Account).where(Account.id.in_(accounts)))}
+    persons = _persons(notices)
     decisions, kept = _decisions(schools), _kept(schools)
     names = traces_of_pupils(row[2] for rows in decisions.values() for row in rows)
-    matches: dict[uuid.UUID, list[_Decision]] = {}
     gone: dict[uuid.UUID, list[Compared]] = {}
-    for notice in of_kind:
+    for notice in notices:
         rows = waiting_rows.get((notice.account_id, notice.school_id), [])
         if rows and all(row.wait == Wait.CHECK for row in rows):
             continue  # the suspended person is of another school
@@ -93,8 +136,7 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
         of_school, keys_of_pupils = kept.get(notice.school_id, set()), [pupil.id for pupil in theirs]
         is_alone = not matches[notice.id]
         gone[notice.id] = list(_gone(of_school, keys_of_pupils, is_alone=is_alone, is_recognised=is_recognised))
-    shown = _shown(matches.values())
-    return {key: [*_merged(shown, matched), *gone[key]] for key, matched in matches.items()}
+    return gone
 
 
 def _merged(shown: Mapping[tuple[uuid.UUID, uuid.UUID], Compared], matched: Iterable[_Decision]) -> Iterator[Compared]:
@@ -153,11 +195,16 @@ def _is_compared(person: Names, decision: _Decision, pupil: Child, names: Traces
     """Return whether the import compared a person with a suspended one: by their names, or because of the pupil."""
     row, account, child = decision
     if by_name:
-        return likeness(person, traces_of(account, [row])) > Likeness.NONE
+        return _is_alike(person, row, account)
     if child.id == pupil.id:
         return True
     of_pupil = Names.of(given=[pupil.given_name], family=[pupil.family_name])
     return likeness(of_pupil, names) > Likeness.NONE  # the pupil may have another number now
+
+
+def _is_alike(person: Names, row: Suspension, account: Account) -> bool:
+    """Return whether a person has the names, or nearly, of the one whom a decision concerns."""
+    return likeness(person, traces_of(account, [row])) > Likeness.NONE
 
 
 def _shown(matches: Iterable[Iterable[_Decision]]) -> Mapping[tuple[uuid.UUID, uuid.UUID], Compared]:

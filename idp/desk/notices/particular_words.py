@@ -1,6 +1,8 @@
 """The words of notices whose kind alone does not say what happened: a call, and the reason why a guardian waits."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
@@ -29,10 +31,32 @@ _CALL_BACK = _l(
     "Regardez le dossier de l’élève, et rappelez la personne au numéro du dossier : est-elle un responsable légal ? Si "
     "elle ne l’est pas, la direction le confirme, mais pas une personne qui a pris un appel. Corrigez aussi le fichier."
 )
-_CHECK = _l(
-    "Votre fichier donne à %(children)s un nouveau responsable : %(name)s. La direction doit le vérifier. En "
-    "attendant, cette personne n’a pas accès à l’élève."
-)
+_OF_CHECK: Mapping[Kind, tuple[Any, Mapping[Answer, Mapping[str, Any]]]] = {
+    Kind.GUARDIAN_WAITS: (
+        _l(
+            "Votre fichier donne à %(children)s un nouveau responsable : %(name)s. La direction doit le vérifier. En "
+            "attendant, cette personne n’a pas accès à l’élève."
+        ),
+        {
+            Answer.ADMIT: {
+                "label": _l("C’est un responsable de l’élève : %(name)s peut entrer"),
+                "before": _l("%(name)s a accès à l’élève tout de suite."),
+            },
+            Answer.KEEP_OUT: {"label": _l("C’est à refuser : %(name)s reste dehors")},
+        },
+    ),
+    Kind.NAME_COMPARED: (
+        _l(
+            "Votre fichier corrige le nom de %(name)s ou de %(children)s. La direction doit le vérifier. Le compte est "
+            "activé : il reste ouvert en attendant."
+        ),
+        {
+            Answer.ADMIT: {"label": _l("C’est un responsable de l’élève : %(name)s garde son accès")},
+            Answer.KEEP_OUT: {"label": _l("C’est à refuser : suspendre l’accès de %(name)s")},
+        },
+    ),
+}
+"""What a notice means, and what its answers say, for who may not know that anybody is suspended."""
 _HEAD_CHECKS = _l("Rien de votre côté. Ne dites rien de cet élève à cette personne.")
 
 
@@ -44,37 +68,31 @@ def words_of(notice: SchoolNotice, wait: Wait | None, *, decides: bool) -> Words
 
     Args:
         notice: the notice.
-        wait: why its person waits for the head, if the person does.
+        wait: why the head has to decide about its person, if the head has.
         decides: whether the post decides about people who wait.
     """
     if notice.taken_by:
         return replace(WORDS[Kind.NOT_GUARDIAN], meaning=_BY_TELEPHONE, check=_CALL_BACK)
-    words = WORDS[Kind(notice.kind)]
+    kind = Kind(notice.kind)
+    words = WORDS[kind]
     if wait is not None and not decides:
-        return replace(_of_check(words), check=_HEAD_CHECKS)
+        return replace(_of_check(words, kind), check=_HEAD_CHECKS)
     match wait:
         case Wait.ALIKE:
             return replace(words, meaning=_ALIKE)
-        case Wait.RECOGNISED:
+        case Wait.RECOGNISED if kind is Kind.GUARDIAN_WAITS:
             return replace(words, meaning=_RECOGNISED, check=_RECOGNISED_CHECK)
         case Wait.CHECK:
-            return _of_check(words)
+            return _of_check(words, kind)
         case _:
             return words
 
 
-def _of_check(words: Words) -> Words:
+def _of_check(words: Words, kind: Kind) -> Words:
     """Return the words about a person whom the head has to check; they do not say that anybody is suspended."""
-    admit, keep_out = words.answers[Answer.ADMIT], words.answers[Answer.KEEP_OUT]
-    answers = {
-        Answer.ADMIT: replace(
-            admit,
-            label=_l("C’est un responsable de l’élève : %(name)s peut entrer"),
-            before=_l("%(name)s a accès à l’élève tout de suite."),
-        ),
-        Answer.KEEP_OUT: replace(keep_out, label=_l("C’est à refuser : %(name)s reste dehors")),
-    }
+    meaning, texts = _OF_CHECK[kind]
+    answers = {answer: replace(words.answers[answer], **changed) for answer, changed in texts.items()}
     check = _l(
         "Cette personne peut-elle savoir ce qui concerne l’élève ? Regardez son dossier, ou demandez à la famille."
     )
-    return replace(words, meaning=_CHECK, check=check, answers=answers)
+    return replace(words, meaning=meaning, check=check, answers=answers)

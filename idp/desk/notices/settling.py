@@ -22,6 +22,7 @@ from idp.operations.helpdesk import acts, admission, disputes, renaming
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
+_FOR_HEAD = {Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED}
 _DISPUTES = {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED}
 _LATE = _l("Un collègue vient de régler ce signalement. Votre réponse n’a rien changé.")
 _REFUSALS: Mapping[str, Any] = {
@@ -136,13 +137,14 @@ def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_f
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a suspension.
 
-    They are about a new guardian who waits, or about another name for a guardian of a pupil to whom somebody's access
-    is suspended: under another name a person is not recognised any more, or is another person.
+    They are about a new guardian who waits, about a corrected name that may be a suspended person's, or about another
+    name for a guardian of a pupil to whom somebody's access is suspended: under another name a person is not recognised
+    any more, or is another person.
     """
     doubts = [notice for notice in notices if notice.kind == Kind.NAME_IN_DOUBT.value]
     beside = suspended.beside({notice.account_id for notice in doubts})
-    waits = {notice.id for notice in notices if notice.kind == Kind.GUARDIAN_WAITS.value}
-    return waits | {notice.id for notice in doubts if notice.account_id in beside}
+    always = {notice.id for notice in notices if notice.kind in _FOR_HEAD}
+    return always | {notice.id for notice in doubts if notice.account_id in beside}
 
 
 def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
@@ -171,6 +173,8 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
             admission.admit(notice.id, reply.kept)
         elif kind is Kind.GUARDIAN_WAITS:
             admission.keep_out(notice.id, reply.kept)
+        elif kind is Kind.NAME_COMPARED and reply.answer is Answer.KEEP_OUT:
+            admission.close_corrected(notice.id, reply.kept)
         elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
             acts.void_letter(notice.id, reply.kept)
         else:

@@ -103,7 +103,7 @@ def open_count() -> int:
 
 def for_head_count() -> int:
     """Return the number of open notices in scope that only the head answers."""
-    kinds = school_notices.is_open([Kind.GUARDIAN_WAITS, Kind.NAME_IN_DOUBT])
+    kinds = school_notices.is_open([Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.NAME_IN_DOUBT])
     return len(settling.for_head(db.session.scalars(select(SchoolNotice).where(access.notices(), kinds)).all()))
 
 

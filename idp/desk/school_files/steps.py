@@ -17,9 +17,10 @@ def after_import(job: Job) -> Sequence[Step]:
     """Return the steps after an import, the likeliest first."""
     steps = []
     counts = job.result.get("counts", {})  # before the end, what the import was going to do
-    if job.state is State.DONE and words.letters(counts) and access.may(Right.PRINT_CLASSES):
+    if job.state is State.DONE and words.new_accounts(counts) and access.may(Right.PRINT_CLASSES):
         steps.append(Step(gettext("Imprimer les courriers"), url_for("classes.letters", tout="1")))
-    if job.state is State.DONE and words.waiting(counts) and access.may(Right.REOPEN):
+    waiting = counts.get("waiting", {}).get("people", 0)
+    if job.state is State.DONE and waiting and access.may(Right.REOPEN):
         steps.append(Step(gettext("Voir les signalements"), url_for("notices.show")))
     if batch := job.result.get("batch"):
         key = uuid.UUID(batch)

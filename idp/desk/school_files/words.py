@@ -308,37 +308,27 @@ def of_import(job: Job) -> Sequence[str]:
     return [*counted(counts), *_of_accounts(counts), *_of_access(counts)]
 
 
-def letters(counts: Mapping[str, Mapping[str, int]]) -> int:
-    """Return how many new accounts of an import get a letter: those of people who wait for the head do not."""
-    return counts.get("accounts", {}).get("created", 0) - counts.get("waiting", {}).get("accounts", 0)
-
-
-def waiting(counts: Mapping[str, Mapping[str, int]]) -> int:
-    """Return how many people wait for the head since an import."""
-    return counts.get("waiting", {}).get("people", 0)
+def new_accounts(counts: Mapping[str, Mapping[str, int]]) -> int:
+    """Return how many accounts an import opened, also for people who wait for the head: the check counts them too."""
+    return counts.get("accounts", {}).get("created", 0)
 
 
 def _of_accounts(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    """Yield what became of accounts, and what follows for the school."""
-    match letters(counts):
-        case 0:
-            yield gettext("Aucun nouveau courrier à imprimer.") if waiting(counts) else gettext("Aucun nouveau compte.")
-        case 1:
-            yield gettext("Un nouveau compte : la personne attend son courrier.")
-        case count:
-            yield gettext("%(n)s nouveaux comptes : ces personnes attendent leur courrier.", n=count)
-    yield from _of_waiting(counts)
+    """Yield how many accounts are new, and what follows for the school.
 
-
-def _of_waiting(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    """Yield how many people wait for the head; the sentence is the same for every reason."""
-    match waiting(counts):
+    Nothing says how many people wait for the head. The check names those who wait because of a suspension in the
+    school; a larger number after the import would say that somebody is suspended in another one.
+    """
+    match new_accounts(counts):
         case 0:
-            pass
+            yield gettext("Aucun nouveau compte.")
         case 1:
-            yield gettext("Une personne attend la direction : elle n’a ni accès ni courrier avant sa réponse.")
+            yield gettext("Un nouveau compte : son courrier s’imprime, sauf si la direction vérifie d’abord qui c’est.")
         case count:
-            yield gettext("%(n)s personnes attendent la direction : ni accès ni courrier avant sa réponse.", n=count)
+            yield gettext(
+                "%(n)s nouveaux comptes : leurs courriers s’impriment, sauf si la direction vérifie d’abord qui c’est.",
+                n=count,
+            )
 
 
 _ACCESS = (
@@ -370,7 +360,7 @@ def of_former(counts: dict[str, dict[str, int]]) -> list[str]:
     """Return the counts of a former import as sentences, with the numbers of files that a school may have brought."""
     if nameless.is_for(access.role()):
         return counted(counts, tables.number)
-    return [*counted(counts, tables.number), *_of_waiting(counts), *_of_access(counts)]
+    return [*counted(counts, tables.number), *_of_access(counts)]
 
 
 def counted(counts: dict[str, dict[str, int]], number: Callable[[int], str] = str) -> list[str]:

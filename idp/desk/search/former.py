@@ -1,6 +1,7 @@
 """Finds former guardians: people whom the school's file no longer names for a pupil of the school."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sqlalchemy import exists, or_, select
 
@@ -12,6 +13,8 @@ from idp.desk.search.terms import Terms, condition
 from idp.folding import fold
 from idp.rostering.bulk import one_of
 
+_FIRST_DAY = timedelta(days=1)
+"""How long after the pupil's arrival a tie is taken for one that ended by it: the file names other guardians."""
 MOST = 20
 """The most former guardians that a search names."""
 
@@ -29,7 +32,8 @@ def find(terms: Terms) -> list[Former]:
 
     The ended ties of the school come first: they are few, and only their people are compared. The pupil may have come
     from another school, with ties that ended there. So the school is told only of people whom it knew: it printed their
-    last letter, or suspended the tie.
+    last letter, for this pupil or another one, and the tie ended after the pupil's first day here; or it suspended the
+    tie, which it also does if it took the decision over from the former school.
     """
     school = access.post().school
     if school is None or terms.is_empty:
@@ -39,12 +43,13 @@ def find(terms: Terms) -> list[Former]:
         Suspension.child_id == Guardianship.child_id,
         Suspension.school_id == school.id,
     )
-    ended = db.session.execute(
-        select(Account.id, Guardianship.child_id)
+    rows = db.session.execute(
+        select(Account.id, Guardianship.child_id, Guardianship.ended_at, Child.moved_at, suspended)
         .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
         .where(access.children(), ties.are_former(), or_(Account.letter_school_id == school.id, suspended))
     ).all()
+    ended = [row[:2] for row in rows if row[4] or _ended_here(row[2], row[3])]
     if not ended:
         return []
     step = terms.whole() if terms.is_short else terms.beginnings()
@@ -59,3 +64,8 @@ def find(terms: Terms) -> list[Former]:
         row.id: row for row in db.session.scalars(select(Child).where(Child.id.in_({key for _, key in named_pairs})))
     }
     return [Former(account.display_name, pupils[key]) for account, key in named_pairs if key in pupils]
+
+
+def _ended_here(ended_at: datetime | None, moved_at: datetime | None) -> bool:
+    """Return whether a tie ended while the pupil was in the present school; most pupils never came from another."""
+    return moved_at is None or (ended_at is not None and ended_at > moved_at + _FIRST_DAY)

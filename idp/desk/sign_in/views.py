@@ -11,6 +11,7 @@ from idp.desk.sign_in import service
 from idp.desk.sign_in.forms import CodeForm, ProofForm
 from idp.desk.staff import passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
+from idp.desk.staff.models import StaffAccount
 from idp.passkeys.forms import PasskeyForm
 from idp.passkeys.responses import as_json
 from idp.services import services
@@ -32,9 +33,7 @@ def sign_in() -> Response:
     settings, form = services().settings, CodeForm()
     if answer := PasskeyForm().answer:
         outcome = service.by_passkey(settings, answer, remote_ip())
-        return _answer(
-            outcome, form, gettext("Cette clé d’accès n’a pas été reconnue. Réessayez, ou utilisez un code.")
-        )
+        return _answer(outcome, form, _unknown_key(_by_code()))
     if _has_empty_field(form):
         return _page(form)
     email, password, code = form.email.data or "", form.password.data or "", form.code.data or ""
@@ -75,6 +74,7 @@ def _page(form: CodeForm, error: str = "") -> Response:
             error=error,
             ended=request.args.get("fait") == "termine",
             has_academy=bool(settings.desk_oidc_issuer),
+            other=_by_code(),
             suite=onward.path(),
             kept_until=keeping.kept_until(onward.path()),
         )
@@ -113,7 +113,7 @@ def prove() -> Response:
         return see_other(onward.path()) if access.has_fresh_proof(person) else _proof_page(form)
     settings = services().settings
     if answer := PasskeyForm().answer:
-        error = gettext("Cette clé d’accès n’a pas été reconnue. Réessayez, ou utilisez un code.")
+        error = _unknown_key(_other_way(person.staff))
         verdict = service.prove_by_passkey(settings, person, answer)
     elif _has_empty_field(form):
         return _proof_page(form)
@@ -127,21 +127,44 @@ def prove() -> Response:
 
 
 def _proof_page(form: ProofForm, error: str = "") -> Response:
-    issuer = services().settings.desk_oidc_issuer
     staff = access.person().staff
-    has_academy = bool(issuer) and staff.issuer == issuer
+    other = _other_way(staff)
     return make_response(
         render_template(
             "desk/sign_in/preuve.html",
             form=form,
             error=error,
-            has_academy=has_academy,
+            has_passkey=passkeys.has_any(staff.id) or not other,
+            has_academy=_has_academy(staff),
             has_code=staff.password_hash is not None,
+            other=other,
             suite=onward.path(),
             back=access.page_without_proof(onward.path()),
             kept_until=keeping.kept_until(onward.path()),
         )
     )
+
+
+def _has_academy(staff: StaffAccount) -> bool:
+    """Return whether a person may prove who they are at the académie."""
+    issuer = services().settings.desk_oidc_issuer
+    return bool(issuer) and staff.issuer == issuer
+
+
+def _other_way(staff: StaffAccount) -> str:
+    """Return the sentence that names another way than a passkey, or an empty one if the person has none."""
+    if staff.password_hash is not None:
+        return _by_code()
+    return str(gettext("Sinon, passez par l’académie.")) if _has_academy(staff) else ""
+
+
+def _by_code() -> str:
+    return str(gettext("Sinon, utilisez un code."))
+
+
+def _unknown_key(other: str) -> str:
+    """Return the error of a passkey that was not recognised."""
+    return " ".join(filter(None, (gettext("Cette clé d’accès n’a pas été reconnue. Réessayez."), other)))
 
 
 @blueprint.post("/preuve/defi")

@@ -93,6 +93,11 @@ def authenticate(settings: Settings, purpose: Purpose, answer: str, staff_id: uu
     return key.staff_id
 
 
+def has_any(staff_id: uuid.UUID) -> bool:
+    """Return whether a person has a passkey."""
+    return db.session.scalar(_keys_of(staff_id).limit(1)) is not None
+
+
 def _keys_of(staff_id: uuid.UUID | None) -> Any:
     return select(StaffCredential).where(
         StaffCredential.staff_id == staff_id, StaffCredential.kind == CredentialKind.PASSKEY

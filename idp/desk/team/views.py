@@ -208,7 +208,17 @@ def _link_page(row: Colleague) -> Response:
     """Say what the link does, before it is sent: to a person who lost the access, or who never enrolled."""
     goes = gettext("Un lien part à son adresse mail. Il vaut 24 heures et sert une fois.")
     if row.state == "invited":
-        sentences = [gettext("Le mail part à nouveau. Un lien envoyé avant ne marche plus.")]
+        sentences = [  # the same for a mailbox with and without an account elsewhere
+            gettext("Un mail part à nouveau. Ce bureau ne dit pas si cette adresse y sert déjà ailleurs."),
+            gettext(
+                "Si la personne n’a jamais utilisé le bureau : le mail porte un lien, qui vaut 24 heures et sert une "
+                "fois. Un lien envoyé avant ne marche plus."
+            ),
+            gettext(
+                "Si elle l’utilise déjà ailleurs : le mail lui dit de se connecter comme d’habitude, sans lien "
+                "d’inscription. Ses clés et ses codes restent. Si elle les a perdus, l’académie lui rend son accès."
+            ),
+        ]
         return _confirmation(row, gettext("Renvoyer l’invitation"), sentences, gettext("Envoyer"))
     sentences = [
         gettext("Assurez-vous d’abord que c’est bien cette personne qui vous le demande."),

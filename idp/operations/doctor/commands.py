@@ -28,6 +28,7 @@ _CHECKS: dict[str, Check] = {
     "mail server": mail.check,
     "outbox": deliveries.check,
     "public URL": proxy.check,
+    "desk URL": proxy.check_desk,
     "certificates of ENTs": ents.check,
 }
 

@@ -1,14 +1,18 @@
-"""Asks the public URL of the service what arrives through the proxies."""
+"""Asks the public URLs of the service and of the desk what arrives through the proxies."""
 
 import http.client
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from idp.clock import now
 from idp.config import Settings
+from idp.config_rules import desk_faults
 from idp.http_client.connections import Deadline, DeadlineSocket, connect, resolve, secure, tls_context
 from idp.operations import proxies
 from idp.operations.doctor.finding import Finding, Site
@@ -19,6 +23,7 @@ _SECONDS = 5.0
 _LONGEST = 16 * 1024
 _INVENTED = "203.0.113.99"
 """An IP that no machine has (RFC 5737): the request claims to come from it."""
+_SOON = timedelta(days=21)
 _DECLARE = "set IDP_TRUSTED_PROXIES to the number of proxies that set X-Forwarded-For; with deploy/nginx.conf, 1"
 
 
@@ -31,56 +36,108 @@ class Arrived:
         scheme: `http` or `https`.
         host: the header `Host`.
         has_forwarded: whether there was a header of a proxy.
+        is_desk: whether the desk was asked.
     """
 
     ip: str
     scheme: str
     host: str
     has_forwarded: bool
+    is_desk: bool = False
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The answer of a public URL: its status, its JSON, and when the certificate ends, if there is one."""
+
+    status: int
+    json: dict[str, Any]
+    certificate_end: datetime | None
+
+    @property
+    def seen(self) -> Arrived | None:
+        """What arrived; None from something else than this service, or under another secret key."""
+        seen = self.json.get("seen")
+        return Arrived(**seen) if self.status == http.HTTPStatus.OK and isinstance(seen, dict) else None
 
 
 def check(site: Site) -> Iterator[Finding]:
     """Ask the service by its public URL; it says what it saw to holders of the secret key only."""
     settings = site.settings
+    answer = _asked(settings, settings.issuer, "public URL")
+    if isinstance(answer, Finding):
+        yield answer
+    elif answer.seen:
+        yield from judge(settings, answer.seen)
+
+
+def check_desk(site: Site) -> Iterator[Finding]:
+    """Ask the desk by its own URL: whether it answers there, under which certificate, and on a host of its own."""
+    settings, name = site.settings, "desk URL"
+    url = settings.desk_url
+    if not url:
+        yield Finding(name, "none: IDP_DESK_URL is empty, there is no desk")
+        return
+    for fault in desk_faults(url, settings.issuer):
+        yield Finding(name, fault, "fault", "give the desk a host of its own, with the scheme of IDP_ISSUER")
+    answer = _asked(settings, url, name)
+    if isinstance(answer, Finding):
+        yield answer
+        return
+    if not (answer.seen and answer.seen.is_desk):
+        advice = "let the proxy of this host lead to `idp desk serve`, as deploy/nginx-desk.conf does"
+        yield Finding(name, f"{url} leads to the service of parents", "fault", advice)
+        return
+    yield _of_certificate(name, url, answer.certificate_end)
+    yield from judge(settings, answer.seen, url, "forwarded headers of the desk")
+
+
+def _of_certificate(name: str, url: str, end: datetime | None) -> Finding:
+    if end is None:
+        return Finding(name, f"{url} answers, without TLS")
+    if end - now() < _SOON:
+        return Finding(name, f"{url}: its certificate ends on {end:%Y-%m-%d}", "warning", "renew the certificate")
+    return Finding(name, f"{url} answers, on a host of its own; certificate valid until {end:%Y-%m-%d}")
+
+
+def _asked(settings: Settings, url: str, name: str) -> _Answer | Finding:
+    """Return the answer of a public URL, or why it is none of this service."""
     try:
-        status, answer = _ask(settings)
+        answer = _ask(settings, url)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
-        advice = f"ask {settings.issuer}/healthz from another machine; check DNS, the proxy and its certificate"
-        yield Finding("public URL", f"cannot be asked from here ({_reason(error)})", "unknown", advice)
-        return
-    seen = answer.get("seen")
-    if status != http.HTTPStatus.OK or not isinstance(seen, dict):
+        advice = f"ask {url.rstrip('/')}/healthz from another machine; check DNS, the proxy and its certificate"
+        return Finding(name, f"cannot be asked from here ({_reason(error)})", "unknown", advice)
+    if answer.seen is None:
         advice = "the proxy leads elsewhere, the service is stopped, or it has another secret key"
-        yield Finding("public URL", f"status {status}, without what the service saw", "fault", advice)
-        return
-    yield from judge(settings, Arrived(**seen))
+        return Finding(name, f"status {answer.status}, without what the service saw", "fault", advice)
+    return answer
 
 
-def judge(settings: Settings, seen: Arrived) -> Iterator[Finding]:
-    """Judge what arrived, by the settings."""
-    host = urlsplit(settings.issuer).netloc
+def judge(settings: Settings, seen: Arrived, url: str = "", name: str = "forwarded headers") -> Iterator[Finding]:
+    """Judge what arrived at a public URL, by default that of the service, by the settings."""
+    public = urlsplit(url or settings.issuer)
     result = f"{seen.scheme}://{seen.host}, from {seen.ip}"
     if seen.ip == _INVENTED:
         advice = "visitors can choose their IP: lower IDP_TRUSTED_PROXIES, or let the proxy replace X-Forwarded-For"
-        yield Finding("forwarded headers", f"{result}, which was invented", "fault", advice)
-    elif not settings.trusted_proxies and (seen.has_forwarded and seen.scheme != urlsplit(settings.issuer).scheme):
-        yield Finding("forwarded headers", f"{result}; they are ignored", "fault", _DECLARE)
+        yield Finding(name, f"{result}, which was invented", "fault", advice)
+    elif not settings.trusted_proxies and (seen.has_forwarded and seen.scheme != public.scheme):
+        yield Finding(name, f"{result}; they are ignored", "fault", _DECLARE)
     elif settings.trusted_proxies and not seen.has_forwarded:
         advice = "the proxy does not set X-Forwarded-For: all visitors share its limits"
-        yield Finding("forwarded headers", f"{result}; there are none", "fault", advice)
-    elif seen.scheme != urlsplit(settings.issuer).scheme:
-        yield Finding("forwarded headers", result, "fault", "let the proxy set X-Forwarded-Proto")
-    elif seen.host != host:
-        yield Finding("forwarded headers", result, "warning", f"let the proxy pass Host: {host}")
+        yield Finding(name, f"{result}; there are none", "fault", advice)
+    elif seen.scheme != public.scheme:
+        yield Finding(name, result, "fault", "let the proxy set X-Forwarded-Proto")
+    elif seen.host != public.netloc:
+        yield Finding(name, result, "warning", f"let the proxy pass Host: {public.netloc}")
     elif not settings.trusted_proxies and proxies.was_noticed():
-        yield Finding("forwarded headers", "were ignored in the last week", "fault", _DECLARE)
+        yield Finding(name, "were ignored in the last week", "fault", _DECLARE)
     else:
-        yield Finding("forwarded headers", result)
+        yield Finding(name, result)
 
 
-def _ask(settings: Settings) -> tuple[int, dict[str, Any]]:
-    """Request `/healthz` by the public URL; return the status and the JSON."""
-    parts, deadline = urlsplit(settings.issuer), Deadline(_SECONDS)
+def _ask(settings: Settings, url: str) -> _Answer:
+    """Request `/healthz` by a public URL."""
+    parts, deadline = urlsplit(url), Deadline(_SECONDS)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
     headers = {
         "Host": parts.netloc,
@@ -94,6 +151,7 @@ def _ask(settings: Settings) -> tuple[int, dict[str, Any]]:
         if parts.scheme == "https":
             context = tls_context(settings.ca_bundle)
             connected = opened.enter_context(secure(connected, host, deadline, context))
+        end = _end_of(connected.getpeercert()) if isinstance(connected, ssl.SSLSocket) else None
         connection = http.client.HTTPConnection(host, port)
         connection.sock = DeadlineSocket(connected, deadline, _LONGEST)
         connection.request("GET", "/healthz", headers=headers)
@@ -102,7 +160,12 @@ def _ask(settings: Settings) -> tuple[int, dict[str, Any]]:
             answer = json.loads(response.read(_LONGEST))
         except ValueError:
             answer = {}
-        return response.status, answer if isinstance(answer, dict) else {}
+        return _Answer(response.status, answer if isinstance(answer, dict) else {}, end)
+
+
+def _end_of(certificate: Any) -> datetime | None:
+    """Return when a certificate ends."""
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC) if certificate else None
 
 
 def _reason(error: Exception) -> str:

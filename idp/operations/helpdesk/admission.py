@@ -1,4 +1,4 @@
-"""Answers the question whether a guardian who waits for the head is a suspended person."""
+"""Answers the question whether a new guardian, or one with a corrected name, is a suspended person."""
 
 import uuid
 
@@ -41,8 +41,23 @@ def keep_out(notice_id: uuid.UUID, reason: str) -> None:
     _settle(notice_id, reason)
 
 
+@unit_of_work()
+def close_corrected(notice_id: uuid.UUID, reason: str) -> None:
+    """Decide that a guardian with a corrected name is a suspended person: suspend the ties and settle the notice.
+
+    Raises:
+        SuspensionRefusedError: a tie is gone.
+        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
+    """
+    notice, account = _of_notice(notice_id)
+    school = db.session.get_one(School, notice.school_id)
+    _settle(notice_id, reason)
+    for child in school_notices.children_of([notice])[notice_id]:
+        suspension.begin(account.id, Decision(reason=reason, child=child.id, school=school))
+
+
 def _of_notice(notice_id: uuid.UUID) -> tuple[SchoolNotice, Account]:
-    """Return a notice about a guardian who waits, and the account, whose row is locked."""
+    """Return a notice and the account that it is about, whose row is locked."""
     notice = db.session.get(SchoolNotice, notice_id)
     account = directory.get_for_change(notice.account_id) if notice else None
     if notice is None or account is None:

@@ -50,7 +50,8 @@ def notices(
 
     A dispute (who is a guardian, which address is right) is settled with `idp account disputes`, which settles its
     notice. The head of the school decides about a guardian who waits (`guardian_waits`): `idp account reopen` gives the
-    access and settles the notice; --settle keeps the person out.
+    access and settles the notice; --settle keeps the person out. The head also compares a corrected name with a
+    suspension (`name_compared`): `idp account suspend` closes the access; --settle notes the answer and closes nothing.
     """
     if (notice_id is None) != (sentence is None):
         raise click.UsageError("--settle and --sentence go together")

@@ -129,7 +129,18 @@ def suspend(
     prolongs: bool = True,
     may_end: Callable[[Suspension], bool] = _any,
 ) -> Suspension:
-    """Suspend an account or one of its ties; return the decision's row.
+    """Suspend an account or one of its ties in a transaction of its own, as `begin` does; return the decision's row."""
+    return begin(account_id, decision, prolongs=prolongs, may_end=may_end)
+
+
+def begin(
+    account_id: uuid.UUID,
+    decision: Decision,
+    *,
+    prolongs: bool = True,
+    may_end: Callable[[Suspension], bool] = _any,
+) -> Suspension:
+    """Suspend an account or one of its ties, in the caller's transaction; return the decision's row.
 
     A decision of the same school that does not end later is replaced if this one `prolongs` it and the operator
     `may_end` it; if not, both hold. The same decision twice, as by a double click, is one: the row of the first is

@@ -91,6 +91,7 @@ _CHILDREN = Part(
         "school_id": _l("Établissement"),
         "student_id": _l("Numéro d’élève"),
         "roster_key": _l("Clé dans le fichier de l’établissement"),
+        "moved_at": _l("Arrivé d’un autre établissement le"),
         "left_at": _l("Parti le"),
     },
     left_out={"id": KEY, "search_text": "a copy of the names, the class and the number, folded"},

@@ -36,6 +36,7 @@ class OpenTie(NamedTuple):
     """A tie that gives access, with its pupil's school, and the names of the pupil and of the guardian.
 
     `pupil` has the family name and the given name; `person` the civility, the given, the family and the birth name.
+    `is_activated` says whether the person has activated the account.
     """
 
     account: str
@@ -44,6 +45,7 @@ class OpenTie(NamedTuple):
     uai: str
     pupil: tuple[str, str]
     person: tuple[str, str, str, str]
+    is_activated: bool
 
 
 def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
@@ -95,10 +97,7 @@ def _suspended_accounts() -> list[_Row]:
 
 
 def open_ties(*, accounts: Sequence[str] = (), children: Sequence[str] = ()) -> list[OpenTie]:
-    """Return the ties of some accounts, or of some pupils, that are neither ended nor suspended.
-
-    Those of activated accounts are left out.
-    """
+    """Return the ties of some accounts, or of some pupils, that are neither ended nor suspended."""
     keys, ids = (Guardianship.account_id, accounts) if accounts else (Guardianship.child_id, children)
     rows = _all(
         select(Account, Child, School.uai)
@@ -109,7 +108,6 @@ def open_ties(*, accounts: Sequence[str] = (), children: Sequence[str] = ()) -> 
             one_of(keys, [uuid.UUID(key) for key in ids]),
             Guardianship.is_unended,
             not_(Guardianship.where_suspended(now())),
-            Account.activated_at.is_(None),
         )
     )
     return [
@@ -120,6 +118,7 @@ def open_ties(*, accounts: Sequence[str] = (), children: Sequence[str] = ()) -> 
             uai,
             (child.family_name, child.given_name),
             (account.civility or "", account.given_name, account.family_name, account.birth_name or ""),
+            account.activated_at is not None,
         )
         for account, child, uai in rows
     ]

@@ -38,6 +38,11 @@ Write = Callable[[Any], None]
 
 _accounts = cast("Table", Account.__table__)
 _children = cast("Table", Child.__table__)
+_MOVE = (
+    update(_children)
+    .where(_children.c.id == bindparam("changed_id"), _children.c.school_id != bindparam("new_school"))
+    .values(moved_at=bindparam("arrived_at"))
+)
 _links = cast("Table", Guardianship.__table__)
 
 
@@ -131,7 +136,7 @@ def _change_accounts(staging: Staging, batch: str, page: Sequence[ChangedPerson]
         log.record(AccountImported(account_id=values["changed_id"], batch=batch, change="record"))
     keep_former_names({values["changed_id"]: values for values in changed})
     db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("changed_id")), changed)
-    ties.suspend_corrected(staging, [row.account_id for row in page])
+    ties.check_corrected(staging, [row.account_id for row in page])
 
 
 def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str, page: Sequence[Pupil]) -> None:
@@ -154,6 +159,11 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str,
     if changed:
         names = {row["changed_id"]: (row["given_name"], row["family_name"]) for row in changed}
         keep_former_pupil_names(names)
+        moment = now()
+        moves = [
+            {"changed_id": row["changed_id"], "new_school": row["school_id"], "arrived_at": moment} for row in changed
+        ]
+        db.session.execute(_MOVE, moves)
         db.session.execute(update(_children).where(_children.c.id == bindparam("changed_id")), changed)
     ties.write(staging, batch, [pupil.child_id for pupil in page])
 

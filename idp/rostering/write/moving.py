@@ -1,7 +1,7 @@
 """Has a decision or an open dispute about a tie follow its pupil to another school.
 
 The school that the pupil left reopens and settles nothing any more. The pupil's school sees the decision, may end it,
-and gets the notices about a dispute and about a guardian who waits for its head.
+and gets the notices about a dispute, about a guardian who waits for its head and about a name that its head compares.
 """
 
 import uuid
@@ -36,7 +36,14 @@ def follow_pupils() -> None:
             Child.school_id != SchoolNotice.school_id,
         )
     )
-    for account_id in sorted({*db.session.scalars(suspended), *db.session.scalars(disputed)}):
+    compared = (
+        select(SchoolNotice.account_id)
+        .join(Guardianship, Guardianship.account_id == SchoolNotice.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(school_notices.is_open([Kind.NAME_COMPARED]), Child.school_id != SchoolNotice.school_id)
+    )
+    followed = (suspended, disputed, compared)
+    for account_id in sorted({key for statement in followed for key in db.session.scalars(statement)}):
         if directory.get_for_change(account_id) is not None:
             _follow(account_id)
 
@@ -56,6 +63,13 @@ def _follow(account_id: uuid.UUID) -> None:
     for decision, child_id, school_id in db.session.execute(decisions).all():
         decision.school_id = schools[child_id.hex] = school_id
     _move_notices(Kind.GUARDIAN_WAITS, account_id, schools)
+    present = (
+        select(Child.id, Child.school_id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(Guardianship.account_id == account_id)
+    )
+    schools = {child_id.hex: school_id for child_id, school_id in db.session.execute(present)}
+    _move_notices(Kind.NAME_COMPARED, account_id, schools)
     disputed = (
         select(Child.id, Child.school_id)
         .join(Guardianship, Guardianship.child_id == Child.id)

@@ -189,6 +189,11 @@ CORRECTED_LINKS = (
     "OR child IN (SELECT value FROM json_each(:keys)) ORDER BY account, child"
 )
 """Those of some accounts or some pupils."""
+COMPARED_LINKS = (
+    "SELECT child, account FROM compared_link WHERE account IN (SELECT value FROM json_each(:keys)) "
+    "OR child IN (SELECT value FROM json_each(:keys)) ORDER BY account, child"
+)
+"""The `ChildAccount` rows of some accounts or some pupils whose names the head compares."""
 LIFTED_EXCLUSIONS = "SELECT child, account FROM lifted_exclusion ORDER BY child, account"
 RETURNING_ACCOUNTS = (
     "SELECT DISTINCT l.account FROM allowed_link l JOIN known_account a ON a.id = l.account WHERE a.is_left "

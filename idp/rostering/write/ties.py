@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, func, or_, select, update
@@ -52,7 +53,8 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     """Write the ties of a page of pupils that are new, changed or hold again. A tie that waits is suspended."""
     rows = list(staging.rows(ChangedLink, statements.CHANGED_LINKS, children=json.dumps(children)))
     corrected = list(staging.rows(CorrectedLink, statements.CORRECTED_LINKS, keys=json.dumps(children)))
-    lock_accounts([*(row.account for row in rows), *(row.account for row in corrected)])
+    compared = list(staging.rows(ChildAccount, statements.COMPARED_LINKS, keys=json.dumps(children)))
+    lock_accounts(chain((row.account for row in rows), (r.account for r in corrected), (r.account for r in compared)))
     new, known, readmitted, opened, reopened = [], [], [], [], set()
     for row in rows:
         ends = {"account_id": uuid.UUID(row.account), "child_id": uuid.UUID(row.child)}
@@ -79,11 +81,17 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     _dispute(disputed)
     _close_again(reopened)
     _suspend([*(row for row in rows if row.wait), *_open(corrected)])
+    _compare(compared)
 
 
-def suspend_corrected(staging: Staging, accounts: Sequence[str]) -> None:
-    """Suspend the ties of accounts whose corrected name has to be checked, in the transaction that corrects it."""
-    _suspend(_open(list(staging.rows(CorrectedLink, statements.CORRECTED_LINKS, keys=json.dumps(accounts)))))
+def check_corrected(staging: Staging, accounts: Sequence[str]) -> None:
+    """Have the heads check accounts with corrected names, in the transaction that corrects them and has locked them.
+
+    The ties of an account that is not activated are suspended until then.
+    """
+    keys = json.dumps(accounts)
+    _suspend(_open(list(staging.rows(CorrectedLink, statements.CORRECTED_LINKS, keys=keys))))
+    _compare(list(staging.rows(ChildAccount, statements.COMPARED_LINKS, keys=keys)))
 
 
 def _open(rows: Sequence[CorrectedLink]) -> list[CorrectedLink]:
@@ -105,6 +113,12 @@ def _suspend(rows: Sequence[ChangedLink | CorrectedLink]) -> None:
     db.session.execute(UPDATE_ONE, suspended)
     ties = [WaitingTie(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows]
     waits.tell_heads(ties, moment)
+
+
+def _compare(rows: Sequence[ChildAccount]) -> None:
+    """Have the heads compare the names of activated accounts with suspensions; the ties stay."""
+    if rows:
+        waits.tell_of_names([(uuid.UUID(row.account), uuid.UUID(row.child)) for row in rows])
 
 
 def lift_exclusions(page: Sequence[ChildAccount]) -> None:

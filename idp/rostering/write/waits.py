@@ -5,7 +5,7 @@ decides: « Signalements », `idp account reopen` or `idp account suspend`.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -43,10 +43,7 @@ def tell_heads(ties: Sequence[WaitingTie], moment: datetime) -> None:
     """
     if not ties:
         return
-    children = sorted({tie.child_id for tie in ties})
-    of_children = select(Child.id, School.id, School.uai).join(School, School.id == Child.school_id)
-    rows = db.session.execute(of_children.where(bulk.one_of(Child.id, children)))
-    schools = {child: (school_id, uai) for child, school_id, uai in rows}
+    schools = _schools({tie.child_id for tie in ties})
     concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
     for tie in ties:
         school_id, uai = schools[tie.child_id]
@@ -73,3 +70,26 @@ def tell_heads(ties: Sequence[WaitingTie], moment: datetime) -> None:
         concerned.setdefault(tie.account_id, {}).setdefault(school_id, []).append(tie.child_id)
     for account_id, children_of in concerned.items():
         school_notices.add(Kind.GUARDIAN_WAITS, account_id, children_of)
+
+
+def tell_of_names(ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
+    """Write one notice for each account and school: the head compares a corrected name with a suspension.
+
+    A file asks once, because only the import that corrects a name compares it.
+
+    Args:
+        ties: the account and the pupil of each tie. The caller has locked the accounts.
+    """
+    schools = _schools({child_id for _, child_id in ties})
+    concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    for account_id, child_id in ties:
+        concerned.setdefault(account_id, {}).setdefault(schools[child_id][0], []).append(child_id)
+    for account_id, children_of in concerned.items():
+        school_notices.add(Kind.NAME_COMPARED, account_id, children_of)
+
+
+def _schools(children: Collection[uuid.UUID]) -> Mapping[uuid.UUID, tuple[uuid.UUID, str]]:
+    """Return the id and the UAI of the school of each pupil."""
+    of_children = select(Child.id, School.id, School.uai).join(School, School.id == Child.school_id)
+    rows = db.session.execute(of_children.where(bulk.one_of(Child.id, sorted(children))))
+    return {child_id: (school_id, uai) for child_id, school_id, uai in rows}

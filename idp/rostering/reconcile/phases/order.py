@@ -100,7 +100,8 @@ PHASES = (
         suspended.stop_suspended,
         "student link guardian compared known_account known_alias known_child known_link suspended_school "
         "suspended_name protected_child stopped_link corrected_link",
-        "suspended_school suspended_name protected_child stopped_link corrected_link guardian.outcome issue",
+        "suspended_school suspended_name protected_child stopped_link corrected_link compared_link guardian.outcome "
+        "issue",
         asks_database=True,
     ),
     _phase(

@@ -23,10 +23,11 @@ database has keeps its own suspension.
 
 A corrected name, of a guardian or of a pupil, may make a suspended person of a guardian who has not activated the
 account. If the former names recognised nobody and the new ones do, the ties that the account has wait for the head as
-new ones do, and the letter gives access to no pupil (`CorrectedLinkRow`).
+new ones do, and the letter gives access to no pupil (`CorrectedLinkRow`). An activated account stays open, because its
+person proved more than a name: the head compares the names (`ComparedLinkRow`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -39,6 +40,7 @@ from idp.rostering.reconcile.decide import Outcome
 from idp.rostering.reconcile.known_suspensions import OpenTie, SuspendedPerson
 from idp.rostering.reconcile.outcomes import Fate
 from idp.rostering.reconcile.rows.bounds import (
+    ComparedLinkRow,
     CorrectedLinkRow,
     ProtectedChildRow,
     StoppedLinkRow,
@@ -224,31 +226,40 @@ def stop_suspended(context: Context) -> None:
     staging.run(_STOP_OTHERS, most=most)
     staging.run(_DOUBT_CORRECTIONS)
     for corrections in list(staging.pages(_Correction, _CORRECTIONS, _PAGE)):
-        staging.insert(CorrectedLinkRow, list(_corrected(staging, judge, corrections)))
+        _store(staging, _corrected(staging, judge, corrections))
     for renamed in list(staging.pages(_Renamed, _RENAMED_PUPILS, _PAGE)):
-        staging.insert(CorrectedLinkRow, list(_of_renamed(judge, renamed)))
+        _store(staging, _of_renamed(judge, renamed))
     staging.tell_all(Severity.ERROR, "suspended", _IS_RECOGNISED, _STOPPED, why=Wait.RECOGNISED)
     for why, message in _WAITS.items():
         staging.tell_all(Severity.ERROR, "guardian_waits", message, _STOPPED, why=why)
 
 
-def _corrected(staging: Staging, judge: "_Judge", corrections: Sequence[_Correction]) -> Iterator[tuple[str, ...]]:
-    """Yield the `CorrectedLinkRow` of the ties of guardians with corrected names; the pupils may have some too."""
+def _store(staging: Staging, stopped: Iterable[tuple[OpenTie, Wait]]) -> None:
+    """Store the ties that wait, and those of activated accounts whose names the head compares."""
+    rows = list(stopped)
+    waiting = [(tie.child, tie.account, tie.key, why) for tie, why in rows if not tie.is_activated]
+    staging.insert(CorrectedLinkRow, waiting)
+    compared = [(tie.child, tie.account) for tie, why in rows if tie.is_activated and why in _BY_NAMES]
+    staging.insert(ComparedLinkRow, compared)
+
+
+def _corrected(staging: Staging, judge: "_Judge", corrections: Sequence[_Correction]) -> Iterator[tuple[OpenTie, Wait]]:
+    """Yield the stopped ties of guardians with corrected names; the pupils may have some too."""
     by_account = {account: person for account, *person in corrections}
     for tie in known_suspensions.open_ties(accounts=list(by_account)):
         pupil = next(staging.rows(_Pupil, _PUPIL_OF_FILES, child=tie.child), _Pupil(*tie.pupil))
         yield from _stopped(judge, tie, pupil, by_account[tie.account])
 
 
-def _of_renamed(judge: "_Judge", pupils: Sequence[_Renamed]) -> Iterator[tuple[str, ...]]:
-    """Yield the `CorrectedLinkRow` of the ties to pupils with corrected names."""
+def _of_renamed(judge: "_Judge", pupils: Sequence[_Renamed]) -> Iterator[tuple[OpenTie, Wait]]:
+    """Yield the stopped ties to pupils with corrected names."""
     by_child = {child: _Pupil(*names) for child, *names in pupils}
     for tie in known_suspensions.open_ties(children=list(by_child)):
         yield from _stopped(judge, tie, by_child[tie.child], tie.person)
 
 
-def _stopped(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the `CorrectedLinkRow` of a tie, if the new names make a suspended person's tie of it.
+def _stopped(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str]) -> Iterator[tuple[OpenTie, Wait]]:
+    """Yield a tie and why it is stopped, if the new names make a suspended person's tie of it.
 
     A pupil with another name may be another pupil's new number, so all guardians are compared as those of a new pupil.
     """
@@ -259,7 +270,7 @@ def _stopped(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str]
     )
     is_recognised = why in _BY_NAMES and former not in _BY_NAMES
     if why is not None and (is_recognised or (is_renamed and former is None)):
-        yield tie.child, tie.account, tie.key, why
+        yield tie, why
 
 
 def _as_link(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str], *, is_renamed: bool) -> _Link:

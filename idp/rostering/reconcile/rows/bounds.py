@@ -71,3 +71,11 @@ class CorrectedLinkRow(NamedTuple):
     account: str
     guardian: str
     why: str
+
+
+@table("compared_link", "PRIMARY KEY (child, account)")
+class ComparedLinkRow(NamedTuple):
+    """A tie of an activated account that stays: the head compares a corrected name with a suspension."""
+
+    child: str
+    account: str
