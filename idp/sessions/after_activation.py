@@ -15,6 +15,7 @@ from idp import opaque
 from idp.accounts import directory, disputes, notices, one_time_links
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.services import services
@@ -112,18 +113,21 @@ def waits_elsewhere(account: Account) -> bool:
 
 
 def expected_username() -> str:
-    """Return the identifier of the account that this browser activated or confirmed a short time ago, or "".
+    """Return the identifier of the account whose password this browser set or confirmed a short time ago, or "".
 
-    It fills in the sign-in page until somebody signs in: to the account, or in a browser that used the mail's link,
-    whose person reads the mailbox.
+    The browser activated the account, or used the link of its confirmation or of its forgotten password, whose person
+    reads the mailbox. The identifier fills in the sign-in page until somebody signs in: to the account that was
+    activated, or in the browser that used a link.
     """
     for key, interaction in browser.activations().items():
         account = db.session.get(Account, uuid.UUID(key))
         if account is not None and account.activated_in == opaque.digest(interaction):
             return account.username
-    key = browser.confirmed_link()
+    key = browser.used_link()
     link = db.session.get(OneTimeLink, uuid.UUID(key)) if key else None
     account = db.session.get(Account, link.account_id) if link else None
-    if link is None or account is None or not one_time_links.is_current(link, account):
+    if link is None or account is None or not one_time_links.is_used(link):
         return ""
-    return account.username if one_time_links.is_used(link) else ""
+    if link.purpose == Purpose.RESET_PASSWORD.value:  # the link itself changed the password
+        return account.username if account.changed_once_since(link.generation) else ""
+    return account.username if one_time_links.is_current(link, account) else ""
