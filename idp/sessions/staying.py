@@ -9,7 +9,6 @@ browsers that share a secret are therefore told apart as soon as both have come 
 """
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -187,12 +186,9 @@ def owner() -> uuid.UUID | None:
     return db.session.scalar(select(DeviceSession.account_id).where(_alive(cookie))) if cookie else None
 
 
-def devices_of(account_id: uuid.UUID) -> Sequence[DeviceSession]:
-    """Return the account's device sessions, the youngest first."""
-    chosen = DeviceSession.id.in_(_alive_of(account_id, now()))
-    return db.session.scalars(
-        select(DeviceSession).where(chosen).order_by(DeviceSession.created_at.desc()).limit(MOST)
-    ).all()
+def youngest_of(account_id: uuid.UUID) -> Select[uuid.UUID]:
+    """Return the statement that reads the ids of the account's device sessions, the youngest, at most `MOST`."""
+    return _alive_of(account_id, now()).order_by(DeviceSession.created_at.desc()).limit(MOST)
 
 
 def end_here(*, by: str, unless_of: uuid.UUID | None = None) -> None:

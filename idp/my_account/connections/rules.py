@@ -15,7 +15,7 @@ from idp.audit.models import AuditEntry
 from idp.audit.twins import without_twins
 from idp.db import db, unit_of_work
 from idp.my_account.connections import acts
-from idp.sessions import listed, liveness, manager, staying
+from idp.sessions import listed, liveness, manager
 from idp.sessions.models import DeviceSession, Session
 from idp.throttle.limits import network_of
 from idp.web.user_agent import Device, describe, from_code
@@ -60,9 +60,9 @@ def live(account: Account, present: Session) -> list[Connection]:
 
     Sessions of one device session have one `sid`: the last used stands for all.
     """
-    devices = {row.sid: row for row in staying.devices_of(account.id)}
+    sessions, device_sessions = listed.sessions_and_devices(account, _READ)
+    devices = {row.sid: row for row in device_sessions}
     rows: dict[str, list[Session | DeviceSession]] = {}
-    sessions = listed.open_sessions(account, _READ)
     for row in sorted(sessions, key=lambda row: row.id != present.id):
         rows.setdefault(row.sid, []).append(row)
     for sid, device in devices.items():
