@@ -80,7 +80,7 @@ def link(token: str) -> Response:
         account = reset_link.account
         return _form(NewPasswordForm(), account) if account else _closed(token, reset_link.state)
     try:
-        with services().hasher.place("activation"):
+        with services().hasher.queue_slot("activation"):
             return _choose(token)
     except HasherBusyError as busy:
         raise ServiceBusyError(busy.retry_after) from None

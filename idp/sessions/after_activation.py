@@ -35,12 +35,12 @@ class Here:
     Attributes:
         activations: the accounts that it activated, each with its interaction (`browser.activations`); none while
             somebody is signed in, so that nobody's session is replaced.
-        place: the IP and the user agent.
+        client_context: the IP and the user agent.
         former: the session cookie that it sent.
     """
 
     activations: Mapping[str, str]
-    place: manager.Browser
+    client_context: manager.Browser
     former: str | None
 
     @classmethod
@@ -96,10 +96,12 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None
     if won is None:
         return None
     if had_signed_in and settings.new_device_mail:  # a new letter: the new password was never typed at a sign-in
-        notices.tell(Notice.NEW_DEVICE, account.id, device=describe(here.place.user_agent).code)
+        notices.tell(Notice.NEW_DEVICE, account.id, device=describe(here.client_context.user_agent).code)
     db.session.refresh(account)
     # the mailbox may have been proved elsewhere: the password was typed at the activation, and not since
-    cookie = manager.open_session(account, _AMR, here.place, former=here.former, auth_time=account.activated_at)
+    cookie = manager.open_session(
+        account, _AMR, here.client_context, former=here.former, auth_time=account.activated_at
+    )
     return Opened(cookie, account.username)
 
 

@@ -86,8 +86,8 @@ def _connection(rows: Sequence[Session | DeviceSession], present: Session, devic
 
 def _elsewhere(rows: Sequence[Session | DeviceSession]) -> list[tuple[Device, str]]:
     """Return the other browsers and networks from which sessions of one device were opened: its cookie was copied?"""
-    places = {(describe(row.user_agent), network_of(row.ip)): row.ip for row in rows}
-    return [(device, ip) for (device, _), ip in places.items()][1 : _SHOWN + 1]
+    seen = {(describe(row.user_agent), network_of(row.ip)): row.ip for row in rows}
+    return [(device, ip) for (device, _), ip in seen.items()][1 : _SHOWN + 1]
 
 
 def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
