@@ -94,7 +94,7 @@ def _letters() -> Iterator[Letter]:
             yield Letter(
                 service_name="Connexion des familles",
                 academy="Académie des Deux-Rives",
-                place="Rivebelle",
+                town="Rivebelle",
                 printed_on=date(2026, 9, 1),
                 school_name=household.pupils[0].school.name,
                 school_postal_address=["1 place de l’École", "59990 RIVEBELLE"],

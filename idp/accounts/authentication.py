@@ -170,7 +170,7 @@ def verify_secret(
     refused = guard.cached_wait(*_counters(subject, attempt.ip, attempt.device))
     if refused:  # before taking a place: a throttled request must not take one from others
         return Throttled(refused)
-    with hasher.place("sign_in"):
+    with hasher.queue_slot("sign_in"):
         account, verdict, slots = _look_up_and_count(folded, subject, attempt)
         candidate = _candidate(account, attempt)
         if isinstance(verdict, guard.Wait):

@@ -13,32 +13,32 @@ from idp.interaction.store import Interaction, Person
 
 
 @dataclass(frozen=True)
-class Place:
+class ActivationKey:
     """The activation that a password belongs to: an interaction of one browser, and an account with its generation."""
 
     digest: bytes
 
     @classmethod
-    def of(cls, interaction: Interaction, person: Person) -> "Place":
-        """Return the place of the activation of `person` in `interaction`."""
+    def of(cls, interaction: Interaction, person: Person) -> "ActivationKey":
+        """Return the key of the activation of `person` in `interaction`."""
         return cls(opaque.digest(f"{interaction.id} {person.account_id.hex} {person.generation}"))
 
 
 @unit_of_work()
-def keep(place: Place, password_hash: str) -> None:
+def keep(key: ActivationKey, password_hash: str) -> None:
     """Keep the hash of a password that was checked, in place of the former one."""
     values = {"password_hash": password_hash, "kept_at": now()}
-    statement = upsert(KeptPassword).values(digest=place.digest, **values)
+    statement = upsert(KeptPassword).values(digest=key.digest, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=[KeptPassword.digest], set_=values))
 
 
-def find(settings: Settings, place: Place) -> str | None:
+def find(settings: Settings, key: ActivationKey) -> str | None:
     """Return the hash that was kept here during this activation, or None."""
     oldest = now() - settings.lifetime("activation_lifetime")
-    kept = select(KeptPassword.password_hash).where(KeptPassword.digest == place.digest, KeptPassword.kept_at > oldest)
+    kept = select(KeptPassword.password_hash).where(KeptPassword.digest == key.digest, KeptPassword.kept_at > oldest)
     return db.session.scalar(kept)
 
 
-def forget(place: Place) -> None:
+def forget(key: ActivationKey) -> None:
     """Remove the hash, in the caller's transaction: the account has it now."""
-    db.session.execute(delete(KeptPassword).where(KeptPassword.digest == place.digest))
+    db.session.execute(delete(KeptPassword).where(KeptPassword.digest == key.digest))

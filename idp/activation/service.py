@@ -11,7 +11,7 @@ from idp import opaque
 from idp.accounts import directory, disputes, emails, mailboxes
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.activation import kept_passwords
-from idp.activation.kept_passwords import Place
+from idp.activation.kept_passwords import ActivationKey
 from idp.audit import log
 from idp.audit.events import ActivationCompleted
 from idp.clock import now
@@ -30,7 +30,7 @@ class Activation:
         email: the address to confirm, or None.
         interaction_id: the interaction that activates the account.
         client_id: the ENT that the person came from.
-        place: where the password was kept, if the form had a wrong email first.
+        key: under which the password was kept, if the form had a wrong email first.
         language: the language of the page.
     """
 
@@ -38,7 +38,7 @@ class Activation:
     email: str | None
     interaction_id: str
     client_id: uuid.UUID | None
-    place: Place
+    key: ActivationKey
     language: str
 
 
@@ -104,7 +104,7 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     if activation.email:
         emails.send_link(settings, account, activation.client_id)
     mailboxes.tell_file_mailbox(settings, account, activation.email)
-    kept_passwords.forget(activation.place)
+    kept_passwords.forget(activation.key)
     return True
 
 

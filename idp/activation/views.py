@@ -13,7 +13,7 @@ from idp.accounts.passwords.identity import identity, typed_twice
 from idp.accounts.passwords.policy import check_password
 from idp.activation import kept_passwords, service
 from idp.activation.forms import ActivationForm, NotGuardianForm
-from idp.activation.kept_passwords import Place
+from idp.activation.kept_passwords import ActivationKey
 from idp.clients import registry
 from idp.clock import now
 from idp.interaction import store
@@ -34,14 +34,14 @@ def activate() -> Response:
     interaction, person = _opened()
     if request.method == "POST":
         try:
-            with services().hasher.place("activation"):
+            with services().hasher.queue_slot("activation"):
                 return _complete(interaction, person)
         except HasherBusyError as busy:
             raise ServiceBusyError(busy.retry_after) from None
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    kept = kept_passwords.find(services().settings, Place.of(interaction, person))
+    kept = kept_passwords.find(services().settings, ActivationKey.of(interaction, person))
     return _page(interaction, account, ActivationForm(), is_kept=kept is not None)
 
 
@@ -49,20 +49,20 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    form, client, place = ActivationForm(), _client(interaction), Place.of(interaction, person)
-    kept = None if form.has_password else kept_passwords.find(services().settings, place)
+    form, client, key = ActivationForm(), _client(interaction), ActivationKey.of(interaction, person)
+    kept = None if form.has_password else kept_passwords.find(services().settings, key)
     if kept is None:
         _check_password(form, account)
     email = _check_email(form)
     if form.is_password_wrong:
-        former = kept_passwords.find(services().settings, place)
+        former = kept_passwords.find(services().settings, key)
         return _page(interaction, account, form, is_kept=former is not None)
     hashed = kept or services().hasher.hash(form.password.data or "", "activation")
     if form.errors:
-        kept_passwords.keep(place, hashed)
+        kept_passwords.keep(key, hashed)
         return _page(interaction, account, form, is_kept=True)
     client_key, language = client.key if client else None, i18n.language()
-    done = service.Activation(hashed, email, interaction.id, client_key, place, language)
+    done = service.Activation(hashed, email, interaction.id, client_key, key, language)
     if not service.complete(services().settings, person.account_id, person.generation, done):
         return _repeated_click(interaction, person)
     if email:  # count this mail, so that the pause before a resend begins now

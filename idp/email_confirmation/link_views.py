@@ -64,7 +64,7 @@ def _confirmed_page(token: str, question: service.Question, used: service.Used |
         shared=question.shared,
     )
     if used:
-        browser.note_confirmed(str(used.link.id))
+        browser.note_used_link(str(used.link.id))
     if opened:
         opened.give_to(response)
     return response

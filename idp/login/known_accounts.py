@@ -54,11 +54,15 @@ def are_several() -> bool:
 
 
 def may_be_first(username: str) -> bool:
-    """Return whether the person who types `username`, or nothing yet, may sign in for the first time here.
+    """Return whether the password of the person who types `username`, or nothing yet, may be that of a letter.
 
-    Before an identifier is typed, anybody may be in front of the browser, also of one that knows a person.
+    Before an identifier is typed, anybody may be in front of the browser, also of one that knows a person. An account
+    that signed in here may have got a new letter since then.
     """
-    return not username or fold_username(username) not in devices.parents().values()
+    folded = fold_username(username)
+    if not username or folded not in devices.parents().values():
+        return True
+    return not db.session.scalar(select(Account.activated_at.is_not(None)).where(Account.username == folded))
 
 
 def url(interaction: Interaction | None, number: str = ANOTHER) -> str:

@@ -58,9 +58,9 @@ class Hint(enum.Enum):
     """Which password the page asks for.
 
     Attributes:
-        LETTER: at a first sign-in, that of the letter.
+        LETTER: at the first sign-in after a letter, that of the letter.
         CHOSEN: that which was chosen a short time ago, so that no letter's password is right.
-        NONE: the page does not say, since it cannot be a first sign-in.
+        NONE: the page does not say, since no letter's password can be right.
     """
 
     LETTER = enum.auto()
@@ -125,13 +125,12 @@ def show(request: Request) -> Response | None:
     if client is None or after_activation.expected_username():
         return None
     may_stay = offers_to_stay(interaction)
-    may_be_first = known_accounts.may_be_first("")
-    key = client.key, client.version, choice.choose_language(), may_stay, may_be_first
+    key = client.key, client.version, choice.choose_language(), may_stay
     pages = services().sign_in_pages
     if key not in pages:
         if len(pages) >= _MOST:
             pages.clear()
-        pages[key] = _render_marked(client, key[2], may_stay=may_stay, may_be_first=may_be_first)
+        pages[key] = _render_marked(client, key[2], may_stay=may_stay)
     token = browser.form_token()
     return Response(pages[key].replace(_MARK, signed).replace(_TOKEN_MARK, token), content_type=_TYPE)
 
@@ -179,7 +178,7 @@ def opened(interaction: Interaction | None, outcome: service.SignedIn, form: Sig
     browser.renew_form_token()
     if (language := choice.kept()) and devices.is_settled(devices.known(outcome.username)):
         directory.keep_language(outcome.username, language)
-    browser.forget_confirmed()
+    browser.forget_used_link()
     onward = interaction and interaction.without_person()
     is_offered = form is not None and bool(form.has_passkeys.data) and keys.offer_once(outcome.account_id)
     response = see_other(store.page_url("passkey_sign_in.offer", onward) if is_offered else store.resume_url(onward))
@@ -222,7 +221,7 @@ def _plain_client(interaction: Interaction | None) -> Registration | None:
     return registry.find(requested.client_id)
 
 
-def _render_marked(client: Registration, language: str, *, may_stay: bool, may_be_first: bool) -> str:
+def _render_marked(client: Registration, language: str, *, may_stay: bool) -> str:
     """Render the page for a request that has a language and nothing else."""
     environ = {
         "REQUEST_METHOD": "GET",
@@ -236,8 +235,7 @@ def _render_marked(client: Registration, language: str, *, may_stay: bool, may_b
         g.form_token = _TOKEN_MARK
         try:
             urls = links(_marked_url, _marked_url("oidc.deny"))
-            hint = Hint.LETTER if may_be_first else Hint.NONE
-            return render(client, SignInForm(may_stay=may_stay), urls, hint=hint)
+            return render(client, SignInForm(may_stay=may_stay), urls)
         finally:
             del g.form_token
 

@@ -102,7 +102,7 @@ HASH_WAIT_SECONDS = Histogram(
 )
 HASHES_REFUSED = Counter(
     "idp_password_hashes_refused_total",
-    "Password hashes that were not computed: no place in the queue, no turn in time, no memory.",
+    "Password hashes that were not computed: no slot in the queue, no turn in time, no memory.",
     LANE,
     Label("reason", "full", "late", "memory"),
 )

@@ -1,5 +1,6 @@
 """« Mot de passe oublié »: the request, and the new password that a link of the confirmed mailbox leads to."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -109,21 +110,29 @@ def faults(
     return messages
 
 
-def choose(value: str, password_hash: str, *, former: str | None, without_passkeys: bool = False) -> str | None:
-    """Use the link `value` and set the new password, in one transaction; return the account's identifier.
+@dataclass(frozen=True)
+class NewPassword:
+    """A password was set: the identifier of its account, and the id of the link."""
+
+    username: str
+    link_id: uuid.UUID
+
+
+def choose(value: str, password_hash: str, *, former: str | None, without_passkeys: bool = False) -> NewPassword | None:
+    """Use the link `value` and set the new password, in one transaction.
 
     All sessions of the account end. The browser's own session (its cookie is `former`) ends too, of any account, so
     that the next person signs in. `without_passkeys` also removes the account's passkeys. Return None, without any
     change, if the link is not alive any more: exactly one of any number of concurrent calls succeeds.
     """
-    username = _choose(value, password_hash, former, without_passkeys=without_passkeys)
-    if username is not None:
-        guard.clear(limits.SIGN_IN_ACCOUNT, username)
-    return username
+    done = _choose(value, password_hash, former, without_passkeys=without_passkeys)
+    if done is not None:
+        guard.clear(limits.SIGN_IN_ACCOUNT, done.username)
+    return done
 
 
 @unit_of_work()
-def _choose(value: str, password_hash: str, former: str | None, *, without_passkeys: bool) -> str | None:
+def _choose(value: str, password_hash: str, former: str | None, *, without_passkeys: bool) -> NewPassword | None:
     row = one_time_links.look_up(Purpose.RESET_PASSWORD, value).row
     # Lock the account's row before its links, in the same order as elsewhere, to avoid deadlocks.
     account = directory.get_for_change(row.account_id) if row else None
@@ -138,4 +147,4 @@ def _choose(value: str, password_hash: str, former: str | None, *, without_passk
     manager.end_all(account.id, by="password_reset")
     manager.end_former(former)
     keys.tell_new_password(account.id, removes=without_passkeys)
-    return account.username
+    return NewPassword(account.username, row.id)

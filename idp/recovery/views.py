@@ -20,6 +20,7 @@ from idp.recovery import username as usernames
 from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
 from idp.services import services
 from idp.sessions import bad_links, devices, manager
+from idp.web import browser
 from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -79,7 +80,7 @@ def link(token: str) -> Response:
         account = reset_link.account
         return _form(NewPasswordForm(), account) if account else _closed(token, reset_link.state)
     try:
-        with services().hasher.place("activation"):
+        with services().hasher.queue_slot("activation"):
             return _choose(token)
     except HasherBusyError as busy:
         raise ServiceBusyError(busy.retry_after) from None
@@ -105,13 +106,13 @@ def _choose(token: str) -> Response:
         ]
     if form.errors:
         return _form(form, reset_link.account)
-    username = passwords.choose(
+    done = passwords.choose(
         token,
         hasher.hash(chosen, "activation"),
         former=manager.cookie_value(),
         without_passkeys=form.without_passkeys.data,
     )
-    if username is None:
+    if done is None:
         return _closed(token, passwords.look_up(token).state)
     ent = passwords.ent_of(token)
     response = see_other(
@@ -119,7 +120,8 @@ def _choose(token: str) -> Response:
     )
     manager.clear_cookie(response)
     # make this browser a device of the account, so that its sign-in does not wait because of guesses elsewhere
-    devices.remember(response, username)
+    devices.remember(response, done.username)
+    browser.note_used_link(str(done.link_id))
     return response
 
 

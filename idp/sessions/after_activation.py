@@ -15,6 +15,7 @@ from idp import opaque
 from idp.accounts import directory, disputes, notices, one_time_links
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.services import services
@@ -34,12 +35,12 @@ class Here:
     Attributes:
         activations: the accounts that it activated, each with its interaction (`browser.activations`); none while
             somebody is signed in, so that nobody's session is replaced.
-        place: the IP and the user agent.
+        client_context: the IP and the user agent.
         former: the session cookie that it sent.
     """
 
     activations: Mapping[str, str]
-    place: manager.Browser
+    client_context: manager.Browser
     former: str | None
 
     @classmethod
@@ -95,10 +96,12 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None
     if won is None:
         return None
     if had_signed_in and settings.new_device_mail:  # a new letter: the new password was never typed at a sign-in
-        notices.tell(Notice.NEW_DEVICE, account.id, device=describe(here.place.user_agent).code)
+        notices.tell(Notice.NEW_DEVICE, account.id, device=describe(here.client_context.user_agent).code)
     db.session.refresh(account)
     # the mailbox may have been proved elsewhere: the password was typed at the activation, and not since
-    cookie = manager.open_session(account, _AMR, here.place, former=here.former, auth_time=account.activated_at)
+    cookie = manager.open_session(
+        account, _AMR, here.client_context, former=here.former, auth_time=account.activated_at
+    )
     return Opened(cookie, account.username)
 
 
@@ -112,18 +115,21 @@ def waits_elsewhere(account: Account) -> bool:
 
 
 def expected_username() -> str:
-    """Return the identifier of the account that this browser activated or confirmed a short time ago, or "".
+    """Return the identifier of the account whose password this browser set or confirmed a short time ago, or "".
 
-    It fills in the sign-in page until somebody signs in: to the account, or in a browser that used the mail's link,
-    whose person reads the mailbox.
+    The browser activated the account, or used the link of its confirmation or of its forgotten password, whose person
+    reads the mailbox. The identifier fills in the sign-in page until somebody signs in: to the account that was
+    activated, or in the browser that used a link.
     """
     for key, interaction in browser.activations().items():
         account = db.session.get(Account, uuid.UUID(key))
         if account is not None and account.activated_in == opaque.digest(interaction):
             return account.username
-    key = browser.confirmed_link()
+    key = browser.used_link()
     link = db.session.get(OneTimeLink, uuid.UUID(key)) if key else None
     account = db.session.get(Account, link.account_id) if link else None
-    if link is None or account is None or not one_time_links.is_current(link, account):
+    if link is None or account is None or not one_time_links.is_used(link):
         return ""
-    return account.username if one_time_links.is_used(link) else ""
+    if link.purpose == Purpose.RESET_PASSWORD.value:  # the link itself changed the password
+        return account.username if account.changed_once_since(link.generation) else ""
+    return account.username if one_time_links.is_current(link, account) else ""

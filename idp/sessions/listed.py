@@ -1,27 +1,50 @@
 """The sessions of an account as pages and commands list them."""
 
-from sqlalchemy import select
+from collections.abc import Sequence
+
+from sqlalchemy import Select, null, select, union_all
 
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.services import services
-from idp.sessions import liveness
-from idp.sessions.models import Session
+from idp.sessions import liveness, staying
+from idp.sessions.models import DeviceSession, Session
 
 
-def open_sessions(account: Account, most: int | None = None) -> list[Session]:
-    """Return the account's open sessions (`liveness.listed`), the last used first: all of them, or the first `most`."""
+def open_sessions(account: Account) -> Sequence[Session]:
+    """Return the account's open sessions (`liveness.listed`), the last used first."""
+    return db.session.scalars(_open(account)).all()
+
+
+def sessions_and_devices(account: Account, most: int) -> tuple[list[Session], list[DeviceSession]]:
+    """Return the `most` open sessions that were used last, and the youngest device sessions, by one statement.
+
+    Each part of the statement has its own limit, so that a person with many sessions cannot make it read all of them.
+    """
+    sessions = _open(account).with_only_columns(Session.id).limit(most).subquery()
+    devices = staying.youngest_of(account.id).subquery()
+    ids = union_all(
+        select(sessions.c.id.label("session_id"), null().label("device_id")), select(null(), devices.c.id)
+    ).subquery()
+    rows = db.session.execute(
+        select(Session, DeviceSession)
+        .select_from(ids)
+        .outerjoin(Session, Session.id == ids.c.session_id)
+        .outerjoin(DeviceSession, DeviceSession.id == ids.c.device_id)
+        .order_by(Session.last_seen_at.desc(), DeviceSession.created_at.desc())
+    ).all()
+    return [session for session, _ in rows if session], [device for _, device in rows if device]
+
+
+def _open(account: Account) -> Select[Session]:
     moment = now()
     renewable = services().renewable(moment)
-    return list(
-        db.session.scalars(
-            select(Session)
-            .join(Account, Account.id == Session.account_id)
-            .where(Account.id == account.id, liveness.listed(services().settings, moment, renewable))
-            .order_by(Session.last_seen_at.desc())
-            .limit(most)
-        )
+    return (
+        select(Session)
+        .join(Account, Account.id == Session.account_id)
+        .where(Account.id == account.id, liveness.listed(services().settings, moment, renewable))
+        .order_by(Session.last_seen_at.desc())
     )
 
 

@@ -66,9 +66,8 @@ def open_session(
         db.session.add_all(row.as_object() for row in rows)
         return cookie
     expires_at = now() + services().settings.lifetime("session_absolute")
-    place = {"ip": browser.ip, "user_agent": browser.user_agent}
     db.session.add(_sign_in_entry(account.id, left.sid, amr, browser).as_object())
-    return _change_cookie(left, amr=amr, acr=acr, expires_at=expires_at, **place)
+    return _change_cookie(left, amr=amr, acr=acr, expires_at=expires_at, ip=browser.ip, user_agent=browser.user_agent)
 
 
 def new_session(

@@ -9,7 +9,6 @@ browsers that share a secret are therefore told apart as soon as both have come 
 """
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -78,15 +77,20 @@ def start(cookie: str, account: Account) -> DeviceKept:
     oldest = _alive_of(account.id, moment).order_by(DeviceSession.created_at.desc(), DeviceSession.id)
     _end(DeviceSession.id.in_(oldest.limit(MOST).offset(MOST - 1)), "replaced")
     expires_at = moment + timedelta(days=services().settings.stay_days)
-    value = _add(session, session.sid, expires_at=expires_at, place=session)
+    value = _add(session, session.sid, expires_at=expires_at, client_context=session)
     if is_new:
         device = describe(session.user_agent).code
         notices.tell(Notice.DEVICE_STAYS, account.id, device=device, until=expires_at.isoformat())
     return DeviceKept(value, is_told=is_new and account.email is not None)
 
 
-def _add(proof: Session | DeviceSession, sid: str, *, expires_at: datetime, place: Session | DeviceSession) -> str:
-    """Add a device session with the password's time and strength of `proof`; return the cookie's value."""
+def _add(
+    proof: Session | DeviceSession, sid: str, *, expires_at: datetime, client_context: Session | DeviceSession
+) -> str:
+    """Add a device session with the password's time and strength of `proof`; return the cookie's value.
+
+    `client_context` has the IP and the user agent of the browser.
+    """
     moment, number = now(), opaque.new_value()
     row = DeviceSession(
         digest=device_cookie.digests(number)[0],
@@ -99,11 +103,11 @@ def _add(proof: Session | DeviceSession, sid: str, *, expires_at: datetime, plac
         acr=proof.acr,
         created_at=moment,
         expires_at=expires_at,
-        ip=place.ip,
-        user_agent=place.user_agent,
+        ip=client_context.ip,
+        user_agent=client_context.user_agent,
     )
     db.session.add(row)
-    _note(row, "begun", place.user_agent)
+    _note(row, "begun", client_context.user_agent)
     return device_cookie.value_of(PresentedCookie(number, 0))
 
 
@@ -187,12 +191,9 @@ def owner() -> uuid.UUID | None:
     return db.session.scalar(select(DeviceSession.account_id).where(_alive(cookie))) if cookie else None
 
 
-def devices_of(account_id: uuid.UUID) -> Sequence[DeviceSession]:
-    """Return the account's device sessions, the youngest first."""
-    chosen = DeviceSession.id.in_(_alive_of(account_id, now()))
-    return db.session.scalars(
-        select(DeviceSession).where(chosen).order_by(DeviceSession.created_at.desc()).limit(MOST)
-    ).all()
+def youngest_of(account_id: uuid.UUID) -> Select[uuid.UUID]:
+    """Return the statement that reads the ids of the account's device sessions, the youngest, at most `MOST`."""
+    return _alive_of(account_id, now()).order_by(DeviceSession.created_at.desc()).limit(MOST)
 
 
 def end_here(*, by: str, unless_of: uuid.UUID | None = None) -> None:
@@ -227,7 +228,7 @@ def keep_here_alone(session: Session, *, by: str) -> None:
         own = db.session.scalar(select(DeviceSession).where(_alive(cookie), _is_valid(cookie), *of_session))
     end_of(session.account_id, by=by)
     if own is not None:
-        value = _add(own, own.sid, expires_at=own.expires_at, place=session)
+        value = _add(own, own.sid, expires_at=own.expires_at, client_context=session)
         device_cookie.keep(value, lifetime=own.expires_at - now())
 
 

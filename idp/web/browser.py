@@ -157,18 +157,18 @@ def activations() -> dict[str, str]:
     return dict(pair.split(" ", 1) for pair in _texts("v") if " " in pair)
 
 
-def note_confirmed(name: str) -> None:
+def note_used_link(name: str) -> None:
     """Store in the browser cookie that the link with the id `name` was used here."""
     _cookie().set("l", [name])
 
 
-def forget_confirmed() -> None:
+def forget_used_link() -> None:
     """Remove the link from the browser cookie: somebody signed in here."""
-    if confirmed_link():
+    if used_link():
         _cookie().set("l", [])
 
 
-def confirmed_link() -> str:
+def used_link() -> str:
     """Return the id of the link that was used here last, or an empty string."""
     return next(iter(_texts("l")), "")
 

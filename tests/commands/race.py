@@ -62,7 +62,7 @@ def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
     db.session.commit()
     value = one_time_links.token(settings, link) or ""
     with current_app.test_request_context():  # the browser of the link, which has no cookies
-        assert recovery.choose(value, hashed, former=None) == account.username
+        assert recovery.choose(value, hashed, former=None) == recovery.NewPassword(account.username, link.id)
 
 
 class Nowhere:

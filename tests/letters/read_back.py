@@ -19,7 +19,7 @@ LONG = "W" * 200
 NOEMIE = Letter(
     service_name="Scolarité Services",
     academy="Académie des Deux-Rives",
-    place="Rivebelle",
+    town="Rivebelle",
     printed_on=date(2026, 11, 24),
     school_name="Collège des Tilleuls",
     school_postal_address=("12 rue des Tilleuls", "59990 Rivebelle"),
@@ -48,7 +48,7 @@ WORST = replace(
     NOEMIE,
     service_name="W" * 60,
     academy="W" * 80,
-    place="W" * 80,
+    town="W" * 80,
     school_name="Collège " + COMPOUND,
     school_postal_address=("Cité scolaire des Tilleuls, bâtiment administratif",) * 4,
     school_hours="W" * 60,

@@ -162,7 +162,7 @@ def test_any_text_makes_one_page_or_is_refused(name: str, more: str) -> None:
     letter = replace(
         NOEMIE,
         academy=more,
-        place=more,
+        town=more,
         school_name=name,
         school_postal_address=(more, name),
         school_phone=more,

@@ -224,7 +224,7 @@ def test_dates_are_written_in_french(day: date, written: str) -> None:
 
 
 def test_empty_fields_leave_no_gap() -> None:
-    bare = replace(NOEMIE, academy="", place="", school_postal_address=(), school_phone="", greeting="")
+    bare = replace(NOEMIE, academy="", town="", school_postal_address=(), school_phone="", greeting="")
     bare = replace(bare, help_phone="", help_hours="", dpo_mail="")
     (page,) = open_pdf(bare).pages
     text = text_of(page)

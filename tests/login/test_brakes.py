@@ -129,7 +129,7 @@ def test_full_sign_in_lane_refuses_quickly_and_activation_continues(
     activation = open_activation(browser, account)
     with ExitStack() as crowd:
         while not _is_full(hasher):
-            crowd.enter_context(hasher.place("sign_in"))
+            crowd.enter_context(hasher.queue_slot("sign_in"))
         busy = sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)
         assert (busy.status_code, busy.headers["Retry-After"]) == (503, "5")
         assert heading(busy) == "Beaucoup de familles se connectent"
@@ -139,7 +139,7 @@ def test_full_sign_in_lane_refuses_quickly_and_activation_continues(
 
 def _is_full(hasher: Hasher) -> bool:
     try:
-        with hasher.place("sign_in"):
+        with hasher.queue_slot("sign_in"):
             return False
     except HasherBusyError:
         return True

@@ -121,6 +121,9 @@ def test_the_password_of_a_letter_is_named_only_where_it_can_be_a_first_sign_in(
     assert "n’a pas abouti" in known.text
     assert first not in known.text
     assert first in sign_in(browser, "/connexion", "x.autre7", "faux").text
+    db.session.execute(update(Account).values(activated_at=None))  # as a new letter does
+    db.session.commit()
+    assert first in sign_in(browser, "/connexion", account.username, "faux").text
 
 
 def test_the_number_of_an_account_never_becomes_its_identifier(

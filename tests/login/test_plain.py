@@ -133,6 +133,6 @@ def test_pages_in_memory_are_bounded(app: Flask, ent: RelyingParty, monkeypatch:
         browser, url = start(app, ent)
         kept = services_of(app).sign_in_pages
         for key in list(kept):
-            kept[key[0], key[1] - 1, name, True, True] = kept.pop(key)
+            kept[key[0], key[1] - 1, name, True] = kept.pop(key)
         assert browser.get(url).status_code == 200
         assert len(services_of(app).sign_in_pages) == 1

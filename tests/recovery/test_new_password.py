@@ -58,6 +58,14 @@ def test_page_after_a_new_password_leads_to_the_ent(
         assert _way_on(page) == [("Accéder à l’ENT", f"{begins}?{_told(build)}" if begins else entrance)]
         assert account.username not in page.text
     assert ent.client_id in done.request.full_path, "what the page knows is in its address: the ENT, and no person"
+    page = browser.get("/connexion")
+    assert f'value="{account.username}"' in page.text
+    assert "Celui que vous venez de choisir" in page.text
+    assert "provisoire" not in page.text
+    assert account.username not in app.test_client().get("/connexion").text
+    sign_in(browser, "/connexion", account.username, CHOSEN)
+    submit(browser, browser.get("/logout"))
+    assert account.username not in browser.get("/connexion").text, "somebody signed in since"
 
 
 def _way_on(page: TestResponse) -> list[tuple[str, str]]:

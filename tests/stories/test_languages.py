@@ -36,6 +36,10 @@ _CUT = """() => [...document.querySelectorAll("h1, h2, .btn, .steps li, .tag")].
 _BESIDE = """() => [...document.querySelectorAll(".letter-step + h1 + :not(p)")].filter(shown =>
   shown.getBoundingClientRect().top < document.querySelector(".letter-step").getBoundingClientRect().bottom).length"""
 """Les blocs que le dessin du courrier rétrécit."""
+_BELOW = """() => [...document.querySelectorAll("button.tile[value=parent], #saisie .btn[type=submit]")]
+  .map(button => button.getBoundingClientRect().bottom + scrollY)
+  .filter(bottom => bottom > innerHeight)"""
+"""Le bas du bouton de la page, en pixels, s’il faut faire défiler la page pour le voir entier."""
 
 
 class Lecteur:
@@ -58,6 +62,11 @@ class Lecteur:
             self.dessins.add(urlsplit(self.page.url).path)
         if restes := french_texts(self.page):
             self.restes[self.page.url] = restes
+
+    def ne_defile_pas(self) -> None:
+        """Vérifie que le bouton de la page est en entier sur le premier écran."""
+        assert self.page.locator("button.tile[value=parent], #saisie .btn[type=submit]").count() == 1, self.page.url
+        assert self.page.evaluate(_BELOW) == [], self.page.url
 
     def va(self, chemin: str) -> None:
         self.page.goto(f"{self.site.settings.issuer}/{chemin}")
@@ -101,21 +110,25 @@ def test_le_parcours_entier_est_dans_la_langue_du_parent(lecteur: Lecteur, site:
     site.command("client", "set", site.ents[0].client_id, "--charter", "provider")
     page.goto(f"{site.ents[0].url}/login")
     lecteur.regarde()
+    lecteur.ne_defile_pas()
     lecteur.touche("button[value=enseignant]")
     page.go_back()
     lecteur.touche("button[value=parent]")
+    lecteur.ne_defile_pas()
     lecteur.valide()
     lecteur.valide(identifiant=courrier.username, mot_de_passe="pas celui-là")
     lecteur.valide(identifiant=courrier.username, mot_de_passe=courrier.provisional_password)
+    lecteur.ne_defile_pas()
     lecteur.valide(nouveau="court", mail="sans arobase")
     lecteur.valide(nouveau=NEW_PASSWORD, mail=EMAIL)
+    lecteur.ne_defile_pas()
     lecteur.valide(code="000000")
     code, attente = code_du_mail(site, EMAIL), page.url
     lecteur.lit_le_mail(1)
     page.goto(attente)
     lecteur.touche("a[href*=modifier]")
     page.goto(attente)
-    lecteur.valide(code=code)
+    lecteur.valide(code=code)  # la charte : son bouton vient après les règles, qu’il faut lire d’abord
     lecteur.valide()
     page.locator("[type=checkbox]").check()
     follow(page.locator("#saisie .btn[type=submit]"))

@@ -119,7 +119,7 @@ class _Queue:
 
     def __init__(self, lane: Lane, size: int, wait: float) -> None:
         self.lane = lane
-        self.places = threading.BoundedSemaphore(_CROWD)
+        self.slots = threading.BoundedSemaphore(_CROWD)
         self._turns = threading.BoundedSemaphore(size)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="hash")
         self._wait = wait
@@ -198,23 +198,23 @@ class Hasher:
         return usable
 
     @contextmanager
-    def place(self, lane: Lane) -> Iterator[None]:
-        """Hold one of a few places, from a request's first statement to its last, for people who will need a hash.
+    def queue_slot(self, lane: Lane) -> Iterator[None]:
+        """Hold one of a few slots of the queue, from the first statement of a request that needs a hash to its last.
 
         Requests that wait for a hash, or for the database before it, could take every thread of the web server. Beyond
         a bounded number each is refused at once, so that all other pages keep answering.
 
         Raises:
-            HasherBusyError: no place is free.
+            HasherBusyError: no slot is free.
         """
-        places = self._queues[lane].places
-        if not places.acquire(blocking=False):
+        slots = self._queues[lane].slots
+        if not slots.acquire(blocking=False):
             HASHES_REFUSED.count(lane, "full")
             raise HasherBusyError
         try:
             yield
         finally:
-            places.release()
+            slots.release()
 
     def rate(self) -> float:
         """Return how many hashes a second a core of this machine computes, measured for about a tenth of a second."""

@@ -58,7 +58,7 @@ def _to(settings: Settings, account: Account, school: School, secret: str, expir
     return Letter(
         service_name=settings.service_name,
         academy=settings.academy,
-        place=_town(school.postal_address),
+        town=_town(school.postal_address),
         printed_on=today(),
         school_name=school.name,
         school_postal_address=school.postal_address,

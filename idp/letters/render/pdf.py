@@ -80,7 +80,7 @@ class Letter:
     Attributes:
         service_name: the sender, beside the logo.
         academy: the academy's name.
-        place: the town of the sender; may be empty.
+        town: the town of the sender; may be empty.
         printed_on: the day of printing.
         school_name: the school that hands the letter out.
         school_postal_address: its postal lines.
@@ -103,7 +103,7 @@ class Letter:
 
     service_name: str
     academy: str
-    place: str
+    town: str
     printed_on: date
     school_name: str
     school_postal_address: Sequence[str] = ()
@@ -207,7 +207,7 @@ def _page(letter: Letter) -> dict[str, Any]:
     return {
         "service": printable(letter.service_name),
         "academy": printable(letter.academy),
-        "place": printable(letter.place),
+        "town": printable(letter.town),
         "date": _french(letter.printed_on),
         "school": {
             "name": printable(letter.school_name),
@@ -260,13 +260,13 @@ def _fonts() -> typst.Fonts:
     return typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in folders])
 
 
-def typeset(template: Path, batch: Sequence[Letter], places: Sequence[tuple[int, int]]) -> bytes:
+def typeset(template: Path, batch: Sequence[Letter], spans: Sequence[tuple[int, int]]) -> bytes:
     """Return the PDF of `batch`, and check that each letter is on its pages.
 
     Args:
         template: the layout; it marks the first and the last page of each letter with `<letter>`.
         batch: the letters, in their order.
-        places: the first and last page that each letter must have.
+        spans: the first and last page that each letter must have.
 
     Raises:
         LetterError: see `render`.
@@ -282,8 +282,8 @@ def typeset(template: Path, batch: Sequence[Letter], places: Sequence[tuple[int,
         raise TooLongError(
             f"a name or a postal address has no room on the letter of {', '.join(map(_named, names))}", *names
         )
-    for letter, place, first, last in zip(batch, places, pages[::2], pages[1::2], strict=True):
-        if (first, last) != place:
+    for letter, span, first, last in zip(batch, spans, pages[::2], pages[1::2], strict=True):
+        if (first, last) != span:
             raise LetterError(
                 f"the letter of {letter.username} does not fit on its page: nothing was printed", letter.username
             )

@@ -15,7 +15,7 @@ from idp.audit.models import AuditEntry
 from idp.audit.twins import without_twins
 from idp.db import db, unit_of_work
 from idp.my_account.connections import acts
-from idp.sessions import listed, liveness, manager, staying
+from idp.sessions import listed, liveness, manager
 from idp.sessions.models import DeviceSession, Session
 from idp.throttle.limits import network_of
 from idp.web.user_agent import Device, describe, from_code
@@ -60,9 +60,9 @@ def live(account: Account, present: Session) -> list[Connection]:
 
     Sessions of one device session have one `sid`: the last used stands for all.
     """
-    devices = {row.sid: row for row in staying.devices_of(account.id)}
+    sessions, device_sessions = listed.sessions_and_devices(account, _READ)
+    devices = {row.sid: row for row in device_sessions}
     rows: dict[str, list[Session | DeviceSession]] = {}
-    sessions = listed.open_sessions(account, _READ)
     for row in sorted(sessions, key=lambda row: row.id != present.id):
         rows.setdefault(row.sid, []).append(row)
     for sid, device in devices.items():
@@ -86,8 +86,8 @@ def _connection(rows: Sequence[Session | DeviceSession], present: Session, devic
 
 def _elsewhere(rows: Sequence[Session | DeviceSession]) -> list[tuple[Device, str]]:
     """Return the other browsers and networks from which sessions of one device were opened: its cookie was copied?"""
-    places = {(describe(row.user_agent), network_of(row.ip)): row.ip for row in rows}
-    return [(device, ip) for (device, _), ip in places.items()][1 : _SHOWN + 1]
+    seen = {(describe(row.user_agent), network_of(row.ip)): row.ip for row in rows}
+    return [(device, ip) for (device, _), ip in seen.items()][1 : _SHOWN + 1]
 
 
 def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
