@@ -100,3 +100,13 @@ def test_a_translated_text_is_a_whole_literal_sentence(environments: dict[str, E
             assert not re.search(r"\w'\w", text.value), f"{where}: the apostrophe is ’"
             given = {pair.key for pair in call.kwargs}
             assert set(_PLACEHOLDER.findall(text.value)) <= given | ({"n", "num"} if len(texts) > 1 else set()), where
+
+
+_FORM = re.compile(r"<form\b[^>]*method=\"post\"[^>]*>")
+
+
+@each_row("path", pages())
+def test_no_form_posts_to_the_address_of_another_form_of_its_page(path: Path) -> None:
+    """A page is shown again at the address of the form that was refused: a form without an address would post there."""
+    forms = _FORM.findall(path.read_text(encoding="utf-8"))
+    assert len({"action=" in form for form in forms}) <= 1, path.name

@@ -38,10 +38,10 @@ def test_a_file_of_one_pupil_tells_the_engineer_nothing_of_the_person(desk: Flas
     table = shown(engineer.get(f"/fichiers/imports/{batch.id}/problemes.csv"))
     assert "csv:" not in former + table, "the key of nobody"
     assert "Élèves dans les fichiers : moins de 10." in former, "the head brought these files"
-    assert "moins de 10 dans les fichiers" in shown(engineer.get("/fichiers"))
+    assert "élèves dans les fichiers : moins de 10" in shown(engineer.get("/fichiers"))
     batch.counts = batch.counts | {"students": batch.counts["students"] | {"read": 17}}
     db.session.commit()
-    assert "de 10 à 19 dans les fichiers" in shown(engineer.get("/fichiers"))
+    assert "élèves dans les fichiers : de 10 à 19" in shown(engineer.get("/fichiers"))
 
 
 @pytest.mark.row("K-12")

@@ -281,7 +281,7 @@ def arrivals(counts: dict[str, dict[str, int]]) -> str:
     if not numbers:
         return "–"
     if nameless.is_for(access.role()):
-        return str(gettext("%(n)s dans les fichiers", n=tables.number(numbers["read"])))
+        return str(gettext("élèves dans les fichiers : %(n)s", n=tables.number(numbers["read"])))
     sentences = [gettext("élèves : arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"])]
     if guardians:
         new, left = guardians["created"], guardians["left"]
