@@ -29,7 +29,7 @@ from idp.metrics.catalogue import NOWHERE, REQUEST_WAIT_SECONDS, REQUESTS, REQUE
 from idp.serving import limits
 from idp.stopping import stopping
 from idp.web.door.door import Door
-from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
+from idp.web.http import IP_LENGTH, MAX_BODY, MAX_TARGET, MAX_UPLOAD, Request, Response, utf8
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -222,7 +222,7 @@ async def _receive(request: _Request, receive: Receive) -> int:
     """Receive the body of a request; return 0, or the status of a refusal."""
     if request.has_header("transfer-encoding"):
         return 411
-    if len(request.path) + len(request.query_string) > limits.MAX_TARGET:
+    if len(request.path) + len(request.query_string) > MAX_TARGET:
         return 414
     if request.length == "0" or request.oversized:
         return 0

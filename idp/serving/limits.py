@@ -8,7 +8,5 @@ MAX_UPLOADS = 4
 """Forms with files that a worker receives and answers at once: each is in memory."""
 MAX_HEAD = 64 * 1024
 """Bytes of the request line and the headers that may wait for their end; what arrives at once may be twice as long."""
-MAX_TARGET = 8190
-"""Characters of the path and the query."""
 LINGER_SECONDS = 2.0
 """Seconds in which a body that was not awaited is discarded, so that the client reads the response (RFC 9112 9.6)."""

@@ -26,6 +26,8 @@ from werkzeug.wsgi import get_input_stream
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+MAX_TARGET = 8190
+"""Characters of the path and the query of a request, at most. A page repeats its query for each language."""
 MAX_BODY = 64 * 1024
 """Bytes of a request's body, at most."""
 MAX_UPLOAD = 32 * 1024 * 1024

@@ -12,10 +12,9 @@ from idp.web import browser, declarations
 from idp.web.declarations import Declarations
 from idp.web.door.door import Door
 from idp.web.errors import ForeignFormError, FormTokenError
-from idp.web.http import FORM_WITH_FILES, MAX_BODY, MAX_FIELDS, Request, current_request
+from idp.web.http import FORM_WITH_FILES, MAX_BODY, MAX_FIELDS, MAX_TARGET, Request, current_request
 
 MAX_COOKIES = 16 * 1024
-MAX_QUERY = 16 * 1024
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """The methods that change nothing (RFC 9110 9.2.1)."""
@@ -47,7 +46,7 @@ def check_limits(request: Request) -> None:
     Raises:
         HTTPException: The request exceeds a limit.
     """
-    if len(request.query_string) > MAX_QUERY:
+    if len(request.path) + len(request.query_string) > MAX_TARGET:
         raise RequestURITooLarge
     if len(request.header("Cookie")) > MAX_COOKIES:
         raise RequestEntityTooLarge

@@ -12,7 +12,7 @@ from flask import Flask, current_app, request
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from idp.web import declarations
-from idp.web.http import current_request
+from idp.web.http import MAX_TARGET, current_request
 from idp.web.languages import choice
 from idp.web.redirects import see_other
 
@@ -34,8 +34,11 @@ def chosen() -> str:
 
 
 def url(language: str) -> str:
-    """Return the link to this page in another language; it keeps the other parameters."""
-    return f"?{urlencode([*_other_parameters(), (choice.NAME, language)])}"
+    """Return the link to this page in another language; it keeps the other parameters, unless it would be too long."""
+    query = urlencode([*_other_parameters(), (choice.NAME, language)])
+    if len(request.path) + len(query) > MAX_TARGET:  # it would be refused: invalid bytes become longer when encoded
+        query = urlencode([(choice.NAME, language)])
+    return f"?{query}"
 
 
 def _change() -> WerkzeugResponse | None:
