@@ -1,7 +1,7 @@
 """Composes a mail to one recipient from three templates: subject, text and HTML (RFC 5322)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -29,6 +29,7 @@ def compose(
     message_id: str,
     settings: Settings,
     other_url: str = "",
+    shown_urls: Collection[str] = (),
     language: str = SOURCE,
 ) -> EmailMessage:
     """Return the mail of `templates/mail/<message>/`; needs an application context.
@@ -37,10 +38,11 @@ def compose(
         message: the mail's name, for example `confirmation`.
         recipient: one stored email.
         context: texts, numbers and dates for the templates. Texts that a mail program would turn into links are
-            changed, except links to this service, and `other_url`.
+            changed, except links to this service, `other_url` and `shown_urls`.
         message_id: the id of the outbox message, so that a mail that is sent again has the same Message-ID.
         settings: the sender and the service's name.
         other_url: a URL elsewhere that the mail links to, if any: the registered URL of an ENT, or the desk.
+        shown_urls: URLs elsewhere that the mail shows as text, to be read and copied: validated ones of an ENT.
         language: the language of its reader, as `idp.languages` names it.
 
     Raises:
@@ -49,7 +51,7 @@ def compose(
     """
     if not _STABLE.fullmatch(message_id):
         raise ValueError("a Message-ID may have letters, digits, dots, hyphens and underscores only")
-    safe = without_links(context, f"{settings.issuer}/", other_url)
+    safe = without_links(context, f"{settings.issuer}/", {*shown_urls, other_url} - {""})
     mail = EmailMessage(policy=SMTP)
     mail["From"] = Address(display_name=_header_text(settings.service_name), addr_spec=settings.mail_from)
     mail["To"] = Address(addr_spec=check_recipient(recipient))

@@ -1,13 +1,17 @@
 """`/classes`: the board, reminders, the list for the class teacher."""
 
+import io
 import re
 from datetime import timedelta
 from html import unescape
 from typing import Any
+from urllib.parse import urlsplit
 
+import pypdf
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser, Route
 from sqlalchemy import event, text
 
 from idp.accounts import emails
@@ -20,6 +24,7 @@ from idp.desk.jobs.models import Job
 from idp.desk.statistics.figures import STATES
 from idp.operations.helpdesk.standing import Group
 from idp.outbox.models import OutboxMessage
+from idp.paths import STATIC
 from idp.throttle.models import ThrottleCounter
 from tests.builders import LYCEE, Build
 from tests.commands.families import link, parent, pupil
@@ -27,6 +32,7 @@ from tests.desk.colleagues import Colleagues, post
 from tests.desk.paper import do_all, last_job
 from tests.pages import heading
 from tests.statements.heard import hear
+from tests.stories.browser import CHROMIUM
 
 REMIND = "/classes/rappel?classe=6e+1"
 
@@ -279,3 +285,32 @@ def test_the_board_of_one_school_uses_indexes(desk: Flask, build: Build) -> None
         event.remove(db.engine, "before_cursor_execute", explain)
     assert any("Index" in line for line in plans), plans
     assert not [line for line in plans if "Seq Scan" in line], plans
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_printed_board_has_its_totals_once_after_the_last_class(
+    colleagues: Colleagues, build: Build, browser_process: Browser
+) -> None:
+    build.active(children=[pupil(build, "6e 00")])
+    html = colleagues.signed_in().get("/classes").get_data(as_text=True)
+    line = html.partition("<tbody>")[2].partition("</tbody>")[0]
+    html = html.replace(line, "".join(line.replace("6e 00", f"6e {number:02}") for number in range(40)))
+
+    def answer(route: Route) -> None:
+        file = STATIC / urlsplit(route.request.url).path.removeprefix("/static/")
+        if file.is_file():
+            route.fulfill(path=file)
+        else:
+            route.fulfill(body=html, content_type="text/html; charset=utf-8")
+
+    page = browser_process.new_page()
+    page.route("**/*", answer)
+    page.goto("http://bureau.test/")
+    sheets = [sheet.extract_text() for sheet in pypdf.PdfReader(io.BytesIO(page.pdf(format="A4"))).pages]
+    page.close()
+    whole = [re.sub(r"\s+", " ", sheet) for sheet in sheets]
+    totals = "Tout l’établissement 1 1 0 0 0 0 0"
+    assert len(whole) > 1
+    assert [sheet.count(totals) for sheet in whole] == [0] * (len(whole) - 1) + [1], "a foot would be on each sheet"
+    assert whole[-1].index("6e 39") < whole[-1].index(totals)
+    assert not [sheet for sheet in whole if "À faire" in sheet], "what is to do is for the screen"

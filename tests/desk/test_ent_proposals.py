@@ -197,12 +197,16 @@ def test_another_path_of_an_accepted_server_is_in_force_and_the_others_get_the_f
     assert journal("changed").details["before"]["post_logout_redirect_uris"] == bye
     sent: list[str] = []
     monkeypatch.setattr(
-        "idp.desk.staff.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
+        "idp.desk.staff.mails.deliver",
+        lambda mail, _: sent.extend(mail.get_body((part,)).get_content() for part in ("plain", "html")),
     )
     send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
     assert send(db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).all()[0]) is Outcome.DONE
-    content = re.sub(r"\s+", " ", sent[0])
-    assert "post_logout_redirect_uris — avant : ent. test / bye — maintenant : ent. test / go?u=1" in content
+    content, page = (re.sub(r"\s+", " ", part) for part in sent)
+    whole = "post_logout_redirect_uris — avant : https://ent.test/bye — maintenant : https://ent.test/go?u=1"
+    assert whole in content, "an operator reads and copies it"
+    assert whole in page
+    assert not re.findall(r'href="https://ent[^"]*', page), "no link of ours"
     assert "Lina Roy a changé des adresses" in content
     ask(colleagues.session(colleague)[0], own, post_logout_redirect_uris=bye[0])
     assert row(own).post_logout_redirect_uris == bye, "each of them writes the former address back"

@@ -146,6 +146,9 @@ def test_links_of_other_sites_are_removed() -> None:
         "bad": "connexion. exemple. fr / lien/x evil. test",
         "rows": [["voir evil", 3, None]],
     }
+    known = "https://ent.test/bye"
+    shown = without_links([known, f"Allez : {known}", f"{known}2"], own, {known})
+    assert shown == [known, "Allez : ent. test / bye", "ent. test / bye2"], "the whole text alone"
     assert without_links("https://connexion.exemple.fr.evil.test/", own) == "connexion. exemple. fr. evil. test /"
     assert without_links({"until": datetime(2026, 11, 24, tzinfo=UTC), "life": timedelta(hours=1)}, own)
     with pytest.raises(TypeError):

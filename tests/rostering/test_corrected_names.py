@@ -157,7 +157,7 @@ def test_the_corrected_name_of_a_pupil_completes_no_pair_without_the_head(
 @pytest.mark.row("R-14")
 @pytest.mark.both_databases
 @pytest.mark.parametrize(
-    ("first", "corrected", "told"),
+    ("first", "corrected", "asks"),
     [
         (("AUTRE", LYCEE, "Zoé", "TIERS"), {"9999": "FAMILLEAA"}, True),
         (("AUTRE", COLLEGE, "Enfanta", "FAMILLEAA"), {"9999": "FAMILLEAA"}, True),
@@ -168,7 +168,7 @@ def test_the_corrected_name_of_a_pupil_completes_no_pair_without_the_head(
     ids=["in the school", "elsewhere", "the pupil", "another pupil", "another person"],
 )
 def test_the_head_is_asked_once_about_the_corrected_name_of_an_activated_account(
-    act: Run, year: Year, folder: Path, first: tuple[str, str, str, str], corrected: dict[str, str], *, told: bool
+    act: Run, year: Year, folder: Path, first: tuple[str, str, str, str], corrected: dict[str, str], *, asks: bool
 ) -> None:
     family, uai, given, pupils_family = first
     year.add(Parent("9999", "Pèrea", family, civility="M."))
@@ -185,7 +185,7 @@ def test_the_head_is_asked_once_about_the_corrected_name_of_an_activated_account
         assert report["waiting"]["people"] == 0
         assert not {"suspended", "guardian_waits", "name_in_doubt"}.intersection(codes(report)), "secretaries read them"
         notices = db.session.scalars(select(SchoolNotice)).all()
-        assert [(notice.kind, notice.settled_by) for notice in notices] == [("name_compared", settled_by)] * told
+        assert [(notice.kind, notice.settled_by) for notice in notices] == [("name_compared", settled_by)] * asks
         for notice in notices:
             notice.settled_at, notice.settled_by = now(), "direction"
         db.session.commit()

@@ -1,6 +1,7 @@
 """The mail about what an ENT operator asks for: to engineers while it waits, then to those who asked."""
 
 import uuid
+from urllib.parse import urlsplit
 
 from idp.clients.models import Client
 from idp.config import Settings
@@ -23,6 +24,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         return Outcome.DROPPED
     if payload["news"] == "proposed" and not approvals.has_proposal(client):
         return Outcome.DROPPED
+    moved = payload.get("moved", ())
     return mails.send(
         message,
         settings,
@@ -33,8 +35,19 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         ent=client.name,
         operator=mails.find_name(payload["by"]),
         reason=payload["reason"],
-        moved=[(_label(name), before, after) for name, before, after in payload.get("moved", ())],
+        moved=[(_label(name), before, after) for name, before, after in moved],
+        shown_urls=[url for _, before, after in moved for url in (*before, *after) if _is_on_accepted_host(url)],
     )
+
+
+def _is_on_accepted_host(url: str) -> bool:
+    """Return whether a mail may show a URL of a change whole, so that an operator reads and copies it.
+
+    A change that is in force at once stays on hosts that the académie accepted. A mail program may make a link of such
+    a text: it leads to the ENT, and never to a host that an operator chose alone.
+    """
+    parts = urlsplit(url)
+    return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
 
 
 def _label(name: str) -> str:

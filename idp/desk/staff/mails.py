@@ -1,6 +1,7 @@
 """Mails to the people of the desk: who still gets them, and how they are composed and sent."""
 
 import uuid
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,7 +32,14 @@ def page_url(settings: Settings, path: str) -> str:
 
 
 def send(
-    message: OutboxMessage, settings: Settings, name: str, recipient: StaffAccount, *, link: str = "", **context: Any
+    message: OutboxMessage,
+    settings: Settings,
+    name: str,
+    recipient: StaffAccount,
+    *,
+    link: str = "",
+    shown_urls: Collection[str] = (),
+    **context: Any,
 ) -> Outcome:
     """Send the mail `templates/mail/<name>/` for a message of the outbox.
 
@@ -41,6 +49,7 @@ def send(
         name: the name of the mail.
         recipient: the person, who is `person` in the templates.
         link: a URL of the desk, which is `link` in the templates.
+        shown_urls: see `compose`.
         context: the other values of the templates.
     """
     mail = compose(
@@ -50,6 +59,7 @@ def send(
         message_id=f"{message.id}",
         settings=settings,
         other_url=link,
+        shown_urls=shown_urls,
     )
     deliver(mail, recipient.email)
     return Outcome.DONE

@@ -53,7 +53,7 @@ def close_corrected(notice_id: uuid.UUID, reason: str) -> None:
     school = db.session.get_one(School, notice.school_id)
     _settle(notice_id, reason)
     for child in school_notices.children_of([notice])[notice_id]:
-        suspension.begin(account.id, Decision(reason=reason, child=child.id, school=school))
+        suspension.decide(account.id, Decision(reason=reason, child=child.id, school=school))
 
 
 def _of_notice(notice_id: uuid.UUID) -> tuple[SchoolNotice, Account]:

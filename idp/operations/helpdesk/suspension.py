@@ -121,26 +121,14 @@ def _any(_row: Suspension) -> bool:
     return True
 
 
-@unit_of_work()
-def suspend(
+def decide(
     account_id: uuid.UUID,
     decision: Decision,
     *,
     prolongs: bool = True,
     may_end: Callable[[Suspension], bool] = _any,
 ) -> Suspension:
-    """Suspend an account or one of its ties in a transaction of its own, as `begin` does; return the decision's row."""
-    return begin(account_id, decision, prolongs=prolongs, may_end=may_end)
-
-
-def begin(
-    account_id: uuid.UUID,
-    decision: Decision,
-    *,
-    prolongs: bool = True,
-    may_end: Callable[[Suspension], bool] = _any,
-) -> Suspension:
-    """Suspend an account or one of its ties, in the caller's transaction; return the decision's row.
+    """Suspend an account or one of its ties in the caller's transaction; return the decision's row.
 
     A decision of the same school that does not end later is replaced if this one `prolongs` it and the operator
     `may_end` it; if not, both hold. The same decision twice, as by a double click, is one: the row of the first is
@@ -181,6 +169,10 @@ def begin(
     if decision.school is not None and decision.child is not None and decision.until is None:
         _stop_waiting(account, decision.school, row, may_end)
     return row
+
+
+suspend = unit_of_work()(decide)
+"""`decide` in a transaction of its own. Raises RuntimeError in a unit of work."""
 
 
 def _document(formers: Sequence[Suspension]) -> str:
