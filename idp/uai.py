@@ -27,6 +27,12 @@ def normalised_uai(typed: str) -> str:
     return typed.strip().upper()
 
 
+def typed_uai(typed: str) -> str:
+    """Return a typed UAI in its stored form, or an empty string if it is none: no school has an empty one."""
+    uai = normalised_uai(typed)
+    return uai if is_uai(uai) else ""
+
+
 def uai_fault(*texts: str) -> str:
     """Return a message that names the texts that are not a UAI, or an empty string."""
     wrong = [repr(text) for text in texts if not is_uai(text)]

@@ -17,6 +17,12 @@ def form_token(page: TestResponse) -> str:
     return match.group(1)
 
 
+def hidden(page: TestResponse) -> dict[str, str]:
+    """Return the hidden fields of a page's form."""
+    fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.get_data(as_text=True))
+    return {unescape(name): unescape(value) for name, value in fields}
+
+
 def text_beside_menu(page: TestResponse) -> str:
     """Return the text of a page without the menu of languages, whose links repeat the parameters of the request."""
     return re.sub(r'<details class="langs">.*?</details>', "", page.get_data(as_text=True), flags=re.DOTALL)

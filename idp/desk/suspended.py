@@ -108,6 +108,25 @@ def is_in_scope(row: Suspension) -> bool:
     return school is None or row.school_id == school.id or (row.school_id is None and row.child_id is None)
 
 
+def is_decided_here(row: Suspension) -> bool:
+    """Return whether a decision that the post may read is for it to judge: its reason to read, its access to reopen."""
+    return row.account_id not in _beyond([row])
+
+
+def _beyond(rows: Iterable[Suspension]) -> set[uuid.UUID]:
+    """Return the accounts that the operators of the service closed and that have a pupil in another school too.
+
+    Such a closing protects pupils whom the head of one school does not know. The help desk's ends by itself in a day.
+    """
+    school = access.post().school
+    keys = {row.account_id for row in rows if row.school_id is None and actors.role(row.begun_by) is None}
+    if school is None or not keys:
+        return set()
+    ties = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
+    elsewhere = ties.where(Guardianship.account_id.in_(keys), Guardianship.is_unended, Child.school_id != school.id)
+    return set(db.session.scalars(elsewhere))
+
+
 def as_shown(row: Suspension) -> Shown:
     """Return a decision as the post may read it."""
     return all_shown([row])[0]
@@ -117,16 +136,20 @@ def all_shown(rows: Sequence[Suspension]) -> list[Shown]:
     """Return decisions as the post may read them."""
     keys = {row.child_id for row in rows if row.child_id}
     with_school = select(Child).where(Child.id.in_(keys)).options(joinedload(Child.school))
-    children = {child.id: child for child in db.session.scalars(with_school)} if keys else {}
-    return [_shown(row, children[row.child_id] if row.child_id else None) for row in rows]
+    children: dict[uuid.UUID | None, Child] = {}
+    if keys:
+        children = {child.id: child for child in db.session.scalars(with_school)}
+    beyond = _beyond(rows)
+    return [_shown(row, children.get(row.child_id), is_beyond=row.account_id in beyond) for row in rows]
 
 
-def _shown(row: Suspension, child: Child | None) -> Shown:
+def _shown(row: Suspension, child: Child | None, *, is_beyond: bool) -> Shown:
     holds, ours = row.holds_at(now()), is_in_scope(row)
-    is_own = ours and (row.school_id is None or access.post().school is not None)
+    is_own = ours and not is_beyond and (row.school_id is None or access.post().school is not None)
     about = pupil(child) if child else str(gettext("Tout le compte"))
     given_name = child.given_name if child else ""
-    return Shown(row, about, given_name, ours, is_own, holds, holds and ours and access.may(Right.REOPEN))
+    may_reopen = holds and ours and not is_beyond and access.may(Right.REOPEN)
+    return Shown(row, about, given_name, ours, is_own, holds, may_reopen)
 
 
 def suspended_ties(items: Iterable[Shown]) -> list[Shown]:

@@ -21,7 +21,7 @@ from idp.web.browser import cookie_name
 from tests.authenticator import Authenticator
 from tests.builders import COLLEGE, Build
 from tests.desk import authenticator
-from tests.pages import form_token, heading
+from tests.pages import form_token, heading, hidden
 
 _numbers = itertools.count(1)
 
@@ -129,5 +129,5 @@ class Colleagues:
 
 def post(browser: FlaskClient, path: str, page: str = "", **fields: str | list[str]) -> TestResponse:
     """Post a form to `path` with the form token of `page` (the same path by default); do not follow redirects."""
-    token = form_token(browser.get(page or path))
-    return browser.post(path, data={"csrf_token": token, **fields})
+    shown = browser.get(page or path)
+    return browser.post(path, data={"csrf_token": form_token(shown), "seen": hidden(shown).get("seen", ""), **fields})

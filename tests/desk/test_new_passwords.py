@@ -52,7 +52,9 @@ def test_an_engineer_names_the_school(build: Build, colleagues: Colleagues) -> N
     account = build.active()
     browser = colleagues.signed_in(Role.ENGINEER)
     assert "De quel établissement" in browser.get(PATH).get_data(as_text=True)
-    assert "Aucun établissement" in browser.get(f"{PATH}?uai=xx").get_data(as_text=True)
+    for wrong in ("xx", "%00", "0590001%00"):
+        assert "Aucun établissement" in browser.get(f"{PATH}?uai={wrong}").get_data(as_text=True)
+    assert post(browser, PATH, word="BLOQUER", uai="\x00").headers["Location"] == PATH
     page = f"{PATH}?uai={COLLEGE.lower()}"
     before = shown(browser.get(page))
     assert "Collège des Tilleuls" in before

@@ -6,16 +6,18 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
+from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
-from idp.clock import today
+from idp.clock import now, today
 from idp.db import db
 from idp.desk.staff.models import Role
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
-from tests.builders import LYCEE, Build
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_suspension import WHY, path_of, rows, text_of
 from tests.pages import heading
+from tests.rows import each_row
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,26 @@ def test_a_suspended_account_says_who_suspended_it(colleagues: Colleagues, build
         page = text_of(colleagues.signed_in(role), f"/comptes/{account.id}")
         assert "L’assistance de l’académie a suspendu tout le compte" in page
         assert page.count("/reouverture") == reopens
-        assert "La direction peut rouvrir." in page
+        assert "La direction ou l’académie peut rouvrir." in page
+
+
+@each_row(("children", "is_here"), [([COLLEGE, LYCEE], False), ([LYCEE], True)])
+def test_a_closing_that_protects_pupils_of_two_schools_is_reopened_by_the_academy(
+    colleagues: Colleagues, build: Build, children: list[str], *, is_here: bool
+) -> None:
+    """The head of one school knows nothing of the pupil of the other."""
+    account = build.active(children=[build.child("Malo", uai=uai) for uai in children])
+    row = suspension.suspend(account.id, Decision(reason="le juge a décidé", reference="RG 26/1"))
+    head, path = colleagues.signed_in(Role.HEAD, uai=LYCEE), f"/comptes/{account.id}/suspension/{row.id}/reouverture"
+    page = text_of(head, f"/comptes/{account.id}")
+    assert "équipe du service" in page
+    assert path in page if is_here else "RG 26/1" not in page and path not in page
+    question = head.get(path)
+    assert ("le juge a décidé" in question.get_data(as_text=True)) is is_here
+    answers = (question.status_code, post(head, path, "/", reason="il est venu nous voir").status_code)
+    assert answers == ((200, 303) if is_here else (404, 404))
+    db.session.expire_all()
+    assert db.session.get_one(Suspension, row.id).holds_at(now()) is not is_here
 
 
 @pytest.mark.both_databases

@@ -32,6 +32,7 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, imported, row, sheet
 from tests.desk.test_suspension import text_of
+from tests.pages import hidden
 from tests.rows import each_row
 from tests.waiting_guardians import wait
 
@@ -322,6 +323,29 @@ def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: C
         assert "Demandez à la direction" in page
     letter = text_of(browser, f"/comptes/{account.id}/courrier")
     assert "Le lien de cette personne avec l’élève est suspendu" in letter
+
+
+@pytest.mark.row("R-14")
+@pytest.mark.parametrize("answer", list(WORDS[Kind.GUARDIAN_WAITS].answers))
+def test_an_answer_is_about_the_pupils_that_the_head_has_read(
+    colleagues: Colleagues, build: Build, answer: Answer
+) -> None:
+    """A file adds another pupil to the notice while its page is open."""
+    account = build.active(children=[build.child("Malo"), build.child("Zoé")])
+    [first, second] = [tie.child_id for tie in account.guardianships]
+    wait(account, first)
+    [notice] = db.session.scalars(select(SchoolNotice))
+    head, path = colleagues.signed_in(Role.HEAD), f"/signalements/{notice.id}/{answer.value}"
+    old = hidden(head.get(path))
+    wait(account, second)
+    for seen in (old["seen"], ""):
+        page = head.post(path, data={**old, "seen": seen, "sentence": WHY})
+        assert (page.status_code, "D’autres élèves sont concernés" in page.get_data(as_text=True)) == (200, True)
+    db.session.expire_all()
+    waiting = db.session.scalars(select(Suspension).where(Suspension.where_waiting(now()))).all()
+    assert {row.child_id for row in waiting} == {first, second}, "nothing is decided"
+    answered = head.post(path, data={**hidden(page), "sentence": WHY})
+    assert answered.headers["Location"].endswith(f"?fait={answer.value}")
 
 
 @pytest.mark.row("R-14")

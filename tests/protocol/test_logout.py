@@ -19,7 +19,7 @@ from idp.db import db
 from idp.registration import registrations
 from idp.sessions.models import Session
 from tests.builders import LYCEE, PASSWORD, Build
-from tests.pages import follow, form_token, heading, sign_in, text_beside_menu
+from tests.pages import follow, form_token, heading, hidden, sign_in, text_beside_menu
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty
 from tests.services import change_settings
@@ -36,12 +36,6 @@ def alive() -> int:
 
 def ask(browser: FlaskClient, **parameters: str) -> Any:
     return browser.get("/logout", query_string=parameters)
-
-
-def hidden(page: TestResponse) -> dict[str, str]:
-    """Return the hidden fields of a page's form."""
-    fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.get_data(as_text=True))
-    return {unescape(name): unescape(value) for name, value in fields}
 
 
 def confirm(browser: FlaskClient, question: TestResponse) -> TestResponse:

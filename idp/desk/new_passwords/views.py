@@ -16,7 +16,7 @@ from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.new_passwords import job, work
 from idp.desk.statistics import tables
-from idp.uai import normalised_uai
+from idp.uai import typed_uai
 from idp.web.forms import Form, PlainField
 from idp.web.redirects import see_other
 
@@ -54,7 +54,7 @@ def _school(typed: str) -> School | None:
     own = access.post().school
     if own is not None:
         return own
-    return db.session.scalar(select(School).where(School.uai == normalised_uai(typed), access.schools()))
+    return db.session.scalar(select(School).where(School.uai == typed_uai(typed), access.schools()))
 
 
 def _page(school: School, form: ConfirmationForm) -> Response:

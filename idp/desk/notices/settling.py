@@ -30,6 +30,7 @@ _REFUSALS: Mapping[str, Any] = {
     "new_letter": _l("Un nouveau courrier est imprimé : il règle cette contestation quand la personne l’utilise."),
     "no_former": _l("Plusieurs anciennes adresses se contredisent : aucune ne peut être remise. Imprimez un courrier."),
     "mailbox_taken": _l("Cette adresse sert maintenant à un autre compte. Imprimez un courrier pour cette personne."),
+    "changed": _l("D’autres élèves sont concernés depuis que la page est ouverte : relisez-la, puis répondez."),
     "same_names": _l("Le compte porte déjà ce nom. Écrivez le nom du fichier."),
 }
 _OTHER = _l("Ce n’est plus possible : le compte a changé entre-temps. Rien n’a été fait.")
@@ -53,12 +54,14 @@ class Reply:
         sentence: what was found and done.
         child: the child of the only disputed tie that is meant, or None for all of the notice.
         names: the new names of the person, for a name in doubt.
+        seen: the `admission.pupils_asked` of the page, for a question to the head.
     """
 
     answer: Answer
     sentence: str
     child: uuid.UUID | None = None
     names: Mapping[str, str] | None = None
+    seen: str = ""
 
     @property
     def kept(self) -> str:
@@ -170,11 +173,11 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
         elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
             renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
         elif kind is Kind.GUARDIAN_WAITS and reply.answer is Answer.ADMIT:
-            admission.admit(notice.id, reply.kept)
+            admission.admit(notice.id, reply.kept, reply.seen)
         elif kind is Kind.GUARDIAN_WAITS:
-            admission.keep_out(notice.id, reply.kept)
+            admission.keep_out(notice.id, reply.kept, reply.seen)
         elif kind is Kind.NAME_COMPARED and reply.answer is Answer.KEEP_OUT:
-            admission.close_corrected(notice.id, reply.kept)
+            admission.close_corrected(notice.id, reply.kept, reply.seen)
         elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
             acts.void_letter(notice.id, reply.kept)
         else:

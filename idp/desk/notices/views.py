@@ -24,6 +24,7 @@ from idp.desk.notices import compared, settling, shown, steps
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.shown import Shown
 from idp.desk.notices.words import CALLED, Answer, Next
+from idp.operations.helpdesk import admission
 from idp.services import services
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
@@ -137,6 +138,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
         consequence=dict(item.answers)[chosen],
         choices=_choices(children),
         renames=renames,
+        seen=admission.pupils_asked(row),
     )
     return make_response(page)
 
@@ -144,7 +146,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
 def _reply(form: AnswerForm, chosen: Answer, children: Sequence[Child], *, renames: bool) -> Reply:
     child = next((child.id for child in children if child.id.hex == form.child.data), None)
     names = {"given_name": form.given_name.data or "", "family_name": form.family_name.data or ""} if renames else None
-    return Reply(chosen, typed.one_line(form.sentence.data), child, names)
+    return Reply(chosen, typed.one_line(form.sentence.data), child, names, request.form.get("seen", ""))
 
 
 def _choices(children: Sequence[Child]) -> list[Mapping[str, Any]]:

@@ -150,6 +150,8 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Ask why a suspension ends before its time; end it. The files may have ended the tie since."""
     row, form = _readable(reading.open_decision(account, decision)), ReopeningForm()
+    if not suspended.is_decided_here(row):
+        access.refuse(str(row.id))
     if request.method == "GET" or not form.check():
         return _reopening_page(row, form)
     try:

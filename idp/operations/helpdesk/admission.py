@@ -1,9 +1,11 @@
 """Answers the question whether a new guardian, or one with a corrected name, is a suspended person."""
 
 import uuid
+from hashlib import sha256
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import waiting
 from idp.audit import log
 from idp.clock import now
@@ -13,27 +15,42 @@ from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.suspension import Decision
 
 
+def pupils_asked(notice: SchoolNotice) -> str:
+    """Return a digest of the pupils that an answer to the notice is about, for a page that says who they are."""
+    if notice.kind == Kind.GUARDIAN_WAITS.value:
+        keys = {str(row.child_id) for row in waiting.of_account(notice.account_id, notice.school_id, now())}
+    else:
+        keys = set(notice.child_ids)
+    return sha256(" ".join(sorted(keys)).encode()).hexdigest()
+
+
 @unit_of_work()
-def admit(notice_id: uuid.UUID, reason: str) -> None:
+def admit(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
     """Decide that a guardian who waits is not the suspended person: reopen the ties and settle the notice.
 
+    Args:
+        notice_id: the notice.
+        reason: what was found and done.
+        seen: the `pupils_asked` of the page on which a person answered; None answers for all pupils that there are.
+
     Raises:
-        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
+        RefusedError: there is no such notice, somebody else has settled it (`settled`), or an import has added pupils
+            that the person has not seen (`changed`).
     """
-    notice, account, moment = *_of_notice(notice_id), now()
+    notice, account, moment = *_of_notice(notice_id, seen), now()
     for row in waiting.of_account(account.id, notice.school_id, moment):
         suspension.end(account, row, reason, moment)
     _settle(notice_id, reason)
 
 
 @unit_of_work()
-def keep_out(notice_id: uuid.UUID, reason: str) -> None:
-    """Decide that a guardian who waits is the suspended person: suspend the ties and settle the notice.
+def keep_out(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
+    """Decide that a guardian who waits is the suspended person: suspend the ties and settle the notice; see `admit`.
 
     Raises:
-        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
+        RefusedError: as for `admit`.
     """
-    notice, account, moment = *_of_notice(notice_id), now()
+    notice, account, moment = *_of_notice(notice_id, seen), now()
     school = db.session.get_one(School, notice.school_id)
     for row in waiting.of_account(account.id, notice.school_id, moment):
         row.ended_at, row.ended_by = moment, suspension.REPLACED
@@ -42,26 +59,29 @@ def keep_out(notice_id: uuid.UUID, reason: str) -> None:
 
 
 @unit_of_work()
-def close_corrected(notice_id: uuid.UUID, reason: str) -> None:
+def close_corrected(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
     """Decide that a guardian with a corrected name is a suspended person: suspend the ties and settle the notice.
 
     Raises:
         SuspensionRefusedError: a tie is gone.
-        RefusedError: there is no such notice, or somebody else has settled it (`settled`).
+        RefusedError: as for `admit`.
     """
-    notice, account = _of_notice(notice_id)
+    notice, account = _of_notice(notice_id, seen)
     school = db.session.get_one(School, notice.school_id)
     _settle(notice_id, reason)
     for child in school_notices.children_of([notice])[notice_id]:
         suspension.decide(account.id, Decision(reason=reason, child=child.id, school=school))
 
 
-def _of_notice(notice_id: uuid.UUID) -> tuple[SchoolNotice, Account]:
-    """Return a notice and the account that it is about, whose row is locked."""
+def _of_notice(notice_id: uuid.UUID, seen: str | None) -> tuple[SchoolNotice, Account]:
+    """Return a notice and the account that it is about, whose row is locked, so that no import adds a pupil."""
     notice = db.session.get(SchoolNotice, notice_id)
     account = directory.get_for_change(notice.account_id) if notice else None
     if notice is None or account is None:
         raise RefusedError("there is no such notice")
+    db.session.refresh(notice)
+    if seen is not None and notice.settled_at is None and seen != pupils_asked(notice):
+        raise RefusedError("the notice is about other pupils now", "changed")
     return notice, account
 
 
