@@ -95,6 +95,15 @@ def imported(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **field
     token = form_token(browser.get("/fichiers"))
     key = key_of(_sent(browser, token, *contents))
     do_all()
+    return _accepted(browser, token, key, **fields)
+
+
+def accepted(browser: FlaskClient, key: uuid.UUID, **fields: str) -> Job:
+    """Import the files of a check; return the import."""
+    return _accepted(browser, form_token(browser.get(f"/fichiers/{key}")), key, **fields)
+
+
+def _accepted(browser: FlaskClient, token: str, key: uuid.UUID, **fields: str) -> Job:
     job_key = key_of(browser.post(f"/fichiers/{key}/importer", data={"csrf_token": token, **fields}))
     do_all()
     return db.session.get_one(Job, job_key)
