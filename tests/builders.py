@@ -49,6 +49,12 @@ class Build:
 
     def child(self, given_name: str = "Malo", family_name: str = "LEROY", uai: str = COLLEGE) -> Child:
         """Create a pupil."""
+        child = self._child(given_name, family_name, uai)
+        db.session.commit()
+        return child
+
+    def _child(self, given_name: str = "Malo", family_name: str = "LEROY", uai: str = COLLEGE) -> Child:
+        """Add a pupil; the caller commits."""
         child = Child(
             school_id=self.school(uai).id,
             student_id=str(700000 + next(_numbers)),
@@ -57,7 +63,7 @@ class Build:
             class_name="6e 1",
         )
         db.session.add(child)
-        db.session.commit()
+        db.session.flush()
         return child
 
     def never_activated(
@@ -78,7 +84,7 @@ class Build:
         account = Account(id=uuid.uuid4(), **values)
         db.session.add(account)
         db.session.flush()
-        for rank, child in enumerate([self.child()] if children is None else children):
+        for rank, child in enumerate([self._child()] if children is None else children):
             db.session.add(Guardianship(account_id=account.id, child_id=child.id, rank=rank, kinship="10"))
         db.session.commit()
         return account

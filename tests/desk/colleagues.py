@@ -35,10 +35,16 @@ class Colleagues:
 
     def person(self, name: str = "Sylvie Marchand") -> StaffAccount:
         """Create a person who has enrolled, without a role."""
+        staff = self._person(name)
+        db.session.commit()
+        return staff
+
+    def _person(self, name: str = "Sylvie Marchand") -> StaffAccount:
+        """Add a person; the caller commits."""
         email = f"personne{next(_numbers)}@bureau.test"
         staff = StaffAccount(name=name, email=email, mailbox=email, enrolled_at=now(), last_sign_in_at=now())
         db.session.add(staff)
-        db.session.commit()
+        db.session.flush()
         return staff
 
     def invited(self, name: str = "Sylvie Marchand", role: Role = Role.SECRETARY, email: str = "") -> str:
@@ -71,6 +77,12 @@ class Colleagues:
         self, staff: StaffAccount, role: Role, *, uai: str = COLLEGE, client_id: str = "", days: float = 30
     ) -> StaffRole:
         """Give a person a role: in a school, at an ENT, or in the académie."""
+        row = self._grant(staff, role, uai, client_id, days)
+        db.session.commit()
+        return row
+
+    def _grant(self, staff: StaffAccount, role: Role, uai: str, client_id: str, days: float = 30) -> StaffRole:
+        """Add a role; the caller commits."""
         client = db.session.query(Client).filter_by(client_id=client_id).one() if client_id else None
         row = StaffRole(
             staff_id=staff.id,
@@ -81,7 +93,6 @@ class Colleagues:
             valid_until=now() + timedelta(days=days),
         )
         db.session.add(row)
-        db.session.commit()
         return row
 
     def session(
@@ -122,8 +133,8 @@ class Colleagues:
         reason: str = "ticket 4512",
     ) -> FlaskClient:
         """Return a browser in which a new person with this role is signed in."""
-        staff = self.person()
-        self.grant(staff, role, uai=uai, client_id=client_id)
+        staff = self._person()
+        self._grant(staff, role, uai, client_id)
         return self.session(staff, proof_age=proof_age, reason=reason if role in {Role.HELPDESK, Role.DPO} else "")[0]
 
 

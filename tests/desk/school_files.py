@@ -15,7 +15,6 @@ from idp.desk.jobs.models import Job
 from idp.outbox.worker import Worker
 from idp.services import services
 from tests.builders import COLLEGE
-from tests.desk.colleagues import post
 from tests.pages import form_token
 from tests.rostering import xml_files as xml
 
@@ -50,8 +49,11 @@ def families(count: int = 40) -> list[str]:
 
 def send(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **fields: str) -> TestResponse:
     """Upload files as the form does."""
+    return _sent(browser, form_token(browser.get("/fichiers")), *contents, **fields)
+
+
+def _sent(browser: FlaskClient, token: str, *contents: bytes | tuple[str, bytes], **fields: str) -> TestResponse:
     named = [content if isinstance(content, tuple) else ("familles.csv", content) for content in contents]
-    token = form_token(browser.get("/fichiers"))
     parts = [
         f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
         for name, value in {"csrf_token": token, **fields}.items()
@@ -89,10 +91,20 @@ def checked(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **fields
 
 
 def imported(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **fields: str) -> Job:
-    """Upload, check and import files; return the import."""
-    key, _ = checked(browser, *contents)
-    answer = post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}", **fields)
-    job_key = key_of(answer)
+    """Upload, check and import files without a look at the difference (`checked`); return the import."""
+    token = form_token(browser.get("/fichiers"))
+    key = key_of(_sent(browser, token, *contents))
+    do_all()
+    return _accepted(browser, token, key, **fields)
+
+
+def accepted(browser: FlaskClient, key: uuid.UUID, **fields: str) -> Job:
+    """Import the files of a check; return the import."""
+    return _accepted(browser, form_token(browser.get(f"/fichiers/{key}")), key, **fields)
+
+
+def _accepted(browser: FlaskClient, token: str, key: uuid.UUID, **fields: str) -> Job:
+    job_key = key_of(browser.post(f"/fichiers/{key}/importer", data={"csrf_token": token, **fields}))
     do_all()
     return db.session.get_one(Job, job_key)
 

@@ -19,7 +19,7 @@ from idp.throttle import guard, limits
 from idp.throttle.guard import Granted
 from tests.builders import COLLEGE, LYCEE
 from tests.desk.colleagues import Colleagues
-from tests.desk.school_files import checked, families, imported, row, send, sheet, shown
+from tests.desk.school_files import accepted, checked, families, imported, row, send, sheet, shown
 from tests.desk.test_suspension import text_of
 from tests.rostering import xml_files as xml
 
@@ -148,11 +148,11 @@ def test_a_key_reaches_no_account_of_another_school(
 ) -> None:
     browser = colleagues.signed_in(role)
     files = siecle(INES._replace(parents=(OTHER, stranger)))
-    _, page = checked(browser, *files)
+    key, page = checked(browser, *files)
     assert page.count(OUTSIDE) == 1
     for word in ("rue du Test", "Malo", "Prénom", "ne dit pas que", "connue pour une autre", "déjà connue"):
         assert word not in page
-    assert imported(browser, *files).state is State.DONE
+    assert accepted(browser, key).state is State.DONE
     assert issues() == [("outside", OUTSIDE)]
     assert stored(school=LYCEE) == lycee
     [tie] = db.session.scalars(select(Guardianship).where(Guardianship.child_id == child("900").id))
@@ -173,10 +173,10 @@ def test_a_tie_without_record_reaches_no_account_of_another_school(colleagues: C
 def test_a_key_takes_no_pupil_of_another_school(colleagues: Colleagues, lycee: list[Any], given: str) -> None:
     browser = colleagues.signed_in(Role.HEAD)
     files = siecle(INES, MALO._replace(given=given, parents=(MOTHER,)))
-    _, page = checked(browser, *files)
+    key, page = checked(browser, *files)
     assert page.count(OUTSIDE) == 2, "the pupil and the mother"
     assert "arrive d’un autre établissement" not in page
-    assert imported(browser, *files).state is State.DONE
+    assert accepted(browser, key).state is State.DONE
     assert {code for code, _ in issues()} == {"outside"}
     assert stored(school=LYCEE) == lycee
 

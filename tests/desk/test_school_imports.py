@@ -317,7 +317,10 @@ def test_the_engineer_imports_for_the_academy(desk: Flask, colleagues: Colleague
 
 
 def test_the_journal_has_the_import_and_who_read_the_difference(desk: Flask, colleagues: Colleagues) -> None:
-    imported(colleagues.signed_in(), sheet(*families(2)))
+    secretary = colleagues.signed_in()
+    key, _ = checked(secretary, sheet(*families(2)))
+    post(secretary, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+    do_all()
     rows = db.session.execute(db.text("SELECT kind, staff_id FROM audit ORDER BY id")).all()
     kinds = [row.kind for row in rows if row.staff_id is not None]
     assert "desk.file_difference_read" in kinds

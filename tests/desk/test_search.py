@@ -25,6 +25,12 @@ pytestmark = pytest.mark.both_databases
 
 
 @pytest.fixture
+def secretary(colleagues: Colleagues) -> FlaskClient:
+    """A browser in which one secretary searches for all rows of a table."""
+    return colleagues.signed_in()
+
+
+@pytest.fixture
 def families(build: Build) -> dict[str, Child]:
     """Pupils and guardians with the names that telephones bring."""
     pupils = {
@@ -67,10 +73,10 @@ def names(browser: FlaskClient, typed: str, state: str = "", class_name: str = "
 
 @each_row("typed", ["vandeputte", "leroyvandepute", "noemie leroy"])
 def test_a_word_of_many_people_is_found_in_a_school(
-    colleagues: Colleagues, families: dict[str, Child], monkeypatch: pytest.MonkeyPatch, typed: str
+    secretary: FlaskClient, families: dict[str, Child], monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
     monkeypatch.setattr(service, "_AT_ONCE", 1)
-    assert names(colleagues.signed_in(), typed) == [str(families["malo"].id)]
+    assert names(secretary, typed) == [str(families["malo"].id)]
 
 
 @each_row(
@@ -125,27 +131,27 @@ def test_a_word_of_many_people_is_found_in_a_school(
     ],
 )
 def test_a_family_is_found_as_it_is_asked_for(
-    colleagues: Colleagues, families: dict[str, Child], typed: str, key: str
+    secretary: FlaskClient, families: dict[str, Child], typed: str, key: str
 ) -> None:
-    assert names(colleagues.signed_in(), typed) == [str(families[key].id)]
+    assert names(secretary, typed) == [str(families[key].id)]
 
 
 @each_row("typed", ["6e 1", "6e1", "6eme 1"])
-def test_a_class_does_not_begin_another(colleagues: Colleagues, families: dict[str, Child], typed: str) -> None:
-    shown = names(colleagues.signed_in(), typed)
+def test_a_class_does_not_begin_another(secretary: FlaskClient, families: dict[str, Child], typed: str) -> None:
+    shown = names(secretary, typed)
     assert str(families["malo"].id) in shown
     assert str(families["anne"].id) not in shown
 
 
 @each_row("typed", ["zzz", "leroy zoe", "ines@exemple", "%%%", "___", "le\x00zz%", "\U0001f600" * 90])
-def test_what_no_family_has_is_not_found(colleagues: Colleagues, families: dict[str, Child], typed: str) -> None:
-    assert names(colleagues.signed_in(), typed) == []
+def test_what_no_family_has_is_not_found(secretary: FlaskClient, families: dict[str, Child], typed: str) -> None:
+    assert names(secretary, typed) == []
 
 
 @each_row("typed", ["l", "le", "é", "-"])
-def test_less_than_three_letters_are_refused_with_a_sentence(colleagues: Colleagues, build: Build, typed: str) -> None:
+def test_less_than_three_letters_are_refused_with_a_sentence(secretary: FlaskClient, build: Build, typed: str) -> None:
     build.never_activated()
-    page = colleagues.signed_in().get("/recherche", query_string={"q": typed})
+    page = secretary.get("/recherche", query_string={"q": typed})
     assert "au moins trois lettres" in page.get_data(as_text=True)
     assert f'value="{typed}"' in page.get_data(as_text=True), "what was typed stays"
 

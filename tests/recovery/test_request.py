@@ -180,7 +180,9 @@ def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, buil
     account = build.active()
     before, taken = read_account_row(account), 0
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        for minute in range(0, 24 * 60, 7):
+        start = now()
+        for minute in (*range(0, 3 * 60, 7), *range(3 * 60, 24 * 60, 35)):  # ten are taken by then, and no more all day
+            clock.move_to(start + timedelta(minutes=minute))
             answer = ask_password(from_ip(app, f"2001:db8:{minute:x}::1"), account.username)
             assert answer.status_code in {200, 429}
             if answer.status_code == 200:
@@ -188,7 +190,6 @@ def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, buil
                 office.deliver()
             if minute == 56:
                 assert taken == 5
-            clock.shift(timedelta(minutes=7))
         office.deliver()  # nothing more
         assert taken == len(office.mailbox.mails()) == 10
         assert {text_of(mail).replace(link_of(mail), "") for mail in office.mailbox.mails()} == {
