@@ -123,7 +123,6 @@ def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -
     names = [account.given_name, account.family_name, account.username.partition(".")[2]]
     names += [child.given_name for child in account.children]
     known = keys.of_account(account.id)
-    form.without_passkeys.propose(known)
     html = render_template(
         "my_account/changer_mot_de_passe.html",
         dest=None,

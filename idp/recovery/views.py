@@ -125,7 +125,6 @@ def _choose(token: str) -> Response:
 
 def _form(form: NewPasswordForm, account: Account) -> Response:
     known = keys.of_account(account.id)
-    form.without_passkeys.propose(known)
     return _page(
         "nouveau_mot_de_passe.html",
         _interaction(),
