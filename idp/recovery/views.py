@@ -10,7 +10,7 @@ from idp.accounts import emails
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError, fold_username
-from idp.accounts.passwords.identity import typed_twice
+from idp.accounts.passwords.identity import second_faults
 from idp.clients import registry
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError
@@ -99,10 +99,8 @@ def _choose(token: str) -> Response:
     form, settings, hasher = NewPasswordForm(), services().settings, services().hasher
     chosen = form.password.data or ""
     form.password.errors = list(passwords.faults(settings, hasher, services().breached, reset_link.account, chosen))
-    if not form.password.errors and not typed_twice(chosen, form.confirmation.data or ""):
-        form.confirmation.errors = [
-            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
-        ]
+    if not form.password.errors:
+        form.confirmation.errors = second_faults(chosen, form.confirmation.raw_data)
     if form.errors:
         return _form(form, reset_link.account)
     username = passwords.choose(
