@@ -1,7 +1,7 @@
 """Composes a mail to one recipient from three templates: subject, text and HTML (RFC 5322)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -28,7 +28,7 @@ def compose(
     context: Mapping[str, Any],
     message_id: str,
     settings: Settings,
-    other_url: str = "",
+    other_urls: Collection[str] = (),
     language: str = SOURCE,
 ) -> EmailMessage:
     """Return the mail of `templates/mail/<message>/`; needs an application context.
@@ -37,10 +37,10 @@ def compose(
         message: the mail's name, for example `confirmation`.
         recipient: one stored email.
         context: texts, numbers and dates for the templates. Texts that a mail program would turn into links are
-            changed, except links to this service, and `other_url`.
+            changed, except links to this service, and `other_urls`.
         message_id: the id of the outbox message, so that a mail that is sent again has the same Message-ID.
         settings: the sender and the service's name.
-        other_url: a URL elsewhere that the mail links to, if any: the registered URL of an ENT, or the desk.
+        other_urls: the URLs elsewhere that the mail links to: registered URLs of ENTs, or the desk.
         language: the language of its reader, as `idp.languages` names it.
 
     Raises:
@@ -49,7 +49,7 @@ def compose(
     """
     if not _STABLE.fullmatch(message_id):
         raise ValueError("a Message-ID may have letters, digits, dots, hyphens and underscores only")
-    safe = without_links(context, f"{settings.issuer}/", other_url)
+    safe = without_links(context, f"{settings.issuer}/", other_urls)
     mail = EmailMessage(policy=SMTP)
     mail["From"] = Address(display_name=_header_text(settings.service_name), addr_spec=settings.mail_from)
     mail["To"] = Address(addr_spec=check_recipient(recipient))

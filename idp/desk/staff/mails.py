@@ -49,7 +49,7 @@ def send(
         context={"person": recipient.name, "link": link, **context},
         message_id=f"{message.id}",
         settings=settings,
-        other_url=link,
+        other_urls=[link],
     )
     deliver(mail, recipient.email)
     return Outcome.DONE
