@@ -73,7 +73,8 @@ def link(token: str) -> Response:
     Two parents may share the mailbox, so the page says by initials whose password it is. The identifier is in a hidden
     field, by which a password manager files the new password; the mail of « Identifiant oublié » has it too.
     """
-    bad_links.refuse_incomplete(token)
+    asking = gettext("Recevoir un nouveau lien"), url_for("recovery.password")
+    bad_links.refuse_incomplete(token, onward=asking)
     if request.method != "POST":
         reset_link = passwords.look_up(token)
         account = reset_link.account
