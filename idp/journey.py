@@ -26,6 +26,8 @@ class State:
     Attributes:
         acr: the class (`Session.acr`) that an essential `acr` requires; None for any.
         agreed: whether the person agreed to this request (`prompt=consent`).
+        may_be_another: whether the person comes from a letter, and has not said that the account that is signed in is
+            the right one.
         is_activating: whether a letter's password was entered for this request, and nobody signed in yet.
     """
 
@@ -37,6 +39,7 @@ class State:
     max_age: int | None
     acr: str | None
     agreed: bool
+    may_be_another: bool
     started_at: datetime
     now: datetime
     mail_required: bool
@@ -84,6 +87,11 @@ def _authentication_is_needed(state: State) -> bool:
     )
 
 
+def _person_may_be_another(state: State) -> bool:
+    """Return whether the letter's person may be another one than that of the session, which began before."""
+    return state.may_be_another and state.session is not None and state.session.auth_time < state.started_at
+
+
 def _email_is_unconfirmed(state: State) -> bool:
     return state.mail_required and state.account is not None and state.account.email is None
 
@@ -113,6 +121,8 @@ STEPS = (
     Step("profile_choice.elsewhere", _profile_is_not_parent, "login_required", _NOT_SIGNED_IN),
     # before the steps of an account: another person may sign in
     Step("login.sign_in", _authentication_is_needed, "login_required", _NOT_SIGNED_IN),
+    # before the steps of an account too; after the sign-in, since who signed in for this request is known
+    Step("oidc.is_it_you", _person_may_be_another, "account_selection_required", ""),
     # before the steps of a client: the person owes it to every ENT
     Step("email_confirmation.waiting", _email_is_unconfirmed, "interaction_required", ""),
     # before the charter: nobody accepts that of an ENT that cannot be entered

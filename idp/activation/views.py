@@ -9,7 +9,7 @@ from flask_babel import gettext
 from idp.accounts import directory, emails
 from idp.accounts.models import Account, School
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.accounts.passwords.identity import identity, typed_twice
+from idp.accounts.passwords.identity import identity, second_faults
 from idp.accounts.passwords.policy import check_password
 from idp.activation import kept_passwords, service
 from idp.activation.forms import ActivationForm, NotGuardianForm
@@ -144,7 +144,7 @@ def _void_letter_page(interaction: store.Interaction) -> Response:
 
 
 def _check_password(form: ActivationForm, account: Account) -> None:
-    """Put the errors beside their fields. A browser that shows the password has no second field, and sends none."""
+    """Put the errors beside their fields."""
     settings = services().settings
     password = form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(settings))
@@ -155,11 +155,8 @@ def _check_password(form: ActivationForm, account: Account) -> None:
         is_breached=services().breached.holds,
     )
     form.password.errors = [fault.message for fault in faults]
-    has_second = bool(form.confirmation.raw_data)
-    if not faults and has_second and not typed_twice(password, form.confirmation.data or ""):
-        form.confirmation.errors = [
-            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
-        ]
+    if not faults:
+        form.confirmation.errors = second_faults(password, form.confirmation.raw_data)
 
 
 def _check_email(form: ActivationForm) -> str | None:

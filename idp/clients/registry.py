@@ -26,6 +26,8 @@ PROFILE_HINT = "profil:"
 """The beginning of a `login_hint` that names a profile (`idp.profile_choice.profiles`)."""
 PARENT_HINT = f"{PROFILE_HINT}parent"
 """The `login_hint` of a parent."""
+LETTER_HINT = f"{PARENT_HINT}:courrier"
+"""The `login_hint` of a parent who comes from a letter, who may be another person than the one who is signed in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,13 @@ class Registration:
         return self._starting(parameters)
 
     def short_entrance(self, issuer: str) -> str:
-        """Return the shortest URL that starts a parent's sign-in at the ENT.
+        """Return the shortest URL that starts the sign-in of a letter's parent at the ENT.
 
         The home page, if the ENT has no URL that starts a sign-in or if that makes more than a QR code can hold well.
         """
         if not self.initiate_login_uri:
             return self.home_uri
-        url = self._starting({"iss": issuer, "login_hint": PARENT_HINT})
+        url = self._starting({"iss": issuer, "login_hint": LETTER_HINT})
         return url if len(url) <= _LONGEST_IN_A_CODE else self.home_uri
 
     def _starting(self, parameters: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ A code has six digits, so its tries are counted before anything is compared, and
 the same mail still works.
 """
 
+import enum
 import unicodedata
 import uuid
 from dataclasses import dataclass
@@ -20,7 +21,15 @@ from idp.email_confirmation.service import Used
 from idp.sessions.after_activation import Here
 from idp.throttle import guard, limits
 
-_TRIES = limits.EMAIL_CODE.windows[0].tries
+TRIES = limits.EMAIL_CODE.windows[0].tries
+
+
+class Accepted(enum.StrEnum):
+    """What of the account's last mail confirms the address."""
+
+    CODE_AND_LINK = "code"
+    LINK = "link"
+    NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,14 @@ def digits_of(typed: str) -> str:
     return "".join(map(str, numbers)) if len(numbers) == CODE_DIGITS and min(numbers) >= 0 else ""
 
 
+def accepted(account_id: uuid.UUID) -> Accepted:
+    """Return what of the account's last mail is accepted now: its code ends before its link, by wrong tries."""
+    link = one_time_links.find_alive(Purpose.CONFIRM_EMAIL, account_id)
+    if link is None:
+        return Accepted.NOTHING
+    return Accepted.LINK if guard.remaining_wait(limits.EMAIL_CODE, str(link.id)) else Accepted.CODE_AND_LINK
+
+
 def use(settings: Settings, account_id: uuid.UUID, digits: str, ip: str, here: Here) -> Outcome:
     """Confirm the address of the account's last mail if `digits` are its code. No unit of work may be open."""
     link = one_time_links.find_alive(Purpose.CONFIRM_EMAIL, account_id)
@@ -78,8 +95,8 @@ def use(settings: Settings, account_id: uuid.UUID, digits: str, ip: str, here: H
 
 
 def _refused(account_id: uuid.UUID, count: int) -> WrongCode | SpentCode:
-    if count < _TRIES:
-        return WrongCode(_TRIES - count)
+    if count < TRIES:
+        return WrongCode(TRIES - count)
     with unit_of_work():
         log.record(EmailCodeSpent(account_id=account_id))
     return SpentCode()

@@ -3,7 +3,7 @@
 from flask import Response, make_response, render_template
 
 from idp.accounts.models import Account
-from idp.clients import registry
+from idp.clients import audience, registry
 from idp.interaction import store
 
 
@@ -29,7 +29,7 @@ def page(
     html = render_template(
         f"email_confirmation/{name}",
         dest=ent,
-        others=_other_ents(account, ent, named=is_signed_in) if account and ent else [],
+        ents=_ents(account, ent, named=is_signed_in) if account and ent else [],
         is_signed_in=is_signed_in,
         changes=changes,
         shared=shared,
@@ -38,17 +38,12 @@ def page(
     return make_response(html)
 
 
-def _other_ents(
-    account: Account, ent: registry.Registration, *, named: bool
-) -> list[tuple[registry.Registration, str]]:
-    """Return the other ENTs of the children, each with their given names if they may be `named`.
+def _ents(account: Account, first: registry.Registration, *, named: bool) -> list[tuple[registry.Registration, str]]:
+    """Return the ENTs of a family that has several, each with the children's given names if they may be `named`.
 
     A person who has only the link reads no name (security row V-11).
     """
-    others: dict[str, tuple[registry.Registration, list[str]]] = {}
-    for child in account.children:
-        for other in registry.all_serving([child.school.uai]):
-            if other.key != ent.key and other.home:
-                names = others.setdefault(other.client_id, (other, []))[1]
-                names += [child.given_name] if named and child.given_name not in names else []
-    return [(other, ", ".join(names)) for other, names in others.values()]
+    ents = audience.ents_of_children(account, first)
+    if len(ents) == 1:
+        return []
+    return [(ent, ", ".join(dict.fromkeys(child.given_name for child in children if named))) for ent, children in ents]

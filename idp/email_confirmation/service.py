@@ -1,6 +1,7 @@
 """The rules of the confirmation link, and the mail that carries it."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -9,7 +10,7 @@ from sqlalchemy import select
 
 from idp.accounts import authentication, directory, emails, mailboxes, one_time_links
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.passwords.hasher import Hasher
 from idp.clients import audience, registry
@@ -178,10 +179,12 @@ def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, st
     if value is None or one_time_links.is_mostly_over(link, settings.lifetime("email_link_lifetime")):
         emails.send_link(settings, account, link.client_id, reminds=reminds)
         return None
+    ents = _ents(settings, account, link.client_id)
     mail = compose(
         "nouvelle_adresse" if _changes(link) else "rappel" if reminds else "confirmation",
         recipient=link.email,
-        context=_context(settings, account, link, value),
+        context=_context(settings, account, link, value, ents),
+        other_urls=[url for _, url, _ in ents],
         message_id=f"{message.id}",
         settings=settings,
         language=of_account(account.locale),
@@ -189,17 +192,38 @@ def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, st
     return mail, link.email
 
 
-def _context(settings: Settings, account: Account, link: OneTimeLink, value: str) -> dict[str, object]:
+def _context(
+    settings: Settings, account: Account, link: OneTimeLink, value: str, ents: list[tuple[str, str, str]]
+) -> dict[str, object]:
     ent = audience.first_ent(account, link.client_id)
     return {
         "person": account.short_name,
         "username": account.username,
         "ent": ent.name if ent else "",
-        "schools": ", ".join(school.name for school in directory.schools(account)),
+        "ents": ents,
+        "schools": _names(directory.schools(account)),
         "link": f"{settings.issuer}/adresse/lien/{value}",
         "code": one_time_links.code(settings, link),
         "hours": int((link.expires_at - now()).total_seconds() + 60) // 3600,
     }
+
+
+def _ents(settings: Settings, account: Account, came_from: uuid.UUID | None) -> list[tuple[str, str, str]]:
+    """Return the name, the URL and the schools of each ENT, if the family has several.
+
+    The mail names no child: nobody has confirmed the address yet.
+    """
+    first = audience.first_ent(account, came_from)
+    ents = audience.ents_of_children(account, first) if first else []
+    return [
+        (ent.name, ent.home_uri or ent.entrance(settings.issuer), _names({child.school for child in children}))
+        for ent, children in ents
+        if len(ents) > 1
+    ]
+
+
+def _names(schools: Iterable[School]) -> str:
+    return ", ".join(sorted(school.name for school in schools))
 
 
 def _still_wanted(link: OneTimeLink, account: Account) -> bool:

@@ -81,6 +81,7 @@ def _take_code(interaction: store.Interaction | None, account: Account) -> Respo
     if not digits:
         form.code.errors = [gettext("Tapez les six chiffres du code écrit dans le message.")]
         return _waiting_page(interaction, account, form)
+    accepted = None
     outcome = codes.use(services().settings, account.id, digits, remote_ip(), Here.of_request())
     match outcome:
         case service.Used(_, opened):
@@ -89,6 +90,7 @@ def _take_code(interaction: store.Interaction | None, account: Account) -> Respo
             return _taken_page(interaction)
         case codes.WrongCode(left):
             form.code.errors = [_wrong_sentence(left)]
+            accepted = codes.Accepted.CODE_AND_LINK
         case codes.TooManyCodes(seconds):
             wait = in_words(seconds)
             sentence = gettext("Trop de codes faux. Vous pourrez en taper un autre dans %(wait)s.", wait=wait)
@@ -98,8 +100,8 @@ def _take_code(interaction: store.Interaction | None, account: Account) -> Respo
             present = db.session.get(Account, account.id, populate_existing=True)
             if present is not None and present.email is not None:  # another tab, or the link, was faster
                 return _go_on(interaction, present)
-            form.code.errors = [gettext("Ce code ne sert plus. Touchez le lien du message, ou renvoyez le message.")]
-    return _waiting_page(interaction, account, form)
+            form.code.errors = [_wrong_sentence(codes.TRIES)]  # another mail replaced that of the code just now
+    return _waiting_page(interaction, account, form, accepted=accepted)
 
 
 def _wrong_sentence(left: int) -> str:
@@ -259,12 +261,17 @@ def _waiting_page(
     capped: bool = False,
     too_soon: bool = False,
     status: int = 200,
+    accepted: codes.Accepted | None = None,
 ) -> Response:
     held = guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
+    accepted = accepted or codes.accepted(account.id)
+    if accepted is not codes.Accepted.CODE_AND_LINK:
+        form.code.errors = []  # there is no field, and the page says why
     html = render_template(
         "email_confirmation/mail_envoye.html",
         dest=_client(interaction),
         form=form,
+        accepted=accepted,
         email=account.pending_email,
         wait=held,
         resent_at=service.resent_at(account.id),

@@ -57,6 +57,11 @@ class AuthorizationRequest:
     ui_locales: str = ""
     """The language that the client asked for and the pages have, or empty."""
 
+    @property
+    def is_from_letter(self) -> bool:
+        """Whether the person comes from a letter, which may not be that of the person who is signed in."""
+        return self.login_hint == registry.LETTER_HINT
+
 
 _PARAMETERS = tuple(parameter.name for parameter in fields(AuthorizationRequest))
 
@@ -74,7 +79,8 @@ class Person:
 class Interaction:
     """A browser's state in an authorization request: the client, the start, the profile, the account to activate.
 
-    `agreed` is the `sid` of the session whose person agreed that the client may be told (`prompt=consent`).
+    `agreed` is the `sid` of the session whose person agreed that the client may be told (`prompt=consent`), and
+    `recognised` that of the session whose person said that the account is the right one.
     """
 
     request: AuthorizationRequest | None = None
@@ -83,6 +89,7 @@ class Interaction:
     profile: str = ""
     person: Person | None = None
     agreed: str = ""
+    recognised: str = ""
 
     def with_profile(self, profile: str) -> "Interaction":
         """Return this interaction after the choice of a profile."""
@@ -95,6 +102,10 @@ class Interaction:
     def with_agreement(self, sid: str) -> "Interaction":
         """Return this interaction after the person of session `sid` agreed."""
         return replace(self, agreed=sid)
+
+    def with_recognised(self, sid: str) -> "Interaction":
+        """Return this interaction after the person of session `sid` said that the account is the right one."""
+        return replace(self, recognised=sid)
 
     def without_person(self) -> "Interaction":
         """Return this interaction after a sign-in: the session now says who the person is."""
@@ -111,6 +122,8 @@ def sign(interaction: Interaction) -> str:
         data["p"] = interaction.profile
     if interaction.agreed:
         data["c"] = interaction.agreed
+    if interaction.recognised:
+        data["w"] = interaction.recognised
     if interaction.person:
         person = interaction.person
         data["a"] = [str(person.account_id), person.generation, person.since.timestamp()]
@@ -190,6 +203,7 @@ def _open(value: str) -> tuple[Interaction, str] | None:
             started_at=started_at,
             profile=data.get("p", ""),
             agreed=data.get("c", ""),
+            recognised=data.get("w", ""),
             person=Person(uuid.UUID(person[0]), person[1], datetime.fromtimestamp(person[2], UTC)) if person else None,
         )
     except (signed.InvalidValueError, KeyError, TypeError, ValueError, OverflowError):

@@ -28,8 +28,7 @@ def compose(
     context: Mapping[str, Any],
     message_id: str,
     settings: Settings,
-    other_url: str = "",
-    shown_urls: Collection[str] = (),
+    other_urls: Collection[str] = (),
     language: str = SOURCE,
 ) -> EmailMessage:
     """Return the mail of `templates/mail/<message>/`; needs an application context.
@@ -38,11 +37,10 @@ def compose(
         message: the mail's name, for example `confirmation`.
         recipient: one stored email.
         context: texts, numbers and dates for the templates. Texts that a mail program would turn into links are
-            changed, except links to this service, `other_url` and `shown_urls`.
+            changed, except links to this service, and `other_urls`.
         message_id: the id of the outbox message, so that a mail that is sent again has the same Message-ID.
         settings: the sender and the service's name.
-        other_url: a URL elsewhere that the mail links to, if any: the registered URL of an ENT, or the desk.
-        shown_urls: URLs elsewhere that the mail shows as text, to be read and copied: validated ones of an ENT.
+        other_urls: the URLs elsewhere that the mail links to or shows: registered URLs of ENTs, or the desk.
         language: the language of its reader, as `idp.languages` names it.
 
     Raises:
@@ -51,7 +49,7 @@ def compose(
     """
     if not _STABLE.fullmatch(message_id):
         raise ValueError("a Message-ID may have letters, digits, dots, hyphens and underscores only")
-    safe = without_links(context, f"{settings.issuer}/", {*shown_urls, other_url} - {""})
+    safe = without_links(context, f"{settings.issuer}/", other_urls)
     mail = EmailMessage(policy=SMTP)
     mail["From"] = Address(display_name=_header_text(settings.service_name), addr_spec=settings.mail_from)
     mail["To"] = Address(addr_spec=check_recipient(recipient))

@@ -35,27 +35,27 @@ def plain_words(value: str) -> str:
     return words if len(words) <= _MAX_LENGTH else words[: _MAX_LENGTH - 1] + "…"
 
 
-def without_links(value: Any, own_links: str, known_urls: Collection[str] = ()) -> Any:
+def without_links(value: Any, own_links: str, other_urls: Collection[str] = ()) -> Any:
     """Return a value of a mail's context with `plain_words` applied to all texts but known links.
 
     Args:
         value: a text, number or date, or a sequence or mapping of these.
         own_links: the prefix of links that stay: the issuer and a slash.
-        known_urls: URLs elsewhere that stay, if a text is one of them and nothing else.
+        other_urls: the URLs elsewhere that stay, if a text is one of them and nothing else.
 
     Raises:
         TypeError: `value` has another type, whose texts cannot be checked.
     """
     if isinstance(value, str):
-        known = value.startswith(own_links) or value in known_urls
+        known = value.startswith(own_links) or value in other_urls
         whole = value.isascii() and value.isprintable() and " " not in value
         return value if known and whole else plain_words(value)
     if value is None or isinstance(value, int | float | date | timedelta):
         return value
     if isinstance(value, Mapping):
-        return {key: without_links(item, own_links, known_urls) for key, item in value.items()}
+        return {key: without_links(item, own_links, other_urls) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [without_links(item, own_links, known_urls) for item in value]
+        return [without_links(item, own_links, other_urls) for item in value]
     raise TypeError(f"a mail's context may have plain values only, not {type(value).__name__}")
 
 

@@ -7,7 +7,7 @@ from idp.web.forms import Form, PlainField, SecretField
 
 
 class PasswordForm(Form):
-    """The present password, and a new one twice."""
+    """The present password, and a new one, typed twice without a script."""
 
     current = SecretField(_l("Mot de passe actuel"), name="actuel")
     password = SecretField(_l("Nouveau mot de passe"), name="nouveau")

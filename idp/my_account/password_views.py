@@ -6,7 +6,7 @@ from flask_babel import gettext
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.accounts.passwords.identity import identity, typed_twice
+from idp.accounts.passwords.identity import identity, second_faults, typed_twice
 from idp.accounts.passwords.policy import check_password
 from idp.clients import registry
 from idp.my_account import password
@@ -113,17 +113,13 @@ def _check(form: PasswordForm, account: Account) -> None:
     form.password.errors = [fault.message for fault in faults]
     if not faults and typed_twice(new, current):
         form.password.errors = [gettext("C’est le même que votre mot de passe actuel. Choisissez-en un autre.")]
-    if not typed_twice(new, form.confirmation.data or ""):
-        form.confirmation.errors = [
-            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
-        ]
+    form.confirmation.errors = second_faults(new, form.confirmation.raw_data)
 
 
 def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -> Response:
     names = [account.given_name, account.family_name, account.username.partition(".")[2]]
     names += [child.given_name for child in account.children]
     known = keys.of_account(account.id)
-    form.without_passkeys.propose(known)
     html = render_template(
         "my_account/changer_mot_de_passe.html",
         dest=None,

@@ -4,7 +4,7 @@ from flask import Blueprint, request
 
 from idp.charter import api as charter_api
 from idp.oidc import discovery
-from idp.oidc.authorization import consent, other_ent, par
+from idp.oidc.authorization import consent, is_it_you, other_ent, par
 from idp.oidc.authorization import endpoint as authorize
 from idp.oidc.logout import rp_initiated, session_state
 from idp.oidc.tokens import bearer, introspection, revocation, userinfo
@@ -14,7 +14,7 @@ from idp.web.door.door import Door
 from idp.web.http import Response
 
 _ENDPOINTS = (authorize, par, token, revocation, introspection, userinfo, discovery)
-_PAGES = (consent, other_ent, session_state, rp_initiated)
+_PAGES = (consent, is_it_you, other_ent, session_state, rp_initiated)
 
 
 def blueprints(door: Door) -> tuple[Blueprint, ...]:

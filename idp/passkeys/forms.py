@@ -1,15 +1,11 @@
 """The form fields of a passkey; the page's script fills in the browser's answer."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from flask import request
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField
 
-from idp.passkeys import keys
 from idp.passkeys.ceremony import LONGEST_ANSWER
-from idp.passkeys.models import Passkey
 from idp.web.forms import Form, PlainField
 
 
@@ -28,11 +24,6 @@ class RemovalField(BooleanField):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(_l("Retirer aussi toutes mes clés d’accès"), *args, **kwargs)
-
-    def propose(self, known: Sequence[Passkey]) -> None:
-        """Tick the box of a form that is shown for the first time, if one of the passkeys is recent."""
-        if request.method != "POST":
-            self.data = keys.are_doubtful(known)
 
 
 class PasskeyForm(Form):

@@ -4,7 +4,6 @@ import secrets
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sqlalchemy import delete, func, select, update
 
@@ -24,8 +23,6 @@ from idp.web.request_context import user_agent
 from idp.web.user_agent import describe
 
 LONGEST_NAME = 60
-RECENT = timedelta(days=30)
-"""How long a change of the password removes a passkey by default: somebody who knew the password may have added it."""
 _HANDLE_BYTES = 32
 
 
@@ -43,11 +40,6 @@ def of_account(account_id: uuid.UUID) -> Sequence[Passkey]:
     return db.session.scalars(
         select(Passkey).where(Passkey.account_id == account_id).order_by(Passkey.created_at, Passkey.id)
     ).all()
-
-
-def are_doubtful(passkeys: Sequence[Passkey]) -> bool:
-    """Return whether a form that changes the password proposes to remove the passkeys: one of them is recent."""
-    return any(key.created_at > now() - RECENT for key in passkeys)
 
 
 def count(account_id: uuid.UUID) -> int:

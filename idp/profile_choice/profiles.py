@@ -58,7 +58,7 @@ def find(key: str) -> Profile | None:
 
 def from_hint(login_hint: str) -> str:
     """Return the profile that `login_hint=profil:…` names, or an empty string."""
-    key = login_hint.removeprefix(PROFILE_HINT) if login_hint.startswith(PROFILE_HINT) else ""
+    key = login_hint.removeprefix(PROFILE_HINT).partition(":")[0] if login_hint.startswith(PROFILE_HINT) else ""
     return key if key in _BY_KEY else ""
 
 

@@ -243,7 +243,7 @@ def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
         context=context,
         message_id=f"{message.id}",
         settings=settings,
-        other_url=link,
+        other_urls=[link],
         language=language,
     )
     deliver(mail, recipient)

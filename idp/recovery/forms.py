@@ -19,7 +19,7 @@ class PasswordForm(Form):
 
 
 class NewPasswordForm(Form):
-    """A new password, twice; the link names the account."""
+    """A new password, typed twice without a script; the link names the account."""
 
     password = SecretField(_l("Nouveau mot de passe"), name="nouveau")
     confirmation = SecretField(_l("Confirmez le mot de passe"), name="confirmation")

@@ -62,7 +62,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         context={"accounts": lines, "link": link, "ent": ent_name(accounts[0])},
         message_id=f"{message.id}",
         settings=settings,
-        other_url=link,
+        other_urls=[link],
         language=of_account(accounts[0].locale),
     )
     deliver(mail, recipient)

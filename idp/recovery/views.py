@@ -10,7 +10,7 @@ from idp.accounts import emails
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError, fold_username
-from idp.accounts.passwords.identity import typed_twice
+from idp.accounts.passwords.identity import second_faults
 from idp.clients import registry
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError
@@ -74,7 +74,8 @@ def link(token: str) -> Response:
     Two parents may share the mailbox, so the page says by initials whose password it is. The identifier is in a hidden
     field, by which a password manager files the new password; the mail of « Identifiant oublié » has it too.
     """
-    bad_links.refuse_incomplete(token)
+    asking = gettext("Recevoir un nouveau lien"), url_for("recovery.password")
+    bad_links.refuse_incomplete(token, onward=asking)
     if request.method != "POST":
         reset_link = passwords.look_up(token)
         account = reset_link.account
@@ -100,10 +101,8 @@ def _choose(token: str) -> Response:
     form, settings, hasher = NewPasswordForm(), services().settings, services().hasher
     chosen = form.password.data or ""
     form.password.errors = list(passwords.faults(settings, hasher, services().breached, reset_link.account, chosen))
-    if not form.password.errors and not typed_twice(chosen, form.confirmation.data or ""):
-        form.confirmation.errors = [
-            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
-        ]
+    if not form.password.errors:
+        form.confirmation.errors = second_faults(chosen, form.confirmation.raw_data)
     if form.errors:
         return _form(form, reset_link.account)
     done = passwords.choose(
@@ -127,7 +126,6 @@ def _choose(token: str) -> Response:
 
 def _form(form: NewPasswordForm, account: Account) -> Response:
     known = keys.of_account(account.id)
-    form.without_passkeys.propose(known)
     return _page(
         "nouveau_mot_de_passe.html",
         _interaction(),

@@ -17,8 +17,8 @@ def count() -> None:
         raise TooManyRequestsError(verdict.seconds)
 
 
-def refuse_incomplete(token: str) -> None:
-    """Count a text that is no token.
+def refuse_incomplete(token: str, onward: tuple[str, str] | None = None) -> None:
+    """Count a text that is no token. `onward` is the button of the page that says so.
 
     Raises:
         IncompleteLinkError: the text is no token.
@@ -26,4 +26,4 @@ def refuse_incomplete(token: str) -> None:
     """
     if not one_time_links.is_complete(token):
         count()
-        raise IncompleteLinkError
+        raise IncompleteLinkError(onward)

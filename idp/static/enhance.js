@@ -50,12 +50,11 @@
 
   /* live rules; one sentence is spoken when typing pauses */
   all('.rules[data-for]').forEach(function (ul) {
-    var p = d.getElementById(ul.dataset.for), q = d.getElementById(ul.dataset.again), say = ul.nextElementSibling, t;
+    var p = d.getElementById(ul.dataset.for), say = ul.nextElementSibling, t;
     var avoid = fold(ul.dataset.avoid || '').split(' ').filter(function (w) { return w.length > 3; });
     var test = {
       len: function () { return Array.from(p.value).length >= +ul.dataset.min; },
-      own: function () { var v = fold(p.value); return avoid.length ? !!v && !avoid.some(function (w) { return v.indexOf(w) >= 0; }) : null; },
-      same: function () { return !!p.value && p.value === q.value; }
+      own: function () { var v = fold(p.value); return avoid.length ? !!v && !avoid.some(function (w) { return v.indexOf(w) >= 0; }) : null; }
     };
     var run = function () {
       var left = 0;
@@ -67,7 +66,7 @@
       clearTimeout(t);
       t = setTimeout(function () { say.textContent = left ? ul.dataset.left.replace('{n}', left) : ul.dataset.ok; }, 900);
     };
-    [p, q].filter(Boolean).forEach(function (f) { f.addEventListener('input', run); });
+    p.addEventListener('input', run);
     if (p.value) run();                             /* filled again by the browser */
   });
 

@@ -62,9 +62,16 @@ class InteractionLostError(HTTPException):
 
 
 class IncompleteLinkError(HTTPException):
-    """410: the link of a mail was cut or changed on its way; the text of the URL alone tells."""
+    """410: the link of a mail was cut or changed on its way; the text of the URL alone tells.
+
+    `onward` is the text and the URL of the page's button; without it, the button leads to the list of ENTs.
+    """
 
     code = 410
+
+    def __init__(self, onward: tuple[str, str] | None = None) -> None:
+        super().__init__()
+        self.onward = onward
 
 
 class TooManyRequestsError(HTTPException):
@@ -173,8 +180,8 @@ def _on_lost(error: InteractionLostError) -> Response:
     return _page("errors/expire.html", 400, dest=error.dest, code="")
 
 
-def _on_incomplete_link(_error: IncompleteLinkError) -> Response:
-    return _page("errors/lien_incomplet.html", 410)
+def _on_incomplete_link(error: IncompleteLinkError) -> Response:
+    return _page("errors/lien_incomplet.html", 410, onward=error.onward)
 
 
 def form_token_refused(_error: FormTokenError) -> Response:

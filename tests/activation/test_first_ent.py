@@ -1,5 +1,6 @@
 """The first ENT after an activation is that of the school that printed the letter."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from idp.clock import now
 from idp.db import db
 from tests.activation.steps import activate, newest_link
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import follow, heading, submit
 from tests.relying_party import Attempt, RelyingParty
 
@@ -41,7 +43,7 @@ def walk(app: Flask, browser: FlaskClient, build: Build, letter: Account) -> Wal
 
 
 def leads_to(host: str) -> str:
-    return f'<a class="btn" href="https://{host}/">Accéder à l’ENT</a>'
+    return f'<a class="btn" href="https://{host}/">Accéder à l’ENT'
 
 
 def test_the_first_ent_serves_the_letters_school(build: Build, walk: Walk) -> None:
@@ -113,18 +115,26 @@ def test_a_request_that_gets_no_answer_leads_into_the_ent_of_the_letters_school(
         assert browser.get(waiting.request.full_path).headers["Location"] == "https://horizon.test/"
 
 
-def test_the_last_page_names_the_other_ent_and_its_children_to_a_signed_in_person_alone(
+def test_the_mail_and_the_last_page_name_both_ents_and_the_page_the_children_to_a_signed_in_person_alone(
     app: Flask, browser: FlaskClient, build: Build, letter: Account
 ) -> None:
     build.ent("Passerelle", uais=[COLLEGE])
     build.ent("Horizon", "horizon.test", uais=[LYCEE])
     activate(browser, letter)
+    with post_office(app) as office:
+        [mail] = office.deliver()
+    for part in (text_of(mail), html_of(mail)):
+        for words in ("Horizon", "https://horizon.test/", "Passerelle", "https://ent.test/", "Collège"):
+            assert words in part.partition("Les ENT de vos enfants")[2], "who types the code never sees the last page"
+        assert "Malo" not in part
     link = newest_link(build.settings, letter.id)
     here = submit(browser, browser.get(link))
-    assert leads_to("horizon.test") in here.text
-    other = '<a href="https://ent.test/">Accéder à l’ENT Passerelle</a>'
+    other = '<a class="btn alt" href="https://ent.test/">Accéder à l’ENT Passerelle</a>'
+    assert f"{leads_to('horizon.test')} Horizon</a>" in here.text
     assert other in here.text
-    assert "Malo" in here.text
+    first, second = re.findall(r"<b><bdi>([^<]+)</bdi></b><p><a class=\"btn", here.text)
+    assert "Malo" in second
+    assert "Malo" not in first
     elsewhere = build.never_activated(
         children=[build.child("Rose"), build.child("Tom", uai=LYCEE)], letter_school_id=letter.letter_school_id
     )

@@ -22,6 +22,7 @@ PROBE, ACTS = Trait.PROBE, Trait.ACTS_ON_GET
 DECLARED = {
     "/authorize": {ACTS},
     "/authorize/accord": {LEAVES},
+    "/authorize/est-ce-vous": {LEAVES},
     "/authorize/refus": {ACTS},
     "/authorize/resume": {ACTS},
     "/charte": {LEAVES},

@@ -150,6 +150,7 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/session/check": {"GET": public},
     "/authorize/autre-ent": {"GET": continuation},
     "/authorize/accord": {"GET": continuation, "POST": form_token},
+    "/authorize/est-ce-vous": {"GET": continuation, "POST": form_token},
     "/userinfo": {"GET": bearer, "POST": bearer},
     "/charter": {"GET": bearer},
     "/charter/acceptance": {"POST": bearer},

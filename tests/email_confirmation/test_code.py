@@ -100,8 +100,13 @@ def test_five_wrong_codes_end_the_code_and_the_link_still_works(browser: FlaskCl
     for n, sentence in enumerate(("4 essais", "3 essais", "2 essais", "1 essai.", _SPENT), start=1):
         page = submit(browser, page, code=_other(code, n))
         assert sentence in page.text.replace("\xa0", " ")
-        assert 'value="' + _other(code, n) in page.text, "the person sees what was typed"
-    assert _SPENT in submit(browser, page, code=code).text
+        assert (f'value="{_other(code, n)}' in page.text) == (n < 5), "the person sees what was typed"
+    for shown in (page, browser.get(waiting.request.full_path), submit(browser, page, code=code)):
+        assert _SPENT in shown.text
+        assert shown.text.count('role="alert"') == 1
+        assert 'name="code"' not in shown.text, "no field for what is not accepted"
+        assert "Tapez son code" not in shown.text
+        assert "data-poll" in shown.text, "the link leads on"
     assert read_state(account.id).email is None
     spent = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "email.code_spent")).all()
     assert len(spent) == 1
@@ -132,7 +137,9 @@ def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build) -> Non
     code = _code(build, account.id)
     db.session.execute(update(OneTimeLink).values(expires_at=now()))
     db.session.commit()
-    assert _SPENT in submit(browser, browser.get(waiting.request.full_path), code=code).text
+    page = submit(browser, browser.get(waiting.request.full_path), code=code)
+    assert "son code et son lien ne servent plus" in page.text
+    assert 'name="code"' not in page.text
     assert read_state(account.id).email is None
 
 

@@ -97,6 +97,7 @@ def test_a_damaged_link_gets_a_text_that_its_form_alone_decides_and_the_right_li
     text = "Ce lien est incomplet" if is_cut else DEAD
     page = browser.get(f"{head}/{broken}")
     assert (page.status_code, heading(page)) == (410, text)
+    assert ('<a class="btn" href="/mon-ent">Trouver mon ENT</a>' in page.text) == is_cut
     answer = browser.post(page.request.path, data={"csrf_token": form_token(browser.get("/connexion"))})
     assert (answer.status_code, heading(answer)) == (410, text)
     assert read_state(account.id).email is None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from idp.accounts import one_time_links
 from idp.accounts.one_time_links import Purpose
+from idp.clients.registry import LETTER_HINT
 from tests.activation.steps import CHOSEN, open_activation
 from tests.builders import PASSWORD, PROVISIONAL
 from tests.fuzz.passkeys import sign_in_by_key
@@ -187,6 +188,24 @@ def _agreement(world: World, _draw: random.Random) -> Shot:
     return filled(browser.get(url), browser, {}, right=(303, "/authorize/resume?"))
 
 
+def _scan_letter(world: World) -> Opened:
+    browser = world.signed_in()
+    return browser, browser.get(world.open.url(Attempt(), login_hint=LETTER_HINT)).headers["Location"]
+
+
+def _who_page(world: World, _draw: random.Random) -> Shot:
+    browser, url = _scan_letter(world)
+    return opening(url, browser)
+
+
+def _who(fields: dict[str, str]) -> Make:
+    def make(world: World, _draw: random.Random) -> Shot:
+        browser, url = _scan_letter(world)
+        return filled(browser.get(url), browser, fields, right=(303, "/authorize/resume?"))
+
+    return make
+
+
 def _not_this_ent(world: World, _draw: random.Random) -> Shot:
     browser = world.at_home()
     url = browser.get(world.foreign.url(Attempt())).headers["Location"]
@@ -299,6 +318,8 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     "GET /charte/refus": (_charter_page("/charte/refus", (303, "/authorize/refus?")),),
     "GET /authorize/accord": (_agreement_page,),
     "GET /authorize/autre-ent": (_not_this_ent,),
+    "GET /authorize/est-ce-vous": (_who_page,),
+    "POST /authorize/est-ce-vous": (_who({}), _who({"autre": "1"})),
     "POST /authorize/accord": (_agreement,),
     "GET /authorize/resume": (_resume,),
     "GET /authorize/refus": (_deny,),

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from idp.accounts.models import Account
+from idp.clients.registry import LETTER_HINT
 from idp.db import db
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
@@ -91,6 +92,31 @@ def test_a_browser_of_one_person_or_of_strangers_gets_the_same_page_as_all(
         demand = url.partition("demande=")[2]
         pages.append(page.text.replace(demand, "").replace(form_token(page), ""))
     assert pages[0] == pages[1]
+
+
+def test_the_code_of_a_letter_asks_whose_the_open_account_is(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6. The account of one parent does not open by the letter of the other one."""
+    session = build.active()
+    sign_in(browser, "/connexion", session.username, PASSWORD)
+    assert ent.answer(browser.get(ent.url(Attempt(), login_hint="profil:parent")))["code"]
+    silent = browser.get(ent.url(Attempt(), login_hint=LETTER_HINT, prompt="none"))
+    assert ent.answer(silent)["error"] == "account_selection_required"
+    page = follow(browser, browser.get(ent.url(Attempt(), login_hint=LETTER_HINT)))
+    assert heading(page) == "C’est bien votre compte ?"
+    assert "N. L." in page.text
+    assert session.family_name not in page.text
+    back = browser.get(page.request.full_path.replace("/authorize/est-ce-vous?", "/authorize/resume?"))
+    assert heading(follow(browser, back)) == "C’est bien votre compte ?", "no URL skips the question"
+    assert ent.answer(submit(browser, page))["code"], "asked once"
+    page = follow(browser, browser.get(ent.url(Attempt(), login_hint=LETTER_HINT)))
+    page = submit(browser, page, autre="1")
+    assert heading(page) == "Connexion", "of the same request"
+    assert browser.get("/mon-compte").status_code == 303, "signed out"
+    other = build.active()
+    answer = submit(browser, page, identifiant=other.username, mot_de_passe=PASSWORD)
+    assert ent.answer(answer)["code"], "who signs in for the request is not asked"
 
 
 @pytest.mark.parametrize("number", ["", "x", "autre", "é" * 50, "%00"])

@@ -70,6 +70,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "hours": 24,
         "schools": "Collège des Tilleuls",
         "ent": "Passerelle",
+        "ents": [("Passerelle", "https://ent.test/", "Collège des Tilleuls"), ("Horizon", "https://horizon.test/", "")],
         "username": "n.oneill4821",
         "code": "482913",
     },
@@ -77,6 +78,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "hours": 24,
         "schools": "Collège des Tilleuls",
         "ent": "Passerelle",
+        "ents": [("Passerelle", "https://ent.test/", "Collège des Tilleuls"), ("Horizon", "https://horizon.test/", "")],
         "username": "n.oneill4821",
         "code": "482913",
     },
@@ -111,6 +113,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "identifiant": {
         "ent": "Passerelle",
+        "ents": [("Passerelle", "https://ent.test/", "Collège des Tilleuls"), ("Horizon", "https://horizon.test/", "")],
         "accounts": [
             {"name": "Mme O'NEILL & <b>FILS</b>", "username": "n.oneill4821", "schools": "Collège des Tilleuls"}
         ],
@@ -118,6 +121,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "mot_de_passe": {
         "username": "n.oneill4821",
         "ent": "Passerelle",
+        "ents": [("Passerelle", "https://ent.test/", "Collège des Tilleuls"), ("Horizon", "https://horizon.test/", "")],
         "minutes": 30,
         "blocked": False,
         "breached": False,

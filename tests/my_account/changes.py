@@ -42,10 +42,11 @@ def enter(browser: FlaskClient, account: Account, password: str = PASSWORD) -> F
 def change_password(
     browser: FlaskClient, current: str = PASSWORD, new: str = CHOSEN, again: str | None = None, **more: str
 ) -> TestResponse:
-    """Send the form; return the next page."""
+    """Send the form; return the next page. A browser without a script types the password `again`."""
     page = browser.get(PASSWORD_PAGE)
     assert heading(page) == PASSWORD_TITLE
-    return submit(browser, page, actuel=current, nouveau=new, confirmation=new if again is None else again, **more)
+    second = {} if again is None else {"confirmation": again}
+    return submit(browser, page, actuel=current, nouveau=new, **second, **more)
 
 
 def change_email(browser: FlaskClient, new_email: str = NEW, current: str = PASSWORD, **more: str) -> TestResponse:

@@ -345,14 +345,12 @@ def test_a_new_password_removes_the_keys_if_the_box_is_ticked(
     box: dict[str, str],
     left: int,
 ) -> None:
-    """The page names the keys, and proposes to remove them if one is younger than a month."""
+    """The page names the keys with their days, and ticks nothing by itself, not even beside a new key."""
     owner(app, parent)
-    if left:
-        db.session.execute(update(Passkey).values(created_at=now() - timedelta(days=31)))
-        db.session.commit()
     page = act(app, parent, box)
     assert "téléphone Ajoutée le" in steps.text_of(page)
-    assert ('name="retirer-cles" value="y" checked' in page.text) == (not left)
+    assert "Cochez la case si vous ne reconnaissez pas l’une de ces clés" in steps.text_of(page)
+    assert "checked" not in page.text
     assert len(stored(parent)) == left
     with post_office(app) as office:
         mail = next(mail for mail in office.deliver() if mail["Subject"] == "Votre mot de passe a changé")

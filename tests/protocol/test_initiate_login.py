@@ -61,7 +61,7 @@ def test_an_ent_that_begins_no_sign_in_is_entered_by_its_home(build: Build, home
 @each_row(
     ("begin", "url"),
     [
-        (BEGIN, f"{BEGIN}?iss=%s&login_hint=profil%%3Aparent"),
+        (BEGIN, f"{BEGIN}?iss=%s&login_hint=profil%%3Aparent%%3Acourrier"),
         ("", HOME),
         (f"{BEGIN}?x={'y' * 220}", HOME),
     ],
@@ -72,7 +72,7 @@ def test_the_code_of_a_letter_starts_the_sign_in_of_a_parent(build: Build, begin
     assert client
     issuer = build.settings.issuer
     assert client.short_entrance(issuer) == (url % quote_plus(issuer) if "%s" in url else url)
-    assert profiles.from_hint("profil:parent") == profiles.PARENT
+    assert profiles.from_hint("profil:parent:courrier") == profiles.from_hint("profil:parent") == profiles.PARENT
 
 
 @pytest.mark.parametrize("begin", [BEGIN, ""])

@@ -56,9 +56,9 @@ def mailed_link(app: Flask, browser: FlaskClient, account: Account) -> str:
 
 
 def choose(browser: FlaskClient, link: str, password: str = CHOSEN, again: str | None = None) -> TestResponse:
-    """Open the link, enter a password twice, and return the next page."""
-    page = browser.get(link)
-    return submit(browser, page, nouveau=password, confirmation=password if again is None else again)
+    """Open the link, enter a password, and return the next page. A browser without a script types it `again`."""
+    second = {} if again is None else {"confirmation": again}
+    return submit(browser, browser.get(link), nouveau=password, **second)
 
 
 def enters(app: Flask, account: Account, password: str) -> bool:

@@ -55,6 +55,7 @@ def test_a_new_password_needs_the_token_of_the_mail(app: Flask, browser: FlaskCl
         answer = browser.post(f"/mot-de-passe/lien/{guess}", data=data)
         assert answer.status_code == 410, guess
         assert heading(answer) == (DEAD if len(guess) == len(guesses[0]) else "Ce lien est incomplet"), guess
+        assert '<a class="btn" href="/mot-de-passe-oublie' in answer.text, guess
     for place in ("/mot-de-passe/lien/", "/mot-de-passe/lien", "/mot-de-passe/change", "/mot-de-passe"):
         assert browser.post(place, data={**token_of(browser), **fields}).status_code in {404, 405}
     assert read_account_row(account) == before

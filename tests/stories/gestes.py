@@ -21,7 +21,9 @@ def ouvre_la_connexion(page: Page, site: Site, ent: int = 0) -> None:
 
 def adresse_du_courrier(site: Site) -> str:
     """Rend l'adresse du code QR du courrier, qui ouvre la connexion d'un parent à l'ENT."""
-    return f"{site.ents[0].url}/login?{urlencode({'iss': site.settings.issuer, 'login_hint': 'profil:parent'})}"
+    return (
+        f"{site.ents[0].url}/login?{urlencode({'iss': site.settings.issuer, 'login_hint': 'profil:parent:courrier'})}"
+    )
 
 
 def choisit_parent(page: Page) -> None:

@@ -71,7 +71,6 @@ def test_le_mot_de_passe_change_et_l_autre_appareil_est_dehors(phone: Page, othe
     titre(phone, "Changer mon mot de passe")
     phone.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
     phone.get_by_label("Nouveau mot de passe").fill(OTHER_PASSWORD)
-    phone.get_by_label("Confirmez le mot de passe").fill(OTHER_PASSWORD)
     follow(phone.get_by_role("button", name="Enregistrer"))
     titre(phone, "Gérer mon compte")
     other_device.goto(f"{site.settings.issuer}/mon-compte")

@@ -41,6 +41,7 @@ _MAY_LEAVE = {
     "/connexion/cle-d-acces",
     "/charte",
     "/authorize/accord",
+    "/authorize/est-ce-vous",
     "/logout",
     "/adresse/confirmation",
 }

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from idp.clients.registry import LETTER_HINT
 from idp.clock import now
 from tests.activation.steps import CHOSEN, activate, newest_link, open_activation
 from tests.authenticator import key_of_parent
@@ -109,6 +110,7 @@ def _after(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, T
     yield "charter", charter
     yield "charter not ticked", submit(browser, charter)
     yield "agreement", submit(browser, follow(browser, browser.get(ent.url(Attempt(), prompt="consent"))), **ACCEPTED)
+    yield "is it you", follow(browser, browser.get(ent.url(Attempt(), login_hint=LETTER_HINT)))
     yield "answer posted", browser.get(ent.url(Attempt(), response_mode="form_post"))
     places = ("", "/mot-de-passe", "/adresse", "/sessions", "/cles", "/charte", "/ent", "/courrier", "/verification")
     for place in places:

@@ -1,6 +1,10 @@
 """Checks of a new password, beside the policy: the person's identity, and the second field."""
 
 import unicodedata
+from collections.abc import Sequence
+
+from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
 
 from idp.accounts import directory
 from idp.accounts.models import Account
@@ -23,6 +27,16 @@ def identity(account: Account, hasher: Hasher, services: tuple[str, ...]) -> Ide
         services=services,
         is_provisional=is_provisional,
     )
+
+
+def second_faults(password: str, second: Sequence[str] | None) -> list[LazyString]:
+    """Return the fault of the second field; there is none where a script shows the password and sends no second field.
+
+    `second` has the values of the field in the body of the request.
+    """
+    if not second or typed_twice(password, second[0]):
+        return []
+    return [_("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")]
 
 
 def typed_twice(password: str, confirmation: str) -> bool:

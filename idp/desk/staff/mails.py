@@ -49,7 +49,7 @@ def send(
         name: the name of the mail.
         recipient: the person, who is `person` in the templates.
         link: a URL of the desk, which is `link` in the templates.
-        shown_urls: see `compose`.
+        shown_urls: URLs elsewhere that the mail shows: validated ones of an ENT.
         context: the other values of the templates.
     """
     mail = compose(
@@ -58,8 +58,7 @@ def send(
         context={"person": recipient.name, "link": link, **context},
         message_id=f"{message.id}",
         settings=settings,
-        other_url=link,
-        shown_urls=shown_urls,
+        other_urls=[link, *shown_urls],
     )
     deliver(mail, recipient.email)
     return Outcome.DONE

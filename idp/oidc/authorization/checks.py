@@ -51,6 +51,8 @@ class Checked:
     def needs_session_only(self) -> bool:
         """Whether any live session that owes no step can answer the request."""
         request = self.request
+        if request.is_from_letter:
+            return False
         conditions = (request.max_age, request.subject, request.acr)
         return request.prompt in {"", "none"} and all(condition is None for condition in conditions)
 

@@ -213,6 +213,9 @@ def _state(interaction: Interaction, requested: AuthorizationRequest, client: Re
         max_age=requested.max_age,
         acr=requested.acr,
         agreed=signed_in is not None and interaction.agreed == signed_in[0].sid,
+        may_be_another=requested.is_from_letter
+        and signed_in is not None
+        and interaction.recognised != signed_in[0].sid,
         started_at=interaction.started_at,
         now=now(),
         mail_required=services().settings.mail_required,

@@ -132,7 +132,13 @@ STEPS_OF_A_SESSION: dict[str, Callable[[World], None]] = {
     "charter.show": owe_charter,
 }
 """How a session comes to owe each step that depends on stored state."""
-STEPS_OF_A_REQUEST = ("activation.activate", "profile_choice.choose", "profile_choice.elsewhere", "oidc.agree")
+STEPS_OF_A_REQUEST = (
+    "activation.activate",
+    "profile_choice.choose",
+    "profile_choice.elsewhere",
+    "oidc.is_it_you",
+    "oidc.agree",
+)
 """The steps that no session owes: the interaction asks for them, or there is no session."""
 
 
@@ -156,6 +162,7 @@ class RequestState:
     max_age: int | None = None
     acr: str | None = None
     agreed: bool = False
+    may_be_another: bool = False
     is_activating: bool = False
 
 
