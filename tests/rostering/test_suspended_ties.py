@@ -166,6 +166,10 @@ def test_a_new_number_of_the_pupil_or_a_former_account_of_the_person_bypasses_no
     year.add(Pupil("9299999", "Enfanta", "FAMILLEA", uai=pupil.uai, parents=(("9999", "20", "1"),)))
     assert "guardian_waits" in codes(imported(act, year.write(folder)))
     assert children_of("9999") == []
+    year.add(Parent("9997", "Luc", "TIERS", civility="M."))
+    year.change("9299999", parents=(("9999", "20", "1"), ("9997", "20", "1")))
+    assert "guardian_waits" in codes(imported(act, year.write(folder))), "an earlier file brought the new number"
+    assert children_of("9997") == []
 
 
 @pytest.mark.row("R-14")

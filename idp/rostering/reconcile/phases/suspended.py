@@ -7,8 +7,8 @@ somebody is suspended are compared with the suspended people (`idp.accounts.susp
 1. A person is recognised who has the names of one whose access is suspended in the school, or nearly the names of one
    whose access to the same pupil is. Of the same pupil's guardians, one with another civility is another person: mother
    and father may have nearly the same names. All new ties of the record wait for the head, also those elsewhere.
-2. Any other new guardian of that pupil, also if the pupil has another number now, waits for the head, and so does a
-   person of another pupil of the school who has nearly the names.
+2. Any other new guardian of that pupil, also if the pupil has had another number since this file or an earlier one,
+   waits for the head, and so does a person of another pupil of the school who has nearly the names.
 3. A pupil with a new guardian who both have the names of a suspended person and the pupil in another school, one of
    them maybe only nearly, may be these two: keys that contain the school change with it. It does not matter whether the
    school knows one of them already. The person waits for the head, who is told nothing more.
@@ -358,10 +358,12 @@ class _Judge:
     def _of_pupil(self, link: _Link) -> Sequence[SuspendedPerson]:
         """Return the people whose access to the pupil is suspended.
 
-        A new pupil who has the names, or nearly, of a pupil of the school may be that pupil under another number.
+        A pupil without a suspension who has the names, or nearly, of a pupil of the school may be that pupil under
+        another number: a new one, and one whom an earlier file brought.
         """
-        if not link.is_new_pupil:
-            return self.by_child.get(link.child, ())
+        own = [] if link.is_new_pupil else self.by_child.get(link.child, [])
+        if own:
+            return own
         pupil = _names_of_pupil(link)
         return [person for person in self.by_school.get(link.uai, ()) if likeness(pupil, person.pupil)]
 
