@@ -201,6 +201,14 @@ def test_a_contested_address_is_put_back_or_kept(
     assert reloaded(notice).settled_at is not None
 
 
+def test_a_new_guardian_who_may_enter_gets_a_letter(colleagues: Colleagues, build: Build) -> None:
+    account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
+    notice = noticed(build, Kind.GUARDIAN_WAITS, account)
+    browser = colleagues.signed_in(Role.HEAD)
+    result = answered(browser, notice, Answer.ADMIT)
+    assert f"Imprimer un courrier pour {account.display_name}" in plain(browser.get(result.headers["Location"]))
+
+
 def test_a_refusal_says_in_french_what_to_do(colleagues: Colleagues, build: Build) -> None:
     account = build.active(contested_at=now(), contested_email=None)
     notice = noticed(build, Kind.EMAIL_CONTESTED, account)
