@@ -20,6 +20,7 @@ from idp.desk.suspension import budget, listing, reopening, shown
 from idp.desk.suspension.budget import TooManyError
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
 from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.rest_of_academy import is_suspended_lately
 from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
 from idp.services import services
 from idp.throttle import guard, limits
@@ -119,7 +120,7 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         choices=choices,
         chooses_end=_chooses_end(),
         in_force=[(item, shown.change(item)) for item in decisions if item.holds],
-        is_possible=_chooses_end() or not any(item.holds and item.row.school_id is None for item in decisions),
+        is_possible=_chooses_end() or not is_suspended_lately(account.id, None, now()),
         over=[item for item in decisions if not item.holds],
     )
 
