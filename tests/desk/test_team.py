@@ -182,16 +182,6 @@ def test_an_invitation_does_not_tell_whether_the_mailbox_has_an_account(
     assert staff.name in text(browser.get("/equipe"))
 
 
-def test_who_has_the_role_already_gets_no_mail(colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in(Role.HEAD)
-    post(browser, "/equipe/inviter", role="secretary", **PERSON)
-    count = db.session.query(OutboxMessage).count()
-    again = post(browser, "/equipe/inviter", role="secretary", **PERSON)
-    assert "Cette personne a déjà cet accès. Aucun mail n’est parti." in text(again)
-    assert db.session.query(OutboxMessage).count() == count
-    assert post(browser, "/equipe/inviter", role="head", **PERSON).status_code == 303, "another role is news"
-
-
 def test_nobody_grants_a_role_to_themselves(colleagues: Colleagues, build: Build) -> None:
     staff = colleagues.person()
     colleagues.grant(staff, Role.ENGINEER)

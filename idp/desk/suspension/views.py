@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions.rest_of_academy import is_suspended_lately
 from idp.audit import log
 from idp.clock import now
 from idp.db import db
@@ -20,7 +21,6 @@ from idp.desk.suspension import budget, listing, reopening, shown
 from idp.desk.suspension.budget import TooManyError
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
 from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.rest_of_academy import is_suspended_lately
 from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
 from idp.services import services
 from idp.throttle import guard, limits

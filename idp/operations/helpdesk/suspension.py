@@ -28,13 +28,13 @@ from idp.accounts.notices import Notice
 from idp.accounts.same_person import former_names_of
 from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions.rest_of_academy import REST_OF_ACADEMY, is_suspended_lately
 from idp.audit import log
 from idp.audit.data_events import AccessReopened, AccessSuspended, GuardianAdmitted
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.oidc.logout import back_channel
 from idp.operations.helpdesk.acts import OPERATOR, RefusedError
-from idp.operations.helpdesk.rest_of_academy import REST_OF_ACADEMY, is_suspended_lately
 from idp.sessions import manager
 from idp.throttle import guard, limits
 from idp.throttle.guard import Wait
