@@ -35,8 +35,8 @@ def show(account: uuid.UUID) -> Response:
     """Show an account: its state, children, letter, masked mail address, last events, notices and actions."""
     done = {
         "renvoye": gettext(
-            "Le message est parti. Le parent ouvre sa boîte, regarde aussi les messages indésirables, et prend le "
-            "dernier message : il tape son code ou touche son lien. Ceux d’avant ne marchent plus."
+            "Le message est parti. Le parent ouvre sa boîte, regarde aussi les messages indésirables, et touche le "
+            "lien du dernier message : les liens d’avant ne marchent plus."
         ),
         "debloque": gettext("Aucun essai faux ne compte plus : le parent peut essayer tout de suite."),
         "cles": gettext("Plus aucune clé d’accès n’ouvre ce compte, et tous ses appareils sont déconnectés."),
@@ -94,17 +94,14 @@ def _chosen_password(account: Account) -> Any:
     return _l("jamais")
 
 
-@blueprint.route("/comptes/<uuid:account>/renvoyer", methods=["GET", "POST"])
+@blueprint.post("/comptes/<uuid:account>/renvoyer")
 @needs(Right.HELP_FAMILIES)
 @keeps()
 def resend(account: uuid.UUID) -> Response:
     """Send the confirmation link again; at a school, the mail says that the school reminds the person.
 
-    The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff. A GET,
-    as of a refusal that is loaded again, leads to the account.
+    The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff.
     """
-    if request.method == "GET":
-        return _to_account(account)
     row = reading.open_account(account)
     by, is_school = actors.actor(access.person().staff.id), access.post().school is not None
     match emails.resend(services().settings, row.id, ip=by, client_id=None, reminds=is_school):
@@ -114,11 +111,6 @@ def resend(account: uuid.UUID) -> Response:
             return _page(row, error=_too_soon(wait))
         case NothingToConfirm():
             return _page(row, error=gettext("Aucun message à renvoyer : aucune adresse mail n’attend de confirmation."))
-
-
-def _to_account(key: uuid.UUID) -> Response:
-    """Lead to an account of the scope, and change nothing."""
-    return see_other(url_for("accounts.show", account=access.account(key).id))
 
 
 def _too_soon(wait: TooSoon) -> Any:
@@ -141,13 +133,11 @@ def _too_soon(wait: TooSoon) -> Any:
     )
 
 
-@blueprint.route("/comptes/<uuid:account>/debloquer", methods=["GET", "POST"])
+@blueprint.post("/comptes/<uuid:account>/debloquer")
 @needs(Right.HELP_FAMILIES)
 @keeps()
 def unlock(account: uuid.UUID) -> Response:
-    """Reset the wrong tries of an account; a GET leads to the account."""
-    if request.method == "GET":
-        return _to_account(account)
+    """Reset the wrong tries of an account."""
     row = reading.open_account(account)
     try:
         acts.unlock(row.id)
