@@ -95,8 +95,8 @@ OF: dict[Standing, Words] = {
         "warn",
         _l("Le mot de passe est choisi, mais l’adresse mail n’est pas encore confirmée."),
         _l(
-            "Cherchez notre mail, aussi dans les messages indésirables, et touchez le lien. Si le "
-            "mail manque, je vous le renvoie."
+            "Cherchez notre mail, aussi dans les messages indésirables. Connectez-vous et tapez le code à six chiffres "
+            "du mail, ou touchez son lien. Si le mail manque, je vous le renvoie."
         ),
         "resend",
     ),
@@ -104,7 +104,7 @@ OF: dict[Standing, Words] = {
         _l("Sans adresse mail"),
         "warn",
         _l("Le mot de passe est choisi, mais le compte n’a pas d’adresse mail."),
-        _l("Connectez-vous : la page vous demande une adresse mail, puis nous vous envoyons un lien."),
+        _l("Connectez-vous : la page vous demande une adresse mail, puis nous vous envoyons un code et un lien."),
         "",
         _l("C’est au parent de donner une adresse mail, à sa prochaine connexion."),
     ),
@@ -241,6 +241,7 @@ GROUPS: Mapping[Group, Any] = {
     Group.NO_LETTER: OF[Standing.NO_LETTER].short,
     Group.UNCONFIRMED: OF[Standing.UNCONFIRMED].short,
     Group.BLOCKED: OF[Standing.BLOCKED].short,
+    Group.RELETTER: OF[Standing.BLOCKED_UNCONFIRMED].short,
     Group.DISPUTED: OF[Standing.DISPUTED].short,
     Group.ACTIVE: OF[Standing.ACTIVE].short,
     Group.CLOSED: _l("Fermé ou suspendu"),

@@ -74,7 +74,8 @@ def test_the_board_counts_each_class_and_their_sum_by_one_statement(
     assert len([statement for statement in heard if "guardianship" in statement]) == 1
     monkeypatch.undo()
     assert [state.value for state in STATES] == [
-        "en-service", "a-confirmer", "bloque", "courrier", "courrier-expire", "sans-courrier", "conteste",
+        "en-service", "a-confirmer", "bloque", "nouveau-courrier", "courrier", "courrier-expire", "sans-courrier",
+        "conteste",
     ]  # fmt: skip
     assert [(row.name, row.accounts, *(cell.count for cell in row.cells)) for row in (*shown.lines, shown.whole)] == [
         ("6e 1", 3, 1, 1, 0, 1, 0, 0, 0),
@@ -226,7 +227,7 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     assert heading(page) == "Reste à activer : 6e 1"
     words = page.get_data(as_text=True)
     assert "compte à activer avec le courrier" in words
-    assert "adresse mail à confirmer, par le lien du mail" in words
+    assert "adresse mail à confirmer, par le code ou le lien du mail" in words
     assert "DUPONT Noémie" in words
     assert re.findall("<caption>(.*?)</caption>", words) == ["Responsables\u00a0: 4, avec une ligne pour chaque élève"]
     assert re.search(r"Collège des Tilleuls · le \d+(er)?\s\w+\s\d{4}<", words), "the paper says what it is of"
@@ -237,8 +238,8 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     lines = file.data.decode("utf-8-sig").splitlines()
     assert lines[0] == '"classe";"élève";"responsable";"état"'
     assert lines[1:] == [
-        '"6e 1";"LEROY Malo";"ADAM Noémie";"adresse mail à confirmer, par le lien du mail"',
-        '"6e 1";"LEROY Malo";"BERNARD Noémie";"adresse mail à confirmer, par le lien du mail"',
+        '"6e 1";"LEROY Malo";"ADAM Noémie";"adresse mail à confirmer, par le code ou le lien du mail"',
+        '"6e 1";"LEROY Malo";"BERNARD Noémie";"adresse mail à confirmer, par le code ou le lien du mail"',
         '"6e 1";"LEROY Malo";"DUPONT Noémie";"compte à activer avec le courrier"',
         '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"compte à activer : demander un courrier au secrétariat"',
         '"6e 1";"LEROY Zoé";"DUPONT Noémie";"compte à activer avec le courrier"',

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from idp.audit.models import AuditEntry
 from idp.charter import service as charters
 from idp.charter.models import CharterAcceptance, CharterVersion
-from idp.clients.models import Client
+from idp.clients.models import CharterMode, Client
 from idp.db import db
 from idp.desk.staff.models import Role
 from tests.builders import LYCEE, Build
@@ -40,10 +40,16 @@ def test_a_charter_is_published_after_its_preview(colleagues: Colleagues, own: R
     answer = write(browser, client, words="# Charte\n\n<script>alert(1)</script> **polis** [a](https://autre.test/)")
     assert answer.headers["Location"] == preview
     assert db.session.query(CharterVersion).count() == 0
-    page = text(browser.get(preview))
+    for mode, is_shown_here in ((CharterMode.ENT, False), (CharterMode.PROVIDER, True)):
+        client.charter_mode = mode
+        db.session.commit()
+        page = text(browser.get(preview))
+        assert ("comme les parents la liront" in page) is is_shown_here
+        assert ("L’ENT montre la charte lui-même" in page) is not is_shown_here
     assert "<strong>polis</strong>" in page
     assert "<script>alert" not in page
-    assert "autre.test. Les parents lisent le nom du site entre parenthèses" in page
+    assert "autre.test. Une adresse qui ne commence pas" in page
+    assert "Les parents lisent le nom du site entre parenthèses" in page
     digest = re.search(r'name="empreinte" value="([0-9a-f]{64})"', page)
     assert digest
     answer = post(browser, f"/ent/{client.id}/charte/publier", preview, empreinte=digest.group(1))

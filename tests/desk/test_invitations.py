@@ -238,3 +238,13 @@ def test_the_journal_tells_who_was_invited_and_enrolled(colleagues: Colleagues) 
         ("staff.enrolled", None, staff.id),
         ("staff.invited", True, staff.id),
     ]
+
+
+def test_who_has_the_role_already_gets_no_mail(colleagues: Colleagues) -> None:
+    browser, person = colleagues.signed_in(Role.HEAD), {"nom": "Inès Nouvelle", "mail": "ines@college.test"}
+    post(browser, "/equipe/inviter", role="secretary", **person)
+    count = db.session.query(OutboxMessage).count()
+    again = post(browser, "/equipe/inviter", role="secretary", **person)
+    assert "Cette personne a déjà cet accès. Aucun mail n’est parti." in again.get_data(as_text=True)
+    assert db.session.query(OutboxMessage).count() == count
+    assert post(browser, "/equipe/inviter", role="head", **person).status_code == 303, "another role is news"

@@ -11,6 +11,7 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.desk.classes import board
 from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
@@ -18,6 +19,7 @@ from idp.desk.staff.models import Role
 from idp.letters import class_lists
 from idp.operations import batches
 from idp.operations.helpdesk import acts
+from idp.operations.helpdesk.standing import Group
 from idp.outbox.models import OutboxMessage
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -169,3 +171,8 @@ def test_a_blocked_password_without_a_confirmed_address_needs_a_letter(colleague
     assert db.session.query(OutboxMessage).count() == 0
     assert class_lists.waiting(build.school(), None) == []
     assert [row.missing for row in class_lists.remaining(build.school(), None)] == [class_lists.Missing.LETTER]
+    states = board.of_school(build.school()).whole.cells
+    counted = {cell.state: cell.count for cell in states if cell.count}
+    assert counted == {Group.RELETTER: 1}, "the board says what the account's page says"
+    found = shown(browser.get("/recherche", query_string={"etat": Group.RELETTER.value}))
+    assert account.display_name in found

@@ -198,25 +198,6 @@ def test_a_contested_address_is_put_back_or_kept(
     assert reloaded(notice).settled_at is not None
 
 
-def test_a_refusal_says_in_french_what_to_do(colleagues: Colleagues, build: Build) -> None:
-    account = build.active(contested_at=now(), contested_email=None)
-    notice = noticed(build, Kind.EMAIL_CONTESTED, account)
-    answer = answered(colleagues.signed_in(), notice, Answer.RIGHT)
-    assert "Plusieurs anciennes adresses se contredisent" in plain(answer)
-    assert CHECKED in plain(answer)
-    assert reloaded(notice).settled_at is None
-
-
-def test_a_dispute_that_ended_by_itself_is_only_noted(colleagues: Colleagues, build: Build) -> None:
-    account, notice = disputed(build)
-    tie_of(account).ended_at = now()
-    db.session.commit()
-    browser = colleagues.signed_in()
-    assert browser.get(f"/signalements/{notice.id}/raison").status_code == 404
-    assert answered(browser, notice, Answer.FILE).status_code == 303
-    assert reloaded(notice).settled_at is not None
-
-
 @pytest.mark.parametrize(
     ("kind", "answer"),
     [

@@ -270,7 +270,7 @@ def test_a_print_that_is_cancelled_at_its_last_step_changes_no_secret(
     assert db.session.get_one(Job, job.id).state is State.CANCELLED
     assert db.session.query(JobFile).count() == 0
     assert [account.provisional_hash for account in db.session.query(Account)] == [None] * 3
-    assert "aucun code n’a changé" in browser.get(f"/travaux/{job.id}").get_data(as_text=True)
+    assert "aucun mot de passe provisoire n’a changé" in browser.get(f"/travaux/{job.id}").get_data(as_text=True)
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)

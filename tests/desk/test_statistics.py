@@ -52,7 +52,16 @@ def family(build: Build, **states: int) -> None:
                     db.session.commit()
 
 
-ALL = {"activated": 3, "waiting": 1, "blocked": 1, "printed": 2, "expired": 1, "never": 2, "disputed": 1}
+ALL = {
+    "activated": 3,
+    "waiting": 1,
+    "blocked": 1,
+    "relettered": 0,
+    "printed": 2,
+    "expired": 1,
+    "never": 2,
+    "disputed": 1,
+}
 
 
 def test_each_account_has_one_state(build: Build, colleagues: Colleagues) -> None:

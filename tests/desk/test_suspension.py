@@ -255,6 +255,8 @@ def test_the_help_desk_does_not_string_days_together(
     for hours, refused in ((24, True), (7 * 24 - 1, True), (7 * 24, False)):
         row.begins_at, row.until = now() - timedelta(hours=hours), now() - timedelta(hours=hours - 24)
         db.session.commit()
+        page = text_of(browser, path_of(account))
+        assert ("ne le suspend pas deux fois en sept jours" in page, 'name="reason"' in page) == (refused, not refused)
         answer = post(browser, path_of(account), scope="compte", reason=WHY)
         assert ("C’est à l’établissement de décider" in plain(answer)) is refused
     assert len(rows()) == 2

@@ -14,6 +14,9 @@ from idp.desk.statistics.figures import STATES, Row
 from idp.desk.words import GROUPS
 from idp.operations.helpdesk.standing import Group
 
+_RARE = (Group.BLOCKED, Group.RELETTER)
+"""The states after a change of passwords."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -79,7 +82,7 @@ def of_school(school: School) -> Board:
     """Return the board of a school. Passwords that have to be changed, which are rare, have a column only then."""
     rows, whole = figures.by_class(school.id)
     counted = dict(zip(STATES, whole.counts, strict=True))
-    states = [state for state in STATES if state is not Group.BLOCKED or counted[state]]
+    states = [state for state in STATES if state not in _RARE or counted[state]]
     return Board([_line(row, states) for row in rows], _line(whole, states), states, whole.closed)
 
 

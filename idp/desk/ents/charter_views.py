@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
 from idp.charter import markdown, service
-from idp.clients.models import Client
+from idp.clients.models import CharterMode, Client
 from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.choices import AreaField
@@ -78,6 +78,7 @@ def _draft_page(client: Client, kept: dict[str, str], error: str = "") -> Respon
         client=client,
         version=kept["version"],
         body=_html(kept["text"]),
+        is_shown_here=client.charter_mode is CharterMode.PROVIDER,
         hosts=markdown.hosts(kept["text"]),
         digest=_digest(kept),
         error=error,

@@ -35,8 +35,8 @@ def show(account: uuid.UUID) -> Response:
     """Show an account: its state, children, letter, masked mail address, last events, notices and actions."""
     done = {
         "renvoye": gettext(
-            "Le message est parti. Le parent ouvre sa boîte, regarde aussi les messages indésirables, et touche le "
-            "lien du dernier message : les liens d’avant ne marchent plus."
+            "Le message est parti. Le parent ouvre sa boîte, regarde aussi les messages indésirables, et prend le "
+            "dernier message : il tape son code ou touche son lien. Ceux d’avant ne marchent plus."
         ),
         "debloque": gettext("Aucun essai faux ne compte plus : le parent peut essayer tout de suite."),
         "cles": gettext("Plus aucune clé d’accès n’ouvre ce compte, et tous ses appareils sont déconnectés."),

@@ -106,7 +106,7 @@ def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = ""
 
 def _effects(settings: Settings, account: Account) -> list[str]:
     """Return what a new letter will do, in sentences."""
-    valid = gettext("Le nouveau code est valable %(days)s jours.", days=settings.provisional_days)
+    valid = gettext("Le nouveau mot de passe provisoire est valable %(days)s jours.", days=settings.provisional_days)
     if account.activated_at is None:
         if account.provisional_hash is None:
             return [valid]

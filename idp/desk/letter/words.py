@@ -56,7 +56,9 @@ REFUSALS: dict[str, LazyString] = {
     "settings": _l("Le service n’est pas encore réglé pour imprimer des courriers : demandez à l’académie."),
     "busy": _l("Le service est très occupé. Rien n’a été imprimé : réessayez dans un instant."),
     "role_ended": _l("Votre accès s’est terminé pendant l’impression : rien n’a été imprimé."),
-    "fault": _l("L’impression a échoué. Aucun code n’a changé : recommencez, ou demandez à l’académie."),
+    "fault": _l(
+        "L’impression a échoué. Aucun mot de passe provisoire n’a changé : recommencez, ou demandez à l’académie."
+    ),
 }
 """Why nothing was printed, by the code of the refusal."""
 

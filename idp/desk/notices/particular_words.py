@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts.models import SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Wait
-from idp.desk.notices.words import WORDS, Answer, Words
+from idp.desk.notices.words import WORDS, Answer, Consequence, Words
 
 _ALIKE = _l(
     "Votre fichier ajoute %(name)s aux responsables de %(children)s. Ce nom est presque celui d’une personne dont "
@@ -31,6 +31,30 @@ _CALL_BACK = _l(
     "Regardez le dossier de l’élève, et rappelez la personne au numéro du dossier : est-elle un responsable légal ? Si "
     "elle ne l’est pas, la direction le confirme, mais pas une personne qui a pris un appel. Corrigez aussi le fichier."
 )
+_ENDED = _l(
+    "%(name)s, ou quelqu’un en son nom, a dit : « Ce n’est pas mon enfant », pour %(children)s. Depuis, ce lien a "
+    "fini : l’élève est parti, ou le fichier ne nomme plus cette personne. Ce signalement ne ferme donc plus le compte."
+)
+_WAS_GUARDIAN = _l("Regardez le dossier de l’élève : cette personne était-elle un responsable légal ?")
+OF_ENDED_TIE: Mapping[Answer, Consequence] = {
+    Answer.WAS_RIGHT: Consequence(
+        _l("Donner raison à %(name)s : ce n’était pas son enfant"),
+        _l(
+            "Le lien entre %(name)s et %(children)s a déjà fini : rien d’autre ne change. Si le prochain fichier nomme "
+            "encore cette personne, il ne le rétablit pas."
+        ),
+        _l("C’est noté. Le lien entre %(name)s et %(children)s avait déjà fini."),
+    ),
+    Answer.WAS_WRONG: Consequence(
+        _l("Rejeter : c’était bien son enfant"),
+        _l(
+            "Le lien entre %(name)s et %(children)s a déjà fini, et reste fini. Si un fichier nomme de nouveau cette "
+            "personne pour cet élève, l’import rétablit le lien."
+        ),
+        _l("C’est noté. Le lien entre %(name)s et %(children)s avait déjà fini, et reste fini."),
+    ),
+}
+"""The answers about a disputed tie that an import has ended."""
 _OF_CHECK: Mapping[Kind, tuple[Any, Mapping[Answer, Mapping[str, Any]]]] = {
     Kind.GUARDIAN_WAITS: (
         _l(
@@ -60,7 +84,7 @@ _OF_CHECK: Mapping[Kind, tuple[Any, Mapping[Answer, Mapping[str, Any]]]] = {
 _HEAD_CHECKS = _l("Rien de votre côté. Ne dites rien de cet élève à cette personne.")
 
 
-def words_of(notice: SchoolNotice, wait: Wait | None, *, decides: bool) -> Words:
+def words_of(notice: SchoolNotice, wait: Wait | None, *, decides: bool, is_ended: bool = False) -> Words:
     """Return the words of a notice.
 
     Who does not decide about people who wait reads the same words whatever the reason is: one that had its own words
@@ -70,9 +94,11 @@ def words_of(notice: SchoolNotice, wait: Wait | None, *, decides: bool) -> Words
         notice: the notice.
         wait: why the head has to decide about its person, if the head has.
         decides: whether the post decides about people who wait.
+        is_ended: whether the notice is open and about ties that have ended.
     """
-    if notice.taken_by:
-        return replace(WORDS[Kind.NOT_GUARDIAN], meaning=_BY_TELEPHONE, check=_CALL_BACK)
+    if is_ended or notice.taken_by:
+        meaning, check = (_ENDED, _WAS_GUARDIAN) if is_ended else (_BY_TELEPHONE, _CALL_BACK)
+        return replace(WORDS[Kind.NOT_GUARDIAN], meaning=meaning, check=check)
     kind = Kind(notice.kind)
     words = WORDS[kind]
     if wait is not None and not decides:

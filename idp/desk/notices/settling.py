@@ -17,12 +17,14 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access, suspended
 from idp.desk.access import Right
+from idp.desk.notices.particular_words import OF_ENDED_TIE
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
-from idp.operations.helpdesk import acts, admission, disputes, renaming
+from idp.operations.helpdesk import acts, admission, disputes, ended_disputes, renaming
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
 _FOR_HEAD = {Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED}
+_REJECTIONS = {Answer.REJECT, Answer.WAS_WRONG}
 _DISPUTES = {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED}
 _LATE = _l("Un collègue vient de régler ce signalement. Votre réponse n’a rien changé.")
 _REFUSALS: Mapping[str, Any] = {
@@ -109,22 +111,42 @@ def in_dispute(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     return by_ties | {notice.id for notice in of_emails if notice.account_id in contested}
 
 
-def answers(notice: SchoolNotice, *, is_disputed: bool, is_for_head: bool) -> Mapping[Answer, Consequence]:
+def with_ended_ties(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
+    """Return the notices about a dispute that is open although an import has ended the tie.
+
+    Such a tie closes no account. If a notice is about another tie too, which holds, it is not among them.
+    """
+    of_ties = [notice for notice in notices if notice.kind == Kind.NOT_GUARDIAN.value]
+    ended = ended_disputes.among({notice.account_id for notice in of_ties}) if of_ties else set()
+    rows = [notice for notice in of_ties if (notice.account_id, notice.school_id) in ended]
+    return {notice.id for notice in rows} - in_dispute(rows)
+
+
+def is_with_ended_ties(notice: SchoolNotice) -> bool:
+    """Return whether the notice is one of `with_ended_ties`."""
+    return notice.id in with_ended_ties([notice])
+
+
+def answers(
+    notice: SchoolNotice, *, is_disputed: bool, is_ended: bool, is_for_head: bool
+) -> Mapping[Answer, Consequence]:
     """Return the answers that the post may give, and what each does.
 
     Args:
         notice: the notice.
         is_disputed: what `is_in_dispute` says.
+        is_ended: what `is_with_ended_ties` says.
         is_for_head: whether the notice is one of `for_head`.
     """
     kind = Kind(notice.kind)
     if is_for_head and not access.may(Right.REOPEN):
         return {}
-    if kind in _DISPUTES and not is_disputed:
+    if kind in _DISPUTES and not is_disputed and not is_ended:
         return {Answer.FILE: OVER}
+    possible = OF_ENDED_TIE if is_ended else WORDS[kind].answers
     if notice.taken_by and not _may_confirm_call(notice):
-        return {Answer.REJECT: WORDS[kind].answers[Answer.REJECT]}
-    return WORDS[kind].answers
+        return {answer: possible[answer] for answer in possible if answer in _REJECTIONS}
+    return possible
 
 
 def _may_confirm_call(notice: SchoolNotice) -> bool:
@@ -134,7 +156,8 @@ def _may_confirm_call(notice: SchoolNotice) -> bool:
 
 def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_for_head: bool) -> bool:
     """Return whether an answer needs a fresh proof: one that only the head gives, also to a call."""
-    return is_for_head or (is_disputed and bool(notice.taken_by) and answer is not Answer.REJECT)
+    is_call = bool(notice.taken_by) and (is_disputed or answer in OF_ENDED_TIE)
+    return is_for_head or (is_call and answer not in _REJECTIONS)
 
 
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
@@ -152,7 +175,8 @@ def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
 
 def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
     """Return what an answer did about a notice that is settled, or None if its kind has no such answer."""
-    return WORDS[Kind(notice.kind)].answers.get(answer, OVER if answer is Answer.FILE else None)
+    known = {**OF_ENDED_TIE, **WORDS[Kind(notice.kind)].answers}
+    return known.get(answer, OVER if answer is Answer.FILE else None)
 
 
 def answer_of(notice: SchoolNotice) -> Answer | None:
@@ -168,7 +192,9 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     """
     kind = Kind(notice.kind)
     try:
-        if is_in_dispute(notice):
+        if reply.answer in OF_ENDED_TIE:
+            ended_disputes.settle(notice, _decision(notice, kind, reply))
+        elif is_in_dispute(notice):
             disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
         elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
             renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
@@ -190,7 +216,7 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
 def _decision(notice: SchoolNotice, kind: Kind, reply: Reply) -> Decision:
     child = db.session.get(Child, reply.child) if reply.child else None
     return Decision(
-        outcome=Outcome.REJECT if reply.answer is Answer.REJECT else Outcome.CONFIRM,
+        outcome=Outcome.REJECT if reply.answer in _REJECTIONS else Outcome.CONFIRM,
         reason=reply.kept,
         kind=kind,
         child=child_key(child) if child else None,

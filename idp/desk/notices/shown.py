@@ -133,13 +133,19 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     children = school_notices.children_of(rows)
     staff = actors.names(key for row in rows for key in (row.settled_by, *row.taken_by))
     answerable = [row for row in rows if row.settled_at is None] if access.may(Right.SETTLE_NOTICES) else []
-    disputed, for_head = settling.in_dispute(answerable), settling.for_head(answerable)
+    open_rows = [row for row in rows if row.settled_at is None]
+    disputed, for_head = settling.in_dispute(open_rows), settling.for_head(answerable)
+    ended = settling.with_ended_ties(open_rows)
     answers = {
-        row.id: settling.answers(row, is_disputed=row.id in disputed, is_for_head=row.id in for_head)
+        row.id: settling.answers(
+            row, is_disputed=row.id in disputed, is_ended=row.id in ended, is_for_head=row.id in for_head
+        )
         for row in answerable
     }
     waits = compared.waits(rows)
-    words = {row.id: words_of(row, waits.get(row.id), decides=access.may(Right.REOPEN)) for row in rows}
+    decides = access.may(Right.REOPEN)
+    over = {row.id for row in open_rows if row.kind == Kind.NOT_GUARDIAN.value} - disputed
+    words = {row.id: words_of(row, waits.get(row.id), decides=decides, is_ended=row.id in over) for row in rows}
     return [
         Shown(
             row,

@@ -14,7 +14,7 @@ from idp.desk.access import Right
 from idp.desk.jobs.kinds import Step
 from idp.desk.notices import settling
 from idp.desk.notices.shown import Shown
-from idp.desk.notices.words import Next
+from idp.desk.notices.words import Answer, Next
 from idp.operations.helpdesk.standing import Group, group_of, standings
 
 
@@ -25,21 +25,25 @@ def after(item: Shown) -> list[Step]:
     answer = settling.answer_of(item.row)
     consequence = settling.consequence(item.row, answer) if answer else None
     coming = consequence.next if consequence else Next.ACCOUNT
-    return [*_of_answer(item, coming), *_people(item), *_families(item)]
+    may_need_letter = item.is_about_children or answer is Answer.ADMIT
+    prints = coming is Next.LETTER or (may_need_letter and _is_without_letter(item))
+    return [*_of_answer(item, coming, prints=prints), *_people(item), *_families(item)]
 
 
 def needs_letter(item: Shown) -> bool:
-    """Return whether the person keeps other pupils after a dispute, and has no letter: a dispute ends the letter."""
-    if not item.is_about_children:
-        return False
+    """Return whether the person keeps other pupils after a dispute, and needs a letter: a dispute ends one."""
+    return item.is_about_children and _is_without_letter(item)
+
+
+def _is_without_letter(item: Shown) -> bool:
     account = db.session.get_one(Account, item.row.account_id)
-    return group_of(standings(account)) in {Group.NO_LETTER, Group.EXPIRED}
+    return group_of(standings(account)) in {Group.NO_LETTER, Group.EXPIRED, Group.RELETTER}
 
 
-def _of_answer(item: Shown, coming: Next) -> Iterator[Step]:
+def _of_answer(item: Shown, coming: Next, *, prints: bool) -> Iterator[Step]:
     if coming is Next.FILES and access.may(Right.IMPORT_FILES):
         yield Step(gettext("Importer le fichier corrigé"), url_for("files.show"))
-    if (coming is Next.LETTER or needs_letter(item)) and access.may(Right.PRINT_LETTER):
+    if prints and access.may(Right.PRINT_LETTER):
         keys = (item.row.account_id, item.row.other_account_id)
         for person, key in zip(item.people, keys, strict=False):
             if person.url:

@@ -107,8 +107,8 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     if row.settled_at is not None:
         return see_other(url_for("notices.detail", notice=notice, fait="tard"))
     is_disputed = settling.is_in_dispute(row)
-    is_for_head = bool(settling.for_head([row]))
-    consequences = settling.answers(row, is_disputed=is_disputed, is_for_head=is_for_head)
+    is_for_head, is_ended = bool(settling.for_head([row])), settling.is_with_ended_ties(row)
+    consequences = settling.answers(row, is_disputed=is_disputed, is_ended=is_ended, is_for_head=is_for_head)
     if chosen not in consequences:
         access.refuse(str(notice))
     needs_proof = settling.needs_proof(row, chosen, is_disputed=is_disputed, is_for_head=is_for_head)

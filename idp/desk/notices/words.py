@@ -18,6 +18,8 @@ class Answer(enum.StrEnum):
     FILE = "fichier"
     ADMIT = "autre"
     KEEP_OUT = "refus"
+    WAS_RIGHT = "raison-lien-fini"
+    WAS_WRONG = "rejet-lien-fini"
 
 
 CALLED = "appel"
@@ -29,6 +31,8 @@ SHORT: Mapping[Answer, Any] = {
     Answer.FILE: _l("Fichier corrigé"),
     Answer.ADMIT: _l("Autre personne"),
     Answer.KEEP_OUT: _l("Accès refusé"),
+    Answer.WAS_RIGHT: _l("Fondé, lien déjà fini"),
+    Answer.WAS_WRONG: _l("Rejeté, lien déjà fini"),
 }
 """The first word of the sentence that is kept with the notice."""
 

@@ -129,7 +129,7 @@ def _lists(job: Job) -> Iterator[tuple[str, list[uuid.UUID]]]:
 def describe(job: Job) -> Sequence[str]:
     """Return what was printed, who got no letter and why."""
     if job.state is State.CANCELLED:
-        return [gettext("Rien n’a été imprimé, et aucun code n’a changé.")]
+        return [gettext("Rien n’a été imprimé, et aucun mot de passe provisoire n’a changé.")]
     if job.refusal:
         return [str(words.REFUSALS.get(job.refusal, words.REFUSALS["fault"]))]
     count, skipped = job.result.get("letters", 0), job.result.get("skipped", {})

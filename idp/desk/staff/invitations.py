@@ -33,6 +33,10 @@ _TOKEN_LENGTH = 43
 LONGEST_NAME = 120
 
 
+class AlreadyGrantedError(Exception):
+    """The person has the role already, for as long: nothing would change."""
+
+
 class InvitationError(Exception):
     """The person cannot be invited; the text is the message to show."""
 
@@ -54,14 +58,15 @@ def invite(settings: Settings, email: str, name: str, grant: Grant) -> tuple[Sta
 
 
 def grant_and_invite(
-    settings: Settings, email: str, name: str, grant: Grant
+    settings: Settings, email: str, name: str, grant: Grant, *, may_repeat: bool = True
 ) -> tuple[StaffAccount, StaffInvitation | None]:
     """Grant a role to a person, and send a link to enrol, in the caller's transaction; return both.
 
     A person who has enrolled keeps the name and the credentials and gets no link, since the link would open the account
-    to a reader of the mailbox.
+    to a reader of the mailbox. `may_repeat`: whether a person who has the role already gets a mail again.
 
     Raises:
+        AlreadyGrantedError: the person has the role, and `may_repeat` is false.
         InvitationError: the mail address or the name cannot be used.
         PostError: the role needs another scope.
     """
@@ -77,6 +82,8 @@ def grant_and_invite(
         staff = _created(email, chosen_name, mailbox)
     elif staff.disabled_at is not None:
         _return(staff, chosen_name)
+    elif not may_repeat and posts.is_granted(staff.id, grant.role, grant.schools, grant.clients, grant.until):
+        raise AlreadyGrantedError(f"{email} has the role already")
     close_without_role(staff.id)
     posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
     if staff.enrolled_at is not None:

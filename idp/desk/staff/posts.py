@@ -127,6 +127,20 @@ def grant(
         _grant_one(staff, role, school, client, until or end_of_year(now()))
 
 
+def is_granted(
+    staff_id: uuid.UUID, role: Role, schools: Sequence[School], clients: Sequence[Client], until: datetime | None
+) -> bool:
+    """Return whether `grant` would change nothing: the role is in force in each of these scopes, for as long."""
+    end = until or end_of_year(now())
+    held = {
+        (post.school.id if post.school else None, post.client.id if post.client else None)
+        for post in of_staff(staff_id)
+        if post.role is role and post.valid_until >= end
+    }
+    scopes = [*((school.id, None) for school in schools), *((None, client.id) for client in clients)]
+    return held.issuperset(scopes or [(None, None)])
+
+
 def _check_scope(role: Role, schools: Sequence[School], clients: Sequence[Client]) -> None:
     if bool(schools) != (role in AT_A_SCHOOL):
         raise PostError(f"{role.value} {'needs a school' if role in AT_A_SCHOOL else 'has no school'}")

@@ -28,7 +28,8 @@ _SCHOOLS_AT_ONCE = 20
 
 
 STATES = (
-    Group.ACTIVE, Group.UNCONFIRMED, Group.BLOCKED, Group.LETTER, Group.EXPIRED, Group.NO_LETTER, Group.DISPUTED,
+    Group.ACTIVE, Group.UNCONFIRMED, Group.BLOCKED, Group.RELETTER, Group.LETTER, Group.EXPIRED, Group.NO_LETTER,
+    Group.DISPUTED,
 )  # fmt: skip
 """The states of the accounts that count, in the order in which pages show them. A closed account does not count."""
 
@@ -54,7 +55,7 @@ class Row:
 
     @property
     def waiting(self) -> int:
-        """The number of accounts with a password whose email is not confirmed."""
+        """The number of accounts with a password whose email is still to confirm."""
         return self._of(Group.UNCONFIRMED)
 
     def _of(self, state: Group) -> int:

@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions.rest_of_academy import is_suspended_lately
 from idp.audit import log
 from idp.clock import now
 from idp.db import db
@@ -119,7 +120,7 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         choices=choices,
         chooses_end=_chooses_end(),
         in_force=[(item, shown.change(item)) for item in decisions if item.holds],
-        is_possible=_chooses_end() or not any(item.holds and item.row.school_id is None for item in decisions),
+        is_possible=_chooses_end() or not is_suspended_lately(account.id, None, now()),
         over=[item for item in decisions if not item.holds],
     )
 

@@ -20,7 +20,7 @@ from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import invitations, posts, sessions, team
-from idp.desk.staff.invitations import Grant, InvitationError
+from idp.desk.staff.invitations import AlreadyGrantedError, Grant, InvitationError
 from idp.desk.staff.models import Role
 from idp.desk.staff.names import role_name
 from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT, PostError
@@ -116,9 +116,13 @@ def invite() -> Response:
         return _invitation_page(form, chooses=chooses)
     try:
         with unit_of_work():
-            invitations.grant_and_invite(services().settings, form.email.data or "", form.person.data or "", grant)
+            settings, email, name = services().settings, form.email.data or "", form.person.data or ""
+            invitations.grant_and_invite(settings, email, name, grant, may_repeat=False)
             if own.role is Role.HEAD and grant.role is Role.HEAD and own.school:
                 new_head.tell(access.person().staff.id, own.school)
+    except AlreadyGrantedError:
+        form.form_errors.append(gettext("Cette personne a déjà cet accès. Aucun mail n’est parti."))
+        return _invitation_page(form, chooses=chooses)
     except (InvitationError, PostError):
         form.form_errors.append(gettext("Cette personne ne peut pas être invitée ainsi. Rien n’a été envoyé."))
         return _invitation_page(form, chooses=chooses)

@@ -47,7 +47,9 @@ class Group(enum.Enum):
     NO_LETTER = "sans-courrier"
     """Never active, without a letter that is valid or has expired."""
     UNCONFIRMED = "a-confirmer"
-    """Activated without a confirmed mail address; the password may be refused besides."""
+    """Activated without a confirmed mail address."""
+    RELETTER = "nouveau-courrier"
+    """Activated without a confirmed mail address, and the password is refused: only a new letter helps."""
     BLOCKED = "bloque"
     """Activated with a confirmed mail address, and the password is refused."""
     ACTIVE = "en-service"
@@ -69,7 +71,7 @@ _GROUPS = {
     Standing.NO_LETTER: Group.NO_LETTER,
     Standing.BLOCKED: Group.BLOCKED,
     Standing.BREACHED: Group.BLOCKED,
-    Standing.BLOCKED_UNCONFIRMED: Group.UNCONFIRMED,
+    Standing.BLOCKED_UNCONFIRMED: Group.RELETTER,
     Standing.UNCONFIRMED: Group.UNCONFIRMED,
     Standing.NO_ADDRESS: Group.UNCONFIRMED,
     Standing.WARNED: Group.ACTIVE,
@@ -120,12 +122,13 @@ def group_of(holding: Sequence[Standing]) -> Group:
 def group() -> ColumnElement[str]:
     """Return the value of the group of an account, for a statement about `Account`."""
     moment, active = now(), Account.activated_at.is_not(None)
-    expires_at = Account.provisional_expires_at
+    expires_at, is_blocked = Account.provisional_expires_at, Account.password_blocked_at.is_not(None)
     return case(
         (or_(~Account.where_enabled(moment), Account.merged_into_id.is_not(None)), Group.CLOSED.value),
         (or_(Account.contested_at.is_not(None), disputes.has_disputed_tie()), Group.DISPUTED.value),
+        (and_(active, is_blocked, Account.email.is_(None)), Group.RELETTER.value),
         (and_(active, Account.email.is_(None)), Group.UNCONFIRMED.value),
-        (and_(active, Account.password_blocked_at.is_not(None)), Group.BLOCKED.value),
+        (and_(active, is_blocked), Group.BLOCKED.value),
         (active, Group.ACTIVE.value),
         (and_(Account.provisional_hash.is_not(None), expires_at > moment), Group.LETTER.value),
         (or_(Account.has_been_active, expires_at <= moment), Group.EXPIRED.value),

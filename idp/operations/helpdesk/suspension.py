@@ -28,6 +28,7 @@ from idp.accounts.notices import Notice
 from idp.accounts.same_person import former_names_of
 from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions.rest_of_academy import REST_OF_ACADEMY, is_suspended_lately
 from idp.audit import log
 from idp.audit.data_events import AccessReopened, AccessSuspended, GuardianAdmitted
 from idp.clock import now
@@ -40,8 +41,6 @@ from idp.throttle.guard import Wait
 
 LONGEST_OF_ACADEMY = timedelta(hours=24)
 """How long the académie may suspend an account at most; a school alone decides about more."""
-REST_OF_ACADEMY = timedelta(days=7)
-"""How long after its decision began the académie may not suspend the same account again: the school decides then."""
 LONGEST = timedelta(days=5 * 366)
 REPLACED = "replaced"
 """Who ended a decision or a wait of which another decision took the place."""
@@ -243,14 +242,7 @@ def _check_longer(account: Account, former: Suspension, decision: Decision) -> N
 
 def _check_rested(account: Account, decision: Decision, moment: datetime) -> None:
     """Refuse a decision of the académie that follows another one too soon."""
-    school_id = decision.school.id if decision.school else None
-    lately = select(Suspension.id).where(
-        Suspension.account_id == account.id,
-        Suspension.child_id.is_(None),
-        Suspension.school_id.is_not_distinct_from(school_id),
-        Suspension.begins_at > moment - REST_OF_ACADEMY,
-    )
-    if db.session.scalar(lately.limit(1)) is not None:
+    if is_suspended_lately(account.id, decision.school.id if decision.school else None, moment):
         raise SuspensionRefusedError(
             Why.SUSPENDED_LATELY, f"{account.username} was suspended within {REST_OF_ACADEMY.days} days"
         )

@@ -24,7 +24,8 @@ from idp.statements.planning import index_only
 _SCHOOLS_AT_ONCE = 20
 _FAMILY = 2
 """Accounts that may share a mailbox without being reported: two parents."""
-_ACTIVE = (Group.ACTIVE, Group.BLOCKED, Group.UNCONFIRMED)
+_UNCONFIRMED = (Group.UNCONFIRMED, Group.RELETTER)
+_ACTIVE = (Group.ACTIVE, Group.BLOCKED, *_UNCONFIRMED)
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,8 @@ def _counted(schools: Sequence[uuid.UUID]) -> Select[*tuple[Any, ...]]:
         state.is_not(None),
         or_(~_is(state, Group.NO_LETTER, Group.DISPUTED), closed),
         activated,
-        and_(_is(state, Group.UNCONFIRMED), stated.c.has_address),
-        and_(_is(state, Group.UNCONFIRMED), ~stated.c.has_address),
+        and_(_is(state, *_UNCONFIRMED), stated.c.has_address),
+        and_(_is(state, *_UNCONFIRMED), ~stated.c.has_address),
         _is(state, Group.EXPIRED),
         _is(state, Group.NO_LETTER),
         _is(state, Group.DISPUTED),

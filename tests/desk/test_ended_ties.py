@@ -1,0 +1,71 @@
+"""Notices about ties that an import ended, and what follows an answer: each says what is so now."""
+
+import pytest
+
+from idp.accounts.school_notices import Kind
+from idp.clock import now
+from idp.db import db
+from idp.desk.notices.particular_words import OF_ENDED_TIE
+from idp.desk.notices.words import Answer
+from idp.desk.staff.models import Role
+from tests.builders import Build
+from tests.desk.colleagues import Colleagues
+from tests.desk.test_notices import CHECKED, answered, disputed, noticed, plain, reloaded, tie_of
+
+
+@pytest.mark.parametrize("answer", list(OF_ENDED_TIE))
+def test_a_disputed_tie_that_an_import_ended_is_answered_as_it_was(
+    colleagues: Colleagues, build: Build, answer: Answer
+) -> None:
+    account, notice = disputed(build)
+    tie_of(account).ended_at = ended = now()
+    db.session.commit()
+    browser = colleagues.signed_in()
+    page = plain(browser.get(f"/signalements/{notice.id}"))
+    assert "Ce signalement ne ferme donc plus le compte." in page
+    assert "le compte est fermé et" not in page
+    assert browser.get(f"/signalements/{notice.id}/fichier").status_code == 404
+    assert "finit tout de suite" not in plain(browser.get(f"/signalements/{notice.id}/{answer.value}"))
+    result = answered(browser, notice, answer)
+    assert "avait déjà fini" in plain(browser.get(result.headers["Location"]))
+    tie = tie_of(account)
+    assert (tie.disputed_at, tie.ended_at) == (None, ended), "the dispute does not return with the tie"
+    assert (tie.excluded_at is None) is (answer is Answer.WAS_WRONG)
+    assert reloaded(notice).settled_at is not None
+
+
+def test_only_the_head_confirms_a_call_about_a_tie_that_ended(colleagues: Colleagues, build: Build) -> None:
+    account, notice = disputed(build)
+    tie_of(account).ended_at = now()
+    reloaded(notice).taken_by = ["somebody"]
+    db.session.commit()
+    browser = colleagues.signed_in()
+    assert browser.get(f"/signalements/{notice.id}/{Answer.WAS_RIGHT.value}").status_code == 404
+    assert browser.get(f"/signalements/{notice.id}/{Answer.WAS_WRONG.value}").status_code == 200
+
+
+def test_a_new_guardian_who_may_enter_gets_a_letter(colleagues: Colleagues, build: Build) -> None:
+    account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
+    notice = noticed(build, Kind.GUARDIAN_WAITS, account)
+    browser = colleagues.signed_in(Role.HEAD)
+    result = answered(browser, notice, Answer.ADMIT)
+    assert f"Imprimer un courrier pour {account.display_name}" in plain(browser.get(result.headers["Location"]))
+
+
+def test_a_notice_whose_disputed_tie_is_gone_is_only_noted(colleagues: Colleagues, build: Build) -> None:
+    account, notice = disputed(build)
+    tie_of(account).disputed_at = None
+    db.session.commit()
+    browser = colleagues.signed_in()
+    assert browser.get(f"/signalements/{notice.id}/raison").status_code == 404
+    assert answered(browser, notice, Answer.FILE).status_code == 303
+    assert reloaded(notice).settled_at is not None
+
+
+def test_a_refusal_says_in_french_what_to_do(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(contested_at=now(), contested_email=None)
+    notice = noticed(build, Kind.EMAIL_CONTESTED, account)
+    answer = answered(colleagues.signed_in(), notice, Answer.RIGHT)
+    assert "Plusieurs anciennes adresses se contredisent" in plain(answer)
+    assert CHECKED in plain(answer)
+    assert reloaded(notice).settled_at is None
