@@ -21,8 +21,9 @@ _Row = tuple[Child | None, str | None, str, Traces]
 class SuspendedPerson(NamedTuple):
     """A person whose account or tie is suspended, with one pupil.
 
-    `uai` is the pupil's school and `pupil` has the pupil's names, also those before a correction. A suspended account
-    without ties has neither, and a person who was erased has no account.
+    `uai` is the pupil's school and `pupil` has the pupil's names, also those before a correction. `child` is empty if
+    the pupil's row was removed. A suspended account without ties has neither, and a person of a kept suspension has no
+    account.
     """
 
     uai: str
@@ -58,13 +59,15 @@ def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
         UndecryptableError: no secret key decrypts the traces of an erased person.
     """
     kept = list(kept_suspensions.holding(secrets, now()))
-    children = select(Child, School.uai).join(School).where(one_of(Child.id, sorted({child for child, _ in kept})))
-    pupils = {child.id: (child, uai) for child, uai in _all(children)} if kept else {}
+    keys = sorted({tie.child_id for tie in kept if tie.child_id})
+    children = select(Child, School.uai).join(School).where(one_of(Child.id, keys))
+    pupils = {child.id: (child, uai) for child, uai in _all(children)} if keys else {}
     # a purge may have removed a pupil since the first statement
-    erased = [(*pupils[child], "", traces) for child, traces in kept if child in pupils]
+    erased = [(*pupils[tie.child_id], "", tie.person) for tie in kept if tie.child_id in pupils]
     rows = [*_suspended_accounts(), *erased]
     names = traces_of_pupils(child for child, *_ in rows if child)
-    return [
+    left = [SuspendedPerson(tie.uai, "", tie.pupil, "", tie.person) for tie in kept if tie.child_id is None]
+    return left + [
         SuspendedPerson(
             uai or "", child.id.hex if child else "", names[child.id] if child else Traces.of(()), account, traces
         )

@@ -303,7 +303,7 @@ class _Judge:
         for person in people:
             self.by_child.setdefault(person.child, []).append(person)
             self.by_school.setdefault(person.uai, []).append(person)
-        self.protected = TracesIndex((person.pupil, person) for person in people if person.child)
+        self.protected = TracesIndex((person.pupil, person) for person in people)
         self.is_protected_name = lru_cache(maxsize=_CACHED_NAMES)(self._is_protected_name)
 
     def _is_protected_name(self, name: str) -> bool:
@@ -351,7 +351,7 @@ class _Judge:
         pairs = (
             (likeness(pupil, person.pupil), likeness(names, person.traces))
             for person in self.protected.candidates(pupil)
-            if link.uai != person.uai and link.child != person.child
+            if link.uai != person.uai and not (link.child and link.child == person.child)
         )
         return any(min(pair) >= Likeness.NEAR and max(pair) is Likeness.SAME for pair in pairs)
 
