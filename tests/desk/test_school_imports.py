@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bench.academy.produce import Order, produce
 from idp.accounts.models import Account, Child, Guardianship, School
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk.jobs import asking
@@ -118,6 +119,8 @@ def test_accounts_whose_key_goes_to_another_person_count_together(desk: Flask, c
         do_all()
     assert "3 responsables sur 42 partiraient, avec les départs des sept derniers jours" in page
     assert db.session.query(Account).filter(Account.disabled_at.is_not(None)).count() == 2
+    replaced = [row for row in db.session.query(AuditEntry).filter_by(kind="account.changed") if row.staff_id]
+    assert [(row.details["change"], row.details["desk"]["role"]) for row in replaced] == [("replaced", "secretary")] * 2
 
 
 @pytest.mark.row("K-13")
