@@ -128,9 +128,10 @@ class GuardianAdmitted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class KeptSuspensionEnded(Event):
-    """An operator ended the suspension of a person who had been erased: the next file gives the access back.
+    """An operator ended the suspension of an erased person, or of a pupil who left: the next file may give the access.
 
-    `suspension` is the key of the row, `child` that of the pupil's, `uai` the pupil's school.
+    `suspension` is the key of the row, `child` that of the pupil's, empty if the pupil's row was removed; `uai` is the
+    pupil's school.
     """
 
     kind = "account.kept_suspension_ended"

@@ -536,7 +536,9 @@ def upgrade() -> None:
         batch_op.create_index('ix_guardianship_ended_at', ['ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
 
     op.create_table('kept_suspension',
-    sa.Column('child_id', sa.Uuid(), nullable=False),
+    sa.Column('child_id', sa.Uuid(), nullable=True),
+    sa.Column('uai', sa.String(length=8), nullable=False),
+    sa.Column('pupil', sa.LargeBinary(), nullable=True),
     sa.Column('person', sa.LargeBinary(), nullable=False),
     sa.Column('until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('kept_at', sa.DateTime(timezone=True), nullable=False),

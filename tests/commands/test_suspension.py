@@ -258,15 +258,15 @@ def test_no_purge_removes_a_suspension_and_an_erasure_keeps_it(act: Run, build: 
     with unit_of_work():
         kept_suspensions.encrypt_again(both)
     db.session.expire_all()
-    assert other in [traces for _, traces in kept_suspensions.holding(build.settings.secrets, moment)]
+    assert other in [tie.person for tie in kept_suspensions.holding(build.settings.secrets, moment)]
     with unit_of_work():
         for pupil in (child_id, build.child("Zoé").id):
             db.session.add(FormerPupilName(child_id=pupil, given_name="Malo", family_name="ANCIEN"))
     with time_machine.travel(until):
         assert json.loads(act("purge", "--json").out)["suspensions_removed"] == 1
     assert db.session.scalars(select(FormerPupilName.child_id)).all() == [child_id]
-    [(pupil, _)] = kept_suspensions.holding(build.settings.secrets, until)
-    assert pupil == child_id
+    [tie_of_erased] = kept_suspensions.holding(build.settings.secrets, until)
+    assert tie_of_erased.child_id == child_id
 
 
 def test_an_erasure_keeps_nothing_of_a_guardian_who_only_waited(act: Run, build: Build) -> None:

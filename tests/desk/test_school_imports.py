@@ -10,7 +10,8 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from bench.academy.produce import Order, produce
-from idp.accounts.models import Account, Child, School
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk.jobs import asking
@@ -21,7 +22,7 @@ from idp.outbox.models import OutboxMessage
 from idp.rostering import lock
 from idp.rostering.models import ImportBatch
 from tests import forked
-from tests.builders import LYCEE
+from tests.builders import COLLEGE, LYCEE
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, do_all, families, imported, key_of, names, row, send, sheet, shown
 
@@ -101,6 +102,40 @@ def test_guardians_who_lose_their_last_child_count_together(desk: Flask, colleag
         do_all()
     assert "Trop d’élèves ou de responsables partiraient" in page
     assert db.session.query(Account).filter(Account.disabled_at.is_(None)).count() == 38
+
+
+@pytest.mark.row("K-13")
+def test_accounts_whose_key_goes_to_another_person_count_together(desk: Flask, colleagues: Colleagues) -> None:
+    secretary = colleagues.signed_in()
+    rows = families(40)
+    imported(colleagues.signed_in(Role.HEAD), sheet(*rows))
+    db.session.execute(update(Account).values(activated_at=now(), generation=1))
+    db.session.commit()
+    for number in (1, 2, 3):
+        child, home = f"{1000 + number};FAMILLE{number};Léa;6A", "3 quai B;75001;Paris"
+        rows[number - 1] = row(number, family=f"ZED{number}", given="Igor", civility="M.", home=home, child=child)
+        key, page = checked(secretary, sheet(*rows))
+        post(secretary, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+        do_all()
+    assert "3 responsables sur 42 partiraient, avec les départs des sept derniers jours" in page
+    assert db.session.query(Account).filter(Account.disabled_at.is_not(None)).count() == 2
+    replaced = [row for row in db.session.query(AuditEntry).filter_by(kind="account.changed") if row.staff_id]
+    assert [(row.details["change"], row.details["desk"]["role"]) for row in replaced] == [("replaced", "secretary")] * 2
+
+
+@pytest.mark.row("K-13")
+def test_ties_that_several_imports_end_count_together(desk: Flask, colleagues: Colleagues) -> None:
+    secretary = colleagues.signed_in()
+    sisters, brothers = families(40), [row(n, child=f"{3000 + n};FAMILLE{n};Tom;5B") for n in range(1, 41)]
+    imported(colleagues.signed_in(Role.HEAD), sheet(*sisters, *brothers))
+    for number in (1, 3, 5):
+        for ended in (number, number + 1):
+            sisters[ended - 1] = sisters[ended - 1].replace(f";1;{COLLEGE}", f";0;{COLLEGE}")
+        key, page = checked(secretary, sheet(*sisters, *brothers))
+        post(secretary, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+        do_all()
+    assert "6 liens sur 80 entre un responsable et un élève qui restent prendraient fin" in page
+    assert db.session.query(Guardianship).filter(Guardianship.ended_at.is_not(None)).count() == 4
 
 
 @pytest.mark.row("K-13")

@@ -12,7 +12,7 @@ from idp.db import db
 from idp.operations.purge import unused_accounts
 from tests.builders import Build
 from tests.commands.conftest import Run
-from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year, modify, write
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, modify, write
 from tests.rostering.by_names import FIRST, of_name, written
 from tests.rostering.seen import account, children_of, codes, imported
 
@@ -97,6 +97,18 @@ def test_an_added_or_removed_column_does_not_readmit_a_tie(
     assert (codes(report).count("tie_excluded"), codes(report).count("tie_readmitted")) == (1, 0)
     assert children_of(FATHER) == []
     assert tie(FATHER, "Enfanta").excluded_at is not None
+
+
+def test_an_excluded_person_under_another_number_waits_for_the_head(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    year.add(Parent("9999", "Pèrea", "FAMILLEAX", civility="M."), Parent("9998", "Luc", "TIERS", civility="M."))
+    year.change("9200000", parents=(("9100000", "10", "1"), ("9999", "20", "1"), ("9998", "20", "1")))
+    for waiting in (1, 0):
+        assert imported(act, year.write(folder), "--force")["waiting"]["people"] == waiting
+        assert (children_of("9999"), children_of("9998")) == ([], ["Enfanta"])
+    [notice] = db.session.scalars(select(SchoolNotice))
+    assert (notice.kind, notice.account_id) == ("guardian_waits", account("9999").id)
 
 
 def test_an_exclusion_ends_when_the_file_omits_the_tie(act: Run, year: Year, folder: Path) -> None:

@@ -88,16 +88,22 @@ class Suspension(UuidKey, Base):
 
 
 class KeptSuspension(UuidKey, Base):
-    """A suspended tie of a person who was erased: no school file may give the person access to the child again.
+    """A suspended tie whose person was erased or whose pupil left: no school file may give the access again.
 
     `person` are digests of the person's keys and names (`traces`), encrypted (`kept`), so that a copy
     of the database names nobody. `until` is the end of the suspension; empty if nobody said when it ends. The row goes
-    at `until`, with the pupil, or when an operator ends it (`idp account end-kept-suspension`).
+    at `until`, or when an operator ends it (`idp account end-kept-suspension`).
+
+    `child_id` is empty once the pupil's row was removed, because the pupil may have another number or another school.
+    Then `pupil` are digests of the pupil's names, encrypted, `uai` is the pupil's last school, and `until` is set
+    (`kept.LONGEST_WITHOUT_PUPIL`).
     """
 
     __tablename__ = "kept_suspension"
 
-    child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), index=True)
+    child_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("child.id"), index=True)
+    uai: Mapped[str] = mapped_column(String(8), default="")
+    pupil: Mapped[bytes | None]
     person: Mapped[bytes]
     until: Mapped[datetime | None]
     kept_at: Mapped[datetime] = mapped_column(default=now)

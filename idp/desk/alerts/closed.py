@@ -8,15 +8,15 @@ from datetime import datetime
 from sqlalchemy import and_, or_, select
 
 from idp.audit.data_events import AccessSuspended
-from idp.audit.events import GuardianshipDisputed
+from idp.audit.events import AccountChanged, GuardianshipDisputed
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.desk.access import RIGHTS, Right
 from idp.desk.staff.models import Role
 
 MANY: Mapping[Role, int] = {Role.SECRETARY: 5, Role.HEAD: 20, Role.HELPDESK: 10}
-"""How many accesses that one person closes in a role on one day are an alert. Imports and answers to notices of other
-roles do not count."""
+"""How many accesses that one person closes in a role on one day are an alert. Answers to notices of other roles do not
+count, and of imports only the accounts whose key goes to another person."""
 _ROLE = AuditEntry.details["desk"]["role"].as_string()
 
 
@@ -34,12 +34,13 @@ def many(start: datetime, end: datetime) -> Iterator[Busy]:
     calls = and_(
         AuditEntry.where_kind(GuardianshipDisputed.kind), AuditEntry.details["by_telephone"].as_boolean().is_(True)
     )
+    replaced = and_(AuditEntry.where_kind(AccountChanged.kind), AuditEntry.details["change"].as_string() == "replaced")
     rows = db.session.execute(
         select(AuditEntry.staff_id, _ROLE, AuditEntry.school_id).where(
             AuditEntry.staff_id.is_not(None),
             AuditEntry.at >= start,
             AuditEntry.at < end,
-            or_(AuditEntry.where_kind(AccessSuspended.kind), calls),
+            or_(AuditEntry.where_kind(AccessSuspended.kind), calls, replaced),
         )
     )
     schools: dict[tuple[uuid.UUID, str | None], list[uuid.UUID | None]] = {}

@@ -8,7 +8,7 @@ from flask import url_for
 from flask_babel import gettext
 from sqlalchemy import and_, or_, select
 
-from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.same_person import digested, traces_of, traces_of_pupils
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import KeptSuspension, Suspension, Wait
@@ -180,12 +180,14 @@ def _decisions(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[_Decis
     return by_school
 
 
-def _kept(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, set[uuid.UUID]]:
-    """Return the pupils of each school to whom an erased person's access stays suspended."""
-    pupils = select(Child.school_id, Child.id).join(KeptSuspension, KeptSuspension.child_id == Child.id)
-    by_school: dict[uuid.UUID, set[uuid.UUID]] = {}
+def _kept(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, set[uuid.UUID | None]]:
+    """Return the pupils of each school to whom an erased person's access stays suspended; None for pupils who left."""
+    of_school = or_(School.id == Child.school_id, School.uai == KeptSuspension.uai)
+    pupils = select(School.id, Child.id).select_from(KeptSuspension)
+    pupils = pupils.outerjoin(Child, Child.id == KeptSuspension.child_id).join(School, of_school)
+    by_school: dict[uuid.UUID, set[uuid.UUID | None]] = {}
     for school_id, child_id in db.session.execute(
-        pupils.where(Child.school_id.in_(schools), KeptSuspension.where_holding(now()))
+        pupils.where(School.id.in_(schools), KeptSuspension.where_holding(now()))
     ):
         by_school.setdefault(school_id, set()).add(child_id)
     return by_school
@@ -238,7 +240,7 @@ def _lines(item: Shown) -> Sequence[str]:
 
 
 def _gone(
-    kept: Collection[uuid.UUID], pupils: Collection[uuid.UUID], *, is_alone: bool, is_recognised: bool
+    kept: Collection[uuid.UUID | None], pupils: Collection[uuid.UUID], *, is_alone: bool, is_recognised: bool
 ) -> Iterator[Compared]:
     """Yield a suspended person who was erased since, or of whom nothing is suspended here any more.
 

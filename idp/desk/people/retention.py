@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from flask_babel import gettext, ngettext
 
+from idp.accounts.suspensions.kept import LONGEST_WITHOUT_PUPIL
 from idp.config import Settings
 from idp.desk import purge
 from idp.desk.jobs import files
@@ -101,10 +102,11 @@ def _of_pupils() -> list[Row]:
             ("suspension",),
         ),
         Row(
-            gettext("Suspension d’une personne effacée (empreintes chiffrées)"),
+            gettext("Suspension d’une personne effacée, ou pour un élève parti (empreintes chiffrées des noms)"),
             gettext(
-                "Jusqu’à la fin de la suspension, ou de la fiche de l’élève : %(days)s après son départ.",
-                days=_days(DISABLED_KEPT),
+                "Jusqu’à la fin de la suspension, et au plus %(days)s après l’effacement de la fiche de l’élève, qui "
+                "peut revenir sous un autre numéro ou dans un autre établissement.",
+                days=_days(LONGEST_WITHOUT_PUPIL),
             ),
             ("kept_suspension",),
         ),

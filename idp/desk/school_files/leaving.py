@@ -1,17 +1,19 @@
-"""How many people may leave a school by the files of its secretary: the only home of this limit.
+"""How many people and ties may leave a school by the files of its secretary: the only home of this limit.
 
-What left by the imports of the last days counts with what a file would remove. These are the imports of the secretary,
-the direction, the académie's engineer and its command. Otherwise ten files, each of which removes a little, would
-remove everybody, also if an import of somebody else came between them.
+A guardian whose key a file gives to another person leaves too, because the account closes. What left by the imports of
+the last days counts with what a file would remove. These are the imports of the secretary, the direction, the
+académie's engineer and its command. Otherwise ten files, each of which removes a little, would remove everybody, also
+if an import of somebody else came between them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import and_, exists, func, or_, select
 
-from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -33,7 +35,7 @@ class Exceeded(NamedTuple):
     """A limit of the secretary that files exceed.
 
     Attributes:
-        name: of whom it is, `students` or `guardians`.
+        name: of whom or what it is, `students`, `guardians` or `ties`.
         leaving: how many would have left in the window.
         present: of how many.
         percent: the limit.
@@ -46,7 +48,7 @@ class Exceeded(NamedTuple):
 
 
 class _Limit(NamedTuple):
-    """How many percent of some people may leave, how many always may, and the function that counts those who left."""
+    """How many percent of something may leave, how much always may, and the function that counts what left."""
 
     percent: float
     always: int
@@ -54,12 +56,16 @@ class _Limit(NamedTuple):
 
 
 def numbers(result: ImportResult) -> dict[str, tuple[int, int]]:
-    """Return how many pupils and guardians leave by an import, and how many are there before it."""
+    """Return how many pupils and guardians leave by an import, and how many are there before it.
+
+    The same of the ties between a guardian and a pupil who both stay.
+    """
     pupils, accounts = result.counts["students"], result.accounts
     present = accounts["total"] - accounts["created"] + accounts["disabled"]
     return {
         "students": (pupils.left, difference.enrolled(result.staging)),
         "guardians": (accounts["disabled"], present),
+        "ties": mistakes.ties_of_staying(result.staging),
     }
 
 
@@ -80,8 +86,13 @@ def exceeded(settings: Settings, uai: str, numbers: Mapping[str, Sequence[int]])
     limits = {
         "students": _Limit(_MOST_PUPILS, _ONE_PUPIL, _pupils_left),
         "guardians": _Limit(settings.roster_leaving_percent, mistakes.BOTH_PARENTS, _guardians_left),
+        "ties": _Limit(settings.roster_leaving_percent, mistakes.BOTH_PARENTS, _ties_ended),
     }
-    counted = (_counted(name, limit, uai, since, *numbers[name]) for name, limit in limits.items() if numbers[name][0])
+    counted = (
+        _counted(name, limit, uai, since, *numbers[name])
+        for name, limit in limits.items()
+        if numbers.get(name, (0,))[0]
+    )
     return [
         row
         for row in counted
@@ -102,7 +113,34 @@ def _pupils_left(uai: str, since: datetime) -> int:
 
 
 def _guardians_left(uai: str, since: datetime) -> int:
+    """Return how many accounts of the school closed: the last child left, or another person got the key."""
+    return _without_child(uai, since) + _replaced(uai, since)
+
+
+def _without_child(uai: str, since: datetime) -> int:
     left = select(func.count(Account.id.distinct())).select_from(Child).join(School, School.id == Child.school_id)
     of_children = left.join(Guardianship, Guardianship.child_id == Child.id)
     of_accounts = of_children.join(Account, Account.id == Guardianship.account_id)
     return db.session.scalar(of_accounts.where(School.uai == uai, Account.left_at > since)) or 0
+
+
+def _replaced(uai: str, since: datetime) -> int:
+    """Return how many accounts lost their key to another person; the notice to the school is the trace of it."""
+    closed = select(func.count(Account.id.distinct())).select_from(SchoolNotice)
+    of_schools = closed.join(School, School.id == SchoolNotice.school_id)
+    of_accounts = of_schools.join(Account, Account.id == SchoolNotice.account_id)
+    notice = SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.created_at > since
+    return (
+        db.session.scalar(
+            of_accounts.where(School.uai == uai, *notice, Account.left_at.is_(None), Account.disabled_at > since)
+        )
+        or 0
+    )
+
+
+def _ties_ended(uai: str, since: datetime) -> int:
+    """Return how many ties ended between a guardian and a pupil who both stay."""
+    ended = select(func.count()).select_from(Guardianship).join(Account, Account.id == Guardianship.account_id)
+    of_children = ended.join(Child, Child.id == Guardianship.child_id).join(School, School.id == Child.school_id)
+    stays = and_(Child.left_at.is_(None), or_(Account.disabled_at.is_(None), Account.disabled_at <= since))
+    return db.session.scalar(of_children.where(School.uai == uai, Guardianship.ended_at > since, stays)) or 0

@@ -99,6 +99,10 @@ _EXCEEDED = {
         "%(some)s responsables sur %(all)s partiraient, avec les départs des sept derniers jours ; limite du "
         "secrétariat : %(percent)s %%."
     ),
+    "ties": _l(
+        "%(some)s liens sur %(all)s entre un responsable et un élève qui restent prendraient fin, avec ceux des sept "
+        "derniers jours ; limite du secrétariat : %(percent)s %%."
+    ),
 }
 _OF_SCHOOLS_OR_FILES = frozenset({"other_source", nameless.CROWDED})
 """The mistakes that a person who reads no names sees one by one."""

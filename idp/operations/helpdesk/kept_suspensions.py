@@ -1,4 +1,4 @@
-"""`idp account kept-suspensions` and `end-kept-suspension`: the suspensions of people who were erased."""
+"""`idp account kept-suspensions` and `end-kept-suspension`: the suspensions of erased people and pupils who left."""
 
 import uuid
 from typing import Any
@@ -22,11 +22,12 @@ _COLUMNS = ("id", "child", "uai", "until", "kept_at")
 @click.command("kept-suspensions")
 @AS_JSON
 def list_kept(*, as_json: bool) -> None:
-    """List the suspensions that were kept when their people were erased.
+    """List the suspensions that were kept when their people were erased or their pupils left.
 
     While one is kept, no school file gives its person an account or a child in the pupil's school; each import says
     which line it refused. Any other person whom a file adds to the pupil waits for the head. The person is stored as
-    encrypted digests and cannot be named: the pupil tells which decision it is.
+    encrypted digests and cannot be named: the pupil tells which decision it is. Once the pupil's row was removed, the
+    pupil is stored in the same way, and only the school and the dates tell it.
     """
     rows = [_line(row, child) for row, child in _rows()]
     if as_json:
@@ -62,26 +63,27 @@ def end(key: uuid.UUID, reason: str) -> None:
     row = db.session.scalar(select(KeptSuspension).where(KeptSuspension.id == key).with_for_update())
     if row is None:
         raise RefusedError("there is no such kept suspension")
-    child = db.session.get_one(Child, row.child_id)
-    event = KeptSuspensionEnded(suspension=str(key), child=str(child.id), uai=child.school.uai, reason=reason)
+    child = db.session.get(Child, row.child_id) if row.child_id else None
+    uai = child.school.uai if child else row.uai
+    event = KeptSuspensionEnded(suspension=str(key), child=str(row.child_id or ""), uai=uai, reason=reason)
     db.session.delete(row)
     log.record(event)
 
 
-def _rows() -> list[tuple[KeptSuspension, Child]]:
+def _rows() -> list[tuple[KeptSuspension, Child | None]]:
     chosen = (
         select(KeptSuspension, Child)
-        .join(Child, Child.id == KeptSuspension.child_id)
+        .outerjoin(Child, Child.id == KeptSuspension.child_id)
         .order_by(KeptSuspension.kept_at.desc(), KeptSuspension.id)
     )
     return [(row, child) for row, child in db.session.execute(chosen)]
 
 
-def _line(row: KeptSuspension, child: Child) -> dict[str, Any]:
+def _line(row: KeptSuspension, child: Child | None) -> dict[str, Any]:
     return {
         "id": str(row.id),
-        "child": child_key(child),
-        "uai": child.school.uai,
+        "child": child_key(child) if child else "",
+        "uai": child.school.uai if child else row.uai,
         "until": instant(row.until),
         "kept_at": instant(row.kept_at),
     }

@@ -229,10 +229,7 @@ def _suspended_ties(person: Person) -> dict[uuid.UUID, datetime | None]:
     ends: dict[uuid.UUID, list[datetime | None]] = {}
     for child_id, until in rows:
         ends.setdefault(child_id, []).append(until)
-    return {
-        child: None if None in untils else max(until for until in untils if until is not None)
-        for child, untils in ends.items()
-    }
+    return {child: kept_suspensions.last_end(untils) for child, untils in ends.items()}
 
 
 def _keep_suspensions(settings: Settings, person: Person, accounts: Sequence[Account]) -> None:
@@ -298,7 +295,7 @@ def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
             "suspension",
             f"the suspended access to {suspended} child{'' if suspended == 1 else 'ren'}: encrypted digests of the "
             "person's names and keys, so that the next school file does not give the access back. They stay until the "
-            "suspension ends, until the child is removed, or until `idp account end-kept-suspension`",
+            "suspension ends, for five years at most after the child left, or until `idp account end-kept-suspension`",
             suspended,
         )
     if person.roster_keys and suspended:

@@ -13,7 +13,7 @@ TABLES: Mapping[str, str] = {
     "spent_challenge": "digests of random values that passkeys answered",
     "spent_proof": "digests of proofs of an ENT's software",
     "signing_key": "keys of this service",
-    "kept_suspension": "encrypted digests of people who were erased: no person who has an account",
+    "kept_suspension": "encrypted digests, of a person who was erased or of a pupil who left: they name nobody",
     "former_pupil_name": "names before a correction, which would tell a guardian of another one's suspension",
     "import_batch": "acts of operators on whole files",
     "throttle": "counters under keyed digests, which name nobody",

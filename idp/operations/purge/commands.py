@@ -65,7 +65,7 @@ _COUNTED = {
     "pupils_removed": "pupils who left, removed",
     "links_removed": "ties to a pupil that ended",
     "notices_removed": "notices that schools settled",
-    "suspensions_removed": "suspensions of erased people that are over",
+    "suspensions_removed": "kept suspensions, of erased people or pupils who left, that are over",
     "imports_removed": "imports of school files, with their issues",
     "kept_forms": "forms of the desk that were kept while a proof or a sign-in came first",
     "staff_sessions": "sessions of the desk",
@@ -237,7 +237,7 @@ def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
     left = Child.left_at <= moment - unused_accounts.DISABLED_KEPT
     done = Counter({"links_removed": _ended_links(moment)})
     while keys := db.session.scalars(select(Child.id).where(left).order_by(Child.left_at).limit(batches.ROWS)).all():
-        done["pupils_removed"] += retry_unit_of_work(partial(unused_accounts.remove_children, keys))
+        done["pupils_removed"] += retry_unit_of_work(partial(unused_accounts.remove_children, settings.secrets, keys))
     retry_unit_of_work(partial(_forget_names, moment))
     old = ImportBatch.started_at <= moment - timedelta(days=settings.audit_days)
     issues = ImportIssue.batch_id.in_(select(ImportBatch.id).where(old))
@@ -254,7 +254,7 @@ def _forget_names(moment: datetime) -> None:
 
 
 def _suspensions(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove the suspensions of erased people that are over, and names of pupils that no suspension needs any more.
+    """Remove the kept suspensions that are over, and names of pupils that no suspension needs any more.
 
     The other suspensions change to the present secret key.
     """

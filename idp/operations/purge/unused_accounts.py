@@ -29,6 +29,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, Token
 from idp.operations import batches
+from idp.operations.purge import protected_pupils
 from idp.passkeys.models import Passkey, PasskeyUser
 from idp.sessions.models import DeviceSession, Session
 
@@ -211,13 +212,16 @@ def _why(account: Account) -> str:
     return "left" if account.is_disabled_by_departure else "disabled"
 
 
-def remove_children(keys: Sequence[uuid.UUID]) -> int:
+def remove_children(secrets: Sequence[bytes], keys: Sequence[uuid.UUID]) -> int:
     """Remove pupils who left, with their ties, in the caller's transaction; return their number.
+
+    Suspensions that hold are kept without the pupils (`protected_pupils`).
 
     A file may just have brought one back, so the rows are locked and checked again.
     """
     locked = select(Child.id).where(Child.id.in_(keys), Child.left_at.is_not(None)).order_by(Child.id)
     gone = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
+    protected_pupils.keep_decisions(secrets, gone)
     for statement in (
         delete(Suspension).where(Suspension.child_id.in_(gone)),
         delete(KeptSuspension).where(KeptSuspension.child_id.in_(gone)),
@@ -236,6 +240,7 @@ def remove_ended_links(before: datetime) -> int:
         ~Guardianship.has_open_dispute,
         ~Guardianship.is_excluded,  # a school's decision stays while a file contradicts it
         ~Guardianship.where_suspended(now()),
+        ~select(Account.id).where(Account.id == Guardianship.account_id, Account.where_suspended(now())).exists(),
     )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
     pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()

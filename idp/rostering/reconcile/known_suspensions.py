@@ -10,10 +10,11 @@ from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.same_person import traces_of, traces_of_pupils
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
-from idp.accounts.suspensions.traces import Traces
+from idp.accounts.suspensions.traces import Names, Traces
 from idp.clock import now
 from idp.db import db
 from idp.rostering.bulk import one_of
+from idp.rostering.reconcile.staging import Staging
 
 _Row = tuple[Child | None, str | None, str, Traces]
 
@@ -21,8 +22,9 @@ _Row = tuple[Child | None, str | None, str, Traces]
 class SuspendedPerson(NamedTuple):
     """A person whose account or tie is suspended, with one pupil.
 
-    `uai` is the pupil's school and `pupil` has the pupil's names, also those before a correction. A suspended account
-    without ties has neither, and a person who was erased has no account.
+    `uai` is the pupil's school and `pupil` has the pupil's names, also those before a correction. `child` is empty if
+    the pupil's row was removed. A suspended account without ties has neither, and a person of a kept suspension has no
+    account.
     """
 
     uai: str
@@ -30,6 +32,22 @@ class SuspendedPerson(NamedTuple):
     pupil: Traces
     account: str
     traces: Traces
+
+
+class _Excluded(NamedTuple):
+    child: str
+    account: str
+    civility: str
+    given_name: str
+    family_name: str
+    birth_name: str
+
+
+_EXCLUDED = (
+    "SELECT t.child, t.account, coalesce(k.civility, '') AS civility, k.given_name, k.family_name, "
+    "coalesce(k.birth_name, '') AS birth_name FROM known_link t JOIN known_account k ON k.id = t.account "
+    "WHERE t.is_excluded"
+)
 
 
 class OpenTie(NamedTuple):
@@ -58,17 +76,30 @@ def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
         UndecryptableError: no secret key decrypts the traces of an erased person.
     """
     kept = list(kept_suspensions.holding(secrets, now()))
-    children = select(Child, School.uai).join(School).where(one_of(Child.id, sorted({child for child, _ in kept})))
-    pupils = {child.id: (child, uai) for child, uai in _all(children)} if kept else {}
+    keys = sorted({tie.child_id for tie in kept if tie.child_id})
+    children = select(Child, School.uai).join(School).where(one_of(Child.id, keys))
+    pupils = {child.id: (child, uai) for child, uai in _all(children)} if keys else {}
     # a purge may have removed a pupil since the first statement
-    erased = [(*pupils[child], "", traces) for child, traces in kept if child in pupils]
+    erased = [(*pupils[tie.child_id], "", tie.person) for tie in kept if tie.child_id in pupils]
     rows = [*_suspended_accounts(), *erased]
     names = traces_of_pupils(child for child, *_ in rows if child)
-    return [
+    left = [SuspendedPerson(tie.uai, "", tie.pupil, "", tie.person) for tie in kept if tie.child_id is None]
+    return left + [
         SuspendedPerson(
             uai or "", child.id.hex if child else "", names[child.id] if child else Traces.of(()), account, traces
         )
         for child, uai, account, traces in rows
+    ]
+
+
+def excluded_people(staging: Staging) -> list[SuspendedPerson]:
+    """Return the people of whom the school confirmed that they are not the guardian of a pupil, without the school."""
+    rows = list(staging.rows(_Excluded, _EXCLUDED))
+    names = (Names.of("", row.civility, [row.given_name], [row.family_name, row.birth_name]) for row in rows)
+    nobody = Traces.of(())
+    return [
+        SuspendedPerson("", row.child, nobody, row.account, Traces.of([name]))
+        for row, name in zip(rows, names, strict=True)
     ]
 
 

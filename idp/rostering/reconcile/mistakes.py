@@ -21,6 +21,11 @@ _ENDING = (
     f"SELECT count(*) FROM {_OPEN} AND EXISTS "
     "(SELECT 1 FROM ending_link e WHERE e.child = k.child AND e.account = k.account)"
 )
+_ENDING_OF_STAYING = (
+    f"SELECT count(*) FROM {_OPEN} AND k.child NOT IN (SELECT id FROM absent_student) "
+    "AND k.account NOT IN (SELECT account FROM closing_account) AND EXISTS "
+    "(SELECT 1 FROM ending_link e WHERE e.child = k.child AND e.account = k.account)"
+)
 _STUDENTS = f"SELECT count(*) FROM student WHERE fate IN {HERE}"
 _OF_OTHER_SCHOOLS = (
     "SELECT count(*) FROM student s JOIN known_child k ON k.id = s.child_id AND NOT k.in_scope AND NOT k.is_left "
@@ -93,6 +98,11 @@ def find_absurd(staging: Staging, mode: Mode, percent: float) -> Iterator[Mistak
     for school in staging.rows(_Emptied, _EMPTIED, few=_FEW):  # a small school may lose its accounts
         sentence = f"{school.closing} of the {school.accounts} accounts of {school.uai} would be disabled"
         yield Mistake("emptied", sentence, (school.closing, school.accounts))
+
+
+def ties_of_staying(staging: Staging) -> tuple[int, int]:
+    """Return how many ties would end between a guardian and a pupil who both stay, and of how many ties."""
+    return staging.value(_ENDING_OF_STAYING), staging.value(_LINKS)
 
 
 def is_crowded(staging: Staging) -> bool:

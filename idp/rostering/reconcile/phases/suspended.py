@@ -16,7 +16,8 @@ somebody is suspended are compared with the suspended people (`idp.accounts.susp
 Such a tie is written as a suspended one (`idp.rostering.write.waits`), and gives neither access nor a letter. The head
 decides whether it is the suspended person; a record that was refused instead would leave a namesake without any way in.
 
-The same holds, in every school, for a person with the names of a suspended account without ties.
+The same holds, in every school, for a person with the names of a suspended account without ties; and, for one pupil,
+for a new guardian with nearly the names of a person of whom the school confirmed that they are not the guardian.
 
 Each of them is an issue, because it may be a namesake, except those of 3 (`statements.is_told`). A tie that the
 database has keeps its own suspension.
@@ -118,7 +119,8 @@ _FIELDS_OF_LINK = (
 )
 _IS_COMPARED = (
     "AND (s.uai IN (SELECT uai FROM suspended_school) OR '' IN (SELECT uai FROM suspended_school) "
-    f"OR s.child_id IN (SELECT child FROM protected_child) OR {_PROTECTED_NAME})"
+    f"OR s.child_id IN (SELECT child FROM protected_child) OR {_PROTECTED_NAME} "
+    "OR s.child_id IN (SELECT child FROM known_link WHERE is_excluded))"
 )
 """The links of the schools in which somebody is suspended, and of pupils with a name like that of a pupil there.
 
@@ -212,11 +214,12 @@ def stop_suspended(context: Context) -> None:
     """Have the head decide about the people who are recognised as suspended ones, or may be."""
     staging, most = context.staging, context.most_authority
     people = known_suspensions.suspended_people(context.secrets)
-    if not people:
+    excluded = known_suspensions.excluded_people(staging)
+    if not (people or excluded):
         return
     staging.insert(SuspendedSchoolRow, sorted({(person.uai,) for person in people}))
     staging.insert(ProtectedChildRow, sorted({(person.child,) for person in people if person.child}))
-    judge = _Judge(people)
+    judge = _Judge(people, excluded)
     for pupils in staging.pages(_Pupil, _PUPILS, _PAGE, most=most):
         staging.insert(SuspendedNameRow, [(name,) for name in {*chain(*pupils)} if judge.is_protected_name(name)])
     for statement in _LINKS:
@@ -297,13 +300,14 @@ def _as_link(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str]
 class _Judge:
     """Compares the people of new links with the suspended people, above all with those of the same school."""
 
-    def __init__(self, people: Sequence[SuspendedPerson]) -> None:
+    def __init__(self, people: Sequence[SuspendedPerson], excluded: Sequence[SuspendedPerson]) -> None:
+        self.excluded = excluded
         self.by_child: dict[str, list[SuspendedPerson]] = {}
         self.by_school: dict[str, list[SuspendedPerson]] = {}
         for person in people:
             self.by_child.setdefault(person.child, []).append(person)
             self.by_school.setdefault(person.uai, []).append(person)
-        self.protected = TracesIndex((person.pupil, person) for person in people if person.child)
+        self.protected = TracesIndex((person.pupil, person) for person in people)
         self.is_protected_name = lru_cache(maxsize=_CACHED_NAMES)(self._is_protected_name)
 
     def _is_protected_name(self, name: str) -> bool:
@@ -314,11 +318,12 @@ class _Judge:
         """Return why a link is stopped; None if it is not."""
         names = Names.of(link.guardian, link.civility, [link.given_name], [link.family_name, link.birth_name])
         of_school = self._of_returning(link, names) if link.was_tied else self._of_new(link, names)
-        if of_school is None and (self._is_without_ties(names) or self._is_pair_elsewhere(link, names)):
+        checks = (self._is_without_ties, self._is_pair_elsewhere, self._is_excluded)
+        if of_school is None and any(check(link, names) for check in checks):
             return Wait.CHECK
         return of_school
 
-    def _is_without_ties(self, names: Names) -> bool:
+    def _is_without_ties(self, _link: _Link, names: Names) -> bool:
         """Return whether somebody has the names of a suspended account without ties, which is of no school."""
         return _most(names, self.by_school.get("", ())) is Likeness.SAME
 
@@ -351,9 +356,14 @@ class _Judge:
         pairs = (
             (likeness(pupil, person.pupil), likeness(names, person.traces))
             for person in self.protected.candidates(pupil)
-            if link.uai != person.uai and link.child != person.child
+            if link.uai != person.uai and not (link.child and link.child == person.child)
         )
         return any(min(pair) >= Likeness.NEAR and max(pair) is Likeness.SAME for pair in pairs)
+
+    def _is_excluded(self, link: _Link, names: Names) -> bool:
+        """Return whether somebody has the names, or nearly, of another account that is excluded from the pupil."""
+        others = [row for row in self.excluded if row.child == link.child and row.account != link.account]
+        return _most(names, [row for row in others if not differ_in_civility(names, row.traces)]) >= Likeness.NEAR
 
     def _of_pupil(self, link: _Link) -> Sequence[SuspendedPerson]:
         """Return the people whose access to the pupil is suspended.
