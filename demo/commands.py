@@ -144,7 +144,7 @@ def _settings(port: int, folder: Path) -> Settings:
             mail_from="ne-pas-repondre@exemple.fr",
             academy=ACADEMY,
             support_phone="03 53 01 12 12",
-            support_hours="du lundi au vendredi, de 8 h à 18 h",
+            support_hours="Mo-Fr 08:00-18:00",
             publisher=f"{ACADEMY} (démonstration : cette académie n’existe pas)",
             dpo_mail="dpd@exemple.fr",
             contact_mail="contact@exemple.fr",

@@ -17,7 +17,7 @@ from idp import logging as log_lines
 from idp.accounts import directory, emails, notices, school_digest
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
-from idp.accounts.passwords.policy import EXAMPLE
+from idp.accounts.passwords.policy import EXAMPLES
 from idp.activation import views as activation
 from idp.audit import log
 from idp.charter import my_charter_views as my_charter
@@ -166,7 +166,7 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(page.blueprint)
     _protocol(app, door)
     declarations.of(app).read(app)
-    app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence, password_example=EXAMPLE)
+    app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence, password_examples=EXAMPLES)
     app.after_request(_keep_language)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     ENDPOINT.allow(app.view_functions)

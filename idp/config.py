@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from idp import config_rules as rules
+from idp import opening_hours
 from idp.config_display import shown
 from idp.config_nodes import NodeSettings
 from idp.config_rules import LOOPBACK
@@ -122,7 +123,12 @@ class Settings(WatchSettings, NodeSettings):
     )
     support_url: str = Field("", description="URL of a page that helps families")
     support_phone: str = Field("", max_length=30, description="telephone of the help line, as families dial it")
-    support_hours: str = Field("", max_length=80, description="opening hours of the help line")
+    support_hours: str = Field(
+        "",
+        max_length=80,
+        description="opening hours of the help line: `Mo-Fr 08:00-18:00` or `Mo,Tu,Th,Fr 08:30-12:00,13:30-17:00`,"
+        " which pages and mails write in the reader's language; any other text is shown as it is, as French",
+    )
     publisher: str = Field("", max_length=200, description="legal notice: who publishes the service")
     publication_director: str = Field(
         "", max_length=200, description="legal notice: who is responsible for the content"
@@ -239,6 +245,7 @@ class Settings(WatchSettings, NodeSettings):
     _check_database = field_validator("database_url")(rules.check_database)
     _check_smtp = field_validator("smtp_url")(rules.check_smtp)
     _check_sender = field_validator("mail_from")(rules.check_sender)
+    _check_hours = field_validator("support_hours")(opening_hours.check)
     _check_contact = field_validator("security_contact")(rules.check_contact)
     _check_allowed = field_validator("outgoing_allow")(rules.check_allowed)
     _check_theme = field_validator("theme")(rules.check_theme)

@@ -54,7 +54,7 @@ def settings_for(database_url: str, **more: object) -> Settings:
         "database_pool": 4,
         "academy": "Académie des Deux-Rives",
         "support_phone": "03 53 01 12 12",
-        "support_hours": "du lundi au vendredi, de 8 h à 18 h",
+        "support_hours": "Mo-Fr 08:00-18:00",
         "mail_from": "ne-pas-repondre@exemple.fr",
         "publisher": "Académie des Deux-Rives",
         "publication_director": "La rectrice de l’académie des Deux-Rives",

@@ -1,17 +1,21 @@
 """Texts and dates in the language of a page or mail."""
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from babel import Locale
-from babel.dates import format_date
+from babel.dates import format_date, get_day_names
+from babel.lists import format_list
 from flask import Flask
 from flask_babel import Babel, get_locale, get_translations
+from flask_babel import gettext as _
 
 from idp import languages
+from idp import opening_hours as notation
 from idp.clock import PARIS, day_of
 from idp.languages import SOURCE
+from idp.opening_hours import OpeningHours
 from idp.paths import TRANSLATIONS
 from idp.web import durations
 from idp.web.languages import menu
@@ -65,12 +69,40 @@ def day(instant: datetime | date) -> str:
     return format_date(local, pattern, locale=languages.locale_name(own))
 
 
-def hour(instant: datetime) -> str:
-    """Return the time in Paris: « 20 h 42 », in other languages 20:42."""
-    local = instant.astimezone(PARIS)
+def hour(instant: datetime | time) -> str:
+    """Return a time of day, or that of an instant in Paris: « 20 h 42 », in other languages 20:42."""
+    local = instant.astimezone(PARIS) if isinstance(instant, datetime) else instant
     if language() == SOURCE:
         return f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local.minute:02d}"
     return f"{local.hour:02d}:{local.minute:02d}"
+
+
+def opening_hours(text: str) -> str:
+    """Return « du lundi au vendredi, de 8 h à 18 h » for `Mo-Fr 08:00-18:00`, and any other text as it is."""
+    rule = notation.read(text)
+    return spacing(_hours_sentence(rule)) if rule else text
+
+
+def _hours_sentence(rule: OpeningHours) -> str:
+    locale = languages.locale_name(language())
+    names = get_day_names("wide", "format", locale)
+    days = [names[day] for day in rule.days]
+    values = dict(zip(("opens", "closes", "reopens", "ends"), map(_short_hour, rule.times), strict=False))
+    values |= {"first": days[0], "last": days[-1], "days": format_list(days, locale=locale)}
+    match rule.is_span, "ends" in values:
+        case True, True:
+            text = _("du %(first)s au %(last)s, de %(opens)s à %(closes)s et de %(reopens)s à %(ends)s", **values)
+        case True, False:
+            text = _("du %(first)s au %(last)s, de %(opens)s à %(closes)s", **values)
+        case False, True:
+            text = _("%(days)s, de %(opens)s à %(closes)s et de %(reopens)s à %(ends)s", **values)
+        case _:
+            text = _("%(days)s, de %(opens)s à %(closes)s", **values)
+    return str(text)
+
+
+def _short_hour(at: time) -> str:
+    return hour(at).removesuffix("\u00a000")
 
 
 def left_to_right(text: str) -> str:
@@ -98,7 +130,9 @@ def configure(app: Flask, *, french_only: bool = False) -> None:
     babel.init_app(app, locale_selector=(lambda: SOURCE) if french_only else _locale)
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
-    app.jinja_env.filters.update(day=day, hour=hour, spacing=spacing, ltr=left_to_right, waiting=durations.in_words)
+    app.jinja_env.filters.update(
+        day=day, hour=hour, spacing=spacing, ltr=left_to_right, isolated=isolated, waiting=durations.in_words
+    )
     app.jinja_env.globals.update(plurals=_plurals, language_url=menu.url)
     if not french_only:
         menu.configure(app)

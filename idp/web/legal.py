@@ -18,20 +18,27 @@ _STATES = (
     (0, _l("Accessibilité : non conforme")),
 )
 """The states of a statement, from the rate in per cent that each begins with (RGAA, « Obligations », 5)."""
+FAILURES = {
+    "7.1": _l(
+        "7.1 – Scripts compatibles avec les technologies d’assistance :"
+        " nous n’avons pas encore écouté ces pages avec un lecteur d’écran."
+    ),
+    "13.1": _l(
+        "13.1 – Contrôle des limites de temps : une page laissée ouverte trop longtemps se ferme sans prévenir ;"
+        " vous pouvez recommencer."
+    ),
+}
+"""What each criterion of the audit with the result `NC` means for a parent."""
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """One criterion of RGAA 4.1.2: its result is `C`, `NC` or `NA`; `shown` says by what, in French.
-
-    `plain` says what a failure means for a parent; the public statement shows it.
-    """
+    """One criterion of RGAA 4.1.2: its result is `C`, `NC` or `NA`; `shown` says by what, in French."""
 
     number: str
     title: str
     result: str
     shown: str
-    plain: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,4 +98,5 @@ def privacy() -> str:
 @blueprint.get("/accessibilite")
 def accessibility() -> str:
     """Show the accessibility statement (RGAA)."""
-    return render_template("legal/accessibilite.html", legal=services().settings)
+    failures = [FAILURES[criterion.number] for criterion in AUDIT.results("NC")]
+    return render_template("legal/accessibilite.html", legal=services().settings, failures=failures)

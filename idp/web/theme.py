@@ -9,9 +9,11 @@ from flask import Flask
 from whitenoise import WhiteNoise
 from whitenoise.responders import StaticFile
 
-from idp import precompressed
+from idp import opening_hours, precompressed
 from idp.config import Settings
+from idp.languages import SOURCE
 from idp.paths import STATIC
+from idp.web import i18n
 from idp.web.door.door import Door
 
 
@@ -48,6 +50,16 @@ class Support:
     def phone_link(self) -> str:
         """The number as a `tel:` URL."""
         return phone_link(self.phone)
+
+    @property
+    def hours_in_words(self) -> str:
+        """The hours in the page's language, or the operator's text, which is French."""
+        return i18n.opening_hours(self.hours)
+
+    @property
+    def hours_language(self) -> str:
+        """The language of `hours_in_words`."""
+        return i18n.language() if opening_hours.read(self.hours) else SOURCE
 
 
 def configure(app: Flask, door: Door, settings: Settings) -> None:

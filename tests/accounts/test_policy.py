@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from idp import config
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_provisional
-from idp.accounts.passwords.policy import EXAMPLE, FaultCode, Identity, check_password
+from idp.accounts.passwords.policy import EXAMPLES, FaultCode, Identity, check_password
 from idp.accounts.passwords.words import lists, strength
 from idp.folding import fold
+from idp.languages import OFFERED
 from tests.rows import each_row
 
 NADIA = Identity(
@@ -221,7 +222,7 @@ def test_each_reason_is_a_french_sentence_with_an_instruction() -> None:
             "moulin",
             "motdepasse123",
             "9876543210987",
-            EXAMPLE,
+            EXAMPLES["fr"],
         )
         for fault in check_password(typed, person=NADIA)
     }
@@ -321,8 +322,8 @@ def test_the_first_guesses_of_french_families_are_in_the_lists() -> None:
 @pytest.mark.parametrize(
     "password",
     [
-        EXAMPLE,
-        EXAMPLE.upper() + " !",
+        *EXAMPLES.values(),
+        EXAMPLES["fr"].upper() + " !",
         "fenetre-pinceau-lapin-caramel-2026",
         "caramel lapin pinceau fenêtre",
         "FenetrePinceauLapinCaramel",
@@ -332,6 +333,11 @@ def test_the_first_guesses_of_french_families_are_in_the_lists() -> None:
 )
 def test_printed_example_is_refused_with_its_variants(password: str) -> None:
     assert faults(password) == ["example"]
+
+
+def test_each_language_has_an_example_that_is_long_enough() -> None:
+    assert set(EXAMPLES) == set(OFFERED)
+    assert min(map(len, EXAMPLES.values())) >= 12
 
 
 def test_two_words_of_the_example_are_accepted() -> None:

@@ -68,7 +68,10 @@ def test_the_steps_have_one_numbering_in_readable_type() -> None:
     steps = [run for run in runs if top + 8 < run.y < 215 and 8.8 < run.size < 11]
     assert {run.size for run in steps} == {9.5}
     printed = " ".join(run.text for run in steps)
-    for words in ("Se connecter et Parent .", "code à six chiffres. Ou touchez son lien, puis Confirmer ."):
+    for words in (
+        "Se connecter et Parent .",
+        "code à six chiffres, puis Continuer . Ou touchez son lien, puis Confirmer .",
+    ):
         assert words in printed
 
 

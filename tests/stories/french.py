@@ -19,7 +19,7 @@ _ONLY_FRENCH = re.compile(
 _READ_ALOUD = re.compile(r"aria-label|alt|title|placeholder|data-(?:ok|left|over|(?:text|minutes)\w*)")
 """The attributes that a person hears, or that the script shows."""
 _SHOWN = """() => {
-  const french = node => node.closest("[lang]")?.lang === "fr" || node.closest("bdi, script, style");
+  const french = node => node.closest("script, style, bdi:not([lang]), .prose[lang=fr], .langs [lang=fr]");
   const texts = [["title", document.title]];
   const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
   while (nodes.nextNode()) {
@@ -30,7 +30,8 @@ _SHOWN = """() => {
   }
   return texts;
 }"""
-"""The texts of a page, seen or read aloud, without what says that it is French and without names of people."""
+"""The texts of a page, seen or read aloud, without names of people, the charter, which
+stays French, and the name of French in the menu of languages."""
 
 
 def french_texts(page: Page) -> list[str]:

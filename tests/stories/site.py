@@ -128,7 +128,7 @@ class Site:
             drain_seconds=0,
             academy="Académie des Deux-Rives",
             support_phone="03 53 01 12 12",
-            support_hours="du lundi au vendredi, de 8 h à 18 h",
+            support_hours="Mo-Fr 08:00-18:00",
         )
         site = cls(settings, port, folder)
         if database_url.startswith("postgresql"):

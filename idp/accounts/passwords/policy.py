@@ -17,8 +17,18 @@ from idp.accounts.passwords.hasher import MAX_PASSWORD_LENGTH, fold_provisional,
 from idp.accounts.passwords.words import lists
 from idp.folding import fold
 
-EXAMPLE = "fenêtre pinceau lapin caramel"
-"""The example that the pages print beside the field."""
+EXAMPLES = {
+    "fr": "fenêtre pinceau lapin caramel",
+    "en": "window paintbrush rabbit caramel",
+    "ar": "نافذة فرشاة أرنب كراميل",
+    "tr": "pencere fırça tavşan karamel",
+    "pt": "janela pincel coelho caramelo",
+    "es": "ventana pincel conejo caramelo",
+    "uk": "вікно пензель кролик карамель",
+    "ro": "fereastră pensulă iepure caramel",
+    "zh-Hans": "向日葵 自行车 巧克力 望远镜",
+}
+"""The example that the pages print beside the field, by language."""
 
 _LONG_WORD = 4
 _SHORT_WORD = 2
@@ -217,11 +227,12 @@ def _contains(folded: str, words: set[str]) -> bool:
 
 
 def _is_example(folded: str) -> bool:
-    """Return whether the password is the printed example: reordered, decorated, or with one word replaced."""
-    words = fold(EXAMPLE).split()
+    """Return whether the password is an example of any language: reordered, decorated, or with one word replaced."""
+    spellings = ["".join(_RUN.findall(spelling)) for spelling in (folded, folded.translate(_LOOK_ALIKES))]
     return any(
-        sum(word in "".join(_RUN.findall(spelling)) for word in words) >= _MANY_WORDS
-        for spelling in (folded, folded.translate(_LOOK_ALIKES))
+        sum(word in spelling for word in fold(example).split()) >= _MANY_WORDS
+        for example in EXAMPLES.values()
+        for spelling in spellings
     )
 
 

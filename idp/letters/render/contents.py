@@ -12,6 +12,7 @@ from idp.clients.registry import Registration
 from idp.clock import day_of, now, today
 from idp.config import Settings
 from idp.letters.render.pdf import Letter, LetterChild, LetterEnt
+from idp.web import i18n
 
 _GREETINGS = {"Mme": "Madame", "M.": "Monsieur"}
 _HOME = frozenset({"", "france"})
@@ -72,7 +73,7 @@ def _to(settings: Settings, account: Account, school: School, secret: str, expir
         provisional_password=secret,
         valid_until=day_of(expires_at),
         help_phone=settings.support_phone,
-        help_hours=settings.support_hours,
+        help_hours=i18n.opening_hours(settings.support_hours),
         dpo_mail=settings.dpo_mail,
         languages=letter_languages.chosen(school.letter_languages),
     )
