@@ -1,8 +1,9 @@
 """The application as granian calls it (ASGI): an event loop receives requests, and threads answer them.
 
 Granian parses requests in its own threads. The body is collected in the event loop until a deadline, so that a slow
-client has a socket but no thread. What needs no more than memory is answered there too; all else by the threads of this
-module, which wait for the database and for password hashes.
+client has a socket but no thread. What needs no more than memory is answered there too; all else by the threads of
+`idp.serving.queue`, which wait for the database and for password hashes. If all threads are taken and the wait would be
+too long for a request, it is shed: it gets the page « affluence » from memory.
 
 Requests with a body must have a `Content-Length` (RFC 9112 6.3 allows a server to require it): browsers and the
 libraries of ENTs send it, and a buffering proxy adds it.
@@ -11,22 +12,21 @@ libraries of ENTs send it, and a buffering proxy adds it.
 import asyncio
 import re
 import sys
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache, partial
 from io import BytesIO
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
 import structlog
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import cached_property
 
-from idp.metrics.catalogue import NOWHERE, REQUEST_WAIT_SECONDS, REQUESTS, REQUESTS_WAITING
+from idp.metrics.catalogue import NOWHERE, REQUESTS
 from idp.serving import limits
+from idp.serving.queue import Late, Queue
 from idp.stopping import stopping
 from idp.web.door.door import Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_TARGET, MAX_UPLOAD, Request, Response, utf8
@@ -41,6 +41,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _DIGITS = 12
 """The most digits of a length; a longer number is too large as well."""
+_TOLD_SECONDS = 60.0
+"""How often the log says that requests are shed."""
 _CLOSE = ("Connection", "close")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -131,29 +133,19 @@ class _Request(Request):
         }
 
 
-class _Task(NamedTuple):
-    """Work for a thread, and where its result is awaited."""
-
-    work: Callable[[], Any]
-    result: "asyncio.Future[Any]"
-    loop: asyncio.AbstractEventLoop
-    since: float
-
-
 class Bridge:
     """The ASGI application around a door, with `threads` threads for what waits. It is made in the worker's process."""
 
-    def __init__(self, door: Door, threads: int) -> None:
-        self._door = door
-        self._tasks: SimpleQueue[_Task] = SimpleQueue()
+    def __init__(self, door: Door, threads: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._door, self._clock = door, clock
+        self._queue = Queue(threads, clock)
         self._uploads = asyncio.Semaphore(limits.MAX_UPLOADS)
-        for _ in range(threads):
-            threading.Thread(target=self._work, name="request", daemon=True).start()
+        self._told_until = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Collect a request, and answer it from memory or wait until a thread has answered it."""
         request = _Request(scope)
-        if self._is_upload(request) and await self._in_thread(partial(self._door.may_upload, request)):
+        if self._is_upload(request) and await self._queue.run(partial(self._door.may_upload, request)):
             request.max_body = MAX_UPLOAD
             async with self._uploads:
                 await self._respond(request, receive, send)
@@ -165,14 +157,6 @@ class Bridge:
         is_long = request.is_longer_than(MAX_BODY) and not request.is_longer_than(MAX_UPLOAD)
         return is_long and request.method == "POST" and self._door.takes_files(request)
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        """Return the result of work that may wait for the database."""
-        loop = asyncio.get_running_loop()
-        awaited: asyncio.Future[Any] = loop.create_future()
-        REQUESTS_WAITING.change(1)
-        self._tasks.put(_Task(work, awaited, loop, time.perf_counter()))
-        return await awaited
-
     async def _respond(self, request: _Request, receive: Receive, send: Send) -> None:
         if refusal := await _receive(request, receive):
             log.warning("request refused before it was answered", status=refusal)
@@ -182,28 +166,34 @@ class Bridge:
             return
         response = self._door.answer_at_once(request)
         if response is None:
-            response = await self._in_thread(partial(self._answer, request))
+            response = await self._answer_in_turn(request)
         if request.oversized or stopping.is_announced:
             response.headers.append(_CLOSE)
         await _send(response, request, send)
         if request.oversized:
             await _discard(receive)
 
-    def _work(self) -> None:
-        while True:
-            self._do(self._tasks.get())
+    async def _answer_in_turn(self, request: _Request) -> Response:
+        """Return the response of a thread, or at once that of an overloaded service, if the wait would be too long."""
+        patience = self._door.patience(request)
+        if self._queue.expected_wait > patience and (refusal := self._shed(request)):
+            return refusal
+        late = Late(patience, lambda: self._shed(request) or self._answer(request))
+        response: Response | None = await self._queue.run(partial(self._answer, request), late)
+        return response or Response(status=500)
 
-    @staticmethod
-    def _do(task: _Task) -> None:
-        """Do the work. No reference to it stays: granian closes a connection when nobody can read from it."""
-        REQUESTS_WAITING.change(-1)
-        REQUEST_WAIT_SECONDS.observe(time.perf_counter() - task.since)
+    def _shed(self, request: _Request) -> Response | None:
+        """Return « affluence », from memory; None if memory is not enough: the request is then answered in its turn."""
+        waiting, seconds = self._queue.waiting, self._queue.expected_wait
         try:
-            result = task.work()
-        except BaseException:  # whatever it is, the thread has other requests to answer
-            log.exception("work for a request failed in the server")
-            result = None
-        task.loop.call_soon_threadsafe(_note, task.result, result)
+            response = self._door.shed(request)
+        except BaseException:  # as in `_answer`
+            log.exception("a request failed in the server")
+            return Response(status=500)
+        if response and self._clock() >= self._told_until:
+            self._told_until = self._clock() + _TOLD_SECONDS
+            log.warning("requests shed", waiting=waiting, expected_wait=round(seconds, 1))
+        return response
 
     def _answer(self, request: _Request) -> Response:
         try:
@@ -270,8 +260,3 @@ async def _discard(receive: Receive) -> None:
         async with asyncio.timeout(limits.LINGER_SECONDS):
             while (message := await receive())["type"] == "http.request" and message.get("more_body"):
                 pass
-
-
-def _note(awaited: "asyncio.Future[Any]", result: Any) -> None:
-    if not awaited.done():
-        awaited.set_result(result)

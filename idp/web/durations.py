@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from babel import Locale
 from flask_babel import ngettext
@@ -23,6 +24,15 @@ def in_words(seconds: int) -> str:
         return str(ngettext("une minute", "%(num)s minutes", minutes))
     hours = math.ceil(seconds / _HOUR)
     return str(ngettext("une heure", "%(num)s heures", hours))
+
+
+@lru_cache(maxsize=64)  # a language and a least number take a millisecond, half of the page of an overloaded service
+def _examples(locale: Locale, least: int) -> tuple[tuple[str, int], ...]:
+    """Return the plural categories that occur from `least` on, each with its first number."""
+    first: dict[str, int] = {}
+    for number in _COUNTED[least - 1 :]:
+        first.setdefault(locale.plural_form(number), number)
+    return tuple(first.items())
 
 
 @dataclass(frozen=True)
@@ -47,11 +57,9 @@ class Plurals:
         `data-<name>` is the form for most numbers. Each other category of `Intl.PluralRules` that occurs from `least`
         on has one that is named after it: `data-few` beside `data-text`, `data-minutes-few` beside `data-minutes`.
         """
-        forms: dict[str, str] = {}
-        for number in _COUNTED[least - 1 :]:
-            category = self.locale.plural_form(number)
-            if category not in forms:
-                forms[category] = self.form(number).replace('"', "&quot;")
+        forms = {
+            category: self.form(number).replace('"', "&quot;") for category, number in _examples(self.locale, least)
+        }
         usual = forms.pop("other", "") or forms.pop("many")
         named = {name: usual}
         named |= {category if name == "text" else f"{name}-{category}": text for category, text in forms.items()}

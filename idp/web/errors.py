@@ -25,14 +25,15 @@ _UNAVAILABLE = frozenset({"25006", "25P03"})
 
 
 class ServiceBusyError(HTTPException):
-    """503: the service is overloaded. `retry_after` is in seconds."""
+    """503: the service is overloaded. `retry_after` is in seconds, `reason` that of the metric."""
 
     code = 503
     description = "busy"
 
-    def __init__(self, retry_after: int = _BUSY_SECONDS) -> None:
+    def __init__(self, retry_after: int = _BUSY_SECONDS, *, reason: str = "busy") -> None:
         super().__init__()
         self.retry_after = retry_after
+        self.reason = reason
 
 
 class FormTokenError(HTTPException):
@@ -146,7 +147,7 @@ def _on_http_error(error: HTTPException) -> Response:
 
 
 def _on_busy(error: ServiceBusyError) -> Response:
-    SHED.count("busy")
+    SHED.count(error.reason)
     return _busy(error)
 
 

@@ -1,10 +1,12 @@
 """What people do is counted, once and when it is committed, and costs no statement."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder
 
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.audit import log
@@ -14,6 +16,8 @@ from idp.audit.email_events import EmailConfirmed
 from idp.audit.events import ActivationCompleted, Event, PasswordReset, ResetRequested
 from idp.config import Settings
 from idp.db import unit_of_work
+from idp.web.door.door import Door
+from idp.web.http import Request
 from tests.builders import PASSWORD, Build
 from tests.metrics.scraping import Numbers
 from tests.pages import sign_in
@@ -107,3 +111,17 @@ def test_the_queue_of_hashes_is_counted(settings: Settings, counted: Counted) ->
     assert seen["idp_password_hashes_refused_total", "lane=sign_in", "reason=late"] == 1
     assert seen["idp_password_hash_wait_seconds_count", "lane=sign_in"] == 2
     assert seen["idp_password_hashes_waiting", "lane=sign_in"] == 0
+
+
+def test_requests_that_wait_too_long_for_a_thread_are_counted(
+    app: Flask, counted: Counted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door = app.wsgi_app
+    assert isinstance(door, Door)
+    door.shed(Request(EnvironBuilder("/connexion", method="POST").get_environ()))
+    door.shed(Request(EnvironBuilder("/mentions-legales").get_environ()))
+    seen = counted()
+    assert seen["idp_http_requests_shed_total", "reason=queue"] == 2
+    assert seen["idp_http_requests_total", "endpoint=login.sign_in", "status=5xx"] == 1
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"request"' in line]
+    assert [(line["endpoint"], line["status"]) for line in lines] == [("login.sign_in", 503), ("legal.notice", 503)]

@@ -1,6 +1,8 @@
 """The bridge between granian and the door, where no client can make it fail."""
 
 import asyncio
+import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from idp.serving import bridge as serving_bridge
 from idp.serving import limits
 from idp.serving.bridge import Bridge
+from idp.serving.queue import Queue
 from idp.web.door import forwarded
 from idp.web.http import Request, Response
 from tests.rows import each_row
@@ -24,6 +27,9 @@ class AnsweringDoor:
 
     def answer_at_once(self, _request: Request) -> None:
         return None
+
+    def patience(self, _request: Request) -> float:
+        return math.inf
 
     def answer(self, request: Request) -> Response:
         self.asked.append(request)
@@ -45,22 +51,25 @@ class UploadDoor(AnsweringDoor):
         return self.is_admitted
 
 
-def upload(bridge: Bridge, parts: list[bytes], *, path: bytes = b"/fichiers", pause: float = 0) -> list[dict[str, Any]]:
-    """Return the messages for a form with files, whose body comes in parts with pauses."""
-    scope = {
+def scope_of(method: str, path: bytes, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    """Return a request as the server describes it."""
+    return {
         "type": "http",
-        "method": "POST",
+        "method": method,
         "raw_path": path,
         "query_string": b"",
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),
         "scheme": "http",
         "http_version": "1.1",
-        "headers": [
-            (b"content-type", b"multipart/form-data; boundary=b"),
-            (b"content-length", str(sum(map(len, parts))).encode()),
-        ],
+        "headers": list(headers),
     }
+
+
+def upload(bridge: Bridge, parts: list[bytes], *, path: bytes = b"/fichiers", pause: float = 0) -> list[dict[str, Any]]:
+    """Return the messages for a form with files, whose body comes in parts with pauses."""
+    length = str(sum(map(len, parts))).encode()
+    scope = scope_of("POST", path, (b"content-type", b"multipart/form-data; boundary=b"), (b"content-length", length))
     left, sent = list(parts), []
 
     async def receive() -> dict[str, Any]:
@@ -140,17 +149,7 @@ def test_few_uploads_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 def ask(bridge: Bridge, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
     """Return the messages that the server gets for one request."""
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "raw_path": b"/",
-        "query_string": b"",
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 2),
-        "scheme": "http",
-        "http_version": "1.1",
-        "headers": [(b"host", b"x"), *headers],
-    }
+    scope = scope_of("GET", b"/", (b"host", b"x"), *headers)
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -161,6 +160,113 @@ def ask(bridge: Bridge, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
 
     asyncio.run(asyncio.wait_for(bridge(scope, receive, send), 60))
     return sent
+
+
+class BusyDoor(AnsweringDoor):
+    """A door with one request that holds the only thread; `/patient` waits for it, other paths two seconds."""
+
+    def __init__(self, *, can_shed: bool = True) -> None:
+        super().__init__(self._hold)
+        self.is_held, self.may_end, self.can_shed = threading.Event(), threading.Event(), can_shed
+
+    def _hold(self) -> Response:
+        self.is_held.set()
+        self.may_end.wait(60)
+        return Response("ok")
+
+    def patience(self, request: Request) -> float:
+        return math.inf if request.path == "/patient" else 2.0
+
+    def shed(self, _request: Request) -> Response | None:
+        return Response(status=503) if self.can_shed else None
+
+
+class Clock:
+    """The seconds of a bridge."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def status(bridge: Bridge, path: bytes = b"/") -> int:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await bridge(scope_of("GET", path, (b"host", b"x")), receive, send)
+    return int(sent[0]["status"])
+
+
+async def until_waiting(bridge: Bridge, count: int) -> None:
+    """Wait until so many requests wait for the thread."""
+    while bridge._queue.waiting < count:  # noqa: ASYNC110 - the queue has no event
+        await asyncio.sleep(0)
+
+
+async def held(bridge: Bridge, door: BusyDoor) -> "asyncio.Task[int]":
+    """Return a request that has the only thread."""
+    first = asyncio.create_task(status(bridge, b"/patient"))
+    await asyncio.to_thread(door.is_held.wait, 60)
+    return first
+
+
+def test_a_request_that_waited_too_long_for_a_thread_is_shed_when_one_takes_it() -> None:
+    async def statuses(door: BusyDoor, waited: float) -> list[int]:
+        clock = Clock()
+        bridge = Bridge(door, 1, clock)  # type: ignore[arg-type]
+        first = await held(bridge, door)
+        others = [asyncio.create_task(status(bridge, path)) for path in (b"/", b"/patient")]
+        await until_waiting(bridge, 2)
+        clock.now = waited
+        door.may_end.set()
+        return await asyncio.wait_for(asyncio.gather(first, *others), 60)
+
+    assert asyncio.run(statuses(BusyDoor(), 2.1)) == [200, 503, 200]
+    assert asyncio.run(statuses(BusyDoor(), 1.9)) == [200, 200, 200]
+    assert asyncio.run(statuses(BusyDoor(can_shed=False), 2.1)) == [200, 200, 200], "in its turn"
+
+
+def test_a_request_is_shed_at_its_arrival_when_the_queue_is_too_long_for_it() -> None:
+    async def statuses() -> list[int]:
+        door, clock = BusyDoor(), Clock()
+        bridge = Bridge(door, 1, clock)  # type: ignore[arg-type]
+        first = await held(bridge, door)
+        bridge._queue._mean = 1.5
+        waiting = [asyncio.create_task(status(bridge, b"/patient")) for _ in range(2)]
+        await until_waiting(bridge, 2)
+        at_once = await status(bridge), bridge._queue.waiting
+        bridge._queue._mean = 0.9
+        last = asyncio.create_task(status(bridge))
+        await until_waiting(bridge, 3)
+        door.may_end.set()
+        return [*at_once, *await asyncio.wait_for(asyncio.gather(first, *waiting, last), 60)]
+
+    assert asyncio.run(statuses()) == [503, 2, 200, 200, 200, 200]
+
+
+def test_the_wait_for_the_event_loop_counts_while_it_is_known() -> None:
+    clock = Clock()
+    queue = Queue(1, clock)
+
+    async def work() -> None:
+        def end() -> str:
+            clock.now += 10
+            return "done"
+
+        assert await queue.run(end) == "done"
+
+    asyncio.run(work())
+    assert queue.expected_wait == 0, "nothing waits"
+    queue._round = 0.6
+    assert queue.expected_wait == pytest.approx(2.4)
+    clock.now += 1
+    assert queue.expected_wait == 0, "the loop may be idle since"
 
 
 def test_whatever_an_answer_raises_costs_no_thread() -> None:

@@ -5,6 +5,7 @@ endpoint gets the same limits, origin for the journal, cookie and error pages as
 context, its matching of routes and the hooks of extensions are left out, which cost more than the endpoint's own work.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from time import perf_counter
@@ -24,6 +25,7 @@ from idp.web import browser, declarations
 from idp.web.door import compression, forwarded, log_line
 from idp.web.door.endpoints import Endpoint, add_route
 from idp.web.door.log_line import MAX_METHOD
+from idp.web.errors import ServiceBusyError
 from idp.web.http import MAX_UPLOAD, Request, Response, answering, current_request
 from idp.web.request_context import new_id
 
@@ -36,7 +38,15 @@ Answer = Callable[[Request], Response | None]
 """Answers a request, or leaves it to Flask by returning None."""
 Observe = Callable[[Request, Response], None]
 Headers = list[tuple[str, str]]
-
+ARRIVING_SECONDS = 3.0
+"""How long a person who arrives waits for a thread, and then sees « affluence »: a sign-in has three such waits."""
+UNDERWAY_SECONDS = 6.0
+"""How long a person waits who has a session, or sent a form that would have to be filled in again."""
+PROGRAM_SECONDS = 20.0
+"""How long programs wait, most of which have given up then: an ENT redeems a code that is paid for already, and a
+refused code costs the service another sign-on."""
+_SHED_RETRY_SECONDS = 8
+"""When who was shed may try again: each try costs a page, so that it is later than for a hash."""
 
 log = structlog.get_logger()
 
@@ -62,6 +72,7 @@ class Door:
         self._logged = settings.log_level in {"DEBUG", "INFO"}
         self._answers: dict[tuple[str, str], tuple[str, Answer]] = {}
         self._in_memory: set[tuple[str, str]] = set()
+        self._sign_in_pages: set[str] = set()
         self._observers: dict[tuple[str, str], Observe] = {}
         self._session_cookies = browser.cookie_name(settings, "ss"), browser.cookie_name(settings, "ds")
         self._checks: list[Check] = []
@@ -84,10 +95,11 @@ class Door:
                     self._in_memory.add((method, endpoint.path))
 
     def add_page(self, path: str, name: str, show: Answer, submit: Answer) -> None:
-        """Add the plain cases of a page and of its form; the page has its route and its view, `name`, in Flask."""
+        """Add the plain cases of a sign-in page and of its form; it has its route and its view, `name`, in Flask."""
         self._answers["GET", path] = name, lambda request: self._compress(request, show(request))
         self._answers["POST", path] = name, submit
         self._in_memory.add(("GET", path))
+        self._sign_in_pages.add(path)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request (PEP 3333), as `idp serve` does: from memory if that is enough."""
@@ -105,6 +117,23 @@ class Door:
         try:
             with waiting.without_waiting():
                 return self.answer(request)
+        except WouldWaitError:
+            return None
+
+    def patience(self, request: Request) -> float:
+        """Return how many seconds a request may wait for a thread before it is shed."""
+        if self._is_unlogged(request.path):
+            return math.inf
+        if not self._declared.is_for_people(request.path):
+            return PROGRAM_SECONDS
+        is_form = request.method == "POST" and request.path not in self._sign_in_pages
+        return UNDERWAY_SECONDS if is_form or self._has_session(request) else ARRIVING_SECONDS
+
+    def shed(self, request: Request) -> Response | None:
+        """Return the response of an overloaded service; None if the memory of this process is not enough for it."""
+        try:
+            with waiting.without_waiting():
+                return self._answered(request, self._refuse)
         except WouldWaitError:
             return None
 
@@ -127,6 +156,9 @@ class Door:
 
     def answer(self, request: Request) -> Response:
         """Return the response to a request."""
+        return self._answered(request, self._respond)
+
+    def _answered(self, request: Request, respond: Callable[[Request], Response]) -> Response:
         start = perf_counter()
         request.takes_files = request.path in self._declared.taking_files
         if self._proxies:
@@ -134,20 +166,20 @@ class Door:
         request.id = request.id or new_id()
         parent = request.header("traceparent") if self._proxies else ""
         with Span("request", Kind.SERVER, parent) as span:
-            response = self._answer_in(span, request)
+            response = self._answer_in(span, request, respond)
         for name, (value, options) in request.kept_cookies.items():
             response.set_cookie(name, value, **options)
         response.headers = self.protect(request.path, response.headers)
         self._note(request, response, perf_counter() - start)
         return response
 
-    def _answer_in(self, span: Span, request: Request) -> Response:
+    def _answer_in(self, span: Span, request: Request, respond: Callable[[Request], Response]) -> Response:
         """Answer a request whose lines in the log have its id and that of its trace."""
         request.trace_id = span.trace_id
         bind_contextvars(request_id=request.id, **({"trace_id": span.trace_id} if span.trace_id else {}))
         try:
             with answering(request):
-                response = self._respond(request)
+                response = respond(request)
         finally:
             unbind_contextvars("request_id", "trace_id")
         span.name = f"{request.method[:MAX_METHOD]} {request.endpoint or 'none'}"
@@ -196,15 +228,25 @@ class Door:
                 if response is not None:
                     browser.save(request, response)
             except Exception as error:  # noqa: BLE001 - Flask's handlers decide about all errors
+                waiting.refuse()  # most are pages, which take long to render
                 return self._handle(error, request)
             finally:
                 services.leave(own_services)
             return response
 
+    def _refuse(self, request: Request) -> Response:
+        """Return what an overloaded service answers."""
+        with self._app.app_context():
+            own_services = services.enter(self._app)
+            try:
+                return self._handle(ServiceBusyError(_SHED_RETRY_SECONDS, reason="queue"), request)
+            finally:
+                services.leave(own_services)
+
     def _handle(self, error: Exception, request: Request) -> Response:
         """Return the response of Flask's handler of an error."""
-        waiting.refuse()  # most are pages, which take long to render
         with self._app.request_context(request.for_flask()):
+            request.endpoint = request.endpoint or flask_request.endpoint
             response = self._app.make_response(self._app.handle_user_exception(error))
             return Response(response.get_data(), response.status_code, response.headers.to_wsgi_list())
 

@@ -1,0 +1,85 @@
+"""What an overloaded service answers without a thread, and whom it refuses first."""
+
+import json
+import math
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder
+
+from idp.web.door.door import ARRIVING_SECONDS, PROGRAM_SECONDS, UNDERWAY_SECONDS, Door
+from idp.web.http import Request, Response
+from tests.builders import PASSWORD, Build
+from tests.pages import sign_in
+from tests.protocol.listening import listening
+from tests.rows import each_row
+
+
+def request(method: str, path: str, headers: dict[str, str]) -> Request:
+    return Request(EnvironBuilder(path, method=method, headers=list(headers.items())).get_environ())
+
+
+def shed(app: Flask, method: str, path: str, headers: dict[str, str]) -> Response:
+    """Return what the door answers without a statement."""
+    door = app.wsgi_app
+    assert isinstance(door, Door)
+    with listening(app) as seen:
+        response = door.shed(request(method, path, headers))
+    assert response is not None
+    assert seen.work() == []
+    assert (response.status, dict(response.headers)["Retry-After"]) == (503, "8")
+    assert ("X-Content-Type-Options", "nosniff") in response.headers
+    return response
+
+
+@each_row(
+    ("method", "path", "language", "sentence"),
+    [
+        ("POST", "/connexion", "fr", "Beaucoup de familles se connectent"),
+        ("GET", "/authorize", "en", "Many families are signing in"),
+        ("GET", "/mot-de-passe-oublie", "fr", "Beaucoup de familles se connectent"),
+        ("GET", "/rien", "fr", "Beaucoup de familles se connectent"),
+    ],
+)
+def test_a_person_sees_affluence_without_a_statement(
+    app: Flask, method: str, path: str, language: str, sentence: str
+) -> None:
+    assert sentence in shed(app, method, path, {"Accept-Language": language}).body.decode()
+
+
+def test_a_person_with_a_session_sees_it_too(app: Flask, browser: FlaskClient, build: Build) -> None:
+    sign_in(browser, "/connexion", build.active(children=[build.child()]).username, PASSWORD)
+    cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
+    assert cookie is not None
+    page = shed(app, "GET", "/mon-compte", {"Cookie": f"__Host-ss={cookie.value}"})
+    assert "Beaucoup de familles se connectent" in page.body.decode()
+
+
+def test_a_program_gets_the_error_of_oauth(app: Flask) -> None:
+    for path in ("/token", "/userinfo"):
+        assert json.loads(shed(app, "POST", path, {}).body) == {"error": "temporarily_unavailable"}
+
+
+@each_row(
+    ("method", "path", "cookie", "seconds"),
+    [
+        ("GET", "/authorize", "", ARRIVING_SECONDS),
+        ("GET", "/mot-de-passe-oublie", "", ARRIVING_SECONDS),
+        ("POST", "/connexion", "", ARRIVING_SECONDS),
+        ("POST", "/connexion", "__Host-ss=x", UNDERWAY_SECONDS),
+        ("GET", "/authorize", "__Host-ss=x", UNDERWAY_SECONDS),
+        ("POST", "/activation", "", UNDERWAY_SECONDS),
+        ("POST", "/token", "", PROGRAM_SECONDS),
+        ("GET", "/userinfo", "", PROGRAM_SECONDS),
+        ("GET", "/jwks.json", "", PROGRAM_SECONDS),
+        ("GET", "/healthz", "", math.inf),
+        ("GET", "/readyz", "", math.inf),
+        ("GET", "/static/base.css", "", math.inf),
+    ],
+)
+def test_who_arrives_is_shed_before_who_is_underway(
+    app: Flask, method: str, path: str, cookie: str, seconds: float
+) -> None:
+    door = app.wsgi_app
+    assert isinstance(door, Door)
+    assert door.patience(request(method, path, {"Cookie": cookie})) == seconds
