@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from idp.web.i18n import day
 from idp.web.legal import AUDIT
+from tests.web.tour import COUNT
 
 _HEAD = """# Accessibilité : auto-évaluation RGAA 4.1.2
 
@@ -31,8 +32,6 @@ _TABLE = """
 | critère | | montré par, ou pourquoi |
 |---|---|---|
 """
-PAGES = 55
-"""The pages of `tests/web/tour.py` that were looked at."""
 
 
 def page() -> str:
@@ -43,7 +42,7 @@ def page() -> str:
 def _parts() -> Iterator[str]:
     conforming, failing = len(AUDIT.results("C")), len(AUDIT.results("NC"))
     yield _HEAD.format(
-        day=day(AUDIT.day), conforming=conforming, applicable=conforming + failing, rate=AUDIT.rate, pages=PAGES
+        day=day(AUDIT.day), conforming=conforming, applicable=conforming + failing, rate=AUDIT.rate, pages=COUNT
     )
     for number, (name, criteria) in enumerate(AUDIT.themes, 1):
         yield _TABLE.format(number=number, name=name)

@@ -49,7 +49,7 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    form, client, key = ActivationForm(), _client(interaction), ActivationKey.of(interaction, person)
+    form, client, key = ActivationForm(), store.client_of(interaction), ActivationKey.of(interaction, person)
     kept = None if form.has_password else kept_passwords.find(services().settings, key)
     if kept is None:
         _check_password(form, account)
@@ -80,7 +80,7 @@ def not_guardian() -> Response:
         return _further_statement(interaction, person, form)
     children = service.children_of_letter(account)
     if not children:
-        raise InteractionLostError(_client(interaction))
+        raise InteractionLostError(store.client_of(interaction))
     if request.method == "POST":
         known = [child.id.hex for child in children]
         chosen = known if len(known) == 1 else [key for key in form.children.data if key in known]
@@ -90,7 +90,7 @@ def not_guardian() -> Response:
         form.children.errors = [gettext("Cochez au moins un élève, ou revenez à l’activation.")]
     html = render_template(
         "activation/non_representant.html",
-        dest=_client(interaction),
+        dest=store.client_of(interaction),
         form=form,
         children=[(child.id.hex, directory.child_sentence(child)) for child in children],
         schools=directory.tellable({child.school_id: child.school for child in children}.values()),
@@ -111,7 +111,7 @@ def _further_statement(interaction: store.Interaction, person: store.Person, for
 def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
     """Show that the statement is recorded, and which schools decide."""
     html = render_template(
-        "activation/non_representant_fait.html", dest=_client(interaction), schools=directory.tellable(schools)
+        "activation/non_representant_fait.html", dest=store.client_of(interaction), schools=directory.tellable(schools)
     )
     return make_response(html)
 
@@ -122,7 +122,7 @@ def _opened() -> tuple[store.Interaction, store.Person]:
         raise InteractionLostError
     lifetime = services().settings.lifetime("activation_lifetime")
     if interaction.person is None or now() - interaction.person.since > lifetime:
-        raise InteractionLostError(_client(interaction))
+        raise InteractionLostError(store.client_of(interaction))
     return interaction, interaction.person
 
 
@@ -137,7 +137,7 @@ def _void_letter_page(interaction: store.Interaction) -> Response:
     """Show that the letter of this activation is void now: used, replaced, or reported."""
     html = render_template(
         "activation/courrier_mort.html",
-        dest=_client(interaction),
+        dest=store.client_of(interaction),
         sign_in_url=store.page_url("login.sign_in", interaction.without_person()),
     )
     return make_response(html, HTTPStatus.GONE)
@@ -177,7 +177,7 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
     names += [child.given_name for child in account.children]
     html = render_template(
         "activation/activation.html",
-        dest=_client(interaction),
+        dest=store.client_of(interaction),
         form=form,
         is_kept=is_kept,
         person=account.display_name,
@@ -188,7 +188,3 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
         not_guardian_url=store.page_url("activation.not_guardian", interaction),
     )
     return make_response(html)
-
-
-def _client(interaction: store.Interaction) -> registry.Registration | None:
-    return registry.find(interaction.request.client_id) if interaction.request else None

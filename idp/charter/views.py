@@ -70,7 +70,7 @@ def refused() -> Response:
 def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID | None]:
     """Return the interaction, its client and the person's account; None if they signed out in another tab."""
     interaction, current = store.current(), manager.current()
-    client = registry.find(interaction.request.client_id) if interaction and interaction.request else None
+    client = store.client_of(interaction)
     if interaction is None or client is None:
         raise InteractionLostError
     return interaction, client, current[1].id if current else None

@@ -53,7 +53,7 @@ def form_is_old(error: FormTokenError) -> Response:
 
 
 def _confirmed_page(token: str, question: service.Question, used: service.Used | None, *, acts: bool) -> Response:
-    account, ent = service.leads(token)
+    account, ent = service.account_and_ent(token)
     opened, current = used.opened if used else None, manager.current()
     response = confirmed.page(
         "confirme.html" if acts else "confirme_deja.html",

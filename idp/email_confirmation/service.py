@@ -148,7 +148,7 @@ def resend_for_link(settings: Settings, value: str, ip: str) -> bool:
     return True
 
 
-def leads(value: str) -> tuple[Account | None, registry.Registration | None]:
+def account_and_ent(value: str) -> tuple[Account | None, registry.Registration | None]:
     """Return the account of a link, and the ENT that the link's page leads to; see `audience.first_ent`."""
     row = emails.find_link(value).row
     account = db.session.get(Account, row.account_id) if row else None

@@ -13,7 +13,7 @@ from idp.accounts import emails, mailboxes
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.clients import audience, registry
+from idp.clients import audience
 from idp.clock import now
 from idp.db import db
 from idp.email_confirmation import codes, confirmed, service
@@ -26,7 +26,7 @@ from idp.sessions.after_activation import Here, Opened
 from idp.throttle import guard, limits
 from idp.web.declarations import leads_to_ent
 from idp.web.durations import in_words
-from idp.web.errors import FormTokenError, InteractionLostError, ServiceBusyError, form_token_refused
+from idp.web.errors import FormTokenError, InteractionLostError, ServiceBusyError, form_token_refused, with_retry_after
 from idp.web.http import current_request
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -34,7 +34,8 @@ from idp.web.request_context import remote_ip
 blueprint = Blueprint("email_confirmation", __name__)
 
 _CODE = "code"
-_ENT_REMEMBERS = timedelta(seconds=900)
+_ENT_STATE_LIFETIME = timedelta(minutes=15)
+"""How long an ENT keeps the state of its request at least: some keep it no longer."""
 
 
 @blueprint.route("/adresse/confirmation", methods=["GET", "POST"])
@@ -42,15 +43,15 @@ _ENT_REMEMBERS = timedelta(seconds=900)
 def waiting() -> Response:
     """« Consultez votre messagerie »: show the address; on a POST take the code, or send the message again.
 
-    If the link was opened elsewhere meanwhile, the page leads on, also on a GET: the URL works in this browser alone.
+    If the link was opened elsewhere meanwhile, also a GET redirects: the URL works in this browser alone.
     """
     interaction, account = _account_to_confirm()
     if account.email is not None:
-        return _go_on(interaction, account)
+        return _after_confirmation(interaction, account)
     if account.pending_email is None:
         if services().settings.mail_required:
             return see_other(store.page_url("email_confirmation.correct", interaction))
-        return _go_on(interaction, account)
+        return _after_confirmation(interaction, account)
     if request.method == "GET":
         return _waiting_page(interaction, account, CodeForm())
     if _CODE in current_request().fields:
@@ -71,7 +72,7 @@ def form_is_old(error: FormTokenError) -> Response:
     with suppress(InteractionLostError, SQLAlchemyError):  # an error handler must not fail itself
         interaction, account = _account_to_confirm()
         if interaction is not None and account.email is not None:
-            return _go_on(interaction, account)
+            return _after_confirmation(interaction, account)
     return form_token_refused(error)
 
 
@@ -85,7 +86,7 @@ def _take_code(interaction: store.Interaction | None, account: Account) -> Respo
     outcome = codes.use(services().settings, account.id, digits, remote_ip(), Here.of_request())
     match outcome:
         case service.Used(_, opened):
-            return _entered(interaction, account, opened)
+            return _enter_ent(interaction, account, opened)
         case codes.MailboxTaken():
             return _taken_page(interaction)
         case codes.WrongCode(left):
@@ -95,11 +96,11 @@ def _take_code(interaction: store.Interaction | None, account: Account) -> Respo
             wait = in_words(seconds)
             sentence = gettext("Trop de codes faux. Vous pourrez en taper un autre dans %(wait)s.", wait=wait)
             form.code.errors = [sentence]
-            return _held(_waiting_page(interaction, account, form, status=429), seconds)
+            return with_retry_after(_waiting_page(interaction, account, form, status=429), seconds)
         case codes.SpentCode():
             present = db.session.get(Account, account.id, populate_existing=True)
             if present is not None and present.email is not None:  # another tab, or the link, was faster
-                return _go_on(interaction, present)
+                return _after_confirmation(interaction, present)
             form.code.errors = [_wrong_sentence(codes.TRIES)]  # another mail replaced that of the code just now
     return _waiting_page(interaction, account, form, accepted=accepted)
 
@@ -118,7 +119,7 @@ def _taken_page(interaction: store.Interaction | None) -> Response:
     """Show that the mailbox may serve one account only and serves another: the code proved who reads it."""
     html = render_template(
         "email_confirmation/lien_refuse.html",
-        dest=_client(interaction),
+        dest=store.client_of(interaction),
         changes=False,
         change_url=store.page_url("email_confirmation.correct", interaction),
     )
@@ -130,7 +131,7 @@ def correct() -> Response:
     """Correct a mistyped address that is not confirmed yet; the password is required each time."""
     interaction, account = _account_to_confirm()
     if account.email is not None:
-        return _go_on(interaction, account)
+        return _after_confirmation(interaction, account)
     form = AddressForm()
     if request.method == "GET":
         return _correction_page(interaction, account, form, 200)
@@ -144,12 +145,12 @@ def _correct(interaction: store.Interaction | None, account: Account, form: Addr
     to = _check(form)
     if to is None or form.errors:
         return _correction_page(interaction, account, form, 200)
-    client, attempt = _client(interaction), attempts.of_request(account.username, form.password.data or "")
+    client, attempt = store.client_of(interaction), attempts.of_request(account.username, form.password.data or "")
     hasher = services().hasher
     outcome = service.correct(services().settings, hasher, attempt, to, client.key if client else None)
     match outcome:
         case Throttled(seconds):
-            return _held(_correction_page(interaction, account, form, 429, wait=seconds), seconds)
+            return with_retry_after(_correction_page(interaction, account, form, 429, wait=seconds), seconds)
         case Refused():
             form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
             return _correction_page(interaction, account, form, 200)
@@ -185,9 +186,9 @@ def _account_to_confirm() -> tuple[store.Interaction | None, Account]:
         return interaction, current[1]
     account = db.session.get(Account, person.account_id) if person and not current else None
     if interaction is None or person is None or account is None or not account.is_enabled_at(now()):
-        raise InteractionLostError(_client(interaction))
+        raise InteractionLostError(store.client_of(interaction))
     if not account.changed_once_since(person.generation) or not _is_activating(interaction, account):
-        raise InteractionLostError(_client(interaction))
+        raise InteractionLostError(store.client_of(interaction))
     return interaction, account
 
 
@@ -202,7 +203,7 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
 
 def _resend(interaction: store.Interaction | None, account: Account) -> emails.Resent:
     """Send the message again, and read the account again: another request may have changed or removed it."""
-    client = _client(interaction)
+    client = store.client_of(interaction)
     outcome = emails.resend(services().settings, account.id, ip=remote_ip(), client_id=client.key if client else None)
     if db.session.get(Account, account.id, populate_existing=True) is None:
         raise InteractionLostError(client)
@@ -215,9 +216,9 @@ def _after_sending(interaction: store.Interaction | None, account: Account, outc
             return see_other(store.page_url("email_confirmation.waiting", interaction))
         case emails.TooSoon(seconds):
             page = _waiting_page(interaction, account, CodeForm(), wait=seconds, capped=outcome.capped, too_soon=True)
-            return _held(page, seconds)
+            return with_retry_after(page, seconds)
         case emails.NothingToConfirm():
-            return _go_on(interaction, account)
+            return _after_confirmation(interaction, account)
 
 
 def _too_soon_to_correct(
@@ -230,12 +231,7 @@ def _too_soon_to_correct(
             wait=in_words(seconds),
         )
     ]
-    return _held(_correction_page(interaction, account, form, 429), seconds)
-
-
-def _held(response: Response, seconds: int) -> Response:
-    response.headers["Retry-After"] = str(seconds)
-    return response
+    return with_retry_after(_correction_page(interaction, account, form, 429), seconds)
 
 
 def _correction_page(
@@ -243,7 +239,7 @@ def _correction_page(
 ) -> Response:
     html = render_template(
         "email_confirmation/adresse.html",
-        dest=_client(interaction),
+        dest=store.client_of(interaction),
         form=form,
         wait=wait,
         email=account.pending_email,
@@ -263,17 +259,17 @@ def _waiting_page(
     status: int = 200,
     accepted: codes.Accepted | None = None,
 ) -> Response:
-    held = guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
+    wait = guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
     accepted = accepted or codes.accepted(account.id)
     if accepted is not codes.Accepted.CODE_AND_LINK:
         form.code.errors = []  # there is no field, and the page says why
     html = render_template(
         "email_confirmation/mail_envoye.html",
-        dest=_client(interaction),
+        dest=store.client_of(interaction),
         form=form,
         accepted=accepted,
         email=account.pending_email,
-        wait=held,
+        wait=wait,
         resent_at=service.resent_at(account.id),
         change_url=store.page_url("email_confirmation.correct", interaction),
         state_url=store.page_url("email_confirmation.state", interaction),
@@ -284,8 +280,8 @@ def _waiting_page(
     return make_response(html, HTTPStatus.TOO_MANY_REQUESTS if too_soon else status)
 
 
-def _go_on(interaction: store.Interaction | None, account: Account) -> Response:
-    """Lead on: the address is confirmed, perhaps with the link on another device, or none is required.
+def _after_confirmation(interaction: store.Interaction | None, account: Account) -> Response:
+    """Return what follows once the address is confirmed, perhaps on another device, or if none is required.
 
     The browser that activated the account a short time ago gets its session now.
     """
@@ -293,12 +289,12 @@ def _go_on(interaction: store.Interaction | None, account: Account) -> Response:
     if person is not None and manager.current() is None and request.method != "HEAD":
         opened = service.sign_in(account.id, person.generation, Here.of_request())
         if opened:
-            return _entered(interaction, account, opened)
+            return _enter_ent(interaction, account, opened)
     current = manager.current()
     is_signed_in = current is not None and current[1].id == account.id
     if interaction and is_signed_in and _answers(interaction, account):
         return see_other(store.resume_url(interaction.without_person()))
-    client = _client(interaction)
+    client = store.client_of(interaction)
     return confirmed.page(
         "confirme.html",
         account,
@@ -307,13 +303,13 @@ def _go_on(interaction: store.Interaction | None, account: Account) -> Response:
     )
 
 
-def _entered(interaction: store.Interaction | None, account: Account, opened: Opened | None) -> Response:
+def _enter_ent(interaction: store.Interaction | None, account: Account, opened: Opened | None) -> Response:
     """Lead the person into the ENT that asked, or else into that of the letter's school.
 
     A person whose mailbox serves another account too reads that first. `opened` is the session that the browser gets;
     without one, the person was signed in before, or the ENT asks for the password.
     """
-    client = _client(interaction)
+    client = store.client_of(interaction)
     ent = audience.first_ent(account, client.key if client else None)
     if account.email and mailboxes.serves_another(account, account.email):
         is_signed_in = opened is not None or manager.current() is not None
@@ -328,14 +324,7 @@ def _entered(interaction: store.Interaction | None, account: Account, opened: Op
 
 
 def _answers(interaction: store.Interaction, account: Account) -> bool:
-    """Return whether the ENT that asked gets its answer: it may know the person, and has not forgotten its request.
-
-    Some ENTs store their state for 15 minutes only.
-    """
-    client = _client(interaction)
-    is_fresh = now() - interaction.started_at <= _ENT_REMEMBERS
+    """Return whether the ENT that asked gets its answer: it may know the person, and has not forgotten its request."""
+    client = store.client_of(interaction)
+    is_fresh = now() - interaction.started_at <= _ENT_STATE_LIFETIME
     return client is not None and is_fresh and audience.may_know(client.key, account.id)
-
-
-def _client(interaction: store.Interaction | None) -> registry.Registration | None:
-    return registry.find(interaction.request.client_id) if interaction and interaction.request else None

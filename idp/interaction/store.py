@@ -145,8 +145,17 @@ def current() -> Interaction | None:
         raise InteractionLostError
     interaction, browser = opened
     if not hmac.compare_digest(browser.encode(), _this_browser().encode()) or _is_over(interaction):
-        raise InteractionLostError(registry.find(interaction.request.client_id) if interaction.request else None)
+        raise InteractionLostError(client_of(interaction))
     return interaction
+
+
+def client_of(interaction: Interaction | None, *, fresh: bool = False) -> registry.Registration | None:
+    """Return the client whose request is in progress, or None.
+
+    `fresh` reads it from the database, since it may have been disabled while the person took a step.
+    """
+    requested = interaction.request if interaction else None
+    return registry.find(requested.client_id, fresh=fresh) if requested else None
 
 
 def note_answer(interaction: Interaction) -> None:

@@ -180,7 +180,7 @@ def opened(interaction: Interaction | None, outcome: service.SignedIn, form: Sig
         directory.keep_language(outcome.username, language)
     browser.forget_used_link()
     onward = interaction and interaction.without_person()
-    is_offered = form is not None and bool(form.has_passkeys.data) and keys.offer_once(outcome.account_id)
+    is_offered = form is not None and bool(form.has_passkeys.data) and keys.record_offer(outcome.account_id)
     response = see_other(store.page_url("passkey_sign_in.offer", onward) if is_offered else store.resume_url(onward))
     manager.set_cookie(response, outcome.cookie)
     if outcome.device_cookie:

@@ -12,7 +12,7 @@ from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
-from idp.clients import audience, registry
+from idp.clients import audience
 from idp.clock import now
 from idp.interaction import store
 from idp.login import known_accounts, passkey, plain, service
@@ -22,7 +22,13 @@ from idp.services import services
 from idp.sessions import after_activation, freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import FormTokenError, InteractionLostError, TooManyRequestsError, form_token_refused
+from idp.web.errors import (
+    FormTokenError,
+    InteractionLostError,
+    TooManyRequestsError,
+    form_token_refused,
+    with_retry_after,
+)
 from idp.web.http import current_request
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip, user_agent
@@ -58,9 +64,7 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
         case service.MustRenew() | service.Closed():
             return _refusal_page(interaction, outcome)
         case Throttled(seconds):
-            response = _page(interaction, form, 429, wait=seconds)
-            response.headers["Retry-After"] = str(seconds)
-            return response
+            return with_retry_after(_page(interaction, form, 429, wait=seconds), seconds)
         case Refused():
             return _page(interaction, form, 200, failed=plain.By.PASSWORD)
 
@@ -148,17 +152,17 @@ def _another_person(interaction: store.Interaction | None, form: SignInForm, acc
     """Show whose session is open, and let the other person sign in with a fresh form."""
     html = render_template(
         "login/autre_personne.html",
-        dest=_client(interaction),
+        dest=store.client_of(interaction),
         form=form,
         person=account.short_name,
-        go_on_url=store.resume_url(interaction and interaction.without_person()),
+        continue_url=store.resume_url(interaction and interaction.without_person()),
     )
     return make_response(html, HTTPStatus.BAD_REQUEST)
 
 
 def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
     """Show why the right password is refused, and what to do."""
-    where = {"dest": _client(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
+    where = {"dest": store.client_of(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):
         schools = directory.tellable(outcome.schools)
         html = render_template("login/compte_ferme.html", contested=outcome.contested, schools=schools, **where)
@@ -179,7 +183,7 @@ def _page(
     failed: plain.By | None = None,
     wait: int = 0,
 ) -> Response:
-    client, asked = _client(interaction), _asked_account(form)
+    client, asked = store.client_of(interaction), _asked_account(form)
     current = manager.current() if request.method == "GET" and (client or asked) else None
     form.choice = known_accounts.choice(interaction, current[1] if current else None, asked)
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
@@ -207,7 +211,3 @@ def _hint(username: str, expected: str) -> plain.Hint:
         return plain.Hint.CHOSEN
     may_be_first = known_accounts.may_be_first(username) and not manager.current()
     return plain.Hint.LETTER if may_be_first else plain.Hint.NONE
-
-
-def _client(interaction: store.Interaction | None) -> registry.Registration | None:
-    return registry.find(interaction.request.client_id) if interaction and interaction.request else None

@@ -16,7 +16,7 @@ from idp.sessions.guard import proved_recently, sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 from idp.web.durations import in_words
-from idp.web.errors import ServiceBusyError
+from idp.web.errors import ServiceBusyError, with_retry_after
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
 
@@ -69,9 +69,9 @@ def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Respon
             return see_other(url_for("account_email.show"))
         case emails.TooSoon(seconds):
             form.email.errors = [_wait_sentence(outcome)]
-            return _held(_form_page(account, form, 429), seconds)
+            return with_retry_after(_form_page(account, form, 429), seconds)
         case Throttled(seconds):
-            return _held(_form_page(account, form, 429, wait=seconds), seconds)
+            return with_retry_after(_form_page(account, form, 429, wait=seconds), seconds)
         case Refused():
             if manager.find(manager.cookie_value() or "") is None:  # the session ended meanwhile
                 return sign_in_first()
@@ -85,14 +85,9 @@ def _resend(account: Account) -> Response:
         case emails.Sent():
             return see_other(url_for("account_email.show", fait=_AGAIN))
         case emails.TooSoon(seconds):
-            return _held(_waiting_page(account, refused=outcome), seconds)
+            return with_retry_after(_waiting_page(account, refused=outcome), seconds)
         case emails.NothingToConfirm():
             return see_other(url_for("account_email.show"))
-
-
-def _held(response: Response, seconds: int) -> Response:
-    response.headers["Retry-After"] = str(seconds)
-    return response
 
 
 def _wait_sentence(outcome: emails.TooSoon) -> str:

@@ -13,7 +13,7 @@ from idp.services import services
 from idp.sessions import attempts
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
-from idp.web.errors import ServiceBusyError
+from idp.web.errors import ServiceBusyError, with_retry_after
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("letter", __name__)
@@ -43,9 +43,7 @@ def _answer(form: LetterForm, session: Session, account: Account) -> Response:
         case letter.Doubted():
             return see_other(url_for("letter.doubt"))
         case Throttled(seconds):
-            response = _page(form, 429, wait=seconds)
-            response.headers["Retry-After"] = str(seconds)
-            return response
+            return with_retry_after(_page(form, 429, wait=seconds), seconds)
         case Refused():
             return _page(form, 200, failed=True)
 

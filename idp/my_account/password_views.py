@@ -18,7 +18,7 @@ from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
-from idp.web.errors import ServiceBusyError
+from idp.web.errors import ServiceBusyError, with_retry_after
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("account_password", __name__)
@@ -55,9 +55,7 @@ def _change(session: Session, account: Account) -> Response:
         case password.Changed(cookie):
             return _done(cookie, username, without_passkeys=without_passkeys)
         case Throttled(seconds):
-            response = _page(account, form, 429, wait=seconds)
-            response.headers["Retry-After"] = str(seconds)
-            return response
+            return with_retry_after(_page(account, form, 429, wait=seconds), seconds)
         case Refused():
             if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile, perhaps by a first click
                 return _again()

@@ -52,8 +52,11 @@ def holders(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     return set(db.session.scalars(select(Passkey.account_id).where(Passkey.account_id.in_(account_ids)).distinct()))
 
 
-def offer_once(account_id: uuid.UUID) -> bool:
-    """Return whether passkeys are offered to the person now: once, and only if a mail can tell of a new passkey."""
+def record_offer(account_id: uuid.UUID) -> bool:
+    """Record that passkeys are offered to the person; return False if they were before, or cannot be.
+
+    They are offered once, and only if a mail can tell the person of a new passkey.
+    """
     if db.session.scalar(select(PasskeyUser.account_id).where(PasskeyUser.account_id == account_id)):
         return False
     with unit_of_work():

@@ -2,7 +2,6 @@
 
 from flask import Blueprint, Response, make_response, render_template, request
 
-from idp.clients import registry
 from idp.interaction import store
 from idp.profile_choice.profiles import PARENT, PROFILES, cookie, find
 from idp.services import services
@@ -24,7 +23,7 @@ def choose() -> Response | str:
     Another profile is not remembered: a pupil on the family's tablet would send the parent elsewhere next time.
     """
     interaction = store.current()
-    client = _client(interaction)
+    client = store.client_of(interaction)
     profile = find(request.form.get("profil", "")[:20]) if request.method == "POST" else None
     if profile is None:
         back_url = store.decline_url(interaction)
@@ -51,7 +50,7 @@ def elsewhere() -> Response | str:
     profile = find(interaction.profile) if interaction else None
     if profile is None or profile.key == PARENT:
         not_found()
-    client = _client(interaction)
+    client = store.client_of(interaction)
     doors = dict(client.profile_uris) if client else {}
     return make_response(
         render_template(
@@ -63,7 +62,3 @@ def elsewhere() -> Response | str:
             back_url=store.decline_url(interaction),
         )
     )
-
-
-def _client(interaction: store.Interaction | None) -> registry.Registration | None:
-    return registry.find(interaction.request.client_id) if interaction and interaction.request else None

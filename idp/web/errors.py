@@ -146,6 +146,12 @@ def _on_http_error(error: HTTPException) -> Response:
     return _page("errors/erreur.html", code, reference=request_id(), at=now())
 
 
+def with_retry_after(response: Response, seconds: int) -> Response:
+    """Add `Retry-After` (RFC 9110, 10.2.3): the request may be repeated in `seconds`. Return the response."""
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
 def _on_busy(error: ServiceBusyError) -> Response:
     SHED.count(error.reason)
     return _busy(error)
@@ -156,8 +162,7 @@ def _busy(error: ServiceBusyError) -> Response:
         response = make_response({"error": "temporarily_unavailable"}, 503)
     else:
         response = _page("errors/affluence.html", 503, wait=error.retry_after, retry_url=shown_page())
-    response.headers["Retry-After"] = str(error.retry_after)
-    return response
+    return with_retry_after(response, error.retry_after)
 
 
 def _on_too_many(error: TooManyRequestsError) -> Response:
@@ -173,8 +178,7 @@ def _on_too_many(error: TooManyRequestsError) -> Response:
             wait=error.wait,
             back=error.back,
         )
-    response.headers["Retry-After"] = str(error.wait)
-    return response
+    return with_retry_after(response, error.wait)
 
 
 def _on_lost(error: InteractionLostError) -> Response:
@@ -201,9 +205,7 @@ def _on_database(error: Exception) -> Response:
     if is_called_by_program():
         return _busy(ServiceBusyError(_BUSY_SECONDS))
     retry = {"wait": _BUSY_SECONDS, "retry_url": shown_page()}
-    response = _page("errors/panne.html", 503, reference=request_id(), at=now(), **retry)
-    response.headers["Retry-After"] = str(_BUSY_SECONDS)
-    return response
+    return with_retry_after(_page("errors/panne.html", 503, reference=request_id(), at=now(), **retry), _BUSY_SECONDS)
 
 
 def _on_driver(error: DBAPIError) -> Response:

@@ -298,5 +298,5 @@ def test_the_offer_adds_a_key_and_leads_to_the_ent(app: Flask, build: Build, ent
 def test_nothing_is_offered_to_a_person_whom_no_mail_would_tell(app: Flask, build: Build) -> None:
     account = build.active(email=None)
     assert heading(_sign_in_with(device(app, steps.PHONE), "/connexion", account)) == "Gérer mon compte"
-    assert not keys.offer_once(account.id)
+    assert not keys.record_offer(account.id)
     assert db.session.scalar(select(func.count()).select_from(PasskeyUser)) == 0

@@ -13,7 +13,7 @@ from idp.paths import CHECKOUT, STATIC, TEMPLATES
 from idp.web.i18n import day
 from idp.web.legal import AUDIT, FAILURES
 from tests.builders import Build
-from tests.web.tour import pages
+from tests.web.tour import COUNT, pages
 
 CRITERIA = {1: 9, 2: 2, 3: 3, 4: 13, 5: 8, 6: 2, 7: 5, 8: 10, 9: 4, 10: 14, 11: 13, 12: 11, 13: 12}
 """How many criteria each theme of RGAA 4.1.2 has."""
@@ -44,7 +44,9 @@ class Elements(HTMLParser):
 
 
 def test_all_pages_have_the_structure_that_the_audit_names(app: Flask, build: Build) -> None:
-    for name, page in pages(app, build):
+    toured = list(pages(app, build))
+    assert len(toured) == COUNT
+    for name, page in toured:
         elements = Elements(page.text)
         ids = [attributes["id"] for _, attributes in elements.all if "id" in attributes]
         assert page.text.lstrip().startswith("<!DOCTYPE html>"), name

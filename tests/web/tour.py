@@ -16,6 +16,8 @@ from tests.relying_party import Attempt, RelyingParty
 from tests.services import changed_services
 
 ACCEPTED = {"version": "1", "accepte": "y"}
+COUNT = 62
+"""How many pages there are: `tests/web/test_accessibility.py` counts them, `docs/accessibilite.md` says it."""
 
 
 def pages(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:

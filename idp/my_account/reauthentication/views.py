@@ -13,7 +13,7 @@ from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
-from idp.web.errors import ServiceBusyError
+from idp.web.errors import ServiceBusyError, with_retry_after
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("reauthentication", __name__)
@@ -47,16 +47,14 @@ def confirm() -> Response:
     outcome = _try(form, session, account)
     match outcome:
         case Throttled(seconds):
-            response = _page(account, form, 429, wait=seconds)
-            response.headers["Retry-After"] = str(seconds)
-            return response
+            return with_retry_after(_page(account, form, 429, wait=seconds), seconds)
         case Refused():
             if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile, perhaps by a first click
                 return _again()
             form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
             return _page(account, form, 200)
         case cookie:
-            return _go_on(cookie, account)
+            return _back_to_page(cookie, account)
 
 
 def _again() -> Response:
@@ -64,10 +62,10 @@ def _again() -> Response:
     former = manager.cookie_value()
     renewed = rules.find_renewed(former) if former else None
     outcome = _try(ProofForm(), *renewed) if renewed else None
-    return _go_on(outcome, renewed[1]) if renewed and isinstance(outcome, str) else sign_in_first()
+    return _back_to_page(outcome, renewed[1]) if renewed and isinstance(outcome, str) else sign_in_first()
 
 
-def _go_on(cookie: str, account: Account) -> Response:
+def _back_to_page(cookie: str, account: Account) -> Response:
     renew_form_token()
     response = see_other(_next_url())
     manager.set_cookie(response, cookie)

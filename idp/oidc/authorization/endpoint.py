@@ -102,7 +102,7 @@ def resume(request: Request) -> Response:
     interaction = store.current()
     if response := _at_once(request, interaction):
         return response
-    client = _client(interaction)
+    client = store.client_of(interaction, fresh=True)
     if interaction is None or client is None:
         raise InteractionLostError
     try:
@@ -154,7 +154,7 @@ def deny(_request: Request) -> Response:
     Another tab may have completed the step: if the step that is owed now cannot be declined, redirect to it.
     """
     interaction = store.current()
-    client = _client(interaction)
+    client = store.client_of(interaction, fresh=True)
     requested = interaction.request if interaction else None
     if interaction is None or requested is None or client is None or requested.redirect_uri not in client.redirect_uris:
         raise InteractionLostError(client)
@@ -291,11 +291,6 @@ def _error(requested: AuthorizationRequest, error: str, description: str) -> Req
         state=requested.state,
         response_mode=requested.response_mode,
     )
-
-
-def _client(interaction: Interaction | None) -> Registration | None:
-    """Return the client from the database, since it may have been disabled while the person took a step."""
-    return registry.find(interaction.request.client_id, fresh=True) if interaction and interaction.request else None
 
 
 ENDPOINTS = (

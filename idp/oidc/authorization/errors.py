@@ -111,8 +111,7 @@ def page(request: Request, untrusted: UntrustedRequestError) -> Response:
 def _client(request: Request) -> registry.Registration | None:
     """Return the client that the request names once, or that the request in progress is for."""
     if request.path == declarations.url("oidc.resume"):
-        interaction = store.current()
-        return registry.find(interaction.request.client_id) if interaction and interaction.request else None
+        return store.client_of(store.current())
     pairs = parse_qsl(b"&".join(filter(None, (request.query_string, request.form))).decode(errors="replace"))
     client_ids = [value for name, value in pairs if name == "client_id"]
     return registry.find(client_ids[0]) if len(client_ids) == 1 else None
