@@ -1,7 +1,9 @@
-"""Static files without comments and blanks, compressed once: when a wheel is built, and by `make setup` in a checkout.
+"""Finds and writes the compressed static files.
 
-A compressed file has the digest of its source in its name, so that the service never serves one of an older source.
-The service works without them: it then sends the files as they are.
+`write` removes comments and blanks from the style sheets and scripts, and compresses each static file with Brotli and
+gzip. It runs when a wheel is built, and by `make setup` in a checkout. The name of a compressed file contains the
+digest of its source, so that the service never sends the content of an older source. If a compressed file is missing,
+the service sends its source.
 """
 
 import gzip
@@ -15,7 +17,11 @@ ENCODINGS = {"br": ".br", "gzip": ".gz"}
 
 
 def digest(path: Path) -> str:
-    """Return the digest of a file, the version in its URL."""
+    """Return the first 12 hexadecimal digits of the SHA-256 digest of a file: the version in its URL.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 

@@ -17,8 +17,8 @@ Ce n’est pas l’audit d’un tiers. Un critère est « C » s’il est tenu p
 la main ou à l’œil dont la date est donnée ; ce qui n’a pas été vérifié est « NC », comme ce qui ne va pas. Aucun
 lecteur d’écran n’a été essayé, ni Firefox, ni Safari, et aucune personne handicapée n’a été consultée : un
 exploitant qui publie sa déclaration le fait faire. Les vérifications à la main ont été faites dans Chromium sans
-écran, sur les {pages} pages de `tests/web/tour.py` : 1280, 640, 360 et 320 px, espacements du texte, couleurs
-forcées, mouvement réduit, clavier.
+écran, sur les pages que `tests/web/tour.py` avait ce jour-là (il en a {pages} maintenant) : 1280, 640, 360 et
+320 px, espacements du texte, couleurs forcées, mouvement réduit, clavier.
 
 Le bureau n’est pas dans ce taux. Le {day}, axe (WCAG 2.2 A et AA, bonnes pratiques) n’a rien trouvé sur ses pages,
 ouvertes avec chaque rôle et les données de la démonstration, en 360 et 1280 px ; le focus y est visible partout, et

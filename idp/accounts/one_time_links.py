@@ -196,6 +196,13 @@ def is_current(link: OneTimeLink, account: Account) -> bool:
     return link.generation == account.generation
 
 
+def has_set_password(link: OneTimeLink, account: Account) -> bool:
+    """Return whether a link of a forgotten password was used, and the password that it set is still the account's."""
+    return (
+        link.purpose == Purpose.RESET_PASSWORD.value and is_used(link) and account.changed_once_since(link.generation)
+    )
+
+
 def is_mostly_over(link: OneTimeLink, lifetime: timedelta) -> bool:
     """Return whether less than half of the lifetime is left, so that a mail sent now needs a new one."""
     return link.expires_at - now() < lifetime / 2

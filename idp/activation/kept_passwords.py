@@ -1,4 +1,8 @@
-"""Keeps a good password while the person corrects the email of the same form; the page never has it again."""
+"""Keeps the hash of a password that was accepted, while the person corrects the email of the same form.
+
+The person does not type the password again, and no page contains it. A hash is kept under the key of its activation,
+for `activation_lifetime` at most, and is removed when the activation is complete.
+"""
 
 from dataclasses import dataclass
 
@@ -26,19 +30,19 @@ class ActivationKey:
 
 @unit_of_work()
 def keep(key: ActivationKey, password_hash: str) -> None:
-    """Keep the hash of a password that was checked, in place of the former one."""
+    """Keep the hash of a password that the policy accepted, and replace the former one. No unit of work may be open."""
     values = {"password_hash": password_hash, "kept_at": now()}
     statement = upsert(KeptPassword).values(digest=key.digest, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=[KeptPassword.digest], set_=values))
 
 
 def find(settings: Settings, key: ActivationKey) -> str | None:
-    """Return the hash that was kept here during this activation, or None."""
+    """Return the hash that was kept during this activation, or None if there is none or its time is over."""
     oldest = now() - settings.lifetime("activation_lifetime")
     kept = select(KeptPassword.password_hash).where(KeptPassword.digest == key.digest, KeptPassword.kept_at > oldest)
     return db.session.scalar(kept)
 
 
 def forget(key: ActivationKey) -> None:
-    """Remove the hash, in the caller's transaction: the account has it now."""
+    """Remove the hash in the caller's transaction, which stores it in the account."""
     db.session.execute(delete(KeptPassword).where(KeptPassword.digest == key.digest))

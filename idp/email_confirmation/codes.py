@@ -1,7 +1,8 @@
-"""The code of the mail, for the browser that waits for it: the same as the link, without leaving the page.
+"""Confirms the email of an activation by the code of six digits that its mail has beside the link.
 
-A code has six digits, so its tries are counted before anything is compared, and five wrong ones end it. The link of
-the same mail still works.
+The code is for the browser that activated the account and shows « Consultez votre messagerie »; it does what the link
+does. A code can be guessed, so each try is counted before the code is compared, and the fifth wrong try ends the code.
+The link of the same mail still works then.
 """
 
 import enum
@@ -74,7 +75,18 @@ def accepted(account_id: uuid.UUID) -> Accepted:
 
 
 def use(settings: Settings, account_id: uuid.UUID, digits: str, ip: str, here: Here) -> Outcome:
-    """Confirm the address of the account's last mail if `digits` are its code. No unit of work may be open."""
+    """Confirm the email of the account's last mail if `digits` are its code. No unit of work may be open.
+
+    Args:
+        settings: for the secret key and the rule of shared mailboxes.
+        account_id: the account that the browser activated.
+        digits: what `digits_of` returned; an empty string is a wrong code.
+        ip: the IP of the request, which has a rate limit too.
+        here: the browser, which is signed in if it activated the account.
+
+    Returns:
+        What was done, or why nothing was: the code is wrong, or spent, or tried too often, or the mailbox is taken.
+    """
     link = one_time_links.find_alive(Purpose.CONFIRM_EMAIL, account_id)
     if link is None:
         return SpentCode()

@@ -15,7 +15,6 @@ from idp import opaque
 from idp.accounts import directory, disputes, notices, one_time_links
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
-from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.services import services
@@ -130,6 +129,5 @@ def expected_username() -> str:
     account = db.session.get(Account, link.account_id) if link else None
     if link is None or account is None or not one_time_links.is_used(link):
         return ""
-    if link.purpose == Purpose.RESET_PASSWORD.value:  # the link itself changed the password
-        return account.username if account.changed_once_since(link.generation) else ""
-    return account.username if one_time_links.is_current(link, account) else ""
+    is_valid = one_time_links.is_current(link, account) or one_time_links.has_set_password(link, account)
+    return account.username if is_valid else ""

@@ -1,6 +1,8 @@
-"""The language of a request: the person's own, or that of `ui_locales` (OpenID Connect Core 3.1.2.1), or the browser's.
+"""Chooses the language of a request.
 
-The person chooses in the menu of each page; a cookie remembers it in this browser.
+The first of these that names an offered language decides: the menu of the page, the cookie that remembers an earlier
+choice in the menu, the parameter `ui_locales` (OpenID Connect Core 3.1.2.1), and the header `Accept-Language`. If none
+does, the language is French. Values that are malformed or unknown count as absent.
 """
 
 from functools import lru_cache
@@ -20,12 +22,13 @@ NAME = "langue"
 
 _COOKIE = "lang"
 _REMEMBERED_SECONDS = 180 * 86400
+"""The lifetime of the cookie, in seconds: 180 days from the last choice."""
 _LONGEST = 200
 """Characters of a header `Accept-Language` that are read."""
 
 
 def choose_language() -> str:
-    """Return the language of the request, or French."""
+    """Return the language of the request; outside a request, French."""
     if not has_request():
         return SOURCE
     asking = current_request()
@@ -59,7 +62,7 @@ def kept() -> str:
 
 
 def keep(response: AnyResponse, language: str) -> None:
-    """Remember a choice in this browser."""
+    """Remember in this browser, by a cookie, that the person chose `language`."""
     settings = services().settings
     response.set_cookie(
         cookie_name(settings, _COOKIE), language, max_age=_REMEMBERED_SECONDS, **cookie_options(settings)
