@@ -1,21 +1,26 @@
-"""A decision or a dispute about a tie follows its pupil to another school."""
+"""A decision or a dispute about a tie follows its pupil to another school, and outlives the pupil's row."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from sqlalchemy import select
 
 from idp.accounts import school_notices
 from idp.accounts.models import Child, School, SchoolNotice
 from idp.accounts.school_notices import Refusal
-from idp.accounts.suspensions.models import Suspension
+from idp.accounts.suspensions import kept
+from idp.accounts.suspensions.models import KeptSuspension, Suspension
+from idp.accounts.suspensions.traces import Names, Traces
+from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.operations.helpdesk import disputes, suspension, telephone
 from idp.operations.helpdesk.suspension import Decision
 from tests.builders import Build
 from tests.commands.conftest import Run
-from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Year
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, imported
 from tests.rostering.test_disputed_ties import FATHER
 
@@ -74,3 +79,37 @@ def test_an_open_dispute_and_who_took_the_call_go_to_the_new_school(
     answer = disputes.Decision(outcome=disputes.Outcome.REJECT, reason="vu", school=_school(COLLEGE))
     disputes.settle(build.settings, father.id, answer)
     assert children_of(FATHER) == [pupil.given]
+
+
+@pytest.mark.row("R-14")
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_purge_of_the_pupil_ends_no_suspension(
+    act: Run, year: Year, folder: Path, build: Build, *, whole: bool
+) -> None:
+    pupil = year.pupils["9200000"]
+    assert pupil.uai != COLLEGE
+    imported(act, year.write(folder))
+    father = account(FATHER)
+    child = father.guardianships[0].child_id
+    suspension.suspend(father.id, Decision(reason="jugement", child=None if whole else child))
+    if not whole:
+        with unit_of_work():
+            kept.keep(build.settings.secrets, child, None, Traces.of([Names.of(given=["Max"], family=["EFFACÉ"])]))
+    del year.pupils["9200000"]
+    imported(act, year.write(folder), "--force")
+    with time_machine.travel(now() + timedelta(days=91)):
+        for _ in range(2):
+            act("purge")
+        assert db.session.get(Child, child) is None
+        assert {row.until is None for row in db.session.scalars(select(KeptSuspension))} == {False}
+        year.add(
+            Parent("9999", "Pèrea", "FAMILLEAX", civility="M."),
+            Parent("9998", "Max", "EFFACÉ", civility="M."),
+            Parent("9997", "Pèrea", "FAMILLEAA", civility="M."),
+            Pupil("9299999", "Enfanta", "FAMILLEA", uai=pupil.uai, parents=(("9999", "20", "1"), ("9998", "20", "1"))),
+            Pupil("9299998", "Enfanta", "FAMILLEA", uai=COLLEGE, parents=(("9997", "20", "1"),)),
+        )
+        imported(act, year.write(folder), "--force")
+        assert [children_of(key) for key in ("9999", "9998", "9997")] == [[], [], []]
+        waits = select(Suspension.wait).where(Suspension.account_id == account("9999").id)
+        assert db.session.scalars(waits).all() == ["recognised"], "nearly the names, and the pupil has another number"

@@ -6,15 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import time_machine
 from sqlalchemy import select
 
-from idp.accounts.models import Child, SchoolNotice
+from idp.accounts.models import SchoolNotice
 from idp.accounts.suspensions import kept
 from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.accounts.suspensions.traces import Likeness, Names, Traces, TracesIndex, likeness
 from idp.clock import now
-from idp.db import db, unit_of_work
+from idp.db import db
 from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.suspension import Decision
@@ -265,40 +264,6 @@ def test_a_kept_suspension_of_a_pupil_whom_a_purge_removes_meanwhile_stops_no_im
 ) -> None:
     monkeypatch.setattr(kept, "holding", lambda *_: [kept.KeptTie(uuid.uuid4(), "", Traces.of(()), PERSON)])
     assert known_suspensions.suspended_people(build.settings.secrets) == []
-
-
-@pytest.mark.row("R-14")
-@pytest.mark.parametrize("whole", [False, True])
-def test_a_purge_of_the_pupil_ends_no_suspension(
-    act: Run, year: Year, folder: Path, build: Build, *, whole: bool
-) -> None:
-    pupil = year.pupils["9200000"]
-    assert pupil.uai != COLLEGE
-    imported(act, year.write(folder))
-    father = account(FATHER)
-    child = father.guardianships[0].child_id
-    suspension.suspend(father.id, Decision(reason="jugement", child=None if whole else child))
-    if not whole:
-        with unit_of_work():
-            kept.keep(build.settings.secrets, child, None, Traces.of([Names.of(given=["Max"], family=["EFFACÉ"])]))
-    del year.pupils["9200000"]
-    imported(act, year.write(folder), "--force")
-    with time_machine.travel(now() + timedelta(days=91)):
-        for _ in range(2):
-            act("purge")
-        assert db.session.get(Child, child) is None
-        assert {row.until is None for row in db.session.scalars(select(KeptSuspension))} == {False}
-        year.add(
-            Parent("9999", "Pèrea", "FAMILLEAX", civility="M."),
-            Parent("9998", "Max", "EFFACÉ", civility="M."),
-            Parent("9997", "Pèrea", "FAMILLEAA", civility="M."),
-            Pupil("9299999", "Enfanta", "FAMILLEA", uai=pupil.uai, parents=(("9999", "20", "1"), ("9998", "20", "1"))),
-            Pupil("9299998", "Enfanta", "FAMILLEA", uai=COLLEGE, parents=(("9997", "20", "1"),)),
-        )
-        imported(act, year.write(folder), "--force")
-        assert [children_of(key) for key in ("9999", "9998", "9997")] == [[], [], []]
-        waits = select(Suspension.wait).where(Suspension.account_id == account("9999").id)
-        assert db.session.scalars(waits).all() == ["recognised"], "nearly the names, and the pupil has another number"
 
 
 def test_a_suspended_account_without_ties_is_opened_by_no_school(
