@@ -68,7 +68,7 @@ _SENTENCES = {
         "cette personne n’a pas accès à l’élève."
     ),
     Kind.NAME_COMPARED: _(
-        "Votre fichier corrige le nom de %(who)s ou d’un élève de cette personne. La direction doit le vérifier."
+        "Le nom de %(who)s ou d’un élève de cette personne a été corrigé. La direction doit le vérifier."
     ),
 }
 """The mail's sentence for a notice, by its kind."""

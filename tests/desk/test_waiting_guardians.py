@@ -176,7 +176,7 @@ def test_the_head_compares_the_corrected_name_of_an_activated_account(
     assert [line in page for line in own] == [is_here] * 3
     assert ("suspendu" in page.partition("<main")[2].partition("Ce qui va se passer")[0]) is is_here
     for page in (text_of(secretary, "/signalements"), text_of(secretary, f"/signalements/{notice}")):
-        assert "corrige le nom de M. Gaston MARCHAND ou de Malo LEROY. La direction doit le vérifier" in page
+        assert "Le nom de M. Gaston MARCHAND ou de Malo LEROY a été corrigé. La direction doit le vérifier" in page
         assert "Seule la direction répond" in page
         assert not [word for word in ("suspen", "À comparer", WHY) if word in page.partition("<main")[2]]
     assert post(secretary, f"/signalements/{notice}/{answer.value}", "/", sentence=WHY).status_code == 404
@@ -308,6 +308,43 @@ def test_only_the_head_renames_a_guardian_of_a_pupil_with_a_suspension(
     assert stale.get(f"/signalements/{of[account.id]}/raison").headers["Location"].startswith("/preuve?")
     assert post(head, f"/signalements/{of[account.id]}/raison", **names).status_code == 303
     assert db.session.get_one(Account, account.id, populate_existing=True).family_name == "MARCHAND"
+
+
+@pytest.mark.row("R-14")
+@pytest.mark.parametrize(
+    ("uai", "is_active", "family", "waits", "asked"),
+    [
+        (COLLEGE, False, "MARCHAND", ["recognised", "recognised"], ["guardian_waits"]),
+        (LYCEE, False, "MARCHAND", ["check"], ["guardian_waits"]),
+        (COLLEGE, True, "MARCHAND", [], ["name_compared"]),
+        (COLLEGE, False, "TIERS", [], []),
+    ],
+)
+def test_a_name_that_the_desk_corrects_is_compared_as_one_of_a_file(
+    colleagues: Colleagues, build: Build, uai: str, family: str, waits: list[str], asked: list[str], *, is_active: bool
+) -> None:
+    excluded = build.child("Malo", family_name="LEROY", uai=uai)
+    father = build.active(children=[excluded], given_name="Gaston", family_name="MARCHAND", civility="M.")
+    suspension.suspend(father.id, Decision(reason=WHY, child=excluded.id, school=build.school(uai)))
+    children = [build.child("Malo", family_name="LEROY"), build.child("Zoé", family_name="AUTRE")]
+    names = {"given_name": "Paul", "family_name": "MARCHAND", "civility": "M."}
+    account = (build.active if is_active else build.never_activated)(children=children, **names)
+    with unit_of_work():
+        school_notices.add(Kind.NAME_IN_DOUBT, account.id, [build.school().id])
+    [doubt] = db.session.scalars(select(SchoolNotice.id))
+    answer = {"sentence": "vu avec la famille", "given_name": "Gaston", "family_name": family}
+    assert post(colleagues.signed_in(), f"/signalements/{doubt}/raison", **answer).status_code == 303
+    assert db.session.get_one(Account, account.id, populate_existing=True).given_name == "Gaston"
+    waiting = db.session.scalars(select(Suspension.wait).where(Suspension.where_waiting(now()))).all()
+    assert (waiting, len(account.children)) == (waits, 2 - len(waits))
+    notices = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_(None))).all()
+    assert [notice.kind for notice in notices] == asked
+    for notice in notices:
+        assert "Seule la direction répond" in text_of(colleagues.signed_in(), f"/signalements/{notice.id}")
+        head = colleagues.signed_in(Role.HEAD)
+        assert post(head, f"/signalements/{notice.id}/autre", sentence=WHY).status_code == 303
+        db.session.expire_all()
+        assert len(account.children) == 2
 
 
 def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: Colleagues, build: Build) -> None:

@@ -47,7 +47,7 @@ _OF_CHECK: Mapping[Kind, tuple[Any, Mapping[Answer, Mapping[str, Any]]]] = {
     ),
     Kind.NAME_COMPARED: (
         _l(
-            "Votre fichier corrige le nom de %(name)s ou de %(children)s. La direction doit le vérifier. Le compte est "
+            "Le nom de %(name)s ou de %(children)s a été corrigé. La direction doit le vérifier. Le compte est "
             "activé : il reste ouvert en attendant."
         ),
         {

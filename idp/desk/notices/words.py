@@ -98,8 +98,8 @@ WORDS: Mapping[Kind, Words] = {
     Kind.NAME_COMPARED: Words(
         _l("Nom corrigé à vérifier"),
         _l(
-            "Votre fichier corrige le nom de %(name)s ou de %(children)s. C’est maintenant, ou presque, le nom d’une "
-            "personne dont l’accès est suspendu. Le compte est activé : il reste ouvert en attendant votre réponse."
+            "Le nom de %(name)s ou de %(children)s a été corrigé. C’est maintenant, ou presque, le nom d’une personne "
+            "dont l’accès est suspendu. Le compte est activé : il reste ouvert en attendant votre réponse."
         ),
         _l("Est-ce la personne suspendue ? Regardez le motif et le document : la suspension vaut-elle ici aussi ?"),
         {

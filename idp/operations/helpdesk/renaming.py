@@ -3,6 +3,9 @@
 An import accepts a corrected given name or civility only if the rest proves that it is the same person
 (`idp.rostering.reconcile.continuity`). Otherwise it refuses the record, and the school gets a notice. This command is
 the answer « the same person »: afterwards the files match the account under the new name.
+
+The new name may be a suspended person's. The head is asked then, as about a name that a file corrects
+(`idp.rostering.reconcile.phases.suspended`), because the next import sees no correction any more.
 """
 
 import uuid
@@ -17,9 +20,14 @@ from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.data_events import AccountRenamed
 from idp.db import db, unit_of_work
+from idp.encrypted import UndecryptableError
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.reasons import check_reason
+from idp.rostering.reconcile.phases import suspended
+from idp.rostering.write import ties
+from idp.rostering.write.statements import ChildAccount, CorrectedLink
+from idp.services import services
 from idp.terminal import plain
 
 _LONGEST_NAME = 200
@@ -29,6 +37,9 @@ _LONGEST_NAME = 200
 def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id: uuid.UUID | None = None) -> Account:
     """Change an account's names, and settle the notices that asked about them, in one transaction.
 
+    If the new names are, or may be, a suspended person's, the ties of an account that is not activated wait for the
+    head, and the head compares the names of an activated one.
+
     Args:
         account_id: the account.
         names: the new values of `civility`, `given_name` and `family_name`; omitted names stay.
@@ -36,7 +47,8 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id:
         notice_id: the notice that is answered, if any: of two people who answer it at once, one succeeds.
 
     Raises:
-        RefusedError: the account is gone, or has these names already, or the notice is settled.
+        RefusedError: the account is gone, or has these names already, or the notice is settled, or no secret key
+            decrypts the suspensions.
     """
     account = directory.get_for_change(account_id)
     if account is None:
@@ -46,6 +58,7 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id:
     changed = [name for name, value in names.items() if getattr(account, name) != value]
     if not changed:
         raise acts.RefusedError(f"{account.username} has these names already", "same_names")
+    waiting, compared = _stopped(account, names)
     keep_former_names({account.id: names})
     for name in changed:
         setattr(account, name, names[name])
@@ -53,7 +66,19 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id:
     account.first_given_name = None
     school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason, kinds=[Kind.NAME_IN_DOUBT])
     log.record(AccountRenamed(account_id=account.id, changed=changed, reason=reason))
+    ties.check_renamed(waiting, compared)
     return account
+
+
+def _stopped(account: Account, names: dict[str, str]) -> tuple[list[CorrectedLink], list[ChildAccount]]:
+    try:
+        waiting, compared = suspended.stopped_by_renaming(services().settings.secrets, account.id.hex, names)
+    except UndecryptableError as error:
+        raise acts.RefusedError("no secret key decrypts the suspension of an erased person") from error
+    return (
+        [CorrectedLink(row.child, row.account, row.why) for row in waiting],
+        [ChildAccount(row.child, row.account) for row in compared],
+    )
 
 
 def _is_open(notice_id: uuid.UUID) -> Select[uuid.UUID]:
@@ -81,7 +106,8 @@ def rename_command(username: str, reason: str, **given: str | None) -> None:
     """Record that the person of an account has other names now, as the school's file writes them.
 
     For the same person only: the account, its password and its children stay. If the file gives the key to another
-    person, that person needs another key in the file. The next import then matches the new names.
+    person, that person needs another key in the file. The next import then matches the new names. If they may be those
+    of a person whose access is suspended, the head decides first, as about a name that a file corrects.
     """
     names = {name: value for name, value in given.items() if value is not None}
     if not names:

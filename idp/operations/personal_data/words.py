@@ -102,7 +102,7 @@ NOTICES: Mapping[str, Any] = {
     "name_in_doubt": _l("fichier dont le nom n’est pas sûrement celui de la même personne"),
     "rectification": _l("correction de données demandée par le délégué à la protection des données"),
     "guardian_waits": _l("fichier qui nomme une personne de plus pour un élève dont un accès est suspendu"),
-    "name_compared": _l("nom corrigé par un fichier, à vérifier par la direction"),
+    "name_compared": _l("nom corrigé, à vérifier par la direction"),
     "person_replaced": _l("fichier qui donne le nom à une autre personne"),
 }
 """The kinds of notices to a school."""

@@ -94,6 +94,12 @@ def check_corrected(staging: Staging, accounts: Sequence[str]) -> None:
     _compare(list(staging.rows(ChildAccount, statements.COMPARED_LINKS, keys=keys)))
 
 
+def check_renamed(waiting: Sequence[CorrectedLink], compared: Sequence[ChildAccount]) -> None:
+    """Have the heads check an account that the school renamed, in the transaction that has locked it."""
+    _suspend(waiting)
+    _compare(compared)
+
+
 def _open(rows: Sequence[CorrectedLink]) -> list[CorrectedLink]:
     """Return the ties that are not suspended yet: a guardian and the pupil may both have a corrected name."""
     ids = sorted({uuid.UUID(row.account) for row in rows})

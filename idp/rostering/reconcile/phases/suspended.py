@@ -24,10 +24,11 @@ database has keeps its own suspension.
 A corrected name, of a guardian or of a pupil, may make a suspended person of a guardian who has not activated the
 account. If the former names recognised nobody and the new ones do, the ties that the account has wait for the head as
 new ones do, and the letter gives access to no pupil (`CorrectedLinkRow`). An activated account stays open, because its
-person proved more than a name: the head compares the names (`ComparedLinkRow`).
+person proved more than a name: the head compares the names (`ComparedLinkRow`). A name that the school corrects at the
+desk is compared in the same way (`stopped_by_renaming`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -53,6 +54,7 @@ from idp.rostering.records import Severity
 
 _PAGE = 1000
 _CACHED_NAMES = 10_000
+_WaitingAndCompared = tuple[list[CorrectedLinkRow], list[ComparedLinkRow]]
 
 
 class _Link(NamedTuple):
@@ -234,13 +236,32 @@ def stop_suspended(context: Context) -> None:
         staging.tell_all(Severity.ERROR, "guardian_waits", message, _STOPPED, why=why)
 
 
+def stopped_by_renaming(secrets: Sequence[bytes], account: str, names: Mapping[str, str]) -> _WaitingAndCompared:
+    """Return the ties of an account that wait, and those that the head compares, if its person gets new names.
+
+    Raises:
+        UndecryptableError: no secret key decrypts the traces of an erased person.
+    """
+    judge = _Judge(known_suspensions.suspended_people(secrets))
+    stopped: list[tuple[OpenTie, Wait]] = []
+    for tie in known_suspensions.open_ties(accounts=[account]):
+        person = [names.get(field, known) for field, known in zip(_FIELDS, tie.person, strict=True)]
+        stopped += _stopped(judge, tie, _Pupil(*tie.pupil), person)
+    return _waiting_and_compared(stopped)
+
+
 def _store(staging: Staging, stopped: Iterable[tuple[OpenTie, Wait]]) -> None:
-    """Store the ties that wait, and those of activated accounts whose names the head compares."""
-    rows = list(stopped)
-    waiting = [(tie.child, tie.account, tie.key, why) for tie, why in rows if not tie.is_activated]
+    waiting, compared = _waiting_and_compared(list(stopped))
     staging.insert(CorrectedLinkRow, waiting)
-    compared = [(tie.child, tie.account) for tie, why in rows if tie.is_activated and why in _BY_NAMES]
     staging.insert(ComparedLinkRow, compared)
+
+
+def _waiting_and_compared(stopped: Sequence[tuple[OpenTie, Wait]]) -> _WaitingAndCompared:
+    """Return the ties that wait, and those of activated accounts whose names the head compares."""
+    return (
+        [CorrectedLinkRow(tie.child, tie.account, tie.key, why) for tie, why in stopped if not tie.is_activated],
+        [ComparedLinkRow(tie.child, tie.account) for tie, why in stopped if tie.is_activated and why in _BY_NAMES],
+    )
 
 
 def _corrected(staging: Staging, judge: "_Judge", corrections: Sequence[_Correction]) -> Iterator[tuple[OpenTie, Wait]]:
