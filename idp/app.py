@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from idp.charter import my_charter_views as my_charter
 from idp.charter import views as charter
 from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
-from idp.desk import purge as desk_purge
 from idp.desk.alerts import mails as alert_mails
 from idp.desk.alerts import rules as alerts
 from idp.desk.classes import job as class_jobs
@@ -228,7 +227,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta | None =
         local_marks=local.Marks(),
         outbox_handlers=outbox_handlers(settings, outgoing),
         outbox_lanes=(frozenset({back_channel.LOGOUT}), frozenset({asking.JOB})),
-        purges=(desk_purge.purge,),
+        purges=(_purge_desk,),
         readings={**measured.READINGS, "jobs": open_jobs.SUBJECT},
         periodic_jobs={
             rotation.ROTATION: rotation.ROTATION_PERIOD,
@@ -241,6 +240,12 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta | None =
     )
     MESSAGE.allow(new_services.outbox_handlers)
     provide(app, new_services)
+
+
+def _purge_desk(settings: Settings, moment: datetime) -> dict[str, int]:
+    from idp.desk import purge  # noqa: PLC0415 - of `idp purge` alone
+
+    return purge.purge(settings, moment)
 
 
 def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Handler]:

@@ -105,11 +105,11 @@ def first_ent(account: Account, came_from: uuid.UUID | None = None) -> Registrat
 
 def ents_of_children(account: Account, first: Registration) -> list[tuple[Registration, list[Child]]]:
     """Return the ENTs with an entrance that serve a person's children, each with these children, and `first` first."""
-    found: dict[uuid.UUID, tuple[Registration, list[Child]]] = {first.key: (first, [])}
+    families: dict[uuid.UUID, tuple[Registration, list[Child]]] = {first.key: (first, [])}
     for child in account.children:
         for ent in registry.all_serving([child.school.uai]):
-            found.setdefault(ent.key, (ent, []))[1].append(child)
-    return [(ent, children) for ent, children in found.values() if ent.home]
+            families.setdefault(ent.key, (ent, []))[1].append(child)
+    return [(ent, children) for ent, children in families.values() if ent.home]
 
 
 def lost_with(account: Account, child: Child) -> list[Registration]:

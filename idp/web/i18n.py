@@ -6,7 +6,6 @@ from typing import Any
 
 from babel import Locale
 from babel.dates import format_date, get_day_names
-from babel.lists import format_list
 from flask import Flask
 from flask_babel import Babel, get_locale, get_translations
 from flask_babel import gettext as _
@@ -88,7 +87,7 @@ def _hours_sentence(rule: OpeningHours) -> str:
     names = get_day_names("wide", "format", locale)
     days = [names[day] for day in rule.days]
     values = dict(zip(("opens", "closes", "reopens", "ends"), map(_short_hour, rule.times), strict=False))
-    values |= {"first": days[0], "last": days[-1], "days": format_list(days, locale=locale)}
+    values |= {"first": days[0], "last": days[-1], "days": "" if rule.is_span else _listed(days, locale)}
     match rule.is_span, "ends" in values:
         case True, True:
             text = _("du %(first)s au %(last)s, de %(opens)s à %(closes)s et de %(reopens)s à %(ends)s", **values)
@@ -99,6 +98,12 @@ def _hours_sentence(rule: OpeningHours) -> str:
         case _:
             text = _("%(days)s, de %(opens)s à %(closes)s", **values)
     return str(text)
+
+
+def _listed(words: list[str], locale: str) -> str:
+    from babel.lists import format_list  # noqa: PLC0415 - needed for single days alone
+
+    return format_list(words, locale=locale)
 
 
 def _short_hour(at: time) -> str:

@@ -1,4 +1,4 @@
-"""Notices about ties that an import ended, and what follows an answer: each says what is so now."""
+"""Notices about ties that an import ended, and what follows an answer: each is true at that moment."""
 
 import pytest
 

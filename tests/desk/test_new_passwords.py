@@ -174,5 +174,5 @@ def test_a_blocked_password_without_a_confirmed_address_needs_a_letter(colleague
     states = board.of_school(build.school()).whole.cells
     counted = {cell.state: cell.count for cell in states if cell.count}
     assert counted == {Group.RELETTER: 1}, "the board says what the account's page says"
-    found = shown(browser.get("/recherche", query_string={"etat": Group.RELETTER.value}))
-    assert account.display_name in found
+    listed = shown(browser.get("/recherche", query_string={"etat": Group.RELETTER.value}))
+    assert account.display_name in listed

@@ -45,8 +45,8 @@ def test_each_step_comes_before_those_that_need_it(app: Flask, build: Build, ses
     assert page_of(replace(activated, profile="eleve")) == "profile_choice.elsewhere"
     parent = replace(activated, profile="parent")
     assert page_of(parent) == "login.sign_in", "the steps of an account are those of whoever signs in"
-    found = replace(parent, prompts=frozenset({"consent"}))
-    assert page_of(found) == "oidc.is_it_you"
+    of_letter = replace(parent, prompts=frozenset({"consent"}))
+    assert page_of(of_letter) == "oidc.is_it_you"
     fresh = replace(parent, started_at=signed_in.auth_time)
     assert page_of(fresh) == "email_confirmation.waiting"
     session.email = email

@@ -30,17 +30,16 @@ desk is compared in the same way (`stopped_by_renaming`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
 from idp.accounts.suspensions.models import Wait
-from idp.accounts.suspensions.traces import Likeness, Names, TracesIndex, differ_in_civility, likeness
 from idp.rostering.reconcile import known_suspensions, outcomes
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.decide import Outcome
-from idp.rostering.reconcile.known_suspensions import OpenTie, SuspendedPerson
+from idp.rostering.reconcile.known_suspensions import OpenTie
 from idp.rostering.reconcile.outcomes import Fate
+from idp.rostering.reconcile.phases.recognition import Judge, Link
 from idp.rostering.reconcile.rows.bounds import (
     ComparedLinkRow,
     CorrectedLinkRow,
@@ -54,31 +53,7 @@ from idp.rostering.reconcile.statements import HERE, said_or_known
 from idp.rostering.records import Severity
 
 _PAGE = 1000
-_CACHED_NAMES = 10_000
 _WaitingAndCompared = tuple[list[CorrectedLinkRow], list[ComparedLinkRow]]
-
-
-class _Link(NamedTuple):
-    """A link that is new or holds again, with the names of its person.
-
-    `is_protected_name` says that a name of the pupil is like one of a protected pupil. `account` is empty if the person
-    has none. `was_tied` says that the account had this tie, which ended.
-    """
-
-    student: str
-    guardian: str
-    child: str
-    uai: str
-    is_new_pupil: bool
-    pupil_given_name: str
-    pupil_family_name: str
-    is_protected_name: bool
-    account: str
-    was_tied: bool
-    civility: str
-    given_name: str
-    family_name: str
-    birth_name: str
 
 
 class _Correction(NamedTuple):
@@ -221,11 +196,11 @@ def stop_suspended(context: Context) -> None:
         return
     staging.insert(SuspendedSchoolRow, sorted({(person.uai,) for person in people}))
     staging.insert(ProtectedChildRow, sorted({(person.child,) for person in people if person.child}))
-    judge = _Judge(people, excluded)
+    judge = Judge(people, excluded)
     for pupils in staging.pages(_Pupil, _PUPILS, _PAGE, most=most):
         staging.insert(SuspendedNameRow, [(name,) for name in {*chain(*pupils)} if judge.is_protected_name(name)])
     for statement in _LINKS:
-        for page in staging.pages(_Link, statement, _PAGE, most=most):
+        for page in staging.pages(Link, statement, _PAGE, most=most):
             verdicts = ((link.student, link.guardian, judge.verdict(link)) for link in page)
             staging.insert(StoppedLinkRow, [verdict for verdict in verdicts if verdict[2]])
     staging.run(_STOP_OTHERS, most=most)
@@ -245,7 +220,7 @@ def stopped_by_renaming(secrets: Sequence[bytes], account: str, names: Mapping[s
     Raises:
         UndecryptableError: no secret key decrypts the traces of an erased person.
     """
-    judge = _Judge(known_suspensions.suspended_people(secrets))
+    judge = Judge(known_suspensions.suspended_people(secrets))
     stopped: list[tuple[OpenTie, Wait]] = []
     for tie in known_suspensions.open_ties(accounts=[account]):
         person = [names.get(field, known) for field, known in zip(_FIELDS, tie.person, strict=True)]
@@ -267,7 +242,7 @@ def _waiting_and_compared(stopped: Sequence[tuple[OpenTie, Wait]]) -> _WaitingAn
     )
 
 
-def _corrected(staging: Staging, judge: "_Judge", corrections: Sequence[_Correction]) -> Iterator[tuple[OpenTie, Wait]]:
+def _corrected(staging: Staging, judge: Judge, corrections: Sequence[_Correction]) -> Iterator[tuple[OpenTie, Wait]]:
     """Yield the stopped ties of guardians with corrected names; the pupils may have some too."""
     by_account = {account: person for account, *person in corrections}
     for tie in known_suspensions.open_ties(accounts=list(by_account)):
@@ -275,14 +250,14 @@ def _corrected(staging: Staging, judge: "_Judge", corrections: Sequence[_Correct
         yield from _stopped(judge, tie, pupil, by_account[tie.account])
 
 
-def _of_renamed(judge: "_Judge", pupils: Sequence[_Renamed]) -> Iterator[tuple[OpenTie, Wait]]:
+def _of_renamed(judge: Judge, pupils: Sequence[_Renamed]) -> Iterator[tuple[OpenTie, Wait]]:
     """Yield the stopped ties to pupils with corrected names."""
     by_child = {child: _Pupil(*names) for child, *names in pupils}
     for tie in known_suspensions.open_ties(children=list(by_child)):
         yield from _stopped(judge, tie, by_child[tie.child], tie.person)
 
 
-def _stopped(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str]) -> Iterator[tuple[OpenTie, Wait]]:
+def _stopped(judge: Judge, tie: OpenTie, pupil: _Pupil, person: Sequence[str]) -> Iterator[tuple[OpenTie, Wait]]:
     """Yield a tie and why it is stopped, if the new names make a suspended person's tie of it.
 
     A pupil with another name may be another pupil's new number, so all guardians are compared as those of a new pupil.
@@ -297,10 +272,10 @@ def _stopped(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str]
         yield tie, why
 
 
-def _as_link(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str], *, is_renamed: bool) -> _Link:
+def _as_link(judge: Judge, tie: OpenTie, pupil: _Pupil, person: Sequence[str], *, is_renamed: bool) -> Link:
     """Return a tie of the database as a new link of a person with the values `person` of `_FIELDS`."""
     civility, given_name, family_name, birth_name = person
-    return _Link(
+    return Link(
         student="",
         guardian=tie.key,
         child=tie.child,
@@ -316,93 +291,3 @@ def _as_link(judge: "_Judge", tie: OpenTie, pupil: _Pupil, person: Sequence[str]
         family_name=family_name,
         birth_name=birth_name,
     )
-
-
-class _Judge:
-    """Compares the people of new links with the suspended people, above all with those of the same school."""
-
-    def __init__(self, people: Sequence[SuspendedPerson], excluded: Sequence[SuspendedPerson]) -> None:
-        self.excluded = excluded
-        self.by_child: dict[str, list[SuspendedPerson]] = {}
-        self.by_school: dict[str, list[SuspendedPerson]] = {}
-        for person in people:
-            self.by_child.setdefault(person.child, []).append(person)
-            self.by_school.setdefault(person.uai, []).append(person)
-        self.protected = TracesIndex((person.pupil, person) for person in people)
-        self.is_protected_name = lru_cache(maxsize=_CACHED_NAMES)(self._is_protected_name)
-
-    def _is_protected_name(self, name: str) -> bool:
-        """Return whether a name is like that of a pupil to whom somebody's access is suspended."""
-        return self.protected.has_like(Names.of(given=[name], family=[name]))
-
-    def verdict(self, link: _Link) -> Wait | None:
-        """Return why a link is stopped; None if it is not."""
-        names = Names.of(link.guardian, link.civility, [link.given_name], [link.family_name, link.birth_name])
-        of_school = self._of_returning(link, names) if link.was_tied else self._of_new(link, names)
-        checks = (self._is_without_ties, self._is_pair_elsewhere, self._is_excluded)
-        if of_school is None and any(check(link, names) for check in checks):
-            return Wait.CHECK
-        return of_school
-
-    def _is_without_ties(self, _link: _Link, names: Names) -> bool:
-        """Return whether somebody has the names of a suspended account without ties, which is of no school."""
-        return _most(names, self.by_school.get("", ())) is Likeness.SAME
-
-    def _of_returning(self, link: _Link, names: Names) -> Wait | None:
-        """Return why a guardian is stopped who returns with the pupil, and keeps a suspension of their own."""
-        others = [person for person in self._of_pupil(link) if person.account != link.account]
-        alike = [person for person in others if not differ_in_civility(names, person.traces)]
-        if _most(names, others) is Likeness.SAME:
-            return Wait.RECOGNISED
-        return Wait.ALIKE if _most(names, alike) is Likeness.NEAR else None
-
-    def _of_new(self, link: _Link, names: Names) -> Wait | None:
-        """Return why another guardian is stopped by a suspension in the same school."""
-        of_pupil, in_school = self._of_pupil(link), _most(names, self.by_school.get(link.uai, ()))
-        alike = [person for person in of_pupil if not differ_in_civility(names, person.traces)]
-        if in_school is Likeness.SAME or _most(names, alike) >= Likeness.NEAR:
-            return Wait.RECOGNISED
-        if of_pupil:
-            return Wait.NEW_GUARDIAN
-        return Wait.ALIKE if in_school is Likeness.NEAR else None
-
-    def _is_pair_elsewhere(self, link: _Link, names: Names) -> bool:
-        """Return whether a pupil and a guardian have the names of a suspended person and the pupil elsewhere.
-
-        One of the two may have nearly the names.
-        """
-        if not link.is_protected_name:
-            return False
-        pupil = _names_of_pupil(link)
-        pairs = (
-            (likeness(pupil, person.pupil), likeness(names, person.traces))
-            for person in self.protected.candidates(pupil)
-            if link.uai != person.uai and not (link.child and link.child == person.child)
-        )
-        return any(min(pair) >= Likeness.NEAR and max(pair) is Likeness.SAME for pair in pairs)
-
-    def _is_excluded(self, link: _Link, names: Names) -> bool:
-        """Return whether somebody has the names, or nearly, of another account that is excluded from the pupil."""
-        others = [row for row in self.excluded if row.child == link.child and row.account != link.account]
-        return _most(names, [row for row in others if not differ_in_civility(names, row.traces)]) >= Likeness.NEAR
-
-    def _of_pupil(self, link: _Link) -> Sequence[SuspendedPerson]:
-        """Return the people whose access to the pupil is suspended.
-
-        A pupil without a suspension who has the names, or nearly, of a pupil of the school may be that pupil under
-        another number: a new one, and one whom an earlier file brought.
-        """
-        own = [] if link.is_new_pupil else self.by_child.get(link.child, [])
-        if own:
-            return own
-        pupil = _names_of_pupil(link)
-        return [person for person in self.by_school.get(link.uai, ()) if likeness(pupil, person.pupil)]
-
-
-def _names_of_pupil(link: _Link) -> Names:
-    return Names.of(given=[link.pupil_given_name], family=[link.pupil_family_name])
-
-
-def _most(names: Names, people: Sequence[SuspendedPerson]) -> Likeness:
-    """Return how much a person looks like the most similar of some suspended people."""
-    return max((likeness(names, person.traces) for person in people), default=Likeness.NONE)
