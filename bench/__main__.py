@@ -17,6 +17,7 @@ from bench.driver.scenarios import SCENARIOS, Scenario
 from bench.evening import curve
 from bench.evening import measure as evening
 from bench.options import plan_options
+from bench.purge import measure as purge
 from bench.servers import process, product
 from idp import schema
 
@@ -31,6 +32,7 @@ _LETTERS = "letters"
 _DESK = "desk"
 """Not a load, on PostgreSQL only, and only if it is asked for: the pages of the desk with a whole académie."""
 _EVENING = "evening"
+_PURGE = "purge"
 """On PostgreSQL only, and only if it is asked for: people arrive as in September, whether or not there is room."""
 _OTHERS = (_SLOW, _NEUTRAL, _ROSTER, _LETTERS)
 _NAMES = (*(kind.name for kind in SCENARIOS), *_OTHERS)
@@ -54,9 +56,9 @@ class _Choice:
 @click.option(
     "--scenario",
     "names",
-    type=click.Choice((*_NAMES, _DESK, _EVENING)),
+    type=click.Choice((*_NAMES, _DESK, _EVENING, _PURGE)),
     multiple=True,
-    help="May be repeated; all but desk and evening by default.",
+    help="May be repeated; all but desk, evening and purge by default.",
 )
 @click.option(
     "--database", "kinds", type=click.Choice(databases.NAMES), multiple=True, help="May be repeated; both by default."
@@ -98,6 +100,8 @@ def main(
             faults += _alone(lambda: desk.run(pupils or desk.PUPILS, Path(folder)))
         if _EVENING in choice.names:
             faults += _alone(lambda: evening.run(plan.seconds, peak, Path(folder)))
+        if _PURGE in choice.names:
+            faults += _alone(lambda: purge.run(Path(folder)))
     for fault in faults:
         click.echo(fault, err=True)
     sys.exit(1 if faults else 0)

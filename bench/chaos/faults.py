@@ -11,6 +11,9 @@ from bench.chaos.service import Service
 _BETWEEN_KILLS = 10.0
 """Seconds. A server whose worker ends twice within five seconds takes itself for broken and ends, for systemd."""
 
+_STEP = 120
+"""Seconds by which a clock is wrong."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -19,10 +22,12 @@ class Fault:
     Attributes:
         strike: breaks the service for the seconds that it is given; returns how often it broke requests in progress.
         log: the file that the server writes its log to; None for an ordinary one.
+        steps_clock: whether the server has a clock of its own.
     """
 
     strike: Callable[[Service, float], int]
     log: Path | None = None
+    steps_clock: bool = False
 
 
 def _server_killed(service: Service, seconds: float) -> int:
@@ -86,6 +91,15 @@ def _ent_hangs(service: Service, seconds: float) -> int:
     return 0
 
 
+def _clock_stepped(service: Service, seconds: float) -> int:
+    """Let the clock of the server be fast, right, slow and right again; codes expire at once where it jumps ahead."""
+    if service.clock:
+        for offset in (_STEP, 0, -_STEP, 0):
+            service.clock.step(offset)
+            time.sleep(seconds / 4)
+    return 2
+
+
 def _none(_service: Service, seconds: float) -> int:
     time.sleep(seconds)
     return 0
@@ -101,6 +115,7 @@ FAULTS: Mapping[str, Fault] = {
     "SMTP slow": Fault(_mail_slow),
     "SMTP refusing": Fault(_mail_refused),
     "ENT hanging": Fault(_ent_hangs),
+    "clock stepped": Fault(_clock_stepped, steps_clock=True),
     "log disk full": Fault(_none, log=Path("/dev/full")),
 }
 """By name, in the order of the report."""

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import make_url
 
 from bench import machine
+from bench.chaos.clock import OwnClock
 from bench.chaos.mailbox import Mailbox
 from bench.driver.transport import HOST
 from bench.servers import process, product
@@ -100,6 +101,7 @@ class Service:
     mailbox: Mailbox
     back_channel: BackChannel
     folder: Path
+    clock: OwnClock | None
     _worker: "subprocess.Popen[bytes] | None" = None
 
     def start_worker(self) -> None:
@@ -138,11 +140,21 @@ def settings_for(database_url: str, smtp_port: int) -> Settings:
 
 @contextmanager
 def running(
-    settings: Settings, database: Database, mailbox: Mailbox, back_channel: BackChannel, folder: Path, log: Path
+    settings: Settings,
+    database: Database,
+    mailbox: Mailbox,
+    back_channel: BackChannel,
+    folder: Path,
+    log: Path,
+    clock: OwnClock | None = None,
 ) -> Iterator[Service]:
-    """Run the service during the block; the log of the server goes to `log`, which may be a full device."""
-    with product.running(settings, None, log, _WORKERS) as server:
-        service = Service(settings, server.pid, database, mailbox, back_channel, folder)
+    """Run the service during the block; the log of the server goes to `log`, which may be a full device.
+
+    The server has `clock`, if it is given; all else has that of the machine.
+    """
+    command = clock.command if clock else [product.IDP]
+    with product.running(settings, None, log, _WORKERS, idp=command) as server:
+        service = Service(settings, server.pid, database, mailbox, back_channel, folder, clock)
         mailbox.open()
         service.start_worker()
         try:

@@ -56,15 +56,22 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @contextmanager
 def running(
-    settings: Settings, core: int | None, log: Path, workers: int = 1, threads: int = THREADS
+    settings: Settings,
+    core: int | None,
+    log: Path,
+    workers: int = 1,
+    threads: int = THREADS,
+    idp: Sequence[str] = (IDP,),
 ) -> Iterator[process.Server]:
     """Run `idp serve` during the block, pinned to `core` unless that is None, with its output in `log`.
+
+    `idp` is the command `idp`, or what stands for it.
 
     Raises:
         process.StartError: it does not answer within a minute.
     """
     port = int(settings.issuer.rpartition(":")[2])
-    arguments = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", str(workers), "--threads", str(threads)]
+    arguments = [*idp, "serve", "--bind", f"{HOST}:{port}", "--workers", str(workers), "--threads", str(threads)]
     command = process.Command(arguments, environment(settings), "/readyz")
     with process.running(command, port, core, log) as server:
         yield server

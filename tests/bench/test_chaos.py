@@ -10,7 +10,7 @@ from idp.paths import CHECKOUT
 
 @pytest.mark.interop
 def test_under_each_fault_nothing_is_lost_or_done_twice() -> None:
-    """Takes a minute, because each of ten faults has a server of its own."""
+    """Takes a minute, because each of eleven faults has a server of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.chaos", "--seconds", "2"],
         cwd=CHECKOUT,

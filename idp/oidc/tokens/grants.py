@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from authlib.oauth2.rfc6749 import (
@@ -157,7 +157,7 @@ class RefreshGrant(RefreshTokenGrant):
                     same_key=client.registration.auth_method == "none",
                     refresh_digest=opaque.digest(self.refresh) if self.refresh else None,
                     refresh_expires_at=moment + settings.lifetime("refresh_idle"),
-                    grace_since=moment - timedelta(seconds=settings.refresh_grace),
+                    grace_since=_grace_since(moment, settings.refresh_grace),
                     now=moment,
                 )
             )
@@ -252,3 +252,8 @@ def _id_token(server: Any, signer: Signer, client: Registration, grant: Grant, a
         "at_hash": signer.half_hash(access),
     }
     return signer.sign(body, "JWT")
+
+
+def _grace_since(moment: datetime, seconds: int) -> datetime:
+    """Return since when a used refresh token has its grace period; without one, no wrong clock gives it one."""
+    return moment - timedelta(seconds=seconds) if seconds else datetime.max.replace(tzinfo=UTC)
