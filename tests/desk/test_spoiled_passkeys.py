@@ -1,4 +1,4 @@
-"""Answers of passkeys that are malformed or changed open nothing at the desk, and are no fault of ours."""
+"""Answers of passkeys that are malformed or changed give no access to the desk, and cause no error of the service."""
 
 import json
 from typing import Any
