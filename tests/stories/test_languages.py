@@ -163,6 +163,6 @@ def perdus(lecteur: Lecteur, identifiant: str) -> None:
     [lien] = set(re.findall(rf"{re.escape(lecteur.site.settings.issuer)}/\S+", lecteur.lit_le_mail(3)))
     lecteur.page.goto(lien)
     lecteur.regarde()
-    lecteur.valide(nouveau="court", confirmation="cour")
-    lecteur.valide(nouveau=OTHER_PASSWORD, confirmation=OTHER_PASSWORD)
+    lecteur.valide(nouveau="court")
+    lecteur.valide(nouveau=OTHER_PASSWORD)
     lecteur.lit_le_mail(4)
