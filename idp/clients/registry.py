@@ -27,7 +27,7 @@ PROFILE_HINT = "profil:"
 PARENT_HINT = f"{PROFILE_HINT}parent"
 """The `login_hint` of a parent."""
 LETTER_HINT = f"{PARENT_HINT}:courrier"
-"""The `login_hint` of a parent who comes from a letter; somebody else may be signed in."""
+"""The `login_hint` that a letter's QR code sends: the browser may have another person's session."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The page `/authorize/est-ce-vous`, for a person who comes from a letter to a browser where somebody is signed in.
+"""The page `/authorize/est-ce-vous`: it asks whose account is open when a letter's QR code meets a session.
 
 A family shares a phone: the code of one parent's letter must not open the ENT with the other parent's account. The page
 says by initials whose account it is; « Ce n’est pas vous ? » signs out, and leads to the sign-in of the same request.
