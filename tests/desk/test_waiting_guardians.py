@@ -31,6 +31,7 @@ from idp.web import i18n
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, imported, row, sheet
+from tests.desk.test_notices import answered, plain, reloaded
 from tests.desk.test_suspension import text_of
 from tests.rows import each_row
 from tests.waiting_guardians import wait
@@ -359,3 +360,21 @@ def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: C
         assert "Demandez à la direction" in page
     letter = text_of(browser, f"/comptes/{account.id}/courrier")
     assert "Le lien de cette personne avec l’élève est suspendu" in letter
+
+
+@pytest.mark.parametrize("answer", [Answer.RIGHT, Answer.REJECT])
+def test_only_the_head_answers_about_an_excluded_guardian_who_has_access_again(
+    colleagues: Colleagues, build: Build, answer: Answer
+) -> None:
+    account = build.active(children=[build.child("Malo"), build.child("Zoé")], given_name="Gaston")
+    malo = next(tie.child for tie in account.guardianships if tie.child.given_name == "Malo")
+    with unit_of_work():
+        school_notices.add(Kind.GUARDIAN_READMITTED, account.id, {build.school().id: [malo.id]})
+    [notice] = db.session.scalars(select(SchoolNotice))
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    assert "Un responsable écarté a de nouveau accès" in plain(secretary.get("/signalements"))
+    assert secretary.get(f"/signalements/{notice.id}/{answer.value}").status_code == 404
+    assert answered(head, notice, answer).status_code == 303
+    assert reloaded(notice).settled_at is not None
+    shut = {tie.child.given_name for tie in account.guardianships if tie.is_suspended_at(now())}
+    assert shut == ({"Malo"} if answer is Answer.REJECT else set())

@@ -23,7 +23,10 @@ from idp.operations.helpdesk import acts, admission, disputes, ended_disputes, r
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
-_FOR_HEAD = {Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED}
+FOR_HEAD = frozenset({Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.GUARDIAN_READMITTED})
+"""The kinds of notices that only the head answers; of other kinds, some notices are for the head (`for_head`)."""
+_CLOSES = {(Kind.NAME_COMPARED, Answer.KEEP_OUT), (Kind.GUARDIAN_READMITTED, Answer.REJECT)}
+"""The answers that suspend the access of a guardian who has it."""
 _REJECTIONS = {Answer.REJECT, Answer.WAS_WRONG}
 _DISPUTES = {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED}
 _LATE = _l("Un collègue vient de régler ce signalement. Votre réponse n’a rien changé.")
@@ -163,13 +166,13 @@ def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_f
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a suspension.
 
-    They are about a new guardian who waits, about a corrected name that may be a suspended person's, or about another
-    name for a guardian of a pupil to whom somebody's access is suspended: under another name a person is not recognised
-    any more, or is another person.
+    They are about a new guardian who waits, about a corrected name that may be a suspended person's, about an excluded
+    guardian to whom a file gave access again, or about another name for a guardian of a pupil to whom somebody's access
+    is suspended: under another name a person is not recognised any more, or is another person.
     """
     doubts = [notice for notice in notices if notice.kind == Kind.NAME_IN_DOUBT.value]
     beside = suspended.beside({notice.account_id for notice in doubts})
-    always = {notice.id for notice in notices if notice.kind in _FOR_HEAD}
+    always = {notice.id for notice in notices if notice.kind in FOR_HEAD}
     return always | {notice.id for notice in doubts if notice.account_id in beside}
 
 
@@ -202,8 +205,8 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
             admission.admit(notice.id, reply.kept, reply.seen)
         elif kind is Kind.GUARDIAN_WAITS:
             admission.keep_out(notice.id, reply.kept, reply.seen)
-        elif kind is Kind.NAME_COMPARED and reply.answer is Answer.KEEP_OUT:
-            admission.close_corrected(notice.id, reply.kept, reply.seen)
+        elif (kind, reply.answer) in _CLOSES:
+            admission.close(notice.id, reply.kept, reply.seen)
         elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
             acts.void_letter(notice.id, reply.kept)
         else:

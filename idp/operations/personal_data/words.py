@@ -103,6 +103,7 @@ NOTICES: Mapping[str, Any] = {
     "rectification": _l("correction de données demandée par le délégué à la protection des données"),
     "guardian_waits": _l("fichier qui nomme une personne de plus pour un élève dont un accès est suspendu"),
     "name_compared": _l("nom corrigé, à vérifier par la direction"),
+    "guardian_readmitted": _l("responsable écarté à qui le fichier rend l’accès, à vérifier par la direction"),
     "person_replaced": _l("fichier qui donne le nom à une autre personne"),
 }
 """The kinds of notices to a school."""
