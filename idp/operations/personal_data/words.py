@@ -254,6 +254,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "begun": _l("début"),
             "child_added": _l("enfant ajouté"),
             "child_ended": _l("lien avec un enfant terminé"),
+            "tie_ended": _l("lien terminé avec un enfant qui reste inscrit"),
             "claims": _l("autres informations"),
             "disabled": _l("compte fermé"),
             "enabled": _l("compte rouvert"),
