@@ -1,7 +1,7 @@
 """Settles a notice with the services of the commands `idp school notices`, `disputes` and `rename`."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,17 +74,19 @@ class Reply:
         return f"{SHORT[self.answer]} : {self.sentence}"
 
 
-def disputed_children(notice: SchoolNotice) -> list[Child]:
-    """Return the pupils of the notice's school whose tie to the account is in dispute."""
+def disputed_ties(notice: SchoolNotice) -> Sequence[Guardianship]:
+    """Return the ties of the account to pupils of the notice's school that are in dispute, also if they have ended."""
     ties = (
         select(Guardianship)
         .join(Child, Child.id == Guardianship.child_id)
         .where(
-            Guardianship.account_id == notice.account_id, Guardianship.is_disputed, Child.school_id == notice.school_id
+            Guardianship.account_id == notice.account_id,
+            Guardianship.has_open_dispute,
+            Child.school_id == notice.school_id,
         )
         .order_by(Guardianship.rank)
     )
-    return [tie.child for tie in db.session.scalars(ties)]
+    return db.session.scalars(ties).all()
 
 
 def is_in_dispute(notice: SchoolNotice) -> bool:
@@ -195,8 +197,10 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     """
     kind = Kind(notice.kind)
     try:
-        if reply.answer in OF_ENDED_TIE:
-            ended_disputes.settle(notice, _decision(notice, kind, reply))
+        if reply.answer in OF_ENDED_TIE or _is_of_ended_tie(notice, reply):
+            decision = _decision(notice, kind, reply)
+            confirms = decision.outcome is Outcome.CONFIRM
+            ended_disputes.settle(notice, decision.reason, decision.child, confirms=confirms)
         elif is_in_dispute(notice):
             disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
         elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
@@ -214,6 +218,12 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     except RefusedError as refused:
         is_late = refused.code == "settled"
         raise NotSettledError(_REFUSALS.get(refused.code, _OTHER), is_late=is_late) from refused
+
+
+def _is_of_ended_tie(notice: SchoolNotice, reply: Reply) -> bool:
+    """Return whether an answer is about one pupil of the notice only, to whom the tie has ended."""
+    ties = disputed_ties(notice) if reply.child and notice.kind == Kind.NOT_GUARDIAN.value else ()
+    return any(tie.child_id == reply.child and not tie.is_unended for tie in ties)
 
 
 def _decision(notice: SchoolNotice, kind: Kind, reply: Reply) -> Decision:
