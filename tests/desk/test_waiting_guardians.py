@@ -244,10 +244,17 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     for key in db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).all():
         suspension.reopen(key, "réglé")
     assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
+    erased, left = "une personne effacée depuis", "une personne dont l’accès à un élève, parti depuis, reste suspendu"
+    secrets = build.settings.secrets
     with unit_of_work():
-        kept.keep(build.settings.secrets, zoe.id, None, Traces.of([]))
+        row = kept.keep(secrets, zoe.id, None, Traces.of([]))
     for notice in db.session.scalars(select(SchoolNotice)).all():
-        assert "une personne effacée depuis" in text_of(browser, f"/signalements/{notice.id}")
+        page = text_of(browser, f"/signalements/{notice.id}")
+        assert (erased in page, left in page) == (True, False)
+    with unit_of_work():  # as a purge does that removes the pupil
+        kept.leave_pupil(secrets, db.session.merge(row), COLLEGE, Traces.of([]), now())
+    page = text_of(browser, f"/signalements/{last}")
+    assert (erased in page, left in page) == (False, True), "a purge kept it: nobody need have been erased"
 
 
 @pytest.mark.row("R-14")
