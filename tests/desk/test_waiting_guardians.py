@@ -341,7 +341,12 @@ def test_a_name_that_the_desk_corrects_is_compared_as_one_of_a_file(
         school_notices.add(Kind.NAME_IN_DOUBT, account.id, [build.school().id])
     [doubt] = db.session.scalars(select(SchoolNotice.id))
     answer = {"sentence": "vu avec la famille", "given_name": "Gaston", "family_name": family}
-    assert post(colleagues.signed_in(), f"/signalements/{doubt}/raison", **answer).status_code == 303
+    secretary = colleagues.signed_in()
+    result = post(secretary, f"/signalements/{doubt}/raison", **answer)
+    done = text_of(secretary, result.headers["Location"])
+    assert ("la direction doit d’abord vérifier ce nom : en attendant, cette personne n’a pas accès" in done) is bool(
+        waits
+    )
     assert db.session.get_one(Account, account.id, populate_existing=True).given_name == "Gaston"
     waiting = db.session.scalars(select(Suspension.wait).where(Suspension.where_waiting(now()))).all()
     assert (waiting, len(account.children)) == (waits, 2 - len(waits))

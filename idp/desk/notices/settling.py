@@ -12,7 +12,9 @@ from idp.accounts import school_notices
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind, Refusal
+from idp.accounts.suspensions import waiting
 from idp.audit import log
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access, suspended
@@ -187,6 +189,13 @@ def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
 def answer_of(notice: SchoolNotice) -> Answer | None:
     """Return the answer that settled a notice, or None if an act settled it by itself."""
     return next((answer for answer, short in SHORT.items() if notice.sentence.startswith(f"{short} : ")), None)
+
+
+def is_stopped_by_name(notice: SchoolNotice) -> bool:
+    """Return whether a notice about a name is settled, and ties of its person wait for the head of the school."""
+    if notice.kind != Kind.NAME_IN_DOUBT.value or notice.settled_at is None:
+        return False
+    return bool(waiting.of_account(notice.account_id, notice.school_id, now()))
 
 
 def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:

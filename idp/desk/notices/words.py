@@ -343,7 +343,10 @@ WORDS: Mapping[Kind, Words] = {
         {
             Answer.RIGHT: Consequence(
                 _l("Donner raison au fichier : %(name)s a un nouveau nom"),
-                _l("Le compte prend le nom que vous écrivez. Le mot de passe et les enfants restent."),
+                _l(
+                    "Le compte prend le nom que vous écrivez. Le mot de passe reste, et les enfants aussi, sauf si la "
+                    "direction doit d’abord vérifier ce nom."
+                ),
                 _l("Le compte a son nouveau nom. Le prochain import le reconnaîtra."),
             ),
             Answer.REJECT: Consequence(
