@@ -70,6 +70,10 @@ _SENTENCES = {
     Kind.NAME_COMPARED: _(
         "Le nom de %(who)s ou d’un élève de cette personne a été corrigé. La direction doit le vérifier."
     ),
+    Kind.GUARDIAN_READMITTED: _(
+        "L’établissement avait écarté %(who)s d’un élève, et votre fichier lui rend l’accès. La direction doit le "
+        "vérifier."
+    ),
 }
 """The mail's sentence for a notice, by its kind."""
 _CALLED = _(

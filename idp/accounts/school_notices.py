@@ -34,6 +34,7 @@ class Kind(enum.StrEnum):
     RECTIFICATION = "rectification"
     GUARDIAN_WAITS = "guardian_waits"
     NAME_COMPARED = "name_compared"
+    GUARDIAN_READMITTED = "guardian_readmitted"
 
 
 SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED)

@@ -243,9 +243,9 @@ class AlertRaised(Event):
     """Heads and engineers were told by mail of `count` unusual acts on the day `day`.
 
     `alert` is `many_accounts` (opened within an hour by the person `staff`), `many_letters` (by the school `uai`, for
-    accounts that have been active), `many_closed` (accesses that the person suspended, or closed after a call),
-    `decision_beside` (the person suspended again what the school had suspended) or `own_name` (the person opened an
-    account of the own family name).
+    accounts that have been active), `many_closed` (accesses that the person suspended, or closed after a call or by an
+    import), `decision_beside` (the person suspended again what the school had suspended) or `own_name` (the person
+    opened an account of the own family name).
     """
 
     kind = "desk.alert"

@@ -27,8 +27,9 @@ class RosterImported(Event):
 class AccountImported(Event):
     """A school file changed an account; `batch` is the id of the import, `child` the key of the pupil if a tie changed.
 
-    `change`: `record` (the person's data), `child_added`, `child_ended`, `tie_changed`, `returned` (a child is back),
-    `replaced` (the file's key now means another person: the account was closed), `key_replaced` (it has another key).
+    `change`: `record` (the person's data), `child_added`, `child_ended` (the child or the person left), `tie_ended`
+    (both stay), `tie_changed`, `returned` (a child is back), `replaced` (the file's key now means another person: the
+    account was closed), `key_replaced` (it has another key).
     """
 
     kind = "roster.account"

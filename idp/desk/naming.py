@@ -50,5 +50,7 @@ def account_url(account_id: uuid.UUID) -> str:
 
 def account_urls(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
     """Return the URLs of the pages of accounts, without those that the post may not open."""
-    known = db.session.scalars(select(Account.id).where(Account.id.in_(keys), access.accounts()))
+    known = set(db.session.scalars(select(Account.id).where(Account.id.in_(keys), access.accounts())))
+    if others := [key for key in keys if key not in known]:
+        known |= set(db.session.scalars(select(Account.id).where(Account.id.in_(others), access.replaced_accounts())))
     return {key: url_for("accounts.show", account=key) for key in known}

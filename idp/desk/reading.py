@@ -17,6 +17,13 @@ def open_account(key: uuid.UUID) -> Account:
     return account
 
 
+def open_to_read(key: uuid.UUID) -> Account:
+    """Return an account whose page the post may read (`access.account_to_read`), and journal that it was opened."""
+    account = access.account_to_read(key)
+    note_account(account.id)
+    return account
+
+
 def open_decision(account_key: uuid.UUID, key: uuid.UUID) -> Suspension:
     """Return a suspension in scope, and journal that the person opened its account; refuse it otherwise."""
     row = access.decision(account_key, key)

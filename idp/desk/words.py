@@ -229,6 +229,17 @@ CUT_OFF: Mapping[CutOff, Words] = {
 """The words of an account without an open tie, in place of those of its standing; not of a closed account."""
 
 
+REPLACED = Words(
+    _l("Remplacé"),
+    "plain",
+    _l("Un import a fermé ce compte : le fichier donne maintenant son numéro ou son nom à une autre personne."),
+    _CLOSED_SAY,
+    "",
+    _l("L’ancien compte reste fermé. Si c’est la même personne, il lui faut un courrier pour son nouveau compte."),
+)
+"""The words of a closed account whose key names another person now, in place of those of its standing."""
+
+
 def of(standing: Standing, cut_off: CutOff | None) -> Words:
     """Return the words of an account, given why it has no open tie, if it has none."""
     is_closed = group_of([standing]) in {Group.CLOSED, Group.DISPUTED} and standing is not Standing.LEFT

@@ -14,7 +14,7 @@ from idp.clock import now
 from idp.logging import frames
 from idp.metrics.catalogue import SHED
 from idp.web.declarations import is_called_by_program
-from idp.web.redirects import shown_page
+from idp.web.redirects import page_of_button, shown_page
 from idp.web.request_context import request_id
 
 log = structlog.get_logger()
@@ -137,7 +137,7 @@ def _on_http_error(error: HTTPException) -> Response:
     if code in {404, 410}:
         return _page("errors/introuvable.html", code)
     if isinstance(error, MethodNotAllowed):
-        response = _page("errors/methode.html", code)
+        response = _page("errors/methode.html", code, back=page_of_button())
         response.headers["Allow"] = _served(error)
         return response
     if code in {413, 414, 431}:

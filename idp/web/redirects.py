@@ -1,8 +1,16 @@
 """Redirects of pages, and the page that a request leads back to."""
 
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
 from flask import Response, current_app, make_response, request
+from werkzeug.exceptions import HTTPException
 
 from idp.web import http
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+_BUTTON_PAGE = "idp_button_page"
 
 
 def see_other(location: str) -> Response:
@@ -15,8 +23,33 @@ def shown_page() -> str:
 
     It is never a path that a browser would read as another host (`//host`).
     """
-    adapter, page = current_app.url_map.bind(""), request.path
-    while page and request.method not in {"GET", "HEAD"} and not adapter.test(page, "GET"):
-        page = page.rpartition("/")[0]
+    page = request.path if request.method in {"GET", "HEAD"} else _page_above(request.path)
     query = request.query_string.decode("latin-1") if page == request.path else ""
     return "/" + (f"{page}?{query}" if query else page).lstrip("/\\")
+
+
+def button_on(endpoint: str) -> Callable[[_View], _View]:
+    """Declare which page has the button of a view without a page, if it is not the nearest page above its path."""
+
+    def declare(view: _View) -> _View:
+        setattr(view, _BUTTON_PAGE, endpoint)
+        return view
+
+    return declare
+
+
+def page_of_button() -> str:
+    """Return the path of the page with the button whose path was asked for by GET, or of the nearest page above."""
+    with suppress(HTTPException):
+        endpoint, arguments = current_app.url_map.bind("").match(request.path, "POST")
+        if shows := getattr(current_app.view_functions[endpoint], _BUTTON_PAGE, ""):
+            return current_app.url_for(shows, **arguments)
+    return "/" + _page_above(request.path).lstrip("/\\")
+
+
+def _page_above(path: str) -> str:
+    """Return the nearest path, at or above a path, that shows a page; empty for the first page."""
+    adapter = current_app.url_map.bind("")
+    while path and not adapter.test(path, "GET"):
+        path = path.rpartition("/")[0]
+    return path

@@ -15,6 +15,7 @@ from idp.audit.data_events import AccessSuspended
 from idp.audit.desk_events import PupilRead
 from idp.audit.events import AccountChanged, AccountRead, GuardianshipDisputed, LetterReissued
 from idp.audit.models import AuditEntry
+from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import db
 from idp.desk.alerts import closed, mails, opened, rules
@@ -184,14 +185,16 @@ def test_many_accesses_closed_by_one_person_in_a_day_in_all_schools(
     suspended = AccessSuspended(account_id=uuid.uuid4(), suspension=str(uuid.uuid4()), reason="au téléphone")
     called = GuardianshipDisputed(account_id=uuid.uuid4(), children=[], uais=[], by_telephone=True)
     replaced = AccountChanged(account_id=uuid.uuid4(), change="replaced")
+    ended = AccountImported(account_id=uuid.uuid4(), batch="1", change="tie_ended", child=uuid.uuid4().hex)
     schools = [None] if role is Role.HELPDESK else [build.school().id, build.school(LYCEE).id]
     for i in range(most - 1):
         clock.set(MORNING + timedelta(minutes=i))
-        write((called, suspended, replaced)[i % 3], staff, schools[i % len(schools)], role=role.value)
+        write((called, suspended, replaced, ended)[i % 4], staff, schools[i % len(schools)], role=role.value)
         write(suspended, other, schools[0], role=role.value)
         write(suspended, engineer, role=Role.ENGINEER.value)
         write(replace(called, by_telephone=False), staff, schools[0], role=role.value)  # a parent's own answer
         write(replace(replaced, change="left"), staff, schools[0], role=role.value)  # a file has no child of theirs
+        write(replace(ended, change="child_ended"), staff, schools[0], role=role.value)  # the pupil left
     assert alerts() == []
     write(replace(suspended, child=str(uuid.uuid4())), staff, schools[0], role=role.value)
     recipients = {engineer.id} if role is Role.HELPDESK else {engineer.id, chief.id}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
@@ -32,6 +33,54 @@ def test_a_disputed_tie_that_an_import_ended_is_answered_as_it_was(
     assert (tie.disputed_at, tie.ended_at) == (None, ended), "the dispute does not return with the tie"
     assert (tie.excluded_at is None) is (answer is Answer.WAS_WRONG)
     assert reloaded(notice).settled_at is not None
+
+
+def half_ended(build: Build) -> tuple[Account, SchoolNotice, dict[str, Guardianship]]:
+    """Return a disputed account with two pupils, the notice, and its ties by given name: an import ended Zoé's."""
+    account, notice = disputed(build, build.child("Malo"), build.child("Zoé"))
+    ties = {tie.child.given_name: tie for tie in account.guardianships}
+    ties["Zoé"].ended_at = now()
+    db.session.commit()
+    return account, notice, ties
+
+
+@pytest.mark.parametrize("answer", [Answer.RIGHT, Answer.REJECT, Answer.FILE])
+def test_an_answer_for_all_pupils_settles_the_ended_tie_too(
+    colleagues: Colleagues, build: Build, answer: Answer
+) -> None:
+    _, notice, ties = half_ended(build)
+    browser = colleagues.signed_in()
+    assert "Ce lien a déjà fini." in plain(browser.get(f"/signalements/{notice.id}/{answer.value}"))
+    assert answered(browser, notice, answer).status_code == 200, "which pupil is not said"
+    assert answered(browser, notice, answer, child="tous").status_code == 303
+    assert reloaded(notice).settled_at is not None
+    confirms = answer is not Answer.REJECT
+    assert {name: (tie.is_unended, tie.disputed_at, tie.is_excluded) for name, tie in ties.items()} == {
+        "Malo": (not confirms, None, confirms),
+        "Zoé": (False, None, confirms),
+    }
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("first", ["Malo", "Zoé"])
+def test_an_answer_for_one_pupil_keeps_the_notice_open_for_the_other(
+    colleagues: Colleagues, build: Build, first: str
+) -> None:
+    _, notice, ties = half_ended(build)
+    browser = colleagues.signed_in()
+    result = answered(browser, notice, Answer.RIGHT, child=ties[first].child_id.hex)
+    assert "Le signalement attend encore votre réponse pour les autres." in plain(
+        browser.get(result.headers["Location"])
+    )
+    assert reloaded(notice).settled_at is None
+    assert {name for name, tie in ties.items() if tie.has_open_dispute} == {"Malo", "Zoé"} - {first}
+    assert [name for name, tie in ties.items() if tie.is_excluded] == [first]
+    last = Answer.WAS_WRONG if first == "Malo" else Answer.REJECT
+    assert answered(browser, notice, last).status_code == 303
+    assert reloaded(notice).settled_at is not None
+    assert not [name for name, tie in ties.items() if tie.has_open_dispute]
+    assert ties["Malo"].is_unended is (first == "Zoé")
+    assert not ties["Zoé"].is_unended
 
 
 def test_only_the_head_confirms_a_call_about_a_tie_that_ended(colleagues: Colleagues, build: Build) -> None:

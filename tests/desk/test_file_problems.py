@@ -1,12 +1,13 @@
 """The problems of files: each once, with the names of its people, before the import and after it."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from idp.accounts.models import Guardianship
+from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
 from idp.desk.jobs.models import State
@@ -40,6 +41,28 @@ def test_the_problems_name_the_person_and_no_command(desk: Flask, colleagues: Co
     assert "/srv" not in page, "the folder of a command's file"
     assert "idp account" not in page
     assert "son compte se ferme" not in page, "who leaves is no problem"
+
+
+def test_a_problem_leads_to_the_notice_that_the_import_made_of_it(desk: Flask, colleagues: Colleagues) -> None:
+    head = colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(40)))
+    db.session.execute(update(Account).where(Account.family_name == "FAMILLE6").values(activated_at=now()))
+    db.session.commit()
+    rows = families(40)
+    rows[4], rows[5] = row(5, given="Jean", civility="M."), row(6, given="Julie")
+    imported(head, sheet(*rows, row(50, mail="x")))
+    batch = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at.desc())).first()
+    assert batch is not None
+    notices = {row.kind: row.id for row in db.session.scalars(select(SchoolNotice))}
+    assert set(notices) == {"person_replaced", "name_in_doubt"}
+    page = shown(head.get(f"/fichiers/imports/{batch.id}"))
+    assert page.count("Voir le signalement") == 2, "the wrong mail address is no notice"
+    for person, kind in (("FAMILLE5 Jean", "person_replaced"), ("FAMILLE6 Julie", "name_in_doubt")):
+        line = page.partition(f">{person}</td>")[2].partition("</tr>")[0]
+        assert f'href="/signalements/{notices[kind]}"' in line
+    db.session.execute(update(SchoolNotice).values(settled_at=batch.started_at - timedelta(minutes=1)))
+    db.session.commit()
+    assert "Voir le signalement" not in shown(head.get(f"/fichiers/imports/{batch.id}")), "an earlier question"
 
 
 def test_a_problem_is_told_once_and_keeps_its_names_after_the_import(desk: Flask, colleagues: Colleagues) -> None:

@@ -18,7 +18,8 @@ from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.notices.words import OVER, WORDS, Answer, sentence
+from idp.desk.notices.settled_words import sentence
+from idp.desk.notices.words import OVER, WORDS, Answer
 from idp.desk.staff.models import Role
 from idp.operations.personal_data import rectification
 from tests import forked

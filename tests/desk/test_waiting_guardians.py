@@ -31,6 +31,7 @@ from idp.web import i18n
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, imported, row, sheet
+from tests.desk.test_notices import answered, plain, reloaded
 from tests.desk.test_suspension import text_of
 from tests.rows import each_row
 from tests.waiting_guardians import wait
@@ -243,10 +244,17 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     for key in db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).all():
         suspension.reopen(key, "réglé")
     assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
+    erased, left = "une personne effacée depuis", "une personne dont l’accès à un élève, parti depuis, reste suspendu"
+    secrets = build.settings.secrets
     with unit_of_work():
-        kept.keep(build.settings.secrets, zoe.id, None, Traces.of([]))
+        row = kept.keep(secrets, zoe.id, None, Traces.of([]))
     for notice in db.session.scalars(select(SchoolNotice)).all():
-        assert "une personne effacée depuis" in text_of(browser, f"/signalements/{notice.id}")
+        page = text_of(browser, f"/signalements/{notice.id}")
+        assert (erased in page, left in page) == (True, False)
+    with unit_of_work():  # as a purge does that removes the pupil
+        kept.leave_pupil(secrets, db.session.merge(row), COLLEGE, Traces.of([]), now())
+    page = text_of(browser, f"/signalements/{last}")
+    assert (erased in page, left in page) == (False, True), "a purge kept it: nobody need have been erased"
 
 
 @pytest.mark.row("R-14")
@@ -333,7 +341,12 @@ def test_a_name_that_the_desk_corrects_is_compared_as_one_of_a_file(
         school_notices.add(Kind.NAME_IN_DOUBT, account.id, [build.school().id])
     [doubt] = db.session.scalars(select(SchoolNotice.id))
     answer = {"sentence": "vu avec la famille", "given_name": "Gaston", "family_name": family}
-    assert post(colleagues.signed_in(), f"/signalements/{doubt}/raison", **answer).status_code == 303
+    secretary = colleagues.signed_in()
+    result = post(secretary, f"/signalements/{doubt}/raison", **answer)
+    done = text_of(secretary, result.headers["Location"])
+    assert ("la direction doit d’abord vérifier ce nom : en attendant, cette personne n’a pas accès" in done) is bool(
+        waits
+    )
     assert db.session.get_one(Account, account.id, populate_existing=True).given_name == "Gaston"
     waiting = db.session.scalars(select(Suspension.wait).where(Suspension.where_waiting(now()))).all()
     assert (waiting, len(account.children)) == (waits, 2 - len(waits))
@@ -359,3 +372,21 @@ def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: C
         assert "Demandez à la direction" in page
     letter = text_of(browser, f"/comptes/{account.id}/courrier")
     assert "Le lien de cette personne avec l’élève est suspendu" in letter
+
+
+@pytest.mark.parametrize("answer", [Answer.RIGHT, Answer.REJECT])
+def test_only_the_head_answers_about_an_excluded_guardian_who_has_access_again(
+    colleagues: Colleagues, build: Build, answer: Answer
+) -> None:
+    account = build.active(children=[build.child("Malo"), build.child("Zoé")], given_name="Gaston")
+    malo = next(tie.child for tie in account.guardianships if tie.child.given_name == "Malo")
+    with unit_of_work():
+        school_notices.add(Kind.GUARDIAN_READMITTED, account.id, {build.school().id: [malo.id]})
+    [notice] = db.session.scalars(select(SchoolNotice))
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    assert "Un responsable écarté a de nouveau accès" in plain(secretary.get("/signalements"))
+    assert secretary.get(f"/signalements/{notice.id}/{answer.value}").status_code == 404
+    assert answered(head, notice, answer).status_code == 303
+    assert reloaded(notice).settled_at is not None
+    shut = {tie.child.given_name for tie in account.guardianships if tie.is_suspended_at(now())}
+    assert shut == ({"Malo"} if answer is Answer.REJECT else set())

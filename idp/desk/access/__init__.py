@@ -10,13 +10,24 @@ from idp.desk.access.declarations import Level, need_of, needs, public, signed_i
 from idp.desk.access.gate import check, page_without_proof, proof_first
 from idp.desk.access.refusal import refuse
 from idp.desk.access.rights import RIGHTS, TECHNICAL, Right
-from idp.desk.access.rows import account, child, client, decision, notice, own_school, school
-from idp.desk.access.scope import accounts, children, clients, decisions, journal, journal_parts, notices, schools
+from idp.desk.access.rows import account, account_to_read, child, client, decision, notice, own_school, school
+from idp.desk.access.scope import (
+    accounts,
+    children,
+    clients,
+    decisions,
+    journal,
+    journal_parts,
+    notices,
+    replaced_accounts,
+    schools,
+)
 from idp.desk.access.work import cancellable, in_this_post
 
 __all__ = [
-    "RIGHTS", "TECHNICAL", "Level", "Right", "account", "accounts", "cancellable", "check", "child", "children",
-    "client", "clients", "decision", "decisions", "has_fresh_proof", "in_this_post", "journal", "journal_parts",
-    "may", "may_end", "need_of", "needs", "notice", "notices", "own_school", "page_without_proof", "person", "post",
-    "proof_first", "public", "refuse", "role", "school", "schools", "signed_in", "was_by",
+    "RIGHTS", "TECHNICAL", "Level", "Right", "account", "account_to_read", "accounts", "cancellable", "check",
+    "child", "children", "client", "clients", "decision", "decisions", "has_fresh_proof", "in_this_post", "journal",
+    "journal_parts", "may", "may_end", "need_of", "needs", "notice", "notices", "own_school", "page_without_proof",
+    "person", "post", "proof_first", "public", "refuse", "replaced_accounts", "role", "school", "schools",
+    "signed_in", "was_by",
 ]  # fmt: skip

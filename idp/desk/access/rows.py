@@ -34,6 +34,15 @@ def account(key: uuid.UUID) -> Account:
     return _row(select(Account).where(Account.id == key, scope.accounts()), key)
 
 
+def account_to_read(key: uuid.UUID) -> Account:
+    """Return a guardian's account whose page the post may read; refuse the page otherwise.
+
+    That is an account in scope, or one that an import of the own school replaced by another one.
+    """
+    row = db.session.scalar(select(Account).where(Account.id == key, scope.accounts()))
+    return row or _row(select(Account).where(Account.id == key, scope.replaced_accounts()), key)
+
+
 def decision(account_key: uuid.UUID, key: uuid.UUID) -> Suspension:
     """Return a decision in scope that suspends an account or a tie of it; refuse the page otherwise.
 

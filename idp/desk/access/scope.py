@@ -9,7 +9,7 @@ from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.clients import audience
 from idp.clients.models import Client
-from idp.desk import ties
+from idp.desk import replaced, ties
 from idp.desk.access.acting import person, post
 from idp.desk.access.rights import TECHNICAL
 from idp.desk.staff.models import Role
@@ -44,6 +44,14 @@ def accounts() -> ColumnElement[bool]:
     return exists().where(
         Guardianship.account_id == Account.id, Guardianship.child_id == Child.id, concerned, children()
     )
+
+
+def replaced_accounts() -> ColumnElement[bool]:
+    """Return the condition of the accounts that an import of a school in scope replaced by another one.
+
+    The school reads why they are closed. They are in no list and open to no act: those take `accounts`.
+    """
+    return replaced.were_here(notices(), children())
 
 
 def decisions() -> ColumnElement[bool]:

@@ -10,13 +10,15 @@ from sqlalchemy import and_, or_, select
 from idp.audit.data_events import AccessSuspended
 from idp.audit.events import AccountChanged, GuardianshipDisputed
 from idp.audit.models import AuditEntry
+from idp.audit.registry_events import AccountImported
 from idp.db import db
 from idp.desk.access import RIGHTS, Right
 from idp.desk.staff.models import Role
 
 MANY: Mapping[Role, int] = {Role.SECRETARY: 5, Role.HEAD: 20, Role.HELPDESK: 10}
 """How many accesses that one person closes in a role on one day are an alert. Answers to notices of other roles do not
-count, and of imports only the accounts whose key goes to another person."""
+count. Of imports, the accounts count whose key goes to another person, and the ties that end although the pupil and the
+guardian stay; departures do not."""
 _ROLE = AuditEntry.details["desk"]["role"].as_string()
 
 
@@ -35,12 +37,13 @@ def many(start: datetime, end: datetime) -> Iterator[Busy]:
         AuditEntry.where_kind(GuardianshipDisputed.kind), AuditEntry.details["by_telephone"].as_boolean().is_(True)
     )
     replaced = and_(AuditEntry.where_kind(AccountChanged.kind), AuditEntry.details["change"].as_string() == "replaced")
+    ended = and_(AuditEntry.where_kind(AccountImported.kind), AuditEntry.details["change"].as_string() == "tie_ended")
     rows = db.session.execute(
         select(AuditEntry.staff_id, _ROLE, AuditEntry.school_id).where(
             AuditEntry.staff_id.is_not(None),
             AuditEntry.at >= start,
             AuditEntry.at < end,
-            or_(AuditEntry.where_kind(AccessSuspended.kind), calls, replaced),
+            or_(AuditEntry.where_kind(AccessSuspended.kind), calls, replaced, ended),
         )
     )
     schools: dict[tuple[uuid.UUID, str | None], list[uuid.UUID | None]] = {}

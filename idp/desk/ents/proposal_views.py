@@ -15,7 +15,7 @@ from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff.models import Role
 from idp.registration.faults import RegistrationRefusedError
 from idp.services import services
-from idp.web.redirects import see_other
+from idp.web.redirects import button_on, see_other
 
 
 @blueprint.get("/ent/<uuid:key>/changement")
@@ -59,6 +59,7 @@ def refuse_change(key: UUID) -> Response:
 
 
 @blueprint.post("/ent/<uuid:key>/changement/retrait")
+@button_on("ents.detail")
 @needs(Right.MANAGE_ENTS)
 @keeps()
 def withdraw_change(key: UUID) -> Response:

@@ -12,7 +12,7 @@ from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account
 from idp.desk import access, reading, suspended
 from idp.desk.access import Right, needs
-from idp.desk.families import actions, subjects
+from idp.desk.families import actions, subjects, successors
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
 from idp.desk.kept_forms.keeping import keeps
@@ -44,13 +44,14 @@ def show(account: uuid.UUID) -> Response:
         "retabli": gettext("C’est rétabli : le lien avec l’élève n’est plus écarté."),
         "finie": gettext("Cette suspension est finie. L’accès reste fermé pour une autre raison, dite ci-dessous."),
     }
-    return _page(reading.open_account(account), done=done.get(request.args.get("fait", ""), ""))
+    return _page(reading.open_to_read(account), done=done.get(request.args.get("fait", ""), ""))
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
     decisions = suspended.decisions([account.id])
     guardian = subjects.views([account], decisions)[account.id]
-    children = subjects.children(account, decisions[account.id])
+    is_replaced = guardian.subject.is_replaced
+    children = subjects.children(account, decisions[account.id], with_former=is_replaced)
     return make_response(
         render_template(
             "desk/families/compte.html",
@@ -62,6 +63,7 @@ def _page(account: Account, *, done: str = "", error: str = "") -> Response:
             facts=_facts(guardian),
             events=subjects.events(account),
             notices=subjects.notices(account),
+            successors=successors.of(account.id) if is_replaced else [],
         )
     )
 

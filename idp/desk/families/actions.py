@@ -29,6 +29,7 @@ class Subject:
         decisions: the decisions that suspend it or its ties, as the post may read them.
         cut_off: why no file leads to it any more, or None.
         has_passkeys: whether a passkey opens it.
+        is_replaced: whether an import closed it, because its key names another person now.
     """
 
     account: Account
@@ -39,6 +40,7 @@ class Subject:
     decisions: Sequence[Shown]
     cut_off: CutOff | None
     has_passkeys: bool
+    is_replaced: bool = False
 
     @property
     def standing(self) -> Standing:
@@ -85,6 +87,8 @@ class Offered:
 
 
 _actions: list[Action] = []
+_OF_REPLACED = frozenset({Right.READ_NOTICES, Right.SERVE_RIGHTS})
+"""The rights of the actions that are left for a replaced account: a school only reads it (`access.account_to_read`)."""
 
 
 def register(action: Action) -> None:
@@ -104,5 +108,7 @@ def offered(subject: Subject) -> list[Offered]:
     return [
         Offered(action.key, action.label, action.url(subject), action.is_post)
         for action in _actions
-        if access.may(action.right) and action.is_offered(subject)
+        if access.may(action.right)
+        and (not subject.is_replaced or action.right in _OF_REPLACED)
+        and action.is_offered(subject)
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import current_app, url_for
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, true
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import disputes, school_notices
@@ -21,7 +21,7 @@ from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, suspended, ties, words
+from idp.desk import access, replaced, suspended, ties, words
 from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Offered, Subject
@@ -83,6 +83,7 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("account.changed", "enabled"): _l("Compte rouvert"),
     ("account.changed", "left"): _l("Compte fermé : plus d’enfant inscrit"),
     ("account.changed", "returned"): _l("Compte rouvert : enfant inscrit"),
+    ("account.changed", "replaced"): _l("Compte fermé : le fichier donne sa place à une autre personne"),
     ("account.changed", "password_blocked"): _l("Mot de passe bloqué"),
     ("account.changed", "letter_voided"): _l("Courrier annulé : il ne marche plus"),
 }
@@ -212,6 +213,7 @@ def views(
     notices_of = Counter(key for row in _for_post(open_notices) for key in {row.account_id, row.other_account_id})
     tried = _with_wrong_tries(accounts) | {row.account_id for row in open_notices if row.kind in _UNLOCKED}
     with_passkeys = passkeys.holders(keys)
+    closed = replaced.successors(keys, access.notices())
     shown = {}
     for account in accounts:
         subject = Subject(
@@ -223,9 +225,10 @@ def views(
             decisions[account.id],
             cut_off.get(account.id),
             account.id in with_passkeys,
+            account.id in closed,
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
-        sentences = words.of(subject.standing, subject.cut_off)
+        sentences = words.REPLACED if subject.is_replaced else words.of(subject.standing, subject.cut_off)
         shown[account.id] = GuardianView(subject, sentences, actions.offered(subject), closing)
     return shown
 
@@ -263,12 +266,16 @@ def former_guardians(child: Child) -> list[TieView]:
     return [replace(view, is_former=True, url=urls.get(view.account.id, "")) for view in views_of]
 
 
-def children(account: Account, decisions: Sequence[Shown]) -> list[TieView]:
-    """Return the ties of an account to pupils in the scope of the post; pupils of other schools are not named."""
+def children(account: Account, decisions: Sequence[Shown], *, with_former: bool) -> list[TieView]:
+    """Return the ties of an account to pupils in the scope of the post; pupils of other schools are not named.
+
+    `with_former`: also those of pupils for whom the files no longer name the person.
+    """
+    are_listed = true() if with_former else or_(ties.are_shown(), ties.are_kept_out())
     chosen = (
         select(Guardianship, ties.wait_for_head(), ties.are_former())
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id == account.id, access.children(), or_(ties.are_shown(), ties.are_kept_out()))
+        .where(Guardianship.account_id == account.id, access.children(), are_listed)
         .order_by(Guardianship.rank, Child.given_name)
     )
     rows = db.session.execute(chosen)

@@ -181,7 +181,7 @@ def _decisions(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[_Decis
 
 
 def _kept(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, set[uuid.UUID | None]]:
-    """Return the pupils of each school to whom an erased person's access stays suspended; None for pupils who left."""
+    """Return the pupils of each school to whom a kept suspension closes an access; None for pupils who left."""
     of_school = or_(School.id == Child.school_id, School.uai == KeptSuspension.uai)
     pupils = select(School.id, Child.id).select_from(KeptSuspension)
     pupils = pupils.outerjoin(Child, Child.id == KeptSuspension.child_id).join(School, of_school)
@@ -242,13 +242,20 @@ def _lines(item: Shown) -> Sequence[str]:
 def _gone(
     kept: Collection[uuid.UUID | None], pupils: Collection[uuid.UUID], *, is_alone: bool, is_recognised: bool
 ) -> Iterator[Compared]:
-    """Yield a suspended person who was erased since, or of whom nothing is suspended here any more.
+    """Yield the suspended people whom no decision names any more, or of whom nothing is suspended here.
 
-    `kept` are the pupils of the school to whom an erased person's access stays suspended.
+    `kept` are the pupils of the school to whom the access of a person stays suspended. The person of a pupil who is
+    here was erased. None stands for a pupil who left: a purge kept the suspension, and the person need not be erased.
     """
-    if set(kept).intersection(pupils) or (is_alone and kept):
+    is_erased = not set(kept).isdisjoint(pupils) or (is_alone and not set(kept) <= {None})
+    is_of_leaver = is_alone and None in kept
+    if is_erased:
         yield Compared(str(gettext("une personne effacée depuis")))
-    elif is_alone and is_recognised:
+    if is_of_leaver:
+        yield Compared(str(gettext("une personne dont l’accès à un élève, parti depuis, reste suspendu")))
+    if is_erased or is_of_leaver or not is_alone:
+        return
+    if is_recognised:
         yield Compared(str(gettext("une personne dont l’accès est suspendu hors de l’établissement, ou l’était")))
-    elif is_alone:
+    else:
         yield Compared(str(gettext("une personne dont la suspension est finie depuis")))

@@ -1,7 +1,7 @@
 """Settles a notice with the services of the commands `idp school notices`, `disputes` and `rename`."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ from idp.accounts import school_notices
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind, Refusal
+from idp.accounts.suspensions import waiting
 from idp.audit import log
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access, suspended
@@ -23,7 +25,10 @@ from idp.operations.helpdesk import acts, admission, disputes, ended_disputes, r
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
-_FOR_HEAD = {Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED}
+FOR_HEAD = frozenset({Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.GUARDIAN_READMITTED})
+"""The kinds of notices that only the head answers; of other kinds, some notices are for the head (`for_head`)."""
+_CLOSES = {(Kind.NAME_COMPARED, Answer.KEEP_OUT), (Kind.GUARDIAN_READMITTED, Answer.REJECT)}
+"""The answers that suspend the access of a guardian who has it."""
 _REJECTIONS = {Answer.REJECT, Answer.WAS_WRONG}
 _DISPUTES = {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED}
 _LATE = _l("Un collègue vient de régler ce signalement. Votre réponse n’a rien changé.")
@@ -71,17 +76,19 @@ class Reply:
         return f"{SHORT[self.answer]} : {self.sentence}"
 
 
-def disputed_children(notice: SchoolNotice) -> list[Child]:
-    """Return the pupils of the notice's school whose tie to the account is in dispute."""
+def disputed_ties(notice: SchoolNotice) -> Sequence[Guardianship]:
+    """Return the ties of the account to pupils of the notice's school that are in dispute, also if they have ended."""
     ties = (
         select(Guardianship)
         .join(Child, Child.id == Guardianship.child_id)
         .where(
-            Guardianship.account_id == notice.account_id, Guardianship.is_disputed, Child.school_id == notice.school_id
+            Guardianship.account_id == notice.account_id,
+            Guardianship.has_open_dispute,
+            Child.school_id == notice.school_id,
         )
         .order_by(Guardianship.rank)
     )
-    return [tie.child for tie in db.session.scalars(ties)]
+    return db.session.scalars(ties).all()
 
 
 def is_in_dispute(notice: SchoolNotice) -> bool:
@@ -163,13 +170,13 @@ def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_f
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a suspension.
 
-    They are about a new guardian who waits, about a corrected name that may be a suspended person's, or about another
-    name for a guardian of a pupil to whom somebody's access is suspended: under another name a person is not recognised
-    any more, or is another person.
+    They are about a new guardian who waits, about a corrected name that may be a suspended person's, about an excluded
+    guardian to whom a file gave access again, or about another name for a guardian of a pupil to whom somebody's access
+    is suspended: under another name a person is not recognised any more, or is another person.
     """
     doubts = [notice for notice in notices if notice.kind == Kind.NAME_IN_DOUBT.value]
     beside = suspended.beside({notice.account_id for notice in doubts})
-    always = {notice.id for notice in notices if notice.kind in _FOR_HEAD}
+    always = {notice.id for notice in notices if notice.kind in FOR_HEAD}
     return always | {notice.id for notice in doubts if notice.account_id in beside}
 
 
@@ -184,6 +191,13 @@ def answer_of(notice: SchoolNotice) -> Answer | None:
     return next((answer for answer, short in SHORT.items() if notice.sentence.startswith(f"{short} : ")), None)
 
 
+def is_stopped_by_name(notice: SchoolNotice) -> bool:
+    """Return whether a notice about a name is settled, and ties of its person wait for the head of the school."""
+    if notice.kind != Kind.NAME_IN_DOUBT.value or notice.settled_at is None:
+        return False
+    return bool(waiting.of_account(notice.account_id, notice.school_id, now()))
+
+
 def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     """Settle a notice.
 
@@ -192,8 +206,10 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     """
     kind = Kind(notice.kind)
     try:
-        if reply.answer in OF_ENDED_TIE:
-            ended_disputes.settle(notice, _decision(notice, kind, reply))
+        if reply.answer in OF_ENDED_TIE or _is_of_ended_tie(notice, reply):
+            decision = _decision(notice, kind, reply)
+            confirms = decision.outcome is Outcome.CONFIRM
+            ended_disputes.settle(notice, decision.reason, decision.child, confirms=confirms)
         elif is_in_dispute(notice):
             disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
         elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
@@ -202,8 +218,8 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
             admission.admit(notice.id, reply.kept, reply.seen)
         elif kind is Kind.GUARDIAN_WAITS:
             admission.keep_out(notice.id, reply.kept, reply.seen)
-        elif kind is Kind.NAME_COMPARED and reply.answer is Answer.KEEP_OUT:
-            admission.close_corrected(notice.id, reply.kept, reply.seen)
+        elif (kind, reply.answer) in _CLOSES:
+            admission.close(notice.id, reply.kept, reply.seen)
         elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
             acts.void_letter(notice.id, reply.kept)
         else:
@@ -211,6 +227,12 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     except RefusedError as refused:
         is_late = refused.code == "settled"
         raise NotSettledError(_REFUSALS.get(refused.code, _OTHER), is_late=is_late) from refused
+
+
+def _is_of_ended_tie(notice: SchoolNotice, reply: Reply) -> bool:
+    """Return whether an answer is about one pupil of the notice only, to whom the tie has ended."""
+    ties = disputed_ties(notice) if reply.child and notice.kind == Kind.NOT_GUARDIAN.value else ()
+    return any(tie.child_id == reply.child and not tie.is_unended for tie in ties)
 
 
 def _decision(notice: SchoolNotice, kind: Kind, reply: Reply) -> Decision:

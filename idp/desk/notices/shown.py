@@ -20,7 +20,8 @@ from idp.desk.access import Right
 from idp.desk.naming import account_urls, pupil
 from idp.desk.notices import compared, settling
 from idp.desk.notices.particular_words import words_of
-from idp.desk.notices.words import AUTHORS, WORDS, Answer, Consequence, Words, sentence, worded
+from idp.desk.notices.settled_words import AUTHORS, sentence
+from idp.desk.notices.words import WORDS, Answer, Consequence, Words, worded
 from idp.desk.staff import actors
 from idp.operations.helpdesk.dossier import masked_apart
 
@@ -103,7 +104,7 @@ def open_count() -> int:
 
 def for_head_count() -> int:
     """Return the number of open notices in scope that only the head answers."""
-    kinds = school_notices.is_open([Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.NAME_IN_DOUBT])
+    kinds = school_notices.is_open([*settling.FOR_HEAD, Kind.NAME_IN_DOUBT])
     return len(settling.for_head(db.session.scalars(select(SchoolNotice).where(access.notices(), kinds)).all()))
 
 

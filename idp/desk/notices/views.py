@@ -8,7 +8,7 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
-from idp.accounts.models import Account, Child, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.desk_events import NoticesListed
@@ -114,7 +114,8 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     needs_proof = settling.needs_proof(row, chosen, is_disputed=is_disputed, is_for_head=is_for_head)
     if needs_proof and (first := access.proof_first()):
         return first
-    form, children = AnswerForm(), settling.disputed_children(row) if is_disputed else []
+    form, disputed = AnswerForm(), settling.disputed_ties(row) if is_disputed else []
+    children = [tie.child for tie in disputed]
     renames = row.kind == Kind.NAME_IN_DOUBT.value and chosen is Answer.RIGHT
     error = ""
     if request.method == "POST" and form.check(children, renames=renames):
@@ -136,7 +137,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
         form=form,
         error=error,
         consequence=dict(item.answers)[chosen],
-        choices=_choices(children),
+        choices=_choices(disputed),
         renames=renames,
         seen=admission.pupils_asked(row),
     )
@@ -149,12 +150,19 @@ def _reply(form: AnswerForm, chosen: Answer, children: Sequence[Child], *, renam
     return Reply(chosen, typed.one_line(form.sentence.data), child, names, request.form.get("seen", ""))
 
 
-def _choices(children: Sequence[Child]) -> list[Mapping[str, Any]]:
+def _choices(ties: Sequence[Guardianship]) -> list[Mapping[str, Any]]:
     """Return the pupils of a dispute, if there are several, and all of them as one choice."""
-    if len(children) < 2:  # noqa: PLR2004 - nothing to choose
+    if len(ties) < 2:  # noqa: PLR2004 - nothing to choose
         return []
     everybody = {"value": _ALL, "title": gettext("Tous ces élèves"), "sentence": ""}
-    return [everybody, *({"value": c.id.hex, "title": pupil(c), "sentence": ""} for c in children)]
+    ended = gettext("Ce lien a déjà fini.")
+    return [
+        everybody,
+        *(
+            {"value": tie.child_id.hex, "title": pupil(tie.child), "sentence": "" if tie.is_unended else ended}
+            for tie in ties
+        ),
+    ]
 
 
 def _fill(form: AnswerForm, row: SchoolNotice) -> None:
@@ -177,6 +185,11 @@ def _done(item: Shown) -> str:
     if consequence is None:
         return ""
     sentence = item.say(consequence.after)
+    if settling.is_stopped_by_name(item.row):
+        sentence += " " + gettext(
+            "Mais la direction doit d’abord vérifier ce nom : en attendant, cette personne n’a pas accès à l’élève. "
+            "Voyez « Nouveau responsable à vérifier », dans « Signalements »."
+        )
     if consequence.next is not Next.LETTER and steps.needs_letter(item):
         sentence += " " + gettext("Son courrier ne marche plus : imprimez-en un autre.")
     return sentence

@@ -122,6 +122,30 @@ WORDS: Mapping[Kind, Words] = {
             ),
         },
     ),
+    Kind.GUARDIAN_READMITTED: Words(
+        _l("Un responsable écarté a de nouveau accès"),
+        _l(
+            "L’établissement avait confirmé que %(name)s n’est pas responsable de %(children)s. Votre fichier dit "
+            "maintenant autre chose, ou nomme de nouveau cette personne après l’avoir retirée : elle a accès à l’élève."
+        ),
+        _l("Regardez le dossier de l’élève : cette personne est-elle un responsable légal maintenant ?"),
+        {
+            Answer.RIGHT: Consequence(
+                _l("Donner raison au fichier : %(name)s garde son accès"),
+                _l("Rien ne change : %(name)s garde son accès à %(children)s."),
+                _l("%(name)s garde son accès à %(children)s."),
+            ),
+            Answer.REJECT: Consequence(
+                _l("Rejeter : suspendre l’accès de %(name)s"),
+                _l(
+                    "%(name)s n’a plus accès à %(children)s, tout de suite, jusqu’à ce que vous rouvriez son accès. "
+                    "Ses accès à d’autres élèves restent. Corrigez aussi le fichier."
+                ),
+                _l("L’accès de %(name)s à %(children)s est suspendu. Corrigez aussi le fichier."),
+                Next.FILES,
+            ),
+        },
+    ),
     Kind.NOT_GUARDIAN: Words(
         _l("Une personne dit que ce n’est pas son enfant"),
         _l(
@@ -319,7 +343,10 @@ WORDS: Mapping[Kind, Words] = {
         {
             Answer.RIGHT: Consequence(
                 _l("Donner raison au fichier : %(name)s a un nouveau nom"),
-                _l("Le compte prend le nom que vous écrivez. Le mot de passe et les enfants restent."),
+                _l(
+                    "Le compte prend le nom que vous écrivez. Le mot de passe reste, et les enfants aussi, sauf si la "
+                    "direction doit d’abord vérifier ce nom."
+                ),
                 _l("Le compte a son nouveau nom. Le prochain import le reconnaîtra."),
             ),
             Answer.REJECT: Consequence(
@@ -368,26 +395,3 @@ OVER = Consequence(
     _NOTED,
 )
 """What any answer does about a dispute that ended by itself."""
-AUTHORS: Mapping[str, Any] = {
-    "parent": _l("la famille"),
-    "letter": _l("un nouveau courrier"),
-    "import": _l("un import de fichier"),
-}
-"""The acts that settle a notice by themselves."""
-
-_BY_ITSELF: Mapping[str, Any] = {
-    "a new letter was used": _l("Un nouveau courrier a servi."),
-    "new letter": _l("Nouveau courrier"),
-    "the file names the same person": _l("Le fichier nomme la même personne."),
-    "the letter was added": _l("Le courrier a été ajouté au compte."),
-    "unlocked": _l("Compte débloqué"),
-}
-"""The sentences of the acts that settle a notice by themselves, as the database has them."""
-_LETTER = "new letter: "
-
-
-def sentence(stored: str) -> str:
-    """Return the sentence of a settled notice in French: a colleague's own, or that of an act."""
-    if stored.startswith(_LETTER):
-        return f"{_BY_ITSELF['new letter']} : {stored.removeprefix(_LETTER)}"
-    return str(_BY_ITSELF.get(stored, stored))

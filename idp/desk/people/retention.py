@@ -105,7 +105,8 @@ def _of_pupils() -> list[Row]:
             gettext("Suspension d’une personne effacée, ou pour un élève parti (empreintes chiffrées des noms)"),
             gettext(
                 "Jusqu’à la fin de la suspension, et au plus %(days)s après l’effacement de la fiche de l’élève, qui "
-                "peut revenir sous un autre numéro ou dans un autre établissement.",
+                "peut revenir sous un autre numéro ou dans un autre établissement. Ce maximum de cinq ans, la plus "
+                "longue scolarité dans un établissement, est à confirmer par le délégué à la protection des données.",
                 days=_days(LONGEST_WITHOUT_PUPIL),
             ),
             ("kept_suspension",),

@@ -4,13 +4,17 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from flask import url_for
 from flask_babel import gettext
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, true
 
 from idp import spreadsheet
-from idp.accounts.models import Account, Child
+from idp.accounts.models import Account, Child, RosterAlias, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.clock import now
 from idp.db import db
 from idp.desk import access
+from idp.desk.access import Right
 from idp.desk.school_files import nameless, words
 from idp.desk.school_files.problems import NamedIssue, Problem, grouped
 from idp.desk.staff import actors
@@ -25,6 +29,15 @@ SHOWN = 200
 _SHOWN_IMPORTS = 30
 _HEADER = ("fichier", "ligne", "gravité", "clé", "personne", "problème")
 _SEVERITIES = {"error": "erreur", "warning": "à vérifier"}
+
+_NOTICES = {
+    "key_changes_person": Kind.PERSON_REPLACED,
+    "name_in_doubt": Kind.NAME_IN_DOUBT,
+    "namesake_starts_again": Kind.PERSON_REPLACED,
+    "tie_disputed": Kind.NOT_GUARDIAN,
+    "tie_readmitted": Kind.GUARDIAN_READMITTED,
+}
+"""The notices that become of problems, by the code of the issue. The key of such an issue is the guardian's."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +109,44 @@ def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
         )
         for issue in (*issues, *followers)
     )
-    return [_shown(problem, hides_people=hides_people) for problem in grouped(with_names)]
+    shown = grouped(with_names)
+    urls = {} if hides_people else _notice_urls(batch, shown)
+    return [
+        replace(_shown(problem, hides_people=hides_people), notice_url=urls.get((problem.code, problem.key), ""))
+        for problem in shown
+    ]
 
 
 def _issues(batch: ImportBatch, condition: ColumnElement[bool], limit: int | None = None) -> Sequence[ImportIssue]:
     chosen = select(ImportIssue).where(ImportIssue.batch_id == batch.id, condition)
     return db.session.scalars(chosen.order_by(ImportIssue.severity, ImportIssue.id).limit(limit)).all()
+
+
+def _notice_urls(batch: ImportBatch, problems_: Iterable[Problem]) -> dict[tuple[str, str], str]:
+    """Return the pages of the notices that became of problems, by the problem's code and key.
+
+    Such a notice is in scope, and was open during the import or made by it; of several, the newest.
+    """
+    asked = {(problem.code, problem.key) for problem in problems_ if problem.code in _NOTICES and problem.key}
+    if not asked or not access.may(Right.READ_NOTICES):
+        return {}
+    keys = sorted({key for _, key in asked})
+    by_key = select(Account.roster_key, Account.id).where(bulk.one_of(Account.roster_key, keys))
+    by_alias = select(RosterAlias.roster_key, RosterAlias.account_id).where(bulk.one_of(RosterAlias.roster_key, keys))
+    accounts = {row[0]: row[1] for statement in (by_alias, by_key) for row in db.session.execute(statement)}
+    about = func.coalesce(
+        case((SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.other_account_id)), SchoolNotice.account_id
+    )
+    statement = select(about, SchoolNotice.kind, SchoolNotice.id).where(
+        access.notices(),
+        SchoolNotice.kind.in_({kind.value for kind in _NOTICES.values()}),
+        or_(SchoolNotice.account_id.in_(accounts.values()), SchoolNotice.other_account_id.in_(accounts.values())),
+        SchoolNotice.created_at <= (batch.finished_at or now()),
+        or_(SchoolNotice.settled_at.is_(None), SchoolNotice.settled_at >= batch.started_at),
+    )
+    notices = {row[:2]: row[2] for row in db.session.execute(statement.order_by(SchoolNotice.created_at))}
+    of_problem = {(code, key): notices.get((accounts.get(key), _NOTICES[code].value)) for code, key in asked}
+    return {problem: url_for("notices.detail", notice=notice) for problem, notice in of_problem.items() if notice}
 
 
 def _followers(batch: ImportBatch, issues: Iterable[ImportIssue]) -> Sequence[ImportIssue]:

@@ -41,7 +41,10 @@ class NamedIssue(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem, ready to be shown: `lines` are those of the file that say the same of one key."""
+    """A problem, ready to be shown: `lines` are those of the file that say the same of one key.
+
+    `notice_url` is the page of the notice that the import made of it, if it made one that the post may read.
+    """
 
     severity: str
     file: str
@@ -50,6 +53,8 @@ class Problem:
     person: str
     class_name: str
     sentence: str
+    code: str = ""
+    notice_url: str = ""
 
     @property
     def place(self) -> str:
@@ -116,4 +121,5 @@ def _problem(same: Sequence[NamedIssue], followers: dict[str, list[str]]) -> Pro
         first.person,
         first.class_name,
         words.with_followers(first.message, following),
+        first.code,
     )

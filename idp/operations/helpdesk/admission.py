@@ -1,4 +1,4 @@
-"""Answers the question whether a new guardian, or one with a corrected name, is a suspended person."""
+"""Answers the questions to the head about a guardian who is new, returns, or has a corrected name."""
 
 import uuid
 from hashlib import sha256
@@ -59,8 +59,11 @@ def keep_out(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None
 
 
 @unit_of_work()
-def close_corrected(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
-    """Decide that a guardian with a corrected name is a suspended person: suspend the ties and settle the notice.
+def close(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
+    """Decide that a guardian who has access shall not have it: suspend the ties and settle the notice.
+
+    The name of the guardian was corrected to that of a suspended person, or a file gave access again to an excluded
+    one.
 
     Raises:
         SuspensionRefusedError: a tie is gone.

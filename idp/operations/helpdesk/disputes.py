@@ -28,6 +28,7 @@ from idp.audit.events import AccountChanged, AccountRead, DisputeSettled
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.operations.helpdesk import ended_disputes
 from idp.operations.helpdesk.acts import OPERATOR, RefusedError
 from idp.operations.helpdesk.dossier import masked_apart
 from idp.rostering.write import leavers
@@ -299,9 +300,11 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         children=[child_key(tie.child) for tie in ties],
     )
     db.session.flush()
-    disputed = select(Child.school_id).join(Guardianship, Guardianship.child_id == Child.id)
-    waiting = set(db.session.scalars(disputed.where(Guardianship.account_id == account.id, Guardianship.is_disputed)))
-    for school in {tie.child.school_id: tie.child.school for tie in ties}.values():
+    schools = {tie.child.school_id: tie.child.school for tie in ties}
+    ended = ended_disputes.of_schools(account.id, [] if decision.child or decision.reopens else schools)
+    ended_disputes.settle_ties(ended, decision.reason, confirms=decision.outcome is Outcome.CONFIRM)
+    waiting = ended_disputes.schools_that_wait(account.id)
+    for school in schools.values():
         if decision.outcome is Outcome.CONFIRM:
             notices.tell(Notice.TIE_ENDED, account.id, school=str(school.id))
         if school.id not in waiting:

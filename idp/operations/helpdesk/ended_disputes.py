@@ -1,11 +1,12 @@
 """Settles a dispute about a tie that an import has ended: the pupil left, or the file no longer names the person.
 
 Nothing is open any more, so no session ends and no mail is sent. The dispute would return with the tie, if a file
-names it again: the answer decides that.
+names it again: the answer decides that. An answer for all pupils of a notice also answers for those of ended ties, and
+a notice stays open while one of its ties is in dispute (`idp.operations.helpdesk.disputes`).
 """
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 
@@ -18,7 +19,6 @@ from idp.audit.events import DisputeSettled
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.operations.helpdesk.acts import RefusedError
-from idp.operations.helpdesk.disputes import Decision, Outcome
 
 
 def among(account_ids: Collection[uuid.UUID]) -> set[tuple[uuid.UUID, uuid.UUID]]:
@@ -31,51 +31,81 @@ def among(account_ids: Collection[uuid.UUID]) -> set[tuple[uuid.UUID, uuid.UUID]
     return {(account_id, school_id) for account_id, school_id in db.session.execute(ties)}
 
 
-def settle(notice: SchoolNotice, decision: Decision) -> None:
-    """Settle the disputes about the ended ties to pupils of the notice's school, and the notice, in one transaction.
+def of_schools(account_id: uuid.UUID, schools: Collection[uuid.UUID]) -> list[Guardianship]:
+    """Return the ended ties of an account to pupils of schools that are in dispute, as the database has them now."""
+    return [tie for tie in _open_disputes(account_id, schools) if not tie.is_unended]
 
-    A rejected dispute ends: a file that names the tie again restores it. A confirmed one excludes the tie.
+
+def schools_that_wait(account_id: uuid.UUID) -> set[uuid.UUID]:
+    """Return the schools that have to settle a dispute about a tie of the account, ended or not."""
+    disputed = select(Child.school_id).join(Guardianship, Guardianship.child_id == Child.id)
+    return set(db.session.scalars(disputed.where(Guardianship.account_id == account_id, Guardianship.has_open_dispute)))
+
+
+def settle(notice: SchoolNotice, reason: str, child: str | None = None, *, confirms: bool) -> None:
+    """Settle the disputes about the ended ties to pupils of the notice's school, in one transaction.
+
+    A rejected dispute ends: a file that names the tie again restores it. A confirmed one excludes the tie. The notice
+    is settled if no other tie to a pupil of the school is in dispute.
+
+    Args:
+        notice: the notice.
+        reason: the sentence for the journal and for the notice.
+        child: the key of the only child that is meant, or None.
+        confirms: whether the dispute is right.
 
     Raises:
         RefusedError: no such dispute is open any more, or a file restored a disputed tie.
     """
     with unit_of_work():
         account = directory.get_for_change(notice.account_id)
-        disputed = (
-            select(Guardianship)
-            .join(Child, Child.id == Guardianship.child_id)
-            .where(
-                Guardianship.account_id == notice.account_id,
-                Guardianship.has_open_dispute,
-                Child.school_id == notice.school_id,
-            )
-            .execution_options(populate_existing=True)
-        )
-        ties = db.session.scalars(disputed).all()
+        ties = [
+            tie
+            for tie in _open_disputes(notice.account_id, [notice.school_id])
+            if child in {None, child_key(tie.child)}
+        ]
         if account is None or not ties:
             raise RefusedError("no dispute about an ended tie is open", "settled")
         if any(tie.is_unended for tie in ties):
             raise RefusedError("a file restored the tie")
-        confirms = decision.outcome is Outcome.CONFIRM
-        for tie in ties:
-            tie.disputed_at = None
-            if confirms:
-                tie.excluded_at = now()
-        log.record(
-            DisputeSettled(
-                account_id=account.id,
-                dispute=Kind.NOT_GUARDIAN.value,
-                outcome=decision.outcome.value,
-                before="ended",
-                after="excluded" if confirms else "ended",
-                reason=decision.reason,
-                children=[child_key(tie.child) for tie in ties],
+        settle_ties(ties, reason, confirms=confirms)
+        if notice.school_id not in schools_that_wait(account.id):
+            school_notices.settle(
+                account.id,
+                by=log.current_origin().actor,
+                sentence=reason,
+                kinds=[Kind.NOT_GUARDIAN],
+                school=ties[0].child.school,
             )
+
+
+def settle_ties(ties: Sequence[Guardianship], reason: str, *, confirms: bool) -> None:
+    """Settle the disputes about ended ties of one account, in the caller's transaction, which has locked it."""
+    if not ties:
+        return
+    for tie in ties:
+        tie.disputed_at = None
+        if confirms:
+            tie.excluded_at = now()
+    db.session.flush()
+    log.record(
+        DisputeSettled(
+            account_id=ties[0].account_id,
+            dispute=Kind.NOT_GUARDIAN.value,
+            outcome="confirm" if confirms else "reject",
+            before="ended",
+            after="excluded" if confirms else "ended",
+            reason=reason,
+            children=[child_key(tie.child) for tie in ties],
         )
-        school_notices.settle(
-            account.id,
-            by=log.current_origin().actor,
-            sentence=decision.reason,
-            kinds=[Kind.NOT_GUARDIAN],
-            school=decision.school,
-        )
+    )
+
+
+def _open_disputes(account_id: uuid.UUID, schools: Collection[uuid.UUID]) -> Sequence[Guardianship]:
+    """Return the ties of an account to pupils of schools that are in dispute, ended or not."""
+    disputed = (
+        select(Guardianship)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id == account_id, Guardianship.has_open_dispute, Child.school_id.in_(schools))
+    )
+    return db.session.scalars(disputed.execution_options(populate_existing=True)).all()

@@ -103,6 +103,7 @@ NOTICES: Mapping[str, Any] = {
     "rectification": _l("correction de données demandée par le délégué à la protection des données"),
     "guardian_waits": _l("fichier qui nomme une personne de plus pour un élève dont un accès est suspendu"),
     "name_compared": _l("nom corrigé, à vérifier par la direction"),
+    "guardian_readmitted": _l("responsable écarté à qui le fichier rend l’accès, à vérifier par la direction"),
     "person_replaced": _l("fichier qui donne le nom à une autre personne"),
 }
 """The kinds of notices to a school."""
@@ -253,6 +254,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "begun": _l("début"),
             "child_added": _l("enfant ajouté"),
             "child_ended": _l("lien avec un enfant terminé"),
+            "tie_ended": _l("lien terminé avec un enfant qui reste inscrit"),
             "claims": _l("autres informations"),
             "disabled": _l("compte fermé"),
             "enabled": _l("compte rouvert"),

@@ -94,7 +94,27 @@ def suspended_people(secrets: Sequence[bytes]) -> list[SuspendedPerson]:
 
 def excluded_people(staging: Staging) -> list[SuspendedPerson]:
     """Return the people of whom the school confirmed that they are not the guardian of a pupil, without the school."""
-    rows = list(staging.rows(_Excluded, _EXCLUDED))
+    return _excluded(list(staging.rows(_Excluded, _EXCLUDED)))
+
+
+def excluded_from(children: Sequence[str]) -> list[SuspendedPerson]:
+    """Return the same of some pupils, as the database has them now."""
+    rows = _all(
+        select(Account, Guardianship.child_id)
+        .join(Guardianship, Guardianship.account_id == Account.id)
+        .where(one_of(Guardianship.child_id, [uuid.UUID(key) for key in children]), Guardianship.is_excluded)
+    )
+    return _excluded(
+        [
+            _Excluded(
+                child_id.hex, row.id.hex, row.civility or "", row.given_name, row.family_name, row.birth_name or ""
+            )
+            for row, child_id in rows
+        ]
+    )
+
+
+def _excluded(rows: Sequence[_Excluded]) -> list[SuspendedPerson]:
     names = (Names.of("", row.civility, [row.given_name], [row.family_name, row.birth_name]) for row in rows)
     nobody = Traces.of(())
     return [

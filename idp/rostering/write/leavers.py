@@ -18,7 +18,7 @@ from idp.db import UtcDateTime, db
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.write import statements, ties
-from idp.rostering.write.statements import ChildAccount
+from idp.rostering.write.statements import EndingLink
 from idp.sessions import manager
 
 _accounts = cast("Table", Account.__table__)
@@ -53,13 +53,13 @@ def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[str
     """End links and disable the accounts that have none left, in one transaction."""
     accounts = json.dumps(page)
     ties.lock_accounts(page)
-    ending = list(staging.rows(ChildAccount, statements.ENDING_LINKS, accounts=accounts))
+    ending = list(staging.rows(EndingLink, statements.ENDING_LINKS, accounts=accounts))
     if ending:
         changes = [ties.parameters(link.account, link.child) | {"ended_at": moment} for link in ending]
         db.session.execute(ties.UPDATE_ONE, changes)
     for link in ending:
-        account_id = uuid.UUID(link.account)
-        log.record(AccountImported(account_id=account_id, batch=batch, change="child_ended", child=link.child))
+        account_id, change = uuid.UUID(link.account), "tie_ended" if link.both_stay else "child_ended"
+        log.record(AccountImported(account_id=account_id, batch=batch, change=change, child=link.child))
     leaving = staging.values(statements.LEAVING_ACCOUNTS, accounts=accounts)
     for account_id in [uuid.UUID(account) for account in leaving]:
         if db.session.scalar(_disable(account_id, moment)) is None:

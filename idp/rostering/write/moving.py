@@ -1,7 +1,8 @@
 """Has a decision or an open dispute about a tie follow its pupil to another school.
 
 The school that the pupil left reopens and settles nothing any more. The pupil's school sees the decision, may end it,
-and gets the notices about a dispute, about a guardian who waits for its head and about a name that its head compares.
+and gets the notices about a dispute, about a guardian who waits for its head, and about a name or a returning guardian
+that its head checks.
 """
 
 import uuid
@@ -16,6 +17,8 @@ from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
 
+_OF_PRESENT_TIES = (Kind.NAME_COMPARED, Kind.GUARDIAN_READMITTED)
+"""The kinds of notices about ties that give access."""
 _SENTENCE = "L’élève a changé d’établissement, et le signalement avec lui."
 
 
@@ -40,7 +43,7 @@ def follow_pupils() -> None:
         select(SchoolNotice.account_id)
         .join(Guardianship, Guardianship.account_id == SchoolNotice.account_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(school_notices.is_open([Kind.NAME_COMPARED]), Child.school_id != SchoolNotice.school_id)
+        .where(school_notices.is_open(_OF_PRESENT_TIES), Child.school_id != SchoolNotice.school_id)
     )
     followed = (suspended, disputed, compared)
     for account_id in sorted({key for statement in followed for key in db.session.scalars(statement)}):
@@ -69,7 +72,8 @@ def _follow(account_id: uuid.UUID) -> None:
         .where(Guardianship.account_id == account_id)
     )
     schools = {child_id.hex: school_id for child_id, school_id in db.session.execute(present)}
-    _move_notices(Kind.NAME_COMPARED, account_id, schools)
+    for kind in _OF_PRESENT_TIES:
+        _move_notices(kind, account_id, schools)
     disputed = (
         select(Child.id, Child.school_id)
         .join(Guardianship, Guardianship.child_id == Child.id)

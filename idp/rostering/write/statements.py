@@ -200,11 +200,24 @@ RETURNING_ACCOUNTS = (
     "ORDER BY l.account"
 )
 ENDING_ACCOUNTS = "SELECT account FROM ending_link UNION SELECT account FROM leaving_account ORDER BY account"
-ENDING_LINKS = "SELECT child, account FROM ending_link WHERE account IN (SELECT value FROM json_each(:accounts))"
 LEAVING_ACCOUNTS = (
     "SELECT account FROM leaving_account WHERE account IN (SELECT value FROM json_each(:accounts)) ORDER BY account"
 )
 LEFT_STUDENTS = (
     "SELECT id FROM absent_student UNION SELECT k.id FROM student s JOIN known_child k ON k.key = s.key "
     "WHERE s.fate = 'gone' AND NOT k.is_left ORDER BY 1"
+)
+
+
+class EndingLink(NamedTuple):
+    """A link that ends; `both_stay` says that neither its pupil nor its account leaves."""
+
+    child: str
+    account: str
+    both_stay: bool
+
+
+ENDING_LINKS = (
+    f"SELECT child, account, child NOT IN ({LEFT_STUDENTS}) AND account NOT IN (SELECT account FROM closing_account) "
+    "AS both_stay FROM ending_link WHERE account IN (SELECT value FROM json_each(:accounts))"
 )

@@ -82,6 +82,7 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     _close_again(reopened)
     _suspend([*(row for row in rows if row.wait), *_open(corrected)])
     _compare(compared)
+    _tell_of_readmitted(rows)
 
 
 def check_corrected(staging: Staging, accounts: Sequence[str]) -> None:
@@ -125,6 +126,21 @@ def _compare(rows: Sequence[ChildAccount]) -> None:
     """Have the heads compare the names of activated accounts with suspensions; the ties stay."""
     if rows:
         waits.tell_of_names([(uuid.UUID(row.account), uuid.UUID(row.child)) for row in rows])
+
+
+def _tell_of_readmitted(rows: Sequence[ChangedLink]) -> None:
+    """Tell the heads who has access again although the school had confirmed that they are not guardians of the pupil.
+
+    About a tie that waits the head is asked already.
+    """
+    excluded: list[tuple[uuid.UUID, uuid.UUID]] = []
+    others: list[tuple[uuid.UUID, uuid.UUID]] = []
+    for row in rows:
+        if row.has_account and row.is_ended and not row.wait:
+            (excluded if row.is_excluded else others).append((uuid.UUID(row.account), uuid.UUID(row.child)))
+    readmitted = [*excluded, *waits.were_excluded(others)]
+    if readmitted:
+        waits.tell_of_readmitted(readmitted)
 
 
 def lift_exclusions(page: Sequence[ChildAccount]) -> None:

@@ -12,11 +12,14 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from idp.accounts import school_notices
+from idp.accounts.disputes import child_key
 from idp.accounts.models import Child, School
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension, Wait
 from idp.audit import log
 from idp.audit.data_events import GuardianWaits
+from idp.audit.events import DisputeSettled
+from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.rostering import bulk
 
@@ -80,12 +83,44 @@ def tell_of_names(ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
     Args:
         ties: the account and the pupil of each tie. The caller has locked the accounts.
     """
+    _tell(Kind.NAME_COMPARED, ties)
+
+
+def tell_of_readmitted(ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
+    """Write one notice for each account and school: a file gave access again to a person whom the school excluded.
+
+    Args:
+        ties: as for `tell_of_names`.
+    """
+    _tell(Kind.GUARDIAN_READMITTED, ties)
+
+
+def were_excluded(ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """Return those of some ties of which the school's last answer was that the person is not the guardian.
+
+    A tie that a file leaves out loses its mark, and a purge may remove it. The journal has the answers, as far back as
+    it reaches.
+    """
+    accounts = sorted({account_id for account_id, _ in ties})
+    is_settled = AuditEntry.where_kind(DisputeSettled.kind) & bulk.one_of(AuditEntry.account_id, accounts)
+    settled = select(AuditEntry.account_id, AuditEntry.details).where(is_settled).order_by(AuditEntry.at, AuditEntry.id)
+    outcomes: dict[tuple[uuid.UUID | None, str], str] = {}
+    for account_id, details in db.session.execute(settled) if ties else ():
+        outcomes |= {(account_id, key): details["outcome"] for key in details.get("children", ())}
+    if not outcomes:
+        return []
+    pupils = select(Child).where(bulk.one_of(Child.id, sorted({child_id for _, child_id in ties})))
+    keys = {child.id: child_key(child) for child in db.session.scalars(pupils)}
+    return [tie for tie in ties if outcomes.get((tie[0], keys[tie[1]])) == "confirm"]
+
+
+def _tell(kind: Kind, ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
     schools = _schools({child_id for _, child_id in ties})
     concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
     for account_id, child_id in ties:
         concerned.setdefault(account_id, {}).setdefault(schools[child_id][0], []).append(child_id)
     for account_id, children_of in concerned.items():
-        school_notices.add(Kind.NAME_COMPARED, account_id, children_of)
+        school_notices.add(kind, account_id, children_of)
 
 
 def _schools(children: Collection[uuid.UUID]) -> Mapping[uuid.UUID, tuple[uuid.UUID, str]]:

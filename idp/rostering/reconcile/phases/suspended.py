@@ -220,9 +220,11 @@ def stopped_by_renaming(secrets: Sequence[bytes], account: str, names: Mapping[s
     Raises:
         UndecryptableError: no secret key decrypts the traces of an erased person.
     """
-    judge = Judge(known_suspensions.suspended_people(secrets))
+    ties = known_suspensions.open_ties(accounts=[account])
+    excluded = known_suspensions.excluded_from([tie.child for tie in ties])
+    judge = Judge(known_suspensions.suspended_people(secrets), excluded)
     stopped: list[tuple[OpenTie, Wait]] = []
-    for tie in known_suspensions.open_ties(accounts=[account]):
+    for tie in ties:
         person = [names.get(field, known) for field, known in zip(_FIELDS, tie.person, strict=True)]
         stopped += _stopped(judge, tie, _Pupil(*tie.pupil), person)
     return _waiting_and_compared(stopped)
