@@ -1,7 +1,8 @@
 """Write the font of the Chinese texts of letters again: `python -m tests.letters.chinese_font "NotoSansSC[wght].ttf"`.
 
-The whole font has 17 MB; `templates/letter/languages.json` needs some 180 of its glyphs. Run this after a change of the
-Chinese texts, with the font as Google publishes it (OFL 1.1, which allows a subset).
+The whole font has 17 MB; `templates/letter/languages.json` needs some 190 of its glyphs. Run this after a change of the
+Chinese texts, with the font as Google publishes it (OFL 1.1, which allows a subset). The Python package
+`justmytype-intl-cjk` has it in `fonts/ofl/notosanssc/`.
 """
 
 import sys

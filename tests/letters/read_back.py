@@ -52,7 +52,7 @@ WORST = replace(
     school_name="Collège " + COMPOUND,
     school_postal_address=("Cité scolaire des Tilleuls, bâtiment administratif",) * 4,
     school_hours="W" * 60,
-    recipient=("Madame " + COMPOUND, *("Une ligne d’adresse de trente-huit lettres",) * 5, "59990 " + "W" * 30),
+    recipient=("Madame " + COMPOUND, *("Une ligne d’adresse de trente-huit lettres",) * 5, "59990 " + "W" * 27),
     greeting="W" * 30,
     children=(
         LetterChild("W" * 60, "W" * 20),

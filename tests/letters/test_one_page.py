@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from idp.letter_languages import LANGUAGES
 from idp.letters.render import glyphs, pdf
 from idp.letters.render.pdf import LetterChild, LetterError, TooLongError, UnknownGlyphError, render
 from idp.letters.render.postal import address_block
@@ -60,7 +61,7 @@ SIX_LINES = (
     [
         COMPOUND,
         "x" * 60,
-        "Ж" * 60,
+        "Ж" * 45,
         "Nguyễn Thị Ngọc Ánh-Nguyệt Tuyết-Sương " * 2,
         "عبدالرحمن محمد الأمين بن عبدالعزيز الزهراني فاطمة",
         "Надія-Олександра Володимирівна Шевченко-Ковальчук-Бондаренко",
@@ -76,7 +77,7 @@ def test_a_long_name_and_a_long_address_are_printed_whole(name: str) -> None:
     block = address_block(letter.recipient)
     assert block is not None
     assert letters_in("".join(run.text for run in window)) == letters_in("".join(block.rows))
-    assert all(run.size >= 7 for run in window)
+    assert all(run.size >= 8 for run in window)
     assert all(run.x + glyphs.width(run.text) * run.size / 72 * 25.4 <= 190.5 for run in window)
     sentence = [run for run in runs if 104 < run.y < 122 and run.size in {8.0, 9.0, 10.0}]
     assert letters_in(name) <= letters_in("".join(run.text for run in sentence))
@@ -87,6 +88,7 @@ def test_a_long_name_and_a_long_address_are_printed_whole(name: str) -> None:
     "changes",
     [
         {"recipient": (f"Madame {LONG}", *SIX_LINES)},
+        {"recipient": (f"Madame {'Ж' * 60}", *SIX_LINES)},
         {"recipient": ("Madame", *SIX_LINES, *SIX_LINES)},
         {"children": (LetterChild(LONG, LONG),)},
         {"school_postal_address": (LONG,) * 4},
@@ -98,6 +100,25 @@ def test_a_letter_whose_texts_have_no_room_is_refused_with_all_others_of_its_kin
     with pytest.raises(TooLongError) as refused:
         render(letters)
     assert refused.value.usernames == ("parent0001", "parent0002")
+
+
+@pytest.mark.row("P-04")
+def test_what_a_parent_reads_is_never_smaller_than_eight_points() -> None:
+    """The name, the postal address, the ENT's URL, the steps (9.5 pt) and the languages wrap instead."""
+    (page,) = open_pdf(replace(WORST, languages=tuple(LANGUAGES))).pages
+    runs = pieces(page)
+    help_line = next(run.y for run in runs if run.text.startswith("Une difficulté"))
+    assert min(run.size for run in runs if 55 < run.y < help_line and (run.y > 60 or run.x > 88)) >= 8
+    first_step = next(run.y for run in runs if run.text.startswith("Photographiez le code"))
+    languages = next(run.y for run in runs if run.text == "English")
+    assert {run.size for run in runs if first_step <= run.y < languages - 3} == {9.5}
+    assert WORST.ent_url in re.sub(r"\s", "", text_of(page))
+
+
+@pytest.mark.row("P-04")
+def test_the_name_of_the_school_is_never_smaller_than_seven_points() -> None:
+    runs = pieces(open_pdf(WORST).pages[0])
+    assert min(run.size for run in runs if run.x < 88 and 26 < run.y < 59) >= 7
 
 
 @pytest.mark.row("P-04")

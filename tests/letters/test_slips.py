@@ -15,6 +15,7 @@ from idp.letter_languages import LANGUAGES
 from idp.letters.render import pdf, slips
 from idp.letters.render.pdf import Letter, LetterChild, LetterError, TooLongError
 from tests.letters.read_back import (
+    COMPOUND,
     LONG,
     LYCEE,
     NOEMIE,
@@ -115,6 +116,16 @@ def test_slips_carry_the_languages(languages: tuple[str, ...], key: str) -> None
     for tag in TEXTS.keys() - {"fr", "ar"}:
         assert (f"{TEXTS[tag]['name']} {TEXTS[tag][key or 'line']}" in text) == (tag in languages)
     assert any("\u0600" <= char <= "\u06ff" for char in text) == ("ar" in languages)
+
+
+def test_the_names_and_the_languages_of_a_slip_have_eight_points_at_least() -> None:
+    long = replace(
+        NOEMIE, recipient=(f"Madame {COMPOUND}", "59990 Rivebelle"), children=(LetterChild(COMPOUND, "6e 1"),)
+    )
+    (page,) = open_slips(replace(long, languages=tuple(LANGUAGES))).pages
+    runs = pieces(page)
+    help_line = next(run.y for run in runs if run.text.startswith("Une difficulté"))
+    assert min(run.size for run in runs if run.y < help_line - 1) >= 8
 
 
 def test_a_slip_names_the_children_of_each_ent() -> None:

@@ -25,8 +25,6 @@ _BUTTONS = {
     "Je ne suis pas le représentant légal de cet élève",
 }
 """The buttons that a letter names, in French and in its own language."""
-_IN_FRENCH_ALONE = {"zh-Hans": {"Je ne suis pas le représentant légal de cet élève"}}
-"""Buttons that a letter names in French alone: its Chinese font (`tests/letters/chinese_font.py`) lacks their signs."""
 _OTHER_WORDS = {"uk": ("торкн",), "ar": ("إدارة",), "zh-Hans": ("激活",)}
 """Words of earlier letters for which the pages have another one (the glossary of docs/traduire.md)."""
 _NUMBER = {"%(num)s", "{n}"}
@@ -136,7 +134,7 @@ def test_a_letter_names_buttons_and_fields_as_the_pages_do(language: str) -> Non
     letter = TEXTS[language]
     steps = [*letter["steps"], letter["wrong"]]
     buttons = [button for text in steps for button in _BUTTON_OF_LETTER.findall(text)]
-    assert {french for _, french in buttons} == _BUTTONS - _IN_FRENCH_ALONE.get(language, set())
+    assert {french for _, french in buttons} == _BUTTONS
     assert [(own, french) for own, french in buttons if own != names[french]] == []
     assert len({names[french] for french in ("Valider", "Continuer", "Confirmer")}) == 3
     for step, french in ((1, "Identifiant"), (1, "Mot de passe provisoire"), (2, "Adresse mail"), (4, "C’est activé")):

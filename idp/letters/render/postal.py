@@ -13,8 +13,8 @@ from idp.letters.render.glyphs import printable, width
 
 COLUMNS = 38
 _WIDTH = 84 / 25.4 * 72  # points; the window has 85 mm
-_FLOOR = 7.0
-_SIZES = {10.0: 6, 9.0: 6, 8.0: 7, _FLOOR: 8}
+_FLOOR = 8.0  # points; smaller capitals are hard to read. The letter and the slips have the same floor for names
+_SIZES = {10.0: 6, 9.0: 6, _FLOOR: 8}
 """The type sizes in points, and the number of lines that 23 mm hold at each."""
 _LIGATURES = str.maketrans({"Œ": "OE", "Æ": "AE"})
 _PUNCTUATION = ("P", "S")
