@@ -1,5 +1,5 @@
 /* Scolarité Services — every page works without this file. Texts come from data-* attributes (translated by the server). */
-(function () {
+(function start() {
   'use strict';
   var d = document, all = function (s, r) { return [].slice.call((r || d).querySelectorAll(s)); };
 
@@ -23,13 +23,34 @@
     });
   });
 
-  /* another language: the form is shown again with what was typed; a password is not even sent */
+  /* another language: the texts are replaced by those of its page, and all that was typed stays; no password is sent.
+     If the network fails, nothing changes. An answer that is not this form opens the page anew, which says why. */
+  var show = function (html) {
+    var fresh = new DOMParser().parseFromString(html, 'text/html'), root = d.documentElement, typed = all('input[id]');
+    var open = all('.more').map(function (more) { return more.open; });
+    all('noscript', fresh).forEach(function (n) { n.remove(); });     /* parsed as if there were no script */
+    root.lang = fresh.documentElement.lang;
+    root.dir = fresh.documentElement.dir;
+    d.title = fresh.title;
+    d.body.replaceWith(fresh.body);
+    typed.forEach(function (old) {
+      var f = d.getElementById(old.id);
+      if (f) { f.value = old.value; f.checked = old.checked; }
+    });
+    all('.more').forEach(function (more, i) { more.open = open[i]; });
+    d.dispatchEvent(new Event('langue'));
+    d.querySelector('.langs summary').focus();
+  };
+  d.addEventListener('langue', start, { once: true });
   all('.langs [name=langue]').forEach(function (b) {
-    b.addEventListener('click', function () {
-      all('.eyed > input', b.form).forEach(function (f) {
-        f.disabled = true;
-        setTimeout(function () { f.disabled = false; });
-      });
+    b.addEventListener('click', function (e) {
+      var f = b.form, sent = new URLSearchParams(new FormData(f));
+      e.preventDefault();
+      all('.eyed > input', f).forEach(function (p) { sent.delete(p.name); });
+      sent.append(b.name, b.value);
+      fetch(f.action, { method: 'POST', body: sent, redirect: 'manual' }).then(function (answer) {
+        return answer.ok ? answer.text().then(show) : location.reload();
+      }).catch(function () {});
     });
   });
 
@@ -79,11 +100,16 @@
 }());
 
 /* Scolarité Services — passkeys. The server begins the ceremony, the browser answers, the form carries the answer. */
-(function () {
+(function start() {
   'use strict';
   var d = document, api = window.PublicKeyCredential, waiting = null;
   /* an older browser keeps the password; a key belongs to a name, never to an IP */
   if (!api || !api.parseRequestOptionsFromJSON || /^[[\d]/.test(location.hostname)) return;
+  /* another language: the buttons are others */
+  d.addEventListener('langue', function () {
+    if (waiting) waiting.abort();
+    start();
+  }, { once: true });
   /* the first sign-in by password leads to the offer of a passkey, if this device can make one */
   var can = d.querySelector('[data-can-passkey]');
   if (can && api.isUserVerifyingPlatformAuthenticatorAvailable) {

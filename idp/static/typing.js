@@ -1,8 +1,10 @@
 /* Scolarité Services — what helps to type a new password, an email address, a code: pages after the first have it beside enhance.js. */
-(function () {
+(function start() {
   'use strict';
   var d = document, all = function (s, r) { return [].slice.call((r || d).querySelectorAll(s)); };
   var fold = function (s) { return s.normalize('NFD').replace(/[\u0300-\u036f]/g, '').toLowerCase(); };
+
+  d.addEventListener('langue', start, { once: true });      /* another language: the fields are others */
 
   /* live rules; one sentence is spoken when typing pauses */
   all('.rules[data-for]').forEach(function (ul) {
@@ -58,7 +60,7 @@
     var pause = 3, end = Date.now() + 18e5, t;
     var ask = function () {
       clearTimeout(t);
-      if (Date.now() > end) return;
+      if (Date.now() > end || !f.isConnected) return;
       if (d.hidden) return;                         /* it asks again when the person comes back */
       fetch(f.dataset.poll, { credentials: 'same-origin', headers: { Accept: 'application/json' } }).then(function (answer) {
         if (answer.status >= 400 && answer.status < 500) end = 0;        /* the activation is over */
