@@ -1,5 +1,6 @@
 """The ENT's sign-in and sign-out routes: `clients.kit` with this ENT's sessions and store."""
 
+import re
 import secrets
 from typing import cast
 
@@ -14,6 +15,9 @@ from clients.ent.store import ATTEMPT_LIFETIME
 from clients.kit.checks import Attempt, CheckError, LogoutToken, SignedIn, now
 from clients.kit.flask_ent import FlaskEnt
 from clients.kit.provider import Provider
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,3}")
+_MOST_LANGUAGES = 5
 
 
 class SignInRoutes(FlaskEnt):
@@ -48,6 +52,12 @@ class SignInRoutes(FlaskEnt):
     def end(self, token: LogoutToken) -> None:
         """End the sessions that the logout token names."""
         current_store().end_sessions_of(token.sub, token.sid)
+
+    def parameters(self) -> dict[str, str]:
+        """Ask for pages in the languages of the browser, unless French, the language of this ENT, is the first."""
+        languages = [tag for tag, _ in request.accept_languages if _LANGUAGE.fullmatch(tag)][:_MOST_LANGUAGES]
+        is_french = not languages or languages[0].partition("-")[0].lower() == "fr"
+        return {} if is_french else {"ui_locales": " ".join(languages)}
 
     def refused(self, error: CheckError) -> ResponseReturnValue:
         """Return the error page."""

@@ -65,6 +65,10 @@ class FlaskEnt(ABC):
         page = _STOPPED.format(*map(escape, (why, url_for(".login"), home, code)))
         return Response(page, error.status, headers, mimetype="text/html")
 
+    def parameters(self) -> dict[str, str]:
+        """Return more parameters of the authorization request, such as `ui_locales`."""
+        return {}
+
     def keep(self, attempt: Attempt) -> None:
         """Store an attempt for this browser, in Flask's signed session cookie."""
         session["attempts"] = [*session.get("attempts", [])[1 - _MOST_ATTEMPTS :], asdict(attempt)]
@@ -105,7 +109,8 @@ class FlaskEnt(ABC):
         origin = "{0.scheme}://{0.netloc}".format(urlsplit(self.provider.registration.redirect_uri))
         page = re.fullmatch(re.escape(origin) + _PAGE, request.args.get("target_link_uri", ""))
         target = page[1] if page and not page[1].startswith((url_for(".login"), url_for(".callback"))) else ""
-        url, attempt = self.provider.start_sign_in(target, **({"login_hint": hint} if hint else {}))
+        parameters = self.parameters() | ({"login_hint": hint} if hint else {})
+        url, attempt = self.provider.start_sign_in(target, **parameters)
         self.keep(attempt)
         return redirect(url, 303)
 

@@ -118,7 +118,7 @@ def show(request: Request) -> Response | None:
     signed = request.arguments.get(store.PARAMETER, "")
     if request.query_string != f"{store.PARAMETER}={signed}".encode() or manager.cookie_value():
         return None
-    if device_cookie.is_sent() or known_accounts.are_several():
+    if device_cookie.is_sent() or known_accounts.are_any():
         return None
     interaction = store.current()
     client = _plain_client(interaction)

@@ -1,8 +1,7 @@
 /* Scolarité Services — every page works without this file. Texts come from data-* attributes (translated by the server). */
-(function () {
+(function start() {
   'use strict';
   var d = document, all = function (s, r) { return [].slice.call((r || d).querySelectorAll(s)); };
-  var fold = function (s) { return s.normalize('NFD').replace(/[\u0300-\u036f]/g, '').toLowerCase(); };
 
   /* a form that the server refused: Back and reload ask for its page again, where they would send it again */
   if (d.querySelector('form[novalidate]')) history.replaceState(history.state, '');
@@ -24,13 +23,34 @@
     });
   });
 
-  /* another language: the form is shown again with what was typed; a password is not even sent */
+  /* another language: the texts are replaced by those of its page, and all that was typed stays; no password is sent.
+     If the network fails, nothing changes. An answer that is not this form opens the page anew, which says why. */
+  var show = function (html) {
+    var fresh = new DOMParser().parseFromString(html, 'text/html'), root = d.documentElement, typed = all('input[id]');
+    var open = all('.more').map(function (more) { return more.open; });
+    all('noscript', fresh).forEach(function (n) { n.remove(); });     /* parsed as if there were no script */
+    root.lang = fresh.documentElement.lang;
+    root.dir = fresh.documentElement.dir;
+    d.title = fresh.title;
+    d.body.replaceWith(fresh.body);
+    typed.forEach(function (old) {
+      var f = d.getElementById(old.id);
+      if (f) { f.value = old.value; f.checked = old.checked; }
+    });
+    all('.more').forEach(function (more, i) { more.open = open[i]; });
+    d.dispatchEvent(new Event('langue'));
+    d.querySelector('.langs summary').focus();
+  };
+  d.addEventListener('langue', start, { once: true });
   all('.langs [name=langue]').forEach(function (b) {
-    b.addEventListener('click', function () {
-      all('.eyed > input', b.form).forEach(function (f) {
-        f.disabled = true;
-        setTimeout(function () { f.disabled = false; });
-      });
+    b.addEventListener('click', function (e) {
+      var f = b.form, sent = new URLSearchParams(new FormData(f));
+      e.preventDefault();
+      all('.eyed > input', f).forEach(function (p) { sent.delete(p.name); });
+      sent.append(b.name, b.value);
+      fetch(f.action, { method: 'POST', body: sent, redirect: 'manual' }).then(function (answer) {
+        return answer.ok ? answer.text().then(show) : location.reload();
+      }).catch(function () {});
     });
   });
 
@@ -46,28 +66,6 @@
       b.classList.add('on');
     });
     if (f.form) f.form.addEventListener('submit', hide);
-  });
-
-  /* live rules; one sentence is spoken when typing pauses */
-  all('.rules[data-for]').forEach(function (ul) {
-    var p = d.getElementById(ul.dataset.for), say = ul.nextElementSibling, t;
-    var avoid = fold(ul.dataset.avoid || '').split(' ').filter(function (w) { return w.length > 3; });
-    var test = {
-      len: function () { return Array.from(p.value).length >= +ul.dataset.min; },
-      own: function () { var v = fold(p.value); return avoid.length ? !!v && !avoid.some(function (w) { return v.indexOf(w) >= 0; }) : null; }
-    };
-    var run = function () {
-      var left = 0;
-      all('li', ul).forEach(function (li) {
-        var ok = test[li.dataset.rule]();           /* null: only the server knows */
-        li.classList.toggle('done', !!ok);
-        if (ok === false) left++;
-      });
-      clearTimeout(t);
-      t = setTimeout(function () { say.textContent = left ? ul.dataset.left.replace('{n}', left) : ul.dataset.ok; }, 900);
-    };
-    p.addEventListener('input', run);
-    if (p.value) run();                             /* filled again by the browser */
   });
 
   /* countdown: resend, throttle. The server decides; this only tells, and speaks at the end. */
@@ -89,57 +87,6 @@
     tick();
   });
 
-  /* address: a likely slip of the finger is offered, never imposed; hotmail.be is no slip of hotmail.fr */
-  var near = function (a, b) {
-    var m = [], i, j;
-    for (i = 0; i <= a.length; i++) for (m[i] = [i], j = 1; j <= b.length; j++)
-      m[i][j] = i ? Math.min(m[i - 1][j] + 1, m[i][j - 1] + 1, m[i - 1][j - 1] + (a[i - 1] !== b[j - 1]),
-        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? m[i - 2][j - 2] + 1 : 99) : j;
-    return m[a.length][b.length];
-  };
-  var end = function (s) { return s.slice(s.lastIndexOf('.')); };
-  all('[data-domains]').forEach(function (f) {
-    var box = d.getElementById(f.dataset.tip), b = box.querySelector('button'), known = f.dataset.domains.split(' ');
-    var look = function () {
-      var at = f.value.trim().split('@'), typed = (at[1] || '').toLowerCase(), best = 3, hit = '';
-      if (at.length === 2 && typed.length < 30 && known.indexOf(typed) < 0) known.forEach(function (x) {
-        var n = near(x, typed);
-        if (n < best && (n === 1 || end(x) === end(typed))) { best = n; hit = x; }
-      });
-      box.hidden = !hit;
-      if (hit) b.textContent = at[0] + '@' + hit;
-    };
-    var typing;
-    /* after a pause while typing, never at the tap on the button, which the line would push from under the finger */
-    f.addEventListener('input', function () { clearTimeout(typing); typing = setTimeout(look, 400); });
-    if (f.value) look();
-    b.addEventListener('click', function () { f.value = b.textContent; box.hidden = true; f.focus(); });
-  });
-
-  /* the waiting page leads on when the link was opened elsewhere: it asks ever more rarely, and for half an hour at most */
-  all('[data-poll]').forEach(function (f) {
-    var pause = 3, end = Date.now() + 18e5, t;
-    var ask = function () {
-      clearTimeout(t);
-      if (Date.now() > end) return;
-      if (d.hidden) return;                         /* it asks again when the person comes back */
-      fetch(f.dataset.poll, { credentials: 'same-origin', headers: { Accept: 'application/json' } }).then(function (answer) {
-        if (answer.status >= 400 && answer.status < 500) end = 0;        /* the activation is over */
-        return answer.ok ? answer.json() : {};
-      }).then(function (state) {
-        if (!end) return;
-        if (!state.confirmed) return later();
-        end = 0;
-        d.querySelector('[data-news]').hidden = false;
-        location.replace(location.href);
-      }).catch(later);
-    };
-    var later = function () { t = setTimeout(ask, 1000 * pause); pause = Math.min(60, pause * 1.4); };
-    f.addEventListener('submit', function () { end = 0; });          /* the answer to the code must arrive */
-    d.addEventListener('visibilitychange', ask);
-    later();
-  });
-
   /* a second tap on a slow network sends nothing twice; a page found again by the back button sends */
   all('form').forEach(function (f) {
     var free = function () { delete f.dataset.sent; };
@@ -153,11 +100,16 @@
 }());
 
 /* Scolarité Services — passkeys. The server begins the ceremony, the browser answers, the form carries the answer. */
-(function () {
+(function start() {
   'use strict';
   var d = document, api = window.PublicKeyCredential, waiting = null;
   /* an older browser keeps the password; a key belongs to a name, never to an IP */
   if (!api || !api.parseRequestOptionsFromJSON || /^[[\d]/.test(location.hostname)) return;
+  /* another language: the buttons are others */
+  d.addEventListener('langue', function () {
+    if (waiting) waiting.abort();
+    start();
+  }, { once: true });
   /* the first sign-in by password leads to the offer of a passkey, if this device can make one */
   var can = d.querySelector('[data-can-passkey]');
   if (can && api.isUserVerifyingPlatformAuthenticatorAvailable) {

@@ -110,3 +110,10 @@ def test_no_form_posts_to_the_address_of_another_form_of_its_page(path: Path) ->
     """A page is shown again at the address of the form that was refused: a form without an address would post there."""
     forms = _FORM.findall(path.read_text(encoding="utf-8"))
     assert len({"action=" in form for form in forms}) <= 1, path.name
+
+
+@each_row("path", pages())
+def test_a_page_with_a_new_password_an_email_field_or_a_wait_has_their_script(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    needs = re.search(r"k\.(?:mail_field|shown_password)\(|data-poll", source)
+    assert ("asset('typing.js')" in source) == bool(needs)

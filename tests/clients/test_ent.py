@@ -277,6 +277,26 @@ def test_the_profile_is_passed_on(browser: Browser, url: str, hint: str | None) 
     assert query(browser.get(url).location).get("login_hint") == hint
 
 
+@pytest.mark.parametrize(
+    ("accepted", "languages"),
+    [
+        ("ar-MA,ar;q=0.9,fr;q=0.5", "ar-MA ar fr"),
+        ("fr-FR,fr;q=0.9,en;q=0.8", None),
+        ("", None),
+        ("*, x;q=0.9, <b>;q=0.8, zh-Hans;q=0.7", "zh-Hans"),
+    ],
+)
+def test_the_provider_is_asked_for_pages_in_the_language_of_the_browser(
+    browser: Browser, accepted: str, languages: str | None
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.1. The pages of the ENT itself are French, and say so to screen readers."""
+    headers = {"Accept-Language": accepted}
+    departure = browser.client.get("/login?login_hint=profil:parent", headers=headers)
+    assert query(departure.location).get("ui_locales") == languages
+    assert query(departure.location)["login_hint"] == "profil:parent"
+    assert '<html lang="fr"' in browser.client.get("/", headers=headers).text
+
+
 def test_sign_in_started_by_a_third_party_leads_to_pages_of_the_ent_alone(
     browser: Browser, app: Flask, provider: FakeProvider
 ) -> None:

@@ -12,7 +12,7 @@ from idp.web.http import Request, Response
 
 _LEAST = 1024
 """Bytes of a body that fit into one packet anyway."""
-_LEVEL, _WINDOW, _MEMORY = 3, 13, 6
+_LEVEL, _WINDOW, _MEMORY = 3, 14, 6
 """A third of the time that zlib takes with its defaults, most of which is to clear its memory."""
 _GZIP = 16
 """What zlib adds to the size of the window for the format gzip."""

@@ -2,7 +2,8 @@
 
 A page without a form has links, which lead back to the page without their parameter. A page with a form has buttons of
 that form, so that it is shown again with what was typed, but without passwords. It is answered as a GET: whatever the
-form does, a change of language does not do it.
+form does, a change of language does not do it. The script (`enhance.js`) replaces the page by the answer in place, and
+what was typed stays, passwords too, which it does not send.
 """
 
 from typing import Any
