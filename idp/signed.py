@@ -17,8 +17,12 @@ from itsdangerous import BadData, TimestampSigner
 from itsdangerous.signer import SigningAlgorithm
 
 from idp import opaque
+from idp.clock import now
 
 _FORM = re.compile(r"[A-Za-z0-9_.-]+")
+_SKEW_SECONDS = 300
+"""How far in the future a signature may lie: a node whose clock is ahead may have made it. A signature of a clock that
+is wrong by more is refused, because its value would live for as long."""
 
 
 class InvalidValueError(Exception):
@@ -32,6 +36,13 @@ class _HmacSha256(SigningAlgorithm):
         return hmac.digest(key, value, "sha256")
 
 
+class _Signer(TimestampSigner):
+    """A signer with the clock of the service."""
+
+    def get_timestamp(self) -> int:
+        return int(now().timestamp())
+
+
 class Signer:
     """Signs values of one purpose.
 
@@ -42,7 +53,7 @@ class Signer:
 
     def __init__(self, secrets: Sequence[bytes], purpose: str) -> None:
         keys = [opaque.derive_key(secret, purpose) for secret in reversed(secrets)]  # itsdangerous signs with the last
-        self._signer = TimestampSigner(keys, key_derivation="none", algorithm=_HmacSha256())
+        self._signer = _Signer(keys, key_derivation="none", algorithm=_HmacSha256())
 
     def dumps(self, value: Any) -> str:
         """Return a JSON value as a signed text of letters, digits and `-_.`."""
@@ -53,15 +64,23 @@ class Signer:
         """Return the JSON value and the time of its signature.
 
         Raises:
-            InvalidValueError: the text was not signed for this purpose, or more than `max_age` seconds ago.
+            InvalidValueError: the text was not signed for this purpose, or more than `max_age` seconds ago, or by a
+                clock that is far ahead.
         """
         if not _FORM.fullmatch(signed):  # base64 reads `+` as `-`, and skips other characters
             raise InvalidValueError
         try:
-            payload, signed_at = self._signer.unsign(signed, max_age, return_timestamp=True)
-            return json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))), signed_at
+            payload, signed_at = self._signer.unsign(signed, return_timestamp=True)
+            value = json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
         except (BadData, ValueError) as error:
             raise InvalidValueError from error
+        # not by itsdangerous, which refuses each signature of a node that is a second ahead
+        if (
+            max_age is not None
+            and not -_SKEW_SECONDS <= self._signer.get_timestamp() - signed_at.timestamp() <= max_age
+        ):
+            raise InvalidValueError
+        return value, signed_at
 
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode

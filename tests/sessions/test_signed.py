@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,13 +60,22 @@ def test_values_under_a_former_key_are_read_and_not_written() -> None:
     assert SIGNER.loads(both.dumps("value"))[0] == "value"
 
 
-def test_an_old_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = SIGNER.dumps("value")
-    later = int(now().timestamp()) + 61
-    monkeypatch.setattr("itsdangerous.timed.TimestampSigner.get_timestamp", lambda _self: later)
-    with pytest.raises(InvalidValueError):
-        SIGNER.loads(text, 60)
-    assert SIGNER.loads(text)[0] == "value"
+@pytest.mark.parametrize(
+    ("seconds", "is_read"), [(60, True), (61, False), (-1, True), (-300, True), (-301, False), (-86_400, False)]
+)
+def test_a_value_is_read_for_a_time_and_by_a_clock_that_is_five_minutes_behind(
+    seconds: int,
+    is_read: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        text = SIGNER.dumps("value")
+        clock.shift(seconds)
+        if is_read:
+            assert SIGNER.loads(text, 60)[0] == "value"
+        else:
+            with pytest.raises(InvalidValueError):
+                SIGNER.loads(text, 60)
+        assert SIGNER.loads(text)[0] == "value", "without a limit it has no age"
 
 
 def test_signers_of_one_purpose_are_kept() -> None:
