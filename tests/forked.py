@@ -32,8 +32,9 @@ IDP = "idp"
 PATIENCE = 120.0
 """The default timeout of a program in seconds."""
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.preloaded"])
+context = multiprocessing.get_context("forkserver")
+"""Forks processes of that process."""
+context.set_forkserver_preload(["tests.preloaded"])
 
 
 class Program:
@@ -64,7 +65,7 @@ class Program:
             input_file.write(stdin.encode())
             input_file.seek(0)
             files = [input_file, self._out, self._err]
-            self._process = _context.Process(
+            self._process = context.Process(
                 target=_run,
                 args=(command, dict(os.environ if env is None else env), str(cwd), _Files(files)),
             )

@@ -20,6 +20,8 @@ from idp.letters.hashing import BatchHasher
 from idp.paths import CHECKOUT
 from tests.databases import settings_for
 
+pytestmark = pytest.mark.usefixtures("spawned_pools")
+
 SETTINGS = settings_for("sqlite:///nowhere.db", hash_concurrency=2)
 
 

@@ -13,6 +13,8 @@ from idp.letters.render.pdf import LetterError
 from idp.letters.render.typesetting import Typesetter
 from tests.letters.read_back import NOEMIE
 
+pytestmark = pytest.mark.usefixtures("spawned_pools")
+
 
 def pool_pids() -> list[int]:
     return [process.pid for process in multiprocessing.active_children() if process.pid]
