@@ -25,8 +25,17 @@ _BUTTONS = {
     "Je ne suis pas le représentant légal de cet élève",
 }
 """The buttons that a letter names, in French and in its own language."""
-_OTHER_WORDS = {"uk": ("торкн",), "ar": ("إدارة",), "zh-Hans": ("激活",)}
-"""Words of earlier letters for which the pages have another one (the glossary of docs/traduire.md)."""
+_REJECTED = {
+    "en": r"\btouch",
+    "ar": r"\bالمس\b|\bبدون\b",
+    "tr": r"cevap|cevab|oturum açın|sözcük",
+    "pt": r"\baluno|\balunas?\b|trata de si",
+    "es": r"\btoque|colegio|\balumn",
+    "uk": r"торкн|керівництв",
+    "ro": r"\bating|căsuța pentru",
+    "zh-Hans": r"激活|点按",
+}
+"""Words for which letters and pages have another one: one word for one thing (the glossary of docs/traduire.md)."""
 _NUMBER = {"%(num)s", "{n}"}
 _SAME_AS_FRENCH = {
     # Names, codes and punctuation: what no language writes otherwise.
@@ -145,8 +154,24 @@ def test_a_letter_names_buttons_and_fields_as_the_pages_do(language: str) -> Non
 
 
 @each_row("language", list(letter_languages.LANGUAGES))
-def test_a_letter_uses_the_words_of_the_pages(language: str) -> None:
-    assert [verb for verb in _OTHER_WORDS.get(language, ()) if verb in str(TEXTS[language]).lower()] == []
+def test_letters_and_pages_have_one_word_for_one_thing(language: str) -> None:
+    pages = [text for message in messages(languages.locale_name(language)) for text in forms(message.string)]
+    rejected = re.compile(_REJECTED[language], re.IGNORECASE)
+    assert [text for text in (*pages, str(TEXTS[language])) if rejected.search(text)] == []
+
+
+def test_the_arabic_letter_names_the_office_as_the_pages_do() -> None:
+    assert "إدارة" not in str(TEXTS["ar"])
+
+
+@each_row("locale", [locale for locale in _LOCALES if locale != languages.SOURCE])
+def test_the_button_of_an_ent_is_named_in_french_too(locale: str) -> None:
+    """The site of an ENT is French, and so is its button."""
+    sent_back = [
+        message for message in messages(locale) if re.search("touchez « Se connecter »", str(message.id), re.IGNORECASE)
+    ]
+    assert len(sent_back) == 5
+    assert [message.string for message in sent_back if "Se connecter" not in str(message.string)] == []
 
 
 def test_letters_have_each_language_that_the_pages_have() -> None:
