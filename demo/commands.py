@@ -14,7 +14,7 @@ from demo.ents import HOST, DemoEnt, ents_at
 from demo.families import ACADEMY
 from demo.folder import alone, read_or_draw_secret, write_json
 from demo.letters import Paper, SeededLetter
-from demo.processes import DESK_OFFSET, SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
+from demo.processes import DESK_OFFSET, SERVICE_HOST, SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
 from demo.seed import in_order, seed
 from idp import paths, schema
 from idp.app import create_app
@@ -135,7 +135,7 @@ def _settings(port: int, folder: Path) -> Settings:
     try:
         return load(
             env="development",
-            issuer=f"http://{HOST}:{port}",
+            issuer=f"http://{SERVICE_HOST}:{port}",
             desk_url=f"http://{desk.HOST}:{port + DESK_OFFSET}",
             database_url=f"sqlite:///{database}",
             secret_key=read_or_draw_secret(secret),

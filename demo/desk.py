@@ -20,8 +20,9 @@ from idp.desk.staff.models import Role, StaffAccount
 from idp.mail.emails import fold_email
 from idp.operations.personal_data import rectification
 
-HOST = "localhost"
-"""Browsers create no passkey for an IP."""
+HOST = "bureau.localhost"
+"""Browsers make no passkey for an IP, and send the cookies of the service's host to all its ports. They find a name
+below `localhost` on this machine, without a resolver (RFC 6761 6.3)."""
 _PEOPLE = (
     (Role.SECRETARY, "Sylvie Marchand", "secretariat@bureau.test"),
     (Role.HEAD, "Bruno Castel", "direction@bureau.test"),

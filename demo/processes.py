@@ -13,6 +13,8 @@ from demo.ents import HOST, DemoEnt
 from demo.supervisor import Child
 from idp.config import PREFIX, Settings
 
+SERVICE_HOST = "localhost"
+"""The host of the service: browsers make no passkey for an IP. The ENTs have another one, as a real ENT has."""
 DESK_OFFSET, SMTP_OFFSET, WEB_OFFSET = 3, 25, 26
 _PROBE_SECONDS = 2.0
 

@@ -103,8 +103,14 @@
 (function start() {
   'use strict';
   var d = document, api = window.PublicKeyCredential, waiting = null;
+  var show = function (s) { [].slice.call(d.querySelectorAll(s)).forEach(function (e) { e.hidden = false; }); };
   /* an older browser keeps the password; a key belongs to a name, never to an IP */
-  if (!api || !api.parseRequestOptionsFromJSON || /^[[\d]/.test(location.hostname)) return;
+  if (!api || !api.parseRequestOptionsFromJSON || /^[[\d]/.test(location.hostname)) {
+    show('[data-without-passkeys]');
+    d.addEventListener('langue', start, { once: true });
+    return;
+  }
+  show('[data-with-passkeys]');
   /* another language: the buttons are others */
   d.addEventListener('langue', function () {
     if (waiting) waiting.abort();

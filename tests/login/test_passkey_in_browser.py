@@ -15,7 +15,7 @@ from tests.databases import settings_for
 from tests.protocol.ent_server import listening_ent
 from tests.protocol.test_authorize_in_browser import ARRIVED
 from tests.relying_party import Attempt, RelyingParty
-from tests.stories.browser import CHROMIUM, follow, new_page
+from tests.stories.browser import CHROMIUM, follow, look, new_page
 from tests.stories.bureau import donne_une_cle
 from tests.web.test_in_browser import look_narrow_and_wide
 
@@ -102,3 +102,22 @@ def test_a_browser_without_passkeys_sees_nothing_of_them(
         page.goto(f"{loopback.replace('localhost', '127.0.0.1') if by_ip else loopback}/connexion")
         expect(page.get_by_role("button", name="Se connecter", exact=True)).to_be_visible()
         expect(page.get_by_role("button", name=BUTTON)).to_have_count(0)
+
+
+@pytest.mark.parametrize("by_ip", [True, False], ids=["at an IP", "without a script"])
+def test_the_page_of_the_passkeys_says_why_none_can_be_added(
+    browser_process: Browser, build: Build, loopback: str, *, by_ip: bool
+) -> None:
+    account = build.active(email="noemie@exemple.fr")
+    why = "adresse du service est faite de chiffres" if by_ip else "demandent JavaScript"
+    with new_page(browser_process, javascript=by_ip) as page:
+        page.goto(f"{loopback.replace('localhost', '127.0.0.1') if by_ip else loopback}/mon-compte/cles")
+        page.get_by_label("Identifiant", exact=True).fill(account.username)
+        page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+        follow(page.get_by_role("button", name="Se connecter", exact=True))
+        page.goto(f"{urlsplit(page.url).scheme}://{urlsplit(page.url).netloc}/mon-compte/cles")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Se connecter sans mot de passe")
+        expect(page.locator("p", has_text=why)).to_be_visible()
+        expect(page.get_by_label("Nom de la clé")).to_be_hidden()
+        expect(page.get_by_role("button", name="Ajouter une clé d’accès")).to_have_count(0)
+        look(page)

@@ -18,7 +18,7 @@ import requests
 from demo import desk, school_file
 from demo.ents import HOST, DemoEnt, ents_at
 from demo.letters import Paper, SeededLetter
-from demo.processes import DESK_OFFSET, SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
+from demo.processes import DESK_OFFSET, SERVICE_HOST, SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
 from demo.seed import seed
 from demo.supervisor import Child, first_taken
 from idp import schema
@@ -118,7 +118,7 @@ class Site:
         port = free_ports(worker)
         settings = Settings(
             env="development",
-            issuer=f"http://{HOST}:{port}",
+            issuer=f"http://{SERVICE_HOST}:{port}",
             desk_url=f"http://{desk.HOST}:{port + DESK_OFFSET}",
             secret_key=SECRET,
             database_url=database_url,

@@ -127,6 +127,7 @@ def test_le_parcours_entier_est_dans_la_langue_du_parent(lecteur: Lecteur, site:
     lecteur.lit_le_mail(1)
     page.goto(attente)
     lecteur.touche("a[href*=modifier]")
+    lecteur.ne_defile_pas()
     page.goto(attente)
     lecteur.valide(code=code)  # la charte : son bouton vient après les règles, qu’il faut lire d’abord
     lecteur.valide()

@@ -7,14 +7,16 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from flask import Flask
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Page, Route
 
 from idp.app import create_app
 from idp.config import Settings
 from idp.paths import CHECKOUT, STATIC
 from idp.services import services_of
-from tests.builders import Build
-from tests.stories.browser import CHROMIUM
+from tests.builders import PROVISIONAL, Build
+from tests.relying_party import Attempt
+from tests.stories.browser import CHROMIUM, new_page
+from tests.web.test_in_browser import sign_in
 from tests.web.tour import pages
 
 THEME = CHECKOUT / "themes" / "dsfr"
@@ -80,3 +82,28 @@ def test_axe_finds_nothing_on_the_pages_of_the_journey_with_dsfr(
         page.set_viewport_size({"width": width, "height": 740})
         assert page.evaluate(_LOOK, LOOKED_AT) == [], (scheme, width)
     page.close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_button_of_a_short_form_is_on_the_first_screen_of_a_phone_with_dsfr(
+    browser_process: Browser, build: Build, loopback: str
+) -> None:
+    """Ukrainian has the longest texts of the sign-in page."""
+    tokens = "".join((folder / "tokens.css").read_text(encoding="utf-8") for folder in (STATIC, THEME))
+    ent, account = build.ent(), build.never_activated()
+    with new_page(browser_process) as page:
+        page.route("**/tokens.css*", lambda route: route.fulfill(body=tokens, content_type="text/css"))
+        sign_in(page, f"{loopback}{ent.url(Attempt())}", account.username, PROVISIONAL)
+        activation = page.url
+        page.goto(f"{loopback}{ent.url(Attempt())}")
+        for url in (activation, page.url):
+            for language in ("fr", "pt", "uk"):
+                page.goto(f"{url}&langue={language}")
+                assert _bottom(page) <= 740, (url, language)
+
+
+def _bottom(page: Page) -> float:
+    box = page.locator("#saisie .btn[type=submit]").bounding_box()
+    assert box is not None
+    return box["y"] + box["height"]
