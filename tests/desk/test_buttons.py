@@ -1,4 +1,4 @@
-"""The address of a button, opened as a page: nothing is done, and the page leads to the one that has the button."""
+"""The address of a button, opened as a page: nothing is done, and the page leads to that of the button."""
 
 import uuid
 
