@@ -113,6 +113,19 @@ def test_accepted_risks_have_the_lifetimes_of_the_settings(write: Write, databas
     assert "Il vaut 30 jours" in risks
 
 
+@pytest.mark.both_databases
+def test_the_flows_are_those_of_the_database_that_is_used(write: Write, settings: Settings) -> None:
+    flows = write()["09-architecture.md"].partition("## Flux sortants")[2].partition("## ")[0]
+    assert ("PostgreSQL" in flows) is settings.database_url.startswith("postgresql")
+
+
+def test_no_label_of_the_record_stands_twice(write: Write) -> None:
+    lines = [line for line in write()["01-registre-des-traitements.md"].splitlines() if line.startswith("- **")]
+    for line in lines:
+        labels = line.partition(" : ")[2].rstrip(".").split(" ; ")
+        assert len(set(labels)) == len(labels), line
+
+
 def test_no_document_has_a_secret(write: Write, database_url: str) -> None:
     secret_settings = settings_for(
         database_url,
