@@ -15,6 +15,8 @@ from idp.db import Base, UuidKey, only
 from idp.mail.emails import fold_email
 from idp.searched import Searched, words_index
 
+_OPEN_LETTER = "provisional_hash IS NOT NULL AND activated_at IS NULL AND disabled_at IS NULL"
+
 
 class SchoolProfile(enum.Enum):
     """A person's role in the school; the values are SDET's `ENTPersonProfils`."""
@@ -96,10 +98,9 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     """A person who may sign in.
 
     States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email`
-    until the link of the mail is used) → confirmed (`email`). A new letter empties `activated_at`, and the first
-    activation stays in `first_activated_at`. `generation` counts the changes of credentials: what was issued for an
-    earlier generation is refused (`credentials_changed`). `activated_in` is the digest of the interaction that
-    activated the account: the same form sent twice shows the same result.
+    until the link of the mail is used) → confirmed (`email`). A new letter empties `activated_at`, and leaves
+    `first_activated_at`. `generation` counts the changes of credentials: what was issued for an earlier one is refused.
+    `activated_in` is the digest of the interaction of the activation: a form sent twice shows the same result.
 
     Mail: `mailbox` is `email` folded, to find all accounts of one mailbox; `former_mailboxes` are those before it.
     `school_email` comes from the school's file. Nobody has proved that it is the person's, so mails to it contain no
@@ -123,6 +124,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
         Index("ix_account_join_key", "join_key"),
         Index("ix_account_activated_at", "activated_at", **only("activated_at IS NOT NULL")),
         Index("ix_account_first_activated_at", "first_activated_at", **only("first_activated_at IS NOT NULL")),
+        Index("ix_account_letters", "provisional_expires_at", **only(_OPEN_LETTER)),
         Index("ix_account_mailbox", "mailbox"),
         Index("ix_account_name_key", "name_key"),
         Index("ix_account_pending_email", "pending_email", **only("pending_email IS NOT NULL")),
@@ -189,8 +191,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     @validates("email")
     def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
         """Keep `mailbox` and `former_mailboxes` in step with `email`."""
-        mailbox = fold_email(email) if email else None
-        former = self.mailbox
+        former, mailbox = self.mailbox, fold_email(email) if email else None
         if former not in {None, mailbox} and former not in {row.mailbox for row in self.former_mailboxes}:
             self.former_mailboxes.append(FormerMailbox(mailbox=former))
         self.mailbox = mailbox
@@ -256,8 +257,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     @property
     def children(self) -> list[Child]:
         """The children whose guardian this person is, in the order of the school's file."""
-        moment = now()
-        return [tie.child for tie in self.guardianships if tie.holds_at(moment)]
+        return [tie.child for tie in self.guardianships if tie.holds_at(now())]
 
 
 class Guardianship(Suspendable, Base):

@@ -19,7 +19,7 @@ from idp.rostering.models import ImportBatch
 
 _WEEK = timedelta(days=7)
 _ACCOUNTS_SECONDS = 600.0
-"""How long the numbers of letters are kept: to count them, the database reads all accounts."""
+"""How long the numbers of letters are kept: to count them, the database reads the index of all open letters."""
 metrics.NOTICE.allow(Kind)
 
 

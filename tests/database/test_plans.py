@@ -24,6 +24,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.operations import measured
 from idp.operations.purge import commands
 from idp.rostering.models import ImportBatch
 from idp.services import services_of
@@ -152,6 +153,17 @@ def test_recovery_walks_no_table(app: Flask, browser: FlaskClient, build: Build,
         choose(browser, mailed_link(app, browser, parent))
         sign_in(browser, "/connexion", parent.username, CHOSEN)
     check_plans(seen, database_url, "account", "one_time_link", "outbox", "throttle", "session", "audit")
+
+
+def test_the_numbers_of_letters_are_read_without_a_walk_over_all_accounts(
+    app: Flask, build: Build, database_url: str
+) -> None:
+    """The worker reads them again and again, for Prometheus, in two seconds at most."""
+    build.never_activated()
+    with listening(app) as seen:
+        numbers = list(measured.read_letters(db.session.connection(), build.settings))
+    assert numbers[0][2] >= 1
+    check_plans(seen, database_url, "account")
 
 
 def _changed(year: Year) -> Year:

@@ -1,6 +1,7 @@
 """`idp dossier` writes documents in French from the running configuration, and marks what it cannot know."""
 
 import json
+import re
 import stat
 from collections.abc import Callable
 from importlib.metadata import version
@@ -84,6 +85,45 @@ def test_retention_accessibility_and_settings_come_from_their_homes(write: Write
 
 def texts(settings: Settings) -> dict[str, str]:
     return dict(writing._documents(facts.collected(settings)))
+
+
+_FORM = re.compile(
+    r"^\d+\. |^- \*\*|^\||^### |IDP_[A-Z_]+|`form-action`|`--school`|`idp [a-z ]+`|`acr`|DPoP|/48|argon2id",
+    re.MULTILINE,
+)
+"""What a text and its translation have in common, in one order: items, rows, settings, commands, methods."""
+
+
+def test_threats_and_accepted_risks_are_in_french_and_follow_those_of_the_engineers(write: Write) -> None:
+    """Whoever changes docs/security.md changes the template of the document too."""
+    documents = write()
+    for name, heading, title in (
+        ("02-analyse-d-impact.md", "## 4. ", "Accepted risks"),
+        ("03-homologation.md", "## 3. ", "Threat model"),
+    ):
+        french = documents[name].partition(f"\n{heading}")[2].partition("\n## ")[0]
+        english = sections.section("security.md", title)
+        assert len(_FORM.findall(english)) > 12
+        assert _FORM.findall(french) == _FORM.findall(english), name
+
+
+def test_accepted_risks_have_the_lifetimes_of_the_settings(write: Write, database_url: str) -> None:
+    risks = write(settings_for(database_url, access_token_lifetime=900, provisional_days=30))["02-analyse-d-impact.md"]
+    assert "bon pendant 15 minutes" in risks
+    assert "Il vaut 30 jours" in risks
+
+
+@pytest.mark.both_databases
+def test_the_flows_are_those_of_the_database_that_is_used(write: Write, settings: Settings) -> None:
+    flows = write()["09-architecture.md"].partition("## Flux sortants")[2].partition("## ")[0]
+    assert ("PostgreSQL" in flows) is settings.database_url.startswith("postgresql")
+
+
+def test_no_label_of_the_record_stands_twice(write: Write) -> None:
+    lines = [line for line in write()["01-registre-des-traitements.md"].splitlines() if line.startswith("- **")]
+    for line in lines:
+        labels = line.partition(" : ")[2].rstrip(".").split(" ; ")
+        assert len(set(labels)) == len(labels), line
 
 
 def test_no_document_has_a_secret(write: Write, database_url: str) -> None:
