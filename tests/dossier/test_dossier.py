@@ -95,7 +95,7 @@ _FORM = re.compile(
 
 
 def test_threats_and_accepted_risks_are_in_french_and_follow_those_of_the_engineers(write: Write) -> None:
-    """Whoever changes docs/security.md changes the template of the document too."""
+    """A change of docs/security.md needs a change of the template of the document."""
     documents = write()
     for name, heading, title in (
         ("02-analyse-d-impact.md", "## 4. ", "Accepted risks"),
