@@ -69,10 +69,11 @@ def uploads(settings: Settings, job_id: uuid.UUID) -> list[NewFile]:
     return _all(settings, (JobFile.job_id == job_id) & JobFile.is_upload)
 
 
-def for_pages(settings: Settings, job_id: uuid.UUID) -> NewFile | None:
-    """Return the file that a job made for the pages of its slice, in clear; None if there is none any more."""
+def for_pages(settings: Settings, job_id: uuid.UUID, name: str) -> NewFile | None:
+    """Return the file of this name that a job made for the pages of its slice, in clear; None if it is removed."""
+    chosen = (JobFile.job_id == job_id) & JobFile.is_for_pages & (JobFile.name == name)
     try:
-        return next(iter(_all(settings, (JobFile.job_id == job_id) & JobFile.is_for_pages)), None)
+        return next(iter(_all(settings, chosen)), None)
     except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
         return None
 
