@@ -215,6 +215,22 @@ def test_the_page_shows_two_hundred_lines_of_a_kind(desk: Flask, colleagues: Col
     assert page.count("un compte est créé") + page.count("arrive dans l’établissement") == 200
 
 
+def test_long_lists_are_folded_and_a_link_leads_to_the_decision(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, page = checked(browser, sheet(*families(150)))
+    assert page.index("arrivées 150") < page.index('<a href="#decision">Aller à la décision</a>') < page.index("<table")
+    assert page.index("</table>") < page.index('<h2 id="decision">') < page.index(">Importer</button>")
+    assert re.findall(r'class="btn" type="submit">([^<]+)', page.partition("<main")[2]) == ["Importer"]
+    open_lines = re.sub(r"<details class=\"more\">.*?</details>", "", page.partition("<main")[2], flags=re.DOTALL)
+    assert open_lines.count('<th scope="row">') == 10
+    assert "Voir les 190 suivants" in page
+    _, short = checked(browser, sheet(*families(5)))
+    assert "<details" not in short.partition("<main")[2]
+    assert short.count('<th scope="row">') == 10, "five pupils and their guardians"
+    post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+    assert "#decision" not in shown(browser.get(f"/fichiers/{key}")), "other files have replaced these"
+
+
 def test_files_and_difference_are_encrypted_and_go_after_a_day(desk: Flask, colleagues: Colleagues) -> None:
     browser = colleagues.signed_in()
     key, _ = checked(browser, sheet(*families(2)))

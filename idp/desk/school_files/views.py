@@ -47,6 +47,8 @@ from idp.web.redirects import see_other
 
 blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
+_UNFOLDED = 10
+"""How many lines of a kind a page shows at once: the decision below them stays within reach."""
 _SHEET = "changements.csv"
 _DECLINED = "refus"
 """What was done, in the URL of a check: the direction declined its files."""
@@ -294,6 +296,7 @@ def _difference(
         parts=parts or [],
         kinds=words.KINDS,
         shown=checking.SHOWN,
+        unfolded=_UNFOLDED,
         is_nameless=is_nameless,
         schools=nameless.schools(check) if is_nameless else [],
     )
