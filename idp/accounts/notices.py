@@ -163,7 +163,7 @@ def hand_over(message: OutboxMessage, settings: Settings, ent_names: Callable[[A
         payload["notice"],
         recipient=recipient,
         context=_context(message, account, link, settings)
-        | {"ents": ", ".join(() if notice in _TO_STRANGERS else ent_names(account))},
+        | {"account_ents": ", ".join(() if notice in _TO_STRANGERS else ent_names(account))},
         message_id=f"{message.id}",
         settings=settings,
         language=language,

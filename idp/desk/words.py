@@ -239,9 +239,37 @@ REPLACED = Words(
 )
 """The words of a closed account whose key names another person now, in place of those of its standing."""
 
+UNTAKEN: Mapping[Standing, Words] = {
+    Standing.LETTER_VALID: Words(
+        _l("Courrier à imprimer à nouveau"),
+        "bad",
+        _l("Le compte n’a jamais servi. Un courrier est préparé, mais personne n’a pris le fichier : il est effacé."),
+        _l("Il vous faut un courrier. L’établissement vous le prépare."),
+        "letter",
+        _l("Il faut imprimer le courrier à nouveau : celui-ci n’existe pas sur papier."),
+    ),
+    Standing.NEW_LETTER_VALID: Words(
+        _l("Courrier à imprimer à nouveau"),
+        "bad",
+        _l(
+            "Le compte a déjà servi. Un nouveau courrier l’a fermé, mais personne n’a pris le fichier de ce courrier : "
+            "il est effacé."
+        ),
+        _l(
+            "Votre ancien mot de passe ne marche plus, et le nouveau courrier n’est pas encore imprimé. "
+            "L’établissement vous le prépare."
+        ),
+        "letter",
+        _l("Il faut imprimer le courrier à nouveau : celui-ci n’existe pas sur papier."),
+    ),
+}
+"""The words of an account with a valid letter whose file nobody took, in place of those of its standing."""
 
-def of(standing: Standing, cut_off: CutOff | None) -> Words:
-    """Return the words of an account, given why it has no open tie, if it has none."""
+
+def of(standing: Standing, cut_off: CutOff | None, *, is_untaken: bool = False) -> Words:
+    """Return the words of an account, given why it has no open tie, if any, and whether nobody took its letter."""
+    if is_untaken and cut_off is None and standing in UNTAKEN:
+        return UNTAKEN[standing]
     is_closed = group_of([standing]) in {Group.CLOSED, Group.DISPUTED} and standing is not Standing.LEFT
     return OF[standing] if cut_off is None or is_closed else CUT_OFF[cut_off]
 

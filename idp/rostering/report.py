@@ -25,7 +25,8 @@ SHOWN = 20
 """How many issues the terminal shows. The CSV and `idp roster show` have all."""
 
 COLUMNS = ("severity", "file", "line", "key", "code", "message")
-_COUNTS = ("read", "created", "changed", "unchanged", "left", "refused")
+_COLUMNS = ("read", "created", "changed", "unchanged", "left", "refused")
+_COUNTS = (*_COLUMNS, "leaving")
 
 
 def cells(issue: Issue) -> dict[str, Any]:
@@ -62,8 +63,8 @@ def show(result: ImportResult, *, stopped: bool = False) -> None:
         schools = f"{len(result.schools)} school{'' if len(result.schools) == 1 else 's'}"
         click.echo(f"{result.format.value}, {result.mode.value}, {schools}")
     if result.counts:
-        rows = [(name, *(vars(counted)[column] for column in _COUNTS)) for name, counted in result.counts.items()]
-        table(("", *_COUNTS), rows)
+        rows = [(name, *(vars(counted)[column] for column in _COLUMNS)) for name, counted in result.counts.items()]
+        table(("", *_COLUMNS), rows)
         accounts = result.accounts
         if result.batch:
             click.echo(f"{'stopped ' if stopped else ''}import {result.batch}")

@@ -9,6 +9,7 @@ from babel.dates import format_date, get_day_names
 from flask import Flask
 from flask_babel import Babel, get_locale, get_translations
 from flask_babel import gettext as _
+from markupsafe import Markup
 
 from idp import languages
 from idp import opening_hours as notation
@@ -26,8 +27,12 @@ babel = Babel()
 
 
 def french_spacing(text: str) -> str:
-    """Put no-break spaces before : ; ? ! » and %, and after «. A `%` that begins a placeholder stays."""
-    return _BEFORE.sub(_NO_BREAK + r"\1", text.replace("« ", "«" + _NO_BREAK))
+    """Put no-break spaces before : ; ? ! » and %, and after «. A `%` that begins a placeholder stays.
+
+    A `Markup` stays one, so that the page does not escape its names again.
+    """
+    spaced = _BEFORE.sub(_NO_BREAK + r"\1", text.replace("« ", "«" + _NO_BREAK))
+    return Markup(spaced) if isinstance(text, Markup) else spaced  # noqa: S704 - it was one before
 
 
 def spacing(text: str) -> str:

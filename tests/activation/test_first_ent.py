@@ -127,6 +127,7 @@ def test_the_mail_and_the_last_page_name_both_ents_and_the_page_the_children_to_
         for words in ("Horizon", "https://horizon.test/", "Passerelle", "https://ent.test/", "Collège"):
             assert words in part.partition("Les ENT de vos enfants")[2], "who types the code never sees the last page"
         assert "Malo" not in part
+        assert "[[" not in part
     link = newest_link(build.settings, letter.id)
     here = submit(browser, browser.get(link))
     other = '<a class="btn alt" href="https://ent.test/">Accéder à l’ENT Passerelle</a>'

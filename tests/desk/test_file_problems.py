@@ -132,7 +132,7 @@ def test_no_sentence_about_files_shows_a_command_or_an_option() -> None:
     assert [command for command, _ in words.OF_COMMANDS if command not in whole] == []
 
 
-def test_a_guardian_who_leaves_and_stays_in_the_file_is_not_unchanged(desk: Flask, colleagues: Colleagues) -> None:
+def test_a_guardian_who_leaves_and_stays_in_the_file_counts_once(desk: Flask, colleagues: Colleagues) -> None:
     browser, (pupils, _) = colleagues.signed_in(Role.HEAD), siecle()
     imported(browser, *siecle())
     people = xml.siecle(
@@ -144,4 +144,6 @@ def test_a_guardian_who_leaves_and_stays_in_the_file_is_not_unchanged(desk: Flas
         uaj=COLLEGE,
     )
     _, page = checked(browser, pupils, ("ResponsablesAvecAdresses.xml", people))
-    assert "Responsables : arrivées 1, changements 1, départs 1, inchangés 0." in page
+    assert "Responsables : arrivées 1, changements 0, départs 1, inchangés 0." in page
+    assert page.count("Responsable : le compte se ferme.") == 1
+    assert "Responsable : " not in page.partition("<h2>Changent")[2].partition("</table>")[0]

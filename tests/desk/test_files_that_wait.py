@@ -60,7 +60,7 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
     over = shown(secretary.get(f"/fichiers/{key}"))
     assert "Ces fichiers ont été importés." in over
     assert "Rien n’a été importé" not in over
-    assert "difference.csv" not in over, "the import has erased it"
+    assert "Tout en CSV" not in over, "the import has erased it"
 
 
 def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Colleagues) -> None:
@@ -116,7 +116,7 @@ def test_other_files_replace_those_that_wait_only_if_the_person_says_so(desk: Fl
     assert not files.uploads(services().settings, key)
     gone = shown(secretary.get(f"/fichiers/{key}"))
     assert "<h1>Ces fichiers ne sont plus là</h1>" in gone
-    assert "Prendre le fichier" not in gone, "the list of the former check is removed too"
+    assert "Tout en CSV" not in gone, "the list of the former check is removed too"
 
 
 def test_the_head_gets_a_mail_while_the_files_wait(

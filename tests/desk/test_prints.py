@@ -89,6 +89,20 @@ def test_a_class_is_printed_in_the_order_of_names_and_handed_out_once(
     assert f'href="/impressions/{job.id}/a-nouveau"' in prints
 
 
+def test_a_print_that_nobody_took_counts_each_of_its_letters(
+    desk: Flask, colleagues: Colleagues, family: list[Account]
+) -> None:
+    browser = colleagues.signed_in()
+    ask(browser)
+    do_all()
+    [file] = db.session.query(JobFile)
+    tile = r'<span class="count">2</span><span><b>Courriers que personne n’a pris'
+    assert not re.search(tile, browser.get("/").get_data(as_text=True))
+    file.expires_at = now()
+    db.session.commit()
+    assert re.search(tile, browser.get("/").get_data(as_text=True))
+
+
 @pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_print_again_is_for_the_people_of_that_print_alone(
     desk: Flask, colleagues: Colleagues, build: Build, family: list[Account]

@@ -113,7 +113,6 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "identifiant": {
         "ent": "Passerelle",
-        "ents": [("Passerelle", "https://ent.test/", "Collège des Tilleuls"), ("Horizon", "https://horizon.test/", "")],
         "accounts": [
             {"name": "Mme O'NEILL & <b>FILS</b>", "username": "n.oneill4821", "schools": "Collège des Tilleuls"}
         ],
@@ -121,7 +120,6 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "mot_de_passe": {
         "username": "n.oneill4821",
         "ent": "Passerelle",
-        "ents": [("Passerelle", "https://ent.test/", "Collège des Tilleuls"), ("Horizon", "https://horizon.test/", "")],
         "minutes": 30,
         "blocked": False,
         "breached": False,
@@ -223,6 +221,14 @@ def composed(settings: Settings, name: str, language: str = "fr", **context: Any
     )
 
 
+def test_a_notice_names_the_ents_of_the_account(app: Flask, settings: Settings) -> None:
+    mail = composed(settings, "essais_nombreux", account_ents="Passerelle, Horizon")
+    for kind in ("plain", "html"):
+        body = mail.get_body((kind,))
+        assert body is not None
+        assert "ENT\xa0: Passerelle, Horizon." in body.get_content()
+
+
 def test_a_name_keeps_its_full_stop_in_a_mail_from_right_to_left(app: Flask, settings: Settings) -> None:
     for language, written in (("ar", "\u2068Noémie L.\u2069"), ("en", "Hello Noémie L.,")):
         mail = composed(settings, "essais_nombreux", language, person="Noémie L.")
@@ -257,6 +263,7 @@ def test_each_mail_of_the_product(app: Flask, settings: Settings, name: str) -> 
     assert re.findall(r"https?://\S+", text) == links
     assert all(link in text.splitlines() for link in links), "alone on its line, nothing wrapped around it"
     assert set(re.findall(r"""(?:https?:)?//[^\s"'<]+""", html)) == set(links)
+    assert not re.search(r"\[[\[(]", text + html), "no list of the program stands in a sentence"
     assert not re.search(r"<(img|link|script|iframe|object|form)\b|\bsrc=|url\(", html)
     assert "@media (prefers-color-scheme: dark)" in html
     lifetime = LIFETIMES.get(name, "")

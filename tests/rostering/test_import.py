@@ -18,7 +18,7 @@ from tests.rostering.seen import account, children_of, codes, imported, state
 
 pytestmark = pytest.mark.both_databases
 
-NOBODY = {"read": 0, "created": 0, "changed": 0, "unchanged": 0, "left": 0, "refused": 0}
+NOBODY = {"read": 0, "created": 0, "changed": 0, "unchanged": 0, "left": 0, "refused": 0, "leaving": 0}
 
 
 def test_the_first_complete_file_creates_an_account_for_each_representative(act: Run, year: Year, folder: Path) -> None:
@@ -325,8 +325,8 @@ def test_a_delta_adds_changes_moves_and_removes(act: Run, year: Year, folder: Pa
     )
     report = imported(act, day)
     assert report["mode"] == "delta"
-    assert report["students"] == NOBODY | {"read": 3, "created": 1, "changed": 2, "left": 1}
-    assert report["guardians"] == NOBODY | {"read": 3, "changed": 2, "left": 3, "refused": 1}
+    assert report["students"] == NOBODY | {"read": 3, "created": 1, "changed": 2, "leaving": 1, "left": 1}
+    assert report["guardians"] == NOBODY | {"read": 3, "changed": 2, "leaving": 1, "left": 3, "refused": 1}
     assert sorted(codes(report)) == ["change_of_unknown", *["guardian_left"] * 3]
     assert children_of("9100001") == ["Enfantb", "Sœur"]
     assert {child.school.uai for child in account("9100001").children} == {COLLEGE, LYCEE}

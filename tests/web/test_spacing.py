@@ -4,7 +4,7 @@ import re
 from html import unescape
 
 import pytest
-from flask import Flask
+from flask import Flask, render_template_string
 from flask.testing import FlaskClient
 
 from idp import languages
@@ -60,6 +60,14 @@ def test_spaces_are_added_before_french_punctuation_alone() -> None:
     assert french_spacing("Prêt ? « Oui » : 20 % ; bien !") == "Prêt\xa0? «\xa0Oui\xa0»\xa0: 20\xa0%\xa0; bien\xa0!"
     assert french_spacing("https://exemple.fr/a?b=c") == "https://exemple.fr/a?b=c"
     assert french_spacing("Encore %(n)s s") == "Encore %(n)s s"
+
+
+def test_a_name_with_an_apostrophe_is_escaped_once(app: Flask) -> None:
+    page = "{{ _('%(name)s attend : « <b> »', name=name)|spacing }} {{ name|spacing }}"
+    with app.test_request_context():
+        text = render_template_string(page, name="Mme O'BRIEN & <b>")
+    name = "Mme O&#39;BRIEN &amp; &lt;b&gt;"
+    assert text == f"{name} attend\xa0: «\xa0<b>\xa0» {name}"
 
 
 def test_an_unknown_language_gives_french(browser: FlaskClient) -> None:

@@ -74,9 +74,8 @@ def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
     rows: list[tuple[Any, Any]] = [(_l("Identifiant"), account.username)]
     if account.activated_at is None:
         until = guardian.letter_until
-        rows.append(
-            (_l("Courrier"), _l("valable jusqu’au %(day)s", day=i18n.day(until)) if until else _l("aucun valable"))
-        )
+        none = _l("préparé, fichier effacé") if guardian.is_untaken else _l("aucun valable")
+        rows.append((_l("Courrier"), _l("valable jusqu’au %(day)s", day=i18n.day(until)) if until else none))
     rows.append((_l("Adresse mail"), dossier.masked(account.email) or _l("aucune")))
     if account.pending_email:
         rows.append((_l("À confirmer"), dossier.masked(account.pending_email)))

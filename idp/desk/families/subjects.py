@@ -25,6 +25,7 @@ from idp.desk import access, replaced, suspended, ties, words
 from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Offered, Subject
+from idp.desk.jobs import files
 from idp.desk.naming import account_urls
 from idp.desk.notices import settling
 from idp.desk.notices.words import WORDS
@@ -33,6 +34,7 @@ from idp.desk.words import Words
 from idp.operations.helpdesk import telephone
 from idp.operations.helpdesk.standing import Standing, standings
 from idp.passkeys import keys as passkeys
+from idp.services import services
 from idp.throttle import guard, limits
 
 _EVENTS = 10
@@ -109,6 +111,8 @@ class GuardianView:
     actions: list[Offered]
     suspensions: list[Shown]
     """The decisions that close the whole account."""
+    is_untaken: bool
+    """Whether nobody took the file of its letter, which is erased."""
 
     @property
     def account(self) -> Account:
@@ -138,9 +142,9 @@ class GuardianView:
 
     @property
     def letter_until(self) -> datetime | None:
-        """The end of the letter that was not used yet; None if there is none that works."""
+        """The end of the letter that was not used yet; None if there is none that works, or none on paper."""
         holds = not {Standing.LETTER_VALID, Standing.NEW_LETTER_VALID}.isdisjoint(self.subject.holding)
-        return self.account.provisional_expires_at if holds else None
+        return self.account.provisional_expires_at if holds and not self.is_untaken else None
 
     @property
     def further(self) -> list[Words]:
@@ -212,8 +216,9 @@ def views(
     open_notices = _open_notices(keys)
     notices_of = Counter(key for row in _for_post(open_notices) for key in {row.account_id, row.other_account_id})
     tried = _with_wrong_tries(accounts) | {row.account_id for row in open_notices if row.kind in _UNLOCKED}
-    with_passkeys = passkeys.holders(keys)
+    with_passkeys, school = passkeys.holders(keys), access.post().school
     closed = replaced.successors(keys, access.notices())
+    untaken = files.untaken_letters(services().settings, school.id) if school else set()
     shown = {}
     for account in accounts:
         subject = Subject(
@@ -228,8 +233,11 @@ def views(
             account.id in closed,
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
-        sentences = words.REPLACED if subject.is_replaced else words.of(subject.standing, subject.cut_off)
-        shown[account.id] = GuardianView(subject, sentences, actions.offered(subject), closing)
+        is_untaken = account.id in untaken
+        sentences = words.of(subject.standing, subject.cut_off, is_untaken=is_untaken)
+        if subject.is_replaced:
+            sentences = words.REPLACED
+        shown[account.id] = GuardianView(subject, sentences, actions.offered(subject), closing, is_untaken)
     return shown
 
 

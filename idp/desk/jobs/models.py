@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from idp.clock import now
 from idp.db import Base, UuidKey, only
 
+LETTER, PRINT = "letter", "print"
+"""The kinds of jobs that make letters: one at the counter, and those of a class or of the school."""
+
 
 class State(enum.Enum):
     """The state of a job."""
@@ -62,6 +65,12 @@ class Job(UuidKey, Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancel_asked_at: Mapped[datetime | None]
+
+    @property
+    def letter_accounts(self) -> frozenset[uuid.UUID]:
+        """The accounts that got a letter of this job, one of `LETTER` or `PRINT`."""
+        keys = [self.parameters["account"]] if self.kind == LETTER else self.result.get("people", [])
+        return frozenset(map(uuid.UUID, keys))
 
 
 class JobFile(UuidKey, Base):

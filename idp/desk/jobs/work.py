@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -51,13 +51,13 @@ class Finished:
     Attributes:
         result: What was done, without a name; if it is empty, what the job kept while it ran.
         file: The file that it made to be handed out, if any.
-        for_pages: The file that it made for the pages of its slice, if any.
+        for_pages: The files that it made for the pages of its slice, by different names.
         frees: A former job whose uploads and files go with the end of this one, if any.
     """
 
     result: Mapping[str, Any] = field(default_factory=dict)
     file: NewFile | None = None
-    for_pages: NewFile | None = None
+    for_pages: Sequence[NewFile] = ()
     frees: uuid.UUID | None = None
 
 
@@ -226,7 +226,7 @@ def store_end(
         files.empty(JobFile.job_id == finished.frees)
     if finished.file is not None:
         files.store(settings, key, finished.file)
-    if finished.for_pages is not None:
-        files.store(settings, key, finished.for_pages, is_for_pages=True)
+    for file in finished.for_pages:
+        files.store(settings, key, file, is_for_pages=True)
     log.record(JobFinished(job=str(key), work=work, outcome=state.value))
     return True

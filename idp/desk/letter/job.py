@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from idp.desk.access import Right
 from idp.desk.jobs import kinds
 from idp.desk.jobs.kinds import Kind, Step
-from idp.desk.jobs.models import Job
+from idp.desk.jobs.models import LETTER, Job
 from idp.desk.jobs.work import Finished, Running
 
 
@@ -40,7 +40,7 @@ def _again(job: Job) -> str:
 
 KIND = kinds.register(
     Kind(
-        "letter",
+        LETTER,
         _l("Nouveau courrier"),
         Right.PRINT_LETTER,
         _run,

@@ -43,7 +43,7 @@ def again(key: UUID) -> Response:
     job, school, form = _print(key), access.own_school(), AgainForm()
     try:
         recipients.check_school(school)
-        people, skipped = recipients.in_school(school, None, renew=True, only=work.people(job))
+        people, skipped = recipients.in_school(school, None, renew=True, only=job.letter_accounts)
     except PrintError as refused:
         return _page(job, form, [], [], refusal=str(refused.refusal or "fault"))
     if request.method == "POST" and form.word.is_typed():
@@ -60,7 +60,7 @@ def again(key: UUID) -> Response:
 def _print(key: UUID) -> Job:
     """Return a print in scope, of which somebody got a letter; refuse the page otherwise."""
     job, kind = asking.get(key)
-    if kind is not KIND or not work.people(job):
+    if kind is not KIND or not job.letter_accounts:
         access.refuse(str(key))
     return job
 
@@ -79,7 +79,7 @@ def _still_in_class(job: Job) -> set[UUID]:
         select(Guardianship.account_id)
         .join(Child, Child.id == Guardianship.child_id)
         .where(
-            Guardianship.account_id.in_(work.people(job)),
+            Guardianship.account_id.in_(job.letter_accounts),
             Guardianship.is_unended,
             Child.class_name == job.parameters["class"],
             access.children(),
@@ -91,7 +91,7 @@ def _still_in_class(job: Job) -> set[UUID]:
 def _page(
     job: Job, form: AgainForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
 ) -> Response:
-    names = words.names(work.people(job))
+    names = words.names(job.letter_accounts)
     printed, still = job.parameters["class"], _still_in_class(job)
 
     def class_of(entry: Recipient) -> str:
@@ -118,7 +118,7 @@ def _page(
         form=form,
         groups=groups,
         count=len(shown),
-        without_pupil=len(work.people(job)) - len(people) - len(skipped),
+        without_pupil=len(job.letter_accounts) - len(people) - len(skipped),
         refusal=words.REFUSALS[refusal] if refusal else "",
     )
     return make_response(page)

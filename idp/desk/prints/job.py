@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from idp.desk.access import Right
 from idp.desk.jobs import kinds
 from idp.desk.jobs.kinds import Kind
-from idp.desk.jobs.models import Job
+from idp.desk.jobs.models import PRINT, Job
 from idp.desk.jobs.work import Finished, Running
 
 
@@ -34,7 +34,7 @@ def _again(job: Job) -> str:
 
 KIND = kinds.register(
     Kind(
-        "print",
+        PRINT,
         _l("Impression de courriers"),
         Right.PRINT_CLASSES,
         _run,

@@ -1,22 +1,38 @@
 """`/impressions`: the print jobs of the school."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, make_response, render_template
+from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
 
+from idp.desk import access
 from idp.desk.access import Right, needs
+from idp.desk.home import tiles
+from idp.desk.home.tiles import Tile
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.letter import words
 from idp.desk.letter.job import KIND as LETTER
 from idp.desk.prints import work as prints
 from idp.desk.prints.job import KIND as PRINT
+from idp.services import services
 
 blueprint = Blueprint("prints", __name__)
+
+
+@tiles.source(Right.PRINT_CLASSES)
+def _untaken() -> Iterator[Tile]:
+    school = access.post().school
+    if school is not None:
+        yield Tile(
+            len(files.untaken_letters(services().settings, school.id)),
+            gettext("Courriers que personne n’a pris"),
+            gettext("Leur fichier est effacé : ils n’existent pas sur papier. Imprimez-les à nouveau."),
+            url_for("prints.show"),
+        )
 
 
 @dataclass(frozen=True)

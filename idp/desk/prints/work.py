@@ -73,12 +73,7 @@ def _people_of(key: str | None) -> frozenset[uuid.UUID] | None:
     job = db.session.get(Job, uuid.UUID(key))
     if job is None:
         raise RefusedError("no_print")
-    return people(job)
-
-
-def people(job: Job) -> frozenset[uuid.UUID]:
-    """Return the keys of the accounts that got a letter of a print."""
-    return frozenset(uuid.UUID(key) for key in job.result.get("people", ()))
+    return job.letter_accounts
 
 
 def _result(report: Report) -> dict[str, Any]:

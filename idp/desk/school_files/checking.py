@@ -29,6 +29,7 @@ from idp.rostering.reconcile.told.named_issues import whole_name
 SHOWN = 200
 """How many lines of a kind the page shows; the CSV has all."""
 _ENDS = (50, 100)
+_LINES, _SHEET = "difference.json", "difference.csv"
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,10 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
     }
     return Finished(
         summary,
-        file=NewFile("difference.csv", downloads.CSV, sheet) if totals else None,
-        for_pages=NewFile("difference.json", "application/json", json.dumps(kept).encode()),
+        for_pages=[
+            NewFile(_LINES, "application/json", json.dumps(kept).encode()),
+            *([NewFile(_SHEET, downloads.CSV, sheet)] if totals else []),
+        ],
         frees=running.id if refusal else None,
     )
 
@@ -135,9 +138,14 @@ def _bounded(lines: Iterable[Difference]) -> tuple[dict[str, list[Sequence[str]]
 
 def parts(settings: Settings, job: Job) -> list[Part] | None:
     """Return the difference that a check found, in the order of `Kind`; None if it is removed."""
-    stored = files.for_pages(settings, job.id)
+    stored = files.for_pages(settings, job.id, _LINES)
     if stored is None:
         return None
     kept: dict[str, Any] = json.loads(stored.content)
     totals = job.result.get("lines", {})
     return [Part(kind, kept[kind.value], totals.get(kind.value, 0)) for kind in Kind if kept.get(kind.value)]
+
+
+def sheet(settings: Settings, job: Job) -> NewFile | None:
+    """Return all lines of the difference that a check found, as CSV; None if it has none, or is removed."""
+    return files.for_pages(settings, job.id, _SHEET)

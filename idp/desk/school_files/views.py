@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
@@ -16,7 +17,7 @@ from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
-from idp.desk.jobs import asking, files
+from idp.desk.jobs import asking, files, tickets
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.forms import DeskForm
@@ -46,6 +47,9 @@ from idp.web.redirects import see_other
 
 blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
+_UNFOLDED = 10
+"""How many lines of a kind a page shows at once: the decision below them stays within reach."""
+_SHEET = "changements.csv"
 _DECLINED = "refus"
 """What was done, in the URL of a check: the direction declined its files."""
 
@@ -204,6 +208,21 @@ def _declined(check: Job) -> Response:
     return make_response(page)
 
 
+@blueprint.post("/fichiers/<uuid:key>/liste")
+@needs(Right.IMPORT_FILES)
+@keeps()
+def sheet(key: uuid.UUID) -> Response:
+    """Hand out all that checked files change, to each person who may read it: by a job of the person's own."""
+    check, settings = uploading.checked(key), services().settings
+    whole = checking.sheet(settings, check)
+    if whole is None:
+        return see_other(url_for("files.compare", key=key))
+    with unit_of_work():
+        own = asking.done_at_once(job.DIFFERENCE, {"check": str(check.id)}, {})
+        file = files.store(settings, own.id, replace(whole, name=_SHEET))
+    return see_other(url_for("jobs.hand_out", key=own.id, file=file.id, billet=tickets.issue(settings, file.id)))
+
+
 @blueprint.post("/fichiers/<uuid:key>/importer")
 @needs(Right.IMPORT_FILES, sometimes_fresh=True)
 @keeps("mot")
@@ -277,12 +296,9 @@ def _difference(
         parts=parts or [],
         kinds=words.KINDS,
         shown=checking.SHOWN,
+        unfolded=_UNFOLDED,
         is_nameless=is_nameless,
         schools=nameless.schools(check) if is_nameless else [],
-        files=[] if code == "imported" else files.made(check.id),
-        by=asking.authors([check]).get(check.staff_id, ""),
-        is_own=asking.is_own(check),
-        again_url="",
     )
     return make_response(page)
 

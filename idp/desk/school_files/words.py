@@ -375,7 +375,7 @@ def counted(counts: dict[str, dict[str, int]], number: Callable[[int], str] = st
         if numbers := counts.get(name):
             values = {
                 "new": numbers["created"],
-                "changed": numbers["changed"],
+                "changed": numbers["changed"] - numbers["leaving"],
                 "left": numbers["left"],
                 "same": numbers["unchanged"],
                 "read": number(numbers["read"]),

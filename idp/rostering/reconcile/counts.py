@@ -48,11 +48,15 @@ _FAMILIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """How many records of a kind came, and what becomes of them; `left` counts those of the database."""
+    """How many records of a kind came, and what becomes of them; `left` counts those of the database.
+
+    `leaving` of the `changed` records are of people who leave, and whom `left` counts too.
+    """
 
     read: int
     created: int
     changed: int
+    leaving: int
     unchanged: int
     left: int
     refused: int
@@ -78,13 +82,15 @@ def _count(staging: Staging, table: str, mode: Mode, *, created: str, left: str)
     refused = staging.value(_REFUSED.format(table=table, spare=spare))
     known = {"student": "known_child", "guardian": "known_account"}[table]
     new = staging.value(created)
-    changed = staging.value(_CHANGED.format(table=table)) + staging.value(_GONE.format(table=table, known=known))
+    leaving = staging.value(_GONE.format(table=table, known=known))
     if table == "guardian":
-        changed += staging.value(_CLOSING_IN_FILE)
+        leaving += staging.value(_CLOSING_IN_FILE)
+    changed = staging.value(_CHANGED.format(table=table)) + leaving
     return Counted(
         read=read,
         created=new,
         changed=changed,
+        leaving=leaving,
         unchanged=read - new - changed - refused - by_reader,
         left=staging.value(left),
         refused=refused + by_reader,
