@@ -200,7 +200,6 @@ OF: dict[Standing, Words] = {
         _l("L’accès est suspendu : personne ne peut se connecter."),
         _l("Votre accès est suspendu. La direction de l’établissement peut vous dire pourquoi."),
         "reopen",
-        _l("La direction ou l’académie peut rouvrir."),
     ),
     Standing.DISABLED: Words(
         _l("Fermé"),

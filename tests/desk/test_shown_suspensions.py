@@ -90,7 +90,7 @@ def test_a_suspended_account_says_who_suspended_it(colleagues: Colleagues, build
         page = text_of(colleagues.signed_in(role), f"/comptes/{account.id}")
         assert "L’assistance de l’académie a suspendu tout le compte" in page
         assert page.count("/reouverture") == reopens
-        assert "La direction ou l’académie peut rouvrir." in page
+        assert "Seule la direction de l’établissement peut rouvrir." in page
 
 
 @each_row(("children", "is_here"), [([COLLEGE, LYCEE], False), ([LYCEE], True)])
@@ -103,6 +103,8 @@ def test_a_closing_that_protects_pupils_of_two_schools_is_reopened_by_the_academ
     head, path = colleagues.signed_in(Role.HEAD, uai=LYCEE), f"/comptes/{account.id}/suspension/{row.id}/reouverture"
     page = text_of(head, f"/comptes/{account.id}")
     assert "équipe du service" in page
+    assert ("L’équipe du service seule peut rouvrir." in page) is not is_here
+    assert ("Seule la direction de l’établissement peut rouvrir." in page) is is_here
     assert path in page if is_here else "RG 26/1" not in page and path not in page
     question = head.get(path)
     assert ("le juge a décidé" in question.get_data(as_text=True)) is is_here
