@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.accounts import school_notices
+from idp.accounts import emails, school_notices
 from idp.accounts.models import Account, Child, OneTimeLink
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -202,7 +202,9 @@ def test_the_message_is_sent_again(colleagues: Colleagues, build: Build) -> None
     assert entries(EmailLinkSent.kind)[0].details["desk"]["role"] == "secretary"
 
 
-def test_a_message_is_not_sent_again_within_a_minute(colleagues: Colleagues, build: Build) -> None:
+def test_a_message_is_not_sent_again_within_a_minute(
+    colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account = build.active(email=None, email_confirmed_at=None, pending_email="noemie@exemple.fr")
     browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
     post(browser, f"{path}/renvoyer", path)
@@ -211,6 +213,8 @@ def test_a_message_is_not_sent_again_within_a_minute(colleagues: Colleagues, bui
     assert "moins d’une minute" in answer.get_data(as_text=True)
     assert len(entries(EmailLinkSent.kind)) == 1
 
+    monkeypatch.setattr(emails, "resend", lambda *_, **__: emails.TooSoon(1))
+    assert "réessayez dans une seconde." in post(browser, f"{path}/renvoyer", path).get_data(as_text=True)
 
 def test_nothing_to_send_is_a_sentence(colleagues: Colleagues, build: Build) -> None:
     account = build.active()
