@@ -87,6 +87,7 @@ def test_the_board_counts_each_class_and_their_sum_by_one_statement(
     words = page.get_data(as_text=True)
     assert words.index("Tout l’établissement</") < words.index("6e 1<"), "a phone shows one class below the other"
     assert "2de 7" not in words
+    assert words.count("Rappeler par mail") == 2, "of the school and of 6e 1: in 6e 10 no address waits"
     assert "En service\u00a0: 1, Adresse mail à confirmer\u00a0: 1, Mot de passe à changer\u00a0: 0" in words
     assert "style=" not in words
 
