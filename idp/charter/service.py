@@ -98,6 +98,11 @@ def is_published(client_id: uuid.UUID, version: str) -> bool:
     return db.session.scalar(taken) is not None
 
 
+def in_force(client: Client) -> CharterVersion | None:
+    """Return the version that people have to accept, or None if none is published."""
+    return db.session.get(CharterVersion, client.charter_version_id) if client.charter_version_id else None
+
+
 def versions(client_id: uuid.UUID) -> list[CharterVersion]:
     """Return the versions that an ENT has published, the last first."""
     published = select(CharterVersion).where(CharterVersion.client_id == client_id)

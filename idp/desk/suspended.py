@@ -95,6 +95,15 @@ class Shown:
         return f"{who} ({name})" if name and access.post().school is not None else who
 
     @property
+    def who_reopens(self) -> str:
+        """Who may reopen the access, as a sentence."""
+        if not self.is_known:
+            return str(gettext("Lui seul peut rouvrir."))
+        if not self.is_own and access.post().school is not None:  # an operator closed an account of several schools
+            return str(gettext("L’équipe du service seule peut rouvrir."))
+        return str(gettext("Seule la direction de l’établissement peut rouvrir."))
+
+    @property
     def reopening_url(self) -> str:
         """The URL that reopens the access; empty if the person may not."""
         if not self.may_reopen:

@@ -96,9 +96,14 @@ OF: dict[Standing, Words] = {
         _l("Le mot de passe est choisi, mais l’adresse mail n’est pas encore confirmée."),
         _l(
             "Cherchez notre mail, aussi dans les messages indésirables. Connectez-vous et tapez le code à six chiffres "
-            "du mail, ou touchez son lien. Si le mail manque, je vous le renvoie."
+            "du mail, ou touchez son lien. Si le mail manque, je vous le renvoie. Si l’adresse mail est fausse, "
+            "connectez-vous et touchez « Modifier l’adresse mail »."
         ),
         "resend",
+        _l(
+            "Demandez l’adresse mail, et comparez le début et la fin avec ceux de la page du compte. Si elle est "
+            "fausse, ne renvoyez rien : le parent la change lui-même, à sa connexion, par « Modifier l’adresse mail »."
+        ),
     ),
     Standing.NO_ADDRESS: Words(
         _l("Sans adresse mail"),
@@ -195,7 +200,6 @@ OF: dict[Standing, Words] = {
         _l("L’accès est suspendu : personne ne peut se connecter."),
         _l("Votre accès est suspendu. La direction de l’établissement peut vous dire pourquoi."),
         "reopen",
-        _l("La direction ou l’académie peut rouvrir."),
     ),
     Standing.DISABLED: Words(
         _l("Fermé"),

@@ -85,8 +85,9 @@ def test_the_board_counts_each_class_and_their_sum_by_one_statement(
     page = colleagues.signed_in().get("/classes")
     assert heading(page) == "Classes"
     words = page.get_data(as_text=True)
-    assert "Tout l’établissement" in words
+    assert words.index("Tout l’établissement</") < words.index("6e 1<"), "a phone shows one class below the other"
     assert "2de 7" not in words
+    assert words.count("Rappeler par mail") == 2, "of the school and of 6e 1: in 6e 10 no address waits"
     assert "En service\u00a0: 1, Adresse mail à confirmer\u00a0: 1, Mot de passe à changer\u00a0: 0" in words
     assert "style=" not in words
 
@@ -289,7 +290,7 @@ def test_the_board_of_one_school_uses_indexes(desk: Flask, build: Build) -> None
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_the_printed_board_has_its_totals_once_after_the_last_class(
+def test_the_printed_board_has_its_totals_once_before_the_first_class(
     colleagues: Colleagues, build: Build, browser_process: Browser
 ) -> None:
     build.active(children=[pupil(build, "6e 00")])
@@ -312,6 +313,6 @@ def test_the_printed_board_has_its_totals_once_after_the_last_class(
     whole = [re.sub(r"\s+", " ", sheet) for sheet in sheets]
     totals = "Tout l’établissement 1 1 0 0 0 0 0"
     assert len(whole) > 1
-    assert [sheet.count(totals) for sheet in whole] == [0] * (len(whole) - 1) + [1], "a foot would be on each sheet"
-    assert whole[-1].index("6e 39") < whole[-1].index(totals)
+    assert [sheet.count(totals) for sheet in whole] == [1] + [0] * (len(whole) - 1), "a head would be on each sheet"
+    assert whole[0].index(totals) < whole[0].index("6e 00"), "before the classes, which may be many"
     assert not [sheet for sheet in whole if "À faire" in sheet], "what is to do is for the screen"

@@ -168,7 +168,7 @@ def test_a_waiting_ent_is_corrected_tested_and_gets_its_charter(browser: FlaskCl
     post(browser, f"/ent/{key}/charte", version="1", text="# Charte")
     digest = re.search(r'name="empreinte" value="([0-9a-f]+)"', text(browser.get(f"/ent/{key}/charte/apercu")))
     assert digest
-    post(browser, f"/ent/{key}/charte/publier", f"/ent/{key}/charte", empreinte=digest.group(1))
+    post(browser, f"/ent/{key}/charte/publier", f"/ent/{key}/charte", empreinte=digest.group(1), word="PUBLIER")
     assert estuaire().charter_version_id is not None
     assert estuaire().disabled_at is not None
     menu = [browser.get(path).status_code for path in ("/", "/equipe", "/ent", "/activation", "/journal")]

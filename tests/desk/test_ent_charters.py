@@ -52,7 +52,10 @@ def test_a_charter_is_published_after_its_preview(colleagues: Colleagues, own: R
     assert "Les parents lisent le nom du site entre parenthèses" in page
     digest = re.search(r'name="empreinte" value="([0-9a-f]{64})"', page)
     assert digest
-    answer = post(browser, f"/ent/{client.id}/charte/publier", preview, empreinte=digest.group(1))
+    publication = f"/ent/{client.id}/charte/publier"
+    assert "Tapez le mot PUBLIER" in text(post(browser, publication, preview, empreinte=digest.group(1), word="oui"))
+    assert db.session.query(CharterVersion).count() == 0
+    answer = post(browser, publication, preview, empreinte=digest.group(1), word="publier")
     assert answer.headers["Location"] == f"/ent/{client.id}?fait=charte"
     version = db.session.query(CharterVersion).one()
     assert (version.version, row(own).charter_version_id) == ("2026-09", version.id)
@@ -69,9 +72,54 @@ def test_only_the_text_that_was_shown_is_published(colleagues: Colleagues, own: 
     digest = re.search(r'name="empreinte" value="([0-9a-f]{64})"', text(browser.get(preview)))
     assert digest
     write(browser, client, words="# Autre")
-    answer = post(browser, f"/ent/{client.id}/charte/publier", preview, empreinte=digest.group(1))
+    answer = post(browser, f"/ent/{client.id}/charte/publier", preview, empreinte=digest.group(1), word="PUBLIER")
     assert "a changé entre-temps" in text(answer)
     assert db.session.query(CharterVersion).count() == 0
+
+
+def test_a_new_version_starts_from_the_text_in_force(colleagues: Colleagues, own: RelyingParty) -> None:
+    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
+    page = f"/ent/{client.id}/charte"
+    assert "version en vigueur" not in text(browser.get(page))
+    charters.publish(own.client_id, "1", "# Charte\n\nSoyons **polis**.")
+    shown = text(browser.get(page))
+    assert "version en vigueur, 1\u00a0: corrigez-le" in shown
+    assert re.search(r"# Charte\s+Soyons \*\*polis\*\*\.</textarea>", shown), "as Markdown"
+    write(browser, client, words="# Le brouillon")
+    assert "version en vigueur" not in text(browser.get(page))
+    assert "# Le brouillon</textarea>" in text(browser.get(page))
+
+
+def test_a_text_in_force_that_is_too_long_for_the_page_is_not_copied(colleagues: Colleagues, own: RelyingParty) -> None:
+    charters.publish(own.client_id, "1", "x" * 20_001)
+    shown = text(colleagues.signed_in(Role.ENGINEER).get(f"/ent/{row(own).id}/charte"))
+    assert "version en vigueur" not in shown
+    assert "xxx" not in shown
+
+
+@pytest.mark.parametrize(
+    ("people", "sentence"), [(9, "moins de 10"), (10, "de 10 à 19"), (4_205, "de 4\u202f200 à 4\u202f209")]
+)
+def test_the_preview_says_how_many_parents_must_accept(
+    colleagues: Colleagues, own: RelyingParty, monkeypatch: pytest.MonkeyPatch, people: int, sentence: str
+) -> None:
+    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
+    write(browser, client)
+    monkeypatch.setattr(charters, "count_acceptances", lambda *_: (people, 0))
+    page = text(browser.get(f"/ent/{client.id}/charte/apercu")).replace("\u00a0", " ")
+    assert f"Parents qui devront l’accepter : {sentence}." in page
+
+
+def test_the_preview_of_an_ent_without_a_charter_says_that_nobody_reads_it(
+    colleagues: Colleagues, own: RelyingParty
+) -> None:
+    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
+    write(browser, client)
+    client.charter_mode = CharterMode.NONE
+    db.session.commit()
+    page = text(browser.get(f"/ent/{client.id}/charte/apercu"))
+    assert "personne ne lira celle-ci" in page
+    assert "devront l’accepter" not in page
 
 
 @pytest.mark.parametrize(

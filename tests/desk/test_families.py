@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.accounts import school_notices
+from idp.accounts import emails, school_notices
 from idp.accounts.models import Account, Child, OneTimeLink
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -169,7 +169,9 @@ def test_the_academie_reads_with_a_reason_alone(colleagues: Colleagues, build: B
     account = build.active(children=[child])
     without = colleagues.signed_in(role, reason="")
     for path in (f"/familles/{child.id}", f"/comptes/{account.id}"):
-        assert without.get(path).headers["Location"].startswith("/motif?suite=")
+        assert (page := without.get(path).headers["Location"]).startswith("/motif?suite=")
+    example = "ticket 4512" if role is Role.HELPDESK else "demande d’accès reçue le 3 septembre"
+    assert example in main_of(without, page)
     browser = colleagues.signed_in(role, reason="ticket 4512")
     main_of(browser, f"/comptes/{account.id}")
     assert entries(AccountRead.kind)[-1].details["desk"]["reason"] == "ticket 4512"
@@ -210,13 +212,17 @@ def test_the_message_is_sent_again(colleagues: Colleagues, build: Build) -> None
     assert entries(EmailLinkSent.kind)[0].details["desk"]["role"] == "secretary"
 
 
-def test_a_message_is_not_sent_again_within_a_minute(colleagues: Colleagues, build: Build) -> None:
+def test_a_message_is_not_sent_again_within_a_minute(
+    colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account = build.active(email=None, email_confirmed_at=None, pending_email="noemie@exemple.fr")
     browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
     post(browser, f"{path}/renvoyer", path)
     answer = post(browser, f"{path}/renvoyer", path)
     assert answer.status_code == 200
     assert "moins d’une minute" in answer.get_data(as_text=True)
+    monkeypatch.setattr(emails, "resend", lambda *_, **__: emails.TooSoon(1))
+    assert "réessayez dans une seconde." in post(browser, f"{path}/renvoyer", path).get_data(as_text=True)
     assert len(entries(EmailLinkSent.kind)) == 1
 
 

@@ -43,6 +43,8 @@ def test_roles_end_on_31_august_and_the_next_head_takes_over(colleagues: Colleag
         leaves, _ = works(colleagues, "Bilal Partant", Role.SECRETARY)
         browser, _ = colleagues.session(head)
         assert "Accès à renouveler" in browser.get("/").get_data(as_text=True)
+        ending = browser.get("/equipe").get_data(as_text=True).partition("finissent le 31 août")[2]
+        assert "Votre accès finit aussi le 31 août, et vous ne le renouvelez pas vous-même" in ending
         path = f"/equipe/renouveler?acces={renewed.id}"
         answer = post(browser, "/equipe/renouveler", path, acces=[str(renewed.id), str(own.id)])
         assert answer.headers["Location"] == "/equipe?fait=renouvele"

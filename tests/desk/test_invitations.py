@@ -18,9 +18,11 @@ from idp.desk.staff import invitations
 from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation, StaffRole
 from idp.outbox.models import OutboxMessage
+from idp.services import services
 from tests.authenticator import Authenticator, options
 from tests.desk import authenticator
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.test_alerts import text_of
 from tests.desk.test_codes import enrol as enrol_code
 from tests.pages import form_token, heading
 
@@ -70,6 +72,19 @@ def test_a_link_is_shown_with_what_it_gives(visitor: FlaskClient, colleagues: Co
     for words in ("Bonjour Sylvie Marchand.", "Secrétariat, Collège des Tilleuls", staff_of(link).email):
         assert words in page
     assert not is_gone(visitor, link)
+
+
+def test_the_mail_says_for_which_role_and_what_the_desk_is(
+    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colleagues.invited("Sylvie Marchand")
+    sent: list[str] = []
+    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, _to: sent.append(text_of(mail)))
+    invitations.hand_over(db.session.query(OutboxMessage).one(), services().settings)
+    [mail] = sent
+    assert "Une invitation au bureau vous attend : Secrétariat, Collège des Tilleuls." in mail.replace("\u00a0", " ")
+    assert "Le bureau est le site où les établissements, les ENT et l’académie" in mail
+    assert "Assistance aux familles" not in mail, "the telephone of parents"
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)

@@ -40,9 +40,10 @@ def test_who_manages_the_team_cancels_a_job_and_a_colleague_does_not(
     desk: Flask, colleagues: Colleagues, work: object, *, role: Role, cancels: bool
 ) -> None:
     kind = kinds._kinds["trial"]
-    kinds._kinds["trial"] = replace(kind, right=Right.IMPORT_FILES)
+    kinds._kinds["trial"] = replace(kind, right=Right.IMPORT_FILES, cancel_hint="Vous pouvez annuler.")
     key, other = ask(desk, colleagues.signed_in()), colleagues.signed_in(role)
-    assert ("/annuler" in other.get(f"/travaux/{key}").get_data(as_text=True)) is cancels
+    page = other.get(f"/travaux/{key}").get_data(as_text=True)
+    assert ("/annuler" in page) is ("Vous pouvez annuler." in page) is cancels
     answer = post(other, f"/travaux/{key}/annuler", "/ma-securite")
     assert (answer.status_code, state(key)) == ((303, State.CANCELLED) if cancels else (404, State.WAITING))
 
@@ -196,6 +197,7 @@ def test_a_job_that_has_begun_to_write_is_not_cancelled(
         raise ZeroDivisionError
 
     work.append(begin)
+    kinds._kinds["trial"] = replace(kinds._kinds["trial"], cancel_hint="Vous pouvez annuler.")
     browser = colleagues.signed_in()
     key = ask(desk, browser)
     assert "Annuler</button>" in browser.get(f"/travaux/{key}").get_data(as_text=True)
@@ -204,6 +206,7 @@ def test_a_job_that_has_begun_to_write_is_not_cancelled(
     page = browser.get(f"/travaux/{key}").get_data(as_text=True)
     assert "le travail va à son terme et ne s’annule plus" in page
     assert "Annuler</button>" not in page
+    assert "Vous pouvez annuler." not in page
     assert (state(key), db.session.get_one(Job, key).cancel_asked_at) == (State.RUNNING, None)
     assert db.session.query(AuditEntry).filter_by(kind="desk.job_cancelled").count() == 0
 

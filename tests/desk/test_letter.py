@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from idp.accounts import notices
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.passwords.hasher import fold_provisional
-from idp.clock import now
+from idp.clock import PARIS, now
 from idp.db import db, retry_unit_of_work
 from idp.desk.jobs.models import JobFile
 from idp.desk.staff.models import Role
@@ -242,7 +242,8 @@ def test_the_file_of_a_letter_is_handed_out_once_to_its_person(
     draw(browser, account)
     job = last_job()
     [file] = db.session.query(JobFile).all()
-    assert file.name == "courrier.pdf", "a file of the desk names nobody"
+    printed_at = datetime.strptime(file.name, "courrier-%Y-%m-%d-%Hh%Mm%S.pdf").replace(tzinfo=PARIS)
+    assert abs(printed_at - job.created_at) < timedelta(minutes=1), "it says when, and names nobody"
     assert b"%PDF" not in file.content
     colleague = colleagues.signed_in()
     answer = post(colleague, f"/travaux/{job.id}/fichiers/{file.id}", "/ma-securite")

@@ -26,10 +26,11 @@ from tests.rostering import xml_files as xml
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 OUTSIDE = "Cette personne est aussi connue hors de votre établissement : l’académie fait le rattachement."
-SUSPENDED = (
-    "Porte le nom d’une personne dont l’accès est suspendu, ou l’était quand ses données ont été effacées : elle n’a "
-    "pas accès à l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
+WAITS = (
+    "Cette personne attend la direction : elle n’a pas accès à l’élève tant que la direction n’a pas décidé, dans "
+    "« Signalements »."
 )
+"""The sentence does not say why: the secretary reads it too."""
 
 
 class Parent(NamedTuple):
@@ -264,7 +265,7 @@ def test_other_keys_do_not_undo_a_suspension(desk: Flask, colleagues: Colleagues
         db.session.expire_all()
         assert waiting_for("1812") == {account("1005").id, account("1006").id}
     messages = select(ImportIssue.message).where(ImportIssue.code == "suspended")
-    assert db.session.scalars(messages).all() == [SUSPENDED], "the head has the notice since the first import"
+    assert db.session.scalars(messages).all() == [WAITS], "the head has the notice since the first import"
 
 
 def test_another_key_of_the_pupil_alone_does_not_undo_the_suspension_of_a_tie(
@@ -277,7 +278,7 @@ def test_another_key_of_the_pupil_alone_does_not_undo_the_suspension_of_a_tie(
     suspension.suspend(account("6").id, decision)
     moved = FATHER._replace(street="44 rue Haute")
     imported(head, *siecle(MALO._replace(key="1812", parents=(MOTHER, moved)), INES), mot="IMPORTER")
-    assert ("suspended", SUSPENDED) in issues()
+    assert ("suspended", WAITS) in issues()
     db.session.expire_all()
     assert waiting_for("1812") == {account("5").id, account("6").id}
     notice = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.account_id == account("6").id)).one()

@@ -47,6 +47,21 @@ def test_a_suspended_tie_is_no_suspended_account(colleagues: Colleagues, build: 
         assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
 
 
+def test_the_page_of_a_pupil_says_nothing_of_an_open_account_beside_a_suspended_tie(
+    colleagues: Colleagues, build: Build
+) -> None:
+    malo, zoe = build.child("Malo"), build.child("Zoé")
+    account, browser = build.active(children=[malo, zoe]), colleagues.signed_in()
+    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    ready, closed = "Votre compte est prêt", "Je ne peux pas vous répondre au téléphone. Demandez à la direction"
+    pages = {path: text_of(browser, path) for path in (f"/familles/{malo.id}", f"/familles/{zoe.id}")}
+    assert [(ready in page, closed in page) for page in pages.values()] == [(False, True), (True, False)]
+    whole = text_of(browser, f"/comptes/{account.id}")
+    assert ready in whole, "the rest of the account is open"
+    for page in (pages[f"/familles/{malo.id}"], whole):
+        assert "Ne dites rien de cet élève à cette personne. La direction peut lui dire pourquoi." in page
+
+
 def test_a_tie_stays_suspended_when_the_whole_account_reopens(colleagues: Colleagues, build: Build) -> None:
     malo = build.child("Malo")
     account, head = build.active(children=[malo]), colleagues.signed_in(Role.HEAD)
@@ -75,7 +90,7 @@ def test_a_suspended_account_says_who_suspended_it(colleagues: Colleagues, build
         page = text_of(colleagues.signed_in(role), f"/comptes/{account.id}")
         assert "L’assistance de l’académie a suspendu tout le compte" in page
         assert page.count("/reouverture") == reopens
-        assert "La direction ou l’académie peut rouvrir." in page
+        assert "Seule la direction de l’établissement peut rouvrir." in page
 
 
 @each_row(("children", "is_here"), [([COLLEGE, LYCEE], False), ([LYCEE], True)])
@@ -88,6 +103,8 @@ def test_a_closing_that_protects_pupils_of_two_schools_is_reopened_by_the_academ
     head, path = colleagues.signed_in(Role.HEAD, uai=LYCEE), f"/comptes/{account.id}/suspension/{row.id}/reouverture"
     page = text_of(head, f"/comptes/{account.id}")
     assert "équipe du service" in page
+    assert ("L’équipe du service seule peut rouvrir." in page) is not is_here
+    assert ("Seule la direction de l’établissement peut rouvrir." in page) is is_here
     assert path in page if is_here else "RG 26/1" not in page and path not in page
     question = head.get(path)
     assert ("le juge a décidé" in question.get_data(as_text=True)) is is_here

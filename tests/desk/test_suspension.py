@@ -173,6 +173,7 @@ def test_the_last_day_counts_until_midnight_in_paris(colleagues: Colleagues, bui
         ({"reason": " ", "end": "ouverte"}, "Écrivez le motif en quelques mots."),
         ({"scope": ""}, "Choisissez ce que vous suspendez."),
         ({"end": ""}, "Choisissez quand la suspension finit."),
+        ({"end": "ouverte", "until": "2026-12-31"}, "Vous avez choisi « Sans date de fin »"),
         ({"end": "jour", "until": "demain"}, "Écrivez le dernier jour de la suspension."),
         ({"end": "jour", "until": "2020-01-01"}, "Ce jour est passé."),
         ({"end": "jour", "until": "9999-12-31"}, "Ce jour est trop loin."),

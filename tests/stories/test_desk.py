@@ -234,6 +234,8 @@ def test_une_exploitante_enregistre_un_ent(phone: Page, other_device: Page, site
     phone.get_by_label("Texte de la charte").fill("# Charte d’Estuaire\n\nSoyons polis.")
     follow(phone.get_by_role("button", name="Voir l’aperçu"))
     titre(phone, "Aperçu de la charte")
+    expect(phone.get_by_text("Parents qui devront l’accepter : moins de 10.")).to_be_visible()
+    phone.get_by_label("Tapez PUBLIER pour confirmer").fill("PUBLIER")
     follow(phone.get_by_role("button", name="Publier"))
     expect(phone.get_by_text("La charte est publiée.")).to_be_visible()
 

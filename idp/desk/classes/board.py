@@ -54,6 +54,11 @@ class Line:
     parts: list[Part]
     words: str
 
+    @property
+    def has_unconfirmed(self) -> bool:
+        """Whether a reminder has somebody to go to: an account whose mail address waits for its confirmation."""
+        return any(cell.count for cell in self.cells if cell.state is Group.UNCONFIRMED)
+
 
 @dataclass(frozen=True)
 class Board:

@@ -12,7 +12,7 @@ from idp.charter import markdown, service
 from idp.clients.models import CharterMode, Client
 from idp.desk import access
 from idp.desk.access import Right, needs
-from idp.desk.choices import AreaField
+from idp.desk.choices import AreaField, WordField
 from idp.desk.ents import summary
 from idp.desk.ents.views import blueprint
 from idp.desk.kept_forms.forms import DeskForm
@@ -46,20 +46,40 @@ class CharterForm(DeskForm):
         return not self.errors
 
 
+class PublicationForm(DeskForm):
+    """The word that confirms a publication: every parent of the ENT has to accept the charter again."""
+
+    word = WordField("PUBLIER")
+
+
 @blueprint.route("/ent/<uuid:key>/charte", methods=["GET", "POST"])
 @needs(Right.MANAGE_ENTS)
 @keeps("version", "text")
 def write_charter(key: UUID) -> Response:
-    """Write a charter; a POST keeps it as a draft and leads to its preview."""
-    client, form = access.client(key), CharterForm()
+    """Write a charter, from its draft or the text in force; a POST keeps it as a draft and leads to its preview."""
+    client, form, copied = access.client(key), CharterForm(), ""
     if request.method == "GET":
         if not form.is_refilled:
-            draft = client.charter_draft or {}
-            form.version.data, form.text.data = draft.get("version", ""), draft.get("text", "")
+            copied = _fill(form, client)
     elif form.is_valid(client):
         service.keep_draft(client.id, form.version.data or "", form.text.data or "")
         return see_other(url_for("ents.draft", key=key))
-    return make_response(render_template("desk/ents/charte.html", form=form, client=client))
+    return make_response(render_template("desk/ents/charte.html", form=form, client=client, copied=copied))
+
+
+def _fill(form: CharterForm, client: Client) -> str:
+    """Fill the form with the draft, else the text in force; return the name of the version whose text was taken.
+
+    A text that is too long for the page is not taken: `idp charter publish` published it, and publishes the next one.
+    """
+    if client.charter_draft is not None:
+        form.version.data, form.text.data = client.charter_draft["version"], client.charter_draft["text"]
+        return ""
+    in_force = service.in_force(client)
+    if in_force is None or len(in_force.text) > LONGEST_TYPED:
+        return ""
+    form.text.data = in_force.text
+    return in_force.version
 
 
 @blueprint.get("/ent/<uuid:key>/charte/apercu")
@@ -69,10 +89,10 @@ def draft(key: UUID) -> Response:
     client = access.client(key)
     if client.charter_draft is None:
         return see_other(url_for("ents.write_charter", key=key))
-    return _draft_page(client, client.charter_draft)
+    return _draft_page(client, client.charter_draft, PublicationForm())
 
 
-def _draft_page(client: Client, kept: dict[str, str], error: str = "") -> Response:
+def _draft_page(client: Client, kept: dict[str, str], form: PublicationForm, error: str = "") -> Response:
     html = render_template(
         "desk/ents/apercu.html",
         client=client,
@@ -81,6 +101,8 @@ def _draft_page(client: Client, kept: dict[str, str], error: str = "") -> Respon
         is_shown_here=client.charter_mode is CharterMode.PROVIDER,
         hosts=markdown.hosts(kept["text"]),
         digest=_digest(kept),
+        concerned=summary.concerned(client),
+        form=form,
         error=error,
     )
     return make_response(html)
@@ -97,19 +119,21 @@ def _digest(kept: dict[str, str]) -> str:
 
 @blueprint.post("/ent/<uuid:key>/charte/publier")
 @needs(Right.MANAGE_ENTS, fresh=True)
-@keeps()
+@keeps("word")
 def publish(key: UUID) -> Response:
-    """Publish the draft that was shown."""
-    client = access.client(key)
+    """Publish the draft that was shown, once the word was typed."""
+    client, form = access.client(key), PublicationForm()
     kept = client.charter_draft
     if kept is None:
         return see_other(url_for("ents.detail", key=key))
     if request.form.get("empreinte") != _digest(kept):
-        return _draft_page(client, kept, gettext("Le texte a changé entre-temps. Relisez-le, puis publiez."))
+        return _draft_page(client, kept, form, gettext("Le texte a changé entre-temps. Relisez-le, puis publiez."))
+    if not form.word.is_typed():
+        return _draft_page(client, kept, form)
     try:
         service.publish(client.client_id, kept["version"], kept["text"])
     except ValueError:  # somebody published this version at the same moment
-        return _draft_page(client, kept, gettext("Cette version est déjà publiée : donnez un autre nom."))
+        return _draft_page(client, kept, form, gettext("Cette version est déjà publiée : donnez un autre nom."))
     return see_other(url_for("ents.detail", key=key, fait="charte"))
 
 

@@ -20,7 +20,7 @@ from idp.desk.ents.fields import RegistrationForm, scope_names
 from idp.desk.ents.proposed import Proposed
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL
-from idp.desk.statistics import suppression
+from idp.desk.statistics import suppression, tables
 from idp.desk.statistics.suppression import Hidden
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import registrations, rows
@@ -224,6 +224,17 @@ def acceptance(client: Client) -> str:
             people=people,
         )
     )
+
+
+def concerned(client: Client) -> str:
+    """Return how many people a new version asks to accept it, as a sentence for somebody outside the schools."""
+    if client.charter_mode is CharterMode.NONE:
+        return str(gettext("Cet ENT ne demande pas de charte : personne ne lira celle-ci."))
+    try:
+        people, _ = charters.count_acceptances(client.id)
+    except OperationalError:  # the statement ran into its time limit
+        return str(gettext("Le nombre de parents qui devront l’accepter n’a pas pu être calculé à temps."))
+    return str(gettext("Parents qui devront l’accepter : %(n)s.", n=tables.number(people)))
 
 
 def _rounded_acceptance(people: int, accepted: int) -> str:

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
-from flask_babel import gettext
+from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts import emails
@@ -116,21 +116,27 @@ def resend(account: uuid.UUID) -> Response:
 
 def _too_soon(wait: TooSoon) -> Any:
     if not wait.capped:
-        return gettext(
+        return ngettext(
+            "Un message est parti il y a moins d’une minute. Laissez-lui le temps d’arriver, puis réessayez dans une "
+            "seconde.",
             "Un message est parti il y a moins d’une minute. Laissez-lui le temps d’arriver, puis réessayez dans "
-            "%(n)s secondes.",
-            n=wait.seconds,
+            "%(num)s secondes.",
+            wait.seconds,
         )
     if wait.seconds < _HOUR:
-        return gettext(
-            "Beaucoup de messages sont déjà partis. Le prochain sera possible dans %(n)s minutes. Faites vérifier "
+        return ngettext(
+            "Beaucoup de messages sont déjà partis. Le prochain sera possible dans une minute. Faites vérifier "
             "l’adresse mail et les messages indésirables.",
-            n=-(-wait.seconds // _MINUTE),
+            "Beaucoup de messages sont déjà partis. Le prochain sera possible dans %(num)s minutes. Faites vérifier "
+            "l’adresse mail et les messages indésirables.",
+            -(-wait.seconds // _MINUTE),
         )
-    return gettext(
-        "Beaucoup de messages sont déjà partis. Le prochain sera possible dans %(n)s heures. Faites vérifier l’adresse "
+    return ngettext(
+        "Beaucoup de messages sont déjà partis. Le prochain sera possible dans une heure. Faites vérifier l’adresse "
         "mail et les messages indésirables.",
-        n=-(-wait.seconds // _HOUR),
+        "Beaucoup de messages sont déjà partis. Le prochain sera possible dans %(num)s heures. Faites vérifier "
+        "l’adresse mail et les messages indésirables.",
+        -(-wait.seconds // _HOUR),
     )
 
 

@@ -30,6 +30,7 @@ from idp.desk.naming import account_urls
 from idp.desk.notices import settling
 from idp.desk.notices.words import WORDS
 from idp.desk.suspended import Shown
+from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.operations.helpdesk import telephone
 from idp.operations.helpdesk.standing import Standing, standings
@@ -182,6 +183,13 @@ class TieView:
     def is_open(self) -> bool:
         """Whether the pupil is there, and the tie is neither suspended nor ended by the school."""
         return not self.is_suspended and not self.is_excluded and self.child.left_at is None
+
+    @property
+    def say(self) -> Any:
+        """What to say on the telephone on the pupil's page; empty if the words of the account hold."""
+        if self.is_waiting:
+            return words.CUT_OFF[CutOff.WAITS].say
+        return words.CUT_OFF[CutOff.SUSPENDED].say if self.is_suspended or self.is_excluded else ""
 
     @classmethod
     def of(cls, tie: Guardianship, decisions: Sequence[Shown], *, is_waiting: bool) -> "TieView":

@@ -36,6 +36,7 @@ class Kind:
         again: the label of that link.
         steps: returns what a person does after a job, the likeliest first; the way back to its page is one of them.
         hint: what a person has to know while the job is not over.
+        cancel_hint: until when the job can be cancelled, for those who see the button.
         keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
         record: records in the journal what a job did, or enqueues a mail about it, in the transaction of its end. Not
             for a kind that ends by `Running.finish`, which records it there.
@@ -52,6 +53,7 @@ class Kind:
     again: LazyString | str = ""
     steps: Callable[[Job], Sequence[Step]] | None = None
     hint: LazyString | str = ""
+    cancel_hint: LazyString | str = ""
     keeps_uploads: bool = False
     record: Callable[[Job], None] | None = None
 

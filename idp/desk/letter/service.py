@@ -15,7 +15,7 @@ from idp.accounts.models import Account, School
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.audit import log
 from idp.audit.desk_events import IdentityChecked
-from idp.clock import now
+from idp.clock import PARIS, now
 from idp.config import Settings
 from idp.db import db
 from idp.desk import access, downloads
@@ -74,7 +74,7 @@ def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> J
         parameters = {"account": str(account.id), "slips": letter.as_slip}
         jobs.append(asking.done_at_once(KIND, parameters, {"letters": report.printed}))
         for pdf in pdfs:
-            files.store(settings, jobs[-1].id, NewFile("courrier.pdf", downloads.PDF, pdf))
+            files.store(settings, jobs[-1].id, NewFile(_file_name(), downloads.PDF, pdf))
         if letter.reason:
             log.record(IdentityChecked(account_id=account.id, reason=letter.reason))
 
@@ -91,6 +91,11 @@ def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> J
     except (HasherBusyError, BrokenProcessPool) as busy:
         raise RefusedError("busy") from busy
     return jobs[-1]
+
+
+def _file_name() -> str:
+    """Return the name of a letter's file: with the day and the hour in Paris, to the second, and without a name."""
+    return f"courrier-{now().astimezone(PARIS):%Y-%m-%d-%Hh%Mm%S}.pdf"
 
 
 def last_printed(account_id: uuid.UUID) -> Job | None:

@@ -75,7 +75,7 @@ def _form(account: Account) -> LetterForm:
     """Return the form, whose checklist names the pupils."""
     form = LetterForm()
     form.guardian.label.text = gettext(
-        "C’est bien un responsable légal. Élève : %(children)s", children=_children(account)
+        "C’est bien un responsable légal. Élève : %(children)s", children=_children(account)
     )
     return form
 

@@ -40,7 +40,7 @@ KIND = kinds.register(
         _run,
         _describe,
         kinds.page("new_passwords.show", _l("Revenir aux nouveaux mots de passe")),
-        hint=_l("Vous pouvez annuler tant que rien n’a commencé. Un travail qui a commencé va à son terme."),
+        cancel_hint=_l("Vous pouvez annuler tant que rien n’a commencé. Un travail qui a commencé va à son terme."),
         record=_record,
     )
 )

@@ -115,7 +115,9 @@ IMPORT = kinds.register(
         _of_import,
         _BACK,
         steps=_after_import,
-        hint=_l("Vous pouvez annuler tant que rien n’est écrit. Un import qui a commencé à écrire va à son terme."),
+        cancel_hint=_l(
+            "Vous pouvez annuler tant que rien n’est écrit. Un import qui a commencé à écrire va à son terme."
+        ),
     )
 )
 DIFFERENCE = kinds.register(

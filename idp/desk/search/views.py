@@ -41,6 +41,11 @@ class Choice:
     values: list[tuple[str, Any]]
     chosen: str
 
+    @property
+    def chosen_label(self) -> Any:
+        """The label of the chosen value; empty for all."""
+        return dict(self.values).get(self.chosen, "") if self.chosen else ""
+
 
 @blueprint.get("/recherche")
 @needs(Right.READ_FAMILIES)

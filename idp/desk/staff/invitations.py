@@ -21,6 +21,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
 from idp.desk.staff import codes, mails, posts, sessions
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole
+from idp.desk.staff.names import role_name
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
@@ -287,7 +288,9 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         link=link,
         is_reset=invitation is not None and invitation.is_reset,
         until=invitation.expires_at if invitation else None,
-        places=[place for post in posts.of_staff(staff.id) if (place := posts.place(post))],
+        places=[
+            ", ".join(filter(None, (role_name(post.role), posts.place(post)))) for post in posts.of_staff(staff.id)
+        ],
     )
 
 

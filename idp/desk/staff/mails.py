@@ -55,7 +55,7 @@ def send(
     mail = compose(
         name,
         recipient=recipient.email,
-        context={"person": recipient.name, "link": link, **context},
+        context={"person": recipient.name, "link": link, "is_staff": True, **context},
         message_id=f"{message.id}",
         settings=settings,
         other_urls=[link, *shown_urls],

@@ -49,7 +49,7 @@ def in_words(cell: Cell) -> str:
 
 
 def number(count: int) -> str:
-    """Return a number of accounts of one school in words: a person outside the school sees « de 10 à 19 »."""
+    """Return a number of accounts of a school or an ENT in words: a person outside the school sees « de 10 à 19 »."""
     if sees_all():
         return in_words(count)
     [[cell]] = suppression.rounded([suppression.alone([count])])

@@ -55,6 +55,10 @@ class SuspensionForm(DeskForm):
     def _check_end(self) -> None:
         if self.end.data not in {DAY, OPEN}:
             self.end.errors = [_l("Choisissez quand la suspension finit.")]
+        if self.end.data == OPEN and self.until.data:
+            self.until.errors = [
+                _l("Vous avez choisi « Sans date de fin » : effacez cette date, ou choisissez « À une date ».")
+            ]
         if self.end.data != DAY:
             return
         last, present = self.last_day(), today()

@@ -61,6 +61,7 @@ def _list(error: str = "") -> Response:
         searches=_sees_all(),
         ending=ending[:_MOST_RENEWED],
         may_renew=any(row.is_renewable for row in ending),
+        own_end=_own_end(rows),
         is_own=_is_own,
         new_end=_new_end(),
         done=sentences.get(request.args.get("fait", ""), ""),
@@ -84,6 +85,19 @@ def _sees_all() -> bool:
 
 def _is_own(row: Colleague) -> bool:
     return row.staff.id == access.person().staff.id
+
+
+def _own_end(rows: list[Colleague]) -> str:
+    """Return who renews the person's own role if it ends on 31 August, as a sentence; else an empty text."""
+    own = access.post()
+    if not any(row.role.id == own.id and row.is_in_force and row.ends_with_the_year for row in rows):
+        return ""
+    return str(
+        gettext(
+            "Votre accès finit aussi le 31 août, et vous ne le renouvelez pas vous-même : demandez-le à une autre "
+            "personne qui a le même rôle ici, ou à l’académie."
+        )
+    )
 
 
 def _new_end() -> date:

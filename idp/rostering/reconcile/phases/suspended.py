@@ -171,20 +171,17 @@ _STOPPED = (
     "AND l.guardian = w.guardian WHERE w.why = :why UNION SELECT g.file, g.line, g.key FROM corrected_link c "
     "JOIN guardian g ON g.key = c.guardian WHERE c.why = :why"
 )
-_IS_RECOGNISED = (
-    "Porte le nom d’une personne dont l’accès est suspendu, ou l’était quand ses données ont été effacées : elle n’a "
-    "pas accès à l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
-)
 _WAITS = {
-    Wait.NEW_GUARDIAN: (
-        "L’accès d’une personne à un élève est suspendu, et le fichier ajoute un responsable : il n’a pas accès à "
-        "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
-    ),
-    Wait.ALIKE: (
-        "Porte presque le nom d’une personne dont l’accès est suspendu dans l’établissement : elle n’a pas accès à "
-        "l’élève tant que la direction n’a pas décidé, dans « Signalements », si c’est une autre personne."
-    ),
+    Wait.RECOGNISED: "suspended",
+    Wait.NEW_GUARDIAN: "guardian_waits",
+    Wait.ALIKE: "guardian_waits",
 }
+"""The codes of the issues, by why the person waits."""
+_MESSAGE = (
+    "Cette personne attend la direction : elle n’a pas accès à l’élève tant que la direction n’a pas décidé, dans "
+    "« Signalements »."
+)
+"""What all of them say: the secretary reads the issues, and the head alone reads in the notice why a person waits."""
 
 
 def stop_suspended(context: Context) -> None:
@@ -209,9 +206,8 @@ def stop_suspended(context: Context) -> None:
         _store(staging, _corrected(staging, judge, corrections))
     for renamed in list(staging.pages(_Renamed, _RENAMED_PUPILS, _PAGE)):
         _store(staging, _of_renamed(judge, renamed))
-    staging.tell_all(Severity.ERROR, "suspended", _IS_RECOGNISED, _STOPPED, why=Wait.RECOGNISED)
-    for why, message in _WAITS.items():
-        staging.tell_all(Severity.ERROR, "guardian_waits", message, _STOPPED, why=why)
+    for why, code in _WAITS.items():
+        staging.tell_all(Severity.ERROR, code, _MESSAGE, _STOPPED, why=why)
 
 
 def stopped_by_renaming(secrets: Sequence[bytes], account: str, names: Mapping[str, str]) -> _WaitingAndCompared:
