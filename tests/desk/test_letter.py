@@ -270,25 +270,25 @@ def test_a_letter_that_nobody_took_is_told_until_it_is_printed_again(
     active, never = build.active(children=[child]), build.never_activated(children=[child], given_name="Yann")
     browser, elsewhere = colleagues.signed_in(), colleagues.signed_in(uai=LYCEE)
     draw(browser, active, **CHECKED)
-    told = "mais personne n’a pris le fichier"
+    untaken = "mais personne n’a pris le fichier"
     assert "ce courrier est valable" in plain(browser.get(f"/comptes/{active.id}")), "its file waits"
     assert UNTAKEN not in plain(browser.get("/"))
     _let_files_expire()
     draw(browser, never)
     take(browser, last_job())
     page, family = (plain(browser.get(path)) for path in (f"/comptes/{active.id}", f"/familles/{child.id}"))
-    for words in (told, "Courrier à imprimer à nouveau", "le nouveau courrier n’est pas encore imprimé"):
+    for words in (untaken, "Courrier à imprimer à nouveau", "le nouveau courrier n’est pas encore imprimé"):
         assert (words in page, family.count(words)) == (True, 1), words
     for untrue in ("ce courrier est valable", "Prenez le nouveau courrier", "Il sert jusqu’au"):
         assert untrue not in page
-    assert told not in plain(browser.get(f"/comptes/{never.id}")), "this one was taken"
+    assert untaken not in plain(browser.get(f"/comptes/{never.id}")), "this one was taken"
     assert f'href="/impressions"><span class="count">1</span><span><b>{UNTAKEN}</b>' in plain(browser.get("/"))
     assert UNTAKEN not in plain(elsewhere.get("/"))
     assert "personne ne l’a pris" in plain(browser.get("/impressions"))
     draw(browser, active, **CHECKED)
-    assert told not in plain(browser.get(f"/comptes/{active.id}")), "another letter waits"
+    assert untaken not in plain(browser.get(f"/comptes/{active.id}")), "another letter waits"
     _let_files_expire()
-    assert told in plain(browser.get(f"/comptes/{active.id}"))
+    assert untaken in plain(browser.get(f"/comptes/{active.id}"))
     draw(browser, active, **CHECKED)
     take(browser, last_job())
     _let_files_expire()

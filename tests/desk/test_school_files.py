@@ -3,13 +3,11 @@
 import io
 import re
 from datetime import timedelta
-from html import unescape
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Select, select, update
-from werkzeug.test import TestResponse
 
 from idp.app import create_app
 from idp.audit.models import AuditEntry
@@ -167,13 +165,12 @@ def test_the_whole_difference_is_a_csv_without_formulas_for_the_person_who_asked
     assert not db.session.scalars(_to_take()).all(), "it is made for who asks"
     assert post(browser, f"/fichiers/{key}/liste", f"/fichiers/{key}").status_code == 303
     file = db.session.scalars(_to_take()).one()
-    refused = post(colleague, f"/travaux/{file.job_id}/fichiers/{file.id}", "/fichiers")
-    assert refused.status_code == 303
-    table = post(browser, f"/travaux/{file.job_id}/fichiers/{file.id}", "/fichiers").get_data(as_text=True)
+    path = f"/travaux/{file.job_id}/fichiers/{file.id}"
+    assert post(colleague, path, "/fichiers").status_code == 303
+    table = post(browser, path, "/fichiers").get_data(as_text=True)
     assert "FAMILLE2 Marie" in table
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "desk.file_taken"))
-    noted = entry.details["job"], entry.details["work"], entry.details["file"]
-    assert noted == (str(file.job_id), "difference", "changements.csv")
+    assert {"job": str(file.job_id), "work": "difference", "file": "changements.csv"}.items() <= entry.details.items()
     assert not [cell for line in table.lstrip("\ufeff").splitlines() for cell in line.split(";") if cell[1:2] in "=+@"]
     imported(browser, sheet(*families()))
     key, unchanged = checked(browser, sheet(*families()))
@@ -183,52 +180,6 @@ def test_the_whole_difference_is_a_csv_without_formulas_for_the_person_who_asked
 
 def _to_take() -> Select[JobFile]:
     return select(JobFile).where(~JobFile.is_upload, ~JobFile.is_for_pages)
-
-
-def test_the_head_reads_each_name_of_files_that_a_secretary_checked(desk: Flask, colleagues: Colleagues) -> None:
-    secretary, head, stranger = (
-        colleagues.signed_in(),
-        colleagues.signed_in(Role.HEAD),
-        colleagues.signed_in(Role.HEAD, uai=LYCEE),
-    )
-    key, _ = checked(secretary, sheet(*families(150)))
-    assert "Et 100 autres : « Tout en CSV » les donne tous." in shown(head.get(f"/fichiers/{key}"))
-    for _ in range(2):
-        page = _page_of(head, post(head, f"/fichiers/{key}/liste", f"/fichiers/{key}"))
-        assert "changements.csv" in page
-        [link] = re.findall(r'href="(/travaux/[^"]+/contenu\?billet=[^"]+)"', page)
-        table = head.get(unescape(link))
-        assert table.headers["Content-Disposition"] == "attachment; filename=changements.csv"
-        assert not [number for number in range(1, 151) if f"FAMILLE{number} Marie" not in shown(table)]
-    assert post(stranger, f"/fichiers/{key}/liste", "/fichiers").status_code == 404
-
-
-def _page_of(browser: FlaskClient, answer: TestResponse) -> str:
-    assert answer.status_code == 303
-    return shown(browser.get(answer.headers["Location"]))
-
-
-def test_the_page_shows_two_hundred_lines_of_a_kind(desk: Flask, colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in()
-    _, page = checked(browser, sheet(*families(150)))
-    assert "Et 100 autres : « Tout en CSV » les donne tous." in page
-    assert page.count("un compte est créé") + page.count("arrive dans l’établissement") == 200
-
-
-def test_long_lists_are_folded_and_a_link_leads_to_the_decision(desk: Flask, colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in()
-    key, page = checked(browser, sheet(*families(150)))
-    assert page.index("arrivées 150") < page.index('<a href="#decision">Aller à la décision</a>') < page.index("<table")
-    assert page.index("</table>") < page.index('<h2 id="decision">') < page.index(">Importer</button>")
-    assert re.findall(r'class="btn" type="submit">([^<]+)', page.partition("<main")[2]) == ["Importer"]
-    open_lines = re.sub(r"<details class=\"more\">.*?</details>", "", page.partition("<main")[2], flags=re.DOTALL)
-    assert open_lines.count('<th scope="row">') == 10
-    assert "Voir les 190 suivants" in page
-    _, short = checked(browser, sheet(*families(5)))
-    assert "<details" not in short.partition("<main")[2]
-    assert short.count('<th scope="row">') == 10, "five pupils and their guardians"
-    post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")
-    assert "#decision" not in shown(browser.get(f"/fichiers/{key}")), "other files have replaced these"
 
 
 def test_files_and_difference_are_encrypted_and_go_after_a_day(desk: Flask, colleagues: Colleagues) -> None:
