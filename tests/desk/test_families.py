@@ -47,14 +47,6 @@ def entries(kind: str) -> list[AuditEntry]:
     return db.session.query(AuditEntry).filter_by(kind=kind).order_by(AuditEntry.id).all()
 
 
-def test_a_guardian_with_an_apostrophe_is_named_as_written(colleagues: Colleagues, build: Build) -> None:
-    child = build.child()
-    wait(build.active(children=[child], civility="M.", given_name="Sean", family_name="O'BRIEN"))
-    page = main_of(colleagues.signed_in(), f"/familles/{child.id}")
-    assert "M. Sean O&#39;BRIEN attend la direction" in page
-    assert "&amp;#" not in page
-
-
 def test_the_guardians_of_a_pupil_are_side_by_side(colleagues: Colleagues, build: Build) -> None:
     child = build.child()
     mother = build.active(children=[child])

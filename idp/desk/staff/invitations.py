@@ -21,7 +21,6 @@ from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
 from idp.desk.staff import codes, mails, posts, sessions
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole
-from idp.desk.staff.names import role_name
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
@@ -280,6 +279,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     link = url(settings, invitation) if invitation else settings.desk_url
     if staff is None or link is None:
         return Outcome.DROPPED
+    from idp.desk.staff.names import role_name  # noqa: PLC0415 - only the worker sends it, and the service starts sooner
+
     return mails.send(
         message,
         settings,
