@@ -21,7 +21,6 @@ from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
 from idp.desk.staff import codes, mails, posts, sessions
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole
-from idp.desk.staff.names import role_name
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
@@ -271,6 +270,8 @@ def redeem(token: str) -> StaffInvitation | None:
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send an invitation (outbox handler), or tell a person of a new role; drop a link that does not work any more."""
+    from idp.desk.staff.names import role_name  # noqa: PLC0415 - one module less at the start of each process
+
     invitation = None
     if "invitation" in message.payload:
         invitation = db.session.get(StaffInvitation, uuid.UUID(message.payload["invitation"]), populate_existing=True)
