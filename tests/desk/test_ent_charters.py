@@ -83,7 +83,7 @@ def test_a_new_version_starts_from_the_text_in_force(colleagues: Colleagues, own
     assert "version en vigueur" not in text(browser.get(page))
     charters.publish(own.client_id, "1", "# Charte\n\nSoyons **polis**.")
     shown = text(browser.get(page))
-    assert "version en vigueur, 1\u00a0: corrigez-le" in shown
+    assert "version en vigueur, «\u00a01\u00a0»\u00a0: corrigez-le" in shown
     assert re.search(r"# Charte\s+Soyons \*\*polis\*\*\.</textarea>", shown), "as Markdown"
     write(browser, client, words="# Le brouillon")
     assert "version en vigueur" not in text(browser.get(page))

@@ -239,6 +239,8 @@ def test_a_state_or_a_class_alone_is_searched_in_a_school(colleagues: Colleagues
     assert names(browser, "f.diop7731", "", "6e 10") == []
     page = browser.get("/recherche?etat=courrier&classe=6e 1").get_data(as_text=True)
     assert '<option value="6e 1" selected' in page
+    assert '<details class="more filters">' in page, "folded on a phone"
+    assert "<summary>Filtrer\u00a0: Courrier à utiliser, 6e 1</summary>" in page
     for unknown in ("7e 9", "\x00", "-"):
         page = browser.get("/recherche", query_string={"classe": unknown}).get_data(as_text=True)
         assert "Cette classe n’existe plus" in page

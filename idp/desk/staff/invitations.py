@@ -270,6 +270,8 @@ def redeem(token: str) -> StaffInvitation | None:
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send an invitation (outbox handler), or tell a person of a new role; drop a link that does not work any more."""
+    from idp.desk.staff.names import role_name  # noqa: PLC0415 - one module less at the start of each process
+
     invitation = None
     if "invitation" in message.payload:
         invitation = db.session.get(StaffInvitation, uuid.UUID(message.payload["invitation"]), populate_existing=True)
