@@ -131,6 +131,9 @@ HEAD_CLOSINGS = Budget("head_closings", (Window(20, _HOUR),))
 
 ENT_MOVES = Budget("ent_moves", (Window(10, _DAY),))
 """Changes of addresses of one ENT by one of its operators that are in force at once: each is a mail to the others."""
+FIRST_LETTERS = Budget("first_letters", (Window(10, _HOUR), Window(30, _DAY)))
+"""Letters, one by one, for accounts that were never active, by one person of the desk without a fresh proof. A letter
+with one clears the count: a stolen cookie gets few, and a full counter in September gives a proof now and then."""
 FILE_CHECKS = Budget("file_checks", (Window(20, _HOUR),))
 """Checks of school files that one person of the desk asks for: each answers questions about the people in them."""
 
@@ -212,6 +215,7 @@ TABLE: tuple[Limit, ...] = (
     DESK_REFUSALS,
     ACADEMY_SUSPENSION,
     ENT_MOVES,
+    FIRST_LETTERS,
     FILE_CHECKS,
     SECRETARY_CLOSINGS,
     HEAD_CLOSINGS,
