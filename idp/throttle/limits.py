@@ -157,6 +157,9 @@ EMAIL_CODE_IP = Budget("email_code_ip", (Window(60, _HOUR),), by_network=True)
 """The same from one IP, for any account."""
 CORRECT_EMAIL = Budget("correct_email", (Window(5, _HOUR), Window(10, _DAY)))
 """Corrections of an email that was mistyped at the activation, for each account: no pause, the same caps."""
+STAFF_LINK = Budget("staff_link", _A_MAIL)
+"""Links and invitations that one person of the desk sends again to one mailbox. Those of others do not count: the
+answer would tell that the mailbox has an account."""
 FORGOTTEN_PASSWORD_ACCOUNT = Budget("forgotten_password_account", _A_MAIL)
 """Requests for a new password, for each identifier, known or unknown."""
 FORGOTTEN_PASSWORD_MAILBOX = Budget("forgotten_password_mailbox", _A_MAIL)
@@ -222,6 +225,7 @@ TABLE: tuple[Limit, ...] = (
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
     RESEND_LINK_IP,
+    STAFF_LINK,
     REMINDER,
     BAD_LINK_IP,
     EMAIL_CODE,

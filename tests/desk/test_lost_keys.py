@@ -155,3 +155,19 @@ def test_a_link_does_not_open_an_ent_that_its_person_registered_after_it(colleag
     metadata = ClientMetadata(name="Ajouté", home_uri=f"{host}/", redirect_uris=(f"{host}/cb",), uais=(COLLEGE,))
     acceptance.ask(colleagues.build.settings, metadata, lost.id)
     assert colleagues.desk.test_client().get(link).status_code == 410
+
+
+def test_one_person_sends_a_colleague_one_link_a_minute(desk: Flask, colleagues: Colleagues) -> None:
+    staff = colleagues.person("Inès Nouvelle")
+    row = colleagues.grant(staff, Role.SECRETARY)
+    helper = colleagues.signed_in(Role.HEAD)
+    path, sent = f"/equipe/{row.id}/acces", "/equipe?fait=acces"
+    assert post(helper, path).headers["Location"] == sent
+    refused = post(helper, path)
+    assert refused.status_code == 200
+    assert "Vous venez d’envoyer un mail à cette personne" in refused.get_data(as_text=True)
+    assert db.session.query(StaffInvitation).count() == 1, "the link that was sent is still the one that works"
+    other = colleagues.grant(colleagues.person("Autre Collègue"), Role.SECRETARY)
+    assert post(helper, f"/equipe/{other.id}/acces").headers["Location"] == sent, "another mailbox"
+    colleague = colleagues.signed_in(Role.HEAD)
+    assert post(colleague, path).headers["Location"] == sent, "the page does not tell what others sent"
