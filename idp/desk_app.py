@@ -80,7 +80,7 @@ def create_desk(settings: Settings) -> Flask:
     declarations.of(app).read(app)
     ENDPOINT.allow(app.view_functions)
     app.context_processor(_shell)
-    app.jinja_env.globals.update(role_name=role_name, now=now, kept_form=kept_form)
+    app.jinja_env.globals.update(role_name=role_name, now=now, kept_form=kept_form, csrf_token=access.form_token)
     return app
 
 

@@ -131,6 +131,9 @@ HEAD_CLOSINGS = Budget("head_closings", (Window(20, _HOUR),))
 
 ENT_MOVES = Budget("ent_moves", (Window(10, _DAY),))
 """Changes of addresses of one ENT by one of its operators that are in force at once: each is a mail to the others."""
+FIRST_LETTERS = Budget("first_letters", (Window(10, _HOUR), Window(30, _DAY)))
+"""Letters, one by one, for accounts that were never active, by one person of the desk without a fresh proof. A letter
+with one clears the count: a stolen cookie gets few, and a full counter in September gives a proof now and then."""
 FILE_CHECKS = Budget("file_checks", (Window(20, _HOUR),))
 """Checks of school files that one person of the desk asks for: each answers questions about the people in them."""
 
@@ -154,6 +157,9 @@ EMAIL_CODE_IP = Budget("email_code_ip", (Window(60, _HOUR),), by_network=True)
 """The same from one IP, for any account."""
 CORRECT_EMAIL = Budget("correct_email", (Window(5, _HOUR), Window(10, _DAY)))
 """Corrections of an email that was mistyped at the activation, for each account: no pause, the same caps."""
+STAFF_LINK = Budget("staff_link", _A_MAIL)
+"""Links and invitations that one person of the desk sends again to one mailbox. Those of others do not count: the
+answer would tell that the mailbox has an account."""
 FORGOTTEN_PASSWORD_ACCOUNT = Budget("forgotten_password_account", _A_MAIL)
 """Requests for a new password, for each identifier, known or unknown."""
 FORGOTTEN_PASSWORD_MAILBOX = Budget("forgotten_password_mailbox", _A_MAIL)
@@ -212,12 +218,14 @@ TABLE: tuple[Limit, ...] = (
     DESK_REFUSALS,
     ACADEMY_SUSPENSION,
     ENT_MOVES,
+    FIRST_LETTERS,
     FILE_CHECKS,
     SECRETARY_CLOSINGS,
     HEAD_CLOSINGS,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
     RESEND_LINK_IP,
+    STAFF_LINK,
     REMINDER,
     BAD_LINK_IP,
     EMAIL_CODE,

@@ -173,21 +173,32 @@ def used_link() -> str:
     return next(iter(_texts("l")), "")
 
 
-def form_token() -> str:
-    """Return the token of the forms of this browser, which another site cannot know."""
-    return _token_signer().dumps(_token_subject(binding()))
+def form_token(scope: str = "") -> str:
+    """Return the token of the forms of this browser, which another site cannot know.
+
+    `scope` is what else the forms are bound to, readable, without spaces; see `form_scope`.
+    """
+    subject = _token_subject(binding())
+    return _token_signer().dumps(f"{subject} {scope}" if scope else subject)
 
 
 def has_form_token(request: Request) -> bool:
     """Return whether a form has the token of this browser, and was not open for too long."""
+    return form_scope(request) is not None
+
+
+def form_scope(request: Request) -> str | None:
+    """Return the scope of a form's token, empty for a token without one; None if `has_form_token` is false."""
     token, own = request.fields.get(_TOKEN), _cookie().content.get("b")
     if not token or not isinstance(own, str):
-        return False
+        return None
     try:
-        subject, _ = _token_signer().loads(token, _form_lifetime())
+        value, _ = _token_signer().loads(token, _form_lifetime())
     except signed.InvalidValueError:
-        return False
-    return isinstance(subject, str) and hmac.compare_digest(opaque.digest(subject), opaque.digest(_token_subject(own)))
+        return None
+    subject, _, scope = value.partition(" ") if isinstance(value, str) else ("", "", "")
+    is_own = hmac.compare_digest(opaque.digest(subject), opaque.digest(_token_subject(own)))
+    return scope if is_own else None
 
 
 def renew_form_token() -> None:

@@ -1,13 +1,18 @@
 """A lost key at each role: who gives the access back, how the person comes in again, and who gives nothing back."""
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.audit.models import AuditEntry
 from idp.db import db
+from idp.desk.ents import acceptance
+from idp.desk.staff import invitations
+from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from idp.registration.metadata import ClientMetadata
 from tests.authenticator import Authenticator
-from tests.builders import LYCEE, Build
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk import authenticator
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
@@ -113,3 +118,56 @@ def test_a_head_of_another_school_gives_nothing_back(colleagues: Colleagues, ent
     helper = colleagues.signed_in(Role.HEAD, uai=LYCEE)
     assert post(helper, f"/equipe/{role.id}/acces", "/equipe").status_code == 404
     assert db.session.query(StaffInvitation).count() == 0
+
+
+@pytest.mark.row("K-31")
+@pytest.mark.both_databases(sqlite_is_long=True)
+@pytest.mark.parametrize(
+    ("role", "uai", "opens"),
+    [
+        (Role.HEAD, LYCEE, False),
+        (Role.HELPDESK, "", False),
+        (Role.HEAD, COLLEGE, True),
+        (Role.SECRETARY, COLLEGE, True),
+    ],
+)
+def test_a_link_opens_no_role_that_was_granted_elsewhere_after_it(
+    desk: Flask, colleagues: Colleagues, build: Build, role: Role, uai: str, *, opens: bool
+) -> None:
+    lost = colleagues.person("Perdue")
+    row = colleagues.grant(lost, Role.SECRETARY)
+    helper = colleagues.signed_in(Role.HEAD)
+    post(helper, f"/equipe/{row.id}/acces")
+    link = colleagues.path(db.session.query(StaffInvitation).one())
+    schools = [build.school(uai)] if uai else []
+    invitations.invite(build.settings, lost.email, lost.name, Grant(role, schools))
+    page = desk.test_client().get(link)
+    assert (page.status_code == 200) is opens
+    refused = helper.get(f"/equipe/{row.id}/acces").get_data(as_text=True)
+    assert ("Cette personne a aussi un accès ailleurs" in refused) is not opens, "the page says the same"
+
+
+@pytest.mark.row("K-31")
+def test_a_link_does_not_open_an_ent_that_its_person_registered_after_it(colleagues: Colleagues, ent: str) -> None:
+    lost, _ = person(colleagues, Role.ENT_OPERATOR, ent)
+    link = colleagues.reset(lost)
+    host = "https://ajoute.test"
+    metadata = ClientMetadata(name="Ajouté", home_uri=f"{host}/", redirect_uris=(f"{host}/cb",), uais=(COLLEGE,))
+    acceptance.ask(colleagues.build.settings, metadata, lost.id)
+    assert colleagues.desk.test_client().get(link).status_code == 410
+
+
+def test_one_person_sends_a_colleague_one_link_a_minute(desk: Flask, colleagues: Colleagues) -> None:
+    staff = colleagues.person("Inès Nouvelle")
+    row = colleagues.grant(staff, Role.SECRETARY)
+    helper = colleagues.signed_in(Role.HEAD)
+    path, sent = f"/equipe/{row.id}/acces", "/equipe?fait=acces"
+    assert post(helper, path).headers["Location"] == sent
+    refused = post(helper, path)
+    assert refused.status_code == 200
+    assert "Vous venez d’envoyer un mail à cette personne" in refused.get_data(as_text=True)
+    assert db.session.query(StaffInvitation).count() == 1, "the link that was sent is still the one that works"
+    other = colleagues.grant(colleagues.person("Autre Collègue"), Role.SECRETARY)
+    assert post(helper, f"/equipe/{other.id}/acces").headers["Location"] == sent, "another mailbox"
+    colleague = colleagues.signed_in(Role.HEAD)
+    assert post(colleague, path).headers["Location"] == sent, "the page does not tell what others sent"

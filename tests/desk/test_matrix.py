@@ -18,6 +18,7 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk import access
@@ -298,6 +299,27 @@ def test_a_person_with_two_posts_chooses_before_anything_else(desk: Flask, colle
             answer = visitor.ask(method, url(desk, rule, kept.ids(rule.endpoint)))
             with about(rule, method, Role.HEAD):
                 assert first_page(answer) == CHOICE
+
+
+@pytest.mark.row("K-29")
+def test_a_form_that_another_post_showed_does_nothing(desk: Flask, colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    college, lycee = (colleagues.grant(staff, Role.HEAD, uai=uai).id for uai in (COLLEGE, LYCEE))
+    browser, session = colleagues.session(staff)
+    session.role_id = college
+    db.session.commit()
+    visitor = Visitor(browser)
+    session.role_id = lycee
+    db.session.commit()
+    kept, entries = Kept(colleagues, LYCEE), db.session.query(AuditEntry).count
+    for rule, method in tried(desk):
+        if method == "POST" and access.need_of(desk, rule.endpoint).level is access.Level.POST:
+            path = url(desk, rule, kept.ids(rule.endpoint))
+            before = entries()
+            answer = visitor.ask(method, path)
+            with about(rule, method, Role.HEAD):
+                assert answer.status_code == 409
+                assert entries() == before, "nothing was done, read or refused"
 
 
 def test_strangers_are_led_to_the_sign_in(desk: Flask, colleagues: Colleagues) -> None:

@@ -40,11 +40,13 @@ def test_the_word_blocks_the_passwords_of_the_own_school_only(build: Build, coll
     assert "Comptes avec un mot de passe choisi : 1." in shown(browser.get(PATH))
     assert "Tapez le mot BLOQUER" in post(browser, PATH, word="oui", uai=COLLEGE).get_data(as_text=True)
     assert not blocked(ours)
-    job = key_of(post(browser, PATH, word="bloquer", uai=LYCEE))
+    assert post(browser, PATH, word="BLOQUER", uai=LYCEE).status_code == 404
+    assert db.session.query(Job).count() == 0, "a form that names another school asks for nothing"
+    job = key_of(post(browser, PATH, word="bloquer", uai=COLLEGE))
     assert not blocked(ours), "the request itself blocks nothing"
     do_all()
     assert blocked(ours)
-    assert not blocked(theirs), "a field of the form does not change the school of a head"
+    assert not blocked(theirs)
     assert "Familles qui choisiront un nouveau mot de passe : 1." in shown(browser.get(f"/travaux/{job}"))
     entry = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
     assert (entry.details["uai"], entry.details["count"]) == (COLLEGE, 1)

@@ -1,9 +1,13 @@
-"""What comes before each view: the sign-in, the choice of a post, a proof, a reason; and keeps a form meanwhile."""
+"""What comes before each view: the sign-in, the choice of a post, a proof, a reason; and keeps a form meanwhile.
+
+A form acts in the post whose page showed it: its token names the post. If the person works in another post by then,
+from another tab, nothing is done.
+"""
 
 from contextlib import suppress
 from urllib.parse import urlencode
 
-from flask import Response, current_app, request
+from flask import Response, current_app, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from idp.desk.access.acting import has_fresh_proof, lacks_reason, may, person, role
@@ -11,7 +15,12 @@ from idp.desk.access.declarations import Level, Need, need_of
 from idp.desk.access.refusal import refuse
 from idp.desk.access.rights import ASKED_FOR_A_REASON, RIGHTS
 from idp.desk.kept_forms import keeping
-from idp.desk.staff import sessions
+from idp.desk.staff import posts, sessions
+from idp.desk.staff.posts import Post
+from idp.desk.staff.sessions import SignedIn
+from idp.services import services
+from idp.web import browser
+from idp.web.http import current_request
 from idp.web.redirects import see_other, shown_page
 
 
@@ -27,8 +36,11 @@ def check() -> Response | None:
     if need.level is Level.PUBLIC:
         return None
     first = _comes_first(need)
-    if first in {None, "sign_in.prove"} and need.right is not None and not may(need.right):
-        refuse()
+    if first in {None, "sign_in.prove"}:
+        if need.level is Level.POST and request.method == "POST" and _form_post(person()) != person().post:
+            return _refuse_other_post()
+        if need.right is not None and not may(need.right):
+            refuse()
     if first is None and lacks_reason(person()) and need.right in ASKED_FOR_A_REASON[role()]:
         first = "home.give_reason"
     return _first(first) if first else None
@@ -55,9 +67,36 @@ def _first(endpoint: str) -> Response:
 def _keep_form(page: str) -> None:
     """Keep what was typed, for a person who may open the page, also if their session has just ended."""
     need, person = need_of(current_app, request.endpoint or ""), sessions.current() or sessions.lapsed()
-    is_for_post = need.level is Level.POST
-    if person and (not is_for_post or (person.post and (need.right is None or person.post.role in RIGHTS[need.right]))):
-        keeping.keep(person, page, is_for_post=is_for_post)
+    if person and need.level is not Level.POST:
+        keeping.keep(person, page, None)
+    elif person and (post := _form_post(person)) and (need.right is None or post.role in RIGHTS[need.right]):
+        keeping.keep(person, page, post)
+
+
+def form_token() -> str:
+    """Return the token of the forms of a page, which names the post of the page."""
+    known = sessions.current()
+    return browser.form_token(str(known.post.id) if known and known.post else "")
+
+
+def _form_post(person: SignedIn) -> Post | None:
+    """Return the post whose page showed the form of this request, or None if it is not in force any more."""
+    scope = browser.form_scope(current_request())
+    return next((post for post in person.posts if str(post.id) == scope), None)
+
+
+def _refuse_other_post() -> Response:
+    """Keep the form for the post whose page showed it, and show the way back to this post; nothing is done."""
+    page, former = shown_page(), _form_post(person())
+    _keep_form(page)
+    html = render_template(
+        "desk/errors/poste.html",
+        former=former,
+        former_place=former and (posts.place(former) or services().settings.academy),
+        back=current_app.url_for("home.choose", suite=page),
+        is_error=True,
+    )
+    return make_response(html, 409)
 
 
 def page_without_proof(path: str) -> str:

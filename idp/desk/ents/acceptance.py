@@ -21,6 +21,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.alerts.recipients import of_alert
 from idp.desk.staff import invitations, posts
+from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffRole
 from idp.outbox import queue
 from idp.registration import approvals, registrations, sectors
@@ -73,7 +74,7 @@ def ask(
         client.asked_uais, client.asked_by = list(dict.fromkeys(metadata.uais)), staff_id
         db.session.flush()
         approvals.check_name(settings, client.name, client, accepted=client.name)
-        posts.grant(staff, Role.ENT_OPERATOR, clients=[client], until=max(ends))
+        invitations.grant_role(staff, Grant(Role.ENT_OPERATOR, clients=[client], until=max(ends)))
         after = changes.made(registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="asked", after=after))
         enqueue(client, "asked", of_alert(staff_id, None), by=staff_id)

@@ -66,7 +66,7 @@ def _as_key(text: str) -> str:
 
 
 @blueprint.route("/motif", methods=["GET", "POST"])
-@signed_in()
+@needs()
 @keeps("reason")
 def give_reason() -> Response:
     """Ask a person of the académie for the reason, before families' data are read."""

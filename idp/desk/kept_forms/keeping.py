@@ -21,6 +21,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.kept_forms.models import KeptForm
 from idp.desk.staff.models import StaffAccount
+from idp.desk.staff.posts import Post
 from idp.desk.staff.sessions import SignedIn
 from idp.encrypted import UndecryptableError
 from idp.services import services
@@ -72,13 +73,13 @@ def kept_fields(view: Callable[..., Any]) -> tuple[str, ...] | None:
     return names
 
 
-def keep(person: SignedIn, page: str, *, is_for_post: bool) -> None:
+def keep(person: SignedIn, page: str, post: Post | None) -> None:
     """Keep what the view of this request declares, in place of the former form of the page.
 
     Args:
         person: the person of the session, which may be over; the form token of the request was checked.
         page: the path and query of the page that shows the form again.
-        is_for_post: whether the page depends on the post that the person acts in.
+        post: the post whose page was filled in; None for a page that does not depend on a post.
     """
     names = kept_fields(current_app.view_functions[request.endpoint or ""])
     if names is None:
@@ -95,7 +96,7 @@ def keep(person: SignedIn, page: str, *, is_for_post: bool) -> None:
             KeptForm(
                 id=key,
                 staff_id=staff_id,
-                role_id=person.post.id if is_for_post and person.post else None,
+                role_id=post.id if post else None,
                 browser=_browser(),
                 page=_digest(page),
                 content=encrypted.encrypt(settings.secrets, _PURPOSE, content, _context(key, staff_id)),

@@ -13,7 +13,7 @@ from idp.db import Base, UuidKey
 class KeptForm(UuidKey, Base):
     """A form that was sent but not accepted, because a proof, a sign-in or a reason came first.
 
-    `role_id` is the post that the person acted in, or None for a page that does not depend on the post. `browser` is
+    `role_id` is the post whose page was filled in, or None for a page that does not depend on the post. `browser` is
     the digest of the browser's own value, `page` that of the path and query of the page. `content` is encrypted.
     """
 

@@ -27,6 +27,9 @@ from idp.letters import printing, recipients
 from idp.letters.printing import PrintOrder, Report
 from idp.letters.recipients import PrintError, Skip
 from idp.letters.render.pdf import LetterError, TooLongError, UnknownGlyphError
+from idp.throttle import guard
+from idp.throttle.guard import Wait
+from idp.throttle.limits import FIRST_LETTERS
 
 _AGAIN = timedelta(minutes=15)
 
@@ -58,6 +61,30 @@ def refusal(account: Account, school: School) -> str:
     except PrintError as refused:
         return str(refused.refusal or "fault")
     return ""
+
+
+def needs_proof(account: Account) -> bool:
+    """Return whether a letter needs a fresh proof: for an account that has been active, or after many letters."""
+    return account.has_been_active or guard.remaining_wait(FIRST_LETTERS, _own_count()) > 0
+
+
+def count_letter(account: Account) -> bool:
+    """Count a letter that the person is about to print; return whether it needs a fresh proof first.
+
+    Raises:
+        RuntimeError: a unit of work is open.
+    """
+    if account.has_been_active:
+        return True
+    if access.has_fresh_proof(access.person()):
+        guard.clear(FIRST_LETTERS, _own_count())
+        return False
+    return isinstance(guard.take(FIRST_LETTERS, _own_count()), Wait)
+
+
+def _own_count() -> str:
+    """Return the subject of the count: the person, in all sessions and schools."""
+    return str(access.person().staff.id)
 
 
 def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> Job:

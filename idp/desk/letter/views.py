@@ -28,7 +28,7 @@ def show(key: uuid.UUID) -> Response:
     """Show what a new letter will do, or why there is none."""
     account = reading.open_account(key)
     refusal = service.refusal(account, access.own_school())
-    proof = access.proof_first() if account.has_been_active and not refusal else None
+    proof = access.proof_first() if not refusal and service.needs_proof(account) else None
     return proof or _page(account, _form(account), refusal)
 
 
@@ -37,13 +37,13 @@ def show(key: uuid.UUID) -> Response:
 @keeps("reason", "came", "document", "guardian")
 def draw(key: uuid.UUID) -> Response:
     """Print the letter, and lead to its file."""
-    account, school = access.account(key), access.own_school()
+    account, school = reading.open_account(key), access.own_school()
     form = _form(account)
     if refusal := service.refusal(account, school):
         return _page(account, form, refusal)
     if form.generation.data != str(account.generation):
         return _sent_twice(account)
-    if account.has_been_active and (proof := access.proof_first()):
+    if service.count_letter(account) and (proof := access.proof_first()):
         return proof
     if account.has_been_active and not form.is_complete():
         return _page(account, form)

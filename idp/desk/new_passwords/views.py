@@ -74,8 +74,11 @@ def _page(school: School, form: ConfirmationForm) -> Response:
 @needs(Right.FORCE_PASSWORDS, fresh=True)
 @keeps("uai", "word")
 def force() -> Response:
-    """Ask for the job that blocks the passwords of the school, once the word was typed."""
-    school, form = _school(request.form.get("uai", "")[:20]), ConfirmationForm()
+    """Ask for the job that blocks the passwords of the school that the page named, once the word was typed."""
+    named = request.form.get("uai", "")[:20]
+    school, form = _school(named), ConfirmationForm()
+    if school is not None and named and typed_uai(named) != school.uai:
+        access.refuse()
     if school is None:
         return see_other(url_for("new_passwords.show"))
     if not form.word.is_typed():

@@ -85,11 +85,31 @@ def grant_and_invite(
     elif not may_repeat and posts.is_granted(staff.id, grant.role, grant.schools, grant.clients, grant.until):
         raise AlreadyGrantedError(f"{email} has the role already")
     close_without_role(staff.id)
-    posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
+    grant_role(staff, grant)
     if staff.enrolled_at is not None:
         queue.enqueue(INVITED, {"staff": str(staff.id)})
         return staff, None
     return staff, _issue(settings, staff, is_reset=False)
+
+
+def grant_role(staff: StaffAccount, grant: Grant) -> None:
+    """Grant a role, in the caller's transaction, which locked the person; end a link that would open too much by it.
+
+    A link that gives a lost access back opens all roles of the person. Who sent it may not give access to a role in
+    another scope, which is granted after it.
+
+    Raises:
+        PostError: the role needs another scope.
+    """
+    before = _scopes(staff.id)
+    posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
+    if not _scopes(staff.id) <= before:
+        _revoke(staff.id, StaffInvitation.is_reset.is_(True))
+
+
+def _scopes(staff_id: uuid.UUID) -> set[uuid.UUID | Role]:
+    """Return the schools and the ENTs of a person's roles in force, and the roles at the académie."""
+    return {scope.id if (scope := post.school or post.client) else post.role for post in posts.of_staff(staff_id)}
 
 
 def close_without_role(staff_id: uuid.UUID, ended: uuid.UUID | None = None) -> None:
@@ -214,10 +234,10 @@ def _issue(settings: Settings, staff: StaffAccount, *, is_reset: bool) -> StaffI
     return invitation
 
 
-def _revoke(staff_id: uuid.UUID) -> None:
+def _revoke(staff_id: uuid.UUID, *conditions: ColumnElement[bool]) -> None:
     db.session.execute(
         update(StaffInvitation)
-        .where(StaffInvitation.staff_id == staff_id, _is_open())
+        .where(StaffInvitation.staff_id == staff_id, _is_open(), *conditions)
         .values(revoked_at=now())
         .execution_options(synchronize_session=False)
     )
@@ -281,8 +301,6 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     link = url(settings, invitation) if invitation else settings.desk_url
     if staff is None or link is None:
         return Outcome.DROPPED
-    from idp.desk.staff.names import role_name  # noqa: PLC0415 - only the worker sends it, and the service starts sooner
-
     return mails.send(
         message,
         settings,

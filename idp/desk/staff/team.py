@@ -22,6 +22,9 @@ from idp.db import db, unit_of_work
 from idp.desk.staff import invitations, posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.desk.staff.posts import AT_A_SCHOOL, Post
+from idp.throttle import guard
+from idp.throttle.guard import Wait
+from idp.throttle.limits import STAFF_LINK
 
 RECENT = timedelta(days=90)
 """How long a role that ended is still listed."""
@@ -38,6 +41,8 @@ class Refusal(enum.Enum):
     """The person has roles outside of the scope, which the lost access would open too."""
     ENDED = enum.auto()
     """The role has ended."""
+    MAILED = enum.auto()
+    """The person has just sent a mail to the colleague, or many."""
 
 
 class TeamError(Exception):
@@ -253,9 +258,13 @@ def give_back(settings: Settings, row: Colleague, *, by: uuid.UUID, own: Post) -
     """Send a link to enrol again to a colleague who lost the access, or the invitation again to one who never came.
 
     Raises:
-        TeamError: the colleague is the person, has roles that the person may not give access to, or left.
+        TeamError: the colleague is the person, has roles that the person may not give access to, left, or was sent
+            many mails by the person.
+        RuntimeError: a unit of work is open.
     """
     check_give_back(row, by=by, own=own)
+    if isinstance(guard.take(STAFF_LINK, f"{by} {row.staff.mailbox}"), Wait):
+        raise TeamError(Refusal.MAILED)
     send = invitations.send_again if row.is_unseen else invitations.reset
     if not send(settings, row.staff.id):
         raise TeamError(Refusal.ENDED)

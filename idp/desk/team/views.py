@@ -273,6 +273,10 @@ def _explain(refusal: Refusal) -> str:
         ),
         Refusal.ELSEWHERE: gettext("Cette personne a aussi un accès ailleurs. L’académie peut lui rendre son accès."),
         Refusal.ENDED: gettext("Cet accès est déjà terminé."),
+        Refusal.MAILED: gettext(
+            "Vous venez d’envoyer un mail à cette personne : aucun autre n’est parti. Attendez une minute ; après cinq "
+            "mails, une heure ; après dix, un jour."
+        ),
     }
     return sentences[refusal]
 
