@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import LIMITS, Given, Source, open_sources
@@ -51,7 +52,7 @@ def read(staging: Staging, paths: Sequence[Given], form: Form, tick: Tick, limit
             )
             _say(staging, Severity.ERROR, source, "two_formats", sentence)
             continue
-        format_ = kind
+        format_, source.tick = kind, partial(tick, 0)
         if kind in _AAF and (mode := mode_of(path_in_archives(source.name))):
             modes.add(mode)
         for record in _READERS[kind](source, replace(form, format=kind)):
