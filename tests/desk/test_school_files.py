@@ -14,7 +14,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk.jobs import asking, files, work
+from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import comparing
 from idp.desk.staff.models import Role
@@ -22,11 +22,7 @@ from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.rostering.files.archives import Limits
-from idp.rostering.files.text import ROWS_PER_TICK
 from idp.rostering.models import ImportBatch
-from idp.rostering.reconcile import intake
-from idp.rostering.reconcile.staging import Staging
-from idp.rostering.records import Record
 from idp.services import services
 from idp.web import declarations
 from tests.builders import COLLEGE, LYCEE
@@ -333,26 +329,6 @@ def test_a_school_has_lower_limits_of_archives(
     monkeypatch.setattr(comparing, "LIMITS", Limits(total=1000, ratio=200, entries=10))
     _, page = checked(colleagues.signed_in(), ("gros.zip", zipped(("eleves.xml", b"<a/>" * 1000))))
     assert "trop de fichiers, ou de trop gros fichiers" in page
-
-
-def test_a_check_is_cancelled_while_it_reads_the_rows(
-    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The stream of a CSV was copied by then, so that it tells no progress any more."""
-    monkeypatch.setattr(work, "_TICK_SECONDS", 0.0)
-    key = key_of(send(colleagues.signed_in(), sheet(*["illisible"] * (5 * ROWS_PER_TICK))))
-    add, records = intake.add, list[Record]()
-
-    def add_and_cancel(staging: Staging, record: Record) -> None:
-        records.append(record)
-        if len(records) == ROWS_PER_TICK:
-            asking.cancel(db.session.get_one(Job, key))
-        add(staging, record)
-
-    monkeypatch.setattr(intake, "add", add_and_cancel)
-    do_all()
-    assert db.session.get_one(Job, key).state is State.CANCELLED
-    assert len(records) <= 2 * ROWS_PER_TICK
 
 
 def test_a_form_without_a_file_or_with_an_empty_one_is_told(desk: Flask, colleagues: Colleagues) -> None:
