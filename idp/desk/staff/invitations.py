@@ -87,7 +87,7 @@ def grant_and_invite(
     close_without_role(staff.id)
     posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
     if staff.enrolled_at is not None:
-        queue.enqueue(INVITED, {"staff": str(staff.id)})
+        _tell_again(staff)
         return staff, None
     return staff, _issue(settings, staff, is_reset=False)
 
@@ -167,8 +167,14 @@ def send_again(settings: Settings, staff_id: uuid.UUID) -> bool:
     if staff.enrolled_at is None:
         _issue(settings, staff, is_reset=False)
     else:
-        queue.enqueue(INVITED, {"staff": str(staff.id)})
+        _tell_again(staff)
     return True
+
+
+def _tell_again(staff: StaffAccount) -> None:
+    """Tell a person who has enrolled of a role; the entry is that of an invitation, so that no inviter sees which."""
+    queue.enqueue(INVITED, {"staff": str(staff.id)})
+    log.record(StaffInvited(staff=str(staff.id)))
 
 
 def get_for_change(staff_id: uuid.UUID) -> StaffAccount | None:
