@@ -201,6 +201,14 @@ class FileDifferenceRead(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImportProblemsRead(Event):
+    """A person read by name, on a page or in a file, the problems of a former import; `batch` is that import."""
+
+    kind = "desk.import_problems_read"
+    batch: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FilesDeclined(Event):
     """The direction did not import files that waited for it; `job` is their check."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import LIMITS, Given, Source, open_sources
@@ -51,12 +52,25 @@ def read(staging: Staging, paths: Sequence[Given], form: Form, tick: Tick, limit
             )
             _say(staging, Severity.ERROR, source, "two_formats", sentence)
             continue
-        format_ = kind
+        format_, source.tick = kind, partial(tick, 0)
         if kind in _AAF and (mode := mode_of(path_in_archives(source.name))):
             modes.add(mode)
-        for record in _READERS[kind](source, replace(form, format=kind)):
-            intake.add(staging, record)
+        _add_all(staging, _READERS[kind](source, replace(form, format=kind)), form)
+    if _refuses_too_many(staging, form):
+        _stop(staging, "too_many_refused", "Trop de lignes ne peuvent pas être prises : la lecture s’est arrêtée.")
     return replace(form, format=format_ or form.format, mode=_mode(staging, form.mode, modes))
+
+
+def _add_all(staging: Staging, records: Iterator[Record], form: Form) -> None:
+    """Store the records of a file, until too many records of all files were refused."""
+    for record in records:
+        if _refuses_too_many(staging, form):
+            return
+        intake.add(staging, record)
+
+
+def _refuses_too_many(staging: Staging, form: Form) -> bool:
+    return form.most_refused is not None and staging.refused.total() > form.most_refused
 
 
 def path_in_archives(name: str) -> str:

@@ -202,6 +202,7 @@ class Form:
         encoding: A Python codec for CSV files.
         degree: Primary or secondary, for a new school whose files do not say it.
         refuses_others: Whether files that hold anything of another school than `school` are refused as a whole.
+        most_refused: How many records may be refused before the files are refused as a whole; None for any number.
         today: The day against which leaving dates are compared.
     """
 
@@ -212,3 +213,4 @@ class Form:
     encoding: str | None = None
     degree: Degree | None = None
     refuses_others: bool = False
+    most_refused: int | None = None

@@ -8,15 +8,17 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.desk.jobs import files
 from idp.desk.jobs.models import State
 from idp.desk.school_files import words
 from idp.desk.staff.models import Role
 from idp.rostering.models import ImportBatch, ImportIssue
 from tests.architecture.tree import modules, parsed, sentences
 from tests.builders import COLLEGE
-from tests.desk.colleagues import Colleagues
+from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, imported, row, sheet, shown, siecle
 from tests.rostering import xml_files as xml
 
@@ -89,6 +91,34 @@ def test_a_problem_is_told_once_and_keeps_its_names_after_the_import(desk: Flask
     assert "FAMILLE4 Léa" in table
     assert table.count("FAMILLE4 Paul") == 1
     assert "FAMILLE4" not in shown(colleagues.signed_in(Role.ENGINEER).get(f"/fichiers/imports/{batch.id}"))
+
+
+def test_the_files_that_name_people_need_a_fresh_proof_and_are_in_the_journal(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    head, engineer = colleagues.signed_in(Role.HEAD), colleagues.signed_in(Role.ENGINEER)
+    rows = [*families(3), row(4, mail="pas une adresse")]
+    imported(head, sheet(*rows))
+    key, _ = checked(head, sheet(*rows, row(5)))
+    batch, made = db.session.scalars(select(ImportBatch.id)).one(), files.made(key)[0].id
+    colleagues.age_proofs()
+    asked = head.get(f"/fichiers/imports/{batch}/problemes.csv")
+    assert asked.headers["Location"].startswith("/preuve?suite=%2Ffichiers%2Fimports%2F")
+    taken = post(head, f"/travaux/{key}/fichiers/{made}", f"/fichiers/{key}")
+    assert taken.headers["Location"].startswith("/preuve?suite=")
+    assert _entries("desk.import_problems_read", "desk.file_taken") == []
+    head.get(f"/fichiers/imports/{batch}")
+    colleagues.age_proofs(timedelta(0))
+    assert "familles.csv" in shown(head.get(f"/fichiers/imports/{batch}/problemes.csv"))
+    assert "FAMILLE5" in shown(post(head, f"/travaux/{key}/fichiers/{made}", f"/fichiers/{key}"))
+    engineer.get(f"/fichiers/imports/{batch}")
+    expected = ["desk.import_problems_read", "desk.import_problems_read", "desk.file_taken"]
+    assert _entries("desk.import_problems_read", "desk.file_taken") == expected
+
+
+def _entries(*kinds: str) -> list[str]:
+    statement = select(AuditEntry.kind).where(AuditEntry.kind.in_(kinds)).order_by(AuditEntry.id)
+    return list(db.session.scalars(statement))
 
 
 def test_a_problem_about_a_call_names_the_pupil_before_and_after_the_import(

@@ -9,10 +9,12 @@ from sqlalchemy import select
 from idp.clock import now
 from idp.db import db
 from idp.desk.staff.models import Role, StaffInvitation
+from idp.desk.staff.notices import NEW_CREDENTIAL
 from idp.outbox.models import OutboxMessage
-from tests.builders import LYCEE, Build
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_team import PERSON, invited, roles_of, text
+from tests.pages import form_token
 
 
 @pytest.mark.parametrize("account", ["none", "invited", "enrolled"])
@@ -54,3 +56,28 @@ def test_an_invitation_does_not_tell_whether_the_mailbox_has_an_account(
     staff.enrolled_at = staff.last_sign_in_at = now()
     db.session.commit()
     assert staff.name in text(browser.get("/equipe"))
+    assert staff.name in text(browser.get("/journal"))
+
+
+def test_who_is_unseen_is_searched_sorted_journalled_and_told_by_the_mail_address(
+    colleagues: Colleagues, build: Build
+) -> None:
+    build.school()
+    elsewhere = colleagues.person("Zénobie Quatrefages")
+    elsewhere.email = elsewhere.mailbox = PERSON["mail"]
+    elsewhere.enrolled_at = elsewhere.last_sign_in_at = now() - timedelta(days=1)
+    db.session.commit()
+    colleagues.grant(elsewhere, Role.HEAD, uai=COLLEGE)
+    browser = colleagues.signed_in(Role.HEAD, uai=LYCEE)
+    post(browser, "/equipe/inviter", role="secretary", **PERSON)
+    assert PERSON["mail"] in text(browser.get("/equipe?q=ines"))
+    assert PERSON["mail"] not in text(browser.get("/equipe?q=Quatre"))
+    page = browser.get("/journal")
+    assert PERSON["mail"] in text(page)
+    assert "Invitation au bureau" in text(page), "the entry that an unknown mailbox has"
+    export = browser.post("/journal/export", data={"csrf_token": form_token(page), "format": "csv"})
+    assert "Quatrefages" not in text(page) + text(export)
+    at_work, _ = colleagues.session(elsewhere)
+    assert post(at_work, "/ma-securite/codes-de-secours", "/ma-securite").status_code == 200
+    mails = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NEW_CREDENTIAL)).all()
+    assert {mail.payload["recipient"] for mail in mails} == {str(elsewhere.id)}

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from idp.rostering.files.text import LONGEST_CELL, LONGEST_LINE, MOST_COLUMNS, MOST_LINES, Row, header_of, read_rows
+from idp.rostering.files.text import (
+    LONGEST_CELL,
+    LONGEST_LINE,
+    MOST_COLUMNS,
+    MOST_LINES,
+    ROWS_PER_TICK,
+    Row,
+    header_of,
+    read_rows,
+)
 from idp.rostering.records import Issue
 from tests.rostering.files import source
 from tests.rows import each_row
@@ -53,6 +62,15 @@ def test_a_file_with_late_invalid_utf_8_is_read_as_cp1252() -> None:
     rows = read("nom;prénom\n".encode("cp1252") + b"A;B\n" * 40_000 + "Z;é\n".encode("cp1252"))
     assert rows[0] == ["nom", "prénom"]
     assert rows[-1] == ["Z", "é"]
+
+
+@each_row("line", ["A;B\n", ";\n", "A;B;C\n", 'A;"B\n'])
+def test_rows_that_are_read_are_told_whether_they_are_kept_or_not(line: str) -> None:
+    file = source("nom;prenom\n" + line * (3 * ROWS_PER_TICK))
+    ticks: list[int] = []
+    file.tick = lambda: ticks.append(1)
+    list(read_rows(file))
+    assert len(ticks) >= 3
 
 
 @pytest.mark.row("R-03")

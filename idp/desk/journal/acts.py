@@ -25,7 +25,8 @@ _GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
         _l("Travail du bureau"),
         (
             "desk.alert", "desk.class_listed", "desk.figures_exported", "desk.file_difference_read",
-            "desk.file_taken", "desk.files_declined", "desk.job_asked", "desk.job_cancelled", "desk.job_finished",
+            "desk.file_taken", "desk.files_declined", "desk.import_problems_read", "desk.job_asked",
+            "desk.job_cancelled", "desk.job_finished",
             "desk.notices_listed", "desk.passwords_forced", "desk.pupil_read", "desk.reason", "desk.refused",
             "desk.searched", "journal.exported", "account.read",
         ),

@@ -14,10 +14,11 @@ from idp.audit.desk_events import DeskRefused, PasswordsForced
 from idp.audit.models import OK, AuditEntry
 from idp.clients.models import Client
 from idp.db import Base, db
-from idp.desk import access
+from idp.desk import access, colleagues
 from idp.desk.access import Right
 from idp.desk.journal.acts import capital
 from idp.desk.journal.filters import Filters
+from idp.desk.staff import team
 from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.staff.names import role_name
 from idp.operations.personal_data.words import EVENTS, in_words, known_details
@@ -89,7 +90,7 @@ def _chosen(filters: Filters, part: ColumnElement[bool]) -> Select[AuditEntry]:
 
 def lines(rows: Sequence[AuditEntry]) -> list[Line]:
     """Return entries in words, with the names of the people and the ENTs that exist."""
-    staff = _names(StaffAccount, [StaffAccount.name], _staff_keys(rows))
+    staff = _names(StaffAccount, [StaffAccount.name], _staff_keys(rows)) | _emails_of_unseen(rows)
     accounts = _names(Account, [Account.given_name, Account.family_name], (row.account_id for row in rows))
     clients = _names(Client, [Client.name], (row.client_id for row in rows))
     children = _names(Child, [Child.given_name, Child.family_name], (_key(row.details.get("child")) for row in rows))
@@ -178,6 +179,14 @@ def _staff_keys(rows: Sequence[AuditEntry]) -> Iterable[uuid.UUID | None]:
     for row in rows:
         yield row.staff_id
         yield _key(row.details.get("staff"))
+
+
+def _emails_of_unseen(rows: Sequence[AuditEntry]) -> _Names:
+    """Return the mail addresses of the people of whom an inviter knows no more, as on the page of the team."""
+    if not access.may(Right.MANAGE_TEAM) or access.role() is Role.ENGINEER:
+        return {}
+    concerned = {key for row in rows if (key := _key(row.details.get("staff")))}
+    return team.emails_of_unseen(colleagues.staff_roles(), concerned)
 
 
 def _key(value: object) -> uuid.UUID | None:

@@ -19,6 +19,8 @@ from idp.rostering.records import Form, Format
 
 LIMITS = Limits(total=512 << 20, ratio=200, entries=1000)
 """How much the files of a school may unpack to."""
+MOST_REFUSED = 10_000
+"""How many records of the files may be refused: more of them are no file of families, and each costs time."""
 PERCENT = 100
 _OF_SCHOOL = frozenset({Format.SIECLE, Format.ONDE, Format.CSV})
 _HEAD_ACCEPTS = frozenset({"other_source", "many_accounts", "many_ties", "emptied"})
@@ -55,7 +57,7 @@ def form(parameters: Mapping[str, Any]) -> Form:
     """Return how the files are read; those of a school's staff may hold that school alone."""
     uai = parameters["school"] or None
     is_bound = Role(parameters["role"]) in AT_A_SCHOOL
-    return Form(today=today(), school=uai, refuses_others=is_bound)
+    return Form(today=today(), school=uai, refuses_others=is_bound, most_refused=MOST_REFUSED)
 
 
 def terms(role: Role, accepted: Collection[str], agree: Callable[[ImportResult], None] | None = None) -> Terms:

@@ -102,6 +102,7 @@ CHECK = kinds.register(
         again_to=_files_page,
         again=_l("Vérifier à nouveau"),
         hint=_l("Rien n’est importé : les fichiers sont lus et comparés avec ce qui est connu."),
+        proves_to_take=True,
         keeps_uploads=True,
         record=_tell,
     )

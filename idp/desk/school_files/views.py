@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp.audit import log
-from idp.audit.desk_events import FileDifferenceRead
+from idp.audit.desk_events import FileDifferenceRead, ImportProblemsRead
 from idp.db import unit_of_work
 from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
@@ -34,6 +34,7 @@ from idp.desk.school_files import (
     waiting,
     words,
 )
+from idp.desk.school_files.history import Past
 from idp.desk.school_files.names import DECLINED
 from idp.desk.school_files.uploading import ReplacingError, UploadError
 from idp.desk.staff import sessions
@@ -328,7 +329,7 @@ def _waits(check: Job, role: Role) -> str:
 @needs(Right.IMPORT_FILES)
 def problems(key: uuid.UUID) -> Response:
     """Show a former import with its problems."""
-    past = history.get(key)
+    past = _read_by_name(history.get(key))
     page = render_template(
         "desk/school_files/import.html",
         past=past,
@@ -342,8 +343,16 @@ def problems(key: uuid.UUID) -> Response:
 
 
 @blueprint.get("/fichiers/imports/<uuid:key>/problemes.csv")
-@needs(Right.IMPORT_FILES)
+@needs(Right.IMPORT_FILES, fresh=True)
 def problems_csv(key: uuid.UUID) -> Response:
-    """Return all problems of a former import as CSV."""
-    past = history.get(key)
+    """Return all problems of a former import as CSV: a file of names that leaves the desk needs a fresh proof."""
+    past = _read_by_name(history.get(key))
     return downloads.as_download(b"".join(history.sheet(past.batch)), "problemes.csv", downloads.CSV)
+
+
+def _read_by_name(past: Past) -> Past:
+    """Journal that a person reads the problems of an import, if they have names; return the import."""
+    if past.problems and not nameless.is_for(access.role()):
+        with unit_of_work():
+            log.record(ImportProblemsRead(batch=str(past.batch.id)))
+    return past

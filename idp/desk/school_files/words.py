@@ -40,6 +40,10 @@ _REFUSALS = {
         "Le service ne peut pas lire une suspension conservée. Rien n’est importé : écrivez à l’académie."
     ),
     "all_refused": _l("Aucune ligne n’a pu être prise : voyez les problèmes."),
+    "too_many_refused": _l(
+        "Trop de lignes de ces fichiers ne peuvent pas être prises : la lecture s’est arrêtée. Exportez-les de nouveau "
+        "et donnez-les tels quels, sans les ouvrir dans un tableur."
+    ),
     "other_school": _l("Ces fichiers parlent d’un autre établissement. Seul le vôtre peut y être."),
     "two_formats": _l("Ces fichiers ne vont pas ensemble : donnez ceux d’un seul logiciel à la fois."),
     "too_many_leave": _l(

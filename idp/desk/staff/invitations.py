@@ -87,7 +87,7 @@ def grant_and_invite(
     close_without_role(staff.id)
     grant_role(staff, grant)
     if staff.enrolled_at is not None:
-        queue.enqueue(INVITED, {"staff": str(staff.id)})
+        _tell_again(staff)
         return staff, None
     return staff, _issue(settings, staff, is_reset=False)
 
@@ -187,8 +187,14 @@ def send_again(settings: Settings, staff_id: uuid.UUID) -> bool:
     if staff.enrolled_at is None:
         _issue(settings, staff, is_reset=False)
     else:
-        queue.enqueue(INVITED, {"staff": str(staff.id)})
+        _tell_again(staff)
     return True
+
+
+def _tell_again(staff: StaffAccount) -> None:
+    """Tell a person who has enrolled of a role; the entry is that of an invitation, so that no inviter sees which."""
+    queue.enqueue(INVITED, {"staff": str(staff.id)})
+    log.record(StaffInvited(staff=str(staff.id)))
 
 
 def get_for_change(staff_id: uuid.UUID) -> StaffAccount | None:

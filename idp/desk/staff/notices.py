@@ -42,9 +42,19 @@ def tell_new_device(staff: StaffAccount) -> None:
 
 
 def _heads_of(staff_id: uuid.UUID) -> list[uuid.UUID]:
-    """Return the heads who have enrolled of the schools in which a person works, without the person."""
-    schools = select(StaffRole.school_id).where(
-        StaffRole.staff_id == staff_id, StaffRole.school_id.is_not(None), posts.in_force(now())
+    """Return the heads who have enrolled of the schools in which a person works, without the person.
+
+    The head of a school in which the person has not signed in yet does not learn that the mailbox has an account.
+    """
+    schools = (
+        select(StaffRole.school_id)
+        .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
+        .where(
+            StaffRole.staff_id == staff_id,
+            StaffRole.school_id.is_not(None),
+            posts.in_force(now()),
+            posts.held_at_last_sign_in(),
+        )
     )
     return posts.holders(
         StaffRole.role == Role.HEAD,

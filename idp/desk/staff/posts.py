@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, literal, select, update
+from sqlalchemy import ColumnElement, and_, case, literal, or_, select, update
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -50,6 +50,19 @@ def place(post: Post) -> str:
 def in_force(moment: datetime) -> ColumnElement[bool]:
     """Return the condition of the roles that neither ended nor expired."""
     return and_(StaffRole.ended_at.is_(None), StaffRole.valid_until > moment)
+
+
+def held_at_last_sign_in() -> ColumnElement[bool]:
+    """Return the condition of the roles that their person, a row of `StaffAccount`, had at the last sign-in.
+
+    Whoever reads the staff of a scope does not learn of a person before they signed in with a role there.
+    """
+    seen = StaffAccount.last_sign_in_at
+    return and_(
+        StaffRole.granted_at <= seen,
+        StaffRole.valid_until >= seen,
+        or_(StaffRole.ended_at.is_(None), StaffRole.ended_at >= seen),
+    )
 
 
 def holders(*conditions: ColumnElement[bool]) -> list[uuid.UUID]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, or_, select, update
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -140,13 +140,14 @@ def colleagues(scope: ColumnElement[bool], *, most: int, typed: str = "", sees_a
     moment = now()
     listed = or_(StaffRole.valid_until > moment - RECENT, StaffRole.ended_at > moment - RECENT)
     statement = _rows(scope).where(listed)
+    name = StaffAccount.name if sees_all else case((_was_here(scope), StaffAccount.name), else_=StaffAccount.email)
     for word in typed.split():
-        columns = (StaffAccount.name, StaffAccount.email, School.name, School.uai, Client.name)
+        columns = (name, StaffAccount.email, School.name, School.uai, Client.name)
         statement = statement.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
     is_over = or_(
         StaffRole.ended_at.is_not(None), StaffRole.valid_until <= moment, StaffAccount.disabled_at.is_not(None)
     )
-    statement = statement.order_by(is_over, StaffAccount.name, School.name, StaffRole.granted_at)
+    statement = statement.order_by(is_over, name, School.name, StaffRole.granted_at)
     return [Colleague(*row, sees_all=sees_all) for row in db.session.execute(statement.limit(most))]
 
 
@@ -156,22 +157,21 @@ def colleague(scope: ColumnElement[bool], role_id: uuid.UUID, *, sees_all: bool 
     return Colleague(*row, sees_all=sees_all) if row else None
 
 
+def emails_of_unseen(scope: ColumnElement[bool], people: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Return the mail addresses of those people whom a reader of the scope knows by them (`Colleague.is_unseen`)."""
+    unseen = select(StaffAccount.id, StaffAccount.email).where(StaffAccount.id.in_(people), ~_was_here(scope))
+    return {row.id: row.email for row in db.session.execute(unseen)} if people else {}
+
+
+def _was_here(scope: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition of `Colleague.was_here`."""
+    here = select(StaffRole.id).where(scope, StaffRole.staff_id == StaffAccount.id, posts.held_at_last_sign_in())
+    return here.correlate(StaffAccount).exists()
+
+
 def _rows(scope: ColumnElement[bool]) -> Select[Any, Any, Any, Any, Any]:
-    seen = StaffAccount.last_sign_in_at
-    was_here = (
-        select(StaffRole.id)
-        .where(
-            scope,
-            StaffRole.staff_id == StaffAccount.id,
-            StaffRole.granted_at <= seen,
-            StaffRole.valid_until >= seen,
-            or_(StaffRole.ended_at.is_(None), StaffRole.ended_at >= seen),
-        )
-        .correlate(StaffAccount)
-        .exists()
-    )
     return (
-        select(StaffRole, StaffAccount, School, Client, was_here)
+        select(StaffRole, StaffAccount, School, Client, _was_here(scope))
         .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
         .outerjoin(School, School.id == StaffRole.school_id)
         .outerjoin(Client, Client.id == StaffRole.client_id)

@@ -13,6 +13,7 @@ DESK_EVENTS: Mapping[str, Any] = {
     "desk.file_taken": _l("fichier d’un travail pris"),
     "desk.files_declined": _l("fichiers non importés, par décision de la direction"),
     "desk.figures_exported": _l("chiffres de l’activation exportés"),
+    "desk.import_problems_read": _l("problèmes d’un import lus, par noms"),
     "desk.job_asked": _l("travail demandé"),
     "desk.job_cancelled": _l("travail annulé"),
     "desk.job_finished": _l("travail fini"),

@@ -50,10 +50,12 @@ class Source:
     Attributes:
         name: The name that the operator gave; `archive.tgz/part.xml` for a member.
         stream: The content. It ends where an archive is damaged; the error comes instead of the next source.
+        tick: Called now and then by a reader that copied the stream first; it may raise to stop the import.
     """
 
     name: str
     stream: io.BufferedReader
+    tick: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

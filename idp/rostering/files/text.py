@@ -10,6 +10,7 @@ physical line: a quote that is never closed loses one row and not the rest of th
 
 import codecs
 import io
+import itertools
 import re
 import shutil
 import tempfile
@@ -28,6 +29,9 @@ MOST_LINES = 20
 """The most physical lines of one row: a cell with a postal address may have line breaks."""
 
 DELIMITERS = ";\t,"
+
+ROWS_PER_TICK = 100
+"""How many rows are read between two calls of `Source.tick`."""
 
 _IN_MEMORY = 16 << 20
 _CHUNK = 1 << 16
@@ -91,7 +95,9 @@ def read_rows(source: Source, encoding: str | None = None) -> Iterator[Row | Iss
             yield _issue(error, source.name)
             return
         yield header
-        while True:
+        for number in itertools.count():
+            if number % ROWS_PER_TICK == 0:  # the copy was read long ago, so that the stream reports no progress
+                source.tick()
             try:
                 row = _next_row(lines, delimiter, len(header.cells))
             except UnreadableRowError as error:
