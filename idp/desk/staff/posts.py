@@ -55,7 +55,7 @@ def in_force(moment: datetime) -> ColumnElement[bool]:
 def held_at_last_sign_in() -> ColumnElement[bool]:
     """Return the condition of the roles that their person, a row of `StaffAccount`, had at the last sign-in.
 
-    Whoever reads the staff of a scope does not learn of a person before they signed in with a role there.
+    A colleague of a scope does not learn of a person who has not signed in with a role there yet.
     """
     seen = StaffAccount.last_sign_in_at
     return and_(
