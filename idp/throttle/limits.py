@@ -131,6 +131,8 @@ HEAD_CLOSINGS = Budget("head_closings", (Window(20, _HOUR),))
 
 ENT_MOVES = Budget("ent_moves", (Window(10, _DAY),))
 """Changes of addresses of one ENT by one of its operators that are in force at once: each is a mail to the others."""
+ENT_TRIALS = Budget("ent_trials", (Window(60, _HOUR),))
+"""Trials of ENTs that one person of the desk asks for: each may hold a thread for 20 seconds."""
 FILE_CHECKS = Budget("file_checks", (Window(20, _HOUR),))
 """Checks of school files that one person of the desk asks for: each answers questions about the people in them."""
 
@@ -212,6 +214,7 @@ TABLE: tuple[Limit, ...] = (
     DESK_REFUSALS,
     ACADEMY_SUSPENSION,
     ENT_MOVES,
+    ENT_TRIALS,
     FILE_CHECKS,
     SECRETARY_CLOSINGS,
     HEAD_CLOSINGS,
