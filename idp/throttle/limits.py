@@ -134,6 +134,8 @@ ENT_MOVES = Budget("ent_moves", (Window(10, _DAY),))
 FIRST_LETTERS = Budget("first_letters", (Window(10, _HOUR), Window(30, _DAY)))
 """Letters, one by one, for accounts that were never active, by one person of the desk without a fresh proof. A letter
 with one clears the count: a stolen cookie gets few, and a full counter in September gives a proof now and then."""
+ENT_TRIALS = Budget("ent_trials", (Window(60, _HOUR),))
+"""Trials of ENTs that one person of the desk asks for: each may hold a thread for 20 seconds."""
 FILE_CHECKS = Budget("file_checks", (Window(20, _HOUR),))
 """Checks of school files that one person of the desk asks for: each answers questions about the people in them."""
 
@@ -219,6 +221,7 @@ TABLE: tuple[Limit, ...] = (
     ACADEMY_SUSPENSION,
     ENT_MOVES,
     FIRST_LETTERS,
+    ENT_TRIALS,
     FILE_CHECKS,
     SECRETARY_CLOSINGS,
     HEAD_CLOSINGS,

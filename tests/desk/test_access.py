@@ -17,6 +17,7 @@ from idp.desk import access, refusals
 from idp.desk.staff.models import Role
 from idp.operations.doctor.proxy import Arrived
 from idp.operations.health import ECHO_HEADER, sign_echo
+from idp.web.errors import ServiceBusyError
 from tests import databases
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token, heading
@@ -33,6 +34,19 @@ def test_every_endpoint_declares_what_it_needs(desk: Flask) -> None:
 def test_a_stranger_is_led_to_the_sign_in_and_back(visitor: FlaskClient) -> None:
     answer = visitor.get("/ma-securite")
     assert answer.headers["Location"] == "/connexion?suite=%2Fma-securite"
+
+
+def test_the_page_of_a_busy_desk_speaks_of_no_families(
+    desk: Flask, visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy() -> None:
+        raise ServiceBusyError(3)
+
+    monkeypatch.setitem(desk.view_functions, "sign_in.sign_in", access.public(busy))
+    answer = visitor.get("/connexion")
+    assert answer.status_code == 503
+    assert heading(answer) == "Le bureau est très demandé"
+    assert "familles" not in answer.get_data(as_text=True).partition("<main")[2]
 
 
 def test_the_desk_is_french_whatever_the_browser_asks_for(

@@ -1,4 +1,4 @@
-"""How many ENTs one person registers, and what becomes of an ENT whose operator left."""
+"""How many ENTs one person registers and tries, and what becomes of an ENT whose operator left."""
 
 from datetime import timedelta
 
@@ -8,11 +8,15 @@ from sqlalchemy import select, update
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.desk.ents import acceptance
+from idp.desk.ents import acceptance, trials
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
+from idp.registration.trial import checks
+from idp.registration.trial.findings import Finding
+from idp.throttle import limits
+from idp.throttle.limits import Budget, Window
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 
@@ -34,6 +38,45 @@ def ask(build: Build, staff: StaffAccount, number: int) -> Client:
         name=f"Estuaire {number}", home_uri=f"{host}/", redirect_uris=(f"{host}/cb",), uais=(LYCEE,)
     )
     return acceptance.ask(build.settings, metadata, staff.id)[0]
+
+
+def test_a_person_has_one_trial_at_a_time_and_few_run_at_once(
+    colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hosts of an ENT may never answer, so that many trials would take all threads of the desk."""
+    client, people = build.ent("Passerelle").client_id, [colleagues.person() for _ in range(trials.MOST_AT_ONCE + 1)]
+    for person in people:
+        colleagues.grant(person, Role.ENT_OPERATOR, client_id=client)
+    browsers = [colleagues.session(person)[0] for person in people]
+    path = f"/ent/{db.session.scalars(select(Client.id)).one()}/test"
+    started: list[int] = []
+    refused: list[tuple[int, str]] = []
+
+    def trial(*_: object) -> tuple[list[Finding], bool]:
+        """Ask, in the middle of a trial, for a second one of the same person and for one of the next person."""
+        number = len(started)
+        started.append(number)
+        answer = post(browsers[number], path, "/ent")
+        refused.append((answer.status_code, answer.get_data(as_text=True)))
+        post(browsers[number + 1], path, "/ent")
+        return [], False
+
+    monkeypatch.setattr(checks, "findings_in_time", trial)
+    assert post(browsers[0], path, "/ent").status_code == 200
+    assert len(started) == trials.MOST_AT_ONCE
+    assert all(status == 429 and "Un autre test est en cours" in page for status, page in refused)
+    started.clear()
+    assert post(browsers[0], path, "/ent").status_code == 200, "a trial that is over counts no more"
+
+
+def test_a_person_asks_for_some_trials_an_hour(
+    colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ENT_TRIALS", Budget("ent_trials", (Window(2, timedelta(hours=1)),)))
+    monkeypatch.setattr(checks, "findings_in_time", lambda *_: ([], False))
+    browser = colleagues.signed_in(Role.ENT_OPERATOR, client_id=build.ent("Passerelle").client_id)
+    path = f"/ent/{db.session.scalars(select(Client.id)).one()}/test"
+    assert [post(browser, path, "/ent").status_code for _ in range(3)] == [200, 200, 429]
 
 
 @pytest.mark.row("K-27")
