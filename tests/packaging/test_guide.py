@@ -1,4 +1,4 @@
-"""docs/exploitation.md, followed word for word on a new system: its own blocks, without network and without systemd.
+"""docs/exploitation.md, then docs/sauvegarde.md, followed word for word on a new system, without network and systemd.
 
 `.ci/clean-root` makes the system; each run gets a copy of it (overlayfs) in namespaces of its own. The test plays what
 is outside the guide: the machine's names, a mailbox, `systemctl`, a certificate, and what an operator types into the
@@ -17,6 +17,7 @@ from idp.paths import CHECKOUT
 from tests.packaging.build import build
 
 GUIDE = CHECKOUT / "docs" / "exploitation.md"
+BACKUP = CHECKOUT / "docs" / "sauvegarde.md"
 HERE = Path(__file__).with_name("guide")
 CLEAN = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "scolarite-services", "clean-root")
 STEPS = 13
@@ -55,6 +56,12 @@ AROUND = {
     13: ("", AWAIT % "https://bureau.exemple.fr/healthz" + AWAIT % "https://connexion.exemple.fr/healthz"),
 }
 """What happens before and after the blocks of a step."""
+AFTER_RESTORE = """
+test "$(stat -c %a "$copie")" = 600
+owners=$(runuser -u postgres -- psql -Atc "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'" idp)
+test "$owners" = idp
+idp db current
+"""
 
 
 def blocks() -> dict[int, str]:
@@ -69,7 +76,12 @@ def script() -> str:
     for number, commands in blocks().items():
         before, after = AROUND.get(number, ("", ""))
         parts += [before, f"echo '::: step {number}'\n", commands, after]
-    return "".join(parts)
+    return "".join([*parts, "echo '::: backup'\n", *backup_blocks(), AFTER_RESTORE])
+
+
+def backup_blocks() -> list[str]:
+    """Return the commands of the backup: the copy, its trial, and the restore."""
+    return _BLOCK.findall(BACKUP.read_text(encoding="utf-8"))
 
 
 def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
@@ -77,6 +89,7 @@ def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
     assert [number for number, commands in blocks().items() if not commands] == [12], "a browser signs in"
     checked = subprocess.run(["bash", "-n"], input=script(), capture_output=True, text=True, check=False)
     assert checked.stderr == ""
+    assert len(backup_blocks()) == 3
 
 
 @pytest.mark.long
