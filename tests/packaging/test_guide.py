@@ -92,6 +92,19 @@ def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
     assert len(backup_blocks()) == 3
 
 
+def test_the_command_that_compiles_argon2_installs_that_package_alone_again() -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+    [selection] = re.findall(r"^    (sed -n '/\^argon2.*) /srv/idp/wheel/idp/constraints.txt >", guide, re.MULTILINE)
+    done = subprocess.run(
+        ["bash", "-c", f"{selection} constraints.txt"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert re.findall(r"^[a-z].*==", done.stdout, re.MULTILINE) == ["argon2-cffi-bindings=="]
+    assert "--hash=sha256:" in done.stdout
+    [command] = re.findall(r"^    CFLAGS=.*\\\n.*$", guide, re.MULTILINE)
+    for option in ("--force-reinstall", "--no-deps", "--require-hashes", "--no-binary argon2-cffi-bindings"):
+        assert option in command, "pip leaves a package of the same version as it is"
+
+
 @pytest.mark.long
 def test_the_guide_leads_from_a_new_system_to_the_first_sign_in(tmp_path: Path) -> None:
     if os.geteuid() != 0 or not (CLEAN / "complete").exists():
