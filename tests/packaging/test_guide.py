@@ -28,7 +28,7 @@ BEFORE = """
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/srv/wheels PIP_DISABLE_PIP_VERSION_CHECK=1
 ip link set lo up
-echo '127.0.0.1 localhost db.exemple.fr connexion.exemple.fr bureau.exemple.fr mail.exemple.fr' > /etc/hosts
+echo '127.0.0.1 localhost connexion.exemple.fr bureau.exemple.fr mail.exemple.fr' > /etc/hosts
 install -m 755 /srv/guide/systemctl.py /usr/local/sbin/systemctl
 service postgresql start
 setsid python3 /srv/guide/mailbox.py > /var/log/mailbox.log 2>&1 &
