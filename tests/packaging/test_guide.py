@@ -1,4 +1,4 @@
-"""docs/exploitation.md, then docs/sauvegarde.md, followed word for word on a new system, without network and systemd.
+"""docs/exploitation.md, sauvegarde.md and mise-a-jour.md, word for word on a new system, without network and systemd.
 
 `.ci/clean-root` makes the system; each run gets a copy of it (overlayfs) in namespaces of its own. The test plays what
 is outside the guide: the machine's names, a mailbox, `systemctl`, a certificate, and what an operator types into the
@@ -18,6 +18,7 @@ from tests.packaging.build import build
 
 GUIDE = CHECKOUT / "docs" / "exploitation.md"
 BACKUP = CHECKOUT / "docs" / "sauvegarde.md"
+UPGRADE = CHECKOUT / "docs" / "mise-a-jour.md"
 HERE = Path(__file__).with_name("guide")
 CLEAN = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "scolarite-services", "clean-root")
 STEPS = 13
@@ -62,6 +63,10 @@ owners=$(runuser -u postgres -- psql -Atc "SELECT DISTINCT tableowner FROM pg_ta
 test "$owners" = idp
 idp db current
 """
+AFTER_UPGRADE = """
+test "$(readlink /opt/idp)" = "$avant"
+idp db current
+"""
 
 
 def blocks() -> dict[int, str]:
@@ -76,12 +81,14 @@ def script() -> str:
     for number, commands in blocks().items():
         before, after = AROUND.get(number, ("", ""))
         parts += [before, f"echo '::: step {number}'\n", commands, after]
-    return "".join([*parts, "echo '::: backup'\n", *backup_blocks(), AFTER_RESTORE])
+    parts += ["echo '::: backup'\n", *blocks_of(BACKUP), AFTER_RESTORE]
+    parts += ["echo '::: upgrade'\n", *blocks_of(UPGRADE), AFTER_UPGRADE]
+    return "".join(parts)
 
 
-def backup_blocks() -> list[str]:
-    """Return the commands of the backup: the copy, its trial, and the restore."""
-    return _BLOCK.findall(BACKUP.read_text(encoding="utf-8"))
+def blocks_of(page: Path) -> list[str]:
+    """Return the commands of a page, one text for each block."""
+    return _BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
 def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
@@ -89,7 +96,8 @@ def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
     assert [number for number, commands in blocks().items() if not commands] == [12], "a browser signs in"
     checked = subprocess.run(["bash", "-n"], input=script(), capture_output=True, text=True, check=False)
     assert checked.stderr == ""
-    assert len(backup_blocks()) == 3
+    assert len(blocks_of(BACKUP)) == 3, "the copy, its trial, the restore"
+    assert len(blocks_of(UPGRADE)) == 4, "the installation, the tables, the switch, the way back"
 
 
 def test_the_command_that_compiles_argon2_installs_that_package_alone_again() -> None:
