@@ -16,10 +16,11 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from itertools import pairwise
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from idp.config import Settings
@@ -48,6 +49,10 @@ _REQUIRED = {
 }
 _MAILS = ("contact_mail", "dpo_mail", "accessibility_mail", "mail_from")
 _SHOWN_TEXTS = (*_REQUIRED, "academy", "support_phone", "support_url", "support_hours", "service_name")
+_SAMPLE = "…"
+"""What deploy/environment.sample has in place of a value."""
+_JUDGED_APART = frozenset({*_MAILS, "secret_key", "secret_key_fallbacks"})
+"""Settings in which another check refuses it: an email and a random key have no `…`."""
 _PLACEHOLDER = re.compile(r"(?i)\b(to-?do|tbd|fix-?me|change-?me|à compléter|a completer|lorem ipsum|x{3,})\b|<[^<>]*>")
 
 _MIN_GUESSES_LOG10 = 25
@@ -180,11 +185,24 @@ def _placeholder_faults(settings: Settings) -> Iterator[str]:
         yield "IDP_SUPPORT_PHONE, IDP_SUPPORT_URL: are empty: letters and pages must give a help line or page"
     if settings.academy.strip() in {"", Settings.model_fields["academy"].default}:
         yield "IDP_ACADEMY: is the default: pages and letters must name the académie"
-    for name in _SHOWN_TEXTS:
-        if _is_placeholder(getattr(settings, name)):
+    for name, value in settings:
+        if _has_placeholder(name, _shown(value)):
             yield f"IDP_{name.upper()}: has a placeholder"
-    if not _is_filled(urlsplit(settings.issuer).hostname or ""):
-        yield "IDP_ISSUER: has a placeholder"
+
+
+def _has_placeholder(name: str, text: str) -> bool:
+    if name in _SHOWN_TEXTS and _is_placeholder(text):
+        return True
+    if name == "issuer" and not _is_filled(urlsplit(text).hostname or ""):
+        return True
+    return name not in _JUDGED_APART and not text.startswith("mailto:") and _SAMPLE in unquote(text)
+
+
+def _shown(value: object) -> str:
+    """Return a setting as text, secrets included."""
+    if isinstance(value, tuple):
+        return " ".join(map(_shown, value))
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _is_placeholder(text: str) -> bool:

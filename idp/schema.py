@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from idp import secret_check
+from idp import database_faults, secret_check
 from idp.audit import noted_settings
 from idp.audit.models import NotedSettings
 from idp.clock import now
@@ -115,8 +115,8 @@ def _errors_as_messages() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as fault:
-        why = "it is locked, try again" if "locked" in str(getattr(fault, "orig", "")) else type(fault).__name__
-        raise click.ClickException(f"the database cannot be used ({why}); nothing was changed") from fault
+        why = database_faults.message(fault).removesuffix(".")
+        raise click.ClickException(f"{why}; nothing was changed") from fault
     except OSError as fault:
         raise click.ClickException(f"the folder of the database cannot be created ({fault.strerror})") from fault
     except CommandError as fault:

@@ -22,7 +22,7 @@ ANOTHER_KEY = """\
 IDP_SECRET_KEY is not the key of this database; nothing was done. Do one of these:
 - Copy IDP_SECRET_KEY from a node that works, or from the backup of /etc/idp/environment.
 - To replace the key on purpose, put the former one into IDP_SECRET_KEY_FALLBACKS.
-- If the former key is lost: `idp config accept-secret-key` (docs/exploitation.md says what is lost with it)."""
+- If the former key is lost: `idp config accept-secret-key` (docs/sauvegarde.md says what is lost with it)."""
 _CONNECT_SECONDS = 5
 
 

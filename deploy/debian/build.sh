@@ -22,6 +22,8 @@ for socket in deploy/*.socket; do [ ! -e "$socket" ] || install -m 644 -t "$root
 install -D -m 644 -t "$root/usr/share/$name" deploy/environment.sample deploy/502.html
 install -D -m 644 -t "$root/usr/share/doc/$name" "$here/copyright"
 install -D -m 644 -t "$root/usr/share/doc/$name/examples" deploy/nginx*.conf
+install -D -m 644 -t "$root/usr/share/doc/$name/guides" docs/*.md
+install -D -m 644 -t "$root/usr/share/doc/$name/guides/reference" docs/reference/*.md
 gzip -9n <CHANGELOG.md >"$root/usr/share/doc/$name/changelog.gz"
 
 install -d "$root/DEBIAN"

@@ -233,7 +233,7 @@ def main() -> None:
         click.echo(f"Error: {fault.strerror or type(fault).__name__}: a file could not be read or written.", err=True)
         raise SystemExit(1) from None
     except Exception as error:
-        from idp.cli import database_faults  # noqa: PLC0415 - as the commands
+        from idp import database_faults  # noqa: PLC0415 - as the commands
 
         if not (message := database_faults.message(error)):
             raise

@@ -53,7 +53,9 @@ def worker(*, once: bool, check: bool) -> None:
             while sum(lane.run_once(stop) for lane in workers):
                 pass
         except SQLAlchemyError as error:
-            raise click.ClickException(f"the database cannot be used ({type(error).__name__})") from error
+            from idp import database_faults  # noqa: PLC0415 - the worker that runs on needs none
+
+            raise click.ClickException(database_faults.message(error)) from error
 
 
 def _workers(handlers: Mapping[str, Handler], lanes: Sequence[Collection[str]]) -> list[Worker]:

@@ -69,6 +69,15 @@ def faults(bare: Run, *command: str) -> list[str]:
         *(({name: "…"}, f"{name}: has a placeholder") for name in COMPLETE if name != "IDP_MAIL_FROM"),
         ({"IDP_SUPPORT_HOURS": "--"}, "IDP_SUPPORT_HOURS: has a placeholder"),
         ({"IDP_ISSUER": "https://…"}, "IDP_ISSUER: has a placeholder"),
+        ({"IDP_ISSUER": "https://connexion.…"}, "IDP_ISSUER: has a placeholder"),
+        ({"IDP_ACADEMY": "Académie de …"}, "IDP_ACADEMY: has a placeholder"),
+        ({"IDP_SMTP_URL": "smtp+starttls://idp:…@mail.exemple.fr:587"}, "IDP_SMTP_URL: has a placeholder"),
+        ({"IDP_DATABASE_URL": "postgresql://idp:…@localhost/idp"}, "IDP_DATABASE_URL: has a placeholder"),
+        (
+            {"IDP_DATABASE_URL": "postgresql://idp:…@db1,db2/idp?sslmode=verify-full"},
+            "IDP_DATABASE_URL: has a placeholder",
+        ),
+        ({"IDP_SECURITY_CONTACT": "https://…"}, "IDP_SECURITY_CONTACT: has a placeholder"),
         *(
             ({name: value}, f"{name}: must be one email")
             for name in ("IDP_CONTACT_MAIL", "IDP_DPO_MAIL", "IDP_ACCESSIBILITY_MAIL")

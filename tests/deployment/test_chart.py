@@ -1,7 +1,9 @@
 """The Helm chart: its objects follow the API of Kubernetes, and it takes secrets by reference alone."""
 
 import json
+import re
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import yaml
 from click.testing import CliRunner
 
 from idp import __version__, cli
-from idp.config import PREFIX, Settings
+from idp.config import PREFIX, Settings, load
 from idp.metrics.listener import PARTS
 from idp.paths import CHECKOUT
+from idp.production import production_faults
+from tests.databases import SECRET
 from tests.deployment.clean_root import run, tool
 
 CHART = CHECKOUT / "deploy" / "helm"
@@ -146,6 +150,37 @@ def test_a_secret_among_the_settings_is_refused(tmp_path: Path) -> None:
     given = {"secret": "idp", "settings": {"IDP_ISSUER": ISSUER, "IDP_SECRET_KEY": "x"}}
     with pytest.raises(AssertionError, match="IDP_SECRET_KEY"):
         objects(tmp_path, given)
+
+
+def _example(first: str) -> str:
+    """Return the block of docs/conteneurs.md that begins so."""
+    text = (CHECKOUT / "docs" / "conteneurs.md").read_text(encoding="utf-8")
+    [block] = re.findall(rf"^((?:    {re.escape(first)}.*\n)(?:    .*\n)*)", text, re.MULTILINE)
+    return textwrap.dedent(block)
+
+
+def test_the_example_of_the_guide_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = yaml.safe_load(_example("image: {repository"))
+    standing = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    assert set(given) <= set(standing)
+    secrets = dict(line.split("=", 1) for line in _example("IDP_SECRET_KEY=").splitlines())
+    assert all(name in (CHART / "values.schema.json").read_text(encoding="utf-8") for name in secrets)
+    for name, value in {**standing["settings"], **given["settings"], **secrets}.items():
+        monkeypatch.setenv(name, value.replace("…", SECRET))
+    assert production_faults(load()) == []
+    for name in set(secrets) - {"IDP_SECRET_KEY"}:
+        monkeypatch.setenv(name, secrets[name])
+        assert production_faults(load()) == [f"{name}: has a placeholder"]
+        monkeypatch.setenv(name, secrets[name].replace("…", SECRET))
+
+
+def test_wrong_settings_stop_the_chart_before_the_tables_change() -> None:
+    hook = (CHART / "templates" / "migrations.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"^ +(idp .*)$", hook, re.MULTILINE) == [
+        "idp config check",
+        "idp db upgrade",
+        "idp keys rotate --if-none",
+    ]
 
 
 def test_the_chart_knows_every_setting_that_is_a_secret() -> None:

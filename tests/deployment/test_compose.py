@@ -60,6 +60,11 @@ def test_compose_mounts_the_configurations_of_nginx_as_they_are() -> None:
         assert re.search(rf"server {re.escape(bind)}[; ]", (DEPLOY / conf).read_text(encoding="utf-8"))
 
 
+def test_wrong_settings_stop_compose_before_the_tables_change() -> None:
+    *_, script = SERVICES["migrations"]["entrypoint"]
+    assert script.splitlines() == ["idp config check", "idp db upgrade", "idp keys rotate --if-none"]
+
+
 def test_all_services_share_one_network_whose_ports_alone_are_open() -> None:
     assert {service.get("network_mode") for name, service in SERVICES.items() if name != "network"} == {
         "service:network"

@@ -1,4 +1,4 @@
-"""docs/exploitation.md, followed word for word on a new system: its own blocks, without network and without systemd.
+"""docs/exploitation.md, sauvegarde.md and mise-a-jour.md, word for word on a new system, without network and systemd.
 
 `.ci/clean-root` makes the system; each run gets a copy of it (overlayfs) in namespaces of its own. The test plays what
 is outside the guide: the machine's names, a mailbox, `systemctl`, a certificate, and what an operator types into the
@@ -17,6 +17,8 @@ from idp.paths import CHECKOUT
 from tests.packaging.build import build
 
 GUIDE = CHECKOUT / "docs" / "exploitation.md"
+BACKUP = CHECKOUT / "docs" / "sauvegarde.md"
+UPGRADE = CHECKOUT / "docs" / "mise-a-jour.md"
 HERE = Path(__file__).with_name("guide")
 CLEAN = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "scolarite-services", "clean-root")
 STEPS = 13
@@ -27,7 +29,7 @@ BEFORE = """
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/srv/wheels PIP_DISABLE_PIP_VERSION_CHECK=1
 ip link set lo up
-echo '127.0.0.1 localhost db.exemple.fr connexion.exemple.fr bureau.exemple.fr mail.exemple.fr' > /etc/hosts
+echo '127.0.0.1 localhost connexion.exemple.fr bureau.exemple.fr mail.exemple.fr' > /etc/hosts
 install -m 755 /srv/guide/systemctl.py /usr/local/sbin/systemctl
 service postgresql start
 setsid python3 /srv/guide/mailbox.py > /var/log/mailbox.log 2>&1 &
@@ -55,6 +57,16 @@ AROUND = {
     13: ("", AWAIT % "https://bureau.exemple.fr/healthz" + AWAIT % "https://connexion.exemple.fr/healthz"),
 }
 """What happens before and after the blocks of a step."""
+AFTER_RESTORE = """
+test "$(stat -c %a "$copie")" = 600
+owners=$(runuser -u postgres -- psql -Atc "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'" idp)
+test "$owners" = idp
+idp db current
+"""
+AFTER_UPGRADE = """
+test "$(readlink /opt/idp)" = "$avant"
+idp db current
+"""
 
 
 def blocks() -> dict[int, str]:
@@ -69,7 +81,14 @@ def script() -> str:
     for number, commands in blocks().items():
         before, after = AROUND.get(number, ("", ""))
         parts += [before, f"echo '::: step {number}'\n", commands, after]
+    parts += ["echo '::: backup'\n", *blocks_of(BACKUP), AFTER_RESTORE]
+    parts += ["echo '::: upgrade'\n", *blocks_of(UPGRADE), AFTER_UPGRADE]
     return "".join(parts)
+
+
+def blocks_of(page: Path) -> list[str]:
+    """Return the commands of a page, one text for each block."""
+    return _BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
 def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
@@ -77,6 +96,21 @@ def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
     assert [number for number, commands in blocks().items() if not commands] == [12], "a browser signs in"
     checked = subprocess.run(["bash", "-n"], input=script(), capture_output=True, text=True, check=False)
     assert checked.stderr == ""
+    assert len(blocks_of(BACKUP)) == 3, "the copy, its trial, the restore"
+    assert len(blocks_of(UPGRADE)) == 4, "the installation, the tables, the switch, the way back"
+
+
+def test_the_command_that_compiles_argon2_installs_that_package_alone_again() -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+    [selection] = re.findall(r"^    (sed -n '/\^argon2.*) /srv/idp/wheel/idp/constraints.txt >", guide, re.MULTILINE)
+    done = subprocess.run(
+        ["bash", "-c", f"{selection} constraints.txt"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert re.findall(r"^[a-z].*==", done.stdout, re.MULTILINE) == ["argon2-cffi-bindings=="]
+    assert "--hash=sha256:" in done.stdout
+    [command] = re.findall(r"^    CFLAGS=.*\\\n.*$", guide, re.MULTILINE)
+    for option in ("--force-reinstall", "--no-deps", "--require-hashes", "--no-binary argon2-cffi-bindings"):
+        assert option in command, "pip leaves a package of the same version as it is"
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from idp.paths import CHECKOUT
-from tests.commands.processes import PATIENCE, connect
+from tests.commands.processes import PATIENCE, connect, free_port
 
 PORT = "listen 443 ssl http2;"
 _AROUND = """\
@@ -90,9 +90,15 @@ def adapted(text: str, changes: Mapping[str, str]) -> str:
 NODE = "server 127.0.0.1:8000 fail_timeout=3s;"
 
 
-def supplied(folder: Path, port: int, upstream: int, chain: Path) -> str:
-    """Return deploy/nginx.conf for a service on port `upstream`; `chain` holds the certificate and its key."""
+def supplied(folder: Path, port: int, upstream: int, chain: Path, plain: int | None = None) -> str:
+    """Return deploy/nginx.conf for a service on port `upstream`; `chain` holds the certificate and its key.
+
+    Requests without TLS come to port `plain` of 127.0.0.1, if it is given.
+    """
     changes = {
+        "    listen 80;\n": f"    listen 127.0.0.1:{plain or free_port()};\n",
+        "    listen [::]:80;\n": "",
+        "server_name connexion.exemple.fr bureau.exemple.fr;": "server_name localhost;",
         NODE: NODE.replace("8000", str(upstream)),
         "/var/log/nginx/idp.log": str(folder / "idp.log"),
         "server_name connexion.exemple.fr;": "server_name localhost;",
@@ -113,6 +119,7 @@ def supplied_desk(folder: Path, port: int, upstream: int, chain: Path) -> str:
 def _read(name: str, port: int, chain: Path, changes: Mapping[str, str]) -> str:
     certified = {
         PORT: f"listen 127.0.0.1:{port} ssl http2;",
+        "    listen [::]:443 ssl http2;\n": "",
         "/etc/idp/tls/fullchain.pem": str(chain),
         "/etc/idp/tls/key.pem": str(chain),
         "root /usr/local/share/idp;": f"root {CHECKOUT / 'deploy'};",

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from idp import database_faults
 from idp.config import settings_file
 from idp.db import db
 from idp.mail import deliver
@@ -64,13 +65,18 @@ def doctor(context: click.Context, nodes: int, workers: int, *, as_json: bool) -
 
 
 def _findings(site: Site) -> Iterator[Finding]:
-    """Yield what the checks find; a check that fails is a fault itself, and does not stop the others."""
+    """Yield what the checks find; a check that the database stops is a fault, if it is the first with that cause."""
+    causes: set[str] = set()
     for name, check in _CHECKS.items():
         try:
             yield from check(site)
         except SQLAlchemyError as error:
-            advice = "check IDP_DATABASE_URL, and that the database runs and has its tables (idp db upgrade)"
-            yield Finding(name, f"the database cannot be used ({type(error).__name__})", "fault", advice)
+            cause = database_faults.cause(error).removesuffix(".")
+            if cause in causes:
+                yield Finding(name, "not checked: the database cannot be used", "unknown", "repair the fault above")
+                continue
+            causes.add(cause)
+            yield Finding(name, database_faults.outline(error), "fault", cause)
         finally:
             db.session.remove()
 

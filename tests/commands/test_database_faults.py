@@ -1,0 +1,79 @@
+"""An error of PostgreSQL ends a command with its cause in fixed words, never with the driver's text."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from idp import database_faults
+from tests.commands.conftest import Run
+from tests.commands.test_database import alone, is_one_sentence
+from tests.databases import run_sql
+
+__all__ = ["alone"]
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"host": "base.invalid", "query": {}}, "the host name in IDP_DATABASE_URL is unknown"),
+        ({"host": "127.0.0.1", "port": 1, "query": {}}, "nothing listens at the host and the port"),
+        ({"database": "idp_nowhere"}, "the server has no database of the name"),
+        ({"username": "idp_stranger", "password": "private"}, "the user or the password of IDP_DATABASE_URL"),
+    ],
+    ids=("host", "port", "name", "user"),
+)
+def test_an_error_of_the_connection_says_its_cause_and_no_secret(
+    alone: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine,
+    change: dict[str, Any],
+    cause: str,
+) -> None:
+    url = engine.url.set(**change).render_as_string(hide_password=False)
+    monkeypatch.setenv("IDP_DATABASE_URL", url)
+    for command in (("db", "upgrade"), ("client", "list")):
+        answer = alone(*command)
+        is_one_sentence(answer)
+        assert cause in answer.err
+        assert "private" not in answer.err
+
+
+_FAILED = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+
+
+@pytest.mark.parametrize(
+    ("written", "cause"),
+    [
+        ('FATAL:  password authentication failed for user "idp"', "the user or the password"),
+        ("FATAL:  authentification par mot de passe échouée pour l'utilisateur  « idp »", "the user or the password"),
+        ("FATAL:  la base de données « idp » n'existe pas", "the server has no database"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.2", user "idp", database "idp", no encryption', "pg_hba.conf"),
+        ("FATAL:  désolé, trop de clients sont déjà connectés", "the server has no connection left"),
+        ("SSL error: certificate verify failed", "the authority in sslrootcert did not sign"),
+        ('server certificate for "db1" does not match host name "db2"', "the certificate of the server is for another"),
+        ('root certificate file "/etc/idp/base.crt" does not exist', "the file that sslrootcert names does not exist"),
+        ("timeout expired", "does not answer"),
+        ("quelque chose d'autre", "check IDP_DATABASE_URL"),
+    ],
+)
+def test_each_text_of_the_driver_becomes_fixed_words(written: str, cause: str) -> None:
+    answer = database_faults.cause(OperationalError("SELECT 1", {}, Exception(_FAILED + written)))
+    assert cause in answer
+    assert "10.0.0.1" not in answer
+
+
+def test_tables_of_another_owner_are_named_as_such(alone: Run, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+    plain = engine.url.set(drivername="postgresql")
+    role = f"restored_{plain.database}"
+    run_sql(plain.render_as_string(hide_password=False), "CREATE ROLE {} LOGIN PASSWORD 'secret'", role)
+    try:
+        url = plain.set(username=role, password="secret")
+        monkeypatch.setenv("IDP_DATABASE_URL", url.render_as_string(hide_password=False))
+        for command in (("db", "upgrade"), ("client", "list")):
+            answer = alone(*command)
+            is_one_sentence(answer)
+            assert "does not own its tables" in answer.err
+    finally:
+        run_sql(plain.render_as_string(hide_password=False), "DROP ROLE {}", role)
