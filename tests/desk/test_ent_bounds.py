@@ -64,7 +64,7 @@ def test_a_person_has_one_trial_at_a_time_and_few_run_at_once(
     monkeypatch.setattr(checks, "findings_in_time", trial)
     assert post(browsers[0], path, "/ent").status_code == 200
     assert len(started) == trials.MOST_AT_ONCE
-    assert all(status == 429 and "Un autre test est en cours" in page for status, page in refused)
+    assert all(status == 429 and "un autre test est en cours" in page for status, page in refused)
     started.clear()
     assert post(browsers[0], path, "/ent").status_code == 200, "a trial that is over counts no more"
 

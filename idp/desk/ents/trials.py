@@ -32,7 +32,9 @@ def counted(person: uuid.UUID) -> Iterator[None]:
     """
     with _lock:
         if person in _running or len(_running) >= MOST_AT_ONCE:
-            raise TooManyTrialsError(gettext("Un autre test est en cours. Attendez une minute, puis testez à nouveau."))
+            raise TooManyTrialsError(
+                gettext("Rien n’a été testé, car un autre test est en cours. Attendez une minute, puis recommencez.")
+            )
         _running.add(person)
     try:
         verdict = guard.take(limits.ENT_TRIALS, str(person))
