@@ -132,3 +132,27 @@ def test_the_head_is_not_told_of_a_tie_that_the_school_excludes_during_the_impor
     monkeypatch.setattr(ties, "lock_accounts", excluding)
     imported(act, year.write(folder))
     assert (children_of(FATHER), readmitted()) == ([], [])
+
+
+def test_the_head_who_kept_the_access_is_not_asked_again(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    confirmed(FATHER)
+    returned(act, year, folder)
+    notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.kind == "guardian_readmitted")).one()
+    assert act("school", "notices", "--settle", str(notice.id), "--sentence", "jugement du 3 mars").code == 0
+    returned(act, year, folder)
+    assert (children_of(FATHER), readmitted()) == (["Enfanta"], [])
+    confirmed(FATHER)
+    returned(act, year, folder)
+    assert readmitted() == [(account(FATHER).id.hex, [pupil().id.hex])], "the school has excluded him since"
+
+
+def test_the_head_who_rejected_is_told_when_the_suspension_has_an_end(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    confirmed(FATHER)
+    returned(act, year, folder)
+    notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.kind == "guardian_readmitted")).one()
+    admission.close(notice.id, "jugement du 3 mars")
+    set_ties(FATHER, suspended_until=now() + timedelta(days=30))
+    returned(act, year, folder)
+    assert readmitted() == [(account(FATHER).id.hex, [pupil().id.hex])]
