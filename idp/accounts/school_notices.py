@@ -7,6 +7,7 @@ school has given a mail address, in the next digest.
 import enum
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import ColumnElement, Update, and_, or_, select, update
 
@@ -162,7 +163,9 @@ def _settled(statement: Update, by: str, sentence: str) -> list[tuple[uuid.UUID,
     return [(row.id, row.kind) for row in settled]
 
 
-def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School | None = None) -> Refusal | None:
+def settle_one(
+    notice_id: uuid.UUID, *, by: str, sentence: str, school: School | None = None, excludes: bool = False
+) -> Refusal | None:
     """Settle one notice and journal it, in the caller's transaction; return None, or the reason for a refusal.
 
     If two operators settle the notice at once, exactly one succeeds. The notice of an open dispute is refused:
@@ -174,6 +177,7 @@ def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School |
         by: the operator.
         sentence: the operator's sentence: what was found and done.
         school: the only school whose notices may be settled, if given.
+        excludes: whether the school still excludes a guardian to whom a file gave access again.
     """
     statement = select(SchoolNotice).where(SchoolNotice.id == notice_id)
     if school is not None:
@@ -195,7 +199,10 @@ def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School |
     )
     if won is None:
         return Refusal.SETTLED
-    log.record(NoticeSettled(account_id=account.id, notice=str(notice_id), about=notice.kind))
+    settled = NoticeSettled(account_id=account.id, notice=str(notice_id), about=notice.kind)
+    if notice.kind == Kind.GUARDIAN_READMITTED.value:  # the next import reads the last answer
+        settled = replace(settled, outcome="confirm" if excludes else "reject", children=notice.child_ids)
+    log.record(settled)
     return None
 
 

@@ -4,15 +4,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
-from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk.disputes import Decision, Outcome, settle
 from idp.operations.purge import unused_accounts
-from idp.services import services
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, modify, write
@@ -280,55 +277,3 @@ def test_an_open_dispute_remains_after_the_child_leaves(act: Run, year: Year, fo
     imported(act, year.write(folder))
     assert children_of(FATHER) == []
     assert tie(FATHER, "Sœur").disputed_at is not None
-
-
-def confirmed(key: str) -> None:
-    """Do what the school does when it confirms all disputes of a parent, with the journal entry."""
-    set_ties(key, disputed_at=now())
-    settle(services().settings, account(key).id, Decision(outcome=Outcome.CONFIRM, reason="vu", kind=Kind.NOT_GUARDIAN))
-
-
-def readmitted() -> list[tuple[str, list[str]]]:
-    """Return the open notices about excluded guardians who have access again: the account and the pupils."""
-    rows = db.session.scalars(select(SchoolNotice).where(SchoolNotice.kind == "guardian_readmitted")).all()
-    return [(row.account_id.hex, row.child_ids) for row in rows if row.settled_at is None]
-
-
-@pytest.mark.both_databases
-@pytest.mark.parametrize("how", ["kinship", "left out", "pupil left", "left out and purged"])
-def test_the_head_is_told_of_an_excluded_guardian_who_has_access_again(
-    act: Run, year: Year, folder: Path, how: str
-) -> None:
-    imported(act, year.write(folder))
-    confirmed(FATHER)
-    imported(act, folder)
-    assert readmitted() == []
-    first, kinship = ("9100000", "10", "1"), "39" if how == "kinship" else "20"
-    if how == "pupil left":
-        child = year.pupils.pop("9200000")
-        imported(act, year.write(folder), "--force")
-        year.add(child)
-    elif how != "kinship":
-        year.change("9200000", parents=(first,))
-        imported(act, year.write(folder), "--force")
-    if how == "left out and purged":
-        db.session.execute(delete(Guardianship).where(Guardianship.account_id == account(FATHER).id))
-        db.session.commit()
-    year.change("9200000", parents=(first, (FATHER, kinship, "1")))
-    for _ in range(2):
-        imported(act, year.write(folder))
-        assert children_of(FATHER) == ["Enfanta"]
-        pupil = db.session.scalars(select(Child).where(Child.given_name == "Enfanta")).one()
-        assert readmitted() == [(account(FATHER).id.hex, [pupil.id.hex])]
-
-
-def test_a_guardian_whom_the_head_restored_returns_without_a_notice(act: Run, year: Year, folder: Path) -> None:
-    imported(act, year.write(folder))
-    confirmed(FATHER)
-    restored = Decision(outcome=Outcome.REJECT, reason="vu", kind=Kind.NOT_GUARDIAN, reopens=True)
-    settle(services().settings, account(FATHER).id, restored)
-    for parents in ((("9100000", "10", "1"),), (("9100000", "10", "1"), (FATHER, "20", "1"))):
-        year.change("9200000", parents=parents)
-        imported(act, year.write(folder), "--force")
-    assert children_of(FATHER) == ["Enfanta"]
-    assert readmitted() == []

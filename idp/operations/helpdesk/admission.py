@@ -71,7 +71,7 @@ def close(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
     """
     notice, account = _of_notice(notice_id, seen)
     school = db.session.get_one(School, notice.school_id)
-    _settle(notice_id, reason)
+    _settle(notice_id, reason, excludes=True)
     for child in school_notices.children_of([notice])[notice_id]:
         suspension.decide(account.id, Decision(reason=reason, child=child.id, school=school))
 
@@ -88,7 +88,8 @@ def _of_notice(notice_id: uuid.UUID, seen: str | None) -> tuple[SchoolNotice, Ac
     return notice, account
 
 
-def _settle(notice_id: uuid.UUID, reason: str) -> None:
-    refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=reason)
+def _settle(notice_id: uuid.UUID, reason: str, *, excludes: bool = False) -> None:
+    by = log.current_origin().actor
+    refusal = school_notices.settle_one(notice_id, by=by, sentence=reason, excludes=excludes)
     if refusal is not None:
         raise RefusedError("the notice cannot be settled", refusal.value)

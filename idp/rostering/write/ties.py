@@ -129,18 +129,34 @@ def _compare(rows: Sequence[ChildAccount]) -> None:
 
 
 def _tell_of_readmitted(rows: Sequence[ChangedLink]) -> None:
-    """Tell the heads who has access again although the school had confirmed that they are not guardians of the pupil.
-
-    About a tie that waits the head is asked already.
-    """
+    """Tell the heads who has access again although the school had confirmed that they are no guardians of the pupil."""
+    returned = [row for row in rows if row.has_account and row.is_ended]
     excluded: list[tuple[uuid.UUID, uuid.UUID]] = []
     others: list[tuple[uuid.UUID, uuid.UUID]] = []
-    for row in rows:
-        if row.has_account and row.is_ended and not row.wait:
-            (excluded if row.is_excluded else others).append((uuid.UUID(row.account), uuid.UUID(row.child)))
+    for row, ends in _with_access(returned):
+        (excluded if row.is_excluded else others).append(ends)
     readmitted = [*excluded, *waits.were_excluded(others)]
     if readmitted:
         waits.tell_of_readmitted(readmitted)
+
+
+def _with_access(rows: Sequence[ChangedLink]) -> list[tuple[ChangedLink, tuple[uuid.UUID, uuid.UUID]]]:
+    """Return the links whose stored tie gives access, with its account and pupil.
+
+    The database answers, because the school may have excluded a tie since the plan was made. A suspension that ends by
+    itself gives access again without another question, so its tie is among them; one without an end waits for the head.
+    """
+    if not rows:
+        return []
+    gives_access = select(_links.c.account_id, _links.c.child_id).where(
+        bulk.one_of(_links.c.account_id, sorted({uuid.UUID(row.account) for row in rows})),
+        Guardianship.is_unended,
+        ~Guardianship.has_open_dispute,
+        or_(Guardianship.suspended_at.is_(None), Guardianship.suspended_until.is_not(None)),
+    )
+    ties = {(account_id, child_id) for account_id, child_id in db.session.execute(gives_access)}
+    named = [(row, (uuid.UUID(row.account), uuid.UUID(row.child))) for row in rows]
+    return [(row, ends) for row, ends in named if ends in ties]
 
 
 def lift_exclusions(page: Sequence[ChildAccount]) -> None:

@@ -20,6 +20,7 @@ from idp.audit import log
 from idp.audit.data_events import GuardianWaits
 from idp.audit.events import DisputeSettled
 from idp.audit.models import AuditEntry
+from idp.audit.registry_events import NoticeSettled
 from idp.db import db
 from idp.rostering import bulk
 
@@ -98,19 +99,23 @@ def tell_of_readmitted(ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
 def were_excluded(ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> list[tuple[uuid.UUID, uuid.UUID]]:
     """Return those of some ties of which the school's last answer was that the person is not the guardian.
 
-    A tie that a file leaves out loses its mark, and a purge may remove it. The journal has the answers, as far back as
-    it reaches.
+    It answers a dispute, and the notice that a file gave access again. A tie that a file leaves out loses its mark, and
+    a purge may remove it. The journal has the answers, as far back as it reaches.
     """
     accounts = sorted({account_id for account_id, _ in ties})
-    is_settled = AuditEntry.where_kind(DisputeSettled.kind) & bulk.one_of(AuditEntry.account_id, accounts)
-    settled = select(AuditEntry.account_id, AuditEntry.details).where(is_settled).order_by(AuditEntry.at, AuditEntry.id)
-    outcomes: dict[tuple[uuid.UUID | None, str], str] = {}
-    for account_id, details in db.session.execute(settled) if ties else ():
-        outcomes |= {(account_id, key): details["outcome"] for key in details.get("children", ())}
-    if not outcomes:
+    answers = AuditEntry.where_kind(DisputeSettled.kind, NoticeSettled.kind)
+    of_accounts = answers & bulk.one_of(AuditEntry.account_id, accounts)
+    answered = select(AuditEntry.account_id, AuditEntry.details).where(of_accounts)
+    entries = db.session.execute(answered.order_by(AuditEntry.at, AuditEntry.id)).all() if ties else ()
+    if not entries:
         return []
     pupils = select(Child).where(bulk.one_of(Child.id, sorted({child_id for _, child_id in ties})))
     keys = {child.id: child_key(child) for child in db.session.scalars(pupils)}
+    keys_by_id = {child_id.hex: key for child_id, key in keys.items()}  # a notice names pupils by their ids
+    outcomes: dict[tuple[uuid.UUID | None, str], str] = {}
+    for account_id, details in entries:
+        for key in details.get("children", ()):
+            outcomes[account_id, keys_by_id.get(key, key)] = details["outcome"]
     return [tie for tie in ties if outcomes.get((tie[0], keys[tie[1]])) == "confirm"]
 
 
