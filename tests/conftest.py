@@ -22,7 +22,7 @@ from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: 
 from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
 from tests.forked_pools import _pools_are_forked, spawned_pools  # noqa: F401 - fixtures, the first of every test
 from tests.garbage import pytest_collection_finish  # noqa: F401 - a hook
-from tests.kept_connections import _connections_are_kept  # noqa: F401 - a fixture of every test
+from tests.kept_connections import _connections_are_kept, new_connections  # noqa: F401 - fixtures, as those above
 from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
 from tests.relying_party import RelyingParty
 from tests.stories.browser import chromium, pytest_itemcollected  # noqa: F401 - a hook

@@ -3,7 +3,8 @@
 Each command asks for the check value of the secret key, and each import takes its lock, on a connection of its own. A
 command of a test sends the same statements, but to open the connection starts a process of the server each time, which
 takes longer than many commands. Only the process of the tests keeps them: a process that forks (`tests.forked`) must
-not share a connection with its children.
+not share a connection with its children. Tests of the lock and of the check themselves use the fixture
+`new_connections`.
 """
 
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from sqlalchemy import URL, Engine, QueuePool, create_engine
 from idp import secret_check
 from idp.rostering import lock
 
+_MODULES = (secret_check, lock)
 _MOST = 4
 _engines: "OrderedDict[str, Engine]" = OrderedDict()
 
@@ -40,8 +42,15 @@ def _engine(url: URL, **arguments: Any) -> Engine:
 def _connections_are_kept() -> Iterator[None]:
     """Keep the connections of the check of the secret key, and of the lock of the imports."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (secret_check, lock):
+        for module in _MODULES:
             patch.setattr(module, "create_engine", _engine)
         yield
     while _engines:
         _engines.popitem()[1].dispose()
+
+
+@pytest.fixture
+def new_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the product open and close these connections as in production."""
+    for module in _MODULES:
+        monkeypatch.setattr(module, "create_engine", create_engine)

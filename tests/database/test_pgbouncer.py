@@ -27,7 +27,7 @@ from tests.databases import postgresql_copy, settings_for
 from tests.protocol.flow import tokens_for
 from tests.serving.proxy import program
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("new_connections")]
 
 _CONFIGURATION = """\
 [databases]

@@ -30,7 +30,7 @@ from tests.rostering.seen import account, imported, state
 if TYPE_CHECKING:
     import subprocess
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("new_connections")]
 
 SEED = 20261124
 
