@@ -211,8 +211,8 @@ class SessionsEnded(Event):
     """Sessions ended without a sign-out; `count` is their number and `by` the cause.
 
     `by`: `breached` (the password is in a list), `contested` (the email), `disputed` (guardianship), `letter` (a new
-    one), `operator`, `password_changed`, `password_reset`, `person` (from the list of connections), `replaced` (another
-    person signed in on the browser), `roster` (a school file).
+    one), `operator`, `password_changed`, `password_reset`, `person` (from the list of connections, or with
+    the confirmation of the email), `replaced` (another person signed in on the browser), `roster` (a school file).
     """
 
     kind = "sessions.ended"

@@ -22,7 +22,7 @@ from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.sessions import after_activation, ending
+from idp.sessions import after_activation
 from idp.sessions.after_activation import Here, Opened
 
 
@@ -85,15 +85,17 @@ def resent_at(account_id: uuid.UUID) -> datetime | None:
 def use(settings: Settings, value: str, here: Here, *, leaves: bool = False) -> Used | None:
     """Use the link `value`, confirm its address and sign its person in if the account was activated `here`.
 
-    `leaves` says that the person has left the browser that activated the account: it is not signed in.
+    `leaves` says that the person has left the other browser that waits: it is not signed in.
     Return None if the link does not work, or if its mailbox may not serve this account.
     """
     link = emails.confirm(settings, value)
     if link is None:
         return None
+    if _changes(link):
+        return Used(link, None)
     if leaves:
-        ending.forget_activation(link.account_id)
-    return Used(link, None if _changes(link) else after_activation.sign_in(link.account_id, link.generation, here))
+        after_activation.end_elsewhere(link.account_id)
+    return Used(link, after_activation.sign_in(link.account_id, link.generation, here))
 
 
 @unit_of_work()

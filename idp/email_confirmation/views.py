@@ -61,15 +61,38 @@ def waiting() -> Response:
 
 @blueprint.get("/adresse/confirmation/etat")
 def state() -> Response:
-    """Tell the script of the waiting page whether the address is confirmed; change nothing."""
-    _, account = _account_to_confirm()
-    return make_response({"confirmed": account.email is not None or account.pending_email is None})
+    """Tell the script of the waiting page whether the person can go on, here or elsewhere; change nothing."""
+    try:
+        _, account = _account_to_confirm()
+    except _ReplacedError:
+        return make_response({"state": "replaced"})
+    is_confirmed = account.email is not None or account.pending_email is None
+    return make_response({"state": "confirmed" if is_confirmed else "waiting"})
+
+
+class _ReplacedError(Exception):
+    """The person of this browser's activation signed in in another browser, which waits for the confirmation now."""
+
+    def __init__(self, interaction: store.Interaction) -> None:
+        super().__init__()
+        self.interaction = interaction
+
+
+@blueprint.errorhandler(_ReplacedError)
+def is_replaced(error: _ReplacedError) -> Response:
+    """Show that the person continued elsewhere, also in place of an answer to a code; the page contains no name."""
+    html = render_template(
+        "email_confirmation/autre_appareil.html",
+        dest=store.client_of(error.interaction),
+        sign_in_url=store.page_url("login.sign_in", error.interaction.without_person()),
+    )
+    return make_response(html)
 
 
 @blueprint.errorhandler(FormTokenError)
 def form_is_old(error: FormTokenError) -> Response:
     """Lead on the second of two clicks on « Continuer »: the first one signed in, and renewed the form token."""
-    with suppress(InteractionLostError, SQLAlchemyError):  # an error handler must not fail itself
+    with suppress(InteractionLostError, _ReplacedError, SQLAlchemyError):  # an error handler must not fail itself
         interaction, account = _account_to_confirm()
         if interaction is not None and account.email is not None:
             return _after_confirmation(interaction, account)
@@ -178,6 +201,10 @@ def _account_to_confirm() -> tuple[store.Interaction | None, Account]:
     else signed in. An activation in the browser's history gives no access after the account's password was used
     anywhere, after another credential replaced it, or after `activation_lifetime`. A confirmed account gets the page
     that says so, which contains no name.
+
+    Raises:
+        _ReplacedError: the person signed in elsewhere a short time after the activation of this browser.
+        InteractionLostError: this browser has no access for another reason.
     """
     interaction = store.current()
     person = interaction.person if interaction else None
@@ -193,12 +220,19 @@ def _account_to_confirm() -> tuple[store.Interaction | None, Account]:
 
 
 def _is_activating(interaction: store.Interaction, account: Account) -> bool:
-    """Return whether this interaction activated the account a short time ago, and nothing has happened since."""
+    """Return whether this interaction activated the account a short time ago, and nothing has happened since.
+
+    Raises:
+        _ReplacedError: the account signed in since.
+    """
     if account.email is not None:
         return True
     started = account.activated_at
-    recent = started is not None and now() - started <= services().settings.lifetime("activation_lifetime")
-    return recent and account.activated_in == opaque.digest(interaction.id)
+    if started is None or now() - started > services().settings.lifetime("activation_lifetime"):
+        return False
+    if account.activated_in is None and account.last_sign_in_at is not None and account.last_sign_in_at >= started:
+        raise _ReplacedError(interaction)
+    return account.activated_in == opaque.digest(interaction.id)
 
 
 def _resend(interaction: store.Interaction | None, account: Account) -> emails.Resent:

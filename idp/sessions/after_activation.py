@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import update
+from sqlalchemy import or_, select, update
 
 from idp import opaque
 from idp.accounts import directory, disputes, notices, one_time_links
@@ -18,7 +18,8 @@ from idp.accounts.notices import Notice
 from idp.clock import now
 from idp.db import db
 from idp.services import services
-from idp.sessions import devices, manager
+from idp.sessions import devices, liveness, manager
+from idp.sessions.models import DeviceSession, Session
 from idp.web import browser
 from idp.web.http import AnyResponse
 from idp.web.request_context import remote_ip, user_agent
@@ -105,12 +106,50 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None
 
 
 def waits_elsewhere(account: Account) -> bool:
-    """Return whether another browser is signed in once the address is confirmed (`sign_in`)."""
+    """Return whether another browser is signed in once the address is confirmed.
+
+    It activated the account (`sign_in`), or has a session that opens no ENT before the address is confirmed.
+    """
+    return _was_activated_elsewhere(account) or _has_session_elsewhere(account)
+
+
+def _was_activated_elsewhere(account: Account) -> bool:
     if account.activated_in is None or account.activated_at is None:
         return False
     interaction = browser.activations().get(account.id.hex)
     is_here = interaction is not None and account.activated_in == opaque.digest(interaction)
     return not is_here and account.activated_at > now() - services().settings.lifetime("activation_lifetime")
+
+
+def _has_session_elsewhere(account: Account) -> bool:
+    session, moment = _session_here(account.id), now()
+    own_sid = session.sid if session else ""
+    waiting = (
+        select(model.id)
+        .join(Account, Account.id == model.account_id)
+        .where(model.account_id == account.id, model.sid != own_sid, alive)
+        .exists()
+        for model, alive in (
+            (Session, liveness.live(services().settings, moment)),
+            (DeviceSession, liveness.staying(moment)),
+        )
+    )
+    return bool(db.session.scalar(select(or_(*waiting))))
+
+
+def end_elsewhere(account_id: uuid.UUID) -> None:
+    """Have no other browser signed in by the confirmation of the address, in the caller's transaction."""
+    session = _session_here(account_id)
+    if session:
+        manager.end_others(session, by="person")
+    else:
+        manager.end_all(account_id, by="person")
+
+
+def _session_here(account_id: uuid.UUID) -> Session | None:
+    """Return the session of this browser if it is one of the account."""
+    current = manager.current()
+    return current[0] if current and current[1].id == account_id else None
 
 
 def expected_username() -> str:

@@ -55,7 +55,7 @@
     b.addEventListener('click', function () { f.value = b.textContent; box.hidden = true; f.focus(); });
   });
 
-  /* the waiting page leads on when the link was opened elsewhere: it asks ever more rarely, and for half an hour at most */
+  /* the waiting page leads on when the link was opened, or the person signed in, elsewhere: it asks ever more rarely, and for half an hour at most */
   all('[data-poll]').forEach(function (f) {
     var pause = 3, end = Date.now() + 18e5, t;
     var ask = function () {
@@ -67,9 +67,9 @@
         return answer.ok ? answer.json() : {};
       }).then(function (state) {
         if (!end) return;
-        if (!state.confirmed) return later();
+        if (state.state !== 'confirmed' && state.state !== 'replaced') return later();
         end = 0;
-        d.querySelector('[data-news]').hidden = false;
+        if (state.state === 'confirmed') d.querySelector('[data-news]').hidden = false;
         location.replace(location.href);
       }).catch(later);
     };

@@ -1,9 +1,11 @@
 """The code of the mail: five tries, the browser that activated, one session; and who is signed in by the link."""
 
 import json
+import re
 import secrets
 import uuid
 from datetime import timedelta
+from html import unescape
 
 import pytest
 import time_machine
@@ -18,11 +20,12 @@ from idp.accounts.passwords.hasher import fold_provisional
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.operations.helpdesk import acts
 from idp.sessions.models import Session
 from idp.throttle import limits
 from tests import forked
 from tests.activation.race import HOST
-from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_link, open_activation, read_state
+from tests.activation.steps import CHOSEN, EMAIL, LOST, SENT, activate, newest_link, open_activation, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.databases import settings_for
 from tests.pages import follow, form_token, heading, sign_in, submit
@@ -292,15 +295,46 @@ def test_the_state_tells_the_waiting_page_alone(app: Flask, browser: FlaskClient
     waiting = activate(browser, account)
     place = waiting.request.full_path.replace("/confirmation?", "/confirmation/etat?")
     assert place.replace("&", "&amp;") in waiting.text
-    assert browser.get(place).get_json() == {"confirmed": False}
+    assert browser.get(place).get_json() == {"state": "waiting"}
     assert app.test_client().get(place).status_code == 400
     phone = app.test_client()
     submit(phone, phone.get(newest_link(build.settings, account.id)))
     before = read_state(account.id)
-    assert browser.get(place).get_json() == {"confirmed": True}
+    assert browser.get(place).get_json() == {"state": "confirmed"}
     assert browser.head(waiting.request.full_path).status_code == 200
     assert read_state(account.id) == before, "asking signs nobody in"
     assert heading(follow(browser, browser.get(waiting.request.full_path))) == _ACCOUNT
+
+
+@pytest.mark.row("V-23")
+def test_a_waiting_page_says_that_the_person_continued_on_another_device(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.never_activated()
+    attempt = Attempt()
+    waiting = activate(browser, account, ent.url(attempt))
+    place = waiting.request.full_path.replace("/confirmation?", "/confirmation/etat?")
+    sign_in(app.test_client(), "/connexion", account.username, CHOSEN)
+    assert browser.get(place).get_json() == {"state": "replaced"}
+    data = {"csrf_token": form_token(waiting), "code": _code(build, account.id)}
+    for page in (browser.get(waiting.request.full_path), browser.post(waiting.request.full_path, data=data)):
+        assert (page.status_code, heading(page)) == (200, "Vous avez continué sur un autre appareil")
+        assert not any(text in page.text for text in (account.username, EMAIL, "LEROY"))
+    assert (read_state(account.id).email, _session(browser)) == (None, "")
+    onward = re.search(r'<a class="btn" href="([^"]+)">Se connecter</a>', page.text)
+    assert onward, page.text
+    again = sign_in(browser, unescape(onward[1]), account.username, CHOSEN)
+    assert heading(again) == SENT
+    answer = submit(browser, again, code=_code(build, account.id))
+    assert "code" in ent.answer(answer), "the ENT that asked gets its answer"
+
+
+def test_a_waiting_page_that_an_operator_ended_names_no_other_device(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    acts.end_sessions(account.id)
+    page = browser.get(waiting.request.full_path)
+    assert (page.status_code, heading(page)) == (400, LOST)
 
 
 def test_elsewhere_the_sign_in_page_has_the_identifier_until_somebody_signs_in(

@@ -263,6 +263,45 @@ def test_the_link_on_another_device_says_that_the_waiting_browser_is_signed_in(
     assert (browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None) is leaves
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize("opened_in", ["a third browser", "the browser that activated"])
+def test_the_link_says_that_a_browser_of_a_later_sign_in_is_connected(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    opened_in: str,
+    leaves: bool,  # noqa: FBT001
+) -> None:
+    """The parent chose the password in one browser, and typed it in another one, for example of a library."""
+    account = build.never_activated()
+    activate(browser, account)
+    library = app.test_client()
+    sign_in(library, "/connexion", account.username, CHOSEN)
+    link, note = newest_link(build.settings, account.id), "Un autre appareil attend\xa0: il sera connecté"
+    assert note not in library.get(link).text
+    opening = browser if opened_in == "the browser that activated" else app.test_client()
+    page = opening.get(link)
+    assert note in page.text
+    assert heading(submit(opening, page, **({"parti": "1"} if leaves else {}))) == CONFIRMED
+    entered = heading(follow(library, library.get("/mon-compte")))
+    assert entered == ("Connexion" if leaves else "Gérer mon compte")
+
+
+def test_the_browser_that_uses_the_link_keeps_its_session_when_the_other_one_is_left(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    library, phone = app.test_client(), app.test_client()
+    for device in (library, phone):
+        sign_in(device, "/connexion", account.username, CHOSEN)
+    page = phone.get(newest_link(build.settings, account.id))
+    assert "Un autre appareil attend" in page.text
+    assert "Vous êtes connecté" in submit(phone, page, parti="1").text
+    assert heading(follow(phone, phone.get("/mon-compte"))) == "Gérer mon compte"
+    assert heading(follow(library, library.get("/mon-compte"))) == "Connexion"
+
+
 def test_sessions_ended_by_an_operator_end_the_wait_of_an_activation(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
