@@ -193,3 +193,5 @@ def test_family_names_are_hidden_before_the_right_secret(browser: FlaskClient, b
         assert not any(word in text for word in ("Noémie", "VANDEPUTTE", "Malo", "Tilleuls", "6e 1"))
     text = open_activation(browser, account).get_data(as_text=True)
     assert all(word in text for word in ("Mme Noémie LEROY-VANDEPUTTE", "Malo, 6e 1, Collège des Tilleuls"))
+    for label in ("Compte", "Élève"):  # without « de », which would become « d’ » before « Inès »
+        assert f"{label}\u00a0: <b>" in text

@@ -52,7 +52,7 @@ def test_a_letter_contains_the_required_texts() -> None:
         "n.leroy4821",
         "À utiliser avant le 23 janvier 2027.",
         "Assistance aux familles : 03 53 01 12 12",
-        "Lundi à vendredi, 8 h à 18 h. Ou le secrétariat",
+        "Lundi à vendredi, 8 h à 18 h. Ou le secrétariat : il imprime un nouveau courrier. L’ancien ne marche plus.",
         "Vos droits : dpd@exemple.fr, puis la CNIL.",
     ):
         assert words in text

@@ -1,7 +1,10 @@
 """The opening hours of the help line: read from a notation, and written in each language."""
 
+import re
+
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from flask_babel import force_locale
 
 from idp import opening_hours
@@ -37,6 +40,19 @@ def test_hours_are_written_in_the_language_of_the_reader(
 ) -> None:
     with application.test_request_context(), force_locale(locale_name(language)):
         assert i18n.opening_hours(text).replace("\u00a0", " ") == words
+
+
+@each_row(
+    ("language", "words"),
+    [
+        ("fr", "Assistance aux familles : 03 53 01 12 12, du lundi au vendredi, de 8 h à 18 h."),
+        ("ar", "خدمة مساعدة الأسر: 03 53 01 12 12، من الاثنين إلى الجمعة، من الساعة 08:00 إلى 18:00."),
+        ("zh-Hans", "家庭客服：03 53 01 12 12（星期一至星期五，08:00 至 18:00）。"),
+    ],
+)
+def test_the_help_line_has_the_signs_of_the_language(browser: FlaskClient, language: str, words: str) -> None:
+    page = browser.get("/connexion", headers={"Accept-Language": language}).text
+    assert words in re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page))
 
 
 @pytest.mark.parametrize(
