@@ -1,7 +1,9 @@
-"""Has the head of the school decide about new ties of pupils to whom somebody's access is suspended.
+"""Has the head of the school decide about guardians whom a file adds, renames or gives access again.
 
-Such a tie is suspended from its first instant (`idp.rostering.reconcile.phases.suspended`), until the head
-decides: « Signalements », `idp account reopen` or `idp account suspend`.
+A new tie is suspended from its first instant if somebody's access to its pupil is suspended
+(`idp.rostering.reconcile.phases.suspended`), until the head decides: « Signalements », `idp account reopen` or
+`idp account suspend`. The corrected name of an activated account, and the return of a guardian whom the school had
+excluded, suspend nothing: the head reads a notice.
 """
 
 import uuid
