@@ -265,7 +265,7 @@ class Guardianship(Suspendable, Base):
 
     `disputed_at`: the person says not to be the guardian; the account is closed until the school settles it
     (`accounts.disputes`). `ended_at`: a file ended the tie, or the child left. `excluded_at`: the school confirmed the
-    dispute, and no file restores the tie. `kinship` and `authority` are SDET's codes, which are never released.
+    dispute, and only a changed file restores the tie. `kinship` and `authority` are SDET's codes, never released.
     """
 
     __tablename__ = "guardianship"
@@ -327,7 +327,7 @@ class Guardianship(Suspendable, Base):
 
     @hybrid_property
     def is_excluded(self) -> bool:
-        """Whether the school ended the tie when it confirmed the dispute. A file does not restore such a tie."""
+        """Whether the school ended the tie when it confirmed the dispute. Only a changed file restores such a tie."""
         return self.excluded_at is not None
 
     @is_excluded.inplace.expression

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, select, update
 
+from idp.accounts import school_notices
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import DisputeSettled
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.operations.helpdesk import admission
 from idp.operations.helpdesk.disputes import Decision, Outcome, settle
 from idp.rostering.write import ties
@@ -21,7 +22,7 @@ from idp.services import services
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import Year
 from tests.rostering.seen import account, children_of, imported
-from tests.rostering.test_disputed_ties import FATHER, set_ties
+from tests.rostering.test_disputed_ties import FATHER, set_ties, sister
 
 pytestmark = pytest.mark.row("R-13")
 
@@ -36,7 +37,8 @@ def confirmed(key: str) -> None:
 
 def readmitted() -> list[tuple[str, list[str]]]:
     """Return the open notices about excluded guardians who have access again: the account and the pupils."""
-    rows = db.session.scalars(select(SchoolNotice).where(SchoolNotice.kind == "guardian_readmitted")).all()
+    notices = select(SchoolNotice).where(SchoolNotice.kind == "guardian_readmitted")
+    rows = db.session.scalars(notices.execution_options(populate_existing=True)).all()
     return [(row.account_id.hex, row.child_ids) for row in rows if row.settled_at is None]
 
 
@@ -156,3 +158,40 @@ def test_the_head_who_rejected_is_told_when_the_suspension_has_an_end(act: Run, 
     set_ties(FATHER, suspended_until=now() + timedelta(days=30))
     returned(act, year, folder)
     assert readmitted() == [(account(FATHER).id.hex, [pupil().id.hex])]
+
+
+@pytest.mark.both_databases
+def test_the_notice_is_settled_when_the_tie_ends_again(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    confirmed(FATHER)
+    returned(act, year, folder)
+    year.change("9200000", parents=(MOTHER,))
+    imported(act, year.write(folder), "--force")
+    [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.kind == "guardian_readmitted"))
+    assert (notice.settled_by, notice.sentence) == ("import", "Le lien avec l’élève a de nouveau fini.")
+    returned(act, year, folder)
+    assert readmitted() == [(account(FATHER).id.hex, [pupil().id.hex])], "the head has not answered"
+
+
+def test_the_notice_stays_open_about_the_pupil_whose_tie_has_not_ended(act: Run, year: Year, folder: Path) -> None:
+    year.add(sister(year.pupils["9200000"].uai))
+    imported(act, year.write(folder))
+    him, brother = account(FATHER), pupil()
+    [other] = [child.id for child in him.children if child.id != brother.id]
+    with unit_of_work():
+        school_notices.add(Kind.GUARDIAN_READMITTED, him.id, {brother.school_id: [brother.id, other]})
+    year.change("9200000", parents=(MOTHER,))
+    imported(act, year.write(folder), "--force")
+    assert readmitted() == [(him.id.hex, [other.hex])]
+
+
+def test_the_head_rejects_after_the_tie_has_ended(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    confirmed(FATHER)
+    returned(act, year, folder)
+    [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.kind == "guardian_readmitted"))
+    set_ties(FATHER, ended_at=now())
+    admission.close(notice.id, "jugement du 3 mars")
+    assert readmitted() == []
+    returned(act, year, folder)
+    assert readmitted() == [(account(FATHER).id.hex, [pupil().id.hex])], "nothing was suspended"

@@ -2,8 +2,8 @@
 
 Two columns hold the state, so that no statement has to read the table `suspension`: `suspended_at` is set while the row
 is suspended, and `suspended_until` is the instant at which that ends by itself, or empty. Only
-`idp.operations.helpdesk.suspension` writes them, and an import that inserts a tie which waits for the head
-(`idp.rostering.write.ties`).
+`idp.operations.helpdesk.suspension` writes them, and `idp.rostering.write.ties`, where a tie begins to wait for the
+head: a file adds it or names it again, or a file or the school corrects a name.
 """
 
 from datetime import datetime

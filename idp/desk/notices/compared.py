@@ -23,6 +23,8 @@ from idp.web import i18n
 
 _Decision = tuple[Suspension, Account, Child]
 """A decision with the person and a pupil whom it concerns."""
+_BY_WEIGHT = (Wait.RECOGNISED, Wait.NEW_GUARDIAN, Wait.ALIKE, Wait.CHECK)
+"""The reasons to wait: a notice about several ties says the first that holds. A check says nothing of a suspension."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ def _waits_of_ties(notices: Sequence[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
             Suspension.account_id.in_(keys), Suspension.where_waiting(now())
         )
     )
-    by_school: dict[tuple[uuid.UUID, uuid.UUID | None], Wait] = {}
+    by_school: dict[tuple[uuid.UUID, uuid.UUID | None], set[Wait]] = {}
     for account_id, school_id, wait in rows:
-        by_school[account_id, school_id] = max(Wait(wait), by_school.get((account_id, school_id), Wait.ALIKE))
-    waits_by_notice = {notice.id: by_school.get((notice.account_id, notice.school_id)) for notice in notices}
-    return {key: wait for key, wait in waits_by_notice.items() if wait}
+        by_school.setdefault((account_id, school_id), set()).add(Wait(wait))
+    reasons = {notice.id: by_school.get((notice.account_id, notice.school_id)) for notice in notices}
+    return {key: min(waits, key=_BY_WEIGHT.index) for key, waits in reasons.items() if waits}
 
 
 def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compared]]:

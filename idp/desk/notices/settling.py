@@ -78,17 +78,7 @@ class Reply:
 
 def disputed_ties(notice: SchoolNotice) -> Sequence[Guardianship]:
     """Return the ties of the account to pupils of the notice's school that are in dispute, also if they have ended."""
-    ties = (
-        select(Guardianship)
-        .join(Child, Child.id == Guardianship.child_id)
-        .where(
-            Guardianship.account_id == notice.account_id,
-            Guardianship.has_open_dispute,
-            Child.school_id == notice.school_id,
-        )
-        .order_by(Guardianship.rank)
-    )
-    return db.session.scalars(ties).all()
+    return ended_disputes.open_disputes(notice.account_id, [notice.school_id])
 
 
 def is_in_dispute(notice: SchoolNotice) -> bool:

@@ -3,8 +3,10 @@
 import uuid
 from hashlib import sha256
 
+from sqlalchemy import select
+
 from idp.accounts import directory, school_notices
-from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import waiting
 from idp.audit import log
@@ -63,17 +65,19 @@ def close(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
     """Decide that a guardian who has access shall not have it: suspend the ties and settle the notice.
 
     The name of the guardian was corrected to that of a suspended person, or a file gave access again to an excluded
-    one.
+    one. A tie that has ended meanwhile gives no access, and needs no suspension.
 
     Raises:
-        SuspensionRefusedError: a tie is gone.
+        SuspensionRefusedError: a pupil is in another school now.
         RefusedError: as for `admit`.
     """
     notice, account = _of_notice(notice_id, seen)
     school = db.session.get_one(School, notice.school_id)
     _settle(notice_id, reason, excludes=True)
+    tied = _tied_pupils(account.id)
     for child in school_notices.children_of([notice])[notice_id]:
-        suspension.decide(account.id, Decision(reason=reason, child=child.id, school=school))
+        if child.id in tied:
+            suspension.decide(account.id, Decision(reason=reason, child=child.id, school=school))
 
 
 def _of_notice(notice_id: uuid.UUID, seen: str | None) -> tuple[SchoolNotice, Account]:
@@ -86,6 +90,13 @@ def _of_notice(notice_id: uuid.UUID, seen: str | None) -> tuple[SchoolNotice, Ac
     if seen is not None and notice.settled_at is None and seen != pupils_asked(notice):
         raise RefusedError("the notice is about other pupils now", "changed")
     return notice, account
+
+
+def _tied_pupils(account_id: uuid.UUID) -> set[uuid.UUID]:
+    """Return the pupils to whom the account, which the caller has locked, has a tie that can be suspended."""
+    ties = select(Guardianship.child_id).join(Child, Child.id == Guardianship.child_id)
+    mine = ties.where(Guardianship.account_id == account_id, directory.concerns_its_school())
+    return set(db.session.scalars(mine))
 
 
 def _settle(notice_id: uuid.UUID, reason: str, *, excludes: bool = False) -> None:

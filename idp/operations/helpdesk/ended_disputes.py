@@ -33,7 +33,18 @@ def among(account_ids: Collection[uuid.UUID]) -> set[tuple[uuid.UUID, uuid.UUID]
 
 def of_schools(account_id: uuid.UUID, schools: Collection[uuid.UUID]) -> list[Guardianship]:
     """Return the ended ties of an account to pupils of schools that are in dispute, as the database has them now."""
-    return [tie for tie in _open_disputes(account_id, schools) if not tie.is_unended]
+    return [tie for tie in open_disputes(account_id, schools) if not tie.is_unended]
+
+
+def open_disputes(account_id: uuid.UUID, schools: Collection[uuid.UUID]) -> Sequence[Guardianship]:
+    """Return the ties of an account to pupils of schools in dispute, ended or not, as the database has them now."""
+    disputed = (
+        select(Guardianship)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id == account_id, Guardianship.has_open_dispute, Child.school_id.in_(schools))
+        .order_by(Guardianship.rank)
+    )
+    return db.session.scalars(disputed.execution_options(populate_existing=True)).all()
 
 
 def schools_that_wait(account_id: uuid.UUID) -> set[uuid.UUID]:
@@ -60,9 +71,7 @@ def settle(notice: SchoolNotice, reason: str, child: str | None = None, *, confi
     with unit_of_work():
         account = directory.get_for_change(notice.account_id)
         ties = [
-            tie
-            for tie in _open_disputes(notice.account_id, [notice.school_id])
-            if child in {None, child_key(tie.child)}
+            tie for tie in open_disputes(notice.account_id, [notice.school_id]) if child in {None, child_key(tie.child)}
         ]
         if account is None or not ties:
             raise RefusedError("no dispute about an ended tie is open", "settled")
@@ -99,13 +108,3 @@ def settle_ties(ties: Sequence[Guardianship], reason: str, *, confirms: bool) ->
             children=[child_key(tie.child) for tie in ties],
         )
     )
-
-
-def _open_disputes(account_id: uuid.UUID, schools: Collection[uuid.UUID]) -> Sequence[Guardianship]:
-    """Return the ties of an account to pupils of schools that are in dispute, ended or not."""
-    disputed = (
-        select(Guardianship)
-        .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id == account_id, Guardianship.has_open_dispute, Child.school_id.in_(schools))
-    )
-    return db.session.scalars(disputed.execution_options(populate_existing=True)).all()

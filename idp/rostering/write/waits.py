@@ -1,7 +1,9 @@
-"""Has the head of the school decide about new ties of pupils to whom somebody's access is suspended.
+"""Has the head of the school decide about guardians whom a file adds, renames or gives access again.
 
-Such a tie is suspended from its first instant (`idp.rostering.reconcile.phases.suspended`), until the head
-decides: « Signalements », `idp account reopen` or `idp account suspend`.
+A new tie is suspended from its first instant if somebody's access to its pupil is suspended
+(`idp.rostering.reconcile.phases.suspended`), until the head decides: « Signalements », `idp account reopen` or
+`idp account suspend`. The corrected name of an activated account, and the return of a guardian whom the school had
+excluded, suspend nothing: the head reads a notice.
 """
 
 import uuid
@@ -11,9 +13,9 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
-from idp.accounts import school_notices
+from idp.accounts import directory, school_notices
 from idp.accounts.disputes import child_key
-from idp.accounts.models import Child, School
+from idp.accounts.models import Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension, Wait
 from idp.audit import log
@@ -21,6 +23,7 @@ from idp.audit.data_events import GuardianWaits
 from idp.audit.events import DisputeSettled
 from idp.audit.models import AuditEntry
 from idp.audit.registry_events import NoticeSettled
+from idp.clock import now
 from idp.db import db
 from idp.rostering import bulk
 
@@ -30,6 +33,7 @@ _REASONS: Mapping[Wait, str] = {
     Wait.CHECK: "Nouveau responsable, à vérifier.",
     Wait.ALIKE: "À vérifier : ce nom est presque celui d’une personne dont l’accès est suspendu.",
 }
+_ENDED = "Le lien avec l’élève a de nouveau fini."
 
 
 class WaitingTie(NamedTuple):
@@ -117,6 +121,31 @@ def were_excluded(ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> list[tuple[uui
         for key in details.get("children", ()):
             outcomes[account_id, keys_by_id.get(key, key)] = details["outcome"]
     return [tie for tie in ties if outcomes.get((tie[0], keys[tie[1]])) == "confirm"]
+
+
+def settle_ended() -> None:
+    """Settle the notices about readmitted guardians whose ties have ended again, in the caller's transaction.
+
+    A notice that also names pupils whose ties have not ended stays open about them. The head has not answered, so the
+    next file that names the person again asks again.
+    """
+    asks = school_notices.is_open([Kind.GUARDIAN_READMITTED])
+    concerned = (
+        select(SchoolNotice.account_id)
+        .join(Guardianship, Guardianship.account_id == SchoolNotice.account_id)
+        .where(asks, ~Guardianship.is_unended)
+    )
+    for account_id in sorted(set(db.session.scalars(concerned))):
+        if directory.get_for_change(account_id) is None:
+            continue
+        holding = select(Guardianship.child_id).where(Guardianship.account_id == account_id, Guardianship.is_unended)
+        kept = {child_id.hex for child_id in db.session.scalars(holding)}
+        of_account = select(SchoolNotice).where(SchoolNotice.account_id == account_id, asks)
+        for notice in db.session.scalars(of_account.execution_options(populate_existing=True)):
+            if kept.isdisjoint(notice.child_ids):
+                notice.settled_at, notice.settled_by, notice.sentence = now(), "import", _ENDED
+            else:
+                notice.child_ids = [key for key in notice.child_ids if key in kept]
 
 
 def _tell(kind: Kind, ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
