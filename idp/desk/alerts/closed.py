@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 
 from idp.audit.data_events import AccessSuspended
 from idp.audit.events import AccountChanged, GuardianshipDisputed
@@ -38,21 +38,25 @@ def many(start: datetime, end: datetime) -> Iterator[Busy]:
     )
     replaced = and_(AuditEntry.where_kind(AccountChanged.kind), AuditEntry.details["change"].as_string() == "replaced")
     ended = and_(AuditEntry.where_kind(AccountImported.kind), AuditEntry.details["change"].as_string() == "tie_ended")
-    rows = db.session.execute(
-        select(AuditEntry.staff_id, _ROLE, AuditEntry.school_id).where(
+    # a subquery: PostgreSQL must see the role as one expression, whose parameters would differ in GROUP BY
+    rows = (
+        select(AuditEntry.staff_id, _ROLE.label("role"), AuditEntry.school_id)
+        .where(
             AuditEntry.staff_id.is_not(None),
             AuditEntry.at >= start,
             AuditEntry.at < end,
+            _ROLE.in_([role.value for role in MANY]),
             or_(AuditEntry.where_kind(AccessSuspended.kind), calls, replaced, ended),
         )
+        .subquery()
     )
-    schools: dict[tuple[uuid.UUID, str | None], list[uuid.UUID | None]] = {}
-    for staff_id, role, school_id in rows:
-        schools.setdefault((staff_id, role), []).append(school_id)
-    most = {role.value: count for role, count in MANY.items()}
-    for (staff_id, role), of_person in schools.items():
-        if role in most and len(of_person) >= most[role]:
-            yield Busy(staff_id, len(of_person), list(dict.fromkeys(of_person)))
+    counts: dict[tuple[uuid.UUID, str], dict[uuid.UUID | None, int]] = {}
+    group = rows.c.staff_id, rows.c.role, rows.c.school_id
+    for staff_id, role, school_id, count in db.session.execute(select(*group, func.count()).group_by(*group)):
+        counts.setdefault((staff_id, role), {})[school_id] = count
+    for (staff_id, role), of_person in counts.items():
+        if (total := sum(of_person.values())) >= MANY[Role(role)]:
+            yield Busy(staff_id, total, list(of_person))
 
 
 def beside(since: datetime) -> Iterator[AuditEntry]:
