@@ -194,7 +194,7 @@ class JobAsked(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FileDifferenceRead(Event):
-    """A person read by name what an import would change; `job` is the check of the files."""
+    """A person read by name, on a page or in a file, what an import would change; `job` is the check of the files."""
 
     kind = "desk.file_difference_read"
     job: str

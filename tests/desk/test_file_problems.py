@@ -11,14 +11,13 @@ from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.jobs import files
 from idp.desk.jobs.models import State
 from idp.desk.school_files import words
 from idp.desk.staff.models import Role
 from idp.rostering.models import ImportBatch, ImportIssue
 from tests.architecture.tree import modules, parsed, sentences
 from tests.builders import COLLEGE
-from tests.desk.colleagues import Colleagues, post
+from tests.desk.colleagues import Colleagues
 from tests.desk.school_files import checked, families, imported, row, sheet, shown, siecle
 from tests.rostering import xml_files as xml
 
@@ -100,20 +99,22 @@ def test_the_files_that_name_people_need_a_fresh_proof_and_are_in_the_journal(
     rows = [*families(3), row(4, mail="pas une adresse")]
     imported(head, sheet(*rows))
     key, _ = checked(head, sheet(*rows, row(5)))
-    batch, made = db.session.scalars(select(ImportBatch.id)).one(), files.made(key)[0].id
+    batch = db.session.scalars(select(ImportBatch.id)).one()
+    shown_on_pages = _entries("desk.file_difference_read")
     colleagues.age_proofs()
     asked = head.get(f"/fichiers/imports/{batch}/problemes.csv")
     assert asked.headers["Location"].startswith("/preuve?suite=%2Ffichiers%2Fimports%2F")
-    taken = post(head, f"/travaux/{key}/fichiers/{made}", f"/fichiers/{key}")
-    assert taken.headers["Location"].startswith("/preuve?suite=")
-    assert _entries("desk.import_problems_read", "desk.file_taken") == []
+    asked = head.get(f"/fichiers/{key}/changements.csv")
+    assert asked.headers["Location"].startswith("/preuve?suite=%2Ffichiers%2F")
+    assert _entries("desk.import_problems_read") == []
+    assert _entries("desk.file_difference_read") == shown_on_pages
     head.get(f"/fichiers/imports/{batch}")
     colleagues.age_proofs(timedelta(0))
     assert "familles.csv" in shown(head.get(f"/fichiers/imports/{batch}/problemes.csv"))
-    assert "FAMILLE5" in shown(post(head, f"/travaux/{key}/fichiers/{made}", f"/fichiers/{key}"))
+    assert "FAMILLE5" in shown(head.get(f"/fichiers/{key}/changements.csv"))
     engineer.get(f"/fichiers/imports/{batch}")
-    expected = ["desk.import_problems_read", "desk.import_problems_read", "desk.file_taken"]
-    assert _entries("desk.import_problems_read", "desk.file_taken") == expected
+    assert _entries("desk.import_problems_read") == ["desk.import_problems_read"] * 2
+    assert _entries("desk.file_difference_read") == [*shown_on_pages, "desk.file_difference_read"]
 
 
 def _entries(*kinds: str) -> list[str]:

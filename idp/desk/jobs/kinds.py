@@ -37,8 +37,6 @@ class Kind:
         steps: returns what a person does after a job, the likeliest first; the way back to its page is one of them.
         hint: what a person has to know while the job is not over.
         cancel_hint: until when the job can be cancelled, for those who see the button.
-        proves_to_take: whether its file is handed out after a fresh proof only, because the job was asked for without
-            one and its file names people.
         keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
         record: records in the journal what a job did, or enqueues a mail about it, in the transaction of its end. Not
             for a kind that ends by `Running.finish`, which records it there.
@@ -56,7 +54,6 @@ class Kind:
     steps: Callable[[Job], Sequence[Step]] | None = None
     hint: LazyString | str = ""
     cancel_hint: LazyString | str = ""
-    proves_to_take: bool = False
     keeps_uploads: bool = False
     record: Callable[[Job], None] | None = None
 

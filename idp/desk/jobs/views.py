@@ -80,13 +80,11 @@ def cancel(key: uuid.UUID) -> Response:
 
 
 @blueprint.post("/travaux/<uuid:key>/fichiers/<uuid:file>")
-@needs(sometimes_fresh=True)
+@needs()
 @keeps()
 def take(key: uuid.UUID, file: uuid.UUID) -> Response:
     """Lead a browser to the page that hands out a file; hand it to a program at once, which shows no page."""
-    _, kind = asking.get(key)
-    if kind.proves_to_take and (first := access.proof_first()) is not None:
-        return first
+    asking.get(key)
     if "text/html" not in request.headers.get("Accept", ""):
         return _content(key, file)
     ticket = tickets.issue(services().settings, file)

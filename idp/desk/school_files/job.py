@@ -5,8 +5,6 @@ Every server imports this module, and few of them import files: what a job needs
 
 from collections.abc import Sequence
 
-from flask import url_for
-from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.config import Settings
@@ -14,7 +12,7 @@ from idp.desk.access import Right
 from idp.desk.jobs import kinds
 from idp.desk.jobs.kinds import Kind, Step
 from idp.desk.jobs.models import Job, State
-from idp.desk.jobs.work import Finished, RefusedError, Running
+from idp.desk.jobs.work import Finished, Running
 from idp.desk.school_files import names
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -71,18 +69,6 @@ def _after_import(job: Job) -> Sequence[Step]:
     return steps.after_import(job)
 
 
-def _is_done(_running: Running) -> Finished:
-    raise RefusedError("fault")  # the request has made the file: no such job waits for the worker
-
-
-def _compared(job: Job) -> str:
-    return url_for("files.compare", key=job.parameters["check"])
-
-
-def _back_to_names(job: Job) -> Step:
-    return Step(gettext("Revenir à ce que les fichiers changent"), _compared(job))
-
-
 _BACK = kinds.page("files.show", _l("Revenir aux fichiers"))
 
 
@@ -102,7 +88,6 @@ CHECK = kinds.register(
         again_to=_files_page,
         again=_l("Vérifier à nouveau"),
         hint=_l("Rien n’est importé : les fichiers sont lus et comparés avec ce qui est connu."),
-        proves_to_take=True,
         keeps_uploads=True,
         record=_tell,
     )
@@ -119,17 +104,5 @@ IMPORT = kinds.register(
         cancel_hint=_l(
             "Vous pouvez annuler tant que rien n’est écrit. Un import qui a commencé à écrire va à son terme."
         ),
-    )
-)
-DIFFERENCE = kinds.register(
-    Kind(
-        names.DIFFERENCE,
-        _l("Tout ce que les fichiers changent"),
-        Right.IMPORT_FILES,
-        _is_done,
-        lambda _job: [],
-        _back_to_names,
-        again_to=_compared,
-        again=_l("Demander encore la liste"),
     )
 )

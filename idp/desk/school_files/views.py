@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 
 from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
@@ -17,7 +16,7 @@ from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
-from idp.desk.jobs import asking, files, tickets
+from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.forms import DeskForm
@@ -50,7 +49,6 @@ blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
 _UNFOLDED = 10
 """How many lines of a kind a page shows at once: the decision below them stays within reach."""
-_SHEET = "changements.csv"
 _DECLINED = "refus"
 """What was done, in the URL of a check: the direction declined its files."""
 
@@ -209,19 +207,23 @@ def _declined(check: Job) -> Response:
     return make_response(page)
 
 
-@blueprint.post("/fichiers/<uuid:key>/liste")
-@needs(Right.IMPORT_FILES)
-@keeps()
+@blueprint.get("/fichiers/<uuid:key>/changements.csv")
+@needs(Right.IMPORT_FILES, fresh=True)
 def sheet(key: uuid.UUID) -> Response:
-    """Hand out all that checked files change, to each person who may read it: by a job of the person's own."""
-    check, settings = uploading.checked(key), services().settings
-    whole = checking.sheet(settings, check)
+    """Return all that checked files change as CSV: a file of names that leaves the desk needs a fresh proof."""
+    check = uploading.checked(key)
+    whole = checking.sheet(services().settings, check)
     if whole is None:
         return see_other(url_for("files.compare", key=key))
-    with unit_of_work():
-        own = asking.done_at_once(job.DIFFERENCE, {"check": str(check.id)}, {})
-        file = files.store(settings, own.id, replace(whole, name=_SHEET))
-    return see_other(url_for("jobs.hand_out", key=own.id, file=file.id, billet=tickets.issue(settings, file.id)))
+    _note_names(check)
+    return downloads.as_download(whole.content, "changements.csv", downloads.CSV)
+
+
+def _note_names(check: Job) -> None:
+    """Journal that a person reads the difference of files, if it has names."""
+    if not nameless.is_for(access.role()):
+        with unit_of_work():
+            log.record(FileDifferenceRead(job=str(check.id)))
 
 
 @blueprint.post("/fichiers/<uuid:key>/importer")
@@ -279,9 +281,8 @@ def _difference(
         sentences.append(words.importable())
     waits = _waits(check, role)
     declines = bool(waits) and role is Role.HEAD
-    if parts and not is_nameless:
-        with unit_of_work():
-            log.record(FileDifferenceRead(job=str(check.id)))
+    if parts:
+        _note_names(check)
     page = render_template(
         "desk/school_files/difference.html",
         job=check,

@@ -127,7 +127,6 @@ DESK_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "letter": _l("courrier au guichet"),
             "print": _l("impression de courriers"),
             "check": _l("vérification d’un fichier"),
-            "difference": _l("liste de ce qu’un fichier change"),
             "import": _l("import d’un fichier"),
             "passwords": _l("nouveaux mots de passe"),
         },
