@@ -61,7 +61,7 @@ def waiting() -> Response:
 
 @blueprint.get("/adresse/confirmation/etat")
 def state() -> Response:
-    """Tell the script of the waiting page whether the person can go on, here or elsewhere; change nothing."""
+    """Tell the script of the waiting page whether the person continues here or elsewhere; change nothing."""
     try:
         _, account = _account_to_confirm()
     except _ReplacedError:

@@ -59,6 +59,15 @@ def newest_link(settings: Settings, account_id: uuid.UUID) -> str:
     return f"/adresse/lien/{one_time_links.token(settings, link)}"
 
 
+def newest_code(settings: Settings, account_id: uuid.UUID) -> str:
+    """Return the code of the newest mail."""
+    db.session.rollback()
+    links = select(OneTimeLink).where(OneTimeLink.account_id == account_id).order_by(OneTimeLink.created_at.desc())
+    code = one_time_links.code(settings, db.session.scalars(links).all()[0])
+    assert code is not None
+    return code
+
+
 @dataclass(frozen=True)
 class AccountState:
     """The stored state of an account."""

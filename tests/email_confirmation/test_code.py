@@ -1,11 +1,9 @@
 """The code of the mail: five tries, the browser that activated, one session; and who is signed in by the link."""
 
 import json
-import re
 import secrets
 import uuid
 from datetime import timedelta
-from html import unescape
 
 import pytest
 import time_machine
@@ -20,12 +18,11 @@ from idp.accounts.passwords.hasher import fold_provisional
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk import acts
 from idp.sessions.models import Session
 from idp.throttle import limits
 from tests import forked
 from tests.activation.race import HOST
-from tests.activation.steps import CHOSEN, EMAIL, LOST, SENT, activate, newest_link, open_activation, read_state
+from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_code, newest_link, open_activation, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.databases import settings_for
 from tests.pages import follow, form_token, heading, sign_in, submit
@@ -34,15 +31,6 @@ from tests.relying_party import Attempt, RelyingParty
 _CONFIRMED = "Confirmation de votre adresse mail"
 _ACCOUNT = "Gérer mon compte"
 _SPENT = "Ce code ne sert plus."
-
-
-def _code(build: Build, account_id: uuid.UUID) -> str:
-    """Return the code of the newest mail."""
-    db.session.rollback()
-    links = select(OneTimeLink).where(OneTimeLink.account_id == account_id).order_by(OneTimeLink.created_at.desc())
-    code = one_time_links.code(build.settings, db.session.scalars(links).all()[0])
-    assert code is not None
-    return code
 
 
 def _other(code: str, n: int = 1) -> str:
@@ -60,8 +48,8 @@ def test_the_code_signs_in_the_browser_that_activated_and_leads_into_the_ent(
 ) -> None:
     account, attempt = build.never_activated(), Attempt()
     waiting = activate(browser, account, ent.url(attempt))
-    assert _code(build, account.id) not in waiting.text
-    code = _code(build, account.id)
+    assert newest_code(build.settings, account.id) not in waiting.text
+    code = newest_code(build.settings, account.id)
     typed = f" {code[:3]}\u202f{code[3:]} "
     answer = ent.answer(submit(browser, browser.get(waiting.request.full_path), code=typed))
     tokens = ent.tokens(browser, answer["code"], attempt)
@@ -79,7 +67,7 @@ def test_the_code_signs_in_the_browser_that_activated_and_leads_into_the_ent(
 def test_digits_of_another_script_are_the_same_code(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
-    arabic = _code(build, account.id).translate({ord("0") + n: 0x660 + n for n in range(10)})
+    arabic = newest_code(build.settings, account.id).translate({ord("0") + n: 0x660 + n for n in range(10)})
     assert heading(submit(browser, browser.get(waiting.request.full_path), code=arabic)) == _ACCOUNT
 
 
@@ -91,14 +79,14 @@ def test_a_text_that_is_no_code_is_no_try(browser: FlaskClient, build: Build, ty
         page = submit(browser, browser.get(waiting.request.full_path), code=typed)
         assert (page.status_code, heading(page)) == (200, SENT)
         assert page.text.count("Tapez les six chiffres du code écrit dans le message.") == 2
-    assert heading(submit(browser, page, code=_code(build, account.id))) == _ACCOUNT
+    assert heading(submit(browser, page, code=newest_code(build.settings, account.id))) == _ACCOUNT
 
 
 @pytest.mark.row("V-22")
 def test_five_wrong_codes_end_the_code_and_the_link_still_works(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
-    code = _code(build, account.id)
+    code = newest_code(build.settings, account.id)
     page = browser.get(waiting.request.full_path)
     for n, sentence in enumerate(("4 essais", "3 essais", "2 essais", "1 essai.", _SPENT), start=1):
         page = submit(browser, page, code=_other(code, n))
@@ -121,13 +109,13 @@ def test_a_new_mail_has_a_new_code_and_ends_the_former(browser: FlaskClient, bui
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
-        former = _code(build, account.id)
+        former = newest_code(build.settings, account.id)
         for n in range(1, 6):
             submit(browser, browser.get(waiting.request.full_path), code=_other(former, n))
         clock.shift(timedelta(seconds=61))
         page = submit(browser, browser.get(waiting.request.full_path))
         assert "Le code et le lien du message précédent ne marchent plus." in page.text
-        code = _code(build, account.id)
+        code = newest_code(build.settings, account.id)
         assert code != former
         assert "Il reste 4 essais" in submit(browser, page, code=former).text
         assert heading(submit(browser, page, code=code)) == _ACCOUNT
@@ -137,7 +125,7 @@ def test_a_new_mail_has_a_new_code_and_ends_the_former(browser: FlaskClient, bui
 def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
-    code = _code(build, account.id)
+    code = newest_code(build.settings, account.id)
     db.session.execute(update(OneTimeLink).values(expires_at=now()))
     db.session.commit()
     page = submit(browser, browser.get(waiting.request.full_path), code=code)
@@ -154,12 +142,12 @@ def test_a_code_is_refused_in_another_browser_and_for_another_activation(
     waiting = activate(browser, account)
     stranger = app.test_client()
     theirs = activate(stranger, other, mail="autre@exemple.fr")
-    code = _code(build, account.id)
+    code = newest_code(build.settings, account.id)
     data = {"csrf_token": form_token(theirs), "code": code}
     lost = stranger.post(waiting.request.full_path, data=data)
     assert (lost.status_code, heading(lost)) == (400, LOST)
     refused = stranger.post(theirs.request.full_path, data=data)
-    assert code == _code(build, other.id) or "Il reste 4 essais" in refused.text
+    assert code == newest_code(build.settings, other.id) or "Il reste 4 essais" in refused.text
     assert (read_state(account.id).email, read_state(other.id).email) == (None, None)
     assert not _session(stranger)
 
@@ -174,10 +162,10 @@ def test_many_mails_give_no_more_tries_than_the_accounts_limit(browser: FlaskCli
             if n and n % 5 == 0:
                 clock.shift(timedelta(seconds=61))
                 submit(browser, browser.get("/adresse/confirmation"))
-            submit(browser, browser.get("/adresse/confirmation"), code=_other(_code(build, account.id)))
+            submit(browser, browser.get("/adresse/confirmation"), code=_other(newest_code(build.settings, account.id)))
         clock.shift(timedelta(seconds=61))
         page = submit(browser, browser.get("/adresse/confirmation"))
-        held = submit(browser, page, code=_code(build, account.id))
+        held = submit(browser, page, code=newest_code(build.settings, account.id))
         assert (held.status_code, "Trop de codes faux." in held.text) == (429, True)
         assert int(held.headers["Retry-After"]) > 0
 
@@ -189,7 +177,7 @@ def test_the_person_of_a_session_confirms_with_the_code(app: Flask, build: Build
     phone = app.test_client()
     page = sign_in(phone, "/connexion", account.username, CHOSEN)
     before = _session(phone)
-    assert heading(submit(phone, page, code=_code(build, account.id))) == _ACCOUNT
+    assert heading(submit(phone, page, code=newest_code(build.settings, account.id))) == _ACCOUNT
     assert _session(phone) == before
 
 
@@ -276,7 +264,7 @@ def test_a_letter_that_was_used_again_meanwhile_ends_the_former_activation(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
-    former, code = activate(browser, account), _code(build, account.id)
+    former, code = activate(browser, account), newest_code(build.settings, account.id)
     stored = db.session.get_one(Account, account.id)
     stored.activated_at = stored.activated_in = stored.pending_email = None
     stored.provisional_hash = build.hash(fold_provisional(PROVISIONAL))
@@ -304,37 +292,6 @@ def test_the_state_tells_the_waiting_page_alone(app: Flask, browser: FlaskClient
     assert browser.head(waiting.request.full_path).status_code == 200
     assert read_state(account.id) == before, "asking signs nobody in"
     assert heading(follow(browser, browser.get(waiting.request.full_path))) == _ACCOUNT
-
-
-@pytest.mark.row("V-23")
-def test_a_waiting_page_says_that_the_person_continued_on_another_device(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
-    account = build.never_activated()
-    attempt = Attempt()
-    waiting = activate(browser, account, ent.url(attempt))
-    place = waiting.request.full_path.replace("/confirmation?", "/confirmation/etat?")
-    sign_in(app.test_client(), "/connexion", account.username, CHOSEN)
-    assert browser.get(place).get_json() == {"state": "replaced"}
-    data = {"csrf_token": form_token(waiting), "code": _code(build, account.id)}
-    for page in (browser.get(waiting.request.full_path), browser.post(waiting.request.full_path, data=data)):
-        assert (page.status_code, heading(page)) == (200, "Vous avez continué sur un autre appareil")
-        assert not any(text in page.text for text in (account.username, EMAIL, "LEROY"))
-    assert (read_state(account.id).email, _session(browser)) == (None, "")
-    onward = re.search(r'<a class="btn" href="([^"]+)">Se connecter</a>', page.text)
-    assert onward, page.text
-    again = sign_in(browser, unescape(onward[1]), account.username, CHOSEN)
-    assert heading(again) == SENT
-    answer = submit(browser, again, code=_code(build, account.id))
-    assert "code" in ent.answer(answer), "the ENT that asked gets its answer"
-
-
-def test_a_waiting_page_that_an_operator_ended_names_no_other_device(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
-    acts.end_sessions(account.id)
-    page = browser.get(waiting.request.full_path)
-    assert (page.status_code, heading(page)) == (400, LOST)
 
 
 def test_elsewhere_the_sign_in_page_has_the_identifier_until_somebody_signs_in(
@@ -379,14 +336,14 @@ def test_concurrent_wrong_codes_are_five_tries_and_the_right_one_opens_one_sessi
 ) -> None:
     account, guessed = build.never_activated(), build.never_activated()
     waiting = activate(browser, account)
-    right = _code(build, account.id)
+    right = newest_code(build.settings, account.id)
     answers = _at_once(build, browser, waiting, [right] * 8)
     assert all(answer["status"] in {200, 303} for answer in answers)  # type: ignore[comparison-overlap]
     assert (read_state(account.id).sessions, read_state(account.id).email) == (1, "noemie@exemple.fr")
 
     stranger = app.test_client()
     page = activate(stranger, guessed, mail="autre@exemple.fr")
-    code = _code(build, guessed.id)
+    code = newest_code(build.settings, guessed.id)
     answers = _at_once(build, stranger, page, [_other(code, n) for n in range(1, 9)])
     left = sorted("Il reste" in answer["text"] for answer in answers)
     assert left == [False] * 4 + [True] * 4, "the fifth and all later ones are told that the code is spent"
@@ -398,7 +355,7 @@ def test_concurrent_wrong_codes_are_five_tries_and_the_right_one_opens_one_sessi
 def test_a_copy_of_the_database_has_no_code(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
-    code = _code(build, account.id)
+    code = newest_code(build.settings, account.id)
     row = db.session.scalars(select(OneTimeLink)).one()
     assert code not in json.dumps({column.name: str(getattr(row, column.name)) for column in row.__table__.columns})
     other = settings_for(build.settings.database_url, secret_key=secrets.token_urlsafe(32))

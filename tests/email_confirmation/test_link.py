@@ -297,6 +297,7 @@ def test_the_browser_that_uses_the_link_keeps_its_session_when_the_other_one_is_
         sign_in(device, "/connexion", account.username, CHOSEN)
     page = phone.get(newest_link(build.settings, account.id))
     assert "Un autre appareil attend" in page.text
+    assert "Ne pas connecter l’autre appareil" in page.text, "« cet appareil » would be the one in hand"
     assert "Vous êtes connecté" in submit(phone, page, parti="1").text
     assert heading(follow(phone, phone.get("/mon-compte"))) == "Gérer mon compte"
     assert heading(follow(library, library.get("/mon-compte"))) == "Connexion"
