@@ -100,6 +100,7 @@ def _during(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
     yield "link", link
     yield "confirmed", submit(browser, link)
     yield "confirmed already", browser.get(link.request.path)
+    yield "active already", browser.get(activation.request.full_path)
     holder, other = app.test_client(), build.never_activated()
     question = open_activation(holder, other)
     place = question.request.full_path.replace("/activation?", "/activation/non-representant?")
