@@ -44,6 +44,7 @@ class PrintOrder:
         usernames: only these people, of the school if it is given.
         only: the keys of the accounts of the school that may get a letter, or None for all.
         renew: print again for people with a valid letter.
+        unprinted: the keys of the accounts whose valid letter never was on paper: they get another one.
         reason: why an account that has been active gets a letter.
         out: the PDF; with `per_class`, the folder of PDFs.
         csv: the list for a mail merge.
@@ -56,6 +57,7 @@ class PrintOrder:
     usernames: Sequence[str] = ()
     only: Collection[uuid.UUID] | None = None
     renew: bool = False
+    unprinted: Collection[uuid.UUID] = ()
     reason: str = ""
     out: Path | None = None
     csv: Path | None = None
@@ -249,7 +251,9 @@ def _choose(order: PrintOrder) -> tuple[list[Recipient], Report]:
     report = Report()
     if order.usernames or school is None:
         return recipients.by_username(order.usernames, school, order.class_name, order.reason), report
-    people, report.skipped = recipients.in_school(school, order.class_name, renew=order.renew, only=order.only)
+    people, report.skipped = recipients.in_school(
+        school, order.class_name, renew=order.renew, only=order.only, unprinted=order.unprinted
+    )
     return people, report
 
 

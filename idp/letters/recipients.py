@@ -175,13 +175,18 @@ def ents_of(school: School, others: Iterable[School]) -> dict[uuid.UUID, Registr
 
 
 def in_school(
-    school: School, class_name: str | None, *, renew: bool, only: Collection[uuid.UUID] | None = None
+    school: School,
+    class_name: str | None,
+    *,
+    renew: bool,
+    only: Collection[uuid.UUID] | None = None,
+    unprinted: Collection[uuid.UUID] = (),
 ) -> tuple[list[Recipient], list[Skipped]]:
     """Return the parents of a school, or of one class, sorted by class, family name and given name.
 
     Accounts that are active, or have been, are skipped: their letters are given one by one, with a reason. So are
-    disabled accounts, and accounts with a valid letter unless `renew`. If keys are given as `only`, all other people
-    are left out.
+    disabled accounts, and accounts with a valid letter unless `renew`, or unless `unprinted` has them: their letter
+    never was on paper. If keys are given as `only`, all other people are left out.
 
     Raises:
         PrintError: the school has no such class.
@@ -192,7 +197,7 @@ def in_school(
     rows = [row for row in _parents(school, class_name) if only is None or row.id in only]
     disputed = disputes.uais_of_disputes([row.id for row in rows if row.is_disputed])
     for row in rows:
-        skip = _skip(row, moment, renew=renew)
+        skip = _skip(row, moment, renew=renew or row.id in unprinted)
         if skip:
             reason = _skip_reason(skip, row, disputed.get(row.id, ()))
             skipped.append(Skipped(row.username, reason, skip, row.id))

@@ -178,3 +178,20 @@ def test_a_guardian_who_leaves_and_stays_in_the_file_counts_once(desk: Flask, co
     assert "Responsables : arrivées 1, changements 0, départs 1, inchangés 0." in page
     assert page.count("Responsable : le compte se ferme.") == 1
     assert "Responsable : " not in page.partition("<h2>Changent")[2].partition("</table>")[0]
+
+
+def test_an_import_is_shown_whose_counts_were_stored_without_those_who_leave(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    secretary = colleagues.signed_in()
+    imported(secretary, sheet(*families(2)))
+    batch = db.session.scalars(select(ImportBatch)).one()
+    path = f"/fichiers/imports/{batch.id}"
+    sentence = "Élèves : arrivées 2, changements 0, départs 0, inchangés 0."
+    assert sentence in shown(secretary.get(path))
+    batch.counts = {
+        name: {key: number for key, number in numbers.items() if key != "leaving"}
+        for name, numbers in batch.counts.items()
+    }
+    db.session.commit()
+    assert sentence in shown(secretary.get(path))

@@ -25,11 +25,9 @@ from idp.services import services
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.paper import last_job, secret_on, take
-from tests.desk.test_notices import plain
 from tests.pages import heading
 from tests.rows import each_row
 
-UNTAKEN = "Courriers que personne n’a pris"
 CHECKED = {"reason": "mot de passe et mail perdus", "came": "y", "document": "y", "guardian": "y"}
 
 
@@ -259,46 +257,6 @@ def test_the_file_of_a_letter_is_handed_out_once_to_its_person(
     assert "Imprimer à nouveau" in page
     assert re.search(r"Fichier pris le [^<]+ par Sylvie Marchand", page)
     assert "Prendre le fichier" not in page
-
-
-@pytest.mark.usefixtures("paper")
-@pytest.mark.both_databases(sqlite_is_long=True)
-def test_a_letter_that_nobody_took_is_told_until_it_is_printed_again(
-    desk: Flask, colleagues: Colleagues, build: Build
-) -> None:
-    child = build.child()
-    active, never = build.active(children=[child]), build.never_activated(children=[child], given_name="Yann")
-    browser, elsewhere = colleagues.signed_in(), colleagues.signed_in(uai=LYCEE)
-    draw(browser, active, **CHECKED)
-    untaken = "mais personne n’a pris le fichier"
-    assert "ce courrier est valable" in plain(browser.get(f"/comptes/{active.id}")), "its file waits"
-    assert UNTAKEN not in plain(browser.get("/"))
-    _let_files_expire()
-    draw(browser, never)
-    take(browser, last_job())
-    page, family = (plain(browser.get(path)) for path in (f"/comptes/{active.id}", f"/familles/{child.id}"))
-    for words in (untaken, "Courrier à imprimer à nouveau", "le nouveau courrier n’est pas encore imprimé"):
-        assert (words in page, family.count(words)) == (True, 1), words
-    for untrue in ("ce courrier est valable", "Prenez le nouveau courrier", "Il sert jusqu’au"):
-        assert untrue not in page
-    assert untaken not in plain(browser.get(f"/comptes/{never.id}")), "this one was taken"
-    assert f'href="/impressions"><span class="count">1</span><span><b>{UNTAKEN}</b>' in plain(browser.get("/"))
-    assert UNTAKEN not in plain(elsewhere.get("/"))
-    assert "personne ne l’a pris" in plain(browser.get("/impressions"))
-    draw(browser, active, **CHECKED)
-    assert untaken not in plain(browser.get(f"/comptes/{active.id}")), "another letter waits"
-    _let_files_expire()
-    assert untaken in plain(browser.get(f"/comptes/{active.id}"))
-    draw(browser, active, **CHECKED)
-    take(browser, last_job())
-    _let_files_expire()
-    assert "ce courrier est valable" in plain(browser.get(f"/comptes/{active.id}"))
-    assert UNTAKEN not in plain(browser.get("/"))
-
-
-def _let_files_expire() -> None:
-    db.session.query(JobFile).update({"expires_at": now()})
-    db.session.commit()
 
 
 @pytest.mark.usefixtures("paper")

@@ -101,6 +101,13 @@ def test_a_print_that_nobody_took_counts_each_of_its_letters(
     file.expires_at = now()
     db.session.commit()
     assert re.search(tile, browser.get("/").get_data(as_text=True))
+    page = browser.get(PATH).get_data(as_text=True)
+    assert "Recevront un courrier : 2" in page
+    assert "Courriers encore valables" not in page
+    job = ask(browser)
+    do_all()
+    assert len(take(browser, job)) == 2
+    assert "Recevront un courrier : 0" in browser.get(PATH).get_data(as_text=True)
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)

@@ -11,7 +11,7 @@ from idp.audit import log
 from idp.audit.desk_events import ClassListed
 from idp.clock import today
 from idp.db import unit_of_work
-from idp.desk import access, downloads, naming
+from idp.desk import access, downloads, naming, untaken
 from idp.desk.access import Right, needs
 from idp.desk.classes import board
 from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm, RemindForm
@@ -93,7 +93,8 @@ def letters() -> Response:
         return see_other(url_for("classes.show"))
     try:
         recipients.check_school(chosen.school)
-        people, skipped = recipients.in_school(chosen.school, chosen.class_name, renew=False)
+        unprinted = untaken.of_school(services().settings, chosen.school.id)
+        people, skipped = recipients.in_school(chosen.school, chosen.class_name, renew=False, unprinted=unprinted)
     except PrintError as refused:
         return _letters_page(chosen, form, [], [], refusal=str(refused.refusal or "fault"))
     if request.method == "POST" and form.word.is_typed():

@@ -21,11 +21,10 @@ from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, replaced, suspended, ties, words
+from idp.desk import access, replaced, suspended, ties, untaken, words
 from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Offered, Subject
-from idp.desk.jobs import files
 from idp.desk.naming import account_urls
 from idp.desk.notices import settling
 from idp.desk.notices.words import WORDS
@@ -224,9 +223,9 @@ def views(
     open_notices = _open_notices(keys)
     notices_of = Counter(key for row in _for_post(open_notices) for key in {row.account_id, row.other_account_id})
     tried = _with_wrong_tries(accounts) | {row.account_id for row in open_notices if row.kind in _UNLOCKED}
-    with_passkeys, school = passkeys.holders(keys), access.post().school
+    with_passkeys = passkeys.holders(keys)
     closed = replaced.successors(keys, access.notices())
-    untaken = files.untaken_letters(services().settings, school.id) if school else set()
+    unprinted = untaken.among(services().settings, keys)
     shown = {}
     for account in accounts:
         subject = Subject(
@@ -241,7 +240,7 @@ def views(
             account.id in closed,
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
-        is_untaken = account.id in untaken
+        is_untaken = account.id in unprinted
         sentences = words.of(subject.standing, subject.cut_off, is_untaken=is_untaken)
         if subject.is_replaced:
             sentences = words.REPLACED

@@ -10,14 +10,13 @@ from sqlalchemy import ColumnElement, case, exists, select, update
 from sqlalchemy.orm import defer
 
 from idp import encrypted
-from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.desk_events import JobFileTaken
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
-from idp.desk.jobs.models import LETTER, PRINT, Job, JobFile
+from idp.desk.jobs.models import Job, JobFile
 from idp.encrypted import UndecryptableError
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
@@ -142,30 +141,6 @@ def _take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID) -> NewFile 
     work = db.session.scalars(select(Job.kind).where(Job.id == job_id)).one()
     log.record(JobFileTaken(job=str(job_id), work=work, file=row.name))
     return NewFile(row.name, row.media_type, content)
-
-
-def untaken_letters(settings: Settings, school_id: uuid.UUID) -> set[uuid.UUID]:
-    """Return the accounts whose valid letter is a file of this school that nobody took: it never was on paper.
-
-    A letter that was drawn after the end of the job is another one.
-    """
-    lifetime, of_job = timedelta(days=settings.provisional_days), JobFile.job_id == Job.id
-    made = of_job & ~JobFile.is_upload & ~JobFile.is_for_pages
-    is_there = made & (JobFile.taken_at.is_not(None) | (JobFile.expires_at > now()))
-    jobs = select(Job).where(
-        Job.school_id == school_id,
-        Job.kind.in_([LETTER, PRINT]),
-        Job.finished_at > now() - lifetime,
-        exists().where(made),
-        ~exists().where(is_there),
-    )
-    rows = db.session.scalars(jobs.order_by(Job.finished_at))
-    ends = {key: job.finished_at for job in rows if job.finished_at for key in job.letter_accounts}
-    letters = select(Account.id, Account.provisional_expires_at).where(
-        Account.id.in_(ends), Account.provisional_hash.is_not(None), Account.provisional_expires_at > now()
-    )
-    holding = db.session.execute(letters) if ends else ()
-    return {key for key, until in holding if until and until <= ends[key] + lifetime}
 
 
 def empty(condition: ColumnElement[bool]) -> None:

@@ -66,12 +66,6 @@ class Job(UuidKey, Base):
     finished_at: Mapped[datetime | None]
     cancel_asked_at: Mapped[datetime | None]
 
-    @property
-    def letter_accounts(self) -> frozenset[uuid.UUID]:
-        """The accounts that got a letter of this job, one of `LETTER` or `PRINT`."""
-        keys = [self.parameters["account"]] if self.kind == LETTER else self.result.get("people", [])
-        return frozenset(map(uuid.UUID, keys))
-
 
 class JobFile(UuidKey, Base):
     """A file of a job: one that was uploaded for it (`is_upload`), or one that it made.

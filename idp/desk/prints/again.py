@@ -12,7 +12,7 @@ from idp.accounts.models import Child, Guardianship
 from idp.audit import log
 from idp.audit.desk_events import ClassListed
 from idp.db import db, unit_of_work
-from idp.desk import access, naming
+from idp.desk import access, naming, untaken
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.jobs import asking
@@ -43,7 +43,7 @@ def again(key: UUID) -> Response:
     job, school, form = _print(key), access.own_school(), AgainForm()
     try:
         recipients.check_school(school)
-        people, skipped = recipients.in_school(school, None, renew=True, only=job.letter_accounts)
+        people, skipped = recipients.in_school(school, None, renew=True, only=untaken.accounts_of(job))
     except PrintError as refused:
         return _page(job, form, [], [], refusal=str(refused.refusal or "fault"))
     if request.method == "POST" and form.word.is_typed():
@@ -60,7 +60,7 @@ def again(key: UUID) -> Response:
 def _print(key: UUID) -> Job:
     """Return a print in scope, of which somebody got a letter; refuse the page otherwise."""
     job, kind = asking.get(key)
-    if kind is not KIND or not job.letter_accounts:
+    if kind is not KIND or not untaken.accounts_of(job):
         access.refuse(str(key))
     return job
 
@@ -79,7 +79,7 @@ def _still_in_class(job: Job) -> set[UUID]:
         select(Guardianship.account_id)
         .join(Child, Child.id == Guardianship.child_id)
         .where(
-            Guardianship.account_id.in_(job.letter_accounts),
+            Guardianship.account_id.in_(untaken.accounts_of(job)),
             Guardianship.is_unended,
             Child.class_name == job.parameters["class"],
             access.children(),
@@ -91,7 +91,7 @@ def _still_in_class(job: Job) -> set[UUID]:
 def _page(
     job: Job, form: AgainForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
 ) -> Response:
-    names = words.names(job.letter_accounts)
+    names = words.names(untaken.accounts_of(job))
     printed, still = job.parameters["class"], _still_in_class(job)
 
     def class_of(entry: Recipient) -> str:
@@ -118,7 +118,7 @@ def _page(
         form=form,
         groups=groups,
         count=len(shown),
-        without_pupil=len(job.letter_accounts) - len(people) - len(skipped),
+        without_pupil=len(untaken.accounts_of(job)) - len(people) - len(skipped),
         refusal=words.REFUSALS[refusal] if refusal else "",
     )
     return make_response(page)

@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
 
-from idp.desk import access
+from idp.desk import access, untaken
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
@@ -28,7 +28,7 @@ def _untaken() -> Iterator[Tile]:
     school = access.post().school
     if school is not None:
         yield Tile(
-            len(files.untaken_letters(services().settings, school.id)),
+            len(untaken.of_school(services().settings, school.id)),
             gettext("Courriers que personne n’a pris"),
             gettext("Leur fichier est effacé : ils n’existent pas sur papier. Imprimez-les à nouveau."),
             url_for("prints.show"),

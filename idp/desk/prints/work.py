@@ -16,7 +16,7 @@ from idp.accounts.models import School
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clock import today
 from idp.db import db
-from idp.desk import downloads, naming
+from idp.desk import downloads, naming, untaken
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
@@ -44,6 +44,7 @@ def run(running: Running) -> Finished:
         class_name=parameters["class"] if only is None else None,  # a pupil may have changed the class since
         only=only,
         renew=parameters["renew"],
+        unprinted=untaken.of_school(settings, school.id),
         as_slips=parameters["slips"],
     )
 
@@ -73,7 +74,7 @@ def _people_of(key: str | None) -> frozenset[uuid.UUID] | None:
     job = db.session.get(Job, uuid.UUID(key))
     if job is None:
         raise RefusedError("no_print")
-    return job.letter_accounts
+    return untaken.accounts_of(job)
 
 
 def _result(report: Report) -> dict[str, Any]:

@@ -90,6 +90,15 @@ def problem_count(key: uuid.UUID) -> int:
     return _problem_counts([key]).get(key, 0)
 
 
+def problems_with_notices(batch: ImportBatch, limit: int) -> list[Problem]:
+    """Return the first problems of an import as `problems` does, each with the page of the notice it became."""
+    shown = problems(batch, limit)
+    if nameless.is_for(access.role()):
+        return shown
+    urls = _notice_urls(batch, shown)
+    return [replace(problem, notice_url=urls.get((problem.code, problem.key), "")) for problem in shown]
+
+
 def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
     """Return the problems of an import, errors first; those of the files alone for a person who reads no names."""
     issues = _issues(batch, _is_shown(), limit)
@@ -109,12 +118,7 @@ def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
         )
         for issue in (*issues, *followers)
     )
-    shown = grouped(with_names)
-    urls = {} if hides_people else _notice_urls(batch, shown)
-    return [
-        replace(_shown(problem, hides_people=hides_people), notice_url=urls.get((problem.code, problem.key), ""))
-        for problem in shown
-    ]
+    return [_shown(problem, hides_people=hides_people) for problem in grouped(with_names)]
 
 
 def _issues(batch: ImportBatch, condition: ColumnElement[bool], limit: int | None = None) -> Sequence[ImportIssue]:
@@ -134,13 +138,14 @@ def _notice_urls(batch: ImportBatch, problems_: Iterable[Problem]) -> dict[tuple
     by_key = select(Account.roster_key, Account.id).where(bulk.one_of(Account.roster_key, keys))
     by_alias = select(RosterAlias.roster_key, RosterAlias.account_id).where(bulk.one_of(RosterAlias.roster_key, keys))
     accounts = {row[0]: row[1] for statement in (by_alias, by_key) for row in db.session.execute(statement)}
+    people = sorted(set(accounts.values()))
     about = func.coalesce(
         case((SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.other_account_id)), SchoolNotice.account_id
     )
     statement = select(about, SchoolNotice.kind, SchoolNotice.id).where(
         access.notices(),
         SchoolNotice.kind.in_({kind.value for kind in _NOTICES.values()}),
-        or_(SchoolNotice.account_id.in_(accounts.values()), SchoolNotice.other_account_id.in_(accounts.values())),
+        or_(bulk.one_of(SchoolNotice.account_id, people), bulk.one_of(SchoolNotice.other_account_id, people)),
         SchoolNotice.created_at <= (batch.finished_at or now()),
         or_(SchoolNotice.settled_at.is_(None), SchoolNotice.settled_at >= batch.started_at),
     )

@@ -335,7 +335,7 @@ def problems(key: uuid.UUID) -> Response:
         "desk/school_files/import.html",
         past=past,
         sentences=words.of_former(past.batch.counts),
-        problems=history.problems(past.batch, history.SHOWN),
+        problems=history.problems_with_notices(past.batch, history.SHOWN),
         is_nameless=nameless.is_for(access.role()),
         formats=words.FORMATS,
         states=words.STATES,

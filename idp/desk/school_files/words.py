@@ -372,14 +372,17 @@ def of_former(counts: dict[str, dict[str, int]]) -> list[str]:
 
 
 def counted(counts: dict[str, dict[str, int]], number: Callable[[int], str] = str) -> list[str]:
-    """Return counts of a check or an import as sentences: those of the files alone for a person who reads no names."""
+    """Return counts of a check or an import as sentences: those of the files alone for a person who reads no names.
+
+    Counts that were stored before `leaving` was counted do not have it.
+    """
     is_nameless = nameless.is_for(access.role())
     sentences = []
     for name, whole, short in _COUNTED:
         if numbers := counts.get(name):
             values = {
                 "new": numbers["created"],
-                "changed": numbers["changed"] - numbers["leaving"],
+                "changed": numbers["changed"] - numbers.get("leaving", 0),
                 "left": numbers["left"],
                 "same": numbers["unchanged"],
                 "read": number(numbers["read"]),

@@ -11,10 +11,11 @@ from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, ties, words
+from idp.desk import access, ties, untaken, words
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.operations.helpdesk.standing import Standing, foremost, standings
+from idp.services import services
 
 OF_ACCOUNT = (
     defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims),
@@ -39,11 +40,13 @@ class Guardian:
     """Whether the school ended the tie to the pupil of the row."""
     is_disputed: bool = False
     """Whether the tie to the pupil of the row is disputed; without a pupil, whether any tie is."""
+    is_untaken: bool = False
+    """Whether nobody took the file of its letter, which is erased."""
 
     @property
     def words(self) -> Words:
         """The words of the account's state."""
-        return words.of(self.standing, self.cut_off)
+        return words.of(self.standing, self.cut_off, is_untaken=self.is_untaken)
 
 
 def of_pupils(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
@@ -78,12 +81,14 @@ def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
     if not by_key:
         return {}
     disputed, cut_off = disputes.disputed_among(by_key), ties.cut_off_among(by_key, access.children())
+    unprinted = untaken.among(services().settings, by_key)
     return {
         key: Guardian(
             account,
             foremost(standings(account, is_disputed=key in disputed)),
             cut_off.get(key),
             is_disputed=key in disputed,
+            is_untaken=key in unprinted,
         )
         for key, account in by_key.items()
     }
