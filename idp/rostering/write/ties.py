@@ -152,7 +152,7 @@ def _with_access(rows: Sequence[ChangedLink]) -> list[tuple[ChangedLink, tuple[u
         bulk.one_of(_links.c.account_id, sorted({uuid.UUID(row.account) for row in rows})),
         Guardianship.is_unended,
         ~Guardianship.has_open_dispute,
-        or_(Guardianship.suspended_at.is_(None), Guardianship.suspended_until.is_not(None)),
+        ~Guardianship.where_suspended_without_end(),
     )
     ties = {(account_id, child_id) for account_id, child_id in db.session.execute(gives_access)}
     named = [(row, (uuid.UUID(row.account), uuid.UUID(row.child))) for row in rows]
