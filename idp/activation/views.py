@@ -19,6 +19,7 @@ from idp.clock import now
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
+from idp.sessions import manager
 from idp.web import browser, i18n
 from idp.web.errors import InteractionLostError, ServiceBusyError
 from idp.web.http import current_request
@@ -127,9 +128,13 @@ def _opened() -> tuple[store.Interaction, store.Person]:
 
 
 def _repeated_click(interaction: store.Interaction, person: store.Person) -> Response:
-    """Show the second of two clicks the result of the first; refuse everybody else."""
+    """Show the second of two clicks the result of the first, and the signed-in owner that all is done."""
     if service.was_completed_in(person.account_id, interaction.id):
         return see_other(store.page_url("email_confirmation.waiting", interaction))
+    current = manager.current()
+    if current is not None and current[1].id == person.account_id and current[1].email is not None:
+        html = render_template("activation/deja_active.html", dest=store.client_of(interaction))
+        return make_response(html)
     return _void_letter_page(interaction)
 
 

@@ -193,6 +193,20 @@ def test_a_second_child_after_the_schools_decision_is_not_reported_as_recorded(
     assert _disputed(account) == [lila.id.hex]
 
 
+def test_the_back_button_after_the_activation_shows_its_owner_that_the_account_is_active(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.never_activated()
+    form = open_activation(browser, account)
+    fill_in(browser, form)
+    _confirm(browser, build, account)
+    page = browser.get(form.request.full_path)
+    assert (page.status_code, heading(page)) == (200, "Votre compte est activé")
+    assert 'href="https://ent.test/">Accéder à l’ENT Passerelle</a>' in page.text
+    browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
+    assert heading(browser.get(form.request.full_path)) == DEAD_LETTER
+
+
 @pytest.mark.row("V-13")
 def test_an_active_account_cannot_be_stopped_by_its_letter(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()

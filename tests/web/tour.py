@@ -16,7 +16,7 @@ from tests.relying_party import Attempt, RelyingParty
 from tests.services import changed_services
 
 ACCEPTED = {"version": "1", "accepte": "y"}
-COUNT = 63
+COUNT = 64
 """How many pages there are: `tests/web/test_accessibility.py` counts them, `docs/accessibilite.md` says it."""
 
 
@@ -100,6 +100,7 @@ def _during(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
     yield "link", link
     yield "confirmed", submit(browser, link)
     yield "confirmed already", browser.get(link.request.path)
+    yield "active already", browser.get(activation.request.full_path)
     holder, other = app.test_client(), build.never_activated()
     question = open_activation(holder, other)
     place = question.request.full_path.replace("/activation?", "/activation/non-representant?")
