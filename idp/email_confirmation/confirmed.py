@@ -2,6 +2,7 @@
 
 from flask import Response, make_response, render_template
 
+from idp.accounts import directory
 from idp.accounts.models import Account
 from idp.clients import audience, registry
 from idp.interaction import store
@@ -13,6 +14,7 @@ def page(
     ent: registry.Registration | None,
     *,
     is_signed_in: bool = False,
+    is_recent: bool = False,
     changes: bool = False,
     shared: bool = False,
 ) -> Response:
@@ -23,13 +25,14 @@ def page(
         account: the account whose address was confirmed.
         ent: the ENT.
         is_signed_in: whether the person is signed in, so that the ENT asks for no password.
+        is_recent: whether this request confirmed the address, so that the link worked until now.
         changes: whether the address replaced a confirmed one.
         shared: whether the mailbox serves another account too.
     """
     html = render_template(
         f"email_confirmation/{name}",
         dest=ent,
-        ents=_ents(account, ent, named=is_signed_in) if account and ent else [],
+        ents=_ents(account, ent, named=is_signed_in, placed=is_recent) if account and ent else [],
         is_signed_in=is_signed_in,
         changes=changes,
         shared=shared,
@@ -38,12 +41,23 @@ def page(
     return make_response(html)
 
 
-def _ents(account: Account, first: registry.Registration, *, named: bool) -> list[tuple[registry.Registration, str]]:
-    """Return the ENTs of a family that has several, each with the children's given names if they may be `named`.
+def _ents(
+    account: Account, first: registry.Registration, *, named: bool, placed: bool
+) -> list[tuple[registry.Registration, list[str]]]:
+    """Return the ENTs of a family that has several, each with what says whose it is.
 
-    A person who has only the link reads no name (security row V-11).
+    A person who has only the link reads no name (security row V-11). The page of a link that works names the schools,
+    and so does its answer; a used link in an old mail does not tell where the children go to school today.
+
+    Args:
+        account: the account.
+        first: the ENT that comes first.
+        named: whether to show the children.
+        placed: whether to show the schools.
     """
     ents = audience.ents_of_children(account, first)
     if len(ents) == 1:
         return []
-    return [(ent, ", ".join(dict.fromkeys(child.given_name for child in children if named))) for ent, children in ents]
+    if named:
+        return [(ent, [directory.child_sentence(child) for child in children]) for ent, children in ents]
+    return [(ent, list(dict.fromkeys(child.school.name for child in children if placed))) for ent, children in ents]

@@ -60,6 +60,7 @@ def _confirmed_page(token: str, question: service.Question, used: service.Used |
         account,
         ent,
         is_signed_in=opened is not None or (current is not None and current[1] is account),
+        is_recent=used is not None,
         changes=question.changes,
         shared=question.shared,
     )

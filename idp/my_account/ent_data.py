@@ -51,6 +51,13 @@ def entrances(account: Account) -> list[Registration]:
     return [ent for ent in registry.all_serving(school.uai for school in directory.schools(account)) if ent.home]
 
 
+def entrances_of_children(account: Account) -> list[tuple[Registration, list[Child]]]:
+    """Return `entrances`, each with the person's children in its schools."""
+    ents = entrances(account)
+    children = {ent.key: served for ent, served in audience.ents_of_children(account, ents[0])} if ents else {}
+    return [(ent, children[ent.key]) for ent in ents]
+
+
 def names(account: Account) -> list[str]:
     """Return the names of the ENTs of the person's schools, for the mails about the account."""
     return [ent.name for ent in entrances(account)]

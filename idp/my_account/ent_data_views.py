@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, make_response, render_template
 from flask_babel import lazy_gettext as _l
 
+from idp.accounts import directory
 from idp.accounts.models import Account
 from idp.clients import released
 from idp.clients.registry import Registration
@@ -24,6 +25,14 @@ def own_ents() -> list[Registration]:
     """Return the ENTs that the signed-in person can enter from the account's pages."""
     current = manager.current()
     return ent_data.entrances(current[1]) if current else []
+
+
+@blueprint.app_template_global("own_ents_of_children")
+def own_ents_of_children() -> list[tuple[Registration, list[str]]]:
+    """Return `own_ents`, each with the person's children in its schools."""
+    current = manager.current()
+    ents = ent_data.entrances_of_children(current[1]) if current else []
+    return [(ent, [directory.child_sentence(child) for child in children]) for ent, children in ents]
 
 
 @blueprint.get("/mon-compte/ent")

@@ -132,6 +132,7 @@ def test_several_ents_are_shown_by_name_and_one_without_an_address_is_not(browse
         (' class="btn alt"', "https://cinquante-neuf.test/", "Accéder à l’ENT 59"),
         (' class="btn alt"', "https://horizon.test/", "Accéder à l’ENT Horizon"),
     ]
+    assert "<b><bdi>Malo, 6e 1, Collège des Tilleuls</bdi></b><br>" in page.text
     for path in SUB_PAGES:
         assert [name for _, _, name in _ents(browser.get(path))] == ["Accéder à l’ENT 59", "Accéder à l’ENT Horizon"]
 

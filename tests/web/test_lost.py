@@ -88,3 +88,4 @@ def test_the_list_names_each_ent_that_has_an_address_with_its_schools(browser: F
     ]
     assert "Collège des Tilleuls" in page.text
     assert "Lycée Louise-Weber" not in page.text
+    assert 'class="more"' not in page.text, "few schools are not folded"

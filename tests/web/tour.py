@@ -16,7 +16,7 @@ from tests.relying_party import Attempt, RelyingParty
 from tests.services import changed_services
 
 ACCEPTED = {"version": "1", "accepte": "y"}
-COUNT = 63
+COUNT = 64
 """How many pages there are: `tests/web/test_accessibility.py` counts them, `docs/accessibilite.md` says it."""
 
 
