@@ -294,7 +294,7 @@ def _waiting_page(
     accepted: codes.Accepted | None = None,
 ) -> Response:
     wait = guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
-    accepted = accepted or codes.accepted(account.id)
+    accepted, is_refused = accepted or codes.accepted(account.id), bool(form.code.errors)
     if accepted is not codes.Accepted.CODE_AND_LINK:
         form.code.errors = []  # there is no field, and the page says why
     html = render_template(
@@ -302,6 +302,7 @@ def _waiting_page(
         dest=store.client_of(interaction),
         form=form,
         accepted=accepted,
+        is_refused=is_refused,
         email=account.pending_email,
         wait=wait,
         resent_at=service.resent_at(account.id),

@@ -30,7 +30,8 @@ from tests.relying_party import Attempt, RelyingParty
 
 _CONFIRMED = "Confirmation de votre adresse mail"
 _ACCOUNT = "Gérer mon compte"
-_SPENT = "Ce code ne sert plus."
+_SPENT = "Ce code ne sert plus"
+_TOO_OLD = "Ce message est trop vieux"
 
 
 def _other(code: str, n: int = 1) -> str:
@@ -92,8 +93,11 @@ def test_five_wrong_codes_end_the_code_and_the_link_still_works(browser: FlaskCl
         page = submit(browser, page, code=_other(code, n))
         assert sentence in page.text.replace("\xa0", " ")
         assert (f'value="{_other(code, n)}' in page.text) == (n < 5), "the person sees what was typed"
-    for shown in (page, browser.get(waiting.request.full_path), submit(browser, page, code=code)):
-        assert _SPENT in shown.text
+    later = browser.get(waiting.request.full_path)
+    for shown in (page, later, submit(browser, page, code=code)):
+        assert heading(shown) == _SPENT
+        assert ("<title>Erreur" in shown.text) == (shown is not later), "opening the page is no error"
+        assert "Rien reçu" not in shown.text, "the message arrived"
         assert shown.text.count('role="alert"') == 1
         assert 'name="code"' not in shown.text, "no field for what is not accepted"
         assert "Tapez son code" not in shown.text
@@ -129,9 +133,29 @@ def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build) -> Non
     db.session.execute(update(OneTimeLink).values(expires_at=now()))
     db.session.commit()
     page = submit(browser, browser.get(waiting.request.full_path), code=code)
-    assert "son code et son lien ne servent plus" in page.text
+    assert heading(page) == _TOO_OLD
+    assert "Son code et son lien ne servent plus" in page.text
     assert 'name="code"' not in page.text
     assert read_state(account.id).email is None
+
+
+@pytest.mark.parametrize("n", [0, 5])
+def test_a_sign_in_that_meets_a_dead_code_or_message_shows_no_error(
+    app: Flask, browser: FlaskClient, build: Build, n: int
+) -> None:
+    """`n` wrong codes end the code; without one, the message is too old."""
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    code = newest_code(build.settings, account.id)
+    for wrong in range(1, n + 1):
+        submit(browser, browser.get(waiting.request.full_path), code=_other(code, wrong))
+    if not n:
+        db.session.execute(update(OneTimeLink).values(expires_at=now()))
+        db.session.commit()
+    page = sign_in(app.test_client(), "/connexion", account.username, CHOSEN)
+    title = _SPENT if n else _TOO_OLD
+    assert heading(page) == title
+    assert f"<title>{title}" in page.text
 
 
 @pytest.mark.row("V-22")
