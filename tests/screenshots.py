@@ -82,7 +82,7 @@ def _walk(browser: Browser, site: Site) -> list[tuple[str, bytes]]:
         gestes.choisit_parent(phone)
         _fill(phone, letter)
         shoot("La connexion")
-        follow(phone.get_by_role("button", name="Se connecter"))
+        follow(phone.get_by_role("button", name="Se connecter", exact=True))
         shoot("L’activation")
         gestes.active(phone, _EMAIL)
         shoot("Le code du mail")

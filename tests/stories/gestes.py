@@ -40,7 +40,7 @@ def se_connecte(page: Page, identifiant: str, mot_de_passe: str) -> None:
         look(page)
     page.get_by_label("Identifiant", exact=True).fill(identifiant)
     page.get_by_label("Mot de passe", exact=True).fill(mot_de_passe)
-    follow(page.get_by_role("button", name="Se connecter"))
+    follow(page.get_by_role("button", name="Se connecter", exact=True))
 
 
 def revient(page: Page, initiales: str, mot_de_passe: str) -> None:
