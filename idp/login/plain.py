@@ -251,12 +251,13 @@ def _render_marked(client: Registration, language: str, *, may_stay: bool, knows
         try:
             form = SignInForm(may_stay=may_stay)
             if knows_person:
-                other_url = _marked_url("login.sign_in", **{known_accounts.PARAMETER: known_accounts.ANOTHER})
+                other = {store.PARAMETER: _MARK, known_accounts.PARAMETER: known_accounts.ANOTHER}
+                other_url = declarations.url("login.sign_in", **other)
                 form.choice = Choice(chosen=KnownAccount(_NUMBER_MARK, _INITIALS_MARK), other_url=other_url)
             return render(client, form, links(_marked_url, _marked_url("oidc.deny")))
         finally:
             del g.form_token
 
 
-def _marked_url(endpoint: str, **values: str) -> str:
-    return declarations.url(endpoint, **{store.PARAMETER: _MARK}, **values)
+def _marked_url(endpoint: str) -> str:
+    return declarations.url(endpoint, **{store.PARAMETER: _MARK})

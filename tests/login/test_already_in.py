@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
+from idp.accounts import emails
 from idp.clock import now
 from idp.db import db
 from idp.sessions.models import Session
@@ -200,6 +201,8 @@ def test_a_second_tab_with_an_unconfirmed_address_continues_to_the_waiting_page(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.active(email=None, pending_email="noemei@exemple.fr")
+    emails.send_link(build.settings, account, None)
+    db.session.commit()
     tab = follow(browser, browser.get(ent.url(Attempt()))).request.full_path
     sign_in(browser, "/connexion", account.username, PASSWORD)
     assert heading(follow(browser, browser.get(tab))) == "Consultez votre messagerie"

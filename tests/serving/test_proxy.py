@@ -367,20 +367,6 @@ def test_tls_1_2_with_an_rsa_certificate_takes_no_other_exchange(tmp_path: Path)
     assert taken == {name.replace("ECDSA", "RSA") for name in STRONG}
 
 
-def test_http_leads_to_https_and_logs_nothing(tmp_path: Path) -> None:
-    """There is no upstream: nginx redirects without one."""
-    port, plain, chain = free_port(), free_port(), rsa_certificate(tmp_path)
-    with (
-        nginx(tmp_path / "nginx", port, supplied(tmp_path, port, free_port(), chain, plain)) as log,
-        socket.create_connection(("127.0.0.1", plain), timeout=PATIENCE) as connection,
-    ):
-        connection.sendall(b"GET /connexion?q=secret HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        answer = read_all(connection)
-    assert answer.startswith(b"HTTP/1.1 301 ")
-    assert b"\r\nLocation: https://localhost/connexion?q=secret\r\n" in answer
-    assert "secret" not in log.read_text() + (tmp_path / "idp.log").read_text()
-
-
 def test_tls_1_3_is_offered_and_preferred(proxied: Proxied) -> None:
     agreement = agreed(proxied.port, ssl.create_default_context(cafile=proxied.trusted))
     assert agreement
