@@ -21,7 +21,7 @@ from idp.email_confirmation.forms import AddressForm, CodeForm
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
-from idp.sessions import attempts, manager
+from idp.sessions import attempts, devices, manager
 from idp.sessions.after_activation import Here, Opened
 from idp.throttle import guard, limits
 from idp.web.declarations import leads_to_ent
@@ -223,7 +223,7 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
     """Return whether this interaction activated the account a short time ago, and nothing has happened since.
 
     Raises:
-        _ReplacedError: the account signed in since.
+        _ReplacedError: the account signed in since, in another browser.
     """
     if account.email is not None:
         return True
@@ -231,7 +231,9 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
     if started is None or now() - started > services().settings.lifetime("activation_lifetime"):
         return False
     if account.activated_in is None and account.last_sign_in_at is not None and account.last_sign_in_at >= started:
-        raise _ReplacedError(interaction)
+        device = devices.known(account.username)
+        if device is None or device.since < started:  # otherwise this browser signed in itself, and has signed out
+            raise _ReplacedError(interaction)
     return account.activated_in == opaque.digest(interaction.id)
 
 

@@ -21,6 +21,7 @@ CHOSEN = "orage brique hamster violon"
 EMAIL = "noemie@exemple.fr"
 ACTIVATION = "Activez votre compte"
 SENT = "Consultez votre messagerie"
+CONTINUED = "Vous avez continué sur un autre appareil"
 LOST = "Reprenons depuis l’ENT"
 DEAD_LETTER = "Ce courrier ne sert plus"
 

@@ -14,7 +14,7 @@ from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
 from idp.db import db
 from idp.throttle import guard, limits
-from tests.activation.steps import CHOSEN, DEAD_LETTER, EMAIL, LOST, SENT, activate, newest_link, read_state
+from tests.activation.steps import CHOSEN, CONTINUED, DEAD_LETTER, EMAIL, LOST, SENT, activate, newest_link, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import follow, heading, sign_in, submit
@@ -118,17 +118,32 @@ def _blocked(_app: Flask, account: Account) -> None:
     db.session.commit()
 
 
-@pytest.mark.parametrize("ends", [_signed_in_elsewhere, _blocked])
+@pytest.mark.parametrize(
+    ("ends", "ended", "of_letter"),
+    [
+        (_signed_in_elsewhere, (200, CONTINUED), (410, DEAD_LETTER)),
+        (_blocked, (400, LOST), (400, LOST)),
+    ],
+)
 def test_the_binding_of_the_browser_ends_with_the_activation(
-    app: Flask, browser: FlaskClient, build: Build, ends: Callable[[Flask, Account], None]
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    ends: Callable[[Flask, Account], None],
+    ended: tuple[int, str],
+    of_letter: tuple[int, str],
 ) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
     activation = waiting.request.full_path.replace("/adresse/confirmation", "/activation")
     ends(app, account)
-    for place in (waiting.request.full_path, _correction(waiting), activation):
+    for place, seen in (
+        (waiting.request.full_path, ended),
+        (_correction(waiting), ended),
+        (activation, of_letter),
+    ):
         page = follow(browser, browser.get(place))
-        assert (page.status_code, heading(page)) in {(400, LOST), (410, DEAD_LETTER)}, place
+        assert (page.status_code, heading(page)) == seen, place
         assert EMAIL not in page.text
 
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from idp.operations.helpdesk import acts
 from tests.activation.race import HOST
-from tests.activation.steps import CHOSEN, EMAIL, LOST, SENT, activate, newest_code, read_state
+from tests.activation.steps import CHOSEN, CONTINUED, EMAIL, LOST, SENT, activate, newest_code, read_state
 from tests.builders import Build
 from tests.pages import form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -27,7 +27,7 @@ def test_a_waiting_page_says_that_the_person_continued_on_another_device(
     assert browser.get(place).get_json() == {"state": "replaced"}
     data = {"csrf_token": form_token(waiting), "code": newest_code(build.settings, account.id)}
     for page in (browser.get(waiting.request.full_path), browser.post(waiting.request.full_path, data=data)):
-        assert (page.status_code, heading(page)) == (200, "Vous avez continué sur un autre appareil")
+        assert (page.status_code, heading(page)) == (200, CONTINUED)
         assert not any(text in page.text for text in (account.username, EMAIL, "LEROY"))
     assert (read_state(account.id).email, browser.get_cookie("__Host-ss", domain=HOST)) == (None, None)
     onward = re.search(r'<a class="btn" href="([^"]+)">Se connecter</a>', page.text)

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from idp.accounts import emails
 from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
 from idp.db import db
@@ -278,6 +279,8 @@ def test_an_unconfirmed_email_is_checked_before_the_audience(
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6. The ENT's audience is checked at the end of the activation."""
     account = build.active(email=None, pending_email="noemie@exemple.fr")
+    emails.send_link(build.settings, account, None)
+    db.session.commit()
     page = sign_in(browser, foreign.url(Attempt()), account.username, PASSWORD)
     assert heading(page) == "Consultez votre messagerie"
 
