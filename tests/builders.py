@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from idp.accounts import emails
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.charter import service as charters
@@ -105,6 +106,13 @@ class Build:
                 **more,
             }  # type: ignore[arg-type]
         )
+
+    def unconfirmed(self, email: str = "noemie@exemple.fr") -> Account:
+        """Create a parent who chose a password, and to whose email a link was sent a moment ago."""
+        account = self.active(email=None, pending_email=email)
+        emails.send_link(self.settings, account, None)
+        db.session.commit()
+        return account
 
     def ent(
         self,

@@ -9,7 +9,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
-from idp.accounts import emails
 from idp.clock import now
 from idp.db import db
 from idp.sessions.models import Session
@@ -200,9 +199,7 @@ def test_a_request_for_one_person_keeps_the_form(browser: FlaskClient, build: Bu
 def test_a_second_tab_with_an_unconfirmed_address_continues_to_the_waiting_page(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    account = build.active(email=None, pending_email="noemei@exemple.fr")
-    emails.send_link(build.settings, account, None)
-    db.session.commit()
+    account = build.unconfirmed()
     tab = follow(browser, browser.get(ent.url(Attempt()))).request.full_path
     sign_in(browser, "/connexion", account.username, PASSWORD)
     assert heading(follow(browser, browser.get(tab))) == "Consultez votre messagerie"

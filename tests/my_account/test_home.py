@@ -9,7 +9,6 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from idp.accounts import emails
 from idp.accounts.models import Account
 from idp.clients.models import Client
 from idp.clock import now
@@ -273,9 +272,7 @@ def test_names_of_the_file_are_text_on_every_page_and_in_the_mails(
 def test_a_session_without_confirmed_address_is_redirected_to_the_waiting_page(
     browser: FlaskClient, build: Build
 ) -> None:
-    account = build.active(email=None, pending_email="noemie@exemple.fr")
-    emails.send_link(build.settings, account, None)
-    db.session.commit()
+    account = build.unconfirmed()
     sign_in(browser, "/connexion", account.username, PASSWORD)
     for path in PAGES:
         answer = browser.get(path)

@@ -13,7 +13,6 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from idp.accounts import emails
 from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
 from idp.db import db
@@ -278,9 +277,7 @@ def test_an_unconfirmed_email_is_checked_before_the_audience(
     browser: FlaskClient, build: Build, foreign: RelyingParty
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6. The ENT's audience is checked at the end of the activation."""
-    account = build.active(email=None, pending_email="noemie@exemple.fr")
-    emails.send_link(build.settings, account, None)
-    db.session.commit()
+    account = build.unconfirmed()
     page = sign_in(browser, foreign.url(Attempt()), account.username, PASSWORD)
     assert heading(page) == "Consultez votre messagerie"
 

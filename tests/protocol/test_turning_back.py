@@ -108,9 +108,7 @@ def test_a_cancel_of_a_started_step_resumes_the_request(browser: FlaskClient, bu
     """OpenID Connect Core 1.0, 3.1.2.6."""
     activation = open_activation(browser, build.never_activated(), ent.url(Attempt()))
     assert step_of(browser.get(of_step(activation))) == "/authorize/resume"
-    waiting = sign_in(
-        browser, ent.url(Attempt()), build.active(email=None, pending_email="n@x.test").username, PASSWORD
-    )
+    waiting = sign_in(browser, ent.url(Attempt()), build.unconfirmed().username, PASSWORD)
     assert heading(waiting) == SENT
     assert step_of(browser.get(of_step(waiting))) == "/authorize/resume"
 
