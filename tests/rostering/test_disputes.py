@@ -139,7 +139,7 @@ def test_an_import_and_a_settlement_lock_in_the_same_order(
     year.add(brother)
     year.change(CHILD, parents=(("9100000", "10", "1"), (FATHER, "39", "1")))
     command = (forked.IDP, "roster", "import", str(year.write(folder)), "--force")
-    decision = Decision(outcome=Outcome.REJECT, reason="vu au guichet")
+    decision = Decision(outcome=Outcome.REJECT, reason="vu au guichet", child=f"aaf:{CHILD}")
     with ExitStack() as started:
         with unit_of_work():
             db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))

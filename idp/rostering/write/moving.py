@@ -39,12 +39,14 @@ def follow_pupils() -> None:
             Child.school_id != SchoolNotice.school_id,
         )
     )
-    compared = (
-        select(SchoolNotice.account_id)
-        .join(Guardianship, Guardianship.account_id == SchoolNotice.account_id)
+    elsewhere = (  # a condition and no join: SQLite would begin with all ties
+        select(Guardianship.child_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(school_notices.is_open(_OF_PRESENT_TIES), Child.school_id != SchoolNotice.school_id)
+        .where(Guardianship.account_id == SchoolNotice.account_id, Child.school_id != SchoolNotice.school_id)
+        .correlate(SchoolNotice)
+        .exists()
     )
+    compared = select(SchoolNotice.account_id).where(school_notices.is_open(_OF_PRESENT_TIES), elsewhere)
     followed = (suspended, disputed, compared)
     for account_id in sorted({key for statement in followed for key in db.session.scalars(statement)}):
         if directory.get_for_change(account_id) is not None:
