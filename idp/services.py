@@ -69,8 +69,8 @@ class Services:
     """The marked subjects of this process (`idp.throttle.local`)."""
     refusals: dict[tuple[str, bytes], tuple[datetime, datetime]] = field(default_factory=dict)
     """The cached refusals of this process (`idp.throttle.guard`), by counter: ends of the entry and of the wait."""
-    sign_in_pages: dict[tuple[uuid.UUID, int, str, bool, bool], str] = field(default_factory=dict)
-    """The cached sign-in pages of this process (`idp.login.plain`), by all that they depend on."""
+    sign_in_pages: dict[tuple[uuid.UUID, int, str, bool], str] = field(default_factory=dict)
+    """The cached sign-in pages of this process (`idp.login.plain`), by client, its version and language."""
     outbox_handlers: Mapping[str, Handler] = field(default_factory=dict)
     """The handler of each kind of outbox message."""
     outbox_lanes: Sequence[frozenset[str]] = ()

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import select
 
-from idp import person_names, waiting
+from idp import person_names
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.db import db
@@ -92,7 +92,6 @@ def choice(
 
 def offered(present: Account | None) -> list[KnownAccount]:
     """Return the accounts to choose from, the last used first: at most four, without that of the session."""
-    waiting.refuse()  # the event loop need not build a statement that a thread builds again
     numbers = devices.parents()
     people = select(Account.username, Account.given_name, Account.family_name).where(
         Account.username.in_(numbers.values()), Account.activated_at.is_not(None)

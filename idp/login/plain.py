@@ -1,9 +1,8 @@
 """The plain cases of the sign-in page, which the door answers: most requests of the first evening.
 
-The page of a browser without a session, which knows one person at most, is rendered once for each client and language,
-with marks in place of the interaction, the form token, and that person's number and initials; the door puts the values
-of the request in their place. A form that opens a session is answered by a redirect. Flask's view does all else, and
-continues where the door stopped.
+The page of a browser without a session, of which nothing is known, is rendered once for each client and language, with
+marks in place of the interaction and the form token; the door puts the values of the request in their place. A form
+that opens a session is answered by a redirect. Flask's view does all else, and continues where the door stopped.
 """
 
 import enum
@@ -12,7 +11,6 @@ from collections.abc import Callable, Mapping
 
 from flask import current_app, g, render_template
 from flask_babel import gettext
-from markupsafe import escape
 
 from idp.accounts import directory
 from idp.accounts.passwords.hasher import HasherBusyError
@@ -22,7 +20,6 @@ from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.login import known_accounts, service
 from idp.login.forms import SignInForm
-from idp.login.known_accounts import Choice, KnownAccount
 from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
@@ -34,7 +31,8 @@ from idp.web.http import Request, Response, answering, see_other
 from idp.web.languages import choice
 
 OUTCOME = "outcome of the sign-in"
-_MARK, _TOKEN_MARK, _NUMBER_MARK, _INITIALS_MARK = (f"mark{secrets.token_hex(16)}" for _ in range(4))
+_MARK = f"mark{secrets.token_hex(16)}"
+_TOKEN_MARK = f"mark{secrets.token_hex(16)}"
 _MOST = 200
 _TYPE = "text/html; charset=utf-8"
 
@@ -120,23 +118,21 @@ def show(request: Request) -> Response | None:
     signed = request.arguments.get(store.PARAMETER, "")
     if request.query_string != f"{store.PARAMETER}={signed}".encode() or manager.cookie_value():
         return None
-    if device_cookie.is_sent():
+    if device_cookie.is_sent() or known_accounts.are_several():
         return None
     interaction = store.current()
-    requested = interaction.request if interaction else None
     client = _plain_client(interaction)
-    if client is None or requested is None or after_activation.expected_username():
+    if client is None or after_activation.expected_username():
         return None
-    known = known_accounts.choice(interaction, None, "", is_for_anybody=not requested.is_from_letter)
-    if known.people:
-        return None
-    page = _marked(client, may_stay=offers_to_stay(interaction), knows_person=known.chosen is not None)
-    page = page.replace(_MARK, signed).replace(_TOKEN_MARK, browser.form_token())
-    if known.chosen:
-        request.names_people = True
-        page = page.replace(_NUMBER_MARK, escape(known.chosen.number))
-        page = page.replace(_INITIALS_MARK, escape(known.chosen.initials))
-    return Response(page, content_type=_TYPE)
+    may_stay = offers_to_stay(interaction)
+    key = client.key, client.version, choice.choose_language(), may_stay
+    pages = services().sign_in_pages
+    if key not in pages:
+        if len(pages) >= _MOST:
+            pages.clear()
+        pages[key] = _render_marked(client, key[2], may_stay=may_stay)
+    token = browser.form_token()
+    return Response(pages[key].replace(_MARK, signed).replace(_TOKEN_MARK, token), content_type=_TYPE)
 
 
 def submit(request: Request) -> Response | None:
@@ -216,7 +212,7 @@ def prefilled(requested: AuthorizationRequest | None) -> str:
 
 
 def _plain_client(interaction: Interaction | None) -> Registration | None:
-    """Return the client of a request whose page depends on the client and the browser alone, or None."""
+    """Return the client of a request whose page depends on the client alone, or None."""
     requested = interaction.request if interaction else None
     if interaction is None or requested is None or interaction.person is not None:
         return None
@@ -225,18 +221,7 @@ def _plain_client(interaction: Interaction | None) -> Registration | None:
     return registry.find(requested.client_id)
 
 
-def _marked(client: Registration, *, may_stay: bool, knows_person: bool) -> str:
-    """Return the page with marks, which is rendered once; it has the bytes of no person."""
-    key = client.key, client.version, choice.choose_language(), may_stay, knows_person
-    pages = services().sign_in_pages
-    if key not in pages:
-        if len(pages) >= _MOST:
-            pages.clear()
-        pages[key] = _render_marked(client, key[2], may_stay=may_stay, knows_person=knows_person)
-    return pages[key]
-
-
-def _render_marked(client: Registration, language: str, *, may_stay: bool, knows_person: bool) -> str:
+def _render_marked(client: Registration, language: str, *, may_stay: bool) -> str:
     """Render the page for a request that has a language and nothing else."""
     environ = {
         "REQUEST_METHOD": "GET",
@@ -249,12 +234,8 @@ def _render_marked(client: Registration, language: str, *, may_stay: bool, knows
     with current_app.request_context(environ), answering(Request(environ)):
         g.form_token = _TOKEN_MARK
         try:
-            form = SignInForm(may_stay=may_stay)
-            if knows_person:
-                other = {store.PARAMETER: _MARK, known_accounts.PARAMETER: known_accounts.ANOTHER}
-                other_url = declarations.url("login.sign_in", **other)
-                form.choice = Choice(chosen=KnownAccount(_NUMBER_MARK, _INITIALS_MARK), other_url=other_url)
-            return render(client, form, links(_marked_url, _marked_url("oidc.deny")))
+            urls = links(_marked_url, _marked_url("oidc.deny"))
+            return render(client, SignInForm(may_stay=may_stay), urls)
         finally:
             del g.form_token
 

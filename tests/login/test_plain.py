@@ -1,6 +1,5 @@
-"""The sign-in page of a browser that knows one person at most: as any other, with its own values alone."""
+"""The sign-in page of a browser that nothing is known of: the same page as any other, with its own values alone."""
 
-import functools
 import re
 from dataclasses import replace
 
@@ -10,10 +9,8 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from markupsafe import escape
 from sqlalchemy import select
 
-from idp import person_names
 from idp.clients import registry
 from idp.clients.models import Client
 from idp.config import Settings
@@ -22,7 +19,7 @@ from idp.login import plain
 from idp.registration import rows
 from idp.services import services_of
 from tests.builders import PASSWORD, Build, change_registration
-from tests.pages import follow, form_token, hidden, sign_in
+from tests.pages import follow, form_token, sign_in
 from tests.relying_party import Attempt, RelyingParty
 
 _MARK = re.compile(r"mark[0-9a-f]{32}")
@@ -92,50 +89,6 @@ def test_the_plain_is_the_ordinary_one(app: Flask, build: Build, ordinary: list[
     assert {page.headers["Content-Type"] for page in (plain, full)} == {"text/html; charset=utf-8"}
 
 
-@pytest.mark.row("I-26")
-@given(
-    names=st.lists(
-        st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=2, max_size=20),
-        min_size=4,
-        max_size=4,
-        unique_by=lambda name: name[:1],
-    )
-)
-@limits(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_plain_page_of_a_known_person_is_the_ordinary_one_and_of_no_other_person(
-    app: Flask, build: Build, ent: RelyingParty, ordinary: list[str], names: list[str]
-) -> None:
-    """Two parents' browsers share what is rendered, and a stranger's browser gets nothing of theirs."""
-    services_of(app).sign_in_pages.clear()
-    pages: list[str] = []
-    for given_name, family_name in (names[:2], names[2:]):
-        account = build.active(given_name=given_name, family_name=family_name, email=None)
-        browser = app.test_client()
-        sign_in(browser, "/connexion", account.username, PASSWORD)
-        browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
-        url = browser.get(ent.url(Attempt(), login_hint="profil:parent")).headers["Location"]
-        before = len(ordinary)
-        page = browser.get(url, headers={"Accept-Encoding": "gzip"})
-        assert len(ordinary) == before + (not pages), "it is rendered once"
-        assert "Content-Encoding" not in page.headers, "initials stand beside what a URL brings"
-        full = browser.get(f"{url}&x=1")
-        assert len(ordinary) == before + 1 + (not pages), "Flask's view rendered this one"
-        number = hidden(page)["compte"]
-        initials = f"<bdi>{escape(person_names.initials(given_name, family_name))}</bdi>"
-        assert {text.count(initials) for text in (page.text, full.text)} == {1}
-        texts = [_SIGNATURE.sub("", each.text.replace(form_token(each), "")) for each in (page, full)]
-        assert texts[0] == texts[1]
-        assert not _MARK.search(page.text)
-        [link] = _LINK.findall(url)
-        assert {*_LINK.findall(page.text)} == {link}
-        own = form_token(page), link, number, initials
-        pages.append(functools.reduce(lambda text, value: text.replace(value, ""), own, page.text))
-    assert pages[0] == pages[1], "but for their own values, the pages of two parents are the same bytes"
-    visitor, url = start(app, ent)
-    assert 'name="compte"' not in visitor.get(url).text
-    assert "Identifiant" in visitor.get(url).text
-
-
 def test_the_page_of_a_person_or_of_a_hint_is_never_the_plain_one(
     app: Flask, build: Build, ent: RelyingParty, ordinary: list[str]
 ) -> None:
@@ -180,6 +133,6 @@ def test_pages_in_memory_are_bounded(app: Flask, ent: RelyingParty, monkeypatch:
         browser, url = start(app, ent)
         kept = services_of(app).sign_in_pages
         for key in list(kept):
-            kept[key[0], key[1] - 1, name, True, False] = kept.pop(key)
+            kept[key[0], key[1] - 1, name, True] = kept.pop(key)
         assert browser.get(url).status_code == 200
         assert len(services_of(app).sign_in_pages) == 1
