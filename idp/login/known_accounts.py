@@ -48,9 +48,9 @@ class Choice:
     other_url: str = ""
 
 
-def are_any() -> bool:
-    """Return whether parents signed in on this browser, so that its sign-in page may offer their accounts."""
-    return bool(devices.parents())
+def are_several() -> bool:
+    """Return whether several parents signed in on this browser, so that its sign-in page offers a choice."""
+    return len(devices.parents()) > 1
 
 
 def may_be_first(username: str) -> bool:
@@ -71,23 +71,20 @@ def url(interaction: Interaction | None, number: str = ANOTHER) -> str:
     return f"{page}{'&' if '?' in page else '?'}{urlencode({PARAMETER: number})}"
 
 
-def choice(
-    interaction: Interaction | None, present: Account | None, asked: str, *, is_for_anybody: bool = True
-) -> Choice:
+def choice(interaction: Interaction | None, present: Account | None, asked: str) -> Choice:
     """Return the choice for a browser whose session is that of `present`.
 
-    `asked` is the number of an account, `ANOTHER`, or empty. A single person is chosen at once: the one whom the
-    browser knows, if nobody is signed in and the page `is_for_anybody`; the other one of two, if that of the session
-    asks for another account.
+    `asked` is the number of an account, `ANOTHER`, or empty. If the browser knows two accounts and one is signed in,
+    the other person is chosen at once.
     """
-    if not asked and not are_any():
+    if not asked and not are_several():
         return Choice()
     known = offered(present)
     chosen = next((account for account in known if account.number == asked), None)
-    if len(known) == 1 and (asked == ANOTHER if present else is_for_anybody and not asked):
+    if asked == ANOTHER and present is not None and len(known) == 1:
         chosen = known[0]
     people = [] if chosen else [(account.initials, url(interaction, account.number)) for account in known]
-    return Choice(people, chosen, url(interaction) if known else "")
+    return Choice(people, chosen, url(interaction))
 
 
 def offered(present: Account | None) -> list[KnownAccount]:

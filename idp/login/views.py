@@ -185,15 +185,12 @@ def _page(
 ) -> Response:
     client, asked = store.client_of(interaction), _asked_account(form)
     current = manager.current() if request.method == "GET" and (client or asked) else None
+    form.choice = known_accounts.choice(interaction, current[1] if current else None, asked)
     shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
-    requested = interaction.request if interaction else None
     expected = after_activation.expected_username()
-    prefilled = plain.prefilled(requested) or expected
+    prefilled = plain.prefilled(interaction.request if interaction else None) or expected
     if request.method == "GET" and prefilled and not shut_out and not form.username.data:
         form.username.data = prefilled
-    is_for_anybody = request.method == "GET" and not form.username.data and not (requested and requested.is_from_letter)
-    present = current[1] if current else None
-    form.choice = known_accounts.choice(interaction, present, asked, is_for_anybody=is_for_anybody)
     if form.choice.other_url or form.username.data:
         current_request().names_people = True
     html = plain.render(

@@ -35,19 +35,7 @@ def choisit_parent(page: Page) -> None:
 def se_connecte(page: Page, identifiant: str, mot_de_passe: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Connexion")
     look(page)
-    if (autre := page.get_by_role("link", name="Ce n’est pas vous ?")).count():  # ce navigateur connaît un compte
-        follow(autre)
-        look(page)
     page.get_by_label("Identifiant", exact=True).fill(identifiant)
-    page.get_by_label("Mot de passe", exact=True).fill(mot_de_passe)
-    follow(page.get_by_role("button", name="Se connecter", exact=True))
-
-
-def revient(page: Page, initiales: str, mot_de_passe: str) -> None:
-    """Se connecte dans le navigateur qui connaît son compte : il ne demande que le mot de passe."""
-    titre(page, "Connexion")
-    expect(page.get_by_text(initiales, exact=True)).to_be_visible()
-    expect(page.get_by_label("Identifiant", exact=True)).to_have_count(0)
     page.get_by_label("Mot de passe", exact=True).fill(mot_de_passe)
     follow(page.get_by_role("button", name="Se connecter", exact=True))
 

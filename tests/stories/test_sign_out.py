@@ -12,7 +12,6 @@ from tests.stories.gestes import (
     choisit_parent,
     donne_son_adresse,
     ouvre_la_connexion,
-    revient,
     se_connecte,
     titre,
 )
@@ -54,8 +53,6 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre(phone: Page, other_devic
     follow(phone.get_by_role("button", name="Se déconnecter"))  # du second ENT
     expect(phone.get_by_role("heading", level=1)).to_have_text(site.ents[1].name)
     est_dehors(phone, site, ent=0)
-    revient(phone, "S. H.", NEW_PASSWORD)
-    expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue")
 
     other_device.goto(f"{site.ents[0].url}{INSIDE}")
     expect(other_device.get_by_role("heading", level=1)).to_contain_text("Bienvenue")

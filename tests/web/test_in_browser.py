@@ -32,8 +32,6 @@ _TORN = """element => {
 
 def sign_in(page: Page, url: str, username: str, password: str) -> None:
     page.goto(url)
-    if (another := page.get_by_role("link", name="Ce n’est pas vous ?")).count():  # the browser knows an account
-        follow(another)
     page.get_by_label("Identifiant", exact=True).fill(username)
     page.get_by_label("Mot de passe", exact=True).fill(password)
     follow(page.get_by_role("button", name="Se connecter"))
