@@ -32,8 +32,9 @@ _LETTERS = "letters"
 _DESK = "desk"
 """Not a load, on PostgreSQL only, and only if it is asked for: the pages of the desk with a whole académie."""
 _EVENING = "evening"
-_PURGE = "purge"
 """On PostgreSQL only, and only if it is asked for: people arrive as in September, whether or not there is room."""
+_PURGE = "purge"
+"""On PostgreSQL only, and only if it is asked for: the rows of whole nights are removed while people sign in."""
 _OTHERS = (_SLOW, _NEUTRAL, _ROSTER, _LETTERS)
 _NAMES = (*(kind.name for kind in SCENARIOS), *_OTHERS)
 
@@ -76,6 +77,15 @@ class _Choice:
     show_default=True,
     help="For evening: sign-ins per second in the busiest phase.",
 )
+@click.option(
+    "--sign-ins",
+    "nights",
+    type=click.IntRange(100),
+    multiple=True,
+    default=purge.NIGHTS,
+    show_default=True,
+    help="For purge: the sign-ins of a night; may be repeated. Two million need 20 GB of disk and two hours.",
+)
 def main(
     *,
     plan: Plan,
@@ -85,6 +95,7 @@ def main(
     pupils: int | None,
     schools: int | None,
     peak: float,
+    nights: tuple[int, ...],
 ) -> None:
     """Measure the service under load, imports of school files and letters, on temporary databases."""
     logging.disable(logging.INFO)
@@ -101,7 +112,7 @@ def main(
         if _EVENING in choice.names:
             faults += _alone(lambda: evening.run(plan.seconds, peak, Path(folder)))
         if _PURGE in choice.names:
-            faults += _alone(lambda: purge.run(Path(folder)))
+            faults += _alone(lambda: purge.run(nights, Path(folder)))
     for fault in faults:
         click.echo(fault, err=True)
     sys.exit(1 if faults else 0)

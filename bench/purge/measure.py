@@ -1,4 +1,4 @@
-"""Runs `idp purge` on nights of three sizes while people sign in."""
+"""Runs `idp purge` on nights of several sizes while people sign in."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from bench.purge import rows
 from bench.servers import process, product
 from idp.config import Settings
 
-_SIZES = (10_000, 20_000, 40_000)
+NIGHTS = (10_000, 20_000, 40_000)
 """Sign-ins of a night. A quarter of an académie's 800,000 parents are 200,000."""
 _RATE = 5.0
 """Sign-ins per second meanwhile: at night, when the purge runs, fewer arrive."""
@@ -57,8 +57,8 @@ class _Purge:
     visits: Sequence[Visit]
 
 
-def run(folder: Path) -> list[str]:
-    """Purge nights of three sizes; print the report, return the faults.
+def run(nights: Sequence[int], folder: Path) -> list[str]:
+    """Purge nights with so many sign-ins, one after the other; print the report, return the faults.
 
     Raises:
         databases.UnavailableError: there is no PostgreSQL.
@@ -75,7 +75,7 @@ def run(folder: Path) -> list[str]:
             f" {'next night':>10} {'p95 ms':>7} {'meanwhile':>9} {'longest':>8}"
         )
         with product.running(settings, None, folder / "purge.log", os.cpu_count() or 1) as _server:
-            for number, sign_ins in enumerate(_SIZES):
+            for number, sign_ins in enumerate(nights):
                 measured = _measure(url, settings, provider, sign_ins, str(number))
                 click.echo(_row(measured))
                 faults += _faults((*measured.quiet, *measured.visits))

@@ -23,7 +23,9 @@ install -D -m 644 -t "$root/usr/share/$name" deploy/environment.sample deploy/50
 install -D -m 644 -t "$root/usr/share/doc/$name" "$here/copyright"
 install -D -m 644 -t "$root/usr/share/doc/$name/examples" deploy/nginx*.conf
 install -D -m 644 -t "$root/usr/share/doc/$name/guides" docs/*.md
-install -D -m 644 -t "$root/usr/share/doc/$name/guides/reference" docs/reference/*.md
+for folder in bureau decisions images images/bureau reference; do
+  find "docs/$folder" -maxdepth 1 -type f -exec install -D -m 644 -t "$root/usr/share/doc/$name/guides/$folder" {} +
+done
 gzip -9n <CHANGELOG.md >"$root/usr/share/doc/$name/changelog.gz"
 
 install -d "$root/DEBIAN"

@@ -81,3 +81,16 @@ def test_the_package_holds_no_secret_and_no_path_of_its_build(root: Root, packag
     for path in (str(CHECKOUT), "/tmp/tmp."):  # noqa: S108 - where mktemp makes the folder of the build
         search = f"grep --recursive --files-with-matches --fixed-strings {path} /content/opt/idp || true"
         assert root("sh", "-c", search) == ""
+
+
+def test_the_links_between_the_packaged_guides_lead_somewhere(package: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "--extract", str(package), str(tmp_path))
+    guides = tmp_path / "usr/share/doc" / NAME / "guides"
+    links = [
+        (page, link)
+        for page in guides.rglob("*.md")
+        for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text(encoding="utf-8"))
+        if (page.parent / link).resolve().is_relative_to(guides)  # others are about the sources
+    ]
+    assert len(links) > 50
+    assert [link for page, link in links if not (page.parent / link).exists()] == []
