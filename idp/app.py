@@ -202,9 +202,10 @@ def assemble(
     theme.configure(app, door, settings)
     security.configure(app, door, settings, origin=origin)
     i18n.configure(app, french_only=french_only)
-    errors.configure(app)
+    errors.configure(app, names_people=french_only)
     door.before(_remember_origin)
     proxies.configure(door, declarations.of(app), settings)
+    health.add(door)
     return app, door
 
 

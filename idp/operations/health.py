@@ -5,7 +5,7 @@
 
 from functools import cache
 
-from flask import Blueprint, Response, current_app, make_response, request
+from flask import Blueprint, Response, current_app, make_response
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,8 +20,9 @@ from idp.paths import MIGRATIONS
 from idp.services import services
 from idp.signed import InvalidValueError, signer
 from idp.stopping import stopping
+from idp.web import http
 from idp.web.declarations import for_programs, probe
-from idp.web.request_context import remote_ip
+from idp.web.door.door import Door
 
 blueprint = Blueprint("ops", __name__)
 
@@ -32,12 +33,17 @@ _OF_DESK = "team"
 """A blueprint that only the application of the desk has."""
 
 
+def add(door: Door) -> None:
+    """Let the door answer `/healthz`: without a thread, however many requests wait for one."""
+    door.add_in_memory("/healthz", f"{blueprint.name}.{alive.__name__}", _alive)
+
+
 @blueprint.get("/healthz")
 @for_programs
 @probe
-def alive() -> Response:
+def alive() -> http.Response:
     """Answer that the process runs, without any other check."""
-    return make_response({"status": "ok", **_seen()})
+    return _alive(http.current_request())
 
 
 @blueprint.get("/readyz")
@@ -54,15 +60,19 @@ def sign_echo(settings: Settings) -> str:
     return signer(settings.secrets, ECHO_HEADER).dumps("")
 
 
-def _seen() -> dict[str, object]:
+def _alive(request: http.Request) -> http.Response:
+    return http.json_response({"status": "ok", **_seen(request)})
+
+
+def _seen(request: http.Request) -> dict[str, object]:
     """Return what this process sees of the request, if `idp doctor` asks: it knows the secret key."""
     try:
-        signer(services().settings.secrets, ECHO_HEADER).loads(request.headers.get(ECHO_HEADER, ""), _ECHO_SECONDS)
+        signer(services().settings.secrets, ECHO_HEADER).loads(request.header(ECHO_HEADER), _ECHO_SECONDS)
     except InvalidValueError:
         return {}
-    has_forwarded = any(name in request.headers for name in proxies.HEADERS)
-    host = request.headers.get("Host", "")
-    seen = {"ip": remote_ip(), "scheme": request.scheme, "host": host, "has_forwarded": has_forwarded}
+    has_forwarded = any(request.has_header(name) for name in proxies.HEADERS)
+    host = request.header("Host")
+    seen = {"ip": request.remote_ip, "scheme": request.scheme, "host": host, "has_forwarded": has_forwarded}
     return {"seen": {**seen, "is_desk": _OF_DESK in current_app.blueprints}}
 
 

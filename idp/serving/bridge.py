@@ -28,8 +28,8 @@ from idp.metrics.catalogue import NOWHERE, REQUESTS
 from idp.serving import limits
 from idp.serving.queue import Late, Queue
 from idp.stopping import stopping
-from idp.web.door.door import Door
-from idp.web.http import IP_LENGTH, MAX_BODY, MAX_TARGET, MAX_UPLOAD, Request, Response, utf8
+from idp.web.door.door import PROGRAM_SECONDS, PROGRAMS_SHARE, Door
+from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -176,10 +176,12 @@ class Bridge:
     async def _answer_in_turn(self, request: _Request) -> Response:
         """Return the response of a thread, or at once that of an overloaded service, if the wait would be too long."""
         patience = self._door.patience(request)
-        if self._queue.expected_wait > patience and (refusal := self._shed(request)):
+        is_patient = patience == PROGRAM_SECONDS
+        is_too_long = self._queue.expected_wait > patience or (is_patient and self._queue.patient_wait > PROGRAMS_SHARE)
+        if is_too_long and (refusal := self._shed(request)):
             return refusal
         late = Late(patience, lambda: self._shed(request) or self._answer(request))
-        response: Response | None = await self._queue.run(partial(self._answer, request), late)
+        response: Response | None = await self._queue.run(partial(self._answer, request), late, is_patient=is_patient)
         return response or Response(status=500)
 
     def _shed(self, request: _Request) -> Response | None:
@@ -212,7 +214,7 @@ async def _receive(request: _Request, receive: Receive) -> int:
     """Receive the body of a request; return 0, or the status of a refusal."""
     if request.has_header("transfer-encoding"):
         return 411
-    if len(request.path) + len(request.query_string) > MAX_TARGET:
+    if request.has_long_target:
         return 414
     if request.length == "0" or request.oversized:
         return 0

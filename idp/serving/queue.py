@@ -28,6 +28,17 @@ class Late(NamedTuple):
     instead: Callable[[], Any]
 
 
+class _Counter:
+    """A number that several threads change."""
+
+    def __init__(self) -> None:
+        self.value, self._lock = 0, threading.Lock()
+
+    def add(self, difference: int) -> None:
+        with self._lock:
+            self.value += difference
+
+
 class _Task(NamedTuple):
     """Work for a thread, and where its result is awaited."""
 
@@ -36,6 +47,7 @@ class _Task(NamedTuple):
     result: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
     since: float
+    is_patient: bool
 
 
 class Queue:
@@ -44,16 +56,25 @@ class Queue:
     def __init__(self, threads: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._threads, self._clock = threads, clock
         self._tasks: SimpleQueue[_Task] = SimpleQueue()
+        self._patient = _Counter()
         self._mean = self._round = self._measured = 0.0
         for _ in range(threads):
             threading.Thread(target=self._work, name="request", daemon=True).start()
 
-    async def run(self, work: Callable[[], Any], late: Late | None = None) -> Any:
-        """Return the result of work that may wait for the database, or of `late`; None if it raised an error."""
+    async def run(self, work: Callable[[], Any], late: Late | None = None, *, is_patient: bool = False) -> Any:
+        """Return the result of work that may wait for the database, or of `late`; None if it raised an error.
+
+        Args:
+            work: what a thread does.
+            late: what it does instead, if the work has waited for too long.
+            is_patient: whether the work counts in `patient_wait` while it waits.
+        """
         loop = asyncio.get_running_loop()
         awaited: asyncio.Future[Any] = loop.create_future()
         REQUESTS_WAITING.change(1)
-        self._tasks.put(_Task(work, late, awaited, loop, self._clock()))
+        if is_patient:
+            self._patient.add(1)
+        self._tasks.put(_Task(work, late, awaited, loop, self._clock(), is_patient))
         result, done = await awaited
         self._measured = self._clock()
         self._round += (self._measured - done - self._round) / _REMEMBERED
@@ -73,6 +94,11 @@ class Queue:
         is_fresh = self._clock() - self._measured < _FRESH_SECONDS
         return self.waiting * self._mean / self._threads + (_ROUNDS * self._round if is_fresh else 0.0)
 
+    @property
+    def patient_wait(self) -> float:
+        """The seconds that the threads need for the patient works that wait."""
+        return self._patient.value * self._mean / self._threads
+
     def _work(self) -> None:
         while True:
             self._do(self._tasks.get())
@@ -80,6 +106,8 @@ class Queue:
     def _do(self, task: _Task) -> None:
         """Do the work. No reference to it stays: granian closes a connection when nobody can read from it."""
         REQUESTS_WAITING.change(-1)
+        if task.is_patient:
+            self._patient.add(-1)
         taken = self._clock()
         REQUEST_WAIT_SECONDS.observe(taken - task.since)
         is_late = task.late is not None and taken - task.since > task.late.seconds

@@ -1,11 +1,15 @@
 """Error pages and JSON errors, with a reference number that the log has too."""
 
+import secrets
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import NoReturn
 
 import structlog
 from flask import Flask, Response, abort, make_response, render_template, request
 from flask_babel import gettext
+from markupsafe import escape
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -13,7 +17,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from idp.clock import now
 from idp.logging import frames
 from idp.metrics.catalogue import SHED
+from idp.web import i18n
 from idp.web.declarations import is_called_by_program
+from idp.web.languages import menu
 from idp.web.redirects import page_of_button, shown_page
 from idp.web.request_context import request_id
 
@@ -99,8 +105,12 @@ def not_found() -> NoReturn:
     abort(404)
 
 
-def _page(template: str, status: int, *, dest: object = None, **context: object) -> Response:
-    return make_response(render_template(template, dest=dest, is_error=True, **context), status)
+def _render(template: str, *, dest: object = None, **context: object) -> str:
+    return render_template(template, dest=dest, is_error=True, **context)
+
+
+def _page(template: str, status: int, **context: object) -> Response:
+    return make_response(_render(template, **context), status)
 
 
 def _plain(error: HTTPException) -> Response:
@@ -152,17 +162,39 @@ def with_retry_after(response: Response, seconds: int) -> Response:
     return response
 
 
-def _on_busy(error: ServiceBusyError) -> Response:
+def _on_busy(show: Callable[[int], str], error: ServiceBusyError) -> Response:
     SHED.count(error.reason)
-    return _busy(error)
-
-
-def _busy(error: ServiceBusyError) -> Response:
     if is_called_by_program():
-        response = make_response({"error": "temporarily_unavailable"}, 503)
-    else:
-        response = _page("errors/affluence.html", 503, wait=error.retry_after, retry_url=shown_page())
-    return with_retry_after(response, error.retry_after)
+        return _unavailable(error.retry_after)
+    return with_retry_after(make_response(show(error.retry_after), 503), error.retry_after)
+
+
+def _unavailable(seconds: int) -> Response:
+    return with_retry_after(make_response({"error": "temporarily_unavailable"}, 503), seconds)
+
+
+def _render_affluence(seconds: int) -> str:
+    return _render("errors/affluence.html", wait=seconds, retry_url=shown_page())
+
+
+class _PreparedAffluence:
+    """The page of an overloaded service, rendered once for each language: it is asked for when the processor is full.
+
+    Nothing in it depends on who asks. Marks stand in place of the links, which have the query of the request.
+    """
+
+    def __init__(self) -> None:
+        self._query, self._retry = f"mark{secrets.token_hex(16)}&", f"mark{secrets.token_hex(16)}"
+        self._pages: dict[tuple[str, int], str] = {}
+
+    def __call__(self, seconds: int) -> str:
+        """Return the page with the links of the current request, which may be repeated in `seconds`."""
+        key = i18n.language(), seconds
+        if key not in self._pages:
+            with menu.keeping(self._query):
+                self._pages[key] = _render("errors/affluence.html", wait=seconds, retry_url=self._retry)
+        page = self._pages[key].replace(str(escape(self._query)), escape(menu.kept_query()))
+        return page.replace(self._retry, escape(shown_page()))
 
 
 def _on_too_many(error: TooManyRequestsError) -> Response:
@@ -203,7 +235,7 @@ def _on_database(error: Exception) -> Response:
     SHED.count("database_pool" if isinstance(error, PoolTimeout) else "database")
     log.error("database unavailable", error=type(error).__name__, reference=request_id(), endpoint=request.endpoint)
     if is_called_by_program():
-        return _busy(ServiceBusyError(_BUSY_SECONDS))
+        return _unavailable(_BUSY_SECONDS)
     retry = {"wait": _BUSY_SECONDS, "retry_url": shown_page()}
     return with_retry_after(_page("errors/panne.html", 503, reference=request_id(), at=now(), **retry), _BUSY_SECONDS)
 
@@ -228,11 +260,17 @@ def _on_late_fault(
         log.error("fault", reference=request_id(), endpoint=request.endpoint, where=frames(raised[1]))
 
 
-def configure(app: Flask) -> None:
-    """Register the error handlers of `app`."""
+def configure(app: Flask, *, names_people: bool) -> None:
+    """Register the error handlers of `app`.
+
+    Args:
+        app: the application.
+        names_people: whether all pages name who is signed in, as the desk's do.
+    """
     app.log_exception = _on_late_fault  # type: ignore[method-assign,assignment] # Flask wants a subclass
     app.register_error_handler(HTTPException, _on_http_error)
-    app.register_error_handler(ServiceBusyError, _on_busy)
+    show_affluence = _render_affluence if names_people else _PreparedAffluence()
+    app.register_error_handler(ServiceBusyError, partial(_on_busy, show_affluence))
     app.register_error_handler(TooManyRequestsError, _on_too_many)
     app.register_error_handler(InteractionLostError, _on_lost)
     app.register_error_handler(IncompleteLinkError, _on_incomplete_link)

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 from flask import has_request_context
 from flask import request as flask_request
 from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import dump_cookie, parse_options_header
 from werkzeug.sansio.http import parse_cookie
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 MAX_TARGET = 8190
-"""Characters of the path and the query of a request, at most. A page repeats its query for each language."""
+"""Characters of the path and the query of a request, at most."""
+MAX_PARAMETERS = 100
+"""Parameters of a query, at most: each costs time wherever the query is read or repeated."""
+MAX_COOKIES = 16 * 1024
+"""Characters of the header `Cookie`, at most."""
 MAX_BODY = 64 * 1024
 """Bytes of a request's body, at most."""
 MAX_UPLOAD = 32 * 1024 * 1024
@@ -116,13 +121,34 @@ class Request:
         return {}
 
     @cached_property
+    def has_long_target(self) -> bool:
+        """Whether the path and the query exceed a limit. The request is refused then, and its query never read."""
+        return len(self.path) + len(self.query_string) > MAX_TARGET or self.query_string.count(b"&") >= MAX_PARAMETERS
+
+    @property
+    def has_many_cookies(self) -> bool:
+        """Whether the cookies exceed their limit. The request is refused then, and they are never read."""
+        return len(self.header("Cookie")) > MAX_COOKIES
+
+    @property
+    def has_many_fields(self) -> bool:
+        """Whether the body has more than `MAX_FIELDS` fields. The request is refused then, and they are never read.
+
+        Raises:
+            RequestEntityTooLarge: The body is longer than `max_body`.
+        """
+        return self.body.count(b"&") > MAX_FIELDS
+
+    @cached_property
     def cookies(self) -> dict[str, str]:
         """The cookies by their names; of several with one name, the first."""
-        return parse_cookie(utf8(self.header("Cookie"))).to_dict()
+        return {} if self.has_many_cookies else parse_cookie(utf8(self.header("Cookie"))).to_dict()
 
     @cached_property
     def arguments(self) -> dict[str, str]:
         """The parameters of the query by their names; of several with one name, the first."""
+        if self.has_long_target:
+            return {}
         pairs = parse_qsl(self.query_string.decode(errors="replace"), keep_blank_values=True)
         return dict(reversed(pairs))
 
@@ -149,9 +175,15 @@ class Request:
 
     @cached_property
     def fields(self) -> MultiDict[str, str]:
-        """The fields of a form in the body; empty for a body of another type."""
+        """The fields of a form in the body; empty for a body of another type.
+
+        Raises:
+            RequestEntityTooLarge: There are too many, or the body is too long.
+        """
         if self.has_files:
             return self._parts[0]
+        if self.has_many_fields:
+            raise RequestEntityTooLarge
         return MultiDict(parse_qsl(self.form.decode(errors="replace"), keep_blank_values=True))
 
     @property

@@ -12,9 +12,7 @@ from idp.web import browser, declarations
 from idp.web.declarations import Declarations
 from idp.web.door.door import Door
 from idp.web.errors import ForeignFormError, FormTokenError
-from idp.web.http import FORM_WITH_FILES, MAX_BODY, MAX_FIELDS, MAX_TARGET, Request, current_request
-
-MAX_COOKIES = 16 * 1024
+from idp.web.http import FORM_WITH_FILES, MAX_BODY, MAX_FIELDS, Request, current_request
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """The methods that change nothing (RFC 9110 9.2.1)."""
@@ -46,15 +44,15 @@ def check_limits(request: Request) -> None:
     Raises:
         HTTPException: The request exceeds a limit.
     """
-    if len(request.path) + len(request.query_string) > MAX_TARGET:
+    if request.has_long_target:
         raise RequestURITooLarge
-    if len(request.header("Cookie")) > MAX_COOKIES:
+    if request.has_many_cookies:
         raise RequestEntityTooLarge
     if request.has_files:
         return  # the number of its parts is limited where they are parsed
     if request.media_type == FORM_WITH_FILES and not declarations.is_called_by_program():
         raise UnsupportedMediaType  # no other page uploads files
-    if request.method == "POST" and request.body.count(b"&") > MAX_FIELDS:
+    if request.method == "POST" and request.has_many_fields:
         raise RequestEntityTooLarge
 
 

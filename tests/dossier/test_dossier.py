@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from flask import Flask
 from flask_babel import force_locale
 from sqlalchemy import text
@@ -158,6 +156,9 @@ def test_a_database_without_tables_leaves_the_recipients_to_be_completed(setting
 
 
 def test_the_list_of_components_is_valid_and_names_what_is_installed(write: Write) -> None:
+    from cyclonedx.schema import SchemaVersion  # noqa: PLC0415 - as below
+    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415 - three seconds in each process of tests
+
     listed = write()[writing.SBOM]
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(listed) is None
     components = {component["name"]: component["version"] for component in json.loads(listed)["components"]}

@@ -14,6 +14,7 @@ from idp.serving import limits
 from idp.serving.bridge import Bridge
 from idp.serving.queue import Queue
 from idp.web.door import forwarded
+from idp.web.door.door import PROGRAM_SECONDS, PROGRAMS_SHARE
 from idp.web.http import Request, Response
 from tests.rows import each_row
 
@@ -175,7 +176,7 @@ class BusyDoor(AnsweringDoor):
         return Response("ok")
 
     def patience(self, request: Request) -> float:
-        return math.inf if request.path == "/patient" else 2.0
+        return {"/patient": math.inf, "/program": PROGRAM_SECONDS}.get(request.path, 2.0)
 
     def shed(self, _request: Request) -> Response | None:
         return Response(status=503) if self.can_shed else None
@@ -248,6 +249,25 @@ def test_a_request_is_shed_at_its_arrival_when_the_queue_is_too_long_for_it() ->
         return [*at_once, *await asyncio.wait_for(asyncio.gather(first, *waiting, last), 60)]
 
     assert asyncio.run(statuses()) == [503, 2, 200, 200, 200, 200]
+
+
+def test_programs_fill_a_part_of_the_queue_and_leave_the_rest_to_people() -> None:
+    async def statuses() -> list[int]:
+        door, clock = BusyDoor(), Clock()
+        bridge = Bridge(door, 1, clock)  # type: ignore[arg-type]
+        first = await held(bridge, door)
+        bridge._queue._mean = PROGRAMS_SHARE / 2 + 0.1
+        programs = [asyncio.create_task(status(bridge, b"/program")) for _ in range(2)]
+        await until_waiting(bridge, 2)
+        at_once = await status(bridge, b"/program")
+        person = asyncio.create_task(status(bridge))
+        await until_waiting(bridge, 3)
+        door.may_end.set()
+        answered = await asyncio.wait_for(asyncio.gather(first, *programs, person), 60)
+        assert bridge._queue.patient_wait == 0
+        return [at_once, *answered]
+
+    assert asyncio.run(statuses()) == [503, 200, 200, 200, 200]
 
 
 def test_the_wait_for_the_event_loop_counts_while_it_is_known() -> None:

@@ -30,7 +30,7 @@ def read_client_ip(app: Flask, **headers: str) -> str:
         ips.append(request.remote_addr or "")
 
     app.before_request_funcs.setdefault(None, []).append(note)
-    client.get("/healthz", headers={name.replace("_", "-"): value for name, value in headers.items()})
+    client.get("/mentions-legales", headers={name.replace("_", "-"): value for name, value in headers.items()})
     app.before_request_funcs[None].remove(note)
     return ips[0]
 

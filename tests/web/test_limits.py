@@ -47,10 +47,10 @@ def test_files_are_refused(browser: FlaskClient) -> None:
 @pytest.mark.row("W-04")
 def test_long_addresses_and_cookies_are_refused(app: Flask, browser: FlaskClient) -> None:
     assert browser.get("/connexion?x=" + "x" * 8_180).status_code == 414
-    for query in ("a&" * 4_086, "%&" * 4_086, "%ff" * 2_700):
-        longest = browser.get(f"/mentions-legales?{query}")
-        assert longest.status_code == 200
-        assert len(longest.data) < 200_000, "a query is repeated for each language"
+    for query, status in (("a&" * 4_086, 414), ("%&" * 100, 414), ("a=b&" * 99, 200), ("%ff" * 2_700, 200)):
+        answer = browser.get(f"/mentions-legales?{query}")
+        assert answer.status_code == status
+        assert len(answer.data) < 20_000, "no long query is repeated for each language"
     assert heading(browser.get("/connexion?x=" + "x" * 60_000)) == "Cette adresse est trop longue"
     stuffed = app.test_client()
     for n in range(20):

@@ -3,7 +3,7 @@
 import json
 import math
 
-from flask import Flask
+from flask import Flask, template_rendered
 from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder
 
@@ -47,6 +47,27 @@ def test_a_person_sees_affluence_without_a_statement(
     assert sentence in shed(app, method, path, {"Accept-Language": language}).body.decode()
 
 
+def test_the_page_is_rendered_once_and_has_the_links_of_each_request(app: Flask) -> None:
+    rendered = []
+    with template_rendered.connected_to(lambda _app, template, **_: rendered.append(template.name), app):
+        first = shed(app, "GET", "/authorize?state=a&x=%3Cb%3E", {"Accept-Language": "de"}).body.decode()
+        second = shed(app, "GET", "/connexion", {"Accept-Language": "de"}).body.decode()
+        form = shed(app, "POST", "/connexion?state=c", {"Accept-Language": "de"}).body.decode()
+    assert len(rendered) <= 1, "another test may have asked for it"
+    assert 'href="/authorize?state=a&amp;x=%3Cb%3E"' in first
+    assert 'href="?state=a&amp;x=%3Cb%3E&amp;langue=en"' in first
+    assert 'href="/connexion"' in second
+    assert 'href="?langue=en"' in second
+    assert 'href="?state=c&amp;langue=en"' in form
+    assert "mark" not in first + second + form
+
+
+def test_a_long_query_is_neither_read_nor_repeated(app: Flask) -> None:
+    for query in ("a&" * 4_000, "a=%0a" * 1_500):
+        body = shed(app, "GET", f"/connexion?{query}", {}).body.decode()
+        assert 'href="?langue=en"' in body
+
+
 def test_a_person_with_a_session_sees_it_too(app: Flask, browser: FlaskClient, build: Build) -> None:
     sign_in(browser, "/connexion", build.active(children=[build.child()]).username, PASSWORD)
     cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
@@ -72,9 +93,9 @@ def test_a_program_gets_the_error_of_oauth(app: Flask) -> None:
         ("POST", "/token", "", PROGRAM_SECONDS),
         ("GET", "/userinfo", "", PROGRAM_SECONDS),
         ("GET", "/jwks.json", "", PROGRAM_SECONDS),
-        ("GET", "/healthz", "", math.inf),
+        ("GET", "/healthz", "__Host-ss=x", PROGRAM_SECONDS),
         ("GET", "/readyz", "", math.inf),
-        ("GET", "/static/base.css", "", math.inf),
+        ("GET", "/static/base.css", "", PROGRAM_SECONDS),
     ],
 )
 def test_who_arrives_is_shed_before_who_is_underway(
@@ -83,3 +104,11 @@ def test_who_arrives_is_shed_before_who_is_underway(
     door = app.wsgi_app
     assert isinstance(door, Door)
     assert door.patience(request(method, path, {"Cookie": cookie})) == seconds
+
+
+def test_whether_the_process_answers_needs_no_thread(app: Flask) -> None:
+    door = app.wsgi_app
+    assert isinstance(door, Door)
+    response = door.answer_at_once(request("GET", "/healthz", {}))
+    assert response is not None
+    assert (response.status, json.loads(response.body)) == (200, {"status": "ok"})

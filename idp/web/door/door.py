@@ -24,7 +24,6 @@ from idp.waiting import WouldWaitError
 from idp.web import browser, declarations
 from idp.web.door import compression, forwarded, log_line
 from idp.web.door.endpoints import Endpoint, add_route
-from idp.web.door.log_line import MAX_METHOD
 from idp.web.errors import ServiceBusyError
 from idp.web.http import MAX_UPLOAD, Request, Response, answering, current_request
 from idp.web.request_context import new_id
@@ -45,8 +44,13 @@ UNDERWAY_SECONDS = 6.0
 PROGRAM_SECONDS = 20.0
 """How long programs wait, most of which have given up then: an ENT redeems a code that is paid for already, and a
 refused code costs the service another sign-on."""
+PROGRAMS_SHARE = ARRIVING_SECONDS / 2
+"""How much of the queue the requests with that patience may take, in seconds: more are shed at once. Everybody can send
+such requests, and people would find no room behind them."""
 _SHED_RETRY_SECONDS = 8
 """When who was shed may try again: each try costs a page, so that it is later than for a hash."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"})
 
 log = structlog.get_logger()
 
@@ -96,10 +100,14 @@ class Door:
 
     def add_page(self, path: str, name: str, show: Answer, submit: Answer) -> None:
         """Add the plain cases of a sign-in page and of its form; it has its route and its view, `name`, in Flask."""
-        self._answers["GET", path] = name, lambda request: self._compress(request, show(request))
+        self.add_in_memory(path, name, lambda request: self._compress(request, show(request)))
         self._answers["POST", path] = name, submit
-        self._in_memory.add(("GET", path))
         self._sign_in_pages.add(path)
+
+    def add_in_memory(self, path: str, name: str, answer: Answer) -> None:
+        """Add what answers the GETs of a path, mostly from memory; it has its route and its view, `name`, in Flask."""
+        self._answers["GET", path] = name, answer
+        self._in_memory.add(("GET", path))
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request (PEP 3333), as `idp serve` does: from memory if that is enough."""
@@ -122,7 +130,7 @@ class Door:
 
     def patience(self, request: Request) -> float:
         """Return how many seconds a request may wait for a thread before it is shed."""
-        if self._is_unlogged(request.path):
+        if request.path in self._declared.probes and ("GET", request.path) not in self._in_memory:
             return math.inf
         if not self._declared.is_for_people(request.path):
             return PROGRAM_SECONDS
@@ -182,7 +190,8 @@ class Door:
                 response = respond(request)
         finally:
             unbind_contextvars("request_id", "trace_id")
-        span.name = f"{request.method[:MAX_METHOD]} {request.endpoint or 'none'}"
+        method = request.method if request.method in _METHODS else "_OTHER"  # as OpenTelemetry names it
+        span.name = f"{method} {request.endpoint or 'none'}"
         span.attributes = {"http.response.status_code": response.status, "idp.request_id": request.id}
         span.error = str(response.status) if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
         return response

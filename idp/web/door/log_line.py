@@ -12,7 +12,7 @@ from idp.metrics.catalogue import NOWHERE, REQUEST_SECONDS, REQUESTS, STATIC
 from idp.web import declarations
 from idp.web.http import Request
 
-MAX_METHOD = 20
+_MAX_METHOD = 20
 _CLASSES = ("", "", "2xx", "3xx", "4xx", "5xx")
 _to_json = json.JSONEncoder().encode
 
@@ -26,7 +26,7 @@ def count(request: Request, status: int, seconds: float) -> None:
 
 def write_line(request: Request, status: int, seconds: float) -> None:
     """Write the line as JSON: to encode the whole would take three times as long."""
-    method, endpoint = _to_json(request.method[:MAX_METHOD]), _to_json(request.endpoint)
+    method, endpoint = _to_json(request.method[:_MAX_METHOD]), _to_json(request.endpoint)
     trace = f'"trace_id": "{request.trace_id}", ' if request.trace_id else ""
     write(
         f'{{"event": "request", "request_id": "{request.id}", {trace}"method": {method}, "endpoint": {endpoint}, '

@@ -6,16 +6,21 @@ form does, a change of language does not do it. The script (`enhance.js`) replac
 what was typed stays, passwords too, which it does not send.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from idp.web import declarations
-from idp.web.http import MAX_TARGET, current_request
+from idp.web.http import current_request
 from idp.web.languages import choice
 from idp.web.redirects import see_other
+
+_LONGEST_QUERY = 2000
+"""Characters of the other parameters that the links keep. A page has nine links, and anybody may ask for it."""
 
 
 def configure(app: Flask) -> None:
@@ -35,11 +40,26 @@ def chosen() -> str:
 
 
 def url(language: str) -> str:
-    """Return the link to this page in another language; it keeps the other parameters, unless it would be too long."""
-    query = urlencode([*_other_parameters(), (choice.NAME, language)])
-    if len(request.path) + len(query) > MAX_TARGET:  # it would be refused: invalid bytes become longer when encoded
-        query = urlencode([(choice.NAME, language)])
-    return f"?{query}"
+    """Return the link to this page in another language, with `kept_query`."""
+    if "kept_query" not in g:
+        g.kept_query = kept_query()
+    return f"?{g.kept_query}{choice.NAME}={language}"
+
+
+def kept_query() -> str:
+    """Return the other parameters, each with `&` behind it; empty if they are long: the page has them in each link."""
+    query = "" if current_request().has_long_target else urlencode(_other_parameters())
+    return f"{query}&" if 0 < len(query) <= _LONGEST_QUERY else ""
+
+
+@contextmanager
+def keeping(query: str) -> Iterator[None]:
+    """Render the links of pages with `query`, and not with the parameters of the request."""
+    g.kept_query = query
+    try:
+        yield
+    finally:
+        del g.kept_query
 
 
 def _change() -> WerkzeugResponse | None:
