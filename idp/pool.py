@@ -23,18 +23,15 @@ from idp import waiting
 from idp.metrics.catalogue import CONNECTIONS, CONNECTIONS_LIMIT
 from idp.tracing.spans import Kind, begin_recorded
 
-POSTGRESQL_SETTINGS = (
-    "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c timezone=UTC"
-)
-"""The time limits of the server."""
-_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+_LIMITS = {"statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s"}
+_SETTINGS = {**_LIMITS, "timezone": "UTC"}
+POSTGRESQL_SETTINGS = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+"""The time limits of the server, as start options of a connection."""
 _HAVE_LIMITS = psycopg.sql.SQL(" AND ").join(
     psycopg.sql.SQL("current_setting({}) <> '0'").format(psycopg.sql.Literal(name)) for name in _LIMITS
 )
-_SET_LIMITS = (
-    "ALTER ROLE idp SET statement_timeout = '5s'; ALTER ROLE idp SET lock_timeout = '2s'; "
-    "ALTER ROLE idp SET idle_in_transaction_session_timeout = '10s'; ALTER ROLE idp SET timezone = 'UTC';"
-)
+_SET_LIMITS = " ".join(f"ALTER ROLE idp SET {name} = '{value}';" for name, value in _SETTINGS.items())
+"""The same, as an operator gives them to the role behind a pooler."""
 POSTGRESQL_PATIENCE = {
     "connect_timeout": 5,
     "keepalives": 1,

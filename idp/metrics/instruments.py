@@ -40,7 +40,7 @@ class Instrument:
 
     Attributes:
         name: its name (https://prometheus.io/docs/practices/naming/).
-        help: what it says.
+        help: its description, which Prometheus shows.
         labels: its labels.
         width: how many numbers a series has.
     """
@@ -109,7 +109,7 @@ class Gauge(Instrument):
 
     @contextmanager
     def held(self, *values: str) -> Iterator[None]:
-        """Count the block as present while it runs."""
+        """Add 1 while the block runs."""
         self._add(values, 1)
         try:
             yield

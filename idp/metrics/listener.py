@@ -23,7 +23,7 @@ PARTS = ("serve", "worker", "desk")
 _SECONDS = 5.0
 """How long a client may take to send its request or to receive the answer."""
 _PARENT_SECONDS = 0.5
-"""How often a process of metrics looks for its parent, whose successor needs the port."""
+"""Seconds between two looks at the parent process. Once it has ended, the next parent needs the port."""
 _SPARE_BLOCKS = 2
 log = structlog.get_logger()
 

@@ -1,6 +1,7 @@
 """PgBouncer in transaction mode before PostgreSQL: all works by it, or the service says why it does not start."""
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import make_url, text
 
+from idp import pool
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.paths import CHECKOUT
 from idp.rostering import lock
 from idp.services import services_of
 from tests import forked
@@ -42,12 +45,13 @@ pool_mode = transaction
 max_client_conn = 200
 {more}
 """
-_LIMITS = {
-    "statement_timeout": "5s",
-    "lock_timeout": "2s",
-    "idle_in_transaction_session_timeout": "10s",
-    "timezone": "UTC",
-}
+_GUIDE = (CHECKOUT / "docs" / "fiabilite.md").read_text(encoding="utf-8")
+_LIMITS = dict(re.findall(r"^    ALTER ROLE idp SET (\w+) = '(\w+)';$", _GUIDE, re.MULTILINE))
+"""What the guide gives to the role."""
+
+
+def test_the_guide_gives_the_role_the_limits_that_connections_have_without_a_pooler() -> None:
+    assert " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()) == pool.POSTGRESQL_SETTINGS
 
 
 @pytest.fixture

@@ -33,6 +33,17 @@ def test_a_unit_reads_the_settings_of_the_command_line(unit: Path) -> None:
     assert "\nUser=idp\n" in text
 
 
+def test_all_units_have_the_same_protection() -> None:
+    """A line that is added to one unit alone would be missing where nobody looks."""
+    protections = {
+        unit.name: re.findall(r"^UMask=(?:.*\n)+?(?=\n|\Z)", unit.read_text("utf-8"), re.MULTILINE) for unit in SERVICES
+    }
+    assert len(protections) == 4
+    first, *others = protections.values()
+    assert len(first[0].splitlines()) > 20
+    assert all(other == first for other in others)
+
+
 def test_systemd_understands_all_units(tmp_path: Path) -> None:
     """A wrong name of an option would be ignored with a warning, and leave a unit without its protection."""
     for unit in (*SERVICES, DEPLOY / "idp-purge.timer"):

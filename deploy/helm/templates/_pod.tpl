@@ -21,7 +21,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 {{- end }}
 
-{{/* What all pods have in common: no rights, no token of the cluster, a system of files that is only read. */}}
+{{/* What all pods have in common: no rights, no token of the cluster, a read-only root file system. */}}
 {{- define "idp.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
