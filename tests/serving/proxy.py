@@ -1,6 +1,7 @@
 """nginx with the configurations of deploy/, as a separate instance on loopback."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -127,3 +128,17 @@ def _read(name: str, port: int, chain: Path, changes: Mapping[str, str]) -> str:
         "proxy_set_header Host $host;": "proxy_set_header Host $host:$server_port;",
     }
     return adapted((CHECKOUT / "deploy" / name).read_text(encoding="utf-8"), {**changes, **certified})
+
+
+def curl_post(url: str, body: Path, trusted: Path, *more: str) -> tuple[str, str]:
+    """Send a body as curl does, by HTTP/2 unless `more` has another option; return the head and the page."""
+    command = [program("curl"), "-s", "-D", "-", "--http2", "--cacert", str(trusted), "-H", "Expect:", *more]
+    command += ["--data-binary", f"@{body}", url]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+    head, _, page = answer.partition("\n\n")
+    return head, page
+
+
+def titles_of(page: str) -> list[str]:
+    """Return the title of a page and its heading."""
+    return [text for tag in ("title", "h1") for text in re.findall(f"<{tag}>(.*)</{tag}>", page)]

@@ -1,5 +1,6 @@
 """nginx and deploy/nginx-desk.conf in front of `idp desk serve`."""
 
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -11,10 +12,11 @@ from urllib.parse import quote
 
 import pytest
 
+from idp.web.http import FORM_WITH_FILES, MAX_UPLOAD
 from tests.commands.processes import PATIENCE, connect, free_port, running
 from tests.databases import settings_for, sqlite_copy
 from tests.protocol.ent_server import authority
-from tests.serving.proxy import nginx, supplied, supplied_desk
+from tests.serving.proxy import curl_post, nginx, supplied, supplied_desk, titles_of
 
 pytestmark = pytest.mark.interop
 
@@ -63,6 +65,26 @@ def test_a_long_url_leads_to_the_sign_in(desk: ProxiedDesk) -> None:
     status, headers, _ = desk.ask(f"/recherche?q={quote('é' * 1200)}")
     assert status == 303
     assert len(headers["Location"]) > 8192
+
+
+@pytest.mark.parametrize("version", ["--http2", "--http1.1"])
+def test_large_files_meet_the_desk_and_larger_ones_a_page_of_the_proxy(
+    desk: ProxiedDesk, version: str, tmp_path: Path
+) -> None:
+    """The desk says how large files may be to a person who is signed in, and leads others to the sign-in."""
+    url, files = f"https://localhost:{desk.port}/fichiers", tmp_path / "files"
+    form = ("-H", f"Content-Type: {FORM_WITH_FILES}; boundary=x", version)
+    with files.open("wb") as sparse:
+        sparse.truncate(MAX_UPLOAD + 1024**2)
+    head, _ = curl_post(url, files, desk.trusted, *form)
+    assert " 303" in head.splitlines()[0]
+    assert re.search(r"^location: /connexion\?", head, re.MULTILINE | re.IGNORECASE)
+    with files.open("wb") as sparse:
+        sparse.truncate(2 * MAX_UPLOAD + 1024**2)
+    head, page = curl_post(url, files, desk.trusted, *form)
+    assert " 413" in head.splitlines()[0]
+    assert titles_of(page) == ["C’est trop lourd"] * 2
+    assert "envoyez-en moins à la fois" in page
 
 
 def test_an_unknown_transfer_coding_is_an_error_of_the_client(desk: ProxiedDesk) -> None:

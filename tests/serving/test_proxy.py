@@ -1,4 +1,4 @@
-"""B-08, W-03 and TLS with nginx and deploy/nginx.conf in front of `idp serve`."""
+"""B-08 and W-03 with nginx and deploy/nginx.conf in front of `idp serve`."""
 
 import json
 import re
@@ -8,20 +8,13 @@ import ssl
 import subprocess
 import threading
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from idp.app import create_app
 from idp.config import Settings
@@ -30,12 +23,13 @@ from idp.http_client import connections
 from idp.operations.doctor import proxy as doctor
 from idp.operations.doctor.finding import Site
 from idp.services import services_of
+from idp.web.http import MAX_BODY
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import settings_for, sqlite_copy
 from tests.protocol.ent_server import authority
 from tests.relying_party import Attempt, RelyingParty
-from tests.serving.proxy import adapted, nginx, program, supplied
+from tests.serving.proxy import adapted, curl_post, nginx, program, supplied, titles_of
 
 pytestmark = pytest.mark.interop
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -163,10 +157,33 @@ def test_a_service_that_is_away_is_a_page_in_french_and_a_flood_is_refused(alone
     assert head.startswith(b"HTTP/1.1 502 ")
     assert b"\r\nRetry-After: 60\r\n" in head
     assert b"\r\nCache-Control: no-store\r\n" in head
-    assert '<html lang="fr">' in body.decode()
-    assert "Le service est arrêté un moment" in body.decode()
+    assert '<!doctype html>\n<html lang="fr">' in body.decode()
+    assert titles_of(body.decode()) == ["Le service est arrêté un moment"] * 2
+    assert "Beaucoup de demandes" not in body.decode()
     assert [answer[9:12] for answer in answers] == [b"502"] * 4 + [b"429"] * 4
+    head, _, body = answers[-1].partition(b"\r\n\r\n")
+    assert b"\r\nRetry-After: 10\r\n" in head
+    assert titles_of(body.decode()) == ["Un peu de patience"] * 2
+    assert "arrêté" not in body.decode()
     assert alone.ask(ASK.replace(b"/healthz", b"/502.html")).startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 429 "))
+
+
+@pytest.mark.parametrize("version", ["--http2", "--http1.1"])
+def test_a_long_request_meets_a_page_of_the_service_and_a_longer_one_that_of_the_proxy(
+    proxied: Proxied, version: str, tmp_path: Path
+) -> None:
+    url, body = f"https://localhost:{proxied.port}/connexion", tmp_path / "body"
+    body.write_bytes(b"x" * (MAX_BODY + 8 * 1024))
+    head, page = curl_post(url, body, proxied.trusted, version)
+    assert " 413" in head.splitlines()[0]
+    assert "<h1>Ce message est trop long</h1>" in page
+    body.write_bytes(b"x" * (2 * MAX_BODY))
+    head, page = curl_post(url, body, proxied.trusted, version)
+    assert " 413" in head.splitlines()[0]
+    assert "retry-after" not in head.lower()
+    assert titles_of(page) == ["C’est trop lourd"] * 2
+    assert "Rien n’a été enregistré." in page
+    assert "Beaucoup de demandes" not in page
 
 
 LONGEST = Attempt(state=secrets.token_urlsafe(3072), nonce=secrets.token_urlsafe(450))
@@ -286,109 +303,3 @@ def test_clients_at_a_byte_a_second_do_not_delay_other_clients(proxied: Proxied,
             connection.setblocking(False)
             with pytest.raises(ssl.SSLWantReadError):  # neither answered nor closed
                 connection.recv(1)
-
-
-TOO_OLD = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
-STRONG = {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"}
-
-
-def speaking(trusted: Path, version: ssl.TLSVersion, ciphers: str = "") -> ssl.SSLContext:
-    """Return a client for one version of TLS, with all ciphers of its library."""
-    client = ssl.create_default_context(cafile=trusted)
-    client.set_ciphers(f"{ciphers or 'ALL'}:@SECLEVEL=0")
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # old versions are tested
-        client.minimum_version = client.maximum_version = version
-    return client
-
-
-def agreed(port: int, client: ssl.SSLContext) -> tuple[str, str] | None:
-    """Return the version and the cipher of a handshake; None if the server refuses."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
-        try:
-            with client.wrap_socket(plain, server_hostname="localhost") as connection:
-                cipher = connection.cipher()
-        except (ssl.SSLError, ConnectionError):
-            return None
-    assert cipher
-    return cipher[1], cipher[0]
-
-
-@contextmanager
-def lenient(chain: Path) -> Iterator[int]:
-    """Run a permissive server: a handshake that fails there is impossible with this machine's library."""
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(chain)
-    server.set_ciphers("ALL:@SECLEVEL=0")
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        server.minimum_version = ssl.TLSVersion.TLSv1
-
-    def serve(listener: socket.socket) -> None:
-        with suppress(OSError):  # closed at the end
-            while True:
-                with suppress(ssl.SSLError), listener.accept()[0] as plain:
-                    server.wrap_socket(plain, server_side=True).close()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=serve, args=(listener,), daemon=True)
-        serving.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-    serving.join(PATIENCE)
-
-
-@pytest.mark.parametrize("version", TOO_OLD, ids=["TLS 1.0", "TLS 1.1"])
-def test_old_versions_of_tls_are_refused(proxied: Proxied, version: ssl.TLSVersion) -> None:
-    """RFC 8996; the site must not inherit them from Debian's configuration."""
-    client = speaking(proxied.trusted, version)
-    with lenient(proxied.trusted.with_name("localhost.pem")) as port:
-        assert agreed(port, client), "this client speaks it"
-    assert agreed(proxied.port, client) is None
-
-
-def test_tls_1_2_takes_forward_secrecy_with_aes_gcm_alone(proxied: Proxied) -> None:
-    """FAPI 2.0 Security Profile 5.2.2: only ciphers that RFC 9325 recommends."""
-    every = {cipher["name"] for cipher in speaking(proxied.trusted, ssl.TLSVersion.TLSv1_2).get_ciphers()}
-    usual = {name for name in every if not name.startswith("TLS_")}
-    assert len(usual) > len(STRONG)
-    taken = {name for name in usual if agreed(proxied.port, speaking(proxied.trusted, ssl.TLSVersion.TLSv1_2, name))}
-    assert taken == STRONG
-
-
-def test_tls_1_2_with_an_rsa_certificate_takes_no_other_exchange(tmp_path: Path) -> None:
-    """There is no upstream: only the handshake is tested."""
-    port, chain = free_port(), rsa_certificate(tmp_path)
-    every = {cipher["name"] for cipher in speaking(chain, ssl.TLSVersion.TLSv1_2).get_ciphers()}
-    with nginx(tmp_path / "nginx", port, supplied(tmp_path, port, free_port(), chain)):
-        taken = {
-            name
-            for name in every
-            if not name.startswith("TLS_") and agreed(port, speaking(chain, ssl.TLSVersion.TLSv1_2, name))
-        }
-    assert taken == {name.replace("ECDSA", "RSA") for name in STRONG}
-
-
-def test_tls_1_3_is_offered_and_preferred(proxied: Proxied) -> None:
-    agreement = agreed(proxied.port, ssl.create_default_context(cafile=proxied.trusted))
-    assert agreement
-    assert agreement[0] == "TLSv1.3"
-
-
-def rsa_certificate(folder: Path) -> Path:
-    """Write a self-signed certificate for localhost and its RSA key into one file."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name, moment = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(moment - timedelta(days=1))
-        .not_valid_after(moment + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path = folder / "rsa.pem"
-    path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    return path

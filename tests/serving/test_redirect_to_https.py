@@ -7,7 +7,7 @@ import pytest
 
 from tests.commands.processes import PATIENCE, free_port, read_all
 from tests.serving.proxy import nginx, supplied
-from tests.serving.test_proxy import rsa_certificate
+from tests.serving.test_proxy_tls import rsa_certificate
 
 pytestmark = pytest.mark.interop
 
