@@ -146,6 +146,43 @@ def test_every_pod_has_a_policy_of_the_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.parametrize(
+    ("closed", "opened"),
+    [
+        (["ingressFrom"], {9464, 9465, 9466}),
+        (["metricsFrom"], {8000, 8003}),
+        (["ingressFrom", "metricsFrom"], set()),
+    ],
+)
+def test_an_empty_list_of_callers_opens_a_port_to_nobody(tmp_path: Path, closed: list[str], opened: set[int]) -> None:
+    """In a policy, a rule whose `from` is empty opens its ports to all pods."""
+    given = {**ALL, "networkPolicy": {name: [] for name in closed}}
+    policies = [document["spec"] for document in objects(tmp_path, given) if document["kind"] == "NetworkPolicy"]
+    assert len(policies) == 5
+    assert all("Ingress" in policy["policyTypes"] for policy in policies)
+    rules = [rule for policy in policies for rule in policy["ingress"]]
+    assert all(rule["from"] for rule in rules)
+    assert {port["port"] for rule in rules for port in rule["ports"]} == opened
+
+
+@pytest.mark.interop
+def test_no_ingress_shows_the_state_of_the_service_to_the_public(tmp_path: Path) -> None:
+    rendered = objects(tmp_path, ALL)
+    ports = {
+        document["metadata"]["name"]: [port["port"] for port in document["spec"]["ports"]]
+        for document in rendered
+        if document["kind"] == "Service"
+    }
+    ingresses = [document["spec"]["rules"] for document in rendered if document["kind"] == "Ingress"]
+    assert len(ingresses) == 2
+    for [rule] in ingresses:
+        [closed] = [path for path in rule["http"]["paths"] if path["path"] == "/readyz"]
+        assert closed["pathType"] == "Exact"
+        service = closed["backend"]["service"]
+        assert service["port"]["number"] not in ports[service["name"]]
+
+
+@pytest.mark.interop
 def test_a_secret_among_the_settings_is_refused(tmp_path: Path) -> None:
     given = {"secret": "idp", "settings": {"IDP_ISSUER": ISSUER, "IDP_SECRET_KEY": "x"}}
     with pytest.raises(AssertionError, match="IDP_SECRET_KEY"):

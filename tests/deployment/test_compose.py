@@ -72,6 +72,13 @@ def test_all_services_share_one_network_whose_ports_alone_are_open() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["network"]
 
 
+def test_the_database_of_compose_asks_every_service_for_a_password() -> None:
+    """`initdb` lets whoever comes from 127.0.0.1 be any user: here that is the proxy and the mailbox too."""
+    environment = SERVICES["database"]["environment"]
+    assert "--auth=scram-sha-256" in environment["POSTGRES_INITDB_ARGS"].split()
+    assert "POSTGRES_HOST_AUTH_METHOD" not in environment
+
+
 def test_secrets_of_compose_are_files_that_git_ignores() -> None:
     ignored = (CHECKOUT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert {"deploy/environment", "deploy/database-password", "deploy/tls/"} <= set(ignored)

@@ -89,3 +89,10 @@ def test_the_image_is_built_with_the_uv_of_the_makefile_and_from_no_particular_r
     assert f"ARG UV_VERSION={version}\n" in CONTAINERFILE
     assert "index" not in CONTAINERFILE.lower()
     assert "USER 10001" in CONTAINERFILE
+
+
+def test_python_in_the_image_imports_nothing_from_the_folder_that_all_may_write(image: str) -> None:
+    hostile = "echo 'raise SystemExit(9)' | tee click.py urllib.py >idp.py"
+    script = f"cd /tmp; {hostile}; idp --version; /opt/idp/bin/python -c 'import urllib.request, idp'"
+    clean_root.in_image(image, {}, "-euc", script, entrypoint=("sh",))
+    assert clean_root.in_image(image, {}, entrypoint=("pwd",)) == "/\n"
