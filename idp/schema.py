@@ -9,7 +9,6 @@ import click
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +20,7 @@ from idp.audit.models import NotedSettings
 from idp.clock import now
 from idp.config import Settings
 from idp.db import upsert
+from idp.operations import revisions
 from idp.paths import MIGRATIONS
 
 _MIGRATION_LOCK = 7201962650
@@ -34,7 +34,7 @@ class ForeignKeyError(Exception):
 def upgrade(settings: Settings) -> tuple[str | None, str | None]:
     """Bring the database to the newest migration, in one transaction; return the revisions before and after.
 
-    The check value of the secret key is stored too, if the database has none.
+    The check value of the secret key is stored too, if the database has none. Tables of a newer release do not change.
 
     Raises:
         SQLAlchemyError: the database is not available; nothing changed.
@@ -50,27 +50,24 @@ def upgrade(settings: Settings) -> tuple[str | None, str | None]:
             connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         before = MigrationContext.configure(connection).get_current_revision()
+        if revisions.is_newer(before):
+            return before, before
         command.upgrade(_config(connection), "head")
         if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise ForeignKeyError
         _store_check_value(connection, settings)
         connection.commit()
-        return before, newest()
+        return before, revisions.newest()
 
 
-def current(settings: Settings) -> tuple[str | None, str | None]:
+def current(settings: Settings) -> tuple[str | None, str]:
     """Return the revision of the database and the newest one. A missing SQLite file is not created."""
     url = make_url(settings.database_url)
     if _is_file(url) and not Path(str(url.database)).exists():
-        return None, newest()
+        return None, revisions.newest()
     with _connection(url) as connection:
         reading = connection.execution_options(isolation_level="AUTOCOMMIT")  # no write lock on SQLite
-        return MigrationContext.configure(reading).get_current_revision(), newest()
-
-
-def newest() -> str | None:
-    """Return the newest revision, which this version of the service needs."""
-    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        return MigrationContext.configure(reading).get_current_revision(), revisions.newest()
 
 
 def _store_check_value(connection: Connection, settings: Settings) -> None:
@@ -125,6 +122,10 @@ def _errors_as_messages() -> Iterator[None]:
         raise click.ClickException("the migration would break foreign keys; nothing was changed") from fault
 
 
+def _of_newer_release(revision: str | None) -> str:
+    return f"{revision}, of a newer release (this one: {revisions.newest()})"
+
+
 def commands(load_settings: Callable[[], Settings]) -> click.Group:
     """Return `idp db`, whose commands read the settings when they run."""
 
@@ -138,16 +139,21 @@ def commands(load_settings: Callable[[], Settings]) -> click.Group:
         settings = load_settings()
         with _errors_as_messages():
             before, after = upgrade(settings)
-        click.echo(f"already at {after}" if before == after else f"{before or 'empty'} → {after}")
+        if revisions.is_newer(before):
+            click.echo(f"{_of_newer_release(before)}: nothing to do")
+        else:
+            click.echo(f"already at {after}" if before == after else f"{before or 'empty'} → {after}")
 
     @group.command("current")
     def current_command() -> None:
-        """Show the revision of the database; exit 1 if it is not the newest."""
+        """Show the revision of the database; exit 1 if this release needs a newer one."""
         settings = load_settings()
         with _errors_as_messages():
             revision, head = current(settings)
-        click.echo(f"{revision or 'empty'} (newest: {head})")
-        if revision != head:
+        click.echo(
+            _of_newer_release(revision) if revisions.is_newer(revision) else f"{revision or 'empty'} (newest: {head})"
+        )
+        if not revisions.is_enough(revision):
             raise click.exceptions.Exit(1)
 
     return group

@@ -3,8 +3,6 @@
 `/readyz` fails too while the server drains, so that a load balancer turns to another one.
 """
 
-from functools import cache
-
 from flask import Blueprint, Response, current_app, make_response
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +14,6 @@ from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.keys.rotation import SETTLED
 from idp.oidc.models import SigningKey
 from idp.operations import proxies
-from idp.paths import MIGRATIONS
 from idp.services import services
 from idp.signed import InvalidValueError, signer
 from idp.stopping import stopping
@@ -80,23 +77,17 @@ def _missing() -> str:
     """Return what is missing, outside a transaction: on SQLite, a reading transaction would wait for a writer."""
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - slow to import, and not for requests
 
+    from idp.operations import revisions  # noqa: PLC0415 - as above
+
     try:
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if MigrationContext.configure(connection).get_current_heads() != needed_migrations():
+            if not revisions.is_enough(", ".join(MigrationContext.configure(connection).get_current_heads())):
                 return "migrations"
             signs = SigningKey.retired_at.is_(None) & (SigningKey.active_from <= now() + SETTLED)
             algorithms = connection.scalars(select(SigningKey.alg).where(signs).distinct()).all()
         return "" if algorithms and all(_opens(algorithm) for algorithm in algorithms) else "signing key"
     except SQLAlchemyError:
         return "database"
-
-
-@cache
-def needed_migrations() -> tuple[str, ...]:
-    """Return the revisions that this version of the service needs."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
-
-    return tuple(ScriptDirectory(str(MIGRATIONS)).get_heads())
 
 
 def _opens(algorithm: str) -> bool:

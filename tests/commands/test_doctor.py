@@ -21,6 +21,7 @@ from idp.db import db, unit_of_work
 from idp.oidc.models import SigningKey
 from idp.operations.doctor import database, deliveries, machine, secrets
 from idp.operations.doctor.finding import Check, Finding, Site
+from idp.operations.revisions import newest
 from idp.outbox.models import OutboxMessage
 from idp.services import services
 from tests.builders import Build
@@ -96,6 +97,15 @@ def test_missing_migrations_and_indexes_are_named(app: Flask, settings: Settings
     altered("DROP INDEX ix_token_session_id", "CREATE INDEX ix_token_session_id ON token (session_id)")
     findings = states(database.check, settings)
     assert (findings["migrations"], findings["indexes"]) == ("fault", "fault")
+
+
+@pytest.mark.both_databases
+def test_tables_of_a_newer_release_are_a_remark(app: Flask, settings: Settings, altered: Callable[..., None]) -> None:
+    altered("ALTER TABLE alembic_version RENAME TO kept", "ALTER TABLE kept RENAME TO alembic_version")
+    altered("CREATE TABLE alembic_version AS SELECT '9999' AS version_num", "DROP TABLE alembic_version")
+    [finding] = [each for each in database.check(Site(settings)) if each.check == "migrations"]
+    assert (finding.state, finding.advice) == ("ok", "")
+    assert finding.result == f"at 9999, of a newer release (this one: {newest()})"
 
 
 def test_a_table_without_statistics_is_named(

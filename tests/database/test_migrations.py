@@ -13,6 +13,7 @@ from sqlalchemy.pool import NullPool
 from idp import schema
 from idp.accounts.models import Child, Degree, School
 from idp.config import Settings
+from idp.operations.revisions import newest
 from idp.paths import MIGRATIONS
 from idp.tables import metadata
 
@@ -42,11 +43,11 @@ def go_down(settings: Settings, revision: str) -> None:
 
 
 def test_migrations_lead_from_an_empty_database_to_the_models(empty: Settings) -> None:
-    assert schema.upgrade(empty) == (None, schema.newest())
+    assert schema.upgrade(empty) == (None, newest())
     assert differences(empty) == []
     assert tables(empty) == {*metadata.tables, "alembic_version"}
-    assert schema.upgrade(empty) == (schema.newest(), schema.newest()), "twice is once"
-    assert schema.current(empty) == (schema.newest(), schema.newest())
+    assert schema.upgrade(empty) == (newest(), newest()), "twice is once"
+    assert schema.current(empty) == (newest(), newest())
 
 
 def test_a_difference_would_be_seen(empty: Settings) -> None:
@@ -82,7 +83,7 @@ def test_two_nodes_that_start_at_once_migrate_once(empty: Settings) -> None:
         process.start()
     for process in nodes:
         process.join(60)
-    assert sorted(map(str, results)) == sorted(map(str, [(None, schema.newest()), (schema.newest(), schema.newest())]))
+    assert sorted(map(str, results)) == sorted(map(str, [(None, newest()), (newest(), newest())]))
     assert differences(empty) == []
 
 
@@ -96,7 +97,7 @@ def test_a_failed_migration_is_rolled_back(empty: Settings, monkeypatch: pytest.
         schema.upgrade(empty)
     monkeypatch.undo()
     assert tables(empty) == set()
-    assert schema.upgrade(empty) == (None, schema.newest())
+    assert schema.upgrade(empty) == (None, newest())
 
 
 def test_a_recreated_table_keeps_the_rows_that_refer_to_it(empty: Settings) -> None:

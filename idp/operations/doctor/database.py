@@ -12,8 +12,8 @@ from sqlalchemy import Connection, inspect, text
 from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db
+from idp.operations import revisions
 from idp.operations.doctor.finding import Finding, Site, State
-from idp.operations.health import needed_migrations
 
 _OLDEST = 150_000
 """PostgreSQL 15, as `server_version_num` writes it."""
@@ -109,11 +109,13 @@ def _clock(connection: Connection) -> Finding:
 
 
 def _migrations(connection: Connection) -> Finding:
-    heads = MigrationContext.configure(connection).get_current_heads()
-    if heads != needed_migrations():
-        result = f"at {', '.join(heads) or 'no revision'}, this version needs {', '.join(needed_migrations())}"
+    revision = ", ".join(MigrationContext.configure(connection).get_current_heads())
+    if not revisions.is_enough(revision):
+        result = f"at {revision or 'no revision'}, this version needs {revisions.newest()}"
         return Finding("migrations", result, "fault", "run idp db upgrade")
-    return Finding("migrations", f"at {', '.join(heads)}")
+    if revisions.is_newer(revision):
+        return Finding("migrations", f"at {revision}, of a newer release (this one: {revisions.newest()})")
+    return Finding("migrations", f"at {revision}")
 
 
 def _indexes(connection: Connection) -> Finding:

@@ -1,0 +1,68 @@
+"""The next release: a copy of the sources with another version and one more revision, which adds to the tables."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from idp.config import Settings
+from idp.operations import revisions
+from idp.paths import CHECKOUT
+from tests.commands.processes import PATIENCE, environment
+
+VERSION = "99.1.0"
+REVISION = f"{int(revisions.newest()) + 1:04}"
+_EXPANDS = f'''"""Add a table, and a column to a table that each sign-in reads."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '{REVISION}'
+down_revision = '{revisions.newest()}'
+phase = 'expand'
+
+
+def upgrade() -> None:
+    op.create_table('of_next_release', sa.Column('id', sa.Integer(), primary_key=True))
+    op.add_column('account', sa.Column('of_next_release', sa.Text(), nullable=True))
+'''
+
+
+def turn_into(sources: Path) -> None:
+    """Change a copy of the sources into those of the next release."""
+    (sources / "idp/__init__.py").write_text(
+        f'"""The next release."""\n\n__version__ = "{VERSION}"\n', encoding="utf-8"
+    )
+    (sources / f"migrations/versions/{REVISION}_of_next_release.py").write_text(_EXPANDS, encoding="utf-8")
+    (sources / "migrations/HEAD").write_text(f"{REVISION}\n", encoding="utf-8")
+
+
+def sources(folder: Path) -> Path:
+    """Return a new folder with what a running service of the next release needs."""
+    copy = folder / "next_release"
+    copy.mkdir()
+    for name in ("idp", "migrations", "templates", "docs"):
+        shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "images"))
+    shutil.copy(CHECKOUT / "constraints.txt", copy)
+    turn_into(copy)
+    return copy
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of `idp`, to run in a folder of `sources`."""
+    return [sys.executable, "-m", "idp", *arguments]
+
+
+def run(copy: Path, settings: Settings, *arguments: str) -> str:
+    """Run `idp` of the next release; return its output."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=copy,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
