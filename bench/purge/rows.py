@@ -1,4 +1,7 @@
-"""The rows that a night of sign-ins leaves in the tables that grow, as many as an académie's parents would write."""
+"""The rows that a night of sign-ins leaves in the tables that grow, as many as an académie's parents would write.
+
+They are a millisecond apart, as on a busy evening: rows of the same instant would be sorted anew for each batch.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,9 +18,10 @@ if TYPE_CHECKING:
 _SESSIONS = """
 INSERT INTO session (id, digest, sid, account_id, generation, auth_time, amr, acr, created_at, last_seen_at, expires_at,
   ip, user_agent)
-SELECT md5(%(night)s || n)::uuid, sha256((%(night)s || n)::bytea), left(md5(%(night)s || n), 32), id, 1, %(over)s,
-  '["pwd"]', 'pwd', %(over)s, %(over)s, %(over)s, '198.51.100.7', repeat('Mozilla ', 15)
+SELECT md5(%(night)s || n)::uuid, sha256((%(night)s || n)::bytea), left(md5(%(night)s || n), 32), id, 1, at,
+  '["pwd"]', 'pwd', at, at, at, '198.51.100.7', repeat('Mozilla ', 15) || %(night)s
 FROM generate_series(0, %(times)s - 1) n JOIN numbered ON number = n %% %(people)s
+CROSS JOIN LATERAL (SELECT %(over)s - n * interval '1 ms' AS at) a
 """
 _CODES = """
 INSERT INTO authorization_code (digest, family, client_id, account_id, session_id, redirect_uri, scope, nonce,
@@ -25,13 +29,14 @@ INSERT INTO authorization_code (digest, family, client_id, account_id, session_i
 SELECT sha256((%(night)s || 'c' || n)::bytea), md5(%(night)s || 'f' || n)::uuid, md5('client')::uuid, account_id, id,
   'https://ent.exemple.fr/callback', 'openid profile email ent', md5(n::text), left(repeat(md5(n::text), 2), 43), acr,
   auth_time, expires_at, expires_at
-FROM (SELECT row_number() OVER () AS n, * FROM session WHERE expires_at = %(over)s) s
+FROM (SELECT row_number() OVER () AS n, * FROM session WHERE user_agent LIKE '%% ' || %(night)s) s
 """
 _TOKENS = """
 INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, acr, auth_time, expires_at)
 SELECT sha256((%(night)s || kind || n)::bytea), kind, md5(%(night)s || 'f' || n)::uuid, md5('client')::uuid, account_id,
   id, 'openid profile email ent', acr, auth_time, expires_at
-FROM (SELECT row_number() OVER () AS n, * FROM session WHERE expires_at = %(over)s) s, (VALUES ('a'), ('r')) k (kind)
+FROM (SELECT row_number() OVER () AS n, * FROM session WHERE user_agent LIKE '%% ' || %(night)s) s,
+  (VALUES ('a'), ('r')) k (kind)
 """
 _ENTRIES = """
 INSERT INTO audit (at, kind, result, account_id, actor, ip, request_id, details, salt, personal_digest, mac)
@@ -43,9 +48,8 @@ FROM generate_series(0, 4 * %(times)s - 1) n JOIN numbered ON number = n %% %(pe
 """
 _MESSAGES = """
 INSERT INTO outbox (id, kind, payload, created_at, available_at, attempts, finished_at, outcome, last_error)
-SELECT md5(%(night)s || 'm' || n)::uuid, 'account.notice', '{"account": "0123456789abcdef"}', %(sent)s, %(sent)s, 1,
-  %(sent)s, 'sent', ''
-FROM generate_series(0, %(times)s / 5 - 1) n
+SELECT md5(%(night)s || 'm' || n)::uuid, 'account.notice', '{"account": "0123456789abcdef"}', at, at, 1, at, 'sent', ''
+FROM generate_series(0, %(times)s / 5 - 1) n CROSS JOIN LATERAL (SELECT %(sent)s - n * interval '1 ms' AS at) a
 """
 TABLES = ("session", "authorization_code", "token", "audit", "outbox")
 
