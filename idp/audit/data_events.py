@@ -1,4 +1,4 @@
-"""The events of exports and erasures, of a person's data or of the journal.
+"""The events of exports and erasures, of a person's data or of the journal, and of the daily purge.
 
 Part of the closed vocabulary of `idp.audit.events`; the same rules hold.
 """
@@ -139,3 +139,11 @@ class KeptSuspensionEnded(Event):
     child: str
     uai: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PurgeCompleted(Event):
+    """`idp purge` removed all that had expired; `removed` is the number of rows by the names in its `--json`."""
+
+    kind = "purge.completed"
+    removed: dict[str, int]

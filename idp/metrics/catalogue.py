@@ -153,8 +153,9 @@ LETTERS_VALID = Reading("idp_letters_valid", "Provisional passwords that are val
 LETTERS_EXPIRING = Reading("idp_letters_expiring", "Those of them that expire within seven days.")
 NOTICES_OPEN = Reading("idp_school_notices_open", "Notices that schools have not settled.", NOTICE)
 NOTICES_AGE = Reading("idp_school_notices_oldest_open_seconds", "Age of the oldest notice that is not settled.")
+PURGE_AT = Reading("idp_purge_last_success_timestamp_seconds", "When `idp purge` was last completed; 0: never.")
 READ_FAILED = Reading(
     "idp_database_readings_failed",
     "Whether the metrics of this subject could not be read in time.",
-    Label("subject", "outbox", "jobs", "imports", "keys", "letters", "notices"),
+    Label("subject", "outbox", "jobs", "imports", "keys", "letters", "notices", "purge"),
 )

@@ -1,4 +1,4 @@
-"""What the database tells the metrics: the outbox, imports, keys, letters, notices."""
+"""What the database tells the metrics: the outbox, imports, keys, letters, notices, the purge."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -7,6 +7,8 @@ from sqlalchemy import Connection, func, select
 
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.school_notices import Kind
+from idp.audit.data_events import PurgeCompleted
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.metrics import catalogue as metrics
@@ -21,6 +23,8 @@ _WEEK = timedelta(days=7)
 _ACCOUNTS_SECONDS = 600.0
 """How long the numbers of letters are kept: to count them, the database reads the index of all open letters."""
 metrics.NOTICE.allow(Kind)
+LAST_PURGE = select(func.max(AuditEntry.at)).where(AuditEntry.where_kind(PurgeCompleted.kind))
+"""Selects when `idp purge` was last completed; one that failed, or was killed, does not count."""
 
 
 def read_outbox(connection: Connection, _settings: Settings) -> Iterator[Sample]:
@@ -78,10 +82,17 @@ def read_notices(connection: Connection, _settings: Settings) -> Iterator[Sample
     yield metrics.NOTICES_AGE, (), (now() - oldest).total_seconds() if oldest else 0.0
 
 
+def read_purge(connection: Connection, _settings: Settings) -> Iterator[Sample]:
+    """Yield the time of the last completed purge."""
+    last = connection.scalar(LAST_PURGE)
+    yield metrics.PURGE_AT, (), last.timestamp() if last else 0.0
+
+
 READINGS = {
     "outbox": Subject(read_outbox),
     "imports": Subject(read_imports),
     "keys": Subject(read_keys),
     "letters": Subject(read_letters, period=_ACCOUNTS_SECONDS),
     "notices": Subject(read_notices),
+    "purge": Subject(read_purge),
 }

@@ -61,7 +61,8 @@ def test_export_since_a_time_holds_later_entries_and_their_seals(act: Run, app: 
             seal(app)
     purged(act)
     exported = lines(act, "--since", "3d")
-    assert [line["type"] for line in exported] == ["entry", "entry", "beginning", "seal"]
+    assert [line["type"] for line in exported] == ["entry", "entry", "entry", "beginning", "seal"]
+    assert exported[2]["kind"] == "purge.completed"
     assert exported[-1]["id"] == 3
     assert verified(act)[0] == 0
     assert act("audit", "export", "--since", "yesterday").code == 2

@@ -8,11 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import time_machine
 from flask import Flask
 from sqlalchemy import delete, text, update
 
 from demo.processes import exported
 from idp import secret_check
+from idp.audit import log
+from idp.audit.data_events import PurgeCompleted
 from idp.audit.models import NotedSettings
 from idp.clients.models import Client
 from idp.clock import now
@@ -179,6 +182,15 @@ def test_messages_that_wait_and_a_worker_that_does_not_run_are_named(app: Flask,
             update(OutboxMessage).where(OutboxMessage.kind == kind).values(finished_at=now() - 9 * period)
         )
     assert states(deliveries.check, settings) == {"outbox": "fault", "dead messages": "warning", "worker": "fault"}
+
+
+@pytest.mark.both_databases
+def test_a_purge_that_is_not_completed_is_named(app: Flask, settings: Settings) -> None:
+    assert states(deliveries.check_purge, settings) == {"purge": "warning"}
+    for age, state in ((timedelta(days=3), "fault"), (timedelta(hours=30), "ok")):
+        with time_machine.travel(now() - age), unit_of_work():
+            log.record(PurgeCompleted(removed={}))
+        assert states(deliveries.check_purge, settings) == {"purge": state}
 
 
 @each_row(("free", "state"), [(10**12, "ok"), (10**9, "warning"), (10**6, "fault")])

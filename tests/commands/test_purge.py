@@ -46,7 +46,7 @@ def test_a_purge_without_work_prints_zeros(act: Run, build: Build) -> None:
     assert all(line.split()[0] == "0" for line in answer.out.splitlines())
 
 
-def test_links_are_removed_seven_days_after_their_end(act: Run, build: Build) -> None:
+def test_links_are_removed_seven_days_after_their_end(act: Run, build: Build, events: Events) -> None:
     remains = Remains(build.active())
     remains.link(7 * DAY + HOUR)
     remains.link(8 * DAY, used_at=now() - 8 * DAY)
@@ -55,6 +55,8 @@ def test_links_are_removed_seven_days_after_their_end(act: Run, build: Build) ->
     remains.link(-HOUR, revoked_at=now())
     assert purged(act) == {"links": 2}
     assert number(OneTimeLink) == 3
+    [completed] = events("purge.completed")
+    assert completed.details == {"removed": {"links": 2}}
 
 
 def test_settled_notices_are_removed_and_open_notices_stay(act: Run, build: Build) -> None:
@@ -147,7 +149,7 @@ def test_the_journal_keeps_a_year_and_failures_of_every_kind_half_of_it(
         remains.event(age, kind="letter.link_doubted", result="refused")
     before = number(AuditEntry)
     assert purged(act) == {"journal_entries": 4, "failures": 6}
-    assert number(AuditEntry) == before - 10
+    assert number(AuditEntry, AuditEntry.kind != "purge.completed") == before - 10
     left = db.session.scalars(select(AuditEntry.at).where(AuditEntry.result != "ok")).all()
     assert len(left) == 3
     assert min(left) > now() - 183 * DAY
@@ -303,13 +305,14 @@ def test_two_concurrent_purges_share_the_work(act: Run, build: Build, settings: 
 
 @pytest.mark.row("O-05", "K-06")
 @pytest.mark.usefixtures("no_pauses")
-def test_a_purge_reports_a_database_error(act: Run, build: Build) -> None:
+def test_a_purge_reports_a_database_error_and_is_not_completed(act: Run, build: Build, events: Events) -> None:
     account = build.active(disabled_at=now() - 91 * DAY)
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE school_notice RENAME TO gone"))
     answer = act("purge")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: the database cannot be used")
+    assert events("purge.completed") == []
     assert db.session.scalar(select(func.count()).where(Account.id == account.id)) == 1
     db.session.rollback()
 

@@ -107,7 +107,9 @@ def test_the_worker_serves_what_the_database_knows_and_says_that_it_works(measur
         assert seen["idp_signing_key_age_seconds", "alg=RS256"] >= 0
         assert seen[("idp_worker_last_run_timestamp_seconds",)] > 0
         failed = {name[1]: value for name, value in seen.items() if name[0] == "idp_database_readings_failed"}
-        assert failed == {f"subject={name}": 0 for name in ("outbox", "imports", "keys", "letters", "notices", "jobs")}
+        assert failed == {
+            f"subject={name}": 0 for name in ("outbox", "imports", "keys", "letters", "notices", "purge", "jobs")
+        }
         assert ask(metrics, "/healthz") == (200, '{"status": "ok"}')
         assert _checked(measured, tmp_path / "works") == (0, "the worker works\n")
         process.terminate()

@@ -12,6 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from idp.accounts.models import SchoolNotice
 from idp.accounts.school_notices import Kind
+from idp.audit import log
+from idp.audit.data_events import PurgeCompleted
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.metrics import catalogue as metrics
@@ -52,6 +54,9 @@ def test_the_numbers_of_the_database_are_read(app: Flask, build: Build) -> None:
                 created_at=moment - timedelta(days=3),
             )
         )
+    assert read(app)[("idp_purge_last_success_timestamp_seconds",)] == 0
+    with unit_of_work():
+        log.record(PurgeCompleted(removed={}))
     seen = read(app)
     assert seen["idp_outbox_messages_waiting", "mail.notice"] == 2
     assert seen["idp_outbox_oldest_ready_seconds", "mail.notice"] == pytest.approx(7200, abs=60)
@@ -64,6 +69,7 @@ def test_the_numbers_of_the_database_are_read(app: Flask, build: Build) -> None:
     assert seen["idp_school_notices_open", "rectification"] == 1
     assert seen[("idp_school_notices_oldest_open_seconds",)] == pytest.approx(3 * 86400, abs=60)
     assert seen[("idp_jobs_oldest_open_seconds",)] == 0
+    assert seen[("idp_purge_last_success_timestamp_seconds",)] == pytest.approx(moment.timestamp(), abs=60)
 
 
 def test_a_subject_that_takes_too_long_is_missing_and_the_others_are_read(

@@ -87,6 +87,7 @@ TECHNICAL = (
     "key.changed",
     "password.list_loaded",
     "proxy.ignored",
+    "purge.completed",
     "roster.imported",
     "school.changed",
     "settings.changed",

@@ -28,6 +28,7 @@ _CHECKS: dict[str, Check] = {
     "signing keys": secrets.check_signing_keys,
     "mail server": mail.check,
     "outbox": deliveries.check,
+    "purge": deliveries.check_purge,
     "public URL": proxy.check,
     "desk URL": proxy.check_desk,
     "certificates of ENTs": ents.check,

@@ -1,4 +1,4 @@
-"""Checks that a worker runs, and that its messages do not wait."""
+"""Checks that a worker runs, that its messages do not wait, and that the daily purge is completed."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -7,12 +7,14 @@ from sqlalchemy import func, or_, select
 
 from idp.clock import now
 from idp.db import db
+from idp.operations import measured
 from idp.operations.doctor.finding import Finding, Site
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD
 from idp.services import services
 
 _LONG = timedelta(minutes=10)
+_PURGED_WITHIN = timedelta(days=2)
 _PERIODS = 3
 """A worker that runs has done each periodic job within so many periods."""
 
@@ -55,3 +57,19 @@ def _worker(moment: datetime) -> Finding:
     if moment - last > _PERIODS * period:
         return Finding("worker", result, "fault", "start idp worker, or read its log")
     return Finding("worker", result)
+
+
+def check_purge(_site: Site) -> Iterator[Finding]:
+    """Check the age of the last completed purge: nothing else removes what must not be kept."""
+    last = db.session.scalar(measured.LAST_PURGE)
+    if last is None:
+        advice = "enable idp-purge.timer, or run idp purge once a day"
+        yield Finding("purge", "has not been completed yet", "warning", advice)
+        return
+    age = now() - last
+    result = f"completed {age // timedelta(hours=1)} hours ago"
+    if age > _PURGED_WITHIN:
+        advice = "data are kept longer than promised: systemctl status idp-purge.timer, journalctl -u idp-purge"
+        yield Finding("purge", result, "fault", advice)
+    else:
+        yield Finding("purge", result)

@@ -65,6 +65,7 @@ EVENTS: Mapping[str, Any] = {
     "password.list_loaded": _l("liste de mots de passe volés chargée"),
     "password.reset": _l("nouveau mot de passe choisi avec un lien"),
     "proxy.ignored": _l("réglage du réseau à vérifier"),
+    "purge.completed": _l("suppression quotidienne de ce qui a expiré"),
     "reauthenticated": _l("mot de passe tapé à nouveau"),
     "recovery.password": _l("mot de passe oublié"),
     "recovery.throttled": _l("demande refusée : trop de demandes"),

@@ -1,6 +1,7 @@
 """`idp purge`: removes expired data, in short transactions while the service runs. Run it once a day.
 
-It can be interrupted and run again, and two may run at once: each batch is handled by one of them.
+It can be interrupted and run again, and two may run at once: each batch is handled by one of them. A run that ends well
+is recorded in the journal: metrics and `idp doctor` look for the last one.
 """
 
 import json
@@ -16,7 +17,8 @@ from idp.accounts.same_person import concerns_pupil
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension
 from idp.activation.models import KeptPassword
-from idp.audit import sealing
+from idp.audit import log, sealing
+from idp.audit.data_events import PurgeCompleted
 from idp.audit.models import OK, AuditEntry
 from idp.clock import now
 from idp.config import Settings
@@ -86,6 +88,7 @@ def purge(*, as_json: bool) -> None:
     own = (_counters, _links, _kept_passwords, _proofs, _sessions, _messages, _journal, _notices)
     for part in (*own, _accounts, _rosters, _suspensions, *services().purges):
         done.update(part(settings, now()))
+    retry_unit_of_work(lambda: log.record(PurgeCompleted(removed={name: n for name, n in done.items() if n})))
     if as_json:
         click.echo(json.dumps(done))
         return
