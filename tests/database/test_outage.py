@@ -3,12 +3,18 @@
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import psycopg
 import pytest
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from idp import pool
+
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
 def test_one_thread_tries_to_connect_while_the_server_stands_still() -> None:
@@ -45,3 +51,68 @@ def test_server_that_accepts_no_connection_in_time_stands_still() -> None:
             failures = [call.exception() for call in [threads.submit(outage.connect, connect) for _ in range(2)]]
     assert 1 < time.monotonic() - began < 4
     assert sorted(type(failure).__name__ for failure in failures) == ["ConnectionTimeout", "OperationalError"]
+
+
+@pytest.fixture
+def hosts(monkeypatch: pytest.MonkeyPatch) -> pool.Hosts:
+    """What a new process knows of the hosts."""
+    hosts = pool.Hosts()
+    monkeypatch.setattr(pool, "hosts", hosts)
+    return hosts
+
+
+def place_of(database_url: str) -> tuple[str, str]:
+    """Return the host and the port of a database."""
+    url = make_url(database_url)
+    return str(url.query.get("host") or url.host), str(url.query.get("port") or url.port or 5432)
+
+
+@contextmanager
+def engine_on(database_url: str, *places: tuple[str, str]) -> Iterator[Engine]:
+    """Yield an engine without a pool for a database that is at one of several places."""
+    url = make_url(database_url).set(drivername="postgresql+psycopg", host=None, port=None)
+    names, ports = (",".join(values) for values in zip(*places, strict=True))
+    engine = create_engine(
+        url.set(query={"host": names, "port": ports, "target_session_attrs": "read-write"}),
+        poolclass=NullPool,
+        connect_args=pool.connect_args(pooler=False),
+    )
+    yield engine
+    engine.dispose()
+
+
+@on_postgresql
+@pytest.mark.usefixtures("hosts")
+def test_host_that_stands_still_delays_one_connection_and_not_each(database_url: str) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        engine_on(database_url, ("127.0.0.1", str(silent.getsockname()[1])), place_of(database_url)) as engine,
+    ):
+        seconds = []
+        for _ in range(2):
+            began = time.monotonic()
+            engine.connect().close()
+            seconds.append(time.monotonic() - began)
+    assert seconds[0] >= pool._SECONDS_FOR_EACH_HOST > seconds[1]
+
+
+@on_postgresql
+def test_host_that_falls_silent_is_tried_last_until_it_answers(
+    database_url: str, hosts: pool.Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, port = place_of(database_url)
+    two = {"host": f"{name},127.0.0.1", "port": f"{port},1"}
+    with engine_on(database_url, (name, port), ("127.0.0.1", "1")) as engine:
+        with monkeypatch.context() as impatient, engine.connect() as connection:
+            impatient.setattr("idp.pool.PatientConnection.patience", 0.1)
+            with pytest.raises(OperationalError):
+                connection.execute(text("SELECT pg_sleep(1)"))
+        assert hosts.sort(two) == {"host": f"127.0.0.1,{name}", "port": f"1,{port}"}
+        engine.connect().close()
+    assert hosts.sort(two) == two
+
+
+@pytest.mark.parametrize("port", [{}, {"port": "5433"}])
+def test_one_port_is_that_of_all_hosts(hosts: pool.Hosts, port: dict[str, str]) -> None:
+    hosts._silent = frozenset({("first", port.get("port", "5432"))})
+    assert hosts.sort({"host": "first,second", **port}) == {"host": "second,first", **port}

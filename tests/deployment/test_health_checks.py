@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests.commands.processes import PATIENCE, free_port, running
-from tests.database.test_failover import Server, embedded
+from tests.database.standby import Server, embedded
 from tests.databases import settings_for, sqlite_copy
 from tests.deployment.test_compose import SERVICES
 from tests.protocol.ent_server import authority
