@@ -135,7 +135,9 @@ JOBS_ENDED = Counter(
 # What the database knows: the worker reads it when it is asked for its metrics.
 OUTBOX_WAITING = Reading("idp_outbox_messages_waiting", "Messages that are not delivered yet.", MESSAGE)
 OUTBOX_AGE = Reading(
-    "idp_outbox_oldest_ready_seconds", "How long the oldest message has been ready without being delivered.", MESSAGE
+    "idp_outbox_oldest_ready_seconds",
+    "How long the oldest message has been ready, or has waited for the mail server, without being delivered.",
+    MESSAGE,
 )
 OUTBOX_DEAD = Reading("idp_outbox_messages_dead", "Messages that were given up, and wait for an operator.", MESSAGE)
 JOBS = Reading("idp_jobs_open", "Jobs of the desk that are not over.", JOB, Label("state", "waiting", "running"))

@@ -15,6 +15,7 @@ from idp.metrics import catalogue as metrics
 from idp.metrics.readings import Sample, Subject
 from idp.oidc.keys.rotation import SETTLED
 from idp.oidc.models import SigningKey
+from idp.outbox import relay
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD
 from idp.rostering.models import ImportBatch
@@ -30,7 +31,7 @@ LAST_PURGE = select(func.max(AuditEntry.at)).where(AuditEntry.where_kind(PurgeCo
 def read_outbox(connection: Connection, _settings: Settings) -> Iterator[Sample]:
     """Yield the numbers of waiting and of dead messages, and how long the oldest has been ready."""
     moment, kind = now(), OutboxMessage.kind
-    ready = func.min(OutboxMessage.available_at).filter(OutboxMessage.available_at <= moment)
+    ready = func.min(relay.ready_since(moment))
     waiting = select(kind, func.count(), ready).where(OutboxMessage.finished_at.is_(None)).group_by(kind)
     for name, count, since in connection.execute(waiting):
         yield metrics.OUTBOX_WAITING, (name,), count

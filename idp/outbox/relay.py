@@ -6,7 +6,7 @@ A mail that the server refuses for its recipient waits for its own back-off.
 import time
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, select, update
 from sqlalchemy.orm import Session
 
 from idp.clock import now
@@ -39,6 +39,17 @@ def release() -> None:
     statement = update(OutboxMessage).where(_waiting(moment)).values(available_at=moment)
     with Session(db.engine) as session, session.begin():
         session.execute(statement.execution_options(synchronize_session=False))
+
+
+def ready_since(moment: datetime) -> ColumnElement[datetime | None]:
+    """Return the expression for the time since which a message could have been delivered; NULL before its time.
+
+    A mail that waits for the server has been ready since it was made, although it is not due before the server answers.
+    """
+    return case(
+        (OutboxMessage.outcome == DOWN, OutboxMessage.created_at),
+        (OutboxMessage.available_at <= moment, OutboxMessage.available_at),
+    )
 
 
 def _waiting(moment: datetime) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -15,14 +16,18 @@ from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.data_events import PurgeCompleted
 from idp.clock import now
+from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.metrics import catalogue as metrics
 from idp.metrics.listener import _Server
 from idp.metrics.readings import Subject
+from idp.operations.doctor import deliveries
+from idp.operations.doctor.finding import Site
 from idp.outbox import watching
+from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.watching import Readings
-from idp.outbox.worker import DEAD, Worker
+from idp.outbox.worker import DEAD, Outcome, RelayDownError, Worker
 from idp.rostering.models import ImportBatch
 from idp.services import services_of
 from tests.builders import Build
@@ -70,6 +75,26 @@ def test_the_numbers_of_the_database_are_read(app: Flask, build: Build) -> None:
     assert seen[("idp_school_notices_oldest_open_seconds",)] == pytest.approx(3 * 86400, abs=60)
     assert seen[("idp_jobs_oldest_open_seconds",)] == 0
     assert seen[("idp_purge_last_success_timestamp_seconds",)] == pytest.approx(moment.timestamp(), abs=60)
+
+
+@pytest.mark.both_databases
+def test_mails_that_a_dead_mail_server_holds_for_twenty_minutes_raise_the_alert(app: Flask, settings: Settings) -> None:
+    with unit_of_work():
+        enqueue("mail.notice", {})
+
+    def refuse(_message: OutboxMessage) -> Outcome:
+        raise RelayDownError("no delivery: connection refused")
+
+    worker = Worker({"mail.notice": refuse}, probe=lambda: False)
+    with time_machine.travel(now(), tick=False) as clock:
+        for _ in range(20):
+            worker.run_once()
+            clock.shift(timedelta(minutes=1))
+        assert read(app)["idp_outbox_oldest_ready_seconds", "mail.notice"] == pytest.approx(1200, abs=1)
+        outbox = next(finding for finding in deliveries.check(Site(settings)) if finding.check == "outbox")
+    assert (outbox.state, "1 of them wait for the mail server" in outbox.result) == ("fault", True)
+    assert "20 minutes" in outbox.result
+    assert "IDP_SMTP_URL" in outbox.advice
 
 
 def test_a_subject_that_takes_too_long_is_missing_and_the_others_are_read(

@@ -9,6 +9,7 @@ from idp.clock import now
 from idp.db import db
 from idp.operations import measured
 from idp.operations.doctor.finding import Finding, Site
+from idp.outbox import relay
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD
 from idp.services import services
@@ -31,19 +32,23 @@ def check(_site: Site) -> Iterator[Finding]:
 
 
 def _waiting(moment: datetime) -> Finding:
+    since = relay.ready_since(moment)
     ready = (
         OutboxMessage.finished_at.is_(None),
-        OutboxMessage.available_at <= moment,
+        since.is_not(None),
         or_(OutboxMessage.leased_until.is_(None), OutboxMessage.leased_until < moment),
     )
-    count, oldest = db.session.execute(select(func.count(), func.min(OutboxMessage.available_at)).where(*ready)).one()
+    stopped = func.count().filter(OutboxMessage.outcome == relay.DOWN)
+    count, mails, oldest = db.session.execute(select(func.count(), stopped, func.min(since)).where(*ready)).one()
     if not count:
         return Finding("outbox", "nothing waits")
     age = moment - oldest
     result = f"{count} ready, the oldest for {age // timedelta(minutes=1)} minutes"
-    if age > _LONG:
-        return Finding("outbox", result, "fault", "does idp worker run? more workers share the messages")
-    return Finding("outbox", result)
+    advice = "does idp worker run? more workers share the messages"
+    if mails:
+        result += f"; {mails} of them wait for the mail server"
+        advice = "check IDP_SMTP_URL and the mail server: the mails leave as soon as it answers"
+    return Finding("outbox", result, "fault", advice) if age > _LONG else Finding("outbox", result)
 
 
 def _worker(moment: datetime) -> Finding:
