@@ -25,7 +25,7 @@ def check(_site: Site) -> Iterator[Finding]:
     yield _waiting(moment)
     dead = db.session.scalar(select(func.count()).where(OutboxMessage.outcome == DEAD)) or 0
     if dead:
-        advice = "idp outbox list says why; when it is repaired: idp outbox retry --dead"
+        advice = "idp outbox list says why; then idp outbox retry --dead, or idp outbox drop for what can never be sent"
         yield Finding("dead messages", str(dead), "warning", advice)
     yield _worker(moment)
 
