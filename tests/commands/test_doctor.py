@@ -73,6 +73,9 @@ def test_a_slow_old_or_small_database_is_named(app: Flask, settings: Settings, m
     findings = states(database.check, settings, nodes=1000, workers=64)
     assert findings["database latency"] == "warning"
     assert (findings["database version"], findings["database connections"]) == ("fault", "fault")
+    with_pooler = settings.model_copy(update={"database_pooler": True})
+    findings = states(database.check, with_pooler, nodes=1000, workers=64)
+    assert findings["database connections"] == "unknown", "PgBouncer's pool counts, which is not seen from here"
 
 
 @each_row(
