@@ -2,6 +2,7 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ ACTS = (
     ("account", "force-password-change", "USER"),
     ("account", "not-guardian", "USER", "--child", "CHILD"),
     ("staff", "end", "ines@college.test"),
+    ("letters", "print", "--username", "USER", "--out", "FILE", *WHY),
     ("outbox", "drop", "MESSAGE"),
 )
 
@@ -36,9 +38,10 @@ class _Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.usefixtures("ent")
 @each_row("arguments", ACTS)
 def test_an_act_on_one_person_or_message_waits_for_an_answer(
-    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     child = build.child()
     account = build.active(children=[child])
@@ -46,7 +49,12 @@ def test_an_act_on_one_person_or_message_waits_for_an_answer(
     with unit_of_work():
         message = enqueue("account.notice", {})
         message.outcome, message.finished_at = DEAD, now()
-    named = {"USER": account.username, "CHILD": child_key(child), "MESSAGE": str(message.id)}
+    named = {
+        "USER": account.username,
+        "CHILD": child_key(child),
+        "MESSAGE": str(message.id),
+        "FILE": str(tmp_path / "letter.pdf"),
+    }
     command = [named.get(word, word) for word in arguments]
     before = db.session.get_one(Account, account.id).generation
     monkeypatch.setattr(sys, "stdin", _Terminal("n\n"))
