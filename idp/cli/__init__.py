@@ -44,7 +44,10 @@ class Entry(NamedTuple):
 
 
 ENTRIES = {
-    "account": Entry("idp.operations.account_commands:account", "Show, disable and enable people's accounts."),
+    "account": Entry(
+        "idp.operations.account_commands:account",
+        "People's accounts: find and show them, help, close and open, correct, export and erase them.",
+    ),
     "audit": Entry(
         "idp.operations.audit_commands:audit",
         "Show, check and export the journal: who did what, when, from where, with what result.",
