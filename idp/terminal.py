@@ -13,7 +13,7 @@ import click
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 YES = click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, nothing is asked.")
-"""For a command that acts at once and can be taken back; see `confirm`."""
+"""For a command that acts at once on the people or messages that it names; see `confirm`."""
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -44,7 +44,10 @@ class Entry(NamedTuple):
 
 
 ENTRIES = {
-    "account": Entry("idp.operations.account_commands:account", "Show, disable and enable people's accounts."),
+    "account": Entry(
+        "idp.operations.account_commands:account",
+        "People's accounts: find and show them, help, close and open, correct, export and erase them.",
+    ),
     "audit": Entry(
         "idp.operations.audit_commands:audit",
         "Show, check and export the journal: who did what, when, from where, with what result.",
@@ -91,7 +94,7 @@ ENTRIES = {
         parts=("idp.operations.letter_progress.status:command",),
     ),
     "mail": Entry("idp.operations.doctor.commands:mail_group", "Try the mail server."),
-    "outbox": Entry("idp.outbox.commands:outbox", "Outgoing messages: list them, retry those that failed."),
+    "outbox": Entry("idp.outbox.commands:outbox", "Outgoing messages: list them, retry or drop those that failed."),
     "passwords": Entry(
         "idp.operations.helpdesk.password_commands:passwords",
         "Stolen passwords: they are refused at a sign-in and as a new password.",

@@ -20,7 +20,7 @@ from idp.letters.recipients import PrintError
 from idp.letters.render.pdf import LetterError
 from idp.production import production_faults
 from idp.services import services
-from idp.terminal import AS_JSON, dumped, plain, table
+from idp.terminal import AS_JSON, YES, confirm, dumped, plain, table
 from idp.uai import normalised_uai
 
 _NAMED_AT_MOST = 5
@@ -62,7 +62,8 @@ def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
     help="Why an account that has been active gets a letter; the journal keeps it.",
 )
 @AS_JSON
-def print_letters(*, as_json: bool, **asked: Any) -> None:
+@YES
+def print_letters(*, as_json: bool, yes: bool, **asked: Any) -> None:
     """Draw provisional passwords and print one letter per person; former letters become invalid.
 
     The parents of a school are sorted by class and name. Parents who activated their account are skipped, and, without
@@ -76,6 +77,9 @@ def print_letters(*, as_json: bool, **asked: Any) -> None:
     order = PrintOrder(**{**asked, "uai": normalised_uai(asked["uai"]) if asked["uai"] else None})
     _check_usage(order)
     settings, hasher = services().settings, services().hasher
+    if order.usernames:
+        people = ", ".join(order.usernames)
+        confirm(f"Print letters for {people}, and close active accounts until these are used?", yes=yes)
     if faults := production_faults(settings):
         raise click.ClickException("\n".join(("letters cannot be printed with these settings:", *faults)))
     with _errors_as_messages():

@@ -114,9 +114,9 @@ SERIES_LOST = Gauge("idp_metrics_series_lost", "Series that found no room in the
 # What the worker does.
 DELIVERIES = Counter(
     "idp_outbox_deliveries_total",
-    "Attempts at messages of the outbox, by outcome; `waiting` is tried again.",
+    "Attempts at messages of the outbox, by outcome; `waiting`, `uncertain` and `relay_down` are tried again.",
     MESSAGE,
-    Label("outcome", "sent", "dropped", "waiting", "uncertain", "dead", "lease_lost"),
+    Label("outcome", "sent", "dropped", "waiting", "uncertain", "relay_down", "dead", "lease_lost"),
 )
 DELIVERY_SECONDS = Histogram(
     "idp_outbox_delivery_duration_seconds", "Time that the handler of a message took.", MESSAGE, buckets=_SLOW
@@ -142,11 +142,15 @@ OUTBOX_AGE = Reading(
 OUTBOX_DEAD = Reading("idp_outbox_messages_dead", "Messages that were given up, and wait for an operator.", MESSAGE)
 JOBS = Reading("idp_jobs_open", "Jobs of the desk that are not over.", JOB, Label("state", "waiting", "running"))
 JOBS_AGE = Reading("idp_jobs_oldest_open_seconds", "Age of the oldest job of the desk that is not over.")
+FORMAT = Label("format", "aaf", "aaf1d", "siecle", "onde", "csv")
 IMPORTS = Reading(
     "idp_roster_imports_recent",
     "Imports of school files in the last seven days.",
-    Label("format", "aaf", "aaf1d", "siecle", "onde", "csv"),
+    FORMAT,
     Label("state", "running", "done", "stopped", "failed"),
+)
+IMPORTS_TO_REDO = Reading(
+    "idp_roster_imports_to_redo", "Those of them that stopped or failed, and that no later one made good.", FORMAT
 )
 IMPORT_AT = Reading("idp_roster_import_last_timestamp_seconds", "When an import of school files was last completed.")
 KEY_AGE = Reading("idp_signing_key_age_seconds", "Age of the key that signs, since its first use.", ALGORITHM)

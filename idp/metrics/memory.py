@@ -85,6 +85,8 @@ class Block:
         place = self._places.get(name)
         if place is None:
             place = self._places[name] = self._add(name, count)
+        if not place:
+            raise FullError
         return place
 
     def series(self) -> Iterator[tuple[tuple[str, ...], list[float]]]:
@@ -93,7 +95,11 @@ class Block:
             yield name, list(map(float, self.numbers[place : place + count]))
 
     def clear(self, names: Sequence[str]) -> None:
-        """Set the series with these names to 0: the gauges of the process that had the block before."""
+        """Set the series with these names to 0: the gauges of the process that had the block before.
+
+        The series that found no room are counted anew too: this process may not need them.
+        """
+        self._words[_LOST] = 0
         for name, place, count in self._entries():
             if name[0] in names:
                 for offset in range(count):
@@ -105,12 +111,13 @@ class Block:
         return self._words[_LOST]
 
     def _add(self, name: tuple[str, ...], count: int) -> int:
+        """Add a series and return its place; count it as lost and return 0 if there is no room."""
         key = "\0".join(name).encode()
         start = self._words[_USED] or _FIRST
         place = start + 1 + -(-len(key) // _WORD)
         if place + count > len(self._words):
             self._words[_LOST] += 1
-            raise FullError
+            return 0
         self._words[start] = len(key) << _HALF | count
         self._bytes[(start + 1) * _WORD : (start + 1) * _WORD + len(key)] = key
         self._words[_USED] = place + count  # last: a reader sees whole series only

@@ -48,7 +48,10 @@ def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:
 
 @click.group()
 def account() -> None:
-    """Show, disable and enable people's accounts. No command shows or sets a password."""
+    """People's accounts: find and show them, help, close and open, correct, export and erase them.
+
+    No command shows or sets a password.
+    """
 
 
 for _command in (

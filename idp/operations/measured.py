@@ -1,5 +1,6 @@
 """What the database tells the metrics: the outbox, imports, keys, letters, notices, the purge."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -42,14 +43,38 @@ def read_outbox(connection: Connection, _settings: Settings) -> Iterator[Sample]
 
 
 def read_imports(connection: Connection, _settings: Settings) -> Iterator[Sample]:
-    """Yield the numbers of imports in a week by their states, and the time of the last one that was completed."""
+    """Yield the numbers of imports in a week by their states, those to redo, and the time of the last completed one."""
     since = ImportBatch.started_at >= now() - _WEEK
     recent = select(ImportBatch.format, ImportBatch.state, func.count()).where(since)
     for form, state, count in connection.execute(recent.group_by(ImportBatch.format, ImportBatch.state)):
         yield metrics.IMPORTS, (form, state), count
+    for form, count in _to_redo(connection).items():
+        yield metrics.IMPORTS_TO_REDO, (form,), count
     last = connection.scalar(select(func.max(ImportBatch.finished_at)).where(ImportBatch.state == "done"))
     if last:
         yield metrics.IMPORT_AT, (), last.timestamp()
+
+
+def _to_redo(connection: Connection) -> Counter[str]:
+    """Count the imports of a week that brought nothing, by format, and that no later import made good.
+
+    An import makes former ones good if it speaks for their schools, whatever the format: a school may change it. Files
+    that were too wrong to name their schools are made good by the next import of their format.
+    """
+    columns = ImportBatch.format, ImportBatch.state, ImportBatch.schools
+    since = ImportBatch.started_at >= now() - _WEEK
+    newest_first = select(*columns).where(since).order_by(ImportBatch.started_at.desc())
+    formats: set[str] = set()
+    schools: set[str] = set()
+    wrong: Counter[str] = Counter()
+    for form, state, named in connection.execute(newest_first):
+        if state == "done":
+            formats.add(form)
+            schools.update(named)
+        elif state in {"stopped", "failed"}:
+            is_good = schools.issuperset(named) if named else form in formats or (not form and bool(formats))
+            wrong[form] += not is_good
+    return +wrong
 
 
 def read_keys(connection: Connection, settings: Settings) -> Iterator[Sample]:

@@ -4,7 +4,7 @@ import json
 import signal
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,10 +22,12 @@ from idp.outbox import watching
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Handler, Outcome, Worker
 from idp.services import services
-from idp.terminal import AS_JSON, table
+from idp.terminal import AS_JSON, YES, confirm, table
 from idp.tracing import export
 
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
+_IDS = click.argument("ids", nargs=-1, type=click.UUID, metavar="[ID]…")
+_DEAD = click.option("--dead", is_flag=True, help="All dead messages.")
 
 log = structlog.get_logger()
 
@@ -92,7 +94,7 @@ def _run_all(workers: Sequence[Worker], stop: threading.Event) -> None:
 
 @click.group("outbox")
 def outbox() -> None:
-    """Outgoing messages: list them, retry those that failed."""
+    """Outgoing messages: list them, retry or drop those that failed."""
 
 
 @outbox.command("list")
@@ -111,34 +113,74 @@ def list_messages(*, as_json: bool, everything: bool) -> None:
 
 
 @outbox.command("retry")
-@click.argument("ids", nargs=-1, type=click.UUID, metavar="[ID]…")
-@click.option("--dead", is_flag=True, help="All dead messages.")
+@_IDS
+@_DEAD
 def retry(*, ids: tuple[uuid.UUID, ...], dead: bool) -> None:
     """Make messages ready for delivery, with their attempts reset; all of them, or none after one wrong ID."""
-    if dead == bool(ids):
-        raise click.UsageError("give either IDs or --dead")
-    query = select(OutboxMessage).with_for_update()
-    query = query.where(OutboxMessage.outcome == DEAD) if dead else query.where(OutboxMessage.id.in_(ids))
+    _check_usage(ids, dead=dead)
+    moment = now()
     with unit_of_work():
-        messages = list(db.session.scalars(query))
-        faults = [f"{missing}: no such message" for missing in sorted(set(ids) - {message.id for message in messages})]
-        moment = now()
-        faults += [f"{message.id}: {fault}" for message in messages if (fault := _fault(message, moment))]
-        if faults:
-            raise click.ClickException("\n".join(["nothing was changed", *faults]))
+        messages = _locked(ids, dead=dead, fault=_retry_fault)
         for message in messages:
             message.finished_at, message.outcome, message.attempts = None, "waiting", 0
             message.lease, message.leased_until, message.available_at = None, None, moment
-    click.echo(f"{len(messages)} message{'s' if len(messages) > 1 else ''} ready for delivery")
+    click.echo(f"{_counted(messages)} ready for delivery")
 
 
-def _fault(message: OutboxMessage, moment: datetime) -> str:
+@outbox.command("drop")
+@_IDS
+@_DEAD
+@YES
+def drop(*, ids: tuple[uuid.UUID, ...], dead: bool, yes: bool) -> None:
+    """Give dead messages up for good and delete their content; all of them, or none after one wrong ID."""
+    _check_usage(ids, dead=dead)
+    confirm(f"Drop {'all dead messages' if dead else _counted(ids)} for good?", yes=yes)
+    with unit_of_work():
+        messages = _locked(ids, dead=dead, fault=_drop_fault)
+        for message in messages:
+            message.outcome, message.payload = Outcome.DROPPED, {}
+    click.echo(f"{_counted(messages)} dropped")
+
+
+def _check_usage(ids: Collection[uuid.UUID], *, dead: bool) -> None:
+    if dead == bool(ids):
+        raise click.UsageError("give either IDs or --dead")
+
+
+def _locked(
+    ids: Collection[uuid.UUID], *, dead: bool, fault: Callable[[OutboxMessage], str]
+) -> Sequence[OutboxMessage]:
+    """Return the messages, locked in the caller's transaction.
+
+    Raises:
+        ClickException: one does not exist, or has a fault.
+    """
+    query = select(OutboxMessage).with_for_update()
+    query = query.where(OutboxMessage.outcome == DEAD) if dead else query.where(OutboxMessage.id.in_(ids))
+    messages = db.session.scalars(query).all()
+    faults = [f"{missing}: no such message" for missing in sorted(set(ids) - {message.id for message in messages})]
+    faults += [f"{message.id}: {reason}" for message in messages if (reason := fault(message))]
+    if faults:
+        raise click.ClickException("\n".join(["nothing was changed", *faults]))
+    return messages
+
+
+def _retry_fault(message: OutboxMessage) -> str:
     """Return why `message` cannot be retried, or an empty string."""
     if message.outcome in {Outcome.DONE, Outcome.DROPPED}:
         return f"was {message.outcome}, its content is deleted"
-    if message.leased_until is not None and message.leased_until > moment:
+    if message.leased_until is not None and message.leased_until > now():
         return "a worker is delivering it"
     return ""
+
+
+def _drop_fault(message: OutboxMessage) -> str:
+    """Return why `message` cannot be dropped, or an empty string: the worker still tries what is not dead."""
+    return "" if message.outcome == DEAD else f"is {message.outcome}, not dead"
+
+
+def _counted(messages: Collection[object]) -> str:
+    return f"{len(messages)} message{'s' if len(messages) != 1 else ''}"
 
 
 def _plain(value: object) -> object:

@@ -21,9 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp.config import Settings
 from idp.db import autocommitted, db
 from idp.metrics import listener
-from idp.metrics.catalogue import READ_FAILED
+from idp.metrics.catalogue import DELIVERIES, READ_FAILED
 from idp.metrics.readings import Sample, Subject
-from idp.outbox.worker import Worker
+from idp.outbox.worker import DEAD, Worker
 from idp.services import services
 
 _PART = "worker"
@@ -55,6 +55,8 @@ def start(workers: Sequence[Worker]) -> None:
         listener.serve_here(bind, _PART, readings.samples, health)
     except listener.CannotListenError as fault:
         raise click.ClickException(str(fault)) from fault
+    for kind in services().outbox_handlers:  # Prometheus sees no increase to the first number of a series
+        DELIVERIES.count(kind, DEAD, by=0)
 
 
 def check(settings: Settings) -> None:

@@ -22,6 +22,7 @@ _OTHERWISE = {
     ("client", "add"): ("ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"),
     ("client", "invite"): ("--uai", "0599001N"),
     ("outbox", "retry"): ("--dead",),
+    ("outbox", "drop"): ("--dead",),
     ("letters", "print"): ("--username", "x", "--out", "letters.pdf"),
     ("school", "set"): ("0599001N", "--name", "x"),
     ("account", "find"): ("x",),

@@ -1,13 +1,17 @@
-"""At a terminal, commands that act at once on one person ask first; `--yes`, or no terminal, asks nothing."""
+"""At a terminal, commands that act at once on one person or message ask; `--yes`, or no terminal, asks nothing."""
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Account
-from idp.db import db
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.outbox.queue import enqueue
+from idp.outbox.worker import DEAD
 from tests.builders import COLLEGE, Build
 from tests.commands.conftest import Run
 from tests.rows import each_row
@@ -21,6 +25,8 @@ ACTS = (
     ("account", "force-password-change", "USER"),
     ("account", "not-guardian", "USER", "--child", "CHILD"),
     ("staff", "end", "ines@college.test"),
+    ("letters", "print", "--username", "USER", "--out", "FILE", *WHY),
+    ("outbox", "drop", "MESSAGE"),
 )
 
 
@@ -32,14 +38,23 @@ class _Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.usefixtures("ent")
 @each_row("arguments", ACTS)
-def test_an_act_on_one_person_waits_for_an_answer(
-    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+def test_an_act_on_one_person_or_message_waits_for_an_answer(
+    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     child = build.child()
     account = build.active(children=[child])
     act("staff", "invite", "ines@college.test", "--name", "Inès Roy", "--role", "head", "--school", COLLEGE)
-    named = {"USER": account.username, "CHILD": child_key(child)}
+    with unit_of_work():
+        message = enqueue("account.notice", {})
+        message.outcome, message.finished_at = DEAD, now()
+    named = {
+        "USER": account.username,
+        "CHILD": child_key(child),
+        "MESSAGE": str(message.id),
+        "FILE": str(tmp_path / "letter.pdf"),
+    }
     command = [named.get(word, word) for word in arguments]
     before = db.session.get_one(Account, account.id).generation
     monkeypatch.setattr(sys, "stdin", _Terminal("n\n"))

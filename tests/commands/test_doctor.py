@@ -1,6 +1,7 @@
 """`idp doctor` finds each fault on this machine and in the database, and says what to do."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -26,6 +27,7 @@ from idp.operations.doctor import database, deliveries, machine, secrets
 from idp.operations.doctor.finding import Check, Finding, Site
 from idp.operations.revisions import newest
 from idp.outbox.models import OutboxMessage
+from idp.paths import CHECKOUT
 from idp.services import services
 from tests.builders import Build
 from tests.commands.conftest import Run
@@ -74,6 +76,9 @@ def test_a_slow_old_or_small_database_is_named(app: Flask, settings: Settings, m
     findings = states(database.check, settings, nodes=1000, workers=64)
     assert findings["database latency"] == "warning"
     assert (findings["database version"], findings["database connections"]) == ("fault", "fault")
+    with_pooler = settings.model_copy(update={"database_pooler": True})
+    findings = states(database.check, with_pooler, nodes=1000, workers=64)
+    assert findings["database connections"] == "unknown", "PgBouncer's pool counts, which is not seen from here"
 
 
 @each_row(
@@ -84,6 +89,21 @@ def test_a_clock_that_differs_from_that_of_the_database_is_named(
 ) -> None:
     monkeypatch.setattr(database, "now", lambda: now() + timedelta(seconds=seconds))
     assert states(database.check, settings)["clock"] == state
+
+
+def test_the_sizing_guide_counts_connections_as_the_doctor_does(settings: Settings) -> None:
+    guide = (CHECKOUT / "docs/dimensionnement.md").read_text()
+    [servers] = re.findall(r"^\| serveurs × cœurs \|(.+)\|$", guide, re.MULTILINE)
+    [promised] = re.findall(r"^\| connexions à PostgreSQL, avec le bureau \|(.+)\|$", guide, re.MULTILINE)
+    with_desk = settings.model_copy(
+        update={
+            "desk_url": "https://bureau.exemple.fr",
+            "database_pool": Settings.model_fields["database_pool"].default,
+        }
+    )
+    sizes = [tuple(map(int, size.split("×"))) for size in servers.split("|")]
+    needed = [database.most_connections(with_desk, nodes=nodes, workers=cores) for nodes, cores in sizes]
+    assert list(map(int, promised.split("|"))) == needed
 
 
 @each_row(

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder
 
+from idp.accounts.notices import NOTICE
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.audit import log
 from idp.audit.desk_events import JobFinished
@@ -16,6 +18,17 @@ from idp.audit.email_events import EmailConfirmed
 from idp.audit.events import ActivationCompleted, Event, PasswordReset, ResetRequested
 from idp.config import Settings
 from idp.db import unit_of_work
+from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import enqueue
+from idp.outbox.worker import (
+    Outcome,
+    PermanentDeliveryError,
+    PostponedError,
+    RelayDownError,
+    TemporaryDeliveryError,
+    UncertainDeliveryError,
+    Worker,
+)
 from idp.web.door.door import Door
 from idp.web.http import Request
 from tests.builders import PASSWORD, Build
@@ -23,6 +36,7 @@ from tests.metrics.scraping import Numbers
 from tests.pages import sign_in
 from tests.protocol.flow import code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 Counted = Callable[[], Numbers]
 
@@ -125,3 +139,30 @@ def test_requests_that_wait_too_long_for_a_thread_are_counted(
     assert seen["idp_http_requests_total", "endpoint=login.sign_in", "status=5xx"] == 1
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"request"' in line]
     assert [(line["endpoint"], line["status"]) for line in lines] == [("login.sign_in", 503), ("legal.notice", 503)]
+
+
+@each_row(
+    ("error", "outcome"),
+    [
+        (None, "sent"),
+        (TemporaryDeliveryError("451 later"), "waiting"),
+        (PostponedError("not yet", timedelta(minutes=1)), "waiting"),
+        (RelayDownError("connection refused"), "relay_down"),
+        (UncertainDeliveryError("no answer"), "uncertain"),
+        (PermanentDeliveryError("550 no such mailbox"), "dead"),
+    ],
+)
+def test_each_outcome_of_a_message_is_counted_by_its_name(
+    app: Flask, counted: Counted, error: Exception | None, outcome: str
+) -> None:
+    def deliver(_message: OutboxMessage) -> Outcome:
+        if error is not None:
+            raise error
+        return Outcome.DONE
+
+    name = ("idp_outbox_deliveries_total", f"kind={NOTICE}", f"outcome={outcome}")
+    before = counted().get(name, 0)
+    with unit_of_work():
+        enqueue(NOTICE, {})
+    assert Worker({NOTICE: deliver}).run_once() == 1
+    assert counted()[name] == before + 1

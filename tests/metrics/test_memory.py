@@ -96,7 +96,7 @@ def test_a_full_block_loses_new_series_alone_and_says_so(monkeypatch: pytest.Mon
     blocks = Memory(1)
     instruments.attach(blocks)
     try:
-        for result in ("ok", "wrong", "late", "ok"):
+        for result in ("ok", "wrong", "late", "ok", "late", "late"):
             tries.count(result)
     finally:
         instruments.detach()
@@ -104,3 +104,6 @@ def test_a_full_block_loses_new_series_alone_and_says_so(monkeypatch: pytest.Mon
     assert seen["idp_tries_total", "result=ok"] == 2
     assert seen[("idp_metrics_series_lost",)] == 1
     assert ("idp_tries_total", "result=late") not in seen
+    instruments.attach(blocks)
+    instruments.detach()
+    assert numbers(blocks)[("idp_metrics_series_lost",)] == 0, "another process may not need it"

@@ -97,6 +97,36 @@ def test_mails_that_a_dead_mail_server_holds_for_twenty_minutes_raise_the_alert(
     assert "IDP_SMTP_URL" in outbox.advice
 
 
+def imported(state: str, *schools: str, form: str = "onde", hours: int = 0) -> None:
+    """Store an import that began some hours ago."""
+    started = now() - timedelta(hours=hours)
+    with unit_of_work():
+        db.session.add(ImportBatch(format=form, mode="replace", state=state, schools=[*schools], started_at=started))
+
+
+@pytest.mark.both_databases
+def test_an_import_that_a_later_one_made_good_need_not_be_redone(app: Flask) -> None:
+    def to_redo() -> Read:
+        return {name[1:]: number for name, number in read(app).items() if name[0] == "idp_roster_imports_to_redo"}
+
+    imported("done", "0590001A", "0590002B", hours=30)
+    imported("stopped", "0590001A", hours=20)
+    imported("failed", "0590001A", "0590002B", form="csv", hours=19)
+    imported("stopped", form="siecle", hours=18)
+    imported("stopped", form="", hours=17)
+    imported("stopped", "0590001A", hours=9 * 24)
+    assert to_redo() == {("onde",): 1, ("csv",): 1, ("siecle",): 1, ("",): 1}
+    imported("running", "0590001A", hours=16)
+    imported("done", "0590001A", hours=15)
+    assert to_redo() == {("csv",): 1, ("siecle",): 1}, "one of its two schools is enough for no import"
+    imported("done", "0590002B", hours=14)
+    assert to_redo() == {("siecle",): 1}
+    imported("done", "0590003C", form="siecle", hours=13)
+    assert to_redo() == {}
+    imported("stopped", "0590002B", hours=12)
+    assert to_redo() == {("onde",): 1}, "what was good before makes nothing good"
+
+
 def test_a_subject_that_takes_too_long_is_missing_and_the_others_are_read(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,7 @@ def test_each_metric_and_label_that_dashboard_and_alerts_name_exists() -> None:
         labels = {label.name: label for label in metric.labels} if metric else {}
         for label, _, value in _MATCHER.findall(matchers):
             assert label in labels or label in _OF_SCRAPES, (name, label)
-            plain = value.split("|") if label in labels and re.fullmatch(r"[\w|]*", value) else []
+            plain = value.split("|") if label in labels and re.fullmatch(r"[\w.|]*", value) else []
             assert all(labels[label].value_of(part) == part for part in plain), (name, label, value)
 
 

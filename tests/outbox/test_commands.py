@@ -140,7 +140,31 @@ def test_retry_with_a_wrong_id_changes_no_message(ids: dict[str, uuid.UUID], wro
     assert outcome(ids["dead"]) == "dead"
 
 
+def test_dropped_messages_are_listed_no_more_and_lose_their_content(ids: dict[str, uuid.UUID]) -> None:
+    result = run("drop", "--dead")
+    assert (result.exit_code, result.output) == (0, "1 message dropped\n")
+    assert outcome(ids["dead"]) == "dropped"
+    with Session(db.engine) as session:
+        assert session.get_one(OutboxMessage, ids["dead"]).payload == {}
+    assert str(ids["dead"]) not in run("list").output
+    assert "was dropped, its content is deleted" in run("retry", str(ids["dead"])).output
+    assert run("drop", "--dead").output == "0 messages dropped\n"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [("later", "is waiting, not dead"), ("sent", "is sent, not dead"), ("unknown", "no such message")],
+)
+def test_a_drop_with_a_wrong_id_changes_no_message(ids: dict[str, uuid.UUID], wrong: str, reason: str) -> None:
+    wrong_id = ids.get(wrong, uuid.uuid4())
+    result = run("drop", str(ids["dead"]), str(wrong_id))
+    assert result.exit_code == 1
+    assert f"{wrong_id}: {reason}" in result.output
+    assert outcome(ids["dead"]) == "dead"
+
+
+@pytest.mark.parametrize("command", ["retry", "drop"])
 @pytest.mark.parametrize("arguments", [(), ("not-an-id",), ("--dead", "3ecb5d39-ee22-49e6-8237-3b8aec173744")])
-def test_retry_needs_ids_or_all_dead(ids: dict[str, uuid.UUID], arguments: tuple[str, ...]) -> None:
-    assert run("retry", *arguments).exit_code == 2
+def test_ids_or_all_dead_are_needed(ids: dict[str, uuid.UUID], command: str, arguments: tuple[str, ...]) -> None:
+    assert run(command, *arguments).exit_code == 2
     assert outcome(ids["dead"]) == "dead"

@@ -89,7 +89,12 @@ def _connections(connection: Connection, site: Site) -> Finding:
         "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
     ).scalar_one()
     needed = most_connections(site.settings, nodes=site.nodes, workers=site.workers)
-    result = f"{allowed} allowed, at most {needed} needed ({site.nodes} × {site.workers} workers, and the others)"
+    needs = f"at most {needed} needed ({site.nodes} × {site.workers} workers, and the others)"
+    if site.settings.database_pooler:
+        result = f"{allowed} allowed for all pools of PgBouncer; of PgBouncer, {needs}"
+        advice = f"in its configuration: default_pool_size below {allowed}, max_client_conn of at least {needed}"
+        return Finding("database connections", result, "unknown", advice)
+    result = f"{allowed} allowed, {needs}"
     if needed > allowed:
         advice = "raise max_connections, or lower IDP_DATABASE_POOL or the number of workers"
         return Finding("database connections", result, "fault", advice)

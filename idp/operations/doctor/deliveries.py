@@ -26,7 +26,7 @@ def check(_site: Site) -> Iterator[Finding]:
     yield _waiting(moment)
     dead = db.session.scalar(select(func.count()).where(OutboxMessage.outcome == DEAD)) or 0
     if dead:
-        advice = "idp outbox list says why; when it is repaired: idp outbox retry --dead"
+        advice = "idp outbox list says why; then idp outbox retry --dead, or idp outbox drop for what can never be sent"
         yield Finding("dead messages", str(dead), "warning", advice)
     yield _worker(moment)
 
@@ -40,7 +40,7 @@ def _waiting(moment: datetime) -> Finding:
     )
     stopped = func.count().filter(OutboxMessage.outcome == relay.DOWN)
     count, mails, oldest = db.session.execute(select(func.count(), stopped, func.min(since)).where(*ready)).one()
-    if not count:
+    if oldest is None:
         return Finding("outbox", "nothing waits")
     age = moment - oldest
     result = f"{count} ready, the oldest for {age // timedelta(minutes=1)} minutes"

@@ -16,7 +16,8 @@ from idp.services import services
 COMPILE = "argon2 compiled for this CPU is about twice as fast, see docs/exploitation.md, step 5"
 _MIB = 1024 * 1024
 _LITTLE, _FULL = 2048 * _MIB, 256 * _MIB
-"""An import of a school file needs a temporary database; the logs and a SQLite database grow."""
+"""An import of a school file needs a temporary database, and a SQLite database grows. The log goes to the standard
+error: where it is kept, and how much, is the matter of journald or of the container."""
 
 
 def check_hash_rate(_site: Site) -> Iterator[Finding]:
