@@ -13,7 +13,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 SYNC := sync --quiet --locked --compile-bytecode --python $(PYTHON)
-EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
+EXPORT := --quiet --frozen --no-dev --extra traces --no-emit-project --no-header --no-annotate --format requirements-txt
 
 .PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots translations docs bench chaos bench-peers format lock sbom image deb clean
 
