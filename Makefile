@@ -13,14 +13,15 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 SYNC := sync --quiet --locked --compile-bytecode --python $(PYTHON)
-EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
+EXPORT := --quiet --frozen --no-dev --extra traces --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots translations docs bench chaos bench-peers format lock sbom image deb clean
+.PHONY: help setup demo demo-reset test test-interop test-guide test-long check checklist reference screenshots translations docs bench chaos bench-peers format lock sbom image deb clean
 
 help:
 	@echo "make demo         start the demonstration, until Ctrl-C"
 	@echo "make test         run the tests that need no other software"
 	@echo "make test-interop run the stories in Chromium and the tests with foreign software (.ci/install installs it)"
+	@echo "make test-guide   follow the guide of installation on a clean Debian, as root (.ci/install makes it)"
 	@echo "make test-long    run the tests that take minutes, with 200,000 fuzzed requests (FUZZ_REQUESTS)"
 	@echo "make check        run the linters: style, types, import contracts, templates, documentation"
 	@echo "make checklist    write the tests of each row into docs/security.md"
@@ -71,6 +72,10 @@ test: setup
 
 test-interop: setup
 	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m "(interop or browser) and not long"
+
+# As root, so it leaves no files in the sources.
+test-guide: setup
+	PYTHONDONTWRITEBYTECODE=1 .venv/bin/pytest -m long -p no:cacheprovider tests/packaging/test_guide.py
 
 test-long: setup
 	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m long

@@ -18,8 +18,8 @@ class WatchSettings(DeskSettings):
 
     traces: bool = Field(
         False,
-        description="export spans by OTLP, as the variables `OTEL_…` of OpenTelemetry say; needs"
-        " `pip install 'scolarite-services[traces]'`",
+        description="export spans by OTLP, as the variables `OTEL_…` of OpenTelemetry say; needs the extra"
+        " `traces`, which `constraints.txt`, the image and the Debian package include",
     )
 
     @field_validator("traces")
@@ -29,7 +29,7 @@ class WatchSettings(DeskSettings):
             from idp.tracing import export  # noqa: PLC0415 - most services export no traces
 
             if not export.is_installed():
-                raise ValueError("needs the packages of the extra `traces`: pip install 'scolarite-services[traces]'")
+                raise ValueError("needs the packages of the extra `traces`, which constraints.txt lists")
         return value
 
     @field_validator("metrics_bind")

@@ -18,9 +18,8 @@ trap 'rm -rf "$root"' EXIT
 deploy/installation/install.sh "$root/opt/idp" "$python" "$root"
 install -D -m 755 -t "$root/usr/bin" deploy/idp
 install -D -m 644 -t "$root/usr/lib/systemd/system" deploy/*.service deploy/*.timer
-for socket in deploy/*.socket; do [ ! -e "$socket" ] || install -m 644 -t "$root/usr/lib/systemd/system" "$socket"; done
 install -D -m 644 -t "$root/usr/share/$name" deploy/environment.sample deploy/502.html
-install -D -m 644 -t "$root/usr/share/doc/$name" "$here/copyright"
+install -D -m 644 -t "$root/usr/share/doc/$name" "$here/copyright" CHANGELOG.md # the guides lead to it
 install -D -m 644 -t "$root/usr/share/doc/$name/examples" deploy/nginx*.conf
 install -D -m 644 -t "$root/usr/share/doc/$name/guides" docs/*.md
 for folder in bureau decisions images images/bureau reference; do

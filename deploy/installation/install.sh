@@ -2,6 +2,7 @@
 # Install the service in a folder that goes to other machines: the image and the Debian package are made so.
 #   deploy/installation/install.sh FOLDER PYTHON [PREFIX]
 # PREFIX is the part of FOLDER that is not there on those machines. Run it in the root of the sources, with uv in PATH. All that uv downloads has its hash in uv.lock, the tools of the build too.
+# The packages of traces are there too: nobody could add them to a file system without write access.
 # The result has argon2 twice: as the wheel, which runs on every CPU, and compiled for x86-64-v3 if there is a C compiler.
 # The command `idp` (idp.sh beside this file) chooses at each start.
 set -eu
@@ -12,7 +13,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export UV_PROJECT_ENVIRONMENT="$folder" UV_LINK_MODE=copy
 
-sync() { uv sync --quiet --locked --no-default-groups --python "$python" "$@"; }
+sync() { uv sync --quiet --locked --no-default-groups --extra traces --python "$python" "$@"; }
 
 uv venv --quiet --relocatable --python "$python" "$folder"
 sync --group build --group argon2 --no-install-project

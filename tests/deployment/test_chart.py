@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -183,6 +184,21 @@ def test_no_ingress_shows_the_state_of_the_service_to_the_public(tmp_path: Path)
 
 
 @pytest.mark.interop
+def test_the_pods_reach_the_collector_of_traces_that_the_guide_names(tmp_path: Path) -> None:
+    guide = (CHECKOUT / "docs" / "conteneurs.md").read_text(encoding="utf-8")
+    [(name, endpoint)] = re.findall(r"`(OTEL_EXPORTER_OTLP_ENDPOINT): (http://\S+)`", guide)
+    rendered = objects(
+        tmp_path, {"secret": "idp", "settings": {"IDP_ISSUER": ISSUER, "IDP_TRACES": "1", name: endpoint}}
+    )
+    for pod in _pods(rendered):
+        assert {"name": name, "value": endpoint} in pod["containers"][0]["env"]
+    policies = [document["spec"]["egress"] for document in rendered if document["kind"] == "NetworkPolicy"]
+    assert policies
+    for egress in policies:
+        assert urlsplit(endpoint).port in {port["port"] for rule in egress for port in rule["ports"]}
+
+
+@pytest.mark.interop
 def test_a_secret_among_the_settings_is_refused(tmp_path: Path) -> None:
     given = {"secret": "idp", "settings": {"IDP_ISSUER": ISSUER, "IDP_SECRET_KEY": "x"}}
     with pytest.raises(AssertionError, match="IDP_SECRET_KEY"):
@@ -224,7 +240,8 @@ def test_the_chart_knows_every_setting_that_is_a_secret() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     refused = set(schema["properties"]["settings"]["propertyNames"]["not"]["enum"])
     secrets = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
-    assert refused == {f"{PREFIX}{name.upper()}" for name in secrets | {"database_url"}}
+    tokens = {f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "TRACES_")}
+    assert refused == {f"{PREFIX}{name.upper()}" for name in secrets | {"database_url"}} | tokens
 
 
 def test_the_chart_has_the_version_of_the_service() -> None:

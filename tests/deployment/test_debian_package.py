@@ -53,7 +53,7 @@ def test_the_package_is_installed_works_and_leaves_nothing_behind(root: Root, pa
     settings = ["IDP_ENV=development", "IDP_ISSUER=http://127.0.0.1:8000", "IDP_DATABASE_URL=sqlite:////tmp/idp.db"]
     as_service = ["setpriv", "--reuid=idp", "--regid=idp", "--clear-groups", "env", *settings, "/opt/idp/bin/idp"]
     root(*as_service, "db", "upgrade")
-    assert "password hashes" in (checked := root(*as_service, "config", "check"))
+    assert "password hashes" in (checked := root("env", "IDP_TRACES=1", *as_service, "config", "check"))
     assert "argon2 compiled for this CPU is about twice as fast" not in checked
     assert root("dpkg", "--verify", NAME) == ""
     assert root("find", "/opt/idp", "-perm", "/022", "!", "-type", "l") == "", "nobody but root writes there"
@@ -90,7 +90,8 @@ def test_the_links_between_the_packaged_guides_lead_somewhere(package: Path, tmp
         (page, link)
         for page in guides.rglob("*.md")
         for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text(encoding="utf-8"))
-        if (page.parent / link).resolve().is_relative_to(guides)  # others are about the sources
+        # others are about the sources
+        if (page.parent / link).resolve().is_relative_to(guides) or Path(link).name == "CHANGELOG.md"
     ]
     assert len(links) > 50
     assert [link for page, link in links if not (page.parent / link).exists()] == []

@@ -60,7 +60,7 @@ def test_the_image_serves_from_an_empty_database_until_it_is_stopped(image: str,
         clean_root.in_image(image, settings, entrypoint=migrations)
     [key] = json.loads(clean_root.in_image(image, settings, "keys", "list", "--json"))
     assert key["state"] == "signing"
-    checked = clean_root.in_image(image, settings, "config", "check")
+    checked = clean_root.in_image(image, {**settings, "IDP_TRACES": "1"}, "config", "check")
     assert "password hashes: " in checked
     assert "argon2 compiled for this CPU is about twice as fast" not in checked
     assert "00-sommaire.md" in clean_root.in_image(image, settings, "dossier", "--out", "/tmp/dossier")  # noqa: S108

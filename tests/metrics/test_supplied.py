@@ -63,7 +63,7 @@ def test_each_alert_has_its_section_and_links_to_it() -> None:
     alerts = re.findall(r"- alert: (\w+)", RULES.read_text())
     links = re.findall(r"runbook_url: (\S+)", RULES.read_text())
     assert re.findall(r"^### (\w+)$", GUIDE.read_text(), re.MULTILINE) == alerts
-    assert links == [f"docs/alertes.md#{alert.lower()}" for alert in alerts]
+    assert links == [f"https://documentation.exemple.fr/docs/alertes.html#{alert.lower()}" for alert in alerts]
     sections = re.split(r"^### \w+$", GUIDE.read_text(), flags=re.MULTILINE)[1:]
     assert all("**À faire.**" in section for section in sections)
     severities = re.findall(r"severity: (\w+)", RULES.read_text())

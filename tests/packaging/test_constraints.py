@@ -49,9 +49,10 @@ def test_every_requirement_has_one_version_and_a_hash() -> None:
         assert re.findall(r"--hash=sha256:[0-9a-f]{64}", entry), entry
 
 
-def test_constraints_list_the_dependencies_of_the_service_alone() -> None:
+def test_constraints_list_the_dependencies_of_the_service_and_of_its_traces_alone() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
-    direct = {re.split(r"[\[<>=~! ]", name)[0] for name in project["project"]["dependencies"]}
+    required = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["traces"]]
+    direct = {re.split(r"[\[<>=~! ]", name)[0] for name in required}
     names = set(re.findall(r"^([a-z0-9-]+)==", CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE))
     assert direct <= names
     assert not names & {"pytest", "ruff", "mypy", "playwright", "cyclonedx-bom"}

@@ -1,6 +1,6 @@
 """docs/exploitation.md, sauvegarde.md and mise-a-jour.md, word for word on a new system, without network and systemd.
 
-`.ci/clean-root` makes the system; each run gets a copy of it (overlayfs) in namespaces of its own. The test plays what
+`.ci/install` makes the system; each run gets a copy of it (overlayfs) in namespaces of its own. The test plays what
 is outside the guide: the machine's names, a mailbox, `systemctl`, a certificate, and what an operator types into the
 file of settings.
 """
@@ -116,7 +116,7 @@ def test_the_command_that_compiles_argon2_installs_that_package_alone_again() ->
 @pytest.mark.long
 def test_the_guide_leads_from_a_new_system_to_the_first_sign_in(tmp_path: Path) -> None:
     if os.geteuid() != 0 or not (CLEAN / "complete").exists():
-        pytest.skip("needs root and .ci/clean-root")
+        pytest.skip("needs root and the clean Debian of .ci/install")
     delivery = tmp_path / "livraison"
     delivery.mkdir()
     shutil.copy(build(tmp_path / "release").wheel, delivery)

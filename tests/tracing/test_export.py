@@ -115,5 +115,5 @@ def test_spans_are_sent_where_the_variables_of_opentelemetry_say(monkeypatch: py
 def test_traces_without_the_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert WatchSettings(traces=True).traces
     monkeypatch.setattr(export, "_NEEDED", ("opentelemetry.never_installed",))
-    with pytest.raises(ValidationError, match=r"scolarite-services\[traces\]"):
+    with pytest.raises(ValidationError, match=r"extra `traces`, which constraints\.txt lists"):
         WatchSettings(traces=True)
