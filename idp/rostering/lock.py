@@ -5,6 +5,7 @@ Both are released when the process ends, also after a kill. A lock of a session 
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,9 +50,31 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def _alone_with_file(database: Path) -> Iterator[None]:
-    with database.with_name(f"{database.name}.import-lock").open("a") as lock:
+    lock = _lock_file(database)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ImportRunningError from error
         yield
+    finally:
+        os.close(lock)
+
+
+def _lock_file(database: Path) -> int:
+    """Open the file of the lock, which the user of the database owns, even if root is the first to import.
+
+    That user may write to the folder: root follows no link there, waits for no pipe, and gives no existing file away.
+
+    Raises:
+        OSError: The file is a link, or cannot be opened.
+    """
+    path, careful = database.with_name(f"{database.name}.import-lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        lock = os.open(path, careful | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, careful)
+    owner = database.stat()
+    with suppress(PermissionError):  # neither root nor that user
+        os.fchown(lock, owner.st_uid, owner.st_gid)
+    return lock

@@ -48,11 +48,12 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -s
 cp /etc/idp/tls/fullchain.pem /usr/local/share/ca-certificates/connexion.crt
 update-ca-certificates
 """
+LOGS_ARE_PRIVATE = 'test "$(stat -c "%U:%G %a" /var/log/nginx/idp*.log | uniq)" = "www-data:adm 640"\n'
 AWAIT = "curl --silent --retry 60 --retry-delay 1 --retry-all-errors --fail %s\n"
 AROUND = {
     4: ("", FILLED_IN),
     8: ("", AWAIT % "http://127.0.0.1:8000/readyz"),
-    9: (CERTIFIED, ""),
+    9: (CERTIFIED, LOGS_ARE_PRIVATE),
     12: ("", "python3 /srv/guide/first_sign_in.py\n"),
     13: ("", AWAIT % "https://bureau.exemple.fr/healthz" + AWAIT % "https://connexion.exemple.fr/healthz"),
 }

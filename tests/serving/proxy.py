@@ -96,15 +96,20 @@ def supplied(folder: Path, port: int, upstream: int, chain: Path, plain: int | N
 
     Requests without TLS come to port `plain` of 127.0.0.1, if it is given.
     """
+    plain = plain or free_port()
     changes = {
-        "    listen 80;\n": f"    listen 127.0.0.1:{plain or free_port()};\n",
+        "    listen 80;\n": f"    listen 127.0.0.1:{plain};\n",
         "    listen [::]:80;\n": "",
+        "    listen 80 default_server;\n": f"    listen 127.0.0.1:{plain} default_server;\n",
+        "    listen [::]:80 default_server;\n": "",
+        PORT.replace(";", " default_server;"): f"listen 127.0.0.1:{port} ssl http2 default_server;",
+        "    listen [::]:443 ssl http2 default_server;\n": "",
         "server_name connexion.exemple.fr bureau.exemple.fr;": "server_name localhost;",
         NODE: NODE.replace("8000", str(upstream)),
         "/var/log/nginx/idp.log": str(folder / "idp.log"),
         "server_name connexion.exemple.fr;": "server_name localhost;",
     }
-    return _read("nginx.conf", port, chain, changes)
+    return _read("nginx.conf", folder, port, chain, changes)
 
 
 def supplied_desk(folder: Path, port: int, upstream: int, chain: Path) -> str:
@@ -114,20 +119,27 @@ def supplied_desk(folder: Path, port: int, upstream: int, chain: Path) -> str:
         "/var/log/nginx/idp-desk.log": str(folder / "idp-desk.log"),
         "server_name bureau.exemple.fr;": "server_name localhost;",
     }
-    return _read("nginx-desk.conf", port, chain, changes)
+    return _read("nginx-desk.conf", folder, port, chain, changes)
 
 
-def _read(name: str, port: int, chain: Path, changes: Mapping[str, str]) -> str:
-    certified = {
-        PORT: f"listen 127.0.0.1:{port} ssl http2;",
-        "    listen [::]:443 ssl http2;\n": "",
+def _read(name: str, folder: Path, port: int, chain: Path, changes: Mapping[str, str]) -> str:
+    text = (CHECKOUT / "deploy" / name).read_text(encoding="utf-8")
+    of_all_servers = {
         "/etc/idp/tls/fullchain.pem": str(chain),
         "/etc/idp/tls/key.pem": str(chain),
+        "/var/log/nginx/idp-error.log": str(folder / "idp-error.log"),
+    }
+    for ours, theirs in of_all_servers.items():
+        assert ours in text
+        text = text.replace(ours, theirs)
+    of_the_site = {
+        PORT: f"listen 127.0.0.1:{port} ssl http2;",
+        "    listen [::]:443 ssl http2;\n": "",
         "root /usr/local/share/idp;": f"root {CHECKOUT / 'deploy'};",
         # browsers send the port, because it is not 443
         "proxy_set_header Host $host;": "proxy_set_header Host $host:$server_port;",
     }
-    return adapted((CHECKOUT / "deploy" / name).read_text(encoding="utf-8"), {**changes, **certified})
+    return adapted(text, {**changes, **of_the_site})
 
 
 def curl_post(url: str, body: Path, trusted: Path, *more: str) -> tuple[str, str]:

@@ -98,8 +98,7 @@ def test_the_service_answers_through_the_proxy(proxied: Proxied) -> None:
 def test_the_proxy_begins_a_trace_that_the_lines_of_the_service_have(proxied: Proxied) -> None:
     foreign = "4bf92f3577b34da6a3ce929d0e0e4736"
     proxied.ask(
-        b"GET /jamais HTTP/1.1\r\nHost: x\r\nConnection: close\r\ntraceparent: 00-%s-00f067aa0ba902b7-01\r\n\r\n"
-        % foreign.encode()
+        ASK.replace(b"/healthz", b"/jamais")[:-2] + b"traceparent: 00-%s-00f067aa0ba902b7-01\r\n\r\n" % foreign.encode()
     )
     lines = proxied.service_log.read_text().splitlines()
     [line] = [json.loads(line) for line in lines if '"status": 404' in line][-1:]

@@ -1,0 +1,82 @@
+"""The supplied proxies with no service behind them: their logs, and the names that they answer to."""
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.commands.processes import PATIENCE, free_port, read_all
+from tests.protocol.ent_server import authority
+from tests.serving.proxy import nginx, supplied, supplied_desk
+
+pytestmark = pytest.mark.interop
+
+SECRET = "5ecre7"
+
+
+@dataclass(frozen=True)
+class Proxies:
+    """Both proxies, and the port of the redirects."""
+
+    folder: Path
+    trusted: Path
+    ports: dict[str, int]
+
+    def status(self, of: str, path: str, more: str = "", host: str = "localhost") -> str:
+        """Return the status of the answer to a request."""
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n".encode()
+        with socket.create_connection(("127.0.0.1", self.ports[of]), timeout=PATIENCE) as plain:
+            if of == "http":
+                plain.sendall(request)
+                return str(read_all(plain)[9:12], "ascii")
+            client = ssl.create_default_context(cafile=self.trusted)
+            with client.wrap_socket(plain, server_hostname="localhost") as connection:
+                connection.sendall(request)
+                return str(read_all(connection)[9:12], "ascii")
+
+    def logs(self) -> dict[str, str]:
+        """Return all that nginx wrote, by the names of its files."""
+        return {file.name: file.read_text() for file in self.folder.rglob("*.log")}
+
+
+@pytest.fixture
+def proxies(tmp_path: Path) -> Iterator[Proxies]:
+    """Both proxies with low limits."""
+    ports = {name: free_port() for name in ("http", "idp", "desk")}
+    certified = authority(tmp_path, "localhost")
+    site = supplied(tmp_path, ports["idp"], free_port(), certified.chain, ports["http"])
+    site += supplied_desk(tmp_path, ports["desk"], free_port(), certified.chain)
+    site = site.replace("rate=200r/s", "rate=1r/m").replace("burst=400 nodelay", "burst=6 nodelay")
+    with nginx(tmp_path / "nginx", ports["desk"], site):
+        yield Proxies(tmp_path, certified.trusted, ports)
+
+
+def test_no_log_has_a_link_or_a_query_though_requests_fail(proxies: Proxies) -> None:
+    """A link that found no service is unused: a person who reads it in a log can use it."""
+    referrer = f"Referer: https://localhost/mot-de-passe/lien/{SECRET}\r\n"
+    links = [f"/{path}/{SECRET}" for path in ("mot-de-passe/lien", "adresse/lien", "adresse/contestation")]
+    asked = [("idp", path) for path in (*links, f"/authorize?login_hint={SECRET}")]
+    asked += [("desk", path) for path in (f"/invitation/{SECRET}", f"/recherche?q={SECRET}")]
+    away = [proxies.status(of, path, referrer) for of, path in asked]
+    too_long = proxies.status("idp", links[0], f"{referrer}Content-Length: 900000\r\n")
+    refused = [proxies.status(of, path, referrer) for of, path in asked]
+    plain = proxies.status("http", f"/authorize?login_hint={SECRET}", referrer)
+    assert (set(away), too_long, set(refused), plain) == ({"502"}, "413", {"429"}, "301")
+    logs = proxies.logs()
+    assert [name for name, text in logs.items() if SECRET in text] == []
+    assert logs["idp-error.log"] == ""
+    for name in ("idp.log", "idp-desk.log"):
+        assert set(re.findall(r" GET (\S+ \d+) ", logs[name])) >= {"/502.html 502", "/502.html 429"}, (
+            "failures are seen"
+        )
+
+
+@pytest.mark.parametrize("of", ["http", "idp"])
+@pytest.mark.parametrize("host", ["ailleurs.exemple.fr", "127.0.0.1", "localhost.ailleurs.exemple.fr"])
+def test_a_request_for_another_host_does_not_reach_the_service(proxies: Proxies, of: str, host: str) -> None:
+    assert proxies.status(of, "/connexion", host=host) == "421"
+    assert proxies.status(of, "/connexion") == {"http": "301", "idp": "502"}[of]
