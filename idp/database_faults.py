@@ -2,10 +2,17 @@
 
 import re
 
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
-_NOT_PERMITTED = "42501"
-"""SQLSTATE insufficient_privilege."""
+_CAUSES_BY_STATE = {
+    # insufficient_privilege
+    "42501": "the user of IDP_DATABASE_URL does not own its tables: restore them as that user (docs/sauvegarde.md).",
+    # read_only_sql_transaction
+    "25006": "it accepts no writes: it is a standby, or its recovery paused; `idp doctor` says which.",
+    # disk_full
+    "53100": "its disk is full.",
+}
+"""By the SQLSTATE, which does not depend on the language of the server."""
 _CAUSES = tuple(
     (re.compile(pattern), words)
     for pattern, words in (
@@ -39,6 +46,10 @@ _CAUSES = tuple(
             "failed to resolve host|could not translate host name",
             "the host name in IDP_DATABASE_URL is unknown (DNS, /etc/hosts).",
         ),
+        (
+            "session is read-only|server is in hot standby",
+            "no host accepts writes: promote the standby (docs/fiabilite.md).",
+        ),
         ("connection refused", "nothing listens at the host and the port of IDP_DATABASE_URL."),
         (
             "timeout expired|timed out",
@@ -57,6 +68,11 @@ def message(error: Exception) -> str:
     return f"{outline(error)}: {cause(error)}"
 
 
+def is_of_connection(error: SQLAlchemyError) -> bool:
+    """Return whether no connection was made: then the error has no SQLSTATE of a server."""
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", "") is None
+
+
 def outline(error: SQLAlchemyError) -> str:
     """Return that the database cannot be used, with the class of the error."""
     return f"the database cannot be used ({type(error).__name__})"
@@ -65,8 +81,8 @@ def outline(error: SQLAlchemyError) -> str:
 def cause(error: SQLAlchemyError) -> str:
     """Return the probable cause or remedy, as the end of a sentence."""
     driver = getattr(error, "orig", None)
-    if getattr(driver, "sqlstate", None) == _NOT_PERMITTED:
-        return "the user of IDP_DATABASE_URL does not own its tables: restore them as that user (docs/sauvegarde.md)."
+    if words := _CAUSES_BY_STATE.get(getattr(driver, "sqlstate", None) or ""):
+        return words
     text = str(driver or "").lower()
     if isinstance(error, ProgrammingError) or "no such table" in text or "no such column" in text:
         return "run `idp db upgrade` to create its tables."

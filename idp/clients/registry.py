@@ -123,7 +123,7 @@ def find(client_id: str, *, fresh: bool = False) -> Registration | None:
     if row is None:
         _cache.pop(key, None)
         return None
-    registration = _registration(row)
+    registration = registration_of(row)
     _cache[key] = (time.monotonic(), registration)
     return registration
 
@@ -131,7 +131,7 @@ def find(client_id: str, *, fresh: bool = False) -> Registration | None:
 def find_by_key(key: uuid.UUID | None) -> Registration | None:
     """Return the registration of an enabled client by its primary key, read from the database."""
     row = db.session.get(Client, key) if key else None
-    return _registration(row) if row and row.disabled_at is None else None
+    return registration_of(row) if row and row.disabled_at is None else None
 
 
 def serving(uais: Iterable[str], *, preferred: uuid.UUID | None = None) -> Registration | None:
@@ -160,7 +160,7 @@ def all_serving(uais: Iterable[str]) -> list[Registration]:
         .order_by(func.lower(Client.name), Client.id)
         .options(lazyload(Client.schools))
     )
-    return [_registration(row) for row in rows]
+    return [registration_of(row) for row in rows]
 
 
 def forget() -> None:
@@ -168,7 +168,7 @@ def forget() -> None:
     _cache.clear()
 
 
-def _registration(row: Client) -> Registration:
+def registration_of(row: Client) -> Registration:
     """Return a row as a value that cannot change. Fields that are not converted here are columns of the same name."""
     converted: dict[str, Any] = {
         "key": row.id,

@@ -12,13 +12,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp import __version__
 from idp.accounts.models import Account, School
+from idp.clients import registry
 from idp.clients.models import CharterMode, Client
 from idp.clock import today
 from idp.config import Settings
 from idp.config_display import without_secrets
 from idp.db import db
 from idp.desk.people import retention
-from idp.oidc.claims.release import CLAIMS_BY_SCOPE
+from idp.oidc.claims.release import SET_BY_OPERATORS, releasable_claims
 from idp.operations.personal_data.columns import PARTS
 from idp.web.legal import AUDIT
 
@@ -28,13 +29,18 @@ TO_COMPLETE = "**à compléter**"
 
 @dataclass(frozen=True)
 class Ent:
-    """An ENT that may ask who signs in, and so a recipient of personal data."""
+    """An ENT that may ask who signs in, and so a recipient of personal data.
+
+    Attributes:
+        set_by_operators: the claims that stay empty until an operator sets them for a person.
+    """
 
     name: str
     hosts: Sequence[str]
     schools: int
     audience: str
     claims: Sequence[str]
+    set_by_operators: Sequence[str]
     charter: CharterMode
     is_open: bool
 
@@ -53,6 +59,11 @@ def known(value: object) -> str:
     """Return a value as text, or the mark of what is to be completed (a filter of the templates)."""
     content = " ".join(str(value).split()).replace("|", "\\|") if value is not None else ""
     return content or TO_COMPLETE
+
+
+def counted(number: int, singular: str, plural: str) -> str:
+    """Return a number with its French noun, which is singular up to one (a filter of the templates)."""
+    return f"{number} {singular if number <= 1 else plural}"
 
 
 def collected(settings: Settings) -> dict[str, Any]:
@@ -101,13 +112,14 @@ def _server() -> str:
 
 
 def _ent(client: Client) -> Ent:
-    scopes = {*client.scopes, *client.always_claims}
+    claims = releasable_claims(registry.registration_of(client))
     return Ent(
         name=client.name,
         hosts=sorted({urlsplit(uri).netloc for uri in client.redirect_uris}),
         schools=len(client.uais),
         audience=client.audience.value,
-        claims=sorted({claim for scope, claims in CLAIMS_BY_SCOPE.items() if scope in scopes for claim in claims}),
+        claims=sorted(claims - SET_BY_OPERATORS),
+        set_by_operators=sorted(claims & SET_BY_OPERATORS),
         charter=client.charter_mode,
         is_open=client.disabled_at is None,
     )

@@ -1,10 +1,10 @@
-"""`/healthz` (the process answers) and `/readyz` (the database, its migrations and a signing key are available).
+"""`/healthz` (the process answers) and `/readyz` (the database takes writes, its migrations and a key are there).
 
 `/readyz` fails too while the server drains, so that a load balancer turns to another one.
 """
 
 from flask import Blueprint, Response, current_app, make_response
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
@@ -52,6 +52,13 @@ def ready() -> Response:
     return make_response({"status": missing or "ok"}, 503 if missing else 200)
 
 
+def is_read_only(connection: Connection) -> bool:
+    """Return whether PostgreSQL refuses writes: a standby, a recovery that paused, or a setting of its operator."""
+    if connection.dialect.name != "postgresql":
+        return False
+    return bool(connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on")
+
+
 def sign_echo(settings: Settings) -> str:
     """Return the value of `ECHO_HEADER` for a request of the next minute."""
     return signer(settings.secrets, ECHO_HEADER).dumps("")
@@ -85,6 +92,8 @@ def _missing() -> str:
                 return "migrations"
             signs = SigningKey.retired_at.is_(None) & (SigningKey.active_from <= now() + SETTLED)
             algorithms = connection.scalars(select(SigningKey.alg).where(signs).distinct()).all()
+            if is_read_only(connection):
+                return "database read-only"
         return "" if algorithms and all(_opens(algorithm) for algorithm in algorithms) else "signing key"
     except SQLAlchemyError:
         return "database"

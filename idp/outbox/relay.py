@@ -41,7 +41,7 @@ def release() -> None:
         session.execute(statement.execution_options(synchronize_session=False))
 
 
-def ready_since(moment: datetime) -> ColumnElement[datetime | None]:
+def ready_since(moment: datetime) -> ColumnElement[datetime]:
     """Return the expression for the time since which a message could have been delivered; NULL before its time.
 
     A mail that waits for the server has been ready since it was made, although it is not due before the server answers.

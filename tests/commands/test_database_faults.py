@@ -55,6 +55,7 @@ _FAILED = 'connection failed: connection to server at "10.0.0.1", port 5432 fail
         ('server certificate for "db1" does not match host name "db2"', "the certificate of the server is for another"),
         ('root certificate file "/etc/idp/base.crt" does not exist', "the file that sslrootcert names does not exist"),
         ("timeout expired", "does not answer"),
+        ("Connection refused\nconnection to server failed: session is read-only", "no host accepts writes"),
         ("quelque chose d'autre", "check IDP_DATABASE_URL"),
     ],
 )

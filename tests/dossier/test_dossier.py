@@ -58,13 +58,26 @@ def test_the_record_of_processing_names_who_is_responsible_and_who_receives(writ
     record = documents["01-registre-des-traitements.md"]
     assert "| Responsable du traitement | Académie des Deux-Rives ;" in record
     assert "| Délégué à la protection des données | dpd@exemple.fr |" in record
-    assert "1 comptes de responsables, 1 établissements" in record
+    assert "1 compte de responsable, 1 établissement." in record
     [ent] = [line for line in record.splitlines() if line.startswith("| ENT «")]
-    assert ent.startswith("| ENT « Passerelle \\| Nord » (ent.test) | les familles de 1 établissement(s) : `sub`, ")
-    assert "`family_name`" in ent
+    assert ent.startswith("| ENT « Passerelle \\| Nord » (ent.test) | les familles de 1 établissement : `sub`, ")
+    always, _, seldom = ent.partition(" ; vides, sauf si un exploitant les remplit")
+    assert "`family_name`" in always
+    assert "preferred_username" not in ent, "the registration withholds it"
+    assert "`birthdate`" in seldom
+    assert "`birthdate`" not in always
     assert "- **Vos enfants** : Nom ; Prénom ; Classe ;" in record
     assert "empreinte du mot de passe" in record
     assert "| Passerelle \\| Nord | ent.test | 1 | par ce service | ouvert |" in documents["09-architecture.md"]
+
+
+def test_what_only_the_site_knows_is_not_said_for_it(write: Write, database_url: str) -> None:
+    documents = write(settings_for(database_url, desk_url="https://bureau.exemple.fr"))
+    assert f"sauvegarde et réplication de la base : {TO_COMPLETE}" in documents["02-analyse-d-impact.md"]
+    [desk] = [
+        line for line in documents["04-declaration-d-accessibilite.md"].splitlines() if "bureau.exemple.fr" in line
+    ]
+    assert TO_COMPLETE in desk
 
 
 def test_retention_accessibility_and_settings_come_from_their_homes(write: Write, settings: Settings) -> None:

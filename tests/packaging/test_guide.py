@@ -52,7 +52,6 @@ LOGS_ARE_PRIVATE = 'test "$(stat -c "%U:%G %a" /var/log/nginx/idp*.log | uniq)" 
 AWAIT = "curl --silent --retry 60 --retry-delay 1 --retry-all-errors --fail %s\n"
 AROUND = {
     4: ("", FILLED_IN),
-    8: ("", AWAIT % "http://127.0.0.1:8000/readyz"),
     9: (CERTIFIED, LOGS_ARE_PRIVATE),
     12: ("", "python3 /srv/guide/first_sign_in.py\n"),
     13: ("", AWAIT % "https://bureau.exemple.fr/healthz" + AWAIT % "https://connexion.exemple.fr/healthz"),
@@ -99,6 +98,15 @@ def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
     assert checked.stderr == ""
     assert len(blocks_of(BACKUP)) == 3, "the copy, its trial, the restore"
     assert len(blocks_of(UPGRADE)) == 4, "the installation, the tables, the switch, the way back"
+
+
+def test_a_restore_to_the_minute_ends_with_a_database_that_accepts_writes() -> None:
+    section = BACKUP.read_text(encoding="utf-8").partition("\n## 3. ")[2].partition("\n## ")[0]
+    commands = "".join(re.findall(r"^    (.*\n)", section, re.MULTILINE))
+    checked = subprocess.run(["bash", "-n"], input=commands, capture_output=True, text=True, check=False)
+    assert checked.stderr == ""
+    assert "recovery_target_action = 'promote'\n" in commands
+    assert "rm /etc/postgresql/$v/main/conf.d/restauration.conf\n" in commands
 
 
 def test_the_command_that_compiles_argon2_installs_that_package_alone_again() -> None:

@@ -42,6 +42,9 @@ _SATISFIED = {
 SETTABLE_PROFILE = ("middle_name", "nickname", "profile", "picture", "website", "gender", "birthdate", "zoneinfo")
 """Standard claims of the scope `profile` that an operator may set, since no school file has them."""
 
+SET_BY_OPERATORS = frozenset({*SETTABLE_PROFILE, "phone_number", "phone_number_verified"})
+"""The claims that are empty unless an operator sets them for a person."""
+
 USERNAME = "preferred_username"
 """The identifier that the person signs in with: released only to clients registered with `release_username`."""
 

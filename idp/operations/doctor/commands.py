@@ -33,6 +33,8 @@ _CHECKS: dict[str, Check] = {
     "desk URL": proxy.check_desk,
     "certificates of ENTs": ents.check,
 }
+_IN_DATABASE = {"secret key", "signing keys", "outbox", "certificates of ENTs"}
+"""The checks that only read the database, after the one of the database itself."""
 
 
 @click.command("doctor")
@@ -68,13 +70,19 @@ def doctor(context: click.Context, nodes: int, workers: int, *, as_json: bool) -
 def _findings(site: Site) -> Iterator[Finding]:
     """Yield what the checks find; a check that the database stops is a fault, if it is the first with that cause."""
     causes: set[str] = set()
+    is_unreachable = False
     for name, check in _CHECKS.items():
+        unchecked = Finding(name, "not checked: the database cannot be used", "unknown", "repair the fault above")
+        if is_unreachable and name in _IN_DATABASE:
+            yield unchecked  # each host was tried once, which may take seconds
+            continue
         try:
             yield from check(site)
         except SQLAlchemyError as error:
+            is_unreachable |= database_faults.is_of_connection(error)
             cause = database_faults.cause(error).removesuffix(".")
             if cause in causes:
-                yield Finding(name, "not checked: the database cannot be used", "unknown", "repair the fault above")
+                yield unchecked
                 continue
             causes.add(cause)
             yield Finding(name, database_faults.outline(error), "fault", cause)

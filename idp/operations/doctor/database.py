@@ -1,5 +1,6 @@
 """Checks of the database: version, latency, TLS, connections, migrations, indexes, clock."""
 
+import secrets
 import statistics
 import time
 from collections.abc import Iterator
@@ -8,12 +9,16 @@ from ipaddress import ip_address
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
+from idp import database_faults
 from idp.clock import now
 from idp.config import Settings
-from idp.db import Base, db
+from idp.db import Base, db, unit_of_work
 from idp.operations import revisions
 from idp.operations.doctor.finding import Finding, Site, State
+from idp.operations.health import is_read_only
+from idp.outbox.queue import enqueue
 
 _OLDEST = 150_000
 """PostgreSQL 15, as `server_version_num` writes it."""
@@ -24,6 +29,8 @@ _DRIFT, _WRONG = timedelta(seconds=2), timedelta(seconds=30)
 """Tokens and proofs are dated, and accepted with a minute of difference."""
 _LARGE = 1024 * 1024
 """Bytes of a table whose statistics matter to its plans."""
+_WRITTEN = 100_000
+"""Bytes of the trial write: more than the free space of a page, so that the file of the table grows."""
 
 
 def check(site: Site) -> Iterator[Finding]:
@@ -35,10 +42,14 @@ def check(site: Site) -> Iterator[Finding]:
             yield _tls(connection)
             yield _connections(connection, site)
             yield _clock(connection)
-        yield _migrations(connection)
+        migrations = _migrations(connection)
+        yield migrations
+        if migrations.state == "fault":
+            return  # the tables are not those that the next checks look at
         yield _indexes(connection)
         if connection.dialect.name == "postgresql":
             yield _statistics(connection)
+            yield _writes(connection)
 
 
 def _latency(connection: Connection) -> Finding:
@@ -150,3 +161,33 @@ def _statistics(connection: Connection) -> Finding:
     if names := ", ".join(unknown):
         return Finding("plans", f"never analysed: {names}", "warning", "run ANALYZE in the database")
     return Finding("plans", "the large tables are analysed")
+
+
+def _writes(connection: Connection) -> Finding:
+    """Check that PostgreSQL accepts a write, which is rolled back."""
+    name = "database writes"
+    if is_read_only(connection):
+        if connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one():
+            advice = "name the primary in IDP_DATABASE_URL; a standby or a restored database: SELECT pg_promote()"
+            return Finding(name, "refused: the server is in recovery", "fault", advice)
+        advice = "see default_transaction_read_only in postgresql.conf, of the database and of the user"
+        return Finding(name, "refused: the session is read-only", "fault", advice)
+    try:
+        _write_in_vain()
+    except _InVainError:
+        return Finding(name, "accepted")
+    except SQLAlchemyError as error:
+        advice = database_faults.cause(error).removesuffix(".")
+        return Finding(name, f"refused ({type(error).__name__})", "fault", advice)
+    raise AssertionError("the trial write raises")
+
+
+class _InVainError(Exception):
+    """Rolls the trial write back."""
+
+
+@unit_of_work()
+def _write_in_vain() -> None:
+    enqueue("doctor", {"random": secrets.token_urlsafe(_WRITTEN)})
+    db.session.flush()
+    raise _InVainError

@@ -40,7 +40,7 @@ def _waiting(moment: datetime) -> Finding:
     )
     stopped = func.count().filter(OutboxMessage.outcome == relay.DOWN)
     count, mails, oldest = db.session.execute(select(func.count(), stopped, func.min(since)).where(*ready)).one()
-    if oldest is None:
+    if not count:
         return Finding("outbox", "nothing waits")
     age = moment - oldest
     result = f"{count} ready, the oldest for {age // timedelta(minutes=1)} minutes"
