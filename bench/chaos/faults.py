@@ -4,9 +4,13 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from bench.chaos.load import Stroke
 from bench.chaos.service import Service
+from bench.driver.relying_party import WrongAnswerError
+from bench.driver.transport import CutConnectionError
 
 _BETWEEN_KILLS = 10.0
 """Seconds. A server whose worker ends twice within five seconds takes itself for broken and ends, for systemd."""
@@ -20,94 +24,106 @@ class Fault:
     """A fault.
 
     Attributes:
-        strike: breaks the service for the seconds that it is given; returns how often it broke requests in progress.
+        strike: breaks the service for the seconds that it is given; returns when it broke requests in progress.
+        interrupts: how a flow may fail that was in progress then: a kill cuts its connection, and a database that
+            goes away or a code that expires gives it another answer.
         log: the file that the server writes its log to; None for an ordinary one.
         steps_clock: whether the server has a clock of its own.
     """
 
-    strike: Callable[[Service, float], int]
+    strike: Callable[[Service, float], list[Stroke]]
+    interrupts: type[Exception] = WrongAnswerError
     log: Path | None = None
     steps_clock: bool = False
 
 
-def _server_killed(service: Service, seconds: float) -> int:
+def _server_killed(service: Service, seconds: float) -> list[Stroke]:
     return _repeat(service.kill_server_worker, seconds)
 
 
-def _worker_killed(service: Service, seconds: float) -> int:
+def _worker_killed(service: Service, seconds: float) -> list[Stroke]:
     _repeat(service.kill_worker, seconds)
-    return 0
+    return []
 
 
-def _repeat(kill: Callable[[], None], seconds: float) -> int:
-    """Kill at once, and then again and again until the time is over; return how often."""
-    until, kills = time.monotonic() + seconds, 0
+def _struck(strike: Callable[[], None]) -> Stroke:
+    """Strike; return when."""
+    before = time.monotonic()
+    strike()
+    return before, time.monotonic()
+
+
+def _repeat(kill: Callable[[], None], seconds: float) -> list[Stroke]:
+    """Kill at once, and then again and again until the time is over; return when."""
+    until, kills = time.monotonic() + seconds, []
     while (left := until - time.monotonic()) > 0:
-        kill()
-        kills += 1
+        kills.append(_struck(kill))
         time.sleep(min(left, _BETWEEN_KILLS))
     return kills
 
 
-def _database_stopped(service: Service, seconds: float) -> int:
-    service.database.stop()
+def _database_stopped(service: Service, seconds: float) -> list[Stroke]:
+    stroke = _struck(service.database.stop)
     time.sleep(seconds)
     service.database.start()
-    return 1
+    return [stroke]
 
 
-def _database_frozen(service: Service, seconds: float) -> int:
-    service.database.send(signal.SIGSTOP)
+def _database_frozen(service: Service, seconds: float) -> list[Stroke]:
+    stroke = _struck(partial(service.database.send, signal.SIGSTOP))
     time.sleep(seconds)
     service.database.send(signal.SIGCONT)
-    return 1
+    return [stroke]
 
 
-def _mail_stopped(service: Service, seconds: float) -> int:
+def _mail_stopped(service: Service, seconds: float) -> list[Stroke]:
     service.mailbox.close()
     time.sleep(seconds)
     service.mailbox.open()
-    return 0
+    return []
 
 
-def _mail_slow(service: Service, seconds: float) -> int:
+def _mail_slow(service: Service, seconds: float) -> list[Stroke]:
     service.mailbox.mood = "slow"
     time.sleep(seconds)
     service.mailbox.mood = "ready"
-    return 0
+    return []
 
 
-def _mail_refused(service: Service, seconds: float) -> int:
+def _mail_refused(service: Service, seconds: float) -> list[Stroke]:
     service.mailbox.mood = "refusing"
     time.sleep(seconds)
     service.mailbox.mood = "ready"
-    return 0
+    return []
 
 
-def _ent_hangs(service: Service, seconds: float) -> int:
+def _ent_hangs(service: Service, seconds: float) -> list[Stroke]:
     service.back_channel.hangs = True
     time.sleep(seconds)
     service.back_channel.hangs = False
-    return 0
+    return []
 
 
-def _clock_stepped(service: Service, seconds: float) -> int:
+def _clock_stepped(service: Service, seconds: float) -> list[Stroke]:
     """Let the clock of the server be fast, right, slow and right again; codes expire at once where it jumps ahead."""
+    ahead = []
     if service.clock:
-        for offset in (_STEP, 0, -_STEP, 0):
-            service.clock.step(offset)
+        for offset, jumps_ahead in ((_STEP, True), (0, False), (-_STEP, False), (0, True)):
+            stroke = _struck(partial(service.clock.step, offset))
+            if jumps_ahead:
+                ahead.append(stroke)
             time.sleep(seconds / 4)
-    return 2
+    return ahead
 
 
-def _none(_service: Service, seconds: float) -> int:
+def _none(_service: Service, seconds: float) -> list[Stroke]:
     time.sleep(seconds)
-    return 0
+    return []
 
 
 FAULTS: Mapping[str, Fault] = {
     "none": Fault(_none),
-    "server worker killed": Fault(_server_killed),
+    "server worker killed": Fault(_server_killed, interrupts=CutConnectionError),
     "outbox worker killed": Fault(_worker_killed),
     "database stopped": Fault(_database_stopped),
     "database frozen": Fault(_database_frozen),

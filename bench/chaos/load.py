@@ -3,8 +3,7 @@
 import asyncio
 import random
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import pairwise
@@ -22,20 +21,38 @@ _REPLAYED = 0.2
 """The share of codes and refresh tokens that are used a second time, which must be refused."""
 
 
+Stroke = tuple[float, float]
+"""When a fault began to strike and when it had struck, `time.monotonic()`: what takes longest is to find a process."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A flow that did not complete, from when to when, `time.monotonic()`, and why."""
+
+    began: float
+    ended: float
+    error: Exception
+
+    def is_due_to(self, strokes: Sequence[Stroke], interrupts: type[Exception]) -> bool:
+        """Return whether the flow was in progress at one of the strokes and failed in this way."""
+        was_struck = any(self.began <= after and before <= self.ended for before, after in strokes)
+        return was_struck and isinstance(self.error, interrupts)
+
+
 @dataclass
 class Ledger:
     """What was acknowledged, and what must not have happened.
 
     Attributes:
         done: times of completed flows, `time.monotonic()`.
-        failed: sentences about flows that did not complete.
+        failed: flows that did not complete.
         faults: sentences about promises that were broken.
         asked: addresses to which a mail was promised.
         waits: how often a page asked a person to wait.
     """
 
     done: list[float] = field(default_factory=list)
-    failed: Counter[str] = field(default_factory=Counter)
+    failed: list[Failure] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
     waits: int = 0
@@ -43,7 +60,7 @@ class Ledger:
     @property
     def flows(self) -> int:
         """All flows that ended."""
-        return len(self.done) + self.failed.total()
+        return len(self.done) + len(self.failed)
 
     def longest_gap(self, began: float, ended: float) -> float:
         """Return the longest time without a completed flow, in seconds."""
@@ -88,11 +105,12 @@ class Load:
         connection = Connection(self.party.provider.port)
         acts = (self._sign_in, self._come_back, self._ask_for_a_password, self._sign_out)
         while not self.is_ended:
+            began = time.monotonic()
             try:
                 await random.choices(acts, (5, 5, 1, 1))[0](connection)
                 self.ledger.done.append(time.monotonic())
             except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
-                self.ledger.failed[str(error)[:120]] += 1
+                self.ledger.failed.append(Failure(began, time.monotonic(), error))
                 await asyncio.sleep(0.1)  # no storm of connections while nobody listens
         connection.close()
 

@@ -20,6 +20,10 @@ PATIENCE = 20.0
 _FORM = "application/x-www-form-urlencoded"
 
 
+class CutConnectionError(ConnectionError):
+    """The connection ended, or was reset, before the response was complete."""
+
+
 @dataclass(slots=True)
 class Answer:
     """A response; header names in lower case, `cookies` as the response sets them (an empty value deletes one)."""
@@ -56,7 +60,8 @@ class Connection(asyncio.Protocol):
         """See `Transport`.
 
         Raises:
-            OSError: no connection, a broken one, a malformed response, or none within `PATIENCE`.
+            CutConnectionError: the connection ended before the response did.
+            OSError: no connection, a malformed response, or none within `PATIENCE`.
         """
         loop = asyncio.get_running_loop()
         if self._transport is None or self._transport.is_closing():
@@ -90,12 +95,12 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(f"malformed response: {error}")
+            self._fail(ConnectionError(f"malformed response: {error}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the request in progress (called by the event loop)."""
         self._transport = None
-        self._fail(f"connection closed before the response ended: {exc or 'by the server'}")
+        self._fail(CutConnectionError(f"connection closed before the response ended: {exc or 'by the server'}"))
 
     def on_message_begin(self) -> None:
         """Start a response (called by the parser)."""
@@ -122,11 +127,11 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(answer)
 
     def _time_out(self, method: str, target: str) -> None:
-        self._fail(f"no response to {method} {path_of(target)}")
+        self._fail(ConnectionError(f"no response to {method} {path_of(target)}"))
 
-    def _fail(self, message: str) -> None:
+    def _fail(self, error: ConnectionError) -> None:
         if self._waiter and not self._waiter.done():
-            self._waiter.set_exception(ConnectionError(message))
+            self._waiter.set_exception(error)
 
 
 class InProcess:

@@ -1,12 +1,18 @@
-"""The short form of `make chaos`: each fault for two seconds, with the real server, worker, PostgreSQL and SMTP."""
+"""`make chaos`: which flows may fail, and its short form: each fault for two seconds, with the real programs."""
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
+from bench.chaos.__main__ import broken_promises
 from bench.chaos.faults import FAULTS
+from bench.chaos.load import Failure, Ledger
+from bench.driver.relying_party import WrongAnswerError
+from bench.driver.transport import CutConnectionError
 from idp.paths import CHECKOUT
+from tests.rows import each_row
 
 _MOST_SECONDS = 240
 """For one fault. The run itself waits ten seconds for a flow and three minutes for mails before it says that they are
@@ -25,3 +31,37 @@ def test_under_each_fault_nothing_is_lost_or_done_twice() -> None:
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+_CUT, _ANSWERED, _REFUSED = CutConnectionError("cut"), WrongAnswerError("503"), ConnectionRefusedError()
+
+
+@each_row(
+    "fault, error, is_due",
+    [
+        ("server worker killed", _CUT, True),
+        ("server worker killed", _ANSWERED, False),
+        ("server worker killed", _REFUSED, False),
+        ("database frozen", _ANSWERED, True),
+        ("database frozen", _CUT, False),
+        ("clock stepped", _ANSWERED, True),
+        ("clock stepped", _CUT, False),
+    ],
+)
+def test_a_fault_interrupts_flows_in_its_own_way(fault: str, error: Exception, *, is_due: bool) -> None:
+    assert Failure(began=1, ended=3, error=error).is_due_to([(2, 2.1)], FAULTS[fault].interrupts) == is_due
+
+
+def test_a_fault_interrupts_only_flows_that_were_in_progress() -> None:
+    failure = Failure(began=1, ended=3, error=_CUT)
+    assert failure.is_due_to([(0.5, 0.6), (2.5, 2.6)], CutConnectionError)
+    assert failure.is_due_to([(0.5, 1.5)], CutConnectionError), "it began before the process was killed"
+    assert not failure.is_due_to([(0.5, 0.6), (3.5, 3.6)], CutConnectionError)
+    assert not failure.is_due_to([], CutConnectionError)
+
+
+@each_row("failed, is_broken", [(1, False), (2, True)])
+def test_one_flow_of_a_hundred_may_fail(failed: int, *, is_broken: bool) -> None:
+    failures = [Failure(began=1, ended=3, error=_ANSWERED)] * failed
+    ledger = Ledger(done=[1.0] * (100 - failed), failed=failures)
+    assert bool(list(broken_promises(failures, ledger, Counter(), recovered=True))) == is_broken

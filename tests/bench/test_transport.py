@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.driver import transport
-from bench.driver.transport import HOST, Answer, Browser, Connection, runner
+from bench.driver.transport import HOST, Answer, Browser, Connection, CutConnectionError, runner
 from tests.rows import each_row
 
 _PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=1; Path=/\r\nSet-Cookie: b=2\r\n\r\nok"
@@ -87,16 +87,23 @@ def test_a_connection_that_the_server_closes_is_opened_again() -> None:
     assert server.connections == 2
 
 
-@each_row("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", b"SMTP ready\r\n\r\n", b""])
-def test_a_broken_answer_is_an_error(answer: bytes) -> None:
-    with pytest.raises(ConnectionError):
+@each_row("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", b""])
+def test_a_connection_that_ends_before_the_answer_does_is_cut(answer: bytes) -> None:
+    with pytest.raises(CutConnectionError):
         _with(_Server(answer), _get)
+
+
+def test_an_answer_of_another_protocol_is_an_error_and_no_cut_connection() -> None:
+    with pytest.raises(ConnectionError, match="malformed response") as raised:
+        _with(_Server(b"SMTP ready\r\n\r\n"), _get)
+    assert not isinstance(raised.value, CutConnectionError)
 
 
 def test_a_server_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PATIENCE", 0.1)
-    with pytest.raises(ConnectionError, match=r"no response to GET /page$"):
+    with pytest.raises(ConnectionError, match=r"no response to GET /page$") as raised:
         _with(_Server(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b""), _get)
+    assert not isinstance(raised.value, CutConnectionError)
 
 
 def test_a_browser_keeps_and_deletes_cookies() -> None:
