@@ -15,6 +15,7 @@ import pytest
 
 from idp.paths import CHECKOUT
 from tests.packaging.build import build
+from tests.rows import each_row
 
 GUIDE = CHECKOUT / "docs" / "exploitation.md"
 BACKUP = CHECKOUT / "docs" / "sauvegarde.md"
@@ -100,8 +101,9 @@ def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
     assert len(blocks_of(UPGRADE)) == 4, "the installation, the tables, the switch, the way back"
 
 
-def test_the_command_that_compiles_argon2_installs_that_package_alone_again() -> None:
-    guide = GUIDE.read_text(encoding="utf-8")
+@each_row("page", [GUIDE, UPGRADE])
+def test_the_command_that_compiles_argon2_installs_that_package_alone_again(page: Path) -> None:
+    guide = page.read_text(encoding="utf-8")
     [selection] = re.findall(r"^    (sed -n '/\^argon2.*) /srv/idp/wheel/idp/constraints.txt >", guide, re.MULTILINE)
     done = subprocess.run(
         ["bash", "-c", f"{selection} constraints.txt"], cwd=CHECKOUT, capture_output=True, text=True, check=True
