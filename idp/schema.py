@@ -1,5 +1,7 @@
 """Migrations of the database (Alembic, `migrations/`) and the command `idp db`."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +11,10 @@ import click
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.runtime.migration import MigrationInfo
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from idp import database_faults, secret_check
@@ -25,39 +28,113 @@ from idp.paths import MIGRATIONS
 
 _MIGRATION_LOCK = 7201962650
 """The key of the advisory lock of PostgreSQL, so that two nodes do not migrate at the same time."""
+_alembic = threading.Lock()
+"""Alembic's context belongs to the process."""
+_LIMITS = (
+    "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true),"
+    " set_config('lock_timeout', '1200ms', true)"
+)
+"""The time limits of a transaction, whatever the role has.
+
+Requests queue behind a statement that waits for the lock of a table. They wait for 2 s (`idp.pool`). After 1 s, the
+server ends an autovacuum that is in the way.
+"""
+_NO_LIMITS = "-c statement_timeout=0 -c lock_timeout=0"
+"""For an index that is created concurrently, which no request waits for."""
+_PAUSES = (0, 1, 2, 4, 8, 8, 8, 8, 8)
+"""Seconds before each attempt; requests are served meanwhile."""
+_LOCK_NOT_AVAILABLE = "55P03"
+_USERS_OF_TABLES = """
+    SELECT pid, usename, application_name FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND coalesce(xact_start < clock_timestamp() - interval '1 s', true)  -- the start is hidden if it is another role's
+    AND EXISTS (
+        SELECT FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+        WHERE pg_locks.pid = pg_stat_activity.pid AND granted AND relnamespace = current_schema()::regnamespace
+    ) ORDER BY xact_start, pid
+"""
 
 
 class ForeignKeyError(Exception):
     """A migration on SQLite would break foreign keys."""
 
 
-def upgrade(settings: Settings) -> tuple[str | None, str | None]:
-    """Bring the database to the newest migration, in one transaction; return the revisions before and after.
+class TablesInUseError(Exception):
+    """A migration would stop the service, since another transaction keeps a lock; the text names who does."""
 
-    The check value of the secret key is stored too, if the database has none. Tables of a newer release do not change.
+
+def upgrade(settings: Settings) -> tuple[str | None, str | None]:
+    """Bring the database to the newest migration; return the revisions before and after.
+
+    Each revision has a transaction of its own. One that does not get a lock soon is rolled back and tried again, so
+    that requests do not queue behind it. The check value of the secret key is stored too, if the database has none.
+    Tables of a newer release do not change.
 
     Raises:
-        SQLAlchemyError: the database is not available; nothing changed.
+        SQLAlchemyError: the database is not available.
         OSError: the folder of a SQLite file cannot be created.
-        ForeignKeyError: a migration is wrong; nothing changed.
+        ForeignKeyError: a migration is wrong.
+        TablesInUseError: another transaction kept a lock during all attempts.
     """
     url = make_url(settings.database_url)
     if _is_file(url):
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-    with _connection(url) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # the role may have that of requests
-            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
-        before = MigrationContext.configure(connection).get_current_revision()
+    pooler = settings.database_pooler
+    with _alone(url, pooler=pooler):
+        before, _ = current(settings)
         if revisions.is_newer(before):
             return before, before
-        command.upgrade(_config(connection), "head")
+        applied: list[str | None] = []
+        for pause in _PAUSES:
+            time.sleep(pause)
+            try:
+                with _connection(url, pooler=pooler) as connection:
+                    _apply(connection, settings, applied)
+            except OperationalError as fault:
+                if getattr(fault.orig, "sqlstate", "") != _LOCK_NOT_AVAILABLE:
+                    raise
+            else:
+                return (applied or [revisions.newest()])[0], revisions.newest()
+        raise TablesInUseError(_users_of_tables(url, pooler=pooler))
+
+
+def _apply(connection: Connection, settings: Settings, applied: list[str | None]) -> None:
+    """Apply the revisions that the database does not have; append to `applied` the one before each."""
+
+    def note(*, step: MigrationInfo, **_values: object) -> None:
         if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise ForeignKeyError
-        _store_check_value(connection, settings)
-        connection.commit()
-        return before, revisions.newest()
+        applied.append(next(iter(step.source_revision_ids), None))
+
+    config = _config(connection)
+    config.attributes["on_version_apply"] = note
+    command.upgrade(config, "head")
+    _store_check_value(connection, settings)
+    connection.commit()
+
+
+@contextmanager
+def _alone(url: URL, *, pooler: bool) -> Iterator[None]:
+    """Let one node at a time migrate the database.
+
+    On PostgreSQL, the lock belongs to a transaction beside that of the migration, as a pooler needs it. Others ask
+    again and again: an index that is created concurrently waits for each transaction whose statement runs.
+    """
+    if url.get_backend_name() != "postgresql":  # a transaction on SQLite keeps other processes away
+        with _alembic:
+            yield
+        return
+    with _connection(url, pooler=pooler) as connection:
+        while not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_MIGRATION_LOCK})").scalar_one():
+            time.sleep(0.2)
+        yield
+
+
+def _users_of_tables(url: URL, *, pooler: bool) -> str:
+    """Return the sessions whose transactions have used our tables for longer than a moment, for an operator."""
+    with _connection(url, pooler=pooler) as connection:
+        rows = connection.exec_driver_sql(_USERS_OF_TABLES).all()
+    return ", ".join(f"{pid} ({' as '.join(filter(None, (program, user)))})" for pid, user, program in rows)
 
 
 def current(settings: Settings) -> tuple[str | None, str]:
@@ -65,7 +142,7 @@ def current(settings: Settings) -> tuple[str | None, str]:
     url = make_url(settings.database_url)
     if _is_file(url) and not Path(str(url.database)).exists():
         return None, revisions.newest()
-    with _connection(url) as connection:
+    with _connection(url, pooler=settings.database_pooler) as connection:
         reading = connection.execution_options(isolation_level="AUTOCOMMIT")  # no write lock on SQLite
         return MigrationContext.configure(reading).get_current_revision(), revisions.newest()
 
@@ -84,7 +161,7 @@ def _is_file(url: URL) -> bool:
 
 
 @contextmanager
-def _connection(url: URL) -> Iterator[Connection]:
+def _connection(url: URL, *, pooler: bool = False) -> Iterator[Connection]:
     """Yield a connection without the timeouts of requests; it rolls back changes that are not committed.
 
     On SQLite, foreign keys are not enforced: a table is altered by creating it again, and dropping the old one would
@@ -92,11 +169,20 @@ def _connection(url: URL) -> Iterator[Connection]:
     """
     postgresql = url.get_backend_name() == "postgresql"
     connect_args: dict[str, Any] = {"connect_timeout": 5} if postgresql else {"timeout": 5.0}
+    if postgresql and not pooler:  # a pooler takes no start options
+        connect_args["options"] = _NO_LIMITS
     engine = create_engine(url, poolclass=NullPool, connect_args=connect_args)
-    if not postgresql:
+    if postgresql:
+        event.listen(engine, "begin", _limit)
+    else:
         event.listen(engine, "connect", lambda raw, _record: raw.execute("PRAGMA foreign_keys=OFF").close())
     with engine.connect() as connection:
         yield connection
+
+
+def _limit(connection: Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql(_LIMITS)
 
 
 def _config(connection: Connection) -> Config:
@@ -113,13 +199,19 @@ def _errors_as_messages() -> Iterator[None]:
         yield
     except SQLAlchemyError as fault:
         why = database_faults.message(fault).removesuffix(".")
-        raise click.ClickException(f"{why}; nothing was changed") from fault
+        raise click.ClickException(f"{why}; no revision was applied in part") from fault
     except OSError as fault:
         raise click.ClickException(f"the folder of the database cannot be created ({fault.strerror})") from fault
     except CommandError as fault:
         raise click.ClickException(f"the database belongs to another version of the service: {fault}") from fault
     except ForeignKeyError as fault:
-        raise click.ClickException("the migration would break foreign keys; nothing was changed") from fault
+        raise click.ClickException("the migration would break foreign keys; it was undone") from fault
+    except TablesInUseError as fault:
+        raise click.ClickException(
+            "the database is in use, and the migration would stop the service; it was undone. These sessions keep"
+            f" tables locked (a backup?): {fault}. Wait for their end, or end them by"
+            " SELECT pg_terminate_backend(NUMBER), then run idp db upgrade again"
+        ) from fault
 
 
 def _of_newer_release(revision: str | None) -> str:

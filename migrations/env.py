@@ -1,10 +1,17 @@
-"""Alembic's environment: the caller passes the connection; `idp.tables` has the models."""
+"""Alembic's environment: the caller passes the connection and what to do after each revision; see `idp.tables`."""
 
 from alembic import context
 
 from idp.tables import metadata
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, compare_type=True)
+attributes = context.config.attributes
+context.configure(
+    connection=attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    compare_type=True,
+    transaction_per_migration=True,  # so that a revision keeps no lock while the next one waits for its own
+    on_version_apply=attributes.get("on_version_apply", ()),
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,4 +1,4 @@
-"""The next release: a copy of the sources with another version and one more revision, which adds to the tables."""
+"""The next release: a copy of the sources with another version and two more revisions, which add to the tables."""
 
 import shutil
 import subprocess
@@ -11,13 +11,14 @@ from idp.paths import CHECKOUT
 from tests.commands.processes import PATIENCE, environment
 
 VERSION = "99.1.0"
-REVISION = f"{int(revisions.newest()) + 1:04}"
+ADDING, REVISION = (f"{int(revisions.newest()) + more:04}" for more in (1, 2))
+"""Its two revisions."""
 _EXPANDS = f'''"""Add a table, and a column to a table that each sign-in reads."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = '{REVISION}'
+revision = '{ADDING}'
 down_revision = '{revisions.newest()}'
 phase = 'expand'
 
@@ -26,6 +27,21 @@ def upgrade() -> None:
     op.create_table('of_next_release', sa.Column('id', sa.Integer(), primary_key=True))
     op.add_column('account', sa.Column('of_next_release', sa.Text(), nullable=True))
 '''
+_INDEXES = f'''"""Add an index to the same table."""
+
+from alembic import op
+
+revision = '{REVISION}'
+down_revision = '{ADDING}'
+phase = 'expand'
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.create_index(
+            'ix_of_next_release', 'account', ['of_next_release'], postgresql_concurrently=True, if_not_exists=True
+        )
+'''
 
 
 def turn_into(sources: Path) -> None:
@@ -33,7 +49,8 @@ def turn_into(sources: Path) -> None:
     (sources / "idp/__init__.py").write_text(
         f'"""The next release."""\n\n__version__ = "{VERSION}"\n', encoding="utf-8"
     )
-    (sources / f"migrations/versions/{REVISION}_of_next_release.py").write_text(_EXPANDS, encoding="utf-8")
+    for revision, text in ((ADDING, _EXPANDS), (REVISION, _INDEXES)):
+        (sources / f"migrations/versions/{revision}_of_next_release.py").write_text(text, encoding="utf-8")
     (sources / "migrations/HEAD").write_text(f"{REVISION}\n", encoding="utf-8")
 
 

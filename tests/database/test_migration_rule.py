@@ -14,9 +14,12 @@ _ADDS = {"create_table", "create_table_comment", "create_index", "batch_alter_ta
 
 A constraint, a trigger or a SQL statement may refuse or change data that the former release writes.
 """
+_BLOCK = "op.get_context().autocommit_block"
+"""Where an index is created on a table that has rows: elsewhere, it would stop the writers of the table."""
 _OPERATIONS = {"op", "batch_op"}
 _TYPES = ("sa.", "postgresql.", "sqlite.")
 """The modules of column types, whose calls change nothing."""
+_AGAIN = "postgresql_concurrently=True, if_not_exists=True"
 
 
 def revisions() -> list[Path]:
@@ -63,13 +66,15 @@ def taken_away(tree: ast.Module) -> Iterator[str]:
     created = new_tables(upgrade)
     within = {id(call): table for table, calls in batches(upgrade) for call in calls}
     for name, call in operations(upgrade):
+        if name in {"get_context", _BLOCK}:
+            continue
         table = within.get(id(call), getattr(call.args[1], "value", None) if len(call.args) > 1 else None)
         allowed = name in _ADDS or (name == "f" and isinstance(call.func, ast.Attribute))
         if name == "alter_column":
             allowed = all(keyword.arg in {"existing_type", "nullable"} for keyword in call.keywords)
             allowed &= is_given(call, "nullable", True)
         if name == "create_index":
-            allowed = table in created or not is_given(call, "unique", True)
+            allowed = table in created or is_concurrent(upgrade, call)
         if name == "add_column":
             [column] = [arg for arg in call.args if isinstance(arg, ast.Call)]
             is_free = not is_given(column, "nullable", False) or is_given(column, "server_default")
@@ -78,10 +83,28 @@ def taken_away(tree: ast.Module) -> Iterator[str]:
             yield name
 
 
+def is_concurrent(upgrade: ast.FunctionDef, index: ast.Call) -> bool:
+    """Return whether an index stops no writer, and an upgrade that was interrupted can be run again.
+
+    The block commits what is before it, so that nothing else may be in the revision.
+    """
+    blocks = [node for node in upgrade.body if isinstance(node, ast.With)]
+    opened = {ast.unparse(item.context_expr) for block in blocks for item in block.items}
+    options = {"postgresql_concurrently": True, "if_not_exists": True}
+    return (
+        upgrade.body == blocks
+        and opened == {f"{_BLOCK}()"}
+        and {name for name, _ in operations(upgrade)} == {"get_context", _BLOCK, "create_index"}
+        and all(is_given(index, *option) for option in options.items())
+        and not is_given(index, "unique", True)
+    )
+
+
 def batches(upgrade: ast.FunctionDef) -> Iterator[tuple[object, list[ast.Call]]]:
     """Yield the table of each `with op.batch_alter_table(…)`, and the calls in its block."""
     for block in (node for node in ast.walk(upgrade) if isinstance(node, ast.With)):
-        for opened in (item.context_expr for item in block.items if isinstance(item.context_expr, ast.Call)):
+        opening = (item.context_expr for item in block.items if isinstance(item.context_expr, ast.Call))
+        for opened in (each for each in opening if each.args):
             calls = [node for line in block.body for node in ast.walk(line) if isinstance(node, ast.Call)]
             yield getattr(opened.args[0], "value", None), calls
 
@@ -125,7 +148,18 @@ def test_an_expanding_revision_drops_no_object() -> None:
         ("phase = 'expand'", "op.alter_column('a', 'b', type_=sa.String(3))", True),
         ("phase = 'expand'", "op.alter_column('a', 'b', server_default=None)", True),
         ("phase = 'expand'", "op.create_table('a', sa.Column('b', sa.Text(), nullable=False))", False),
-        ("phase = 'expand'", "op.create_index('ix_a_b', 'a', ['b'])", False),
+        ("phase = 'expand'", "op.create_index('ix_a_b', 'a', ['b'])", True),
+        ("phase = 'expand'", f"with {_BLOCK}(): op.create_index('i', 'a', ['b'], {_AGAIN})", False),
+        ("phase = 'expand'", f"with {_BLOCK}(): op.create_index('i', 'a', ['b'], unique=True, {_AGAIN})", True),
+        ("phase = 'expand'", f"with {_BLOCK}(): op.create_index('i', 'a', ['b'], postgresql_concurrently=True)", True),
+        ("phase = 'expand'", f"with {_BLOCK}(): op.create_index('i', 'a', ['b'], if_not_exists=True)", True),
+        (
+            "phase = 'expand'",
+            f"with {_BLOCK}(): op.create_table('c'); op.create_index('i', 'a', ['b'], {_AGAIN})",
+            True,
+        ),
+        ("phase = 'expand'", f"op.create_index('i', 'a', ['b'], {_AGAIN})", True),
+        ("phase = 'expand'", "op.create_table('a'); op.create_index('ix_a_b', 'a', ['b'])", False),
         ("phase = 'expand'", "op.create_index('ix_a_b', 'a', ['b'], unique=True)", True),
         ("phase = 'expand'", "op.create_table('a'); op.create_index('ix_a_b', 'a', ['b'], unique=True)", False),
         ("phase = 'expand'", "op.create_unique_constraint('uq', 'a', ['b'])", True),
@@ -141,7 +175,7 @@ def test_an_expanding_revision_drops_no_object() -> None:
         ("phase = 'expand'", "op.bulk_insert(a, [])", True),
         ("phase = 'expand'", "with op.batch_alter_table('a') as batch_op: batch_op.drop_column('b')", True),
         ("phase = 'expand'", "with op.batch_alter_table('a') as x: x.create_index('i', ['b'])", True),
-        ("phase = 'expand'", "with op.batch_alter_table('a') as batch_op: batch_op.create_index('i', ['b'])", False),
+        ("phase = 'expand'", "with op.batch_alter_table('a') as batch_op: batch_op.create_index('i', ['b'])", True),
         ("phase = 'contract'; unused_since = '0.0.1'", "op.drop_column('a', 'b')", False),
         (f"phase = 'contract'; unused_since = '{__version__}'", "op.drop_column('a', 'b')", True),
         ("phase = 'contract'", "op.drop_column('a', 'b')", True),

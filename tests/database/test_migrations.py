@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -16,6 +17,7 @@ from idp.config import Settings
 from idp.operations.revisions import newest
 from idp.paths import MIGRATIONS
 from idp.tables import metadata
+from tests import next_release
 
 pytestmark = pytest.mark.both_databases
 
@@ -98,6 +100,16 @@ def test_a_failed_migration_is_rolled_back(empty: Settings, monkeypatch: pytest.
     monkeypatch.undo()
     assert tables(empty) == set()
     assert schema.upgrade(empty) == (None, newest())
+
+
+def test_an_index_is_created_on_a_table_that_has_rows(
+    empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema.upgrade(empty)
+    monkeypatch.setattr(schema, "MIGRATIONS", next_release.sources(tmp_path) / "migrations")
+    assert schema.upgrade(empty)[0] == newest()
+    assert schema.current(empty)[0] == next_release.REVISION
+    assert "ix_of_next_release" in {index["name"] for index in inspect(seen(empty)).get_indexes("account")}
 
 
 def test_a_recreated_table_keeps_the_rows_that_refer_to_it(empty: Settings) -> None:

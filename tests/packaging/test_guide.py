@@ -15,6 +15,7 @@ import pytest
 
 from idp.paths import CHECKOUT
 from tests.packaging.build import build
+from tests.rows import each_row
 
 GUIDE = CHECKOUT / "docs" / "exploitation.md"
 BACKUP = CHECKOUT / "docs" / "sauvegarde.md"
@@ -109,8 +110,9 @@ def test_a_restore_to_the_minute_ends_with_a_database_that_accepts_writes() -> N
     assert "rm /etc/postgresql/$v/main/conf.d/restauration.conf\n" in commands
 
 
-def test_the_command_that_compiles_argon2_installs_that_package_alone_again() -> None:
-    guide = GUIDE.read_text(encoding="utf-8")
+@each_row("page", [GUIDE, UPGRADE])
+def test_the_command_that_compiles_argon2_installs_that_package_alone_again(page: Path) -> None:
+    guide = page.read_text(encoding="utf-8")
     [selection] = re.findall(r"^    (sed -n '/\^argon2.*) /srv/idp/wheel/idp/constraints.txt >", guide, re.MULTILINE)
     done = subprocess.run(
         ["bash", "-c", f"{selection} constraints.txt"], cwd=CHECKOUT, capture_output=True, text=True, check=True

@@ -1,6 +1,7 @@
-"""Two nodes behind nginx with deploy/nginx.conf are restarted one after the other, while parents sign in."""
+"""Two nodes behind nginx with deploy/nginx.conf are upgraded one after the other, while parents sign in."""
 
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ from idp.config import Settings
 from idp.db import db
 from idp.paths import CHECKOUT
 from idp.services import services_of
-from tests import forked
+from tests import forked, next_release
 from tests.builders import Build
-from tests.commands.processes import PATIENCE, free_port, running
+from tests.commands.processes import PATIENCE, environment, free_port, running
 from tests.databases import postgresql_copy, settings_for
 from tests.interop.visitor import Visitor
 from tests.protocol.ent_server import authority
@@ -50,15 +51,35 @@ class Node:
     @contextmanager
     def running(self) -> Iterator[forked.Program]:
         """Run the node; it is ready in the block."""
-        arguments = ("serve", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", "--threads", "8")
-        with running(self.settings, self.log, *arguments) as process:
-            until = time.monotonic() + PATIENCE
-            while not self._is_ready():
-                assert time.monotonic() < until, self.log.read_text()
-                time.sleep(0.1)
+        with running(self.settings, self.log, *self._arguments()) as process:
+            self._await()
             yield process
 
-    def _is_ready(self) -> bool:
+    @contextmanager
+    def running_next_release(self, sources: Path) -> Iterator[None]:
+        """Run the node with the next release; it is ready in the block."""
+        command, variables = next_release.command(*self._arguments()), environment(self.settings)
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(command, cwd=sources, env=variables, stdout=log, stderr=log)
+        try:
+            self._await()
+            assert process.poll() is None, self.log.read_text()
+            yield
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+    def _arguments(self) -> tuple[str, ...]:
+        return ("serve", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", "--threads", "8")
+
+    def _await(self) -> None:
+        until = time.monotonic() + PATIENCE
+        while not self.is_ready():
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.1)
+
+    def is_ready(self) -> bool:
+        """Return whether `/readyz` answers 200."""
         try:
             return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=PATIENCE).ok
         except requests.ConnectionError:
@@ -109,9 +130,9 @@ class Parent:
 
 
 @pytest.mark.interop
-def test_no_flow_fails_while_two_nodes_are_restarted_one_after_the_other(shared: Path, tmp_path: Path) -> None:
+def test_no_flow_fails_while_two_nodes_are_upgraded_one_after_the_other(shared: Path, tmp_path: Path) -> None:
     port, ports = free_port(), (free_port(), free_port())
-    certified, end = authority(tmp_path, "localhost"), threading.Event()
+    certified, end, sources = authority(tmp_path, "localhost"), threading.Event(), next_release.sources(tmp_path)
     both = "\n".join(f"server 127.0.0.1:{each} fail_timeout=1s;" for each in ports)
     shortened = {NODE.replace("8000", str(ports[0])): both, "keepalive_timeout 5s;": "keepalive_timeout 1s;"}
     with ExitStack() as stack:
@@ -126,10 +147,12 @@ def test_no_flow_fails_while_two_nodes_are_restarted_one_after_the_other(shared:
         signing_in = stack.enter_context(ThreadPoolExecutor(_PARENTS))
         stack.callback(end.set)
         flows = [signing_in.submit(parent.sign_in_until, end) for parent in parents]
+        next_release.run(sources, settings, "db", "upgrade")
+        assert [node.is_ready() for node in nodes] == [True, True], "on the tables of the next release"
         for node, process in zip(nodes, processes, strict=True):
             process.terminate()
             assert process.wait(PATIENCE) == 0
-            stack.enter_context(node.running())
+            stack.enter_context(node.running_next_release(sources))
         end.set()
         results = [result for flow in flows for result in flow.result()]
     assert [result for result in results if result] == []
