@@ -22,6 +22,10 @@ from idp.metrics.readings import Read
 _Series = dict[str, dict[tuple[str, ...], list[float]]]
 
 
+class FormatError(Exception):
+    """A client asks for a version of a format that is no version."""
+
+
 class Exposition:
     """The metrics of the processes of one command.
 
@@ -37,8 +41,15 @@ class Exposition:
         self._registry.register(self)
 
     def text(self, accept: str) -> tuple[bytes, str]:
-        """Return all metrics and their media type, in the format that the client prefers."""
-        encode, media_type = choose_encoder(accept)
+        """Return all metrics and their media type, in the format that the client prefers.
+
+        Raises:
+            FormatError: Its version is no version.
+        """
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError) as fault:  # from the comparison of two versions
+            raise FormatError from fault
         return encode(self._registry), media_type
 
     def collect(self) -> Iterator[Metric]:

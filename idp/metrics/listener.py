@@ -124,16 +124,23 @@ class _Handler(BaseHTTPRequestHandler):
     health: Health
 
     def do_GET(self) -> None:
-        """Answer `/metrics` and `/healthz`."""
-        path = urlsplit(self.path).path
+        """Answer `/metrics` and `/healthz`; 400 if the URL or the version of the format cannot be read."""
+        from idp.metrics.exposition import FormatError  # noqa: PLC0415 - as in `_server`
+
+        try:
+            path = urlsplit(self.path).path
+        except ValueError:
+            path = ""
         if path == "/metrics":
-            body, media_type = self.text(self.headers.get("Accept", ""))
-            self._answer(200, body, media_type)
+            try:
+                self._answer(200, *self.text(self.headers.get("Accept", "")))
+            except FormatError:
+                self._answer(400, b"", "text/plain")
         elif path == "/healthz":
             fault = self.health()
             self._answer(503 if fault else 200, json.dumps({"status": fault or "ok"}).encode(), "application/json")
         else:
-            self._answer(404, b"", "text/plain")
+            self._answer(404 if path else 400, b"", "text/plain")
 
     def _answer(self, status: int, body: bytes, media_type: str) -> None:
         self.send_response(status)
