@@ -114,9 +114,9 @@ SERIES_LOST = Gauge("idp_metrics_series_lost", "Series that found no room in the
 # What the worker does.
 DELIVERIES = Counter(
     "idp_outbox_deliveries_total",
-    "Attempts at messages of the outbox, by outcome; `waiting` is tried again.",
+    "Attempts at messages of the outbox, by outcome; `waiting` and `relay_down` are tried again.",
     MESSAGE,
-    Label("outcome", "sent", "dropped", "waiting", "uncertain", "dead", "lease_lost"),
+    Label("outcome", "sent", "dropped", "waiting", "relay_down", "uncertain", "dead", "lease_lost"),
 )
 DELIVERY_SECONDS = Histogram(
     "idp_outbox_delivery_duration_seconds", "Time that the handler of a message took.", MESSAGE, buckets=_SLOW
