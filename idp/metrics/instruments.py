@@ -8,12 +8,16 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import product
+from math import prod
 from time import perf_counter
 from typing import ClassVar
 
 from idp.metrics.memory import Block, FullError, Memory
 
 OTHER = "other"
+_MOST_AT_ZERO = 250
+"""Numbers of one metric that start at 0, at most: all pages with all statuses are too many for each answer."""
 
 
 class Label:
@@ -30,6 +34,10 @@ class Label:
     def value_of(self, value: str) -> str:
         """Return a value, or `other`."""
         return value if value in self._values else OTHER
+
+    def known(self) -> list[str]:
+        """Return the values but `other`."""
+        return sorted(self._values - {OTHER})
 
     def __len__(self) -> int:
         return len(self._values)
@@ -156,6 +164,22 @@ def attach(memory: Memory) -> None:
     if block is not None:
         block.clear([name for name, metric in Instrument.all.items() if isinstance(metric, Gauge)])
     _count_in(block)
+
+
+def start_at_zero() -> None:
+    """Let the counters and histograms of this process start at 0, when all labels have their values.
+
+    Prometheus sees no rise in a series that is new, and would miss the first event after each start.
+    """
+    block = Instrument.block
+    if block is None:
+        return
+    with block.lock:
+        for metric in Instrument.all.values():
+            known = [label.known() for label in metric.labels]
+            if isinstance(metric, Counter | Histogram) and prod(map(len, known)) * metric.width <= _MOST_AT_ZERO:
+                for values in product(*known):
+                    metric._place(block, values)  # noqa: SLF001 - as below
 
 
 def _count_in(block: Block | None) -> None:

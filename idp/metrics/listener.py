@@ -65,6 +65,7 @@ def serve_here(bind: str, part: str, read: Read, health: Health) -> None:
     """
     listening, memory = _listen(bind, part), Memory(1)
     instruments.attach(memory)
+    instruments.start_at_zero()
     server = _server(listening, memory, part, read, health)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
 

@@ -120,7 +120,9 @@ def _counting(create_app: _CreateApp, bind: str, part: str, workers: int) -> _Cr
 
     def create_counting(settings: "Settings") -> "Flask":
         instruments.attach(memory)
-        return create_app(settings)
+        app = create_app(settings)
+        instruments.start_at_zero()
+        return app
 
     return create_counting
 

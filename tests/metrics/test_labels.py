@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 
 from idp.config import Settings
 from idp.desk_app import create_desk
-from idp.metrics import memory
-from idp.metrics.catalogue import MAIL_DOMAIN, MAILS
+from idp.metrics import instruments, memory
+from idp.metrics.catalogue import MAIL_DOMAIN, MAILS, SIGN_INS
 from idp.metrics.instruments import Counter, Gauge, Histogram, Instrument, Reading
 from tests.databases import settings_for
 from tests.metrics.scraping import Numbers
@@ -49,6 +49,25 @@ def test_what_strangers_send_makes_no_series(app: Flask, browser: FlaskClient, c
     assert seen["idp_mail_deliveries_total", "domain=other", "result=sent"] == 1
     assert strange not in str(seen).casefold()
     assert len(MAIL_DOMAIN) < 40
+
+
+def test_the_first_event_after_a_start_is_a_rise_from_zero(app: Flask, counted: Callable[[], Numbers]) -> None:
+    instruments.start_at_zero()
+    SIGN_INS.count("passkey", "ok")
+    seen = counted()
+    assert seen["idp_sign_ins_total", "method=passkey", "result=ok"] == 1
+    for series in (
+        ("idp_sign_ins_total", "method=password", "result=ok"),
+        ("idp_activation_steps_total", "step=confirmed"),
+        ("idp_outbox_deliveries_total", "kind=confirm_email", "outcome=relay_down"),
+        ("idp_password_hash_wait_seconds_count", "lane=sign_in"),
+    ):
+        assert seen[series] == 0
+    assert not [series for series in seen if series[0] == "idp_http_requests_total"], "they are too many"
+    assert len(seen) < 2000
+    before = len(seen)
+    instruments.start_at_zero()
+    assert (len(counted()), counted()["idp_sign_ins_total", "method=passkey", "result=ok"]) == (before, 1)
 
 
 def test_names_and_units_follow_the_conventions() -> None:
