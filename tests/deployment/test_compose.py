@@ -28,11 +28,10 @@ def test_compose_follows_its_specification() -> None:
 def test_no_service_of_compose_may_write_to_its_image_or_gain_rights() -> None:
     assert set(SERVICES) == {
         "network",
-        "migrations",
+        "upkeep",
         "provider",
         "desk",
         "worker",
-        "purge",
         "proxy",
         "database",
         "mail",
@@ -44,7 +43,7 @@ def test_no_service_of_compose_may_write_to_its_image_or_gain_rights() -> None:
 
 
 def test_commands_of_compose_are_commands_of_idp() -> None:
-    commands = [service["command"] for service in SERVICES.values() if "command" in service]
+    commands = [service["command"] for service in SERVICES.values() if "env_file" in service and "command" in service]
     assert len(commands) == 3
     for command in commands:
         done = CliRunner().invoke(cli.cli, [*command, "--help"])
@@ -61,8 +60,39 @@ def test_compose_mounts_the_configurations_of_nginx_as_they_are() -> None:
 
 
 def test_wrong_settings_stop_compose_before_the_tables_change() -> None:
-    *_, script = SERVICES["migrations"]["entrypoint"]
-    assert script.splitlines() == ["idp config check", "idp db upgrade", "idp keys rotate --if-none"]
+    *_, script = SERVICES["upkeep"]["entrypoint"]
+    assert script.splitlines() == [
+        "idp config check",
+        "until idp db upgrade; do sleep 2; done",
+        "idp keys rotate --if-none",
+        "touch /tmp/ready",
+        "while idp purge; do sleep 86400; done",
+    ]
+
+
+def test_no_service_waits_for_one_that_ends() -> None:
+    """podman-compose starts no container that depends on one that has ended."""
+    conditions = [
+        dependency["condition"]
+        for service in SERVICES.values()
+        if isinstance(service.get("depends_on"), dict)
+        for dependency in service["depends_on"].values()
+    ]
+    assert len(conditions) == 4
+    assert set(conditions) == {"service_healthy"}
+
+
+def test_health_checks_of_compose_have_no_blanks_within_their_words() -> None:
+    """podman 4 splits what docker-compose sends at each blank."""
+    words = [word for service in SERVICES.values() for word in service.get("healthcheck", {}).get("test", [])]
+    assert words
+    assert [word for word in words if " " in word] == []
+
+
+def test_an_upgrade_of_the_service_starts_neither_the_network_nor_the_proxy_nor_the_database_again() -> None:
+    """They would start again if they had the image of the service, and all with them that share the network."""
+    stable = {"network", "proxy", "database", "mail"}
+    assert {name for name, service in SERVICES.items() if "IDP_IMAGE" in service["image"]} == set(SERVICES) - stable
 
 
 def test_all_services_share_one_network_whose_ports_alone_are_open() -> None:
@@ -81,4 +111,5 @@ def test_the_database_of_compose_asks_every_service_for_a_password() -> None:
 
 def test_secrets_of_compose_are_files_that_git_ignores() -> None:
     ignored = (CHECKOUT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert {"deploy/environment", "deploy/database-password", "deploy/tls/"} <= set(ignored)
+    brought = {"environment", "database-password", "tls/", "files/", ".env"}
+    assert {f"deploy/{name}" for name in brought} <= set(ignored)

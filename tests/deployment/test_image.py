@@ -55,9 +55,10 @@ def answer(url: str, container: str) -> bytes:
 def test_the_image_serves_from_an_empty_database_until_it_is_stopped(image: str, empty_database: str) -> None:
     port = free_port()
     settings = exported(settings_for(empty_database, issuer=f"http://127.0.0.1:{port}", env="development"))
-    migrations = tuple(COMPOSE["services"]["migrations"]["entrypoint"])
+    *shell, upkeep = COMPOSE["services"]["upkeep"]["entrypoint"]
+    tables = upkeep.partition("touch")[0]
     for _ in range(2):  # an upgrade runs it again
-        clean_root.in_image(image, settings, entrypoint=migrations)
+        clean_root.in_image(image, settings, entrypoint=(*shell, tables))
     [key] = json.loads(clean_root.in_image(image, settings, "keys", "list", "--json"))
     assert key["state"] == "signing"
     checked = clean_root.in_image(image, {**settings, "IDP_TRACES": "1"}, "config", "check")
