@@ -74,6 +74,19 @@ def test_purging_the_package_keeps_a_secret_key(root: Root, package: Path) -> No
     root("userdel", "idp")
 
 
+def test_an_upgrade_stops_what_runs_from_the_files_that_it_replaces(root: Root, package: Path) -> None:
+    log, command = "/run/systemctl.log", "/usr/local/bin/systemctl"
+    recording = f"echo '#!/bin/sh\necho \"$@\" >>{log}' >{command}; chmod 755 {command}; mkdir -p /run/systemd/system"
+    root("dpkg", "--install", f"/packages/{package.name}")
+    root("sh", "-c", recording)
+    output = root("dpkg", "--install", f"/packages/{package.name}")
+    assert "The units are stopped. Next: idp db upgrade" in output
+    running = "idp-serve.service idp-worker.service idp-desk.service idp-purge.timer idp-purge.service"
+    assert root("cat", log).splitlines() == [f"--quiet stop {running}", "daemon-reload"]
+    root("rm", "--recursive", command, log, "/run/systemd")
+    root("dpkg", "--purge", NAME)
+
+
 def test_the_package_holds_no_secret_and_no_path_of_its_build(root: Root, package: Path) -> None:
     assert re.fullmatch(rf"{NAME}_[0-9.]+~[a-z]+_[a-z0-9]+\.deb", package.name)
     root("dpkg-deb", "--extract", f"/packages/{package.name}", "/content")
