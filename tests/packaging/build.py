@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,13 +55,14 @@ class Installed:
         return {**environment, **self.settings}
 
 
-def build(folder: Path) -> Built:
-    """Build both from a copy of the sources, so that a build leaves no files beside them."""
+def build(folder: Path, change: Callable[[Path], None] = lambda _sources: None) -> Built:
+    """Build both from a copy of the sources, which `change` may alter; a build leaves no files beside the sources."""
     sources = folder / "sources"
     ignored = shutil.ignore_patterns(
         ".*_cache", "__pycache__", ".venv", ".git", ".tools", "var", "node_modules", "dist"
     )
     shutil.copytree(CHECKOUT, sources, ignore=ignored)
+    change(sources)
     out = folder / "dist"
     commands = _builders(out)
     if not commands:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from idp import __version__
 from idp.paths import CHECKOUT
+from tests import next_release
 from tests.packaging.build import build
 from tests.rows import each_row
 
@@ -64,10 +66,23 @@ owners=$(runuser -u postgres -- psql -Atc "SELECT DISTINCT tableowner FROM pg_ta
 test "$owners" = idp
 idp db current
 """
-AFTER_UPGRADE = """
-test "$(readlink /opt/idp)" = "$avant"
-idp db current
+SECOND_DELIVERY = """
+rm -r /srv/livraison
+cp -a /srv/livraison-2 /srv/livraison
 """
+SWITCHED = f"""
+test "$(readlink /opt/idp)" = idp-{next_release.VERSION}
+test "$avant" = idp-{__version__}
+idp db current | grep '^{next_release.REVISION} (newest: {next_release.REVISION})$'
+"""
+BACK = f"""
+test "$(readlink /opt/idp)" = idp-{__version__}
+idp db current | grep '^{next_release.REVISION}, of a newer release'
+idp db upgrade
+"""
+"""The tables stay those of the next release."""
+OLD_NODE = AWAIT % "http://127.0.0.1:8000/readyz"
+"""After the tables have changed: the former release still runs."""
 
 
 def blocks() -> dict[int, str]:
@@ -83,7 +98,8 @@ def script() -> str:
         before, after = AROUND.get(number, ("", ""))
         parts += [before, f"echo '::: step {number}'\n", commands, after]
     parts += ["echo '::: backup'\n", *blocks_of(BACKUP), AFTER_RESTORE]
-    parts += ["echo '::: upgrade'\n", *blocks_of(UPGRADE), AFTER_UPGRADE]
+    installation, tables, switch, back = blocks_of(UPGRADE)
+    parts += ["echo '::: upgrade'\n", SECOND_DELIVERY, installation, tables, OLD_NODE, switch, SWITCHED, back, BACK]
     return "".join(parts)
 
 
@@ -98,7 +114,6 @@ def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
     checked = subprocess.run(["bash", "-n"], input=script(), capture_output=True, text=True, check=False)
     assert checked.stderr == ""
     assert len(blocks_of(BACKUP)) == 3, "the copy, its trial, the restore"
-    assert len(blocks_of(UPGRADE)) == 4, "the installation, the tables, the switch, the way back"
 
 
 def test_a_restore_to_the_minute_ends_with_a_database_that_accepts_writes() -> None:
@@ -124,14 +139,19 @@ def test_the_command_that_compiles_argon2_installs_that_package_alone_again(page
         assert option in command, "pip leaves a package of the same version as it is"
 
 
+def deliver(wheel: Path, folder: Path) -> None:
+    """Make the folder that an operator gets."""
+    folder.mkdir()
+    shutil.copy(wheel, folder)
+    shutil.copytree(CHECKOUT / "deploy", folder / "deploy")
+
+
 @pytest.mark.long
 def test_the_guide_leads_from_a_new_system_to_the_first_sign_in(tmp_path: Path) -> None:
     if os.geteuid() != 0 or not (CLEAN / "complete").exists():
         pytest.skip("needs root and the clean Debian of .ci/install")
-    delivery = tmp_path / "livraison"
-    delivery.mkdir()
-    shutil.copy(build(tmp_path / "release").wheel, delivery)
-    shutil.copytree(CHECKOUT / "deploy", delivery / "deploy")
+    deliver(build(tmp_path / "release").wheel, tmp_path / "livraison")
+    deliver(build(tmp_path / "next", next_release.turn_into).wheel, tmp_path / "livraison-2")
     (tmp_path / "script").write_text(script(), encoding="utf-8")
     done = subprocess.run(
         ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "bash", "-euc", _ENTER, tmp_path],
@@ -157,10 +177,11 @@ root="$TOP"/overlay/root
 mount -t overlay none -o lowerdir="$CLEAN"/root,upperdir="$TOP"/overlay/upper,workdir="$TOP"/overlay/work "$root"
 mount -t proc none "$root"/proc
 mount --rbind /dev "$root"/dev
-mkdir -p "$root"/srv/{guide,wheels,livraison}
+mkdir -p "$root"/srv/{guide,wheels,livraison,livraison-2}
 mount --bind "$HERE" "$root"/srv/guide
 mount --bind "$CLEAN"/wheels "$root"/srv/wheels
 cp -a "$TOP"/livraison/. "$root"/srv/livraison
+cp -a "$TOP"/livraison-2/. "$root"/srv/livraison-2
 cp "$TOP"/script "$root"/srv/script
 exec chroot "$root" /bin/bash /srv/script
 """
