@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
@@ -63,6 +64,14 @@ def test_each_text_of_the_driver_becomes_fixed_words(written: str, cause: str) -
     answer = database_faults.cause(OperationalError("SELECT 1", {}, Exception(_FAILED + written)))
     assert cause in answer
     assert "10.0.0.1" not in answer
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [(psycopg.errors.ReadOnlySqlTransaction, "accepts no writes"), (psycopg.errors.DiskFull, "disk is full")],
+)
+def test_a_server_that_writes_french_is_understood_by_its_sqlstate(error: type[psycopg.Error], cause: str) -> None:
+    assert cause in database_faults.cause(OperationalError("INSERT", {}, error("aucun mot connu")))
 
 
 def test_tables_of_another_owner_are_named_as_such(alone: Run, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
