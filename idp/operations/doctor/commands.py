@@ -33,7 +33,7 @@ _CHECKS: dict[str, Check] = {
     "desk URL": proxy.check_desk,
     "certificates of ENTs": ents.check,
 }
-_IN_DATABASE = {"secret key", "signing keys", "outbox", "certificates of ENTs"}
+_IN_DATABASE = {"secret key", "signing keys", "outbox", "purge", "certificates of ENTs"}
 """The checks that only read the database, after the one of the database itself."""
 
 
