@@ -66,8 +66,13 @@ def sources(folder: Path) -> Path:
 
 
 def command(*arguments: str) -> list[str]:
-    """Return the command line of `idp`, to run in a folder of `sources`."""
+    """Return the command line of `idp`, to run with `variables`."""
     return [sys.executable, "-m", "idp", *arguments]
+
+
+def variables(copy: Path, settings: Settings) -> dict[str, str]:
+    """Return the environment of `idp` in a folder of `sources`: where Python was told so, it does not look there."""
+    return {**environment(settings), "PYTHONPATH": str(copy)}
 
 
 def run(copy: Path, settings: Settings, *arguments: str) -> str:
@@ -75,7 +80,7 @@ def run(copy: Path, settings: Settings, *arguments: str) -> str:
     done = subprocess.run(
         command(*arguments),
         cwd=copy,
-        env=environment(settings),
+        env=variables(copy, settings),
         capture_output=True,
         text=True,
         timeout=PATIENCE,

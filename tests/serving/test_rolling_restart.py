@@ -21,7 +21,7 @@ from idp.paths import CHECKOUT
 from idp.services import services_of
 from tests import forked, next_release
 from tests.builders import Build
-from tests.commands.processes import PATIENCE, environment, free_port, running
+from tests.commands.processes import PATIENCE, free_port, running
 from tests.databases import postgresql_copy, settings_for
 from tests.interop.visitor import Visitor
 from tests.protocol.ent_server import authority
@@ -58,7 +58,7 @@ class Node:
     @contextmanager
     def running_next_release(self, sources: Path) -> Iterator[None]:
         """Run the node with the next release; it is ready in the block."""
-        command, variables = next_release.command(*self._arguments()), environment(self.settings)
+        command, variables = next_release.command(*self._arguments()), next_release.variables(sources, self.settings)
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, cwd=sources, env=variables, stdout=log, stderr=log)
         try:
