@@ -84,7 +84,7 @@ class _Choice:
     multiple=True,
     default=purge.NIGHTS,
     show_default=True,
-    help="For purge: the sign-ins of a night; may be repeated. Two million need 20 GB of disk and two hours.",
+    help="For purge: the sign-ins of a night; may be repeated. Two million need 20 GB of disk and some hours.",
 )
 def main(
     *,
