@@ -7,6 +7,7 @@ import pytest
 
 from idp import schema
 from idp.app import create_app
+from idp.db import db
 from idp.operations.revisions import newest
 from idp.services import services_of
 from tests import former_release, next_release
@@ -35,6 +36,8 @@ def test_this_release_runs_on_the_tables_of_the_next_one(database_url: str, tmp_
     app = create_app(settings)
     answer = app.test_client().get("/readyz")
     services_of(app).close()
+    with app.app_context():
+        db.engine.dispose()
     assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
     assert schema.upgrade(settings) == (next_release.REVISION, next_release.REVISION), "the step of a rollback"
     with psycopg.connect(database_url) as connection:
