@@ -18,6 +18,7 @@ from flask import Flask
 
 from idp.paths import CHECKOUT
 from idp.serving import limits
+from idp.web.http import MAX_BODY
 from tests import forked
 from tests.commands.processes import PATIENCE, connect, environment, free_port, read_all
 from tests.databases import settings_for, sqlite_copy
@@ -89,8 +90,8 @@ def lasting(served: Served) -> Iterator[Lasting]:
     ):
         kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         first = b""
-        while not first.endswith(b"}\n"):
-            first += kept.recv(65536)
+        while not first.endswith(b"}"):
+            first += kept.recv(65536) or pytest.fail("the connection was closed")
         slow.sendall(SLOW_HEAD)
         yield Lasting([threads.submit(_seconds_to_closing, connection) for connection in (slow, silent, kept)])
 
@@ -326,7 +327,9 @@ def test_the_proxy_that_we_supply_has_time_limits(directive: str, most: int) -> 
 def test_the_proxy_that_we_supply_collects_requests() -> None:
     text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
     assert re.search(r"^\s*proxy_request_buffering on;", text, re.MULTILINE)
-    assert re.search(r"^\s*client_max_body_size 64k;", text, re.MULTILINE)
+    [most] = re.findall(r"^    client_max_body_size (\d+)k;", text, re.MULTILINE)
+    assert MAX_BODY < int(most) * 1024 < 2 * MAX_BODY, "the service refuses a long form with its own page"
+    assert f"\n    client_body_buffer_size {most}k;" in text, "nothing is written to the disk"
 
 
 @pytest.mark.row("O-01")
