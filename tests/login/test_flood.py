@@ -98,7 +98,7 @@ def test_five_hundred_concurrent_sign_ins_are_served_or_get_retry_after(
     assert len(excess) > 3 * len(served), "most are sent away; were they made to wait, most would be served"
     assert sorted(answer.before for answer in excess)[len(excess) // 2] < max(answer.before for answer in served)
     # 5 s when too many passwords are checked at once, 8 s when too many requests wait for a thread, on a slow machine
-    assert {answer.retry_after for answer in excess} <= {"5", "8"}
+    assert {"5"} <= {answer.retry_after for answer in excess} <= {"5", "8"}
     assert all("Votre compte va bien." in answer.text for answer in excess)
     assert all(page.status == 200 for page in meanwhile)
     assert any(0 < page.before < _PEOPLE for page in meanwhile), "other pages answer in the midst of it"
