@@ -52,6 +52,10 @@ _SECONDS_FOR_EACH_HOST = 2
 _DEFAULT_PORT = "5432"
 _TRUSTED_SECONDS = 5.0
 """How long after its last use a connection with a silent socket is taken for alive."""
+_TRUSTED_SECONDS_WITH_STANDBY = 1.0
+"""The same where a standby may take over: each process finds out for itself that a host stands still."""
+_SIGN_OF_LIFE_SECONDS = 2.0
+"""The longest wait for the answer to a ping where a standby may take over."""
 _RETURNED_AT, _IS_COUNTED, _SPAN = "returned_at", "is_counted", "span"
 
 
@@ -143,6 +147,17 @@ class Hosts:
     def __init__(self) -> None:
         self._silent: frozenset[tuple[str, str]] = frozenset()
         self._answered: tuple[str, str] | None = None
+        self._are_several = False
+
+    @property
+    def trusted_seconds(self) -> float:
+        """How long after its last use a connection is taken for alive."""
+        return _TRUSTED_SECONDS_WITH_STANDBY if self._are_several else _TRUSTED_SECONDS
+
+    @property
+    def ping_seconds(self) -> float:
+        """The longest wait for a sign of life: a new connection to the only host would wait as well."""
+        return _SIGN_OF_LIFE_SECONDS if self._are_several else ANSWER_SECONDS
 
     def note_silent(self, connection: PatientConnection) -> None:
         """Note that the host of an open connection did not answer in time: it is tried last."""
@@ -155,6 +170,7 @@ class Hosts:
 
     def sort(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the driver's arguments with their hosts in the order in which to try them."""
+        self._are_several = True
         listed: dict[str, list[str]] = {
             name: str(options[name]).split(",") for name in ("host", "hostaddr", "port") if name in options
         }
@@ -268,7 +284,7 @@ def _look(connection: Any, entry: ConnectionPoolEntry, _borrowed: PoolProxiedCon
     if outage.is_after(returned_at):
         raise InvalidatePoolError
     try:
-        if time.monotonic() - returned_at > _TRUSTED_SECONDS or _is_readable(connection.fileno()):
+        if time.monotonic() - returned_at > hosts.trusted_seconds or _is_readable(connection.fileno()):
             _ping(connection)
     except connection.Error as error:
         raise InvalidatePoolError from error
@@ -282,7 +298,12 @@ def _is_readable(socket: int) -> bool:
 
 
 def _ping(connection: Any) -> None:
-    _alone(connection, psycopg.sql.SQL("SELECT 1"))
+    usual = connection.patience
+    connection.patience = hosts.ping_seconds
+    try:
+        _alone(connection, psycopg.sql.SQL("SELECT 1"))
+    finally:
+        connection.patience = usual
 
 
 def _alone(connection: Any, statement: psycopg.sql.Composable) -> Any:

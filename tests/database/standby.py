@@ -40,8 +40,10 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
     def strike(self, fault: signal.Signals) -> None:
-        """Send a signal to all processes of the server."""
-        self._struck = [self._server.get_pid(), *(pid for (pid,) in self.sql("SELECT pid FROM pg_stat_activity"))]
+        """Send a signal to all processes of the server; it starts no other one meanwhile."""
+        server = psutil.Process(self._server.get_pid())
+        server.suspend()
+        self._struck = [server.pid, *(process.pid for process in server.children(recursive=True))]
         self._send(fault)
 
     def _send(self, number: signal.Signals) -> None:

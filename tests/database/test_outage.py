@@ -1,5 +1,7 @@
 """A database that stands still: one thread tries to connect, and the others fail at once."""
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -68,14 +70,15 @@ def place_of(database_url: str) -> tuple[str, str]:
 
 
 @contextmanager
-def engine_on(database_url: str, *places: tuple[str, str]) -> Iterator[Engine]:
-    """Yield an engine without a pool for a database that is at one of several places."""
+def engine_on(database_url: str, *places: tuple[str, str], connections: int = 0) -> Iterator[Engine]:
+    """Yield an engine for a database that is at one of several places, with a pool of so many connections or none."""
     url = make_url(database_url).set(drivername="postgresql+psycopg", host=None, port=None)
     names, ports = (",".join(values) for values in zip(*places, strict=True))
     engine = create_engine(
         url.set(query={"host": names, "port": ports, "target_session_attrs": "read-write"}),
-        poolclass=NullPool,
         connect_args=pool.connect_args(pooler=False),
+        pool_events=pool.listeners("test", connections),
+        **({"pool_size": connections} if connections else {"poolclass": NullPool}),
     )
     yield engine
     engine.dispose()
@@ -110,6 +113,23 @@ def test_host_that_falls_silent_is_tried_last_until_it_answers(
         assert hosts.sort(two) == {"host": f"127.0.0.1,{name}", "port": f"1,{port}"}
         engine.connect().close()
     assert hosts.sort(two) == two
+
+
+@on_postgresql
+@pytest.mark.usefixtures("hosts")
+def test_idle_connection_to_a_host_that_stands_still_is_replaced_in_two_seconds(database_url: str) -> None:
+    with engine_on(database_url, place_of(database_url), ("127.0.0.1", "1"), connections=1) as engine:
+        with engine.connect() as connection:
+            first = connection.scalar(text("SELECT pg_backend_pid()"))
+        os.kill(first, signal.SIGSTOP)
+        try:
+            time.sleep(pool._TRUSTED_SECONDS_WITH_STANDBY)
+            began = time.monotonic()
+            with engine.connect() as connection:
+                assert connection.scalar(text("SELECT pg_backend_pid()")) != first
+            assert time.monotonic() - began < pool.ANSWER_SECONDS - 1
+        finally:
+            os.kill(first, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("port", [{}, {"port": "5433"}])

@@ -47,7 +47,7 @@ def test_the_former_school_reads_why_an_import_closed_an_account(desk: Flask, co
         assert "Ancien lien" in page
         assert "Demandez à l’académie" not in page
         assert not [label for label in (">Suspendre<", ">Nouveau courrier<") if label in page]
-        assert "/comptes/" not in text_of(browser, "/recherche?q=marie%20famille30"), "no list has the account"
+        assert f"/comptes/{former.id}" not in text_of(browser, "/recherche?q=marie%20famille30"), "no list has it"
     assert WHY in text_of(colleagues.signed_in(Role.DPO), f"/comptes/{former.id}")
     assert colleagues.signed_in(Role.HEAD, uai=LYCEE).get(f"/comptes/{former.id}").status_code == 404
 
