@@ -41,7 +41,8 @@ logger = structlog.get_logger()
 _OWNER_ALONE = 0o600
 _creation = threading.Lock()
 """Held while a file is created: no other thread may have it open when the first descriptor is closed."""
-_OVERFLOW = 2
+POOL_OVERFLOW = 2
+"""Connections that the sessions' pool of a process opens above its size; the statements' pool opens none."""
 _SWITCH_SECONDS = 5.0
 _PAUSES = (0.1, 0.5, 2.0)
 _LONGEST_YIELD = 0.1
@@ -317,9 +318,9 @@ def engine_options(url: str, *, pool_size: int, pooler: bool = False) -> dict[st
         "connect_args": pool.connect_args(pooler=pooler),
         "hide_parameters": True,
         "pool_size": pool_size,
-        "max_overflow": _OVERFLOW,
+        "max_overflow": POOL_OVERFLOW,
         "pool_timeout": 5,
-        "pool_events": pool.listeners("sessions", pool_size + _OVERFLOW),
+        "pool_events": pool.listeners("sessions", pool_size + POOL_OVERFLOW),
     }
 
 

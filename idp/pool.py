@@ -32,6 +32,8 @@ _HAVE_LIMITS = psycopg.sql.SQL(" AND ").join(
 )
 _SET_LIMITS = " ".join(f"ALTER ROLE idp SET {name} = '{value}';" for name, value in _SETTINGS.items())
 """The same, as an operator gives them to the role behind a pooler."""
+ENCODING = "UTF8"
+"""The encoding of the database: in another one, letters with accents are compared wrongly or cannot be stored."""
 POSTGRESQL_PATIENCE = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -211,8 +213,9 @@ def connect_args(*, pooler: bool, more: str = "") -> dict[str, Any]:
         more: other settings of the server, in the form of `POSTGRESQL_SETTINGS`; a pooler does not get them.
     """
     if pooler:
-        return {"prepare_threshold": None, **POSTGRESQL_PATIENCE}
-    return {"options": f"{POSTGRESQL_SETTINGS} {more}".rstrip(), **POSTGRESQL_PATIENCE}
+        return {"prepare_threshold": None, "client_encoding": ENCODING, **POSTGRESQL_PATIENCE}
+    options = f"{POSTGRESQL_SETTINGS} {more}".rstrip()
+    return {"options": options, "client_encoding": ENCODING, **POSTGRESQL_PATIENCE}
 
 
 def may_prepare(connection: Any) -> bool:

@@ -25,6 +25,7 @@ from idp.config import Settings
 from idp.db import upsert
 from idp.operations import revisions
 from idp.paths import MIGRATIONS
+from idp.pool import ENCODING
 
 _MIGRATION_LOCK = 7201962650
 """The key of the advisory lock of PostgreSQL, so that two nodes do not migrate at the same time."""
@@ -55,6 +56,10 @@ _USERS_OF_TABLES = """
 """
 
 
+class EncodingError(Exception):
+    """The database cannot store all names as they are written; the text is its encoding."""
+
+
 class ForeignKeyError(Exception):
     """A migration on SQLite would break foreign keys."""
 
@@ -73,6 +78,7 @@ def upgrade(settings: Settings) -> tuple[str | None, str | None]:
     Raises:
         SQLAlchemyError: the database is not available.
         OSError: the folder of a SQLite file cannot be created.
+        EncodingError: the database is not in UTF-8.
         ForeignKeyError: a migration is wrong.
         TablesInUseError: another transaction kept a lock during all attempts.
     """
@@ -125,6 +131,8 @@ def _alone(url: URL, *, pooler: bool) -> Iterator[None]:
             yield
         return
     with _connection(url, pooler=pooler) as connection:
+        if (encoding := connection.exec_driver_sql("SHOW server_encoding").scalar_one()) != ENCODING:
+            raise EncodingError(encoding)
         while not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_MIGRATION_LOCK})").scalar_one():
             time.sleep(0.2)
         yield
@@ -168,7 +176,9 @@ def _connection(url: URL, *, pooler: bool = False) -> Iterator[Connection]:
     delete the rows that refer to it. `upgrade` checks all foreign keys before it commits.
     """
     postgresql = url.get_backend_name() == "postgresql"
-    connect_args: dict[str, Any] = {"connect_timeout": 5} if postgresql else {"timeout": 5.0}
+    connect_args: dict[str, Any] = {"timeout": 5.0}
+    if postgresql:
+        connect_args = {"connect_timeout": 5, "client_encoding": ENCODING}
     if postgresql and not pooler:  # a pooler takes no start options
         connect_args["options"] = _NO_LIMITS
     engine = create_engine(url, poolclass=NullPool, connect_args=connect_args)
@@ -204,6 +214,10 @@ def _errors_as_messages() -> Iterator[None]:
         raise click.ClickException(f"the folder of the database cannot be created ({fault.strerror})") from fault
     except CommandError as fault:
         raise click.ClickException(f"the database belongs to another version of the service: {fault}") from fault
+    except EncodingError as fault:
+        raise click.ClickException(
+            f"the database is in {fault}: create it anew, with TEMPLATE template0 ENCODING 'UTF8'"
+        ) from fault
     except ForeignKeyError as fault:
         raise click.ClickException("the migration would break foreign keys; it was undone") from fault
     except TablesInUseError as fault:

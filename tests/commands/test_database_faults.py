@@ -74,6 +74,22 @@ def test_a_server_that_writes_french_is_understood_by_its_sqlstate(error: type[p
     assert cause in database_faults.cause(OperationalError("INSERT", {}, error("aucun mot connu")))
 
 
+def test_a_database_in_another_encoding_is_refused_before_it_has_tables(
+    alone: Run, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    plain = engine.url.set(drivername="postgresql")
+    server, other = plain.render_as_string(hide_password=False), f"{plain.database}_ascii"
+    run_sql(server, "CREATE DATABASE {} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'", other)
+    try:
+        monkeypatch.setenv("IDP_DATABASE_URL", plain.set(database=other).render_as_string(hide_password=False))
+        answer = alone("db", "upgrade")
+        is_one_sentence(answer)
+        assert "the database is in SQL_ASCII: create it anew, with TEMPLATE template0 ENCODING 'UTF8'" in answer.err
+        assert alone("db", "current").out.startswith("empty")
+    finally:
+        run_sql(server, "DROP DATABASE {} WITH (FORCE)", other)
+
+
 def test_tables_of_another_owner_are_named_as_such(alone: Run, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
     plain = engine.url.set(drivername="postgresql")
     role = f"restored_{plain.database}"

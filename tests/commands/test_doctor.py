@@ -84,6 +84,11 @@ def test_a_slow_old_or_small_database_is_named(app: Flask, settings: Settings, m
     assert findings["database connections"] == "unknown", "PgBouncer's pool counts, which is not seen from here"
 
 
+def test_an_encoding_that_lacks_letters_is_named(app: Flask, settings: Settings, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(database, "ENCODING", "LATIN9")
+    assert states(database.check, settings)["database version"] == "fault"
+
+
 @each_row(
     ("seconds", "state"), [(0, "ok"), (1, "ok"), (10, "warning"), (-10, "warning"), (60, "fault"), (-60, "fault")]
 )

@@ -14,11 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp import database_faults
 from idp.clock import now
 from idp.config import Settings
-from idp.db import Base, db, unit_of_work
+from idp.db import POOL_OVERFLOW, Base, db, unit_of_work
 from idp.operations import revisions
 from idp.operations.doctor.finding import Finding, Site, State
 from idp.operations.health import is_read_only
 from idp.outbox.queue import enqueue
+from idp.pool import ENCODING
 
 _OLDEST = 150_000
 """PostgreSQL 15, as `server_version_num` writes it."""
@@ -69,9 +70,12 @@ def _latency(connection: Connection) -> Finding:
 
 def _version(connection: Connection) -> Finding:
     number = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
-    result = f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}"
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    result = f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}, {encoding}"
     if number < _OLDEST:
         return Finding("database version", result, "fault", "use PostgreSQL 15 or later")
+    if encoding != ENCODING:
+        return Finding("database version", result, "fault", "restore the data into a database with ENCODING 'UTF8'")
     return Finding("database version", result)
 
 
@@ -92,7 +96,7 @@ def judge_tls(version: str, server: str | None) -> Finding:
 def most_connections(settings: Settings, *, nodes: int, workers: int) -> int:
     """Return how many connections the processes of all nodes open at most: `idp serve`, `idp worker`, the desk."""
     processes = workers + 1 + bool(settings.desk_url)
-    return nodes * processes * (2 * settings.database_pool + 2)
+    return nodes * processes * (2 * settings.database_pool + POOL_OVERFLOW)
 
 
 def _connections(connection: Connection, site: Site) -> Finding:
