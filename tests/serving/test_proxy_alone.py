@@ -5,6 +5,7 @@ import random
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,18 @@ def test_no_log_has_a_link_or_a_query_though_requests_fail(proxies: Proxies) -> 
 def test_a_request_for_another_host_does_not_reach_the_service(proxies: Proxies, of: str, host: str) -> None:
     assert proxies.status(of, "/connexion", host=host) == "421"
     assert proxies.status(of, "/connexion") == {"http": "301", "idp": "502"}[of]
+
+
+def test_a_connection_that_does_not_finish_its_handshake_is_closed_after_the_time_for_a_head(tmp_path: Path) -> None:
+    """nginx does not yet know which name is asked for: the limit is that of the default server."""
+    port = free_port()
+    site = supplied(tmp_path, port, free_port(), authority(tmp_path, "localhost").chain)
+    with nginx(tmp_path / "nginx", port, site.replace("client_header_timeout 10s", "client_header_timeout 1s")):
+        start = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
+            slow.sendall(b"\x16")
+            assert slow.recv(1) == b""
+        assert 1 <= time.monotonic() - start < 20
 
 
 NETWORKS = (
