@@ -28,15 +28,22 @@ class Late(NamedTuple):
     instead: Callable[[], Any]
 
 
-class _Counter:
-    """A number that several threads change."""
+class _Counters:
+    """How many works of each group wait; several threads change the numbers. A group without works has no entry."""
 
     def __init__(self) -> None:
-        self.value, self._lock = 0, threading.Lock()
+        self._values: dict[str, int] = {}
+        self._lock = threading.Lock()
 
-    def add(self, difference: int) -> None:
+    def add(self, group: str, difference: int) -> None:
+        """Change the number of a group."""
         with self._lock:
-            self.value += difference
+            value = self._values.pop(group, 0) + difference
+            if value:
+                self._values[group] = value
+
+    def __getitem__(self, group: str) -> int:
+        return self._values.get(group, 0)
 
 
 class _Task(NamedTuple):
@@ -47,7 +54,7 @@ class _Task(NamedTuple):
     result: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
     since: float
-    is_patient: bool
+    group: str
 
 
 class Queue:
@@ -56,25 +63,25 @@ class Queue:
     def __init__(self, threads: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._threads, self._clock = threads, clock
         self._tasks: SimpleQueue[_Task] = SimpleQueue()
-        self._patient = _Counter()
+        self._grouped = _Counters()
         self._mean = self._round = self._measured = 0.0
         for _ in range(threads):
             threading.Thread(target=self._work, name="request", daemon=True).start()
 
-    async def run(self, work: Callable[[], Any], late: Late | None = None, *, is_patient: bool = False) -> Any:
+    async def run(self, work: Callable[[], Any], late: Late | None = None, *, group: str = "") -> Any:
         """Return the result of work that may wait for the database, or of `late`; None if it raised an error.
 
         Args:
             work: what a thread does.
             late: what it does instead, if the work has waited for too long.
-            is_patient: whether the work counts in `patient_wait` while it waits.
+            group: with which works it counts in `wait_of` while it waits; empty if with none.
         """
         loop = asyncio.get_running_loop()
         awaited: asyncio.Future[Any] = loop.create_future()
         REQUESTS_WAITING.change(1)
-        if is_patient:
-            self._patient.add(1)
-        self._tasks.put(_Task(work, late, awaited, loop, self._clock(), is_patient))
+        if group:
+            self._grouped.add(group, 1)
+        self._tasks.put(_Task(work, late, awaited, loop, self._clock(), group))
         result, done = await awaited
         self._measured = self._clock()
         self._round += (self._measured - done - self._round) / _REMEMBERED
@@ -94,10 +101,9 @@ class Queue:
         is_fresh = self._clock() - self._measured < _FRESH_SECONDS
         return self.waiting * self._mean / self._threads + (_ROUNDS * self._round if is_fresh else 0.0)
 
-    @property
-    def patient_wait(self) -> float:
-        """The seconds that the threads need for the patient works that wait."""
-        return self._patient.value * self._mean / self._threads
+    def wait_of(self, group: str) -> float:
+        """Return the seconds that the threads need for the works of a group that wait."""
+        return self._grouped[group] * self._mean / self._threads
 
     def _work(self) -> None:
         while True:
@@ -106,8 +112,8 @@ class Queue:
     def _do(self, task: _Task) -> None:
         """Do the work. No reference to it stays: granian closes a connection when nobody can read from it."""
         REQUESTS_WAITING.change(-1)
-        if task.is_patient:
-            self._patient.add(-1)
+        if task.group:
+            self._grouped.add(task.group, -1)
         taken = self._clock()
         REQUEST_WAIT_SECONDS.observe(taken - task.since)
         is_late = task.late is not None and taken - task.since > task.late.seconds

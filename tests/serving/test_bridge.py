@@ -14,7 +14,7 @@ from idp.serving import limits
 from idp.serving.bridge import Bridge
 from idp.serving.queue import Queue
 from idp.web.door import forwarded
-from idp.web.door.door import PROGRAM_SECONDS, PROGRAMS_SHARE
+from idp.web.door.door import GROUP_SHARE
 from idp.web.http import Request, Response
 from tests.rows import each_row
 
@@ -31,6 +31,9 @@ class AnsweringDoor:
 
     def patience(self, _request: Request) -> float:
         return math.inf
+
+    def group(self, _request: Request) -> str:
+        return ""
 
     def answer(self, request: Request) -> Response:
         self.asked.append(request)
@@ -164,7 +167,10 @@ def ask(bridge: Bridge, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
 
 
 class BusyDoor(AnsweringDoor):
-    """A door with one request that holds the only thread; `/patient` waits for it, other paths two seconds."""
+    """A door with one request that holds the only thread; `/patient` waits for it, other paths two seconds.
+
+    Each path that begins with « group » is a group of its own.
+    """
 
     def __init__(self, *, can_shed: bool = True) -> None:
         super().__init__(self._hold)
@@ -176,7 +182,10 @@ class BusyDoor(AnsweringDoor):
         return Response("ok")
 
     def patience(self, request: Request) -> float:
-        return {"/patient": math.inf, "/program": PROGRAM_SECONDS}.get(request.path, 2.0)
+        return math.inf if request.path == "/patient" else 2.0
+
+    def group(self, request: Request) -> str:
+        return request.path if request.path.startswith("/group") else ""
 
     def shed(self, _request: Request) -> Response | None:
         return Response(status=503) if self.can_shed else None
@@ -251,20 +260,20 @@ def test_a_request_is_shed_at_its_arrival_when_the_queue_is_too_long_for_it() ->
     assert asyncio.run(statuses()) == [503, 2, 200, 200, 200, 200]
 
 
-def test_programs_fill_a_part_of_the_queue_and_leave_the_rest_to_people() -> None:
+def test_a_group_fills_a_part_of_the_queue_and_leaves_the_rest_to_others() -> None:
     async def statuses() -> list[int]:
         door, clock = BusyDoor(), Clock()
         bridge = Bridge(door, 1, clock)  # type: ignore[arg-type]
         first = await held(bridge, door)
-        bridge._queue._mean = PROGRAMS_SHARE / 2 + 0.1
-        programs = [asyncio.create_task(status(bridge, b"/program")) for _ in range(2)]
+        bridge._queue._mean = GROUP_SHARE / 2 + 0.1
+        grouped = [asyncio.create_task(status(bridge, b"/group")) for _ in range(2)]
         await until_waiting(bridge, 2)
-        at_once = await status(bridge, b"/program")
-        person = asyncio.create_task(status(bridge))
+        at_once = await status(bridge, b"/group")
+        other = asyncio.create_task(status(bridge, b"/group2"))
         await until_waiting(bridge, 3)
         door.may_end.set()
-        answered = await asyncio.wait_for(asyncio.gather(first, *programs, person), 60)
-        assert bridge._queue.patient_wait == 0
+        answered = await asyncio.wait_for(asyncio.gather(first, *grouped, other), 60)
+        assert bridge._queue._grouped._values == {}, "groups without works take no memory"
         return [at_once, *answered]
 
     assert asyncio.run(statuses()) == [503, 200, 200, 200, 200]
