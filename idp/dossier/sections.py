@@ -1,4 +1,4 @@
-"""Sections of docs/conformity.md, docs/security.md and docs/doctrine.md, whose sentences are written once."""
+"""Sections of docs/conformity.md and docs/doctrine.md, whose sentences are written once."""
 
 import re
 

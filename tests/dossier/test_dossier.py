@@ -1,7 +1,6 @@
 """`idp dossier` writes documents in French from the running configuration, and marks what it cannot know."""
 
 import json
-import re
 import stat
 from collections.abc import Callable
 from importlib.metadata import version
@@ -96,26 +95,6 @@ def test_retention_accessibility_and_settings_come_from_their_homes(write: Write
 
 def texts(settings: Settings) -> dict[str, str]:
     return dict(writing._documents(facts.collected(settings)))
-
-
-_FORM = re.compile(
-    r"^\d+\. |^- \*\*|^\||^### |IDP_[A-Z_]+|`form-action`|`--school`|`idp [a-z ]+`|`acr`|DPoP|/48|argon2id",
-    re.MULTILINE,
-)
-"""What a text and its translation have in common, in one order: items, rows, settings, commands, methods."""
-
-
-def test_threats_and_accepted_risks_are_in_french_and_follow_those_of_the_engineers(write: Write) -> None:
-    """A change of docs/security.md needs a change of the template of the document."""
-    documents = write()
-    for name, heading, title in (
-        ("02-analyse-d-impact.md", "## 4. ", "Accepted risks"),
-        ("03-homologation.md", "## 3. ", "Threat model"),
-    ):
-        french = documents[name].partition(f"\n{heading}")[2].partition("\n## ")[0]
-        english = sections.section("security.md", title)
-        assert len(_FORM.findall(english)) > 12
-        assert _FORM.findall(french) == _FORM.findall(english), name
 
 
 def test_accepted_risks_have_the_lifetimes_of_the_settings(write: Write, database_url: str) -> None:
