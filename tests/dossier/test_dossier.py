@@ -1,6 +1,7 @@
 """`idp dossier` writes documents in French from the running configuration, and marks what it cannot know."""
 
 import json
+import re
 import stat
 from collections.abc import Callable
 from importlib.metadata import version
@@ -169,6 +170,46 @@ def test_results_of_conformity_have_four_words(title: str) -> None:
     rows = [line.split(" | ") for line in lines if line.startswith("| ") and " | demande | " not in line]
     assert len(rows) > 3
     assert {row[2] for row in rows} <= {"satisfait", "**non satisfait**", "à l’exploitant", "sans objet"}
+
+
+_NOT_PROSE = re.compile(r"^```.*?^```$|`[^`\n]+`|«[^»]*»", re.MULTILINE | re.DOTALL)
+"""Code, and quotations: titles of pages and of foreign documents."""
+_ENGLISH = re.compile(
+    r"\b(and|are|at|be|by|for|from|has|have|in|is|it|its|no|not|of|only|that|the|their|they|this|to|what|when|which|with)\b",
+    re.IGNORECASE,
+)
+"""Words that English sentences need and French ones do not have."""
+
+
+def english(document: str) -> list[str]:
+    """Return the lines of a document with an English word in their prose."""
+    return [line for line in _NOT_PROSE.sub(" ", document).splitlines() if _ENGLISH.search(line)]
+
+
+@each_row(
+    ("document", "lines"),
+    [
+        ("| 2.1 | redirect URIs compared as strings | ici |\nLa suite.", 0),
+        ("| 2.6 | tokens never stand in an address | ici |\nLa suite.", 1),
+        ("Les ENT reçoivent `the scope` et « Signing of tokens ».", 0),
+        ("The letter is a secret.\nWhoever has it may sign in.", 2),
+    ],
+)
+def test_english_sentences_are_recognised(document: str, lines: int) -> None:
+    assert len(english(document)) == lines
+
+
+@pytest.mark.usefixtures("app")
+def test_every_document_is_in_french(settings: Settings, build: Build) -> None:
+    build.ent("Passerelle", "ent.test")
+    academy = {"desk_oidc_issuer": "https://agents.exemple.fr", "desk_oidc_client_id": "bureau"}
+    options = {"desk_url": "https://bureau.exemple.fr", "traces": True, "new_device_mail": False, "host": ""}
+    given = settings.model_copy(update={**academy, **options})
+    everywhere = [*texts(settings).items(), *texts(given).items()]
+    db.session.execute(text("SET search_path TO nowhere"))
+    everywhere += texts(settings).items()
+    assert [(name, line) for name, document in everywhere for line in english(document)] == []
+    assert len(everywhere) == 3 * len(writing.DOCUMENTS)
 
 
 def test_the_folder_is_new_and_the_owners_alone(idp: Run, tmp_path: Path) -> None:  # noqa: F811 - the fixture
