@@ -35,6 +35,9 @@ class AnsweringDoor:
     def group(self, _request: Request) -> str:
         return ""
 
+    def is_probe(self, request: Request) -> bool:
+        return request.path == "/readyz"
+
     def answer(self, request: Request) -> Response:
         self.asked.append(request)
         return self.function()
@@ -176,6 +179,9 @@ class BusyDoor(AnsweringDoor):
         super().__init__(self._hold)
         self.is_held, self.may_end, self.can_shed = threading.Event(), threading.Event(), can_shed
 
+    def answer(self, request: Request) -> Response:
+        return Response("ready") if self.is_probe(request) else super().answer(request)
+
     def _hold(self) -> Response:
         self.is_held.set()
         self.may_end.wait(60)
@@ -277,6 +283,20 @@ def test_a_group_fills_a_part_of_the_queue_and_leaves_the_rest_to_others() -> No
         return [at_once, *answered]
 
     assert asyncio.run(statuses()) == [503, 200, 200, 200, 200]
+
+
+def test_a_probe_is_answered_while_all_threads_are_taken() -> None:
+    async def statuses() -> list[int]:
+        door = BusyDoor()
+        bridge = Bridge(door, 1)  # type: ignore[arg-type]
+        first = await held(bridge, door)
+        waiting = asyncio.create_task(status(bridge, b"/patient"))
+        await until_waiting(bridge, 1)
+        probe = await asyncio.wait_for(status(bridge, b"/readyz"), 60)
+        door.may_end.set()
+        return [probe, *await asyncio.wait_for(asyncio.gather(first, waiting), 60)]
+
+    assert asyncio.run(statuses()) == [200, 200, 200]
 
 
 def test_the_wait_for_the_event_loop_counts_while_it_is_known() -> None:

@@ -143,6 +143,13 @@ def test_the_new_try_stays_on_this_host(app: Flask, method: str, path: str) -> N
     assert re.fullmatch(r"/(?!/)[\w.%/-]*", link), link
 
 
+def test_a_probe_that_asks_the_database_is_told_from_other_requests(app: Flask) -> None:
+    door = app.wsgi_app
+    assert isinstance(door, Door)
+    for path, expected in (("/readyz", True), ("/healthz", False), ("/connexion", False)):
+        assert door.is_probe(request("GET", path, {})) is expected
+
+
 def test_whether_the_process_answers_needs_no_thread(app: Flask) -> None:
     door = app.wsgi_app
     assert isinstance(door, Door)

@@ -131,9 +131,13 @@ class Door:
         except WouldWaitError:
             return None
 
+    def is_probe(self, request: Request) -> bool:
+        """Return whether a request asks whether the service and its database work, which a flood must not delay."""
+        return request.path in self._declared.probes and ("GET", request.path) not in self._in_memory
+
     def patience(self, request: Request) -> float:
         """Return how many seconds a request may wait for a thread before it is shed."""
-        if self._is_waiting_probe(request):
+        if self.is_probe(request):
             return math.inf
         if not self._declared.is_for_people(request.path):
             return PROGRAM_SECONDS
@@ -141,12 +145,12 @@ class Door:
         return UNDERWAY_SECONDS if is_form or self._has_session(request) else ARRIVING_SECONDS
 
     def group(self, request: Request) -> str:
-        """Return with which others a request shares its part of the queue; empty if nothing bounds it.
+        """Return with which others a request shares its part of the queue; empty if it shares nothing.
 
         All programs are one group: everybody can send what they send. People are grouped by the network of their
         provider's subscriber, where declared proxies tell it.
         """
-        if self._is_waiting_probe(request):
+        if self.is_probe(request):
             return ""
         if not self._declared.is_for_people(request.path):
             return _PROGRAMS
@@ -221,10 +225,6 @@ class Door:
             observe(request, response)
         if self._logged and not self._is_unlogged(request.path):
             log_line.write_line(request, response.status, seconds)
-
-    def _is_waiting_probe(self, request: Request) -> bool:
-        """Return whether a request is a probe that asks other machines."""
-        return request.path in self._declared.probes and ("GET", request.path) not in self._in_memory
 
     def _has_session(self, request: Request) -> bool:
         """Return whether a request has the cookie of a session, or of a device session, which may open one."""
