@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -28,24 +29,6 @@ class Late(NamedTuple):
     instead: Callable[[], Any]
 
 
-class _Counters:
-    """How many works of each group wait; several threads change the numbers. A group without works has no entry."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def add(self, group: str, difference: int) -> None:
-        """Change the number of a group."""
-        with self._lock:
-            value = self._values.pop(group, 0) + difference
-            if value:
-                self._values[group] = value
-
-    def __getitem__(self, group: str) -> int:
-        return self._values.get(group, 0)
-
-
 class _Task(NamedTuple):
     """Work for a thread, and where its result is awaited."""
 
@@ -63,7 +46,8 @@ class Queue:
     def __init__(self, threads: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._threads, self._clock = threads, clock
         self._tasks: SimpleQueue[_Task] = SimpleQueue()
-        self._grouped = _Counters()
+        self._open: Counter[str] = Counter()
+        self._all_open = 0
         self._mean = self._round = self._measured = 0.0
         for _ in range(threads):
             threading.Thread(target=self._work, name="request", daemon=True).start()
@@ -74,13 +58,13 @@ class Queue:
         Args:
             work: what a thread does.
             late: what it does instead, if the work has waited for too long.
-            group: with which works it counts in `wait_of` while it waits; empty if with none.
+            group: with which works it counts in `wait_of` until it has its result; empty if with none.
         """
         loop = asyncio.get_running_loop()
         awaited: asyncio.Future[Any] = loop.create_future()
         REQUESTS_WAITING.change(1)
-        if group:
-            self._grouped.add(group, 1)
+        self._open[group] += 1
+        self._all_open += 1
         self._tasks.put(_Task(work, late, awaited, loop, self._clock(), group))
         result, done = await awaited
         self._measured = self._clock()
@@ -102,8 +86,9 @@ class Queue:
         return self.waiting * self._mean / self._threads + (_ROUNDS * self._round if is_fresh else 0.0)
 
     def wait_of(self, group: str) -> float:
-        """Return the seconds that the threads need for the works of a group that wait."""
-        return self._grouped[group] * self._mean / self._threads
+        """Return the part of the expected wait that the works of a group cause which have no result yet, in seconds."""
+        works = self._open.get(group, 0)
+        return self.expected_wait * works / self._all_open if works else 0.0
 
     def _work(self) -> None:
         while True:
@@ -112,8 +97,6 @@ class Queue:
     def _do(self, task: _Task) -> None:
         """Do the work. No reference to it stays: granian closes a connection when nobody can read from it."""
         REQUESTS_WAITING.change(-1)
-        if task.group:
-            self._grouped.add(task.group, -1)
         taken = self._clock()
         REQUEST_WAIT_SECONDS.observe(taken - task.since)
         is_late = task.late is not None and taken - task.since > task.late.seconds
@@ -124,9 +107,13 @@ class Queue:
             result = None
         if not is_late:  # threads may overwrite each other's change, which does no harm to a mean
             self._mean += (self._clock() - taken - self._mean) / _REMEMBERED
-        task.loop.call_soon_threadsafe(_note, task.result, (result, self._clock()))
+        task.loop.call_soon_threadsafe(self._end, task.group, task.result, (result, self._clock()))
 
-
-def _note(awaited: "asyncio.Future[Any]", result: Any) -> None:
-    if not awaited.done():
-        awaited.set_result(result)
+    def _end(self, group: str, awaited: "asyncio.Future[Any]", result: Any) -> None:
+        """Note a result, in the event loop."""
+        self._all_open -= 1
+        self._open[group] -= 1
+        if not self._open[group]:
+            del self._open[group]
+        if not awaited.done():
+            awaited.set_result(result)
