@@ -102,11 +102,14 @@ def test_all_services_share_one_network_whose_ports_alone_are_open() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["network"]
 
 
-def test_the_database_of_compose_asks_every_service_for_a_password() -> None:
+def test_the_database_of_compose_asks_every_service_for_the_password_of_a_role_without_rights() -> None:
     """`initdb` trusts connections from 127.0.0.1, which here are those of the proxy and of the mailbox too."""
     environment = SERVICES["database"]["environment"]
-    assert environment["POSTGRES_INITDB_ARGS"] == "--auth-host=scram-sha-256"
-    assert "POSTGRES_HOST_AUTH_METHOD" not in environment
+    assert environment == {
+        "POSTGRES_INITDB_ARGS": "--auth-host=scram-sha-256",
+        "POSTGRES_PASSWORD_FILE": "/run/secrets/database-password",
+    }, "the image would make a superuser of another user"
+    assert "./database.sql:/docker-entrypoint-initdb.d/idp.sql:ro" in SERVICES["database"]["volumes"]
 
 
 def test_secrets_of_compose_are_files_that_git_ignores() -> None:
