@@ -100,6 +100,8 @@ def test_all_services_share_one_network_whose_ports_alone_are_open() -> None:
         "service:network"
     }
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["network"]
+    assert SERVICES["network"]["ports"][:2] == ["80:80", "443:443"]
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES["network"]["ports"][2:])
 
 
 def test_the_database_of_compose_asks_every_service_for_the_password_of_a_role_without_rights() -> None:

@@ -60,6 +60,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -s
 """
 _INSTALLED = """
 curl --fail --silent --output /dev/null https://bureau.exemple.fr/healthz
+for port in 9464 9465 9466; do command curl --fail --silent "http://$LOOPBACK:$port/metrics" | grep -q '^idp_'; done
 test "$(sql "SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = 'idp'")" = f
 test "$(sql "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")" = idp
 refused podman-compose exec -T --env "PGPASSWORD=$(cat database-password)" database \\
@@ -163,9 +164,9 @@ def deliver(folder: Path, project: str) -> None:
         "docker.io/library/nginx:stable": "localhost/scolarite-services-nginx:test",
         "docker.io/library/postgres:17": "localhost/scolarite-services-postgresql:test",
         "docker.io/axllent/mailpit:latest": "localhost/scolarite-services-mail:test",
-        '"80:80", "443:443", "127.0.0.1:8025:8025"': ", ".join(
-            f'"{LOOPBACK}:{port}:{port}"' for port in (80, 443, 8025)
-        ),
+        '"80:80", "443:443"': f'"{LOOPBACK}:80:80", "{LOOPBACK}:443:443"',
+        "127.0.0.1:8025": f"{LOOPBACK}:8025",
+        "127.0.0.1:9464": f"{LOOPBACK}:9464",
     }.items():
         assert theirs in text
         text = text.replace(theirs, ours)
