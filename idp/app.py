@@ -198,6 +198,7 @@ def assemble(
     declarations.configure(app)
     browser.configure(app)
     door = Door(app, settings)
+    door.network_of = limits.network_of
     app.wsgi_app = door  # type: ignore[method-assign]
     theme.configure(app, door, settings)
     security.configure(app, door, settings, origin=origin)

@@ -1,7 +1,7 @@
-"""`python -m tests.reference`: write docs/reference/ and docs/accessibilite.md, or check that they are current.
+"""`python -m tests.reference`: write docs/reference/ and other pages of docs/, or check that they are current.
 
 The settings come from the fields of `idp.config.Settings`, the commands from the tree of `idp.cli`, the events from the
-subclasses of `idp.audit.events.Event`.
+subclasses of `idp.audit.events.Event`. The threats and the accepted risks are parts of what `idp dossier` writes.
 """
 
 import argparse
@@ -16,12 +16,14 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MultipleOf
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from idp.audit.events import Event
 from idp.cli import cli
 from idp.config import PREFIX, Settings
+from idp.paths import TEMPLATES
 from tests import accessibility
 from tests.checklist import ROOT
 
@@ -85,6 +87,23 @@ result `ok` are kept for `IDP_AUDIT_DAYS`, all others for `IDP_AUDIT_FAILURE_DAY
 
 | kind | result | what happened | details |
 |---|---|---|---|
+"""
+_THREATS = """# Menaces et risques acceptés
+
+Qui peut attaquer le service, ce qui l’arrête, et les risques qui restent. Les durées et les limites sont celles des
+réglages par défaut ; `idp dossier` écrit ce texte avec celles de votre installation. Les règles et leurs tests sont
+dans [la liste de contrôle](security.md), en anglais. Signaler une faille : [SECURITY.md](../SECURITY.md).
+
+## Menaces
+
+{% include "dossier/_menaces.md" %}
+
+
+## Risques acceptés
+
+Qui exploite le service les prend à sa charge.
+
+{% include "dossier/_risques-acceptes.md" %}
 """
 _DETAILS = """
 ## Details
@@ -154,11 +173,20 @@ def accessibility_page() -> str:
     return _GENERATED + accessibility.page()
 
 
+def threats_page() -> str:
+    """Return the page of the threats and the accepted risks, with the default settings."""
+    loader = FileSystemLoader(TEMPLATES)
+    environment = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)  # noqa: S701 - it writes Markdown
+    page = environment.from_string(_THREATS).render(settings=Settings.model_construct())
+    return f"{_GENERATED.replace('the code', 'templates/dossier')}{page.rstrip()}\n"
+
+
 PAGES = {
     "reference/settings.md": settings_page,
     "reference/commands.md": commands_page,
     "reference/events.md": events_page,
     "accessibilite.md": accessibility_page,
+    "menaces.md": threats_page,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask_babel import force_locale
+from pydantic import SecretStr
 from sqlalchemy import func, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,8 +16,8 @@ from idp.accounts.models import Account, School
 from idp.clients import registry
 from idp.clients.models import CharterMode, Client
 from idp.clock import today
-from idp.config import Settings
-from idp.config_display import without_secrets
+from idp.config import PREFIX, Settings
+from idp.config_display import shown, without_secrets
 from idp.db import db
 from idp.desk.people import retention
 from idp.oidc.claims.release import SET_BY_OPERATORS, releasable_claims
@@ -77,7 +78,9 @@ def collected(settings: Settings) -> dict[str, Any]:
         state = AUDIT.state
     return {
         "settings": settings,
-        "shown_settings": list(settings.rows()),
+        "shown_settings": [
+            (f"{PREFIX}{name.upper()}", _setting(name, getattr(settings, name))) for name in Settings.model_fields
+        ],
         "day": today(),
         "version": __version__,
         "python": platform.python_version(),
@@ -90,6 +93,17 @@ def collected(settings: Settings) -> dict[str, Any]:
         "audit_state": state,
         "stored": _stored(),
     }
+
+
+def _setting(name: str, value: Any) -> str:
+    """Return the value of a setting in French and in Markdown, without secrets."""
+    if isinstance(value, SecretStr):
+        return "défini, non montré" if value.get_secret_value() else "–"
+    if isinstance(value, bool):
+        return "oui" if value else "non"
+    if isinstance(value, tuple):
+        return counted(len(value), "valeur", "valeurs")
+    return f"`{known(shown(name, value))}`" if value not in {None, ""} else "–"
 
 
 def _stored() -> Stored | None:

@@ -28,7 +28,7 @@ from idp.metrics.catalogue import NOWHERE, REQUESTS
 from idp.serving import limits
 from idp.serving.queue import Late, Queue
 from idp.stopping import stopping
-from idp.web.door.door import PROGRAM_SECONDS, PROGRAMS_SHARE, Door
+from idp.web.door.door import GROUP_SHARE, Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
 
 if TYPE_CHECKING:
@@ -134,11 +134,15 @@ class _Request(Request):
 
 
 class Bridge:
-    """The ASGI application around a door, with `threads` threads for what waits. It is made in the worker's process."""
+    """The ASGI application around a door, with `threads` threads for what waits, and one for probes.
+
+    It is made in the worker's process.
+    """
 
     def __init__(self, door: Door, threads: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._door, self._clock = door, clock
         self._queue = Queue(threads, clock)
+        self._probes = Queue(1, clock)
         self._uploads = asyncio.Semaphore(limits.MAX_UPLOADS)
         self._told_until = 0.0
 
@@ -175,13 +179,13 @@ class Bridge:
 
     async def _answer_in_turn(self, request: _Request) -> Response:
         """Return the response of a thread, or at once that of an overloaded service, if the wait would be too long."""
-        patience = self._door.patience(request)
-        is_patient = patience == PROGRAM_SECONDS
-        is_too_long = self._queue.expected_wait > patience or (is_patient and self._queue.patient_wait > PROGRAMS_SHARE)
+        queue = self._probes if self._door.is_probe(request) else self._queue
+        patience, group = self._door.patience(request), self._door.group(request)
+        is_too_long = queue.expected_wait > patience or (group and queue.wait_of(group) > GROUP_SHARE)
         if is_too_long and (refusal := self._shed(request)):
             return refusal
         late = Late(patience, lambda: self._shed(request) or self._answer(request))
-        response: Response | None = await self._queue.run(partial(self._answer, request), late, is_patient=is_patient)
+        response: Response | None = await queue.run(partial(self._answer, request), late, group=group)
         return response or Response(status=500)
 
     def _shed(self, request: _Request) -> Response | None:

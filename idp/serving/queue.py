@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -28,17 +29,6 @@ class Late(NamedTuple):
     instead: Callable[[], Any]
 
 
-class _Counter:
-    """A number that several threads change."""
-
-    def __init__(self) -> None:
-        self.value, self._lock = 0, threading.Lock()
-
-    def add(self, difference: int) -> None:
-        with self._lock:
-            self.value += difference
-
-
 class _Task(NamedTuple):
     """Work for a thread, and where its result is awaited."""
 
@@ -47,7 +37,7 @@ class _Task(NamedTuple):
     result: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
     since: float
-    is_patient: bool
+    group: str
 
 
 class Queue:
@@ -56,25 +46,26 @@ class Queue:
     def __init__(self, threads: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._threads, self._clock = threads, clock
         self._tasks: SimpleQueue[_Task] = SimpleQueue()
-        self._patient = _Counter()
+        self._open: Counter[str] = Counter()
+        self._all_open = 0
         self._mean = self._round = self._measured = 0.0
         for _ in range(threads):
             threading.Thread(target=self._work, name="request", daemon=True).start()
 
-    async def run(self, work: Callable[[], Any], late: Late | None = None, *, is_patient: bool = False) -> Any:
+    async def run(self, work: Callable[[], Any], late: Late | None = None, *, group: str = "") -> Any:
         """Return the result of work that may wait for the database, or of `late`; None if it raised an error.
 
         Args:
             work: what a thread does.
             late: what it does instead, if the work has waited for too long.
-            is_patient: whether the work counts in `patient_wait` while it waits.
+            group: with which works it counts in `wait_of` until it has its result; empty if with none.
         """
         loop = asyncio.get_running_loop()
         awaited: asyncio.Future[Any] = loop.create_future()
         REQUESTS_WAITING.change(1)
-        if is_patient:
-            self._patient.add(1)
-        self._tasks.put(_Task(work, late, awaited, loop, self._clock(), is_patient))
+        self._open[group] += 1
+        self._all_open += 1
+        self._tasks.put(_Task(work, late, awaited, loop, self._clock(), group))
         result, done = await awaited
         self._measured = self._clock()
         self._round += (self._measured - done - self._round) / _REMEMBERED
@@ -94,10 +85,10 @@ class Queue:
         is_fresh = self._clock() - self._measured < _FRESH_SECONDS
         return self.waiting * self._mean / self._threads + (_ROUNDS * self._round if is_fresh else 0.0)
 
-    @property
-    def patient_wait(self) -> float:
-        """The seconds that the threads need for the patient works that wait."""
-        return self._patient.value * self._mean / self._threads
+    def wait_of(self, group: str) -> float:
+        """Return the part of the expected wait that the works of a group cause which have no result yet, in seconds."""
+        works = self._open.get(group, 0)
+        return self.expected_wait * works / self._all_open if works else 0.0
 
     def _work(self) -> None:
         while True:
@@ -106,8 +97,6 @@ class Queue:
     def _do(self, task: _Task) -> None:
         """Do the work. No reference to it stays: granian closes a connection when nobody can read from it."""
         REQUESTS_WAITING.change(-1)
-        if task.is_patient:
-            self._patient.add(-1)
         taken = self._clock()
         REQUEST_WAIT_SECONDS.observe(taken - task.since)
         is_late = task.late is not None and taken - task.since > task.late.seconds
@@ -118,9 +107,13 @@ class Queue:
             result = None
         if not is_late:  # threads may overwrite each other's change, which does no harm to a mean
             self._mean += (self._clock() - taken - self._mean) / _REMEMBERED
-        task.loop.call_soon_threadsafe(_note, task.result, (result, self._clock()))
+        task.loop.call_soon_threadsafe(self._end, task.group, task.result, (result, self._clock()))
 
-
-def _note(awaited: "asyncio.Future[Any]", result: Any) -> None:
-    if not awaited.done():
-        awaited.set_result(result)
+    def _end(self, group: str, awaited: "asyncio.Future[Any]", result: Any) -> None:
+        """Note a result, in the event loop."""
+        self._all_open -= 1
+        self._open[group] -= 1
+        if not self._open[group]:
+            del self._open[group]
+        if not awaited.done():
+            awaited.set_result(result)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from flask import Response, current_app, make_response, request
 from werkzeug.exceptions import HTTPException
@@ -11,6 +12,10 @@ from idp.web import http
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _BUTTON_PAGE = "idp_button_page"
+_PLAIN = "/:@!$&'()*+,;=~"
+"""The characters of a path that need no percent-encoding (RFC 3986, 3.3), but for letters and digits."""
+_DEEPEST_PAGE = 8
+"""The slashes that the path of a page with a form has at most; each is one more lookup for a form without a page."""
 
 
 def see_other(location: str) -> Response:
@@ -21,11 +26,11 @@ def see_other(location: str) -> Response:
 def shown_page() -> str:
     """Return the path and query of the page that was asked for; for a form without a page, the path of that above.
 
-    It is never a path that a browser would read as another host (`//host`).
+    It is never one that a browser would read as another host (`//host`, or `/host` with a tab between the slashes).
     """
     page = request.path if request.method in {"GET", "HEAD"} else _page_above(request.path)
     query = request.query_string.decode("latin-1") if page == request.path else ""
-    return "/" + (f"{page}?{query}" if query else page).lstrip("/\\")
+    return f"{_local(page)}?{query}" if query else _local(page)
 
 
 def button_on(endpoint: str) -> Callable[[_View], _View]:
@@ -44,12 +49,18 @@ def page_of_button() -> str:
         endpoint, arguments = current_app.url_map.bind("").match(request.path, "POST")
         if shows := getattr(current_app.view_functions[endpoint], _BUTTON_PAGE, ""):
             return current_app.url_for(shows, **arguments)
-    return "/" + _page_above(request.path).lstrip("/\\")
+    return _local(_page_above(request.path))
+
+
+def _local(path: str) -> str:
+    """Return a decoded path as a URL of this host."""
+    return "/" + quote(path.lstrip("/\\"), _PLAIN)
 
 
 def _page_above(path: str) -> str:
     """Return the nearest path, at or above a path, that shows a page; empty for the first page."""
     adapter = current_app.url_map.bind("")
+    path = "/".join(path.split("/")[: _DEEPEST_PAGE + 1])
     while path and not adapter.test(path, "GET"):
         path = path.rpartition("/")[0]
     return path

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests import checklist
 
 ROOT = Path(__file__).parents[2]
-TABLES = [ROOT / "docs" / "conformity.md", ROOT / "docs" / "doctrine.md"]
+TABLES = [ROOT / "docs" / "conformite.md", ROOT / "docs" / "doctrine.md"]
 _ROW = re.compile(r"\b[A-Z]-\d\d\b")
 _PLACE = re.compile(r"`((?:tests|idp|deploy)/[\w/.-]+)`")
 

@@ -54,9 +54,9 @@ def test_commands_of_compose_are_commands_of_idp() -> None:
 
 
 def test_compose_mounts_the_configurations_of_nginx_as_they_are() -> None:
-    sources = [volume.split(":")[0] for volume in SERVICES["proxy"]["volumes"]]
-    [certificate] = [source for source in sources if not (DEPLOY / source).exists()]
-    assert certificate == "./tls", "which the operator brings"
+    sources = {volume.split(":")[0] for volume in SERVICES["proxy"]["volumes"]} - {"./tls"}
+    assert len(sources) == len(SERVICES["proxy"]["volumes"]) - 1, "the operator brings the certificate"
+    assert [source for source in sources if not (DEPLOY / source).is_file()] == []
     for name, conf in (("provider", "nginx.conf"), ("desk", "nginx-desk.conf")):
         bind = SERVICES[name]["command"][-1]
         assert re.search(rf"server {re.escape(bind)}[; ]", (DEPLOY / conf).read_text(encoding="utf-8"))
@@ -118,13 +118,18 @@ def test_all_services_share_one_network_whose_ports_alone_are_open() -> None:
         "service:network"
     }
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["network"]
+    assert SERVICES["network"]["ports"][:2] == ["80:80", "443:443"]
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES["network"]["ports"][2:])
 
 
-def test_the_database_of_compose_asks_every_service_for_a_password() -> None:
+def test_the_database_of_compose_asks_every_service_for_the_password_of_a_role_without_rights() -> None:
     """`initdb` trusts connections from 127.0.0.1, which here are those of the proxy and of the mailbox too."""
     environment = SERVICES["database"]["environment"]
-    assert environment["POSTGRES_INITDB_ARGS"] == "--auth-host=scram-sha-256"
-    assert "POSTGRES_HOST_AUTH_METHOD" not in environment
+    assert environment == {
+        "POSTGRES_INITDB_ARGS": "--auth-host=scram-sha-256",
+        "POSTGRES_PASSWORD_FILE": "/run/secrets/database-password",
+    }, "the image would make a superuser of another user"
+    assert "./database.sql:/docker-entrypoint-initdb.d/idp.sql:ro" in SERVICES["database"]["volumes"]
 
 
 def test_secrets_of_compose_are_files_that_git_ignores() -> None:

@@ -14,7 +14,7 @@ from idp.serving import limits
 from idp.serving.bridge import Bridge
 from idp.serving.queue import Queue
 from idp.web.door import forwarded
-from idp.web.door.door import PROGRAM_SECONDS, PROGRAMS_SHARE
+from idp.web.door.door import GROUP_SHARE
 from idp.web.http import Request, Response
 from tests.rows import each_row
 
@@ -31,6 +31,12 @@ class AnsweringDoor:
 
     def patience(self, _request: Request) -> float:
         return math.inf
+
+    def group(self, _request: Request) -> str:
+        return ""
+
+    def is_probe(self, request: Request) -> bool:
+        return request.path == "/readyz"
 
     def answer(self, request: Request) -> Response:
         self.asked.append(request)
@@ -164,11 +170,17 @@ def ask(bridge: Bridge, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
 
 
 class BusyDoor(AnsweringDoor):
-    """A door with one request that holds the only thread; `/patient` waits for it, other paths two seconds."""
+    """A door with one request that holds the only thread; `/patient` waits for it, other paths two seconds.
+
+    Each path that begins with « group » is a group of its own.
+    """
 
     def __init__(self, *, can_shed: bool = True) -> None:
         super().__init__(self._hold)
         self.is_held, self.may_end, self.can_shed = threading.Event(), threading.Event(), can_shed
+
+    def answer(self, request: Request) -> Response:
+        return Response("ready") if self.is_probe(request) else super().answer(request)
 
     def _hold(self) -> Response:
         self.is_held.set()
@@ -176,7 +188,10 @@ class BusyDoor(AnsweringDoor):
         return Response("ok")
 
     def patience(self, request: Request) -> float:
-        return {"/patient": math.inf, "/program": PROGRAM_SECONDS}.get(request.path, 2.0)
+        return math.inf if request.path == "/patient" else 2.0
+
+    def group(self, request: Request) -> str:
+        return request.path if request.path.startswith("/group") else ""
 
     def shed(self, _request: Request) -> Response | None:
         return Response(status=503) if self.can_shed else None
@@ -251,23 +266,37 @@ def test_a_request_is_shed_at_its_arrival_when_the_queue_is_too_long_for_it() ->
     assert asyncio.run(statuses()) == [503, 2, 200, 200, 200, 200]
 
 
-def test_programs_fill_a_part_of_the_queue_and_leave_the_rest_to_people() -> None:
+def test_a_group_fills_a_part_of_the_queue_and_leaves_the_rest_to_others() -> None:
     async def statuses() -> list[int]:
         door, clock = BusyDoor(), Clock()
         bridge = Bridge(door, 1, clock)  # type: ignore[arg-type]
         first = await held(bridge, door)
-        bridge._queue._mean = PROGRAMS_SHARE / 2 + 0.1
-        programs = [asyncio.create_task(status(bridge, b"/program")) for _ in range(2)]
-        await until_waiting(bridge, 2)
-        at_once = await status(bridge, b"/program")
-        person = asyncio.create_task(status(bridge))
-        await until_waiting(bridge, 3)
+        bridge._queue._mean = 0.33 * GROUP_SHARE  # of a wait of 1.32 shares, four of the five open requests cause 1.06
+        grouped = [asyncio.create_task(status(bridge, b"/group")) for _ in range(4)]
+        await until_waiting(bridge, 4)
+        at_once = await status(bridge, b"/group")
+        other = asyncio.create_task(status(bridge, b"/group2"))
+        await until_waiting(bridge, 5)
         door.may_end.set()
-        answered = await asyncio.wait_for(asyncio.gather(first, *programs, person), 60)
-        assert bridge._queue.patient_wait == 0
+        answered = await asyncio.wait_for(asyncio.gather(first, *grouped, other), 60)
+        assert bridge._queue._open == {}, "groups without works take no memory"
         return [at_once, *answered]
 
-    assert asyncio.run(statuses()) == [503, 200, 200, 200, 200]
+    assert asyncio.run(statuses()) == [503, 200, 200, 200, 200, 200, 200]
+
+
+def test_a_probe_is_answered_while_all_threads_are_taken() -> None:
+    async def statuses() -> list[int]:
+        door = BusyDoor()
+        bridge = Bridge(door, 1)  # type: ignore[arg-type]
+        first = await held(bridge, door)
+        waiting = asyncio.create_task(status(bridge, b"/patient"))
+        await until_waiting(bridge, 1)
+        probe = await asyncio.wait_for(status(bridge, b"/readyz"), 60)
+        door.may_end.set()
+        return [probe, *await asyncio.wait_for(asyncio.gather(first, waiting), 60)]
+
+    assert asyncio.run(statuses()) == [200, 200, 200]
 
 
 def test_the_wait_for_the_event_loop_counts_while_it_is_known() -> None:

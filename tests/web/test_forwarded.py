@@ -3,14 +3,18 @@
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from werkzeug.test import EnvironBuilder
 
 from idp.app import create_app
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
 from idp.services import services_of
+from idp.serving.bridge import door_of
 from idp.web.door.forwarded import plain_ip
+from idp.web.http import Request
 from tests.databases import ISSUER, settings_for
+from tests.rows import each_row
 
 
 @pytest.fixture
@@ -134,3 +138,22 @@ def test_rate_limits_ignore_the_port(app: Flask) -> None:
 def test_a_declared_proxy_is_not_recorded_as_ignored(app: Flask) -> None:
     app.test_client().get("/connexion", headers={"X-Forwarded-For": "198.51.100.9"})
     assert db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "proxy.ignored")).all() == []
+
+
+@each_row(
+    ("ip", "group"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::9]:4711", "2001:db8:1:2::/64"),
+    ],
+)
+def test_the_people_of_a_network_share_a_part_of_the_queue(app: Flask, ip: str, group: str) -> None:
+    headers = {"X-Forwarded-For": f"203.0.113.1, {ip}", "Cookie": "__Host-ss=made-up"}
+    for method, path in (("GET", "/connexion"), ("POST", "/activation"), ("POST", "/rien")):
+        assert (
+            door_of(app).group(
+                Request(EnvironBuilder(path, method=method, headers=list(headers.items())).get_environ())
+            )
+            == group
+        )

@@ -2,9 +2,12 @@
 
 import json
 import math
+import re
 
+import pytest
 from flask import Flask, template_rendered
 from flask.testing import FlaskClient
+from werkzeug.routing import MapAdapter
 from werkzeug.test import EnvironBuilder
 
 from idp.web.door.door import ARRIVING_SECONDS, PROGRAM_SECONDS, UNDERWAY_SECONDS, Door
@@ -104,6 +107,47 @@ def test_who_arrives_is_shed_before_who_is_underway(
     door = app.wsgi_app
     assert isinstance(door, Door)
     assert door.patience(request(method, path, {"Cookie": cookie})) == seconds
+
+
+@each_row(
+    ("path", "group"), [("/connexion", ""), ("/token", "programs"), ("/static/base.css", "programs"), ("/readyz", "")]
+)
+def test_programs_share_a_part_of_the_queue(app: Flask, path: str, group: str) -> None:
+    """Without a declared proxy, all people seem to be one, and share nothing."""
+    door = app.wsgi_app
+    assert isinstance(door, Door)
+    assert door.group(request("GET", path, {"X-Forwarded-For": "198.51.100.1"})) == group
+
+
+@each_row("method", ["GET", "POST", "DELETE", "PURGE"])
+@each_row("path", ["/a" * 4_000, "/x" + "/" * 8_000, "/mon-compte" + "/a" * 4_000, "/" + "a" * 8_000])
+def test_a_deep_path_costs_no_more_than_another(app: Flask, method: str, path: str) -> None:
+    adapters: list[str] = []
+    test = MapAdapter.test
+
+    def count(adapter: MapAdapter, path: str, *more: str) -> bool:
+        adapters.append(path)
+        return test(adapter, path, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MapAdapter, "test", count)
+        shed(app, method, path, {})
+    assert len(adapters) <= 9
+
+
+@each_row("method", ["GET", "POST"])
+@each_row("path", ["//evil.example/x", "/%09/evil.example/x", "/%5Cevil.example", "/%0A/evil.example", "/%09%5Cevil"])
+def test_the_new_try_stays_on_this_host(app: Flask, method: str, path: str) -> None:
+    body = shed(app, method, path, {}).body.decode()
+    [link] = re.findall(r'class="btn" href="([^"]*)"', body)
+    assert re.fullmatch(r"/(?!/)[\w.%/-]*", link), link
+
+
+def test_a_probe_that_asks_the_database_is_told_from_other_requests(app: Flask) -> None:
+    door = app.wsgi_app
+    assert isinstance(door, Door)
+    for path, expected in (("/readyz", True), ("/healthz", False), ("/connexion", False)):
+        assert door.is_probe(request("GET", path, {})) is expected
 
 
 def test_whether_the_process_answers_needs_no_thread(app: Flask) -> None:

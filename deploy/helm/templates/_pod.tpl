@@ -135,8 +135,8 @@ spec:
             failureThreshold: 6
           readinessProbe:
             httpGet: {path: /readyz, port: http}
-            periodSeconds: 5
-            timeoutSeconds: 5
+            periodSeconds: 10
+            timeoutSeconds: 10
           resources: {{ toYaml .of.resources | nindent 12 }}
 ---
 apiVersion: v1

@@ -44,9 +44,10 @@ UNDERWAY_SECONDS = 6.0
 PROGRAM_SECONDS = 20.0
 """How long programs wait, most of which have given up then: an ENT redeems a code that is paid for already, and a
 refused code costs the service another sign-on."""
-PROGRAMS_SHARE = ARRIVING_SECONDS / 2
-"""How much of the queue the requests with that patience may take, in seconds: more are shed at once. Everybody can send
-such requests, and people would find no room behind them."""
+GROUP_SHARE = ARRIVING_SECONDS / 2
+"""How much of the queue a group of requests may take, in seconds: more are shed at once. Others find room behind them,
+whatever cookies and forms the group made up."""
+_PROGRAMS = "programs"
 _SHED_RETRY_SECONDS = 8
 """When who was shed may try again: each try costs a page, so that it is later than for a hash."""
 
@@ -62,12 +63,14 @@ class Door:
         pages: The WSGI application of static files and Flask.
         protect: Returns the headers of a response to a path with the security headers.
         compresses: Whether pages are compressed for browsers without a session; see `idp.web.door.compression`.
+        network_of: Returns the network of a provider's subscriber, by an IP.
         admits_files: Decides whether the long body of a form with files is received: by default, none is.
     """
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self.pages: WSGIApplication = app.wsgi_app
         self.protect: Callable[[str, Headers], Headers] = lambda _path, headers: headers
+        self.network_of: Callable[[str], str] = lambda ip: ip
         self.compresses = True
         self.admits_files: Callable[[Request], bool] = lambda _request: False
         self._app = app
@@ -128,14 +131,33 @@ class Door:
         except WouldWaitError:
             return None
 
+    def is_probe(self, request: Request) -> bool:
+        """Return whether a request asks whether the service and its database work, which a flood must not delay."""
+        return request.path in self._declared.probes and ("GET", request.path) not in self._in_memory
+
     def patience(self, request: Request) -> float:
         """Return how many seconds a request may wait for a thread before it is shed."""
-        if request.path in self._declared.probes and ("GET", request.path) not in self._in_memory:
+        if self.is_probe(request):
             return math.inf
         if not self._declared.is_for_people(request.path):
             return PROGRAM_SECONDS
         is_form = request.method == "POST" and request.path not in self._sign_in_pages
         return UNDERWAY_SECONDS if is_form or self._has_session(request) else ARRIVING_SECONDS
+
+    def group(self, request: Request) -> str:
+        """Return with which others a request shares its part of the queue; empty if it shares nothing.
+
+        All programs are one group: everybody can send what they send. People are grouped by the network of their
+        provider's subscriber, where declared proxies tell it.
+        """
+        if self.is_probe(request):
+            return ""
+        if not self._declared.is_for_people(request.path):
+            return _PROGRAMS
+        if not self._proxies:
+            return ""
+        forwarded.read(request, self._proxies)
+        return self.network_of(request.remote_ip)
 
     def shed(self, request: Request) -> Response | None:
         """Return the response of an overloaded service; None if the memory of this process is not enough for it."""
