@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 from idp import cli
 from idp.paths import CHECKOUT
 from tests.deployment.clean_root import tool
+from tests.serving.proxy import DEBIAN, adapted, raised
 
 DEPLOY = CHECKOUT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
@@ -57,6 +60,21 @@ def test_compose_mounts_the_configurations_of_nginx_as_they_are() -> None:
     for name, conf in (("provider", "nginx.conf"), ("desk", "nginx-desk.conf")):
         bind = SERVICES[name]["command"][-1]
         assert re.search(rf"server {re.escape(bind)}[; ]", (DEPLOY / conf).read_text(encoding="utf-8"))
+
+
+def test_the_proxy_of_compose_starts_with_the_connections_of_the_guide(tmp_path: Path) -> None:
+    [*_, script] = SERVICES["proxy"]["command"]
+    *_, change, start = script.splitlines()
+    assert start.startswith("exec nginx -c /run/nginx.conf ")
+    mounted = {target: source for source, target, _ in (volume.split(":") for volume in SERVICES["proxy"]["volumes"])}
+    (tmp_path / "nginx.conf").write_text(DEBIAN, encoding="utf-8")
+    places = {
+        "/etc/idp/nginx-connections.sed": DEPLOY / mounted["/etc/idp/nginx-connections.sed"],
+        "/etc/nginx/nginx.conf": tmp_path / "nginx.conf",
+        "/run/nginx.conf": tmp_path / "raised.conf",
+    }
+    subprocess.run(["sh", "-euc", adapted(change, {name: str(path) for name, path in places.items()})], check=True)
+    assert (tmp_path / "raised.conf").read_text(encoding="utf-8") == raised(DEBIAN)
 
 
 def test_wrong_settings_stop_compose_before_the_tables_change() -> None:
