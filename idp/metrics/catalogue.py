@@ -27,7 +27,10 @@ LIMIT = Label("limit")
 """The rate limits."""
 GRANT = Label("grant", "authorization_code", "refresh_token")
 LANE = Label("lane", "sign_in", "activation")
-ALGORITHM = Label("alg", "RS256", "ES256")
+ALGORITHM = Label("alg")
+"""The algorithms of keys that sign."""
+FORMAT = Label("format")
+"""The formats of school files; the worker adds them when it first reads their numbers."""
 MAIL_DOMAIN = Label(
     "domain",
     *("gmail.com", "orange.fr", "wanadoo.fr", "free.fr", "sfr.fr", "neuf.fr", "laposte.net", "bbox.fr", "aol.com"),
@@ -142,7 +145,6 @@ OUTBOX_AGE = Reading(
 OUTBOX_DEAD = Reading("idp_outbox_messages_dead", "Messages that were given up, and wait for an operator.", MESSAGE)
 JOBS = Reading("idp_jobs_open", "Jobs of the desk that are not over.", JOB, Label("state", "waiting", "running"))
 JOBS_AGE = Reading("idp_jobs_oldest_open_seconds", "Age of the oldest job of the desk that is not over.")
-FORMAT = Label("format", "aaf", "aaf1d", "siecle", "onde", "csv")
 IMPORTS = Reading(
     "idp_roster_imports_recent",
     "Imports of school files in the last seven days.",
