@@ -68,9 +68,12 @@ def test_the_first_event_after_a_start_is_a_rise_from_zero(app: Flask, counted: 
     before = len(seen)
     instruments.start_at_zero()
     assert (len(counted()), counted()["idp_sign_ins_total", "method=passkey", "result=ok"]) == (before, 1)
+        ("idp_database_connections_in_use", "pool=statements"),
+        ("idp_password_hashes_waiting", "lane=activation"),
 
 
 def test_names_and_units_follow_the_conventions() -> None:
+    assert ("idp_worker_last_run_timestamp_seconds",) not in seen, "this worker never ran"
     for name, metric in Instrument.all.items():
         assert re.fullmatch(r"idp_[a-z]+(_[a-z]+)*", name)
         assert name.endswith("_total") == isinstance(metric, Counter), name
