@@ -25,6 +25,10 @@ NOTICE = Label("kind")
 """The kinds of notices to schools."""
 LIMIT = Label("limit")
 """The rate limits."""
+SIGN_IN = Label("result", "ok", "throttled", "busy", "reused")
+"""The results of sign-ins; `idp.accounts.authentication` and `idp.passkeys.ceremony` add the reasons of refusals."""
+RECOVERY = Label("step", "blocked", "username_asked", "username_told", "password_chosen")
+"""The steps of recoveries; `idp.recovery.answer` adds its answers."""
 GRANT = Label("grant", "authorization_code", "refresh_token")
 LANE = Label("lane", "sign_in", "activation")
 ALGORITHM = Label("alg")
@@ -63,12 +67,7 @@ SIGN_INS = Counter(
     "idp_sign_ins_total",
     "Sign-ins of families, by method and result.",
     Label("method", "password", "passkey", "device"),
-    Label(
-        "result",
-        *("ok", "throttled", "busy"),
-        *("unknown", "disabled", "suspended", "no_secret", "expired", "wrong", "changed", "shut"),
-        *("late", "cloned", "malformed", "closed", "reused"),
-    ),
+    SIGN_IN,
 )
 STAFF_SIGN_INS = Counter("idp_staff_sign_ins_total", "Sign-ins at the desk.", RESULT)
 ACTIVATIONS = Counter(
@@ -79,11 +78,7 @@ ACTIVATIONS = Counter(
 RECOVERIES = Counter(
     "idp_recovery_steps_total",
     "Forgotten passwords and identifiers: what was asked for and answered, and new passwords chosen.",
-    Label(
-        "step",
-        *("link", "never_activated", "unconfirmed", "by_letter", "unknown", "disabled", "merged", "disputed"),
-        *("no_address", "capped", "late", "blocked", "username_asked", "username_told", "password_chosen"),
-    ),
+    RECOVERY,
 )
 TOKENS = Counter(
     "idp_token_requests_total",

@@ -173,8 +173,11 @@ def test_each_outcome_of_a_message_is_counted_by_its_name(
         return Outcome.DONE
 
     name = ("idp_outbox_deliveries_total", f"kind={NOTICE}", f"outcome={outcome}")
-    before = counted().get(name, 0)
+    timed = ("idp_outbox_delivery_duration_seconds_count", f"kind={NOTICE}")
+    before = counted()
     with unit_of_work():
         enqueue(NOTICE, {})
     assert Worker({NOTICE: deliver}).run_once() == 1
-    assert counted()[name] == before + 1
+    seen = counted()
+    assert seen[name] == before.get(name, 0) + 1
+    assert seen[timed] == before.get(timed, 0) + 1
