@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,11 +27,13 @@ from idp.audit.events import SignInFailed, SignInThrottled
 from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
+from idp.metrics.catalogue import SIGN_IN
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
 Door = Literal["sign_in", "reauthentication", "letter"]
 Reason = Literal["unknown", "disabled", "suspended", "no_secret", "expired", "wrong", "changed", "shut"]
+SIGN_IN.allow(get_args(Reason))
 Slots = tuple[tuple[limits.Limit, str], ...]
 _T = TypeVar("_T")
 _WITH_DEVICE = account_state.by_username(with_device=True)

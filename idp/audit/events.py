@@ -41,8 +41,9 @@ class SignInSucceeded(Event):
 class SignInFailed(Event):
     """A sign-in was refused.
 
-    `reason`: `unknown` (no such identifier), `wrong` (the password), `disabled` (the account), `no_secret` (it has no
-    password), `expired` (the letter), `changed` (the password, meanwhile), `shut` (right, after too many wrong ones).
+    `reason`: `unknown` (no such identifier), `wrong` (the password), `disabled` or `suspended` (the account),
+    `no_secret` (it has no password), `expired` (the letter), `changed` (the password, meanwhile), `shut` (right, after
+    too many wrong ones).
     """
 
     kind = "sign_in"
@@ -160,8 +161,9 @@ class ResetRequested(Event):
     """Somebody asked for a new password, or typed the right one of a closed account; `answer` is the decision.
 
     A mail was sent: `link` (to choose one), `never_activated` (reminds of the letter), `unconfirmed` (a link to confirm
-    the email), `by_letter` (only a new letter helps). None was sent: `unknown` (no such account), `disabled`, `merged`,
-    `disputed`, `no_address` (the account has no email), `capped` (too many mails), `late` (the request is too old).
+    the email), `by_letter` (only a new letter helps). None was sent: `unknown` (no such account), `disabled`,
+    `suspended`, `merged`, `disputed`, `no_address` (the account has no email), `capped` (too many mails), `late` (the
+    request is too old).
     `blocked`: the right password is blocked; if the account has an email, a second entry says which mail was sent.
     """
 

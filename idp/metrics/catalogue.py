@@ -25,9 +25,16 @@ NOTICE = Label("kind")
 """The kinds of notices to schools."""
 LIMIT = Label("limit")
 """The rate limits."""
+SIGN_IN = Label("result", "ok", "throttled", "busy", "reused")
+"""The results of sign-ins; `idp.accounts.authentication` and `idp.passkeys.ceremony` add the reasons of refusals."""
+RECOVERY = Label("step", "blocked", "username_asked", "username_told", "password_chosen")
+"""The steps of recoveries; `idp.recovery.answer` adds its answers."""
 GRANT = Label("grant", "authorization_code", "refresh_token")
 LANE = Label("lane", "sign_in", "activation")
-ALGORITHM = Label("alg", "RS256", "ES256")
+ALGORITHM = Label("alg")
+"""The algorithms of keys that sign."""
+FORMAT = Label("format")
+"""The formats of school files; the worker adds them when it first reads their numbers."""
 MAIL_DOMAIN = Label(
     "domain",
     *("gmail.com", "orange.fr", "wanadoo.fr", "free.fr", "sfr.fr", "neuf.fr", "laposte.net", "bbox.fr", "aol.com"),
@@ -60,12 +67,7 @@ SIGN_INS = Counter(
     "idp_sign_ins_total",
     "Sign-ins of families, by method and result.",
     Label("method", "password", "passkey", "device"),
-    Label(
-        "result",
-        *("ok", "throttled", "busy"),
-        *("unknown", "disabled", "suspended", "no_secret", "expired", "wrong", "changed", "shut"),
-        *("late", "cloned", "malformed", "closed", "reused"),
-    ),
+    SIGN_IN,
 )
 STAFF_SIGN_INS = Counter("idp_staff_sign_ins_total", "Sign-ins at the desk.", RESULT)
 ACTIVATIONS = Counter(
@@ -76,11 +78,7 @@ ACTIVATIONS = Counter(
 RECOVERIES = Counter(
     "idp_recovery_steps_total",
     "Forgotten passwords and identifiers: what was asked for and answered, and new passwords chosen.",
-    Label(
-        "step",
-        *("link", "never_activated", "unconfirmed", "by_letter", "unknown", "disabled", "merged", "disputed"),
-        *("no_address", "capped", "late", "blocked", "username_asked", "username_told", "password_chosen"),
-    ),
+    RECOVERY,
 )
 TOKENS = Counter(
     "idp_token_requests_total",
@@ -142,7 +140,6 @@ OUTBOX_AGE = Reading(
 OUTBOX_DEAD = Reading("idp_outbox_messages_dead", "Messages that were given up, and wait for an operator.", MESSAGE)
 JOBS = Reading("idp_jobs_open", "Jobs of the desk that are not over.", JOB, Label("state", "waiting", "running"))
 JOBS_AGE = Reading("idp_jobs_oldest_open_seconds", "Age of the oldest job of the desk that is not over.")
-FORMAT = Label("format", "aaf", "aaf1d", "siecle", "onde", "csv")
 IMPORTS = Reading(
     "idp_roster_imports_recent",
     "Imports of school files in the last seven days.",

@@ -167,9 +167,10 @@ def attach(memory: Memory) -> None:
 
 
 def start_at_zero() -> None:
-    """Let the counters and histograms of this process start at 0, when all labels have their values.
+    """Let the series of this process with labels start at 0, and all its counters, when all labels have their values.
 
-    Prometheus sees no rise in a series that is new, and would miss the first event after each start.
+    Prometheus sees no rise in a series that is new, and would miss the first event after each start. A gauge without
+    labels may be a time, which is not known before its first value.
     """
     block = Instrument.block
     if block is None:
@@ -177,7 +178,8 @@ def start_at_zero() -> None:
     with block.lock:
         for metric in Instrument.all.values():
             known = [label.known() for label in metric.labels]
-            if isinstance(metric, Counter | Histogram) and prod(map(len, known)) * metric.width <= _MOST_AT_ZERO:
+            counts = isinstance(metric, Counter | Histogram) or (isinstance(metric, Gauge) and known)
+            if counts and prod(map(len, known)) * metric.width <= _MOST_AT_ZERO:
                 for values in product(*known):
                     metric._place(block, values)  # noqa: SLF001 - as below
 

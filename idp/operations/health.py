@@ -4,15 +4,14 @@
 """
 
 from flask import Blueprint, Response, current_app, make_response
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.keys.material import NoSigningKeyError
-from idp.oidc.keys.rotation import SETTLED
-from idp.oidc.models import SigningKey
+from idp.oidc.keys.rotation import signing_since
 from idp.operations import proxies
 from idp.services import services
 from idp.signed import InvalidValueError, signer
@@ -90,8 +89,7 @@ def _missing() -> str:
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if not revisions.is_enough(", ".join(MigrationContext.configure(connection).get_current_heads())):
                 return "migrations"
-            signs = SigningKey.retired_at.is_(None) & (SigningKey.active_from <= now() + SETTLED)
-            algorithms = connection.scalars(select(SigningKey.alg).where(signs).distinct()).all()
+            algorithms = signing_since(connection, now())
             if is_read_only(connection):
                 return "database read-only"
         return "" if algorithms and all(_opens(algorithm) for algorithm in algorithms) else "signing key"

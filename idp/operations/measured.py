@@ -14,8 +14,8 @@ from idp.clock import now
 from idp.config import Settings
 from idp.metrics import catalogue as metrics
 from idp.metrics.readings import Sample, Subject
-from idp.oidc.keys.rotation import SETTLED
-from idp.oidc.models import SigningKey
+from idp.oidc.keys.material import ALGORITHMS
+from idp.oidc.keys.rotation import signing_since
 from idp.outbox import relay
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD
@@ -25,6 +25,7 @@ _WEEK = timedelta(days=7)
 _ACCOUNTS_SECONDS = 600.0
 """How long the numbers of letters are kept: to count them, the database reads the index of all open letters."""
 metrics.NOTICE.allow(Kind)
+metrics.ALGORITHM.allow(ALGORITHMS)
 LAST_PURGE = select(func.max(AuditEntry.at)).where(AuditEntry.where_kind(PurgeCompleted.kind))
 """Selects when `idp purge` was last completed; one that failed, or was killed, does not count."""
 
@@ -44,6 +45,9 @@ def read_outbox(connection: Connection, _settings: Settings) -> Iterator[Sample]
 
 def read_imports(connection: Connection, _settings: Settings) -> Iterator[Sample]:
     """Yield the numbers of imports in a week by their states, those to redo, and the time of the last completed one."""
+    from idp.rostering.records import Format  # noqa: PLC0415 - of school files, which `idp serve` never reads
+
+    metrics.FORMAT.allow(form.value for form in Format)
     since = ImportBatch.started_at >= now() - _WEEK
     recent = select(ImportBatch.format, ImportBatch.state, func.count()).where(since)
     for form, state, count in connection.execute(recent.group_by(ImportBatch.format, ImportBatch.state)):
@@ -80,9 +84,7 @@ def _to_redo(connection: Connection) -> Counter[str]:
 def read_keys(connection: Connection, settings: Settings) -> Iterator[Sample]:
     """Yield the age of each key that signs, and the age at which it is replaced."""
     moment = now()
-    signs = SigningKey.retired_at.is_(None) & (SigningKey.active_from <= moment + SETTLED)
-    newest = select(SigningKey.alg, func.max(SigningKey.active_from)).where(signs).group_by(SigningKey.alg)
-    for algorithm, since in connection.execute(newest):
+    for algorithm, since in signing_since(connection, moment).items():
         yield metrics.KEY_AGE, (algorithm,), max(0.0, (moment - since).total_seconds())
     yield metrics.KEY_PERIOD, (), timedelta(days=settings.key_rotation_days).total_seconds()
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from structlog.contextvars import bound_contextvars
 
 from idp.clock import now
-from idp.metrics.catalogue import DELIVERIES, WORKER_BEAT
+from idp.metrics.catalogue import DELIVERIES, DELIVERY_SECONDS, WORKER_BEAT
 from idp.outbox import in_hand, leases, periodic, relay
 from idp.outbox.models import TRACE, OutboxMessage
 from idp.tracing.spans import Kind, Span
@@ -230,7 +230,7 @@ class Worker:
     def _run_handler(self, message: OutboxMessage) -> dict[str, Any]:
         """Return what to store about a message after its handler ran."""
         try:
-            with current_app.app_context():
+            with DELIVERY_SECONDS.timed(message.kind), current_app.app_context():
                 outcome = Outcome(self._handlers[message.kind](message))
         except PermanentDeliveryError as error:
             return _finished(DEAD, error.reason)

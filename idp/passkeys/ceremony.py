@@ -9,8 +9,10 @@ import json
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 from urllib.parse import urlsplit
+
+from idp.metrics.catalogue import SIGN_IN
 
 LONGEST_ANSWER = 16 * 1024
 """The most characters of a browser's answer."""
@@ -20,13 +22,18 @@ _MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, Overf
 """What the library raises beside its own errors for an answer that is no answer of a browser."""
 
 
+Reason = Literal["malformed", "late", "unknown", "wrong", "cloned", "changed", "closed"]
+"""Why a sign-in is refused: `idp.audit.device_events.PasskeyRefused` says what each means."""
+SIGN_IN.allow(get_args(Reason))
+
+
 class PasskeyError(Exception):
     """The answer of the browser proves nothing: it is malformed, late, replayed, or of another key or origin.
 
-    `reason` is the word for the journal: `malformed`, `late`, `unknown`, `wrong`, `cloned` or `changed`.
+    `reason` is the word for the journal.
     """
 
-    def __init__(self, reason: str = "wrong") -> None:
+    def __init__(self, reason: Reason = "wrong") -> None:
         super().__init__(reason)
         self.reason = reason
 

@@ -22,6 +22,7 @@ from idp.languages import of_account
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
+from idp.metrics.catalogue import RECOVERY
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome, TemporaryDeliveryError
 from idp.recovery.entrance import ent_name, entrance, school_names
@@ -49,6 +50,9 @@ class Answer(StrEnum):
     NO_ADDRESS = "no_address"
     CAPPED = "capped"
     LATE = "late"
+
+
+RECOVERY.allow(Answer)
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:

@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from sqlalchemy import select
-
 from idp import origins
 from idp.clients import names
 from idp.clients.models import Audience, SubjectType
@@ -18,7 +16,7 @@ from idp.config_rules import LOOPBACK
 from idp.db import db
 from idp.oidc.keys import jose
 from idp.oidc.keys.material import ALGORITHMS, FAPI2_ALGORITHMS
-from idp.oidc.models import SigningKey
+from idp.oidc.keys.rotation import signing_since
 from idp.registration import client_jwks, sectors
 from idp.registration.declarations import Kind
 from idp.registration.faults import Fault, FaultCode
@@ -109,8 +107,7 @@ def _algorithm_faults(metadata: ClientMetadata) -> Iterator[Fault]:
 
 def signing_algorithms() -> set[str]:
     """Return the algorithms for which this service has a key that signs now."""
-    signs = (SigningKey.retired_at.is_(None), SigningKey.active_from <= now())
-    return set(db.session.scalars(select(SigningKey.alg).where(*signs).distinct()))
+    return set(signing_since(db.session, now()))
 
 
 def default_id_token_alg(profile: str) -> str:

@@ -163,10 +163,12 @@ def with_retry_after(response: Response, seconds: int) -> Response:
 
 
 def _on_busy(show: Callable[[int], str], error: ServiceBusyError) -> Response:
-    SHED.count(error.reason)
     if is_called_by_program():
-        return _unavailable(error.retry_after)
-    return with_retry_after(make_response(show(error.retry_after), 503), error.retry_after)
+        response = _unavailable(error.retry_after)
+    else:
+        response = with_retry_after(make_response(show(error.retry_after), 503), error.retry_after)
+    SHED.count(error.reason)  # last: if the page cannot be made from memory, a thread answers the request after all
+    return response
 
 
 def _unavailable(seconds: int) -> Response:

@@ -114,6 +114,17 @@ def test_the_sizing_guide_counts_connections_as_the_doctor_does(settings: Settin
     assert list(map(int, promised.split("|"))) == needed
 
 
+def test_the_sizing_guide_counts_with_the_transactions_that_it_measured() -> None:
+    guide = (CHECKOUT / "docs/dimensionnement.md").read_text().replace(",", ".")
+    [measured] = re.findall(r"^\| Transactions de PostgreSQL par visiteur .+\| ([\d.]+) \|$", guide, re.MULTILINE)
+    [(visitors, used)] = re.findall(r"× ([\d.]+) visiteur × ([\d.]+) transactions", guide)
+    [peaks] = re.findall(r"^\| connexions par seconde au pire \|(.+)\|$", guide, re.MULTILINE)
+    [promised] = re.findall(r"^\| transactions par seconde \|(.+)\|$", guide, re.MULTILINE)
+    needed = [float(peak) * float(visitors) * float(measured) for peak in peaks.split("|")]
+    assert used == measured
+    assert list(map(float, promised.split("|"))) == [pytest.approx(number, rel=0.01, abs=0.5) for number in needed]
+
+
 @each_row(
     ("version", "server", "state"),
     [("TLSv1.3", "10.0.0.1", "ok"), ("", None, "ok"), ("", "127.0.0.1", "ok"), ("", "10.0.0.1", "fault")],

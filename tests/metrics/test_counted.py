@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder
 
+from idp import waiting
 from idp.accounts.notices import NOTICE
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.audit import log
@@ -29,6 +30,7 @@ from idp.outbox.worker import (
     UncertainDeliveryError,
     Worker,
 )
+from idp.web import errors
 from idp.web.door.door import Door
 from idp.web.http import Request
 from tests.builders import PASSWORD, Build
@@ -141,6 +143,16 @@ def test_requests_that_wait_too_long_for_a_thread_are_counted(
     assert [(line["endpoint"], line["status"]) for line in lines] == [("login.sign_in", 503), ("legal.notice", 503)]
 
 
+def test_a_request_that_is_answered_after_all_does_not_count_as_shed(
+    app: Flask, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = app.wsgi_app
+    assert isinstance(door, Door)
+    monkeypatch.setattr(errors, "shown_page", waiting.refuse)
+    assert door.shed(Request(EnvironBuilder("/connexion").get_environ())) is None
+    assert not [series for series in counted() if series[0] == "idp_http_requests_shed_total"]
+
+
 @each_row(
     ("error", "outcome"),
     [
@@ -161,8 +173,11 @@ def test_each_outcome_of_a_message_is_counted_by_its_name(
         return Outcome.DONE
 
     name = ("idp_outbox_deliveries_total", f"kind={NOTICE}", f"outcome={outcome}")
-    before = counted().get(name, 0)
+    timed = ("idp_outbox_delivery_duration_seconds_count", f"kind={NOTICE}")
+    before = counted()
     with unit_of_work():
         enqueue(NOTICE, {})
     assert Worker({NOTICE: deliver}).run_once() == 1
-    assert counted()[name] == before + 1
+    seen = counted()
+    assert seen[name] == before.get(name, 0) + 1
+    assert seen[timed] == before.get(timed, 0) + 1

@@ -1,17 +1,24 @@
 """No series names a person, and no stranger can make series."""
 
+import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import get_args
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from idp.accounts import authentication
 from idp.config import Settings
 from idp.desk_app import create_desk
-from idp.metrics import instruments, memory
-from idp.metrics.catalogue import MAIL_DOMAIN, MAILS, SIGN_INS
+from idp.metrics import catalogue, instruments, memory
+from idp.metrics.catalogue import ALGORITHM, MAIL_DOMAIN, MAILS, RECOVERY, SIGN_IN, SIGN_INS
 from idp.metrics.instruments import Counter, Gauge, Histogram, Instrument, Reading
+from idp.oidc.keys.material import ALGORITHMS
+from idp.passkeys import ceremony
+from idp.recovery.answer import Answer
+from tests.architecture.tree import modules, nodes_of, parsed
 from tests.databases import settings_for
 from tests.metrics.scraping import Numbers
 
@@ -61,13 +68,43 @@ def test_the_first_event_after_a_start_is_a_rise_from_zero(app: Flask, counted: 
         ("idp_activation_steps_total", "step=confirmed"),
         ("idp_outbox_deliveries_total", "kind=confirm_email", "outcome=relay_down"),
         ("idp_password_hash_wait_seconds_count", "lane=sign_in"),
+        ("idp_database_connections_in_use", "pool=statements"),
+        ("idp_password_hashes_waiting", "lane=activation"),
     ):
         assert seen[series] == 0
     assert not [series for series in seen if series[0] == "idp_http_requests_total"], "they are too many"
+    assert ("idp_worker_last_run_timestamp_seconds",) not in seen, "this worker never ran"
     assert len(seen) < 2000
     before = len(seen)
     instruments.start_at_zero()
     assert (len(counted()), counted()["idp_sign_ins_total", "method=passkey", "result=ok"]) == (before, 1)
+
+
+@pytest.mark.usefixtures("app")
+def test_labels_have_the_words_of_the_rest_of_the_service() -> None:
+    for label, words in (
+        (RECOVERY, list(Answer)),
+        (SIGN_IN, [*get_args(authentication.Reason), *get_args(ceremony.Reason)]),
+        (ALGORITHM, ALGORITHMS),
+    ):
+        assert [word for word in words if label.value_of(word) != word] == []
+
+
+def test_each_metric_is_counted_somewhere() -> None:
+    declared = {name for name, value in vars(catalogue).items() if isinstance(value, Instrument)}
+    assert len(declared) == len(Instrument.all)
+    assert declared - {name for path in modules("idp") for name in _used(parsed(path))} == set()
+
+
+def _used(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of the catalogue that a module uses; an import is no use."""
+    imports = [node for node in nodes_of(tree) if isinstance(node, ast.ImportFrom)]
+    names = {alias.name for node in imports if node.module == catalogue.__name__ for alias in node.names}
+    for node in nodes_of(tree):
+        if isinstance(node, ast.Name) and node.id in names:
+            yield node.id
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in {"metrics", "catalogue"}:
+            yield node.attr
 
 
 def test_names_and_units_follow_the_conventions() -> None:

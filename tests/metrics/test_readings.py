@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 
 from idp.accounts.models import SchoolNotice
@@ -21,6 +21,8 @@ from idp.db import db, unit_of_work
 from idp.metrics import catalogue as metrics
 from idp.metrics.listener import _Server
 from idp.metrics.readings import Subject
+from idp.oidc.keys import rotation
+from idp.oidc.models import SigningKey
 from idp.operations.doctor import deliveries
 from idp.operations.doctor.finding import Site
 from idp.outbox import watching
@@ -29,6 +31,7 @@ from idp.outbox.queue import enqueue
 from idp.outbox.watching import Readings
 from idp.outbox.worker import DEAD, Outcome, RelayDownError, Worker
 from idp.rostering.models import ImportBatch
+from idp.rostering.records import Format
 from idp.services import services_of
 from tests.builders import Build
 
@@ -67,6 +70,7 @@ def test_the_numbers_of_the_database_are_read(app: Flask, build: Build) -> None:
     assert seen["idp_outbox_oldest_ready_seconds", "mail.notice"] == pytest.approx(7200, abs=60)
     assert seen["idp_outbox_messages_dead", "mail.confirmation"] == 1
     assert seen["idp_roster_imports_recent", "onde", "done"] == 1
+    assert set(metrics.FORMAT.known()) == {form.value for form in Format}
     assert seen[("idp_roster_import_last_timestamp_seconds",)] == pytest.approx(moment.timestamp())
     assert seen["idp_signing_key_age_seconds", "RS256"] >= 0
     assert seen[("idp_letters_valid",)] == 1
@@ -75,6 +79,27 @@ def test_the_numbers_of_the_database_are_read(app: Flask, build: Build) -> None:
     assert seen[("idp_school_notices_oldest_open_seconds",)] == pytest.approx(3 * 86400, abs=60)
     assert seen[("idp_jobs_oldest_open_seconds",)] == 0
     assert seen[("idp_purge_last_success_timestamp_seconds",)] == pytest.approx(moment.timestamp(), abs=60)
+
+
+@pytest.mark.both_databases
+def test_the_age_is_that_of_the_key_that_signs(app: Flask, settings: Settings) -> None:
+    def begin(alg: str, since: timedelta) -> None:
+        with unit_of_work():
+            keys = update(SigningKey).where(SigningKey.alg == alg)
+            db.session.execute(keys.values(active_from=now() + since))
+
+    begin("RS256", timedelta(days=-90))
+    following = rotation.rotate(settings, "RS256", at_once=True)
+    with unit_of_work():
+        soon = {"active_from": now() + timedelta(minutes=5)}
+        db.session.execute(update(SigningKey).where(SigningKey.kid == following.kid).values(soon))
+    for alg, minutes in (("EdDSA", 5), ("PS256", 60)):
+        rotation.rotate(settings, alg)
+        begin(alg, timedelta(minutes=minutes))
+    ages = {name[1]: number for name, number in read(app).items() if name[0] == metrics.KEY_AGE.name}
+    assert ages["RS256"] == pytest.approx(90 * 86400, abs=60)
+    assert ages["EdDSA"] == 0
+    assert "PS256" not in ages
 
 
 @pytest.mark.both_databases

@@ -21,7 +21,7 @@ from typing import Any
 
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
@@ -29,7 +29,7 @@ from idp.config import Settings
 from idp.db import db, release_connection
 from idp.oidc.keys import material
 from idp.oidc.keys.material import ALGORITHMS, JoseKey, NoSigningKeyError
-from idp.oidc.keys.rotation import signing
+from idp.oidc.keys.rotation import select_live, signing
 from idp.oidc.models import SigningKey
 
 # in seconds
@@ -195,6 +195,5 @@ class KeyRing:
 def _rows() -> list[Row[Any]]:
     """Return the unretired keys, newest first, outside a transaction, which on SQLite would wait for a writer."""
     columns = SigningKey.kid, SigningKey.alg, SigningKey.public_jwk, SigningKey.active_from, SigningKey.private_sealed
-    newest_first = SigningKey.active_from.desc(), SigningKey.kid
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        return list(connection.execute(select(*columns).where(SigningKey.retired_at.is_(None)).order_by(*newest_first)))
+        return list(connection.execute(select_live(*columns)))

@@ -7,10 +7,12 @@ cannot decrypt.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import select, text
+from sqlalchemy import Connection, Select, select, text
+from sqlalchemy.orm import scoped_session
 
 from idp.audit import changes, log
 from idp.audit.registry_events import KeyChanged
@@ -38,6 +40,11 @@ ROTATION_PERIOD = timedelta(hours=1)
 class _Key(Protocol):
     @property
     def active_from(self) -> datetime: ...
+
+
+@dataclass(frozen=True)
+class _Since:
+    active_from: datetime
 
 
 _K = TypeVar("_K", bound=_Key)
@@ -162,6 +169,19 @@ def signing(live: Sequence[_K], moment: datetime) -> _K | None:
     return next(active, None) or next(soon_active, None)
 
 
+def select_live(*columns: Any) -> Select[Any]:
+    """Select the unretired keys, newest first."""
+    live = select(*columns).where(SigningKey.retired_at.is_(None))
+    return live.order_by(SigningKey.active_from.desc(), SigningKey.kid)
+
+
+def signing_since(reader: Connection | scoped_session[Any], moment: datetime) -> dict[str, datetime]:
+    """Return the algorithms that can sign, each with the time from which on its present key signs."""
+    rows = reader.execute(select_live(SigningKey.alg, SigningKey.active_from)).all()
+    keys = {alg: signing([_Since(row.active_from) for row in rows if row.alg == alg], moment) for alg, _ in rows}
+    return {alg: key.active_from for alg, key in keys.items() if key}
+
+
 def replaced_at(key: SigningKey, live: Sequence[SigningKey]) -> datetime | None:
     """Return when the next newer key replaced this key, or will; None if there is none."""
     newer = [other.active_from for other in live if other.active_from > key.active_from]
@@ -180,11 +200,7 @@ def _exclusive() -> Iterator[datetime]:
 
 def _live(alg: str) -> list[SigningKey]:
     """Return the unretired keys of `alg`, newest first."""
-    statement = (
-        select(SigningKey)
-        .where(SigningKey.alg == alg, SigningKey.retired_at.is_(None))
-        .order_by(SigningKey.active_from.desc(), SigningKey.kid)
-    )
+    statement = select_live(SigningKey).where(SigningKey.alg == alg)
     return list(db.session.scalars(statement.execution_options(populate_existing=True)))
 
 

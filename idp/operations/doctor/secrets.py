@@ -11,7 +11,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.keys import material
-from idp.oidc.keys.rotation import ROTATION_PERIOD, signing
+from idp.oidc.keys.rotation import ROTATION_PERIOD, select_live, signing
 from idp.oidc.models import SigningKey
 from idp.operations.doctor.finding import Finding, Site
 from idp.production import production_faults
@@ -48,7 +48,7 @@ def check_secret_key(site: Site) -> Iterator[Finding]:
 
 def check_signing_keys(site: Site) -> Iterator[Finding]:
     """Check that there is a key for each algorithm that clients need, and that keys are replaced in time."""
-    live = list(db.session.scalars(select(SigningKey).where(SigningKey.retired_at.is_(None))))
+    live = list(db.session.scalars(select_live(SigningKey)))
     needed = set(db.session.scalars(select(Client.id_token_alg).where(Client.disabled_at.is_(None)).distinct()))
     for alg in sorted({key.alg for key in live} | needed) or ["RS256"]:
         yield _of_algorithm(site.settings, alg, [key for key in live if key.alg == alg])
