@@ -1,4 +1,4 @@
-"""The events of imports and registrations: school files, schools, ENTs, signing keys, settings.
+"""The events of imports and registrations: school files, schools, ENTs, signing keys, settings, outgoing messages.
 
 Part of the closed vocabulary of `idp.audit.events`; the same rules hold.
 """
@@ -139,6 +139,21 @@ class KeyChanged(Event):
     kid: str
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessagesChanged(Event):
+    """An operator acted on messages of the outbox: mails, logout tokens, jobs.
+
+    `change` is `retried` (they are ready for delivery) or `dropped` (nobody receives them), `message` their kind, and
+    `count` their number; `ids` are those of `idp outbox list`. An act on more than 200 messages is several events.
+    """
+
+    kind = "outbox.changed"
+    change: str
+    message: str
+    count: int
+    ids: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,9 @@ ENTRIES = {
         parts=("idp.operations.letter_progress.status:command",),
     ),
     "mail": Entry("idp.operations.doctor.commands:mail_group", "Try the mail server."),
-    "outbox": Entry("idp.outbox.commands:outbox", "Outgoing messages: list them, retry or drop those that failed."),
+    "outbox": Entry(
+        "idp.operations.outbox_commands:outbox", "Outgoing messages: list them, retry or drop those that failed."
+    ),
     "passwords": Entry(
         "idp.operations.helpdesk.password_commands:passwords",
         "Stolen passwords: they are refused at a sign-in and as a new password.",

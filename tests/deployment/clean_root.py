@@ -31,7 +31,7 @@ def run(*command: str | Path, cwd: Path = CHECKOUT, env: Mapping[str, str] | Non
 @cache
 def tools() -> dict[str, str]:
     """Return the names of .ci/tools and their values."""
-    names = ("BASE_ROOT", "KUBERNETES_TOOLS", "KUBERNETES_API", "COMPOSE_SPECIFICATION")
+    names = ("BASE_ROOT", "KUBERNETES_TOOLS", "KUBERNETES_API", "COMPOSE_SPECIFICATION", "MAILPIT")
     shown = "".join(f"echo ${name};" for name in names)
     values = run("bash", "-c", f"source .ci/tools; {shown}").splitlines()
     return dict(zip(names, values, strict=True))
@@ -45,12 +45,25 @@ def tool(name: str) -> Path:
     return path
 
 
+def _runtime() -> str | None:
+    """Return runc if it is here: it runs where crun finds both versions of control groups, as on some machines."""
+    return "runc" if shutil.which("runc") else None
+
+
 def podman(*arguments: str) -> str:
     """Run podman; return its output."""
     if shutil.which("podman") is None:
         pytest.skip("podman is not installed (.ci/install brings it)")
-    # runc also runs where crun finds both versions of control groups, as on some build machines
-    return run("podman", *(["--runtime", "runc"] if shutil.which("runc") else []), *arguments)
+    return run("podman", *([f"--runtime={runtime}"] if (runtime := _runtime()) else []), *arguments)
+
+
+def configuration(folder: Path) -> Path:
+    """Write a configuration (containers.conf) for a program that starts podman itself."""
+    file = folder / "containers.conf"
+    limits = json.dumps([limit.partition("=")[2] for limit in _LIMITS])
+    runtime = f'[engine]\nruntime = "{_runtime()}"\n' if _runtime() else ""
+    file.write_text(f"[containers]\ndefault_ulimits = {limits}\n{runtime}", encoding="utf-8")
+    return file
 
 
 def base() -> str:
@@ -62,15 +75,16 @@ def base() -> str:
     return name
 
 
-def built(tag: str) -> str:
-    """Build deploy/Containerfile on the minimal Debian; return the image's name."""
-    options = ["--build-arg", f"BASE={base()}", "--network", "host", "--isolation", "chroot", "--tag", tag]
+def built(tag: str, context: Path = CHECKOUT, containerfile: str = "deploy/Containerfile", *more: str) -> str:
+    """Build an image on the minimal Debian; return its name."""
+    options = ["--build-arg", f"BASE={base()}", "--network", "host", "--isolation", "chroot", "--tag", tag, *more]
     if Path(_AUTHORITIES).exists():
         options += ["--volume", f"{_AUTHORITIES}:{_AUTHORITIES}:ro"]
         options += [f"--build-arg={variable}={_AUTHORITIES}" for variable in ("SSL_CERT_FILE", "PIP_CERT")]
-    podman(
-        "build", "--file", "deploy/Containerfile", "--ignorefile", "deploy/Containerfile.dockerignore", *options, "."
-    )
+    file = context / containerfile
+    ignored = file.with_name(f"{file.name}.dockerignore")
+    options += ["--ignorefile", str(ignored)] if ignored.exists() else []
+    podman("build", "--file", str(file), *options, str(context))
     return tag
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 from idp import cli
 from idp.paths import CHECKOUT
 from tests.deployment.clean_root import tool
+from tests.serving.proxy import DEBIAN, adapted, raised
 
 DEPLOY = CHECKOUT / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
@@ -51,12 +54,27 @@ def test_commands_of_compose_are_commands_of_idp() -> None:
 
 
 def test_compose_mounts_the_configurations_of_nginx_as_they_are() -> None:
-    sources = [volume.split(":")[0] for volume in SERVICES["proxy"]["volumes"]]
-    [certificate] = [source for source in sources if not (DEPLOY / source).exists()]
-    assert certificate == "./tls", "which the operator brings"
+    sources = {volume.split(":")[0] for volume in SERVICES["proxy"]["volumes"]} - {"./tls"}
+    assert len(sources) == len(SERVICES["proxy"]["volumes"]) - 1, "the operator brings the certificate"
+    assert [source for source in sources if not (DEPLOY / source).is_file()] == []
     for name, conf in (("provider", "nginx.conf"), ("desk", "nginx-desk.conf")):
         bind = SERVICES[name]["command"][-1]
         assert re.search(rf"server {re.escape(bind)}[; ]", (DEPLOY / conf).read_text(encoding="utf-8"))
+
+
+def test_the_proxy_of_compose_starts_with_the_connections_of_the_guide(tmp_path: Path) -> None:
+    [*_, script] = SERVICES["proxy"]["command"]
+    *_, change, start = script.splitlines()
+    assert start.startswith("exec nginx -c /run/nginx.conf ")
+    mounted = {target: source for source, target, _ in (volume.split(":") for volume in SERVICES["proxy"]["volumes"])}
+    (tmp_path / "nginx.conf").write_text(DEBIAN, encoding="utf-8")
+    places = {
+        "/etc/idp/nginx-connections.sed": DEPLOY / mounted["/etc/idp/nginx-connections.sed"],
+        "/etc/nginx/nginx.conf": tmp_path / "nginx.conf",
+        "/run/nginx.conf": tmp_path / "raised.conf",
+    }
+    subprocess.run(["sh", "-euc", adapted(change, {name: str(path) for name, path in places.items()})], check=True)
+    assert (tmp_path / "raised.conf").read_text(encoding="utf-8") == raised(DEBIAN)
 
 
 def test_wrong_settings_stop_compose_before_the_tables_change() -> None:
@@ -100,13 +118,18 @@ def test_all_services_share_one_network_whose_ports_alone_are_open() -> None:
         "service:network"
     }
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["network"]
+    assert SERVICES["network"]["ports"][:2] == ["80:80", "443:443"]
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES["network"]["ports"][2:])
 
 
-def test_the_database_of_compose_asks_every_service_for_a_password() -> None:
+def test_the_database_of_compose_asks_every_service_for_the_password_of_a_role_without_rights() -> None:
     """`initdb` trusts connections from 127.0.0.1, which here are those of the proxy and of the mailbox too."""
     environment = SERVICES["database"]["environment"]
-    assert environment["POSTGRES_INITDB_ARGS"] == "--auth-host=scram-sha-256"
-    assert "POSTGRES_HOST_AUTH_METHOD" not in environment
+    assert environment == {
+        "POSTGRES_INITDB_ARGS": "--auth-host=scram-sha-256",
+        "POSTGRES_PASSWORD_FILE": "/run/secrets/database-password",
+    }, "the image would make a superuser of another user"
+    assert "./database.sql:/docker-entrypoint-initdb.d/idp.sql:ro" in SERVICES["database"]["volumes"]
 
 
 def test_secrets_of_compose_are_files_that_git_ignores() -> None:

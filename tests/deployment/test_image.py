@@ -1,6 +1,8 @@
 """The image of deploy/Containerfile serves, as a user without rights and on a file system without write access."""
 
 import json
+import signal
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -52,6 +54,14 @@ def answer(url: str, container: str) -> bytes:
             time.sleep(0.1)
 
 
+def stopped(container: str) -> int:
+    """Stop a container; return its exit code."""
+    clean_root.podman("stop", "--time", "30", container)
+    [state] = json.loads(clean_root.podman("inspect", container, "--format", "[{{json .State}}]"))
+    assert not state["OOMKilled"]
+    return int(state["ExitCode"])
+
+
 def test_the_image_serves_from_an_empty_database_until_it_is_stopped(image: str, empty_database: str) -> None:
     port = free_port()
     settings = exported(settings_for(empty_database, issuer=f"http://127.0.0.1:{port}", env="development"))
@@ -72,9 +82,18 @@ def test_the_image_serves_from_an_empty_database_until_it_is_stopped(image: str,
         assert clean_root.podman("exec", name, "id", "-u").strip() == "10001"
         [_, python, option, check] = COMPOSE["services"]["provider"]["healthcheck"]["test"]
         clean_root.podman("exec", name, python, option, check.replace(":8000/", f":{port}/"))
-        clean_root.podman("stop", "--time", "30", name)
-        [state] = json.loads(clean_root.podman("inspect", name, "--format", "[{{json .State}}]"))
-        assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+        assert stopped(name) == 0
+
+
+def test_a_stop_ends_a_command_that_handles_no_signal(image: str) -> None:
+    """As the first process it would never get SIGTERM, nor would `idp serve` before it has handlers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE)
+        url = f"postgresql://idp@127.0.0.1:{silent.getsockname()[1]}/idp"
+        settings = exported(settings_for(url, issuer="http://127.0.0.1:8000", env="development"))
+        with clean_root.container(image, settings, "db", "upgrade") as name:
+            silent.accept()
+            assert stopped(name) == 128 + signal.SIGTERM
 
 
 def test_the_image_holds_the_service_and_none_of_the_tools_that_built_it(image: str) -> None:

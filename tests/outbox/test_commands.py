@@ -1,19 +1,25 @@
 import json
 import uuid
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from idp.audit import log
+from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.mail.smtp import Transport
+from idp.operations import outbox_commands
+from idp.operations.outbox_commands import outbox
 from idp.outbox import leases
-from idp.outbox.commands import outbox, worker
+from idp.outbox.commands import worker
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import Handler, Outcome, PermanentDeliveryError, TemporaryDeliveryError, Worker
+from tests import databases
 from tests.mail.handler import settings_for
 from tests.services import change_services
 
@@ -43,9 +49,10 @@ HANDLERS: dict[str, Handler] = {
 
 
 @pytest.fixture
-def ids(queue_app: Flask) -> dict[str, uuid.UUID]:
+def ids(queue_app: Flask, database_url: str) -> dict[str, uuid.UUID]:
     """Insert a message of each outcome, and one without an attempt."""
-    change_services(queue_app, outbox_handlers=HANDLERS, transport=Transport(settings_for("smtp://127.0.0.1:1")))
+    settings = databases.settings_for(database_url, smtp_url="smtp://127.0.0.1:1")
+    change_services(queue_app, outbox_handlers=HANDLERS, transport=Transport(settings), settings=settings)
     known = {kind: enqueue(kind, {"secret": "t0k3n"}).id for kind in HANDLERS}
     db.session.commit()
     assert run("worker", "--once").exit_code == 0
@@ -167,4 +174,53 @@ def test_a_drop_with_a_wrong_id_changes_no_message(ids: dict[str, uuid.UUID], wr
 @pytest.mark.parametrize("arguments", [(), ("not-an-id",), ("--dead", "3ecb5d39-ee22-49e6-8237-3b8aec173744")])
 def test_ids_or_all_dead_are_needed(ids: dict[str, uuid.UUID], command: str, arguments: tuple[str, ...]) -> None:
     assert run(command, *arguments).exit_code == 2
+    assert outcome(ids["dead"]) == "dead"
+
+
+def recorded() -> list[dict[str, Any]]:
+    """Return what the journal says about messages of the outbox, in order."""
+    with Session(db.engine) as session:
+        acts = session.scalars(select(AuditEntry).where(AuditEntry.kind == "outbox.changed").order_by(AuditEntry.id))
+        return [act.details for act in acts]
+
+
+def test_an_act_is_recorded_for_each_kind_of_messages_without_their_content(ids: dict[str, uuid.UUID]) -> None:
+    run("retry", str(ids["later"]), str(ids["dead"]))
+    assert recorded() == [
+        {"change": "retried", "message": kind, "count": 1, "ids": [str(ids[kind])]} for kind in ("dead", "later")
+    ]
+
+
+def test_a_drop_of_many_messages_is_recorded_with_all_their_ids(
+    ids: dict[str, uuid.UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = [enqueue("dead", {"secret": "t0k3n"}).id for _ in range(4)]
+    db.session.commit()
+    run("worker", "--once")
+    monkeypatch.setattr(outbox_commands, "MOST_IDS", 2)
+    assert run("drop", "--dead", "--yes").output == "5 messages dropped\n"
+    acts = recorded()
+    assert [act["count"] for act in acts] == [2, 2, 1]
+    assert {(act["change"], act["message"]) for act in acts} == {("dropped", "dead")}
+    assert [key for act in acts for key in act["ids"]] == sorted(map(str, [*more, ids["dead"]]))
+
+
+@pytest.mark.parametrize("command", [("retry",), ("drop", "--yes")], ids=lambda command: command[0])
+def test_a_command_that_changes_no_message_records_nothing(ids: dict[str, uuid.UUID], command: tuple[str, ...]) -> None:
+    run(*command, str(ids["dead"]), str(ids["sent"]))
+    with db.engine.begin() as other:
+        other.execute(update(OutboxMessage).where(OutboxMessage.id == ids["dead"]).values(outcome="sent"))
+    assert run(*command, "--dead").output.startswith("0 messages ")
+    assert recorded() == []
+
+
+@pytest.mark.parametrize("command", ["retry", "drop"])
+def test_nothing_is_done_when_the_journal_cannot_be_written(
+    ids: dict[str, uuid.UUID], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_event: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(log, "record", fail)
+    assert run(command, "--dead").exit_code != 0
     assert outcome(ids["dead"]) == "dead"

@@ -56,7 +56,7 @@ AWAIT = "curl --silent --retry 60 --retry-delay 1 --retry-all-errors --fail %s\n
 AROUND = {
     4: ("", FILLED_IN),
     9: (CERTIFIED, LOGS_ARE_PRIVATE),
-    12: ("", "python3 /srv/guide/first_sign_in.py\n"),
+    12: ("", "python3 /srv/guide/first_sign_in.py /srv/idp/courriers.csv /var/log/mails\n"),
     13: ("", AWAIT % "https://bureau.exemple.fr/healthz" + AWAIT % "https://connexion.exemple.fr/healthz"),
 }
 """What happens before and after the blocks of a step."""

@@ -14,13 +14,25 @@ from idp.paths import CHECKOUT
 from tests.commands.processes import PATIENCE, connect, free_port
 
 PORT = "listen 443 ssl http2;"
+RAISED = CHECKOUT / "deploy" / "nginx-connections.sed"
+DEBIAN = """\
+user www-data;
+worker_processes auto;
+pid /run/nginx.pid;
+
+events {
+\tworker_connections 768;
+\t# multi_accept on;
+}
+"""
+"""The part of Debian's nginx.conf that stands before `http`."""
 _AROUND = """\
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log info;
 worker_processes 1;
 events {{
-    worker_connections 512;
+    worker_connections 768;
 }}
 http {{
     client_body_temp_path {folder}/body;
@@ -58,6 +70,12 @@ def program(name: str) -> str:
     return path
 
 
+def raised(configuration: str) -> str:
+    """Return nginx's own configuration with the limits that the guide sets."""
+    command = ["sed", "-f", str(RAISED)]
+    return subprocess.run(command, input=configuration, capture_output=True, text=True, check=True).stdout
+
+
 @contextmanager
 def nginx(folder: Path, port: int, site: str) -> Iterator[Path]:
     """Run nginx in `folder` with the `http` content `site`, which listens on `port`; yield its log.
@@ -66,7 +84,7 @@ def nginx(folder: Path, port: int, site: str) -> Iterator[Path]:
     """
     folder.mkdir(exist_ok=True)
     configuration, log = folder / "nginx.conf", folder / "nginx.log"
-    configuration.write_text(_AROUND.format(folder=folder, site=site))
+    configuration.write_text(raised(_AROUND).format(folder=folder, site=site))
     (folder / "openssl.cnf").write_text(_OPENSSL)
     command = [program("nginx"), "-p", str(folder), "-e", str(log), "-c", str(configuration)]
     environment = {**os.environ, "OPENSSL_CONF": str(folder / "openssl.cnf")}

@@ -1,17 +1,21 @@
 """The supplied proxies with no service behind them: their logs, and the names that they answer to."""
 
+import ipaddress
+import random
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from idp.throttle.limits import network_of
 from tests.commands.processes import PATIENCE, free_port, read_all
 from tests.protocol.ent_server import authority
-from tests.serving.proxy import nginx, supplied, supplied_desk
+from tests.serving.proxy import adapted, nginx, supplied, supplied_desk
 
 pytestmark = pytest.mark.interop
 
@@ -80,3 +84,66 @@ def test_no_log_has_a_link_or_a_query_though_requests_fail(proxies: Proxies) -> 
 def test_a_request_for_another_host_does_not_reach_the_service(proxies: Proxies, of: str, host: str) -> None:
     assert proxies.status(of, "/connexion", host=host) == "421"
     assert proxies.status(of, "/connexion") == {"http": "301", "idp": "502"}[of]
+
+
+def test_a_connection_that_does_not_finish_its_handshake_is_closed_after_the_time_for_a_head(tmp_path: Path) -> None:
+    """nginx does not yet know which name is asked for: the limit is that of the default server."""
+    port = free_port()
+    site = supplied(tmp_path, port, free_port(), authority(tmp_path, "localhost").chain)
+    with nginx(tmp_path / "nginx", port, site.replace("client_header_timeout 10s", "client_header_timeout 1s")):
+        start = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
+            slow.sendall(b"\x16")
+            assert slow.recv(1) == b""
+        assert 1 <= time.monotonic() - start < 20
+
+
+NETWORKS = (
+    "203.0.113.9",
+    "203.0.113.10",
+    "2001:db8:1:2:3:4:5:6",
+    "2001:db8:1:2::1",
+    "2001:db8:1:3::1",
+    "2001:db8::1",
+    "2001:db8::1:2:3:4",
+    "2001:db8:0:0:1::",
+    "2001:db8:0:1::1",
+    "2001:db8:1::1",
+    "2001:db8:1:0:1::",
+    "2001:db8:1:1::",
+    "2001::b:1:2:3:4",
+    "2001:0:0:b:1::",
+    "2001::1",
+    "2001::1:2:3:4",
+    "2001:0:0:0:1::",
+    "fd00::",
+    "::ffff:203.0.113.9",
+    "::ffff:203.0.113.11",
+    "::1",
+)
+"""The short forms of IPv6 in which a run of zeros begins before the end of a /64, and ends before or after it."""
+
+
+def random_networks(number: int) -> list[str]:
+    """Return IPv6 of few groups other than zero, so that many have a network in common."""
+    dice = random.Random(16)
+    words = [[dice.choice((0x2001, 0x2A01)), *dice.choices((0, 0, 1), k=7)] for _ in range(number)]
+    return [str(ipaddress.IPv6Address(":".join(f"{word:x}" for word in group))) for group in words]
+
+
+def test_the_limits_of_the_proxy_count_a_network_as_the_service_does(tmp_path: Path) -> None:
+    """A subscriber has all addresses of a /64."""
+    port = free_port()
+    certified = authority(tmp_path, "localhost")
+    once = {"rate=200r/s": "rate=1r/m", "burst=400 nodelay;": "nodelay;"}
+    site = adapted(supplied(tmp_path, port, free_port(), certified.chain), once)
+    ips, seen = (*NETWORKS, *random_networks(60)), set[str]()
+    forwarded = "set_real_ip_from 127.0.0.1;\nreal_ip_header X-Test-Ip;\n"
+    with nginx(tmp_path / "nginx", port, forwarded + site):
+        proxy = Proxies(tmp_path, certified.trusted, {"idp": port})
+        for ip in ips:
+            network = network_of(ip)
+            expected = "429" if network in seen else "502"
+            assert proxy.status("idp", "/connexion", f"X-Test-Ip: {ip}\r\n") == expected, ip
+            seen.add(network)
+    assert len(seen) < len(ips) / 2

@@ -85,6 +85,7 @@ TECHNICAL = (
     "failures.alarm",
     "journal.exported",
     "key.changed",
+    "outbox.changed",
     "password.list_loaded",
     "proxy.ignored",
     "purge.completed",

@@ -85,8 +85,8 @@ _GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
     (
         _l("Établissements et service"),
         (
-            "failures.alarm", "key.changed", "password.list_loaded", "proxy.ignored", "purge.completed",
-            "roster.imported", "school.changed", "settings.changed",
+            "failures.alarm", "key.changed", "outbox.changed", "password.list_loaded", "proxy.ignored",
+            "purge.completed", "roster.imported", "school.changed", "settings.changed",
         ),
     ),
 )  # fmt: skip
@@ -105,9 +105,10 @@ _NEVER_BY_STAFF = frozenset(
         "activation.reported", "charter.accepted", "charter.refused", "client.changed_itself", "code.issued",
         "code.reused", "desk.alert", "email.change_asked", "email.change_cancelled", "email.change_contested",
         "email.code_spent", "email.confirmed", "failures.alarm", "key.changed", "letter.link_doubted",
-        "letter.linked", "password.breached", "password.changed", "password.list_loaded", "password.reset",
-        "proxy.ignored", "purge.completed", "reauthenticated", "recovery.password", "recovery.throttled",
-        "recovery.username", "recovery.username_told", "refresh.reused", "settings.changed", "sign_in", "sign_out",
+        "letter.linked", "outbox.changed", "password.breached", "password.changed", "password.list_loaded",
+        "password.reset", "proxy.ignored", "purge.completed", "reauthenticated", "recovery.password",
+        "recovery.throttled", "recovery.username", "recovery.username_told", "refresh.reused", "settings.changed",
+        "sign_in", "sign_out",
     }
 )  # fmt: skip
 """The kinds of events that a family, an ENT, the service or a command causes: no person of the desk does."""

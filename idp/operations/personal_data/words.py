@@ -59,6 +59,7 @@ EVENTS: Mapping[str, Any] = {
     "letter.link_doubted": _l("courrier d’un autre compte, à vérifier"),
     "letter.linked": _l("autre courrier ajouté au compte"),
     "letter.reissued": _l("nouveau courrier pour un compte en service, ancien mot de passe terminé"),
+    "outbox.changed": _l("messages du service relancés ou abandonnés"),
     "passkey.changed": _l("clé d’accès ajoutée ou retirée"),
     "password.breached": _l("mot de passe trouvé dans une liste volée"),
     "password.changed": _l("mot de passe changé"),
@@ -258,6 +259,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "tie_ended": _l("lien terminé avec un enfant qui reste inscrit"),
             "claims": _l("autres informations"),
             "disabled": _l("compte fermé"),
+            "dropped": _l("abandon"),
             "enabled": _l("compte rouvert"),
             "ended": _l("fin"),
             "key_replaced": _l("clé du fichier remplacée"),
@@ -268,6 +270,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "record": _l("fiche mise à jour"),
             "removed": _l("retrait"),
             "replaced": _l("autre personne du même nom"),
+            "retried": _l("nouvel essai"),
             "returned": _l("compte rouvert"),
             "tie_changed": _l("lien avec un enfant changé"),
             "unlocked": _l("essais faux effacés"),
@@ -285,6 +288,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "passkey": _l("connexion par clé d’accès"),
         },
     ),
+    "message": (_l("message"), MESSAGES),
     "outcome": (
         _l("résultat"),
         {

@@ -1,32 +1,40 @@
-"""Sign in with the first letter, activate the account, and open the link of the mail, as the guide says."""
+"""Sign in with the first letter, activate the account, and open the link of the mail, as the guide says.
+
+Usage: first_sign_in.py LETTERS MAILS, for a file of letters, and the file or the URL of the mailbox.
+       first_sign_in.py LETTERS to sign in again.
+"""
 
 import csv
 import html
+import json
 import quopri
 import re
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urljoin
 
 SITE = "https://connexion.exemple.fr"
-LETTERS, MAILS = Path("/srv/idp/courriers.csv"), Path("/var/log/mails")
 CHOSEN = "tasse vélo nuage citron"
 PATIENCE = 60
 browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+Page = tuple[str, str]
+"""The URL and the text of a page."""
 
 
-def opened(url: str, fields: dict[str, str] | None = None) -> tuple[str, str]:
-    """Return the URL and the text of a page, after its redirects."""
+def opened(url: str, fields: dict[str, str] | None = None) -> Page:
+    """Return a page, after its redirects."""
     data = None if fields is None else urlencode(fields).encode()
     request = urllib.request.Request(urljoin(SITE, url), data, {"Origin": SITE})  # noqa: S310 - always https
     with browser.open(request, timeout=PATIENCE) as page:
         return page.url, page.read().decode()
 
 
-def submitted(page: tuple[str, str], **fields: str) -> tuple[str, str]:
+def submitted(page: Page, **fields: str) -> Page:
     """Send the form of a page."""
     url, text = page
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', text)
@@ -35,29 +43,44 @@ def submitted(page: tuple[str, str], **fields: str) -> tuple[str, str]:
     return opened(url, {"csrf_token": token[1], **{name.replace("_", "-"): value for name, value in fields.items()}})
 
 
-def heading(page: tuple[str, str]) -> str:
+def heading(page: Page) -> str:
     """Return the heading of a page, for the output that the test reads."""
     found_heading = re.search(r"<h1[^>]*>(.*?)</h1>", page[1], re.DOTALL)
     return html.unescape(re.sub("<[^>]+>|\\s+", " ", found_heading[1])).strip() if found_heading else page[1][:200]
 
 
-def mailed_link() -> str:
+def mails(box: str) -> str:
+    """Return the text of all mails: those in a file, or at the mail catcher of compose.yaml."""
+    if not box.startswith("http:"):
+        return quopri.decodestring(Path(box).read_bytes()).decode(errors="replace")
+
+    def asked(path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{box}/api/v1/{path}", timeout=PATIENCE) as answer:  # noqa: S310 - on loopback
+            return dict(json.load(answer))
+
+    return "".join(asked(f"message/{mail['ID']}")["Text"] for mail in asked("messages")["messages"])
+
+
+def mailed_link(box: str) -> str:
     """Return the link of the mail that confirms the address."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        text = quopri.decodestring(MAILS.read_bytes()).decode(errors="replace")
-        if link := re.search(rf"{SITE}/adresse/lien/[\w.~-]+", text):
+        if link := re.search(rf"{SITE}/adresse/lien/[\w.~-]+", mails(box)):
             return link[0]
         time.sleep(0.2)
     sys.exit("no mail came")
 
 
-with LETTERS.open(encoding="utf-8-sig", newline="") as file:
-    [letter] = csv.DictReader(file, delimiter=";")
-username, secret = letter["username"], letter["provisional_password"]
-page = submitted(opened("/connexion"), identifiant=username, mot_de_passe=secret)
-print("page:", heading(page))  # noqa: T201 - the output for the test
-page = submitted(page, nouveau=CHOSEN, confirmation=CHOSEN, mail="anne.leroy@exemple.fr")
-print("page:", heading(page))  # noqa: T201
-page = submitted(opened(mailed_link()))
-print("page:", heading(page))  # noqa: T201
+def steps(letters: str, box: str | None = None) -> Iterator[Page]:
+    """Yield the pages that follow the sign-in: those of an activation if there is a mailbox."""
+    with Path(letters).open(encoding="utf-8-sig", newline="") as file:
+        [letter] = csv.DictReader(file, delimiter=";")
+    secret = letter["provisional_password"] if box else CHOSEN
+    yield (page := submitted(opened("/connexion"), identifiant=letter["username"], mot_de_passe=secret))
+    if box:
+        yield submitted(page, nouveau=CHOSEN, confirmation=CHOSEN, mail="anne.leroy@exemple.fr")
+        yield submitted(opened(mailed_link(box)))
+
+
+for step in steps(*sys.argv[1:]):
+    print("page:", heading(step))  # noqa: T201 - the output for the test

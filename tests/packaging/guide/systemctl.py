@@ -64,6 +64,8 @@ def main(verb: str, *names: str) -> None:
         case "reload", ["nginx"]:
             is_running = subprocess.run(["pgrep", "nginx"], check=False, stdout=subprocess.DEVNULL).returncode == 0
             subprocess.run(["nginx", *(["-s", "reload"] if is_running else [])], check=True)
+        case "enable", ["nftables.service"]:
+            pass  # at the next start of the machine
         case "stop" | "start" | "enable" | "restart", [*_]:
             change(verb, units)
         case _:
