@@ -133,7 +133,7 @@ def supplied(folder: Path, port: int, upstream: int, chain: Path, plain: int | N
 def supplied_desk(folder: Path, port: int, upstream: int, chain: Path) -> str:
     """Return deploy/nginx-desk.conf for a desk on port `upstream`, which stands beside that of `supplied`."""
     changes = {
-        "server 127.0.0.1:8003;": f"server 127.0.0.1:{upstream};",
+        "server 127.0.0.1:8003 fail_timeout=3s;": f"server 127.0.0.1:{upstream} fail_timeout=3s;",
         "/var/log/nginx/idp-desk.log": str(folder / "idp-desk.log"),
         "server_name bureau.exemple.fr;": "server_name localhost;",
     }

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from idp.throttle.limits import network_of
+from idp.web import declarations
 from tests.commands.processes import PATIENCE, free_port, read_all
 from tests.protocol.ent_server import authority
 from tests.serving.proxy import adapted, nginx, supplied, supplied_desk
@@ -30,9 +32,9 @@ class Proxies:
     trusted: Path
     ports: dict[str, int]
 
-    def status(self, of: str, path: str, more: str = "", host: str = "localhost") -> str:
+    def status(self, of: str, path: str, more: str = "", host: str = "localhost", method: str = "GET") -> str:
         """Return the status of the answer to a request."""
-        request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n".encode()
+        request = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n".encode()
         with socket.create_connection(("127.0.0.1", self.ports[of]), timeout=PATIENCE) as plain:
             if of == "http":
                 plain.sendall(request)
@@ -77,6 +79,27 @@ def test_no_log_has_a_link_or_a_query_though_requests_fail(proxies: Proxies) -> 
         assert set(re.findall(r" GET (\S+ \d+) ", logs[name])) >= {"/502.html 502", "/502.html 429"}, (
             "failures are seen"
         )
+
+
+def test_the_forms_of_people_have_a_lower_limit_than_pages_and_programs(app: Flask, tmp_path: Path) -> None:
+    port = free_port()
+    certified = authority(tmp_path, "localhost")
+    lower = {"rate=30r/s": "rate=1r/m", "burst=60 nodelay;": "nodelay;"}
+    site = adapted(supplied(tmp_path, port, free_port(), certified.chain), lower)
+    declared = declarations.of(app)
+    posted = [rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    programs = [path for path in posted if not declared.is_for_people(path) and "<" not in path]
+    with nginx(tmp_path / "nginx", port, site):
+        proxy = Proxies(tmp_path, certified.trusted, {"idp": port})
+        for path in ("/connexion", *programs):
+            sent = [proxy.status("idp", path, "Content-Length: 0\r\n", method="POST") for _ in range(2)]
+            assert sent == ["502", "429" if path == "/connexion" else "502"], path
+        assert [proxy.status("idp", "/connexion", method=method) for method in ("GET", "HEAD", "DELETE")] == [
+            "502",
+            "502",
+            "429",
+        ]
+    assert len(programs) > 5
 
 
 @pytest.mark.parametrize("of", ["http", "idp"])
