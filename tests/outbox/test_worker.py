@@ -205,15 +205,6 @@ def test_a_message_is_claimed_again_after_its_lease_expires(queue_app: Flask) ->
     assert (message.outcome, message.attempts) == ("sent", 2)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_lease_is_measured_by_the_clock_of_the_server(queue_app: Flask) -> None:
-    """The clocks of two nodes differ by more than a lease."""
-    queued()
-    assert leases.claim(["mail"]) is not None
-    with time_machine.travel(now() + timedelta(minutes=1)):
-        assert leases.claim(["mail"]) is None
-
-
 def test_the_lease_is_prolonged_while_a_handler_runs(queue_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     assert leases.LEASE.total_seconds() > 3 * in_hand.BEAT_SECONDS
     monkeypatch.setattr(in_hand, "BEAT_SECONDS", 0.02)
