@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert
@@ -134,7 +134,7 @@ def _account(kind: str, name: str, mailbox: str, stored: str, moment: datetime) 
         "family_name": "LEROY",
         "address_lines": [],
         "provisional_hash": None if activated else stored,
-        "provisional_expires_at": None if activated else moment.replace(year=moment.year + 1),
+        "provisional_expires_at": None if activated else moment + timedelta(days=365),
         "password_hash": stored if activated else None,
         "password_changed_at": moment if activated else None,
         "activated_at": moment if activated else None,

@@ -69,9 +69,11 @@ class PatientConnection(psycopg.Connection[Any]):
 
     Attributes:
         patience: how many seconds the server has for one message.
+        is_host_alone_late: whether a late answer counts against the host of this connection, and not as an outage.
     """
 
     patience = ANSWER_SECONDS
+    is_host_alone_late = False
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait as psycopg does, with a time limit.
@@ -84,7 +86,8 @@ class PatientConnection(psycopg.Connection[Any]):
             return super().wait(gen, interval, self.patience if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                outage.note()
+                if not self.is_host_alone_late:
+                    outage.note()
                 hosts.note_silent(self)
                 self.pgconn.finish()
             raise
@@ -149,17 +152,18 @@ class Hosts:
     def __init__(self) -> None:
         self._silent: frozenset[tuple[str, str]] = frozenset()
         self._answered: tuple[str, str] | None = None
-        self._are_several = False
+        self.are_several = False
+        """Whether the URL names several; with one, the wait for a ping is as long as for any statement."""
 
     @property
     def trusted_seconds(self) -> float:
         """How long after its last use a connection is taken for alive."""
-        return _TRUSTED_SECONDS_WITH_STANDBY if self._are_several else _TRUSTED_SECONDS
+        return _TRUSTED_SECONDS_WITH_STANDBY if self.are_several else _TRUSTED_SECONDS
 
     @property
     def ping_seconds(self) -> float:
-        """The longest wait for a sign of life: a new connection to the only host would wait as well."""
-        return _SIGN_OF_LIFE_SECONDS if self._are_several else ANSWER_SECONDS
+        """The longest wait for the answer to a ping."""
+        return _SIGN_OF_LIFE_SECONDS if self.are_several else ANSWER_SECONDS
 
     def note_silent(self, connection: PatientConnection) -> None:
         """Note that the host of an open connection did not answer in time: it is tried last."""
@@ -172,7 +176,6 @@ class Hosts:
 
     def sort(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the driver's arguments with their hosts in the order in which to try them."""
-        self._are_several = True
         listed: dict[str, list[str]] = {
             name: str(options[name]).split(",") for name in ("host", "hostaddr", "port") if name in options
         }
@@ -244,6 +247,7 @@ def _connect(dialect: Dialect, _entry: Any, arguments: list[Any], options: dict[
     """Return a connection with our time limit if those of the server are set too: a migration has neither."""
     if dialect.name == "postgresql" and _is_limited(options):
         if "," in str(options.get("host", "")):
+            hosts.are_several = True
             options = {**hosts.sort(options), "connect_timeout": _SECONDS_FOR_EACH_HOST}
         connection = outage.connect(lambda: PatientConnection.connect(*arguments, **options))
         hosts.note_answer(connection)
@@ -301,12 +305,17 @@ def _is_readable(socket: int) -> bool:
 
 
 def _ping(connection: Any) -> None:
+    """Execute a statement that does nothing.
+
+    Where there are several hosts, the time limit is short, and a short stall is no outage: each thread whose ping is
+    late opens a new connection itself.
+    """
     usual = connection.patience
-    connection.patience = hosts.ping_seconds
+    connection.patience, connection.is_host_alone_late = hosts.ping_seconds, hosts.are_several
     try:
         _alone(connection, psycopg.sql.SQL("SELECT 1"))
     finally:
-        connection.patience = usual
+        connection.patience, connection.is_host_alone_late = usual, False
 
 
 def _alone(connection: Any, statement: psycopg.sql.Composable) -> Any:

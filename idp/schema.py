@@ -29,6 +29,8 @@ from idp.pool import ENCODING
 
 _MIGRATION_LOCK = 7201962650
 """The key of the advisory lock of PostgreSQL, so that two nodes do not migrate at the same time."""
+_TOLD_AFTER_SECONDS, _MOST_SECONDS = 1.0, 600.0
+"""How long the lock may be held by another process before the operator reads it, and before this one gives up."""
 _alembic = threading.Lock()
 """Alembic's context belongs to the process."""
 _LIMITS = (
@@ -55,6 +57,12 @@ _USERS_OF_TABLES = """
     ) ORDER BY xact_start, pid
 """
 
+_HOLDER_OF_LOCK = f"""
+    SELECT pid, usename, application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND datname = current_database()
+    AND database = datid AND (classid::bigint << 32) + objid::bigint = {_MIGRATION_LOCK}
+"""  # noqa: S608 - our own number
+
 
 class EncodingError(Exception):
     """The database cannot store all names as they are written; the text is its encoding."""
@@ -62,6 +70,10 @@ class EncodingError(Exception):
 
 class ForeignKeyError(Exception):
     """A migration on SQLite would break foreign keys."""
+
+
+class MigrationRunsError(Exception):
+    """Another process has had the lock of migrations for too long; the text names its session."""
 
 
 class TablesInUseError(Exception):
@@ -80,6 +92,7 @@ def upgrade(settings: Settings) -> tuple[str | None, str | None]:
         OSError: the folder of a SQLite file cannot be created.
         EncodingError: the database is not in UTF-8.
         ForeignKeyError: a migration is wrong.
+        MigrationRunsError: another process has migrated the database for ten minutes.
         TablesInUseError: another transaction kept a lock during all attempts.
     """
     url = make_url(settings.database_url)
@@ -101,7 +114,7 @@ def upgrade(settings: Settings) -> tuple[str | None, str | None]:
                     raise
             else:
                 return (applied or [revisions.newest()])[0], revisions.newest()
-        raise TablesInUseError(_users_of_tables(url, pooler=pooler))
+        raise TablesInUseError(_sessions(_USERS_OF_TABLES, url, pooler=pooler))
 
 
 def _apply(connection: Connection, settings: Settings, applied: list[str | None]) -> None:
@@ -125,6 +138,10 @@ def _alone(url: URL, *, pooler: bool) -> Iterator[None]:
 
     On PostgreSQL, the lock belongs to a transaction beside that of the migration, as a pooler needs it. Others ask
     again and again: an index that is created concurrently waits for each transaction whose statement runs.
+
+    Raises:
+        EncodingError: the database is not in UTF-8.
+        MigrationRunsError: another process keeps the lock.
     """
     if url.get_backend_name() != "postgresql":  # a transaction on SQLite keeps other processes away
         with _alembic:
@@ -133,15 +150,23 @@ def _alone(url: URL, *, pooler: bool) -> Iterator[None]:
     with _connection(url, pooler=pooler) as connection:
         if (encoding := connection.exec_driver_sql("SHOW server_encoding").scalar_one()) != ENCODING:
             raise EncodingError(encoding)
+        began, is_told = time.monotonic(), False
         while not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_MIGRATION_LOCK})").scalar_one():
+            waited = time.monotonic() - began
+            if waited > _MOST_SECONDS:
+                raise MigrationRunsError(_sessions(_HOLDER_OF_LOCK, url, pooler=pooler))
+            if waited > _TOLD_AFTER_SECONDS and not is_told:
+                holder = _sessions(_HOLDER_OF_LOCK, url, pooler=pooler)
+                click.echo(f"waiting: another process migrates the database, in the session {holder}", err=True)
+                is_told = True
             time.sleep(0.2)
         yield
 
 
-def _users_of_tables(url: URL, *, pooler: bool) -> str:
-    """Return the sessions whose transactions have used our tables for longer than a moment, for an operator."""
+def _sessions(statement: str, url: URL, *, pooler: bool) -> str:
+    """Return the sessions that a statement selects, for an operator: process, program and user."""
     with _connection(url, pooler=pooler) as connection:
-        rows = connection.exec_driver_sql(_USERS_OF_TABLES).all()
+        rows = connection.exec_driver_sql(statement).all()
     return ", ".join(f"{pid} ({' as '.join(filter(None, (program, user)))})" for pid, user, program in rows)
 
 
@@ -178,7 +203,7 @@ def _connection(url: URL, *, pooler: bool = False) -> Iterator[Connection]:
     postgresql = url.get_backend_name() == "postgresql"
     connect_args: dict[str, Any] = {"timeout": 5.0}
     if postgresql:
-        connect_args = {"connect_timeout": 5, "client_encoding": ENCODING}
+        connect_args = {"connect_timeout": 5, "client_encoding": ENCODING, "fallback_application_name": "idp db"}
     if postgresql and not pooler:  # a pooler takes no start options
         connect_args["options"] = _NO_LIMITS
     engine = create_engine(url, poolclass=NullPool, connect_args=connect_args)
@@ -220,6 +245,11 @@ def _errors_as_messages() -> Iterator[None]:
         ) from fault
     except ForeignKeyError as fault:
         raise click.ClickException("the migration would break foreign keys; it was undone") from fault
+    except MigrationRunsError as fault:
+        raise click.ClickException(
+            f"another process has migrated the database for ten minutes, in the session {fault}; nothing was changed."
+            " Wait for its end, or end it by SELECT pg_terminate_backend(NUMBER), then run idp db upgrade again"
+        ) from fault
     except TablesInUseError as fault:
         raise click.ClickException(
             "the database is in use, and the migration would stop the service; it was undone. These sessions keep"

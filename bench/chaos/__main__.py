@@ -78,7 +78,7 @@ async def _under(
     load = Load(party, strangers, cycle(provider.people), ledger)
     began, task = time.monotonic(), asyncio.create_task(load.run())
     await asyncio.sleep(_AROUND)
-    strokes = await asyncio.to_thread(fault.strike, service, seconds)
+    injections = await asyncio.to_thread(fault.inject, service, seconds)
     mended = time.monotonic()
     recovered = await _recover(ledger, mended)
     await asyncio.sleep(_AROUND)
@@ -88,7 +88,7 @@ async def _under(
     connection.close()
     received = await _mails(service, ledger)
     twice = sum(times > 1 for times in received.values())
-    failed = [failure for failure in ledger.failed if not failure.is_due_to(strokes, fault.interrupts)]
+    failed = [failure for failure in ledger.failed if not failure.is_due_to(injections, fault.interrupts)]
     click.echo(
         f"{name:22} {ledger.flows:6} {len(ledger.failed) - len(failed):11} {len(failed):6} {ledger.waits:6}"
         f" {ledger.longest_gap(began, ended):6.1f} {len(ledger.asked):6} {twice:6}"

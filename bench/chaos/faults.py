@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.chaos.load import Stroke
+from bench.chaos.load import Injection
 from bench.chaos.service import Service
 from bench.driver.relying_party import WrongAnswerError
 from bench.driver.transport import CutConnectionError
@@ -24,99 +24,99 @@ class Fault:
     """A fault.
 
     Attributes:
-        strike: breaks the service for the seconds that it is given; returns when it broke requests in progress.
+        inject: breaks the service for the seconds that it is given; returns when it broke requests in progress.
         interrupts: how a flow may fail that was in progress then: a kill cuts its connection, and a database that
             goes away or a code that expires gives it another answer.
         log: the file that the server writes its log to; None for an ordinary one.
         steps_clock: whether the server has a clock of its own.
     """
 
-    strike: Callable[[Service, float], list[Stroke]]
+    inject: Callable[[Service, float], list[Injection]]
     interrupts: type[Exception] = WrongAnswerError
     log: Path | None = None
     steps_clock: bool = False
 
 
-def _server_killed(service: Service, seconds: float) -> list[Stroke]:
+def _server_killed(service: Service, seconds: float) -> list[Injection]:
     return _repeat(service.kill_server_worker, seconds)
 
 
-def _worker_killed(service: Service, seconds: float) -> list[Stroke]:
+def _worker_killed(service: Service, seconds: float) -> list[Injection]:
     _repeat(service.kill_worker, seconds)
     return []
 
 
-def _struck(strike: Callable[[], None]) -> Stroke:
-    """Strike; return when."""
+def _timed(inject: Callable[[], None]) -> Injection:
+    """Inject a fault; return when."""
     before = time.monotonic()
-    strike()
+    inject()
     return before, time.monotonic()
 
 
-def _repeat(kill: Callable[[], None], seconds: float) -> list[Stroke]:
+def _repeat(kill: Callable[[], None], seconds: float) -> list[Injection]:
     """Kill at once, and then again and again until the time is over; return when."""
     until, kills = time.monotonic() + seconds, []
     while (left := until - time.monotonic()) > 0:
-        kills.append(_struck(kill))
+        kills.append(_timed(kill))
         time.sleep(min(left, _BETWEEN_KILLS))
     return kills
 
 
-def _database_stopped(service: Service, seconds: float) -> list[Stroke]:
-    stroke = _struck(service.database.stop)
+def _database_stopped(service: Service, seconds: float) -> list[Injection]:
+    injection = _timed(service.database.stop)
     time.sleep(seconds)
     service.database.start()
-    return [stroke]
+    return [injection]
 
 
-def _database_frozen(service: Service, seconds: float) -> list[Stroke]:
-    stroke = _struck(partial(service.database.send, signal.SIGSTOP))
+def _database_frozen(service: Service, seconds: float) -> list[Injection]:
+    injection = _timed(partial(service.database.send, signal.SIGSTOP))
     time.sleep(seconds)
     service.database.send(signal.SIGCONT)
-    return [stroke]
+    return [injection]
 
 
-def _mail_stopped(service: Service, seconds: float) -> list[Stroke]:
+def _mail_stopped(service: Service, seconds: float) -> list[Injection]:
     service.mailbox.close()
     time.sleep(seconds)
     service.mailbox.open()
     return []
 
 
-def _mail_slow(service: Service, seconds: float) -> list[Stroke]:
+def _mail_slow(service: Service, seconds: float) -> list[Injection]:
     service.mailbox.mood = "slow"
     time.sleep(seconds)
     service.mailbox.mood = "ready"
     return []
 
 
-def _mail_refused(service: Service, seconds: float) -> list[Stroke]:
+def _mail_refused(service: Service, seconds: float) -> list[Injection]:
     service.mailbox.mood = "refusing"
     time.sleep(seconds)
     service.mailbox.mood = "ready"
     return []
 
 
-def _ent_hangs(service: Service, seconds: float) -> list[Stroke]:
+def _ent_hangs(service: Service, seconds: float) -> list[Injection]:
     service.back_channel.hangs = True
     time.sleep(seconds)
     service.back_channel.hangs = False
     return []
 
 
-def _clock_stepped(service: Service, seconds: float) -> list[Stroke]:
+def _clock_stepped(service: Service, seconds: float) -> list[Injection]:
     """Let the clock of the server be fast, right, slow and right again; codes expire at once where it jumps ahead."""
     ahead = []
     if service.clock:
         for offset, jumps_ahead in ((_STEP, True), (0, False), (-_STEP, False), (0, True)):
-            stroke = _struck(partial(service.clock.step, offset))
+            injection = _timed(partial(service.clock.step, offset))
             if jumps_ahead:
-                ahead.append(stroke)
+                ahead.append(injection)
             time.sleep(seconds / 4)
     return ahead
 
 
-def _none(_service: Service, seconds: float) -> list[Stroke]:
+def _none(_service: Service, seconds: float) -> list[Injection]:
     time.sleep(seconds)
     return []
 

@@ -21,8 +21,8 @@ _REPLAYED = 0.2
 """The share of codes and refresh tokens that are used a second time, which must be refused."""
 
 
-Stroke = tuple[float, float]
-"""When a fault began to strike and when it had struck, `time.monotonic()`: what takes longest is to find a process."""
+Injection = tuple[float, float]
+"""The times before and after the injection of a fault, `time.monotonic()`: to find a process takes a moment."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Failure:
     ended: float
     error: Exception
 
-    def is_due_to(self, strokes: Sequence[Stroke], interrupts: type[Exception]) -> bool:
-        """Return whether the flow was in progress at one of the strokes and failed in this way."""
-        was_struck = any(self.began <= after and before <= self.ended for before, after in strokes)
-        return was_struck and isinstance(self.error, interrupts)
+    def is_due_to(self, injections: Sequence[Injection], interrupts: type[Exception]) -> bool:
+        """Return whether the flow was in progress at one of the injections and failed in this way."""
+        was_in_progress = any(self.began <= after and before <= self.ended for before, after in injections)
+        return was_in_progress and isinstance(self.error, interrupts)
 
 
 @dataclass

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
 from statistics import median, quantiles
@@ -119,7 +120,7 @@ def _people(settings: Settings, with_session: set[str], secret: str) -> tuple[li
             .where(Account.username.in_(letters))
             .values(
                 provisional_hash=stored,
-                provisional_expires_at=now().replace(year=now().year + 1),
+                provisional_expires_at=now() + timedelta(days=365),
                 password_hash=None,
                 password_changed_at=None,
                 activated_at=None,

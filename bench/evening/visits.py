@@ -32,7 +32,6 @@ class Visit:
     Attributes:
         began: the time of the arrival, `time.monotonic()`.
         seconds: from the arrival to the end.
-        waited: of these, the seconds for which the service asked.
         shed: how often it asked to wait, by the heading of the page.
         outcome: `done`, `left`, or a sentence about a wrong answer.
     """
@@ -41,7 +40,6 @@ class Visit:
     phase: str
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
-    waited: float = 0.0
     shed: list[str] = field(default_factory=list)
     outcome: str = ""
 
@@ -59,9 +57,7 @@ class PatientBrowser(Browser):
             if answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
                 return answer
             self._visit.shed.append(_heading(answer))
-            pause = float(answer.headers.get("retry-after", "1")) + random.random()
-            self._visit.waited += pause
-            await asyncio.sleep(pause)
+            await asyncio.sleep(float(answer.headers.get("retry-after", "1")) + random.random())
         raise LeftError
 
 

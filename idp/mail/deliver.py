@@ -5,7 +5,7 @@ from email.message import EmailMessage
 from idp.db import release_connection
 from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.metrics.catalogue import MAILS
-from idp.outbox import in_hand, relay
+from idp.outbox import relay, renewal
 from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 from idp.services import services
 from idp.tracing.spans import Kind, Span
@@ -34,7 +34,7 @@ def deliver(message: EmailMessage, recipient: str) -> None:
         MAILS.count(domain, _result_of(error))
         raise
     MAILS.count(domain, "sent")
-    in_hand.after_settling(relay.note_success)
+    renewal.after_settling(relay.note_success)
 
 
 def _result_of(error: Exception) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from idp.config import Settings
 from idp.mail.smtp_connection import SmtpConnection, SmtpTlsConnection
-from idp.outbox import in_hand
+from idp.outbox import renewal
 from idp.outbox.worker import (
     PermanentDeliveryError,
     RelayDownError,
@@ -63,7 +63,7 @@ class Transport:
                 client.send(data)
                 _await_acceptance(client, recipient)
         finally:
-            in_hand.after_settling(client.leave)
+            renewal.after_settling(client.leave)
 
     def can_be_used(self) -> bool:
         """Return whether the server lets this service begin a mail."""

@@ -23,7 +23,7 @@ _Series = dict[str, dict[tuple[str, ...], list[float]]]
 
 
 class FormatError(Exception):
-    """A client asks for a version of a format that is no version."""
+    """The `Accept` header of a client has a version of a format that is not a version number."""
 
 
 class Exposition:
@@ -44,7 +44,7 @@ class Exposition:
         """Return all metrics and their media type, in the format that the client prefers.
 
         Raises:
-            FormatError: Its version is no version.
+            FormatError: `accept` has a version that is not a version number.
         """
         try:
             encode, media_type = choose_encoder(accept)

@@ -12,6 +12,7 @@ from idp.audit import log
 from idp.audit.registry_events import MessagesChanged
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Outcome
 from idp.terminal import AS_JSON, YES, confirm, table
@@ -86,25 +87,24 @@ def _locked(
     """Return the messages, locked in the caller's transaction.
 
     Raises:
-        ClickException: one does not exist, or has a fault.
+        ClickException: one does not exist, has a fault, or is leased by a worker.
     """
-    query = select(OutboxMessage).with_for_update()
+    query = select(OutboxMessage, leases.is_free()).with_for_update()
     query = query.where(OutboxMessage.outcome == DEAD) if dead else query.where(OutboxMessage.id.in_(ids))
-    messages = db.session.scalars(query).all()
-    faults = [f"{missing}: no such message" for missing in sorted(set(ids) - {message.id for message in messages})]
-    faults += [f"{message.id}: {reason}" for message in messages if (reason := fault(message))]
+    rows = db.session.execute(query).all()
+    faults = [f"{missing}: no such message" for missing in sorted(set(ids) - {message.id for message, _ in rows})]
+    for message, is_free in rows:
+        if reason := fault(message) or ("" if is_free else "a worker is delivering it"):
+            faults.append(f"{message.id}: {reason}")
     if faults:
         raise click.ClickException("\n".join(["nothing was changed", *faults]))
-    return messages
+    return [message for message, _ in rows]
 
 
 def _retry_fault(message: OutboxMessage) -> str:
     """Return why `message` cannot be retried, or an empty string."""
-    if message.outcome in {Outcome.DONE, Outcome.DROPPED}:
-        return f"was {message.outcome}, its content is deleted"
-    if message.leased_until is not None and message.leased_until > now():
-        return "a worker is delivering it"
-    return ""
+    is_over = message.outcome in {Outcome.DONE, Outcome.DROPPED}
+    return f"was {message.outcome}, its content is deleted" if is_over else ""
 
 
 def _drop_fault(message: OutboxMessage) -> str:

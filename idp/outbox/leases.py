@@ -2,6 +2,7 @@
 
 When a lease expires, its worker is taken for dead and the message is claimed again. A worker can only settle a message
 while it has the lease. PostgreSQL measures leases by its own clock: those of two nodes may differ by more than a lease.
+So statements compare `leased_until` (`is_free`), and Python never compares a value that it read.
 """
 
 import uuid
@@ -9,7 +10,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, func, or_, select, update
+from sqlalchemy import ColumnElement, DateTime, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from idp.clock import now
@@ -17,7 +18,7 @@ from idp.db import db
 from idp.outbox.models import OutboxMessage
 
 LEASE = timedelta(seconds=30)
-"""How long the message of a killed worker waits. A worker prolongs the lease while it has the message in hand."""
+"""How long the message of a killed worker waits. A worker renews the lease while its handler runs."""
 
 NO_HANDLER = "this version has no handler for this kind"
 
@@ -26,7 +27,8 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
     """Claim the message of `kinds` that has been ready for the longest time.
 
     Returns:
-        The message, detached from any session, with this attempt counted; None if no message is ready.
+        The message, detached from any session, with this attempt counted; None if no message is ready. Its
+        `leased_until` is by the clock of this machine, since `Worker.fault` compares it with that clock.
     """
     moment = now()
     # PostgreSQL may run a plain `IN (SELECT …)` twice, and claim more than one row; it runs a locking CTE once.
@@ -36,7 +38,7 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
         .where(
             OutboxMessage.finished_at.is_(None),
             OutboxMessage.available_at <= moment,
-            or_(OutboxMessage.lease.is_(None), OutboxMessage.leased_until < _clock()),
+            is_free(),
             OutboxMessage.kind.in_(kinds),
         )
         .order_by(OutboxMessage.available_at)
@@ -47,12 +49,20 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
     statement = (
         update(OutboxMessage)
         .where(OutboxMessage.id.in_(select(ready.c.id)))
-        .values(lease=uuid.uuid4(), leased_until=_clock() + LEASE, attempts=OutboxMessage.attempts + 1)
+        .values(lease=uuid.uuid4(), leased_until=clock() + LEASE, attempts=OutboxMessage.attempts + 1)
         .returning(OutboxMessage)
         .execution_options(synchronize_session=False)
     )
     with Session(db.engine, expire_on_commit=False) as session, session.begin():
-        return session.scalars(statement).one_or_none()
+        message = session.scalars(statement).one_or_none()
+    if message is not None:
+        message.leased_until = now() + LEASE
+    return message
+
+
+def is_free() -> ColumnElement[bool]:
+    """Return the expression for whether no worker has the lease of a message."""
+    return or_(OutboxMessage.lease.is_(None), OutboxMessage.leased_until < clock())
 
 
 def extend(message: OutboxMessage) -> bool:
@@ -64,14 +74,14 @@ def extend(message: OutboxMessage) -> bool:
     statement = (
         update(OutboxMessage)
         .where(OutboxMessage.id == message.id, OutboxMessage.lease == message.lease)
-        .values(leased_until=_clock() + LEASE)
+        .values(leased_until=clock() + LEASE)
         .returning(OutboxMessage.id)
         .execution_options(synchronize_session=False)
     )
     with Session(db.engine) as session, session.begin():
         is_held = session.scalar(statement) is not None
     if is_held:
-        message.leased_until = now() + LEASE  # the message is detached: `Worker.fault` looks there
+        message.leased_until = now() + LEASE  # as in `claim`
     return is_held
 
 
@@ -114,8 +124,8 @@ def note_unknown(kinds: Collection[str]) -> int:
         return len(session.scalars(statement).all())
 
 
-def _clock() -> Any:
-    """Return the time of the server, or of this machine for a file."""
+def clock() -> Any:
+    """Return the time of the database server, or of this machine for a SQLite file."""
     if db.engine.dialect.name != "postgresql":
         return now()
     return func.clock_timestamp(type_=DateTime(timezone=True))

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from idp.oidc.models import SigningKey
 from idp.operations.doctor import database, deliveries, machine, secrets
 from idp.operations.doctor.finding import Check, Finding, Site
 from idp.operations.revisions import newest
+from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
 from idp.paths import CHECKOUT
 from idp.services import services
@@ -229,7 +231,7 @@ def test_messages_that_wait_and_a_worker_that_does_not_run_are_named(app: Flask,
     assert states(deliveries.check, settings) == {"outbox": "ok", "worker": "warning"}
     store(timedelta(), kind=kind, finished_at=now(), outcome="done")
     store(timedelta(minutes=1), kind="any")
-    store(timedelta(hours=1), kind="any", lease=None, leased_until=now() + timedelta(minutes=5))
+    store(timedelta(hours=1), kind="any", lease=uuid.uuid4(), leased_until=now() + timedelta(minutes=5))
     store(timedelta(hours=1), kind="any", finished_at=now(), outcome="dead")
     assert states(deliveries.check, settings) == {"outbox": "ok", "dead messages": "warning", "worker": "ok"}
     store(timedelta(hours=1), kind="any")
@@ -238,6 +240,15 @@ def test_messages_that_wait_and_a_worker_that_does_not_run_are_named(app: Flask,
             update(OutboxMessage).where(OutboxMessage.kind == kind).values(finished_at=now() - 9 * period)
         )
     assert states(deliveries.check, settings) == {"outbox": "fault", "dead messages": "warning", "worker": "fault"}
+
+
+@pytest.mark.both_databases
+def test_a_leased_message_does_not_wait_whatever_the_clock_of_this_machine(app: Flask, settings: Settings) -> None:
+    with unit_of_work():
+        db.session.add(OutboxMessage(kind="any", payload={}, available_at=now() - timedelta(hours=1)))
+    with time_machine.travel(now() + timedelta(seconds=40)):
+        assert leases.claim(["any"]) is not None
+        assert states(deliveries.check, settings)["outbox"] == "ok"
 
 
 @pytest.mark.both_databases

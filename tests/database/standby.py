@@ -25,7 +25,7 @@ class Server:
         self._user = self._server.system_user
         self.folder, self.url = folder, self._server.get_uri()
         self.host = str(make_url(self.url).query["host"])
-        self._struck: list[int] = []
+        self._signalled: list[int] = []
 
     def run(self, program: str, *arguments: str) -> None:
         """Run a program of PostgreSQL as the server's user."""
@@ -39,15 +39,15 @@ class Server:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def strike(self, fault: signal.Signals) -> None:
+    def inject(self, fault: signal.Signals) -> None:
         """Send a signal to all processes of the server; it starts no other one meanwhile."""
         server = psutil.Process(self._server.get_pid())
         server.suspend()
-        self._struck = [server.pid, *(process.pid for process in server.children(recursive=True))]
+        self._signalled = [server.pid, *(process.pid for process in server.children(recursive=True))]
         self._send(fault)
 
     def _send(self, number: signal.Signals) -> None:
-        for pid in self._struck:
+        for pid in self._signalled:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -69,8 +69,8 @@ class Server:
 
     def end(self) -> None:
         """Stop the server, and delete its data."""
-        if not self._struck:
-            self.strike(signal.SIGKILL)
+        if not self._signalled:
+            self.inject(signal.SIGKILL)
         self._send(signal.SIGKILL)
         with suppress(psutil.NoSuchProcess):
             self._server.cleanup()

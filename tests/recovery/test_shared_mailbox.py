@@ -1,5 +1,7 @@
 """A mailbox shared by two parents: what each can do to the other's account, and the operator's setting."""
 
+from datetime import timedelta
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -74,7 +76,7 @@ def test_a_device_that_did_not_prove_the_present_password_is_unknown(
     mother, _ = parents
     sign_in(browser, "/connexion", mother.username, PASSWORD)
     row = db.session.get_one(Account, mother.id)
-    row.password_changed_at = now().replace(year=now().year + 1)
+    row.password_changed_at = now() + timedelta(days=365)
     db.session.commit()
     ask_password(browser, mother.username)
     with post_office(app) as office:

@@ -1,6 +1,7 @@
 """`idp roster import` over a school year: new accounts, changes, people who leave or return."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -174,7 +175,7 @@ def test_a_parent_who_leaves_is_signed_out_everywhere(act: Run, year: Year, fold
     db.session.add(
         Session(
             digest=b"x" * 32, sid="s" * 22, account_id=holder.id, generation=holder.generation, auth_time=moment,
-            amr=["pwd"], last_seen_at=moment, expires_at=moment.replace(year=moment.year + 1),
+            amr=["pwd"], last_seen_at=moment, expires_at=moment + timedelta(days=365),
         )
     )  # fmt: skip
     db.session.commit()

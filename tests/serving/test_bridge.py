@@ -118,13 +118,15 @@ def test_a_body_above_the_limit_of_uploads_is_not_received(monkeypatch: pytest.M
 
 
 def test_an_upload_has_time_for_its_length_but_no_long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "READ_SECONDS", 0.2)
-    monkeypatch.setattr(limits, "UPLOAD_RATE", 200_000)
+    monkeypatch.setattr(limits, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(limits, "UPLOAD_RATE", 20_000)
     monkeypatch.setattr(limits, "LINGER_SECONDS", 0.1)
     door: Any = UploadDoor()
-    assert upload(Bridge(door, 1), LONG, pause=0.15)[0]["status"] == 200, "0.6 s of 1.2 s"
-    assert upload(Bridge(door, 1), LONG, pause=0.4)[0]["status"] == 408, "a pause"
-    assert upload(Bridge(door, 1), [b"x" * 8_000] * 25, pause=0.1)[0]["status"] == 408, "2.5 s of 1.2 s"
+    parts = [b"x" * 8_000] * 25
+    assert upload(Bridge(door, 1), parts, pause=0.03)[0]["status"] == 200, "0.75 s of 10.5 s"
+    assert upload(Bridge(door, 1), LONG, pause=5)[0]["status"] == 408, "a pause"
+    monkeypatch.setattr(limits, "UPLOAD_RATE", 2_000_000)
+    assert upload(Bridge(door, 1), parts, pause=0.1)[0]["status"] == 408, "2.5 s of 0.6 s"
 
 
 def test_few_uploads_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

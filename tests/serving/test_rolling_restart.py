@@ -19,6 +19,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.paths import CHECKOUT
 from idp.services import services_of
+from idp.serving import commands, listening
 from tests import forked, next_release
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, free_port, running
@@ -38,6 +39,21 @@ def test_a_server_accepts_for_longer_than_nginx_keeps_a_connection_or_shuns_a_no
     [kept] = re.findall(r"keepalive_timeout (\d+)s;\n}", _NGINX)
     [shunned] = re.findall(r"fail_timeout=(\d+)s;", _NGINX)
     assert Settings.model_fields["drain_seconds"].default > max(int(kept), int(shunned))
+
+
+def test_supervisors_wait_for_longer_than_a_server_takes_to_stop() -> None:
+    longest = Settings.model_fields["drain_seconds"].default + listening._MOST_SECONDS + commands._STOP_SECONDS
+    for name in ("deploy/idp-serve.service", "deploy/idp-desk.service", "docs/mise-a-jour.md"):
+        [seconds] = re.findall(r"TimeoutStopSec=(\d+)", (CHECKOUT / name).read_text(encoding="utf-8"))
+        assert int(seconds) > longest, name
+    compose = (CHECKOUT / "deploy/compose.yaml").read_text(encoding="utf-8")
+    for name in ("provider", "desk"):
+        [seconds] = re.findall(rf"^  {name}:\n(?:    .*\n)*?    stop_grace_period: (\d+)s$", compose, re.MULTILINE)
+        assert int(seconds) > longest, name
+    pod = (CHECKOUT / "deploy/helm/templates/_pod.tpl").read_text(encoding="utf-8")
+    [before] = re.findall(r"preStop: {sleep: {seconds: (\d+)}}", pod)
+    [seconds] = re.findall(r"terminationGracePeriodSeconds: (\d+)", pod)
+    assert int(seconds) > int(before) + longest, "the pause before SIGTERM counts"
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
 from idp.clock import now
 from idp.db import db
 from idp.operations import measured
 from idp.operations.doctor.finding import Finding, Site
-from idp.outbox import relay
+from idp.outbox import leases, relay
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD
 from idp.services import services
@@ -36,7 +36,7 @@ def _waiting(moment: datetime) -> Finding:
     ready = (
         OutboxMessage.finished_at.is_(None),
         since.is_not(None),
-        or_(OutboxMessage.leased_until.is_(None), OutboxMessage.leased_until < moment),
+        leases.is_free(),
     )
     stopped = func.count().filter(OutboxMessage.outcome == relay.DOWN)
     count, mails, oldest = db.session.execute(select(func.count(), stopped, func.min(since)).where(*ready)).one()

@@ -1,4 +1,4 @@
-"""The message that a worker has in hand: its lease is prolonged while its handler runs, however long that is.
+"""Renewal of the lease of a claimed message while its handler runs, however long that is.
 
 After a kill, the lease ends within `leases.LEASE`, and another worker claims the message.
 """
@@ -23,23 +23,23 @@ log = structlog.get_logger()
 
 
 @dataclass
-class _InHand:
+class _Delivery:
     lease_lost: threading.Event = field(default_factory=threading.Event)
     afterwards: list[Callable[[], object]] = field(default_factory=list)
 
 
-_current: ContextVar[_InHand | None] = ContextVar("in_hand", default=None)
+_current: ContextVar[_Delivery | None] = ContextVar("delivery", default=None)
 
 
 @contextmanager
-def hold(message: OutboxMessage) -> Iterator[None]:
-    """Prolong the lease of a claimed message during the block, then do what `after_settling` was asked for."""
-    app, over, held = current_app._get_current_object(), threading.Event(), _InHand()  # type: ignore[attr-defined] # noqa: SLF001 - for the thread
+def renewed(message: OutboxMessage) -> Iterator[None]:
+    """Renew the lease of a claimed message during the block, then call the functions given to `after_settling`."""
+    app, over, held = current_app._get_current_object(), threading.Event(), _Delivery()  # type: ignore[attr-defined] # noqa: SLF001 - for the thread
 
     def beat() -> None:
         with app.app_context():
             while not over.wait(BEAT_SECONDS):
-                if not _prolong(message):
+                if not _renew(message):
                     held.lease_lost.set()
                     return
 
@@ -57,13 +57,13 @@ def hold(message: OutboxMessage) -> Iterator[None]:
 
 
 def lease_lost() -> threading.Event:
-    """Return the event that is set when another worker has taken the message that this thread has in hand."""
+    """Return the event that is set when another worker has claimed the message that this thread delivers."""
     held = _current.get()
     return held.lease_lost if held else threading.Event()
 
 
 def after_settling(act: Callable[[], object]) -> None:
-    """Have `act` done when the outcome of the message in hand is stored; without one, at once."""
+    """Call `act` when the outcome of the message that this thread delivers is stored; without a message, at once."""
     held = _current.get()
     if held:
         held.afterwards.append(act)
@@ -71,7 +71,7 @@ def after_settling(act: Callable[[], object]) -> None:
         act()
 
 
-def _prolong(message: OutboxMessage) -> bool:
+def _renew(message: OutboxMessage) -> bool:
     """Return whether this worker still has the lease. If the database does not answer, the next beat tries again."""
     try:
         return leases.extend(message)
