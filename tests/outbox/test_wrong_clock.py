@@ -10,8 +10,8 @@ from flask import Flask
 
 from idp.clock import now
 from idp.db import unit_of_work
+from idp.operations.outbox_commands import outbox
 from idp.outbox import leases
-from idp.outbox.commands import outbox
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import Outcome, Worker
