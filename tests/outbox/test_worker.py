@@ -365,7 +365,9 @@ def test_the_worker_waits_for_an_unavailable_database(queue_app: Flask) -> None:
     for timer in timers:
         timer.cancel()
         timer.join()
-    pauses = [entry["pause"] for entry in logs if entry["event"] == "outbox.database_unavailable"]
+    waits = [entry for entry in logs if entry["event"] == "outbox.database_unavailable"]
+    assert {entry["cause"] for entry in waits} == {"run `idp db upgrade` to create its tables."}
+    pauses = [entry["pause"] for entry in waits]
     assert len(pauses) >= 2
     assert pauses == sorted(pauses)
     assert read_message(message_id).outcome == "sent"
