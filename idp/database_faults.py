@@ -3,6 +3,7 @@
 import re
 
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 _CAUSES_BY_STATE = {
     # insufficient_privilege
@@ -11,6 +12,8 @@ _CAUSES_BY_STATE = {
     "25006": "it accepts no writes: it is a standby, or its recovery paused; `idp doctor` says which.",
     # disk_full
     "53100": "its disk is full.",
+    # query_canceled
+    "57014": "a statement took longer than its time limit: see its load and its locks.",
 }
 """By the SQLSTATE, which does not depend on the language of the server."""
 _CAUSES = tuple(
@@ -55,6 +58,8 @@ _CAUSES = tuple(
             "timeout expired|timed out",
             "the host of IDP_DATABASE_URL does not answer: it is off, or a firewall drops it.",
         ),
+        ("did not answer a moment ago", "it does not answer: one thread at a time tries to connect."),
+        ("no time limits", "a pooler drops the time limits of connections: see `idp config check`."),
         ("lock timeout|locked", "it is locked, try again."),
         ("disk|too large|no space", "its disk may be full."),
     )
@@ -80,6 +85,8 @@ def outline(error: SQLAlchemyError) -> str:
 
 def cause(error: SQLAlchemyError) -> str:
     """Return the probable cause or remedy, as the end of a sentence."""
+    if isinstance(error, PoolTimeout):
+        return "all connections of this process are in use: the database is slow, or the process has too few."
     driver = getattr(error, "orig", None)
     if words := _CAUSES_BY_STATE.get(getattr(driver, "sqlstate", None) or ""):
         return words

@@ -236,7 +236,8 @@ def find_pooler_fault(url: URL, *, pooler: bool) -> str:
         engine.connect().close()
     except OperationalError as error:
         if isinstance(error.orig, NoLimitsError):
-            return f"a pooler drops the time limits of connections. Set IDP_DATABASE_POOLER=1, and: {_SET_LIMITS}"
+            remedy = "Set" if pooler else "Set IDP_DATABASE_POOLER=1, and"
+            return f"a pooler drops the time limits of connections. {remedy}: {_SET_LIMITS}"
         if "unsupported startup parameter" in str(error.orig):
             return f"PgBouncer refuses start options. Set IDP_DATABASE_POOLER=1, and: {_SET_LIMITS}"
     return ""

@@ -80,8 +80,11 @@ class Check:
 
     def findings(self) -> Iterator[Finding]:
         """Yield the deviations, in the order of the chain."""
-        if not self._load_beginning():
-            yield Finding("the record of the last purge was changed")
+        match self._load_beginning():
+            case Verdict.UNKNOWN_KEY:
+                yield Finding("the record of the last purge was made under a secret key that is not here")
+            case Verdict.WRONG:
+                yield Finding("the record of the last purge was changed")
         last = db.session.scalar(select(func.max(AuditSeal.id))) or 0
         first = self._first
         if first > max(last, 1):
@@ -102,18 +105,18 @@ class Check:
     def _first(self) -> int:
         return self.report.beginning.first_seal if self.report.beginning else 1
 
-    def _load_beginning(self) -> bool:
-        """Read the record of the last purge, also if it was just written; return False if the record was changed."""
+    def _load_beginning(self) -> Verdict:
+        """Read the record of the last purge, also if it was just written; return what its MAC says."""
         page = load(AuditBeginning, select(AuditBeginning).limit(1))
         beginning = next(iter(page.rows), None)
         self.report.beginning = beginning
         if beginning is None:
-            return not page.unreadable
-        fits = chain.verify_beginning(self.known, beginning) is Verdict.FITS
-        if fits:
+            return Verdict.WRONG if page.unreadable else Verdict.FITS
+        verdict = chain.verify_beginning(self.known, beginning)
+        if verdict is Verdict.FITS:
             moments = beginning.entries_before, beginning.failures_before
             self._cut = chain.microseconds(moments[0]), chain.microseconds(moments[1])
-        return fits
+        return verdict
 
     def _walk(self, last: int) -> Iterator[Finding]:
         """Check the seals from the beginning to `last`, each with its entries."""

@@ -3,10 +3,13 @@
 `/readyz` fails too while the server drains, so that a load balancer turns to another one.
 """
 
+from typing import NamedTuple
+
 from flask import Blueprint, Response, current_app, make_response
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from idp import waiting
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -22,9 +25,18 @@ from idp.web.door.door import Door
 
 blueprint = Blueprint("ops", __name__)
 
+
+class Readiness(NamedTuple):
+    """Whether this process can serve requests: `ok` or the first reason why not; and why the database is away."""
+
+    status: str
+    cause: str = ""
+
+
 ECHO_HEADER = "Idp-Doctor"
 """The header by which `idp doctor` asks what arrives."""
 _ECHO_SECONDS = 60
+_READY = "ok"
 _OF_DESK = "team"
 """A blueprint that only the application of the desk has."""
 
@@ -47,8 +59,8 @@ def alive() -> http.Response:
 @probe
 def ready() -> Response:
     """Return whether requests can be served; the answer names only the first reason why not."""
-    missing = "stopping" if stopping.is_announced else _missing()
-    return make_response({"status": missing or "ok"}, 503 if missing else 200)
+    status = _readiness().status
+    return make_response({"status": status}, 200 if status == _READY else 503)
 
 
 def is_read_only(connection: Connection) -> bool:
@@ -64,11 +76,11 @@ def sign_echo(settings: Settings) -> str:
 
 
 def _alive(request: http.Request) -> http.Response:
-    return http.json_response({"status": "ok", **_seen(request)})
+    return http.json_response({"status": "ok", **_told_to_doctor(request)})
 
 
-def _seen(request: http.Request) -> dict[str, object]:
-    """Return what this process sees of the request, if `idp doctor` asks: it knows the secret key."""
+def _told_to_doctor(request: http.Request) -> dict[str, object]:
+    """Return what this process sees of the request and its readiness, if `idp doctor` asks: it knows the secret key."""
     try:
         signer(services().settings.secrets, ECHO_HEADER).loads(request.header(ECHO_HEADER), _ECHO_SECONDS)
     except InvalidValueError:
@@ -76,25 +88,39 @@ def _seen(request: http.Request) -> dict[str, object]:
     has_forwarded = any(request.has_header(name) for name in proxies.HEADERS)
     host = request.header("Host")
     seen = {"ip": request.remote_ip, "scheme": request.scheme, "host": host, "has_forwarded": has_forwarded}
-    return {"seen": {**seen, "is_desk": _OF_DESK in current_app.blueprints}}
+    waiting.refuse()  # only a thread may wait for the database
+    readiness = {"readiness": _readiness()._asdict()}
+    return {"seen": {**seen, "is_desk": _OF_DESK in current_app.blueprints}, **readiness}
+
+
+def _readiness() -> Readiness:
+    if stopping.is_announced:
+        return Readiness("stopping")
+    try:
+        return Readiness(_missing() or _READY)
+    except SQLAlchemyError as error:
+        from idp import database_faults  # noqa: PLC0415 - most processes never need it
+
+        return Readiness("database", database_faults.cause(error))
 
 
 def _missing() -> str:
-    """Return what is missing, outside a transaction: on SQLite, a reading transaction would wait for a writer."""
+    """Return what is missing, outside a transaction: on SQLite, a reading transaction would wait for a writer.
+
+    Raises:
+        SQLAlchemyError: the database is unavailable.
+    """
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - slow to import, and not for requests
 
     from idp.operations import revisions  # noqa: PLC0415 - as above
 
-    try:
-        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if not revisions.is_enough(", ".join(MigrationContext.configure(connection).get_current_heads())):
-                return "migrations"
-            algorithms = signing_since(connection, now())
-            if is_read_only(connection):
-                return "database read-only"
-        return "" if algorithms and all(_opens(algorithm) for algorithm in algorithms) else "signing key"
-    except SQLAlchemyError:
-        return "database"
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not revisions.is_enough(", ".join(MigrationContext.configure(connection).get_current_heads())):
+            return "migrations"
+        algorithms = signing_since(connection, now())
+        if is_read_only(connection):
+            return "database read-only"
+    return "" if algorithms and all(_opens(algorithm) for algorithm in algorithms) else "signing key"
 
 
 def _opens(algorithm: str) -> bool:

@@ -173,8 +173,11 @@ class Worker:
             try:
                 handled = self.run_once(stop)
             except SQLAlchemyError as error:
+                from idp import database_faults  # noqa: PLC0415 - the worker that runs on needs none
+
                 pause = min(max(self._poll, pause * 2), _MAX_PAUSE)
-                log.warning("outbox.database_unavailable", error=type(error).__name__, pause=pause)
+                cause = database_faults.cause(error)
+                log.warning("outbox.database_unavailable", error=type(error).__name__, cause=cause, pause=pause)
                 stop.wait(pause)
                 continue
             pause = 0.0

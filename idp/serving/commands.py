@@ -45,7 +45,7 @@ def command(
     create_app: _CreateApp,
     *,
     bind: str = "127.0.0.1:8000",
-    workers: int = os.cpu_count() or 1,
+    workers: int = 0,
     help: str = "Serve pages and protocol endpoints. On SIGTERM, drain, then stop.",  # noqa: A002 - Click's name
     part: str = "serve",
 ) -> click.Command:
@@ -55,7 +55,7 @@ def command(
         load_settings: returns the settings, or ends the command.
         create_app: returns the application of one worker.
         bind: where the command listens by default.
-        workers: the number of workers by default.
+        workers: the number of workers by default; 0 means one for each core.
         help: the help of the command.
         part: the name of the command in the metrics.
     """
@@ -70,7 +70,12 @@ def command(
         callback=_check_bind,
         help="Host and port to listen on, or unix:PATH for a socket file.",
     )
-    @click.option("--workers", type=click.IntRange(1, 64), default=default_workers, show_default=True)
+    @click.option(
+        "--workers",
+        type=click.IntRange(1, 64),
+        default=default_workers or os.cpu_count() or 1,
+        show_default=True if default_workers else "one for each core",
+    )
     @click.option("--threads", type=click.IntRange(1, 64), default=32, show_default=True)
     def serve(bind: str, workers: int, threads: int) -> None:
         _serve(load_settings, create_app, part, bind, workers, threads)

@@ -10,7 +10,7 @@ import structlog
 from flask import Flask, Response, abort, make_response, render_template, request
 from flask_babel import gettext
 from markupsafe import escape
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -233,9 +233,17 @@ def _on_foreign_form(_error: ForeignFormError) -> Response:
     return _page("errors/origine.html", 400)
 
 
-def _on_database(error: Exception) -> Response:
+def _on_database(error: SQLAlchemyError) -> Response:
+    from idp import database_faults  # noqa: PLC0415 - most processes never need it
+
     SHED.count("database_pool" if isinstance(error, PoolTimeout) else "database")
-    log.error("database unavailable", error=type(error).__name__, reference=request_id(), endpoint=request.endpoint)
+    log.error(
+        "database unavailable",
+        error=type(error).__name__,
+        cause=database_faults.cause(error),
+        reference=request_id(),
+        endpoint=request.endpoint,
+    )
     if is_called_by_program():
         return _unavailable(_BUSY_SECONDS)
     retry = {"wait": _BUSY_SECONDS, "retry_url": shown_page()}

@@ -16,7 +16,7 @@ from idp.db import db, retry_unit_of_work
 from idp.operations.purge import unused_accounts
 from idp.services import services_of
 from tests import killing
-from tests.audit.journal import a_day, at, fail, ids, list_findings, seal, tamper, verified, write
+from tests.audit.journal import a_day, at, fail, ids, list_findings, other_secret, seal, tamper, verified, write
 from tests.audit.test_processes import run
 from tests.builders import Build
 from tests.commands.conftest import Run
@@ -127,12 +127,24 @@ def test_early_removal_of_an_entry_is_found_after_a_purge(act: Run, app: Flask, 
     ]
 
 
+def test_beginning_under_a_lost_key_is_not_called_changed(
+    act: Run, app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    a_year(app, build)
+    purged(act)
+    monkeypatch.setenv("IDP_SECRET_KEY", other_secret(database_url).secret_key.get_secret_value())
+    messages = [what for _, _, what in list_findings(act)]
+    assert messages[0] == "the record of the last purge was made under a secret key that is not here"
+    assert "the record of the last purge was changed" not in messages
+
+
 def test_changed_beginning_is_found(act: Run, app: Flask, build: Build) -> None:
     a_year(app, build)
     purged(act)
     tamper("UPDATE audit_beginning SET first_seal = first_seal + 1")
     messages = [what for _, _, what in list_findings(act)]
     assert "the record of the last purge was changed" in messages
+    assert "the record of the last purge was made under a secret key that is not here" not in messages
     tamper("UPDATE audit_beginning SET first_seal = first_seal - 1")
     assert list_findings(act) == []
     tamper("DELETE FROM audit_seal WHERE id = 3")

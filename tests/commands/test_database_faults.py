@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from idp import database_faults
 from tests.commands.conftest import Run
@@ -55,7 +56,10 @@ _FAILED = 'connection failed: connection to server at "10.0.0.1", port 5432 fail
         ("SSL error: certificate verify failed", "the authority in sslrootcert did not sign"),
         ('server certificate for "db1" does not match host name "db2"', "the certificate of the server is for another"),
         ('root certificate file "/etc/idp/base.crt" does not exist', "the file that sslrootcert names does not exist"),
+        ('could not read root certificate file "/etc/idp/base.crt": Permission denied', "cannot be read"),
         ("timeout expired", "does not answer"),
+        ("the database did not answer a moment ago", "does not answer"),
+        ("the connection has no time limits", "a pooler drops the time limits"),
         ("Connection refused\nconnection to server failed: session is read-only", "no host accepts writes"),
         ("quelque chose d'autre", "check IDP_DATABASE_URL"),
     ],
@@ -68,10 +72,18 @@ def test_each_text_of_the_driver_becomes_fixed_words(written: str, cause: str) -
 
 @pytest.mark.parametrize(
     ("error", "cause"),
-    [(psycopg.errors.ReadOnlySqlTransaction, "accepts no writes"), (psycopg.errors.DiskFull, "disk is full")],
+    [
+        (psycopg.errors.ReadOnlySqlTransaction, "accepts no writes"),
+        (psycopg.errors.DiskFull, "disk is full"),
+        (psycopg.errors.QueryCanceled, "longer than its time limit"),
+    ],
 )
 def test_a_server_that_writes_french_is_understood_by_its_sqlstate(error: type[psycopg.Error], cause: str) -> None:
     assert cause in database_faults.cause(OperationalError("INSERT", {}, error("aucun mot connu")))
+
+
+def test_a_pool_without_a_free_connection_is_no_fault_of_the_url() -> None:
+    assert "all connections of this process are in use" in database_faults.cause(PoolTimeout("QueuePool limit"))
 
 
 def test_a_database_in_another_encoding_is_refused_before_it_has_tables(

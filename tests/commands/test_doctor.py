@@ -1,12 +1,14 @@
 """`idp doctor` finds each fault on this machine and in the database, and says what to do."""
 
 import json
+import os
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import psycopg
@@ -275,6 +277,35 @@ def test_files_with_secrets_that_others_read_are_named(tmp_path: Path, mode: int
     findings = list(machine.check_modes(Site(settings, secret_files=(str(secret),))))
     assert [finding.state for finding in findings] == [state, state]
     assert next(iter(machine.check_modes(Site(settings, secret_files=("/nowhere",))))).state == "fault"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try what another user reads")
+def test_files_that_the_user_of_the_service_cannot_read_are_named(monkeypatch: Patch) -> None:
+    with TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        root, theme = folder / "base.crt", folder / "theme"
+        theme.mkdir()
+        (theme / "theme.css").touch()
+        root.touch()
+        url = f"postgresql+psycopg://idp@db.exemple.fr/idp?sslmode=verify-full&sslrootcert={root}"
+        settings = settings_for(f"sqlite:///{folder}/idp.db").model_copy(update={"database_url": url, "theme": theme})
+        monkeypatch.delenv("IDP_CONFIG", raising=False)
+
+        def results(user: str = "nobody") -> list[tuple[str, str]]:
+            return [(finding.state, finding.result) for finding in machine.check_readable(Site(settings), user)]
+
+        readable = [("ok", "the user nobody can read the files that the settings name")]
+        assert results() == readable
+        root.chmod(0o600)
+        assert results() == [("fault", f"{root} (sslrootcert in IDP_DATABASE_URL): the user nobody cannot read it")]
+        shutil.chown(root, "nobody")
+        assert results() == readable
+        (theme / "theme.css").chmod(0o600)
+        assert results() == [("fault", f"{theme / 'theme.css'} (IDP_THEME): the user nobody cannot read it")]
+        assert results("no-such-user") == [], "the service has another user, as in a container"
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        assert results() == [], "only root can try it"
 
 
 @each_row(("tag", "state"), [("linux_x86_64", "ok"), ("manylinux_2_26_x86_64", "warning")])

@@ -1,12 +1,15 @@
 """`idp doctor` asks the mail server, the public URL and the servers of ENTs; `idp mail test` sends a mail."""
 
+import errno
 import http.client
+import socket
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
 
 from idp.config import Settings
 from idp.http_client.outgoing import Outgoing
@@ -72,9 +75,27 @@ def test_healthz_says_what_arrived_to_holders_of_the_secret_key_only(browser: Fl
     other = settings_for(settings.database_url, secret_key="another secret key, of 32 bytes or more: 9876543210")
     for value in ("", "x", sign_echo(other), "é"):
         assert browser.get("/healthz", headers={ECHO_HEADER: value}).get_json() == {"status": "ok"}
-    seen = browser.get("/healthz", headers={ECHO_HEADER: sign_echo(settings), "X-Forwarded-For": "198.51.100.7"})
-    arrived = Arrived(**seen.get_json()["seen"])
+    answer = browser.get("/healthz", headers={ECHO_HEADER: sign_echo(settings), "X-Forwarded-For": "198.51.100.7"})
+    arrived = Arrived(**answer.get_json()["seen"])
     assert (arrived.scheme, arrived.has_forwarded, arrived.is_desk) == ("https", True, False)
+    assert answer.get_json()["readiness"] == {"status": "ok", "cause": ""}
+
+
+def test_healthz_says_to_the_doctor_why_the_database_is_away(
+    browser: FlaskClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = 'could not read root certificate file "/etc/idp/base.crt": Permission denied'
+
+    def fail(*_arguments: object) -> None:
+        raise OperationalError("", {}, Exception(written))
+
+    monkeypatch.setattr("idp.operations.health.db.engine.connect", fail)
+    answer = browser.get("/healthz", headers={ECHO_HEADER: sign_echo(settings)})
+    assert (answer.status_code, answer.get_json()["status"]) == (200, "ok"), "the process lives"
+    cause = "the file that sslrootcert names cannot be read."
+    assert answer.get_json()["readiness"] == {"status": "database", "cause": cause}
+    assert browser.get("/readyz").get_json() == {"status": "database"}
+    assert browser.get("/healthz").get_json() == {"status": "ok"}
 
 
 HOST = ISSUER.removeprefix("https://")
@@ -107,21 +128,47 @@ def test_the_public_url_is_asked(
 ) -> None:
     certified = authority(tmp_path, "connexion.test")
     Resolver(monkeypatch).hosts["connexion.test"] = ["127.0.0.1"]
-    body = b'{"seen": {"ip": "198.51.100.7", "scheme": "https", "host": "%s", "has_forwarded": true}}'
+    seen = b'"seen": {"ip": "198.51.100.7", "scheme": "https", "host": "%s", "has_forwarded": true}'
+    body = b'{"readiness": {"status": "ok", "cause": ""}, ' + seen + b"}"
     with listening_ent(certified.chain) as served:
         issuer = f"https://connexion.test:{served.port}"
         site = Site(settings_for(settings.database_url, issuer=issuer, ca_bundle=certified.trusted, trusted_proxies=1))
         served.served["/healthz"] = (200, {}, body % issuer.removeprefix("https://").encode())
-        assert [finding.state for finding in proxy.check(site)] == ["ok"]
+        assert [finding.state for finding in proxy.check(site)] == ["ok", "ok", "ok"]
         assert served.asked[0].headers["X-Forwarded-For"] == "203.0.113.99", "the proxy must not pass it on"
+        with monkeypatch.context() as later:
+            later.setattr(proxy, "_SOON", timedelta(days=40))
+            assert next(iter(proxy.check(site))).state == "warning", "the certificate ends soon"
+        away = body.replace(b'"ok", "cause": ""', b'"database", "cause": "the file cannot be read."')
+        served.served["/healthz"] = (200, {}, away % issuer.removeprefix("https://").encode())
+        [_, readiness, _] = proxy.check(site)
+        assert (readiness.check, readiness.state, readiness.advice) == ("readiness", "fault", "the file cannot be read")
+        assert readiness.result == "the running service is not ready: database"
+        served.served["/healthz"] = (200, {}, b"{" + seen % issuer.removeprefix("https://").encode() + b"}")
+        assert [finding.state for finding in proxy.check(site)] == ["ok", "unknown", "ok"], "an earlier release"
         answers: list[Answer] = [(502, {}, b"<html>"), (200, {}, b'{"status": "ok"}'), (200, {}, b"[]")]
         for answer in answers:
             served.served["/healthz"] = answer
             assert [finding.state for finding in proxy.check(site)] == ["fault"]
         untrusted = Site(site.settings.model_copy(update={"ca_bundle": None}))
         [finding] = proxy.check(untrusted)
-        assert (finding.state, "certificate" in finding.result) == ("unknown", True)
+        assert (finding.state, "certificate" in finding.result) == ("fault", True)
     [finding] = proxy.check(site)
+    assert (finding.state, "the connection is refused" in finding.result) == ("fault", True)
+
+
+@each_row(
+    ("error",), [(TimeoutError(),), (OSError(errno.ENETUNREACH, "Network is unreachable"),), (socket.gaierror(),)]
+)
+def test_what_cannot_be_seen_from_this_machine_is_no_fault(
+    app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(proxy, "connect", fail)
+    monkeypatch.setattr(proxy, "resolve", lambda *_: [])
+    [finding] = proxy.check(Site(settings))
     assert (finding.state, "cannot be asked from here" in finding.result) == ("unknown", True)
 
 
@@ -130,7 +177,8 @@ def test_the_url_of_the_desk_is_asked(
 ) -> None:
     certified = authority(tmp_path, "bureau.test")
     Resolver(monkeypatch).hosts["bureau.test"] = ["127.0.0.1"]
-    body = b'{"seen": {"ip": "198.51.100.7", "scheme": "https", "host": "%s", "has_forwarded": true, "is_desk": %s}}'
+    seen = b'"seen": {"ip": "198.51.100.7", "scheme": "https", "host": "%s", "has_forwarded": true, "is_desk": %s}'
+    body = b'{"readiness": {"status": "ok", "cause": ""}, ' + seen + b"}"
 
     def states(**more: object) -> list[str]:
         values = {"ca_bundle": certified.trusted, "trusted_proxies": 1, "desk_url": url, **more}
@@ -142,16 +190,16 @@ def test_the_url_of_the_desk_is_asked(
         url = f"https://bureau.test:{served.port}"
         assert states(desk_url="") == ["ok"], "there is no desk"
         served.served["/healthz"] = (200, {}, body % (url.removeprefix("https://").encode(), b"true"))
-        assert states() == ["ok", "ok"]
-        assert states(issuer=url) == ["fault", "ok", "ok"], "the host is that of the parents"
-        assert states(ca_bundle=None) == ["unknown"], "nobody trusts the certificate"
+        assert states() == ["ok", "ok", "ok"]
+        assert states(issuer=url) == ["fault", "ok", "ok", "ok"], "the host is that of the parents"
+        assert states(ca_bundle=None) == ["fault"], "nobody trusts the certificate"
         monkeypatch.setattr(proxy, "_SOON", timedelta(days=40))
-        assert states() == ["warning", "ok"], "the certificate ends soon"
+        assert states() == ["warning", "ok", "ok"], "the certificate ends soon"
         served.served["/healthz"] = (200, {}, body % (url.removeprefix("https://").encode(), b"false"))
         assert states() == ["fault"], "the service of parents answers"
         served.served["/healthz"] = (502, {}, b"<html>")
         assert states() == ["fault"]
-    assert states() == ["unknown"], "nobody listens"
+    assert states() == ["fault"], "nobody listens"
 
 
 def test_certificates_of_ents_are_checked(

@@ -162,8 +162,12 @@ def test_one_import_runs_at_a_time(limited: str, folder: Path) -> None:
     ("more", "pooler", "words"),
     [
         ("", False, "PgBouncer refuses start options. Set IDP_DATABASE_POOLER=1, and: ALTER ROLE"),
-        ("ignore_startup_parameters = options", False, "a pooler drops the time limits of connections."),
-        ("", True, "a pooler drops the time limits of connections."),
+        (
+            "ignore_startup_parameters = options",
+            False,
+            "a pooler drops the time limits of connections. Set IDP_DATABASE_POOLER=1, and: ALTER ROLE",
+        ),
+        ("", True, "a pooler drops the time limits of connections. Set: ALTER ROLE"),
     ],
     ids=["refuses options", "drops options", "without limits"],
 )

@@ -369,8 +369,9 @@ def test_the_worker_waits_for_an_unavailable_database(queue_app: Flask) -> None:
         Worker({"mail": handler}, poll=0.05).run_forever(stop)
     limit.cancel()
     limit.join()
-    pauses = [entry["pause"] for entry in logs if entry["event"] == "outbox.database_unavailable"]
-    assert pauses == [0.05, 0.1]
+    waits = [entry for entry in logs if entry["event"] == "outbox.database_unavailable"]
+    assert {entry["cause"] for entry in waits} == {"run `idp db upgrade` to create its tables."}
+    assert [entry["pause"] for entry in waits] == [0.05, 0.1]
     assert read_message(message_id).outcome == "sent"
 
 

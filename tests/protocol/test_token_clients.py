@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
@@ -116,6 +117,34 @@ def test_unknown_wrong_and_disabled_get_one_answer_for_one_work(
             counts[name] = [re.sub(r"'[^']*'|\?|%s", "…", text) for text, _values in seen]
     assert counts["unknown"] == counts["wrong"] == counts["disabled"]
     assert any("client" in text for text in counts["wrong"])
+
+
+def test_the_log_says_which_registered_client_was_refused_and_why(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    """An operator reads which ENT to call; nobody writes a text of their own into the log."""
+
+    def reasons(data: dict[str, str], headers: dict[str, str] | None = None) -> list[str]:
+        with capture_logs() as lines:
+            refused(ask(browser, data, headers=headers), "invalid_client", 401)
+        refusals = [line for line in lines if line["event"] == "client authentication refused"]
+        assert all(line["client_id"] == ent.client_id for line in refusals)
+        assert "secret-invente" not in str(lines)
+        return [line["reason"] for line in refusals]
+
+    wrong = basic(f"{ent.client_id}:secret-invente".encode())
+    assert reasons(form(ent), wrong) == ["its secret is wrong"]
+    by_post = {"client_id": ent.client_id, "client_secret": str(ent.secret)}
+    method = "it authenticated by client_secret_post and is registered for client_secret_basic"
+    assert reasons(form(ent, **by_post)) == [method]
+    assert reasons(form(ent, client_id=ent.client_id)) == [method.replace("client_secret_post", "none")]
+    assert reasons(form(ent), basic(b"inconnu:secret-invente")) == []
+    registrations.rotate_secret(ent.client_id, keep=timedelta(hours=1))
+    registry.forget()
+    with time_machine.travel(now() + timedelta(hours=2)):
+        assert reasons(form(ent), ent.basic()) == ["its former secret is not valid any more"]
+    registrations.disable(ent.client_id)
+    assert reasons(form(ent), wrong) == []
 
 
 @pytest.mark.row("T-10")

@@ -5,6 +5,7 @@ import re
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from tests.builders import PASSWORD, Build
@@ -32,6 +33,21 @@ def test_a_server_error_page_shows_the_reference_of_its_log_line(app: Flask, bro
         assert "boom" not in str(line), "what a fault says may hold what no log should"
         references.append(reference)
     assert references[0] != references[1]
+
+
+def test_the_log_says_why_the_database_is_unavailable_in_fixed_words(app: Flask, browser: FlaskClient) -> None:
+    written = 'could not read root certificate file "/etc/idp/base.crt": Permission denied, password private'
+    break_page(app, OperationalError("SELECT 1", {}, Exception(written)))
+    with capture_logs() as lines:
+        page = browser.get("/mentions-legales")
+    assert page.status_code == 503
+    [line] = lines
+    assert (line["event"], line["cause"]) == (
+        "database unavailable",
+        "the file that sslrootcert names cannot be read.",
+    )
+    assert "private" not in str(line)
+    assert "sslrootcert" not in page.text, "a stranger learns nothing of the cause"
 
 
 def test_every_page_has_links_to_help(app: Flask, build: Build) -> None:

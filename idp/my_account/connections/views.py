@@ -36,12 +36,14 @@ _DAYS_A_MONTH = 30.4
 def show(session: Session, account: Account) -> Response:
     """Show the connected devices and the last sign-ins."""
     here = remote_ip()
+    connections = rules.live(account, session)
     html = render_template(
         "my_account/mes_connexions.html",
         dest=None,
         done=_DONE.get(request.args.get("fait", ""), ""),
         proved=proved_recently(session),
-        devices=[in_words(connection, here) for connection in rules.live(account, session)],
+        devices=[in_words(connection, here) for connection in connections],
+        has_others=any(not connection.present or connection.also_from for connection in connections),
         sign_ins=[_sentence(connection, here) for connection in rules.last_sign_ins(account.id)],
         acts=[act_sentence(entry, words) for entry, words in rules.acts_of_others(account.id)],
         months=round(services().settings.audit_days / _DAYS_A_MONTH),

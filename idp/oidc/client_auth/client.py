@@ -6,6 +6,7 @@ import hmac
 from typing import Any
 from urllib.parse import unquote_plus
 
+import structlog
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, OAuth2Request
 
 from idp import opaque
@@ -18,6 +19,8 @@ AUTH_METHODS = (*SECRET_METHODS, "private_key_jwt", "none")
 GRANT_TYPES = ("authorization_code", "refresh_token")
 
 _MAX_CREDENTIAL_LENGTH = 512
+
+log = structlog.get_logger()
 
 
 class ProtocolClient(ClientMixin):
@@ -39,8 +42,15 @@ class ProtocolClient(ClientMixin):
         return any(hmac.compare_digest(stored, digest) for stored in _secrets(self.registration))
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 - Authlib's signature
-        """Return whether the method is the registered one, at any endpoint."""
-        return method == self.registration.auth_method
+        """Return whether the method is the registered one, at any endpoint; log a refusal."""
+        if method == self.registration.auth_method:
+            return True
+        self.log_refusal(f"it authenticated by {method} and is registered for {self.registration.auth_method}")
+        return False
+
+    def log_refusal(self, reason: str) -> None:
+        """Write a line for operators, who learn which ENT is not recognized. Only registered clients have one."""
+        log.info("client authentication refused", client_id=self.get_client_id(), reason=reason)
 
 
 def _secrets(registration: Registration) -> list[bytes]:
@@ -101,7 +111,12 @@ def _find_with_secret(client_id: str, secret: str) -> ProtocolClient | None:
     client = find(client_id)
     if client and not client.check_client_secret(secret):
         client = find(client_id, fresh=True)
-    return client if client and client.check_client_secret(secret) else None
+    if client and not client.check_client_secret(secret):
+        former = client.registration.former_secret_digest
+        is_former = former is not None and hmac.compare_digest(former, opaque.digest(secret))
+        client.log_refusal("its former secret is not valid any more" if is_former else "its secret is wrong")
+        return None
+    return client
 
 
 def authenticate_basic(_query_client: Any, request: OAuth2Request) -> ProtocolClient | None:

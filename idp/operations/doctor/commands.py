@@ -21,6 +21,7 @@ from idp.terminal import AS_JSON, dumped, plain
 _CHECKS: dict[str, Check] = {
     "settings": secrets.check_settings,
     "permissions": machine.check_modes,
+    "permissions of the service": machine.check_readable,
     "disk": machine.check_disks,
     "password hashes": machine.check_hash_rate,
     "database": database.check,

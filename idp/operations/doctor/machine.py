@@ -1,7 +1,10 @@
-"""Checks of this machine: the rate of hashes, disks, modes of files with secrets."""
+"""Checks of this machine: the rate of hashes, disks, modes of secrets and of files that the service reads."""
 
+import os
+import pwd
 import shutil
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import distribution
@@ -10,10 +13,14 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from idp.accounts.passwords.hasher import Hasher
+from idp.config import settings_file
 from idp.operations.doctor.finding import Finding, Site
 from idp.services import services
 
 COMPILE = "argon2 compiled for this CPU is about twice as fast, see docs/exploitation.md, step 5"
+SERVICE_USER = "idp"
+"""The user of the units in `deploy/`."""
+_FILES_OF_LIBPQ = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
 _MIB = 1024 * 1024
 _LITTLE, _FULL = 2048 * _MIB, 256 * _MIB
 """An import of a school file needs a temporary database, and a SQLite database grows. The log goes to the standard
@@ -68,6 +75,52 @@ def check_modes(site: Site) -> Iterator[Finding]:
             yield Finding("permissions", f"{file}: mode {mode:04o}", "fault", advice)
         else:
             yield Finding("permissions", f"{file}: mode {mode:04o}")
+
+
+def check_readable(site: Site, user: str = SERVICE_USER) -> Iterator[Finding]:
+    """Check that the user of the service can read the files that the settings name; only root can try it."""
+    try:
+        service = pwd.getpwnam(user)
+    except KeyError:
+        return
+    if os.geteuid() != 0:
+        return
+    files = _named_files(site)
+    unreadable = [(setting, file) for setting, file in files if not _can_read(service, file)]
+    for setting, file in unreadable:
+        advice = f"let {user} read it and enter its folder, such as: chgrp {user} {file}; chmod g+r {file}"
+        yield Finding("permissions", f"{file} ({setting}): the user {user} cannot read it", "fault", advice)
+    if files and not unreadable:
+        yield Finding("permissions", f"the user {user} can read the files that the settings name")
+
+
+def _named_files(site: Site) -> list[tuple[str, Path]]:
+    """Return the files that the service opens after its start as `SERVICE_USER`, each with the setting's name."""
+    settings = site.settings
+    query = make_url(settings.database_url).query
+    named = [
+        ("IDP_CONFIG", settings_file()),
+        ("IDP_CA_BUNDLE", settings.ca_bundle),
+        ("IDP_BREACHED_PASSWORDS", settings.breached_passwords),
+        ("IDP_THEME", settings.theme),
+        *((f"{name} in IDP_DATABASE_URL", query[name]) for name in _FILES_OF_LIBPQ if name in query),
+    ]
+    files = [(setting, Path(str(file))) for setting, file in named if file and file != "system"]
+    return files + [("IDP_THEME", file) for file in (settings.theme.rglob("*") if settings.theme else ())]
+
+
+def _can_read(user: pwd.struct_passwd, file: Path) -> bool:
+    """Return whether a user can read a file, or a folder; the kernel decides, which knows all folders and ACLs."""
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    tried = subprocess.run(  # noqa: S603 - a name and a path of the settings, without a shell
+        ["test", "-r", str(file)],  # noqa: S607 - of the system's path
+        check=False,
+        cwd="/",
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=groups,
+    )
+    return tried.returncode == 0
 
 
 def _sqlite_file(site: Site) -> Path | None:

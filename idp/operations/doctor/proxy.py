@@ -16,10 +16,11 @@ from idp.config_rules import desk_faults
 from idp.http_client.connections import Deadline, DeadlineSocket, connect, resolve, secure, tls_context
 from idp.operations import proxies
 from idp.operations.doctor.finding import Finding, Site
-from idp.operations.health import ECHO_HEADER, sign_echo
+from idp.operations.health import ECHO_HEADER, Readiness, sign_echo
 from idp.origins import DEFAULT_PORTS
 
-_SECONDS = 5.0
+_SECONDS = 10.0
+"""Longer than the service waits for its database, before it says that it is not ready."""
 _LONGEST = 16 * 1024
 _INVENTED = "203.0.113.99"
 """An IP that no machine has (RFC 5737): the request claims to come from it."""
@@ -60,14 +61,21 @@ class _Answer:
         seen = self.json.get("seen")
         return Arrived(**seen) if self.status == http.HTTPStatus.OK and isinstance(seen, dict) else None
 
+    @property
+    def readiness(self) -> Readiness:
+        """Whether the process that answered can serve requests; a release before this one does not say it."""
+        return Readiness(**self.json.get("readiness", {"status": "unknown"}))
+
 
 def check(site: Site) -> Iterator[Finding]:
     """Ask the service by its public URL; it says what it saw to holders of the secret key only."""
-    settings = site.settings
-    answer = _asked(settings, settings.issuer, "public URL")
+    settings, name = site.settings, "public URL"
+    answer = _asked(settings, settings.issuer, name)
     if isinstance(answer, Finding):
         yield answer
     elif answer.seen:
+        yield _of_certificate(name, settings.issuer, answer.certificate_end)
+        yield _of_readiness("readiness", answer.readiness)
         yield from judge(settings, answer.seen)
 
 
@@ -89,6 +97,7 @@ def check_desk(site: Site) -> Iterator[Finding]:
         yield Finding(name, f"{url} leads to the service of parents", "fault", advice)
         return
     yield _of_certificate(name, url, answer.certificate_end)
+    yield _of_readiness("readiness of the desk", answer.readiness)
     yield from judge(settings, answer.seen, url, "forwarded headers of the desk")
 
 
@@ -97,13 +106,29 @@ def _of_certificate(name: str, url: str, end: datetime | None) -> Finding:
         return Finding(name, f"{url} answers, without TLS")
     if end - now() < _SOON:
         return Finding(name, f"{url}: its certificate ends on {end:%Y-%m-%d}", "warning", "renew the certificate")
-    return Finding(name, f"{url} answers, on a host of its own; certificate valid until {end:%Y-%m-%d}")
+    return Finding(name, f"{url} answers; certificate valid until {end:%Y-%m-%d}")
+
+
+def _of_readiness(name: str, readiness: Readiness) -> Finding:
+    """Judge what the running service says of itself: it has another user than this command, and older settings."""
+    if readiness.status == "ok":
+        return Finding(name, "the running service can serve requests")
+    if readiness.status == "unknown":
+        return Finding(name, "the running service does not say it", "unknown", "restart it with this release")
+    advice = readiness.cause.removesuffix(".") or "see its log and the other lines, and ask its /readyz again"
+    return Finding(name, f"the running service is not ready: {readiness.status}", "fault", advice)
 
 
 def _asked(settings: Settings, url: str, name: str) -> _Answer | Finding:
     """Return the answer of a public URL, or why it is none of this service."""
     try:
         answer = _ask(settings, url)
+    except ssl.SSLError as error:
+        advice = f"renew or repair the certificate of {url}; an authority of your own belongs into IDP_CA_BUNDLE"
+        return Finding(name, f"TLS failed: {_reason(error)}", "fault", advice)
+    except ConnectionRefusedError:
+        advice = "start the proxy (systemctl status nginx), and see that it listens on this port"
+        return Finding(name, f"{url}: the connection is refused", "fault", advice)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         advice = f"ask {url.rstrip('/')}/healthz from another machine; check DNS, the proxy and its certificate"
         return Finding(name, f"cannot be asked from here ({_reason(error)})", "unknown", advice)
