@@ -55,10 +55,10 @@ def _removed(settings: Settings) -> dict[str, int]:
 
 
 def _reads(connection: psycopg.Connection[tuple[object, ...]]) -> Counter[str]:
-    """Return how many rows and index entries of each growing table the server has read, when nobody reads any more."""
+    """Return how many rows and index entries of each growing table the server has read, when the commands have left."""
     others = (
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        " AND backend_type = 'client backend'"
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+        " AND backend_start > (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
     )
     deadline = time.monotonic() + 60
     while connection.execute(others).fetchone():
