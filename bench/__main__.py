@@ -16,7 +16,7 @@ from bench.driver.relying_party import WrongAnswerError
 from bench.driver.scenarios import SCENARIOS, Scenario
 from bench.evening import curve
 from bench.evening import measure as evening
-from bench.options import plan_options
+from bench.options import plan_options, purge_options
 from bench.purge import measure as purge
 from bench.servers import process, product
 from idp import schema
@@ -77,15 +77,7 @@ class _Choice:
     show_default=True,
     help="For evening: sign-ins per second in the busiest phase.",
 )
-@click.option(
-    "--sign-ins",
-    "nights",
-    type=click.IntRange(100),
-    multiple=True,
-    default=purge.NIGHTS,
-    show_default=True,
-    help="For purge: the sign-ins of a night; may be repeated. Two million need 20 GB of disk and some hours.",
-)
+@purge_options
 def main(
     *,
     plan: Plan,
@@ -95,7 +87,7 @@ def main(
     pupils: int | None,
     schools: int | None,
     peak: float,
-    nights: tuple[int, ...],
+    nights: purge.Plan,
 ) -> None:
     """Measure the service under load, imports of school files and letters, on temporary databases."""
     logging.disable(logging.INFO)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from bench.driver.campaign import Plan
+from bench.purge import measure as purge
 
 QUICK = Plan(seconds=2, rounds=1, most_foreign=0.15, retries=0)
 """The plan of `--quick`."""
@@ -31,6 +32,36 @@ _OPTIONS = (
     ),
     click.option("--quick", is_flag=True, help="One round of two seconds, of the load scenarios on PostgreSQL only."),
 )
+
+_NIGHTS = (
+    click.option(
+        "--sign-ins",
+        "nights",
+        type=click.IntRange(100),
+        multiple=True,
+        default=purge.NIGHTS,
+        show_default=True,
+        help="For purge: the sign-ins of a night; may be repeated. Two million need 20 GB of disk and some hours.",
+    ),
+    click.option(
+        "--kept-accounts", type=click.IntRange(0), default=0, help="For purge: more accounts, in use or not, that stay."
+    ),
+    click.option(
+        "--kept-entries", type=click.IntRange(0), default=0, help="For purge: more entries of the journal that stay."
+    ),
+)
+
+
+def purge_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of the purge to a command, which is called with `nights`."""
+
+    @wraps(command)
+    def with_nights(*, nights: tuple[int, ...], kept_accounts: int, kept_entries: int, **others: Any) -> None:
+        command(nights=purge.Plan(nights, kept_accounts, kept_entries), **others)
+
+    for option in reversed(_NIGHTS):
+        with_nights = option(with_nights)
+    return with_nights
 
 
 def plan_options(command: Callable[..., None]) -> Callable[..., None]:

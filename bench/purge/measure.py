@@ -34,6 +34,21 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
+class Plan:
+    """The nights to measure, one after the other.
+
+    Attributes:
+        nights: the sign-ins of each.
+        accounts: how many more accounts are in the tables and stay.
+        entries: how many more entries of the journal do.
+    """
+
+    nights: Sequence[int]
+    accounts: int
+    entries: int
+
+
+@dataclass(frozen=True)
 class _Purge:
     """What a purge did.
 
@@ -57,8 +72,8 @@ class _Purge:
     visits: Sequence[Visit]
 
 
-def run(nights: Sequence[int], folder: Path) -> list[str]:
-    """Purge nights with so many sign-ins, one after the other; print the report, return the faults.
+def run(plan: Plan, folder: Path) -> list[str]:
+    """Purge the nights; print the report, return the faults.
 
     Raises:
         databases.UnavailableError: there is no PostgreSQL.
@@ -69,13 +84,16 @@ def run(nights: Sequence[int], folder: Path) -> list[str]:
     with databases.postgresql(folder) as url:
         settings = product.settings_for(url, process.free_port())
         provider = populate(settings)
+        if plan.accounts or plan.entries:
+            rows.kept(url, plan.accounts, plan.entries)
         click.echo(f"{databases.version(url)}: the purge of a night, with {_RATE:g} sign-ins per second")
+        click.echo(f"{plan.accounts:,} more accounts and {plan.entries:,} more entries of the journal stay")
         click.echo(
             f"{'sign-ins':>9} {'rows':>9} {'s':>6} {'rows/s':>7} {'WAL MiB':>8} {'dead':>8} {'MiB':>6}"
             f" {'next night':>10} {'p95 ms':>7} {'meanwhile':>9} {'longest':>8}"
         )
         with product.running(settings, None, folder / "purge.log", os.cpu_count() or 1) as _server:
-            for number, sign_ins in enumerate(nights):
+            for number, sign_ins in enumerate(plan.nights):
                 measured = _measure(url, settings, provider, sign_ins, str(number))
                 click.echo(_row(measured))
                 faults += _faults((*measured.quiet, *measured.visits))

@@ -51,6 +51,32 @@ INSERT INTO outbox (id, kind, payload, created_at, available_at, attempts, finis
 SELECT md5(%(night)s || 'm' || n)::uuid, 'account.notice', '{"account": "0123456789abcdef"}', at, at, 1, at, 'sent', ''
 FROM generate_series(0, %(times)s / 5 - 1) n CROSS JOIN LATERAL (SELECT %(sent)s - n * interval '1 ms' AS at) a
 """
+_KEPT_ENTRIES = """
+INSERT INTO audit (at, kind, result, account_id, actor, ip, request_id, details, salt, personal_digest, mac)
+SELECT %(from)s + n * (%(until)s::timestamptz - %(from)s) / %(entries)s, 'sign_in', 'ok', id, '', '198.51.100.7',
+  '7F3K-92QD', '{"session": "0123456789abcdef"}', '\\x00112233', sha256(n::text::bytea), sha256(n::text::bytea)
+FROM generate_series(0, %(entries)s - 1) n JOIN numbered ON number = n %% %(people)s
+"""
+_KEPT_ACCOUNTS = """
+INSERT INTO account (id, username, profile, civility, family_name, given_name, birth_name, roster_key, address_lines,
+  postcode, city, country, locale, more_claims, generation, password_hash, activated_at, email, mailbox, known_use_at,
+  last_sign_in_at, created_at, updated_at, search_text)
+SELECT md5('kept' || n)::uuid, 'kept' || n, 'GUARDIAN', '', 'LEROY', 'Noémie', '', 'kept:' || n, '[]', '', '', '',
+  'fr-FR', '{}', 1, CASE WHEN active THEN 'x' END, CASE WHEN active THEN long_ago END,
+  CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, known,
+  CASE WHEN active THEN %(today)s::timestamptz END, long_ago, long_ago, to_tsvector('simple', 'leroy noemie')
+FROM generate_series(1, %(accounts)s) n CROSS JOIN LATERAL (SELECT n %% 3 > 0 AS active,
+  %(today)s - interval '800 days' AS long_ago, %(today)s - n %% 365 * interval '1 day' AS known) a
+"""
+_KEPT_CHILDREN = """
+INSERT INTO child (id, school_id, student_id, family_name, given_name, class_name, search_text)
+SELECT md5('kept child' || n)::uuid, school.id, 'kept' || n, 'LEROY', 'Malo', '6e 1', to_tsvector('simple', 'malo')
+FROM generate_series(1, %(accounts)s) n, (SELECT id FROM school LIMIT 1) school
+"""
+_KEPT_TIES = """
+INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)
+SELECT md5('kept' || n)::uuid, md5('kept child' || n)::uuid, 0, '', 1 FROM generate_series(1, %(accounts)s) n
+"""
 TABLES = ("session", "authorization_code", "token", "audit", "outbox")
 
 
@@ -78,14 +104,41 @@ def night(url: str, name: str, sign_ins: int, *, is_over: bool) -> None:
         "sent": moment - (31 * day if is_over else day),
     }
     with psycopg.connect(url) as connection:
-        connection.execute(
-            "CREATE TEMPORARY TABLE numbered ON COMMIT DROP AS"
-            " SELECT id, row_number() OVER () - 1 AS number FROM account"
-        )
-        connection.execute("ANALYZE numbered")
+        _number(connection)
         for statement in (_SESSIONS, _CODES, _TOKENS, _ENTRIES, _MESSAGES):
             connection.execute(statement, values)
             connection.execute("ANALYZE session")  # the next statements read it
+
+
+def kept(url: str, accounts: int, entries: int) -> None:
+    """Add rows that no purge of these nights removes, and that must not cost one either.
+
+    The entries of the journal are of the half of the year in which only failures are removed. Two of three accounts
+    signed in today, a 365th part of them for the first time since a purge looked a year ago; the others never did.
+    """
+    moment, day = now(), timedelta(days=1)
+    values: Mapping[str, object] = {
+        "people": ACCOUNTS,
+        "accounts": accounts,
+        "entries": entries,
+        "today": moment,
+        "from": moment - 364 * day,
+        "until": moment - 190 * day,
+    }
+    with psycopg.connect(url) as connection:
+        _number(connection)
+        for statement in (*((_KEPT_ENTRIES,) if entries else ()), _KEPT_ACCOUNTS, _KEPT_CHILDREN, _KEPT_TIES):
+            connection.execute(statement, values)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE)")
+
+
+def _number(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Give the accounts that there are numbers, for the statements of this transaction."""
+    connection.execute(
+        "CREATE TEMPORARY TABLE numbered ON COMMIT DROP AS SELECT id, row_number() OVER () - 1 AS number FROM account"
+    )
+    connection.execute("ANALYZE numbered")
 
 
 def vacuum(url: str) -> None:

@@ -15,7 +15,7 @@ from idp.db import Base, UuidKey, only
 from idp.mail.emails import fold_email
 from idp.searched import Searched, words_index
 
-_OPEN_LETTER = "provisional_hash IS NOT NULL AND activated_at IS NULL AND disabled_at IS NULL"
+_LETTER = "provisional_hash IS NOT NULL"
 
 
 class SchoolProfile(enum.Enum):
@@ -106,7 +106,6 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     `school_email` comes from the school's file. Nobody has proved that it is the person's, so mails to it contain no
     secret. `contested_at` is when an applied change of address was contested; `contested_email` is the former address,
     or empty if two claim the account. Until the school decides or a new letter is used, no mail recovers the account.
-
     Password: with `password_blocked_at` set, the password is refused, and a new one is chosen by mail or with a new
     letter. `breached_at` is when the password was found in a list of breached ones. `letter_school_id` is the school
     that printed the last letter. `tries_forgotten_at` is when an operator reset the wrong tries.
@@ -121,12 +120,12 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
 
     __tablename__ = "account"
     __table_args__ = (
-        Index("ix_account_join_key", "join_key"),
         Index("ix_account_activated_at", "activated_at", **only("activated_at IS NOT NULL")),
         Index("ix_account_first_activated_at", "first_activated_at", **only("first_activated_at IS NOT NULL")),
-        Index("ix_account_letters", "provisional_expires_at", **only(_OPEN_LETTER)),
-        Index("ix_account_mailbox", "mailbox"),
-        Index("ix_account_name_key", "name_key"),
+        Index("ix_account_disabled_at", "disabled_at", "id", **only("disabled_at IS NOT NULL")),
+        Index("ix_account_used", "known_use_at", "id", **only("activated_at IS NOT NULL AND disabled_at IS NULL")),
+        Index("ix_account_letters", "provisional_expires_at", "activated_at", "disabled_at", **only(_LETTER)),
+        Index("ix_account_without_tie", "created_at", "id", **only("known_use_at IS NULL AND activated_at IS NULL")),
         Index("ix_account_pending_email", "pending_email", **only("pending_email IS NOT NULL")),
         words_index("ix_account_search_text"),
         # Each sign-in updates columns that no index has (HOT), if the page has room for the new version of the row.
@@ -145,8 +144,8 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     first_given_name: Mapped[str | None] = mapped_column(String(200))
     birth_name: Mapped[str] = mapped_column(String(200), default="")
     roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
-    join_key: Mapped[str | None] = mapped_column(String(64))
-    name_key: Mapped[str | None] = mapped_column(String(32))
+    join_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    name_key: Mapped[str | None] = mapped_column(String(32), index=True)
     address_lines: Mapped[list[str]] = mapped_column(default=list)
     postcode: Mapped[str] = mapped_column(String(20), default="")
     city: Mapped[str] = mapped_column(String(80), default="")
@@ -167,7 +166,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     pending_email: Mapped[str | None] = mapped_column(String(254))
     email: Mapped[str | None] = mapped_column(String(254))
     email_confirmed_at: Mapped[datetime | None]
-    mailbox: Mapped[str | None] = mapped_column(String(254))
+    mailbox: Mapped[str | None] = mapped_column(String(254), index=True)
     school_email: Mapped[str | None] = mapped_column(String(254))
     password_blocked_at: Mapped[datetime | None]
     contested_at: Mapped[datetime | None]
@@ -176,6 +175,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     letter_school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"))
     tries_forgotten_at: Mapped[datetime | None]
     last_sign_in_at: Mapped[datetime | None]
+    known_use_at: Mapped[datetime | None]  # the last use that the purge knows (`operations.purge.unused_accounts`)
     inactive_warned_at: Mapped[datetime | None]
     merged_into_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id"), index=True)
     left_at: Mapped[datetime | None]
@@ -394,7 +394,7 @@ class SchoolNotice(UuidKey, Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     note: Mapped[str] = mapped_column(String(500), default="")
     taken_by: Mapped[list[str]] = mapped_column(default=list)
-    settled_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None] = mapped_column(index=True)
     settled_by: Mapped[str] = mapped_column(String(80), default="")
     sentence: Mapped[str] = mapped_column(String(500), default="")
     digested_at: Mapped[datetime | None]

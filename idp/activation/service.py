@@ -86,6 +86,7 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
             provisional_hash=None,
             provisional_expires_at=None,
             activated_at=moment,
+            known_use_at=moment,
             activated_in=opaque.digest(activation.interaction_id),
             pending_email=activation.email,
             locale=for_account(activation.language),

@@ -46,6 +46,7 @@ class AuditEntry(Base):
             "at",
             **only("staff_id IS NOT NULL AND school_id IS NULL"),
         ),
+        Index("ix_audit_failed_at", "at", **only(f"result <> '{OK}'")),  # the purge removes them first
         CheckConstraint("seal_id > 0", name="seal_id"),
     )
 
@@ -75,6 +76,11 @@ class AuditEntry(Base):
         if not set(EVERYDAY).isdisjoint(kinds):
             return chosen
         return and_(chosen, cls.kind.not_in([literal(kind, literal_execute=True) for kind in EVERYDAY]))
+
+    @classmethod
+    def where_failed(cls) -> ColumnElement[bool]:
+        """Return the condition of the failures, as their index needs it."""
+        return cls.result != literal(OK, literal_execute=True)
 
     @classmethod
     def where_by_command(cls) -> ColumnElement[bool]:

@@ -3,10 +3,10 @@
 An interrupted run has completed some of its batches; the next run continues with the others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, inspect, select, true
+from sqlalchemy import ColumnElement, and_, delete, func, inspect, select, true, tuple_
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School
@@ -35,6 +35,25 @@ def delete_all(table: type[Base], *conditions: ColumnElement[bool], order_by: An
     while deleted := retry_unit_of_work(lambda: delete_some(table, *conditions, order_by=order_by)):
         total += deleted
     return total
+
+
+def pages(key: Any, *conditions: ColumnElement[bool], order_by: Any) -> Iterator[Sequence[Any]]:
+    """Yield the keys of all rows that `conditions` select, `ROWS` at a time, each row once.
+
+    Each page begins after the last row of the page before, so that rows that stay are not read again for each page.
+
+    Args:
+        key: the column of the key.
+        conditions: the rows.
+        order_by: a column. An index has it, and then the key if many rows may have the same value.
+    """
+    after: ColumnElement[bool] = true()
+    while page := db.session.execute(
+        select(key, order_by).where(*conditions, after).order_by(order_by, key).limit(ROWS)
+    ).all():
+        yield [row[0] for row in page]
+        last, at = page[-1]
+        after = tuple_(order_by, key) > (at, last)  # one comparison, which an index with both columns answers
 
 
 def account_ranges(school: School | None = None, *, read_only: bool = False) -> Iterator[ColumnElement[bool]]:

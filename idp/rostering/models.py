@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, Integer, St
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from idp.clock import now
-from idp.db import Base, UuidKey
+from idp.db import Base, UuidKey, only
 
 
 class ImportBatch(UuidKey, Base):
@@ -55,6 +55,7 @@ class ImportIssue(Base):
     """
 
     __tablename__ = "import_issue"
+    __table_args__ = (Index("ix_import_issue_named", "batch_id", **only("person <> ''")),)
 
     id: Mapped[int] = mapped_column(
         BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True

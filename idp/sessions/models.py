@@ -3,11 +3,11 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
-from idp.db import Base, UuidKey
+from idp.db import Base, UuidKey, only
 
 PASSWORD = "pwd"  # noqa: S105 - an authentication context class
 PASSWORD_ON_KNOWN_DEVICE = "pwd+device"  # noqa: S105 - same
@@ -65,6 +65,7 @@ class DeviceSession(UuidKey, Base):
     """
 
     __tablename__ = "device_session"
+    __table_args__ = (Index("ix_device_session_ended_at", "ended_at", **only("ended_at IS NOT NULL")),)
 
     digest: Mapped[bytes] = mapped_column(unique=True)
     rotation: Mapped[int] = mapped_column(default=0)

@@ -38,6 +38,7 @@ def upgrade() -> None:
         batch_op.create_index('ix_audit_actor_at', ['actor', 'at'], unique=False, postgresql_where=sa.text("staff_id IS NULL AND actor <> ''"), sqlite_where=sa.text("staff_id IS NULL AND actor <> ''"))
         batch_op.create_index(batch_op.f('ix_audit_at'), ['at'], unique=False)
         batch_op.create_index('ix_audit_client_id_at', ['client_id', 'at'], unique=False, postgresql_where=sa.text('client_id IS NOT NULL AND account_id IS NULL'), sqlite_where=sa.text('client_id IS NOT NULL AND account_id IS NULL'))
+        batch_op.create_index('ix_audit_failed_at', ['at'], unique=False, postgresql_where=sa.text("result <> 'ok'"), sqlite_where=sa.text("result <> 'ok'"))
         batch_op.create_index('ix_audit_kind_at', ['kind', 'at'], unique=False, postgresql_where=sa.text("kind NOT IN ('code.issued', 'sign_in', 'sign_out')"), sqlite_where=sa.text("kind NOT IN ('code.issued', 'sign_in', 'sign_out')"))
         batch_op.create_index('ix_audit_school_id_at', ['school_id', 'at'], unique=False, postgresql_where=sa.text('school_id IS NOT NULL'), sqlite_where=sa.text('school_id IS NOT NULL'))
         batch_op.create_index('ix_audit_seal_id_id', ['seal_id', 'id'], unique=False)
@@ -271,6 +272,7 @@ def upgrade() -> None:
     sa.Column('letter_school_id', sa.Uuid(), nullable=True),
     sa.Column('tries_forgotten_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('last_sign_in_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('known_use_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('inactive_warned_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('merged_into_id', sa.Uuid(), nullable=True),
     sa.Column('left_at', sa.DateTime(timezone=True), nullable=True),
@@ -290,14 +292,17 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('account', schema=None) as batch_op:
         batch_op.create_index('ix_account_activated_at', ['activated_at'], unique=False, postgresql_where=sa.text('activated_at IS NOT NULL'), sqlite_where=sa.text('activated_at IS NOT NULL'))
+        batch_op.create_index('ix_account_disabled_at', ['disabled_at', 'id'], unique=False, postgresql_where=sa.text('disabled_at IS NOT NULL'), sqlite_where=sa.text('disabled_at IS NOT NULL'))
         batch_op.create_index('ix_account_first_activated_at', ['first_activated_at'], unique=False, postgresql_where=sa.text('first_activated_at IS NOT NULL'), sqlite_where=sa.text('first_activated_at IS NOT NULL'))
-        batch_op.create_index('ix_account_join_key', ['join_key'], unique=False)
-        batch_op.create_index('ix_account_letters', ['provisional_expires_at'], unique=False, postgresql_where=sa.text('provisional_hash IS NOT NULL AND activated_at IS NULL AND disabled_at IS NULL'), sqlite_where=sa.text('provisional_hash IS NOT NULL AND activated_at IS NULL AND disabled_at IS NULL'))
-        batch_op.create_index('ix_account_mailbox', ['mailbox'], unique=False)
+        batch_op.create_index(batch_op.f('ix_account_join_key'), ['join_key'], unique=False)
+        batch_op.create_index('ix_account_letters', ['provisional_expires_at', 'activated_at', 'disabled_at'], unique=False, postgresql_where=sa.text('provisional_hash IS NOT NULL'), sqlite_where=sa.text('provisional_hash IS NOT NULL'))
+        batch_op.create_index(batch_op.f('ix_account_mailbox'), ['mailbox'], unique=False)
         batch_op.create_index(batch_op.f('ix_account_merged_into_id'), ['merged_into_id'], unique=False)
-        batch_op.create_index('ix_account_name_key', ['name_key'], unique=False)
+        batch_op.create_index(batch_op.f('ix_account_name_key'), ['name_key'], unique=False)
         batch_op.create_index('ix_account_pending_email', ['pending_email'], unique=False, postgresql_where=sa.text('pending_email IS NOT NULL'), sqlite_where=sa.text('pending_email IS NOT NULL'))
         batch_op.create_index('ix_account_search_text', ['search_text'], unique=False, postgresql_using='gin', sqlite_where=sa.text('search_text IS NULL'))
+        batch_op.create_index('ix_account_used', ['known_use_at', 'id'], unique=False, postgresql_where=sa.text('activated_at IS NOT NULL AND disabled_at IS NULL'), sqlite_where=sa.text('activated_at IS NOT NULL AND disabled_at IS NULL'))
+        batch_op.create_index('ix_account_without_tie', ['created_at', 'id'], unique=False, postgresql_where=sa.text('known_use_at IS NULL AND activated_at IS NULL'), sqlite_where=sa.text('known_use_at IS NULL AND activated_at IS NULL'))
 
     op.create_table('child',
     sa.Column('school_id', sa.Uuid(), nullable=False),
@@ -393,6 +398,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('import_issue', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_import_issue_batch_id'), ['batch_id'], unique=False)
+        batch_op.create_index('ix_import_issue_named', ['batch_id'], unique=False, postgresql_where=sa.text("person <> ''"), sqlite_where=sa.text("person <> ''"))
 
     op.create_table('staff_ceremony',
     sa.Column('purpose', sa.String(length=20), nullable=False),
@@ -493,6 +499,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('device_session', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_device_session_account_id'), ['account_id'], unique=False)
+        batch_op.create_index('ix_device_session_ended_at', ['ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
         batch_op.create_index(batch_op.f('ix_device_session_expires_at'), ['expires_at'], unique=False)
 
     op.create_table('former_mailbox',
@@ -628,6 +635,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_school_notice_account_id'), ['account_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_school_notice_other_account_id'), ['other_account_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_school_notice_school_id'), ['school_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_school_notice_settled_at'), ['settled_at'], unique=False)
 
     op.create_table('session',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
@@ -900,6 +908,7 @@ def downgrade() -> None:
 
     op.drop_table('session')
     with op.batch_alter_table('school_notice', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_school_notice_settled_at'))
         batch_op.drop_index(batch_op.f('ix_school_notice_school_id'))
         batch_op.drop_index(batch_op.f('ix_school_notice_other_account_id'))
         batch_op.drop_index(batch_op.f('ix_school_notice_account_id'))
@@ -939,6 +948,7 @@ def downgrade() -> None:
     op.drop_table('former_mailbox')
     with op.batch_alter_table('device_session', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_device_session_expires_at'))
+        batch_op.drop_index('ix_device_session_ended_at', postgresql_where=sa.text('ended_at IS NOT NULL'), sqlite_where=sa.text('ended_at IS NOT NULL'))
         batch_op.drop_index(batch_op.f('ix_device_session_account_id'))
 
     op.drop_table('device_session')
@@ -962,6 +972,7 @@ def downgrade() -> None:
 
     op.drop_table('staff_ceremony')
     with op.batch_alter_table('import_issue', schema=None) as batch_op:
+        batch_op.drop_index('ix_import_issue_named', postgresql_where=sa.text("person <> ''"), sqlite_where=sa.text("person <> ''"))
         batch_op.drop_index(batch_op.f('ix_import_issue_batch_id'))
 
     op.drop_table('import_issue')
@@ -973,14 +984,17 @@ def downgrade() -> None:
 
     op.drop_table('child')
     with op.batch_alter_table('account', schema=None) as batch_op:
+        batch_op.drop_index('ix_account_without_tie', postgresql_where=sa.text('known_use_at IS NULL AND activated_at IS NULL'), sqlite_where=sa.text('known_use_at IS NULL AND activated_at IS NULL'))
+        batch_op.drop_index('ix_account_used', postgresql_where=sa.text('activated_at IS NOT NULL AND disabled_at IS NULL'), sqlite_where=sa.text('activated_at IS NOT NULL AND disabled_at IS NULL'))
         batch_op.drop_index('ix_account_search_text', postgresql_using='gin', sqlite_where=sa.text('search_text IS NULL'))
         batch_op.drop_index('ix_account_pending_email', postgresql_where=sa.text('pending_email IS NOT NULL'), sqlite_where=sa.text('pending_email IS NOT NULL'))
-        batch_op.drop_index('ix_account_name_key')
+        batch_op.drop_index(batch_op.f('ix_account_name_key'))
         batch_op.drop_index(batch_op.f('ix_account_merged_into_id'))
-        batch_op.drop_index('ix_account_mailbox')
-        batch_op.drop_index('ix_account_letters', postgresql_where=sa.text('provisional_hash IS NOT NULL AND activated_at IS NULL AND disabled_at IS NULL'), sqlite_where=sa.text('provisional_hash IS NOT NULL AND activated_at IS NULL AND disabled_at IS NULL'))
-        batch_op.drop_index('ix_account_join_key')
+        batch_op.drop_index(batch_op.f('ix_account_mailbox'))
+        batch_op.drop_index('ix_account_letters', postgresql_where=sa.text('provisional_hash IS NOT NULL'), sqlite_where=sa.text('provisional_hash IS NOT NULL'))
+        batch_op.drop_index(batch_op.f('ix_account_join_key'))
         batch_op.drop_index('ix_account_first_activated_at', postgresql_where=sa.text('first_activated_at IS NOT NULL'), sqlite_where=sa.text('first_activated_at IS NOT NULL'))
+        batch_op.drop_index('ix_account_disabled_at', postgresql_where=sa.text('disabled_at IS NOT NULL'), sqlite_where=sa.text('disabled_at IS NOT NULL'))
         batch_op.drop_index('ix_account_activated_at', postgresql_where=sa.text('activated_at IS NOT NULL'), sqlite_where=sa.text('activated_at IS NOT NULL'))
 
     op.drop_table('account')
@@ -1029,6 +1043,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_audit_seal_id_id')
         batch_op.drop_index('ix_audit_school_id_at', postgresql_where=sa.text('school_id IS NOT NULL'), sqlite_where=sa.text('school_id IS NOT NULL'))
         batch_op.drop_index('ix_audit_kind_at', postgresql_where=sa.text("kind NOT IN ('code.issued', 'sign_in', 'sign_out')"), sqlite_where=sa.text("kind NOT IN ('code.issued', 'sign_in', 'sign_out')"))
+        batch_op.drop_index('ix_audit_failed_at', postgresql_where=sa.text("result <> 'ok'"), sqlite_where=sa.text("result <> 'ok'"))
         batch_op.drop_index('ix_audit_client_id_at', postgresql_where=sa.text('client_id IS NOT NULL AND account_id IS NULL'), sqlite_where=sa.text('client_id IS NOT NULL AND account_id IS NULL'))
         batch_op.drop_index(batch_op.f('ix_audit_at'))
         batch_op.drop_index('ix_audit_actor_at', postgresql_where=sa.text("staff_id IS NULL AND actor <> ''"), sqlite_where=sa.text("staff_id IS NULL AND actor <> ''"))

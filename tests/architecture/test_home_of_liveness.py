@@ -12,7 +12,6 @@ from tests.rows import each_row
 
 HOME = "idp/sessions/liveness.py"
 ELSEWHERE = {
-    ("idp/operations/purge/commands.py", "expires_at"): "it is where the next page of sessions begins",
     ("idp/my_account/reauthentication/rules.py", "ended_at"): "it compares with the sign-in of the row that came after",
     ("idp/desk/staff/sessions.py", "last_seen_at"): "it is a session of the desk",
 }

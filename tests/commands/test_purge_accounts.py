@@ -15,6 +15,7 @@ from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.clock import now
 from idp.db import db
+from idp.letters import account_reset
 from idp.operations.purge import unused_accounts
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
@@ -90,6 +91,55 @@ def test_a_sign_in_after_the_warning_keeps_the_account(act: Run, build: Build, b
     with time_machine.travel(now() + 40 * DAY):
         assert "accounts_removed" not in purged(act)
     assert db.session.get(Account, account.id) is not None
+
+
+def test_a_sign_in_since_the_last_look_keeps_the_account_and_is_noted(act: Run, build: Build) -> None:
+    """The purge looks again a year after the last use that it knows, and sees the sign-ins that it has missed."""
+    used = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 10 * DAY)
+    unused = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 370 * DAY, email=None)
+    for account in (used, unused):
+        account.known_use_at = now() - 366 * DAY if account is used else None
+    db.session.commit()
+    db.session.refresh(used)
+    changed_at = used.updated_at
+    assert purged(act) == {}
+    assert (used.known_use_at, unused.known_use_at) == (used.last_sign_in_at, unused.last_sign_in_at)
+    assert used.updated_at == changed_at
+    db.session.rollback()
+    with time_machine.travel(now() + 26 * DAY):
+        assert purged(act) == {"accounts_removed": 1}
+    with time_machine.travel(now() + 356 * DAY):
+        assert purged(act)["accounts_warned"] == 1
+
+
+def test_a_new_letter_forgets_the_use_that_the_purge_knew(act: Run, build: Build) -> None:
+    """The account is as one that was never activated: it is removed if it has no child."""
+    account = build.active(activated_at=now() - 100 * DAY, roster_key="aaf:1", children=[])
+    account.created_at = now() - 200 * DAY
+    db.session.commit()
+    assert purged(act) == {}
+    assert account.known_use_at is not None
+    db.session.rollback()
+    account_reset._close(build.settings, account, "lost")
+    db.session.commit()
+    assert number(Account, Account.known_use_at.is_(None)) == 1
+    assert purged(act) == {"accounts_removed": 1}
+
+
+def test_an_account_that_loses_its_last_child_later_is_looked_at_again(act: Run, build: Build) -> None:
+    """A look that found a child is forgotten with the child."""
+    old, child = now() - 400 * DAY, build.child()
+    account = build.never_activated(created_at=old, roster_key="aaf:1", children=[child])
+    by_tie = build.never_activated(created_at=old, roster_key="aaf:2")
+    assert purged(act) == {}
+    assert account.known_use_at is not None
+    child.left_at = now() - 91 * DAY
+    for tie in by_tie.guardianships:
+        tie.ended_at = now() - 91 * DAY
+    db.session.commit()
+    assert purged(act) == {"links_removed": 1, "pupils_removed": 1}
+    assert purged(act) == {"accounts_removed": 2}
+    assert number(Account) == 0
 
 
 def test_an_account_without_email_is_removed_after_both_delays(act: Run, build: Build) -> None:

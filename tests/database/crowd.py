@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, insert, literal, literal_column, select, text
 
-from idp.accounts.models import Account, Child, Degree, Guardianship, OneTimeLink, RosterAlias, School
+from idp.accounts.models import Account, Child, Degree, Guardianship, OneTimeLink, RosterAlias, School, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import Base
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.sessions.models import Session
+from idp.sessions.models import DeviceSession, Session
 from idp.throttle.models import ThrottleCounter
 
 PEOPLE = 10_000
@@ -28,7 +28,9 @@ GROWING = (
     Child,
     Guardianship,
     RosterAlias,
+    SchoolNotice,
     Session,
+    DeviceSession,
     Token,
     AuthorizationCode,
     PushedRequest,
@@ -69,6 +71,12 @@ def _rows() -> list[tuple[type[Base], dict[str, Any], dict[str, str]]]:
         ),
         (Guardianship, {}, {"account_id": "{key}", "child_id": "{key}"}),
         (RosterAlias, {}, {"roster_key": "'alias:' || n", **of}),
+        (SchoolNotice, {"kind": "shared_mailbox", "settled_at": now()}, {"id": "{key}", "school_id": "{few}", **of}),
+        (
+            DeviceSession,
+            {"generation": 1, **sure, "amr": ["pwd"], "expires_at": later},
+            {"id": "{key}", "digest": "{blob}", "sid": "'s' || n", **of},
+        ),
         (
             Session,
             {"generation": 1, "auth_time": now(), "amr": ["pwd"], "expires_at": later},

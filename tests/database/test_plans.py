@@ -207,6 +207,20 @@ def test_a_purge_of_what_imports_left_walks_no_table(
     check_plans(seen, database_url, "child", "guardianship", "import_batch", "import_issue")
 
 
+def test_a_purge_walks_no_table(
+    app: Flask,
+    idp: Run,  # noqa: F811 - the fixture
+    database_url: str,
+) -> None:
+    with listening(app) as seen:
+        answer = idp("purge")
+        assert answer.code == 0, answer.err
+    people = ("account", "child", "guardianship", "session", "device_session", "school_notice")
+    check_plans(
+        seen, database_url, *people, "audit", "import_issue", "outbox", "throttle", "one_time_link", "spent_proof"
+    )
+
+
 def test_sealing_and_checking_the_journal_walk_no_table(
     app: Flask, settings: Settings, build: Build, browser: FlaskClient, database_url: str
 ) -> None:

@@ -75,6 +75,7 @@ _ACCOUNT = Part(
         "search_text": "a copy of the names and the identifier, folded",
         "mailbox": "a copy of `email`, folded",
         "generation": "a counter of changes of the password",
+        "known_use_at": "a copy of the last sign-in, or of another date that is exported, which the purge keeps",
         "letter_school_id": "the school of the last letter, which is a school of the children",
         "merged_into_id": "the person's own other account, which is exported too",
     },

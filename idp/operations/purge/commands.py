@@ -1,16 +1,20 @@
 """`idp purge`: removes expired data, in short transactions while the service runs. Run it once a day.
 
+A run costs what it removes, not what is kept: an index finds the rows of each part. The exceptions have few rows (kept
+suspensions, people of the desk) or name their reason.
+
 It can be interrupted and run again, and two may run at once: each batch is handled by one of them. A run that ends well
 is recorded in the journal: metrics and `idp doctor` look for the last one.
 """
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
 import click
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, literal, or_, select, update
 
 from idp.accounts.models import Account, Child, OneTimeLink, SchoolNotice
 from idp.accounts.same_person import concerns_pupil
@@ -19,13 +23,13 @@ from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension
 from idp.activation.models import KeptPassword
 from idp.audit import log, sealing
 from idp.audit.data_events import PurgeCompleted
-from idp.audit.models import OK, AuditEntry
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, retry, retry_unit_of_work
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.operations import batches
-from idp.operations.batches import account_ranges, delete_all
+from idp.operations.batches import delete_all
 from idp.operations.purge import unused_accounts
 from idp.outbox.models import OutboxMessage
 from idp.passkeys.models import SpentChallenge
@@ -44,8 +48,6 @@ SENT_KEPT = timedelta(days=30)
 """How long finished messages stay in the outbox."""
 PROOFS_KEPT = timedelta(days=1)
 """How long proofs are kept beyond their end, in case the purging node's clock is wrong."""
-
-_WALKED = 5000
 
 _COUNTED = {
     "throttle_counters": "expired counters of tries",
@@ -136,33 +138,27 @@ def _sessions(settings: Settings, moment: datetime) -> Counter[str]:
     only its old access tokens are removed. A used refresh token must be recognised as long as its family is valid.
     """
     dead_since = moment - ENDED_KEPT
-    over = or_(DeviceSession.expires_at <= dead_since, DeviceSession.ended_at <= dead_since)
-    if not settings.stay_days:  # they do not come back with the setting
-        over = or_(over, DeviceSession.rotated_at <= moment - SWITCHED_OFF_KEPT)
-    done = Counter({"device_sessions": delete_all(DeviceSession, over, order_by=DeviceSession.expires_at)})
-    expired = ~liveness.unexpired(dead_since)
-    after_page = expired
-    while True:
-        page = db.session.execute(
-            select(Session.id, Session.expires_at)
-            .where(expired, after_page)
-            .order_by(Session.expires_at, Session.id)
-            .limit(batches.ROWS)
-        ).all()
-        keys = [row.id for row in page]
+    done: Counter[str] = Counter(device_sessions=_device_sessions(settings, moment, dead_since))
+    for keys in batches.pages(Session.id, ~liveness.unexpired(dead_since), order_by=Session.expires_at):
         kept = set(db.session.scalars(select(Token.session_id).where(Token.session_id.in_(keys), _refreshes(moment))))
-        if not page:
-            return done
         dead = [key for key in keys if key not in kept]
         old = and_(Token.session_id.in_(kept), Token.kind == "a", Token.expires_at <= dead_since)
         done["tokens"] += delete_all(Token, or_(Token.session_id.in_(dead), old), order_by=Token.session_id)
         of_dead = AuthorizationCode.session_id.in_(dead)
         done["codes"] += delete_all(AuthorizationCode, of_dead, order_by=AuthorizationCode.session_id)
         done["sessions"] += delete_all(Session, Session.id.in_(dead), ~_in_use(), order_by=Session.id)
-        last = page[-1]
-        after_page = and_(
-            Session.expires_at >= last.expires_at, or_(Session.expires_at > last.expires_at, Session.id > last.id)
-        )
+    return done
+
+
+def _device_sessions(settings: Settings, moment: datetime, dead_since: datetime) -> int:
+    """Remove the device sessions that expired, or ended, before an instant; each condition has its index."""
+    conditions = [
+        (DeviceSession.expires_at <= dead_since, DeviceSession.expires_at),
+        (DeviceSession.ended_at <= dead_since, DeviceSession.ended_at),
+    ]
+    if not settings.stay_days:  # they do not come back with the setting; soon there is none to read
+        conditions.append((DeviceSession.rotated_at <= moment - SWITCHED_OFF_KEPT, DeviceSession.expires_at))
+    return sum(delete_all(DeviceSession, over, order_by=column) for over, column in conditions)
 
 
 def _refreshes(moment: datetime) -> ColumnElement[bool]:
@@ -186,47 +182,30 @@ def _journal(settings: Settings, moment: datetime) -> dict[str, int]:
     sealing.record_cut(settings.secrets, before, failures_before)
     done = {
         "journal_entries": delete_all(AuditEntry, AuditEntry.at <= before, order_by=AuditEntry.at),
-        "failures": _failures(failures_before),
+        "failures": delete_all(
+            AuditEntry, AuditEntry.where_failed(), AuditEntry.at <= failures_before, order_by=AuditEntry.at
+        ),
     }
     sealing.drop_old_seals()
     return done
 
 
-def _failures(before: datetime) -> int:
-    """Remove the failures before an instant, of every kind. No index finds them: the journal is read by its key."""
-    expired = select(AuditEntry.id).where(AuditEntry.at <= before).order_by(AuditEntry.at.desc()).limit(1)
-    last, first = db.session.scalar(expired), db.session.scalar(select(AuditEntry.id).order_by(AuditEntry.id).limit(1))
-    failed = AuditEntry.result != OK
-    total = 0
-    if last is None or first is None:
-        return 0
-    # ids do not follow `at` exactly: the next run removes the entries that this one misses at the end
-    for start in range(first, last + 1, _WALKED):
-        page = AuditEntry.id.between(start, min(last, start + _WALKED - 1))
-        expired = db.session.scalar(select(AuditEntry.id).where(page, failed, AuditEntry.at <= before).limit(1))
-        if expired is not None:
-            total += delete_all(AuditEntry, page, failed, AuditEntry.at <= before, order_by=AuditEntry.id)
-    return total
-
-
 def _notices(settings: Settings, moment: datetime) -> dict[str, int]:
     """Remove the notices that were settled longer ago than the journal reaches; open ones stay."""
     over = SchoolNotice.settled_at <= moment - timedelta(days=settings.audit_days)
-    return {"notices_removed": delete_all(SchoolNotice, over, order_by=SchoolNotice.id)}
+    return {"notices_removed": delete_all(SchoolNotice, over, order_by=SchoolNotice.settled_at)}
 
 
 def _accounts(settings: Settings, moment: datetime) -> Counter[str]:
-    """Read all accounts once, a range at a time, and apply each rule of age."""
+    """Apply each rule of age to the accounts that an index finds for it, a page at a time."""
     done: Counter[str] = Counter()
+    done["letters_expired"] = _in_batches(partial(unused_accounts.remove_expired_secrets, settings, moment))
     due = unused_accounts.removable(settings, moment)
-    for some in account_ranges():
-        done["letters_expired"] += retry_unit_of_work(
-            partial(unused_accounts.remove_expired_secrets, some, settings, moment)
-        )
-        while warned := retry_unit_of_work(partial(unused_accounts.warn, some, settings, moment)):
-            done["accounts_warned"] += warned
-        keys = db.session.scalars(select(Account.id).where(some, due)).all()
-        for key in keys:
+    for keys in unused_accounts.candidates(settings, moment):
+        some = Account.id.in_(keys)
+        retry_unit_of_work(partial(unused_accounts.note_use, some, moment))
+        done["accounts_warned"] += _in_batches(partial(unused_accounts.warn, some, settings, moment))
+        for key in db.session.scalars(select(Account.id).where(some, due)).all():
             done["accounts_removed"] += retry_unit_of_work(partial(unused_accounts.remove, key, due))
     return done
 
@@ -237,8 +216,9 @@ def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
     Children are removed with their ties: three months after the end of schooling nothing may be left of them (arrêté of
     30 November 2006, article 6).
     """
-    left = Child.left_at <= moment - unused_accounts.DISABLED_KEPT
-    done = Counter({"links_removed": _ended_links(moment)})
+    ended_before = moment - unused_accounts.DISABLED_KEPT
+    left = Child.left_at <= ended_before
+    done = Counter({"links_removed": _in_batches(partial(unused_accounts.remove_ended_links, ended_before))})
     while keys := db.session.scalars(select(Child.id).where(left).order_by(Child.left_at).limit(batches.ROWS)).all():
         done["pupils_removed"] += retry_unit_of_work(partial(unused_accounts.remove_children, settings.secrets, keys))
     retry_unit_of_work(partial(_forget_names, moment))
@@ -252,7 +232,10 @@ def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
 def _forget_names(moment: datetime) -> None:
     """Remove the names of the problems of former imports: a name stays no longer than a pupil who left then would."""
     before = ImportBatch.started_at <= moment - unused_accounts.DISABLED_KEPT
-    named = ImportIssue.batch_id.in_(select(ImportBatch.id).where(before)) & (ImportIssue.person != "")
+    named = and_(
+        ImportIssue.batch_id.in_(select(ImportBatch.id).where(before)),
+        ImportIssue.person != literal("", literal_execute=True),  # as the index of the named ones needs it
+    )
     db.session.execute(update(ImportIssue).where(named).values(person="").execution_options(synchronize_session=False))
 
 
@@ -269,10 +252,9 @@ def _suspensions(settings: Settings, moment: datetime) -> dict[str, int]:
     return done
 
 
-def _ended_links(moment: datetime) -> int:
+def _in_batches(step: Callable[[], int]) -> int:
+    """Repeat a step, each time in a unit of work, until it has nothing to do; return the sum of its numbers."""
     total = 0
-    while removed := retry_unit_of_work(
-        partial(unused_accounts.remove_ended_links, moment - unused_accounts.DISABLED_KEPT)
-    ):
-        total += removed
+    while done := retry_unit_of_work(step):
+        total += done
     return total

@@ -6,15 +6,20 @@
 - Disabled, also because another account took its children over or because a school file no longer names a child:
   removed after `DISABLED_KEPT`.
 
+Every account has to be looked at again and again, since no index has the last sign-in, so that a sign-in writes none.
+`known_use_at` is the last use that a look found, which is never later than the true one: only accounts that it leaves
+in doubt are looked at, each about once in `inactive_days`. Before the activation, it is when a look found a tie.
+
 An account that was never activated stays as the school's file brought it; only its secret expires. No account is
 removed while it or one of its ties is suspended, or a school has to settle a notice that the person was told of.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, literal, or_, select, update
 
 from idp.accounts import disputes, notices, retired, school_notices
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
@@ -26,7 +31,7 @@ from idp.audit.events import AccountPurged, InactivityWarned
 from idp.charter.models import CharterAcceptance
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import UtcDateTime, db
 from idp.oidc.models import AuthorizationCode, Token
 from idp.operations import batches
 from idp.operations.purge import protected_pupils
@@ -37,18 +42,72 @@ DISABLED_KEPT = timedelta(days=90)
 """How long a disabled account can be enabled again."""
 
 
-def remove_expired_secrets(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
-    """Remove the expired provisional passwords, in the caller's transaction; return their number.
+def remove_expired_secrets(settings: Settings, moment: datetime) -> int:
+    """Remove a batch of the expired provisional passwords, in the caller's transaction; return their number.
 
     Not before the last activation that one of them opened has expired: it was valid when it was typed.
     """
     expired = Account.provisional_expires_at <= moment - settings.lifetime("activation_lifetime")
-    removing = (
-        update(Account)
-        .where(some, Account.provisional_hash.is_not(None), expired)
-        .values(provisional_hash=None, updated_at=Account.updated_at)
+    due = and_(Account.provisional_hash.is_not(None), expired)
+    return _update_some(due, Account.provisional_expires_at, provisional_hash=None)
+
+
+def note_use(some: ColumnElement[bool], moment: datetime) -> int:
+    """Note the last use of a page of accounts, in the caller's transaction; return how many had a newer one."""
+    known, use = Account.known_use_at, _use(moment)
+    newer = and_(Account.disabled_at.is_(None), or_(known < use, and_(known.is_(None), use.is_not(None))))
+    return _update_some(and_(some, newer), Account.id, known_use_at=use)
+
+
+def _use(moment: datetime) -> ColumnElement[datetime | None]:
+    """Return the last use of an account. Before the activation: the present instant, unless it may be an orphan."""
+    return case(
+        (Account.last_sign_in_at > Account.activated_at, Account.last_sign_in_at),
+        (Account.activated_at.is_not(None), Account.activated_at),
+        (or_(_any(_ties()), Account.roster_key.is_(None)), literal(moment, UtcDateTime())),
     )
-    return db.session.connection().execute(removing).rowcount
+
+
+def candidates(settings: Settings, moment: datetime) -> Iterator[Sequence[uuid.UUID]]:
+    """Yield pages of the accounts that may have to be warned or removed: all these, and as few others as possible."""
+    active = and_(Account.activated_at.is_not(None), Account.disabled_at.is_(None))
+    unknown = and_(active, Account.known_use_at.is_(None))  # activations note it: such a row has another origin
+    unused = and_(active, Account.known_use_at <= moment - timedelta(days=settings.inactive_days))
+    without_tie = and_(
+        Account.known_use_at.is_(None), Account.activated_at.is_(None), Account.created_at <= moment - DISABLED_KEPT
+    )
+    for condition, column in (
+        (unknown, Account.id),
+        (unused, Account.known_use_at),
+        (without_tie, Account.created_at),
+        (Account.disabled_at <= moment - DISABLED_KEPT, Account.disabled_at),
+    ):
+        yield from batches.pages(Account.id, condition, order_by=column)
+
+
+def _update_some(due: ColumnElement[bool], order_by: Any, **values: Any) -> int:
+    """Update a batch of accounts, except those that another transaction has; return their number."""
+    locked = select(Account.id).where(due).order_by(order_by).limit(batches.ROWS).with_for_update(skip_locked=True)
+    keys = db.session.scalars(locked).all()
+    db.session.execute(
+        update(Account)
+        .where(Account.id.in_(keys))
+        .values(**values, updated_at=Account.updated_at)
+        .execution_options(synchronize_session=False)
+    )
+    return len(keys)
+
+
+def _any(rows: Select[Any]) -> ColumnElement[bool]:
+    """Return the condition that there is such a row, for a statement about some accounts.
+
+    A scalar subquery reads the rows of each account. An EXISTS may be hashed, which would read all rows there are.
+    """
+    return rows.correlate(Account).limit(1).scalar_subquery().is_not(None)
+
+
+def _ties(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(Guardianship.child_id).where(Guardianship.account_id == Account.id, *conditions)
 
 
 def warn(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
@@ -91,14 +150,15 @@ def _lost_mailbox_since(moment: datetime) -> ColumnElement[bool]:
 
     Nobody can be warned without a mailbox: an account that a file restored without its mailbox gets the same time.
     """
-    lost = select(FormerMailbox.mailbox).where(FormerMailbox.account_id == Account.id, FormerMailbox.left_at > moment)
-    return lost.exists()
+    return _any(
+        select(FormerMailbox.mailbox).where(FormerMailbox.account_id == Account.id, FormerMailbox.left_at > moment)
+    )
 
 
 def _is_promised() -> ColumnElement[bool]:
     """Return the condition of the accounts with an open notice that the person was told of."""
     waits = school_notices.is_open(school_notices.PROMISED)
-    return select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, waits).exists()
+    return _any(select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, waits))
 
 
 def _is_suspended(moment: datetime) -> ColumnElement[bool]:
@@ -106,16 +166,12 @@ def _is_suspended(moment: datetime) -> ColumnElement[bool]:
 
     A school's file would bring the person back under a new account, without the suspension.
     """
-    tie = select(Guardianship.child_id).where(
-        Guardianship.account_id == Account.id, Guardianship.where_suspended(moment)
-    )
-    return or_(Account.where_suspended(moment), tie.exists())
+    return or_(Account.where_suspended(moment), _any(_ties(Guardianship.where_suspended(moment))))
 
 
 def _orphan_since(moment: datetime) -> ColumnElement[bool]:
     """Return the condition of the accounts whose import was killed before it added a child, and never repeated."""
-    tie = select(Guardianship.child_id).where(Guardianship.account_id == Account.id)
-    nobody = and_(Account.activated_at.is_(None), Account.disabled_at.is_(None), ~tie.exists())
+    nobody = and_(Account.activated_at.is_(None), Account.disabled_at.is_(None), ~_any(_ties()))
     return and_(Account.roster_key.is_not(None), Account.created_at <= moment, nobody)
 
 
@@ -124,12 +180,8 @@ def _still_in_a_file() -> ColumnElement[bool]:
 
     A file keeps naming a tie that the school excluded while the tie has that mark.
     """
-    tie = select(Guardianship.child_id).where(
-        Guardianship.account_id == Account.id,
-        or_(Guardianship.is_unended, Guardianship.is_excluded),
-        Account.merged_into_id.is_(None),
-    )
-    return and_(Account.roster_key.is_not(None), tie.exists())
+    named = _any(_ties(or_(Guardianship.is_unended, Guardianship.is_excluded)))
+    return and_(Account.roster_key.is_not(None), Account.merged_into_id.is_(None), named)
 
 
 def _unused_since(moment: datetime) -> ColumnElement[bool]:
@@ -223,6 +275,7 @@ def remove_children(secrets: Sequence[bytes], keys: Sequence[uuid.UUID]) -> int:
     gone = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
     protected_pupils.keep_decisions(secrets, gone)
     for statement in (
+        _look_again(select(Guardianship.account_id).where(Guardianship.child_id.in_(gone))),
         delete(Suspension).where(Suspension.child_id.in_(gone)),
         delete(KeptSuspension).where(KeptSuspension.child_id.in_(gone)),
         delete(FormerPupilName).where(FormerPupilName.child_id.in_(gone)),
@@ -250,4 +303,15 @@ def remove_ended_links(before: datetime) -> int:
             .where(Guardianship.account_id == account_id, Guardianship.child_id == child_id)
             .execution_options(synchronize_session=False)
         )
+    db.session.execute(_look_again([account_id for account_id, _ in pairs]))
     return len(pairs)
+
+
+def _look_again(account_ids: Any) -> Update:
+    """Return the statement that has never activated accounts looked at again: they lose a tie, maybe the last one."""
+    return (
+        update(Account)
+        .where(Account.id.in_(account_ids), Account.activated_at.is_(None))
+        .values(known_use_at=None, updated_at=Account.updated_at)
+        .execution_options(synchronize_session=False)
+    )
