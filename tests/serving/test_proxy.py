@@ -140,8 +140,10 @@ def test_doctor_sees_the_visitor_through_the_proxy_and_no_invented_ip(
     monkeypatch.setattr(connections, "tls_context", connections.tls_context.__wrapped__)
     issuer = f"https://localhost:{proxied.port}"
     behind = settings_for("sqlite:///unused.db", issuer=issuer, ca_bundle=proxied.trusted, trusted_proxies=1)
-    [finding] = doctor.check(Site(behind))
-    assert (finding.state, finding.result) == ("ok", f"{issuer}, from 127.0.0.1")
+    findings = {finding.check: finding for finding in doctor.check(Site(behind))}
+    assert {finding.state for finding in findings.values()} == {"ok"}
+    assert set(findings) == {"public URL", "readiness", "forwarded headers"}
+    assert findings["forwarded headers"].result == f"{issuer}, from 127.0.0.1"
 
 
 @pytest.fixture
