@@ -92,8 +92,9 @@ def test_a_stop_ends_a_command_that_handles_no_signal(image: str) -> None:
         url = f"postgresql://idp@127.0.0.1:{silent.getsockname()[1]}/idp"
         settings = exported(settings_for(url, issuer="http://127.0.0.1:8000", env="development"))
         with clean_root.container(image, settings, "db", "upgrade") as name:
-            silent.accept()
-            assert stopped(name) == 128 + signal.SIGTERM
+            connection, _ = silent.accept()
+            with connection:
+                assert stopped(name) == 128 + signal.SIGTERM
 
 
 def test_the_image_holds_the_service_and_none_of_the_tools_that_built_it(image: str) -> None:
