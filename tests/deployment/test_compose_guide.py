@@ -60,7 +60,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -s
 """
 _INSTALLED = """
 curl --fail --silent --output /dev/null https://bureau.exemple.fr/healthz
-for port in 9464 9465 9466; do command curl --fail --silent "http://$LOOPBACK:$port/metrics" | grep -q '^idp_'; done
+for port in 9464 9465 9466; do command curl --fail --silent "http://$LOOPBACK:$port/metrics" | grep -c '^idp_'; done
 test "$(sql "SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = 'idp'")" = f
 test "$(sql "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")" = idp
 refused podman-compose exec -T --env "PGPASSWORD=$(cat database-password)" database \\
