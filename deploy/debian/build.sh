@@ -20,7 +20,8 @@ install -D -m 755 -t "$root/usr/bin" deploy/idp
 install -D -m 644 -t "$root/usr/lib/systemd/system" deploy/*.service deploy/*.timer
 install -D -m 644 -t "$root/usr/share/$name" deploy/environment.sample deploy/502.html
 install -D -m 644 -t "$root/usr/share/doc/$name" "$here/copyright" CHANGELOG.md # the guides lead to it
-install -D -m 644 -t "$root/usr/share/doc/$name/examples" deploy/nginx*.conf deploy/nginx-connections.sed deploy/nftables.conf
+install -D -m 644 -t "$root/usr/share/doc/$name/examples" deploy/nginx*.conf deploy/nginx-connections.sed deploy/nftables.conf \
+  deploy/prometheus/*.yml deploy/grafana/idp.json
 install -D -m 644 -t "$root/usr/share/doc/$name/guides" docs/*.md
 for folder in bureau decisions images images/bureau reference; do
   find "docs/$folder" -maxdepth 1 -type f -exec install -D -m 644 -t "$root/usr/share/doc/$name/guides/$folder" {} +

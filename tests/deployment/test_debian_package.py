@@ -96,6 +96,13 @@ def test_the_package_holds_no_secret_and_no_path_of_its_build(root: Root, packag
         assert root("sh", "-c", search) == ""
 
 
+def test_the_package_has_what_the_guides_have_the_operator_copy(package: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "--extract", str(package), str(tmp_path))
+    examples = {file.name for file in (tmp_path / "usr/share/doc" / NAME / "examples").iterdir()}
+    assert examples >= {"nginx.conf", "nginx-desk.conf", "nginx-connections.sed", "nftables.conf"}
+    assert examples >= {"idp-alerts.yml", "prometheus.yml", "idp.json"}
+
+
 def test_the_links_between_the_packaged_guides_lead_somewhere(package: Path, tmp_path: Path) -> None:
     run("dpkg-deb", "--extract", str(package), str(tmp_path))
     guides = tmp_path / "usr/share/doc" / NAME / "guides"
