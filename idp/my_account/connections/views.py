@@ -43,13 +43,18 @@ def show(session: Session, account: Account) -> Response:
         done=_DONE.get(request.args.get("fait", ""), ""),
         proved=proved_recently(session),
         devices=[in_words(connection, here) for connection in connections],
-        has_others=any(not connection.present or connection.also_from for connection in connections),
+        may_have_others=any(_may_be_elsewhere(connection) for connection in connections),
         sign_ins=[_sentence(connection, here) for connection in rules.last_sign_ins(account.id)],
         acts=[act_sentence(entry, words) for entry, words in rules.acts_of_others(account.id)],
         months=round(services().settings.audit_days / _DAYS_A_MONTH),
         failure_months=round(services().settings.audit_failure_days / _DAYS_A_MONTH),
     )
     return make_response(html)
+
+
+def _may_be_elsewhere(connection: rules.Connection) -> bool:
+    """Return whether another device may have access; a copied device cookie that opened nothing yet is not listed."""
+    return bool(not connection.present or connection.also_from or connection.stays_until)
 
 
 @blueprint.post("/mon-compte/sessions")
