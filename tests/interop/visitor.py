@@ -2,15 +2,28 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from lxml import html
+from requests.adapters import HTTPAdapter
 
 from tests.builders import PASSWORD
 
 PATIENCE = 60.0
 _LONGEST_WAY = 20
+
+
+class FromIP(HTTPAdapter):
+    """Sends requests from an IP of the loopback, which has 16 million; `""` lets the system choose."""
+
+    def __init__(self, ip: str) -> None:
+        self._ip = ip
+        super().__init__()
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002 - its signature
+        super().init_poolmanager(connections, maxsize, block=block, source_address=(self._ip, 0), **more)
 
 
 class Visitor:
@@ -26,8 +39,10 @@ class Visitor:
     steps: list[str]
     stops_at: str = ""
 
-    def __init__(self, trusted: Path) -> None:
+    def __init__(self, trusted: Path, ip: str = "") -> None:
+        """Open a browser that knows the authorities in `trusted`, and sends its requests from `ip` if one is given."""
         self._session = requests.Session()
+        self._session.mount("https://", FromIP(ip))
         self._session.trust_env = False  # no proxy and no authorities of the machine
         self._session.verify = str(trusted)
 

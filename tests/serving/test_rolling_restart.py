@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
+from itertools import count
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -33,6 +35,9 @@ _NGINX = (CHECKOUT / "deploy/nginx.conf").read_text(encoding="utf-8")
 _DRAIN_SECONDS = 3
 """Half of the default; the times of nginx are shortened as well."""
 _PARENTS = 4
+_LOOPBACK = IPv4Address("127.0.1.0")
+_FLOWS = count(1)
+"""Each flow has an IP of its own, as families do: nginx limits the forms of one IP."""
 
 
 def test_a_server_accepts_for_longer_than_nginx_keeps_a_connection_or_shuns_a_node() -> None:
@@ -111,8 +116,8 @@ class Parent:
     trusted: Path
 
     def sign_in(self) -> str:
-        """Sign in with a new browser, and get tokens; return nothing, or what failed."""
-        visitor, attempt = Visitor(self.trusted), Attempt()
+        """Sign in with a new browser at a new IP, and get tokens; return nothing, or what failed."""
+        visitor, attempt = Visitor(self.trusted, str(_LOOPBACK + next(_FLOWS))), Attempt()
         visitor.stops_at = self.ent.redirect_uri
         try:
             visitor.open(self.ent.issuer + self.ent.url(attempt))

@@ -2,12 +2,11 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import requests
 from playwright.sync_api import Page, expect
-from requests.adapters import HTTPAdapter
 
+from tests.interop.visitor import FromIP
 from tests.stories.browser import follow, look
 from tests.stories.gestes import (
     NEW_PASSWORD,
@@ -25,21 +24,10 @@ OWN = "noemie.leroy@exemple.fr"
 INTRUDER = "intrus@exemple.test"
 
 
-class FromAddress(HTTPAdapter):
-    """Envoie les requêtes depuis une adresse de la boucle locale : autant d'adresses que l'on veut, bien réelles."""
-
-    def __init__(self, ip: str) -> None:
-        self._address = ip
-        super().__init__()
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002 - its signature
-        super().init_poolmanager(connections, maxsize, block=block, source_address=(self._address, 0), **more)
-
-
 def devine(site: Site, ip: str, identifiant: str) -> int:
     """Essaie un mot de passe depuis une adresse ; donne le statut de la réponse."""
     with requests.Session() as session:
-        session.mount("http://", FromAddress(ip))
+        session.mount("http://", FromIP(ip))
         page = session.get(f"{site.settings.issuer}/connexion", timeout=60)
         token, *_ = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
         data = {"csrf_token": token, "identifiant": identifiant, "mot-de-passe": f"essai {ip}"}
