@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from idp.config import Settings
 
 ROW = 1
+_OF_ONE_SERVER = frozenset({"IDP_METRICS_BIND"})
 
 
 def note(settings: "Settings") -> None:
@@ -94,5 +95,9 @@ def _secrets(settings: "Settings") -> Iterator[tuple[str, str]]:
 
 
 def readable_settings(settings: "Settings") -> dict[str, str]:
-    """Return the settings by name, secrets hidden, with the whole `IDP_OUTGOING_ALLOW` in place of its length."""
-    return {**dict(settings.rows()), "IDP_OUTGOING_ALLOW": ", ".join(settings.outgoing_allow)}
+    """Return the settings by name, secrets hidden, with the whole `IDP_OUTGOING_ALLOW` in place of its length.
+
+    Those of one server are left out: with two servers, each start would change them.
+    """
+    shared = {name: value for name, value in settings.rows() if name not in _OF_ONE_SERVER}
+    return {**shared, "IDP_OUTGOING_ALLOW": ", ".join(settings.outgoing_allow)}

@@ -192,6 +192,16 @@ def test_a_long_request_meets_a_page_of_the_service_and_a_longer_one_that_of_the
     assert "Beaucoup de demandes" not in page
 
 
+def test_a_longer_url_or_cookie_than_the_proxy_reads_meets_its_page(alone: Proxied) -> None:
+    long_url = alone.ask(ASK.replace(b"/healthz", b"/connexion?" + b"a" * 20_000))
+    long_cookie = alone.ask(ASK.replace(b"\r\n\r\n", b"\r\nCookie: a=" + b"b" * 20_000 + b"\r\n\r\n"))
+    for status, answer in (("414", long_url), ("400", long_cookie)):
+        head, _, body = answer.decode().partition("\r\n\r\n")
+        assert head[9:12] == status
+        assert titles_of(body) == ["La demande est trop longue"] * 2
+        assert "effacez les cookies de ce site" in body
+
+
 LONGEST = Attempt(state=secrets.token_urlsafe(3072), nonce=secrets.token_urlsafe(450))
 WIDE = Attempt(state="*" * 4096, nonce=LONGEST.nonce)
 """Return 4,096 characters that a URL may contain as they are or percent-encoded."""
