@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from html import unescape
+from math import log2
 from threading import Barrier
 from typing import Any
 
@@ -56,7 +57,7 @@ def secret_of(page: TestResponse) -> str:
 
 def shown_codes(page: TestResponse) -> list[str]:
     """Return the recovery codes of a page."""
-    return re.findall(r'<li class="mono" dir="ltr">([0-9A-Z-]{14})</li>', page.get_data(as_text=True))
+    return re.findall(r'<li class="mono" dir="ltr">([0-9A-Z-]{29})</li>', page.get_data(as_text=True))
 
 
 def ceremony_of(page: TestResponse) -> str:
@@ -170,7 +171,7 @@ def test_one_of_two_requests_at_once_uses_a_code(desk: Flask, sylvie: Enrolled, 
 
 def test_a_recovery_code_replaces_the_application_once(desk: Flask, sylvie: Enrolled) -> None:
     assert len(set(sylvie.recovery)) == codes.RECOVERY_CODES
-    typed = sylvie.recovery[3].lower().replace("-", " ")
+    typed = sylvie.recovery[3].lower().replace("-", " ").replace("0", "o").replace("1", "l")
     assert sign_in(desk.test_client(), typed).status_code == 303
     assert REFUSED in sign_in(desk.test_client(), sylvie.recovery[3]).get_data(as_text=True)
     assert re.search(r"reste\s: 9", sylvie.browser.get("/ma-securite").get_data(as_text=True))
@@ -367,7 +368,9 @@ def test_the_secret_is_encrypted_for_its_person(desk: Flask, colleagues: Colleag
     assert codes.open_totp(settings, colleagues.person().id, row.secret) is None
 
 
-def test_recovery_codes_are_stored_as_digests(sylvie: Enrolled) -> None:
+def test_recovery_codes_have_112_bits_and_are_stored_as_digests(sylvie: Enrolled) -> None:
+    assert {len(code.replace("-", "")) * log2(32) for code in sylvie.recovery} == {120}
+    assert {*"".join(sylvie.recovery)} <= {*"0123456789ABCDEFGHJKMNPQRSTVWXYZ-"}
     stored = db.session.scalars(
         select(StaffCredential.secret).where(StaffCredential.kind == CredentialKind.RECOVERY_CODE)
     ).all()
