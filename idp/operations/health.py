@@ -5,7 +5,7 @@
 
 from typing import NamedTuple
 
-from flask import Blueprint, Response, current_app, make_response
+from flask import Blueprint, Response, abort, current_app, make_response, request
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -58,7 +58,12 @@ def alive() -> http.Response:
 @for_programs
 @probe
 def ready() -> Response:
-    """Return whether requests can be served; the answer names only the first reason why not."""
+    """Return whether requests can be served; the answer names only the first reason why not.
+
+    Paths are found with any number of slashes before them. This one is not: proxies keep it from strangers by its name.
+    """
+    if request.environ["PATH_INFO"] != "/readyz":
+        abort(404)
     status = _readiness().status
     return make_response({"status": status}, 200 if status == _READY else 503)
 

@@ -36,6 +36,13 @@ def test_readyz_is_ok_with_database_and_key(browser: FlaskClient) -> None:
 
 
 @pytest.mark.row("W-07")
+def test_readyz_has_one_spelling(browser: FlaskClient) -> None:
+    """A proxy that compares paths literally keeps it from strangers."""
+    for path in ("//readyz", "///readyz", "/readyz/"):
+        assert browser.get("/", environ_overrides={"PATH_INFO": path}).status_code == 404, path
+
+
+@pytest.mark.row("W-07")
 def test_healthz_needs_no_database(browser: FlaskClient) -> None:
     act("DROP TABLE alembic_version")
     act("ALTER TABLE signing_key RENAME TO gone")
