@@ -261,13 +261,13 @@ def test_the_engineer_registers_an_ent_once(colleagues: Colleagues, build: Build
     build.school(LYCEE)
     browser = colleagues.signed_in(Role.ENGINEER)
     page = text(browser.get("/ent/nouveau"))
-    drawn = re.search(r'name="client_id" value="([0-9a-f]{20})"', page)
+    drawn = re.search(r'name="drawn" value="([\w.-]+)"', page)
     assert drawn
-    fields: dict[str, Any] = {**NEW, "client_id": drawn.group(1)}
+    fields: dict[str, Any] = {**NEW, "drawn": drawn.group(1)}
     answer = post(browser, "/ent/nouveau", **fields)
     assert heading(answer) == "L’ENT est enregistré", text(answer)
     client = db.session.query(Client).one()
-    assert (client.client_id, client.uais) == (drawn.group(1), [LYCEE])
+    assert client.uais == [LYCEE]
     assert client.secret_digest == opaque.digest(secret_of(text(answer)))
     again = post(browser, "/ent/nouveau", **fields)
     assert again.headers["Location"] == f"/ent/{client.id}?fait=deja"
@@ -276,11 +276,14 @@ def test_the_engineer_registers_an_ent_once(colleagues: Colleagues, build: Build
 
 
 def test_a_new_registration_with_a_fault_is_not_made(colleagues: Colleagues, build: Build) -> None:
-    fields: dict[str, Any] = {**NEW, "client_id": "0" * 20, "uais": "12"}
     browser = colleagues.signed_in(Role.ENGINEER)
+    drawn = re.search(r'name="drawn" value="([\w.-]+)"', text(browser.get("/ent/nouveau")))
+    assert drawn
+    fields: dict[str, Any] = {**NEW, "drawn": drawn.group(1), "uais": "12"}
     page = text(post(browser, "/ent/nouveau", **fields))
     assert "sept chiffres" in page
     assert "https://neuf.test/cb" in page
+    assert f'name="drawn" value="{drawn.group(1)}"' in page
     assert db.session.query(Client).count() == 0
 
 

@@ -96,6 +96,31 @@ def test_the_sign_in_names_the_button_only_where_it_is(
         assert advice.inner_text().replace("\xa0", " ") == f"chaque lettre : retapez le mot de passe{end}"
 
 
+def test_a_password_is_masked_shown_on_demand_and_pasted(browser_process: Browser, build: Build, loopback: str) -> None:
+    """OWASP ASVS 5, V 6.2.6 and 6.2.7."""
+    account = build.never_activated()
+    with new_page(browser_process) as page:
+        page.goto(f"{loopback}/connexion")
+        masked_shown_and_pasted(page, page.locator("[name=mot-de-passe]"), "[name=identifiant]", "current-password")
+        sign_in(page, f"{loopback}/connexion", account.username, PROVISIONAL)
+        masked_shown_and_pasted(page, page.locator("[name=nouveau]"), "[name=mail]", "new-password")
+
+
+def masked_shown_and_pasted(page: Page, password: Locator, other: str, autocomplete: str) -> None:
+    """Check a field for a password; `other` is a field whose text is copied into it."""
+    page.locator(other).fill(CHOSEN)
+    page.locator(other).press("Control+A")
+    page.locator(other).press("Control+C")
+    password.press("Control+V")
+    expect(password).to_have_value(CHOSEN)
+    expect(password).to_have_attribute("autocomplete", autocomplete)
+    expect(password).to_have_attribute("type", "password")
+    page.get_by_role("button", name="Afficher").click()
+    expect(password).to_have_attribute("type", "text")
+    page.get_by_role("button", name="Masquer").click()
+    expect(password).to_have_attribute("type", "password")
+
+
 def test_a_number_stays_with_its_unit(browser_process: Browser, build: Build, loopback: str) -> None:
     with new_page(browser_process, javascript=False) as page:
         sign_in(page, f"{loopback}/connexion", build.never_activated().username, PROVISIONAL)

@@ -1,6 +1,5 @@
 """`/ent` of the desk: the list, an ENT, its registration, its trial and its secret."""
 
-import re
 import uuid
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,6 +10,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from idp import signed
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
@@ -37,7 +37,6 @@ from idp.web.redirects import see_other
 blueprint = Blueprint("ents", __name__)
 TRIAL_SECONDS = 20.0
 """After so many seconds a trial begins no further check; each request has its own deadline, as in `idp client test`."""
-_CLIENT_ID = re.compile(r"[0-9a-f]{20}")
 
 
 class SecretForm(DeskForm):
@@ -128,14 +127,14 @@ def _registration_page(
     form: RegistrationForm,
     client: Client | None = None,
     *,
-    client_id: str = "",
+    drawn: str = "",
     waits: bool = False,
 ) -> Response:
     html = render_template(
         "desk/ents/modifier.html",
         form=form,
         client=client,
-        client_id=client_id,
+        drawn=drawn,
         waits=waits,
         waiting=_waiting_key(client) if client else "",
         scope_names=scope_names(),
@@ -159,21 +158,40 @@ def register() -> Response:
 
     The id is drawn with the page, so that a form that is sent twice registers one ENT.
     """
-    form, client_id, empty = RegistrationForm(), request.form.get("client_id", ""), ClientMetadata(name="")
+    form, drawn, empty = RegistrationForm(), request.form.get("drawn", ""), ClientMetadata(name="")
+    client_id = _client_id(drawn)
     waits = access.role() is not Role.ENGINEER
     form.restrict(Purpose.ASK if waits else Purpose.WHOLE)
-    if request.method == "GET" or not _CLIENT_ID.fullmatch(client_id):
+    if request.method == "GET" or not client_id:
         if not form.is_refilled:
             form.show(empty)
-        return _registration_page(form, client_id=uuid.uuid4().hex[:20], waits=waits)
+        return _registration_page(form, drawn=_draw_client_id(), waits=waits)
     try:
         client, secret = _register(form.changed(empty), client_id, waits=waits)
     except RegistrationRefusedError as refused:
         form.explain(refused.faults)
-        return _registration_page(form, client_id=client_id, waits=waits)
+        return _registration_page(form, drawn=drawn, waits=waits)
     except IntegrityError:  # the form was sent twice
         return _registered_before(client_id)
     return _shown_once(client, secret or "", is_new=True)
+
+
+def _draw_client_id() -> str:
+    """Return a random id, signed for this person: nobody chooses the id of an ENT (RFC 9700 2.6)."""
+    return _signer().dumps([uuid.uuid4().hex[:20], str(access.person().staff.id)])
+
+
+def _client_id(drawn: str) -> str:
+    """Return the id that was drawn with a form of this person, or an empty string."""
+    try:
+        (client_id, staff_id), _ = _signer().loads(drawn)
+    except signed.InvalidValueError:
+        return ""
+    return str(client_id) if staff_id == str(access.person().staff.id) else ""
+
+
+def _signer() -> signed.Signer:
+    return signed.signer(services().settings.secrets, "client id")
 
 
 def _register(metadata: ClientMetadata, client_id: str, *, waits: bool) -> tuple[Client, str | None]:
