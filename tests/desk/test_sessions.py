@@ -173,6 +173,16 @@ def test_a_person_ends_a_session_elsewhere_and_none_of_another(desk: Flask, coll
     assert [is_in(browser) for browser in (here, elsewhere, theirs)] == [True, False, True]
 
 
+def test_a_session_elsewhere_is_ended_after_a_fresh_proof_only(colleagues: Colleagues) -> None:
+    staff = colleagues.person()
+    colleagues.grant(staff, Role.SECRETARY)
+    stale, _ = colleagues.session(staff, proof_age=timedelta(minutes=6))
+    elsewhere, session = colleagues.session(staff)
+    answer = post(stale, "/ma-securite/sessions", "/ma-securite", session=str(session.id))
+    assert answer.headers["Location"] == "/preuve?suite=%2Fma-securite"
+    assert is_in(elsewhere)
+
+
 def test_odd_cookies_open_nothing(visitor: FlaskClient) -> None:
     for text in ("", "x", "é" * 43, "A" * 43, "A" * 3000, "\u20ac" * 43):
         visitor.set_cookie(SESSION, text, domain="bureau.exemple.test", secure=True)
