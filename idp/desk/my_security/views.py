@@ -172,7 +172,7 @@ def draw_codes() -> Response:
 
 
 @blueprint.post("/ma-securite/sessions")
-@signed_in()
+@signed_in(fresh=True)
 @keeps()
 def end_session() -> Response:
     """End one of the person's sessions."""

@@ -159,8 +159,9 @@ def _prove(completed: Completed) -> Response:
     if (staff.issuer, staff.subject) != (identity.issuer, identity.subject):
         service.note_failed_proof(person, "academy")
         return _shown("other")
-    sessions.prove(person, Authenticator.ACADEMY)
-    return _onward(completed)
+    response = _onward(completed)
+    sessions.replace_cookie(response, sessions.prove(person, Authenticator.ACADEMY))
+    return response
 
 
 def _onward(completed: Completed) -> Response:

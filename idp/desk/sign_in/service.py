@@ -139,23 +139,23 @@ def open_for(
     return Opened(cookie, staff)
 
 
-def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> bool | Throttled:
-    """Note a fresh proof by a passkey of this person; return whether it was one."""
+def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> str | Throttled:
+    """Note a fresh proof by a passkey of this person; return the session's new cookie, empty if it was no proof."""
     verdict = guard.take(*proofs_of(person.session.id))
     if isinstance(verdict, guard.Wait):
         return Throttled(verdict.seconds)
     try:
         with unit_of_work():
             passkeys.authenticate(settings, Purpose.PROVE, answer, person.staff.id)
-            sessions.prove(person, Authenticator.PASSKEY)
+            cookie = sessions.prove(person, Authenticator.PASSKEY)
     except PasskeyError:
         return _not_proved(person, "passkey")
     guard.settle_success(proofs_of(person.session.id))
-    return True
+    return cookie
 
 
-def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password: str, code: str) -> bool | Throttled:
-    """Note a fresh proof by password and code; return whether it was one.
+def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password: str, code: str) -> str | Throttled:
+    """Note a fresh proof by password and code; return the session's new cookie, empty if it was no proof.
 
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
@@ -167,12 +167,11 @@ def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password
         return _not_proved(person, "code")
     with unit_of_work():
         authenticator = codes.use(settings, person.staff.id, code)
-        if authenticator is not None:
-            sessions.prove(person, authenticator)
-    if authenticator is None:
+        cookie = "" if authenticator is None else sessions.prove(person, authenticator)
+    if not cookie:
         return _not_proved(person, "code")
     guard.settle_success(proofs_of(person.session.id))
-    return True
+    return cookie
 
 
 def proofs_of(session_id: uuid.UUID) -> tuple[Limit, str]:
@@ -180,11 +179,11 @@ def proofs_of(session_id: uuid.UUID) -> tuple[Limit, str]:
     return limits.DESK_PROOF, str(session_id)
 
 
-def _not_proved(person: SignedIn, tried: str) -> bool:
-    """Journal a failed proof; return False."""
+def _not_proved(person: SignedIn, tried: str) -> str:
+    """Journal a failed proof; return an empty cookie."""
     with unit_of_work():
         note_failed_proof(person, tried)
-    return False
+    return ""
 
 
 def note_failed_proof(person: SignedIn, tried: str) -> None:

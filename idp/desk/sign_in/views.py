@@ -114,16 +114,20 @@ def prove() -> Response:
     settings = services().settings
     if answer := PasskeyForm().answer:
         error = _unknown_key(_other_way(person.staff))
-        verdict = service.prove_by_passkey(settings, person, answer)
+        proved = service.prove_by_passkey(settings, person, answer)
     elif _has_empty_field(form):
         return _proof_page(form)
     else:
         error = gettext("Ce mot de passe et ce code ne vont pas.")
         password, code = form.password.data or "", form.code.data or ""
-        verdict = service.prove_by_code(settings, services().hasher, person, password, code)
-    if isinstance(verdict, service.Throttled):
-        raise TooManyRequestsError(verdict.seconds)
-    return see_other(onward.path()) if verdict else _proof_page(form, error)
+        proved = service.prove_by_code(settings, services().hasher, person, password, code)
+    if isinstance(proved, service.Throttled):
+        raise TooManyRequestsError(proved.seconds)
+    if not proved:
+        return _proof_page(form, error)
+    response = see_other(onward.path())
+    sessions.replace_cookie(response, proved)
+    return response
 
 
 def _proof_page(form: ProofForm, error: str = "") -> Response:

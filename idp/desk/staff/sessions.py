@@ -183,15 +183,21 @@ def _as_person(staff: StaffAccount) -> log.Origin:
     return replace(log.current_origin(), actor=actors.actor(staff.id), desk=log.Desk(staff.id, school_id))
 
 
-def prove(person: SignedIn, authenticator: Authenticator) -> None:
-    """Note in the caller's transaction that the person of this session just proved who they are."""
+def prove(person: SignedIn, authenticator: Authenticator) -> str:
+    """Note in the caller's transaction that the person of this session just proved who they are.
+
+    Return the cookie's value with which the session continues: a copy of the former cookie is worthless, and gets
+    nothing from this proof (OWASP ASVS 5, V 7.2.4).
+    """
+    value = opaque.new_value()
     db.session.execute(
         update(StaffSession)
         .where(StaffSession.id == person.session.id)
-        .values(proved_at=now(), authenticator=authenticator)
+        .values(digest=opaque.digest(value), proved_at=now(), authenticator=authenticator)
         .execution_options(synchronize_session=False)
     )
     log.record(StaffProved(staff=str(person.staff.id), authenticator=authenticator.value))
+    return value
 
 
 @unit_of_work()
@@ -250,11 +256,16 @@ def _end(conditions: list[ColumnElement[bool]], *, by: str) -> int:
 
 
 def set_cookie(response: AnyResponse, value: str) -> None:
-    """Set the session cookie, which the browser drops when it is closed, and renew the form token."""
+    """Set the cookie of a new session, and renew the form token."""
+    replace_cookie(response, value)
+    renew_form_token()
+
+
+def replace_cookie(response: AnyResponse, value: str) -> None:
+    """Set the session cookie, which the browser drops when it is closed; open forms in other tabs stay valid."""
     settings = services().settings
     options = cookie_options(settings) | {"samesite": "Strict"}
     response.set_cookie(cookie_name(settings, _COOKIE), value, **options)
-    renew_form_token()
 
 
 def clear_cookie(response: AnyResponse) -> None:

@@ -187,13 +187,19 @@ def test_the_end_of_an_account_frees_the_account_of_the_academy(provider: Provid
     assert linked_to(provider) == []
 
 
+@pytest.mark.row("K-32")
 def test_the_academy_proves_again_who_one_is(colleagues: Colleagues, provider: Provider, linked: StaffAccount) -> None:
     browser, session = colleagues.session(linked, proof_age=timedelta(minutes=6))
     assert "Confirmer avec l’académie" in browser.get("/preuve").get_data(as_text=True)
     url = begin(browser, "/preuve", preuve="1")
+    former = browser.get_cookie("__Host-desk", domain="bureau.exemple.test")
+    assert former
     browser.delete_cookie("__Host-desk", domain="bureau.exemple.test")  # Strict: not sent on the way back
     page = browser.get(academy.path(provider.authorize(url)))
     assert heading(page) == "L’académie vous a reconnu"
+    assert is_in(browser), "the answer sets the cookie with which the session continues"
+    browser.set_cookie("__Host-desk", former.value, domain="bureau.exemple.test", secure=True)
+    assert not is_in(browser)
     row = db.session.get(StaffSession, session.id, populate_existing=True)
     assert row
     assert now() - row.proved_at < timedelta(minutes=1)
