@@ -17,7 +17,7 @@ from idp.languages import OFFERED, locale_name
 
 connections.tls_context(None)
 list(idp.cli.cli.commands.values())  # imports all of them
-for load in (lists.common, lists.school_types, lists._phrase, lists._postcodes):
+for load in (lists.common, lists._long, lists.school_types, lists._phrase, lists._postcodes):
     load()  # takes longer than the first request of a process
 for language in OFFERED:
     babel.Locale.parse(locale_name(language)).plural_form  # noqa: B018 - loads the locale's data

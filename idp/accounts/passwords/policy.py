@@ -238,14 +238,13 @@ def _is_example(folded: str) -> bool:
 
 def _is_common(folded: str) -> bool:
     """Return whether the password is a common one, bare or decorated with digits and signs that are not most of it."""
-    common = lists.common()
     whole = "".join(_RUN.findall(folded))
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
     for spelling in (core, core.translate(_LOOK_ALIKES)):
         word = "".join(_RUN.findall(spelling))
-        if 2 * len(word) >= len(folded) and word in common:
+        if 2 * len(word) >= len(folded) and lists.is_common(word):
             return True
-    return folded in common or whole in common
+    return lists.is_common(folded) or lists.is_common(whole)
 
 
 def _is_commonplace(folded: str, services: set[str]) -> bool:
