@@ -158,7 +158,7 @@ class MessagesChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsChanged(Event):
-    """`idp serve` or `idp worker` started with other settings than the last time."""
+    """`idp serve` or `idp worker` started with other settings than the last time (but `IDP_METRICS_BIND`)."""
 
     kind = "settings.changed"
     before: dict[str, Any] = field(default_factory=dict)

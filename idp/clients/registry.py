@@ -108,6 +108,7 @@ class Registration:
 
 
 _cache: dict[tuple[int, str], tuple[float, Registration]] = {}
+_disabled_logged: dict[tuple[int, str], float] = {}
 
 
 def find(client_id: str, *, fresh: bool = False) -> Registration | None:
@@ -125,12 +126,19 @@ def find(client_id: str, *, fresh: bool = False) -> Registration | None:
     row = db.session.scalar(statement.options(lazyload(Client.schools)))  # no caller reads the schools
     if row is None or row.disabled_at is not None:
         _cache.pop(key, None)
-        if row is not None:  # the ENT's people call, and nobody else may learn why
-            log.info("client is disabled", client_id=client_id)
+        if row is not None:
+            _log_disabled(key)
         return None
     registration = registration_of(row)
     _cache[key] = (time.monotonic(), registration)
     return registration
+
+
+def _log_disabled(key: tuple[int, str]) -> None:
+    """Write a line for operators, whom the ENT's people call, at most once a minute: anybody may ask."""
+    if time.monotonic() - _disabled_logged.get(key, -_CACHE_SECONDS) >= _CACHE_SECONDS:
+        _disabled_logged[key] = time.monotonic()
+        log.info("client is disabled", client_id=key[1])
 
 
 def find_by_key(key: uuid.UUID | None) -> Registration | None:
@@ -171,6 +179,7 @@ def all_serving(uais: Iterable[str]) -> list[Registration]:
 def forget() -> None:
     """Empty the cache of this process."""
     _cache.clear()
+    _disabled_logged.clear()
 
 
 def registration_of(row: Client) -> Registration:

@@ -1,6 +1,7 @@
 """What the file says about this installation: settings, ENTs, schools, versions. None stands for what is not known."""
 
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,11 @@ def known(value: object) -> str:
     """Return a value as text, or the mark of what is to be completed (a filter of the templates)."""
     content = " ".join(str(value).split()).replace("|", "\\|") if value is not None else ""
     return content or TO_COMPLETE
+
+
+def literal(value: str) -> str:
+    """Return a text of others, such as an ENT's name, as Markdown shows it: neither markup nor HTML (a filter)."""
+    return known(re.sub(r"[\\`*_~\[\]<>&!#]", r"\\\g<0>", value))
 
 
 def counted(number: int, singular: str, plural: str) -> str:

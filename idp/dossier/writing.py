@@ -56,7 +56,7 @@ def _documents(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _rendered(template: str, values: dict[str, Any]) -> str:
-    current_app.jinja_env.filters |= {"known": facts.known, "counted": facts.counted}
+    current_app.jinja_env.filters |= {"known": facts.known, "literal": facts.literal, "counted": facts.counted}
     functions = {"section": sections.section, "to_complete": facts.TO_COMPLETE}
     return render_template(f"dossier/{template}", **values, **functions)
 

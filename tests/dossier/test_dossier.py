@@ -58,14 +58,16 @@ def test_every_document_is_written_in_the_order_of_the_summary(write: Write) -> 
 
 def test_the_record_of_processing_names_who_is_responsible_and_who_receives(write: Write, build: Build) -> None:
     build.active()
-    build.ent("Passerelle | Nord", "ent.test", charter="provider")
+    build.ent("Passerelle | Nord <b> [a](b)", "ent.test", charter="provider")
     documents = write()
     record = documents["01-registre-des-traitements.md"]
     assert "| Responsable du traitement | Académie des Deux-Rives ;" in record
     assert "| Délégué à la protection des données | dpd@exemple.fr |" in record
     assert "1 compte de responsable, 1 établissement." in record
     [ent] = [line for line in record.splitlines() if line.startswith("| ENT «")]
-    assert ent.startswith("| ENT « Passerelle \\| Nord » (ent.test) | les familles de 1 établissement : `sub`, ")
+    assert ent.startswith(
+        "| ENT « Passerelle \\| Nord \\<b\\> \\[a\\](b) » (ent.test) | les familles de 1 établissement : `sub`, "
+    )
     always, _, seldom = ent.partition(" ; vides, sauf si un exploitant les remplit")
     assert "`family_name`" in always
     assert "preferred_username" not in ent, "the registration withholds it"
@@ -73,7 +75,10 @@ def test_the_record_of_processing_names_who_is_responsible_and_who_receives(writ
     assert "`birthdate`" not in always
     assert "- **Vos enfants** : Nom ; Prénom ; Classe ;" in record
     assert "empreinte du mot de passe" in record
-    assert "| Passerelle \\| Nord | ent.test | 1 | par ce service | ouvert |" in documents["09-architecture.md"]
+    assert (
+        "| Passerelle \\| Nord \\<b\\> \\[a\\](b) | ent.test | 1 | par ce service | ouvert |"
+        in documents["09-architecture.md"]
+    )
 
 
 def test_what_only_the_site_knows_is_not_said_for_it(write: Write, database_url: str) -> None:

@@ -146,6 +146,7 @@ def test_the_log_says_which_registered_client_was_refused_and_why(
     registrations.disable(ent.client_id)
     registry.forget()
     assert reasons(form(ent), wrong) == ["client is disabled"]
+    assert reasons(form(ent), wrong) == [], "once a minute"
 
 
 @pytest.mark.row("T-10")

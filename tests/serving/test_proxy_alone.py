@@ -44,6 +44,15 @@ class Proxies:
                 connection.sendall(request)
                 return str(read_all(connection)[9:12], "ascii")
 
+    def cut_off(self, of: str, path: str) -> None:
+        """Begin a request whose line drops among the headers."""
+        client = ssl.create_default_context(cafile=self.trusted)
+        with (
+            socket.create_connection(("127.0.0.1", self.ports[of]), timeout=PATIENCE) as plain,
+            client.wrap_socket(plain, server_hostname="localhost") as connection,
+        ):
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode())
+
     def logs(self) -> dict[str, str]:
         """Return all that nginx wrote, by the names of its files."""
         return {file.name: file.read_text() for file in self.folder.rglob("*.log")}
@@ -79,6 +88,20 @@ def test_no_log_has_a_link_or_a_query_though_requests_fail(proxies: Proxies) -> 
         assert set(re.findall(r" GET (\S+ \d+) ", logs[name])) >= {"/502.html 502", "/502.html 429"}, (
             "failures are seen"
         )
+
+
+def test_no_log_has_the_link_of_a_request_that_ends_before_its_headers(proxies: Proxies) -> None:
+    links = [("idp", f"/{path}/{SECRET}") for path in ("mot-de-passe/lien", "adresse/lien", "adresse/contestation")]
+    for of, path in (*links, ("idp", f"/adresse/signalement/{SECRET}"), ("desk", f"/invitation/{SECRET}")):
+        proxies.cut_off(of, path)
+        assert proxies.status(of, path, "Host: localhost\r\n") == "400"
+        assert proxies.status(of, path, method="TRACE") == "405"
+    proxies.cut_off("desk", "/equipe")
+    until = time.monotonic() + PATIENCE
+    while "/equipe 400" not in (logs := proxies.logs())["idp-desk.log"]:
+        assert time.monotonic() < until, logs
+        time.sleep(0.05)
+    assert [name for name, text in logs.items() if SECRET in text] == []
 
 
 def test_the_forms_of_people_have_a_lower_limit_than_pages_and_programs(app: Flask, tmp_path: Path) -> None:

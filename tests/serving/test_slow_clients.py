@@ -335,7 +335,7 @@ def test_the_proxy_that_we_supply_collects_requests() -> None:
 @pytest.mark.row("O-01")
 def test_the_proxy_that_we_supply_logs_no_link(app: Flask) -> None:
     text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
-    unlogged = re.search(r"location ~ (\S+) \{\s*access_log off;", text)
+    unlogged = re.search(r'map \$uri \$idp_logged \{\s*"~(\S+)" 0;', text)
     assert unlogged
     secret = [rule.rule for rule in app.url_map.iter_rules() if "token" in rule.arguments]
     assert len(secret) >= 2
