@@ -88,7 +88,7 @@ def test_an_upgrade_stops_what_runs_from_the_files_that_it_replaces(root: Root, 
 
 
 def test_the_package_holds_no_secret_and_no_path_of_its_build(root: Root, package: Path) -> None:
-    assert re.fullmatch(rf"{NAME}_[0-9.]+~[a-z]+_[a-z0-9]+\.deb", package.name)
+    assert re.fullmatch(rf"{NAME}_[0-9.]+~[a-z]+[0-9.]+_[a-z0-9]+\.deb", package.name)
     root("dpkg-deb", "--extract", f"/packages/{package.name}", "/content")
     assert "IDP_SECRET_KEY=…\n" in root("cat", f"/content/usr/share/{NAME}/environment.sample")
     for path in (str(CHECKOUT), "/tmp/tmp."):  # noqa: S108 - where mktemp makes the folder of the build
