@@ -19,13 +19,17 @@ ENVIRONMENT = "/etc/idp/environment"
 Root = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("package")
+def build(folder: Path, sources: Path = CHECKOUT) -> Path:
+    """Build the package of the sources in `folder`, as `make deb` does; return its file."""
     path = f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"
-    run("deploy/debian/build.sh", str(folder), "/usr/bin/python3", env={**os.environ, "PATH": path})
+    run("deploy/debian/build.sh", str(folder), "/usr/bin/python3", cwd=sources, env={**os.environ, "PATH": path})
     [file] = folder.glob("*.deb")
     return file
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(scope="module")
