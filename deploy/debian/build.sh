@@ -7,7 +7,7 @@ umask 022
 out=$1 python=$2
 here=$(dirname "$0")
 name=scolarite-services
-release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+release=$(. /etc/os-release && echo "$ID${VERSION_ID-}") # the names of Debian's releases are not in the order of time
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' idp/__init__.py)~$release
 minor=$("$python" -c 'import sys; print(sys.version_info.minor)')
 architecture=$(dpkg --print-architecture)

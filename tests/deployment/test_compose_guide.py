@@ -109,7 +109,7 @@ browse restored
 
 def script() -> str:
     """Return the commands of the guide, and what the test plays in between."""
-    image, up, first, settings, upgrade, back, backup, restore = blocks_of(GUIDE)
+    image, up, first, settings, upgrade, back, backup, restore = blocks_of(GUIDE, "Une machine : compose")
     played = ["browse 'first sign-in' http://$LOOPBACK:8025\n", _DOWN_AND_UP]
     parts = [_BEFORE, image, _FILLED_IN, up, first, _INSTALLED, *played, _CHANGED, settings, _NOTICED]
     parts += [upgrade.replace(NEXT, "$NEXT"), _UPGRADED, back, _BACK, backup, _LOST, restore, _RESTORED]

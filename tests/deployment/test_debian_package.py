@@ -19,13 +19,17 @@ ENVIRONMENT = "/etc/idp/environment"
 Root = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("package")
+def build(folder: Path, sources: Path = CHECKOUT) -> Path:
+    """Build the package of the sources in `folder`, as `make deb` does; return its file."""
     path = f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"
-    run("deploy/debian/build.sh", str(folder), "/usr/bin/python3", env={**os.environ, "PATH": path})
+    run("deploy/debian/build.sh", str(folder), "/usr/bin/python3", cwd=sources, env={**os.environ, "PATH": path})
     [file] = folder.glob("*.deb")
     return file
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,7 @@ def test_an_upgrade_stops_what_runs_from_the_files_that_it_replaces(root: Root, 
 
 
 def test_the_package_holds_no_secret_and_no_path_of_its_build(root: Root, package: Path) -> None:
-    assert re.fullmatch(rf"{NAME}_[0-9.]+~[a-z]+_[a-z0-9]+\.deb", package.name)
+    assert re.fullmatch(rf"{NAME}_[0-9.]+~[a-z]+[0-9.]+_[a-z0-9]+\.deb", package.name)
     root("dpkg-deb", "--extract", f"/packages/{package.name}", "/content")
     assert "IDP_SECRET_KEY=…\n" in root("cat", f"/content/usr/share/{NAME}/environment.sample")
     for path in (str(CHECKOUT), "/tmp/tmp."):  # noqa: S108 - where mktemp makes the folder of the build

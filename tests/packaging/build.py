@@ -57,11 +57,7 @@ class Installed:
 
 def build(folder: Path, change: Callable[[Path], None] = lambda _sources: None) -> Built:
     """Build both from a copy of the sources, which `change` may alter; a build leaves no files beside the sources."""
-    sources = folder / "sources"
-    ignored = shutil.ignore_patterns(
-        ".*_cache", "__pycache__", ".venv", ".git", ".tools", "var", "node_modules", "dist"
-    )
-    shutil.copytree(CHECKOUT, sources, ignore=ignored)
+    sources = copy_sources(folder)
     change(sources)
     out = folder / "dist"
     commands = _builders(out)
@@ -74,6 +70,14 @@ def build(folder: Path, change: Callable[[Path], None] = lambda _sources: None) 
             return found_in(folder)
         failures.append(f"{command}: {done.stderr}")
     pytest.fail("\n".join(failures))
+
+
+def copy_sources(folder: Path) -> Path:
+    """Copy what belongs to the sources to a new folder in `folder`; return it."""
+    ignored = shutil.ignore_patterns(
+        ".*_cache", "__pycache__", ".venv", ".git", ".tools", "var", "node_modules", "dist"
+    )
+    return shutil.copytree(CHECKOUT, folder / "sources", ignore=ignored)
 
 
 def found_in(folder: Path) -> Built:

@@ -33,7 +33,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/srv/wheels PIP_DISABLE_PIP_VERSION_CHECK=1
 ip link set lo up
 echo '127.0.0.1 localhost connexion.exemple.fr bureau.exemple.fr mail.exemple.fr' > /etc/hosts
-install -m 755 /srv/guide/systemctl.py /usr/local/sbin/systemctl
+install -m 755 /srv/guide/systemctl.py /usr/bin/systemctl
 service postgresql start
 setsid python3 /srv/guide/mailbox.py > /var/log/mailbox.log 2>&1 &
 """
@@ -103,9 +103,10 @@ def script() -> str:
     return "".join(parts)
 
 
-def blocks_of(page: Path) -> list[str]:
-    """Return the commands of a page, one text for each block."""
-    return _BLOCK.findall(page.read_text(encoding="utf-8"))
+def blocks_of(page: Path, chapter: str = "") -> list[str]:
+    """Return the commands of a page or of one of its chapters, one text for each block."""
+    text = page.read_text(encoding="utf-8")
+    return _BLOCK.findall(text.partition(f"\n## {chapter}\n")[2].partition("\n## ")[0] if chapter else text)
 
 
 def test_the_steps_of_the_guide_are_valid_commands_in_order() -> None:
@@ -146,28 +147,42 @@ def deliver(wheel: Path, folder: Path) -> None:
     shutil.copytree(CHECKOUT / "deploy", folder / "deploy")
 
 
-@pytest.mark.long
-def test_the_guide_leads_from_a_new_system_to_the_first_sign_in(tmp_path: Path) -> None:
+def needs_clean_system() -> None:
+    """Skip the test where `run_in_clean_system` cannot work."""
     if os.geteuid() != 0 or not (CLEAN / "complete").exists():
         pytest.skip("needs root and the clean Debian of .ci/install")
-    deliver(build(tmp_path / "release").wheel, tmp_path / "livraison")
-    deliver(build(tmp_path / "next", next_release.turn_into).wheel, tmp_path / "livraison-2")
-    (tmp_path / "script").write_text(script(), encoding="utf-8")
+
+
+def run_in_clean_system(commands: str, top: Path) -> str:
+    """Run a script in a copy of the clean Debian, with the folders of `top`/srv in /srv; return its output.
+
+    All processes that it starts end with it.
+    """
+    (top / "script").write_text(commands, encoding="utf-8")
     done = subprocess.run(
-        ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "bash", "-euc", _ENTER, tmp_path],
-        env={"PATH": os.environ["PATH"], "CLEAN": str(CLEAN), "HERE": str(HERE), "TOP": str(tmp_path)},
+        ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "bash", "-euc", _ENTER, top],
+        env={"PATH": os.environ["PATH"], "CLEAN": str(CLEAN), "HERE": str(HERE), "TOP": str(top)},
         capture_output=True,
         text=True,
         timeout=1800,
         check=False,
     )
-    output = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    assert done.returncode == 0, output
-    signed_in = re.findall(r"^page: (.*)$", done.stdout, re.MULTILINE)
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.mark.long
+def test_the_guide_leads_from_a_new_system_to_the_first_sign_in(tmp_path: Path) -> None:
+    needs_clean_system()
+    (tmp_path / "srv").mkdir()
+    deliver(build(tmp_path / "release").wheel, tmp_path / "srv" / "livraison")
+    deliver(build(tmp_path / "next", next_release.turn_into).wheel, tmp_path / "srv" / "livraison-2")
+    output = run_in_clean_system(script(), tmp_path)
+    signed_in = re.findall(r"^page: (.*)$", output, re.MULTILINE)
     assert signed_in[:2] == ["Activez votre compte", "Consultez votre messagerie"], output
     assert len(signed_in) == 3, output
-    assert "https://bureau.exemple.fr/invitation/" in done.stdout, output
-    assert not re.search(r"^fault ", done.stdout, re.MULTILINE), output
+    assert "https://bureau.exemple.fr/invitation/" in output, output
+    assert not re.search(r"^fault ", output, re.MULTILINE), output
 
 
 _ENTER = """
@@ -177,11 +192,10 @@ root="$TOP"/overlay/root
 mount -t overlay none -o lowerdir="$CLEAN"/root,upperdir="$TOP"/overlay/upper,workdir="$TOP"/overlay/work "$root"
 mount -t proc none "$root"/proc
 mount --rbind /dev "$root"/dev
-mkdir -p "$root"/srv/{guide,wheels,livraison,livraison-2}
+mkdir -p "$root"/srv/{guide,wheels}
 mount --bind "$HERE" "$root"/srv/guide
 mount --bind "$CLEAN"/wheels "$root"/srv/wheels
-cp -a "$TOP"/livraison/. "$root"/srv/livraison
-cp -a "$TOP"/livraison-2/. "$root"/srv/livraison-2
+cp -a "$TOP"/srv/. "$root"/srv
 cp "$TOP"/script "$root"/srv/script
 exec chroot "$root" /bin/bash /srv/script
 """

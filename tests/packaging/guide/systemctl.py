@@ -10,14 +10,17 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-UNITS = Path("/etc/systemd/system")
+UNITS = [Path("/etc/systemd/system"), Path("/usr/lib/systemd/system")]
+"""The folders of the administrator and of packages; a unit in the first hides one in the second."""
 RUNNING = Path("/run")
 """The folder of the numbers of processes."""
 
 
 def start(unit: str) -> None:
     """Start the command of a unit as its user, with the variables of its file alone; run a timer's service once."""
-    lines = (UNITS / unit).with_suffix(".service").read_text(encoding="utf-8").splitlines()
+    name = Path(unit).with_suffix(".service")
+    file = next(folder / name for folder in UNITS if (folder / name).exists())
+    lines = file.read_text(encoding="utf-8").splitlines()
     options = dict(line.split("=", 1) for line in lines if "=" in line)
     variables = dict(
         line.split("=", 1)
@@ -36,8 +39,12 @@ def start(unit: str) -> None:
 
 
 def stop(unit: str) -> None:
-    """Stop a unit by SIGTERM, and wait until it has ended."""
-    number = int((RUNNING / Path(unit).stem).read_text())
+    """Stop a unit by SIGTERM, and wait until it has ended; a unit that was not started stays as it is."""
+    file = RUNNING / Path(unit).stem
+    if not file.exists():
+        return
+    number = int(file.read_text())
+    file.unlink()
     with suppress(ProcessLookupError):  # the service of a timer has ended
         os.kill(number, signal.SIGTERM)
     while Path("/proc", str(number)).exists():
@@ -53,9 +60,9 @@ def change(verb: str, units: list[str]) -> None:
             start(unit)
 
 
-def main(verb: str, *names: str) -> None:
+def main(*arguments: str) -> None:
     """Do one command."""
-    units = [name for name in names if not name.startswith("--")]
+    verb, *units = [argument for argument in arguments if not argument.startswith("--")]
     match verb, units:
         case "daemon-reload", []:
             pass
@@ -69,7 +76,7 @@ def main(verb: str, *names: str) -> None:
         case "stop" | "start" | "enable" | "restart", [*_]:
             change(verb, units)
         case _:
-            sys.exit(f"systemctl {verb} {names}: the test does not know this")
+            sys.exit(f"systemctl {arguments}: the test does not know this")
 
 
 main(*sys.argv[1:])
