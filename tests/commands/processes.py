@@ -5,7 +5,8 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,12 +40,19 @@ def running(settings: Settings, log: Path, *arguments: str) -> Iterator[forked.P
         process.wait(PATIENCE)
 
 
+_WORKERS = 8
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+_ports = cycle(range(24_000 + _worker, 32_000, _WORKERS))
+"""Ports of this process, below those that the system gives to outgoing connections: no two tests meet at one."""
+
+
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that was free a moment ago, another one each time."""
+    for port in islice(_ports, len(range(24_000, 32_000, _WORKERS))):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
 
 
 def connect(port: int, process: "forked.Program | subprocess.Popen[bytes]", log: Path) -> socket.socket:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import pytest
@@ -40,16 +41,21 @@ _PARENTS = 4
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Server, Server]]:
-    """A primary with the tables of the service and of the writers, and its standby."""
+def pair(shared: Path) -> Iterator[tuple[Server, Server]]:
+    """A primary with the tables of the service and of the writers, and its standby.
+
+    Both run as another user, for whom pytest shuts its own folder at the start of each run.
+    """
     with ExitStack() as stack:
-        primary = Server(tmp_path / "primary")
+        folder = Path(stack.enter_context(TemporaryDirectory(dir=shared, ignore_cleanup_errors=True)))
+        folder.chmod(0o755)
+        primary = Server(folder / "primary")
         stack.callback(primary.end)
         prepare(primary.url)
         primary.sql("CREATE TABLE noted (number int PRIMARY KEY)")
         primary.sql("CREATE TABLE once AS SELECT number, false AS used FROM generate_series(0, 100000) number")
         primary.sql("ALTER TABLE once ADD PRIMARY KEY (number)")
-        standby = primary.standby(tmp_path / "standby")
+        standby = primary.standby(folder / "standby")
         stack.callback(standby.end)
         yield primary, standby
 
@@ -210,8 +216,10 @@ def test_sign_ins_and_writes_go_to_the_new_primary_without_a_restart(
         standby.run("pg_ctl", "-D", str(standby.folder), "-w", "promote")
         promoted = time.monotonic()
         for writer in both:
-            writer.wait_for(20, promoted + _ALLOWED_SECONDS - time.monotonic())
+            writer.wait_for(1, promoted + _ALLOWED_SECONDS - time.monotonic())
         families.wait_until_all_sign_in_after(promoted, promoted + _ALLOWED_SECONDS - time.monotonic())
+        for writer in both:
+            writer.wait_for(20, seconds=PATIENCE)
     acknowledged = {number for writer in both for number in writer.acknowledged}
     stored = [number for (number,) in standby.sql("SELECT number FROM noted")]
     assert acknowledged <= set(stored), "an acknowledged write was lost"

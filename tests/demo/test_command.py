@@ -1,5 +1,6 @@
 """Refusals of `idp demo`, with one sentence and before anything is written."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def read_refusal(result: Result) -> str:
 @pytest.fixture
 def block() -> int:
     """Return the first of a block of ports that are free just now."""
-    for port in range(21000, 60000, 100):
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in range(15_000 + 1000 * number, 60_000, 100):
         sockets = [socket.socket() for _ in ports_of(port)]
         try:
             for probe, number in zip(sockets, ports_of(port), strict=True):

@@ -16,7 +16,7 @@ from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Suspension
 from idp.charter import service as charters
 from idp.clients.models import Client
-from idp.clock import now
+from idp.clock import now, today
 from idp.db import db
 from idp.desk import purge
 from idp.desk.jobs.models import Job
@@ -31,7 +31,13 @@ from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token
 
 REASON = "jugement du 3 novembre, Mme Leroy-Gardée"
-TYPED = {"scope": "compte", "reason": REASON, "reference": "RG 26/01234", "end": "jour", "until": "2026-12-31"}
+TYPED = {
+    "scope": "compte",
+    "reason": REASON,
+    "reference": "RG 26/01234",
+    "end": "jour",
+    "until": f"{today() + timedelta(days=30)}",
+}
 NOTHING_DONE = "Rien n’a encore été fait."
 SESSION = "__Host-desk"
 HOST = "bureau.exemple.test"
@@ -144,7 +150,7 @@ def test_suspension_is_filled_in_again_after_a_session_that_was_idle(
         assert NOTHING_DONE in page
         assert REASON in page
         assert 'value="RG 26/01234"' in page
-        assert 'value="2026-12-31"' in page
+        assert f'value="{TYPED["until"]}"' in page
         assert db.session.query(Suspension).count() == 0
         assert post(browser, path, **TYPED).headers["Location"].startswith(path)
     assert db.session.query(Suspension).count() == 1

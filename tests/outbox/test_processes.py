@@ -128,11 +128,11 @@ def test_mails_are_sent_while_the_worker_waits_for_a_slow_ent(
 def test_the_mail_of_a_killed_worker_is_sent_again_after_the_lease_with_the_same_id(
     queue_app: Flask, start_worker: StartWorker
 ) -> None:
-    queue_mails(1)
     mailbox = Mailbox(delay=60)
     with smtp_server(mailbox) as port, soon() as wait:
         process = start_worker(port).process
         mailbox.on_mail = process.kill  # the server has read the mail, but the worker gets no reply
+        queue_mails(1)
         while process.poll() is None:
             wait()
     assert outcomes() == {"waiting": 1}
@@ -154,11 +154,11 @@ def test_the_mail_of_a_killed_worker_is_sent_again_after_the_lease_with_the_same
 
 
 def test_a_stopped_worker_finishes_its_current_mail(queue_app: Flask, start_worker: StartWorker) -> None:
-    queue_mails(2)
     mailbox = Mailbox(delay=0.5)
     with smtp_server(mailbox) as port, soon() as wait:
         process = start_worker(port).process
         mailbox.on_mail = process.terminate
+        queue_mails(2)
         while process.poll() is None:
             wait()
     assert process.returncode == 0
