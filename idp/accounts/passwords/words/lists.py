@@ -49,8 +49,8 @@ def is_common(folded: str) -> bool:
 def _long() -> "Bloom":
     """Return the filter of the 44,150 passwords of 12 characters or more in the million most used.
 
-    `idp passwords load` made it from « 10 million passwords » (Mark Burnett, 2015, public domain; the most used million
-    as OWASP SecLists has them).
+    They come from « 10 million passwords » (Mark Burnett, 2015, public domain). When the format or the folding changes,
+    make the file again: `idp passwords load` with `10-million-password-list-top-1000000.txt` of OWASP SecLists.
     """
     return breached.load(_FOLDER / "long_passwords.filter")[1]
 
