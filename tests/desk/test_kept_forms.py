@@ -31,13 +31,8 @@ from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token
 
 REASON = "jugement du 3 novembre, Mme Leroy-Gardée"
-TYPED = {
-    "scope": "compte",
-    "reason": REASON,
-    "reference": "RG 26/01234",
-    "end": "jour",
-    "until": f"{today() + timedelta(days=30)}",
-}
+UNTIL = f"{today() + timedelta(days=30)}"
+TYPED = {"scope": "compte", "reason": REASON, "reference": "RG 26/01234", "end": "jour", "until": UNTIL}
 NOTHING_DONE = "Rien n’a encore été fait."
 SESSION = "__Host-desk"
 HOST = "bureau.exemple.test"
@@ -150,7 +145,7 @@ def test_suspension_is_filled_in_again_after_a_session_that_was_idle(
         assert NOTHING_DONE in page
         assert REASON in page
         assert 'value="RG 26/01234"' in page
-        assert f'value="{TYPED["until"]}"' in page
+        assert f'value="{UNTIL}"' in page
         assert db.session.query(Suspension).count() == 0
         assert post(browser, path, **TYPED).headers["Location"].startswith(path)
     assert db.session.query(Suspension).count() == 1
