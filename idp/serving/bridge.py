@@ -120,6 +120,7 @@ class _Request(Request):
             "SCRIPT_NAME": "",
             "PATH_INFO": self._path,
             "QUERY_STRING": self.query_string.decode("latin-1"),
+            "RAW_URI": self._scope["raw_path"].decode("latin-1"),  # without the query, which nobody needs
             "REMOTE_ADDR": self.remote_ip,
             "SERVER_NAME": server,
             "SERVER_PORT": str(port or ""),

@@ -100,6 +100,9 @@ ANSWERS = {
     "a file sent": (request("POST", "/connexion", "Content-Type: multipart/form-data; boundary=x\r\n", b"--x--"), 415),
     "a strange path": (request("GET", "/%00%ff/..%2f"), 404),
     "health": (request("GET", "/healthz"), 200),
+    "readiness": (request("GET", "/readyz?x=y"), 200),
+    "readiness with two slashes": (request("GET", "//readyz"), 404),
+    "readiness with an encoded letter": (request("GET", "/%72eadyz"), 404),
 }
 
 
