@@ -137,7 +137,8 @@ def _too_much(show: _Show, code: int) -> Response:
         414: (gettext("Cette adresse est trop longue"), gettext("L’adresse reçue dépasse ce que la page accepte.")),
     }
     title, sentence = titles.get(code, titles[413])
-    return make_response(show("errors/trop.html", title=title, sentence=sentence, wait=0, back=None), code)
+    texts = {"title": title, "sentence": sentence, "is_about_url": code == 414}  # noqa: PLR2004
+    return make_response(show("errors/trop.html", **texts, wait=0, back=None), code)
 
 
 def _on_http_error(show: _Show, error: HTTPException) -> Response:
