@@ -1,6 +1,7 @@
 """Serves `/metrics` on a port of its own, which no proxy leads to; and `/healthz`, whether the process works."""
 
 import json
+import math
 import os
 import signal
 import socket
@@ -8,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -21,7 +24,9 @@ from idp.metrics.readings import Read
 PARTS = ("serve", "worker", "desk")
 """The commands with metrics. The port of each is that of the setting plus its place here."""
 _SECONDS = 5.0
-"""How long a client may take to send its request or to receive the answer."""
+"""How long a client may take to send its whole request, and then to receive the answer."""
+_CONNECTIONS = 32
+"""The most connections at once, each of which has a thread: more are closed. Few programs watch a process."""
 _PARENT_SECONDS = 0.5
 """Seconds between two looks at the parent process. Once it has ended, the next parent needs the port."""
 _SPARE_BLOCKS = 2
@@ -110,6 +115,38 @@ def _server(listening: socket.socket, memory: Memory, part: str, read: Read, hea
 
 
 class _Server(ThreadingHTTPServer):
+    """Closes connections whose requests are not complete in time, as the timeout of a socket is that of each read."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._ends: dict[Any, float] = {}
+        """When the request of each open connection must be complete."""
+
+    def verify_request(self, _request: object, _client_address: object) -> bool:
+        """Return whether there is a thread for one more connection."""
+        return len(self._ends) < _CONNECTIONS
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread of its own."""
+        self._ends[request] = time.monotonic() + _SECONDS
+        super().process_request(request, client_address)
+
+    def note_received(self, request: Any) -> None:
+        """Note that a request is complete: what it asks for may take longer."""
+        self._ends[request] = math.inf
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        super().shutdown_request(request)
+        self._ends.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Disconnect slow clients: `serve_forever` calls this twice a second, or more often."""
+        for request, end in self._ends.copy().items():
+            if end < time.monotonic():
+                with suppress(OSError):  # its thread has closed it
+                    request.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, _request: object, _client_address: object) -> None:
         """Log the error of a request; a client that went away is none."""
         if not isinstance(sys.exception(), OSError):
@@ -120,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers the requests of a Prometheus server and of whatever watches the process."""
 
     timeout = _SECONDS
+    server: _Server
     server_version, sys_version = "idp", ""
     text: "Callable[[str], tuple[bytes, str]]"
     health: Health
@@ -128,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer `/metrics` and `/healthz`; 400 if the URL or the version of the format cannot be read."""
         from idp.metrics.exposition import FormatError  # noqa: PLC0415 - as in `_server`
 
+        self.server.note_received(self.connection)
         try:
             path = urlsplit(self.path).path
         except ValueError:

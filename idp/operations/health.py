@@ -60,9 +60,10 @@ def alive() -> http.Response:
 def ready() -> Response:
     """Return whether requests can be served; the answer names only the first reason why not.
 
-    Paths are found with any number of slashes before them. This one is not: proxies keep it from strangers by its name.
+    Paths are found with any number of slashes before them, and with percent-encoded letters. This one is not: proxies
+    keep it from strangers by its name.
     """
-    if request.environ["PATH_INFO"] != "/readyz":
+    if request.environ["RAW_URI"].partition("?")[0] != "/readyz":
         abort(404)
     status = _readiness().status
     return make_response({"status": status}, 200 if status == _READY else 503)

@@ -16,8 +16,9 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache, partial
+from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
 import structlog
@@ -38,12 +39,15 @@ if TYPE_CHECKING:
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+_Answer = TypeVar("_Answer", Response, Response | None)
 
 _DIGITS = 12
 """The most digits of a length; a longer number is too large as well."""
 _TOLD_SECONDS = 60.0
 """How often the log says that requests are shed."""
 _CLOSE = ("Connection", "close")
+_SHOWN = frozenset({HTTPStatus.REQUEST_URI_TOO_LONG})
+"""The refusals that persons meet with a browser; the others are without a body."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 log = structlog.get_logger()
@@ -116,6 +120,7 @@ class _Request(Request):
             "SCRIPT_NAME": "",
             "PATH_INFO": self._path,
             "QUERY_STRING": self.query_string.decode("latin-1"),
+            "RAW_URI": self._scope["raw_path"].decode("latin-1"),  # without the query, which nobody needs
             "REMOTE_ADDR": self.remote_ip,
             "SERVER_NAME": server,
             "SERVER_PORT": str(port or ""),
@@ -162,48 +167,52 @@ class Bridge:
         return is_long and request.method == "POST" and self._door.takes_files(request)
 
     async def _respond(self, request: _Request, receive: Receive, send: Send) -> None:
-        if refusal := await _receive(request, receive):
-            log.warning("request refused before it was answered", status=refusal)
-            REQUESTS.count(NOWHERE, "4xx")
-            await _send(Response(status=refusal, headers=[_CLOSE]), request, send)
-            await _discard(receive)
-            return
-        response = self._door.answer_at_once(request)
-        if response is None:
-            response = await self._answer_in_turn(request)
-        if request.oversized or stopping.is_announced:
+        refusal = await _receive(request, receive)
+        if refusal:
+            response = await self._refuse(request, refusal)
+        else:
+            response = self._door.answer_at_once(request) or await self._answer_in_turn(request, self._door.answer)
+        is_unread = bool(refusal) or request.oversized
+        if is_unread or stopping.is_announced:
             response.headers.append(_CLOSE)
         await _send(response, request, send)
-        if request.oversized:
+        if is_unread:
             await _discard(receive)
 
-    async def _answer_in_turn(self, request: _Request) -> Response:
+    async def _refuse(self, request: _Request, status: int) -> Response:
+        """Return the response to a request that is not answered: for a person a page, mostly from memory."""
+        log.warning("request refused before it was answered", status=status)
+        if status not in _SHOWN or not self._door.is_for_people(request):
+            REQUESTS.count(NOWHERE, "4xx")
+            return Response(status=status)
+        refuse = partial(self._door.refuse, status=status)
+        at_once = partial(self._door.refuse_at_once, status=status)
+        return self._attempt(at_once, request) or await self._answer_in_turn(request, refuse)
+
+    async def _answer_in_turn(self, request: _Request, answer: Callable[[_Request], Response]) -> Response:
         """Return the response of a thread, or at once that of an overloaded service, if the wait would be too long."""
         queue = self._probes if self._door.is_probe(request) else self._queue
         patience, group = self._door.patience(request), self._door.group(request)
         is_too_long = queue.expected_wait > patience or (group and queue.wait_of(group) > GROUP_SHARE)
         if is_too_long and (refusal := self._shed(request)):
             return refusal
-        late = Late(patience, lambda: self._shed(request) or self._answer(request))
-        response: Response | None = await queue.run(partial(self._answer, request), late, group=group)
+        late = Late(patience, lambda: self._shed(request) or self._attempt(answer, request))
+        response: Response | None = await queue.run(partial(self._attempt, answer, request), late, group=group)
         return response or Response(status=500)
 
     def _shed(self, request: _Request) -> Response | None:
         """Return « affluence », from memory; None if memory is not enough: the request is then answered in its turn."""
         waiting, seconds = self._queue.waiting, self._queue.expected_wait
-        try:
-            response = self._door.shed(request)
-        except BaseException:  # as in `_answer`
-            log.exception("a request failed in the server")
-            return Response(status=500)
-        if response and self._clock() >= self._told_until:
+        response = self._attempt(self._door.shed, request)
+        if response and response.status == HTTPStatus.SERVICE_UNAVAILABLE and self._clock() >= self._told_until:
             self._told_until = self._clock() + _TOLD_SECONDS
             log.warning("requests shed", waiting=waiting, expected_wait=round(seconds, 1))
         return response
 
-    def _answer(self, request: _Request) -> Response:
+    def _attempt(self, answer: Callable[[_Request], _Answer], request: _Request) -> _Answer:
+        """Return what `answer` returns, or 500 if it raises an error."""
         try:
-            return self._door.answer(request)
+            return answer(request)
         except BaseException:  # whatever it is, the thread has other requests to answer
             log.exception("a request failed in the server")
             return Response(status=500)

@@ -25,6 +25,8 @@ from idp.web.request_context import request_id
 
 log = structlog.get_logger()
 
+_Show = Callable[..., str]
+"""Returns a page of a template with its context, and with `retry_url`, the link to the page of the request."""
 _BUSY_SECONDS = 5
 _UNAVAILABLE = frozenset({"25006", "25P03"})
 """SQLSTATE of a server that became read-only after a failover, and of a transaction that it ended for being idle."""
@@ -129,16 +131,17 @@ def _served(error: MethodNotAllowed) -> str:
     return ", ".join(sorted(error.valid_methods or ["GET"]))
 
 
-def _too_much(code: int) -> Response:
+def _too_much(show: _Show, code: int) -> Response:
     titles = {
         413: (gettext("Ce message est trop long"), gettext("La page a reçu plus de données qu’elle n’en accepte.")),
         414: (gettext("Cette adresse est trop longue"), gettext("L’adresse reçue dépasse ce que la page accepte.")),
     }
     title, sentence = titles.get(code, titles[413])
-    return _page("errors/trop.html", code, title=title, sentence=sentence, wait=0, back=None)
+    texts = {"title": title, "sentence": sentence, "is_about_url": code == 414}  # noqa: PLR2004
+    return make_response(show("errors/trop.html", **texts, wait=0, back=None), code)
 
 
-def _on_http_error(error: HTTPException) -> Response:
+def _on_http_error(show: _Show, error: HTTPException) -> Response:
     if error.response is not None:
         return make_response(error.response)
     if is_called_by_program():
@@ -151,7 +154,7 @@ def _on_http_error(error: HTTPException) -> Response:
         response.headers["Allow"] = _served(error)
         return response
     if code in {413, 414, 431}:
-        return _too_much(code)
+        return _too_much(show, code)
     log.warning("refused", status=code, reference=request_id(), endpoint=request.endpoint)
     return _page("errors/erreur.html", code, reference=request_id(), at=now())
 
@@ -162,11 +165,12 @@ def with_retry_after(response: Response, seconds: int) -> Response:
     return response
 
 
-def _on_busy(show: Callable[[int], str], error: ServiceBusyError) -> Response:
+def _on_busy(show: _Show, error: ServiceBusyError) -> Response:
     if is_called_by_program():
         response = _unavailable(error.retry_after)
     else:
-        response = with_retry_after(make_response(show(error.retry_after), 503), error.retry_after)
+        page = show("errors/affluence.html", wait=error.retry_after)
+        response = with_retry_after(make_response(page, 503), error.retry_after)
     SHED.count(error.reason)  # last: if the page cannot be made from memory, a thread answers the request after all
     return response
 
@@ -175,26 +179,26 @@ def _unavailable(seconds: int) -> Response:
     return with_retry_after(make_response({"error": "temporarily_unavailable"}, 503), seconds)
 
 
-def _render_affluence(seconds: int) -> str:
-    return _render("errors/affluence.html", wait=seconds, retry_url=shown_page())
+def _render_again(template: str, **context: object) -> str:
+    return _render(template, retry_url=shown_page(), **context)
 
 
-class _PreparedAffluence:
-    """The page of an overloaded service, rendered once for each language: it is asked for when the processor is full.
+class _Prepared:
+    """Pages of refused requests, rendered once for each language: they are asked for when the processor is full.
 
-    Nothing in it depends on who asks. Marks stand in place of the links, which have the query of the request.
+    Nothing in them depends on who asks. Marks stand in place of the links, which have the query of the request.
     """
 
     def __init__(self) -> None:
         self._query, self._retry = f"mark{secrets.token_hex(16)}&", f"mark{secrets.token_hex(16)}"
-        self._pages: dict[tuple[str, int], str] = {}
+        self._pages: dict[tuple[object, ...], str] = {}
 
-    def __call__(self, seconds: int) -> str:
-        """Return the page with the links of the current request, which may be repeated in `seconds`."""
-        key = i18n.language(), seconds
+    def __call__(self, template: str, **context: object) -> str:
+        """Return the page with the links of the current request."""
+        key = i18n.language(), template, *context.items()
         if key not in self._pages:
             with menu.keeping(self._query):
-                self._pages[key] = _render("errors/affluence.html", wait=seconds, retry_url=self._retry)
+                self._pages[key] = _render(template, retry_url=self._retry, **context)
         page = self._pages[key].replace(str(escape(self._query)), escape(menu.kept_query()))
         return page.replace(self._retry, escape(shown_page()))
 
@@ -278,9 +282,9 @@ def configure(app: Flask, *, names_people: bool) -> None:
         names_people: whether all pages name who is signed in, as the desk's do.
     """
     app.log_exception = _on_late_fault  # type: ignore[method-assign,assignment] # Flask wants a subclass
-    app.register_error_handler(HTTPException, _on_http_error)
-    show_affluence = _render_affluence if names_people else _PreparedAffluence()
-    app.register_error_handler(ServiceBusyError, partial(_on_busy, show_affluence))
+    show: _Show = _render_again if names_people else _Prepared()
+    app.register_error_handler(HTTPException, partial(_on_http_error, show))
+    app.register_error_handler(ServiceBusyError, partial(_on_busy, show))
     app.register_error_handler(TooManyRequestsError, _on_too_many)
     app.register_error_handler(InteractionLostError, _on_lost)
     app.register_error_handler(IncompleteLinkError, _on_incomplete_link)

@@ -146,6 +146,18 @@ def test_the_public_url_is_asked(
         assert readiness.result == "the running service is not ready: database"
         served.served["/healthz"] = (200, {}, b"{" + seen % issuer.removeprefix("https://").encode() + b"}")
         assert [finding.state for finding in proxy.check(site)] == ["ok", "unknown", "ok"], "an earlier release"
+        later_release = body.replace(b'"cause": ""', b'"cause": "", "since": 7').replace(
+            b'"seen": {', b'"seen": {"tls": 1, '
+        )
+        served.served["/healthz"] = (200, {}, later_release % issuer.removeprefix("https://").encode())
+        assert [finding.state for finding in proxy.check(site)] == ["ok", "ok", "ok"], "a later release"
+        for strange in (b'{"status": 7}', b'{"cause": "x"}', b"[1]", b'"x"', b"null"):
+            strangely = body.replace(b'{"status": "ok", "cause": ""}', strange)
+            served.served["/healthz"] = (200, {}, strangely % issuer.removeprefix("https://").encode())
+            assert [finding.state for finding in proxy.check(site)] == ["ok", "unknown", "ok"], strange
+        for strange in (b'{"ip": 7}', b'{"ip": "198.51.100.7"}', b"{}", b"[]", b'"x"'):
+            served.served["/healthz"] = (200, {}, b'{"seen": %s}' % strange)
+            assert [finding.state for finding in proxy.check(site)] == ["fault"], strange
         answers: list[Answer] = [(502, {}, b"<html>"), (200, {}, b'{"status": "ok"}'), (200, {}, b"[]")]
         for answer in answers:
             served.served["/healthz"] = answer

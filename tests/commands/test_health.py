@@ -4,6 +4,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from flask import Flask
@@ -38,8 +39,10 @@ def test_readyz_is_ok_with_database_and_key(browser: FlaskClient) -> None:
 @pytest.mark.row("W-07")
 def test_readyz_has_one_spelling(browser: FlaskClient) -> None:
     """A proxy that compares paths literally keeps it from strangers."""
-    for path in ("//readyz", "///readyz", "/readyz/"):
-        assert browser.get("/", environ_overrides={"PATH_INFO": path}).status_code == 404, path
+    for path in ("//readyz", "///readyz", "/readyz/", "/%72eadyz", "/read%79z"):
+        asked = {"PATH_INFO": unquote(path), "RAW_URI": path}
+        assert browser.get("/", environ_overrides=asked).status_code == 404, path
+    assert browser.get("/readyz?x=/%72eadyz").status_code == 200
 
 
 @pytest.mark.row("W-07")

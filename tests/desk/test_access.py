@@ -1,5 +1,6 @@
 """Who may open a page of the desk, and what comes first."""
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -17,7 +18,9 @@ from idp.desk import access, refusals
 from idp.desk.staff.models import Role
 from idp.operations.doctor.proxy import Arrived
 from idp.operations.health import ECHO_HEADER, sign_echo
+from idp.web.door.door import Door
 from idp.web.errors import ServiceBusyError
+from idp.web.http import Request
 from tests import databases
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token, heading
@@ -47,6 +50,27 @@ def test_the_page_of_a_busy_desk_speaks_of_no_families(
     assert answer.status_code == 503
     assert heading(answer) == "Le bureau est très demandé"
     assert "familles" not in answer.get_data(as_text=True).partition("<main")[2]
+
+
+def test_who_asks_by_too_long_a_url_is_led_home_and_not_to_the_same_url(visitor: FlaskClient) -> None:
+    answer = visitor.get("/connexion?x=" + "x" * 8_300)
+    assert (answer.status_code, heading(answer)) == (414, "Cette adresse est trop longue")
+    links = re.findall(r'class="btn" href="([^"]*)"', answer.text.partition("<main")[2])
+    assert links == ["/"]
+
+
+def test_who_is_signed_in_sees_the_page_of_too_long_a_url_before_the_request_is_read(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    browser, door = colleagues.signed_in(Role.SECRETARY), desk.wsgi_app
+    assert isinstance(door, Door)
+    asked = browser.get("/").request.environ
+    names = ("REQUEST_METHOD", "PATH_INFO", "HTTP_COOKIE", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme")
+    request = Request({**{name: asked[name] for name in names}, "QUERY_STRING": "x" * 8_300})
+    assert door.refuse_at_once(request, 414) is None, "the page names who is signed in"
+    response = door.refuse(request, 414)
+    assert response.status == 414
+    assert "<h1>Cette adresse est trop longue</h1>" in str(response.body, "utf-8")
 
 
 def test_the_desk_is_french_whatever_the_browser_asks_for(

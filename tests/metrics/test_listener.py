@@ -1,8 +1,10 @@
-"""Requests to the port of the metrics that cannot be read are answered too."""
+"""Requests to the port of the metrics: those that cannot be read are answered, and slow clients are disconnected."""
 
 import socket
+import time
 from collections.abc import Iterator
-from threading import Thread
+from contextlib import ExitStack, suppress
+from threading import Thread, active_count
 
 import pytest
 
@@ -37,3 +39,46 @@ def test_a_request_is_answered_whatever_it_says(port: int, target: str, accept: 
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(f"GET {target} HTTP/1.0\r\nAccept: {accept}\r\n\r\n".encode())
         assert read_all(connection).split(b"\r\n")[0].split()[1:2] == [b"%d" % status]
+
+
+ASK = b"GET /healthz HTTP/1.0\r\n\r\n"
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+
+
+def ask(port: int) -> bytes:
+    """Return the answer; empty if the connection is refused."""
+    with connect(port) as connection, suppress(ConnectionError):
+        connection.sendall(ASK)
+        return read_all(connection)
+    return b""
+
+
+@pytest.mark.parametrize("begun", [b"GET /metr", b"GET /metrics HTTP/1.0\r\nX: "], ids=["in its line", "in a header"])
+def test_a_request_has_a_deadline_for_the_whole(port: int, begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_SECONDS", 1.0)
+    with connect(port) as slow:
+        slow.sendall(begun)
+        slow.settimeout(0.2)
+        start = time.monotonic()
+        with suppress(ConnectionError):
+            while time.monotonic() < start + 10:
+                slow.sendall(b"s")
+                with suppress(TimeoutError):
+                    slow.recv(1000)
+                    break
+        assert 0.9 <= time.monotonic() - start < 10
+
+
+def test_few_connections_are_open_at_once(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = active_count()
+    with ExitStack() as stack:
+        idle = [stack.enter_context(connect(port)) for _ in range(3 * listener._CONNECTIONS)]
+        for refused in idle[listener._CONNECTIONS :]:
+            assert refused.recv(1) == b""
+        assert active_count() - threads == listener._CONNECTIONS
+    until = time.monotonic() + PATIENCE
+    while not ask(port).startswith(b"HTTP/1.0 200 "):  # until the server has noticed that the others are gone
+        assert time.monotonic() < until

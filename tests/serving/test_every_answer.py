@@ -94,10 +94,15 @@ ANSWERS = {
     "a request of nobody": (request("GET", "/authorize?client_id=nobody"), 400),
     "a dead link": (request("GET", "/adresse/lien/" + "A" * 43), 410),
     "too long a body": (request("POST", "/connexion", FORM, b"x" * 70_000), 413),
+    "too long a URL": (request("GET", "/connexion?x=" + "x" * 8_180), 414),
+    "too long a path": (request("GET", "/" + "x" * 9_000), 414),
     "too many fields": (request("POST", "/connexion", FORM, b"&".join([b"x=y"] * 60)), 413),
     "a file sent": (request("POST", "/connexion", "Content-Type: multipart/form-data; boundary=x\r\n", b"--x--"), 415),
     "a strange path": (request("GET", "/%00%ff/..%2f"), 404),
     "health": (request("GET", "/healthz"), 200),
+    "readiness": (request("GET", "/readyz?x=y"), 200),
+    "readiness with two slashes": (request("GET", "//readyz"), 404),
+    "readiness with an encoded letter": (request("GET", "/%72eadyz"), 404),
 }
 
 
@@ -126,7 +131,7 @@ def test_every_response_of_the_application_has_the_security_headers(port: int, n
         b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n",
         b"G@T / HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /static/" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: y\r\n" % n for n in range(120)) + b"\r\n",
         b"GET / HTTP/1.1\r\nX: " + b"x" * 500_000 + b"\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -140,6 +145,18 @@ def test_error_responses_of_the_server_have_no_body(port: int, sent: bytes) -> N
     assert body == b""
     assert b"content-type" not in head
     assert b"content-length: 0" in head
+
+
+def test_too_long_a_url_is_a_page_for_a_person_and_nothing_for_a_program(port: int) -> None:
+    for language, heading in (("fr", "Cette adresse est trop longue"), ("en", "This address is too long")):
+        for _ in range(2):
+            sent = request("GET", "/connexion?x=" + "x" * 8_180, f"Accept-Language: {language}\r\n")
+            status, head, body = ask(port, sent)
+            assert (status, f"<h1>{heading}</h1>" in body.decode()) == (414, True)
+            assert b"\r\nconnection: close" in head
+    assert ask(port, request("HEAD", "/" + "x" * 9_000))[::2] == (414, b"")
+    for path in ("/token", "/userinfo", "/.well-known/openid-configuration"):
+        assert ask(port, request("GET", f"{path}?x=" + "x" * 8_300))[::2] == (414, b""), path
 
 
 @pytest.mark.row("B-08")

@@ -65,6 +65,23 @@ def test_the_page_is_rendered_once_and_has_the_links_of_each_request(app: Flask)
     assert "mark" not in first + second + form
 
 
+def test_the_page_of_a_long_url_is_rendered_once_and_repeats_nothing_of_it(app: Flask) -> None:
+    door, rendered = app.wsgi_app, []
+    assert isinstance(door, Door)
+    with (
+        template_rendered.connected_to(lambda _app, template, **_: rendered.append(template.name), app),
+        listening(app) as seen,
+    ):
+        pages = [
+            door.refuse_at_once(request("GET", f"/connexion?{letter * 8_300}", {"Accept-Language": "de"}), 414)
+            for letter in "xyz"
+        ]
+    assert len(rendered) <= 1, "another test may have asked for it"
+    assert seen.work() == []
+    assert [page and page.status for page in pages] == [414] * 3
+    assert len({page and page.body for page in pages}) == 1
+
+
 def test_a_long_query_is_neither_read_nor_repeated(app: Flask) -> None:
     for query in ("a&" * 4_000, "a=%0a" * 1_500):
         body = shed(app, "GET", f"/connexion?{query}", {}).body.decode()

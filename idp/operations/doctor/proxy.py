@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 from idp.clock import now
@@ -19,6 +19,7 @@ from idp.operations.doctor.finding import Finding, Site
 from idp.operations.health import ECHO_HEADER, Readiness, sign_echo
 from idp.origins import DEFAULT_PORTS
 
+_Kind = TypeVar("_Kind")
 _SECONDS = 10.0
 """Longer than the service waits for its database, before it says that it is not ready."""
 _LONGEST = 16 * 1024
@@ -58,13 +59,24 @@ class _Answer:
     @property
     def seen(self) -> Arrived | None:
         """What arrived; None from something else than this service, or under another secret key."""
-        seen = self.json.get("seen")
-        return Arrived(**seen) if self.status == http.HTTPStatus.OK and isinstance(seen, dict) else None
+        return _read(Arrived, self.json.get("seen")) if self.status == http.HTTPStatus.OK else None
 
     @property
     def readiness(self) -> Readiness:
         """Whether the process that answered can serve requests; a release before this one does not say it."""
-        return Readiness(**self.json.get("readiness", {"status": "unknown"}))
+        return _read(Readiness, self.json.get("readiness")) or Readiness("unknown")
+
+
+def _read(kind: type[_Kind], content: object) -> _Kind | None:
+    """Return what an answer says, without names that this release does not know; None if what it needs is missing."""
+    if not isinstance(content, dict):
+        return None
+    types = get_type_hints(kind)
+    known = {name: content[name] for name in types if isinstance(content.get(name), types[name])}
+    try:
+        return kind(**known)
+    except TypeError:
+        return None
 
 
 def check(site: Site) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ context, its matching of routes and the hooks of extensions are left out, which 
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import structlog
 from flask import Blueprint, Flask
 from flask import request as flask_request
 from structlog.contextvars import bind_contextvars, unbind_contextvars
+from werkzeug.exceptions import HTTPException, default_exceptions
 
 from idp import services, waiting
 from idp.config import Settings
@@ -131,6 +133,10 @@ class Door:
         except WouldWaitError:
             return None
 
+    def is_for_people(self, request: Request) -> bool:
+        """Return whether a person reads the answer."""
+        return self._declared.is_for_people(request.path)
+
     def is_probe(self, request: Request) -> bool:
         """Return whether a request asks whether the service and its database work, which a flood must not delay."""
         return request.path in self._declared.probes and ("GET", request.path) not in self._in_memory
@@ -139,7 +145,7 @@ class Door:
         """Return how many seconds a request may wait for a thread before it is shed."""
         if self.is_probe(request):
             return math.inf
-        if not self._declared.is_for_people(request.path):
+        if not self.is_for_people(request):
             return PROGRAM_SECONDS
         is_form = request.method == "POST" and request.path not in self._sign_in_pages
         return UNDERWAY_SECONDS if is_form or self._has_session(request) else ARRIVING_SECONDS
@@ -152,7 +158,7 @@ class Door:
         """
         if self.is_probe(request):
             return ""
-        if not self._declared.is_for_people(request.path):
+        if not self.is_for_people(request):
             return _PROGRAMS
         if not self._proxies:
             return ""
@@ -161,11 +167,15 @@ class Door:
 
     def shed(self, request: Request) -> Response | None:
         """Return the response of an overloaded service; None if the memory of this process is not enough for it."""
-        try:
-            with waiting.without_waiting():
-                return self._answered(request, self._refuse)
-        except WouldWaitError:
-            return None
+        return self._refuse_from_memory(ServiceBusyError(_SHED_RETRY_SECONDS, reason="queue"), request)
+
+    def refuse_at_once(self, request: Request, status: int) -> Response | None:
+        """Return the page of a request that a limit refuses; None if it needs more than the memory of this process."""
+        return self._refuse_from_memory(default_exceptions[status](), request)
+
+    def refuse(self, request: Request, status: int) -> Response:
+        """Return the page of a request that a limit refuses."""
+        return self._answered(request, partial(self._refuse, default_exceptions[status]()))
 
     def takes_files(self, request: Request) -> bool:
         """Return whether a request is a form with files, for a page that takes such forms."""
@@ -265,12 +275,20 @@ class Door:
                 services.leave(own_services)
             return response
 
-    def _refuse(self, request: Request) -> Response:
-        """Return what an overloaded service answers."""
+    def _refuse_from_memory(self, error: HTTPException, request: Request) -> Response | None:
+        """Return the response to a refused request; None if it needs more than the memory of this process."""
+        try:
+            with waiting.without_waiting():
+                return self._answered(request, partial(self._refuse, error))
+        except WouldWaitError:
+            return None
+
+    def _refuse(self, error: HTTPException, request: Request) -> Response:
+        """Return the response to a request that no endpoint answers."""
         with self._app.app_context():
             own_services = services.enter(self._app)
             try:
-                return self._handle(ServiceBusyError(_SHED_RETRY_SECONDS, reason="queue"), request)
+                return self._handle(error, request)
             finally:
                 services.leave(own_services)
 
