@@ -1,9 +1,10 @@
 """Sessions at the desk: 30 minutes idle, 8 hours at most; they end at once with the account or its last role.
 
 The cookie holds 256 random bits, the table their digest. It is `SameSite=Strict`: no link from elsewhere opens a page
-of the desk with the person's rights.
+of the desk with the person's rights. A fresh proof replaces the cookie; see `prove`.
 """
 
+import enum
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -41,6 +42,15 @@ class SignedIn:
     session: StaffSession
     posts: list[Post]
     post: Post | None
+
+
+class Missed(enum.Enum):
+    """Why a right proof changed nothing."""
+
+    OTHER_FIRST = "other_first"
+    """Another proof of the session came first: the browser has the cookie of that one."""
+    SESSION_ENDED = "session_ended"
+    """The session ended meanwhile."""
 
 
 def live(moment: datetime) -> ColumnElement[bool]:
@@ -183,21 +193,31 @@ def _as_person(staff: StaffAccount) -> log.Origin:
     return replace(log.current_origin(), actor=actors.actor(staff.id), desk=log.Desk(staff.id, school_id))
 
 
-def prove(person: SignedIn, authenticator: Authenticator) -> str:
+def prove(person: SignedIn, authenticator: Authenticator) -> str | Missed:
     """Note in the caller's transaction that the person of this session just proved who they are.
 
     Return the cookie's value with which the session continues: a copy of the former cookie is worthless, and gets
-    nothing from this proof (OWASP ASVS 5, V 7.2.4).
+    nothing from this proof (OWASP ASVS 5, V 7.2.4). The session must be live and have the cookie that this request
+    read: otherwise nothing is noted.
     """
-    value = opaque.new_value()
-    db.session.execute(
+    value, moment, former = opaque.new_value(), now(), person.session
+    proved = db.session.scalar(
         update(StaffSession)
-        .where(StaffSession.id == person.session.id)
-        .values(digest=opaque.digest(value), proved_at=now(), authenticator=authenticator)
+        .where(StaffSession.id == former.id, StaffSession.digest == former.digest, _is_live(moment))
+        .values(digest=opaque.digest(value), proved_at=moment, authenticator=authenticator)
+        .returning(StaffSession.id)
         .execution_options(synchronize_session=False)
     )
-    log.record(StaffProved(staff=str(person.staff.id), authenticator=authenticator.value))
-    return value
+    if proved is not None:
+        log.record(StaffProved(staff=str(person.staff.id), authenticator=authenticator.value))
+        return value
+    g.pop("desk_person", None)
+    is_live = db.session.scalar(select(StaffSession.id).where(StaffSession.id == former.id, _is_live(moment)))
+    return Missed.SESSION_ENDED if is_live is None else Missed.OTHER_FIRST
+
+
+def _is_live(moment: datetime) -> ColumnElement[bool]:
+    return and_(StaffAccount.id == StaffSession.staff_id, live(moment))
 
 
 @unit_of_work()
@@ -257,12 +277,18 @@ def _end(conditions: list[ColumnElement[bool]], *, by: str) -> int:
 
 def set_cookie(response: AnyResponse, value: str) -> None:
     """Set the cookie of a new session, and renew the form token."""
-    replace_cookie(response, value)
+    _set_cookie(response, value)
     renew_form_token()
 
 
-def replace_cookie(response: AnyResponse, value: str) -> None:
-    """Set the session cookie, which the browser drops when it is closed; open forms in other tabs stay valid."""
+def replace_cookie(response: AnyResponse, proved: str | Missed) -> None:
+    """Set the cookie that a proof drew, if it drew one; open forms in other tabs stay valid."""
+    if isinstance(proved, str):
+        _set_cookie(response, proved)
+
+
+def _set_cookie(response: AnyResponse, value: str) -> None:
+    """Set the session cookie, which the browser drops when it is closed."""
     settings = services().settings
     options = cookie_options(settings) | {"samesite": "Strict"}
     response.set_cookie(cookie_name(settings, _COOKIE), value, **options)

@@ -1,0 +1,141 @@
+"""A proof replaces the cookie: two proofs at once, a session that ends meanwhile."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db, unit_of_work
+from idp.desk.staff import codes, sessions
+from idp.desk.staff.models import StaffAccount, StaffSession
+from tests.desk import test_codes
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.test_codes import MAIL, PASSWORD
+from tests.pages import form_token
+
+pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
+SESSION = "__Host-desk"
+HOST = "bureau.exemple.test"
+TO_PROOF = "/preuve?suite=%2Fma-securite"
+
+
+def cookie_of(browser: FlaskClient) -> str:
+    """Return the session cookie of a browser."""
+    cookie = browser.get_cookie(SESSION, domain=HOST)
+    assert cookie
+    return cookie.value
+
+
+def with_cookie(desk: Flask, value: str) -> FlaskClient:
+    """Return a browser with a session cookie: a thief's, or the same browser's before it had another one."""
+    browser = desk.test_client()
+    browser.set_cookie(SESSION, value, domain=HOST, secure=True)
+    return browser
+
+
+def has_proof(browser: FlaskClient) -> bool:
+    """Return whether an act that needs a fresh proof is done."""
+    answer = post(browser, "/ma-securite/defi", "/ma-securite")
+    assert answer.status_code == 200 or answer.headers["Location"] == TO_PROOF
+    return answer.status_code == 200
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """A clock that stands still in the middle of a time step of codes."""
+    with time_machine.travel(now().replace(second=10, microsecond=0), tick=False) as clock:
+        yield clock
+
+
+def cookie_of_answer(answer: TestResponse) -> str:
+    """Return the session cookie that an answer sets, or an empty string."""
+    lines = [line for line in answer.headers.getlist("Set-Cookie") if line.startswith(f"{SESSION}=")]
+    return lines[0].partition(";")[0].partition("=")[2] if lines else ""
+
+
+@pytest.fixture
+def during_the_check(monkeypatch: pytest.MonkeyPatch, desk: Flask) -> Iterator[list[Callable[[], Any]]]:
+    """What happens in another request while a password is checked: the function of the list, once."""
+    todo: list[Callable[[], Any]] = []
+    check = codes.is_password
+
+    def call(act: Callable[[], Any]) -> None:
+        with desk.app_context():
+            act()
+
+    with ThreadPoolExecutor(1) as threads:
+
+        def is_password(*arguments: Any) -> bool:
+            if todo:
+                threads.submit(call, todo.pop()).result(60)
+            return check(*arguments)
+
+        monkeypatch.setattr(codes, "is_password", is_password)
+        yield todo
+
+
+@pytest.fixture
+def sylvie(clock: time_machine.Traveller, desk: Flask, colleagues: Colleagues) -> test_codes.Enrolled:
+    """A person who enrolled with a code six minutes ago."""
+    enrolled = test_codes.enrol(desk.test_client(), colleagues.invited(email=MAIL))
+    clock.shift(timedelta(minutes=6))
+    return enrolled
+
+
+def proofs() -> list[str]:
+    """Return the results of the proofs in the journal."""
+    db.session.expire_all()
+    return list(db.session.scalars(select(AuditEntry.result).where(AuditEntry.kind == "staff.proved")))
+
+
+def test_one_of_two_proofs_at_once_replaces_the_cookie(
+    desk: Flask, sylvie: test_codes.Enrolled, during_the_check: list[Callable[[], Any]]
+) -> None:
+    other_tab = with_cookie(desk, cookie_of(sylvie.browser))
+    token = form_token(other_tab.get("/preuve"))
+    winner = {"csrf_token": token, "password": PASSWORD, "code": sylvie.recovery[0]}
+    during_the_check.append(lambda: other_tab.post("/preuve", data=winner))
+    answer = post(sylvie.browser, "/preuve?suite=/ma-securite", password=PASSWORD, code=sylvie.code())
+    assert answer.headers["Location"] == "/ma-securite"
+    assert cookie_of_answer(answer) == "", "the browser has that of the other proof"
+    assert has_proof(other_tab)
+    assert proofs() == ["ok"]
+
+
+def test_a_proof_of_a_session_that_ended_meanwhile_leads_to_the_sign_in(
+    sylvie: test_codes.Enrolled, during_the_check: list[Callable[[], Any]]
+) -> None:
+    staff_id = db.session.scalars(select(StaffAccount.id)).one()
+
+    def end() -> None:
+        with unit_of_work():
+            sessions.end_all(staff_id, by="person")
+
+    during_the_check.append(end)
+    answer = post(sylvie.browser, TO_PROOF, "/preuve", password=PASSWORD, code=sylvie.code())
+    assert answer.headers["Location"] == "/connexion?suite=%2Fpreuve%3Fsuite%3D%252Fma-securite"
+    assert cookie_of_answer(answer) == ""
+    assert proofs() == []
+    assert db.session.query(StaffSession).filter_by(ended_at=None).count() == 0
+
+
+def test_a_proof_of_an_access_that_was_given_back_meanwhile_leads_to_the_sign_in(
+    sylvie: test_codes.Enrolled, during_the_check: list[Callable[[], Any]]
+) -> None:
+    def reset() -> None:
+        with unit_of_work():
+            db.session.scalars(select(StaffAccount).with_for_update()).one().credentials_changed()
+
+    during_the_check.append(reset)
+    answer = post(sylvie.browser, "/preuve", password=PASSWORD, code=sylvie.code())
+    assert answer.headers["Location"] == "/connexion?suite=%2Fpreuve"
+    assert proofs() == []
