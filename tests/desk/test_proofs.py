@@ -1,4 +1,4 @@
-"""A proof replaces the cookie: two proofs at once, a session that ends meanwhile."""
+"""A proof replaces the cookie: what the former one still opens, two proofs at once, a session that ends meanwhile."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +15,15 @@ from werkzeug.test import TestResponse
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.desk.jobs.models import Job
 from idp.desk.staff import codes, sessions
 from idp.desk.staff.models import StaffAccount, StaffSession
-from tests.desk import test_codes
+from idp.desk.staff.sessions import FORMER_COOKIE
+from tests.authenticator import Authenticator, options
+from tests.builders import Build
+from tests.desk import authenticator, test_codes
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.school_files import families, send_with, sheet
 from tests.desk.test_codes import MAIL, PASSWORD
 from tests.pages import form_token
 
@@ -42,11 +47,41 @@ def with_cookie(desk: Flask, value: str) -> FlaskClient:
     return browser
 
 
+def is_in(browser: FlaskClient) -> bool:
+    """Return whether somebody is signed in."""
+    return browser.get("/").status_code == 200
+
+
 def has_proof(browser: FlaskClient) -> bool:
     """Return whether an act that needs a fresh proof is done."""
     answer = post(browser, "/ma-securite/defi", "/ma-securite")
     assert answer.status_code == 200 or answer.headers["Location"] == TO_PROOF
     return answer.status_code == 200
+
+
+class Proving:
+    """A colleague with a passkey, signed in for six minutes."""
+
+    def __init__(self, desk: Flask, colleagues: Colleagues, clock: time_machine.Traveller) -> None:
+        self.desk, self.clock, self.key = desk, clock, Authenticator()
+        self.browser, self.staff = colleagues.enrolled(self.key)
+        clock.shift(timedelta(minutes=6))
+        self.former = cookie_of(self.browser)
+
+    def prove(self) -> TestResponse:
+        """Prove again with the passkey; return the response."""
+        given = self.key.get(options(self.browser, "/preuve/defi", "/preuve"))
+        answer = authenticator.answer_with(self.browser, given, "/preuve")
+        assert answer.headers["Location"] == "/"
+        return answer
+
+    def lose_answer(self) -> None:
+        """Let the browser have the cookie from before the proof, as if the answer had not arrived."""
+        self.browser.set_cookie(SESSION, self.former, domain=HOST, secure=True)
+
+    def thief(self) -> FlaskClient:
+        """Return another browser, with the cookie from before the proof."""
+        return with_cookie(self.desk, self.former)
 
 
 @pytest.fixture
@@ -56,10 +91,88 @@ def clock() -> Iterator[time_machine.Traveller]:
         yield clock
 
 
+@pytest.fixture
+def colleague(desk: Flask, colleagues: Colleagues, clock: time_machine.Traveller) -> Proving:
+    return Proving(desk, colleagues, clock)
+
+
+def test_what_another_tab_was_sending_arrives(colleague: Proving) -> None:
+    token = form_token(colleague.browser.get("/fichiers"))
+    colleague.prove()
+    colleague.lose_answer()  # the request began with this cookie
+    answer = send_with(colleague.browser, token, sheet(*families(3)))
+    assert answer.headers["Location"] == f"/travaux/{db.session.scalars(select(Job.id)).one()}"
+
+
+def test_a_form_in_another_tab_outlives_a_proof(colleague: Proving) -> None:
+    token = form_token(colleague.browser.get("/ma-securite"))
+    colleague.prove()
+    answer = colleague.browser.post("/ma-securite/codes-de-secours", data={"csrf_token": token})
+    assert answer.status_code == 200
+    assert db.session.query(StaffSession).filter_by(ended_at=None).count() == 1
+
+
+@pytest.mark.row("K-32")
+def test_the_former_cookie_has_no_proof_and_ends_after_five_minutes(colleague: Proving) -> None:
+    colleague.prove()
+    thief = colleague.thief()
+    assert is_in(thief)
+    assert not has_proof(thief)
+    assert has_proof(colleague.browser)
+    colleague.clock.shift(FORMER_COOKIE - timedelta(seconds=1))
+    assert is_in(thief)
+    assert not has_proof(thief)
+    colleague.clock.shift(timedelta(seconds=1))
+    assert not is_in(thief)
+    assert is_in(colleague.browser)
+
+
+def test_who_never_received_the_answer_stays_signed_in_and_proves_again(colleague: Proving) -> None:
+    lost, browser = cookie_of_answer(colleague.prove()), colleague.browser
+    colleague.lose_answer()
+    assert is_in(browser)
+    assert browser.get(TO_PROOF).status_code == 200, "the proof is asked for again"
+    colleague.prove()
+    assert cookie_of(browser) not in {colleague.former, lost}
+    assert has_proof(browser)
+    assert not is_in(colleague.thief()), "the cookie before the last one is over at once"
+    assert not has_proof(with_cookie(colleague.desk, lost))
+
+
 def cookie_of_answer(answer: TestResponse) -> str:
     """Return the session cookie that an answer sets, or an empty string."""
     lines = [line for line in answer.headers.getlist("Set-Cookie") if line.startswith(f"{SESSION}=")]
     return lines[0].partition(";")[0].partition("=")[2] if lines else ""
+
+
+def test_who_never_received_the_answer_loses_no_form_later(colleague: Proving, build: Build) -> None:
+    path = f"/comptes/{build.active().id}/suspension"
+    browser, token = colleague.browser, form_token(colleague.browser.get("/fichiers"))
+    colleague.prove()
+    proved = cookie_of(browser)
+    colleague.lose_answer()
+    colleague.clock.shift(FORMER_COOKIE)
+    answer = browser.post(path, data={"csrf_token": token, "reason": "jugement du 3 novembre"})
+    assert answer.headers["Location"].startswith("/connexion?suite=")
+    authenticator.sign_in(browser, colleague.key)
+    assert "jugement du 3 novembre" in browser.get(path).get_data(as_text=True)
+    assert not is_in(with_cookie(colleague.desk, proved)), "the former session of the browser ended"
+
+
+def test_signing_out_with_the_former_cookie_ends_the_session(colleague: Proving) -> None:
+    colleague.prove()
+    assert post(colleague.thief(), "/deconnexion", "/ma-securite").headers["Location"] == "/connexion"
+    assert not is_in(colleague.browser)
+    assert not is_in(colleague.thief())
+
+
+def test_the_journal_says_that_an_act_came_with_the_former_cookie(colleague: Proving) -> None:
+    colleague.prove()
+    post(colleague.thief(), "/deconnexion", "/ma-securite")
+    entries = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "staff.sign_out")).all()
+    assert [entry.details["desk"].get("former_cookie") for entry in entries] == [True]
+    entry = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "staff.proved")).one()
+    assert "former_cookie" not in entry.details["desk"]
 
 
 @pytest.fixture
