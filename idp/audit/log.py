@@ -33,7 +33,8 @@ class Desk:
     Attributes:
         staff_id: the person.
         school_id: the school that the person acts for, if the role has one.
-        details: the role, the authenticator, the age of the proof in seconds, the device; never a secret.
+        details: the role, the authenticator, the age of the proof in seconds, the device, and `former_cookie` for a
+            request by the cookie from before that proof, which does not count for it; never a secret.
     """
 
     staff_id: uuid.UUID

@@ -790,6 +790,8 @@ def upgrade() -> None:
 
     op.create_table('staff_session',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.Column('former_digest', sa.LargeBinary(), nullable=True),
+    sa.Column('replaced_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('staff_id', sa.Uuid(), nullable=False),
     sa.Column('generation', sa.Integer(), nullable=False),
     sa.Column('role_id', sa.Uuid(), nullable=True),
@@ -807,7 +809,8 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['role_id'], ['staff_role.id'], name=op.f('fk_staff_session_role_id')),
     sa.ForeignKeyConstraint(['staff_id'], ['staff_account.id'], name=op.f('fk_staff_session_staff_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_staff_session')),
-    sa.UniqueConstraint('digest', name=op.f('uq_staff_session_digest'))
+    sa.UniqueConstraint('digest', name=op.f('uq_staff_session_digest')),
+    sa.UniqueConstraint('former_digest', name=op.f('uq_staff_session_former_digest'))
     )
     with op.batch_alter_table('staff_session', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_staff_session_expires_at'), ['expires_at'], unique=False)

@@ -49,10 +49,11 @@ def families(count: int = 40) -> list[str]:
 
 def send(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **fields: str) -> TestResponse:
     """Upload files as the form does."""
-    return _sent(browser, form_token(browser.get("/fichiers")), *contents, **fields)
+    return send_with(browser, form_token(browser.get("/fichiers")), *contents, **fields)
 
 
-def _sent(browser: FlaskClient, token: str, *contents: bytes | tuple[str, bytes], **fields: str) -> TestResponse:
+def send_with(browser: FlaskClient, token: str, *contents: bytes | tuple[str, bytes], **fields: str) -> TestResponse:
+    """Upload files with the form token of a page that was opened before."""
     named = [content if isinstance(content, tuple) else ("familles.csv", content) for content in contents]
     parts = [
         f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
@@ -93,7 +94,7 @@ def checked(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **fields
 def imported(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **fields: str) -> Job:
     """Upload, check and import files without a look at the difference (`checked`); return the import."""
     token = form_token(browser.get("/fichiers"))
-    key = key_of(_sent(browser, token, *contents))
+    key = key_of(send_with(browser, token, *contents))
     do_all()
     return _accepted(browser, token, key, **fields)
 

@@ -90,6 +90,30 @@ def test_nobody_chooses_the_id_of_an_ent(
     assert client.client_id != "0" * 20
 
 
+@pytest.mark.parametrize("role", [Role.ENGINEER, Role.ENT_OPERATOR])
+@pytest.mark.parametrize("kept", [0, -1], ids=["lost", "cut"])
+def test_a_page_that_is_not_valid_any_more_comes_back_as_typed(
+    colleagues: Colleagues, operator: StaffAccount, role: Role, kept: int
+) -> None:
+    browser = colleagues.session(operator)[0] if role is Role.ENT_OPERATOR else colleagues.signed_in(role)
+    text = send(browser, drawn(browser)[:kept]).get_data(as_text=True)
+    assert "Cette page n’était plus valable. Vérifiez, puis enregistrez de nouveau." in text
+    assert estuaires() == []
+    assert value_of(text, "name") == "Estuaire"
+    assert value_of(text, "home_uri") == NEW["home_uri"]
+    assert NEW["redirect_uris"] in text
+    assert NEW["contacts"] in text
+    assert heading(send(browser, value_of(text, "drawn"))) == REGISTERED
+
+
+def value_of(page: str, name: str) -> str:
+    """Return the value of an input of a page."""
+    [tag] = re.findall(f'<input[^>]* name="{name}"[^>]*>', page)
+    value = re.search(' value="([^"]*)"', tag)
+    assert value
+    return value.group(1)
+
+
 def test_a_form_of_a_former_role_opens_nothing(colleagues: Colleagues, operator: StaffAccount) -> None:
     browser = colleagues.session(operator)[0]
     value = drawn(browser)

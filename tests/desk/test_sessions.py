@@ -100,28 +100,6 @@ def test_a_sign_in_ends_the_former_session_of_the_browser(desk: Flask, colleague
     assert is_in(browser)
 
 
-@pytest.mark.row("K-32")
-@pytest.mark.both_databases
-def test_a_proof_replaces_the_cookie_and_a_copy_gets_nothing(desk: Flask, colleagues: Colleagues) -> None:
-    key = Authenticator()
-    with time_machine.travel(now(), tick=False) as clock:
-        browser, _ = colleagues.enrolled(key)
-        copied = browser.get_cookie(SESSION, domain="bureau.exemple.test")
-        assert copied
-        thief = desk.test_client()
-        thief.set_cookie(SESSION, copied.value, domain="bureau.exemple.test", secure=True)
-        assert is_in(thief)
-        clock.shift(timedelta(minutes=6))
-        other_tab = form_token(browser.get("/ma-securite"))
-        answer = key.get(options(browser, "/preuve/defi", "/preuve"))
-        authenticator.answer_with(browser, answer, "/preuve")
-        assert not is_in(thief)
-        assert is_in(browser)
-        in_the_other_tab = browser.post("/ma-securite/codes-de-secours", data={"csrf_token": other_tab})
-        assert in_the_other_tab.status_code == 200, "the person loses no form"
-        assert db.session.query(StaffSession).filter_by(ended_at=None).count() == 1
-
-
 def test_a_form_from_before_the_sign_in_is_refused(desk: Flask, colleagues: Colleagues) -> None:
     key, browser = Authenticator(), desk.test_client()
     colleagues.enrolled(key)

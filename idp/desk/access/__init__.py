@@ -7,7 +7,7 @@ differ. What is outside the scope is reported as missing (security row K-04).
 
 from idp.desk.access.acting import has_fresh_proof, may, may_end, person, post, role, was_by
 from idp.desk.access.declarations import Level, need_of, needs, public, signed_in
-from idp.desk.access.gate import check, form_token, page_without_proof, proof_first
+from idp.desk.access.gate import check, form_token, page_without_proof, proof_first, sign_in_first
 from idp.desk.access.refusal import refuse
 from idp.desk.access.rights import RIGHTS, TECHNICAL, Right
 from idp.desk.access.rows import account, account_to_read, child, client, decision, notice, own_school, school
@@ -29,5 +29,5 @@ __all__ = [
     "children", "client", "clients", "decision", "decisions", "form_token", "has_fresh_proof", "in_this_post",
     "journal", "journal_parts", "may", "may_end", "need_of", "needs", "notice", "notices", "own_school",
     "page_without_proof", "person", "post", "proof_first", "public", "refuse", "replaced_accounts", "role", "school",
-    "schools", "signed_in", "was_by",
+    "schools", "sign_in_first", "signed_in", "was_by",
 ]  # fmt: skip

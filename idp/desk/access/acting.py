@@ -59,8 +59,8 @@ def was_by(actor: str) -> bool:
 
 
 def has_fresh_proof(person: SignedIn) -> bool:
-    """Return whether the last proof of the person is younger than `PROOF`."""
-    return now() - person.session.proved_at < PROOF
+    """Return whether the last proof is younger than `PROOF`, and the request came with the cookie of that proof."""
+    return not person.by_former_cookie and now() - person.session.proved_at < PROOF
 
 
 def lacks_reason(person: SignedIn) -> bool:

@@ -117,6 +117,11 @@ def _opens_without_proof(endpoint: str) -> bool:
     return need.right is None or (known.post is not None and known.post.role in RIGHTS[need.right])
 
 
+def sign_in_first() -> Response:
+    """Return the redirect to the sign-in, for a session that ended while its request was answered."""
+    return _first("sign_in.sign_in")
+
+
 def proof_first() -> Response | None:
     """Return the redirect to a proof, for a view that needs a fresh one in some cases only; None if the proof is fresh.
 

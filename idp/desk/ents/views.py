@@ -162,9 +162,12 @@ def register() -> Response:
     client_id = _client_id(drawn)
     waits = access.role() is not Role.ENGINEER
     form.restrict(Purpose.ASK if waits else Purpose.WHOLE)
-    if request.method == "GET" or not client_id:
+    if request.method == "GET":
         if not form.is_refilled:
             form.show(empty)
+        return _registration_page(form, drawn=_draw_client_id(), waits=waits)
+    if not client_id:
+        form.form_errors.append(gettext("Cette page n’était plus valable. Vérifiez, puis enregistrez de nouveau."))
         return _registration_page(form, drawn=_draw_client_id(), waits=waits)
     try:
         client, secret = _register(form.changed(empty), client_id, waits=waits)

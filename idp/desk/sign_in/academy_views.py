@@ -26,6 +26,7 @@ from idp.desk.sign_in.id_token import AcademyError, Identity
 from idp.desk.sign_in.views import set_cookies
 from idp.desk.staff import invitations, sessions
 from idp.desk.staff.models import Authenticator, StaffAccount
+from idp.desk.staff.sessions import Missed
 from idp.services import services
 from idp.throttle import guard
 from idp.throttle.limits import Limit
@@ -159,8 +160,11 @@ def _prove(completed: Completed) -> Response:
     if (staff.issuer, staff.subject) != (identity.issuer, identity.subject):
         service.note_failed_proof(person, "academy")
         return _shown("other")
+    proved = sessions.prove(person, Authenticator.ACADEMY)
+    if proved is Missed.SESSION_ENDED:
+        return see_other("/connexion")
     response = _onward(completed)
-    sessions.replace_cookie(response, sessions.prove(person, Authenticator.ACADEMY))
+    sessions.replace_cookie(response, proved)
     return response
 
 

@@ -13,7 +13,7 @@ from idp.db import db, unit_of_work
 from idp.desk.staff import codes, notices, passkeys, posts, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import Authenticator, StaffAccount
-from idp.desk.staff.sessions import SignedIn
+from idp.desk.staff.sessions import Missed, SignedIn
 from idp.mail.emails import fold_email
 from idp.passkeys.ceremony import PasskeyError
 from idp.sessions import devices
@@ -44,6 +44,8 @@ class Throttled:
 
 
 Outcome = Opened | Refused | Throttled
+Proof = str | Missed | Throttled
+"""The outcome of a proof: the session's new cookie, which is empty if nothing was proved."""
 _NOBODY = uuid.UUID(int=0)
 """The id of no person."""
 
@@ -139,8 +141,8 @@ def open_for(
     return Opened(cookie, staff)
 
 
-def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> str | Throttled:
-    """Note a fresh proof by a passkey of this person; return the session's new cookie, empty if it was no proof."""
+def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> Proof:
+    """Note a fresh proof by a passkey of this person."""
     verdict = guard.take(*proofs_of(person.session.id))
     if isinstance(verdict, guard.Wait):
         return Throttled(verdict.seconds)
@@ -154,8 +156,8 @@ def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> str |
     return cookie
 
 
-def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password: str, code: str) -> str | Throttled:
-    """Note a fresh proof by password and code; return the session's new cookie, empty if it was no proof.
+def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password: str, code: str) -> Proof:
+    """Note a fresh proof by password and code.
 
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.

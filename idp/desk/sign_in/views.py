@@ -12,6 +12,7 @@ from idp.desk.sign_in.forms import CodeForm, ProofForm
 from idp.desk.staff import passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import StaffAccount
+from idp.desk.staff.sessions import Missed
 from idp.passkeys.forms import PasskeyForm
 from idp.passkeys.responses import as_json
 from idp.services import services
@@ -125,6 +126,8 @@ def prove() -> Response:
         raise TooManyRequestsError(proved.seconds)
     if not proved:
         return _proof_page(form, error)
+    if proved is Missed.SESSION_ENDED:
+        return access.sign_in_first()
     response = see_other(onward.path())
     sessions.replace_cookie(response, proved)
     return response

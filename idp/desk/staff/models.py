@@ -135,12 +135,15 @@ class StaffSession(UuidKey, Base):
     """A session at the desk.
 
     `role_id` is the role that the person acts in, once it is chosen. `proved_at` is when the person last proved who
-    they are, with `authenticator`. `reason` is why a person of the académie reads families' data, since `reason_at`.
+    they are, with `authenticator`. That proof replaced the cookie at `replaced_at`; `former_digest` is that of the
+    cookie before it. `reason` is why a person of the académie reads families' data, since `reason_at`.
     """
 
     __tablename__ = "staff_session"
 
     digest: Mapped[bytes] = mapped_column(unique=True)
+    former_digest: Mapped[bytes | None] = mapped_column(unique=True)
+    replaced_at: Mapped[datetime | None]
     staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"), index=True)
     generation: Mapped[int]
     role_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_role.id"))

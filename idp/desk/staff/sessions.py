@@ -1,16 +1,17 @@
 """Sessions at the desk: 30 minutes idle, 8 hours at most; they end at once with the account or its last role.
 
 The cookie holds 256 random bits, the table their digest. It is `SameSite=Strict`: no link from elsewhere opens a page
-of the desk with the person's rights.
+of the desk with the person's rights. A fresh proof replaces the cookie; see `prove`.
 """
 
+import enum
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from flask import g
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from idp import opaque
 from idp.audit import log
@@ -28,6 +29,11 @@ from idp.web.user_agent import describe
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=8)
+FORMER_COOKIE = timedelta(minutes=5)
+"""How long the cookie before a proof still opens the session, without that proof.
+
+What another tab is sending arrives, and who never received the answer to the proof stays signed in.
+"""
 _TOUCH = timedelta(minutes=1)
 _COOKIE = "desk"
 _COOKIE_LENGTH = 43
@@ -35,12 +41,25 @@ _COOKIE_LENGTH = 43
 
 @dataclass(frozen=True)
 class SignedIn:
-    """The person of a request: the account, the session, the posts in force, and the post that was chosen."""
+    """The person of a request: the account, the session, the posts in force, and the post that was chosen.
+
+    `by_former_cookie` says that the request came with the cookie from before the last proof, which does not count then.
+    """
 
     staff: StaffAccount
     session: StaffSession
     posts: list[Post]
     post: Post | None
+    by_former_cookie: bool = False
+
+
+class Missed(enum.Enum):
+    """Why a right proof changed nothing."""
+
+    OTHER_FIRST = "other_first"
+    """Another proof of the session came first: the browser has the cookie of that one."""
+    SESSION_ENDED = "session_ended"
+    """The session ended meanwhile."""
 
 
 def live(moment: datetime) -> ColumnElement[bool]:
@@ -58,9 +77,20 @@ def current() -> SignedIn | None:
     """Return the person of this request, or None; the database is read once a request."""
     if "desk_person" not in g:
         value = _cookie_value()
-        g.desk_person = _find(StaffSession.digest == opaque.digest(value)) if value else None
+        g.desk_person = _of_cookie(opaque.digest(value)) if value else None
     person: SignedIn | None = g.desk_person
     return person
+
+
+def _of_cookie(digest: bytes) -> SignedIn | None:
+    opens = or_(StaffSession.digest == digest, StaffSession.replaced_at > now() - FORMER_COOKIE)
+    person = _find(_had_cookie(digest), opens)
+    return person and replace(person, by_former_cookie=person.session.digest != digest)
+
+
+def _had_cookie(digest: bytes) -> ColumnElement[bool]:
+    """Return the condition of the session that has this cookie, or had it before its last proof."""
+    return or_(StaffSession.digest == digest, StaffSession.former_digest == digest)
 
 
 def _cookie_value() -> str | None:
@@ -85,12 +115,12 @@ def lapsed() -> SignedIn | None:
     It gives no access: a form may be kept for this person until the next sign-in.
     """
     value = _cookie_value()
-    return _read(StaffSession.digest == opaque.digest(value), StaffAccount.disabled_at.is_(None)) if value else None
+    return _read(_had_cookie(opaque.digest(value)), StaffAccount.disabled_at.is_(None)) if value else None
 
 
-def _find(which: ColumnElement[bool]) -> SignedIn | None:
+def _find(*conditions: ColumnElement[bool]) -> SignedIn | None:
     moment = now()
-    person = _read(which, live(moment))
+    person = _read(*conditions, live(moment))
     if person is not None:
         session = person.session
         if moment - session.last_seen_at >= _TOUCH:
@@ -134,6 +164,8 @@ def note_origin() -> None:
         "proof_age": int((now() - person.session.proved_at).total_seconds()),
         "device": describe(person.session.user_agent).code,
     }
+    if person.by_former_cookie:
+        details["former_cookie"] = True
     if person.session.reason:
         details["reason"] = person.session.reason
     if post and post.client:
@@ -156,7 +188,7 @@ def open_session(staff: StaffAccount, authenticator: Authenticator, *, proved_at
     """
     value, moment = opaque.new_value(), now()
     if former := _cookie_value():
-        _end([StaffSession.digest == opaque.digest(former)], by="replaced")
+        _end([_had_cookie(opaque.digest(former))], by="replaced")
     db.session.add(
         StaffSession(
             digest=opaque.digest(value),
@@ -183,21 +215,37 @@ def _as_person(staff: StaffAccount) -> log.Origin:
     return replace(log.current_origin(), actor=actors.actor(staff.id), desk=log.Desk(staff.id, school_id))
 
 
-def prove(person: SignedIn, authenticator: Authenticator) -> str:
+def prove(person: SignedIn, authenticator: Authenticator) -> str | Missed:
     """Note in the caller's transaction that the person of this session just proved who they are.
 
-    Return the cookie's value with which the session continues: a copy of the former cookie is worthless, and gets
-    nothing from this proof (OWASP ASVS 5, V 7.2.4).
+    Return the cookie's value with which the session continues: a copy of the former cookie gets nothing from this
+    proof, and is worthless after `FORMER_COOKIE` (OWASP ASVS 5, V 7.2.4). The session must be live and have the cookie
+    that this request read: otherwise nothing is noted.
     """
-    value = opaque.new_value()
-    db.session.execute(
+    value, moment, former = opaque.new_value(), now(), person.session
+    proved = db.session.scalar(
         update(StaffSession)
-        .where(StaffSession.id == person.session.id)
-        .values(digest=opaque.digest(value), proved_at=now(), authenticator=authenticator)
+        .where(StaffSession.id == former.id, StaffSession.digest == former.digest, _is_live(moment))
+        .values(
+            digest=opaque.digest(value),
+            former_digest=former.digest,
+            replaced_at=moment,
+            proved_at=moment,
+            authenticator=authenticator,
+        )
+        .returning(StaffSession.id)
         .execution_options(synchronize_session=False)
     )
-    log.record(StaffProved(staff=str(person.staff.id), authenticator=authenticator.value))
-    return value
+    if proved is not None:
+        log.record(StaffProved(staff=str(person.staff.id), authenticator=authenticator.value))
+        return value
+    g.pop("desk_person", None)
+    is_live = db.session.scalar(select(StaffSession.id).where(StaffSession.id == former.id, _is_live(moment)))
+    return Missed.SESSION_ENDED if is_live is None else Missed.OTHER_FIRST
+
+
+def _is_live(moment: datetime) -> ColumnElement[bool]:
+    return and_(StaffAccount.id == StaffSession.staff_id, live(moment))
 
 
 @unit_of_work()
@@ -257,12 +305,18 @@ def _end(conditions: list[ColumnElement[bool]], *, by: str) -> int:
 
 def set_cookie(response: AnyResponse, value: str) -> None:
     """Set the cookie of a new session, and renew the form token."""
-    replace_cookie(response, value)
+    _set_cookie(response, value)
     renew_form_token()
 
 
-def replace_cookie(response: AnyResponse, value: str) -> None:
-    """Set the session cookie, which the browser drops when it is closed; open forms in other tabs stay valid."""
+def replace_cookie(response: AnyResponse, proved: str | Missed) -> None:
+    """Set the cookie that a proof drew, if it drew one; open forms in other tabs stay valid."""
+    if isinstance(proved, str):
+        _set_cookie(response, proved)
+
+
+def _set_cookie(response: AnyResponse, value: str) -> None:
+    """Set the session cookie, which the browser drops when it is closed."""
     settings = services().settings
     options = cookie_options(settings) | {"samesite": "Strict"}
     response.set_cookie(cookie_name(settings, _COOKIE), value, **options)

@@ -4,17 +4,18 @@ import re
 import time
 from datetime import timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.staff import invitations
+from idp.desk.staff import invitations, sessions
 from idp.desk.staff.models import Role, StaffAccount, StaffCeremony, StaffSession
 from tests.authenticator import Authenticator
 from tests.desk import authenticator
@@ -198,8 +199,11 @@ def test_the_academy_proves_again_who_one_is(colleagues: Colleagues, provider: P
     page = browser.get(academy.path(provider.authorize(url)))
     assert heading(page) == "L’académie vous a reconnu"
     assert is_in(browser), "the answer sets the cookie with which the session continues"
+    assert post(browser, "/ma-securite/defi", "/ma-securite").status_code == 200
     browser.set_cookie("__Host-desk", former.value, domain="bureau.exemple.test", secure=True)
-    assert not is_in(browser)
+    assert post(browser, "/ma-securite/defi", "/ma-securite").headers["Location"] == "/preuve?suite=%2Fma-securite"
+    with time_machine.travel(now() + timedelta(minutes=5)):
+        assert not is_in(browser)
     row = db.session.get(StaffSession, session.id, populate_existing=True)
     assert row
     assert now() - row.proved_at < timedelta(minutes=1)
@@ -228,6 +232,33 @@ def test_a_wrong_proof_by_the_academy_is_refused(
         assert page.status_code == 403
     proofs = db.session.scalars(select(AuditEntry.result).where(AuditEntry.kind == "staff.proved")).all()
     assert proofs == (["refused"] if how == "another person" else [])
+
+
+@pytest.mark.parametrize("meanwhile", ["ended", "proved"])
+def test_a_proof_by_the_academy_that_comes_too_late_changes_nothing(
+    colleagues: Colleagues,
+    provider: Provider,
+    linked: StaffAccount,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: str,
+) -> None:
+    browser, session = colleagues.session(linked, proof_age=timedelta(minutes=6))
+    url, prove = begin(browser, "/preuve", preuve="1"), sessions.prove
+    change = {"ended_at": now()} if meanwhile == "ended" else {"digest": b"of the other proof"}
+
+    def prove_late(*arguments: Any) -> object:
+        own = update(StaffSession).where(StaffSession.id == session.id).values(**change)
+        db.session.execute(own.execution_options(synchronize_session=False))
+        return prove(*arguments)
+
+    monkeypatch.setattr(sessions, "prove", prove_late)
+    page = browser.get(academy.path(provider.authorize(url)))
+    if meanwhile == "ended":
+        assert page.headers["Location"] == "/connexion"
+    else:
+        assert heading(page) == "L’académie vous a reconnu"
+    assert not [line for line in page.headers.getlist("Set-Cookie") if line.startswith("__Host-desk=")]
+    assert db.session.query(AuditEntry).filter_by(kind="staff.proved").count() == 0
 
 
 def test_wrong_proofs_by_the_academy_are_limited(
