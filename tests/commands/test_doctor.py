@@ -308,6 +308,12 @@ def test_files_that_the_user_of_the_service_cannot_read_are_named(monkeypatch: P
         assert results() == readable
         (theme / "theme.css").chmod(0o600)
         assert results() == [("fault", f"{theme / 'theme.css'} (IDP_THEME): the user nobody cannot read it")]
+        (theme / "theme.css").chmod(0o644)
+        root.unlink()
+        [missing] = machine.check_readable(Site(settings), "nobody")
+        assert missing.result == f"{root} (sslrootcert in IDP_DATABASE_URL): it does not exist"
+        assert missing.advice == "create the file, or correct its path"
+        root.touch()
         assert results("no-such-user") == [], "the service has another user, as in a container"
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         assert results() == [], "only root can try it"
