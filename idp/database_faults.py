@@ -5,6 +5,8 @@ import re
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from idp.pool import pooler_fault
+
 _CAUSES_BY_STATE = {
     # insufficient_privilege
     "42501": "the user of IDP_DATABASE_URL does not own its tables: restore them as that user (docs/sauvegarde.md).",
@@ -59,7 +61,6 @@ _CAUSES = tuple(
             "the host of IDP_DATABASE_URL does not answer: it is off, or a firewall drops it.",
         ),
         ("did not answer a moment ago", "it does not answer: one thread at a time tries to connect."),
-        ("no time limits", "a pooler drops the time limits of connections: see `idp config check`."),
         ("lock timeout|locked", "it is locked, try again."),
         ("disk|too large|no space", "its disk may be full."),
     )
@@ -88,6 +89,8 @@ def cause(error: SQLAlchemyError) -> str:
     if isinstance(error, PoolTimeout):
         return "all connections of this process are in use: the database is slow, or the process has too few."
     driver = getattr(error, "orig", None)
+    if fault := pooler_fault(driver):
+        return fault
     if words := _CAUSES_BY_STATE.get(getattr(driver, "sqlstate", None) or ""):
         return words
     text = str(driver or "").lower()

@@ -30,7 +30,10 @@ POSTGRESQL_SETTINGS = " ".join(f"-c {name}={value}" for name, value in _SETTINGS
 _HAVE_LIMITS = psycopg.sql.SQL(" AND ").join(
     psycopg.sql.SQL("current_setting({}) <> '0'").format(psycopg.sql.Literal(name)) for name in _LIMITS
 )
-_SET_LIMITS = " ".join(f"ALTER ROLE idp SET {name} = '{value}';" for name, value in _SETTINGS.items())
+_SET_LIMITS = (
+    " ".join(f"ALTER ROLE idp SET {name} = '{value}';" for name, value in _SETTINGS.items())
+    + " Then restart PgBouncer (or RECONNECT at its console): its open connections keep the former limits."
+)
 """The same, as an operator gives them to the role behind a pooler."""
 ENCODING = "UTF8"
 """The encoding of the database: in another one, letters with accents are compared wrongly or cannot be stored."""
@@ -204,7 +207,15 @@ hosts = Hosts()
 
 
 class NoLimitsError(psycopg.OperationalError):
-    """The time limits of the server are missing: a pooler dropped them."""
+    """The time limits of the server are missing: a pooler dropped them.
+
+    Attributes:
+        pooler: whether the settings say that there is one.
+    """
+
+    def __init__(self, *, pooler: bool) -> None:
+        super().__init__("the connection has no time limits")
+        self.pooler = pooler
 
 
 def connect_args(*, pooler: bool, more: str = "") -> dict[str, Any]:
@@ -235,11 +246,17 @@ def find_pooler_fault(url: URL, *, pooler: bool) -> str:
     try:
         engine.connect().close()
     except OperationalError as error:
-        if isinstance(error.orig, NoLimitsError):
-            remedy = "Set" if pooler else "Set IDP_DATABASE_POOLER=1, and"
-            return f"a pooler drops the time limits of connections. {remedy}: {_SET_LIMITS}"
-        if "unsupported startup parameter" in str(error.orig):
-            return f"PgBouncer refuses start options. Set IDP_DATABASE_POOLER=1, and: {_SET_LIMITS}"
+        return pooler_fault(error.orig)
+    return ""
+
+
+def pooler_fault(error: BaseException | None) -> str:
+    """Return what a pooler does to connections, and the remedy, if an error of the driver comes from that."""
+    if isinstance(error, NoLimitsError):
+        remedy = "Set" if error.pooler else "Set IDP_DATABASE_POOLER=1, and"
+        return f"a pooler drops the time limits of connections. {remedy}: {_SET_LIMITS}"
+    if "unsupported startup parameter" in str(error):
+        return f"PgBouncer refuses start options. Set IDP_DATABASE_POOLER=1, and: {_SET_LIMITS}"
     return ""
 
 
@@ -271,7 +288,7 @@ def _checked(connection: PatientConnection) -> PatientConnection:
         return connection
     connection.close()
     log.error("a pooler drops the time limits of connections; set them by: %s", _SET_LIMITS)
-    raise NoLimitsError("the connection has no time limits")
+    raise NoLimitsError(pooler=not may_prepare(connection))
 
 
 def _note_return(_connection: Any, entry: ConnectionPoolEntry) -> None:

@@ -11,6 +11,9 @@ from idp import logging as log_lines
 from idp.config import ConfigurationError, Settings
 from idp.production import production_faults
 
+_ALL_FAULTS = "`idp config check` names the faults of the other settings too."
+"""Said where only the faults that stop every command are known."""
+
 
 def load() -> Settings:
     """Return the settings, and log at their level.
@@ -21,7 +24,7 @@ def load() -> Settings:
     try:
         settings = config.load()
     except ConfigurationError as error:
-        raise faults_exception(error.faults) from None
+        raise faults_exception([*error.faults, _ALL_FAULTS]) from None
     log_lines.configure(settings.log_level)
     return settings.model_copy(update={"database_url": _with_absolute_path(settings.database_url)})
 

@@ -84,7 +84,7 @@ def _files(command: Callable[..., None]) -> Callable[..., None]:
 @_files
 def check(**options: Any) -> None:
     """Read FILEs (files, folders, zip, tgz) and show what an import would do. Nothing is written."""
-    _go(imports.check, **options)
+    _go(imports.check, "these files cannot be imported", **options)
 
 
 @roster.command("import")
@@ -95,11 +95,12 @@ def import_(**options: Any) -> None:
     An import may be interrupted and run again. Accounts without children are disabled, and removed three months later.
     Emails that parents confirmed do not change.
     """
-    _go(imports.run, **options)
+    _go(imports.run, "nothing was imported", **options)
 
 
 def _go(
     act: Callable[..., ImportResult],
+    failure: str,
     *,
     files: Sequence[Path],
     issues: Path | None,
@@ -117,11 +118,9 @@ def _go(
     try:
         with report.bars(total_size(files), quiet=as_json) as steps:
             result = act(settings, files, form, steps, FORCED if force else TERMS)
-        refusal = None
-    except ImportStoppedError as stopped:
-        result, refusal = stopped.result, plain(stopped)
-        if stopped.issue:
-            refusal += f"\n{report.line(stopped.issue)}"
+        stopped = None
+    except ImportStoppedError as error:
+        result, stopped = error.result, error
     except lock.ImportRunningError:
         raise click.ClickException("another import is running, nothing was done") from None
     with _closing(result):
@@ -132,9 +131,9 @@ def _go(
         if as_json:
             click.echo(json.dumps(report.as_json(result), indent=2))
         else:
-            report.show(result, stopped=refusal is not None)
-    if refusal:
-        raise click.ClickException(refusal)
+            report.show(result, stopped)
+    if stopped:
+        raise click.ClickException(f"{failure}{report.cause(stopped)}")
 
 
 def _form(*, format_: str | None, mode: str | None, uai: str | None, degree: str | None, encoding: str | None) -> Form:

@@ -36,17 +36,19 @@ _PAIRS = (Format.SIECLE, Format.ONDE)
 
 
 class ImportStoppedError(Exception):
-    """Nothing was imported.
+    """Nothing was imported, or a check found that nothing would be.
 
     Attributes:
         code: A word for programs; that of the issue, if one stopped the import.
+        why: The cause, for an operator.
         result: What was found until then.
         issue: The issue that stopped the import, if one did.
     """
 
-    def __init__(self, code: str, sentence: str, result: "ImportResult", issue: Issue | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(self, code: str, why: str, result: "ImportResult", issue: Issue | None = None) -> None:
+        super().__init__(why)
         self.code = code
+        self.why = why
         self.result = result
         self.issue = issue
 
@@ -133,11 +135,11 @@ def check(settings: Settings, paths: Sequence[Given], form: Form, steps: Steps, 
     except ImportStoppedError:
         raise
     except UndecryptableError as fault:
-        sentence = (
-            "nothing was imported: a suspension that was kept when its person was erased cannot be decrypted; "
+        why = (
+            "a suspension that was kept when its person was erased cannot be decrypted; "
             "add the former secret key to IDP_SECRET_KEY_FALLBACKS"
         )
-        raise ImportStoppedError("kept_suspension", sentence, result) from fault
+        raise ImportStoppedError("kept_suspension", why, result) from fault
     except BaseException:
         result.staging.close()
         raise
@@ -209,23 +211,22 @@ def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> 
     staging = result.staging
     if staging.fatal:
         issue = staging.fatal[0]
-        raise ImportStoppedError(issue.code, "nothing was imported, because of this error:", result, issue)
+        raise ImportStoppedError(issue.code, issue.message, result, issue)
     if result.format not in terms.formats:
-        raise ImportStoppedError("unknown_format", "nothing was imported: no file of a known format", result)
+        raise ImportStoppedError("unknown_format", "no file of a known format", result)
     if not any(counted.read for counted in result.counts.values()):
-        sentence = "nothing was imported: the files contain no pupil and no guardian"
-        raise ImportStoppedError("nobody", sentence, result)
+        raise ImportStoppedError("nobody", "the files contain no pupil and no guardian", result)
     if result.format in _PAIRS:
         for uai in mistakes.half_pairs(staging):
             pair = f"{result.format.value} takes two files, one of pupils and one of guardians"
-            raise ImportStoppedError("half_pair", f"nothing was imported: {pair}, and one of {uai} is missing", result)
+            raise ImportStoppedError("half_pair", f"{pair}, and one of {uai} is missing", result)
     if not any(c.created + c.changed + c.unchanged for c in result.counts.values()):
-        raise ImportStoppedError("all_refused", "nothing was imported: every row was refused", result)
+        raise ImportStoppedError("all_refused", "every row was refused", result)
     result.mistakes = list(_mistakes(settings, result, result.format))
     for code, sentence, _ in result.mistakes:
         if code not in terms.accepted:
             use = "the source changes for good" if code == "other_source" else "that is right"
-            raise ImportStoppedError(code, f"nothing was imported: {sentence} (use --force if {use})", result)
+            raise ImportStoppedError(code, f"{sentence} (use --force if {use})", result)
 
 
 def _mistakes(settings: Settings, result: ImportResult, format_: Format) -> Iterator[Mistake]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from idp import spreadsheet
-from idp.rostering.imports import ImportResult, Steps, totals
+from idp.rostering.imports import ImportResult, ImportStoppedError, Steps, totals
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.told import difference
 from idp.rostering.records import Issue
@@ -57,8 +57,11 @@ def as_json(result: ImportResult) -> dict[str, Any]:
     }
 
 
-def show(result: ImportResult, *, stopped: bool = False) -> None:
-    """Print the counts and the first issues; for a stopped import, those that it would have had."""
+def show(result: ImportResult, stopped: ImportStoppedError | None = None) -> None:
+    """Print the counts and the first issues; for a stopped import, those that it would have had.
+
+    The issue that stopped it is left to `cause`.
+    """
     if result.format is not None:
         schools = f"{len(result.schools)} school{'' if len(result.schools) == 1 else 's'}"
         click.echo(f"{result.format.value}, {result.mode.value}, {schools}")
@@ -74,7 +77,13 @@ def show(result: ImportResult, *, stopped: bool = False) -> None:
         )
         if people := result.waiting["people"]:
             click.echo(f"waiting for the head of the school: {people}, who get no letter before the answer")
-    show_issues(result.staging.issues())
+    known = stopped.issue if stopped else None
+    show_issues(issue for issue in result.staging.issues() if issue != known)
+
+
+def cause(stopped: ImportStoppedError) -> str:
+    """Return why an import stopped, as the end of a sentence."""
+    return f", because of this error:\n{line(stopped.issue)}" if stopped.issue else f": {plain(stopped.why)}"
 
 
 def show_issues(issues: Iterable[Issue]) -> None:

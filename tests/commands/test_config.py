@@ -119,6 +119,23 @@ def test_check_lists_every_fault_by_name_without_values(bare: Run, monkeypatch: 
     assert shown == {f"IDP_{name.upper()}" for name in Settings.model_fields} - {f"IDP_{name}" for name in wrong}
 
 
+@pytest.mark.parametrize("command", [("doctor",), ("client", "list"), ("serve", "--bind", "127.0.0.1:0")])
+def test_a_command_that_wrong_settings_stop_names_the_one_that_shows_all_faults(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    put(monkeypatch, **COMPLETE, IDP_FROBNICATE="1")
+    monkeypatch.setenv("IDP_DPO_MAIL", "…")
+    answer = bare(*command)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.splitlines()[1:] == [
+        "IDP_FROBNICATE: unknown setting",
+        "`idp config check` names the faults of the other settings too.",
+    ]
+    all_faults = bare("config", "check").err
+    assert "IDP_DPO_MAIL: " in all_faults
+    assert "names the faults of the other" not in all_faults, "it is this command"
+
+
 def test_an_invalid_list_does_not_hide_other_faults(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, IDP_SECRET_KEY_FALLBACKS="n0tjson", IDP_SECRET_KEY="short", IDP_DPO_MAIL="…", IDP_FROBNICATE="1")
     answer = bare("config", "check")

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from idp import database_faults
+from idp.pool import NoLimitsError
 from tests.commands.conftest import Run
 from tests.commands.test_database import alone, is_one_sentence
 from tests.databases import run_sql
@@ -59,7 +60,10 @@ _FAILED = 'connection failed: connection to server at "10.0.0.1", port 5432 fail
         ('could not read root certificate file "/etc/idp/base.crt": Permission denied', "cannot be read"),
         ("timeout expired", "does not answer"),
         ("the database did not answer a moment ago", "does not answer"),
-        ("the connection has no time limits", "a pooler drops the time limits"),
+        (
+            "FATAL:  unsupported startup parameter: options",
+            "PgBouncer refuses start options. Set IDP_DATABASE_POOLER=1",
+        ),
         ("Connection refused\nconnection to server failed: session is read-only", "no host accepts writes"),
         ("quelque chose d'autre", "check IDP_DATABASE_URL"),
     ],
@@ -80,6 +84,17 @@ def test_each_text_of_the_driver_becomes_fixed_words(written: str, cause: str) -
 )
 def test_a_server_that_writes_french_is_understood_by_its_sqlstate(error: type[psycopg.Error], cause: str) -> None:
     assert cause in database_faults.cause(OperationalError("INSERT", {}, error("aucun mot connu")))
+
+
+@pytest.mark.parametrize(
+    ("pooler", "remedy"), [(False, "Set IDP_DATABASE_POOLER=1, and: ALTER ROLE"), (True, "Set: ALTER ROLE")]
+)
+def test_a_pooler_that_drops_the_time_limits_is_named_with_the_remedy(pooler: bool, remedy: str) -> None:  # noqa: FBT001 - a parameter
+    cause = database_faults.cause(OperationalError("SELECT 1", {}, NoLimitsError(pooler=pooler)))
+    assert cause.startswith(f"a pooler drops the time limits of connections. {remedy}")
+    assert cause.endswith(
+        "Then restart PgBouncer (or RECONNECT at its console): its open connections keep the former limits."
+    )
 
 
 def test_a_pool_without_a_free_connection_is_no_fault_of_the_url() -> None:

@@ -196,6 +196,8 @@ def test_another_secret_key_is_named(app: Flask, settings: Settings) -> None:
     assert states(secrets.check_secret_key, settings) == {"secret key": "warning"}
     noted(**{secret_check.KEY: secret_check.check_value(former)})
     assert states(secrets.check_secret_key, settings) == {"secret key": "fault"}
+    [lost] = secrets.check_secret_key(Site(settings))
+    assert lost.advice.endswith(" or, if it is lost, idp config accept-secret-key")
     rotated = settings_for(settings.database_url, secret_key_fallbacks=[former.decode()])
     assert states(secrets.check_secret_key, rotated) == {"secret key": "ok"}
     noted(**{secret_check.KEY: secret_check.check_value(settings.secrets[0])})
@@ -211,6 +213,9 @@ def test_missing_late_and_unreadable_signing_keys_are_named(app: Flask, settings
     assert states(secrets.check_signing_keys, settings) == {key: "ok", "signing key ES256": "fault"}
     other = settings_for(settings.database_url, secret_key="another secret key, of 32 bytes or more: 9876543210")
     assert states(secrets.check_signing_keys, other)[key] == "fault"
+    lost = next(finding for finding in secrets.check_signing_keys(Site(other)) if finding.check == key)
+    kid = lost.result.rpartition(" ")[2]
+    assert lost.advice.endswith(f"_FALLBACKS or, if it is lost, idp keys retire {kid} --emergency")
     with unit_of_work():
         db.session.execute(update(SigningKey).values(active_from=now() - timedelta(days=500)))
     assert states(secrets.check_signing_keys, settings)[key] == "fault"
@@ -303,6 +308,12 @@ def test_files_that_the_user_of_the_service_cannot_read_are_named(monkeypatch: P
         assert results() == readable
         (theme / "theme.css").chmod(0o600)
         assert results() == [("fault", f"{theme / 'theme.css'} (IDP_THEME): the user nobody cannot read it")]
+        (theme / "theme.css").chmod(0o644)
+        root.unlink()
+        [missing] = machine.check_readable(Site(settings), "nobody")
+        assert missing.result == f"{root} (sslrootcert in IDP_DATABASE_URL): it does not exist"
+        assert missing.advice == "create the file, or correct its path"
+        root.touch()
         assert results("no-such-user") == [], "the service has another user, as in a container"
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         assert results() == [], "only root can try it"

@@ -1,5 +1,6 @@
 """PgBouncer in transaction mode before PostgreSQL: all works by it, or the service says why it does not start."""
 
+import json
 import os
 import re
 import subprocess
@@ -185,3 +186,9 @@ def test_a_server_does_not_start_without_time_limits(
         )
         assert (done.returncode, done.stdout) == (1, "")
         assert words in done.stderr
+        assert done.stderr.rstrip().endswith(
+            "restart PgBouncer (or RECONNECT at its console): its open connections keep the former limits."
+        )
+        doctor = forked.run(forked.IDP, "doctor", "--json", env=environment(settings), timeout=60)
+        advice = [finding["advice"] for finding in json.loads(doctor.stdout) if finding["check"] == "database"]
+        assert [f"{words}." for words in advice] == [done.stderr.rstrip().splitlines()[-1]], "the doctor says the same"

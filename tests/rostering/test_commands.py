@@ -17,6 +17,7 @@ from tests.commands.conftest import Run
 from tests.commands.processes import environment
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Year, modify, write
 from tests.rostering.seen import codes, imported
+from tests.rostering.test_takeover import by_names
 
 ELEVES = """<?xml version="1.0" encoding="ISO-8859-15"?>
 <BEE_ELEVES><PARAMETRES><UAJ>0599003R</UAJ></PARAMETRES><DONNEES><ELEVES>
@@ -128,6 +129,20 @@ def test_issue_that_stops_an_import_has_a_line_of_its_own(act: Run, tmp_path: Pa
     refusal, issue = answer.err.splitlines()[-2:]
     assert refusal == "Error: nothing was imported, because of this error:"
     assert issue.startswith(f"error: {path}:1: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "failure"), [("check", "these files cannot be imported"), ("import", "nothing was imported")]
+)
+def test_the_error_that_stops_a_command_is_said_once(act: Run, tmp_path: Path, command: str, failure: str) -> None:
+    path = by_names(tmp_path / "csv", "MARTIN;Marie;1 rue A;59990;R;;MARTIN;Léa;CM2")
+    answer = act("roster", command, str(path))
+    refusal, issue = answer.err.splitlines()
+    assert (answer.code, refusal) == (1, f"Error: {failure}, because of this error:")
+    assert issue.startswith("error: ")
+    assert "--school" in issue
+    answer = act("roster", command, str(tmp_path / "absent.xml"), "--json")
+    assert answer.err.startswith(f"Error: {failure}"), "the error is on its stream beside JSON too"
 
 
 def test_a_siecle_pair_creates_accounts_and_needs_the_school_name(act: Run, tmp_path: Path) -> None:

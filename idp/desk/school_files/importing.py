@@ -82,7 +82,7 @@ def _check_agreed(running: Running, role: Role, result: ImportResult) -> None:
     counts, numbers = imports.totals(result), leaving.numbers(result)
     for name, most in running.parameters["leaving"].items():
         if numbers[name][0] > most:
-            raise ImportStoppedError("changed_since", "nothing was imported: more would leave than was shown", result)
+            raise ImportStoppedError("changed_since", "more would leave than was shown", result)
     if leaving.too_many(running.settings, role, running.parameters["school"], numbers):
-        raise ImportStoppedError("too_many_leave", "nothing was imported: too many pupils would leave", result)
+        raise ImportStoppedError("too_many_leave", "too many pupils would leave", result)
     running.begin_writing({"counts": counts, "format": result.format.value if result.format else ""})

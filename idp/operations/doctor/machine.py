@@ -17,6 +17,7 @@ from idp.config import settings_file
 from idp.operations.doctor.finding import Finding, Site
 from idp.services import services
 
+_CREATE = "create the file, or correct its path"
 COMPILE = "argon2 compiled for this CPU is about twice as fast, see docs/exploitation.md, step 5"
 SERVICE_USER = "idp"
 """The user of the units in `deploy/`."""
@@ -68,7 +69,7 @@ def check_modes(site: Site) -> Iterator[Finding]:
         try:
             mode = stat.S_IMODE(file.stat().st_mode)
         except OSError as error:
-            yield Finding("permissions", f"{file}: {error.strerror}", "fault", "create the file, or correct its path")
+            yield Finding("permissions", f"{file}: {error.strerror}", "fault", _CREATE)
             continue
         if mode & (stat.S_IRWXO | stat.S_IWGRP):
             advice = f"it holds secrets: chmod o=,g-w {file}"
@@ -88,6 +89,9 @@ def check_readable(site: Site, user: str = SERVICE_USER) -> Iterator[Finding]:
     files = _named_files(site)
     unreadable = [(setting, file) for setting, file in files if not _can_read(service, file)]
     for setting, file in unreadable:
+        if _is_missing(file):
+            yield Finding("permissions", f"{file} ({setting}): it does not exist", "fault", _CREATE)
+            continue
         advice = f"let {user} read it and enter its folder, such as: chgrp {user} {file}; chmod g+r {file}"
         yield Finding("permissions", f"{file} ({setting}): the user {user} cannot read it", "fault", advice)
     if files and not unreadable:
@@ -121,6 +125,17 @@ def _can_read(user: pwd.struct_passwd, file: Path) -> bool:
         extra_groups=groups,
     )
     return tried.returncode == 0
+
+
+def _is_missing(file: Path) -> bool:
+    """Return whether a file does not exist; one in a folder that this process must not enter may exist."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _sqlite_file(site: Site) -> Path | None:

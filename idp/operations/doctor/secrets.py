@@ -37,7 +37,10 @@ def check_secret_key(site: Site) -> Iterator[Finding]:
         advice = "run idp db upgrade, which stores the check value"
         yield Finding("secret key", "the database has no check value yet", "warning", advice)
     elif key is None:
-        advice = "copy IDP_SECRET_KEY from a node that works, or put the former key into IDP_SECRET_KEY_FALLBACKS"
+        advice = (
+            "copy IDP_SECRET_KEY from a node that works, or put the former key into IDP_SECRET_KEY_FALLBACKS or, if it "
+            "is lost, idp config accept-secret-key"
+        )
         yield Finding("secret key", "not the key of this database", "fault", advice)
     elif key != site.settings.secrets[0]:
         advice = "restart the other nodes with the new key too"
@@ -62,7 +65,12 @@ def _of_algorithm(settings: Settings, alg: str, keys: list[SigningKey]) -> Findi
     unreadable = [k.kid for k in keys if material.sealed_by(settings, k.kid, k.private_sealed) is None]
     if unreadable:
         result = f"sealed under a secret key that is not configured: {', '.join(unreadable)}"
-        return Finding(name, result, "fault", "put the former secret key into IDP_SECRET_KEY_FALLBACKS")
+        kid = unreadable[0] if len(unreadable) == 1 else "KID"  # each of them, one after the other
+        advice = (
+            "put the former secret key into IDP_SECRET_KEY_FALLBACKS or, if it is lost, "
+            f"idp keys retire {kid} --emergency"
+        )
+        return Finding(name, result, "fault", advice)
     age, days = moment - key.active_from, settings.key_rotation_days
     following = [k for k in keys if k.active_from > moment]
     due = following[0].active_from if following else key.active_from + timedelta(days=days)
