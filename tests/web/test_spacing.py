@@ -34,6 +34,7 @@ def _check_menu(name: str, page: str) -> None:
         assert "langue" not in first, f"{name}: the key Enter presses the first button of a form"
 
 
+@pytest.mark.own_app  # the application keeps some pages with the languages that it offered when it made them
 def test_every_page_spaces_its_punctuation_as_french_does_and_has_the_menu_of_languages(
     app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
