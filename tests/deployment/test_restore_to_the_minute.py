@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 import pytest
 
@@ -49,8 +49,9 @@ class Restore:
         [settings] = re.findall(r"restauration.conf <<'FIN'\n((?:    .*\n)*?)    FIN\n", _PAGE)
         settings = settings.replace("/sauvegarde/wal", str(self.folder / "wal"))
         lines = re.sub(r"(recovery_target_time = ').*'", rf"\g<1>{instant}'", settings).splitlines()
-        data, base = self.folder / "restored", self.folder / "base"
-        shutil.copytree(base, data)
+        base = self.folder / "base"
+        data = Path(mkdtemp(prefix="restored-", dir=self.folder))
+        shutil.copytree(base, data, dirs_exist_ok=True)
         with (data / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{line.strip()}\n" for line in (*lines, *more))
         (data / "recovery.signal").touch()
