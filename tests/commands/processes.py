@@ -41,8 +41,9 @@ def running(settings: Settings, log: Path, *arguments: str) -> Iterator[forked.P
 
 
 _WORKERS = 8
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
-_ports = cycle(range(24_000 + _worker, 32_000, _WORKERS))
+NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""The number of this test process among those of its run."""
+_ports = cycle(range(24_000 + NUMBER % _WORKERS, 32_000, _WORKERS))
 """Ports of this process, below those that the system gives to outgoing connections: no two tests meet at one."""
 
 

@@ -1,6 +1,5 @@
 """Refusals of `idp demo`, with one sentence and before anything is written."""
 
-import os
 import socket
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from click.testing import CliRunner, Result
 from demo import commands, folder
 from demo.processes import ports_of
 from idp import schema
+from tests.commands.processes import NUMBER
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +35,7 @@ def read_refusal(result: Result) -> str:
 @pytest.fixture
 def block() -> int:
     """Return the first of a block of ports that are free just now."""
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    for port in range(15_000 + 1000 * number, 60_000, 100):
+    for port in range(15_000 + 1000 * NUMBER, 60_000, 100):
         sockets = [socket.socket() for _ in ports_of(port)]
         try:
             for probe, number in zip(sockets, ports_of(port), strict=True):
