@@ -6,6 +6,7 @@ accepts nothing any more, answers the requests that it has, and ends.
 """
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import threading
@@ -29,6 +30,8 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
     """A server on `listener`, whose workers stop `drain_seconds` after SIGTERM."""
 
     def __init__(self, listener: Listener, drain_seconds: float, **options: Any) -> None:
+        # granian takes the default, which is another one since Python 3.14: the parent has loaded the application once
+        multiprocessing.set_start_method("fork", force=True)
         super().__init__("idp", backlog=BACKLOG, **options)
         self._listener, self._drain_seconds = listener, drain_seconds
         self._is_hurried = False
