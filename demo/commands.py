@@ -145,7 +145,7 @@ def _settings(port: int, folder: Path) -> Settings:
             academy=ACADEMY,
             support_phone="03 53 01 12 12",
             support_hours="Mo-Fr 08:00-18:00",
-            publisher=f"{ACADEMY} (démonstration : cette académie n’existe pas)",
+            legal_publisher=f"{ACADEMY} (démonstration : cette académie n’existe pas)",
             dpo_mail="dpd@exemple.fr",
             contact_mail="contact@exemple.fr",
             accessibility_mail="accessibilite@exemple.fr",

@@ -22,6 +22,7 @@ from idp.activation import views as activation
 from idp.audit import log
 from idp.charter import my_charter_views as my_charter
 from idp.charter import views as charter
+from idp.clock import INTERACTION_LIFETIME
 from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
 from idp.desk.alerts import mails as alert_mails
@@ -176,7 +177,7 @@ def assemble(
     settings: Settings,
     *templates: Path,
     origin: str = "",
-    form_lifetime: timedelta | None = None,
+    form_lifetime: timedelta = INTERACTION_LIFETIME,
     french_only: bool = False,
 ) -> tuple[Application, Door]:
     """Return an application that has everything but pages, and its door.
@@ -210,7 +211,7 @@ def assemble(
     return app, door
 
 
-def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta | None = None) -> None:
+def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERACTION_LIFETIME) -> None:
     """Create the services of `app`, with empty caches, as at its start; see `Services.form_lifetime`."""
     outgoing, connections = Outgoing(settings), open_connections(settings)
     new_services = Services(

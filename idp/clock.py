@@ -1,10 +1,14 @@
-"""The clock of the service, and days in Paris. All modules use it, so that tests can change the time."""
+"""The clock of the service, days in Paris, and how long a person may take on our pages. Tests change the time here."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 PARIS = ZoneInfo("Europe/Paris")
 """The time zone of schools and families."""
+INTERACTION_LIFETIME = timedelta(minutes=30)
+"""An authorization request, and each form, while its person is on our pages."""
+ACTIVATION_LIFETIME = timedelta(minutes=30)
+"""An activation, from the provisional password to the new one."""
 
 
 def now() -> datetime:

@@ -129,11 +129,11 @@ class Settings(WatchSettings, NodeSettings):
         description="opening hours of the help line: `Mo-Fr 08:00-18:00` or `Mo,Tu,Th,Fr 08:30-12:00,13:30-17:00`,"
         " which pages and mails write in the reader's language; any other text is shown as it is, as French",
     )
-    publisher: str = Field("", max_length=200, description="legal notice: who publishes the service")
+    legal_publisher: str = Field("", max_length=200, description="legal notice: who publishes the service")
     publication_director: str = Field(
         "", max_length=200, description="legal notice: who is responsible for the content"
     )
-    host: str = Field("", max_length=200, description="legal notice: who hosts the service")
+    legal_host: str = Field("", max_length=200, description="legal notice: who hosts the service")
     contact_mail: str = Field("", max_length=200, description="legal notice: email address of the publisher")
     dpo_mail: str = Field("", max_length=200, description="email address of the data protection officer")
     accessibility_mail: str = Field("", max_length=200, description="email address for accessibility problems")
@@ -150,12 +150,9 @@ class Settings(WatchSettings, NodeSettings):
     )
 
     code_lifetime: int = Field(60, ge=10, le=600, description="authorization code")
-    pushed_request_lifetime: int = Field(
-        90, ge=10, lt=600, description="pushed authorization request, until the browser opens it (RFC 9126)"
-    )
     access_token_lifetime: int = Field(600, ge=60, le=3600, description="access token")
     id_token_lifetime: int = Field(300, ge=60, le=3600, description="ID token")
-    refresh_idle: int = Field(14 * 86400, ge=3600, description="refresh token that nobody uses")
+    refresh_token_lifetime: int = Field(14 * 86400, ge=3600, description="refresh token that nobody uses")
     refresh_absolute: int = Field(
         30 * 86400, ge=3600, le=90 * 86400, description="all refresh tokens of one sign-in together"
     )
@@ -164,19 +161,10 @@ class Settings(WatchSettings, NodeSettings):
     )
     session_idle: int = Field(3600, ge=300, le=7200, description="session without a request")
     session_absolute: int = Field(12 * 3600, ge=3600, le=86400, description="session in all")
-    interaction_lifetime: int = Field(
-        1800, ge=300, le=7200, description="authorization request whose person is still on our pages"
-    )
-    activation_lifetime: int = Field(
-        1800, ge=300, le=7200, description="activation, from the provisional password to the new one"
-    )
     email_link_lifetime: int = Field(86400, ge=3600, le=7 * 86400, description="link that confirms an email address")
     reset_link_lifetime: int = Field(1800, ge=600, le=3600, description="link that leads to a new password")
     contest_link_lifetime: int = Field(
         72 * 3600, ge=86400, le=7 * 86400, description="link « Ce n’était pas moi » after a change of email address"
-    )
-    reauthentication_window: int = Field(
-        300, ge=60, le=900, description="how long a password that was typed again counts on the pages of the account"
     )
     stay_days: int = Field(30, ge=0, le=90, description="days of « Rester connecté sur cet appareil »; 0: not offered")
     new_device_mail: bool = Field(True, description="send a mail after the first sign-in from a new browser")
@@ -213,9 +201,6 @@ class Settings(WatchSettings, NodeSettings):
     )
     hash_concurrency: int = Field(
         0, ge=0, le=64, description="password hashes that a process computes at once; 0: one for each core"
-    )
-    hash_wait: float = Field(
-        2.0, ge=0.1, le=10, description="how long a sign-in waits for its turn to hash before it is answered with 503"
     )
 
     @classmethod

@@ -40,9 +40,9 @@ _PUBLISHED = frozenset(
 """SHA-256 of keys that were published in the source, and of the command in the guide, which systemd does not run."""
 _SAFE_SSL_MODES = frozenset({"require", "verify-ca", "verify-full"})
 _REQUIRED = {
-    "publisher": "the legal notice must name the publisher",
+    "legal_publisher": "the legal notice must name the publisher",
     "publication_director": "the legal notice must name the publication director",
-    "host": "the legal notice must name the host",
+    "legal_host": "the legal notice must name the host",
     "contact_mail": "the legal notice must give an email",
     "dpo_mail": "the page on personal data must give the email of the data protection officer",
     "accessibility_mail": "the accessibility statement must give an email",

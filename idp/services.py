@@ -65,6 +65,8 @@ class Services:
     """How long a rate limit keeps the counter of an IP, at most; for the page on personal data."""
     local_counts: Counts
     """The counters of the budgets that this process keeps in memory (`idp.throttle.local`)."""
+    form_lifetime: timedelta
+    """How long a form may stay open in a browser."""
     local_marks: Marks
     """The marked subjects of this process (`idp.throttle.local`)."""
     refusals: dict[tuple[str, bytes], tuple[datetime, datetime]] = field(default_factory=dict)
@@ -82,8 +84,6 @@ class Services:
     """What `idp worker` reads from the database for its metrics, by name."""
     periodic_jobs: Mapping[str, timedelta] = field(default_factory=dict)
     """The period of each kind of periodic job."""
-    form_lifetime: timedelta | None = None
-    """How long a form may stay open in a browser; None: as long as an authorization request."""
 
     def close(self) -> None:
         """Close the connections for hot requests."""

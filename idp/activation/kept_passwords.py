@@ -1,7 +1,7 @@
 """Keeps the hash of a password that was accepted, while the person corrects the email of the same form.
 
 The person does not type the password again, and no page contains it. A hash is kept under the key of its activation,
-for `activation_lifetime` at most, and is removed when the activation is complete.
+for `ACTIVATION_LIFETIME` at most, and is removed when the activation is complete.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from sqlalchemy import delete, select
 
 from idp import opaque
 from idp.activation.models import KeptPassword
-from idp.clock import now
-from idp.config import Settings
+from idp.clock import ACTIVATION_LIFETIME, now
 from idp.db import db, unit_of_work, upsert
 from idp.interaction.store import Interaction, Person
 
@@ -36,9 +35,9 @@ def keep(key: ActivationKey, password_hash: str) -> None:
     db.session.execute(statement.on_conflict_do_update(index_elements=[KeptPassword.digest], set_=values))
 
 
-def find(settings: Settings, key: ActivationKey) -> str | None:
+def find(key: ActivationKey) -> str | None:
     """Return the hash that was kept during this activation, or None if there is none or its time is over."""
-    oldest = now() - settings.lifetime("activation_lifetime")
+    oldest = now() - ACTIVATION_LIFETIME
     kept = select(KeptPassword.password_hash).where(KeptPassword.digest == key.digest, KeptPassword.kept_at > oldest)
     return db.session.scalar(kept)
 

@@ -13,7 +13,7 @@ class KeptPassword(Base):
     """The hash of a good password whose form had a wrong email: the person corrects the email alone.
 
     `digest` is that of the interaction, which works in one browser, with the account and its generation. The row names
-    nobody; nothing reads it after `activation_lifetime`.
+    nobody; nothing reads it after `ACTIVATION_LIFETIME`.
     """
 
     __tablename__ = "kept_password"

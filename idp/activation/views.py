@@ -15,7 +15,7 @@ from idp.activation import kept_passwords, service
 from idp.activation.forms import ActivationForm, NotGuardianForm
 from idp.activation.kept_passwords import ActivationKey
 from idp.clients import registry
-from idp.clock import now
+from idp.clock import ACTIVATION_LIFETIME, now
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
@@ -42,7 +42,7 @@ def activate() -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    kept = kept_passwords.find(services().settings, ActivationKey.of(interaction, person))
+    kept = kept_passwords.find(ActivationKey.of(interaction, person))
     return _page(interaction, account, ActivationForm(), is_kept=kept is not None)
 
 
@@ -51,12 +51,12 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     if account is None:
         return _repeated_click(interaction, person)
     form, client, key = ActivationForm(), store.client_of(interaction), ActivationKey.of(interaction, person)
-    kept = None if form.has_password else kept_passwords.find(services().settings, key)
+    kept = None if form.has_password else kept_passwords.find(key)
     if kept is None:
         _check_password(form, account)
     email = _check_email(form)
     if form.is_password_wrong:
-        former = kept_passwords.find(services().settings, key)
+        former = kept_passwords.find(key)
         return _page(interaction, account, form, is_kept=former is not None)
     hashed = kept or services().hasher.hash(form.password.data or "", "activation")
     if form.errors:
@@ -121,8 +121,7 @@ def _opened() -> tuple[store.Interaction, store.Person]:
     interaction = store.current()
     if interaction is None:
         raise InteractionLostError
-    lifetime = services().settings.lifetime("activation_lifetime")
-    if interaction.person is None or now() - interaction.person.since > lifetime:
+    if interaction.person is None or now() - interaction.person.since > ACTIVATION_LIFETIME:
         raise InteractionLostError(store.client_of(interaction))
     return interaction, interaction.person
 

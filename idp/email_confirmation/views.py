@@ -14,7 +14,7 @@ from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import audience
-from idp.clock import now
+from idp.clock import ACTIVATION_LIFETIME, now
 from idp.db import db
 from idp.email_confirmation import codes, confirmed, service
 from idp.email_confirmation.forms import AddressForm, CodeForm
@@ -199,7 +199,7 @@ def _account_to_confirm() -> tuple[store.Interaction | None, Account]:
 
     Two people may share a browser: an activation gives access to its own account only, and no longer after somebody
     else signed in. An activation in the browser's history gives no access after the account's password was used
-    anywhere, after another credential replaced it, or after `activation_lifetime`. A confirmed account gets the page
+    anywhere, after another credential replaced it, or after `ACTIVATION_LIFETIME`. A confirmed account gets the page
     that says so, which contains no name.
 
     Raises:
@@ -228,7 +228,7 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
     if account.email is not None:
         return True
     started = account.activated_at
-    if started is None or now() - started > services().settings.lifetime("activation_lifetime"):
+    if started is None or now() - started > ACTIVATION_LIFETIME:
         return False
     if account.activated_in is None and account.last_sign_in_at is not None and account.last_sign_in_at >= started:
         device = devices.known(account.username)

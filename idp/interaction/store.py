@@ -8,12 +8,12 @@ import hmac
 import re
 import uuid
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from idp import opaque, signed
 from idp.clients import registry
-from idp.clock import now
+from idp.clock import ACTIVATION_LIFETIME, INTERACTION_LIFETIME, now
 from idp.languages import first_offered
 from idp.services import services
 from idp.web import declarations
@@ -225,10 +225,8 @@ def _this_browser() -> str:
 
 
 def _is_over(interaction: Interaction) -> bool:
-    age = now() - interaction.started_at
-    settings = services().settings
-    longest = settings.interaction_lifetime + (settings.activation_lifetime if interaction.person else 0)
-    return age.total_seconds() > longest
+    longest = INTERACTION_LIFETIME + (ACTIVATION_LIFETIME if interaction.person else timedelta(0))
+    return now() - interaction.started_at > longest
 
 
 def _signer() -> signed.Signer:

@@ -15,7 +15,7 @@ from idp import opaque
 from idp.accounts import directory, disputes, notices, one_time_links
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
-from idp.clock import now
+from idp.clock import ACTIVATION_LIFETIME, now
 from idp.db import db
 from idp.services import services
 from idp.sessions import devices, liveness, manager
@@ -68,7 +68,7 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None
     """Open the session in the caller's transaction, if the account was activated `here`.
 
     One statement decides, so that one activation opens one session. Return None without any change if the activation
-    is older than `activation_lifetime`, if its mailbox is not confirmed, if the account is closed, or if its
+    is older than `ACTIVATION_LIFETIME`, if its mailbox is not confirmed, if the account is closed, or if its
     credentials are not those of `generation` any more.
     """
     interaction = here.activations.get(account_id.hex)
@@ -81,7 +81,7 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None
         .where(
             Account.id == account_id,
             Account.activated_in == opaque.digest(interaction),
-            Account.activated_at > moment - settings.lifetime("activation_lifetime"),
+            Account.activated_at > moment - ACTIVATION_LIFETIME,
             Account.email_confirmed_at >= Account.activated_at,
             Account.email.is_not(None),
             Account.generation == generation,
@@ -118,7 +118,7 @@ def _was_activated_elsewhere(account: Account) -> bool:
         return False
     interaction = browser.activations().get(account.id.hex)
     is_here = interaction is not None and account.activated_in == opaque.digest(interaction)
-    return not is_here and account.activated_at > now() - services().settings.lifetime("activation_lifetime")
+    return not is_here and account.activated_at > now() - ACTIVATION_LIFETIME
 
 
 def _has_session_elsewhere(account: Account) -> bool:

@@ -1,6 +1,7 @@
 """Guards of the account's pages: one requires a session, the other a password typed recently."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
@@ -8,11 +9,12 @@ from flask import Response, request, url_for
 
 from idp.accounts.models import Account
 from idp.clock import now
-from idp.services import services
 from idp.sessions import manager, staying
 from idp.sessions.models import PASSKEY_IN_SOFTWARE, Session, is_at_least
 from idp.web.redirects import see_other
 
+_REAUTHENTICATION_WINDOW = timedelta(minutes=5)
+"""How long a password that was typed again counts on the pages of the account."""
 _P = ParamSpec("_P")
 PROOF = "reauthentication.verify"
 """The page that asks for the password again."""
@@ -47,7 +49,7 @@ def sign_in_first() -> Response:
 
 def proved_recently(session: Session) -> bool:
     """Return whether the person proved who they are within the re-authentication window (OWASP ASVS 5, V 7.5.1)."""
-    return now() - session.auth_time <= services().settings.lifetime("reauthentication_window")
+    return now() - session.auth_time <= _REAUTHENTICATION_WINDOW
 
 
 def typed_password_recently(session: Session) -> bool:

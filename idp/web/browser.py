@@ -67,8 +67,7 @@ def _read(request: Request, settings: Settings) -> BrowserCookie:
 
 def _form_lifetime() -> int:
     """Return how many seconds a form may stay open."""
-    own = services()
-    return int(own.form_lifetime.total_seconds()) if own.form_lifetime else own.settings.interaction_lifetime
+    return int(services().form_lifetime.total_seconds())
 
 
 def _cookie_lifetime() -> int:

@@ -31,9 +31,10 @@ RIGHT = "tortue velours cascade ancre"
 
 
 def make_hasher(concurrency: int = 2, wait: float = 10) -> Hasher:
-    more = {"hash_concurrency": concurrency, "hash_wait": wait}
-    with cheap_hashes.real():
-        return Hasher(config.load(env="development", issuer="http://127.0.0.1:8000", **more))
+    with cheap_hashes.real(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("idp.accounts.passwords.hasher.WAIT_SECONDS", wait)
+        settings = config.load(env="development", issuer="http://127.0.0.1:8000", hash_concurrency=concurrency)
+        return Hasher(settings)
 
 
 @pytest.fixture(scope="module")
@@ -296,8 +297,9 @@ def test_memory_of_concurrent_hashes_is_bounded() -> None:
     program = """
 import resource, threading
 from idp import config
-from idp.accounts.passwords.hasher import Hasher
-hasher = Hasher(config.load(env="development", issuer="http://127.0.0.1:8000", hash_concurrency=2, hash_wait=10))
+from idp.accounts.passwords import hasher as module
+module.WAIT_SECONDS = 10
+hasher = module.Hasher(config.load(env="development", issuer="http://127.0.0.1:8000", hash_concurrency=2))
 def work(): hasher.verify(None, "faux", "sign_in")
 work()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

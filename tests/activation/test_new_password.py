@@ -143,14 +143,9 @@ def test_a_kept_password_is_replaced_and_expires_with_the_activation(browser: Fl
         page = submit(browser, page, nouveau=other, mail="rien")
         stored = db.session.scalars(select(KeptPassword.password_hash)).one()
         settings = build.settings
-        assert (
-            kept_passwords.find(settings, ActivationKey(db.session.scalars(select(KeptPassword.digest)).one()))
-            == stored
-        )
+        assert kept_passwords.find(ActivationKey(db.session.scalars(select(KeptPassword.digest)).one())) == stored
         clock.shift(timedelta(minutes=30))
-        assert (
-            kept_passwords.find(settings, ActivationKey(db.session.scalars(select(KeptPassword.digest)).one())) is None
-        )
+        assert kept_passwords.find(ActivationKey(db.session.scalars(select(KeptPassword.digest)).one())) is None
     assert Hasher(settings).verify(stored, other, "activation")
 
 

@@ -15,9 +15,9 @@ COMPLETE = {
     "IDP_MAIL_FROM": "ne-pas-repondre@exemple.fr",
     "IDP_ACADEMY": "Académie des Deux-Rives",
     "IDP_SUPPORT_PHONE": "03 53 01 12 12",
-    "IDP_PUBLISHER": "Académie des Deux-Rives",
+    "IDP_LEGAL_PUBLISHER": "Académie des Deux-Rives",
     "IDP_PUBLICATION_DIRECTOR": "La rectrice",
-    "IDP_HOST": "Hébergeur des Deux-Rives",
+    "IDP_LEGAL_HOST": "Hébergeur des Deux-Rives",
     "IDP_CONTACT_MAIL": "contact@exemple.fr",
     "IDP_DPO_MAIL": "dpd@exemple.fr",
     "IDP_ACCESSIBILITY_MAIL": "accessibilite@exemple.fr",
@@ -108,7 +108,7 @@ def test_check_lists_every_fault_by_name_without_values(bare: Run, monkeypatch: 
     first, *faults = answer.err.splitlines()
     assert first == "Error: the settings cannot be used:"
     wrong = ("ISSUER", "DATABASE_URL", "CODE_LIFETIME", "TRUSTED_PROXIES", "OUTGOING_ALLOW")
-    beside = ("FROBNICATE", "SECRETKEY", "SECRET_KEY", "MAIL_FROM", "ACADEMY", "PUBLISHER", "DPO_MAIL")
+    beside = ("FROBNICATE", "SECRETKEY", "SECRET_KEY", "MAIL_FROM", "ACADEMY", "LEGAL_PUBLISHER", "DPO_MAIL")
     for name in (*wrong, *beside):
         assert [line for line in faults if line.startswith(f"IDP_{name}: ")], (name, faults)
     assert "IDP_FROBNICATE: unknown setting" in faults

@@ -181,7 +181,7 @@ def test_a_table_without_statistics_is_named(
 
 def test_settings_that_must_not_serve_families_are_named(app: Flask, settings: Settings) -> None:
     assert states(secrets.check_settings, settings) == {"settings": "ok"}
-    assert states(secrets.check_settings, settings.model_copy(update={"publisher": ""})) == {"settings": "fault"}
+    assert states(secrets.check_settings, settings.model_copy(update={"legal_publisher": ""})) == {"settings": "fault"}
 
 
 @pytest.mark.both_databases

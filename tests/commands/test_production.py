@@ -91,8 +91,8 @@ def faults(bare: Run, *command: str) -> list[str]:
         ({"IDP_SECURITY_CONTACT": "mailto:…@…"}, "IDP_SECURITY_CONTACT: must be mailto:"),
         ({"IDP_ACADEMY": "Académie"}, "IDP_ACADEMY: is the default"),
         ({"IDP_SUPPORT_PHONE": ""}, "IDP_SUPPORT_PHONE, IDP_SUPPORT_URL: are empty"),
-        ({"IDP_PUBLISHER": "<votre académie>"}, "IDP_PUBLISHER: has a placeholder"),
-        ({"IDP_HOST": "À compléter"}, "IDP_HOST: has a placeholder"),
+        ({"IDP_LEGAL_PUBLISHER": "<votre académie>"}, "IDP_LEGAL_PUBLISHER: has a placeholder"),
+        ({"IDP_LEGAL_HOST": "À compléter"}, "IDP_LEGAL_HOST: has a placeholder"),
         (
             {"IDP_ENV": "development", "IDP_ISSUER": "https://connexion.exemple.fr"},
             "IDP_ENV: is development, but the host of IDP_ISSUER is not loopback",

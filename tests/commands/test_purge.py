@@ -19,7 +19,7 @@ from idp.accounts.models import Account, OneTimeLink, SchoolNotice
 from idp.accounts.notices import NOTICE
 from idp.activation.models import KeptPassword
 from idp.audit.models import AuditEntry
-from idp.clock import now
+from idp.clock import ACTIVATION_LIFETIME, now
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
@@ -315,7 +315,7 @@ def test_a_purge_reports_a_database_error_and_is_not_completed(act: Run, build: 
 
 
 def test_kept_passwords_are_removed_once_their_activation_is_over(act: Run, build: Build) -> None:
-    over = now() - build.settings.lifetime("activation_lifetime")
+    over = now() - ACTIVATION_LIFETIME
     rows = [KeptPassword(digest=b"over", password_hash="x", kept_at=over)]
     rows.append(KeptPassword(digest=b"open", password_hash="x", kept_at=over + HOUR / 60))
     db.session.add_all(rows)

@@ -145,7 +145,7 @@ def test_no_document_has_a_secret(write: Write, database_url: str) -> None:
 
 def test_what_the_configuration_does_not_say_is_marked(write: Write, settings: Settings) -> None:
     before = sum(document.count(TO_COMPLETE) for document in texts(settings).values())
-    empty = settings.model_copy(update={"publisher": "", "dpo_mail": " ", "host": ""})
+    empty = settings.model_copy(update={"legal_publisher": "", "dpo_mail": " ", "legal_host": ""})
     documents = write(empty)
     assert sum(document.count(TO_COMPLETE) for document in documents.values()) > before
     assert f"| Délégué à la protection des données | {TO_COMPLETE} |" in documents["01-registre-des-traitements.md"]
@@ -208,7 +208,7 @@ def test_english_sentences_are_recognised(document: str, lines: int) -> None:
 def test_every_document_is_in_french(settings: Settings, build: Build) -> None:
     build.ent("Passerelle", "ent.test")
     academy = {"desk_oidc_issuer": "https://agents.exemple.fr", "desk_oidc_client_id": "bureau"}
-    options = {"desk_url": "https://bureau.exemple.fr", "traces": True, "new_device_mail": False, "host": ""}
+    options = {"desk_url": "https://bureau.exemple.fr", "traces": True, "new_device_mail": False, "legal_host": ""}
     given = settings.model_copy(update={**academy, **options})
     everywhere = [*texts(settings).items(), *texts(given).items()]
     db.session.execute(text("SET search_path TO nowhere"))

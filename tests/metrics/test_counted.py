@@ -117,8 +117,9 @@ def test_an_event_counts_when_it_is_committed(
     assert counted()[series] == 1
 
 
-def test_the_queue_of_hashes_is_counted(settings: Settings, counted: Counted) -> None:
-    hasher = Hasher(settings.model_copy(update={"hash_wait": 0.01, "hash_concurrency": 1}))
+def test_the_queue_of_hashes_is_counted(settings: Settings, counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("idp.accounts.passwords.hasher.WAIT_SECONDS", 0.01)
+    hasher = Hasher(settings.model_copy(update={"hash_concurrency": 1}))
     hasher.hash("x", "sign_in")
     hasher._queues["sign_in"]._turns.acquire()
     with pytest.raises(HasherBusyError):

@@ -166,7 +166,7 @@ def test_the_window_is_as_long_as_the_setting(browser: FlaskClient, build: Build
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
-        clock.shift(timedelta(seconds=build.settings.reauthentication_window))
+        clock.shift(timedelta(minutes=5))
         assert heading(browser.get("/mon-compte/courrier")) == "Ajouter un autre courrier"
         clock.shift(timedelta(seconds=1))
         answer = browser.get("/mon-compte/courrier")

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
+from idp.oidc.authorization import par
 from idp.oidc.models import AuthorizationCode, SpentProof
 from tests.builders import Build
 from tests.databases import settings_for
@@ -24,9 +25,10 @@ PROCESSES, ROUNDS = 8, 20
 
 
 @pytest.fixture
-def settings(database_url: str) -> Settings:
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Requests are valid for ten minutes, because twenty rounds may take longer than one minute."""
-    return settings_for(database_url, pushed_request_lifetime=599)
+    monkeypatch.setattr(par, "_LIFETIME_SECONDS", 599)
+    return settings_for(database_url)
 
 
 @pytest.fixture

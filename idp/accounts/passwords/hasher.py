@@ -42,6 +42,8 @@ _MOST_MEMORY_KIB: Final = 8 * 19_456
 _MOST_ITERATIONS: Final = 16
 _ACTIVATIONS_AT_ONCE = 1
 _MEASURED = 8
+WAIT_SECONDS = 2.0
+"""How long a sign-in waits for its turn to hash before it is answered with 503."""
 _CROWD: Final = 16
 """The most people in each queue of a process, waiting or served: at some 50 ms each, about a second of work."""
 _MINUS = "\u2212"
@@ -148,12 +150,12 @@ class Hasher:
     """Computes argon2id hashes (19 MiB, 2 passes, 1 lane), a bounded number at once; make one per process.
 
     More concurrent hashes than cores only take more memory: at most (`concurrency` + 1) × 20 MiB are in use. A request
-    that gets no thread in `hash_wait` seconds ends with `HasherBusyError`, so that the queue cannot grow.
+    that gets no thread in `WAIT_SECONDS` ends with `HasherBusyError`, so that the queue cannot grow.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._argon2 = HugePageHasher(time_cost=_ITERATIONS, memory_cost=_MEMORY_KIB)
-        self._wait = settings.hash_wait
+        self._wait = WAIT_SECONDS
         self.concurrency = settings.hash_concurrency or _cores()
         self._dummy = self._argon2.unknown()
         self._open_queues()

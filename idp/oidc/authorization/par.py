@@ -23,6 +23,7 @@ from idp.web.errors import TooManyRequestsError
 from idp.web.http import Request, Response
 
 _MAX_STORED_LENGTH = 16_000
+_LIFETIME_SECONDS = 90  # of a request, until the browser opens it (RFC 9126, 2.2: below ten minutes)
 """Characters of a stored request. The limits of the single parameters allow ten times as much, and anybody can push in
 the name of a public client."""
 
@@ -50,9 +51,8 @@ def push(request: Request) -> Response:
         return client_request.refuse(400, refused.error, refused.description)
     if len(json.dumps(requested)) > _MAX_STORED_LENGTH:
         return client_request.refuse(413, "invalid_request", "the request is too long")
-    lifetime = settings.pushed_request_lifetime
-    request_uri = pushed_requests.push(client, requested, lifetime)
-    return client_request.answer({"request_uri": request_uri, "expires_in": lifetime}, 201)
+    request_uri = pushed_requests.push(client, requested, _LIFETIME_SECONDS)
+    return client_request.answer({"request_uri": request_uri, "expires_in": _LIFETIME_SECONDS}, 201)
 
 
 def _authenticate(request: Request, parameters: dict[str, str]) -> Registration:

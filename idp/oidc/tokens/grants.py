@@ -83,7 +83,7 @@ class CodeGrant(AuthorizationCodeGrant):
                     access_digest=opaque.digest(self.access),
                     access_expires_at=moment + settings.lifetime("access_token_lifetime"),
                     refresh_digest=opaque.digest(refresh) if refresh else None,
-                    refresh_expires_at=moment + settings.lifetime("refresh_idle"),
+                    refresh_expires_at=moment + settings.lifetime("refresh_token_lifetime"),
                     family_expires_at=moment + settings.lifetime("refresh_absolute"),
                     now=moment,
                 )
@@ -156,7 +156,7 @@ class RefreshGrant(RefreshTokenGrant):
                     jkt=proof.jkt if proof else None,
                     same_key=client.registration.auth_method == "none",
                     refresh_digest=opaque.digest(self.refresh) if self.refresh else None,
-                    refresh_expires_at=moment + settings.lifetime("refresh_idle"),
+                    refresh_expires_at=moment + settings.lifetime("refresh_token_lifetime"),
                     grace_since=_grace_since(moment, settings.refresh_grace),
                     now=moment,
                 )

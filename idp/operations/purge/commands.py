@@ -24,7 +24,7 @@ from idp.activation.models import KeptPassword
 from idp.audit import log, sealing
 from idp.audit.data_events import PurgeCompleted
 from idp.audit.models import AuditEntry
-from idp.clock import now
+from idp.clock import ACTIVATION_LIFETIME, INTERACTION_LIFETIME, now
 from idp.config import Settings
 from idp.db import db, retry, retry_unit_of_work
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
@@ -107,14 +107,14 @@ def _links(_settings: Settings, moment: datetime) -> dict[str, int]:
     return {"links": delete_all(OneTimeLink, over, order_by=OneTimeLink.expires_at)}
 
 
-def _kept_passwords(settings: Settings, moment: datetime) -> dict[str, int]:
-    over = KeptPassword.kept_at <= moment - settings.lifetime("activation_lifetime")
+def _kept_passwords(_settings: Settings, moment: datetime) -> dict[str, int]:
+    over = KeptPassword.kept_at <= moment - ACTIVATION_LIFETIME
     return {"kept_passwords": delete_all(KeptPassword, over, order_by=KeptPassword.kept_at)}
 
 
-def _proofs(settings: Settings, moment: datetime) -> dict[str, int]:
+def _proofs(_settings: Settings, moment: datetime) -> dict[str, int]:
     """Remove pushed requests after every sign-in that they may have begun, and expired proofs."""
-    longest = settings.lifetime("interaction_lifetime") + settings.lifetime("activation_lifetime")
+    longest = INTERACTION_LIFETIME + ACTIVATION_LIFETIME
     over = PushedRequest.expires_at <= moment - longest
     old = SpentProof.expires_at <= moment - PROOFS_KEPT
     return {
@@ -199,7 +199,7 @@ def _notices(settings: Settings, moment: datetime) -> dict[str, int]:
 def _accounts(settings: Settings, moment: datetime) -> Counter[str]:
     """Apply each rule of age to the accounts that an index finds for it, a page at a time."""
     done: Counter[str] = Counter()
-    done["letters_expired"] = _in_batches(partial(unused_accounts.remove_expired_secrets, settings, moment))
+    done["letters_expired"] = _in_batches(partial(unused_accounts.remove_expired_secrets, moment))
     due = unused_accounts.removable(settings, moment)
     for keys in unused_accounts.candidates(settings, moment):
         some = Account.id.in_(keys)

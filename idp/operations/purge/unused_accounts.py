@@ -29,7 +29,7 @@ from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.events import AccountPurged, InactivityWarned
 from idp.charter.models import CharterAcceptance
-from idp.clock import now
+from idp.clock import ACTIVATION_LIFETIME, now
 from idp.config import Settings
 from idp.db import UtcDateTime, db
 from idp.oidc.models import AuthorizationCode, Token
@@ -42,12 +42,12 @@ DISABLED_KEPT = timedelta(days=90)
 """How long a disabled account can be enabled again."""
 
 
-def remove_expired_secrets(settings: Settings, moment: datetime) -> int:
+def remove_expired_secrets(moment: datetime) -> int:
     """Remove a batch of the expired provisional passwords, in the caller's transaction; return their number.
 
     Not before the last activation that one of them opened has expired: it was valid when it was typed.
     """
-    expired = Account.provisional_expires_at <= moment - settings.lifetime("activation_lifetime")
+    expired = Account.provisional_expires_at <= moment - ACTIVATION_LIFETIME
     due = and_(Account.provisional_hash.is_not(None), expired)
     return _update_some(due, Account.provisional_expires_at, provisional_hash=None)
 
