@@ -82,16 +82,36 @@ def trust_only(monkeypatch: pytest.MonkeyPatch, authorities: Path) -> None:
     monkeypatch.setattr(outgoing, "tls_context", connections.tls_context.__wrapped__)
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def authority(folder: Path, *names: str) -> Authority:
     """Create an authority and a certificate for `names`."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"root of {names[0]}")])
-    root = _certificate(root_name, root_name, root_key.public_key()).add_extension(
-        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    root_identifier = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
+    root = (
+        _certificate(root_name, root_name, root_key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
+        .add_extension(root_identifier, critical=False)
     )
     leaf_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-    leaf = _certificate(leaf_name, root_name, key.public_key()).add_extension(
-        x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+    issued_by = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(root_identifier)
+    leaf = (
+        _certificate(leaf_name, root_name, key.public_key())
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .add_extension(issued_by, critical=False)  # Python 3.13 and later ask for it
     )
     trusted, chain = folder / f"{names[0]}.root.pem", folder / f"{names[0]}.pem"
     trusted.write_bytes(root.sign(root_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
