@@ -260,12 +260,12 @@ class _Header(tarfile.TarInfo):
     __slots__ = ()
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_Header":
         """Read a header; only a block of zeros is the end of the archive."""
-        if len(buf) == tarfile.BLOCKSIZE and not buf.strip(b"\0"):
-            return super().frombuf(buf, encoding, errors)
         try:
-            return super().frombuf(buf, encoding, errors)
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
         except tarfile.HeaderError:
             raise ArchiveError("archive_broken") from None
 
