@@ -1,5 +1,6 @@
 """`idp audit verify` reports rows that the service cannot have written, and still reports all other findings."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -109,7 +110,10 @@ def test_invalid_json_is_a_finding_like_others(act: Run, app: Flask, build: Buil
     tamper(f"UPDATE audit SET details = {cast} WHERE id = :key", key=broken, value=OF_BOTH[json])  # noqa: S608
     tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=changed)
     number = 1 if sealed else None
-    assert list_findings(act) == [(number, broken, UNREADABLE), (number, changed, "the entry was changed")]
+    # Python 3.14 reads the deep one, and finds that its seal does not fit
+    is_read = json == "deep" and sys.version_info >= (3, 14)
+    found = "the address, the request or the details of the entry were changed" if is_read else UNREADABLE
+    assert list_findings(act) == [(number, broken, found), (number, changed, "the entry was changed")]
 
 
 @pytest.mark.parametrize("number", ["1", "NULL"])

@@ -38,9 +38,11 @@ class House:
     @contextmanager
     def context(self) -> Iterator[None]:
         with self.app.app_context():
-            yield
-            db.session.remove()
-            db.engine.dispose()
+            try:
+                yield
+            finally:
+                db.session.remove()
+                db.engine.dispose()
 
     def seed(self, port: int = 8000) -> dict[str, SeededLetter]:
         """Seed again; return the letters by the beginning of their usernames."""
