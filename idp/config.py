@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -73,6 +73,9 @@ class Settings(WatchSettings, NodeSettings):
     )
     issuer: str = Field(
         description="public URL of this service, exactly as the clients know it: scheme, host and port, no final slash"
+    )
+    secret_key_file: Path | None = Field(
+        None, description="file that has the secret key, in place of `IDP_SECRET_KEY`, such as a credential of systemd"
     )
     secret_key: SecretStr = Field(
         SecretStr(""),
@@ -226,6 +229,17 @@ class Settings(WatchSettings, NodeSettings):
             raise ValueError('must be a JSON list, such as ["one", "another"]')  # noqa: TRY004 - pydantic reports ValueErrors
         return value
 
+    @field_validator("secret_key")
+    @classmethod
+    def _read_secret_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        file = info.data.get("secret_key_file")
+        if file is None:
+            return value
+        if value.get_secret_value():
+            raise ValueError(f"must be empty, since {PREFIX}SECRET_KEY_FILE is set")
+        return SecretStr(file.read_text(encoding="utf-8").strip())
+
+    _check_key_file = field_validator("secret_key_file")(rules.check_text_file)
     _check_issuer = field_validator("issuer")(rules.check_issuer)
     _check_database = field_validator("database_url")(rules.check_database)
     _check_smtp = field_validator("smtp_url")(rules.check_smtp)

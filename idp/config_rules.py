@@ -177,6 +177,16 @@ def check_filter(value: Path | None) -> Path | None:
     return value
 
 
+def check_text_file(value: Path | None) -> Path | None:
+    """Check that the file can be read as UTF-8."""
+    if value is not None:
+        try:
+            value.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ValueError(f"cannot be read ({getattr(fault, 'strerror', 'not UTF-8')})") from None
+    return value
+
+
 def check_authorities(value: Path | None) -> Path | None:
     """Check that the file has PEM certificates."""
     if value is not None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from idp import config
 from idp.config import Settings
 from idp.config_rules import check_issuer
 from tests.commands.conftest import Run
@@ -134,6 +135,32 @@ def test_a_command_that_wrong_settings_stop_names_the_one_that_shows_all_faults(
     all_faults = bare("config", "check").err
     assert "IDP_DPO_MAIL: " in all_faults
     assert "names the faults of the other" not in all_faults, "it is this command"
+
+
+def test_the_secret_key_comes_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{SECRET}\n")
+    put(monkeypatch, IDP_SECRET_KEY_FILE=str(file), IDP_SECRET_KEY="")
+    assert config.load().secrets == (SECRET.encode(),)
+
+
+@each_row(
+    ("file", "key", "fault"),
+    [
+        ("key", SECRET, "IDP_SECRET_KEY: must be empty, since IDP_SECRET_KEY_FILE is set"),
+        ("none", "", "IDP_SECRET_KEY_FILE: cannot be read \\(No such file or directory\\)"),
+        ("binary", "", "IDP_SECRET_KEY_FILE: cannot be read \\(not UTF-8\\)"),
+        ("empty", "", "IDP_SECRET_KEY: must be 32 bytes or more"),
+    ],
+)
+def test_a_file_that_gives_no_secret_key_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, key: str, fault: str
+) -> None:
+    for name, content in {"key": SECRET.encode(), "binary": b"\xff" * 40, "empty": b"\n"}.items():
+        (tmp_path / name).write_bytes(content)
+    put(monkeypatch, IDP_SECRET_KEY_FILE=str(tmp_path / file), IDP_SECRET_KEY=key)
+    with pytest.raises(config.ConfigurationError, match=fault):
+        config.load()
 
 
 def test_an_invalid_list_does_not_hide_other_faults(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def doctor(context: click.Context, nodes: int, workers: int, *, as_json: bool) -
     Each line says what was checked, the result, and what to do. Nothing is changed, and no mail is sent.
     """
     settings = services().settings
-    files = (context.find_root().params.get("env_file"), settings_file())
+    files = (context.find_root().params.get("env_file"), settings_file(), settings.secret_key_file)
     site = Site(settings, nodes, workers, tuple(str(file) for file in files if file))
     findings = []
     for finding in _findings(site):

@@ -104,6 +104,7 @@ def _named_files(site: Site) -> list[tuple[str, Path]]:
     query = make_url(settings.database_url).query
     named = [
         ("IDP_CONFIG", settings_file()),
+        ("IDP_SECRET_KEY_FILE", settings.secret_key_file),
         ("IDP_CA_BUNDLE", settings.ca_bundle),
         ("IDP_BREACHED_PASSWORDS", settings.breached_passwords),
         ("IDP_THEME", settings.theme),
