@@ -3,15 +3,17 @@
 `/readyz` fails too while the server drains, so that a load balancer turns to another one.
 """
 
+import hmac
 from typing import NamedTuple
 
 from flask import Blueprint, Response, abort, current_app, make_response, request
+from pydantic import SecretStr
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp import waiting
+from idp import __version__, waiting
 from idp.clock import now
-from idp.config import Settings
+from idp.config import PREFIX, Settings
 from idp.db import db
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.keys.rotation import signing_since
@@ -37,6 +39,8 @@ ECHO_HEADER = "Idp-Doctor"
 """The header by which `idp doctor` asks what arrives."""
 _ECHO_SECONDS = 60
 _READY = "ok"
+_OF_ONE_NODE = {"secret_key_file", "metrics_bind", "hash_concurrency"}
+"""The settings that may differ between nodes."""
 _OF_DESK = "team"
 """A blueprint that only the application of the desk has."""
 
@@ -94,9 +98,27 @@ def _told_to_doctor(request: http.Request) -> dict[str, object]:
     has_forwarded = any(request.has_header(name) for name in proxies.HEADERS)
     host = request.header("Host")
     seen = {"ip": request.remote_ip, "scheme": request.scheme, "host": host, "has_forwarded": has_forwarded}
+    process = {"version": __version__, "settings": fingerprints(services().settings)}
     waiting.refuse()  # only a thread may wait for the database
     readiness = {"readiness": _readiness()._asdict()}
-    return {"seen": {**seen, "is_desk": _OF_DESK in current_app.blueprints}, **readiness}
+    return {"seen": {**seen, "is_desk": _OF_DESK in current_app.blueprints}, "process": process, **readiness}
+
+
+def fingerprints(settings: Settings) -> dict[str, str]:
+    """Return a keyed digest of each setting, by which two processes compare them and nobody reads them."""
+    key = settings.secrets[0]
+    return {
+        f"{PREFIX}{name.upper()}": hmac.digest(
+            key, f"{name} {_whole(getattr(settings, name))}".encode(), "sha256"
+        ).hex()
+        for name in sorted(type(settings).model_fields.keys() - _OF_ONE_NODE)
+    }
+
+
+def _whole(value: object) -> str:
+    if isinstance(value, tuple):
+        return repr([_whole(item) for item in value])
+    return value.get_secret_value() if isinstance(value, SecretStr) else repr(value)
 
 
 def _readiness() -> Readiness:

@@ -80,11 +80,11 @@ def test_a_healthy_database_has_no_fault(app: Flask, settings: Settings) -> None
 def test_a_slow_old_or_small_database_is_named(app: Flask, settings: Settings, monkeypatch: Patch) -> None:
     monkeypatch.setattr(database, "_SLOW", 0)
     monkeypatch.setattr(database, "_OLDEST", 990_000)
-    findings = states(database.check, settings, nodes=1000, workers=64)
+    findings = states(database.check, settings, nodes=("http://10.0.0.1:8000",) * 1000, workers=64)
     assert findings["database latency"] == "warning"
     assert (findings["database version"], findings["database connections"]) == ("fault", "fault")
     with_pooler = settings.model_copy(update={"database_pooler": True})
-    findings = states(database.check, with_pooler, nodes=1000, workers=64)
+    findings = states(database.check, with_pooler, nodes=("http://10.0.0.1:8000",) * 1000, workers=64)
     assert findings["database connections"] == "unknown", "PgBouncer's pool counts, which is not seen from here"
 
 

@@ -2,20 +2,24 @@
 
 import errno
 import http.client
+import json
 import socket
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from pydantic import SecretStr
 from sqlalchemy.exc import OperationalError
 
+from idp import __version__
 from idp.config import Settings
 from idp.http_client.outgoing import Outgoing
 from idp.mail.smtp import Transport
-from idp.operations.doctor import ents, mail, proxy
-from idp.operations.doctor.finding import Site
+from idp.operations.doctor import commands, ents, mail, nodes, proxy
+from idp.operations.doctor.finding import Finding, Site
 from idp.operations.doctor.proxy import Arrived
 from idp.operations.health import ECHO_HEADER, sign_echo
 from tests.builders import Build
@@ -108,7 +112,8 @@ GOOD = {"ip": "198.51.100.7", "scheme": "https", "host": HOST, "has_forwarded": 
         (1, {}, "ok", ""),
         (1, {"ip": "203.0.113.99"}, "fault", "lower IDP_TRUSTED_PROXIES"),
         (1, {"has_forwarded": False}, "fault", "does not set X-Forwarded-For"),
-        (1, {"scheme": "http"}, "fault", "X-Forwarded-Proto"),
+        (1, {"scheme": "http"}, "fault", "let the proxy set X-Forwarded-Proto"),
+        (2, {"scheme": "http"}, "fault", "fewer proxies set X-Forwarded-Proto than IDP_TRUSTED_PROXIES says"),
         (1, {"host": "127.0.0.1:8000"}, "warning", f"Host: {HOST}"),
         (0, {"scheme": "http"}, "fault", "set IDP_TRUSTED_PROXIES"),
         (0, {}, "ok", ""),
@@ -214,6 +219,46 @@ def test_the_url_of_the_desk_is_asked(
     assert states() == ["fault"], "nobody listens"
 
 
+def test_each_node_says_its_version_and_whether_its_settings_are_those_of_the_command(
+    app: Flask, browser: FlaskClient, settings: Settings
+) -> None:
+    healthy = browser.get("/healthz", headers={ECHO_HEADER: sign_echo(settings)}).get_json()
+    with listening_ent(None) as served:
+        url = f"http://127.0.0.1:{served.port}"
+
+        def judged(answer: dict[str, object], of: Settings = settings) -> tuple[str, str]:
+            served.served["/healthz"] = (200, {}, json.dumps(answer).encode())
+            [finding] = nodes.check(Site(of, nodes=(url,)))
+            assert finding.check == f"node {url}"
+            return finding.state, finding.result
+
+        ready = f"version {__version__}, ok"
+        assert judged(healthy) == ("ok", f"{ready}, runs with the settings of this command")
+        assert served.asked[0].headers["Host"] == HOST, "the node refuses other hosts"
+        other = settings.model_copy(update={"smtp_url": SecretStr("smtp://10.0.0.9"), "code_lifetime": 30})
+        assert judged(healthy, other) == ("fault", f"{ready}, runs with another IDP_CODE_LIFETIME, IDP_SMTP_URL")
+        assert judged({**healthy, "process": {"version": "0.0.1"}}) == ("warning", "version 0.0.1, ok")
+        away = {"status": "database", "cause": "it is away."}
+        assert judged({**healthy, "readiness": away}) == ("fault", f"version {__version__}, database")
+        assert judged({"status": "ok"})[0] == "fault", "another secret key"
+    [finding] = nodes.check(Site(settings, nodes=(url,)))
+    assert (finding.state, "cannot be asked" in finding.result) == ("fault", True)
+
+
+def test_a_check_that_breaks_hides_no_other(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_site: Site) -> Iterator[Finding]:
+        raise ZeroDivisionError("by chance")
+
+    monkeypatch.setattr(
+        commands, "_CHECKS", {"disk": broken, "permissions": lambda _site: [Finding("permissions", "fine")]}
+    )
+    assert idp("doctor").out.splitlines() == [
+        "unknown  disk: the check broke: ZeroDivisionError: by chance",
+        "         → report it to the authors",
+        "ok       permissions: fine",
+    ]
+
+
 def test_certificates_of_ents_are_checked(
     app: Flask, settings: Settings, build: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -245,6 +290,6 @@ def test_an_error_of_http_is_no_trace(app: Flask, settings: Settings, monkeypatc
     def fail(_settings: Settings, _url: str) -> None:
         raise http.client.BadStatusLine("")
 
-    monkeypatch.setattr(proxy, "_ask", fail)
+    monkeypatch.setattr(proxy, "ask", fail)
     assert [finding.state for finding in proxy.check(Site(settings))] == ["unknown"]
     assert [finding.state for finding in proxy.check_desk(Site(settings))] == ["unknown"]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from urllib.parse import urlsplit
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,8 +13,9 @@ from idp.config import settings_file
 from idp.db import db
 from idp.mail import deliver
 from idp.mail.emails import InvalidEmailError, check_recipient
-from idp.operations.doctor import database, deliveries, ents, machine, mail, proxy, secrets
+from idp.operations.doctor import database, deliveries, ents, machine, mail, nodes, proxy, secrets
 from idp.operations.doctor.finding import Check, Finding, Site
+from idp.origins import DEFAULT_PORTS
 from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain
@@ -32,6 +34,7 @@ _CHECKS: dict[str, Check] = {
     "purge": deliveries.check_purge,
     "public URL": proxy.check,
     "desk URL": proxy.check_desk,
+    "nodes": nodes.check,
     "certificates of ENTs": ents.check,
 }
 _IN_DATABASE = {"secret key", "signing keys", "outbox", "purge", "certificates of ENTs"}
@@ -39,7 +42,14 @@ _IN_DATABASE = {"secret key", "signing keys", "outbox", "purge", "certificates o
 
 
 @click.command("doctor")
-@click.option("--nodes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Nodes of the site.")
+@click.option(
+    "--node",
+    "nodes",
+    metavar="URL",
+    multiple=True,
+    callback=lambda _context, _option, urls: tuple(map(_node, urls)),
+    help="URL of `idp serve` on a node, behind the proxy, such as http://10.0.0.11:8000. Repeatable.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
@@ -49,7 +59,7 @@ _IN_DATABASE = {"secret key", "signing keys", "outbox", "purge", "certificates o
 )
 @AS_JSON
 @click.pass_context
-def doctor(context: click.Context, nodes: int, workers: int, *, as_json: bool) -> None:
+def doctor(context: click.Context, nodes: tuple[str, ...], workers: int, *, as_json: bool) -> None:
     """Check all that the service needs; exit 1 on a fault.
 
     Each line says what was checked, the result, and what to do. Nothing is changed, and no mail is sent.
@@ -66,6 +76,13 @@ def doctor(context: click.Context, nodes: int, workers: int, *, as_json: bool) -
         click.echo(dumped([asdict(finding) for finding in findings]))
     if any(finding.state == "fault" for finding in findings):
         raise click.exceptions.Exit(1)
+
+
+def _node(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path not in {"", "/"}:
+        raise click.BadParameter(f"{plain(url)} is no URL such as http://10.0.0.11:8000")
+    return url.rstrip("/")
 
 
 def _findings(site: Site) -> Iterator[Finding]:
@@ -87,6 +104,10 @@ def _findings(site: Site) -> Iterator[Finding]:
                 continue
             causes.add(cause)
             yield Finding(name, database_faults.outline(error), "fault", cause)
+        except Exception as error:  # noqa: BLE001 - one check that breaks does not hide the others
+            yield Finding(
+                name, f"the check broke: {type(error).__name__}: {error}", "unknown", "report it to the authors"
+            )
         finally:
             db.session.remove()
 

@@ -1,11 +1,13 @@
 """Checks of the database: version, latency, TLS, connections, migrations, indexes, clock."""
 
 import secrets
+import shutil
 import statistics
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
@@ -16,11 +18,13 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import POOL_OVERFLOW, Base, db, unit_of_work
 from idp.operations import revisions
-from idp.operations.doctor.finding import Finding, Site, State
+from idp.operations.doctor.finding import FULL, LITTLE, MIB, Finding, Site, State
 from idp.operations.health import is_read_only
 from idp.outbox.queue import enqueue
 from idp.pool import ENCODING
 
+CLUSTERS = Path("/var/lib/postgresql")
+"""Where Debian keeps the data of PostgreSQL."""
 _OLDEST = 150_000
 """PostgreSQL 15, as `server_version_num` writes it."""
 _SLOW = 0.005
@@ -41,6 +45,7 @@ def check(site: Site) -> Iterator[Finding]:
         if connection.dialect.name == "postgresql":
             yield _version(connection)
             yield _tls(connection)
+            yield _disk(connection)
             yield _connections(connection, site)
             yield _clock(connection)
         migrations = _migrations(connection)
@@ -84,6 +89,21 @@ def _tls(connection: Connection) -> Finding:
     return judge_tls(version if ssl else "", connection.exec_driver_sql("SELECT host(inet_server_addr())").scalar_one())
 
 
+def _disk(connection: Connection) -> Finding:
+    """Tell how large the database is, and how much room it has where its server is this machine."""
+    size = int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+    server = connection.exec_driver_sql("SELECT host(inet_server_addr())").scalar_one()
+    is_here = (server is None or ip_address(server).is_loopback) and CLUSTERS.is_dir()
+    if not is_here:
+        advice = "see the disk of its server (df -h), and the alert IdpDisqueDeLaBase"
+        return Finding("database disk", f"{size // MIB} MiB used", "unknown", advice)
+    free = shutil.disk_usage(CLUSTERS).free
+    result = f"{size // MIB} MiB used, {free // MIB} MiB free in {CLUSTERS}"
+    if free < max(size, LITTLE):
+        return Finding("database disk", result, "fault" if free < FULL else "warning", "make room, as much as is used")
+    return Finding("database disk", result)
+
+
 def judge_tls(version: str, server: str | None) -> Finding:
     """Judge the connection by its version of TLS, if it has one, and the IP of the server, None for a local socket."""
     if version:
@@ -103,8 +123,8 @@ def _connections(connection: Connection, site: Site) -> Finding:
     allowed = connection.exec_driver_sql(
         "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
     ).scalar_one()
-    needed = most_connections(site.settings, nodes=site.nodes, workers=site.workers)
-    needs = f"at most {needed} needed ({site.nodes} × {site.workers} workers, and the others)"
+    needed = most_connections(site.settings, nodes=max(1, len(site.nodes)), workers=site.workers)
+    needs = f"at most {needed} needed ({max(1, len(site.nodes))} × {site.workers} workers, and the others)"
     if site.settings.database_pooler:
         result = f"{allowed} allowed for all pools of PgBouncer; of PgBouncer, {needs}"
         advice = f"in its configuration: default_pool_size below {allowed}, max_client_conn of at least {needed}"

@@ -6,6 +6,11 @@ from typing import Literal
 
 from idp.config import Settings
 
+MIB = 1024 * 1024
+LITTLE, FULL = 2048 * MIB, 256 * MIB
+"""An import of a school file needs a temporary database, and a SQLite database grows. The log goes to the standard
+error: where it is kept, and how much, is the matter of journald or of the container."""
+
 State = Literal["ok", "warning", "fault", "unknown"]
 
 
@@ -32,13 +37,13 @@ class Site:
 
     Attributes:
         settings: the settings of this process.
-        nodes: how many nodes the site has.
+        nodes: the URLs of the nodes, behind the proxy.
         workers: how many worker processes `idp serve` has on each node.
         secret_files: files with secrets that this process read its settings from.
     """
 
     settings: Settings
-    nodes: int = 1
+    nodes: tuple[str, ...] = ()
     workers: int = 1
     secret_files: tuple[str, ...] = ()
 

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import settings_file
-from idp.operations.doctor.finding import Finding, Site
+from idp.operations.doctor.finding import FULL, LITTLE, MIB, Finding, Site
 from idp.services import services
 
 _CREATE = "create the file, or correct its path"
@@ -22,10 +22,6 @@ COMPILE = "argon2 compiled for this CPU is about twice as fast, see docs/exploit
 SERVICE_USER = "idp"
 """The user of the units in `deploy/`."""
 _FILES_OF_LIBPQ = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
-_MIB = 1024 * 1024
-_LITTLE, _FULL = 2048 * _MIB, 256 * _MIB
-"""An import of a school file needs a temporary database, and a SQLite database grows. The log goes to the standard
-error: where it is kept, and how much, is the matter of journald or of the container."""
 
 
 def check_hash_rate(_site: Site) -> Iterator[Finding]:
@@ -53,9 +49,9 @@ def check_disks(site: Site) -> Iterator[Finding]:
         except OSError as error:
             yield Finding(f"disk of {use}", f"{folder}: {error.strerror}", "fault", "create the folder")
             continue
-        result = f"{folder}: {free // _MIB} MiB free"
-        if free < _LITTLE:
-            yield Finding(f"disk of {use}", result, "fault" if free < _FULL else "warning", "make room")
+        result = f"{folder}: {free // MIB} MiB free"
+        if free < LITTLE:
+            yield Finding(f"disk of {use}", result, "fault" if free < FULL else "warning", "make room")
         else:
             yield Finding(f"disk of {use}", result)
 

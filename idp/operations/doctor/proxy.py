@@ -49,7 +49,7 @@ class Arrived:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
     """The answer of a public URL: its status, its JSON, and when the certificate ends, if there is one."""
 
     status: int
@@ -131,19 +131,19 @@ def _of_readiness(name: str, readiness: Readiness) -> Finding:
     return Finding(name, f"the running service is not ready: {readiness.status}", "fault", advice)
 
 
-def _asked(settings: Settings, url: str, name: str) -> _Answer | Finding:
+def _asked(settings: Settings, url: str, name: str) -> Answer | Finding:
     """Return the answer of a public URL, or why it is none of this service."""
     try:
-        answer = _ask(settings, url)
+        answer = ask(settings, url)
     except ssl.SSLError as error:
         advice = f"renew or repair the certificate of {url}; an authority of your own belongs into IDP_CA_BUNDLE"
-        return Finding(name, f"TLS failed: {_reason(error)}", "fault", advice)
+        return Finding(name, f"TLS failed: {reason(error)}", "fault", advice)
     except ConnectionRefusedError:
         advice = "start the proxy (systemctl status nginx), and see that it listens on this port"
         return Finding(name, f"{url}: the connection is refused", "fault", advice)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         advice = f"ask {url.rstrip('/')}/healthz from another machine; check DNS, the proxy and its certificate"
-        return Finding(name, f"cannot be asked from here ({_reason(error)})", "unknown", advice)
+        return Finding(name, f"cannot be asked from here ({reason(error)})", "unknown", advice)
     if answer.seen is None:
         advice = "the proxy leads elsewhere, the service is stopped, or it has another secret key"
         return Finding(name, f"status {answer.status}, without what the service saw", "fault", advice)
@@ -163,7 +163,10 @@ def judge(settings: Settings, seen: Arrived, url: str = "", name: str = "forward
         advice = "the proxy does not set X-Forwarded-For: all visitors share its limits"
         yield Finding(name, f"{result}; there are none", "fault", advice)
     elif seen.scheme != public.scheme:
-        yield Finding(name, result, "fault", "let the proxy set X-Forwarded-Proto")
+        advice = "let the proxy set X-Forwarded-Proto"
+        if settings.trusted_proxies > 1:
+            advice = "fewer proxies set X-Forwarded-Proto than IDP_TRUSTED_PROXIES says: lower it"
+        yield Finding(name, result, "fault", advice)
     elif seen.host != public.netloc:
         yield Finding(name, result, "warning", f"let the proxy pass Host: {public.netloc}")
     elif not settings.trusted_proxies and proxies.was_noticed():
@@ -172,12 +175,12 @@ def judge(settings: Settings, seen: Arrived, url: str = "", name: str = "forward
         yield Finding(name, result)
 
 
-def _ask(settings: Settings, url: str) -> _Answer:
-    """Request `/healthz` by a public URL."""
+def ask(settings: Settings, url: str, host_header: str = "") -> Answer:
+    """Request `/healthz` by a URL, by default under the host of that URL."""
     parts, deadline = urlsplit(url), Deadline(_SECONDS)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
     headers = {
-        "Host": parts.netloc,
+        "Host": host_header or parts.netloc,
         "User-Agent": "idp-doctor",
         "Connection": "close",
         "X-Forwarded-For": _INVENTED,
@@ -197,7 +200,7 @@ def _ask(settings: Settings, url: str) -> _Answer:
             answer = json.loads(response.read(_LONGEST))
         except ValueError:
             answer = {}
-        return _Answer(response.status, answer if isinstance(answer, dict) else {}, end)
+        return Answer(response.status, answer if isinstance(answer, dict) else {}, end)
 
 
 def _end_of(certificate: Any) -> datetime | None:
@@ -205,5 +208,6 @@ def _end_of(certificate: Any) -> datetime | None:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC) if certificate else None
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return why a URL could not be asked."""
     return getattr(error, "verify_message", "") or getattr(error, "strerror", "") or type(error).__name__
