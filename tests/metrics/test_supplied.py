@@ -17,7 +17,7 @@ DASHBOARD = CHECKOUT / "deploy/grafana/idp.json"
 GUIDE = CHECKOUT / "docs/alertes.md"
 _METRIC = re.compile(r"\b(idp_[a-z_]+)(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
-_OF_SCRAPES = {"part", "instance", "job"}
+_OF_SCRAPES = {"part", "instance", "job", "le"}
 
 
 def expressions() -> Iterator[str]:
