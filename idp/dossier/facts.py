@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from flask_babel import force_locale
 from pydantic import SecretStr
-from sqlalchemy import func, make_url, select
+from sqlalchemy import column, func, make_url, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import __version__
@@ -52,6 +52,7 @@ class Stored:
     """What only the database knows."""
 
     server: str
+    database_tls: str
     ents: Sequence[Ent]
     schools: int
     accounts: int
@@ -117,6 +118,7 @@ def _stored() -> Stored | None:
         clients = db.session.scalars(select(Client).where(Client.declined_at.is_(None)).order_by(Client.name)).all()
         return Stored(
             server=_server(),
+            database_tls=_database_tls(),
             ents=[_ent(client) for client in clients],
             schools=db.session.scalar(select(func.count()).select_from(School)) or 0,
             accounts=db.session.scalar(select(func.count()).select_from(Account)) or 0,
@@ -129,6 +131,15 @@ def _server() -> str:
     if db.engine.dialect.name == "sqlite":
         return "SQLite"
     return f"PostgreSQL {db.session.scalar(select(func.current_setting('server_version')))}"
+
+
+def _database_tls() -> str:
+    """Return the version of TLS of the present connection, as the server says it."""
+    if db.engine.dialect.name == "sqlite":
+        return "sans réseau"
+    present = table("pg_stat_ssl", column("pid"), column("version"))
+    version = db.session.scalar(select(present.c.version).where(present.c.pid == func.pg_backend_pid()))
+    return f"{version} mesuré" if version else "sans TLS"
 
 
 def _ent(client: Client) -> Ent:

@@ -4,41 +4,70 @@
 """
 
 import re
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 
 from idp import __version__
 from idp.paths import CONSTRAINTS
 
-_NAME = re.compile(r"^([a-z0-9][a-z0-9._-]*)==", re.MULTILINE)
+_PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)==.*?(?=^[a-z0-9]|\Z)", re.MULTILINE | re.DOTALL)
+_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_REQUIRED_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_CLASSIFIER = "License :: OSI Approved :: "
+_SELF = "scolarite-services"
 
 
 def bill_of_materials() -> dict[str, Any]:
     """Return the list as JSON."""
+    text = CONSTRAINTS.read_text(encoding="utf-8")
+    pinned = {match.group(1): _HASH.findall(match.group(0)) for match in _PINNED.finditer(text)}
+    installed = {name: found for name in pinned if (found := _installed(name))}
+    references = {name: f"pkg:pypi/{name}@{found.version}" for name, found in installed.items()}
+    itself = {"type": "application", "bom-ref": _SELF, "name": _SELF, "version": __version__}
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "metadata": {
-            "component": {
-                "type": "application",
-                "name": "scolarite-services",
-                "version": __version__,
-                "licenses": [{"license": {"id": "EUPL-1.2"}}],
-            }
-        },
-        "components": list(_components()),
+        "metadata": {"component": {**itself, "licenses": [{"license": {"id": "EUPL-1.2"}}]}},
+        "components": [_component(name, installed[name], references[name], pinned[name]) for name in installed],
+        "dependencies": [
+            {"ref": _SELF, "dependsOn": sorted(references.values())},
+            *(
+                {
+                    "ref": references[name],
+                    "dependsOn": sorted(references[other] for other in _required(found) if other in references),
+                }
+                for name, found in installed.items()
+            ),
+        ],
     }
 
 
-def _components() -> Iterator[dict[str, Any]]:
-    for name in _NAME.findall(CONSTRAINTS.read_text(encoding="utf-8")):
-        try:
-            installed = distribution(name)
-        except PackageNotFoundError:  # for another platform or another Python
-            continue
-        reference = f"pkg:pypi/{name}@{installed.version}"
-        component = {"type": "library", "bom-ref": reference, "name": name, "version": installed.version}
-        licence = installed.metadata.json.get("license_expression")
-        yield {**component, "purl": reference, **({"licenses": [{"expression": licence}]} if licence else {})}
+def _installed(name: str) -> Distribution | None:
+    try:
+        return distribution(name)
+    except PackageNotFoundError:  # for another platform or another Python
+        return None
+
+
+def _component(name: str, found: Distribution, reference: str, hashes: list[str]) -> dict[str, Any]:
+    """Return one component; one of the hashes is that of the file which was installed."""
+    component = {"type": "library", "bom-ref": reference, "name": name, "version": found.version, "purl": reference}
+    files = [{"alg": "SHA-256", "content": content} for content in hashes]
+    return {**component, "hashes": files, "licenses": _licences(found)}
+
+
+def _licences(found: Distribution) -> list[dict[str, Any]]:
+    metadata = found.metadata.json
+    if expression := metadata.get("license_expression"):
+        return [{"expression": expression}]
+    classifiers = [
+        text.removeprefix(_CLASSIFIER) for text in metadata.get("classifier", ()) if text.startswith(_CLASSIFIER)
+    ]
+    names = classifiers or [str(metadata.get("license", "")).partition("\n")[0][:80] or "unknown"]
+    return [{"license": {"name": name}} for name in names]
+
+
+def _required(found: Distribution) -> set[str]:
+    names = {match.group(0) for text in found.requires or () if (match := _REQUIRED_NAME.match(text))}
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in names}

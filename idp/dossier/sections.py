@@ -1,4 +1,4 @@
-"""Sections of docs/conformite.md and docs/doctrine.md, whose sentences are written once."""
+"""Sections of pages of docs/, whose sentences are written once."""
 
 import re
 

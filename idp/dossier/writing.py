@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import current_app, render_template
 
+from idp import paths
 from idp.config import Settings
 from idp.dossier import facts, sbom, sections
 
@@ -22,11 +23,15 @@ DOCUMENTS = {
     "08-conformite-doctrine.md": "Conformité : doctrine technique du numérique pour l’éducation",
     "09-architecture.md": "Architecture",
     "10-durees-de-conservation.md": "Durées de conservation",
+    "11-capacite-et-fiabilite.md": "Capacité et fiabilité",
 }
 """The title of each document; its template has its name without the number."""
-SBOM = "11-sbom.cdx.json"
+RULES = "12-security.md"
+"""The rules and their tests, in English, as the sources have them."""
+SBOM = "13-sbom.cdx.json"
 SUMMARY = "00-sommaire.md"
 _OWNER_ONLY = 0o600
+_DRAFT = "> **ESSAI. Écrit hors production (`IDP_ENV=development`) : ce document ne décrit aucun service réel.**"
 
 
 def write(settings: Settings, folder: Path) -> list[tuple[str, int]]:
@@ -42,11 +47,14 @@ def write(settings: Settings, folder: Path) -> list[tuple[str, int]]:
     for name, text in _documents(values):
         _write(folder / name, text)
         written.append((name, text.count(facts.TO_COMPLETE)))
+    _write(folder / RULES, (paths.DOCUMENTS / "security.md").read_text(encoding="utf-8"))
     _write(folder / SBOM, json.dumps(sbom.bill_of_materials(), indent=2, ensure_ascii=False))
     rows = [(name, DOCUMENTS[name], missing) for name, missing in written]
-    summary = _rendered("sommaire.md", {**values, "documents": rows, "sbom": SBOM, "title": "Dossier du service"})
+    summary = _rendered(
+        "sommaire.md", {**values, "documents": rows, "rules": RULES, "sbom": SBOM, "title": "Dossier du service"}
+    )
     _write(folder / SUMMARY, summary)
-    return [(SUMMARY, 0), *written, (SBOM, 0)]
+    return [(SUMMARY, 0), *written, (RULES, 0), (SBOM, 0)]
 
 
 def _documents(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -58,7 +66,11 @@ def _documents(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _rendered(template: str, values: dict[str, Any]) -> str:
     current_app.jinja_env.filters |= {"known": facts.known, "literal": facts.literal, "counted": facts.counted}
     functions = {"section": sections.section, "to_complete": facts.TO_COMPLETE}
-    return render_template(f"dossier/{template}", **values, **functions)
+    text = render_template(f"dossier/{template}", **values, **functions)
+    if values["settings"].env == "production":
+        return text
+    heading, _, body = text.partition("\n")
+    return f"{heading}\n\n{_DRAFT}\n{body}"
 
 
 def _write(path: Path, text: str) -> None:

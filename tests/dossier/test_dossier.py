@@ -48,7 +48,7 @@ def write(app: Flask, settings: Settings, tmp_path: Path) -> Write:
 def test_every_document_is_written_in_the_order_of_the_summary(write: Write) -> None:
     documents = write()
     names = sorted(documents)
-    assert names == [writing.SUMMARY, *writing.DOCUMENTS, writing.SBOM]
+    assert names == [writing.SUMMARY, *writing.DOCUMENTS, writing.RULES, writing.SBOM]
     for name in writing.DOCUMENTS:
         missing = documents[name].count(TO_COMPLETE)
         assert f"| [{name}]({name}) | {writing.DOCUMENTS[name]} | {missing} |" in documents[writing.SUMMARY]
@@ -164,9 +164,25 @@ def test_the_list_of_components_is_valid_and_names_what_is_installed(write: Writ
 
     listed = write()[writing.SBOM]
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(listed) is None
-    components = {component["name"]: component["version"] for component in json.loads(listed)["components"]}
-    assert components["authlib"] == version("authlib")
+    bill = json.loads(listed)
+    components = {component["name"]: component for component in bill["components"]}
+    assert components["authlib"]["version"] == version("authlib")
     assert len(components) > 40
+    assert all(part["hashes"] and part["licenses"] for part in components.values())
+    required = {row["ref"]: row["dependsOn"] for row in bill["dependencies"]}
+    assert components["cryptography"]["bom-ref"] in required[components["authlib"]["bom-ref"]]
+
+
+def test_a_file_that_was_not_written_in_production_says_so_in_each_document(write: Write, settings: Settings) -> None:
+    documents = write(settings.model_copy(update={"env": "development"}))
+    assert all("\n\n> **ESSAI. " in documents[name] for name in [writing.SUMMARY, *writing.DOCUMENTS])
+
+
+def test_the_file_says_what_was_measured_and_promises_nothing_for_the_site(write: Write) -> None:
+    documents = write()
+    assert "environ 30 |" in documents["11-capacite-et-fiabilite.md"]
+    assert "connexion : sans TLS" in documents["03-homologation.md"], "as the server of the tests says"
+    assert not re.search(r"s’engage|garantit", "".join(documents[name] for name in writing.DOCUMENTS))
 
 
 @each_row("title", TABLES)

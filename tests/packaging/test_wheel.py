@@ -73,7 +73,7 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built)
         described = archive.read(metadata).decode()
         assert archive.read("idp/constraints.txt") == (CHECKOUT / "constraints.txt").read_bytes()
     data = {f"idp/{name}" for folder in DATA for name in sources(folder)} | {"idp/constraints.txt"}
-    data |= {f"idp/docs/{name}.md" for name in ("conformite", "doctrine")}
+    data |= {f"idp/docs/{name}.md" for name in ("conformite", "dimensionnement", "doctrine", "fiabilite", "security")}
     catalogues = {name for name in sources("idp") if name.startswith("idp/translations/")}
     compiled = {name.removesuffix("po") + "mo" for name in catalogues if name.endswith(".po")}
     assert compiled
