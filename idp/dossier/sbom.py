@@ -21,8 +21,8 @@ def bill_of_materials() -> dict[str, Any]:
     """Return the list as JSON."""
     text = CONSTRAINTS.read_text(encoding="utf-8")
     pinned = {match.group(1): _HASH.findall(match.group(0)) for match in _PINNED.finditer(text)}
-    installed = {name: found for name in pinned if (found := _installed(name))}
-    references = {name: f"pkg:pypi/{name}@{found.version}" for name, found in installed.items()}
+    installed = {name: package for name in pinned if (package := _installed(name))}
+    references = {name: f"pkg:pypi/{name}@{package.version}" for name, package in installed.items()}
     itself = {"type": "application", "bom-ref": _SELF, "name": _SELF, "version": __version__}
     return {
         "bomFormat": "CycloneDX",
@@ -35,9 +35,9 @@ def bill_of_materials() -> dict[str, Any]:
             *(
                 {
                     "ref": references[name],
-                    "dependsOn": sorted(references[other] for other in _required(found) if other in references),
+                    "dependsOn": sorted(references[other] for other in _required(package) if other in references),
                 }
-                for name, found in installed.items()
+                for name, package in installed.items()
             ),
         ],
     }
@@ -50,15 +50,15 @@ def _installed(name: str) -> Distribution | None:
         return None
 
 
-def _component(name: str, found: Distribution, reference: str, hashes: list[str]) -> dict[str, Any]:
-    """Return one component; one of the hashes is that of the file which was installed."""
-    component = {"type": "library", "bom-ref": reference, "name": name, "version": found.version, "purl": reference}
+def _component(name: str, package: Distribution, reference: str, hashes: list[str]) -> dict[str, Any]:
+    """Return one component; one of the hashes is that of the file that was installed."""
+    component = {"type": "library", "bom-ref": reference, "name": name, "version": package.version, "purl": reference}
     files = [{"alg": "SHA-256", "content": content} for content in hashes]
-    return {**component, "hashes": files, "licenses": _licences(found)}
+    return {**component, "hashes": files, "licenses": _licences(package)}
 
 
-def _licences(found: Distribution) -> list[dict[str, Any]]:
-    metadata = found.metadata.json
+def _licences(package: Distribution) -> list[dict[str, Any]]:
+    metadata = package.metadata.json
     if expression := metadata.get("license_expression"):
         return [{"expression": expression}]
     classifiers = [
@@ -68,6 +68,6 @@ def _licences(found: Distribution) -> list[dict[str, Any]]:
     return [{"license": {"name": name}} for name in names]
 
 
-def _required(found: Distribution) -> set[str]:
-    names = {match.group(0) for text in found.requires or () if (match := _REQUIRED_NAME.match(text))}
+def _required(package: Distribution) -> set[str]:
+    names = {match.group(0) for text in package.requires or () if (match := _REQUIRED_NAME.match(text))}
     return {re.sub(r"[-_.]+", "-", name).lower() for name in names}
