@@ -112,8 +112,8 @@ def test_invalid_json_is_a_finding_like_others(act: Run, app: Flask, build: Buil
     number = 1 if sealed else None
     # Python 3.14 reads the deep one, and finds that its seal does not fit
     is_read = json == "deep" and sys.version_info >= (3, 14)
-    found = "the address, the request or the details of the entry were changed" if is_read else UNREADABLE
-    assert list_findings(act) == [(number, broken, found), (number, changed, "the entry was changed")]
+    expected = "the address, the request or the details of the entry were changed" if is_read else UNREADABLE
+    assert list_findings(act) == [(number, broken, expected), (number, changed, "the entry was changed")]
 
 
 @pytest.mark.parametrize("number", ["1", "NULL"])
