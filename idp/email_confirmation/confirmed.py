@@ -17,6 +17,7 @@ def page(
     is_recent: bool = False,
     changes: bool = False,
     shared: bool = False,
+    onward: store.Interaction | None = None,
 ) -> Response:
     """Return the page `name`, which leads to `ent`, or to the sign-in page without one.
 
@@ -28,6 +29,7 @@ def page(
         is_recent: whether this request confirmed the address, so that the link worked until now.
         changes: whether the address replaced a confirmed one.
         shared: whether the mailbox serves another account too.
+        onward: the request of the ENT, for a person who is signed in and an ENT whose home is unknown.
     """
     html = render_template(
         f"email_confirmation/{name}",
@@ -36,7 +38,7 @@ def page(
         is_signed_in=is_signed_in,
         changes=changes,
         shared=shared,
-        sign_in_url=store.resume_url(None) if is_signed_in else store.page_url("login.sign_in", None),
+        sign_in_url=store.resume_url(onward) if is_signed_in else store.page_url("login.sign_in", None),
     )
     return make_response(html)
 
@@ -46,8 +48,8 @@ def _ents(
 ) -> list[tuple[registry.Registration, list[str]]]:
     """Return the ENTs of a family that has several, each with what says whose it is.
 
-    A person who has only the link reads no name (security row V-11). The page of a link that works names the schools,
-    and so does its answer; a used link in an old mail does not tell where the children go to school today.
+    A person who has only the link reads no name (security row V-11): a used link in an old mail does not tell where the
+    children go to school today.
 
     Args:
         account: the account.

@@ -1,4 +1,4 @@
-"""The forms of the browser that waits until an address is confirmed."""
+"""The forms of the pages that confirm an address."""
 
 from flask_babel import lazy_gettext as _l
 
@@ -10,6 +10,12 @@ class AddressForm(Form):
 
     email = PlainField(_l("Adresse mail"), name="mail", longest=400)
     password = SecretField(_l("Mot de passe"), name="mot-de-passe")
+
+
+class LinkForm(Form):
+    """The password, where the link of the mail is opened in a browser that did not choose it."""
+
+    password = SecretField(_l("Le mot de passe que vous venez de choisir"), name="mot-de-passe")
 
 
 class CodeForm(Form):

@@ -1,18 +1,28 @@
-"""`/adresse/lien/<token>`: the link of the mail. GET shows a button and changes nothing, POST confirms."""
+"""`/adresse/lien/<token>`: the link of the mail. GET shows a form and changes nothing, POST confirms.
+
+The mail may have gone to a stranger, because of one wrong letter in the address. So a browser that neither activated
+the account nor has a session of it asks for the account's password too.
+"""
 
 from contextlib import suppress
+from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
+from flask_babel import gettext
 from sqlalchemy.exc import SQLAlchemyError
 
+from idp.accounts import authentication
+from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.one_time_links import LinkState
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.email_confirmation import confirmed, service
+from idp.email_confirmation.forms import LinkForm
 from idp.interaction import store
 from idp.services import services
-from idp.sessions import bad_links, manager
+from idp.sessions import attempts, bad_links, manager
 from idp.sessions.after_activation import Here
 from idp.web import browser
-from idp.web.errors import FormTokenError, form_token_refused
+from idp.web.errors import FormTokenError, ServiceBusyError, form_token_refused, with_retry_after
 from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("email_link", __name__)
@@ -20,9 +30,9 @@ blueprint = Blueprint("email_link", __name__)
 
 @blueprint.route("/adresse/lien/<token>", methods=["GET", "POST"])
 def link(token: str) -> Response:
-    """Show a button; on a POST confirm the address, and sign in the person who activated the account in this browser.
+    """Show the form; on a POST confirm the address, and sign in the person who activated the account in this browser.
 
-    A person who has only the link is not signed in.
+    « Confirmer ici » signs in here, in place of the browser that waits, the person who typed the password.
     """
     bad_links.refuse_incomplete(token)
     if request.method == "POST" and "renvoyer" in request.form:
@@ -30,15 +40,45 @@ def link(token: str) -> Response:
             bad_links.count()
         return _invalid_link_page(sent=True)
     acts = request.method == "POST"
-    leaves = "parti" in request.form
-    used = service.use(services().settings, token, Here.of_request(), leaves=leaves) if acts else None
+    used = None
     question = service.look(services().settings, token)
+    if acts and question.state is LinkState.ALIVE and not question.refused:
+        if question.asks_password and (refusal := _password_refusal(token, question)):
+            return refusal
+        used = service.use(services().settings, token, Here.of_request(), leaves="ici" in request.form)
+        question = service.look(services().settings, token)
     if question.state is LinkState.USED:
         return _confirmed_page(token, question, used, acts=acts)
     if question.state is LinkState.DEAD or (acts and not question.refused):
         bad_links.count()
         return _invalid_link_page(sent=False)
-    return _question_page(question)
+    if question.refused:
+        sign_in_url = store.page_url("login.sign_in", None)
+        page = "email_confirmation/lien_refuse.html"
+        return make_response(render_template(page, dest=None, changes=question.changes, sign_in_url=sign_in_url))
+    return _question_page(question, LinkForm())
+
+
+def _password_refusal(token: str, question: service.Question) -> Response | None:
+    """Verify the password as a sign-in does; return the page of a wrong one, or None if it is right."""
+    form, (account, _) = LinkForm(), service.account_and_ent(token)
+    if account is None or not form.password.data:
+        form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
+        return _question_page(question, form)
+    attempt = attempts.of_request(account.username, form.password.data)
+    try:
+        # a link ends when its account's password changes: nothing has to be compared again
+        outcome = authentication.verify_secret(services().settings, services().hasher, attempt, lambda proof: proof)
+    except HasherBusyError as busy:
+        raise ServiceBusyError(busy.retry_after) from None
+    match outcome:
+        case Throttled(seconds):
+            return with_retry_after(_question_page(question, form, wait=seconds), seconds)
+        case Refused():
+            form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
+            return _question_page(question, form)
+        case _:
+            return None
 
 
 @blueprint.errorhandler(FormTokenError)
@@ -71,19 +111,20 @@ def _confirmed_page(token: str, question: service.Question, used: service.Used |
     return response
 
 
-def _question_page(question: service.Question) -> Response:
-    here = manager.cookie_value() is not None or browser.is_known()  # before the form makes this browser known
+def _question_page(question: service.Question, form: LinkForm, *, wait: int = 0) -> Response:
+    if question.changes:
+        form.password.label.text = gettext("Mot de passe")
     html = render_template(
-        f"email_confirmation/{'lien_refuse' if question.refused else 'lien'}.html",
+        "email_confirmation/lien.html",
         dest=None,
-        other_device=not here,
+        form=form,
+        wait=wait,
+        asks_password=question.asks_password,
         waits_elsewhere=question.waits_elsewhere,
         changes=question.changes,
-        schools=question.schools,
         shared=question.shared,
-        sign_in_url=store.page_url("login.sign_in", None),
     )
-    return make_response(html)
+    return make_response(html, HTTPStatus.TOO_MANY_REQUESTS if wait else HTTPStatus.OK)
 
 
 def _invalid_link_page(*, sent: bool) -> Response:

@@ -22,34 +22,34 @@ from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.sessions import after_activation
+from idp.sessions import after_activation, manager
 from idp.sessions.after_activation import Here, Opened
 
 
 @dataclass(frozen=True)
 class Question:
-    """The values that the page of a link may show: neither a name nor an identifier (security row V-11).
+    """The values that the page of a link may show: nothing about the person (security row V-11).
 
     Attributes:
         state: the state of the link.
         changes: whether the address replaces a confirmed one.
-        schools: names of the schools of the account's children, only if the link works.
         shared: whether the mailbox serves another account too; the person who opens the link reads that mailbox.
         refused: whether the link was not used because of that (`IDP_SHARED_MAILBOX`).
         waits_elsewhere: whether another browser waits for the link, and is signed in by it.
+        asks_password: whether the link works here with the account's password only: a mistyped address is a stranger's.
     """
 
     state: LinkState
     changes: bool = False
-    schools: tuple[str, ...] = ()
     shared: bool = False
     refused: bool = False
     waits_elsewhere: bool = False
+    asks_password: bool = False
 
 
 @dataclass(frozen=True)
 class Used:
-    """A link that was used now; `opened` is the session of the browser that had activated the account, if any."""
+    """A link that was used now; `opened` is the session of the browser that used it, if it got one."""
 
     link: OneTimeLink
     opened: Opened | None
@@ -85,7 +85,8 @@ def resent_at(account_id: uuid.UUID) -> datetime | None:
 def use(settings: Settings, value: str, here: Here, *, leaves: bool = False) -> Used | None:
     """Use the link `value`, confirm its address and sign its person in if the account was activated `here`.
 
-    `leaves` says that the person has left the other browser that waits: it is not signed in.
+    `leaves` says that the person, whose password the caller has verified (`Question.asks_password`), has left the other
+    browser that waits: this one is signed in instead, unless somebody is.
     Return None if the link does not work, or if its mailbox may not serve this account.
     """
     link = emails.confirm(settings, value)
@@ -95,7 +96,8 @@ def use(settings: Settings, value: str, here: Here, *, leaves: bool = False) -> 
         return Used(link, None)
     if leaves:
         after_activation.end_elsewhere(link.account_id)
-    return Used(link, after_activation.sign_in(link.account_id, link.generation, here))
+    proved = leaves and not manager.current()
+    return Used(link, after_activation.sign_in(link.account_id, link.generation, here, proved=proved))
 
 
 @unit_of_work()
@@ -124,10 +126,10 @@ def look(settings: Settings, value: str) -> Question:
     return Question(
         state,
         _changes(link.row),
-        schools=tuple(school.name for school in directory.schools(account)) if alive else (),
         shared=shared,
         refused=shared and alive and settings.shared_mailbox == "refuse",
         waits_elsewhere=alive and not _changes(link.row) and after_activation.waits_elsewhere(account),
+        asks_password=alive and not after_activation.is_owners(account),
     )
 
 
@@ -197,13 +199,13 @@ def _write(message: OutboxMessage, settings: Settings) -> tuple[EmailMessage, st
 def _context(
     settings: Settings, account: Account, link: OneTimeLink, value: str, ents: list[tuple[str, str, str]]
 ) -> dict[str, object]:
-    ent = audience.first_ent(account, link.client_id)
+    ent, schools = audience.first_ent(account, link.client_id), directory.schools(account)
     return {
         "person": account.short_name,
-        "username": account.username,
         "ent": ent.name if ent else "",
         "ents": ents,
-        "schools": _names(directory.schools(account)),
+        "schools": _names(schools),
+        "schools_number": len(schools),
         "link": f"{settings.issuer}/adresse/lien/{value}",
         "code": one_time_links.code(settings, link),
         "hours": int((link.expires_at - now()).total_seconds() + 60) // 3600,

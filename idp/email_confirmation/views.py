@@ -109,7 +109,7 @@ def _take_code(interaction: store.Interaction | None, account: Account) -> Respo
     outcome = codes.use(services().settings, account.id, digits, remote_ip(), Here.of_request())
     match outcome:
         case service.Used(_, opened):
-            return _enter_ent(interaction, account, opened)
+            return _activated(interaction, account, opened)
         case codes.MailboxTaken():
             return _taken_page(interaction)
         case codes.WrongCode(left):
@@ -322,39 +322,30 @@ def _after_confirmation(interaction: store.Interaction | None, account: Account)
 
     The browser that activated the account a short time ago gets its session now.
     """
-    person = interaction.person if interaction else None
+    person, opened = interaction.person if interaction else None, None
     if person is not None and manager.current() is None and request.method != "HEAD":
         opened = service.sign_in(account.id, person.generation, Here.of_request())
-        if opened:
-            return _enter_ent(interaction, account, opened)
-    current = manager.current()
-    is_signed_in = current is not None and current[1].id == account.id
-    if interaction and is_signed_in and _answers(interaction, account):
-        return see_other(store.resume_url(interaction.without_person()))
-    client = store.client_of(interaction)
-    return confirmed.page(
-        "confirme.html",
-        account,
-        audience.first_ent(account, client.key if client else None),
-        is_signed_in=is_signed_in,
-    )
+    return _activated(interaction, account, opened)
 
 
-def _enter_ent(interaction: store.Interaction | None, account: Account, opened: Opened | None) -> Response:
-    """Lead the person into the ENT that asked, or else into that of the letter's school.
+def _activated(interaction: store.Interaction | None, account: Account, opened: Opened | None) -> Response:
+    """Show « C’est activé » after a form; lead a page that only waited into the ENT that asked, or the letter's school.
 
-    A person whose mailbox serves another account too reads that first. `opened` is the session that the browser gets;
-    without one, the person was signed in before, or the ENT asks for the password.
+    A person whose mailbox serves another account too reads that first. `opened` is the session that the browser gets.
     """
-    client = store.client_of(interaction)
+    client, current = store.client_of(interaction), manager.current()
     ent = audience.first_ent(account, client.key if client else None)
-    if account.email and mailboxes.serves_another(account, account.email):
-        is_signed_in = opened is not None or manager.current() is not None
-        response = confirmed.page("confirme.html", account, ent, is_signed_in=is_signed_in, shared=True)
-    elif interaction and _answers(interaction, account):
-        response = see_other(store.resume_url(interaction.without_person()))
+    is_signed_in = opened is not None or (current is not None and current[1].id == account.id)
+    shared = is_signed_in and account.email is not None and mailboxes.serves_another(account, account.email)
+    is_answered = interaction is not None and is_signed_in and _answers(interaction, account)
+    onward = interaction.without_person() if interaction and is_answered else None
+    if request.method == "GET" and (onward or opened) and not shared:
+        home = ent.entrance(services().settings.issuer) if ent and not onward else ""
+        response = see_other(home or store.resume_url(onward))
     else:
-        response = see_other((ent.entrance(services().settings.issuer) if ent else "") or store.resume_url(None))
+        response = confirmed.page(
+            "confirme.html", account, ent, is_signed_in=is_signed_in, shared=shared, onward=onward
+        )
     if opened:
         opened.give_to(response)
     return response

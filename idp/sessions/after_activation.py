@@ -2,14 +2,14 @@
 
 The password was chosen in this browser a short time ago, and since then the mailbox was proved, here or elsewhere. A
 person who has only the link or only the code of the mail is not signed in: the account's `activated_in` must be the
-digest of an interaction of this browser. Every other sign-in of the account empties it.
+digest of an interaction of this browser, or the password was typed again. Every other sign-in empties it.
 """
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select, true, update
 
 from idp import opaque
 from idp.accounts import directory, disputes, notices, one_time_links
@@ -64,23 +64,24 @@ class Opened:
         devices.remember(response, self.username)
 
 
-def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None:
+def sign_in(account_id: uuid.UUID, generation: int, here: Here, *, proved: bool = False) -> Opened | None:
     """Open the session in the caller's transaction, if the account was activated `here`.
 
-    One statement decides, so that one activation opens one session. Return None without any change if the activation
-    is older than `ACTIVATION_LIFETIME`, if its mailbox is not confirmed, if the account is closed, or if its
-    credentials are not those of `generation` any more.
+    `proved` says that the password was typed here just now, which is as good. One statement decides, so that one
+    activation opens one session. Return None without any change if the activation is older than `ACTIVATION_LIFETIME`,
+    if its mailbox is not confirmed, if the account is closed, or if its credentials are not those of `generation` any
+    more.
     """
     interaction = here.activations.get(account_id.hex)
-    account = directory.get_for_change(account_id) if interaction else None
-    if interaction is None or account is None:
+    account = directory.get_for_change(account_id) if interaction or proved else None
+    if account is None:
         return None
     had_signed_in, settings, moment = account.has_signed_in, services().settings, now()
     won = db.session.scalar(
         update(Account)
         .where(
             Account.id == account_id,
-            Account.activated_in == opaque.digest(interaction),
+            true() if proved else Account.activated_in == opaque.digest(interaction or ""),
             Account.activated_at > moment - ACTIVATION_LIFETIME,
             Account.email_confirmed_at >= Account.activated_at,
             Account.email.is_not(None),
@@ -100,9 +101,14 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here) -> Opened | None
     db.session.refresh(account)
     # the mailbox may have been proved elsewhere: the password was typed at the activation, and not since
     cookie = manager.open_session(
-        account, _AMR, here.client_context, former=here.former, auth_time=account.activated_at
+        account, _AMR, here.client_context, former=here.former, auth_time=None if proved else account.activated_at
     )
     return Opened(cookie, account.username)
+
+
+def is_owners(account: Account) -> bool:
+    """Return whether this browser activated the account and waits for the confirmation, or has a session of it."""
+    return _session_here(account.id) is not None or _was_activated_here(account)
 
 
 def waits_elsewhere(account: Account) -> bool:
@@ -114,11 +120,14 @@ def waits_elsewhere(account: Account) -> bool:
 
 
 def _was_activated_elsewhere(account: Account) -> bool:
-    if account.activated_in is None or account.activated_at is None:
+    if account.activated_in is None or account.activated_at is None or _was_activated_here(account):
         return False
+    return account.activated_at > now() - ACTIVATION_LIFETIME
+
+
+def _was_activated_here(account: Account) -> bool:
     interaction = browser.activations().get(account.id.hex)
-    is_here = interaction is not None and account.activated_in == opaque.digest(interaction)
-    return not is_here and account.activated_at > now() - ACTIVATION_LIFETIME
+    return interaction is not None and account.activated_in == opaque.digest(interaction)
 
 
 def _has_session_elsewhere(account: Account) -> bool:

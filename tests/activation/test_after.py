@@ -10,9 +10,11 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.operations.helpdesk import disputes
+from idp.throttle import limits
 from tests.activation.steps import (
     ACTIVATION,
     CHOSEN,
@@ -35,7 +37,7 @@ CONFIRMED = "Confirmation de votre adresse mail"
 
 
 def _confirm(browser: FlaskClient, build: Build, account: Account) -> str:
-    page = submit(browser, browser.get(newest_link(build.settings, account.id)))
+    page = submit(browser, browser.get(newest_link(build.settings, account.id)), mot_de_passe=CHOSEN)
     assert heading(page) == CONFIRMED
     return page.get_data(as_text=True)
 
@@ -74,25 +76,43 @@ def test_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
 
 
 @pytest.mark.row("V-11")
-def test_the_link_alone_signs_nobody_in_and_shows_no_names(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_the_link_alone_confirms_nothing_and_shows_nothing_of_the_person(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    """The address has one wrong letter: the mail went to a stranger."""
     account = build.never_activated()
     activate(browser, account)
     stranger = app.test_client()
     link = newest_link(build.settings, account.id)
     question = stranger.get(link)
     assert heading(question) == "Confirmez votre adresse mail"
-    done = submit(stranger, question, nouveau="marteau nuage girafe wagon", mail="autre@exemple.fr")
-    assert heading(done) == CONFIRMED
-    for page in (question, done, stranger.get(link)):
-        text = page.get_data(as_text=True)
-        secrets = (account.username, EMAIL, "Noémie", "LEROY", "Malo", 'type="password"')
-        assert not any(word in text for word in secrets)
-        # the question names the school, so that nobody confirms what they did not ask for (E-06); the answers do not
-        assert ("Tilleuls" in text) == (page is question)
+    before = read_state(account.id)
+    guesses = [submit(stranger, question, mot_de_passe=typed, ici="1") for typed in ("", "marteau nuage", PROVISIONAL)]
+    for page in (question, *guesses, submit(stranger, question, nouveau="marteau nuage girafe wagon")):
+        assert heading(page) == "Confirmez votre adresse mail"
+        secrets = (account.username, EMAIL, "Noémie", "LEROY", "Malo", "Tilleuls")
+        assert not any(word in page.text for word in secrets)
+    assert [page.status_code for page in guesses] == [200] * 3
     assert stranger.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
     assert heading(follow(stranger, stranger.get("/mon-compte"))) == "Connexion"
-    after = read_state(account.id)
-    assert (after.email, after.pending, after.sessions) == (EMAIL, None, 0)
+    assert read_state(account.id) == before
+    entries = select(AuditEntry.result).where(AuditEntry.account_id == account.id, AuditEntry.kind == "sign_in")
+    assert db.session.scalars(entries).all() == ["refused"] * 2, "an empty field is no try"
+
+
+@pytest.mark.row("V-11")
+def test_guesses_behind_the_link_slow_down_with_those_at_the_sign_in(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    stranger, link = app.test_client(), newest_link(build.settings, account.id)
+    question = stranger.get(link)
+    pages = [submit(stranger, question, mot_de_passe=f"faux {n}") for n in range(limits.SIGN_IN_ACCOUNT.free + 2)]
+    assert pages[-1].status_code == 429
+    assert int(pages[-1].headers["Retry-After"]) > 0
+    assert sign_in(app.test_client(), "/connexion", account.username, CHOSEN).status_code == 429, "one counter for both"
+    assert read_state(account.id).email is None
 
 
 @pytest.mark.row("V-12")

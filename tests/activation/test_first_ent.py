@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from tests.activation.steps import activate, newest_link
+from tests.activation.steps import CHOSEN, activate, newest_link
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import follow, heading, submit
@@ -35,7 +35,7 @@ def walk(app: Flask, browser: FlaskClient, build: Build, letter: Account) -> Wal
     def act(ent: RelyingParty | None) -> str:
         activate(browser, letter, ent.url(Attempt()) if ent else "/connexion")
         phone = app.test_client()
-        page = submit(phone, phone.get(newest_link(build.settings, letter.id)))
+        page = submit(phone, phone.get(newest_link(build.settings, letter.id)), mot_de_passe=CHOSEN)
         assert heading(page) == "Confirmation de votre adresse mail"
         return page.get_data(as_text=True)
 
@@ -95,7 +95,7 @@ def test_the_waiting_page_of_the_first_device_leads_into_the_ent_that_asked(
     build.ent("Horizon", "horizon.test", uais=[LYCEE])
     waiting = activate(browser, letter, other.url(Attempt()))
     phone = app.test_client()
-    submit(phone, phone.get(newest_link(build.settings, letter.id)))
+    submit(phone, phone.get(newest_link(build.settings, letter.id)), mot_de_passe=CHOSEN)
     assert "code" in other.answer(follow(browser, browser.get(waiting.request.full_path)))
 
 
@@ -111,7 +111,7 @@ def test_a_request_that_gets_no_answer_leads_into_the_ent_of_the_letters_school(
         if late:
             clock.shift(timedelta(minutes=16))
         phone = app.test_client()
-        submit(phone, phone.get(newest_link(build.settings, letter.id)))
+        submit(phone, phone.get(newest_link(build.settings, letter.id)), mot_de_passe=CHOSEN)
         assert browser.get(waiting.request.full_path).headers["Location"] == "https://horizon.test/"
 
 
@@ -142,7 +142,7 @@ def test_the_mail_and_the_last_page_name_both_ents_and_the_page_the_children_to_
     activate(app.test_client(), elsewhere, mail="autre@exemple.fr")
     phone = app.test_client()
     link = newest_link(build.settings, elsewhere.id)
-    confirmed, again = submit(phone, phone.get(link)), phone.get(link)
+    confirmed, again = submit(phone, phone.get(link), mot_de_passe=CHOSEN), phone.get(link)
     for page in (confirmed, again):
         assert other in page.text
         assert "Rose" not in page.text

@@ -13,7 +13,7 @@ from idp.accounts.models import Account, Child, Guardianship, School, SchoolNoti
 from idp.accounts.one_time_links import Purpose
 from idp.db import db
 from tests.activation.steps import open_activation
-from tests.builders import Build
+from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
 from tests.my_account.changes import change_email, enter, links, path_of
 from tests.pages import heading, submit
@@ -27,7 +27,7 @@ def apply_change(app: Flask, build: Build, account: Account) -> None:
     """Open the newest link that confirms a new email."""
     phone = app.test_client()
     path = path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])
-    assert "Votre nouvelle adresse est confirmée." in submit(phone, phone.get(path)).text
+    assert "Votre nouvelle adresse est confirmée." in submit(phone, phone.get(path), mot_de_passe=PASSWORD).text
 
 
 def alarms(build: Build, account: Account) -> list[str]:

@@ -44,7 +44,7 @@ def _session(browser: FlaskClient) -> str:
 
 
 @pytest.mark.row("V-23")
-def test_the_code_signs_in_the_browser_that_activated_and_leads_into_the_ent(
+def test_the_code_signs_in_the_browser_that_activated_and_shows_the_button_of_the_ent(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account, attempt = build.never_activated(), Attempt()
@@ -52,7 +52,12 @@ def test_the_code_signs_in_the_browser_that_activated_and_leads_into_the_ent(
     assert newest_code(build.settings, account.id) not in waiting.text
     code = newest_code(build.settings, account.id)
     typed = f" {code[:3]}\u202f{code[3:]} "
-    answer = ent.answer(submit(browser, browser.get(waiting.request.full_path), code=typed))
+    done = submit(browser, browser.get(waiting.request.full_path), code=typed)
+    assert heading(done) == _CONFIRMED
+    assert "C’est activé" in done.text
+    assert "Vous êtes connecté" in done.text
+    assert '<a class="btn" href="https://ent.test/">Accéder à l’ENT</a>' in done.text
+    answer = ent.answer(browser.get(ent.url(attempt)))
     tokens = ent.tokens(browser, answer["code"], attempt)
     assert tokens["claims"]["amr"] == ["pwd"]
     [session] = db.session.scalars(select(Session)).all()
@@ -69,7 +74,7 @@ def test_digits_of_another_script_are_the_same_code(browser: FlaskClient, build:
     account = build.never_activated()
     waiting = activate(browser, account)
     arabic = newest_code(build.settings, account.id).translate({ord("0") + n: 0x660 + n for n in range(10)})
-    assert heading(submit(browser, browser.get(waiting.request.full_path), code=arabic)) == _ACCOUNT
+    assert heading(submit(browser, browser.get(waiting.request.full_path), code=arabic)) == _CONFIRMED
 
 
 @pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "-12345", "1" * 500])
@@ -80,7 +85,7 @@ def test_a_text_that_is_no_code_is_no_try(browser: FlaskClient, build: Build, ty
         page = submit(browser, browser.get(waiting.request.full_path), code=typed)
         assert (page.status_code, heading(page)) == (200, SENT)
         assert page.text.count("Tapez les six chiffres du code écrit dans le message.") == 2
-    assert heading(submit(browser, page, code=newest_code(build.settings, account.id))) == _ACCOUNT
+    assert heading(submit(browser, page, code=newest_code(build.settings, account.id))) == _CONFIRMED
 
 
 @pytest.mark.row("V-22")
@@ -122,7 +127,7 @@ def test_a_new_mail_has_a_new_code_and_ends_the_former(browser: FlaskClient, bui
         code = newest_code(build.settings, account.id)
         assert code != former
         assert "Il reste 4 essais" in submit(browser, page, code=former).text
-        assert heading(submit(browser, page, code=code)) == _ACCOUNT
+        assert heading(submit(browser, page, code=code)) == _CONFIRMED
 
 
 @pytest.mark.row("V-22")
@@ -201,7 +206,7 @@ def test_the_person_of_a_session_confirms_with_the_code(app: Flask, build: Build
     phone = app.test_client()
     page = sign_in(phone, "/connexion", account.username, CHOSEN)
     before = _session(phone)
-    assert heading(submit(phone, page, code=newest_code(build.settings, account.id))) == _ACCOUNT
+    assert heading(submit(phone, page, code=newest_code(build.settings, account.id))) == _CONFIRMED
     assert _session(phone) == before
 
 
@@ -227,11 +232,10 @@ def test_the_link_of_an_attackers_activation_signs_no_victim_in(app: Flask, brow
     attacker, victim = build.never_activated(), build.never_activated()
     activate(app.test_client(), attacker, mail="victime@exemple.fr")
     activate(browser, victim, mail="victime@exemple.fr")
-    page = submit(browser, browser.get(newest_link(build.settings, attacker.id)))
-    assert heading(page) == _CONFIRMED
-    assert "le mot de passe que vous venez de choisir" in page.text
+    page = submit(browser, browser.get(newest_link(build.settings, attacker.id)), mot_de_passe=CHOSEN[::-1], ici="1")
+    assert heading(page) == "Confirmez votre adresse mail", "the victim does not have the attacker's password"
     assert not _session(browser)
-    assert read_state(attacker.id).sessions == 0
+    assert (read_state(attacker.id).email, read_state(attacker.id).sessions) == (None, 0)
 
 
 @pytest.mark.row("V-23")
@@ -273,7 +277,7 @@ def test_an_account_that_changed_since_the_confirmation_opens_no_session(
     account = build.never_activated()
     waiting = activate(browser, account)
     phone = app.test_client()
-    submit(phone, phone.get(newest_link(build.settings, account.id)))
+    submit(phone, phone.get(newest_link(build.settings, account.id)), mot_de_passe=CHOSEN)
     closes(account.id)  # type: ignore[operator]
     db.session.commit()
     page = browser.get(waiting.request.full_path)
@@ -311,7 +315,7 @@ def test_the_state_tells_the_waiting_page_alone(app: Flask, browser: FlaskClient
     assert browser.get(place).get_json() == {"state": "waiting"}
     assert app.test_client().get(place).status_code == 400
     phone = app.test_client()
-    submit(phone, phone.get(newest_link(build.settings, account.id)))
+    submit(phone, phone.get(newest_link(build.settings, account.id)), mot_de_passe=CHOSEN)
     before = read_state(account.id)
     assert browser.get(place).get_json() == {"state": "confirmed"}
     assert browser.head(waiting.request.full_path).status_code == 200
@@ -327,7 +331,7 @@ def test_elsewhere_the_sign_in_page_has_the_identifier_until_somebody_signs_in(
     phone, link = app.test_client(), newest_link(build.settings, account.id)
     question = phone.get(link)
     assert account.username not in phone.get("/connexion").text, "the link alone tells nothing"
-    done = submit(phone, question)
+    done = submit(phone, question, mot_de_passe=CHOSEN)
     assert account.username not in done.text
     assert "le mot de passe que vous venez de choisir" in done.text
     assert heading(follow(browser, browser.get(waiting.request.full_path))) == _ACCOUNT, "the first device enters"

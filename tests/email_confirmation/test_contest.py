@@ -47,7 +47,7 @@ def _alarms(build: Build, account: Account) -> list[str]:
 def _confirm(app: Flask, build: Build, account: Account) -> None:
     phone = app.test_client()
     link = links(account, Purpose.CHANGE_EMAIL)[-1]
-    done = submit(phone, phone.get(path_of(build.settings, link)))
+    done = submit(phone, phone.get(path_of(build.settings, link)), mot_de_passe=PASSWORD)
     assert "Votre nouvelle adresse est confirmée." in done.text
 
 

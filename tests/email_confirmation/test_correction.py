@@ -174,7 +174,7 @@ def test_browser_history_leads_into_the_ent_once_and_never_after_a_sign_out(
     account = build.never_activated()
     waiting = activate(browser, account, ent.url(Attempt()))
     phone = app.test_client()
-    submit(phone, phone.get(newest_link(build.settings, account.id)))
+    submit(phone, phone.get(newest_link(build.settings, account.id)), mot_de_passe=CHOSEN)
     assert "code" in ent.answer(follow(browser, browser.get(_correction(waiting))))
     submit(browser, browser.get("/logout"))
     for place in (waiting.request.full_path, _correction(waiting)):

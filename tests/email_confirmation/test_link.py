@@ -17,7 +17,7 @@ from idp.db import db
 from idp.operations.helpdesk import acts
 from idp.throttle import limits
 from tests.activation.steps import CHOSEN, activate, newest_link, read_state
-from tests.builders import Build
+from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
@@ -44,18 +44,17 @@ def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, buil
     assert read_state(account.id).email == "noemie@exemple.fr"
 
 
-def test_the_page_tells_a_person_on_another_device_that_this_is_fine(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    """The browser that began is known by its own cookie, and by no cookie of a neighbouring site."""
+@pytest.mark.row("V-11")
+def test_the_password_is_asked_where_nobody_proved_it(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
-    link, note = newest_link(build.settings, account.id), "un autre appareil"
-    stranger = app.test_client()
-    stranger.set_cookie("session", "x", domain="connexion.exemple.test")
-    assert note not in browser.get(link).text
-    assert note in app.test_client().get(link).text
-    assert note in stranger.get(link).text
+    link, field = newest_link(build.settings, account.id), 'autocomplete="current-password"'
+    assert field not in browser.get(link).text
+    assert field in app.test_client().get(link).text
+    library = app.test_client()
+    sign_in(library, "/connexion", account.username, CHOSEN)
+    assert field not in library.get(link).text
+    assert field in browser.get(link).text, "the person continued elsewhere, and this browser waits for nothing"
 
 
 @pytest.mark.row("E-02")
@@ -179,24 +178,20 @@ def test_links_of_former_addresses_are_refused(browser: FlaskClient, build: Buil
 
 
 @pytest.mark.row("E-06")
-def test_a_strangers_click_confirms_the_address_without_a_session(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_a_strangers_click_confirms_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
     """The attacker gives the victim's address as his own; the victim clicks by mistake."""
     victim = build.active(email="victime@exemple.fr")
     attacker = build.never_activated()
     activate(browser, attacker, mail="victime@exemple.fr")
-    before = read_state(victim.id)
+    before = read_state(victim.id), read_state(attacker.id)
     clicking = app.test_client()
     question = clicking.get(newest_link(build.settings, attacker.id))
     assert "Vous n’avez rien demandé\xa0?" in question.text
     assert "rien ne sera activé" in question.text
     assert "Confirmez seulement si vous l’avez demandé." in question.text
-    assert "Collège des Tilleuls" in question.text
     submit(clicking, question)
-    assert read_state(victim.id) == before
-    assert read_state(attacker.id).email == "victime@exemple.fr"
-    assert heading(sign_in(browser, "/connexion", victim.username, CHOSEN)) == "Connexion"
+    submit(clicking, question, mot_de_passe=PASSWORD)
+    assert (read_state(victim.id), read_state(attacker.id)) == before
 
 
 @pytest.mark.row("E-07")
@@ -205,7 +200,8 @@ def test_two_parents_confirm_one_mailbox(browser: FlaskClient, build: Build, app
     parents = [build.never_activated(children=[malo]) for _ in range(2)]
     for parent in parents:
         activate(app.test_client(), parent, mail="Famille.Leroy@exemple.fr")
-        assert heading(submit(browser, browser.get(newest_link(build.settings, parent.id)))) == CONFIRMED
+        link = newest_link(build.settings, parent.id)
+        assert heading(submit(browser, browser.get(link), mot_de_passe=CHOSEN)) == CONFIRMED
     for parent in parents:
         assert read_state(parent.id).email == "Famille.Leroy@exemple.fr"
         fresh = app.test_client()
@@ -244,47 +240,54 @@ def test_the_page_of_the_link_does_not_leak_its_url(
     assert link.rpartition("/")[2] not in page.text, "forms go back to the page's own address"
 
 
-@pytest.mark.parametrize("leaves", [False, True])
-def test_the_link_on_another_device_says_that_the_waiting_browser_is_signed_in(
+HERE = "Confirmer ici"
+
+
+@pytest.mark.row("V-23")
+@pytest.mark.parametrize("here", [False, True])
+def test_the_person_chooses_on_which_of_two_devices_to_continue(
     app: Flask,
     browser: FlaskClient,
     build: Build,
-    leaves: bool,  # noqa: FBT001
+    here: bool,  # noqa: FBT001
 ) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
-    link, note = newest_link(build.settings, account.id), "sera connecté à votre compte"
-    assert note not in browser.get(link).text
-    phone = app.test_client()
+    link, phone = newest_link(build.settings, account.id), app.test_client()
+    assert HERE not in browser.get(link).text
     page = phone.get(link)
-    assert note in page.text
-    submit(phone, page, **({"parti": "1"} if leaves else {}))
+    assert HERE in page.text
+    done = submit(phone, page, mot_de_passe=CHOSEN, **({"ici": "1"} if here else {}))
+    assert heading(done) == CONFIRMED
     follow(browser, browser.get(waiting.request.full_path))
-    assert (browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None) is leaves
+    sessions = [device.get_cookie("__Host-ss", domain="connexion.exemple.test") for device in (browser, phone)]
+    assert [session is not None for session in sessions] == [not here, here]
+    assert ("Vous êtes connecté" in done.text) is here
+    assert read_state(account.id).sessions == 1
 
 
-@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize("here", [False, True])
 @pytest.mark.parametrize("opened_in", ["a third browser", "the browser that activated"])
 def test_the_link_says_that_a_browser_of_a_later_sign_in_is_connected(
     app: Flask,
     browser: FlaskClient,
     build: Build,
     opened_in: str,
-    leaves: bool,  # noqa: FBT001
+    here: bool,  # noqa: FBT001
 ) -> None:
     """The parent chose the password in one browser, and typed it in another one, for example of a library."""
     account = build.never_activated()
     activate(browser, account)
     library = app.test_client()
     sign_in(library, "/connexion", account.username, CHOSEN)
-    link, note = newest_link(build.settings, account.id), "Un autre appareil attend\xa0: il sera connecté"
-    assert note not in library.get(link).text
+    link = newest_link(build.settings, account.id)
+    assert HERE not in library.get(link).text
     opening = browser if opened_in == "the browser that activated" else app.test_client()
     page = opening.get(link)
-    assert note in page.text
-    assert heading(submit(opening, page, **({"parti": "1"} if leaves else {}))) == CONFIRMED
+    assert HERE in page.text
+    assert heading(submit(opening, page, mot_de_passe=CHOSEN, **({"ici": "1"} if here else {}))) == CONFIRMED
     entered = heading(follow(library, library.get("/mon-compte")))
-    assert entered == ("Connexion" if leaves else "Gérer mon compte")
+    assert entered == ("Connexion" if here else "Gérer mon compte")
 
 
 def test_the_browser_that_uses_the_link_keeps_its_session_when_the_other_one_is_left(
@@ -296,11 +299,20 @@ def test_the_browser_that_uses_the_link_keeps_its_session_when_the_other_one_is_
     for device in (library, phone):
         sign_in(device, "/connexion", account.username, CHOSEN)
     page = phone.get(newest_link(build.settings, account.id))
-    assert "Un autre appareil attend" in page.text
-    assert "Ne pas connecter l’autre appareil" in page.text, "« cet appareil » would be the one in hand"
-    assert "Vous êtes connecté" in submit(phone, page, parti="1").text
+    assert HERE in page.text
+    assert "Vous êtes connecté" in submit(phone, page, ici="1").text
     assert heading(follow(phone, phone.get("/mon-compte"))) == "Gérer mon compte"
     assert heading(follow(library, library.get("/mon-compte"))) == "Connexion"
+
+
+def test_nobodys_session_is_replaced_on_the_device_of_the_link(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account, other, phone = build.never_activated(), build.active(), app.test_client()
+    activate(browser, account)
+    sign_in(phone, "/connexion", other.username, PASSWORD)
+    page = submit(phone, phone.get(newest_link(build.settings, account.id)), mot_de_passe=CHOSEN, ici="1")
+    assert heading(page) == CONFIRMED
+    assert read_state(account.id).sessions == 0
+    assert heading(phone.get("/mon-compte")) == "Gérer mon compte"
 
 
 def test_sessions_ended_by_an_operator_end_the_wait_of_an_activation(
@@ -311,7 +323,7 @@ def test_sessions_ended_by_an_operator_end_the_wait_of_an_activation(
     acts.end_sessions(account.id)
     phone = app.test_client()
     page = phone.get(newest_link(build.settings, account.id))
-    assert "sera connecté" not in page.text
-    submit(phone, page)
+    assert HERE not in page.text
+    submit(phone, page, mot_de_passe=CHOSEN)
     follow(browser, browser.get(waiting.request.full_path))
     assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None

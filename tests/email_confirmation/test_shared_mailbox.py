@@ -56,7 +56,7 @@ def test_meaning_of_sharing_is_shown_to_readers_of_the_mailbox_alone(
         assert hint in correction.text
         assert not any(_TOLD in text for text in (page.text, waiting.text, correction.text)), "no mailbox is proved yet"
         question = browser.get(newest_link(build.settings, account.id))
-        texts.append([question.text, submit(browser, question).text])
+        texts.append([question.text, submit(browser, question, mot_de_passe=CHOSEN).text])
         assert read_state(account.id).email == email
     for shared, alone in zip(*texts, strict=True):
         assert _TOLD not in alone
@@ -108,7 +108,7 @@ def test_a_mailbox_serves_one_account_where_sharing_is_refused(
     assert (after.email, after.pending) == (None, "Famille@exemple.fr")
     correction = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
     submit(browser, correction, mail="seule@exemple.fr", mot_de_passe=CHOSEN)
-    assert heading(submit(phone, phone.get(newest_link(build.settings, account.id)))) == _CONFIRMED
+    assert heading(submit(phone, phone.get(newest_link(build.settings, account.id)), mot_de_passe=CHOSEN)) == _CONFIRMED
 
 
 @pytest.mark.row("E-07")

@@ -35,7 +35,8 @@ def test_a_waiting_page_says_that_the_person_continued_on_another_device(
     again = sign_in(browser, unescape(onward[1]), account.username, CHOSEN)
     assert heading(again) == SENT
     answer = submit(browser, again, code=newest_code(build.settings, account.id))
-    assert "code" in ent.answer(answer), "the ENT that asked gets its answer"
+    assert '<a class="btn" href="https://ent.test/">' in answer.text
+    assert "code" in ent.answer(browser.get(ent.url(Attempt())))
 
 
 def test_a_waiting_page_that_an_operator_ended_names_no_other_device(browser: FlaskClient, build: Build) -> None:

@@ -123,7 +123,7 @@ def _take_code(world: World, _draw: random.Random) -> Shot:
     page = submit(browser, browser.get("/adresse/confirmation"))  # sends the mail
     link = one_time_links.find_alive(Purpose.CONFIRM_EMAIL, account.id)
     code = one_time_links.code(world.build.settings, link) if link else None
-    return filled(page, browser, {"code": str(code)}, right=(303, ""))
+    return filled(page, browser, {"code": str(code)}, right=(200, ""))
 
 
 def _correct(world: World, _draw: random.Random) -> Shot:
@@ -304,7 +304,9 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     "GET /adresse/modifier": (_waiting_page("/adresse/modifier"),),
     "POST /adresse/modifier": (_correct,),
     "GET /adresse/lien/<token>": (_link(_CONFIRM, _CHANGE),),
-    "POST /adresse/lien/<token>": (_use_link(_CONFIRM, {}, (200, "")), _use_link(_CHANGE, {}, (200, ""))),
+    "POST /adresse/lien/<token>": tuple(
+        _use_link(purpose, {"mot-de-passe": PASSWORD}, (200, "")) for purpose in (_CONFIRM, _CHANGE)
+    ),
     "GET /adresse/contestation/<token>": (_link(_CONTEST),),
     "POST /adresse/contestation/<token>": (_use_link(_CONTEST, {}, (303, "/adresse/contestation/")),),
     "GET /adresse/signalement/<token>": (_link(_REPORT),),

@@ -71,7 +71,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "schools": "Collège des Tilleuls",
         "ent": "Passerelle",
         "ents": [("Passerelle", "https://ent.test/", "Collège des Tilleuls"), ("Horizon", "https://horizon.test/", "")],
-        "username": "n.oneill4821",
+        "schools_number": 1,
         "code": "482913",
     },
     "rappel": {
@@ -79,10 +79,10 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "schools": "Collège des Tilleuls",
         "ent": "Passerelle",
         "ents": [("Passerelle", "https://ent.test/", "Collège des Tilleuls"), ("Horizon", "https://horizon.test/", "")],
-        "username": "n.oneill4821",
+        "schools_number": 1,
         "code": "482913",
     },
-    "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls", "ent": "Passerelle"},
+    "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls", "schools_number": 1, "ent": "Passerelle"},
     "adresse_abandonnee": {"schools": "Collège des Tilleuls", "at": _AT},
     "adresse_change": {
         "hours": 72,

@@ -85,7 +85,7 @@ def test_former_address_is_notified_again_after_the_confirmation(
     change_email(browser)
     [change] = links(account, Purpose.CHANGE_EMAIL)
     phone = app.test_client()
-    done = submit(phone, phone.get(path_of(build.settings, change)))
+    done = submit(phone, phone.get(path_of(build.settings, change)), mot_de_passe=PASSWORD)
     assert "Votre nouvelle adresse est confirmée." in done.text
     assert read_emails(account) == (NEW, None)
     assert reload_account(account).mailbox == NEW

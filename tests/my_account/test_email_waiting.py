@@ -48,7 +48,7 @@ def test_links_of_former_requested_addresses_are_refused(app: Flask, browser: Fl
         assert dead.status_code == 410
         assert submit(phone, dead).status_code == 410
         assert read_emails(account) == (OLD, "deuxieme@exemple.fr")
-        submit(phone, phone.get(path_of(build.settings, second)))
+        submit(phone, phone.get(path_of(build.settings, second)), mot_de_passe=PASSWORD)
     assert read_emails(account) == ("deuxieme@exemple.fr", None)
 
 

@@ -100,7 +100,7 @@ def _confirm_another(app: Flask, build: Build, account: Account, email: str) -> 
     browser, phone = enter(app.test_client(), account), app.test_client()
     change_email(browser, email)
     link = links(account, Purpose.CHANGE_EMAIL)[-1]
-    done = submit(phone, phone.get(path_of(build.settings, link)))
+    done = submit(phone, phone.get(path_of(build.settings, link)), mot_de_passe=PASSWORD)
     assert "Votre nouvelle adresse est confirmée." in done.text
 
 

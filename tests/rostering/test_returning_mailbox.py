@@ -102,7 +102,7 @@ def test_the_next_sign_in_asks_for_another_email(
     assert heading(phone.get(newest_link(build.settings, back.id))) == "Cette adresse sert déjà"
     correction = browser.get(page.request.full_path.replace("/confirmation", "/modifier"))
     assert heading(submit(browser, correction, mail="a.moi@exemple.fr", mot_de_passe=PASSWORD)) == heading(page)
-    submit(phone, phone.get(newest_link(build.settings, back.id)))
+    submit(phone, phone.get(newest_link(build.settings, back.id)), mot_de_passe=PASSWORD)
     assert account(MOTHER).email == "a.moi@exemple.fr"
     assert tokens_for(browser, ent)["id_token"]
 

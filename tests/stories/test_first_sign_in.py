@@ -3,10 +3,13 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.stories.browser import follow, look
+from tests.stories.browser import follow, look, new_page
 from tests.stories.gestes import (
+    AILLEURS,
+    ICI,
+    NEW_PASSWORD,
     accepte_la_charte,
     active,
     adresse_du_courrier,
@@ -17,16 +20,18 @@ from tests.stories.gestes import (
     ouvre_la_connexion,
     se_connecte,
     tape_le_code,
+    titre,
 )
 from tests.stories.parcours import CHAMPS, Parcours, code_du_mail
 from tests.stories.site import Site
 
 EMAIL = "noemie.leroy@exemple.fr"
+JUSTE, FAUSSE = "karim.leroy@exemple.fr", "karim.lerou@exemple.fr"
 
 
 @pytest.mark.both_databases
 def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent_avec_le_code(phone: Page, site: Site) -> None:
-    """Huit pages depuis l'accueil de l'ENT, un mail. Le code remplace le lien : c'est un cinquième champ tapé."""
+    """Neuf pages depuis l'accueil de l'ENT, un mail. Le code remplace le lien : c'est un cinquième champ tapé."""
     courrier, parcours = site.letter("n.leroy"), Parcours(phone)
     ouvre_la_connexion(phone, site)
     assert urlsplit(phone.url).netloc == urlsplit(site.settings.issuer).netloc
@@ -46,7 +51,7 @@ def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent_avec_le_code(phone: Page
     accepte_la_charte(phone)
     donne_son_adresse(phone, EMAIL)
     expect(phone.get_by_role("heading", level=1)).to_have_text("Bienvenue Noémie LEROY-VANDEPUTTE")
-    assert len(parcours.pages) <= 8, parcours.pages
+    assert len(parcours.pages) <= 9, parcours.pages
     assert parcours.noms == [*CHAMPS, "code"], parcours.champs
     assert len(site.mails()) == 1
     look(phone)
@@ -85,22 +90,60 @@ def test_le_lien_du_mail_dans_le_meme_navigateur(phone: Page, site: Site) -> Non
 
 
 def test_le_lien_est_ouvert_sur_un_autre_appareil(phone: Page, other_device: Page, site: Site) -> None:
-    """Le mail est lu ailleurs : le téléphone n'a pas besoin du code non plus, et montre six pages."""
+    """Le mail est lu ailleurs, avec le mot de passe : le téléphone n'a pas besoin du code, et montre six pages."""
     courrier, parcours = site.letter("k.leroy"), Parcours(phone)
     phone.goto(adresse_du_courrier(site))
     se_connecte(phone, courrier.username, courrier.provisional_password)
-    active(phone, "karim.leroy@exemple.fr")
-    confirme(other_device, lien_du_mail(site, "karim.leroy@exemple.fr"))
+    active(phone, JUSTE)
+    confirme(other_device, lien_du_mail(site, JUSTE), AILLEURS, NEW_PASSWORD)
     # le téléphone, resté sur la page d'attente, l'apprend de lui-même et entre dans l'ENT
     accepte_la_charte(phone)
-    donne_son_adresse(phone, "karim.leroy@exemple.fr")
+    donne_son_adresse(phone, JUSTE)
     expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue Karim")
     assert parcours.noms == CHAMPS
     assert len(set(parcours.pages)) <= 6, parcours.pages
-    # ailleurs, le lien seul ne connecte personne : l'identifiant est écrit, le mot de passe est à taper
+    # ailleurs, personne n'est connecté : l'identifiant est écrit, le mot de passe est à taper
     follow(other_device.get_by_role("link", name="Accéder à l’ENT"))
     expect(other_device.get_by_role("heading", level=1)).to_have_text("Connexion")
     look(other_device)
+
+
+@pytest.mark.row("V-11", "E-06")
+def test_une_lettre_fausse_dans_l_adresse_ne_donne_le_compte_a_personne(
+    phone: Page, other_device: Page, browser_process: Browser, site: Site
+) -> None:
+    """L'inconnu qui reçoit le mail n'apprend ni ne change rien ; le père corrige, et confirme sur sa tablette."""
+    courrier = site.letter("k.leroy")
+    phone.goto(adresse_du_courrier(site))
+    se_connecte(phone, courrier.username, courrier.provisional_password)
+    active(phone, FAUSSE)
+
+    mail, lien = site.wait_for_mail(FAUSSE), lien_du_mail(site, FAUSSE)
+    assert courrier.username not in mail["text"] + mail["html"]
+    for essai in ("", "un mot de passe deviné", courrier.provisional_password):
+        other_device.goto(lien)
+        other_device.get_by_label("Le mot de passe que vous venez de choisir", exact=True).fill(essai)
+        follow(other_device.get_by_role("button", name=ICI, exact=True))
+        titre(other_device, "Confirmez votre adresse mail")
+        for secret in (courrier.username, "Karim", "LEROY", site.ents[0].schools[0].name):
+            expect(other_device.locator("body")).not_to_contain_text(secret)
+    other_device.goto(f"{site.settings.issuer}/identifiant-oublie")
+    other_device.get_by_label("Adresse mail").fill(FAUSSE)
+    follow(other_device.get_by_role("button", name="Recevoir mon identifiant"))
+
+    follow(phone.get_by_role("link", name="Modifier l’adresse mail"))
+    phone.get_by_label("Adresse mail").fill(JUSTE)
+    phone.get_by_label("Mot de passe", exact=True).fill(NEW_PASSWORD)
+    follow(phone.get_by_role("button", name="Valider"))
+    other_device.goto(lien)
+    titre(other_device, "Ce lien ne marche plus")
+    with new_page(browser_process, width=768) as tablette:
+        confirme(tablette, lien_du_mail(site, JUSTE), ICI, NEW_PASSWORD)
+        expect(tablette.get_by_text("Vous êtes connecté")).to_be_visible()
+        follow(tablette.get_by_role("link", name="Accéder à l’ENT"))
+        accepte_la_charte(tablette)
+        donne_son_adresse(tablette, JUSTE)
+    assert [recu["subject"] for recu in site.mails(FAUSSE)][1:] == ["Une autre adresse mail a été donnée"], "aucun identifiant"
 
 
 def test_un_second_ent_ne_redemande_pas_le_mot_de_passe_mais_sa_charte(phone: Page, site: Site) -> None:

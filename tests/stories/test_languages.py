@@ -129,7 +129,8 @@ def test_le_parcours_entier_est_dans_la_langue_du_parent(lecteur: Lecteur, site:
     lecteur.touche("a[href*=modifier]")
     lecteur.ne_defile_pas()
     page.goto(attente)
-    lecteur.valide(code=code)  # la charte : son bouton vient après les règles, qu’il faut lire d’abord
+    lecteur.valide(code=code)
+    lecteur.touche("main a.btn")  # la charte : son bouton vient après les règles, qu’il faut lire d’abord
     lecteur.valide()
     page.locator("[type=checkbox]").check()
     follow(page.locator("#saisie .btn[type=submit]"))

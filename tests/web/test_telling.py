@@ -158,7 +158,7 @@ def test_mail_of_a_change_names_the_schools_notified_of_a_stop(app: Flask, brows
     enter(browser, account)
     change_email(browser)
     phone = app.test_client()
-    submit(phone, phone.get(path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])))
+    submit(phone, phone.get(path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])), mot_de_passe=PASSWORD)
     with post_office(app) as office:
         mails = {mail["Subject"]: mail for mail in office.deliver()}
     for subject in ("Votre adresse mail va changer", "Votre adresse mail a changé"):
@@ -173,7 +173,9 @@ def test_former_mailbox_is_notified_of_a_change_of_address(app: Flask, browser: 
     assert "un mail prévient aussi votre ancienne adresse" in browser.get("/mon-compte/adresse").text
     change_email(browser)
     phone = app.test_client()
-    done = submit(phone, phone.get(path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])))
+    done = submit(
+        phone, phone.get(path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])), mot_de_passe=PASSWORD
+    )
     assert "Un mail prévient aussi l’ancienne." in done.text
     with post_office(app) as office:
         sent = [(mail["Subject"], mail["To"]) for mail in office.deliver()]

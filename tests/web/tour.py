@@ -16,7 +16,7 @@ from tests.relying_party import Attempt, RelyingParty
 from tests.services import changed_services
 
 ACCEPTED = {"version": "1", "accepte": "y"}
-COUNT = 64
+COUNT = 65
 """How many pages there are: `tests/web/test_accessibility.py` counts them, `docs/accessibilite.md` says it."""
 
 
@@ -44,7 +44,7 @@ def _by_twos(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
         yield "mailbox refused", browser.get(link)
     shared = browser.get(link)
     yield "mailbox shared", shared
-    yield "mailbox shared and confirmed", submit(browser, shared)
+    yield "mailbox shared and confirmed", submit(browser, shared, mot_de_passe=CHOSEN)
     for more in ({"breached_at": now()}, {"email": None}):
         closed = build.active(password_blocked_at=now(), **more)
         yield f"password closed {more}", sign_in(browser, "/connexion", closed.username, PASSWORD)
@@ -98,6 +98,8 @@ def _during(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
     yield "correction", browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
     link = browser.get(newest_link(build.settings, account.id))
     yield "link", link
+    elsewhere = app.test_client().get(link.request.path)
+    yield "link elsewhere", elsewhere
     yield "confirmed", submit(browser, link)
     yield "confirmed already", browser.get(link.request.path)
     yield "active already", browser.get(activation.request.full_path)
