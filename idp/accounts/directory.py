@@ -6,9 +6,10 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 
 from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.suspensions.models import Suspension
 from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.languages import for_account
@@ -55,6 +56,29 @@ def concerns_its_school() -> ColumnElement[bool]:
     school now.
     """
     return or_(Guardianship.is_unended, Guardianship.ended_at == Child.left_at)
+
+
+def reopened_by_heads_of(school_id: uuid.UUID) -> ColumnElement[bool]:
+    """Return the condition of the suspensions that the heads of a school may reopen: the one home of that rule.
+
+    They are those of the school. If the school that closed an account has no tie to the person any more, or if the
+    académie closed it, the heads of the schools that have one may too; but no head reopens what an operator closed for
+    a person of several schools. The académie reopens everything (`idp account reopen`): there is always somebody.
+    """
+    is_by_operator = and_(Suspension.school_id.is_(None), ~Suspension.begun_by.startswith("desk "))
+    is_too_wide = and_(is_by_operator, _has_tie(Child.school_id != school_id))
+    is_heir = and_(has_lost_its_school(), _has_tie(Child.school_id == school_id), ~is_too_wide)
+    return or_(Suspension.school_id == school_id, is_heir)
+
+
+def has_lost_its_school() -> ColumnElement[bool]:
+    """Return the condition of the suspensions of accounts to which the school that closed them has no tie any more."""
+    return and_(Suspension.child_id.is_(None), ~_has_tie(Child.school_id == Suspension.school_id))
+
+
+def _has_tie(of_school: ColumnElement[bool]) -> ColumnElement[bool]:
+    tie = Guardianship.account_id == Suspension.account_id, Guardianship.is_unended, Guardianship.child_id == Child.id
+    return exists().where(*tie, of_school).correlate_except(Guardianship, Child)
 
 
 def lives(moment: Any) -> ColumnElement[bool]:

@@ -74,6 +74,8 @@ _SENTENCES = {
         "L’établissement avait écarté %(who)s d’un élève, et votre fichier lui rend l’accès. La direction doit le "
         "vérifier."
     ),
+    Kind.ACCOUNT_CLOSED: _("L’accès de %(who)s est suspendu. La direction doit le vérifier."),
+    Kind.CLOSING_PASSED_ON: _("L’accès de %(who)s est suspendu. Votre direction peut maintenant le rouvrir."),
 }
 """The mail's sentence for a notice, by its kind."""
 _CALLED = _(

@@ -36,12 +36,16 @@ class Kind(enum.StrEnum):
     GUARDIAN_WAITS = "guardian_waits"
     NAME_COMPARED = "name_compared"
     GUARDIAN_READMITTED = "guardian_readmitted"
+    ACCOUNT_CLOSED = "account_closed"
+    CLOSING_PASSED_ON = "closing_passed_on"
 
 
 SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED)
 """The kinds that are settled when an operator unlocks the account."""
 SETTLED_BY_LETTER = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED, Kind.OTHER_MAILBOX, Kind.SHARED_MAILBOX)
 """The kinds that a new letter settles: it ends the former secret and password, and takes the account's mailbox away."""
+SETTLED_BY_REOPENING = (Kind.ACCOUNT_CLOSED, Kind.CLOSING_PASSED_ON)
+"""The kinds that are settled when a suspended account opens again."""
 PROMISED = (
     Kind.NOT_GUARDIAN,
     Kind.EMAIL_CONTESTED,

@@ -6,6 +6,7 @@ import os
 import pwd
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,8 +19,9 @@ from idp.config import Settings
 from idp.db import db
 from idp.services import services_of
 
+_LOGIN = Path("/proc/self/loginuid")
 _MAX_UID = 2**32 - 2
-_MAX_USER_NAME = 20
+_MAX_USER_NAME = 18
 """Two names with their user ids fit into the journal's column of 80 characters."""
 
 
@@ -38,16 +40,26 @@ def opened(settings: Settings | None = None) -> Iterator[Flask]:
 
 
 def _operator() -> str:
-    """Return the operator for the journal: the real user id of the process, and the user who became root by sudo.
+    """Return the operator for the journal: the real user id of the process, and the user who logged in before.
 
-    User names in the environment are not read, since users can set them. `SUDO_UID` is read only if the process runs as
-    root, since any other user can set it.
+    The kernel keeps the login through `sudo` and `su`. Where it keeps none, as in a container, what `SUDO_UID` says to
+    root is journaled as that, because any root process can set it. User names in the environment are not read.
     """
-    uid = os.getuid()
-    sudo_uid = os.environ.get("SUDO_UID", "")
-    if uid == 0 and sudo_uid.isascii() and sudo_uid.isdigit() and int(sudo_uid) <= _MAX_UID:
-        return f"{_user(uid)} via sudo from {_user(int(sudo_uid))}"
+    uid, login, sudo = os.getuid(), _read_login(), os.environ.get("SUDO_UID", "")
+    if login is not None and login != uid:
+        return f"{_user(uid)}, login {_user(login)}"
+    if login is None and uid == 0 and sudo.isascii() and sudo.isdigit() and int(sudo) <= _MAX_UID:
+        return f"{_user(uid)}, says SUDO_UID {_user(int(sudo))}"
     return _user(uid)
+
+
+def _read_login() -> int | None:
+    """Return the user id of the login that the process comes from, or None if the kernel knows none."""
+    try:
+        login = int(_LOGIN.read_text())
+    except (OSError, ValueError):
+        return None
+    return login if login <= _MAX_UID else None
 
 
 def _user(uid: int) -> str:

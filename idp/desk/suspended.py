@@ -10,9 +10,10 @@ from typing import Any
 from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import aliased, joinedload
 
+from idp.accounts import directory
 from idp.accounts.models import Child, Guardianship, School
 from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.clock import is_end_of_day, last_day, now
@@ -41,18 +42,26 @@ class Shown:
         about: what it closes.
         given_name: the given name of the pupil of the tie; empty for the whole account.
         is_known: whether the post may know who decided; it may not if another school did.
-        is_own: whether the post decides about such a decision, and so reads its reason.
+        is_decided_here: whether it is for the post to judge: for the head of the school to reopen.
         holds: whether it holds now.
-        may_reopen: whether the person may reopen it.
     """
 
     row: Suspension
     about: str
     given_name: str
     is_known: bool
-    is_own: bool
+    is_decided_here: bool
     holds: bool
-    may_reopen: bool
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the post reads the reason; not that of a school whose decision passed on."""
+        return self.is_known and self.is_decided_here
+
+    @property
+    def may_reopen(self) -> bool:
+        """Whether the person may reopen it."""
+        return self.holds and self.is_decided_here and access.may(Right.REOPEN)
 
     @property
     def is_tie(self) -> bool:
@@ -67,16 +76,16 @@ class Shown:
 
     @property
     def who(self) -> str:
-        """Who decided, by role, as a sentence begins: « Le secrétariat »."""
+        """Who decided, by role, as a sentence begins: « Le secrétariat »; empty if the post may not know."""
         if not self.is_known:
-            return str(gettext("Un autre établissement"))
+            return ""
         return str(_WHO.get(actors.role(self.row.begun_by)) or gettext("L’équipe du service"))
 
     @property
     def by(self) -> str:
         """Who decided, after « par »: for colleagues of the same school with the name, for others with the school."""
         who = self.who[0].lower() + self.who[1:]
-        if not self.is_known or self.row.school_id is None:
+        if self.row.school_id is None:
             return who
         if access.post().school is not None:
             name = actors.name(self.row.begun_by)
@@ -97,11 +106,13 @@ class Shown:
     @property
     def who_reopens(self) -> str:
         """Who may reopen the access, as a sentence."""
-        if not self.is_known:
-            return str(gettext("Lui seul peut rouvrir."))
-        if not self.is_own and access.post().school is not None:  # an operator closed an account of several schools
+        if self.is_decided_here or access.post().school is None:
+            return str(gettext("Seule la direction de l’établissement peut rouvrir."))
+        if self.is_known:  # an operator closed an account of several schools
             return str(gettext("L’équipe du service seule peut rouvrir."))
-        return str(gettext("Seule la direction de l’établissement peut rouvrir."))
+        return str(
+            gettext("Votre établissement ne peut pas le rouvrir. La page de connexion dit à la personne qui appeler.")
+        )
 
     @property
     def reopening_url(self) -> str:
@@ -111,29 +122,20 @@ class Shown:
         return url_for("suspension.reopen", account=self.row.account_id, decision=self.row.id)
 
 
-def is_in_scope(row: Suspension) -> bool:
-    """Return whether the post may read a decision: its own school's, the académie's, or all of them."""
+def _is_known(row: Suspension) -> bool:
+    """Return whether the post may know who decided: its own school, the académie, or anybody for the académie."""
     school = access.post().school
     return school is None or row.school_id == school.id or (row.school_id is None and row.child_id is None)
 
 
-def is_decided_here(row: Suspension) -> bool:
-    """Return whether a decision that the post may read is for it to judge: its reason to read, its access to reopen."""
-    return row.account_id not in _beyond([row])
-
-
-def _beyond(rows: Iterable[Suspension]) -> set[uuid.UUID]:
-    """Return the accounts that the operators of the service closed and that have a pupil in another school too.
-
-    Such a closing protects pupils whom the head of one school does not know. The help desk's ends by itself in a day.
-    """
+def _decided_here(rows: Sequence[Suspension]) -> set[uuid.UUID]:
+    """Return the decisions that are for the post to judge: its access to reopen."""
     school = access.post().school
-    keys = {row.account_id for row in rows if row.school_id is None and actors.role(row.begun_by) is None}
-    if school is None or not keys:
-        return set()
-    ties = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
-    elsewhere = ties.where(Guardianship.account_id.in_(keys), Guardianship.is_unended, Child.school_id != school.id)
-    return set(db.session.scalars(elsewhere))
+    if school is None:
+        return {row.id for row in rows if row.school_id is None}
+    ids = [row.id for row in rows]
+    these = select(Suspension.id).where(Suspension.id.in_(ids), directory.reopened_by_heads_of(school.id))
+    return set(db.session.scalars(these)) if ids else set()
 
 
 def as_shown(row: Suspension) -> Shown:
@@ -148,17 +150,14 @@ def all_shown(rows: Sequence[Suspension]) -> list[Shown]:
     children: dict[uuid.UUID | None, Child] = {}
     if keys:
         children = {child.id: child for child in db.session.scalars(with_school)}
-    beyond = _beyond(rows)
-    return [_shown(row, children.get(row.child_id), is_beyond=row.account_id in beyond) for row in rows]
+    here = _decided_here(rows)
+    return [_shown(row, children.get(row.child_id), is_decided_here=row.id in here) for row in rows]
 
 
-def _shown(row: Suspension, child: Child | None, *, is_beyond: bool) -> Shown:
-    holds, ours = row.holds_at(now()), is_in_scope(row)
-    is_own = ours and not is_beyond and (row.school_id is None or access.post().school is not None)
+def _shown(row: Suspension, child: Child | None, *, is_decided_here: bool) -> Shown:
     about = pupil(child) if child else str(gettext("Tout le compte"))
     given_name = child.given_name if child else ""
-    may_reopen = holds and ours and not is_beyond and access.may(Right.REOPEN)
-    return Shown(row, about, given_name, ours, is_own, holds, may_reopen)
+    return Shown(row, about, given_name, _is_known(row), is_decided_here, row.holds_at(now()))
 
 
 def suspended_ties(items: Iterable[Shown]) -> list[Shown]:
@@ -175,7 +174,7 @@ def decisions(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]
     moment, by_account = now(), defaultdict[uuid.UUID, list[Shown]](list)
     chosen = select(Suspension).where(Suspension.account_id.in_(accounts), ~Suspension.awaits_head)
     rows = db.session.scalars(chosen.order_by(Suspension.begins_at.desc(), Suspension.id))
-    readable = [row for row in rows if is_in_scope(row) or (row.child_id is None and row.holds_at(moment))]
+    readable = [row for row in rows if _is_known(row) or (row.child_id is None and row.holds_at(moment))]
     for item in all_shown(readable):
         by_account[item.row.account_id].append(item)
     return by_account
@@ -200,11 +199,11 @@ def beside(accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
 def holding_here() -> ColumnElement[bool]:
     """Return the condition of the decisions that hold, for a statement about `Suspension` and `Account`.
 
-    For a school: those about its families, and its own about a tie that a file ended, without other schools' decisions
-    about a tie. For the académie: its own.
+    For a school: its own, also about a person whom no file names any more, and those about whole accounts in scope. For
+    the académie: its own.
     """
     school = access.post().school
     if school is None:
         return Suspension.where_decided(now()) & Suspension.school_id.is_(None)
-    concerned = Suspension.child_id.is_(None) | (Suspension.school_id == school.id)
-    return Suspension.where_decided(now()) & concerned & access.decisions()
+    of_families = and_(Suspension.child_id.is_(None), access.accounts())
+    return Suspension.where_decided(now()) & or_(Suspension.school_id == school.id, of_families)

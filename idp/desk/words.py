@@ -198,7 +198,7 @@ OF: dict[Standing, Words] = {
         _l("Suspendu"),
         "bad",
         _l("L’accès est suspendu : personne ne peut se connecter."),
-        _l("Votre accès est suspendu. La direction de l’établissement peut vous dire pourquoi."),
+        _l("Votre accès est suspendu. La direction de l’établissement qui l’a décidé peut vous dire pourquoi."),
         "reopen",
     ),
     Standing.DISABLED: Words(

@@ -187,6 +187,7 @@ def _compare(
             mode=result.mode,
             only_school=form.school,
             refuses_others=form.refuses_others,
+            hides_others=form.hides_others,
             most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,
             secrets=settings.secrets,
             today=form.today,

@@ -202,6 +202,7 @@ class Form:
         encoding: A Python codec for CSV files.
         degree: Primary or secondary, for a new school whose files do not say it.
         refuses_others: Whether files that hold anything of another school than `school` are refused as a whole.
+        hides_others: Whether nothing tells people of other schools from unknown ones; for a check, never for an import.
         most_refused: How many records may be refused before the files are refused as a whole; None for any number.
         today: The day against which leaving dates are compared.
     """
@@ -213,4 +214,5 @@ class Form:
     encoding: str | None = None
     degree: Degree | None = None
     refuses_others: bool = False
+    hides_others: bool = False
     most_refused: int | None = None

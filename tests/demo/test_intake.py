@@ -70,7 +70,7 @@ def test_the_secretary_may_import_the_next_file_and_a_start_does_not_undo_it(hou
     path = school_file.write(house.folder)
     assert path.stat().st_mode & 0o077 == 0
     upload = [InMemory(path.name, path.read_bytes())]
-    form = comparing.form({"school": school_file.SCHOOL.uai, "role": Role.SECRETARY.value})
+    form = comparing.form({"school": school_file.SCHOOL.uai, "role": Role.SECRETARY.value}, writes=True)
     checked = imports.check(house.settings, upload, form, intake._QUIET, comparing.terms(Role.SECRETARY, ()))
     assert not leaving.too_many(house.settings, Role.SECRETARY, school_file.SCHOOL.uai, leaving.numbers(checked))
     checked.staging.close()

@@ -272,7 +272,6 @@ def test_former_data_of_another_school_are_not_told(desk: Flask, colleagues: Col
     )
     _, page = checked(colleagues.signed_in(), ("eleves.xml", pupils), ("responsables.xml", people))
     assert "VANDEPUTTE Noémie" in page
-    assert "Cette personne est aussi connue hors de votre établissement" in page
     assert "1 rue du Test" not in page
     assert "Malo" not in page
 

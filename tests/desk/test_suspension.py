@@ -297,7 +297,7 @@ def test_no_reason_of_another_school_is_read(colleagues: Colleagues, build: Buil
     row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school(LYCEE)))
     head = colleagues.signed_in(Role.HEAD, uai=COLLEGE)
     page = text_of(head, path_of(account))
-    assert "Décision d’un autre établissement" in page
+    assert "L’accès est suspendu. Votre établissement ne peut pas le rouvrir." in page
     assert WHY not in page
     assert "Louise-Weber" not in page
     assert head.get(f"{path_of(account)}/{row.id}").status_code == 404
@@ -336,7 +336,7 @@ def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
     assert "par la direction (Sylvie Marchand)" in done
     assert "rien de plus ne s’est fermé" in done
     assert "Ce qui a fini" not in done
-    assert "Décision d’un autre établissement" in done, "it holds as well, and longer"
+    assert "L’accès est suspendu. Votre établissement ne peut pas le rouvrir." in done, "it holds as well, and longer"
     if not of_tie:
         assert f"l’accès est suspendu, jusqu’au {day(today() + timedelta(days=30))}" in done
     assert [row.holds_at(now()) for row in rows()] == [True, True, True]

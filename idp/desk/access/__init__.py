@@ -15,7 +15,6 @@ from idp.desk.access.scope import (
     accounts,
     children,
     clients,
-    decisions,
     journal,
     journal_parts,
     notices,
@@ -26,7 +25,7 @@ from idp.desk.access.work import cancellable, in_this_post
 
 __all__ = [
     "RIGHTS", "TECHNICAL", "Level", "Right", "account", "account_to_read", "accounts", "cancellable", "check", "child",
-    "children", "client", "clients", "decision", "decisions", "form_token", "has_fresh_proof", "in_this_post",
+    "children", "client", "clients", "decision", "form_token", "has_fresh_proof", "in_this_post",
     "journal", "journal_parts", "may", "may_end", "need_of", "needs", "notice", "notices", "own_school",
     "page_without_proof", "person", "post", "proof_first", "public", "refuse", "replaced_accounts", "role", "school",
     "schools", "sign_in_first", "signed_in", "was_by",

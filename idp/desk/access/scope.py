@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 
+from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
@@ -55,16 +56,15 @@ def replaced_accounts() -> ColumnElement[bool]:
 
 
 def decisions() -> ColumnElement[bool]:
-    """Return the condition of the suspensions in scope: about accounts in scope, and the school's own about a tie.
+    """Return the condition of the suspensions in scope, for a statement that joins `Suspension` with `Account`.
 
-    A file may have ended the tie since, so that the account is in scope no more; the decision holds all the same. The
-    statement joins `Suspension` with `Account`.
+    For a school: those that its head may reopen, also if the account is in scope no more, and the académie's.
     """
     school = post().school
     if school is None:
         return accounts()
-    of_pupil = exists().where(Child.id == Suspension.child_id, children()).correlate_except(Child)
-    return or_(accounts(), and_(Suspension.school_id == school.id, of_pupil))
+    of_academy = and_(Suspension.school_id.is_(None), Suspension.child_id.is_(None))
+    return or_(directory.reopened_by_heads_of(school.id), and_(of_academy, accounts()))
 
 
 def notices() -> ColumnElement[bool]:

@@ -39,12 +39,13 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     school = db.session.get(School, uuid.UUID(payload["school"])) if payload["school"] else None
     colleague, is_head = mails.find_name(payload["staff"]), _is_head(recipient, school)
     entries = _acts(payload, colleague) if is_head else _entry(payload, colleague)
+    path = "/signalements" if payload["alert"] == "account_closed" else f"/journal?{urlencode(entries.typed)}"
     return mails.send(
         message,
         settings,
         "bureau_alerte",
         recipient,
-        link=mails.page_url(settings, f"/journal?{urlencode(entries.typed)}"),
+        link=mails.page_url(settings, path),
         alert=payload["alert"],
         count=payload["count"],
         day=f"{date.fromisoformat(payload['day']):%d/%m/%Y}",

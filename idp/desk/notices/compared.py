@@ -225,7 +225,7 @@ def _shown(matches: Iterable[Iterable[_Decision]]) -> Mapping[tuple[uuid.UUID, u
 def _compared(item: Shown, account: Account, child: Child, url: str) -> Compared:
     """Return a suspended person. The pupil's page shows the suspension if the post may not open the account."""
     if not item.is_known and not url:
-        return Compared(str(gettext("une personne dont un autre établissement a suspendu l’accès")))
+        return Compared(str(gettext("une personne dont l’accès est suspendu")))
     url = url or url_for("families.show", pupil=child.id)
     return Compared(account.display_name, url, _lines(item) if item.is_own else ())
 

@@ -9,6 +9,7 @@ AUTHORS: Mapping[str, Any] = {
     "parent": _l("la famille"),
     "letter": _l("un nouveau courrier"),
     "import": _l("un import de fichier"),
+    "reopening": _l("la réouverture de l’accès"),
 }
 """The acts that settle a notice by themselves."""
 
@@ -18,6 +19,7 @@ _BY_ITSELF: Mapping[str, Any] = {
     "the file names the same person": _l("Le fichier nomme la même personne."),
     "the letter was added": _l("Le courrier a été ajouté au compte."),
     "unlocked": _l("Compte débloqué"),
+    "reopened": _l("L’accès est rouvert."),
 }
 """The sentences of the acts that settle a notice by themselves, as the database has them."""
 _LETTER = "new letter: "

@@ -25,7 +25,9 @@ from idp.operations.helpdesk import acts, admission, disputes, ended_disputes, r
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
-FOR_HEAD = frozenset({Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.GUARDIAN_READMITTED})
+FOR_HEAD = frozenset(
+    {Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.GUARDIAN_READMITTED, *school_notices.SETTLED_BY_REOPENING}
+)
 """The kinds of notices that only the head answers; of other kinds, some notices are for the head (`for_head`)."""
 _CLOSES = {(Kind.NAME_COMPARED, Answer.KEEP_OUT), (Kind.GUARDIAN_READMITTED, Answer.REJECT)}
 """The answers that suspend the access of a guardian who has it."""

@@ -8,6 +8,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts.school_notices import Kind
+from idp.desk.notices.closing_words import CLOSINGS, STAYS
 
 
 class Answer(enum.StrEnum):
@@ -381,6 +382,7 @@ WORDS: Mapping[Kind, Words] = {
             ),
         },
     ),
+    **{kind: Words(*texts, {Answer.RIGHT: Consequence(STAYS, _NOTED, _NOTED)}) for kind, texts in CLOSINGS.items()},
 }
 
 

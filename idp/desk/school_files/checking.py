@@ -50,7 +50,7 @@ def run(running: Running) -> Finished:
         result = imports.check(
             running.settings,
             comparing.given(uploads),
-            comparing.form(running.parameters),
+            comparing.form(running.parameters, writes=False),
             progress.steps(),
             comparing.terms(role, ALL_MISTAKES),
         )

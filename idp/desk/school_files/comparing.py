@@ -53,11 +53,11 @@ def given(uploads: Sequence[NewFile]) -> list[InMemory]:
     return [InMemory(upload.name, upload.content) for upload in uploads]
 
 
-def form(parameters: Mapping[str, Any]) -> Form:
-    """Return how the files are read; those of a school's staff may hold that school alone."""
+def form(parameters: Mapping[str, Any], *, writes: bool) -> Form:
+    """Return how the files are read, to import or to check them; those of a school's staff may hold it alone."""
     uai = parameters["school"] or None
     is_bound = Role(parameters["role"]) in AT_A_SCHOOL
-    return Form(today=today(), school=uai, refuses_others=is_bound, most_refused=MOST_REFUSED)
+    return Form(today=today(), school=uai, refuses_others=is_bound, hides_others=not writes, most_refused=MOST_REFUSED)
 
 
 def terms(role: Role, accepted: Collection[str], agree: Callable[[ImportResult], None] | None = None) -> Terms:

@@ -58,7 +58,7 @@ def run(running: Running) -> Finished:
         result = imports.run(
             running.settings,
             comparing.given(uploads),
-            comparing.form(running.parameters),
+            comparing.form(running.parameters, writes=True),
             progress.steps(),
             comparing.terms(role, running.parameters["accepted"], agree),
         )

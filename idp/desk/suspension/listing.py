@@ -24,8 +24,8 @@ _MOST = 50
 class Line:
     """A suspension with the person whom it closes out.
 
-    `is_former` says that the files no longer name the person for the pupil. `url` is the page of the account, or that
-    of the pupil if the post may not open the account any more.
+    `is_former` says that the files no longer name the person for the pupil. `url` is the page of the account. If the
+    post may not open the account any more, it is that of the pupil, or the page that reopens the account, if any.
     """
 
     account: Account
@@ -67,10 +67,14 @@ def page(number: int) -> Page:
     shown = suspended.all_shown([row for row, _, _ in rows])
     urls = account_urls({account.id for _, account, _ in rows})
     lines = [
-        Line(account, item, bool(former), urls.get(account.id) or url_for("families.show", pupil=item.row.child_id))
+        Line(account, item, bool(former), urls.get(account.id) or _url(item))
         for (_, account, former), item in zip(rows, shown, strict=True)
     ]
     return Page(lines, count, url_for("suspension.show", page=number + 1) if number * _MOST < count else "")
+
+
+def _url(item: Shown) -> str:
+    return url_for("families.show", pupil=item.row.child_id) if item.is_tie else item.reopening_url
 
 
 def _count() -> int:

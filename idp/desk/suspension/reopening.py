@@ -57,11 +57,11 @@ def opens(row: Suspension) -> Any:
 
 
 def page_after(row: Suspension) -> str:
-    """Return the page that says what the end of a decision did: the account's, or the pupil's for a former guardian."""
+    """Return the page that says what the end of a decision did: the account's, or if it is out of scope another one."""
     done = ENDED if still_closed(row) else OPEN
     if account_url(row.account_id):
         return url_for("accounts.show", account=row.account_id, fait=done)
-    return url_for("families.show", pupil=row.child_id, fait=done)
+    return url_for("families.show", pupil=row.child_id, fait=done) if row.child_id else url_for("suspension.show")
 
 
 def _others(row: Suspension) -> list[Suspension]:

@@ -6,22 +6,28 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import lazy_gettext as _l
 
-from idp.accounts.models import Account
+from idp.accounts import directory, school_notices
+from idp.accounts.models import Account, School
+from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.accounts.suspensions.rest_of_academy import is_suspended_lately
 from idp.audit import log
-from idp.clock import now
-from idp.db import db
+from idp.clock import now, today
+from idp.db import db, unit_of_work
 from idp.desk import access, reading, suspended, typed
 from idp.desk.access import Right, needs
+from idp.desk.alerts.rules import ALERT
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import account_url
 from idp.desk.search import service
+from idp.desk.staff import posts
+from idp.desk.staff.models import Role, StaffRole
 from idp.desk.suspension import budget, listing, reopening, shown
 from idp.desk.suspension.budget import TooManyError
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
+from idp.outbox import queue
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.redirects import see_other
@@ -86,10 +92,22 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
         access.refuse(str(child))
     decision = Decision(reason=reason, reference=reference, until=form.instant(), child=child, school=school)
     moment = now()
-    with budget.counted() as closing:
-        row = suspension.suspend(account.id, decision, may_end=access.may_end)
+    with budget.counted() as closing, unit_of_work():
+        row = suspension.decide(account.id, decision, may_end=access.may_end)
         closing.is_news = row.begins_at >= moment
+        if closing.is_news and access.role() is Role.SECRETARY:
+            _tell_heads(row, account, school)
     return row
+
+
+def _tell_heads(row: Suspension, account: Account, school: School) -> None:
+    """Tell the heads of all schools of a person whose account a secretary closed without an end, or there too."""
+    schools = {school.id} | {other.id for other in directory.schools_of_ties(account)}
+    if row.child_id is None and (row.until is None or len(schools) > 1):
+        school_notices.add(Kind.ACCOUNT_CLOSED, account.id, schools)
+        payload = {"alert": "account_closed", "day": today().isoformat(), "count": 1, "staff": "", "school": ""}
+        for head in posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id.in_(schools)):
+            queue.enqueue(ALERT, {**payload, "recipient": str(head)})
 
 
 def _suspend_for_a_day(account: Account, reason: str, reference: str) -> Suspension:
@@ -119,6 +137,7 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         error=error,
         choices=choices,
         chooses_end=_chooses_end(),
+        tells_heads=access.role() is Role.SECRETARY,
         in_force=[(item, shown.change(item)) for item in decisions if item.holds],
         is_possible=_chooses_end() or not is_suspended_lately(account.id, None, now()),
         over=[item for item in decisions if not item.holds],
@@ -139,7 +158,7 @@ def show() -> Response:
 def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Say what a suspension ended."""
     chosen = reading.open_account(account)
-    row = _readable(access.decision(account, decision))
+    row = access.decision(account, decision)
     item = suspended.as_shown(row)
     ents = shown.ents(row) if item.holds else None
     return _rendered("suspendu.html", chosen, item=item, ents=ents, outcome=shown.outcome(item))
@@ -150,13 +169,13 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
 @keeps("reason")
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Ask why a suspension ends before its time; end it. The files may have ended the tie since."""
-    row, form = _readable(reading.open_decision(account, decision)), ReopeningForm()
-    if not suspended.is_decided_here(row):
+    row, form, school = reading.open_decision(account, decision), ReopeningForm(), access.own_school()
+    if not suspended.as_shown(row).is_decided_here:
         access.refuse(str(row.id))
     if request.method == "GET" or not form.check():
         return _reopening_page(row, form)
     try:
-        suspension.reopen(row.id, typed.one_line(form.reason.data))
+        suspension.reopen(row.id, typed.one_line(form.reason.data), schools=directory.reopened_by_heads_of(school.id))
     except SuspensionRefusedError as refusal:
         return _reopening_page(row, form, error=str(_REFUSALS[refusal.why]))
     return see_other(reopening.page_after(row))
@@ -167,13 +186,6 @@ def _reopening_page(row: Suspension, form: ReopeningForm, *, error: str = "") ->
     ties = [] if item.is_tie else suspended.suspended_ties(suspended.decisions([account.id])[account.id])
     closed, opens = reopening.still_closed(row), reopening.opens(row)
     return _rendered("rouvrir.html", account, form=form, item=item, error=error, closed=closed, opens=opens, ties=ties)
-
-
-def _readable(row: Suspension) -> Suspension:
-    """Return a decision that the post may read; refuse the page otherwise."""
-    if not suspended.is_in_scope(row):
-        access.refuse(str(row.id))
-    return row
 
 
 def _rendered(name: str, account: Account, **values: Any) -> Response:

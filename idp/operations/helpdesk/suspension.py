@@ -356,6 +356,9 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
     end(account, row, reason, moment)
     if row.child_id is None and account.is_enabled_at(moment):
         notices.tell(Notice.REOPENED, account.id, school=str(row.school_id or ""))
+    if not account.is_suspended_at(moment):
+        kinds = school_notices.SETTLED_BY_REOPENING
+        school_notices.settle(account.id, by="reopening", sentence="reopened", kinds=kinds)
     school_notices.settle_waits(account.id, by=log.current_origin().actor, sentence=reason)
     return row
 

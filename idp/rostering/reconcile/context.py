@@ -17,6 +17,7 @@ class Context:
     Attributes:
         only_school: The UAI of the only school to import, or None.
         refuses_others: Whether the files are refused if they hold anything of another school.
+        hides_others: Whether nothing tells people of other schools from unknown ones.
         most_authority: The last rank of authority that gets an account.
         secrets: The secret keys, which decrypt the suspensions of erased people.
         today: The day against which leaving dates are compared.
@@ -28,6 +29,7 @@ class Context:
     mode: Mode
     only_school: str | None
     refuses_others: bool
+    hides_others: bool
     most_authority: int
     secrets: Sequence[bytes]
     today: date

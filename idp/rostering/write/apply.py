@@ -80,6 +80,7 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
             tick(len(page))
     retry_unit_of_work(partial(doubts.settle_answered, staging))
     retry_unit_of_work(moving.follow_pupils)
+    retry_unit_of_work(moving.tell_heirs)
     retry_unit_of_work(waits.settle_ended)
     if written >= _MANY_ROWS:
         bulk.refresh_statistics(_accounts, _children, _links)

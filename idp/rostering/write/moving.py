@@ -2,13 +2,14 @@
 
 The school that the pupil left reopens and settles nothing any more. The pupil's school sees the decision, may end it,
 and gets the notices about a dispute, about a guardian who waits for its head, and about a name or a returning guardian
-that its head checks.
+that its head checks. A decision about a whole account stays with its school; when the school has no tie to the person
+any more, the schools that have one are told that their heads may reopen (`directory.reopened_by_heads_of`).
 """
 
 import uuid
 from collections.abc import Mapping
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Child, Guardianship, SchoolNotice
@@ -51,6 +52,29 @@ def follow_pupils() -> None:
     for account_id in sorted({key for statement in followed for key in db.session.scalars(statement)}):
         if directory.get_for_change(account_id) is not None:
             _follow(account_id)
+
+
+def tell_heirs() -> None:
+    """Tell schools that their heads may reopen now what another school closed, in the caller's transaction."""
+    is_told = exists().where(
+        SchoolNotice.account_id == Suspension.account_id,
+        SchoolNotice.school_id == Child.school_id,
+        SchoolNotice.kind == Kind.CLOSING_PASSED_ON.value,
+        SchoolNotice.created_at >= Suspension.begins_at,
+    )
+    heirs = (
+        select(Child.school_id)
+        .select_from(Suspension)
+        .join(Guardianship, Guardianship.account_id == Suspension.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Suspension.where_decided(now()), Suspension.school_id.is_not(None), directory.has_lost_its_school())
+        .where(Guardianship.is_unended, ~is_told.correlate(Suspension, Child))
+        .distinct()
+    )
+    for account_id in sorted(set(db.session.scalars(heirs.with_only_columns(Suspension.account_id)))):
+        if directory.get_for_change(account_id) is not None:
+            schools = db.session.scalars(heirs.where(Suspension.account_id == account_id)).all()
+            school_notices.add(Kind.CLOSING_PASSED_ON, account_id, schools)
 
 
 def _follow(account_id: uuid.UUID) -> None:

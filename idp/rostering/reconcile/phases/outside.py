@@ -1,7 +1,8 @@
 """Phases on people of other schools, whom the staff of one school may not reach by a key.
 
 The records of such people are refused, whatever they say, with one sentence. The staging database then forgets what the
-service knows of these people, so that no later phase compares, changes, closes or tells anything of them.
+service knows of these people, so that no later phase compares, changes, closes or tells anything of them. A check at
+the desk only forgets them, and so says what it says of new people: it tells nothing about invented numbers.
 """
 
 from idp.rostering.reconcile import known, outcomes
@@ -29,8 +30,8 @@ _REFUSE = (
 _TIES_ALONE = "guardian IN (SELECT key FROM outside_guardian) AND guardian NOT IN (SELECT key FROM guardian)"
 """A tie to a person of whom the files hold no record."""
 _FIND_TIES_ALONE = f"SELECT file, line, guardian FROM link WHERE {_TIES_ALONE}"
+_DROP_TIES_ALONE = f"DELETE FROM link WHERE {_TIES_ALONE}"
 _FORGET = (
-    f"DELETE FROM link WHERE {_TIES_ALONE}",
     "DELETE FROM known_link WHERE account IN (SELECT account FROM outside_account)",
     "DELETE FROM known_link WHERE child IN (SELECT c.id FROM known_child c JOIN outside_student o ON o.key = c.key)",
     "DELETE FROM known_child WHERE key IN (SELECT key FROM outside_student)",
@@ -45,7 +46,7 @@ _KEEP_SHARED = (
 
 
 def refuse_outside(context: Context) -> None:
-    """Refuse the records of people of other schools, and forget what is known of them."""
+    """Refuse the records of people of other schools, unless they are hidden, and forget what is known of them."""
     if not context.refuses_others or context.only_school is None:
         return
     staging = context.staging
@@ -55,12 +56,19 @@ def refuse_outside(context: Context) -> None:
         staging.insert(OutsideAccountRow, [(account,) for account in sorted(homes.outside)])
         staging.insert(SharedAccountRow, [(account,) for account in sorted(homes.shared)])
     staging.run(_FIND_GUARDIANS)
+    if not context.hides_others:
+        _refuse(context)
+    for statement in _FORGET:
+        staging.run(statement)
+
+
+def _refuse(context: Context) -> None:
+    staging = context.staging
     for table in ("student", "guardian"):
         staging.run(_REFUSE.format(table=table))
     consequence = outcomes.GUARDIANS[Outcome.OUTSIDE]
     staging.tell_all(Severity.ERROR, consequence.code, consequence.message, _FIND_TIES_ALONE)
-    for statement in _FORGET:
-        staging.run(statement)
+    staging.run(_DROP_TIES_ALONE)
 
 
 def keep_shared_accounts(context: Context) -> None:
