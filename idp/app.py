@@ -162,6 +162,7 @@ def create_app(settings: Settings) -> Flask:
     door.add_page(
         "/connexion", f"{login.blueprint.name}.{login.sign_in.__name__}", plain_sign_in.show, plain_sign_in.submit
     )
+    door.nowhere = errors.nowhere
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
     _protocol(app, door)
@@ -199,12 +200,13 @@ def assemble(
     declarations.configure(app)
     browser.configure(app)
     door = Door(app, settings)
-    door.network_of = limits.network_of
+    door.network_of = lambda ip: limits.site_of(ip) or limits.network_of(ip)
+    door.overloaded = errors.overloaded
     app.wsgi_app = door  # type: ignore[method-assign]
     theme.configure(app, door, settings)
     security.configure(app, door, settings, origin=origin)
     i18n.configure(app, french_only=french_only)
-    errors.configure(app, names_people=french_only)
+    errors.configure(app)
     door.before(_remember_origin)
     proxies.configure(door, declarations.of(app), settings)
     health.add(door)

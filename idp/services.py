@@ -73,6 +73,8 @@ class Services:
     """The cached refusals of this process (`idp.throttle.guard`), by counter: ends of the entry and of the wait."""
     sign_in_pages: dict[tuple[uuid.UUID, int, str, bool], str] = field(default_factory=dict)
     """The cached sign-in pages of this process (`idp.login.plain`), by client, its version and language."""
+    refused_pages: dict[tuple[object, ...], str] = field(default_factory=dict)
+    """The cached pages of refused requests (`idp.web.door.pages`), by language, template and its values."""
     outbox_handlers: Mapping[str, Handler] = field(default_factory=dict)
     """The handler of each kind of outbox message."""
     outbox_lanes: Sequence[frozenset[str]] = ()

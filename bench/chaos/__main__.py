@@ -24,7 +24,7 @@ from bench.population import ACCOUNTS, populate, username
 from bench.servers import process
 
 _MOST_FAILED = 0.01
-"""The share of the flows that may fail, besides those that the fault interrupted."""
+"""The share of the flows that may fail, or wait under most faults, besides those that the fault interrupted."""
 _AROUND = 2.0
 """Seconds of load before a fault, and at least so many after it."""
 _RECOVERY = 10.0
@@ -50,7 +50,7 @@ def main(seconds: float, names: Sequence[str]) -> None:
             provider = populate(settings, back_channel.url)
             strangers = cycle(Person(username(number)) for number in range(ACCOUNTS))
             click.echo(
-                f"{'fault':22} {'flows':>6} {'interrupted':>11} {'failed':>6} {'waits':>6}"
+                f"{'fault':22} {'flows':>6} {'interrupted':>11} {'failed':>6} {'waited':>6} {'waits':>6}"
                 f" {'gap s':>6} {'mails':>6} {'twice':>6}"
             )
             for fault in names or FAULTS:
@@ -85,15 +85,18 @@ async def _under(
     load.is_ended = True
     await task
     ended = time.monotonic()
+    await load.read_again()
     connection.close()
     received = await _mails(service, ledger)
     twice = sum(times > 1 for times in received.values())
     failed = [failure for failure in ledger.failed if not failure.is_due_to(injections, fault.interrupts)]
     click.echo(
-        f"{name:22} {ledger.flows:6} {len(ledger.failed) - len(failed):11} {len(failed):6} {ledger.waits:6}"
+        f"{name:22} {ledger.flows:6} {len(ledger.failed) - len(failed):11} {len(failed):6} {ledger.waited:6}"
+        f" {ledger.waits.total():6}"
         f" {ledger.longest_gap(began, ended):6.1f} {len(ledger.asked):6} {twice:6}"
     )
-    return list(broken_promises(failed, ledger, received, recovered=recovered))
+    broken = broken_promises(failed, ledger, received, recovered=recovered, makes_wait=fault.makes_wait)
+    return [*service.faults, *broken]
 
 
 async def _recover(ledger: Ledger, mended: float) -> bool:
@@ -113,12 +116,15 @@ async def _mails(service: Service, ledger: Ledger) -> Counter[str]:
     return service.mailbox.received.copy()
 
 
-def broken_promises(failed: list[Failure], ledger: Ledger, received: Counter[str], *, recovered: bool) -> Iterator[str]:
+def broken_promises(
+    failed: list[Failure], ledger: Ledger, received: Counter[str], *, recovered: bool, makes_wait: bool
+) -> Iterator[str]:
     """Yield a sentence for each broken promise; `failed` are the flows that the fault did not interrupt."""
     yield from sorted(set(ledger.faults))
-    if len(failed) > _MOST_FAILED * ledger.flows:
+    waited = 0 if makes_wait else ledger.waited
+    if len(failed) + waited > _MOST_FAILED * ledger.flows:
         reasons = Counter(str(failure.error)[:120] for failure in failed)
-        yield f"{len(failed)} of {ledger.flows} flows failed: {reasons.most_common(3)}"
+        yield f"{len(failed)} of {ledger.flows} flows failed and {waited} waited: {reasons.most_common(3)}"
     if not recovered:
         yield f"no flow was completed within {_RECOVERY:g} s after it"
     lost = ledger.asked - received.keys()

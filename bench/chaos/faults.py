@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench.chaos import flood
 from bench.chaos.load import Injection
 from bench.chaos.service import Service
 from bench.driver.relying_party import WrongAnswerError
 from bench.driver.transport import CutConnectionError
 
-_BETWEEN_KILLS = 10.0
-"""Seconds. A server whose worker ends twice within five seconds takes itself for broken and ends, for systemd."""
+_KILLS = 10
+"""Of each row that kills, at least."""
+_BETWEEN_SERVER_KILLS = 7.0
+"""Seconds. A server whose worker ends twice within 5.5 seconds takes itself for broken and ends, for systemd."""
+_BETWEEN_WORKER_KILLS = 1.0
+_AFTER_FLOOD = 3.0
+"""Seconds after the end of a flood from which on everybody is served."""
 
 _STEP = 120
 """Seconds by which a clock is wrong."""
@@ -29,20 +35,22 @@ class Fault:
             goes away or a code that expires gives it another answer.
         log: the file that the server writes its log to; None for an ordinary one.
         steps_clock: whether the server has a clock of its own.
+        makes_wait: whether people may be asked to wait; under other faults, a flow that waited counts as a failed one.
     """
 
     inject: Callable[[Service, float], list[Injection]]
     interrupts: type[Exception] = WrongAnswerError
     log: Path | None = None
     steps_clock: bool = False
+    makes_wait: bool = False
 
 
 def _server_killed(service: Service, seconds: float) -> list[Injection]:
-    return _repeat(service.kill_server_worker, seconds)
+    return _repeat(service.kill_server_worker, seconds, _BETWEEN_SERVER_KILLS)
 
 
 def _worker_killed(service: Service, seconds: float) -> list[Injection]:
-    _repeat(service.kill_worker, seconds)
+    _repeat(service.kill_worker, seconds, _BETWEEN_WORKER_KILLS)
     return []
 
 
@@ -53,12 +61,13 @@ def _timed(inject: Callable[[], None]) -> Injection:
     return before, time.monotonic()
 
 
-def _repeat(kill: Callable[[], None], seconds: float) -> list[Injection]:
-    """Kill at once, and then again and again until the time is over; return when."""
-    until, kills = time.monotonic() + seconds, []
-    while (left := until - time.monotonic()) > 0:
+def _repeat(kill: Callable[[], None], seconds: float, between: float) -> list[Injection]:
+    """Kill at once, and then again and again until the time is over, but `_KILLS` times at least; return when."""
+    until = time.monotonic() + seconds
+    kills: list[Injection] = []
+    while time.monotonic() < until or len(kills) < _KILLS:
         kills.append(_timed(kill))
-        time.sleep(min(left, _BETWEEN_KILLS))
+        time.sleep(between)
     return kills
 
 
@@ -116,6 +125,15 @@ def _clock_stepped(service: Service, seconds: float) -> list[Injection]:
     return ahead
 
 
+def _flooded(service: Service, seconds: float) -> list[Injection]:
+    flood.flood(service.port, seconds)
+    time.sleep(_AFTER_FLOOD)
+    served = flood.people_served(service.port)
+    if served < flood.PEOPLE:
+        service.faults.append(f"{served} of {flood.PEOPLE} people were served {_AFTER_FLOOD:g} s after the flood")
+    return []
+
+
 def _none(_service: Service, seconds: float) -> list[Injection]:
     time.sleep(seconds)
     return []
@@ -125,13 +143,14 @@ FAULTS: Mapping[str, Fault] = {
     "none": Fault(_none),
     "server worker killed": Fault(_server_killed, interrupts=CutConnectionError),
     "outbox worker killed": Fault(_worker_killed),
-    "database stopped": Fault(_database_stopped),
-    "database frozen": Fault(_database_frozen),
+    "database stopped": Fault(_database_stopped, makes_wait=True),
+    "database frozen": Fault(_database_frozen, makes_wait=True),
     "SMTP stopped": Fault(_mail_stopped),
     "SMTP slow": Fault(_mail_slow),
     "SMTP refusing": Fault(_mail_refused),
     "ENT hanging": Fault(_ent_hangs),
     "clock stepped": Fault(_clock_stepped, steps_clock=True),
+    "flood": Fault(_flooded, makes_wait=True),
     "log disk full": Fault(_none, log=Path("/dev/full")),
 }
 """By name, in the order of the report."""

@@ -3,10 +3,13 @@
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from itertools import pairwise
+from typing import Any
 from urllib.parse import urlencode
 
 from bench.driver.forms import fill_in
@@ -18,9 +21,12 @@ from bench.driver.transport import Answer, Browser, Connection, Transport, path_
 CLIENTS = 8
 _TRIES = 40
 _REPLAYED = 0.2
-"""The share of codes and refresh tokens that are used a second time, which must be refused."""
+"""The share of codes and refresh tokens that are used twice at once and then a third time: one use may succeed."""
+_READ_AGAIN = 500
+"""How many of the tokens that live, and of those that ended, are read again at the end."""
 
 
+Tokens = dict[str, Any]
 Injection = tuple[float, float]
 """The times before and after the injection of a fault, `time.monotonic()`: to find a process takes a moment."""
 
@@ -48,14 +54,20 @@ class Ledger:
         failed: flows that did not complete.
         faults: sentences about promises that were broken.
         asked: addresses to which a mail was promised.
-        waits: how often a page asked a person to wait.
+        waits: how often a page asked a person to wait, by the task of the client.
+        waited: how many flows completed after such a page.
+        live: refresh tokens that were acknowledged, and not used since.
+        ended: refresh tokens whose end was acknowledged: by a refused second use, or a sign-out.
     """
 
     done: list[float] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
-    waits: int = 0
+    waits: Counter[object] = field(default_factory=Counter)
+    waited: int = 0
+    live: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
 
     @property
     def flows(self) -> int:
@@ -82,7 +94,7 @@ class _Client(Browser):
                 return answer
             if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or b"<h1" not in answer.body:
                 self._ledger.faults.append(f"{path_of(target)}: {answer.status} without its page")
-            self._ledger.waits += 1
+            self._ledger.waits[asyncio.current_task()] += 1
             await asyncio.sleep(1 + random.random())
         return answer
 
@@ -102,13 +114,14 @@ class Load:
         await asyncio.gather(*(self._repeat() for _ in range(CLIENTS)))
 
     async def _repeat(self) -> None:
-        connection = Connection(self.party.provider.port)
+        connection, me = Connection(self.party.provider.port), asyncio.current_task()
         acts = (self._sign_in, self._come_back, self._ask_for_a_password, self._sign_out)
         while not self.is_ended:
-            began = time.monotonic()
+            began, waits = time.monotonic(), self.ledger.waits[me]
             try:
                 await random.choices(acts, (5, 5, 1, 1))[0](connection)
                 self.ledger.done.append(time.monotonic())
+                self.ledger.waited += self.ledger.waits[me] > waits
             except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
                 self.ledger.failed.append(Failure(began, time.monotonic(), error))
                 await asyncio.sleep(0.1)  # no storm of connections while nobody listens
@@ -117,7 +130,8 @@ class Load:
     async def _sign_in(self, connection: Connection) -> None:
         attempt = Attempt()
         code = await sign_in(self.party, _Client(connection, self.ledger), next(self.everyone), attempt)
-        await self._redeem(connection, code, attempt)
+        if tokens := await self._redeem(connection, code, attempt):
+            self.ledger.live.append(tokens["refresh_token"])
 
     async def _sign_out(self, connection: Connection) -> None:
         """Sign in and out; the ENT is told through its back channel."""
@@ -127,6 +141,7 @@ class Load:
         expect(
             await browser.get(f"/logout?{urlencode({'id_token_hint': tokens['id_token']})}"), HTTPStatus.OK, "logout"
         )
+        self.ledger.ended.append(tokens["refresh_token"])
 
     async def _come_back(self, connection: Connection) -> None:
         attempt = Attempt()
@@ -134,26 +149,54 @@ class Load:
         answer = await browser.get(self.party.request(attempt))
         tokens = await self._redeem(connection, self.party.code(answer, attempt), attempt)
         if tokens:
-            renewed = await self.party.refresh(connection, tokens["refresh_token"])
-            await self.party.userinfo(connection, renewed["access_token"])
-            if random.random() < _REPLAYED:
-                await self._refused("refresh token", self.party.refresh(connection, tokens["refresh_token"]))
+            refresh = partial(self.party.refresh, refresh_token=tokens["refresh_token"])
+            renewed = await self._use_once("refresh token", connection, refresh)
+            if renewed:
+                await self.party.userinfo(connection, renewed["access_token"])
+                self.ledger.live.append(renewed["refresh_token"])
 
-    async def _redeem(self, connection: Connection, code: str, attempt: Attempt) -> dict[str, str]:
-        """Exchange a code; sometimes twice. Return the tokens, empty if the second time revoked them."""
-        tokens = await self.party.exchange(connection, code, attempt)
-        if random.random() < _REPLAYED:
-            await self._refused("code", self.party.exchange(connection, code, attempt))
-            return {}
-        return tokens
+    async def _redeem(self, connection: Connection, code: str, attempt: Attempt) -> Tokens:
+        return await self._use_once("code", connection, partial(self.party.exchange, code=code, attempt=attempt))
 
-    async def _refused(self, what: str, second: "asyncio.Future[object] | object") -> None:
-        """Use something that was used; anything but a refusal is a fault."""
+    async def _use_once(
+        self, what: str, connection: Connection, use: Callable[[Connection], Awaitable[Tokens]]
+    ) -> Tokens:
+        """Use something that works once, sometimes more often. Return the tokens, empty if a further use ended them."""
+        if random.random() >= _REPLAYED:
+            return await use(connection)
+        pair = [Connection(self.party.provider.port) for _ in range(2)]
+        answers = await asyncio.gather(*map(use, pair), return_exceptions=True)
+        for each in pair:
+            each.close()
+        won = [answer for answer in answers if not isinstance(answer, BaseException)]
+        if len(won) > 1:
+            self.ledger.faults.append(f"a {what} was redeemed twice at once")
+        if not won:  # a lost answer tells the cause, not the refusal of the other use
+            raise next(filter(lambda answer: isinstance(answer, OSError), answers), answers[0])  # type: ignore[misc]
+        await self._check_refused(f"a {what} was redeemed twice", use(connection))
+        self.ledger.ended.append(won[0]["refresh_token"])
+        return {}
+
+    async def _check_refused(self, sentence: str, further: Awaitable[Tokens]) -> None:
         try:
-            await second  # type: ignore[misc]
-        except WrongAnswerError:
-            return
-        self.ledger.faults.append(f"a {what} was redeemed twice")
+            await further
+        except WrongAnswerError as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise  # a service that cannot answer has refused nothing
+        else:
+            self.ledger.faults.append(sentence)
+
+    async def read_again(self) -> None:
+        """Use the tokens that were acknowledged: those that live must work, and those that ended must be refused."""
+        connection, ledger = Connection(self.party.provider.port), self.ledger
+        for token in _some(ledger.live):
+            try:
+                await self.party.refresh(connection, token)
+            except WrongAnswerError as error:
+                ledger.faults.append(f"an acknowledged refresh token was lost: {str(error)[:120]}")
+        for token in _some(ledger.ended):
+            await self._check_refused("an acknowledged end was lost", self.party.refresh(connection, token))
+        connection.close()
 
     async def _ask_for_a_password(self, connection: Connection) -> None:
         browser, person = _Client(connection, self.ledger), next(self.everyone)
@@ -163,3 +206,7 @@ class Load:
             raise WrongAnswerError(f"{path}: no form with {name}")
         expect(await browser.post(path, form.fields), HTTPStatus.SEE_OTHER, path)
         self.ledger.asked.add(f"{person.username}@exemple.fr")
+
+
+def _some(tokens: Sequence[str]) -> Sequence[str]:
+    return random.sample(tokens, min(len(tokens), _READ_AGAIN))

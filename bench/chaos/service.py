@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -102,7 +102,14 @@ class Service:
     back_channel: BackChannel
     folder: Path
     clock: OwnClock | None
+    faults: list[str] = field(default_factory=list)
+    """Sentences about promises that were broken, besides those in the ledger of the load."""
     _worker: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def port(self) -> int:
+        """Where the server listens."""
+        return int(self.settings.issuer.rpartition(":")[2])
 
     def start_worker(self) -> None:
         """Start `idp worker`."""

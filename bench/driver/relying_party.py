@@ -26,13 +26,18 @@ _REDIRECTS = frozenset({302, 303})
 
 
 class WrongAnswerError(Exception):
-    """The provider gave another answer than the scenario expects."""
+    """The provider gave another answer than the scenario expects, with this status (0: it was not about the status)."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def expect(answer: Answer, status: int, step: str) -> Answer:
     """Return `answer` if it has that status."""
     if answer.status != status:
-        raise WrongAnswerError(f"{step}: {answer.status} instead of {status}: {answer.body[:200]!r}")
+        message = f"{step}: {answer.status} instead of {status}: {answer.body[:200]!r}"
+        raise WrongAnswerError(message, answer.status)
     return answer
 
 

@@ -23,6 +23,8 @@ from idp.db import db
 log = structlog.get_logger()
 
 _CACHE_SECONDS = 60.0
+_UNKNOWN_SECONDS = 10.0
+_MOST_UNKNOWN = 1000
 _LONGEST_CLIENT_ID = 64
 _LONGEST_IN_A_CODE = 250  # characters: a QR code of more has dots too small for paper
 PROFILE_HINT = "profil:"
@@ -109,6 +111,7 @@ class Registration:
 
 _cache: dict[tuple[int, str], tuple[float, Registration]] = {}
 _disabled_logged: dict[tuple[int, str], float] = {}
+_unknown: dict[tuple[int, str], float] = {}
 
 
 def find(client_id: str, *, fresh: bool = False) -> Registration | None:
@@ -126,12 +129,21 @@ def find(client_id: str, *, fresh: bool = False) -> Registration | None:
     row = db.session.scalar(statement.options(lazyload(Client.schools)))  # no caller reads the schools
     if row is None or row.disabled_at is not None:
         _cache.pop(key, None)
-        if row is not None:
+        if row is None:
+            if len(_unknown) >= _MOST_UNKNOWN:
+                _unknown.clear()
+            _unknown[key] = time.monotonic()
+        else:
             _log_disabled(key)
         return None
     registration = registration_of(row)
     _cache[key] = (time.monotonic(), registration)
     return registration
+
+
+def is_unknown(client_id: str) -> bool:
+    """Return whether the database had no such client within ten seconds: one that is added meanwhile waits for them."""
+    return time.monotonic() - _unknown.get((id(db.engine), client_id), -_UNKNOWN_SECONDS) < _UNKNOWN_SECONDS
 
 
 def _log_disabled(key: tuple[int, str]) -> None:
@@ -180,6 +192,7 @@ def forget() -> None:
     """Empty the cache of this process."""
     _cache.clear()
     _disabled_logged.clear()
+    _unknown.clear()
 
 
 def registration_of(row: Client) -> Registration:

@@ -2,8 +2,8 @@
 
 Granian parses requests in its own threads. The body is collected in the event loop until a deadline, so that a slow
 client has a socket but no thread. What needs no more than memory is answered there too; all else by the threads of
-`idp.serving.queue`, which wait for the database and for password hashes. If all threads are taken and the wait would be
-too long for a request, it is shed: it gets the page « affluence » from memory.
+`idp.serving.queue`, which wait for the database and for password hashes. A request for which too many wait already, or
+which waits too long, is shed: it gets the page « affluence » from memory. None is shed while nothing waits.
 
 Requests with a body must have a `Content-Length` (RFC 9112 6.3 allows a server to require it): browsers and the
 libraries of ENTs send it, and a buffering proxy adds it.
@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
 import structlog
@@ -27,9 +27,10 @@ from werkzeug.utils import cached_property
 
 from idp.metrics.catalogue import NOWHERE, REQUESTS
 from idp.serving import limits
+from idp.serving.heartbeat import Heartbeat
 from idp.serving.queue import Late, Queue
 from idp.stopping import stopping
-from idp.web.door.door import GROUP_SHARE, Door
+from idp.web.door.door import Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
 
 if TYPE_CHECKING:
@@ -39,15 +40,12 @@ if TYPE_CHECKING:
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-_Answer = TypeVar("_Answer", Response, Response | None)
 
 _DIGITS = 12
 """The most digits of a length; a longer number is too large as well."""
 _TOLD_SECONDS = 60.0
 """How often the log says that requests are shed."""
 _CLOSE = ("Connection", "close")
-_SHOWN = frozenset({HTTPStatus.REQUEST_URI_TOO_LONG})
-"""The refusals that persons meet with a browser; the others are without a body."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 log = structlog.get_logger()
@@ -57,7 +55,7 @@ class _Request(Request):
     """A request as an ASGI server describes it."""
 
     def __init__(self, scope: Scope) -> None:
-        self.method = scope["method"].upper()
+        self.method = scope["method"]
         self._path = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
         self.path = "/" + utf8(self._path).lstrip("/")
         self.query_string = scope["query_string"]
@@ -84,6 +82,12 @@ class _Request(Request):
     def content_type(self) -> str:
         """The header `Content-Type`, or an empty text."""
         return self._headers.get("content-type", "")
+
+    @property
+    def is_malformed(self) -> bool:
+        """Whether it has not one header `Host` (RFC 9112 3.2), or a method in lower case, which is none of ours."""
+        host = self._headers.get("host")  # granian adds an empty one
+        return not host or "," in host or not self.method.isupper()
 
     @property
     def oversized(self) -> bool:
@@ -146,6 +150,7 @@ class Bridge:
 
     def __init__(self, door: Door, threads: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._door, self._clock = door, clock
+        self.heartbeat = Heartbeat(clock)
         self._queue = Queue(threads, clock)
         self._probes = Queue(1, clock)
         self._uploads = asyncio.Semaphore(limits.MAX_UPLOADS)
@@ -162,16 +167,17 @@ class Bridge:
             await self._respond(request, receive, send)
 
     def _is_upload(self, request: _Request) -> bool:
-        """Return whether a request has a body that only a page which takes files may receive."""
+        """Return whether a request has a body that only a page which takes files may receive, and may wait for it."""
         is_long = request.is_longer_than(MAX_BODY) and not request.is_longer_than(MAX_UPLOAD)
-        return is_long and request.method == "POST" and self._door.takes_files(request)
+        may_be = is_long and request.method == "POST" and self._door.takes_files(request)
+        return may_be and self._queue.has_room(self._door.shares(request))
 
     async def _respond(self, request: _Request, receive: Receive, send: Send) -> None:
-        refusal = await _receive(request, receive)
+        refusal = 400 if request.is_malformed else await _receive(request, receive)
         if refusal:
-            response = await self._refuse(request, refusal)
+            response = self._refuse(request, refusal)
         else:
-            response = self._door.answer_at_once(request) or await self._answer_in_turn(request, self._door.answer)
+            response = self._door.answer_at_once(request) or await self._answer_in_turn(request)
         is_unread = bool(refusal) or request.oversized
         if is_unread or stopping.is_announced:
             response.headers.append(_CLOSE)
@@ -179,37 +185,34 @@ class Bridge:
         if is_unread:
             await _discard(receive)
 
-    async def _refuse(self, request: _Request, status: int) -> Response:
-        """Return the response to a request that is not answered: for a person a page, mostly from memory."""
+    def _refuse(self, request: _Request, status: int) -> Response:
+        """Return the response to a request that is not answered: without a body, but for what a browser may send."""
         log.warning("request refused before it was answered", status=status)
-        if status not in _SHOWN or not self._door.is_for_people(request):
+        if status != HTTPStatus.REQUEST_URI_TOO_LONG or not self._door.is_for_people(request):
             REQUESTS.count(NOWHERE, "4xx")
             return Response(status=status)
-        refuse = partial(self._door.refuse, status=status)
-        at_once = partial(self._door.refuse_at_once, status=status)
-        return self._attempt(at_once, request) or await self._answer_in_turn(request, refuse)
+        return self._attempt(partial(self._door.refuse, status=status), request)
 
-    async def _answer_in_turn(self, request: _Request, answer: Callable[[_Request], Response]) -> Response:
-        """Return the response of a thread, or at once that of an overloaded service, if the wait would be too long."""
+    async def _answer_in_turn(self, request: _Request) -> Response:
+        """Return the response of a thread, or that of an overloaded service, if too many wait or the loop is late."""
         queue = self._probes if self._door.is_probe(request) else self._queue
-        patience, group = self._door.patience(request), self._door.group(request)
-        is_too_long = queue.expected_wait > patience or (group and queue.wait_of(group) > GROUP_SHARE)
-        if is_too_long and (refusal := self._shed(request)):
-            return refusal
-        late = Late(patience, lambda: self._shed(request) or self._attempt(answer, request))
-        response: Response | None = await queue.run(partial(self._attempt, answer, request), late, group=group)
-        return response or Response(status=500)
+        shares = self._door.shares(request)
+        # a request has waited for the lag of the loop before it comes here
+        patience = self._door.patience(request) - (self.heartbeat.lag if queue.waiting else 0.0)
+        if patience <= 0 or not queue.has_room(shares):
+            return self._shed(request)
+        answer = partial(self._attempt, self._door.answer, request)
+        late = Late(patience, partial(self._shed, request))
+        return await queue.run(answer, late, tuple(shares)) or Response(status=500)
 
-    def _shed(self, request: _Request) -> Response | None:
-        """Return « affluence », from memory; None if memory is not enough: the request is then answered in its turn."""
-        waiting, seconds = self._queue.waiting, self._queue.expected_wait
-        response = self._attempt(self._door.shed, request)
-        if response and response.status == HTTPStatus.SERVICE_UNAVAILABLE and self._clock() >= self._told_until:
+    def _shed(self, request: _Request) -> Response:
+        """Return « affluence », from memory."""
+        if self._clock() >= self._told_until:
             self._told_until = self._clock() + _TOLD_SECONDS
-            log.warning("requests shed", waiting=waiting, expected_wait=round(seconds, 1))
-        return response
+            log.warning("requests shed", waiting=self._queue.waiting, lag=round(self.heartbeat.lag, 1))
+        return self._attempt(self._door.shed, request)
 
-    def _attempt(self, answer: Callable[[_Request], _Answer], request: _Request) -> _Answer:
+    def _attempt(self, answer: Callable[[_Request], Response], request: _Request) -> Response:
         """Return what `answer` returns, or 500 if it raises an error."""
         try:
             return answer(request)

@@ -1,5 +1,6 @@
 """`idp serve`: granian with one process per core and threads, behind a proxy."""
 
+import asyncio
 import ctypes
 import os
 import resource
@@ -138,6 +139,7 @@ def _load(create_app: _CreateApp, settings: "Settings", threads: int, server: Se
     from idp.serving.bridge import Bridge, door_of  # noqa: PLC0415 - the parent needs no application
 
     bridge = Bridge(door_of(create_app(settings)), threads)
+    bridge.heartbeat.start(asyncio.get_event_loop())
     server.finish_loading()
     return bridge
 

@@ -1,15 +1,11 @@
 """Error pages and JSON errors, with a reference number that the log has too."""
 
-import secrets
-from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from typing import NoReturn
 
 import structlog
 from flask import Flask, Response, abort, make_response, render_template, request
 from flask_babel import gettext
-from markupsafe import escape
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -17,31 +13,31 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from idp.clock import now
 from idp.logging import frames
 from idp.metrics.catalogue import SHED
-from idp.web import i18n
+from idp.web import http
 from idp.web.declarations import is_called_by_program
-from idp.web.languages import menu
+from idp.web.door import pages
+from idp.web.languages import choice
 from idp.web.redirects import page_of_button, shown_page
 from idp.web.request_context import request_id
 
 log = structlog.get_logger()
 
-_Show = Callable[..., str]
-"""Returns a page of a template with its context, and with `retry_url`, the link to the page of the request."""
 _BUSY_SECONDS = 5
+_SHED_RETRY_SECONDS = 8
+"""When who was shed may try again: each try costs a page, so that it is later than for a hash."""
 _UNAVAILABLE = frozenset({"25006", "25P03"})
 """SQLSTATE of a server that became read-only after a failover, and of a transaction that it ended for being idle."""
 
 
 class ServiceBusyError(HTTPException):
-    """503: the service is overloaded. `retry_after` is in seconds, `reason` that of the metric."""
+    """503: too many passwords wait. `retry_after` is in seconds."""
 
     code = 503
     description = "busy"
 
-    def __init__(self, retry_after: int = _BUSY_SECONDS, *, reason: str = "busy") -> None:
+    def __init__(self, retry_after: int = _BUSY_SECONDS) -> None:
         super().__init__()
         self.retry_after = retry_after
-        self.reason = reason
 
 
 class FormTokenError(HTTPException):
@@ -131,17 +127,17 @@ def _served(error: MethodNotAllowed) -> str:
     return ", ".join(sorted(error.valid_methods or ["GET"]))
 
 
-def _too_much(show: _Show, code: int) -> Response:
+def _too_much(code: int) -> http.Response:
     titles = {
         413: (gettext("Ce message est trop long"), gettext("La page a reçu plus de données qu’elle n’en accepte.")),
         414: (gettext("Cette adresse est trop longue"), gettext("L’adresse reçue dépasse ce que la page accepte.")),
     }
     title, sentence = titles.get(code, titles[413])
     texts = {"title": title, "sentence": sentence, "is_about_url": code == 414}  # noqa: PLR2004
-    return make_response(show("errors/trop.html", **texts, wait=0, back=None), code)
+    return pages.from_memory("errors/trop.html", code, **texts, wait=0, back=None)
 
 
-def _on_http_error(show: _Show, error: HTTPException) -> Response:
+def _on_http_error(error: HTTPException) -> Response | http.Response:
     if error.response is not None:
         return make_response(error.response)
     if is_called_by_program():
@@ -154,7 +150,7 @@ def _on_http_error(show: _Show, error: HTTPException) -> Response:
         response.headers["Allow"] = _served(error)
         return response
     if code in {413, 414, 431}:
-        return _too_much(show, code)
+        return _too_much(code)
     log.warning("refused", status=code, reference=request_id(), endpoint=request.endpoint)
     return _page("errors/erreur.html", code, reference=request_id(), at=now())
 
@@ -165,42 +161,30 @@ def with_retry_after(response: Response, seconds: int) -> Response:
     return response
 
 
-def _on_busy(show: _Show, error: ServiceBusyError) -> Response:
+def _busy(reason: str, seconds: int) -> http.Response:
+    SHED.count(reason)
     if is_called_by_program():
-        response = _unavailable(error.retry_after)
-    else:
-        page = show("errors/affluence.html", wait=error.retry_after)
-        response = with_retry_after(make_response(page, 503), error.retry_after)
-    SHED.count(error.reason)  # last: if the page cannot be made from memory, a thread answers the request after all
-    return response
+        return _unavailable(seconds)
+    page = pages.from_memory("errors/affluence.html", 503, wait=seconds)
+    page.headers.append(("Retry-After", str(seconds)))
+    return page
 
 
-def _unavailable(seconds: int) -> Response:
-    return with_retry_after(make_response({"error": "temporarily_unavailable"}, 503), seconds)
+def overloaded(_request: http.Request) -> http.Response:
+    """Return the response to a request for which too many wait, from memory."""
+    return _busy("queue", _SHED_RETRY_SECONDS)
 
 
-def _render_again(template: str, **context: object) -> str:
-    return _render(template, retry_url=shown_page(), **context)
+def nowhere(_request: http.Request) -> http.Response:
+    """Return the page of a path that no page has, from memory; remember a language that was chosen on it."""
+    page = pages.from_memory("errors/introuvable.html", 404)
+    if language := choice.asked():
+        choice.keep(page, language)
+    return page
 
 
-class _Prepared:
-    """Pages of refused requests, rendered once for each language: they are asked for when the processor is full.
-
-    Nothing in them depends on who asks. Marks stand in place of the links, which have the query of the request.
-    """
-
-    def __init__(self) -> None:
-        self._query, self._retry = f"mark{secrets.token_hex(16)}&", f"mark{secrets.token_hex(16)}"
-        self._pages: dict[tuple[object, ...], str] = {}
-
-    def __call__(self, template: str, **context: object) -> str:
-        """Return the page with the links of the current request."""
-        key = i18n.language(), template, *context.items()
-        if key not in self._pages:
-            with menu.keeping(self._query):
-                self._pages[key] = _render(template, retry_url=self._retry, **context)
-        page = self._pages[key].replace(str(escape(self._query)), escape(menu.kept_query()))
-        return page.replace(self._retry, escape(shown_page()))
+def _unavailable(seconds: int) -> http.Response:
+    return http.json_response({"error": "temporarily_unavailable"}, 503, [("Retry-After", str(seconds))])
 
 
 def _on_too_many(error: TooManyRequestsError) -> Response:
@@ -237,7 +221,7 @@ def _on_foreign_form(_error: ForeignFormError) -> Response:
     return _page("errors/origine.html", 400)
 
 
-def _on_database(error: SQLAlchemyError) -> Response:
+def _on_database(error: SQLAlchemyError) -> Response | http.Response:
     from idp import database_faults  # noqa: PLC0415 - most processes never need it
 
     SHED.count("database_pool" if isinstance(error, PoolTimeout) else "database")
@@ -254,7 +238,7 @@ def _on_database(error: SQLAlchemyError) -> Response:
     return with_retry_after(_page("errors/panne.html", 503, reference=request_id(), at=now(), **retry), _BUSY_SECONDS)
 
 
-def _on_driver(error: DBAPIError) -> Response:
+def _on_driver(error: DBAPIError) -> Response | http.Response:
     """Handle an error of the database whose class says nothing of its cause."""
     return _on_database(error) if getattr(error.orig, "sqlstate", "") in _UNAVAILABLE else _on_fault(error)
 
@@ -274,17 +258,11 @@ def _on_late_fault(
         log.error("fault", reference=request_id(), endpoint=request.endpoint, where=frames(raised[1]))
 
 
-def configure(app: Flask, *, names_people: bool) -> None:
-    """Register the error handlers of `app`.
-
-    Args:
-        app: the application.
-        names_people: whether all pages name who is signed in, as the desk's do.
-    """
+def configure(app: Flask) -> None:
+    """Register the error handlers of `app`."""
     app.log_exception = _on_late_fault  # type: ignore[method-assign,assignment] # Flask wants a subclass
-    show: _Show = _render_again if names_people else _Prepared()
-    app.register_error_handler(HTTPException, partial(_on_http_error, show))
-    app.register_error_handler(ServiceBusyError, partial(_on_busy, show))
+    app.register_error_handler(HTTPException, _on_http_error)
+    app.register_error_handler(ServiceBusyError, lambda error: _busy("busy", error.retry_after))
     app.register_error_handler(TooManyRequestsError, _on_too_many)
     app.register_error_handler(InteractionLostError, _on_lost)
     app.register_error_handler(IncompleteLinkError, _on_incomplete_link)

@@ -28,8 +28,9 @@ def shown_page() -> str:
 
     It is never one that a browser would read as another host (`//host`, or `/host` with a tab between the slashes).
     """
-    page = request.path if request.method in {"GET", "HEAD"} else _page_above(request.path)
-    query = request.query_string.decode("latin-1") if page == request.path else ""
+    asking = http.current_request()
+    page = asking.path if asking.method in {"GET", "HEAD"} else _page_above(asking.path)
+    query = asking.query_string.decode("latin-1") if page == asking.path else ""
     return f"{_local(page)}?{query}" if query else _local(page)
 
 

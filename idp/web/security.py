@@ -134,10 +134,11 @@ class Protection:
             kept = [pair for pair in headers if pair[0] != "Last-Modified"]  # the URL has a version
             return [*kept, *_OF_ALL, ("Cross-Origin-Resource-Policy", "cross-origin")]
         ours = [*self._fixed]
-        if given.get("content-type", "").startswith("text/html") and _CSP not in given:
+        is_page = given.get("content-type", "").startswith("text/html") and _CSP not in given
+        if is_page:
             leads_to_ent = path in self._declared.leading_to_ent
             ours.append(("Content-Security-Policy", POLICY if leads_to_ent else f"{POLICY}; form-action 'self'"))
-        if path.startswith(self._declared.for_other_sites):
+        if path.startswith(self._declared.for_other_sites) and not is_page:  # a page there is that of an error
             ours.append(("Cross-Origin-Resource-Policy", "cross-origin"))
             return _uncached([*headers, *ours]) if is_of_one_browser else [*headers, *ours]
         ours += _PRIVATE

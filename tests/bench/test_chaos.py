@@ -21,7 +21,7 @@ lost, and must not be ended before it has said so; the rest is for a busy machin
 
 @pytest.mark.interop
 def test_under_each_fault_nothing_is_lost_or_done_twice() -> None:
-    """Take about ten seconds a fault, each of which has a server of its own; longer where a clock delays the mails."""
+    """Take about ten seconds a fault, each of which has a server of its own; longer for ten kills and late mails."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.chaos", "--seconds", "2"],
         cwd=CHECKOUT,
@@ -60,8 +60,12 @@ def test_a_fault_interrupts_only_flows_that_were_in_progress() -> None:
     assert not failure.is_due_to([], CutConnectionError)
 
 
-@each_row("failed, is_broken", [(1, False), (2, True)])
-def test_one_flow_of_a_hundred_may_fail(failed: int, *, is_broken: bool) -> None:
+@each_row(
+    "failed, waited, makes_wait, is_broken",
+    [(1, 0, False, False), (2, 0, False, True), (1, 1, False, True), (1, 9, True, False), (2, 0, True, True)],
+)
+def test_one_flow_of_a_hundred_may_fail_or_wait(failed: int, waited: int, *, makes_wait: bool, is_broken: bool) -> None:
     failures = [Failure(began=1, ended=3, error=_ANSWERED)] * failed
-    ledger = Ledger(done=[1.0] * (100 - failed), failed=failures)
-    assert bool(list(broken_promises(failures, ledger, Counter(), recovered=True))) == is_broken
+    ledger = Ledger(done=[1.0] * (100 - failed), failed=failures, waited=waited)
+    promises = broken_promises(failures, ledger, Counter(), recovered=True, makes_wait=makes_wait)
+    assert bool(list(promises)) == is_broken

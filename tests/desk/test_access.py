@@ -59,18 +59,21 @@ def test_who_asks_by_too_long_a_url_is_led_home_and_not_to_the_same_url(visitor:
     assert links == ["/"]
 
 
-def test_who_is_signed_in_sees_the_page_of_too_long_a_url_before_the_request_is_read(
-    desk: Flask, colleagues: Colleagues
-) -> None:
+def test_a_page_from_memory_names_nobody_whoever_is_signed_in(desk: Flask, colleagues: Colleagues) -> None:
     browser, door = colleagues.signed_in(Role.SECRETARY), desk.wsgi_app
     assert isinstance(door, Door)
-    asked = browser.get("/").request.environ
+    home = browser.get("/")
+    assert "Sylvie Marchand" in home.text
+    asked = home.request.environ
     names = ("REQUEST_METHOD", "PATH_INFO", "HTTP_COOKIE", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme")
     request = Request({**{name: asked[name] for name in names}, "QUERY_STRING": "x" * 8_300})
-    assert door.refuse_at_once(request, 414) is None, "the page names who is signed in"
-    response = door.refuse(request, 414)
-    assert response.status == 414
-    assert "<h1>Cette adresse est trop longue</h1>" in str(response.body, "utf-8")
+    for response, status, title in (
+        (door.refuse(request, 414), 414, "Cette adresse est trop longue"),
+        (door.shed(request), 503, "Le bureau est très demandé"),
+    ):
+        page = str(response.body, "utf-8")
+        assert (response.status, f"<h1>{title}</h1>" in page) == (status, True)
+        assert "Sylvie Marchand" not in page
 
 
 def test_the_desk_is_french_whatever_the_browser_asks_for(

@@ -9,7 +9,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import EnvironBuilder
 
-from idp import waiting
 from idp.accounts.notices import NOTICE
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.audit import log
@@ -30,7 +29,6 @@ from idp.outbox.worker import (
     UncertainDeliveryError,
     Worker,
 )
-from idp.web import errors
 from idp.web.door.door import Door
 from idp.web.http import Request
 from tests.builders import PASSWORD, Build
@@ -141,17 +139,7 @@ def test_requests_that_wait_too_long_for_a_thread_are_counted(
     assert seen["idp_http_requests_shed_total", "reason=queue"] == 2
     assert seen["idp_http_requests_total", "endpoint=login.sign_in", "status=5xx"] == 1
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"request"' in line]
-    assert [(line["endpoint"], line["status"]) for line in lines] == [("login.sign_in", 503), ("legal.notice", 503)]
-
-
-def test_a_request_that_is_answered_after_all_does_not_count_as_shed(
-    app: Flask, counted: Counted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    door = app.wsgi_app
-    assert isinstance(door, Door)
-    monkeypatch.setattr(errors, "shown_page", waiting.refuse)
-    assert door.shed(Request(EnvironBuilder("/connexion").get_environ())) is None
-    assert not [series for series in counted() if series[0] == "idp_http_requests_shed_total"]
+    assert [(line["endpoint"], line["status"]) for line in lines] == [("login.sign_in", 503), (None, 503)]
 
 
 @each_row(

@@ -12,9 +12,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from idp.serving import bridge as serving_bridge
 from idp.serving import limits
 from idp.serving.bridge import Bridge
-from idp.serving.queue import Queue
+from idp.serving.heartbeat import Heartbeat
 from idp.web.door import forwarded
-from idp.web.door.door import GROUP_SHARE
 from idp.web.http import Request, Response
 from tests.rows import each_row
 
@@ -32,8 +31,8 @@ class AnsweringDoor:
     def patience(self, _request: Request) -> float:
         return math.inf
 
-    def group(self, _request: Request) -> str:
-        return ""
+    def shares(self, _request: Request) -> dict[str, int]:
+        return {}
 
     def is_probe(self, request: Request) -> bool:
         return request.path == "/readyz"
@@ -73,10 +72,13 @@ def scope_of(method: str, path: bytes, *headers: tuple[bytes, bytes]) -> dict[st
     }
 
 
+MULTIPART = ((b"content-type", b"multipart/form-data; boundary=b"),)
+
+
 def upload(bridge: Bridge, parts: list[bytes], *, path: bytes = b"/fichiers", pause: float = 0) -> list[dict[str, Any]]:
     """Return the messages for a form with files, whose body comes in parts with pauses."""
     length = str(sum(map(len, parts))).encode()
-    scope = scope_of("POST", path, (b"content-type", b"multipart/form-data; boundary=b"), (b"content-length", length))
+    scope = scope_of("POST", path, (b"host", b"x"), *MULTIPART, (b"content-length", length))
     left, sent = list(parts), []
 
     async def receive() -> dict[str, Any]:
@@ -174,12 +176,12 @@ def ask(bridge: Bridge, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
 class BusyDoor(AnsweringDoor):
     """A door with one request that holds the only thread; `/patient` waits for it, other paths two seconds.
 
-    Each path that begins with « group » is a group of its own.
+    Each path that begins with « group » is a group of its own, of which four may wait.
     """
 
-    def __init__(self, *, can_shed: bool = True) -> None:
+    def __init__(self) -> None:
         super().__init__(self._hold)
-        self.is_held, self.may_end, self.can_shed = threading.Event(), threading.Event(), can_shed
+        self.is_held, self.may_end = threading.Event(), threading.Event()
 
     def answer(self, request: Request) -> Response:
         return Response("ready") if self.is_probe(request) else super().answer(request)
@@ -192,11 +194,11 @@ class BusyDoor(AnsweringDoor):
     def patience(self, request: Request) -> float:
         return math.inf if request.path == "/patient" else 2.0
 
-    def group(self, request: Request) -> str:
-        return request.path if request.path.startswith("/group") else ""
+    def shares(self, request: Request) -> dict[str, int]:
+        return {"all": 6} | ({request.path: 4} if request.path.startswith("/group") else {})
 
-    def shed(self, _request: Request) -> Response | None:
-        return Response(status=503) if self.can_shed else None
+    def shed(self, _request: Request) -> Response:
+        return Response(status=503)
 
 
 class Clock:
@@ -209,6 +211,10 @@ class Clock:
 
 
 async def status(bridge: Bridge, path: bytes = b"/") -> int:
+    return await status_of(bridge, scope_of("GET", path, (b"host", b"x")))
+
+
+async def status_of(bridge: Bridge, scope: dict[str, Any]) -> int:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -217,7 +223,7 @@ async def status(bridge: Bridge, path: bytes = b"/") -> int:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await bridge(scope_of("GET", path, (b"host", b"x")), receive, send)
+    await bridge(scope, receive, send)
     return int(sent[0]["status"])
 
 
@@ -234,6 +240,7 @@ async def held(bridge: Bridge, door: BusyDoor) -> "asyncio.Task[int]":
     return first
 
 
+@pytest.mark.row("W-12")
 def test_a_request_that_waited_too_long_for_a_thread_is_shed_when_one_takes_it() -> None:
     async def statuses(door: BusyDoor, waited: float) -> list[int]:
         clock = Clock()
@@ -247,44 +254,88 @@ def test_a_request_that_waited_too_long_for_a_thread_is_shed_when_one_takes_it()
 
     assert asyncio.run(statuses(BusyDoor(), 2.1)) == [200, 503, 200]
     assert asyncio.run(statuses(BusyDoor(), 1.9)) == [200, 200, 200]
-    assert asyncio.run(statuses(BusyDoor(can_shed=False), 2.1)) == [200, 200, 200], "in its turn"
 
 
-def test_a_request_is_shed_at_its_arrival_when_the_queue_is_too_long_for_it() -> None:
-    async def statuses() -> list[int]:
-        door, clock = BusyDoor(), Clock()
-        bridge = Bridge(door, 1, clock)  # type: ignore[arg-type]
-        first = await held(bridge, door)
-        bridge._queue._mean = 1.5
-        waiting = [asyncio.create_task(status(bridge, b"/patient")) for _ in range(2)]
-        await until_waiting(bridge, 2)
-        at_once = await status(bridge), bridge._queue.waiting
-        bridge._queue._mean = 0.9
-        last = asyncio.create_task(status(bridge))
-        await until_waiting(bridge, 3)
-        door.may_end.set()
-        return [*at_once, *await asyncio.wait_for(asyncio.gather(first, *waiting, last), 60)]
-
-    assert asyncio.run(statuses()) == [503, 2, 200, 200, 200, 200]
-
-
+@pytest.mark.row("W-12")
 def test_a_group_fills_a_part_of_the_queue_and_leaves_the_rest_to_others() -> None:
     async def statuses() -> list[int]:
-        door, clock = BusyDoor(), Clock()
-        bridge = Bridge(door, 1, clock)  # type: ignore[arg-type]
+        door = BusyDoor()
+        bridge = Bridge(door, 1, Clock())  # type: ignore[arg-type]
         first = await held(bridge, door)
-        bridge._queue._mean = 0.33 * GROUP_SHARE  # of a wait of 1.32 shares, four of the five open requests cause 1.06
-        grouped = [asyncio.create_task(status(bridge, b"/group")) for _ in range(4)]
+        waiting = [asyncio.create_task(status(bridge, b"/group")) for _ in range(4)]
         await until_waiting(bridge, 4)
-        at_once = await status(bridge, b"/group")
-        other = asyncio.create_task(status(bridge, b"/group2"))
-        await until_waiting(bridge, 5)
+        of_full_group = await status(bridge, b"/group")
+        waiting += [asyncio.create_task(status(bridge, b"/group2")) for _ in range(2)]
+        await until_waiting(bridge, 6)
+        of_full_queue = await status(bridge, b"/group3")
         door.may_end.set()
-        answered = await asyncio.wait_for(asyncio.gather(first, *grouped, other), 60)
-        assert bridge._queue._open == {}, "groups without works take no memory"
-        return [at_once, *answered]
+        answered = await asyncio.wait_for(asyncio.gather(first, *waiting), 60)
+        assert bridge._queue._waiting == {}, "groups without works take no memory"
+        return [of_full_group, of_full_queue, *answered]
 
-    assert asyncio.run(statuses()) == [503, 200, 200, 200, 200, 200, 200]
+    assert asyncio.run(statuses()) == [503, 503, *[200] * 7]
+
+
+class Loop:
+    """An event loop that runs what is due, as late as it is told."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.due: Callable[[], None] = lambda: None
+
+    def call_later(self, seconds: float, function: Callable[..., None], *given: object) -> None:
+        at = self.clock.now + seconds
+
+        def run() -> None:
+            self.clock.now = max(self.clock.now, at)
+            function(*given)
+
+        self.due = run
+
+    def run_late(self, seconds: float) -> None:
+        self.clock.now += 0.1 + seconds
+        self.due()
+
+
+def test_the_lag_of_the_loop_is_what_its_last_beat_was_late_or_its_next_one_is_already() -> None:
+    clock = Clock()
+    heart, loop = Heartbeat(clock), Loop(clock)
+    clock.now = 50.0
+    assert heart.lag == 0, "it did not begin"
+    heart.start(loop)  # type: ignore[arg-type]
+    loop.run_late(0)
+    assert heart.lag == pytest.approx(0)
+    loop.run_late(4)
+    assert heart.lag == pytest.approx(4)
+    clock.now += 7.1
+    assert heart.lag == pytest.approx(7), "before it beats"
+    loop.run_late(0)
+    assert heart.lag == pytest.approx(7.1)
+    loop.run_late(0)
+    assert heart.lag == pytest.approx(0), "at the first beat in time"
+
+
+@pytest.mark.row("W-12")
+def test_after_a_flood_everybody_is_served_at_once() -> None:
+    """A late loop sheds only while something waits; nothing is remembered of the flood."""
+
+    async def flood_and_then(people: int) -> tuple[set[int], list[int]]:
+        door, clock = BusyDoor(), Clock()
+        loop, bridge = Loop(clock), Bridge(door, 1, clock)  # type: ignore[arg-type]
+        bridge.heartbeat.start(loop)  # type: ignore[arg-type]
+        first = await held(bridge, door)
+        waiting = asyncio.create_task(status(bridge, b"/patient"))
+        await until_waiting(bridge, 1)
+        shed = set()
+        for _ in range(4):  # each of 2.5 s
+            loop.run_late(2.4)
+            shed |= {await status(bridge) for _ in range(1000)}
+        door.may_end.set()
+        await asyncio.wait_for(asyncio.gather(first, waiting), 60)
+        assert bridge.heartbeat.lag > 2, "it does not know yet"
+        return shed, [await status(bridge) for _ in range(people)]
+
+    assert asyncio.run(flood_and_then(100)) == ({503}, [200] * 100)
 
 
 def test_a_probe_is_answered_while_all_threads_are_taken() -> None:
@@ -301,23 +352,16 @@ def test_a_probe_is_answered_while_all_threads_are_taken() -> None:
     assert asyncio.run(statuses()) == [200, 200, 200]
 
 
-def test_the_wait_for_the_event_loop_counts_while_it_is_known() -> None:
-    clock = Clock()
-    queue = Queue(1, clock)
-
-    async def work() -> None:
-        def end() -> str:
-            clock.now += 10
-            return "done"
-
-        assert await queue.run(end) == "done"
-
-    asyncio.run(work())
-    assert queue.expected_wait == 0, "nothing waits"
-    queue._round = 0.6
-    assert queue.expected_wait == pytest.approx(2.4)
-    clock.now += 1
-    assert queue.expected_wait == 0, "the loop may be idle since"
+@pytest.mark.row("B-08")
+@each_row(
+    ("method", "hosts", "expected"),
+    [("GET", 1, 200), ("BREW", 1, 200), ("GET", 0, 400), ("GET", 2, 400), ("get", 1, 400), ("Get", 1, 400)],
+)
+def test_a_request_has_one_host_and_a_method_in_upper_case(method: str, hosts: int, expected: int) -> None:
+    door: Any = AnsweringDoor(lambda: Response("ok"))
+    scope = scope_of(method, b"/", *[(b"host", b"x")] * hosts)
+    assert asyncio.run(asyncio.wait_for(status_of(Bridge(door, 1), scope), 60)) == expected
+    assert len(door.asked) == (expected == 200)
 
 
 def test_whatever_an_answer_raises_costs_no_thread() -> None:

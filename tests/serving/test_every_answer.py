@@ -136,6 +136,9 @@ def test_every_response_of_the_application_has_the_security_headers(port: int, n
         b"GET / HTTP/1.1\r\nX: " + b"x" * 500_000 + b"\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: five\r\n\r\n",
+        b"GET /connexion HTTP/1.1\r\nConnection: close\r\n\r\n",
+        b"GET /connexion HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n",
+        b"get /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     ],
     ids=lambda sent: repr(sent[:20]),
 )

@@ -6,14 +6,14 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
-from idp.throttle.limits import network_of
+from idp.throttle.limits import network_of, site_of
 from idp.web import declarations
 from tests.commands.processes import PATIENCE, free_port, read_all
 from tests.protocol.ent_server import authority
@@ -177,19 +177,33 @@ def random_networks(number: int) -> list[str]:
     return [str(ipaddress.IPv6Address(":".join(f"{word:x}" for word in group))) for group in words]
 
 
-def test_the_limits_of_the_proxy_count_a_network_as_the_service_does(tmp_path: Path) -> None:
-    """A subscriber has all addresses of a /64."""
+@pytest.mark.row("I-10")
+@pytest.mark.parametrize(
+    ("rate", "burst", "method", "counted"),
+    [
+        ("200r/s", 400, "GET", network_of),
+        ("30r/s", 60, "POST", network_of),
+        ("800r/s", 1600, "GET", site_of),
+        ("120r/s", 240, "POST", site_of),
+    ],
+)
+def test_the_limits_of_the_proxy_count_a_network_as_the_service_does(
+    tmp_path: Path, rate: str, burst: int, method: str, counted: Callable[[str], str | None]
+) -> None:
+    """A subscriber has all addresses of a /64, and a site those of a /48."""
     port = free_port()
     certified = authority(tmp_path, "localhost")
-    once = {"rate=200r/s": "rate=1r/m", "burst=400 nodelay;": "nodelay;"}
+    once = {f"rate={rate}": "rate=1r/m", f"burst={burst} nodelay;": "nodelay;"}
     site = adapted(supplied(tmp_path, port, free_port(), certified.chain), once)
     ips, seen = (*NETWORKS, *random_networks(60)), set[str]()
     forwarded = "set_real_ip_from 127.0.0.1;\nreal_ip_header X-Test-Ip;\n"
     with nginx(tmp_path / "nginx", port, forwarded + site):
         proxy = Proxies(tmp_path, certified.trusted, {"idp": port})
         for ip in ips:
-            network = network_of(ip)
+            network = counted(ip)
             expected = "429" if network in seen else "502"
-            assert proxy.status("idp", "/connexion", f"X-Test-Ip: {ip}\r\n") == expected, ip
-            seen.add(network)
-    assert len(seen) < len(ips) / 2
+            sent = f"X-Test-Ip: {ip}\r\nContent-Length: 0\r\n"
+            assert proxy.status("idp", "/connexion", sent, method=method) == expected, ip
+            if network and network != "::/48":  # no site of the Internet
+                seen.add(network)
+    assert 5 < len(seen) < len(ips) / 2

@@ -1,5 +1,6 @@
 """What the event loop of the server answers: only what the memory of the process is enough for."""
 
+import re
 from datetime import timedelta
 from io import BytesIO
 from urllib.parse import urlsplit
@@ -71,7 +72,6 @@ def test_a_browser_comes_to_the_sign_in_page_without_a_statement(app: Flask, ent
 @each_row(
     ("method", "path"),
     [
-        ("GET", "/authorize?client_id=unknown"),
         ("GET", "/authorize/resume?demande=x"),
         ("GET", "/connexion"),
         ("POST", "/connexion"),
@@ -80,11 +80,58 @@ def test_a_browser_comes_to_the_sign_in_page_without_a_statement(app: Flask, ent
         ("POST", "/token"),
         ("GET", "/mentions-legales"),
         ("GET", "/static/base.css"),
-        ("GET", "/rien"),
+        ("GET", "/static/rien"),
     ],
 )
 def test_other_requests_are_left_to_a_thread(app: Flask, method: str, path: str) -> None:
     assert ask(app, path, method=method) is None
+
+
+@each_row("method", ["GET", "HEAD", "POST", "DELETE"])
+def test_a_path_without_a_page_is_answered_from_memory_in_each_language(app: Flask, method: str) -> None:
+    for language, title in (("fr", "Cette page n’existe pas"), ("en", "This page does not exist")):
+        with listening(app) as seen:
+            page = ask(app, f"/rien-{language}?x=%3Cb%3E&y=2", method=method, ACCEPT_LANGUAGE=language)
+        assert page is not None
+        assert (page.status, f"<h1>{title}</h1>" in page.body.decode()) == (404, True)
+        assert 'href="?x=%3Cb%3E&amp;y=2&amp;langue=de"' not in page.body.decode()
+        assert 'href="?x=%3Cb%3E&amp;y=2&amp;langue=es"' in page.body.decode()
+        assert dict(page.headers)["Cache-Control"] == "no-store"
+        assert seen.work() == []
+    chosen = ask(app, "/rien?langue=en")
+    assert chosen is not None
+    assert "lang=en" in cookies_of(chosen)
+
+
+def test_an_unknown_client_is_looked_up_once_in_ten_seconds(
+    app: Flask, ent: RelyingParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = 1000.0
+    monkeypatch.setattr("idp.clients.registry.time.monotonic", lambda: moment)
+    url = ent.url(Attempt()).replace(ent.client_id, "unknown")
+    assert ask(app, url) is None, "nobody has looked"
+    assert app.test_client().get(url).status_code == 400
+    references = set()
+    for language, title in (("fr", "La demande de connexion n’est pas valable"), ("en", "The sign-in request")):
+        with listening(app) as seen:
+            page = ask(app, url, ACCEPT_LANGUAGE=language)
+        assert page is not None
+        assert (page.status, title in page.body.decode()) == (400, True)
+        references |= set(re.findall(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}\b", page.body.decode()))
+        assert seen.work() == []
+    assert len(references) == 2, "each has its own"
+    with unit_of_work():
+        client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
+        client.client_id = "unknown"
+    moment += 10
+    assert app.test_client().get(url).status_code == 303, "a client that was added meanwhile"
+
+
+def test_few_unknown_clients_are_remembered(app: Flask) -> None:
+    for number in range(registry._MOST_UNKNOWN + 5):
+        with app.app_context():
+            assert registry.find(f"unknown{number}") is None
+    assert len(registry._unknown) <= registry._MOST_UNKNOWN
 
 
 def test_a_request_with_a_session_is_left_to_a_thread(app: Flask, ent: RelyingParty, build: Build) -> None:

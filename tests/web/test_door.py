@@ -78,7 +78,6 @@ def test_endpoint_is_answered_without_flask(
         ("PUT", "/userinfo", 405, "GET, HEAD, POST"),
         ("OPTIONS", "/token", 405, "POST"),
         ("OPTIONS", "/jwks.json", 200, "GET, HEAD, OPTIONS"),
-        ("GET", "/token/", 404, None),
     ],
 )
 def test_other_methods_and_spellings_are_left_to_flask(

@@ -141,19 +141,15 @@ def test_a_declared_proxy_is_not_recorded_as_ignored(app: Flask) -> None:
 
 
 @each_row(
-    ("ip", "group"),
+    ("ip", "networks"),
     [
-        ("198.51.100.7", "198.51.100.7"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("[2001:db8:1:2::9]:4711", "2001:db8:1:2::/64"),
+        ("198.51.100.7", {"198.51.100.7": 128}),
+        ("2001:db8:1:2:3::4", {"2001:db8:1::/48": 128}),
+        ("[2001:db8:1:3::9]:4711", {"2001:db8:1::/48": 128}),
     ],
 )
-def test_the_people_of_a_network_share_a_part_of_the_queue(app: Flask, ip: str, group: str) -> None:
+def test_the_people_of_a_network_share_a_part_of_the_queue(app: Flask, ip: str, networks: dict[str, int]) -> None:
     headers = {"X-Forwarded-For": f"203.0.113.1, {ip}", "Cookie": "__Host-ss=made-up"}
     for method, path in (("GET", "/connexion"), ("POST", "/activation"), ("POST", "/rien")):
-        assert (
-            door_of(app).group(
-                Request(EnvironBuilder(path, method=method, headers=list(headers.items())).get_environ())
-            )
-            == group
-        )
+        asked = Request(EnvironBuilder(path, method=method, headers=list(headers.items())).get_environ())
+        assert door_of(app).shares(asked) == {"people": 256, **networks}

@@ -13,6 +13,7 @@ from idp.web.errors import ServiceBusyError, TooManyRequestsError
 from idp.web.security import Protection
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
+from tests.rows import each_row
 from tests.web.tour import break_page, pages
 
 _EXACT = {
@@ -47,7 +48,16 @@ _MAY_LEAVE = {
 }
 
 
-@pytest.mark.parametrize("kind", ["text/html", "text/css", "text/plain"])
+@pytest.mark.row("B-07")
+@each_row("path", ["/static/nope", "/static/nope.css", "/.well-known/nope", "/.well-known/openid-configuration/x"])
+def test_no_cache_may_store_the_page_of_an_error(browser: FlaskClient, path: str) -> None:
+    answer = browser.get(path)
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert answer.headers.getlist("Cache-Control") == ["no-store"]
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("kind", ["text/css", "text/plain"])
 def test_no_cache_may_store_a_response_that_sets_a_cookie(kind: str) -> None:
     public = [("Content-Type", kind), ("Cache-Control", "public, max-age=3600"), ("Expires", "later")]
     protect = Protection([], Declarations())

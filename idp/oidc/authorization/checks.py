@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.config import Settings
 from idp.interaction.store import AuthorizationRequest
@@ -174,7 +175,8 @@ def _only(encoded: bytes, name: str) -> dict[str, str]:
 
 def check_client(parameters: Mapping[str, str], *, fresh: bool = False) -> Registration:
     """Return the registered, enabled client. The error is the same for an unknown and a disabled one."""
-    client = clients.find(parameters.get("client_id"), fresh=fresh)
+    client_id = parameters.get("client_id", "")
+    client = None if registry.is_unknown(client_id) else clients.find(client_id, fresh=fresh)
     if client is None:
         raise UntrustedRequestError("invalid client_id", Cause.CLIENT)
     return client.registration

@@ -96,6 +96,8 @@ def page(request: Request, untrusted: UntrustedRequestError) -> Response:
     request.
     """
     log.warning("authorization request refused", phrase=untrusted.phrase, reference=request_id())
+    if untrusted.cause is Cause.CLIENT:
+        return pages.from_memory("errors/demande.html", 400, code=untrusted.phrase, cause=untrusted.cause.value)
     template = "errors/expire.html" if untrusted.cause is Cause.EXPIRED else "errors/demande.html"
     return pages.render(
         template,

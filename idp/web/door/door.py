@@ -16,7 +16,7 @@ import structlog
 from flask import Blueprint, Flask
 from flask import request as flask_request
 from structlog.contextvars import bind_contextvars, unbind_contextvars
-from werkzeug.exceptions import HTTPException, default_exceptions
+from werkzeug.exceptions import default_exceptions
 
 from idp import services, waiting
 from idp.config import Settings
@@ -26,7 +26,6 @@ from idp.waiting import WouldWaitError
 from idp.web import browser, declarations
 from idp.web.door import compression, forwarded, log_line
 from idp.web.door.endpoints import Endpoint, add_route
-from idp.web.errors import ServiceBusyError
 from idp.web.http import MAX_UPLOAD, Request, Response, answering, current_request
 from idp.web.request_context import new_id
 
@@ -46,12 +45,10 @@ UNDERWAY_SECONDS = 6.0
 PROGRAM_SECONDS = 20.0
 """How long programs wait, most of which have given up then: an ENT redeems a code that is paid for already, and a
 refused code costs the service another sign-on."""
-GROUP_SHARE = ARRIVING_SECONDS / 2
-"""How much of the queue a group of requests may take, in seconds: more are shed at once. Others find room behind them,
-whatever cookies and forms the group made up."""
-_PROGRAMS = "programs"
-_SHED_RETRY_SECONDS = 8
-"""When who was shed may try again: each try costs a page, so that it is later than for a hash."""
+MOST_PEOPLE = 256
+"""How many requests of people wait for the threads of a worker, at most: those of two or three seconds."""
+MOST_OF_GROUP = 128
+"""How many of them come from one network, at most: others find room behind them. As many of programs wait beside."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"})
 
@@ -65,7 +62,9 @@ class Door:
         pages: The WSGI application of static files and Flask.
         protect: Returns the headers of a response to a path with the security headers.
         compresses: Whether pages are compressed for browsers without a session; see `idp.web.door.compression`.
-        network_of: Returns the network of a provider's subscriber, by an IP.
+        network_of: Returns the network that has a share of the queue, by an IP.
+        overloaded: Answers a request of an overloaded service, from memory.
+        nowhere: Answers a person without a session whose path no page has, from memory; by default, Flask does.
         admits_files: Decides whether the long body of a form with files is received: by default, none is.
     """
 
@@ -73,6 +72,8 @@ class Door:
         self.pages: WSGIApplication = app.wsgi_app
         self.protect: Callable[[str, Headers], Headers] = lambda _path, headers: headers
         self.network_of: Callable[[str], str] = lambda ip: ip
+        self.overloaded: Callable[[Request], Response] = lambda _request: Response(status=503)
+        self.nowhere: Answer | None = None
         self.compresses = True
         self.admits_files: Callable[[Request], bool] = lambda _request: False
         self._app = app
@@ -124,8 +125,8 @@ class Door:
 
     def answer_at_once(self, request: Request) -> Response | None:
         """Return the response if it needs nothing but the memory of this process, and None otherwise."""
-        key = request.method, request.path
-        if key not in self._in_memory or self._has_session(request):
+        is_in_memory = (request.method, request.path) in self._in_memory or self._is_nowhere(request)
+        if not is_in_memory or self._has_session(request):
             return None
         try:
             with waiting.without_waiting():
@@ -150,32 +151,28 @@ class Door:
         is_form = request.method == "POST" and request.path not in self._sign_in_pages
         return UNDERWAY_SECONDS if is_form or self._has_session(request) else ARRIVING_SECONDS
 
-    def group(self, request: Request) -> str:
-        """Return with which others a request shares its part of the queue; empty if it shares nothing.
+    def shares(self, request: Request) -> dict[str, int]:
+        """Return the groups of a request that waits for a thread, and how many requests of each may wait.
 
-        All programs are one group: everybody can send what they send. People are grouped by the network of their
-        provider's subscriber, where declared proxies tell it.
+        All programs are one group: everybody can send what they send. People are grouped by their network, where
+        declared proxies tell it.
         """
-        if self.is_probe(request):
-            return ""
         if not self.is_for_people(request):
-            return _PROGRAMS
-        if not self._proxies:
-            return ""
-        forwarded.read(request, self._proxies)
-        return self.network_of(request.remote_ip)
+            return {"programs": MOST_OF_GROUP}
+        shares = {"people": MOST_PEOPLE}
+        if self._proxies:
+            forwarded.read(request, self._proxies)
+            shares[self.network_of(request.remote_ip)] = MOST_OF_GROUP
+        return shares
 
-    def shed(self, request: Request) -> Response | None:
-        """Return the response of an overloaded service; None if the memory of this process is not enough for it."""
-        return self._refuse_from_memory(ServiceBusyError(_SHED_RETRY_SECONDS, reason="queue"), request)
-
-    def refuse_at_once(self, request: Request, status: int) -> Response | None:
-        """Return the page of a request that a limit refuses; None if it needs more than the memory of this process."""
-        return self._refuse_from_memory(default_exceptions[status](), request)
+    def shed(self, request: Request) -> Response:
+        """Return the response of an overloaded service, from memory."""
+        request.endpoint, _ = self._answers.get((request.method, request.path), (None, None))
+        return self._answered(request, partial(self._in_context, self.overloaded))
 
     def refuse(self, request: Request, status: int) -> Response:
-        """Return the page of a request that a limit refuses."""
-        return self._answered(request, partial(self._refuse, default_exceptions[status]()))
+        """Return the page of a request that a limit refuses, from memory."""
+        return self._answered(request, partial(self._in_context, partial(self._handle, default_exceptions[status]())))
 
     def takes_files(self, request: Request) -> bool:
         """Return whether a request is a form with files, for a page that takes such forms."""
@@ -251,6 +248,8 @@ class Door:
 
     def _respond(self, request: Request) -> Response:
         name, function = self._answers.get((request.method, request.path), (None, None))
+        if function is None and self._is_nowhere(request):
+            function = self.nowhere
         if function is not None:
             request.endpoint = name
             response = self._ask_endpoint(function, request)
@@ -275,22 +274,16 @@ class Door:
                 services.leave(own_services)
             return response
 
-    def _refuse_from_memory(self, error: HTTPException, request: Request) -> Response | None:
-        """Return the response to a refused request; None if it needs more than the memory of this process."""
-        try:
-            with waiting.without_waiting():
-                return self._answered(request, partial(self._refuse, error))
-        except WouldWaitError:
-            return None
+    def _is_nowhere(self, request: Request) -> bool:
+        """Return whether a person without a session asks for a path that no page has."""
+        is_ours = self.nowhere is None or (request.method, request.path) in self._answers
+        if is_ours or not self.is_for_people(request) or self._has_session(request):
+            return False
+        return not self._app.url_map.bind("").allowed_methods(request.path)
 
-    def _refuse(self, error: HTTPException, request: Request) -> Response:
-        """Return the response to a request that no endpoint answers."""
+    def _in_context(self, answer: Callable[[Request], Response], request: Request) -> Response:
         with self._app.app_context():
-            own_services = services.enter(self._app)
-            try:
-                return self._handle(error, request)
-            finally:
-                services.leave(own_services)
+            return answer(request)
 
     def _handle(self, error: Exception, request: Request) -> Response:
         """Return the response of Flask's handler of an error."""

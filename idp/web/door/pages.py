@@ -1,8 +1,20 @@
 """Pages that endpoints of the protocol show: errors, and forms that a script submits."""
 
-from flask import current_app, has_request_context, render_template
+import secrets
 
-from idp.web.http import Response, current_request
+from flask import current_app, has_request_context, render_template
+from markupsafe import escape
+
+from idp.services import services
+from idp.web import i18n
+from idp.web.http import Request, Response, answering, current_request
+from idp.web.languages import choice, menu
+from idp.web.redirects import shown_page
+from idp.web.request_context import request_id
+
+_HTML = "text/html; charset=utf-8"
+_QUERY, _RETRY, _REFERENCE = (f"mark{secrets.token_hex(16)}" for _ in range(3))
+"""What stands in rendered pages for the query of their links, for the link to try again, and for the reference."""
 
 
 def render(template: str, *, status: int = 200, **context: object) -> Response:
@@ -12,4 +24,30 @@ def render(template: str, *, status: int = 200, **context: object) -> Response:
     else:
         with current_app.request_context(current_request().for_flask()):
             html = render_template(template, **context)
-    return Response(html, status, content_type="text/html; charset=utf-8")
+    return Response(html, status, content_type=_HTML)
+
+
+def from_memory(template: str, status: int, **context: object) -> Response:
+    """Return the page of a refused request, which has the query and the id of the request, and nothing else of it.
+
+    It is rendered once for each language and `context`, of which few may occur: many ask while the processor is full.
+    """
+    language, rendered = i18n.language(), services().refused_pages
+    key = language, template, *context.items()
+    page = rendered.get(key) or rendered.setdefault(key, _render_for_stranger(language, template, context))
+    for mark, make in ((_QUERY, menu.kept_query), (_RETRY, shown_page), (_REFERENCE, request_id)):
+        if mark in page:
+            page = page.replace(mark, escape(make()))
+    return Response(page, status, content_type=_HTML)
+
+
+def _render_for_stranger(language: str, template: str, context: dict[str, object]) -> str:
+    """Render a page in a context of its own: those of the desk name who is signed in."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - as Flask documents it
+    with (
+        app.app_context(),
+        app.test_request_context(query_string={choice.NAME: language}) as stranger,
+        answering(Request(stranger.request.environ)),
+        menu.keeping(_QUERY),
+    ):
+        return render_template(template, dest=None, is_error=True, retry_url=_RETRY, reference=_REFERENCE, **context)

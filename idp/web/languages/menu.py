@@ -9,7 +9,7 @@ what was typed stays, passwords too, which it does not send.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from flask import Flask, current_app, g, request
 from werkzeug.wrappers import Response as WerkzeugResponse
@@ -75,7 +75,8 @@ def _change() -> WerkzeugResponse | None:
 
 def _other_parameters() -> list[tuple[str, str]]:
     """Return the other parameters, repeated ones too: the page of an error may be about them."""
-    return [(name, value) for name, value in request.args.items(multi=True) if name != choice.NAME]
+    pairs = parse_qsl(current_request().query_string.decode(errors="replace"), keep_blank_values=True)
+    return [(name, value) for name, value in pairs if name != choice.NAME]
 
 
 def _show_again() -> None:
