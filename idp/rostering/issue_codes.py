@@ -33,6 +33,8 @@ COMPARED = frozenset(
     }
 )
 """Codes of issues about a person whom the database knows, or does not know."""
+WITHOUT_ACCOUNT = frozenset({"no_legal_authority", "no_open_student", "no_student", "student_left"})
+"""Codes of issues that say why somebody has no account, as it is to be: nobody has to do anything."""
 OF_THE_FILE = frozenset(
     {
         "bad_mail",

@@ -189,7 +189,9 @@ OBJECTS: dict[str, Make] = {
     "files.import_": _job,
     "files.problems": _import,
     "files.problems_csv": _import,
+    "files.send": _job,
     "files.sheet": _job,
+    "files.withdraw": _job,
     "jobs.show": _job,
     "jobs.cancel": _job,
     "jobs.content": _job,
@@ -218,7 +220,9 @@ OBJECTS: dict[str, Make] = {
 }
 """For each endpoint: makes an object in a school; returns the variable parts of the URL (further values are left out),
 or, for a path without variable parts, the parameters of the query."""
-NOT_WHOLE = frozenset({"files.compare", "files.decline", "files.import_", "files.sheet"})
+NOT_WHOLE = frozenset(
+    {"files.compare", "files.decline", "files.import_", "files.send", "files.sheet", "files.withdraw"}
+)
 """Endpoints whose object needs more than the school, such as a file that was uploaded: only refusals are tried."""
 NARROWER: dict[str, frozenset[Role]] = {
     "ents.accept": frozenset({Role.ENT_OPERATOR}),

@@ -22,6 +22,8 @@ PAGES = {
     "ents.withdraw_change": "ents.detail",
     "files.decline": "files.compare",
     "files.import_": "files.compare",
+    "files.send": "files.compare",
+    "files.withdraw": "files.compare",
     "jobs.cancel": "jobs.show",
     "journal.export": "journal.show",
     "my_security.add_code": "my_security.show",

@@ -78,11 +78,11 @@ def test_a_problem_is_told_once_and_keeps_its_names_after_the_import(desk: Flask
         "FAMILLE4 Marie, FAMILLE4 Paul."
     )
     _, page = checked(head, sheet(*rows))
-    assert f"familles.csv, ligne 5 : À vérifier. {sentence}" in page
+    assert f"familles.csv, ligne 5 : {sentence}" in page
     assert page.count("FAMILLE4 Paul") == 1, "the consequence is no problem of its own"
     done = imported(head, sheet(*rows))
     batch = db.session.scalars(select(ImportBatch)).one()
-    assert "Voir les problèmes (1)" in shown(head.get(f"/travaux/{done.id}"))
+    assert "Voir ce qui est à vérifier" in shown(head.get(f"/travaux/{done.id}"))
     page = shown(head.get(f"/fichiers/imports/{batch.id}"))
     assert sentence in page
     assert "FAMILLE4 Léa" in page, "the pupil has no row in the database"
@@ -144,11 +144,28 @@ def test_the_same_words_about_the_same_key_are_one_problem(desk: Flask, colleagu
     ties = "\n".join(xml.responsible("999", guardian, RESP_LEGAL="2") for guardian in ("5", "6"))
     files = pupils, (name, people.replace(b"</DONNEES>", ties.encode() + b"</DONNEES>"))
     _, page = checked(head, *files)
-    assert re.search(
-        r"ResponsablesAvecAdresses.xml, lignes \d+, \d+ : À vérifier. Cette personne est responsable d’un", page
-    )
+    assert re.search(r"ResponsablesAvecAdresses.xml, lignes \d+, \d+ : Cette personne est responsable d’un", page)
     imported(head, *files)
-    assert re.search(r'<span class="count">1</span><span><b>Problèmes du dernier fichier', shown(head.get("/")))
+    assert "Lignes à corriger" not in shown(head.get("/")), "nobody corrects a doubt in the file"
+
+
+def test_problems_are_in_three_groups_and_those_of_the_former_file_are_folded(
+    desk: Flask, colleagues: Colleagues
+) -> None:
+    """What is to be corrected is counted; a person without an account, as it is to be, never is."""
+    head = colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(3)))
+    db.session.execute(update(Account).where(Account.family_name == "FAMILLE3").values(activated_at=now()))
+    db.session.commit()
+    wrong = row(3, given="Julie"), row(8, child="1008;FAMILLE8;Léa;"), row(9).replace(";6A;1;", ";6A;2;")
+    for corrected, doubted in (("1", "3"), ("0", "0")):
+        done = imported(head, sheet(*families(2), *wrong), mot="IMPORTER")
+        page = shown(head.get(f"/fichiers/imports/{done.result['batch']}"))
+        counts = re.findall(r"<h2>(À \w+) <span class=.tag plain.>(\d)", page)
+        assert counts == [("À corriger", corrected), ("À vérifier", doubted)]
+        assert ("Déjà dans le fichier précédent (3)" in page) == (doubted == "0")
+        assert re.search(r"<summary>Sans compte, c’est normal</summary>.*FAMILLE9", page, re.DOTALL)
+        assert ("Lignes à corriger" in shown(head.get("/"))) == (corrected == "1")
 
 
 def test_no_sentence_about_files_shows_a_command_or_an_option() -> None:

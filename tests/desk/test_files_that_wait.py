@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -22,6 +23,14 @@ from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, do_all, families, imported, key_of, row, send, sheet, shown
 from tests.email_confirmation.post import text_of
 
+
+def sent(browser: FlaskClient, content: bytes, **fields: str) -> tuple[uuid.UUID, str]:
+    """Upload and check files that only the direction may import, and send them to it; return the check and its page."""
+    key, _ = checked(browser, content, **fields)
+    post(browser, f"/fichiers/{key}/envoyer", f"/fichiers/{key}", phrase="Une classe part au lycée voisin.")
+    return key, shown(browser.get(f"/fichiers/{key}"))
+
+
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 DECLINED = "Fichiers refusés par la direction"
 TITLE = "Un fichier attend votre décision"
@@ -36,7 +45,7 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
         colleagues.signed_in(Role.HEAD, uai=LYCEE),
     )
     imported(head, sheet(*families(20)))
-    key, page = checked(secretary, sheet(*families(17)))
+    key, page = sent(secretary, sheet(*families(17)))
     end = r"jusqu’au \d+(er)? \w+ \d{4} à \d+ h \d\d"
     assert re.search(f"attendent la direction {end}. Elle les trouve sur sa page « Aujourd’hui »", page)
     assert re.search(f"attend la direction, {end}", shown(secretary.get("/fichiers")))
@@ -63,10 +72,26 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
     assert "Tout en CSV" not in over, "the import has erased it"
 
 
+def test_a_secretary_removes_a_mistake_before_anybody_is_told(desk: Flask, colleagues: Colleagues) -> None:
+    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
+    imported(head, sheet(*families(20)))
+    key, page = checked(secretary, sheet(row(1)))
+    assert "C’est une erreur : retirer</button>" in page
+    assert not db.session.query(OutboxMessage).filter_by(kind=names.WAITS).count()
+    assert TITLE not in shown(head.get("/"))
+    post(secretary, f"/fichiers/{key}/envoyer", f"/fichiers/{key}", phrase="x")
+    assert TITLE not in shown(head.get("/")), "a sentence is asked for"
+    gone = post(secretary, f"/fichiers/{key}/retirer", f"/fichiers/{key}")
+    assert "le fichier est retiré" in shown(secretary.get(gone.headers["Location"]))
+    assert not files.uploads(services().settings, key)
+    post(secretary, f"/fichiers/{key}/envoyer", "/fichiers", phrase="Une classe part au lycée voisin.")
+    assert TITLE not in shown(head.get("/")), "it is gone"
+
+
 def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Colleagues) -> None:
     secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
     imported(head, sheet(*families(20)))
-    key, page = checked(secretary, sheet(*families(17)))
+    key, page = sent(secretary, sheet(*families(17)))
     path = f"/fichiers/{key}/ne-pas-importer"
     assert "Refuser les fichiers" not in page
     assert "Refuser les fichiers" in shown(head.get(f"/fichiers/{key}"))
@@ -103,7 +128,7 @@ def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Co
 def test_other_files_replace_those_that_wait_only_if_the_person_says_so(desk: Flask, colleagues: Colleagues) -> None:
     secretary, colleague = colleagues.signed_in(), colleagues.signed_in()
     imported(colleagues.signed_in(Role.HEAD), sheet(*families(20)))
-    key, _ = checked(secretary, sheet(*families(17)))
+    key, _ = sent(secretary, sheet(*families(17)))
     page = shown(secretary.get("/fichiers"))
     assert "Un autre fichier le remplace : la direction ne le voit plus." in page
     assert 'name="remplacer"' not in shown(colleague.get("/fichiers")), "a colleague's files stay"
@@ -122,20 +147,20 @@ def test_other_files_replace_those_that_wait_only_if_the_person_says_so(desk: Fl
 def test_the_head_gets_a_mail_while_the_files_wait(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[tuple[str, str]] = []
-    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: sent.append((text_of(mail), to)))
+    delivered: list[tuple[str, str]] = []
+    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: delivered.append((text_of(mail), to)))
     secretary = colleagues.signed_in()
     imported(secretary, sheet(*families(20)))
-    key, page = checked(secretary, sheet(*families(17)))
+    key, page = sent(secretary, sheet(*families(17)))
     assert "personne de la direction n’a d’accès au bureau. Écrivez à l’académie." in page
     assert not db.session.query(OutboxMessage).filter_by(kind=names.WAITS).count()
     head = colleagues.person("Bruno Castel")
     colleagues.grant(head, Role.HEAD)
-    key, _ = checked(secretary, sheet(*families(16)), remplacer="oui")
+    key, _ = sent(secretary, sheet(*families(16)), remplacer="oui")
     [message] = db.session.query(OutboxMessage).filter_by(kind=names.WAITS).all()
     hand_over = services().outbox_handlers[names.WAITS]
     assert hand_over(message) is Outcome.DONE
-    [(text, to)] = sent
+    [(text, to)] = delivered
     assert to == head.email
     assert "Sylvie Marchand a vérifié un fichier des familles" in text
     assert text.rstrip().splitlines().count(mails.page_url(services().settings, f"/fichiers/{key}")) == 1
@@ -152,14 +177,14 @@ def test_the_head_gets_a_mail_while_the_files_wait(
 def test_the_author_of_declined_files_gets_a_mail_until_the_reason_is_read(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[tuple[str, str]] = []
-    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: sent.append((text_of(mail), to)))
+    delivered: list[tuple[str, str]] = []
+    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: delivered.append((text_of(mail), to)))
     staff = colleagues.person("Rose Lin")
     role = colleagues.grant(staff, Role.SECRETARY)
     browser, _ = colleagues.session(staff)
     head = colleagues.signed_in(Role.HEAD)
     imported(head, sheet(*families(20)))
-    key, _ = checked(browser, sheet(*families(17)))
+    key, _ = sent(browser, sheet(*families(17)))
     post(head, f"/fichiers/{key}/ne-pas-importer", f"/fichiers/{key}", motif="la famille Petit reste")
     [message] = db.session.query(OutboxMessage).filter_by(kind=names.DECLINED_MAIL).all()
     hand_over = services().outbox_handlers[names.DECLINED_MAIL]
@@ -169,12 +194,12 @@ def test_the_author_of_declined_files_gets_a_mail_until_the_reason_is_read(
     role.ended_at = None
     db.session.commit()
     assert hand_over(message) is Outcome.DONE
-    [(text, to)] = sent
+    [(text, to)] = delivered
     assert to == staff.email
     assert "a refusé votre fichier" in text
     assert "Petit" not in text
     assert mails.page_url(services().settings, f"/fichiers/{key}") in text
-    checked(browser, sheet(*families(20)))
+    sent(browser, sheet(*families(20)))
     assert DECLINED not in shown(browser.get("/")), "other files were brought"
     browser.get(f"/fichiers/{key}")
     assert hand_over(message) is Outcome.DROPPED, "the reason was read"
@@ -182,7 +207,7 @@ def test_the_author_of_declined_files_gets_a_mail_until_the_reason_is_read(
 
 def test_files_whose_key_is_gone_are_said_to_be_unreadable(desk: Flask, colleagues: Colleagues) -> None:
     browser = colleagues.signed_in()
-    key, _ = checked(browser, sheet(*families(2)))
+    key, _ = sent(browser, sheet(*families(2)))
     _lose_the_key(key)
     assert "la clé qui les protège a été changée" in shown(browser.get(f"/fichiers/{key}"))
     unread = key_of(send(browser, sheet(row(1))))

@@ -146,9 +146,10 @@ def test_problems_have_their_line_and_their_person(desk: Flask, colleagues: Coll
     done = imported(browser, sheet(*families(3), row(4, mail="pas une adresse")))
     assert done.state is State.DONE
     batch = db.session.scalars(select(ImportBatch)).one()
-    assert f'href="/fichiers/imports/{batch.id}">Voir les problèmes (1)<' in shown(browser.get(f"/travaux/{done.id}"))
+    assert f'href="/fichiers/imports/{batch.id}">Voir ce qui est à vérifier<' in shown(
+        browser.get(f"/travaux/{done.id}")
+    )
     assert "familles.csv, ligne 5" in shown(browser.get(f"/fichiers/imports/{batch.id}"))
-    assert "Problèmes du dernier fichier" in shown(browser.get("/"))
     table = browser.get(f"/fichiers/imports/{batch.id}/problemes.csv")
     assert table.data.startswith(b"\xef\xbb\xbf")
     assert "familles.csv" in shown(table)

@@ -48,7 +48,7 @@ def sentences_by_person(act: Run, folder: Path) -> dict[str, list[str]]:
     assert act("roster", "check", str(folder), "--difference", str(table), "--force").code == 0
     lines: dict[str, list[str]] = {}
     for kind, person, _, sentence in csv.reader(table.read_text("utf-8-sig").splitlines(), delimiter=";"):
-        if kind != "problème":
+        if kind not in {"à corriger", "à vérifier", "sans compte"}:
             lines.setdefault(person, []).append(sentence)
     return lines
 
@@ -103,7 +103,9 @@ def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_
     table = folder.parent / "difference.csv"
     assert act("roster", "check", str(year.write(folder)), "--difference", str(table)).code == 0
     problems = {
-        line.split(";")[1].strip('"'): line for line in table.read_text("utf-8-sig").splitlines() if "problème" in line
+        line.split(";")[1].strip('"'): line
+        for line in table.read_text("utf-8-sig").splitlines()
+        if "à corriger" in line or "à vérifier" in line
     }
     assert problems.keys() == {"AUTRE Paul", "FAMILLEAA P.", "FAMILLEAX Pèrea", "FAMILLEAA Pèrea"}
     assert "xml, ligne " in problems["AUTRE Paul"]

@@ -1,6 +1,6 @@
 """`/etablissement` of the desk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -11,6 +11,8 @@ from idp.accounts.models import School
 from idp.db import db
 from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
+from idp.desk.home import tiles
+from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.school.finding import matching
 from idp.desk.school.forms import SchoolForm
@@ -31,6 +33,18 @@ _PDF_POLICY = (
     "frame-ancestors 'none'"
 )
 """The policy of a PDF that a browser shows in its own viewer, which needs its own styles and nothing else."""
+
+
+@tiles.source(Right.EDIT_SCHOOL)
+def _without_mail() -> Iterator[Tile]:
+    school = access.post().school
+    if school is not None and not school.email:
+        yield Tile(
+            1,
+            gettext("Aucune adresse pour les signalements"),
+            gettext("Donnez-en une : sans elle, ils ne se lisent qu’ici."),
+            url_for("school.show"),
+        )
 
 
 @blueprint.get("/etablissement")

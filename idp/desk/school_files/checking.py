@@ -71,7 +71,8 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
             refusal = ""
     else:
         changes = () if refusal else chain(difference.changes(staging), _of_ties_alone(staging))
-        lines = chain(problems.of_check(staging, refusal), changes)
+        last = problems.of_last_file(running.parameters["school"])
+        lines = chain(problems.of_check(staging, refusal, last), changes)
     kept, totals, sheet = _bounded(map(words.for_the_desk, lines))
     summary = {
         "format": result.format.value if result.format else "",

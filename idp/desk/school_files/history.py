@@ -10,32 +10,39 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select, true
 
 from idp import spreadsheet
 from idp.accounts.models import Account, Child, RosterAlias, SchoolNotice
-from idp.accounts.school_notices import Kind
+from idp.accounts.school_notices import Kind as NoticeKind
 from idp.clock import now
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.school_files import nameless, words
+from idp.desk.school_files import problems as problem_lists
 from idp.desk.school_files.problems import NamedIssue, Problem, grouped
 from idp.desk.staff import actors
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.rostering import bulk
-from idp.rostering.issue_codes import COMPARED
+from idp.rostering.issue_codes import COMPARED, WITHOUT_ACCOUNT
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile.told import named_issues
+from idp.rostering.reconcile.told.difference import WORDS, Kind
 
 SHOWN = 200
 """How many problems the page shows; the CSV has all."""
 _SHOWN_IMPORTS = 30
 _HEADER = ("fichier", "ligne", "gravité", "clé", "personne", "problème")
-_SEVERITIES = {"error": "erreur", "warning": "à vérifier"}
+_GROUPS = {
+    Kind.PROBLEM: (ImportIssue.severity == "error") & ImportIssue.code.not_in(WITHOUT_ACCOUNT),
+    Kind.DOUBT: (ImportIssue.severity != "error") & ImportIssue.code.not_in(WITHOUT_ACCOUNT),
+    Kind.WITHOUT_ACCOUNT: ImportIssue.code.in_(WITHOUT_ACCOUNT),
+}
+"""The groups of the page, and their issues (`difference.kind_of`)."""
 
 _NOTICES = {
-    "key_changes_person": Kind.PERSON_REPLACED,
-    "name_in_doubt": Kind.NAME_IN_DOUBT,
-    "namesake_starts_again": Kind.PERSON_REPLACED,
-    "tie_disputed": Kind.NOT_GUARDIAN,
-    "tie_readmitted": Kind.GUARDIAN_READMITTED,
+    "key_changes_person": NoticeKind.PERSON_REPLACED,
+    "name_in_doubt": NoticeKind.NAME_IN_DOUBT,
+    "namesake_starts_again": NoticeKind.PERSON_REPLACED,
+    "tie_disputed": NoticeKind.NOT_GUARDIAN,
+    "tie_readmitted": NoticeKind.GUARDIAN_READMITTED,
 }
 """The notices that become of problems, by the code of the issue. The key of such an issue is the guardian's."""
 
@@ -48,7 +55,7 @@ class Past:
         batch: the import.
         who: the name of the person of the desk; empty for the académie's command.
         is_own: whether the files spoke for the school in use alone, so that its counts and problems may be shown.
-        problems: how many problems it had.
+        problems: how many problems it had that are to be corrected.
         place: for the académie, the school or how many there are; empty for a school.
     """
 
@@ -85,23 +92,46 @@ def last() -> Past | None:
     return next(iter(_past(_newest(own, 1))), None)
 
 
-def problem_count(key: uuid.UUID) -> int:
-    """Return how many problems an import had; 0 if it is not known any more."""
-    return _problem_counts([key]).get(key, 0)
+@dataclass(frozen=True)
+class Group:
+    """The problems of one kind: the first of those that are new since the last file, how many, and the first others."""
+
+    kind: Kind
+    problems: Sequence[Problem]
+    total: int
+    before: Sequence[Problem]
 
 
-def problems_with_notices(batch: ImportBatch, limit: int) -> list[Problem]:
-    """Return the first problems of an import as `problems` does, each with the page of the notice it became."""
-    shown = problems(batch, limit)
+def new_problems(batch: ImportBatch, kind: Kind = Kind.PROBLEM) -> int:
+    """Return how many problems of a kind an import had that the file before did not have."""
+    return _problem_counts([batch.id], kind, ~_is_known_before(batch)).get(batch.id, 0)
+
+
+def groups(batch: ImportBatch) -> list[Group]:
+    """Return the problems of an import in three groups, with the pages of the notices that they became."""
+    known, chosen = _is_known_before(batch), []
+    for kind, condition in _GROUPS.items():
+        new, before = (_with_notices(batch, problems(batch, condition & part, SHOWN)) for part in (~known, known))
+        if new or before:
+            chosen.append(Group(kind, new, new_problems(batch, kind), before))
+    return chosen
+
+
+def _is_known_before(batch: ImportBatch) -> ColumnElement[bool]:
+    former = problem_lists.of_last_file(batch.only_school, batch.started_at) if batch.only_school else None
+    return problem_lists.known_before(former)
+
+
+def _with_notices(batch: ImportBatch, shown: list[Problem]) -> list[Problem]:
     if nameless.is_for(access.role()):
         return shown
     urls = _notice_urls(batch, shown)
     return [replace(problem, notice_url=urls.get((problem.code, problem.key), "")) for problem in shown]
 
 
-def problems(batch: ImportBatch, limit: int | None = None) -> list[Problem]:
-    """Return the problems of an import, errors first; those of the files alone for a person who reads no names."""
-    issues = _issues(batch, _is_shown(), limit)
+def problems(batch: ImportBatch, condition: ColumnElement[bool], limit: int | None = None) -> list[Problem]:
+    """Return problems of an import, errors first; those of the files alone for a person who reads no names."""
+    issues = _issues(batch, _is_shown() & condition, limit)
     followers = _followers(batch, issues)
     hides_people = nameless.is_for(access.role())
     named = {} if hides_people else _names(issue.key for issue in (*issues, *followers))
@@ -140,7 +170,8 @@ def _notice_urls(batch: ImportBatch, problems_: Iterable[Problem]) -> dict[tuple
     accounts = {row[0]: row[1] for statement in (by_alias, by_key) for row in db.session.execute(statement)}
     people = sorted(set(accounts.values()))
     about = func.coalesce(
-        case((SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.other_account_id)), SchoolNotice.account_id
+        case((SchoolNotice.kind == NoticeKind.PERSON_REPLACED.value, SchoolNotice.other_account_id)),
+        SchoolNotice.account_id,
     )
     statement = select(about, SchoolNotice.kind, SchoolNotice.id).where(
         access.notices(),
@@ -167,7 +198,6 @@ def _shown(problem: Problem, *, hides_people: bool) -> Problem:
     key = "" if hides_people else problem.key
     return replace(
         problem,
-        severity=_SEVERITIES[problem.severity],
         key=key,
         person=words.person(problem.person, key),
         sentence=words.without_commands(problem.sentence),
@@ -202,8 +232,8 @@ def _names(keys: Iterable[str]) -> dict[str, str]:
 def sheet(batch: ImportBatch) -> Iterator[bytes]:
     """Yield all problems of an import as CSV."""
     rows = (
-        (row.file, ", ".join(map(str, row.lines)), row.severity, row.key, row.person, row.sentence)
-        for row in problems(batch)
+        (row.file, ", ".join(map(str, row.lines)), WORDS[row.kind], row.key, row.person, row.sentence)
+        for row in problems(batch, true())
     )
     return spreadsheet.rows_to_csv(_HEADER, rows)
 
@@ -230,7 +260,7 @@ def _own_uai() -> str | None:
 
 
 def _past(batches: Sequence[ImportBatch]) -> list[Past]:
-    counts = _problem_counts([batch.id for batch in batches])
+    counts = _problem_counts([batch.id for batch in batches], Kind.PROBLEM)
     staff = actors.names(batch.actor for batch in batches)
     uai = _own_uai()
     return [
@@ -245,10 +275,15 @@ def _past(batches: Sequence[ImportBatch]) -> list[Past]:
     ]
 
 
-def _problem_counts(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+def _problem_counts(keys: Collection[uuid.UUID], kind: Kind, *more: ColumnElement[bool]) -> dict[uuid.UUID, int]:
     line = case((ImportIssue.key == "", ImportIssue.line), else_=0)
     same = (ImportIssue.file, ImportIssue.code, ImportIssue.key, ImportIssue.message, line)  # as `grouped` has it
-    each = select(ImportIssue.batch_id, *same).where(ImportIssue.batch_id.in_(keys), _is_shown()).distinct().subquery()
+    each = (
+        select(ImportIssue.batch_id, *same)
+        .where(ImportIssue.batch_id.in_(keys), _is_shown(), _GROUPS[kind], *more)
+        .distinct()
+        .subquery()
+    )
     counted = select(each.c.batch_id, func.count()).group_by(each.c.batch_id)
     return {row[0]: row[1] for row in db.session.execute(counted)}
 

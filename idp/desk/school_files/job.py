@@ -11,7 +11,7 @@ from idp.config import Settings
 from idp.desk.access import Right
 from idp.desk.jobs import kinds
 from idp.desk.jobs.kinds import Kind, Step
-from idp.desk.jobs.models import Job, State
+from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, Running
 from idp.desk.school_files import names
 from idp.outbox.models import OutboxMessage
@@ -28,13 +28,6 @@ def _import(running: Running) -> Finished:
     from idp.desk.school_files import importing  # noqa: PLC0415 - see above
 
     return importing.run(running)
-
-
-def _tell(job: Job) -> None:
-    from idp.desk.school_files import waiting  # noqa: PLC0415 - see above
-
-    if job.state is State.DONE:
-        waiting.tell(job)
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
@@ -89,7 +82,6 @@ CHECK = kinds.register(
         again=_l("Vérifier à nouveau"),
         hint=_l("Rien n’est importé : les fichiers sont lus et comparés avec ce qui est connu."),
         keeps_uploads=True,
-        record=_tell,
     )
 )
 IMPORT = kinds.register(

@@ -22,8 +22,8 @@ from idp.rostering.imports import ImportResult
 from idp.rostering.issue_codes import COMPARED
 from idp.rostering.reconcile import mistakes
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.told import named_issues
-from idp.rostering.reconcile.told.difference import Difference, Kind
+from idp.rostering.reconcile.told import difference, named_issues
+from idp.rostering.reconcile.told.difference import Difference
 
 CROWDED = "crowded"
 """The only mistake that speaks of one person."""
@@ -52,7 +52,8 @@ def problems(staging: Staging) -> Iterator[Difference]:
     """Yield the problems that the files have without the database, by line."""
     for issue in named_issues.issues(staging):
         if issue.code not in COMPARED:
-            yield Difference(Kind.PROBLEM, "", "", named_issues.sentence_of(issue))
+            kind = difference.kind_of(issue.code, issue.severity.value)
+            yield Difference(kind, "", "", named_issues.sentence_of(issue))
 
 
 def mistakes_of(result: ImportResult) -> list[str]:

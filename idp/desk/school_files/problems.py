@@ -4,18 +4,23 @@ A pupil without a class opens no account, and each guardian of the pupil has a p
 are named with the pupil. Lines of a file that say the same of one key are one problem.
 """
 
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePath
 from typing import NamedTuple
 
 from flask_babel import gettext
+from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.orm import aliased
 
+from idp.db import db
 from idp.desk.school_files import words
+from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.told import named_issues
-from idp.rostering.reconcile.told.difference import Difference, Kind
-from idp.rostering.records import Severity
+from idp.rostering.reconcile.told.difference import Difference, Kind, kind_of
 
 _OF_HALF_PAIRS = frozenset({"guardian_missing", "student_missing", "student_without_representative"})
 """The issues of people whose pupils, or guardians, are in the other file of a pair."""
@@ -57,6 +62,11 @@ class Problem:
     notice_url: str = ""
 
     @property
+    def kind(self) -> Kind:
+        """Whether somebody corrects it, looks at it, or has nothing to do."""
+        return kind_of(self.code, self.severity)
+
+    @property
     def place(self) -> str:
         """The file and the lines in words; empty for a problem of all files."""
         if not self.file:
@@ -66,11 +76,29 @@ class Problem:
         return str(gettext("%(file)s, lignes %(lines)s", file=self.file, lines=", ".join(map(str, self.lines))))
 
 
-def of_check(staging: Staging, refusal: str) -> Iterator[Difference]:
+def known_before(batch_id: uuid.UUID | None) -> ColumnElement[bool]:
+    """Return the condition of the issues of people that the import of a former file had too; of none without one."""
+    former = aliased(ImportIssue)
+    same = former.batch_id == batch_id, former.code == ImportIssue.code, former.key == ImportIssue.key
+    return exists().where(*same, former.key != "").correlate(ImportIssue)
+
+
+def of_last_file(uai: str, before: datetime | None = None) -> uuid.UUID | None:
+    """Return the last import of files for one school, or the last one that began before an instant."""
+    done = select(ImportBatch.id).where(ImportBatch.only_school == uai, ImportBatch.state == "done")
+    if before is not None:
+        done = done.where(ImportBatch.started_at < before)
+    return db.session.scalar(done.order_by(ImportBatch.started_at.desc()).limit(1))
+
+
+def of_check(staging: Staging, refusal: str, last: uuid.UUID | None) -> Iterator[Difference]:
     """Yield the problems of a check as lines of its difference, those that stopped it first.
 
-    What only follows from a file that is missing, the `refusal`, is left out: it is true of every person.
+    What only follows from a file that is missing, the `refusal`, is left out: it is true of every person. So are the
+    problems of people that the `last` import had too.
     """
+    former = select(ImportIssue.code, ImportIssue.key).where(ImportIssue.batch_id == last, ImportIssue.key != "")
+    known = {tuple(row) for row in db.session.execute(former)} if last else set()
     causes = named_issues.causes(staging)
     issues = (
         NamedIssue(
@@ -84,12 +112,11 @@ def of_check(staging: Staging, refusal: str) -> Iterator[Difference]:
             *named_issues.named(staging, issue),
         )
         for issue in named_issues.issues(staging)
-        if refusal != "half_pair" or issue.code not in _OF_HALF_PAIRS
+        if (refusal != "half_pair" or issue.code not in _OF_HALF_PAIRS) and (issue.code, issue.key) not in known
     )
     for problem in grouped(issues):
         place = f"{problem.place} : " if problem.place else ""
-        warning = "" if problem.severity == Severity.ERROR.value else gettext("À vérifier. ")
-        yield Difference(Kind.PROBLEM, problem.person, problem.class_name, f"{place}{warning}{problem.sentence}")
+        yield Difference(problem.kind, problem.person, problem.class_name, f"{place}{problem.sentence}")
 
 
 def grouped(issues: Iterable[NamedIssue]) -> list[Problem]:

@@ -1,18 +1,21 @@
-"""Takes the files of a form, and asks for their check; asks for the import of checked files."""
+"""Takes the forms of files: asks for a check of uploads, and for the import of checked files, and takes decisions."""
 
 import math
 import uuid
 
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk import access
+from idp.desk import access, typed
+from idp.desk.choices import WordField
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.school_files import comparing, job, nameless, names, waiting
 from idp.desk.school_files.waiting import Waiting
 from idp.desk.staff.models import StaffAccount
@@ -20,6 +23,7 @@ from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.throttle import guard, limits
 from idp.throttle.guard import Wait
 from idp.uai import normalised_uai, uai_fault
+from idp.web.forms import PlainField
 from idp.web.http import Request
 
 FIELD = "fichiers"
@@ -27,6 +31,36 @@ _MOST_FILES = 10
 _MOST_CHECKS = 3
 """Checks of one person that may wait or run at once."""
 _LONGEST_NAME = 120
+
+
+class AcceptanceForm(DeskForm):
+    """The word that accepts files that look like a mistake."""
+
+    word = WordField("IMPORTER", label=_l("Si c’est juste, tapez IMPORTER"), name="mot")
+
+
+class DeclineForm(DeskForm):
+    """Why the direction does not import files that wait for it."""
+
+    motif = PlainField(_l("Motif"), longest=300)
+
+    def check(self) -> bool:
+        """Write the fault of the form; return whether it has none."""
+        if not typed.is_sentence(typed.one_line(self.motif.data)):
+            self.motif.errors = [_l("Écrivez le motif en quelques mots : le secrétariat le lit.")]
+        return not self.errors
+
+
+class SendingForm(DeskForm):
+    """What a secretary says to the direction about files that only the direction may import."""
+
+    phrase = PlainField(_l("Votre phrase pour la direction"), longest=300)
+
+    def check(self) -> bool:
+        """Write the fault of the form; return whether it has none."""
+        if not typed.is_sentence(typed.one_line(self.phrase.data)):
+            self.phrase.errors = [_l("Écrivez en quelques mots pourquoi tant de personnes partent.")]
+        return not self.errors
 
 
 class UploadError(Exception):

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp.audit import log
@@ -13,13 +12,11 @@ from idp.audit.desk_events import FileDifferenceRead, ImportProblemsRead
 from idp.db import unit_of_work
 from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
-from idp.desk.choices import WordField
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
-from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.school_files import (
     checking,
@@ -34,14 +31,13 @@ from idp.desk.school_files import (
     words,
 )
 from idp.desk.school_files.history import Past
-from idp.desk.school_files.names import DECLINED
-from idp.desk.school_files.uploading import ReplacingError, UploadError
+from idp.desk.school_files.names import DECLINED, SENT
+from idp.desk.school_files.uploading import AcceptanceForm, DeclineForm, ReplacingError, SendingForm, UploadError
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.services import services
 from idp.web.declarations import takes_files
-from idp.web.forms import PlainField
 from idp.web.http import MAX_UPLOAD, current_request
 from idp.web.redirects import see_other
 
@@ -49,26 +45,8 @@ blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
 _UNFOLDED = 10
 """How many lines of a kind a page shows at once: the decision below them stays within reach."""
-_DECLINED = "refus"
-"""What was done, in the URL of a check: the direction declined its files."""
-
-
-class AcceptanceForm(DeskForm):
-    """The word that accepts files that look like a mistake."""
-
-    word = WordField("IMPORTER", label=_l("Si c’est juste, tapez IMPORTER"), name="mot")
-
-
-class DeclineForm(DeskForm):
-    """Why the direction does not import files that wait for it."""
-
-    motif = PlainField(_l("Motif"), longest=300)
-
-    def check(self) -> bool:
-        """Write the fault of the form; return whether it has none."""
-        if not typed.is_sentence(typed.one_line(self.motif.data)):
-            self.motif.errors = [_l("Écrivez le motif en quelques mots : le secrétariat le lit.")]
-        return not self.errors
+_DECLINED, _WITHDRAWN = "refus", "retire"
+"""What was done with the files of a check, in a URL: the direction declined them, or their author removed them."""
 
 
 @tiles.source(Right.IMPORT_FILES)
@@ -76,9 +54,9 @@ def _problems_of_last_file() -> Iterator[Tile]:
     last = history.last()
     if last is not None:
         yield Tile(
-            last.problems,
-            gettext("Problèmes du dernier fichier"),
-            gettext("Des lignes du fichier sont à corriger ou à vérifier."),
+            history.new_problems(last.batch),
+            gettext("Lignes à corriger"),
+            gettext("Le dernier fichier a des lignes fausses : corrigez-les à la source."),
             url_for("files.problems", key=last.batch.id),
         )
 
@@ -165,6 +143,7 @@ def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str 
         replaces=replaces,
         waits={item.check.id: item.until for item in waits},
         again=current_request().arguments.get("fait") == "rien",
+        withdrawn=current_request().arguments.get("fait") == _WITHDRAWN,
         megabytes=MAX_UPLOAD >> 20,
         asks_school=access.role() is Role.ENGINEER,
         uai=uai,
@@ -260,11 +239,43 @@ def decline(key: uuid.UUID) -> Response:
     return see_other(url_for("files.compare", key=key, fait=_DECLINED if is_done else None))
 
 
+@blueprint.post("/fichiers/<uuid:key>/envoyer")
+@needs(Right.IMPORT_FILES)
+@keeps("phrase")
+def send(key: uuid.UUID) -> Response:
+    """Send checked files to the direction, which alone may import them."""
+    check = _own_unsent(key)
+    form = SendingForm()
+    if check is not None and not form.check():
+        return _difference(check, sending=form)
+    if check is not None:
+        waiting.send(services().settings, check.id, typed.one_line(form.phrase.data))
+    return see_other(url_for("files.compare", key=key))
+
+
+@blueprint.post("/fichiers/<uuid:key>/retirer")
+@needs(Right.IMPORT_FILES)
+@keeps()
+def withdraw(key: uuid.UUID) -> Response:
+    """Remove checked files that are a mistake."""
+    if (check := _own_unsent(key)) is not None:
+        waiting.withdraw(check.id)
+    return see_other(url_for("files.show", fait=_WITHDRAWN))
+
+
+def _own_unsent(key: uuid.UUID) -> Job | None:
+    """Return the person's own check if it is to be sent or removed."""
+    check = uploading.checked(key)
+    is_own = check.staff_id == access.person().staff.id
+    return check if is_own and waiting.is_unsent(services().settings, check) else None
+
+
 def _difference(
     check: Job,
     form: AcceptanceForm | None = None,
     *,
     declining: DeclineForm | None = None,
+    sending: SendingForm | None = None,
     is_busy: bool = False,
 ) -> Response:
     if check.state is not State.DONE:
@@ -290,6 +301,8 @@ def _difference(
         refusal=words.refusal(refused or code) if refused or code else "",
         waits=waits,
         declining=(declining or DeclineForm()) if declines else None,
+        sending=(sending or SendingForm()) if code and _own_unsent(check.id) else None,
+        sent=check.result.get(SENT, ""),
         is_gone=code in words.GONE,
         is_refused=bool(refused),
         reasons=_reasons(check, code),
@@ -335,7 +348,9 @@ def problems(key: uuid.UUID) -> Response:
         "desk/school_files/import.html",
         past=past,
         sentences=words.of_former(past.batch.counts),
-        problems=history.problems_with_notices(past.batch, history.SHOWN),
+        groups=history.groups(past.batch),
+        kinds=words.KINDS,
+        shown=history.SHOWN,
         is_nameless=nameless.is_for(access.role()),
         formats=words.FORMATS,
         states=words.STATES,
@@ -353,7 +368,7 @@ def problems_csv(key: uuid.UUID) -> Response:
 
 def _read_by_name(past: Past) -> Past:
     """Journal that a person reads the problems of an import, if they have names; return the import."""
-    if past.problems and not nameless.is_for(access.role()):
+    if not nameless.is_for(access.role()):
         with unit_of_work():
             log.record(ImportProblemsRead(batch=str(past.batch.id)))
     return past

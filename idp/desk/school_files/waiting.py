@@ -1,7 +1,8 @@
 """The checked files of a secretary that wait for the direction: which, until when, and who is told.
 
-A secretary may not import files by which many people leave; the direction may. The check stays where it is until the
-direction imports or declines it, another file of the same person replaces it, or its lifetime is over.
+A secretary may not import files by which many people leave; the direction may. Most such files are a mistake, so the
+secretary removes the check or sends it, and nobody is told before. A sent check stays where it is until the direction
+imports or declines it, another file of the same person replaces it, or its lifetime is over.
 """
 
 import uuid
@@ -15,7 +16,7 @@ from sqlalchemy.orm import aliased
 from idp.accounts.models import School
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import importing, names
@@ -24,7 +25,6 @@ from idp.desk.staff.models import Role, StaffRole
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.services import services
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,45 @@ def until(settings: Settings, check: Job) -> datetime | None:
     return next((waiting.until for waiting in _waiting_checks(settings, Job.id == check.id)), None)
 
 
+def is_unsent(settings: Settings, check: Job) -> bool:
+    """Return whether a check would wait for the direction if its author sent it."""
+    return any(waiting.check.id == check.id for waiting in _for_the_head(settings, Job.id == check.id, ~_is_sent()))
+
+
+@unit_of_work()
+def send(settings: Settings, check_id: uuid.UUID, sentence: str) -> bool:
+    """Let a check wait for the direction, and enqueue the mails; return whether it was not sent before."""
+    check = db.session.get_one(Job, check_id, with_for_update=True, populate_existing=True)
+    if not is_unsent(settings, check):
+        return False
+    check.result = {**check.result, names.SENT: sentence}
+    db.session.flush()
+    for recipient in heads(check.school_id, check.staff_id):
+        queue.enqueue(names.WAITS, {"job": str(check.id), "recipient": str(recipient)})
+    return True
+
+
+@unit_of_work()
+def withdraw(check_id: uuid.UUID) -> None:
+    """Remove the files of a check that its author takes for a mistake."""
+    files.empty((JobFile.job_id == check_id) & ~is_being_imported())
+
+
+def _is_sent() -> ColumnElement[bool]:
+    sentence: ColumnElement[str] = Job.result[names.SENT].as_string()
+    return sentence.is_not(None)
+
+
 def _waiting_checks(settings: Settings, condition: ColumnElement[bool]) -> list[Waiting]:
+    return _for_the_head(settings, condition, _is_sent())
+
+
+def _for_the_head(settings: Settings, *conditions: ColumnElement[bool]) -> list[Waiting]:
     rows = db.session.execute(
         select(Job, func.min(JobFile.expires_at))
         .join(JobFile, JobFile.job_id == Job.id)
         .where(
-            condition,
+            *conditions,
             Job.kind == names.CHECK,
             Job.state == State.DONE,
             Job.created_at > now() - files.UPLOAD_LIFETIME,
@@ -101,14 +134,6 @@ def is_imported(check_id: uuid.UUID) -> bool:
 def heads(school_id: uuid.UUID | None, but: uuid.UUID) -> Sequence[uuid.UUID]:
     """Return the people of a school's direction, without one person."""
     return posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id == school_id, StaffRole.staff_id != but)
-
-
-def tell(check: Job) -> None:
-    """Enqueue the mails to the direction about a check that waits for it, in the transaction of its end."""
-    if until(services().settings, check) is None:
-        return
-    for recipient in heads(check.school_id, check.staff_id):
-        queue.enqueue(names.WAITS, {"job": str(check.id), "recipient": str(recipient)})
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:

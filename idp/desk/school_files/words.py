@@ -117,12 +117,14 @@ _MUCH_CHANGES = _l(
 )
 
 KINDS = {
-    Kind.PROBLEM: _l("Problèmes"),
+    Kind.PROBLEM: _l("À corriger"),
+    Kind.DOUBT: _l("À vérifier"),
     Kind.LEAVING: _l("Partent"),
     Kind.CREATED: _l("Arrivent"),
     Kind.CHANGED: _l("Changent"),
     Kind.TIE_ADDED: _l("Nouveaux liens"),
     Kind.TIE_ENDED: _l("Liens qui prennent fin"),
+    Kind.WITHOUT_ACCOUNT: _l("Sans compte, c’est normal"),
 }
 
 FORMATS = {"siecle": "SIECLE", "onde": "ONDE", "csv": "CSV", "aaf": "AAF", "aaf1d": "AAF 1D"}
@@ -279,8 +281,8 @@ def importable() -> str:
 def problem_count(count: int) -> str:
     """Return a number of problems in words."""
     if count:
-        return str(gettext("%(n)s à voir", n=count))
-    return str(gettext("aucun de format") if nameless.is_for(access.role()) else gettext("aucun"))
+        return str(gettext("%(n)s à corriger", n=count))
+    return str(gettext("rien de format") if nameless.is_for(access.role()) else gettext("rien à corriger"))
 
 
 def arrivals(counts: dict[str, dict[str, int]]) -> str:

@@ -65,19 +65,31 @@ def waiting() -> Iterator[Tile]:
     if access.post().school is None:
         return
     yield Tile(
-        _count(Listing.EXPIRING),
+        _count(condition(Listing.EXPIRING)),
         gettext("Courriers qui expirent cette semaine"),
         gettext("Ces responsables n’ont pas encore utilisé leur courrier : rappelez-le-leur."),
         url_for("search.search", liste=Listing.EXPIRING.value),
     )
     yield Tile(
-        _count(Listing.REFUSED),
+        _count(condition(Listing.REFUSED)),
         gettext("Mails refusés"),
         gettext("L’adresse est sans doute mal tapée : demandez la bonne au responsable."),
         url_for("search.search", liste=Listing.REFUSED.value),
     )
 
 
-def _count(listing: Listing) -> int:
-    counted = select(func.count()).select_from(Account).where(access.accounts(), condition(listing))
+@tiles.source(Right.PRINT_CLASSES)
+def without_letter() -> Iterator[Tile]:
+    """Yield the tile of the accounts that get no letter unless somebody prints it."""
+    if access.post().school is not None:
+        yield Tile(
+            _count(in_group(Group.NO_LETTER)),
+            gettext("Comptes sans courrier"),
+            gettext("Imprimez-les : ces responsables ne peuvent pas encore entrer."),
+            url_for("classes.letters", tout="1"),
+        )
+
+
+def _count(selects: ColumnElement[bool]) -> int:
+    counted = select(func.count()).select_from(Account).where(access.accounts(), selects)
     return db.session.scalar(counted) or 0

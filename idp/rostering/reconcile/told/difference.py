@@ -9,10 +9,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from idp.rostering.issue_codes import WITHOUT_ACCOUNT
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.statements import has_access, is_seen, is_told, said_or_known
 from idp.rostering.reconcile.told import named_issues
 from idp.rostering.reconcile.told.named_issues import OF_CHILD, Person, whole_name
+from idp.rostering.records import Severity
 
 COLUMNS = ("quoi", "personne", "classe", "détail")
 
@@ -21,21 +23,32 @@ class Kind(enum.StrEnum):
     """What happens to a person."""
 
     PROBLEM = "problem"
+    DOUBT = "doubt"
     LEAVING = "leaving"
     CREATED = "created"
     CHANGED = "changed"
     TIE_ADDED = "tie_added"
     TIE_ENDED = "tie_ended"
+    WITHOUT_ACCOUNT = "without_account"
 
 
 WORDS = {
-    Kind.PROBLEM: "problème",
+    Kind.PROBLEM: "à corriger",
+    Kind.DOUBT: "à vérifier",
     Kind.LEAVING: "départ",
     Kind.CREATED: "création",
     Kind.CHANGED: "changement",
     Kind.TIE_ADDED: "lien ajouté",
     Kind.TIE_ENDED: "lien terminé",
+    Kind.WITHOUT_ACCOUNT: "sans compte",
 }
+
+
+def kind_of(code: str, severity: str) -> Kind:
+    """Return the kind of an issue: what somebody corrects in the file, what somebody looks at, what is as it is."""
+    if code in WITHOUT_ACCOUNT:
+        return Kind.WITHOUT_ACCOUNT
+    return Kind.PROBLEM if severity == Severity.ERROR.value else Kind.DOUBT
 
 
 class Difference(NamedTuple):
@@ -245,7 +258,7 @@ def rows(staging: Staging) -> Iterator[Difference]:
     """Yield the issues as lines, each with the name that the file gives to its key, and then the changes."""
     for issue in named_issues.issues(staging):
         yield Difference(
-            Kind.PROBLEM,
+            kind_of(issue.code, issue.severity.value),
             *named_issues.named(staging, issue),
             named_issues.sentence_of(issue) + named_issues.about_pupils(staging, issue),
         )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.statements import is_told
-from idp.rostering.records import Issue, Severity
+from idp.rostering.records import Issue
 
 OF_CHILD = "coalesce(s.given_name, c.given_name, '') || ' ' || coalesce(s.family_name, c.family_name, '') AS child"
 """The name of a pupil whom the file (`s`) or the database (`c`) knows."""
@@ -101,9 +101,7 @@ def issues(staging: Staging) -> Iterator[Issue]:
 
 def sentence_of(issue: Issue) -> str:
     """Return an issue in words, with its place in the files."""
-    place = f"{issue.place.file}, ligne {issue.place.line} : " if issue.place.file else ""
-    warning = "" if issue.severity is Severity.ERROR else "À vérifier. "
-    return f"{place}{warning}{issue.message}"
+    return f"{issue.place.file}, ligne {issue.place.line} : {issue.message}" if issue.place.file else issue.message
 
 
 def whole_name(family_name: str | None, given_name: str | None) -> str:
