@@ -32,9 +32,9 @@ def civility(text: str) -> str:
     return "mme" if word in {"mlle", "madame", "mademoiselle"} else word
 
 
-def initials(given_name: str, family_name: str) -> str:
-    """Return a person's initials, « N. L. », where others who may read them shall not read the name."""
-    return " ".join(f"{name[:1]}." for name in (given_name, family_name) if name)
+def short(given_name: str, family_name: str) -> str:
+    """Return a person's name where others who may read it shall not read the family name: « Noémie L. »."""
+    return f"{given_name} {family_name[:1]}.".strip() if family_name else given_name
 
 
 def words(name: str) -> list[str]:

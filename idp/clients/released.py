@@ -7,7 +7,7 @@ from flask_babel.speaklater import LazyString
 
 _USERNAME = "preferred_username"
 _SCHOOL = "ent"
-_ALWAYS = _l("un numéro qui vous désigne, et l’heure de votre connexion")
+_ALWAYS = _l("un numéro pour vous reconnaître, et l’heure de votre connexion")
 _SENTENCES = {
     "profile": _l(
         "votre prénom, votre nom et votre langue ; votre date de naissance, votre genre ou un autre nom si le compte "

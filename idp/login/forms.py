@@ -17,7 +17,7 @@ class SignInForm(Form):
     stays = PlainField(_l("Rester connecté sur cet appareil"), name="rester", longest=1)
 
     known_account = PlainField(name=known_accounts.PARAMETER, longest=20)
-    """The browser's number of the account that was chosen by its initials."""
+    """The browser's number of the account that was chosen by its name."""
 
     def __init__(self, *, may_stay: bool) -> None:
         """Read the form; without `may_stay`, the person cannot stay signed in, whatever was sent."""

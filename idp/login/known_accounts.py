@@ -1,4 +1,4 @@
-"""The accounts that signed in on this browser, as the sign-in page offers them: by initials, never by name."""
+"""The accounts that signed in on this browser, as the sign-in page offers them: « Noémie L. », never by family name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class KnownAccount:
 
     Attributes:
         number: the browser's own number for it.
-        initials: the person's initials.
+        name: the person's given name and initial.
     """
 
     number: str
-    initials: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Choice:
     """The choice that the sign-in page offers.
 
     Attributes:
-        people: the initials of each account, and the URL of the page for it.
+        people: the name of each account, and the URL of the page for it.
         chosen: the account that was chosen.
         other_url: the page for a person who is not the chosen one.
     """
@@ -83,7 +83,7 @@ def choice(interaction: Interaction | None, present: Account | None, asked: str)
     chosen = next((account for account in known if account.number == asked), None)
     if asked == ANOTHER and present is not None and len(known) == 1:
         chosen = known[0]
-    people = [] if chosen else [(account.initials, url(interaction, account.number)) for account in known]
+    people = [] if chosen else [(account.name, url(interaction, account.number)) for account in known]
     return Choice(people, chosen, url(interaction))
 
 
@@ -93,12 +93,10 @@ def offered(present: Account | None) -> list[KnownAccount]:
     people = select(Account.username, Account.given_name, Account.family_name).where(
         Account.username.in_(numbers.values()), Account.activated_at.is_not(None)
     )
-    initials = {
-        username: person_names.initials(given, family) for username, given, family in db.session.execute(people)
-    }
+    names = {username: person_names.short(given, family) for username, given, family in db.session.execute(people)}
     known = [
-        KnownAccount(number, initials[username])
+        KnownAccount(number, names[username])
         for number, username in numbers.items()
-        if username in initials and (present is None or username != present.username)
+        if username in names and (present is None or username != present.username)
     ]
     return known[:_MOST]

@@ -13,7 +13,7 @@ from flask import current_app, g, render_template
 from flask_babel import gettext
 
 from idp.accounts import directory
-from idp.accounts.passwords.hasher import HasherBusyError
+from idp.accounts.passwords.hasher import HasherBusyError, fold_provisional, looks_provisional
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.interaction import store
@@ -98,6 +98,7 @@ def render(
         connected=connected,
         shut_out=shut_out,
         failed=failed is By.PASSWORD,
+        is_of_letter=looks_provisional(fold_provisional(form.password.data or "")),
         key_failed=failed is By.PASSKEY,
         wait=wait,
         has_chosen=hint is Hint.CHOSEN,

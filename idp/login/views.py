@@ -99,7 +99,7 @@ def _has_empty_field(form: SignInForm) -> bool:
 
 
 def _asked_account(form: SignInForm) -> str:
-    """Return the account that was chosen by its initials (`known_accounts.choice`), or an empty text."""
+    """Return the account that was chosen by its name (`known_accounts.choice`), or an empty text."""
     return form.known_account.data or request.args.get(known_accounts.PARAMETER, "")
 
 

@@ -9,7 +9,6 @@ from sqlalchemy import func, select
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child
-from idp.accounts.vector import guardian_vector
 from idp.audit.models import AuditEntry
 from idp.clients import audience, registry
 from idp.clients.models import Audience, Client, ClientSchool
@@ -19,14 +18,6 @@ from idp.db import db
 _ENTERED = "code.issued"
 """The kind of the journal entry for each entry into an ENT; the protocol's own statement writes it."""
 _DATES = 5
-
-
-@dataclass(frozen=True)
-class SeenChild:
-    """A child as an ENT receives it; `vector` is FrEduVecteur."""
-
-    child: Child
-    vector: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +32,7 @@ class Receiver:
     scopes: frozenset[str]
     release_username: bool
     everyone: bool
-    children: Sequence[SeenChild]
+    children: Sequence[Child]
     entries: Sequence[datetime]
     serves: bool
 
@@ -89,21 +80,10 @@ def _receiver(account: Account, client: Client) -> Receiver:
         scopes=scopes,
         release_username=client.release_username,
         everyone=client.audience is Audience.EVERYONE,
-        children=[_seen(account, child) for child in children] if "ent" in scopes else [],
+        children=children if "ent" in scopes else [],
         entries=_entries(account.id, client.id),
         serves=client.disabled_at is None and audience.may_know(client.id, account.id),
     )
-
-
-def _seen(account: Account, child: Child) -> SeenChild:
-    vector = guardian_vector(
-        child.school.degree,
-        family_name=account.family_name,
-        given_name=account.given_name,
-        student_id=child.student_id,
-        uai=child.school.uai,
-    )
-    return SeenChild(child, vector)
 
 
 def _entries(account_id: uuid.UUID, client_id: uuid.UUID) -> list[datetime]:

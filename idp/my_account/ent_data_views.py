@@ -58,11 +58,10 @@ def _shown(receiver: ent_data.Receiver) -> dict[str, object]:
         "name": receiver.name,
         "children": [
             (
-                f"{seen.child.given_name} {seen.child.family_name}",
-                ", ".join(part for part in (seen.child.class_name, seen.child.school.name) if part),
-                seen.vector,
+                f"{child.given_name} {child.family_name}",
+                ", ".join(part for part in (child.class_name, child.school.name) if part),
             )
-            for seen in receiver.children
+            for child in receiver.children
         ],
         "everyone": receiver.everyone,
         "no_child": spacing(str(_FOR_EVERYONE if receiver.everyone else _NO_CHILD)),

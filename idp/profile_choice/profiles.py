@@ -31,7 +31,7 @@ PROFILES = (
         _l("J’ai reçu mon propre identifiant."),
         _l("Les élèves se connectent par l’ENT, avec l’identifiant que l’établissement leur a remis."),
     ),
-    Profile("parent", "parent", _l("Parent"), _l("Je suis responsable légal d’un élève."), ""),
+    Profile("parent", "parent", _l("Parent"), _l("Je suis représentant légal d’un élève."), ""),
     Profile(
         "enseignant",
         "teacher",

@@ -5,7 +5,6 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
-from idp import person_names
 from idp.accounts import emails
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
@@ -71,7 +70,7 @@ def password_sent() -> Response:
 def link(token: str) -> Response:
     """Show the form on GET and change nothing; use the link on POST.
 
-    Two parents may share the mailbox, so the page says by initials whose password it is. The identifier is in a hidden
+    Two parents may share the mailbox, so the page says whose password it is. The identifier is in a hidden
     field, by which a password manager files the new password; the mail of « Identifiant oublié » has it too.
     """
     asking = gettext("Recevoir un nouveau lien"), url_for("recovery.password")
@@ -131,7 +130,7 @@ def _form(form: NewPasswordForm, account: Account) -> Response:
         _interaction(),
         form=form,
         min_length=services().settings.password_min_length,
-        initials=person_names.initials(account.given_name, account.family_name),
+        name=account.short_name,
         username=account.username,
         keys=known,
     )

@@ -3,7 +3,7 @@
 An attacker who guesses passwords from elsewhere then does not lock parents out of their own phones (OWASP
 Authentication Cheat Sheet, « Device cookies »; security rows I-05, W-02). The cookie is signed, and does not replace
 the password. One browser may serve several parents; it keeps the last few, with their identifiers encrypted, so that
-the sign-in page can offer them by initials.
+the sign-in page can offer them by name.
 """
 
 import base64

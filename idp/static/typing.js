@@ -14,18 +14,21 @@
       len: function () { return Array.from(p.value).length >= +ul.dataset.min; },
       own: function () { var v = fold(p.value); return avoid.length ? !!v && !avoid.some(function (w) { return v.indexOf(w) >= 0; }) : null; }
     };
-    var run = function () {
-      var left = 0;
-      all('li', ul).forEach(function (li) {
+    var mark = function () {
+      return all('li', ul).filter(function (li) {
         var ok = test[li.dataset.rule]();           /* null: only the server knows */
         li.classList.toggle('done', !!ok);
-        if (ok === false) left++;
-      });
+        li.querySelector('.vh').textContent = ok === null ? '' : ' – ' + (ok ? ul.dataset.done : ul.dataset.todo);
+        return ok === false;
+      }).length;
+    };
+    var run = function () {
+      var left = mark();
       clearTimeout(t);
       t = setTimeout(function () { say.textContent = left ? ul.dataset.left.replace('{n}', left) : ul.dataset.ok; }, 900);
     };
     p.addEventListener('input', run);
-    if (p.value) run();                             /* filled again by the browser */
+    if (p.value) run(); else mark();                /* filled again by the browser */
   });
 
   /* address: a likely slip of the finger is offered, never imposed; hotmail.be is no slip of hotmail.fr */

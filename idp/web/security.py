@@ -29,9 +29,9 @@ _OF_DOCUMENTS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
-"""Headers of what may be shown as a document. On the style sheets and scripts of a page, whose headers are a tenth of a
-first page, they say nothing that the page's do not say."""
-_PARTS_OF_PAGES = ("text/css", "text/javascript")
+"""Headers of what may be shown as a document. On the style sheets, scripts and logo of a page, whose headers are
+a tenth of a first page, they say nothing that the page's do not say."""
+_PARTS_OF_PAGES = ("text/css", "text/javascript", "image/svg+xml")
 _PRIVATE = (("Cross-Origin-Resource-Policy", "same-origin"), ("Cache-Control", "no-store"))
 _REPLACED = frozenset({"cache-control"})
 _REPLACED_ON_PAGES = frozenset({"cache-control", "vary"})

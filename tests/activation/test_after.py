@@ -151,7 +151,7 @@ def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_are_notified(brow
     assert "demandez un nouveau courrier au secrétariat" in second_tab.text
     assert heading(fill_in(browser, page)) == DEAD_LETTER
     refused = sign_in(browser, "/connexion", account.username, PROVISIONAL).text
-    assert "La connexion n’a pas abouti" in refused
+    assert "Vous n’êtes pas connecté" in refused
     assert "compte fermé\u00a0: allez au secrétariat" in refused
     after = read_state(account.id)
     assert not after.active

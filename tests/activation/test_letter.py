@@ -26,7 +26,7 @@ from tests.builders import PROVISIONAL, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
-_FAILED = "La connexion n’a pas abouti"
+_FAILED = "Vous n’êtes pas connecté"
 
 
 @pytest.mark.row("V-01")
@@ -191,7 +191,11 @@ def test_family_names_are_hidden_before_the_right_secret(browser: FlaskClient, b
     for page in pages:
         text = page.get_data(as_text=True)
         assert not any(word in text for word in ("Noémie", "VANDEPUTTE", "Malo", "Tilleuls", "6e 1"))
-    text = open_activation(browser, account).get_data(as_text=True)
+    opened = open_activation(browser, account)
+    text = opened.get_data(as_text=True)
     assert all(word in text for word in ("Mme Noémie LEROY-VANDEPUTTE", "Malo, 6e 1, Collège des Tilleuls"))
+    abroad = submit(browser, opened, langue="en").text
+    assert "Noémie LEROY-VANDEPUTTE" in abroad
+    assert "Mme" not in abroad  # no other language has this civility
     for label in ("Compte", "Élève"):  # without « de », which would become « d’ » before « Inès »
         assert f"{label}\u00a0: <b>" in text

@@ -168,7 +168,7 @@ def test_any_long_text_is_a_password_and_is_kept_as_it_was_typed(
     assert heading(fill_in(browser, open_activation(browser, account), password)) == SENT
     for wrong in (password[:-1], password.strip(" ") if password.startswith(" ") else password + " "):
         page = sign_in(browser, "/connexion", account.username, wrong)
-        assert "La connexion n’a pas abouti" in page.get_data(as_text=True)
+        assert "Vous n’êtes pas connecté" in page.get_data(as_text=True)
     assert heading(sign_in(browser, "/connexion", account.username, password)) == SENT
 
 

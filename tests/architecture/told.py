@@ -44,7 +44,7 @@ SENTENCES = {
     "Dites-le au secrétariat de l’établissement de votre enfant.": (
         "tests/protocol/test_audience.py::test_a_person_without_children_is_told_so"
     ),
-    "Un établissement manque ? Dites-le à son secrétariat.": (
+    "Un établissement n’est pas dans la liste ? Dites-le à son secrétariat.": (
         "tests/protocol/test_audience.py::test_a_school_without_an_ent_is_named"
     ),
     "Le premier lien ne marchera plus. Un nouveau message partira à cette adresse, et un mail préviendra l’ancienne.": (

@@ -92,7 +92,7 @@ def test_a_disputed_account_is_closed_for_every_school(
     begun = open_activation(other, account)
     dispute(browser, account, malo)
     assert heading(fill_in(other, begun)) == "Ce courrier ne sert plus"
-    assert "La connexion n’a pas abouti" in sign_in(browser, "/connexion", account.username, PROVISIONAL).text
+    assert "Vous n’êtes pas connecté" in sign_in(browser, "/connexion", account.username, PROVISIONAL).text
     for uai in (COLLEGE, LYCEE):
         report = printed(act, uai, out)
         assert report["printed"] == 0

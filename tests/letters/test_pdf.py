@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -167,8 +167,7 @@ def test_a_family_of_two_ents_finds_the_address_of_each_child() -> None:
     text = text_of(page)
     assert "Adresse de l’ENT pour Malo https://passerelle.exemple.fr" in text
     assert "Adresse de l’ENT pour Zoé https://lycee.exemple.fr" in text
-    assert "1re adresse" in text
-    assert "2e adresse" in text
+    assert [run.text for run in pieces(page) if run.x > 160 and run.text in {"Malo", "Zoé"}] == ["Malo", "Zoé"]
     assert list(links_of(page)) == [SIGN_IN, LYCEE.sign_in_url]
     assert_intact(page)
 
@@ -188,6 +187,32 @@ def test_the_pdf_is_accessible() -> None:
     metadata = root["/Metadata"].get_data().decode()
     assert re.search(r"pdfuaid:part>\s*1\s*<", metadata)
     assert "Votre accès à l’ENT" in metadata
+
+
+@each_row("languages", [(), ("ar",), ("tr", "zh-Hans")])
+def test_steps_are_a_list_and_codes_are_named_by_child(languages: tuple[str, ...]) -> None:
+    tags = list(_tags(open_pdf(replace(TWO_ENTS, languages=languages)).root_object["/StructTreeRoot"]))
+    assert [tag.get("/S") for tag in tags].count("/L") == 1 + len(languages)
+    assert [tag.get("/S") for tag in tags].count("/LI") == 5 * (1 + len(languages))
+    codes = [tag["/Alt"] for tag in tags if tag.get("/Alt", "").startswith("Code QR")]
+    assert codes == [f"Code QR : l’adresse de l’ENT pour {child}, rien d’autre" for child in ("Malo", "Zoé")]
+
+
+def _tags(tag: Any) -> Iterator[Any]:
+    """Yield the tags of a PDF in their order."""
+    children = tag.get("/K", [])
+    for child in [entry.get_object() for entry in (children if isinstance(children, list) else [children])]:
+        if isinstance(child, dict) and "/S" in child:
+            yield child
+            yield from _tags(child)
+
+
+def test_the_text_of_an_arabic_page_has_each_letter_once() -> None:
+    """With other fonts, one letter is two glyphs, or two letters are one: the text that is read aloud is wrong."""
+    text = text_of(open_pdf(replace(NOEMIE, languages=("ar",))).pages[1])
+    words = [word for step in TEXTS["ar"]["steps"] for word in re.findall(r"[\u0620-\u064a]+", step)]
+    assert len(words) > 60
+    assert sum(word not in text for word in words) < 6  # pypdf moves one letter that stands above another
 
 
 @time_machine.travel(datetime(2026, 11, 24, 8, 30, 5, 123456, tzinfo=UTC), tick=False)

@@ -151,7 +151,7 @@ def test_a_wrong_password_of_the_list_is_refused_like_any_other(app: Flask, buil
         texts.add(page.text.split("name=", 1)[0].replace(username, ""))
         seen.append(len(run))
         assert _LISTED not in page.text
-        assert "La connexion n’a pas abouti" in page.text
+        assert "Vous n’êtes pas connecté" in page.text
     assert len(texts) == 1
     assert read_account_row(account)["breached_at"] is None
     assert enters(app, account, CHOSEN)

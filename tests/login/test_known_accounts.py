@@ -1,4 +1,4 @@
-"""Two people, one browser: the sign-in page offers the accounts that it knows by initials (row I-26)."""
+"""Two people, one browser: the sign-in page offers the accounts that it knows (row I-26)."""
 
 import re
 
@@ -34,20 +34,20 @@ def people(browser: FlaskClient, build: Build) -> list[Account]:
 
 
 def links(text: str) -> dict[str, str]:
-    """Return the URLs of the accounts to choose from, by initials."""
-    return {initials: url.replace("&amp;", "&") for url, initials in _LINK.findall(text)}
+    """Return the URLs of the accounts to choose from, by name."""
+    return {name: url.replace("&amp;", "&") for url, name in _LINK.findall(text)}
 
 
-def test_a_browser_of_two_people_offers_them_by_initials_and_signs_the_chosen_one_in(
+def test_a_browser_of_two_people_offers_them_by_given_name_and_signs_the_chosen_one_in(
     browser: FlaskClient, ent: RelyingParty, people: list[Account]
 ) -> None:
     browser.delete_cookie("__Host-ss", domain=HOST)
     attempt = Attempt()
     url = browser.get(ent.url(attempt, login_hint="profil:parent")).headers["Location"]
     page = browser.get(url, headers={"Accept-Encoding": "gzip"})
-    assert "Content-Encoding" not in page.headers, "initials stand beside what a URL brings"
-    assert list(links(page.text)) == ["K. D.", "N. L."]
-    page = browser.get(links(page.text)["N. L."])
+    assert "Content-Encoding" not in page.headers, "names stand beside what a URL brings"
+    assert list(links(page.text)) == ["Karim D.", "Noémie L."]
+    page = browser.get(links(page.text)["Noémie L."])
     for account in people:
         assert account.username not in page.text
         assert account.family_name not in page.text
@@ -55,7 +55,7 @@ def test_a_browser_of_two_people_offers_them_by_initials_and_signs_the_chosen_on
     assert "mot de passe provisoire" not in page.text
     number = re.findall(r'name="compte" value="([^"]+)"', page.text)[0]
     wrong = submit(browser, page, mot_de_passe="pas le bon", compte=number)
-    assert "n’a pas abouti" in wrong.text
+    assert "n’êtes pas connecté" in wrong.text
     assert people[0].username not in wrong.text
     assert 'name="compte"' in wrong.text
     answer = submit(browser, wrong, mot_de_passe=PASSWORD, compte=number)
@@ -70,7 +70,7 @@ def test_not_me_leads_to_the_other_account_in_one_tap_and_in_the_same_request(
     assert people[1].family_name in page.text
     page = browser.get(_NOT_ME.findall(page.text)[0].replace("&amp;", "&"))
     assert heading(page) == "Connexion"
-    assert "N. L." in page.text
+    assert "Noémie L." in page.text
     assert people[1].family_name not in page.text
     number = re.findall(r'name="compte" value="([^"]+)"', page.text)[0]
     page = submit(browser, page, mot_de_passe=PASSWORD, compte=number)
@@ -105,7 +105,7 @@ def test_the_code_of_a_letter_asks_whose_the_open_account_is(
     assert ent.answer(silent)["error"] == "account_selection_required"
     page = follow(browser, browser.get(ent.url(Attempt(), login_hint=LETTER_HINT)))
     assert heading(page) == "C’est bien votre compte ?"
-    assert "N. L." in page.text
+    assert "Noémie L." in page.text
     assert session.family_name not in page.text
     back = browser.get(page.request.full_path.replace("/authorize/est-ce-vous?", "/authorize/resume?"))
     assert heading(follow(browser, back)) == "C’est bien votre compte ?", "no URL skips the question"
@@ -144,7 +144,7 @@ def test_the_password_of_a_letter_is_named_only_where_it_can_be_a_first_sign_in(
         assert first not in submit(browser, again, identifiant=account.username, mot_de_passe="faux").text, asked
     browser.delete_cookie("__Host-ss", domain=HOST)
     known = sign_in(browser, "/connexion", account.username.upper(), "faux")
-    assert "n’a pas abouti" in known.text
+    assert "n’êtes pas connecté" in known.text
     assert first not in known.text
     assert first in sign_in(browser, "/connexion", "x.autre7", "faux").text
     db.session.execute(update(Account).values(activated_at=None))  # as a new letter does
@@ -156,7 +156,7 @@ def test_the_number_of_an_account_never_becomes_its_identifier(
     browser: FlaskClient, build: Build, people: list[Account]
 ) -> None:
     """Not beside another person's session, nor once the account is not offered, nor in another language."""
-    url = links(browser.get("/connexion?compte=autre").text).get("N. L.")
+    url = links(browser.get("/connexion?compte=autre").text).get("Noémie L.")
     page = browser.get(url or "/connexion?compte=autre")
     number = re.findall(r'name="compte" value="([^"]+)"', page.text)[0]
     former = browser.post("/connexion", data={"csrf_token": "old", "compte": number, "mot-de-passe": "x"})

@@ -36,7 +36,7 @@ CHANGED = datetime(2026, 9, 14, 10, tzinfo=UTC)
 
 def _tiles(html: str) -> dict[str, str]:
     """Return the links of the tiles: accessible name and address."""
-    tiles = re.findall(r'<a class="tile" href="([^"]+)" aria-label="([^"]+)"', html)
+    tiles = re.findall(r'<a class="to" href="([^"]+)"[^>]*>([^<]+)</a>', html)
     return {name: url for url, name in tiles}
 
 

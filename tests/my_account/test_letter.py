@@ -105,7 +105,7 @@ def test_the_linked_letter_is_refused(app: Flask, browser: FlaskClient, build: B
     late = submit(other, begun, nouveau=PASSWORD, confirmation=PASSWORD, mail="p@exemple.fr")
     assert heading(late) == "Ce courrier ne sert plus"
     refused = sign_in(app.test_client(), "/connexion", letter.username, PROVISIONAL)
-    assert "n’ouvrent pas de compte" in text_of(refused)
+    assert "ressemble à celui d’un courrier" in text_of(refused)
     assert read_account(letter).activated_at is None
 
 

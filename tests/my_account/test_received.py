@@ -53,7 +53,6 @@ def test_each_ent_is_shown_with_the_children_of_its_schools_as_userinfo_has_them
     ):
         userinfo = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_json()
         assert [child["given_name"] for child in userinfo["children"]] == [child_shown]
-        assert all(vector in sections[name] for vector in userinfo["FrEduVecteur"])
         assert f"{child_shown} LEROY" in sections[name]
         assert hidden_child not in sections[name]
         for sentence in RECEIVED.values():
@@ -78,7 +77,7 @@ def test_the_last_entries_are_dated_youngest_first(browser: FlaskClient, build: 
     morning = (now() + timedelta(days=2)).replace(hour=7, minute=30, second=0)
     with time_machine.travel(morning - timedelta(days=1), tick=False) as clock:
         enter(browser, account)
-        assert "Vos dernières entrées Aucune ces derniers mois." in text_of(browser.get(PAGE))
+        assert "Vos dernières visites Aucune ces derniers mois." in text_of(browser.get(PAGE))
         tokens_for(browser, ent)
         clock.move_to(morning)
         enter(browser, account)
@@ -87,7 +86,7 @@ def test_the_last_entries_are_dated_youngest_first(browser: FlaskClient, build: 
             tokens_for(browser, ent)
         text = _sections(browser.get(PAGE).text)["Passerelle"]
     times = [" ".join(hour(morning + timedelta(minutes=n)).split()) for n in (6, 5, 4, 3, 2)]
-    assert "Vos dernières entrées " + " ".join(f"aujourd’hui à {time}" for time in times) in text
+    assert "Vos dernières visites " + " ".join(f"aujourd’hui à {time}" for time in times) in text
     assert text.count("aujourd’hui") == 5
 
 
@@ -105,7 +104,7 @@ def test_an_ent_that_no_longer_serves_the_schools_is_listed_apart(browser: Flask
     sections = _sections(browser.get(PAGE).text)
     assert list(sections) == ["Passerelle", "ENT où vous êtes déjà entré"]
     former = sections["ENT où vous êtes déjà entré"]
-    assert former.index("Ancien : dernière entrée aujourd’hui à") < former.index("Fermé : dernière entrée")
+    assert former.index("Ancien : dernière visite aujourd’hui à") < former.index("Fermé : dernière visite")
     assert "Jamais vu" not in browser.get(PAGE).text
 
 
@@ -120,7 +119,7 @@ def test_a_service_for_everyone_is_listed_once_it_was_entered(browser: FlaskClie
     assert "pour chacun de vos enfants" not in text
     assert "Un service ouvert à toutes les familles reçoit aussi des informations" in text_of(browser.get(PAGE))
     assert "l’identifiant avec lequel vous vous connectez" in text
-    assert "Vos dernières entrées aujourd’hui à" in text
+    assert "Vos dernières visites aujourd’hui à" in text
 
 
 def test_data_of_another_parent_is_hidden(app: Flask, browser: FlaskClient, build: Build) -> None:
@@ -132,7 +131,7 @@ def test_data_of_another_parent_is_hidden(app: Flask, browser: FlaskClient, buil
     page = browser.get(PAGE)
     assert "Horizon" not in page.text
     assert "Zoé" not in page.text
-    assert "Aucun ENT ne sert les établissements de vos enfants" in text_of(page)
+    assert "Aucun ENT n’est relié aux établissements de vos enfants" in text_of(page)
 
 
 def test_a_parent_without_children_sees_a_page(browser: FlaskClient, build: Build) -> None:

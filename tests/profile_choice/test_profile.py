@@ -26,7 +26,7 @@ def test_a_parent_continues_to_the_sign_in_and_reaches_the_ent(
     page = follow(browser, browser.get(ent.url(attempt, login_hint=None)))
     assert heading(page) == _ASKED
     for label in ("Élève", "Parent", "Enseignant", "Personnel"):
-        assert f'aria-label="{label}"' in page.text
+        assert f">{label}</button>" in page.text
     assert (TEMPLATES / "letter" / "step1.svg").read_text() in page.text
     page = submit(browser, page, profil="parent")
     assert heading(page) == "Connexion"

@@ -70,7 +70,7 @@ def test_the_account_comes_from_the_token_alone(app: Flask, browser: FlaskClient
     own, other = build.active(email="a@exemple.fr"), build.active(email="b@exemple.fr")
     link, before = mailed_link(app, browser, own), read_account_row(other)
     page = browser.get(link)
-    assert "<bdi>N. L.</bdi>" in page.text
+    assert "<bdi>Noémie L.</bdi>" in page.text
     assert page.text.count(own.username) == 1, "for password managers, which file the new password under it"
     assert own.family_name not in page.text
     data = {"csrf_token": form_token(page), "nouveau": CHOSEN, "confirmation": CHOSEN}

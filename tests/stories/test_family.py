@@ -42,7 +42,7 @@ def test_deux_courriers_d_une_meme_personne_font_un_seul_compte(phone: Page, sit
     phone.context.clear_cookies()
     phone.goto(f"{site.settings.issuer}/connexion")
     se_connecte(phone, courrier.username, courrier.provisional_password)
-    expect(phone.get_by_text("La connexion n’a pas abouti")).to_be_visible()
+    expect(phone.get_by_text("Vous n’êtes pas connecté")).to_be_visible()
 
 
 def test_le_courrier_d_un_autre_ne_s_ajoute_pas(phone: Page, site: Site) -> None:

@@ -101,7 +101,7 @@ def test_le_lien_est_ouvert_sur_un_autre_appareil_et_tous_les_appareils_sont_dec
         page.goto(f"{site.settings.issuer}/mon-compte")
         titre(page, "Connexion")
     se_connecte(phone, samia, NEW_PASSWORD)
-    expect(phone.get_by_text("La connexion n’a pas abouti")).to_be_visible()
+    expect(phone.get_by_text("Vous n’êtes pas connecté")).to_be_visible()
     se_connecte(phone, samia, OTHER_PASSWORD)
     titre(phone, "Gérer mon compte")
 

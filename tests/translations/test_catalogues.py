@@ -26,16 +26,17 @@ _BUTTONS = {
 }
 """The buttons that a letter names, in French and in its own language."""
 _REJECTED = {
-    "en": r"\btouch",
-    "ar": r"\bالمس\b|\bبدون\b",
-    "tr": r"cevap|cevab|oturum açın|sözcük",
-    "pt": r"\baluno|\balunas?\b|trata de si",
-    "es": r"\btoque|colegio|\balumn",
-    "uk": r"торкн|керівництв",
-    "ro": r"\bating|căsuța pentru",
-    "zh-Hans": r"激活|点按",
+    "en": r"\btouch|for safety|(?:is this|is it|was it) not|did you not",
+    "ar": r"\bالمس\b|\bبدون\b|مرورك|مروري|لم يضع",
+    "tr": r"cevap|cevab|oturum açın|sözcük|değil mi|yapmadınız mı|yazdırır",
+    "pt": r"estudante|pai ou mãe|bom dia|trata de si",
+    "es": r"\btoque|colegio|estudiante|buenos días",
+    "uk": r"торкн|керівництв|відключ|застар|[Вв]иберіть (?:\w+ )?пароль",
+    "ro": r"\bating|căsuța pentru|pentru siguranță",
+    "zh-Hans": r"激活|点按|账号|秘书|教职工|选择(?:新|另一个)?密码",
 }
-"""Words for which letters and pages have another one: one word for one thing (the glossary of docs/traduire.md)."""
+"""Words for which letters and pages have another one, or that a reader misunderstands (docs/traduire.md)."""
+_UKRAINIAN_EMAIL = re.compile(r"(?<!аперові )(?<!аперов\w\w )(?<!аперов\w{3} )\b[Лл]ист(?:а|і|ом|и)?\b(?! від школи)")
 _NUMBER = {"%(num)s", "{n}"}
 _SAME_AS_FRENCH = {
     # Names, codes and punctuation: what no language writes otherwise.
@@ -158,6 +159,12 @@ def test_letters_and_pages_have_one_word_for_one_thing(language: str) -> None:
     pages = [text for message in messages(languages.locale_name(language)) for text in forms(message.string)]
     rejected = re.compile(_REJECTED[language], re.IGNORECASE)
     assert [text for text in (*pages, str(TEXTS[language])) if rejected.search(text)] == []
+
+
+def test_pages_tell_the_letter_on_paper_from_an_email() -> None:
+    """In a Ukrainian mailbox, « лист » is an email."""
+    pages = [text for message in messages("uk") for text in forms(message.string)]
+    assert [text for text in pages if _UKRAINIAN_EMAIL.search(text)] == []
 
 
 def test_the_arabic_letter_names_the_office_as_the_pages_do() -> None:

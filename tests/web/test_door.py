@@ -202,7 +202,7 @@ def test_an_ordinary_sign_in_is_answered_without_flask_and_any_other_is_decided_
 
     monkeypatch.setattr(plain, "decide", note)
     wrong = sign_in(browser, "/connexion", account.username, "autre phrase de passe")
-    assert "n’a pas abouti" in wrong.get_data(as_text=True)
+    assert "n’êtes pas connecté" in wrong.get_data(as_text=True)
     assert [type(outcome) for outcome in decided] == [Refused]
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert page.request.path == "/mon-compte"

@@ -90,10 +90,10 @@ def test_the_sign_in_names_the_button_only_where_it_is(
 ) -> None:
     with new_page(browser_process, javascript=javascript) as page:
         sign_in(page, f"{loopback}/connexion", build.active().username, "faux")
-        advice = page.get_by_role("alert").get_by_role("listitem").first
+        advice = page.get_by_role("alert").get_by_role("paragraph")
         expect(page.get_by_role("button", name="Afficher")).to_have_count(int(javascript))
-        end = " et touchez « Afficher » ;" if javascript else " ;"
-        assert advice.inner_text().replace("\xa0", " ") == f"chaque lettre : retapez le mot de passe{end}"
+        end = ", et touchez « Afficher »." if javascript else "."
+        assert advice.inner_text().replace("\xa0", " ").endswith(f"Retapez le mot de passe lettre par lettre{end}")
 
 
 def test_a_password_is_masked_shown_on_demand_and_pasted(browser_process: Browser, build: Build, loopback: str) -> None:
@@ -187,10 +187,10 @@ def test_back_and_reload_ask_for_a_form_again_that_was_refused_and_do_not_send_i
     account = build.active()
     with new_page(browser_process) as page:
         sign_in(page, f"{loopback}/connexion", account.username, "faux")
-        expect(page.get_by_text("La connexion n’a pas abouti")).to_be_visible()
+        expect(page.get_by_text("Vous n’êtes pas connecté")).to_be_visible()
         refused = page.url
         page.reload()
-        expect(page.get_by_text("La connexion n’a pas abouti")).to_be_hidden()
+        expect(page.get_by_text("Vous n’êtes pas connecté")).to_be_hidden()
         for password in ("faux", PASSWORD):
             page.get_by_label("Identifiant", exact=True).fill(account.username)
             page.get_by_label("Mot de passe", exact=True).fill(password)

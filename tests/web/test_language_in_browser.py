@@ -40,7 +40,10 @@ def test_a_change_of_language_keeps_the_passwords_of_each_form_and_sends_none(
     with new_page(browser_process) as page:
         sign_in(page, f"{loopback}/connexion", account.username, PROVISIONAL)
         activation = page.url
+        states = page.locator("[data-rule] .vh")  # what a screen reader says after each rule
+        expect(states).to_have_text(["– à faire", "– à faire"])
         page.locator("[name=nouveau]").fill(CHOSEN)
+        expect(states).to_have_text(["– rempli", "– rempli"])
         page.locator("[name=mail]").fill(EMAIL)
         page.on("request", record)
         choose(page, "ar", "rtl")

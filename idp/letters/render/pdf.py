@@ -225,7 +225,11 @@ def _page(letter: Letter) -> dict[str, Any]:
             {
                 "url": ent.url,
                 "code": ent.sign_in_url,
-                "children": [printable(child.given_name) for child in letter.children if child.ent_url == ent.url],
+                "children": [
+                    printable(child.given_name)
+                    for child in letter.children
+                    if child.ent_url == ent.url or not letter.other_ents
+                ],
             }
             for ent in letter.ents
         ],

@@ -1,12 +1,11 @@
 """The page `/authorize/est-ce-vous`: it asks whose account is open when a letter's QR code meets a session.
 
 A family shares a phone: the code of one parent's letter must not open the ENT with the other parent's account. The page
-says by initials whose account it is; « Ce n’est pas vous ? » signs out, and leads to the sign-in of the same request.
+says whose account it is; « Ce n’est pas vous ? » signs out, and leads to the sign-in of the same request.
 """
 
 from flask import Blueprint, Response, make_response, render_template, request
 
-from idp import person_names
 from idp.clients import registry
 from idp.db import unit_of_work
 from idp.interaction import store
@@ -39,7 +38,7 @@ def show() -> Response:
     html = render_template(
         "oidc/est_ce_vous.html",
         dest=registry.find(interaction.request.client_id),
-        initials=person_names.initials(account.given_name, account.family_name),
+        name=account.short_name,
     )
     return make_response(html)
 
