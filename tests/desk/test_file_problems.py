@@ -19,6 +19,7 @@ from tests.architecture.tree import modules, parsed, sentences
 from tests.builders import COLLEGE
 from tests.desk.colleagues import Colleagues
 from tests.desk.school_files import checked, families, imported, row, sheet, shown, siecle
+from tests.rostering import test_onde as onde
 from tests.rostering import xml_files as xml
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
@@ -166,6 +167,16 @@ def test_problems_are_in_three_groups_and_those_of_the_former_file_are_folded(
         assert ("Déjà dans le fichier précédent (3)" in page) == (doubted == "0")
         assert re.search(r"<summary>Sans compte, c’est normal</summary>.*FAMILLE9", page, re.DOTALL)
         assert ("Lignes à corriger" in shown(head.get("/"))) == (corrected == "1")
+
+
+def test_two_pupils_of_one_name_are_named_with_class_and_date(desk: Flask, colleagues: Colleagues) -> None:
+    younger = onde.MALO.replace("14/09/2018", "02/01/2019").replace("CP A", "CP B")
+    files = onde.pupils(onde.MALO, younger, onde.ZOE), onde.ONDE_GUARDIANS
+    named = [(name, text.encode("cp1252")) for name, text in zip(("eleves.csv", "parents.csv"), files, strict=True)]
+    _, page = checked(colleagues.signed_in(Role.HEAD), *named)
+    expected = "Deux élèves s’appellent Malo LEROY (CP A, né(e) le 14/09/2018 ; CP B, né(e) le 02/01/2019)"
+    assert expected in page
+    assert not re.search(r"\bclé\b", page[page.index("<h1") :])
 
 
 def test_no_sentence_about_files_shows_a_command_or_an_option() -> None:

@@ -114,7 +114,7 @@ def test_a_former_import_with_doubtful_people_is_not_without_problems_for_the_en
     imported(head, sheet(*families(3)))
     doubtful = imported(head, sheet(*families(2), row(3, family="AUTRE", given="Zoé")), mot="importer")
     engineer, path = colleagues.signed_in(Role.ENGINEER), f"/fichiers/imports/{doubtful.result['batch']}"
-    assert "Cette clé était celle d’une autre personne" in shown(head.get(path))
+    assert "Ce numéro était celui d’une autre personne" in shown(head.get(path))
     former = shown(engineer.get(path))
     assert "Aucun problème de format." in former
     assert "les problèmes d’une personne que le service connaît, ne sont pas montrés" in former

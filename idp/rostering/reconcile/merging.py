@@ -36,6 +36,7 @@ def _merge(row: type) -> str:
         f"copies = copies + {counted}",
         f"differs = differs OR NOT ({' AND '.join(map(_same, fields))})",
         *([_RENAMED] if "given_name" in names else ()),
+        *(f"first_{name} = coalesce(first_{name}, {name})" for name in ("class_name", "birth_date") if name in names),
         _MERGED_ACT,
         *(_taken(name) for name in names if name not in {"key", "act", "file", "line", _SECOND_HAND}),
         *([f"{_SECOND_HAND} = {_SECOND_HAND} AND excluded.{_SECOND_HAND}"] if is_second_hand else ()),

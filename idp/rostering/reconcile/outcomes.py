@@ -51,7 +51,7 @@ STUDENTS: Mapping[str, Consequence] = {
     StudentOutcome.OTHER_PERSON: Consequence(
         Fate.REFUSED,
         "key_of_other_person",
-        "Cette clé est connue pour un autre élève, dont le nom est tout différent : rien n’est changé.",
+        "Ce numéro est connu pour un autre élève, dont le nom est tout différent : rien n’est changé.",
         Severity.ERROR,
     ),
     StudentOutcome.OUTSIDE: _OUTSIDE,
@@ -86,32 +86,32 @@ GUARDIANS: Mapping[str, Consequence] = {
     Outcome.KEYS_EXCHANGED: Consequence(
         Fate.REFUSED,
         "keys_exchanged",
-        "Cette clé est connue pour une autre personne, et la personne de cette ligne est connue sous une autre clé : "
-        "rien n’est changé. Remettez à chaque personne sa clé.",
+        "Ce numéro est connu pour une autre personne, et la personne de cette ligne est connue sous un autre numéro : "
+        "rien n’est changé. Remettez à chaque personne son numéro.",
         Severity.ERROR,
         is_doubt=True,
     ),
     Outcome.KEY_OF_OTHER_PERSON: Consequence(
         Fate.REFUSED,
         "key_of_other_person",
-        "Cette clé est connue pour une autre personne : rien n’est changé. Une personne garde sa clé, et une autre "
-        "personne a une autre clé. Si c’est la même personne, sous un autre nom, voyez « idp account rename ».",
+        "Ce numéro est connu pour une autre personne : rien n’est changé. Une personne garde son numéro, et une "
+        "autre personne en a un autre. Si c’est la même personne, sous un autre nom, voyez « idp account rename ».",
         Severity.ERROR,
         is_doubt=True,
     ),
     Outcome.NAME_IN_DOUBT: Consequence(
         Fate.REFUSED,
         "name_in_doubt",
-        "Le nom ou la civilité de cette clé a changé, et le reste ne dit pas que c’est la même personne : rien n’est "
-        "changé. Si c’est la même personne, voyez « idp account rename ». Si c’est une autre, il lui faut une autre "
-        "clé.",
+        "Le nom ou la civilité de ce numéro a changé, et le reste ne dit pas que c’est la même personne : rien n’est "
+        "changé. Si c’est la même personne, voyez « idp account rename ». Si c’est une autre, il lui faut un autre "
+        "numéro.",
         Severity.ERROR,
         is_doubt=True,
     ),
     Outcome.NAME_CORRECTED: Consequence(
         Fate.KNOWN,
         "name_corrected",
-        "Le prénom ou la civilité de cette clé a changé. Aucun courrier n’a encore été imprimé : le compte prend le "
+        "Le prénom ou la civilité de ce numéro a changé. Aucun courrier n’a encore été imprimé : le compte prend le "
         "nouveau nom.",
     ),
     Outcome.NO_OPEN_STUDENT: Consequence(
@@ -126,7 +126,7 @@ GUARDIANS: Mapping[str, Consequence] = {
     Outcome.RETIRED_KEY: Consequence(
         Fate.REFUSED,
         "key_of_other_person",
-        "Cette clé était celle d’une autre personne, dont le compte a été supprimé : rien n’est changé.",
+        "Ce numéro était celui d’une autre personne, dont le compte a été supprimé : rien n’est changé.",
         Severity.ERROR,
     ),
     Outcome.OUTSIDE: _OUTSIDE,

@@ -55,6 +55,7 @@ class SchoolRow(NamedTuple):
 class StudentRow(NamedTuple):
     """A pupil's record.
 
+    `first_class_name` and `first_birth_date` are those of the first record, if there are several.
     `lists_guardians` says that the record names all guardians, and `record` is its number. `renamed` says that two
     whole records of this key have different names. `uai` and `child_id` are the pupil's school and id in the database.
     `outcome` is what `decide` returned, `fate` what follows from it.
@@ -79,6 +80,8 @@ class StudentRow(NamedTuple):
     renamed: bool = False
     file2: int | None = None
     line2: int | None = None
+    first_class_name: str | None = None
+    first_birth_date: str | None = None
     uai: str | None = None
     child_id: str | None = None
     outcome: str | None = None

@@ -31,7 +31,7 @@ _MESSAGES = {
     Outcome.OTHER_NAMES: (
         "key_changes_person",
         (
-            "Cette clé était celle d’une autre personne, qui n’a pas ce prénom : celle du fichier reçoit un "
+            "Ce numéro était celui d’une autre personne, qui n’a pas ce prénom : celle du fichier reçoit un "
             "nouveau compte et un nouveau courrier ; "
         ),
     ),

@@ -41,8 +41,8 @@ def find_near_duplicates(context: Context) -> None:
     staging.tell_all(
         Severity.WARNING,
         "near_duplicate",
-        "Cette personne a le nom et la commune d’une autre, sous une autre clé. Si c’est la même, elle peut réunir ses "
-        "courriers dans « Gérer mon compte », ou le fichier est à corriger.",
+        "Cette personne a le nom et la commune d’une autre, sous un autre numéro. Si c’est la même, elle peut réunir "
+        "ses courriers dans « Gérer mon compte », ou le fichier est à corriger.",
         _FOUND,
     )
 

@@ -1,5 +1,8 @@
 """Phases on the records alone: which of them contradict each other, and which email is not one."""
 
+from datetime import date
+from typing import NamedTuple
+
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.statements import made_of_names
@@ -27,16 +30,16 @@ _BAD_EMAILS = f"SELECT file, line, key FROM guardian WHERE {_BAD_EMAIL}"
 _DROP_BAD_EMAILS = f"UPDATE guardian SET email = '' WHERE {_BAD_EMAIL}"
 
 _TWICE = (
-    ("school", "TRUE", "Deux établissements différents portent la même clé : aucun des deux n’est pris."),
+    ("school", "TRUE", "Deux établissements différents portent le même numéro : aucun des deux n’est pris."),
     (
         "student",
-        "TRUE",
-        "Deux élèves différents portent la même clé : aucun des deux n’est pris. Corrigez le fichier.",
+        f"NOT {_BY_NAMES}",
+        "Deux élèves différents portent le même numéro : aucun des deux n’est pris. Corrigez le fichier.",
     ),
     (
         "guardian",
         f"NOT {_BY_NAMES}",
-        "Deux personnes différentes portent la même clé : aucune des deux n’est prise. Corrigez le fichier.",
+        "Deux personnes différentes portent le même numéro : aucune des deux n’est prise. Corrigez le fichier.",
     ),
     (
         "guardian",
@@ -49,9 +52,44 @@ _TWICE = (
     ),
 )
 """The records that came twice under one key, as table and condition, and their message."""
-_CASE = "Deux clés ne diffèrent que par des majuscules : aucune des deux n’est prise. Corrigez le fichier."
+_CASE = "Deux numéros ne diffèrent que par des majuscules : aucune des deux personnes n’est prise. Corrigez le fichier."
 _AGAIN = "Cette ligne répète une autre ligne du fichier : elle compte une seule fois."
 _NO_EMAIL = "L’adresse mail de cette personne n’en est pas une : elle est laissée de côté."
+
+
+_NAMESAKES = (
+    "SELECT key, given_name || ' ' || family_name AS name, first_class_name, first_birth_date, class_name, birth_date "
+    f"FROM student WHERE {{wrong}} AND {_BY_NAMES} ORDER BY key"
+)
+_PLACES_OF_PAIR = (
+    "SELECT file, line, key FROM student WHERE key = :key UNION SELECT file2, line2, key FROM student WHERE key = :key"
+)
+
+
+class _Pair(NamedTuple):
+    """Two pupils of one name, in a file without numbers."""
+
+    key: str
+    name: str
+    first_class_name: str | None
+    first_birth_date: str | None
+    class_name: str | None
+    birth_date: str | None
+
+    @property
+    def sentence(self) -> str:
+        """What the secretary reads: both pupils, and how to tell them apart."""
+        pupils = (self.first_class_name, self.first_birth_date), (self.class_name, self.birth_date)
+        first, second = (_told(class_name, born) for class_name, born in pupils)
+        return (
+            f"Deux élèves s’appellent {self.name} ({first} ; {second}), et le fichier n’a pas de numéros : aucun des "
+            "deux n’est pris. Donnez un numéro à chacun, ou le deuxième prénom de l’un."
+        )
+
+
+def _told(class_name: str | None, born: str | None) -> str:
+    birth = f"né(e) le {date.fromisoformat(born):%d/%m/%Y}" if born else ""
+    return ", ".join(filter(None, (class_name, birth))) or "–"
 
 
 def drop_former_links(context: Context) -> None:
@@ -75,6 +113,8 @@ def refuse_copies(context: Context) -> None:
         for places in (_FIRST_PLACES, _LAST_PLACES):
             statement = places.format(table=table, wrong=_wrong(table, context.mode), condition=condition)
             staging.tell_all(Severity.ERROR, f"{table}_key_twice", message, statement)
+    for pair in staging.rows(_Pair, _NAMESAKES.format(wrong=_wrong("student", context.mode))):
+        staging.tell_all(Severity.ERROR, "student_key_twice", pair.sentence, _PLACES_OF_PAIR, key=pair.key)
     for table in ("student", "guardian"):  # each file of a pair names its school
         _refuse(staging, table, context.mode)
 
