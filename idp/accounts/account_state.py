@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, false, or_, 
 
 from idp.accounts import disputes
 from idp.accounts.models import Account
+from idp.accounts.suspensions.states import is_running
 from idp.db import UtcDateTime
 
 
@@ -44,6 +45,10 @@ class AccountState:
     def of(cls, row: Row[Any] | None) -> "AccountState | None":
         """Return the state in a row of `by_username`, or None for a row of NULLs."""
         return cls(**{name: getattr(row, name) for name in _NAMES}) if row is not None and row.id else None
+
+    def is_suspended_at(self, moment: datetime) -> bool:
+        """Return whether the account is suspended at `moment`."""
+        return is_running(self.suspended_at, self.suspended_until, moment)
 
     def values(self) -> dict[str, Any]:
         """Return the values of the bind parameters of `is_unchanged`."""

@@ -21,7 +21,6 @@ from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_provisional, fold_username
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.states import is_running
 from idp.audit import log
 from idp.audit.events import SignInFailed, SignInThrottled
 from idp.clock import now
@@ -105,14 +104,19 @@ class VerifiedSecret:
         """Whether it was typed in a browser that verified the present password before."""
         return self.account.known_device
 
-    def still_holds(self, account: Account | None) -> bool:
+    def is_secret_of(self, account: Account) -> bool:
         """Return whether the locked row still has the secret that was verified, and no credential changed since."""
-        if account is None or not account.is_enabled_at(now()) or account.generation != self.account.generation:
+        if account.disabled_at is not None or account.generation != self.account.generation:
             return False
         if self.provisional:
-            is_same = account.activated_at is None and account.provisional_hash == self.stored
-            return is_same and not disputes.is_disputed(account.id)
+            return account.activated_at is None and account.provisional_hash == self.stored
         return account.password_hash == self.stored
+
+    def still_holds(self, account: Account | None) -> bool:
+        """Return whether the secret gives what it is for: it is that of the locked row, which is not closed to it."""
+        if account is None or account.is_suspended_at(now()) or not self.is_secret_of(account):
+            return False
+        return not self.provisional or not (_is_expired(account) or disputes.is_disputed(account.id))
 
 
 @dataclass(frozen=True)
@@ -278,22 +282,22 @@ def username_digest(settings: Settings, typed: str) -> str:
 def _candidate(account: AccountState | None, attempt: Attempt) -> _Candidate:
     if account is None:
         return _Candidate(None, None, attempt.password, "unknown")
-    if closed := _why_closed(account):
-        return _Candidate(account, None, attempt.password, closed)
+    explains = attempt.door == "sign_in"  # the right secret of a closed account says there what to do
+    is_suspended = account.is_suspended_at(now()) and not explains
+    if account.disabled_at is not None or is_suspended:
+        return _Candidate(account, None, attempt.password, "suspended" if is_suspended else "disabled")
     if account.activated_at is not None:
         stored = account.password_hash if attempt.door != "letter" else None
         return _Candidate(account, stored, attempt.password, "wrong")
     if account.provisional_hash is None or attempt.door == "reauthentication":
         return _Candidate(account, None, attempt.password, "no_secret", provisional=True)
-    if account.provisional_expires_at is None or account.provisional_expires_at <= now():
+    if _is_expired(account) and not (explains and account.closed):
         return _Candidate(account, None, attempt.password, "expired", provisional=True)
     return _Candidate(account, account.provisional_hash, fold_provisional(attempt.password), "wrong", provisional=True)
 
 
-def _why_closed(account: AccountState) -> Literal["disabled", "suspended"] | None:
-    if account.disabled_at is not None:
-        return "disabled"
-    return "suspended" if is_running(account.suspended_at, account.suspended_until, now()) else None
+def _is_expired(account: Account | AccountState) -> bool:
+    return account.provisional_expires_at is None or account.provisional_expires_at <= now()
 
 
 def _verified(hasher: Hasher, candidate: _Candidate, slots: Slots) -> VerifiedSecret:

@@ -2,14 +2,16 @@
 
 Two things can be contested. The holder of a letter says that they are not the legal guardian of a child: the tie is
 *disputed*. A mailbox says that a change of address, already applied, was not asked for: the address is *contested*.
-Both close the account until the school has settled the dispute (`idp account disputes`). A new letter can be printed
-for a contested address, and ends that dispute when it is used; no letter is printed while a tie is disputed.
+Both close the account until the school has settled the dispute (`idp account disputes`). If the contesting mailbox is,
+or was, another account's too, the password stays valid (`idp.email_confirmation.contest`), and the account is open to
+it: a contested address always ends recovery by mail and changes of the address (`ends_recovery`). A new letter can be
+printed for a contested address, and ends that dispute when it is used; no letter is printed while a tie is disputed.
 """
 
 import uuid
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Select, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
@@ -40,7 +42,9 @@ def closes() -> ColumnElement[bool]:
 
     A scalar subquery reads the ties of that account. An EXISTS may be hashed, which would read all ties there are.
     """
-    return or_(Account.contested_at.is_not(None), _disputed_ties().limit(1).scalar_subquery().is_not(None))
+    no_password = or_(Account.password_blocked_at.is_not(None), Account.activated_at.is_(None))
+    contested = and_(Account.contested_at.is_not(None), no_password)
+    return or_(contested, _disputed_ties().limit(1).scalar_subquery().is_not(None))
 
 
 def disputed_among(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
@@ -75,29 +79,46 @@ def is_closed(account: Account) -> bool:
 
     The caller has locked the account's row, or checks again after locking it.
     """
+    return is_closed_by_contest(account) or is_disputed(account.id)
+
+
+def is_closed_by_contest(account: Account) -> bool:
+    """Return whether a contested address closes the account: no password opens it."""
+    no_password = account.password_blocked_at is not None or account.activated_at is None
+    return account.contested_at is not None and no_password
+
+
+def ends_recovery(account: Account) -> bool:
+    """Return whether a dispute keeps every mailbox from recovering the account; its password may still open it."""
     return account.contested_at is not None or is_disputed(account.id)
 
 
 def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
-    """Return the account, its row locked, and whether it is closed (`is_closed`), by one statement.
+    """Return the account, its row locked, and whether a dispute (`is_closed`) or a suspension closes it.
+
+    One statement reads them.
 
     If a dispute is committed while this statement waits for the lock, the account's generation has grown: the caller
     compares it.
     """
     statement = directory.locking(select(Account, closes()), account_id)
-    return db.session.execute(statement).one_or_none() or (None, False)
+    account, closed = db.session.execute(statement).one_or_none() or (None, False)
+    return account, closed or (account is not None and account.is_suspended_at(now()))
 
 
 def revoke_credentials(account_ids: Collection[uuid.UUID]) -> None:
     """Revoke all that was issued for accounts: letters, codes, tokens, sessions.
 
+    A letter expires: while a tie is disputed, its right secret still tells what to do (`idp.login.service`).
     The caller also ends the rows of the sessions (`sessions.manager.end_all`), so that ENTs are told.
     """
     db.session.execute(
         update(Account)
         .where(Account.id.in_(account_ids))
         .values(
-            provisional_hash=None, provisional_expires_at=None, generation=Account.next_generation(), updated_at=now()
+            provisional_expires_at=case((Account.provisional_hash.is_not(None), now())),
+            generation=Account.next_generation(),
+            updated_at=now(),
         )
     )
 

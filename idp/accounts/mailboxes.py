@@ -125,13 +125,15 @@ def reset_needs_letter(settings: Settings, account: Account, *, known_device: bo
     """
     if settings.shared_mailbox != "known-device" or known_device or account.email is None:
         return False
-    return serves_another(account, account.email, disabled_too=True) or _served_another(account)
+    return is_read_by_others(account, account.email)
 
 
-def _served_another(account: Account) -> bool:
-    """Return whether another account, not merged into this one, had confirmed the account's mailbox before."""
+def is_read_by_others(account: Account, email: str) -> bool:
+    """Return whether the mailbox of `email` is, or was, also that of another account, not merged into this one."""
+    if serves_another(account, email, disabled_too=True):
+        return True
     conditions = [
-        FormerMailbox.mailbox == account.mailbox,
+        FormerMailbox.mailbox == fold_email(email),
         FormerMailbox.account_id != account.id,
         or_(Account.merged_into_id.is_(None), Account.merged_into_id != account.id),
     ]

@@ -45,6 +45,7 @@ class Notice(enum.Enum):
     EMAIL_ABANDONED = "adresse_abandonnee"
     EMAIL_CHANGE_STOPPED = "changement_arrete"
     EMAIL_CONTESTED = "adresse_contestee"
+    EMAIL_QUESTIONED = "adresse_signalee"
     EMAIL_KEPT = "adresse_gardee"
     EMAIL_DROPPED = "adresse_ecartee"
     NEW_DEVICE = "nouvel_appareil"
@@ -54,6 +55,7 @@ class Notice(enum.Enum):
     INACTIVE = "compte_inactif"
     REPLACED = "homonyme"
     SUSPENDED = "compte_suspendu"
+    TIE_SUSPENDED = "acces_ferme"
     REOPENED = "compte_rouvert"
     ACTIVATED_ELSEWHERE = "activation_autre"
     DISPUTED = "compte_conteste"
@@ -75,13 +77,16 @@ _WITH_SCHOOLS = frozenset(
         Notice.EMAIL_CHANGED,
         Notice.EMAIL_CHANGE_STOPPED,
         Notice.EMAIL_CONTESTED,
+        Notice.EMAIL_QUESTIONED,
         Notice.ACTIVATED_ELSEWHERE,
     }
 )
 """The mails that say who is told. Only the mail to an address that is kept names the schools that are told by mail."""
 _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.DEVICE_STAYS, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
 """The mails that somebody who knows the password can cause without end: a rate limit protects the mailbox."""
-_TO_STRANGERS = frozenset({Notice.EMAIL_ABANDONED, Notice.EMAIL_CONTESTED, Notice.EMAIL_DROPPED})
+_TO_STRANGERS = frozenset(
+    {Notice.EMAIL_ABANDONED, Notice.EMAIL_CONTESTED, Notice.EMAIL_QUESTIONED, Notice.EMAIL_DROPPED}
+)
 """The mails to an address that may be somebody else's: they do not name the ENTs."""
 _ABOUT_CALLS = frozenset({Notice.DISPUTED, Notice.TIE_ENDED, Notice.TIE_RESTORED})
 """The mails about « Ce n’est pas mon enfant »: anybody may have said so, also before the account was activated."""
@@ -178,7 +183,7 @@ def _context(message: OutboxMessage, account: Account, link: OneTimeLink | None,
     context: dict[str, Any] = {
         "person": account.short_name,
         "username": account.username,
-        "at": message.created_at,
+        "at": datetime.fromisoformat(payload["since"]) if "since" in payload else message.created_at,
         "link": _link_url(settings, link),
         "days": settings.inactive_warning_days,
         "hours": settings.contest_link_lifetime // 3600,
@@ -186,6 +191,7 @@ def _context(message: OutboxMessage, account: Account, link: OneTimeLink | None,
         "removed_passkeys": int(payload.get("removed_passkeys", "0")),
         "by": payload.get("by", ""),
         "why": payload.get("why", ""),
+        "blocked": account.password_blocked_at is not None,
         "needs_letter": account.activated_at is None,
         "school": "",
         "phone": "",

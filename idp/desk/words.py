@@ -141,11 +141,11 @@ OF: dict[Standing, Words] = {
         _l("Adresse contestée"),
         "bad",
         _l(
-            "Quelqu’un dit ne pas avoir demandé le changement d’adresse mail. Le compte est fermé "
+            "Quelqu’un dit ne pas avoir demandé le changement d’adresse mail. Aucun mail n’ouvre le compte "
             "jusqu’à la réponse de l’établissement."
         ),
         _l(
-            "Pour vous protéger, le compte est fermé. Nous vérifions quelle adresse mail est la "
+            "Pour vous protéger, aucun mail n’ouvre le compte. Nous vérifions quelle adresse mail est la "
             "vôtre, et nous vous rappelons."
         ),
         "settle",

@@ -7,6 +7,9 @@ A change that still waits is stopped: the confirmed address stays, and the accou
 was applied is contested: either mailbox may be the intruder's, so that no mail to either recovers the account. There is
 no time limit: the school settles the dispute (`idp account disputes`), or a new letter is used (security row E-05,
 trade-off 4).
+
+If the former mailbox is, or was, another account's too, its reader may be the other parent, whom the person has left
+there: an applied change is contested, and the password and the passkeys stay valid (security row E-12).
 """
 
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ from enum import Enum
 
 from sqlalchemy import or_, update
 
-from idp.accounts import directory, notices, one_time_links, school_notices
+from idp.accounts import directory, disputes, mailboxes, notices, one_time_links, school_notices
 from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import LinkState, Purpose
@@ -37,7 +40,7 @@ class Standing(Enum):
     CHANGED = "changed"
     """The account has another address, and nobody contests it."""
     CONTESTED = "contested"
-    """The address is contested: the account is closed until the school decides."""
+    """The address is contested until the school decides."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,13 @@ class Alarm:
     Attributes:
         state: the state of the link.
         standing: the state of the account's address.
+        shared: whether the password stays valid if the link contests an applied change.
         schools: the schools that are told, and that decide.
     """
 
     state: LinkState
     standing: Standing = Standing.OURS
+    shared: bool = False
     schools: Sequence[School] = field(default=())
 
 
@@ -61,7 +66,13 @@ def look(value: str) -> Alarm:
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:
         return Alarm(LinkState.DEAD)
-    return Alarm(link.state, _standing(account, link.row), directory.schools_of_ties(account))
+    shared = link.state is LinkState.USED or mailboxes.is_read_by_others(account, link.row.email)
+    return Alarm(
+        link.state,
+        _standing(account, link.row),
+        shared and account.password_blocked_at is None,
+        directory.schools_of_ties(account),
+    )
 
 
 def _standing(account: Account, link: OneTimeLink) -> Standing:
@@ -82,7 +93,10 @@ def stop(settings: Settings, value: str) -> bool:
     if account is None or link is None:
         return False
     applied = account.email != link.email
-    _close(account, link)
+    shared = applied and mailboxes.is_read_by_others(account, link.email)
+    if not shared:
+        _block(account)
+    _end_all(account, link)
     if applied:
         _contest(settings, account, link.email)
     elif account.contested_at is None:
@@ -96,14 +110,15 @@ def stop(settings: Settings, value: str) -> bool:
     return True
 
 
-def _close(account: Account, link: OneTimeLink) -> None:
-    """Block the password, end all sessions and revoke the links that a mail carried.
-
-    Passkeys are removed too: the person who asked for the change knew the password, and may have added one.
-    """
-    account.pending_email = None
+def _block(account: Account) -> None:
+    """Block the password and remove the passkeys: the person who asked for the change may know and own them."""
     keys.remove_all(account.id, by="contested", mailed=False)
     account.password_blocked_at = now()
+
+
+def _end_all(account: Account, link: OneTimeLink) -> None:
+    """End all sessions and revoke the links that a mail carried."""
+    account.pending_email = None
     account.credentials_changed()
     one_time_links.revoke(account.id, Purpose.CHANGE_EMAIL, Purpose.RESET_PASSWORD)
     _revoke_younger_alarms(link)
@@ -131,12 +146,13 @@ def _revoke_younger_alarms(link: OneTimeLink) -> None:
 def _contest(settings: Settings, account: Account, former: str) -> None:
     """Mark the present and the `former` address as contested, and tell both.
 
-    If a second former address claims the account, no former address can be confirmed any more: the school could confuse
-    the two.
+    If the account stays open, only the present one is told. If a second former address claims the account, no former
+    address can be confirmed any more: the school could confuse the two.
     """
     if account.contested_at is None:
         account.contested_at, account.contested_email = now(), former
     elif account.contested_email != former:
         account.contested_email = None
-    for email in sorted({former, account.email or former}):
-        notices.tell_at(settings, Notice.EMAIL_CONTESTED, account, email)
+    closed, present = disputes.is_closed_by_contest(account), account.email or former
+    for email in sorted({former, present} if closed else {present}):
+        notices.tell_at(settings, Notice.EMAIL_CONTESTED if closed else Notice.EMAIL_QUESTIONED, account, email)

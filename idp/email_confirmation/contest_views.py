@@ -32,7 +32,8 @@ def alarm(token: str) -> Response:
         case LinkState.USED if request.method == "POST":
             return see_other(url_for("email_contest.alarm", token=token))
         case LinkState.USED:
-            return _page(_AFTER[alarm_state.standing], alarm_state)
+            open_still = alarm_state.shared and alarm_state.standing is contest.Standing.CONTESTED
+            return _page("pas_moi_signale.html" if open_still else _AFTER[alarm_state.standing], alarm_state)
         case _:
             bad_links.count()
             return _page("pas_moi_expire.html", alarm_state, 410)
@@ -43,6 +44,7 @@ def _page(name: str, alarm_state: contest.Alarm, status: int = 200) -> Response:
         f"email_confirmation/{name}",
         dest=None,
         applied=alarm_state.standing is not contest.Standing.OURS,
+        shared=alarm_state.shared,
         schools=directory.tellable(alarm_state.schools),
         hours=services().settings.contest_link_lifetime // 3600,
         forgotten_password_url=url_for("recovery.password"),

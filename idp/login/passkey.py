@@ -1,13 +1,10 @@
 """Sign-in by a passkey: the same decisions about the account as for its password, and one text for every failure."""
 
-from datetime import datetime
-
 from idp.accounts import disputes
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.device_events import PasskeyRefused
-from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.login import admission, service
@@ -72,10 +69,10 @@ def _admit(
     """Decide in one transaction, by the account's present state; `wait` is that of `service.sign_in`.
 
     Raises:
-        PasskeyError: the account is disabled, suspended or not activated, or the key was removed meanwhile.
+        PasskeyError: the account is disabled or not activated, or the key was removed meanwhile.
     """
     account, closed = disputes.get_for_sign_in(proof.account_id)
-    if account is None or not _is_open(account, now()) or not keys.is_there(proof):
+    if account is None or account.disabled_at is not None or account.activated_at is None or not keys.is_there(proof):
         raise PasskeyError("closed")
     known_device = _is_known_device(account)
     if service.is_refused(account, closed=closed):
@@ -95,7 +92,3 @@ def _is_known_device(account: Account) -> bool:
     """Return whether the account signed in on this browser since its password last changed."""
     device, changed_at = devices.known(account.username), account.password_changed_at
     return device is not None and (changed_at is None or changed_at < device.since)
-
-
-def _is_open(account: Account, moment: datetime) -> bool:
-    return account.is_enabled_at(moment) and account.activated_at is not None

@@ -4,10 +4,11 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from sqlalchemy import func, update
 
-from idp.accounts import authentication, directory, disputes, mailboxes, notices
+from idp.accounts import authentication, closings, directory, disputes, mailboxes, notices
 from idp.accounts.account_state import AccountState
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, School
@@ -77,15 +78,17 @@ class MustRenew:
 
 @dataclass(frozen=True)
 class Closed:
-    """The password was right, but the school has to settle a dispute first.
+    """The secret was right, but a dispute or a suspension closes the account.
 
     Attributes:
-        contested: the dispute is about the account's address; otherwise about a child.
+        why: what closes it.
         schools: the schools to go to.
+        suspension: what the person learns of it, if that is why.
     """
 
-    contested: bool
+    why: Literal["suspended", "contested", "disputed", "letter_reported"]
     schools: Sequence[School]
+    suspension: closings.Closing | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ def sign_in(
         return breached.holds(attempt.password)
 
     def at_once(verified: VerifiedSecret) -> SignedIn | None:
-        if stays or verified.provisional or is_refused(verified.account, closed=verified.account.closed) or is_stolen():
+        account = verified.account
+        closed = account.closed or account.is_suspended_at(now())
+        if stays or verified.provisional or is_refused(account, closed=closed) or is_stolen():
             return None  # the ordinary way decides
         return _admit_at_once(settings, verified, attempt, former)
 
@@ -157,17 +162,21 @@ def _admit(
     `wait` is 0 if this sign-in took a slot for a mail and its journal entry; None if it has not asked for one yet.
     """
     account, closed = disputes.get_for_sign_in(verified.account_id)
-    if account is None or not verified.still_holds(account):
+    if account is None or not verified.is_secret_of(account):
         return None
-    if wait is None and not verified.provisional and (stolen or is_refused(account, closed=closed)):
+    if verified.provisional:  # a letter ends a contest
+        closed = not verified.still_holds(account)
+    refused = closed or (not verified.provisional and (stolen or is_refused(account, closed=closed)))
+    if refused and wait is None:
         return slot_of_refusal(account, closed=closed)
-    if verified.provisional:
+    if verified.provisional and not refused:
         manager.end_former(former)  # two people must not share the state of one browser
         log.record(ActivationOpened(account_id=account.id))
         return MayActivate(account.id, account.generation)
     if stolen and not closed and account.breached_at is None:
         _close_breached(account)
-    if stolen or is_refused(account, closed=closed):
+        closed = disputes.is_closed(account)
+    if refused:
         return refuse(settings, account, closed=closed, known_device=verified.known_device, wait=wait or 0)
     cookie = manager.open_session(
         account, _AMR, manager.Browser(attempt.ip, attempt.user_agent), former=former, acr=_acr(verified, attempt)
@@ -211,9 +220,17 @@ def refuse(settings: Settings, account: Account, *, closed: bool, known_device: 
     """Return why an account opens no session though its person is known, in the caller's transaction."""
     if not closed:
         return _demand_another(settings, account, wait, known_device=known_device)
+    is_suspended = account.is_suspended_at(now())
     if not wait:
-        log.record(ResetRequested(account_id=account.id, answer="disputed"))
-    return Closed(account.contested_at is not None, directory.schools_of_ties(account))
+        log.record(ResetRequested(account_id=account.id, answer="suspended" if is_suspended else "disputed"))
+    if is_suspended:
+        suspension = closings.of_account(account)
+        return Closed("suspended", [suspension.school] if suspension.school else [], suspension)
+    schools = directory.schools_of_ties(account)
+    if account.activated_at is None and disputes.is_disputed(account.id):  # its reader knows the school
+        printed = [school for school in schools if school.id == account.letter_school_id]
+        return Closed("letter_reported", printed or schools)
+    return Closed("contested" if disputes.is_closed_by_contest(account) else "disputed", schools)
 
 
 def keep_and_tell(

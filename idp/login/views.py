@@ -165,7 +165,7 @@ def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRe
     where = {"dest": store.client_of(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):
         schools = directory.tellable(outcome.schools)
-        html = render_template("login/compte_ferme.html", contested=outcome.contested, schools=schools, **where)
+        html = render_template("login/compte_ferme.html", outcome=outcome, schools=schools, **where)
         return make_response(html)
     minutes = services().settings.reset_link_lifetime // 60
     wait_minutes = math.ceil(outcome.wait / 60)

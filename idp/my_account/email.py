@@ -44,7 +44,7 @@ def _admit(
         return emails.TooSoon(wait)
     with unit_of_work():
         locked = proof.lock(verified, session_id)
-        if locked is None:
+        if locked is None or locked[0].contested_at is not None:
             return None
         account, _ = locked
         emails.ask_change(settings, account, email)

@@ -37,10 +37,12 @@ def show(_session: Session, account: Account) -> Response:
 @blueprint.post("/mon-compte/adresse")
 @signed_in
 def change(session: Session, account: Account) -> Response:
-    """Start a change, or send its link again, or cancel it.
+    """Start a change, or send its link again, or cancel it; show why there is none while the address is contested.
 
     Sending the link again requires no password; cancelling requires a recent one.
     """
+    if account.contested_at is not None:
+        return _form_page(account, EmailForm(), 200)
     if "renvoyer" in request.form:
         return _resend(account)
     if "garder" in request.form:
@@ -123,6 +125,7 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
         wait=wait,
         username=account.username,
         email=account.email,
+        contested=account.contested_at is not None,
     )
     return make_response(html, status)
 

@@ -10,8 +10,9 @@ from enum import StrEnum
 
 from sqlalchemy import update
 
-from idp.accounts import directory, disputes, emails, mailboxes, one_time_links
+from idp.accounts import closings, directory, disputes, emails, mailboxes, notices, one_time_links
 from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
 from idp.audit import log
 from idp.audit.events import ResetRequested
@@ -36,15 +37,15 @@ _PAUSE = 60
 
 
 class Answer(StrEnum):
-    """The decision about a request, as the journal stores it; only the first four send a mail."""
+    """The decision about a request, as the journal stores it; only the first five send a mail."""
 
     LINK = "link"
     NEVER_ACTIVATED = "never_activated"
     UNCONFIRMED = "unconfirmed"
     BY_LETTER = "by_letter"
+    SUSPENDED = "suspended"
     UNKNOWN = "unknown"
     DISABLED = "disabled"
-    SUSPENDED = "suspended"
     MERGED = "merged"
     DISPUTED = "disputed"
     NO_ADDRESS = "no_address"
@@ -68,7 +69,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
             return _send_reminder(message, settings)
         case Answer.BY_LETTER:
             return _send_refusal(message, settings)
-        case Answer.UNCONFIRMED:  # the confirmation link has an outbox message of its own
+        case Answer.UNCONFIRMED | Answer.SUSPENDED:  # the mail has an outbox message of its own
             return Outcome.DONE
         case _:
             return Outcome.DROPPED
@@ -106,6 +107,8 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
         )
     elif account and answer is Answer.UNCONFIRMED:
         emails.send_link(settings, account, None)
+    elif account and plan[1] and answer is Answer.SUSPENDED:
+        notices.tell(Notice.SUSPENDED, account.id, link=None, **closings.of_account(account).details())
     with log.acting_for(_origin(message)):
         log.record(ResetRequested(account_id=key, answer=answer.value))
     return answer
@@ -122,13 +125,14 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
         return Answer.UNKNOWN, ""
     closed = (
         (Answer.DISABLED, account.disabled_at is not None),
-        (Answer.SUSPENDED, account.is_suspended_at(now())),
         (Answer.MERGED, account.merged_into_id is not None),
-        (Answer.DISPUTED, disputes.is_closed(account)),
+        (Answer.DISPUTED, disputes.ends_recovery(account)),
     )
     for answer, holds in closed:
         if holds:
             return answer, ""
+    if account.is_suspended_at(now()):
+        return Answer.SUSPENDED, account.email or ""
     if account.activated_at is None:
         answer, email = Answer.NEVER_ACTIVATED, account.email or account.school_email
     elif account.email:

@@ -85,7 +85,7 @@ def may_reset(account: Account, link: OneTimeLink) -> bool:
         and account.is_enabled_at(now())
         and account.merged_into_id is None
         and account.email == link.email
-        and not disputes.is_closed(account)
+        and not disputes.ends_recovery(account)
     )
 
 

@@ -55,7 +55,15 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if not accounts:
         return Outcome.DROPPED
     recipient, link = str(accounts[0].email), entrance(settings, accounts[0])
-    lines = [{"name": a.short_name, "username": a.username, "schools": school_names(a)} for a in accounts]
+    lines = [
+        {
+            "name": a.short_name,
+            "username": a.username,
+            "schools": school_names(a),
+            "is_suspended": a.is_suspended_at(now()),
+        }
+        for a in accounts
+    ]
     mail = compose(
         "identifiant",
         recipient=recipient,
@@ -75,12 +83,12 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 
 def _listed_accounts() -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions of the accounts that are listed: confirmed, enabled, neither disputed nor merged."""
+    """Return the conditions of the accounts that are listed: confirmed, neither disabled, disputed nor merged."""
     return (
         Account.email_confirmed_at.is_not(None),
         Account.contested_at.is_(None),
         ~disputes.has_disputed_tie(),
-        Account.where_enabled(now()),
+        Account.disabled_at.is_(None),
         Account.merged_into_id.is_(None),
     )
 

@@ -6,11 +6,12 @@ from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
 HOME = "idp/accounts/suspensions/states.py"
-ELSEWHERE = {"idp/accounts/authentication.py": "it asks the rule about a state that was read without a row"}
+ELSEWHERE = {"idp/accounts/account_state.py": "it asks the rule about a state that was read without a row"}
 """The modules that read the columns beside their home, and why they do not decide."""
 
 _READERS = {
     "idp/operations/helpdesk/suspension.py": "it writes the state",
+    "idp/accounts/closings.py": "it says when the suspension began and ends",
     "idp/operations/helpdesk/dossier.py": "it shows when the suspension ends",
 }
 _COLUMNS = {"suspended_at", "suspended_until"}

@@ -41,6 +41,19 @@ SENTENCES = {
     ),
     "Le %(day)s à %(hour)s, quelqu’un a signalé avec le lien « Ce n’était pas moi » que l’adresse mail du compte "
     "%(username)s avait changé sans son accord.": (f"{_CONTEST}::test_both_mailboxes_get_instructions_and_no_link"),
+    "Quelqu’un a signalé que l’adresse mail du compte avait changé sans son accord. "
+    "L’adresse ne peut plus changer tant que l’établissement n’a pas décidé laquelle est la bonne.": (
+        f"{_CONTEST}::test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest"
+    ),
+    "Le changement est signalé": (
+        f"{_CONTEST}::test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest"
+    ),
+    "Ce courrier a été signalé": (
+        "tests/commands/test_disputed_ties.py::test_a_disputed_account_is_closed_for_every_school"
+    ),
+    "Avec ce courrier, quelqu’un a signalé ne pas être le représentant légal de l’élève. Le courrier ne sert plus.": (
+        "tests/commands/test_disputed_ties.py::test_a_disputed_account_is_closed_for_every_school"
+    ),
     "Dites-le au secrétariat de l’établissement de votre enfant.": (
         "tests/protocol/test_audience.py::test_a_person_without_children_is_told_so"
     ),

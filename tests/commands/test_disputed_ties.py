@@ -1,5 +1,6 @@
 """« Je ne suis pas le représentant légal »: what the dispute closes, and how the school opens it again."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from idp.accounts.models import Account
+from idp.clock import now
 from idp.db import db
+from idp.operations.purge import unused_accounts as purge
 from tests.activation.steps import ACTIVATION, EMAIL, activate, fill_in, open_activation
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import OPERATOR, reload_account
@@ -92,7 +95,15 @@ def test_a_disputed_account_is_closed_for_every_school(
     begun = open_activation(other, account)
     dispute(browser, account, malo)
     assert heading(fill_in(other, begun)) == "Ce courrier ne sert plus"
-    assert "Vous n’êtes pas connecté" in sign_in(browser, "/connexion", account.username, PROVISIONAL).text
+    for _ in range(2):
+        right = sign_in(browser, "/connexion", account.username, PROVISIONAL)
+        assert heading(right) == "Ce courrier a été signalé"
+        assert "Allez au secrétariat de l’établissement" in right.text
+        purge.remove_expired_secrets(now() + timedelta(days=1))
+        db.session.commit()
+    wrong = sign_in(browser, "/connexion", account.username, "7K4M-QX2P-9RTE")
+    assert heading(wrong) == "Connexion"
+    assert "signalé" not in wrong.text
     for uai in (COLLEGE, LYCEE):
         report = printed(act, uai, out)
         assert report["printed"] == 0

@@ -30,12 +30,15 @@ from tests.email_confirmation.post import post_office
 from tests.email_confirmation.post import text_of as mail_text
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, refused, tokens_for
+from tests.recovery.steps import ask_password, ask_username
+from tests.relying_party import Attempt
 from tests.rows import each_row
 from tests.waiting_guardians import wait
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 WHY = "jugement du 3 novembre"
+CLOSED = "Ce compte est fermé pour le moment"
 
 
 def row_of(account: Account) -> Suspension:
@@ -58,7 +61,7 @@ def test_a_suspended_account_signs_in_nowhere_and_its_tokens_end_for_ever(
     assert follow(browser, browser.get("/mon-compte")).request.path == "/connexion"
     stranger = app.test_client()
     refusal = sign_in(stranger, "/connexion", account.username, PASSWORD)
-    assert heading(refusal) == "Connexion"
+    assert heading(refusal) == CLOSED
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
     refused(ent.refresh(browser, tokens["refresh_token"]), "invalid_grant")
     [event] = events("account.suspended")
@@ -75,20 +78,86 @@ def test_a_suspended_account_signs_in_nowhere_and_its_tokens_end_for_ever(
     assert "nothing of" in again.err
 
 
-def test_the_refusal_of_a_suspended_account_is_that_of_a_wrong_password(
+@pytest.mark.row("K-33")
+def test_the_right_password_of_a_suspended_account_says_since_when_and_whom_to_ask(
     app: Flask, build: Build, events: Events
 ) -> None:
+    college, lycee = build.school(), build.school(LYCEE)
+    college.phone = lycee.phone = "03 53 01 40 40"
+    db.session.commit()
     account, other = build.active(), build.active(email="autre@exemple.fr")
-    suspension.suspend(account.id, Decision(reason=WHY))
-    right = sign_in(app.test_client(), "/connexion", account.username, PASSWORD).get_data(as_text=True)
-    wrong = sign_in(app.test_client(), "/connexion", other.username, "un autre mot de passe").get_data(as_text=True)
-    assert heading_of(right) == heading_of(wrong) == "Connexion"
-    assert "suspend" not in right
-    assert [event.details["reason"] for event in events("sign_in")] == ["suspended", "wrong"]
+    own, elsewhere, academy = build.active(), build.active(), build.active()
+    for person, school in ((account, college), (own, college), (elsewhere, lycee), (academy, None)):
+        suspension.suspend(person.id, Decision(reason=WHY, school=school))
+    wrongs = [
+        sign_in(app.test_client(), "/connexion", person.username, "un autre mot de passe")
+        for person in (account, other)
+    ]
+    assert [heading(page) for page in wrongs] == ["Connexion", "Connexion"]
+    assert [event.details["reason"] for event in events("sign_in")] == ["wrong", "wrong"]
+    texts = {}
+    for person in (own, elsewhere, academy):
+        page = sign_in(app.test_client(), "/connexion", person.username, PASSWORD)
+        assert heading(page) == CLOSED
+        texts[person.id] = page.text
+        assert WHY not in page.text
+        assert "Votre compte est suspendu depuis le" in page.text
+    assert "Collège des Tilleuls" in texts[own.id]
+    assert 'href="tel:+33353014040"' in texts[own.id]
+    assert lycee.name not in texts[elsewhere.id], "the person has no child there"
+    assert "Demandez à la direction" in texts[elsewhere.id]
+    assert "l’assistance de l’académie" in texts[academy.id]
+    assert [event.details["answer"] for event in events("recovery.password")] == ["suspended"] * 3
 
 
-def heading_of(page: str) -> str:
-    return page.partition("<h1>")[2].partition("</h1>")[0]
+@pytest.mark.row("K-33")
+def test_recovery_of_a_suspended_account_says_it_to_the_mailbox_alone(app: Flask, build: Build) -> None:
+    account, unknown = build.active(), "n.leroy9999"
+    suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
+    with post_office(app) as post:
+        before = len(post.deliver())
+        pages = [ask_password(app.test_client(), username) for username in (account.username, unknown)]
+        ask_username(app.test_client(), "noemie@exemple.fr")
+        told, listed = post.deliver()[before:]
+    assert len({heading(page) for page in pages}) == 1
+    assert told["Subject"] == "Votre compte est suspendu"
+    assert "Collège des Tilleuls" in mail_text(told)
+    assert account.username in mail_text(listed)
+    assert "Ce compte est suspendu" in " ".join(mail_text(listed).split())
+
+
+@pytest.mark.row("K-33")
+def test_the_person_of_a_suspended_tie_learns_it_by_mail_and_on_both_pages(
+    app: Flask, build: Build, browser: FlaskClient
+) -> None:
+    ent = build.ent()
+    malo = build.child("Malo")
+    account, other = build.active(children=[malo]), build.active(email="pere@exemple.fr", children=[malo])
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    with post_office(app) as post:
+        [mail] = post.deliver()
+    assert (mail["To"], mail["Subject"]) == ("noemie@exemple.fr", "Votre accès à un élève est fermé")
+    for secret in ("Malo", WHY):
+        assert secret not in mail_text(mail), "other people may read the mailbox"
+    mine = browser.get("/mon-compte").text
+    refusal = follow(browser, browser.get(ent.url(Attempt())))
+    assert heading(refusal) == "Votre accès à cet élève est fermé"
+    for page in (mine, refusal.text):
+        assert "Votre accès à cet élève est fermé depuis le" in page
+        assert "Demandez à la direction" in page
+        assert WHY not in page
+    sign_in(parent := app.test_client(), "/connexion", other.username, PASSWORD)
+    assert "fermé" not in parent.get("/mon-compte").text
+
+
+@pytest.mark.row("K-33")
+def test_a_tie_that_waits_for_the_head_names_no_pupil(build: Build, browser: FlaskClient) -> None:
+    malo = build.child("Malo")
+    account = build.active(children=[malo])
+    wait(account, malo.id)
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert "Malo" not in browser.get("/mon-compte").text
 
 
 def test_a_suspension_ends_by_itself_at_its_instant(app: Flask, build: Build) -> None:
@@ -96,7 +165,7 @@ def test_a_suspension_ends_by_itself_at_its_instant(app: Flask, build: Build) ->
     until = now() + timedelta(hours=2)
     suspension.suspend(account.id, Decision(reason=WHY, until=until))
     with time_machine.travel(until - timedelta(seconds=1), tick=False):
-        assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Connexion"
+        assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == CLOSED
     with time_machine.travel(until, tick=False):
         assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
 
@@ -129,7 +198,7 @@ def test_a_letter_opens_no_suspended_account_and_none_is_printed(act: Run, app: 
     build.ent()
     account = build.never_activated()
     suspension.suspend(account.id, Decision(reason=WHY))
-    assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == "Connexion"
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == CLOSED
     answer = act("letters", "print", "--username", account.username, "--out", "courriers.pdf")
     assert answer.code == 1
     assert "is suspended: its letter could not be used" in answer.err
@@ -164,7 +233,7 @@ def test_a_suspended_tie_leaves_the_claims_and_the_ent_keeps_the_other_child(
     assert str(malo.id) not in renewed.text
     assert "Malo" not in renewed.text
     page = browser.get("/mon-compte").get_data(as_text=True)
-    assert "Malo" not in page
+    assert "Votre accès à cet élève est fermé depuis le" in page.partition("Malo")[2]
     [event] = events("account.suspended")
     assert event.details["child"] == str(malo.id)
     assert not waiting(NOTICE)

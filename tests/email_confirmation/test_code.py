@@ -258,7 +258,9 @@ def _suspend(account_id: uuid.UUID) -> None:
 
 
 def _contest(account_id: uuid.UUID) -> None:
-    db.session.execute(update(Account).where(Account.id == account_id).values(contested_at=now()))
+    db.session.execute(
+        update(Account).where(Account.id == account_id).values(contested_at=now(), password_blocked_at=now())
+    )
 
 
 def _reset(account_id: uuid.UUID) -> None:

@@ -13,6 +13,7 @@ from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
+from idp.operations.helpdesk.disputes import Decision, Outcome, settle
 from idp.outbox.models import OutboxMessage
 from idp.sessions.ending import SESSIONS_ENDED
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
@@ -34,6 +35,7 @@ from tests.my_account.changes import (
     reload_account,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.recovery.steps import ask_password, ask_username
 
 ASKS, DONE, DEAD = "Ce n’était pas vous ?", "Le changement est arrêté", "Ce lien ne marche plus"
 CUT = "Ce lien est incomplet"
@@ -120,6 +122,57 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
         assert journal(account, "email.change_contested") == [{"applied": True, "uais": [COLLEGE]}]
         assert sorted(read_notices(account)[2:]) == [("adresse_contestee", NEW), ("adresse_contestee", OLD)]
+
+
+@pytest.mark.row("E-12")
+@pytest.mark.parametrize("is_former", [False, True])
+def test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest(
+    app: Flask, browser: FlaskClient, build: Build, *, is_former: bool
+) -> None:
+    account, other = build.active(), build.active(given_name="Karim")
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        enter(browser, account)
+        change_email(browser)
+        _confirm(app, build, account)
+        if is_former:
+            db.session.get_one(Account, other.id).email = "karim@exemple.fr"
+            db.session.commit()
+        before = len(office.deliver())
+        clock.shift(timedelta(hours=1))
+        alarm = _alarms(build, account)[-1]
+        assert "le mot de passe marche encore" in app.test_client().get(alarm).text
+        assert "le mot de passe du compte marche encore" in _stop(app, alarm, "Le changement est signalé")
+        row = reload_account(account)
+        assert (row.email, row.contested_email, row.password_blocked_at) == (NEW, OLD, None)
+        assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion", "sessions end"
+        assert _notices(account) == [(COLLEGE, "email_contested")]
+        [mail] = office.deliver()[before:]
+        assert (mail["To"], mail["Subject"]) == (NEW, "Votre changement d’adresse mail est contesté")
+        enter(browser, account)
+        page = browser.get("/mon-compte/adresse")
+        assert "L’adresse ne peut plus changer" in page.text
+        ask_password(app.test_client(), account.username)
+        ask_username(app.test_client(), NEW)
+        assert len(office.deliver()) == before + 1, "no mail recovers the account"
+        settle(build.settings, account.id, Decision(outcome=Outcome.REJECT, reason="vu au guichet"))
+        [kept, _] = sorted(office.deliver()[before + 1 :], key=lambda mail: mail["To"] != NEW)
+        assert "Connectez-vous comme avant." in text_of(kept)
+        assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == ACCOUNT
+
+
+@pytest.mark.row("E-12")
+def test_the_school_that_finds_for_a_shared_mailbox_ends_the_password(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, _ = build.active(), build.active(given_name="Karim")
+    enter(browser, account)
+    change_email(browser)
+    _confirm(app, build, account)
+    _stop(app, _alarms(build, account)[-1], "Le changement est signalé")
+    settle(build.settings, account.id, Decision(outcome=Outcome.CONFIRM, reason="vu au guichet"))
+    row = reload_account(account)
+    assert (row.email, row.contested_at) == (OLD, None)
+    assert row.password_blocked_at is not None
 
 
 @pytest.mark.row("E-05", "E-11")

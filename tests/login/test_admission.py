@@ -101,7 +101,9 @@ def _change_password(account: Account) -> None:
 
 
 def _contest(account: Account) -> None:
-    db.session.execute(update(Account).where(Account.id == account.id).values(contested_at=now()))
+    db.session.execute(
+        update(Account).where(Account.id == account.id).values(contested_at=now(), password_blocked_at=now())
+    )
 
 
 def _dispute(account: Account) -> None:

@@ -195,7 +195,6 @@ def _set(**values: object) -> Callable[[Account], None]:
     "close",
     [
         pytest.param(_set(disabled_at=now()), id="disabled"),
-        pytest.param(_set(suspended_at=now() - timedelta(hours=1)), id="suspended"),
         pytest.param(_set(activated_at=None), id="a new letter"),
         pytest.param(_erase, id="erased"),
     ],
@@ -212,8 +211,14 @@ def test_a_closed_account_is_refused_as_an_unknown_key(
 
 
 @pytest.mark.row("I-23")
-def test_a_disputed_account_sends_its_person_to_the_school(app: Flask, parent: Account, key: Authenticator) -> None:
-    db.session.execute(update(Guardianship).values(disputed_at=now()))
+@pytest.mark.parametrize("closed", ["disputed", "suspended"])
+def test_a_closed_account_sends_its_person_to_the_school(
+    app: Flask, parent: Account, key: Authenticator, closed: str
+) -> None:
+    if closed == "disputed":
+        db.session.execute(update(Guardianship).values(disputed_at=now()))
+    else:
+        _set(suspended_at=now() - timedelta(hours=1))(parent)
     db.session.commit()
     browser = device(app, LAPTOP)
     page = sign_in(browser, key)

@@ -39,7 +39,7 @@ def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) 
 
 def _shut(build: Build, how: str) -> Account:
     account = build.active(contested_at=now() if how == "contested" else None)
-    if how == "blocked":
+    if how in {"blocked", "contested"}:
         db.session.execute(update(Account).where(Account.id == account.id).values(password_blocked_at=now()))
     if how == "disputed":
         db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(disputed_at=now()))
@@ -93,7 +93,7 @@ def test_breached_password_is_closed_although_links_were_asked_for_before(browse
 
 
 def test_link_is_sent_at_once_when_the_school_has_settled(browser: FlaskClient, build: Build) -> None:
-    account = build.active(contested_at=now(), contested_email="ancienne@exemple.fr")
+    account = build.active(contested_at=now(), password_blocked_at=now(), contested_email="ancienne@exemple.fr")
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == _CLOSED
     operators.settle(build.settings, account.id, Decision(outcome=Outcome.REJECT, reason="vu au guichet"))
     page = sign_in(browser, "/connexion", account.username, PASSWORD)

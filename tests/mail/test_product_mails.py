@@ -27,6 +27,14 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "until": datetime(2026, 11, 30, 23, 0, tzinfo=UTC),
         "is_kept_out": False,
     },
+    "acces_ferme": {
+        "username": "n.oneill4821",
+        "at": _AT,
+        "school": "Collège des Tilleuls",
+        "phone": "03 20 00 00 00",
+        "until": datetime(2026, 11, 30, 23, 0, tzinfo=UTC),
+        "by": "school",
+    },
     "compte_rouvert": {
         "username": "n.oneill4821",
         "at": _AT,
@@ -106,7 +114,8 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "username": "n.oneill4821",
         "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
     },
-    "adresse_gardee": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
+    "adresse_signalee": {"schools": SCHOOLS, "username": "n.oneill4821", "at": _AT},
+    "adresse_gardee": {"blocked": True, "username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "adresse_ecartee": {
         "schools": SCHOOLS,
         "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
@@ -114,7 +123,12 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "identifiant": {
         "ent": "Passerelle",
         "accounts": [
-            {"name": "Mme O'NEILL & <b>FILS</b>", "username": "n.oneill4821", "schools": "Collège des Tilleuls"}
+            {
+                "name": "Mme O'NEILL & <b>FILS</b>",
+                "username": "n.oneill4821",
+                "schools": "Collège des Tilleuls",
+                "is_suspended": True,
+            }
         ],
     },
     "mot_de_passe": {
@@ -174,12 +188,14 @@ WITHOUT_LINK: set[str] = {
     "compte_inactif",
     "compte_conteste",
     "compte_suspendu",
+    "acces_ferme",
     "compte_rouvert",
     "lien_fini",
     "lien_retabli",
     "courrier_refait",
     "changement_arrete",
     "adresse_contestee",
+    "adresse_signalee",
     "adresse_gardee",
     "adresse_ecartee",
     "courrier_ajoute",

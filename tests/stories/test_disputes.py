@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.stories.browser import follow, look
+from tests.stories.browser import follow
 from tests.stories.gestes import (
     NEW_PASSWORD,
     OTHER_PASSWORD,
@@ -118,6 +118,46 @@ def test_l_ex_conjoint(phone: Page, other_device: Page, site: Site) -> None:
     assert len(site.mails(COMMUNE)) == 5
 
 
+@pytest.mark.row("E-12")
+def test_deux_foyers_une_boite_mail(phone: Page, other_device: Page, site: Site) -> None:
+    """Noémie et Karim lisaient la même boîte ; elle la quitte, il touche « Ce n’était pas moi » : elle entre encore."""
+    noemie = a_un_compte(phone, site, "n.leroy", COMMUNE)
+    a_un_compte(other_device, site, "k.haddad", COMMUNE)
+    entre_dans_son_compte(phone, site, noemie)
+    deja = len(site.mails(COMMUNE))
+    follow(phone.get_by_role("link", name="Changer mon adresse mail"))
+    phone.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
+    phone.get_by_label("Nouvelle adresse mail").fill(LA_SIENNE)
+    follow(phone.get_by_role("button", name="Enregistrer"))
+    confirme_une_adresse(phone, lien_du_mail(site, LA_SIENNE, 1, "Confirmez votre nouvelle adresse mail"))
+    site.wait_for_mail(COMMUNE, deja + 2)
+
+    # depuis la boîte commune, sans mot de passe
+    other_device.goto(liens(site, COMMUNE, "/adresse/contestation/")[-1])
+    titre(other_device, "Ce n’était pas vous ?")
+    expect(other_device.get_by_text("le mot de passe marche encore")).to_be_visible()
+    follow(other_device.get_by_role("button", name="Signaler le changement"))
+    titre(other_device, "Le changement est signalé")
+    expect(other_device.get_by_text("Tilleuls")).to_have_count(0)
+    assert site.wait_for_mail(LA_SIENNE, 2)["subject"] == "Votre changement d’adresse mail est contesté"
+    [avis] = [avis for avis in site.notices() if avis["kind"] == "email_contested"]
+    assert (avis["account"], avis["state"]) == (noemie, "open")
+
+    # ses appareils sont déconnectés ; avec son mot de passe elle entre, et l'adresse ne change plus
+    phone.goto(f"{site.settings.issuer}/mon-compte")
+    se_connecte(phone, noemie, NEW_PASSWORD)
+    titre(phone, "Gérer mon compte")
+    follow(phone.get_by_role("link", name="Changer mon adresse mail"))
+    expect(phone.get_by_text("L’adresse ne peut plus changer")).to_be_visible()
+    expect(phone.get_by_label("Nouvelle adresse mail")).to_have_count(0)
+
+    # le collège garde la nouvelle adresse ; le mot de passe reste le même
+    site.command("account", "disputes", noemie, "--reject", "--reason", MOTIF)
+    assert "Connectez-vous comme avant." in site.wait_for_mail(LA_SIENNE, 3)["text"]
+    entre_dans_son_compte(phone, site, noemie)
+    expect(phone.get_by_text(LA_SIENNE)).to_be_visible()
+
+
 @pytest.mark.row("V-19")
 def test_un_eleve_a_ouvert_le_courrier(phone: Page, other_device: Page, site: Site, tmp_path: Path) -> None:
     """Deux clics avec le courrier ferment le compte ; le collège le rouvre, et le parent l'active."""
@@ -132,11 +172,10 @@ def test_un_eleve_a_ouvert_le_courrier(phone: Page, other_device: Page, site: Si
     follow(other_device.get_by_role("button", name="Confirmer le signalement"))
     titre(other_device, "Merci, c’est noté")
 
-    # le courrier ne sert plus, et le collège n'en imprime pas d'autre sans avoir décidé
+    # le courrier ne sert plus, il dit où aller, et le collège n'en imprime pas d'autre sans avoir décidé
     phone.goto(f"{site.settings.issuer}/connexion")
     se_connecte(phone, courrier.username, courrier.provisional_password)
-    titre(phone, "Connexion")
-    look(phone)
+    titre(phone, "Ce courrier a été signalé")
     feuille = tmp_path / "nouveau.csv"
     imprime = ("letters", "print", "--username", courrier.username, "--csv", str(feuille))
     assert "idp account disputes" in site.command(*imprime, code=1)

@@ -193,7 +193,7 @@ WORDS: Mapping[Kind, Words] = {
         _l("Une adresse mail a été changée, et quelqu’un dit que ce n’était pas lui"),
         _l(
             "L’adresse mail du compte a été changée, et la boîte de l’ancienne adresse répond : « Ce n’était pas "
-            "moi ». En attendant, personne n’entre dans ce compte."
+            "moi ». En attendant, aucun mail n’ouvre ce compte."
         ),
         _l("Appelez la personne au numéro du dossier, pas à un numéro reçu par mail : quelle adresse est la sienne ?"),
         {

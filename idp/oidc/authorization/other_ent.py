@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from flask import Blueprint, Response, make_response, render_template, url_for
 
-from idp.accounts import directory
+from idp.accounts import closings, directory
 from idp.accounts.models import Account, School
 from idp.clients import audience, registry
 from idp.clients.registry import Registration
@@ -46,6 +46,7 @@ def show() -> Response:
         dest=client,
         account=account,
         served=[_ServedSchool(school, registry.all_serving([school.uai])) for school in schools],
+        closed_ties=closings.of_ties(account),
         told_school=None if schools else _school_of_letter(account),
         back_url=store.decline_url(interaction),
         other_account_url=_other_account_url(interaction, requested),

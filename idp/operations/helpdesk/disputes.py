@@ -31,6 +31,7 @@ from idp.db import db, unit_of_work
 from idp.operations.helpdesk import ended_disputes
 from idp.operations.helpdesk.acts import OPERATOR, RefusedError
 from idp.operations.helpdesk.dossier import masked_apart
+from idp.passkeys import keys
 from idp.rostering.write import leavers
 from idp.sessions import manager
 from idp.throttle import guard
@@ -332,7 +333,7 @@ def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
 
 
 def _settle_email(settings: Settings, account: Account, decision: Decision) -> None:
-    """Keep one of the two addresses. The password stays blocked: a new one is chosen by mail to that address only."""
+    """Keep one of the two addresses. A blocked password stays so: a new one is chosen by mail to that address only."""
     if account.activated_at is None:
         raise RefusedError(
             f"{account.username} has a new letter, which ends this dispute when it is used; "
@@ -358,13 +359,16 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
         db.session.flush()
         mailboxes.note_sharing(account)
     account.pending_email = account.contested_at = account.contested_email = None
-    account.password_blocked_at = account.password_blocked_at or now()
+    if decision.outcome is Outcome.CONFIRM:  # somebody else knew the password
+        account.password_blocked_at = account.password_blocked_at or now()
+        keys.remove_all(account.id, by="contested", mailed=False)
     _renew(account)
     notices.tell(Notice.EMAIL_KEPT, account.id)
     if dropped is not None:
         notices.tell_at(settings, Notice.EMAIL_DROPPED, account, dropped)
     after = "former address kept" if decision.outcome is Outcome.CONFIRM else "new address kept"
-    _record(account, Kind.EMAIL_CONTESTED, decision, before="contested", after=f"{after} (@{_domain(kept)})")
+    domain = (kept or "").rpartition("@")[2]
+    _record(account, Kind.EMAIL_CONTESTED, decision, before="contested", after=f"{after} (@{domain})")
     _settle_notices(account, Kind.EMAIL_CONTESTED, decision, None)
 
 
@@ -394,7 +398,3 @@ def _record(
 def _settle_notices(account: Account, kind: Kind, decision: Decision, school: School | None) -> None:
     actor = log.current_origin().actor
     school_notices.settle(account.id, by=actor, sentence=decision.reason, kinds=[kind], school=school)
-
-
-def _domain(email: str | None) -> str:
-    return (email or "").rpartition("@")[2]

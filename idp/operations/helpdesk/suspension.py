@@ -9,9 +9,7 @@ the child is in no claim, and an ENT that serves no other child of the person is
 get a sign-out, so that none shows the child until the end of its own session.
 
 A mail tells the person of a suspended account, without the reason: other people may read the mailbox. Another one tells
-that the account is open again before the time. Nobody is told by mail of a suspended tie. Such a decision rests on a
-judgement, which the court or the school tells in person, and a mail that names a child must not be the first news of
-it, nor warn a person from whom the child is protected.
+that the account is open again before the time. A mail about a suspended tie names no child: other people may read it.
 """
 
 import enum
@@ -22,7 +20,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select
 
-from idp.accounts import directory, notices, school_notices
+from idp.accounts import closings, directory, notices, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
 from idp.accounts.same_person import former_names_of
@@ -148,6 +146,7 @@ def decide(
         raise SuspensionRefusedError(Why.GONE, "the account was removed meanwhile")
     _check(account, decision, moment)
     tie = _tie(account, decision) if decision.child else None
+    named = closings.nameable(account, decision.school)  # before the tie is closed
     formers = _of_the_same(account, decision, moment)
     decision = replace(decision, reference=decision.reference or _document(formers))
     for former in formers:
@@ -163,7 +162,9 @@ def decide(
     db.session.add(row)
     db.session.flush()
     _set_states(account, tie, moment)
-    row.sessions_ended = _close(account, decision) if tie is None else _close_ents(account, tie)
+    details = closings.details(decision.until, named, by_academy=decision.school is None)
+    notices.tell(Notice.TIE_SUSPENDED if tie else Notice.SUSPENDED, account.id, link=None, **details)
+    row.sessions_ended = _close(account) if tie is None else _close_ents(account, tie)
     _record(row, decision, formers)
     if decision.school is not None and decision.child is not None and decision.until is None:
         _stop_waiting(account, decision.school, row, may_end)
@@ -313,13 +314,10 @@ def _set_states(account: Account, tie: Guardianship | None, moment: datetime) ->
     db.session.flush()
 
 
-def _close(account: Account, decision: Decision) -> int:
-    """Refuse all that was issued for the account, end its sessions, and tell the person; return their number."""
+def _close(account: Account) -> int:
+    """Refuse all that was issued for the account, and end its sessions; return their number."""
     account.credentials_changed()
-    ended = manager.end_all(account.id, by=OPERATOR)
-    school_id = str(decision.school.id) if decision.school else ""
-    notices.tell(Notice.SUSPENDED, account.id, until=_iso(decision.until), school=school_id)
-    return ended
+    return manager.end_all(account.id, by=OPERATOR)
 
 
 def _close_ents(account: Account, tie: Guardianship) -> int:

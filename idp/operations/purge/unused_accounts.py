@@ -45,10 +45,11 @@ DISABLED_KEPT = timedelta(days=90)
 def remove_expired_secrets(moment: datetime) -> int:
     """Remove a batch of the expired provisional passwords, in the caller's transaction; return their number.
 
-    Not before the last activation that one of them opened has expired: it was valid when it was typed.
+    Not before the last activation that one of them opened has expired: it was valid when it was typed. Nor while a tie
+    is disputed: see `disputes.revoke_credentials`.
     """
     expired = Account.provisional_expires_at <= moment - ACTIVATION_LIFETIME
-    due = and_(Account.provisional_hash.is_not(None), expired)
+    due = and_(Account.provisional_hash.is_not(None), expired, ~disputes.has_disputed_tie())
     return _update_some(due, Account.provisional_expires_at, provisional_hash=None)
 
 

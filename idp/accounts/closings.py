@@ -1,0 +1,85 @@
+"""Says what a suspended person may learn of it: since when, until when, and whom to ask, but no reason."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from idp.accounts import directory
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.suspensions.models import Suspension
+from idp.clock import now
+from idp.db import db
+
+
+@dataclass(frozen=True)
+class Closing:
+    """What a person may learn of a suspension.
+
+    Attributes:
+        since: its beginning.
+        until: its end, or None.
+        school: the school to ask, or None if the person may not learn which one it is.
+        by_academy: whether the académie decided, and no school.
+        child: the child of a suspended tie; None for the account.
+    """
+
+    since: datetime
+    until: datetime | None
+    school: School | None
+    by_academy: bool
+    child: Child | None = None
+
+    def details(self) -> dict[str, str]:
+        """Return the values for a mail (`notices.tell`)."""
+        return details(self.until, self.school, by_academy=self.by_academy) | {"since": self.since.isoformat()}
+
+
+def details(until: datetime | None, school: School | None, *, by_academy: bool) -> dict[str, str]:
+    """Return the values for a mail about a suspension; `school` is None if the person may not learn which it is."""
+    end = until.isoformat(timespec="seconds") if until else ""
+    return {"until": end, "school": str(school.id) if school else "", "by": "academy" if by_academy else "school"}
+
+
+def nameable(account: Account, school: School | None) -> School | None:
+    """Return the school if the person knows it, by a child or by a letter.
+
+    A pupil whose tie is suspended may have come to another school, which the person must not learn.
+    """
+    keys = {account.letter_school_id, *(known.id for known in directory.schools(account))}
+    return school if school is not None and school.id in keys else None
+
+
+def of_account(account: Account) -> Closing:
+    """Return what the person of a suspended account learns."""
+    return _closing(account, account, _last_decision(account, None))
+
+
+def of_ties(account: Account) -> list[Closing]:
+    """Return what a person learns of each tie that a decision suspends; nothing of those that wait for the head."""
+    moment = now()
+    ties = [tie for tie in account.guardianships if tie.is_unended and tie.is_suspended_at(moment)]
+    decided = [(tie, _last_decision(account, tie)) for tie in ties]
+    return [_closing(account, tie, row) for tie, row in decided if row is not None]
+
+
+def _last_decision(account: Account, tie: Guardianship | None) -> Suspension | None:
+    """Return the decision about an account or a tie that holds and ends last."""
+    rows = select(Suspension).where(
+        Suspension.account_id == account.id,
+        Suspension.child_id.is_not_distinct_from(tie.child_id if tie else None),
+        Suspension.where_decided(now()),
+    )
+    ends_last = (Suspension.until.is_(None).desc(), Suspension.until.desc())
+    return db.session.scalars(rows.order_by(*ends_last, Suspension.begins_at).limit(1)).first()
+
+
+def _closing(account: Account, held: Account | Guardianship, row: Suspension | None) -> Closing:
+    school = db.session.get(School, row.school_id) if row and row.school_id else None
+    return Closing(
+        held.suspended_at or now(),
+        held.suspended_until,
+        nameable(account, school),
+        by_academy=row is not None and school is None,
+        child=held.child if isinstance(held, Guardianship) else None,
+    )
