@@ -20,7 +20,7 @@ from demo.siecle_files import siecle_files
 from idp.accounts.models import Account, Degree, School
 from idp.clock import today
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.rostering import imports, lock, schools
 from idp.rostering.imports import FORCED, Steps
 from idp.rostering.records import Form
@@ -66,13 +66,14 @@ def import_files(settings: Settings, folder: Path) -> None:
     _refuse_older()
     for school in _OF_SIECLE:
         if not db.session.scalar(select(School.id).where(School.uai == school.uai)):
-            schools.change(
-                school.uai,
-                name=school.name,
-                postal_address=school.postal_address,
-                phone=school.phone,
-                degree=Degree.SECONDARY,
-            )
+            with unit_of_work():
+                schools.change(
+                    school.uai,
+                    name=school.name,
+                    postal_address=school.postal_address,
+                    phone=school.phone,
+                    degree=Degree.SECONDARY,
+                )
     record = folder.with_name("imported.json")
     if db.session.scalar(select(Account.id).limit(1)) is None:
         record.unlink(missing_ok=True)  # it belongs to a deleted database

@@ -277,6 +277,8 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         acceptance.MAIL: partial(ent_mails.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
+        staff_notices.NEW_ROLE: partial(staff_notices.hand_over_change, settings=settings),
+        staff_notices.CONTACTS: partial(staff_notices.hand_over_change, settings=settings),
     }
 
 

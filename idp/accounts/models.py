@@ -91,7 +91,6 @@ class Child(UuidKey, Searched, Base):
     class_name: Mapped[str] = mapped_column(String(60), default="")
     moved_at: Mapped[datetime | None]
     left_at: Mapped[datetime | None]
-
     school: Mapped[School] = relationship(lazy="joined")
 
 
@@ -175,6 +174,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     breached_at: Mapped[datetime | None]
     letter_school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"))
     tries_forgotten_at: Mapped[datetime | None]
+    is_from_desk: Mapped[bool] = mapped_column(default=False)  # an import from the desk opened it
     last_sign_in_at: Mapped[datetime | None]
     known_use_at: Mapped[datetime | None]  # the last use that the purge knows (`operations.purge.unused_accounts`)
     inactive_warned_at: Mapped[datetime | None]
@@ -271,7 +271,7 @@ class Guardianship(Suspendable, Base):
 
     `disputed_at`: the person says not to be the guardian; the account is closed until the school settles it
     (`accounts.disputes`). `ended_at`: a file ended the tie, or the child left. `excluded_at`: the school confirmed the
-    dispute, and only a changed file restores the tie. `kinship` and `authority` are SDET's codes, never released.
+    dispute; a changed file that names the tie asks the head. `kinship` and `authority` are SDET's codes, not released.
     """
 
     __tablename__ = "guardianship"
@@ -288,7 +288,7 @@ class Guardianship(Suspendable, Base):
     disputed_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     excluded_at: Mapped[datetime | None]
-
+    was_excluded: Mapped[bool] = mapped_column(default=False)  # a file left the excluded tie out
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
 

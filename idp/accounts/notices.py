@@ -60,6 +60,7 @@ class Notice(enum.Enum):
     ACTIVATED_ELSEWHERE = "activation_autre"
     DISPUTED = "compte_conteste"
     TIE_ENDED = "lien_fini"
+    GUARDIAN_ADDED = "responsable_ajoute"
     TIE_RESTORED = "lien_retabli"
     PASSKEY_ADDED = "cle_ajoutee"
     PASSKEY_REMOVED = "cle_retiree"

@@ -70,9 +70,9 @@ _SENTENCES = {
     Kind.NAME_COMPARED: _(
         "Le nom de %(who)s ou d’un élève de cette personne a été corrigé. La direction doit le vérifier."
     ),
-    Kind.GUARDIAN_READMITTED: _(
-        "L’établissement avait écarté %(who)s d’un élève, et votre fichier lui rend l’accès. La direction doit le "
-        "vérifier."
+    Kind.GUARDIAN_ADDED: _(
+        "Votre fichier donne un autre responsable à un élève dont un responsable utilise son compte : %(who)s. La "
+        "direction doit le vérifier."
     ),
     Kind.ACCOUNT_CLOSED: _("L’accès de %(who)s est suspendu. La direction doit le vérifier."),
     Kind.CLOSING_PASSED_ON: _("L’accès de %(who)s est suspendu. Votre direction peut maintenant le rouvrir."),

@@ -7,7 +7,6 @@ school has given a mail address, in the next digest.
 import enum
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from sqlalchemy import ColumnElement, Update, and_, or_, select, update
 
@@ -35,7 +34,7 @@ class Kind(enum.StrEnum):
     RECTIFICATION = "rectification"
     GUARDIAN_WAITS = "guardian_waits"
     NAME_COMPARED = "name_compared"
-    GUARDIAN_READMITTED = "guardian_readmitted"
+    GUARDIAN_ADDED = "guardian_added"
     ACCOUNT_CLOSED = "account_closed"
     CLOSING_PASSED_ON = "closing_passed_on"
 
@@ -167,9 +166,7 @@ def _settled(statement: Update, by: str, sentence: str) -> list[tuple[uuid.UUID,
     return [(row.id, row.kind) for row in settled]
 
 
-def settle_one(
-    notice_id: uuid.UUID, *, by: str, sentence: str, school: School | None = None, excludes: bool = False
-) -> Refusal | None:
+def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School | None = None) -> Refusal | None:
     """Settle one notice and journal it, in the caller's transaction; return None, or the reason for a refusal.
 
     If two operators settle the notice at once, exactly one succeeds. The notice of an open dispute is refused:
@@ -181,7 +178,6 @@ def settle_one(
         by: the operator.
         sentence: the operator's sentence: what was found and done.
         school: the only school whose notices may be settled, if given.
-        excludes: whether the school still excludes a guardian to whom a file gave access again.
     """
     statement = select(SchoolNotice).where(SchoolNotice.id == notice_id)
     if school is not None:
@@ -203,10 +199,7 @@ def settle_one(
     )
     if won is None:
         return Refusal.SETTLED
-    settled = NoticeSettled(account_id=account.id, notice=str(notice_id), about=notice.kind)
-    if notice.kind == Kind.GUARDIAN_READMITTED.value:  # the next import reads the last answer
-        settled = replace(settled, outcome="confirm" if excludes else "reject", children=notice.child_ids)
-    log.record(settled)
+    log.record(NoticeSettled(account_id=account.id, notice=str(notice_id), about=notice.kind))
     return None
 
 

@@ -50,17 +50,11 @@ class SchoolChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class NoticeSettled(Event):
-    """An operator settled a school's notice; `notice` is its id, `about` its kind.
-
-    About an excluded guardian who has access again, `outcome` is `confirm` if the school still excludes that person,
-    else `reject`, and `children` are the ids of the pupils.
-    """
+    """An operator settled a school's notice; `notice` is its id, `about` its kind."""
 
     kind = "school.notice_settled"
     notice: str
     about: str
-    outcome: str = ""
-    children: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from idp.accounts.models import Degree
 from idp.clock import today
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.letter_languages import LANGUAGES
 from idp.rostering import imports, lock, report, schools
 from idp.rostering.files.sources import total_size
@@ -286,7 +286,8 @@ def set_school(uai: str, degree: str | None, **values: Any) -> None:
         raise click.UsageError(f"--letter-language {_NO_LANGUAGE} stands alone")
     tags = [tag for tag in languages if tag != _NO_LANGUAGE] if languages else None
     try:
-        made = schools.change(uai, degree=Degree(degree) if degree else None, languages=tags, **values)
+        with unit_of_work():
+            made = schools.change(uai, degree=Degree(degree) if degree else None, languages=tags, **values)
     except ValueError as error:
         raise click.ClickException(plain(error)) from error
     click.echo(f"{uai} {'was added' if made else 'was changed'}")

@@ -9,7 +9,7 @@ from idp import letter_languages
 from idp.accounts.models import Degree, School
 from idp.audit import changes, log
 from idp.audit.registry_events import SchoolChanged
-from idp.db import db, unit_of_work
+from idp.db import db
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering.records import LONGEST
 
@@ -33,7 +33,6 @@ def rows() -> Iterator[dict[str, Any]]:
         }
 
 
-@unit_of_work()
 def change(
     uai: str,
     *,
@@ -45,7 +44,9 @@ def change(
     hours: str | None = None,
     languages: Sequence[str] | None = None,
 ) -> bool:
-    """Change the given values, and return whether the school is new. An empty `email` or `hours` removes the value.
+    """Change the given values in the caller's transaction, and return whether the school is new.
+
+    An empty `email` or `hours` removes the value.
 
     `languages` are those of its letters, in their order; with none of them, letters are in French alone.
 

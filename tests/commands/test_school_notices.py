@@ -77,7 +77,7 @@ def test_notices_are_listed_with_their_state(act: Run, build: Build, events: Eve
     assert listed(act, "--open", "--uai", COLLEGE) == []
     [event] = events("school.notice_settled")
     assert (event.account_id, event.actor) == (account.id, OPERATOR)
-    assert event.details == {"notice": first["id"], "about": "letter_guessed", "outcome": "", "children": []}
+    assert event.details == {"notice": first["id"], "about": "letter_guessed"}
     assert {entry.account_id for entry in events("account.read")} == {account.id}
 
 

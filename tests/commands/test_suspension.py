@@ -78,7 +78,7 @@ def test_a_suspended_account_signs_in_nowhere_and_its_tokens_end_for_ever(
     assert "nothing of" in again.err
 
 
-@pytest.mark.row("K-33")
+@pytest.mark.row("K-37")
 def test_the_right_password_of_a_suspended_account_says_since_when_and_whom_to_ask(
     app: Flask, build: Build, events: Events
 ) -> None:
@@ -110,7 +110,7 @@ def test_the_right_password_of_a_suspended_account_says_since_when_and_whom_to_a
     assert [event.details["answer"] for event in events("recovery.password")] == ["suspended"] * 3
 
 
-@pytest.mark.row("K-33")
+@pytest.mark.row("K-37")
 def test_recovery_of_a_suspended_account_says_it_to_the_mailbox_alone(app: Flask, build: Build) -> None:
     account, unknown = build.active(), "n.leroy9999"
     suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
@@ -126,7 +126,7 @@ def test_recovery_of_a_suspended_account_says_it_to_the_mailbox_alone(app: Flask
     assert "Ce compte est suspendu" in " ".join(mail_text(listed).split())
 
 
-@pytest.mark.row("K-33")
+@pytest.mark.row("K-37")
 def test_the_person_of_a_suspended_tie_learns_it_by_mail_and_on_both_pages(
     app: Flask, build: Build, browser: FlaskClient
 ) -> None:
@@ -151,7 +151,7 @@ def test_the_person_of_a_suspended_tie_learns_it_by_mail_and_on_both_pages(
     assert "fermé" not in parent.get("/mon-compte").text
 
 
-@pytest.mark.row("K-33")
+@pytest.mark.row("K-37")
 def test_a_tie_that_waits_for_the_head_names_no_pupil(build: Build, browser: FlaskClient) -> None:
     malo = build.child("Malo")
     account = build.active(children=[malo])

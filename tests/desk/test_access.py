@@ -134,7 +134,7 @@ def test_a_stale_proof_leads_to_a_proof_and_back(colleagues: Colleagues) -> None
         ("/comptes/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e/suspension", "/comptes/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e"),
         ("/comptes/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e/courrier", "/comptes/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e"),
         ("/signalements/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e/x", "/signalements/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e"),
-        ("/etablissement/mots-de-passe", "/etablissement"),
+        ("/etablissement/mots-de-passe", "/"),
         ("/droits", "/"),
         ("/preuve", "/"),
         ("/connexion/x", "/"),

@@ -273,9 +273,7 @@ def test_an_account_of_the_own_family_name_is_told(clock: Clock, build: Build, c
     assert alerts() == [("own_name", 1, str(chief.id))]
 
 
-@pytest.mark.parametrize(
-    "alert", ["many_accounts", "many_letters", "many_closed", "decision_beside", "own_name", "new_head"]
-)
+@pytest.mark.parametrize("alert", ["many_accounts", "many_letters", "many_closed", "decision_beside", "own_name"])
 def test_the_mail_names_the_colleague_and_no_family(
     desk: Flask, build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch, alert: str
 ) -> None:

@@ -7,6 +7,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
+from idp.clock import now
 from idp.db import db
 from idp.desk.alerts import rules
 from idp.desk.staff.models import Role
@@ -71,6 +72,19 @@ def test_a_letter_after_a_proof_opens_the_next_ten(desk: Flask, colleagues: Coll
     counter.count(9)
     assert counter.send(build.never_activated()).headers["Location"].startswith("/travaux/")
     assert counter.is_full()
+
+
+@pytest.mark.row("K-34")
+@pytest.mark.parametrize(("days", "needs"), [(29, True), (31, False)])
+def test_the_first_letter_of_a_guardian_whom_the_desk_has_just_imported_needs_a_proof(
+    desk: Flask, colleagues: Colleagues, build: Build, days: int, *, needs: bool
+) -> None:
+    counter = Counter(colleagues)
+    account = build.never_activated(is_from_desk=True, created_at=now() - timedelta(days=days))
+    page, answer = counter.browser.get(f"/comptes/{account.id}/courrier"), counter.send(account)
+    assert (page.status_code == 303) is needs, "before the page opens"
+    assert answer.headers["Location"].startswith("/preuve?" if needs else "/travaux/")
+    assert opens(account, PROVISIONAL) is needs
 
 
 @pytest.mark.row("K-30")

@@ -11,6 +11,7 @@ from idp.db import db
 from idp.desk import typed
 from idp.desk.staff.models import Role
 from idp.letter_languages import LANGUAGES
+from idp.outbox.models import OutboxMessage
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.letters.read_back import text_of
@@ -38,6 +39,25 @@ def test_a_school_changes_its_own_data(colleagues: Colleagues, build: Build, rol
     entry = db.session.query(AuditEntry).filter_by(kind="school.changed").one()
     assert entry.school_id == school.id
     assert entry.details["after"]["hours"] == VALUES["horaires"]
+
+
+@pytest.mark.row("K-34")
+def test_other_contacts_of_a_school_need_a_proof_and_are_told(colleagues: Colleagues, build: Build) -> None:
+    head = colleagues.person("Cheffe")
+    colleagues.grant(head, Role.HEAD)
+    school, browser = build.school(), colleagues.signed_in()
+    path = f"/etablissement/{school.id}"
+    post(browser, path, "/etablissement", **VALUES)
+    db.session.query(OutboxMessage).delete()
+    db.session.commit()
+    post(browser, path, "/etablissement", **VALUES | {"horaires": "Le lundi"})
+    assert db.session.query(OutboxMessage).count() == 0
+    post(browser, path, "/etablissement", **VALUES | {"mail": "autre@tilleuls.test"})
+    mails = [mail.payload for mail in db.session.query(OutboxMessage).filter_by(kind="school.contacts")]
+    assert [mail.get("email") or mail["recipient"] for mail in mails] == [VALUES["mail"], str(head.id)]
+    colleagues.age_proofs()
+    for page in ("/etablissement", path):
+        assert browser.get(page).headers["Location"].startswith("/preuve?"), "before the page opens"
 
 
 @pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])

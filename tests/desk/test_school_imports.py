@@ -181,12 +181,22 @@ def test_the_database_keeps_a_second_import_out_that_no_request_saw(desk: Flask,
     db.session.rollback()
 
 
-def test_the_head_needs_a_fresh_proof(desk: Flask, colleagues: Colleagues) -> None:
-    head = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
-    key, _ = checked(head, sheet(*families(3)))
-    answer = post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}")
-    assert answer.headers["Location"].startswith("/preuve")
+@pytest.mark.row("K-34")
+@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])
+def test_an_import_needs_a_fresh_proof_before_the_page_opens(desk: Flask, colleagues: Colleagues, role: Role) -> None:
+    browser = colleagues.signed_in(role)
+    key, _ = checked(browser, sheet(*families(3)))
+    colleagues.age_proofs()
+    assert browser.get(f"/fichiers/{key}").headers["Location"].startswith("/preuve")
+    assert "/preuve" in post(browser, f"/fichiers/{key}/importer", "/ma-securite").headers["Location"]
     assert db.session.query(Job).filter_by(kind="import").count() == 0
+
+
+def test_files_that_the_secretary_may_not_import_are_read_without_a_proof(desk: Flask, colleagues: Colleagues) -> None:
+    imported(colleagues.signed_in(), sheet(*families(40)))
+    page = checked(colleagues.signed_in(proof_age=timedelta(minutes=6)), sheet(*families(15)))[1]
+    assert "Partent" in page
+    assert "Importer</button>" not in page
 
 
 def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flask, colleagues: Colleagues) -> None:

@@ -10,8 +10,8 @@ from werkzeug.test import TestResponse
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.alerts.rules import ALERT
-from idp.desk.staff import posts
+from idp.desk.staff import invitations, notices, posts
+from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
 from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
@@ -122,21 +122,43 @@ def test_nobody_invites_themselves_by_a_tag(colleagues: Colleagues, build: Build
     assert db.session.query(StaffAccount).count() == 1
 
 
+@pytest.mark.row("K-33")
 @pytest.mark.parametrize(
-    ("by", "role", "is_told"),
-    [(Role.HEAD, "head", True), (Role.HEAD, "secretary", False), (Role.ENGINEER, "head", False)],
+    ("by", "role", "informed"),
+    [
+        (Role.HEAD, "head", {"head", "other head", "engineer"}),
+        (Role.ENGINEER, "head", {"head", "other head", "engineer"}),
+        (Role.ENGINEER, "engineer", {"engineer", "dpo"}),
+        (Role.ENGINEER, "dpo", {"engineer", "dpo"}),
+        (Role.HELPDESK, "helpdesk", {"engineer", "dpo"}),
+        (Role.HEAD, "secretary", set()),
+    ],
 )
-def test_engineers_are_told_of_a_head_whom_a_head_invites(
-    colleagues: Colleagues, build: Build, by: Role, role: str, *, is_told: bool
+def test_a_new_role_is_told_also_to_who_granted_it(
+    colleagues: Colleagues, build: Build, by: Role, role: str, informed: set[str]
 ) -> None:
-    engineer = named(colleagues, "Ingénieure", Role.ENGINEER)
     school = build.school()
-    post(colleagues.signed_in(by), "/equipe/inviter", role=role, uai=school.uai, **PERSON)
+    people = {
+        "head": named(colleagues, "Cheffe", Role.HEAD),
+        "other head": named(colleagues, "Adjointe", Role.HEAD),
+        "engineer": named(colleagues, "Ingénieure", Role.ENGINEER),
+        "dpo": named(colleagues, "Déléguée", Role.DPO),
+        "helpdesk": named(colleagues, "Assistante", Role.HELPDESK),
+        "secretary": named(colleagues, "Secrétaire", Role.SECRETARY),
+    }
+    browser, _ = colleagues.session(db.session.get_one(StaffAccount, people[by.value].staff_id), reason="ticket 4512")
+    post(browser, "/equipe/inviter", role=role, uai=school.uai, **PERSON)
     assert invited()
-    mails = db.session.query(OutboxMessage).filter_by(kind=ALERT).all()
-    assert [(mail.payload["alert"], mail.payload["recipient"]) for mail in mails] == (
-        [("new_head", str(engineer.staff_id))] if is_told else []
-    )
+    mails = db.session.query(OutboxMessage).filter_by(kind=notices.NEW_ROLE).all()
+    assert {mail.payload["recipient"] for mail in mails} == {str(people[name].staff_id) for name in informed}
+    assert {mail.payload["by"] for mail in mails} <= {str(people[by.value].staff_id)}
+
+
+def test_a_renewed_role_is_told_to_nobody(colleagues: Colleagues, build: Build) -> None:
+    named(colleagues, "Ingénieure", Role.ENGINEER)
+    for _ in range(2):
+        invitations.invite(build.settings, "dpd@bureau.test", "Ana Lima", Grant(Role.DPO))
+    assert db.session.query(OutboxMessage).filter_by(kind=notices.NEW_ROLE).count() == 1
 
 
 def test_nobody_grants_a_role_to_themselves(colleagues: Colleagues, build: Build) -> None:

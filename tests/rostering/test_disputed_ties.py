@@ -65,7 +65,7 @@ def test_an_excluded_tie_stays_ended_while_the_file_still_names_it(act: Run, yea
 
 
 @pytest.mark.parametrize("parent", [(FATHER, "39", "1"), (FATHER, "20", "2")])
-def test_an_excluded_tie_is_readmitted_when_its_record_changes(
+def test_an_excluded_tie_waits_for_the_head_when_its_record_changes(
     act: Run, year: Year, folder: Path, parent: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imported(act, year.write(folder))
@@ -77,7 +77,7 @@ def test_an_excluded_tie_is_readmitted_when_its_record_changes(
     report = imported(act, year.write(folder))
     assert not {"tie_excluded", "tie_disputed"} & set(codes(report))
     assert codes(report).count("tie_readmitted") == 1
-    assert children_of(FATHER) == ["Enfanta"]
+    assert children_of(FATHER) == []
     opened = tie(FATHER, "Enfanta")
     assert (opened.excluded_at, opened.disputed_at, opened.ended_at) == (None, None, None)
     assert account(FATHER).disabled_at is None, "shut by a file, opened by a file"
@@ -119,19 +119,6 @@ def test_an_exclusion_ends_when_the_file_omits_the_tie(act: Run, year: Year, fol
     assert "tie_excluded" not in codes(report)
     ended = tie(FATHER, "Enfanta")
     assert (ended.excluded_at, ended.disputed_at, ended.ended_at is None) == (None, None, False)
-    year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, "20", "1")))
-    imported(act, year.write(folder))
-    assert children_of(FATHER) == ["Enfanta"]
-
-
-def test_an_exclusion_ends_when_the_pupil_leaves(act: Run, year: Year, folder: Path) -> None:
-    imported(act, year.write(folder))
-    excluded(FATHER)
-    child = year.pupils.pop("9200000")
-    imported(act, year.write(folder), "--force")
-    year.add(child)
-    imported(act, year.write(folder))
-    assert children_of(FATHER) == ["Enfanta"]
 
 
 def test_an_unreadable_link_keeps_the_exclusion(act: Run, year: Year, folder: Path) -> None:

@@ -21,6 +21,8 @@ class Wait(enum.StrEnum):
     """The person has nearly the names of a person whose access to another pupil of the school is suspended."""
     RECOGNISED = "recognised"
     """The person has the names of a suspended person, or nearly those of one whose access to the pupil is suspended."""
+    EXCLUDED = "excluded"
+    """The school had confirmed that the person is not the pupil's guardian."""
     CHECK = "check"
     """The person and the pupil have the names, one maybe nearly, of a suspended person and the pupil elsewhere."""
 

@@ -33,11 +33,6 @@ class Suspendable:
         """Return the same as a condition."""
         return and_(cls.suspended_at.is_not(None), or_(cls.suspended_until.is_(None), cls.suspended_until > moment))
 
-    @classmethod
-    def where_suspended_without_end(cls) -> ColumnElement[bool]:
-        """Return the condition of the rows whose suspension does not end by itself."""
-        return and_(cls.suspended_at.is_not(None), cls.suspended_until.is_(None))
-
 
 class SuspendableAccount(Suspendable):
     """The states of an account in which nobody may use it, except disputes (`idp.accounts.disputes`)."""

@@ -128,8 +128,9 @@ def proof_first() -> Response | None:
     A view that always needs it declares `needs(…, fresh=True)`.
 
     Raises:
-        RuntimeError: the view does not declare `needs(…, sometimes_fresh=True)`.
+        RuntimeError: the view declares neither `needs(…, fresh=True)` nor `needs(…, sometimes_fresh=True)`.
     """
-    if not need_of(current_app, request.endpoint or "").sometimes_fresh:
+    need = need_of(current_app, request.endpoint or "")
+    if not (need.fresh or need.sometimes_fresh):
         raise RuntimeError(f"{request.endpoint} asks for a proof in some cases and does not declare it")
     return None if has_fresh_proof(person()) else _first("sign_in.prove")

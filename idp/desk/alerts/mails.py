@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from idp.accounts.models import School
 from idp.audit.data_events import AccessSuspended
-from idp.audit.desk_events import AlertRaised, StaffRoleGranted
+from idp.audit.desk_events import AlertRaised
 from idp.audit.events import AccountRead, LetterReissued
 from idp.config import Settings
 from idp.db import db
@@ -38,7 +38,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         return Outcome.DROPPED
     school = db.session.get(School, uuid.UUID(payload["school"])) if payload["school"] else None
     colleague, is_head = mails.find_name(payload["staff"]), _is_head(recipient, school)
-    entries = _acts(payload, colleague) if is_head else _entry(payload, colleague)
+    entries = _acts(payload, colleague) if is_head else _entry(payload)
     path = "/signalements" if payload["alert"] == "account_closed" else f"/journal?{urlencode(entries.typed)}"
     return mails.send(
         message,
@@ -65,8 +65,6 @@ def _acts(payload: Mapping[str, Any], colleague: str) -> Filters:
     return Filters(who=colleague, act=_ACTS.get(payload["alert"], ""), first=payload["day"], last=payload["day"])
 
 
-def _entry(payload: Mapping[str, Any], colleague: str) -> Filters:
-    """Return the filters that show the entry of an alert, which may be of the next day, or the new role of a head."""
-    if payload["alert"] == "new_head":
-        return Filters(who=colleague, act=StaffRoleGranted.kind, first=payload["day"], last=payload["day"])
+def _entry(payload: Mapping[str, Any]) -> Filters:
+    """Return the filters that show the entry of an alert, which may be of the next day."""
     return Filters(act=AlertRaised.kind, first=payload["day"])

@@ -32,6 +32,8 @@ from idp.throttle.guard import Wait
 from idp.throttle.limits import FIRST_LETTERS
 
 _AGAIN = timedelta(minutes=15)
+_NEW_FOR = timedelta(days=30)
+"""How long a first letter needs a fresh proof if an import from the desk opened the account."""
 
 
 class RefusedError(Exception):
@@ -64,8 +66,13 @@ def refusal(account: Account, school: School) -> str:
 
 
 def needs_proof(account: Account) -> bool:
-    """Return whether a letter needs a fresh proof: for an account that has been active, or after many letters."""
-    return account.has_been_active or guard.remaining_wait(FIRST_LETTERS, _own_count()) > 0
+    """Return whether a letter needs a fresh proof: for some accounts (`_is_guarded`), or after many letters."""
+    return _is_guarded(account) or guard.remaining_wait(FIRST_LETTERS, _own_count()) > 0
+
+
+def _is_guarded(account: Account) -> bool:
+    """Return whether the account has been active, or an import from the desk has just opened it."""
+    return account.has_been_active or (account.is_from_desk and account.created_at > now() - _NEW_FOR)
 
 
 def count_letter(account: Account) -> bool:
@@ -74,7 +81,7 @@ def count_letter(account: Account) -> bool:
     Raises:
         RuntimeError: a unit of work is open.
     """
-    if account.has_been_active:
+    if _is_guarded(account):
         return True
     if access.has_fresh_proof(access.person()):
         guard.clear(FIRST_LETTERS, _own_count())

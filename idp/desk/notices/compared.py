@@ -23,7 +23,9 @@ from idp.web import i18n
 
 _Decision = tuple[Suspension, Account, Child]
 """A decision with the person and a pupil whom it concerns."""
-_BY_WEIGHT = (Wait.RECOGNISED, Wait.NEW_GUARDIAN, Wait.ALIKE, Wait.CHECK)
+_ALONE = frozenset({Wait.EXCLUDED, Wait.CHECK})
+"""The reasons that compare with no suspended person of the school."""
+_BY_WEIGHT = (Wait.RECOGNISED, Wait.NEW_GUARDIAN, Wait.ALIKE, Wait.EXCLUDED, Wait.CHECK)
 """The reasons to wait: a notice about several ties says the first that holds. A check says nothing of a suspension."""
 
 
@@ -120,8 +122,8 @@ def _match_waiting(
     gone: dict[uuid.UUID, list[Compared]] = {}
     for notice in notices:
         rows = waiting_rows.get((notice.account_id, notice.school_id), [])
-        if rows and all(row.wait == Wait.CHECK for row in rows):
-            continue  # the suspended person is of another school
+        if rows and all(row.wait in _ALONE for row in rows):
+            continue
         by_names = {row.child_id for row in rows if row.wait != Wait.NEW_GUARDIAN}
         is_recognised = any(row.wait == Wait.RECOGNISED for row in rows)  # maybe by another suspended tie of their own
         theirs = [pupils[row.child_id] for row in rows if row.child_id in pupils]

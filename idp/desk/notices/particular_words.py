@@ -19,6 +19,10 @@ _RECOGNISED = _l(
     "Votre fichier ajoute %(name)s aux responsables de %(children)s. C’est le nom d’une personne dont l’accès est "
     "suspendu, ou l’était. En attendant la direction, %(name)s n’a ni accès à l’élève, ni courrier."
 )
+_EXCLUDED = _l(
+    "L’établissement avait confirmé que %(name)s n’est pas responsable de %(children)s. Votre fichier dit maintenant "
+    "autre chose, ou nomme de nouveau cette personne. En attendant la direction, elle n’a pas accès à l’élève."
+)
 _RECOGNISED_CHECK = _l(
     "Est-ce la personne suspendue ? Regardez le motif et le document de la suspension : vaut-elle aussi pour cet "
     "élève ? Sinon, la personne peut entrer."
@@ -108,8 +112,9 @@ def words_of(notice: SchoolNotice, wait: Wait | None, *, decides: bool, is_ended
             return replace(words, meaning=_ALIKE)
         case Wait.RECOGNISED if kind is Kind.GUARDIAN_WAITS:
             return replace(words, meaning=_RECOGNISED, check=_RECOGNISED_CHECK)
-        case Wait.CHECK:
-            return _of_check(words, kind)
+        case Wait.EXCLUDED | Wait.CHECK:
+            checked = _of_check(words, kind)
+            return replace(checked, meaning=_EXCLUDED) if wait is Wait.EXCLUDED else checked
         case _:
             return words
 

@@ -26,10 +26,10 @@ from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
 
 FOR_HEAD = frozenset(
-    {Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.GUARDIAN_READMITTED, *school_notices.SETTLED_BY_REOPENING}
+    {Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.GUARDIAN_ADDED, *school_notices.SETTLED_BY_REOPENING}
 )
 """The kinds of notices that only the head answers; of other kinds, some notices are for the head (`for_head`)."""
-_CLOSES = {(Kind.NAME_COMPARED, Answer.KEEP_OUT), (Kind.GUARDIAN_READMITTED, Answer.REJECT)}
+_CLOSES = {(Kind.NAME_COMPARED, Answer.KEEP_OUT), (Kind.GUARDIAN_ADDED, Answer.REJECT)}
 """The answers that suspend the access of a guardian who has it."""
 _REJECTIONS = {Answer.REJECT, Answer.WAS_WRONG}
 _DISPUTES = {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED}
@@ -162,8 +162,8 @@ def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_f
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a suspension.
 
-    They are about a new guardian who waits, about a corrected name that may be a suspended person's, about an excluded
-    guardian to whom a file gave access again, or about another name for a guardian of a pupil to whom somebody's access
+    They are about a new guardian who waits, about a corrected name that may be a suspended person's, about a guardian
+    whom a file added beside an active one, or about another name for a guardian of a pupil to whom somebody's access
     is suspended: under another name a person is not recognised any more, or is another person.
     """
     doubts = [notice for notice in notices if notice.kind == Kind.NAME_IN_DOUBT.value]

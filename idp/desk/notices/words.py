@@ -123,13 +123,13 @@ WORDS: Mapping[Kind, Words] = {
             ),
         },
     ),
-    Kind.GUARDIAN_READMITTED: Words(
-        _l("Un responsable écarté a de nouveau accès"),
+    Kind.GUARDIAN_ADDED: Words(
+        _l("Responsable ajouté à côté d’un autre"),
         _l(
-            "L’établissement avait confirmé que %(name)s n’est pas responsable de %(children)s. Votre fichier dit "
-            "maintenant autre chose, ou nomme de nouveau cette personne après l’avoir retirée : elle a accès à l’élève."
+            "Votre fichier ajoute %(name)s aux responsables de %(children)s. %(name)s a accès. Un responsable de "
+            "cet élève utilise déjà son compte : s’il a une adresse mail, il est prévenu, sans le nom de la personne."
         ),
-        _l("Regardez le dossier de l’élève : cette personne est-elle un responsable légal maintenant ?"),
+        _l("Regardez le dossier de l’élève : cette personne est-elle un responsable légal ?"),
         {
             Answer.RIGHT: Consequence(
                 _l("Donner raison au fichier : %(name)s garde son accès"),

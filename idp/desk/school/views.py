@@ -8,7 +8,7 @@ from flask_babel import gettext
 
 from idp import letter_languages
 from idp.accounts.models import School
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.desk import access, downloads, typed
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
@@ -16,6 +16,7 @@ from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.school.finding import matching
 from idp.desk.school.forms import SchoolForm
+from idp.desk.staff import notices
 from idp.letter_languages import LANGUAGES
 from idp.letters import recipients
 from idp.letters.recipients import PrintError
@@ -48,12 +49,12 @@ def _without_mail() -> Iterator[Tile]:
 
 
 @blueprint.get("/etablissement")
-@needs(Right.EDIT_SCHOOL)
+@needs(Right.EDIT_SCHOOL, sometimes_fresh=True)
 def show() -> Response:
-    """Show the data of the person's school; to an engineer, the list of schools with a search."""
+    """Show the data of the person's school, after a proof; to an engineer, the list of schools with a search."""
     own = access.post().school
     if own is not None:
-        return _page(access.school(own.id))
+        return access.proof_first() or _page(access.school(own.id))
     words = typed.search_words()
     rows = db.session.scalars(matching(words).limit(_MOST_ROWS + 1)).all()
     html = render_template(
@@ -63,7 +64,7 @@ def show() -> Response:
 
 
 @blueprint.route("/etablissement/<uuid:key>", methods=["GET", "POST"])
-@needs(Right.EDIT_SCHOOL)
+@needs(Right.EDIT_SCHOOL, fresh=True)
 @keeps("nom", "adresse", "telephone", "horaires", "mail", "langues")
 def edit(key: UUID) -> Response:
     """Show the data of a school in scope, or store them."""
@@ -73,17 +74,21 @@ def edit(key: UUID) -> Response:
     form = SchoolForm()
     if not form.is_valid(school):
         return _page(school, form)
+    former = school.phone, school.email
     try:
-        schools.change(
-            school.uai,
-            name=form.name.data,
-            postal_address=form.postal_address.lines,
-            phone=form.phone.data,
-            hours=form.hours.data,
-            email=form.email.data,
-            languages=form.languages_of(school),
-            degree=None,
-        )
+        with unit_of_work():
+            schools.change(
+                school.uai,
+                name=form.name.data,
+                postal_address=form.postal_address.lines,
+                phone=form.phone.data,
+                hours=form.hours.data,
+                email=form.email.data,
+                languages=form.languages_of(school),
+                degree=None,
+            )
+            if former != (school.phone, school.email):
+                notices.tell_contacts(school, former[1])
     except ValueError:
         form.form_errors.append(gettext("Une valeur n’est pas acceptée. Rien n’a été enregistré."))
         return _page(school, form)

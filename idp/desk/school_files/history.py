@@ -42,7 +42,7 @@ _NOTICES = {
     "name_in_doubt": NoticeKind.NAME_IN_DOUBT,
     "namesake_starts_again": NoticeKind.PERSON_REPLACED,
     "tie_disputed": NoticeKind.NOT_GUARDIAN,
-    "tie_readmitted": NoticeKind.GUARDIAN_READMITTED,
+    "tie_readmitted": NoticeKind.GUARDIAN_WAITS,
 }
 """The notices that become of problems, by the code of the issue. The key of such an issue is the guardian's."""
 

@@ -161,9 +161,9 @@ def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str 
 
 
 @blueprint.get("/fichiers/<uuid:key>")
-@needs(Right.IMPORT_FILES)
+@needs(Right.IMPORT_FILES, sometimes_fresh=True)
 def compare(key: uuid.UUID) -> Response:
-    """Show by name what an import of checked files would change."""
+    """Show by name what an import of checked files would change; after a proof, if the person may import them."""
     check = uploading.checked(key)
     if DECLINED not in check.result:
         return _difference(check)
@@ -206,13 +206,11 @@ def _note_names(check: Job) -> None:
 
 
 @blueprint.post("/fichiers/<uuid:key>/importer")
-@needs(Right.IMPORT_FILES, sometimes_fresh=True)
+@needs(Right.IMPORT_FILES, fresh=True)
 @keeps("mot")
 def import_(key: uuid.UUID) -> Response:
-    """Import checked files; the direction and the académie prove first who they are."""
+    """Import checked files."""
     check = uploading.checked(key)
-    if access.role() is not Role.SECRETARY and (first := access.proof_first()) is not None:
-        return first
     if importing.refusal(services().settings, check, access.role()):
         return _difference(check)
     form = AcceptanceForm()
@@ -225,7 +223,7 @@ def import_(key: uuid.UUID) -> Response:
 
 
 @blueprint.post("/fichiers/<uuid:key>/ne-pas-importer")
-@needs(Right.IMPORT_FILES)
+@needs(Right.IMPORT_FILES, sometimes_fresh=True)
 @keeps("motif")
 def decline(key: uuid.UUID) -> Response:
     """Remove files that wait for the direction, which says why it does not import them."""
@@ -284,6 +282,8 @@ def _difference(
     refused = check.result["refused"]
     parts = checking.parts(settings, check)
     code = "" if refused else importing.refusal(settings, check, role) or ("busy" if is_busy else "")
+    if not (refused or code) and (first := access.proof_first()) is not None:
+        return first
     if code == "gone" and waiting.is_imported(check.id):
         code = "imported"
     is_nameless = nameless.is_for(role)

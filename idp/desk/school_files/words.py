@@ -120,6 +120,7 @@ KINDS = {
     Kind.PROBLEM: _l("À corriger"),
     Kind.DOUBT: _l("À vérifier"),
     Kind.LEAVING: _l("Partent"),
+    Kind.BESIDE: _l("S’ajoutent à un responsable qui utilise son compte"),
     Kind.CREATED: _l("Arrivent"),
     Kind.CHANGED: _l("Changent"),
     Kind.TIE_ADDED: _l("Nouveaux liens"),

@@ -19,7 +19,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
-from idp.desk.staff import codes, mails, posts, sessions
+from idp.desk.staff import codes, mails, notices, posts, sessions
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
@@ -102,7 +102,9 @@ def grant_role(staff: StaffAccount, grant: Grant) -> None:
         PostError: the role needs another scope.
     """
     before = _scopes(staff.id)
-    posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
+    notices.tell_new_roles(
+        posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
+    )
     if not _scopes(staff.id) <= before:
         _revoke(staff.id, StaffInvitation.is_reset.is_(True))
 

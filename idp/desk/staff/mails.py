@@ -35,7 +35,7 @@ def send(
     message: OutboxMessage,
     settings: Settings,
     name: str,
-    recipient: StaffAccount,
+    recipient: StaffAccount | str,
     *,
     link: str = "",
     shown_urls: Collection[str] = (),
@@ -47,18 +47,19 @@ def send(
         message: the message, whose id the mail has.
         settings: those of this service.
         name: the name of the mail.
-        recipient: the person, who is `person` in the templates.
+        recipient: the person, who is `person` in the templates; or the mail address of a school.
         link: a URL of the desk, which is `link` in the templates.
         shown_urls: URLs elsewhere that the mail shows: validated ones of an ENT.
         context: the other values of the templates.
     """
+    email, person = (recipient, "") if isinstance(recipient, str) else (recipient.email, recipient.name)
     mail = compose(
         name,
-        recipient=recipient.email,
-        context={"person": recipient.name, "link": link, "is_staff": True, **context},
+        recipient=email,
+        context={"person": person, "link": link, "is_staff": True, **context},
         message_id=f"{message.id}",
         settings=settings,
         other_urls=[link, *shown_urls],
     )
-    deliver(mail, recipient.email)
+    deliver(mail, email)
     return Outcome.DONE

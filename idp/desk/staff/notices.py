@@ -1,10 +1,12 @@
-"""Mails to the staff of the desk: a new device, a new means to sign in."""
+"""Mails to the staff of the desk: a new device, a new means to sign in, a new role, other contacts of a school."""
 
 import uuid
+from collections.abc import Sequence
 
 from flask_babel import force_locale
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
+from idp.accounts.models import School
 from idp.audit import log
 from idp.clock import now
 from idp.config import Settings
@@ -22,6 +24,43 @@ NEW_DEVICE = "staff.new_device"
 
 NEW_CREDENTIAL = "staff.new_credential"
 """The kind that tells of a new passkey, a new password with an application, or new recovery codes."""
+
+NEW_ROLE = "staff.new_role"
+"""The kind that tells of a new head, or a new role at the académie."""
+
+CONTACTS = "school.contacts"
+"""The kind that tells of another telephone or address for the notices of a school."""
+_AT_THE_ACADEMY = (Role.HELPDESK, Role.DPO, Role.ENGINEER)
+
+
+def tell_new_roles(granted: Sequence[StaffRole]) -> None:
+    """Enqueue the mails about new roles, in the caller's transaction; who granted them gets one too.
+
+    A new head is told to the heads of the school and the engineers, a new person of the académie to its engineers and
+    DPOs.
+    """
+    for row in granted:
+        if row.role is not Role.HEAD and row.role not in _AT_THE_ACADEMY:
+            continue
+        heads = and_(StaffRole.role == Role.HEAD, StaffRole.school_id == row.school_id)
+        informed = or_(StaffRole.role == Role.ENGINEER, heads if row.school_id else StaffRole.role == Role.DPO)
+        payload = {"staff": str(row.staff_id), "role": row.role.value, "by": _author()}
+        for recipient in posts.holders(informed, StaffRole.staff_id != row.staff_id):
+            queue.enqueue(NEW_ROLE, {**payload, "school": str(row.school_id or ""), "recipient": str(recipient)})
+
+
+def tell_contacts(school: School, former_email: str | None) -> None:
+    """Enqueue the mails about other contacts of a school to the former address and the heads, as for a new role."""
+    payload = {"school": str(school.id), "by": _author()}
+    if former_email:
+        queue.enqueue(CONTACTS, {**payload, "email": former_email})
+    for recipient in posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id == school.id):
+        queue.enqueue(CONTACTS, {**payload, "recipient": str(recipient)})
+
+
+def _author() -> str:
+    desk = log.current_origin().desk
+    return str(desk.staff_id) if desk else ""
 
 
 def tell_new_credential(staff: StaffAccount, kind: CredentialKind) -> None:
@@ -61,6 +100,29 @@ def _heads_of(staff_id: uuid.UUID) -> list[uuid.UUID]:
         StaffRole.school_id.in_(schools),
         StaffRole.staff_id != staff_id,
         StaffAccount.enrolled_at.is_not(None),
+    )
+
+
+def hand_over_change(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send a mail about a new role or other contacts of a school (outbox handler)."""
+    from idp.desk.staff.names import role_name  # noqa: PLC0415 - as in `invitations`
+
+    payload = message.payload
+    recipient = mails.find_recipient(payload["recipient"]) if "recipient" in payload else payload["email"]
+    staff = mails.find_recipient(payload["staff"]) if "staff" in payload else None
+    if recipient is None or (staff is None and message.kind == NEW_ROLE):
+        return Outcome.DROPPED
+    school = db.session.get(School, uuid.UUID(payload["school"])) if payload["school"] else None
+    return mails.send(
+        message,
+        settings,
+        "bureau_role" if message.kind == NEW_ROLE else "bureau_contacts",
+        recipient,
+        colleague=staff.email if staff else "",
+        role=role_name(Role(payload["role"])) if staff else "",
+        place=school.name if school else settings.academy,
+        by=mails.find_name(payload["by"]),
+        at=message.created_at,
     )
 
 

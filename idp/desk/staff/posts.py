@@ -123,10 +123,11 @@ def grant(
     schools: Sequence[School] = (),
     clients: Sequence[Client] = (),
     until: datetime | None = None,
-) -> None:
+) -> list[StaffRole]:
     """Grant a role for each school or ENT, or for the académie, in the caller's transaction, which locked the person.
 
-    A role that is in force is prolonged instead, and never shortened: to shorten is to end it and grant another one.
+    Return the roles that are new. A role that is in force is prolonged instead, and never shortened: to shorten is to
+    end it and grant another one.
 
     Raises:
         PostError: the role needs a school or an ENT, or takes none.
@@ -136,8 +137,9 @@ def grant(
         *((school, None) for school in schools),
         *((None, client) for client in clients),
     ]
-    for school, client in scopes or [(None, None)]:
-        _grant_one(staff, role, school, client, until or end_of_year(now()))
+    end_ = until or end_of_year(now())
+    granted = (_grant_one(staff, role, school, client, end_) for school, client in scopes or [(None, None)])
+    return [row for row in granted if row is not None]
 
 
 def is_granted(
@@ -161,7 +163,9 @@ def _check_scope(role: Role, schools: Sequence[School], clients: Sequence[Client
         raise PostError(f"{role.value} {'needs an ENT' if role in AT_AN_ENT else 'has no ENT'}")
 
 
-def _grant_one(staff: StaffAccount, role: Role, school: School | None, client: Client | None, until: datetime) -> None:
+def _grant_one(
+    staff: StaffAccount, role: Role, school: School | None, client: Client | None, until: datetime
+) -> StaffRole | None:
     by = log.current_origin().actor
     same = [
         StaffRole.staff_id == staff.id,
@@ -177,17 +181,13 @@ def _grant_one(staff: StaffAccount, role: Role, school: School | None, client: C
         .returning(StaffRole.valid_until)
         .execution_options(synchronize_session=False)
     ).all()
+    new = None
     if not prolonged:
-        db.session.add(
-            StaffRole(
-                staff_id=staff.id,
-                role=role,
-                school_id=school.id if school else None,
-                client_id=client.id if client else None,
-                granted_by=by,
-                valid_until=until,
-            )
+        school_id, client_id = school.id if school else None, client.id if client else None
+        new = StaffRole(
+            staff_id=staff.id, role=role, school_id=school_id, client_id=client_id, granted_by=by, valid_until=until
         )
+        db.session.add(new)
     log.record(
         StaffRoleGranted(
             client_id=client.id if client else None,
@@ -198,6 +198,7 @@ def _grant_one(staff: StaffAccount, role: Role, school: School | None, client: C
             prolonged=bool(prolonged),
         )
     )
+    return new
 
 
 def end(post_id: uuid.UUID) -> bool:

@@ -14,7 +14,6 @@ from idp.clock import last_day, now
 from idp.db import db, unit_of_work
 from idp.desk import access, colleagues, refusals, typed
 from idp.desk.access import Right, needs
-from idp.desk.alerts import new_head
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms import forms as kept_forms
@@ -132,8 +131,6 @@ def invite() -> Response:
         with unit_of_work():
             settings, email, name = services().settings, form.email.data or "", form.person.data or ""
             invitations.grant_and_invite(settings, email, name, grant, may_repeat=False)
-            if own.role is Role.HEAD and grant.role is Role.HEAD and own.school:
-                new_head.tell(access.person().staff.id, own.school)
     except AlreadyGrantedError:
         form.form_errors.append(gettext("Cette personne a déjà cet accès. Aucun mail n’est parti."))
         return _invitation_page(form, chooses=chooses)

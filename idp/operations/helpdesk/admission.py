@@ -64,7 +64,7 @@ def keep_out(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None
 def close(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
     """Decide that a guardian who has access shall not have it: suspend the ties and settle the notice.
 
-    The name of the guardian was corrected to that of a suspended person, or a file gave access again to an excluded
+    The name of the guardian was corrected to that of a suspended person, or a file added the guardian beside an active
     one. A tie that has ended meanwhile gives no access, and needs no suspension.
 
     Raises:
@@ -73,7 +73,7 @@ def close(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
     """
     notice, account = _of_notice(notice_id, seen)
     school = db.session.get_one(School, notice.school_id)
-    _settle(notice_id, reason, excludes=True)
+    _settle(notice_id, reason)
     tied = _tied_pupils(account.id)
     for child in school_notices.children_of([notice])[notice_id]:
         if child.id in tied:
@@ -99,8 +99,8 @@ def _tied_pupils(account_id: uuid.UUID) -> set[uuid.UUID]:
     return set(db.session.scalars(mine))
 
 
-def _settle(notice_id: uuid.UUID, reason: str, *, excludes: bool = False) -> None:
+def _settle(notice_id: uuid.UUID, reason: str) -> None:
     by = log.current_origin().actor
-    refusal = school_notices.settle_one(notice_id, by=by, sentence=reason, excludes=excludes)
+    refusal = school_notices.settle_one(notice_id, by=by, sentence=reason)
     if refusal is not None:
         raise RefusedError("the notice cannot be settled", refusal.value)

@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _l
 from idp.audit.models import OK
 from idp.mail.emails import fold_email
 
-_OF_CHILD = ("rank", "kinship", "authority")
+_OF_CHILD = ("rank", "kinship", "authority", "was_excluded")
 _OTHER_EMAIL = _l("une autre adresse")
 _SHOWN_DETAILS: Mapping[str, frozenset[str]] = {
     "account.changed": frozenset({"change"}),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, not_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, not_, select
 
 from idp.accounts import retired
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
@@ -99,6 +99,7 @@ _LINK = (
     not_(Guardianship.is_unended).label("is_ended"),
     Guardianship.has_open_dispute.label("is_disputed"),
     Guardianship.is_excluded.label("is_excluded"),
+    Guardianship.was_excluded,
 )
 
 
@@ -301,12 +302,15 @@ def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
         (waiting.only_waits(Guardianship.account_id, Guardianship.child_id, moment), "waits"),
         else_="suspended",
     )
+    active = Account.activated_at.is_not(None), Account.where_enabled(moment)
+    is_active = Guardianship.where_holds(moment) & exists().where(Account.id == Guardianship.account_id, *active)
     staging.insert(
         KnownLinkRow,
         (
             (link.child_id.hex, link.account_id.hex, link.kinship, link.authority,
-             int(link.is_ended), int(link.is_disputed), int(link.is_excluded), link.closed)
-            for link in _all(select(*_LINK, closed.label("closed")).where(some))
+             int(link.is_ended), int(link.is_disputed), int(link.is_excluded), int(link.was_excluded),
+             int(link.is_active), link.closed)
+            for link in _all(select(*_LINK, is_active.label("is_active"), closed.label("closed")).where(some))
         ),
     )  # fmt: skip
 

@@ -183,10 +183,7 @@ class KnownChildRow(NamedTuple):
 
 @table("known_account", "PRIMARY KEY (id)", "UNIQUE (key)", has_rowid=True)
 class KnownAccountRow(NamedTuple):
-    """An account of the database, `is_blank` if no letter was ever printed for it.
-
-    `opened_as` is the given name at its opening, or the name that the school confirmed.
-    """
+    """An account, `is_blank` if never printed a letter; `opened_as`: the given name at first, or a confirmed one."""
 
     id: str
     key: str | None
@@ -211,7 +208,7 @@ class KnownAccountRow(NamedTuple):
 
 @table("known_link", "PRIMARY KEY (child, account)")
 class KnownLinkRow(NamedTuple):
-    """A link of the database. An excluded one has ended too. `closed`: `suspended`, `waits` for the head, or empty."""
+    """A link known here. `is_active`: of an active guardian. `closed`: `suspended`, `waits` for the head, or ""."""
 
     child: str
     account: str
@@ -220,6 +217,8 @@ class KnownLinkRow(NamedTuple):
     is_ended: bool
     is_disputed: bool
     is_excluded: bool
+    was_excluded: bool
+    is_active: bool
     closed: str
 
 
@@ -348,7 +347,7 @@ class EndingLinkRow(NamedTuple):
 
 @table("lifted_exclusion", "PRIMARY KEY (child, account)")
 class LiftedExclusionRow(NamedTuple):
-    """A link that the school excluded and the files no longer name: it is as any ended link from now on."""
+    """A link that the school excluded and the files no longer name: it waits for the head if a file names it again."""
 
     child: str
     account: str

@@ -53,6 +53,22 @@ def is_told(wait: str) -> str:
     return f"{wait} NOT IN ('', '{Wait.CHECK}')"
 
 
+ACTIVE = (
+    "SELECT o.child, o.account FROM known_link o WHERE o.is_active AND NOT EXISTS "
+    "(SELECT 1 FROM ending_link e WHERE e.child = o.child AND e.account = o.account)"
+)
+"""The links of guardians who have activated the account, and keep access."""
+
+
+def added_links(condition: str) -> str:
+    """Return the statement of the links `l` that give access anew beside an active guardian, under a condition."""
+    return (
+        "SELECT l.child, l.account FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child "
+        f"AND t.account = l.account WHERE {condition} AND (t.child IS NULL OR t.is_ended AND t.closed = '' "
+        f"AND NOT t.is_disputed) AND EXISTS ({ACTIVE} AND o.child = l.child)"
+    )
+
+
 _OF_GUARDIAN = "SELECT 1 FROM link l JOIN student s ON s.key = l.student WHERE l.guardian = {record}.key"
 
 

@@ -24,7 +24,7 @@ from idp.db import db, retry_unit_of_work
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Format
-from idp.rostering.write import doubts, leavers, moving, opening, replacing, statements, ties, waits
+from idp.rostering.write import doubts, leavers, moving, opening, replacing, statements, ties
 from idp.rostering.write.statements import ChangedPerson, ChildAccount, Person, Pupil, SchoolOfFile
 
 _PAGE = 500
@@ -81,7 +81,6 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
     retry_unit_of_work(partial(doubts.settle_answered, staging))
     retry_unit_of_work(moving.follow_pupils)
     retry_unit_of_work(moving.tell_heirs)
-    retry_unit_of_work(waits.settle_ended)
     if written >= _MANY_ROWS:
         bulk.refresh_statistics(_accounts, _children, _links)
 

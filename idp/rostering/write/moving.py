@@ -1,7 +1,7 @@
 """Has a decision or an open dispute about a tie follow its pupil to another school.
 
 The school that the pupil left reopens and settles nothing any more. The pupil's school sees the decision, may end it,
-and gets the notices about a dispute, about a guardian who waits for its head, and about a name or a returning guardian
+and gets the notices about a dispute, about a guardian who waits for its head, and about a name or an added guardian
 that its head checks. A decision about a whole account stays with its school; when the school has no tie to the person
 any more, the schools that have one are told that their heads may reopen (`directory.reopened_by_heads_of`).
 """
@@ -18,7 +18,7 @@ from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
 
-_OF_PRESENT_TIES = (Kind.NAME_COMPARED, Kind.GUARDIAN_READMITTED)
+_OF_PRESENT_TIES = (Kind.NAME_COMPARED, Kind.GUARDIAN_ADDED)
 """The kinds of notices about ties that give access."""
 _SENTENCE = "L’élève a changé d’établissement, et le signalement avec lui."
 

@@ -11,6 +11,7 @@ from idp.accounts import retired
 from idp.accounts.directory import name_key
 from idp.accounts.models import Account
 from idp.accounts.retired import RetiredName
+from idp.audit import log
 from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.records import Format
@@ -27,8 +28,10 @@ def open_accounts(format_: Format, page: Sequence[Person]) -> None:
     the insertion: a look-up before it would be a race.
     """
     opened = {}
+    is_from_desk = log.current_origin().desk is not None
     for person in page:
         values = columns_of(person)
+        values["is_from_desk"] = is_from_desk
         values["roster_key"] = person.key
         values["join_key"] = person.key.partition(":")[2] if format_ in {Format.AAF, Format.AAF1D} else None
         opened[values["id"]] = values

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from idp.rostering.reconcile.schema import GUARDIAN_FIELDS
-from idp.rostering.reconcile.statements import HERE, said_or_known
+from idp.rostering.reconcile.statements import ACTIVE, HERE, added_links, said_or_known
 
 
 class SchoolOfFile(NamedTuple):
@@ -151,7 +151,6 @@ class ChangedLink(NamedTuple):
     wait: str
     is_known: bool
     is_ended: bool
-    is_excluded: bool
     is_disputed: bool
     has_account: bool
 
@@ -159,7 +158,6 @@ class ChangedLink(NamedTuple):
 CHANGED_LINKS = (
     "SELECT l.child AS child, l.account AS account, l.kinship AS kinship, l.authority AS authority, "
     "l.wait AS wait, k.child IS NOT NULL AS is_known, coalesce(k.is_ended, 1) AS is_ended, "
-    "coalesce(k.is_excluded, 0) AS is_excluded, "
     "coalesce(k.is_disputed, 0) AS is_disputed, a.id IS NOT NULL AS has_account "
     "FROM allowed_link l JOIN student s ON s.child_id = l.child "
     "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
@@ -194,6 +192,10 @@ COMPARED_LINKS = (
     "OR child IN (SELECT value FROM json_each(:keys)) ORDER BY account, child"
 )
 """The `ChildAccount` rows of some accounts or some pupils whose names the head compares."""
+_OF_PUPILS = "child IN (SELECT value FROM json_each(:keys))"
+ADDED_LINKS = added_links(f"l.wait = '' AND l.{_OF_PUPILS}") + " ORDER BY 2, 1"
+"""The `ChildAccount` rows of some pupils whom the files add beside an active guardian."""
+ACTIVE_LINKS = f"{ACTIVE} AND o.{_OF_PUPILS} ORDER BY 2, 1"
 LIFTED_EXCLUSIONS = "SELECT child, account FROM lifted_exclusion ORDER BY child, account"
 RETURNING_ACCOUNTS = (
     "SELECT DISTINCT l.account FROM allowed_link l JOIN known_account a ON a.id = l.account WHERE a.is_left "

@@ -59,8 +59,8 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     for row in rows:
         ends = {"account_id": uuid.UUID(row.account), "child_id": uuid.UUID(row.child)}
         named, values = parameters(row.account, row.child), {"kinship": row.kinship, "authority": row.authority}
-        if row.is_excluded:  # the file now says something else than what the school refused
-            readmitted.append(named | values | _OPEN | _UNDISPUTED)
+        if row.wait == Wait.EXCLUDED:
+            readmitted.append(named | values | _OPEN | _UNDISPUTED | {"was_excluded": False})
         elif row.is_known:
             known.append(named | values | _OPEN)
             if row.is_ended:
@@ -68,7 +68,7 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         else:
             new.append(ends | values)
         if row.has_account:
-            if row.is_ended and not (row.is_excluded or row.is_disputed):
+            if row.is_ended and not (row.wait == Wait.EXCLUDED or row.is_disputed):
                 opened.append(ends)
             change = "child_added" if row.is_ended else "tie_changed"
             log.record(AccountImported(account_id=ends["account_id"], batch=batch, change=change, child=row.child))
@@ -82,7 +82,7 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     _close_again(reopened)
     _suspend([*(row for row in rows if row.wait), *_open(corrected)])
     _compare(compared)
-    _tell_of_readmitted(rows)
+    _tell_of_added(staging, children)
 
 
 def check_corrected(staging: Staging, accounts: Sequence[str]) -> None:
@@ -125,43 +125,25 @@ def _suspend(rows: Sequence[ChangedLink | CorrectedLink]) -> None:
 def _compare(rows: Sequence[ChildAccount]) -> None:
     """Have the heads compare the names of activated accounts with suspensions; the ties stay."""
     if rows:
-        waits.tell_of_names([(uuid.UUID(row.account), uuid.UUID(row.child)) for row in rows])
+        waits.tell_of_names(_ends(rows))
 
 
-def _tell_of_readmitted(rows: Sequence[ChangedLink]) -> None:
-    """Tell the heads who has access again although the school had confirmed that they are no guardians of the pupil."""
-    returned = [row for row in rows if row.has_account and row.is_ended]
-    excluded: list[tuple[uuid.UUID, uuid.UUID]] = []
-    others: list[tuple[uuid.UUID, uuid.UUID]] = []
-    for row, ends in _with_access(returned):
-        (excluded if row.is_excluded else others).append(ends)
-    readmitted = [*excluded, *waits.were_excluded(others)]
-    if readmitted:
-        waits.tell_of_readmitted(readmitted)
+def _tell_of_added(staging: Staging, children: Sequence[str]) -> None:
+    """Tell the heads and the active guardians of a page of pupils of the guardians whom the files add beside them."""
+    if added := list(staging.rows(ChildAccount, statements.ADDED_LINKS, keys=json.dumps(children))):
+        keys = json.dumps([row.child for row in added])
+        waits.tell_of_added(_ends(added), _ends(list(staging.rows(ChildAccount, statements.ACTIVE_LINKS, keys=keys))))
 
 
-def _with_access(rows: Sequence[ChangedLink]) -> list[tuple[ChangedLink, tuple[uuid.UUID, uuid.UUID]]]:
-    """Return the links whose stored tie gives access, with its account and pupil.
-
-    The database answers, because the school may have excluded a tie since the plan was made. A suspension that ends by
-    itself gives access again without another question, so its tie is among them; one without an end waits for the head.
-    """
-    if not rows:
-        return []
-    gives_access = select(_links.c.account_id, _links.c.child_id).where(
-        bulk.one_of(_links.c.account_id, sorted({uuid.UUID(row.account) for row in rows})),
-        Guardianship.is_unended,
-        ~Guardianship.has_open_dispute,
-        ~Guardianship.where_suspended_without_end(),
-    )
-    ties = {(account_id, child_id) for account_id, child_id in db.session.execute(gives_access)}
-    named = [(row, (uuid.UUID(row.account), uuid.UUID(row.child))) for row in rows]
-    return [(row, ends) for row, ends in named if ends in ties]
+def _ends(rows: Sequence[ChildAccount]) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """Return the account and the pupil of each tie."""
+    return [(uuid.UUID(row.account), uuid.UUID(row.child)) for row in rows]
 
 
 def lift_exclusions(page: Sequence[ChildAccount]) -> None:
-    """Turn excluded ties into ended ones, because the files no longer name them."""
-    db.session.execute(UPDATE_ONE, [parameters(link.account, link.child) | _UNDISPUTED for link in page])
+    """Turn excluded ties into ended ones, because the files no longer name them; the next file asks the head."""
+    lifted = _UNDISPUTED | {"was_excluded": True}
+    db.session.execute(UPDATE_ONE, [parameters(link.account, link.child) | lifted for link in page])
 
 
 def _close_again(accounts: Collection[uuid.UUID]) -> None:

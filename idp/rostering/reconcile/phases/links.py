@@ -1,5 +1,6 @@
 """Phases on links: which ones hold, and what is told about links and pupils without any."""
 
+from idp.accounts.suspensions.models import Wait
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.statements import HERE
 from idp.rostering.records import Severity
@@ -23,6 +24,10 @@ _FIND_EXCLUDED = (
     "AND (l.kinship IS k.kinship OR coalesce(l.kinship, '') = '' OR k.kinship = '') WHERE k.is_excluded"
 )
 """A kinship that was unknown, or that the file no longer says, is not a change."""
+_WAIT_EXCLUDED = (
+    f"UPDATE allowed_link SET wait = '{Wait.EXCLUDED}' "
+    "WHERE (child, account) IN (SELECT child, account FROM known_link WHERE is_excluded OR was_excluded)"
+)
 _DROP_EXCLUDED = "DELETE FROM allowed_link WHERE (child, account) IN (SELECT child, account FROM excluded_link)"
 _MISSING_GUARDIANS = (
     "SELECT l.file, l.line, l.guardian FROM link l JOIN student s ON s.key = l.student "
@@ -52,7 +57,7 @@ _ALLOWED = (
 )
 _DISPUTED = _OF_FILE.format(links=_ALLOWED.format(state="d.is_disputed AND NOT d.is_excluded"))
 _EXCLUDED = _OF_FILE.format(links="excluded_link")
-_READMITTED = _OF_FILE.format(links=_ALLOWED.format(state="d.is_excluded"))
+_READMITTED = _OF_FILE.format(links=_ALLOWED.format(state=f"v.wait = '{Wait.EXCLUDED}'"))
 _LEFT = (
     "SELECT :no_file AS file, 0 AS line, coalesce(a.key, '') AS key FROM leaving_account l "
     "LEFT JOIN known_account a ON a.id = l.account ORDER BY 3"
@@ -79,7 +84,7 @@ _DISPUTES = (
         "tie_readmitted",
         (
             "L’établissement avait confirmé que cette personne n’est pas représentante légale de cet élève. Le fichier "
-            "dit maintenant autre chose de leur lien : elle a de nouveau accès. Vérifiez-le."
+            "dit maintenant autre chose de leur lien, ou la nomme de nouveau : elle attend la direction, sans accès."
         ),
         _READMITTED,
     ),
@@ -92,6 +97,7 @@ def find_links(context: Context) -> None:
     staging.run(_FIND_ALLOWED, most=most)
     staging.run(_FIND_EXCLUDED)
     staging.run(_DROP_EXCLUDED)
+    staging.run(_WAIT_EXCLUDED)
     staging.create_index("allowed_link_account")
     staging.tell_all(
         Severity.WARNING,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from idp.rostering.issue_codes import WITHOUT_ACCOUNT
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.statements import has_access, is_seen, is_told, said_or_known
+from idp.rostering.reconcile.statements import added_links, has_access, is_seen, is_told, said_or_known
 from idp.rostering.reconcile.told import named_issues
 from idp.rostering.reconcile.told.named_issues import OF_CHILD, Person, whole_name
 from idp.rostering.records import Severity
@@ -25,6 +25,7 @@ class Kind(enum.StrEnum):
     PROBLEM = "problem"
     DOUBT = "doubt"
     LEAVING = "leaving"
+    BESIDE = "beside"
     CREATED = "created"
     CHANGED = "changed"
     TIE_ADDED = "tie_added"
@@ -36,6 +37,7 @@ WORDS = {
     Kind.PROBLEM: "à corriger",
     Kind.DOUBT: "à vérifier",
     Kind.LEAVING: "départ",
+    Kind.BESIDE: "responsable ajouté à côté d’un autre",
     Kind.CREATED: "création",
     Kind.CHANGED: "changement",
     Kind.TIE_ADDED: "lien ajouté",
@@ -218,7 +220,7 @@ _TIES_ADDED = _TIES.format(state="t.child IS NULL OR t.is_ended")
 _TIES_CHANGED = _TIES.format(state="NOT t.is_ended AND (t.kinship IS NOT l.kinship OR t.authority IS NOT l.authority)")
 
 
-class _EndingTie(NamedTuple):
+class _OtherTie(NamedTuple):
     family_name: str
     given_name: str
     class_name: str
@@ -226,6 +228,14 @@ class _EndingTie(NamedTuple):
     closed: str
 
 
+_ADDED = (
+    f"SELECT {said_or_known('g', 'k', 'family_name')} AS family_name, "
+    f"{said_or_known('g', 'k', 'given_name')} AS given_name, coalesce(s.class_name, c.class_name, '') AS class_name, "
+    f"{OF_CHILD}, '' AS closed FROM ({added_links('NOT ' + is_told('l.wait'))}) a "
+    "LEFT JOIN guardian g ON g.account_id = a.account AND g.fate IN ('known', 'new') "
+    "LEFT JOIN known_account k ON k.id = a.account LEFT JOIN student s ON s.child_id = a.child "
+    "LEFT JOIN known_child c ON c.id = a.child ORDER BY 1, 2"
+)
 _TIES_ENDED = (
     "SELECT k.family_name, k.given_name, c.class_name, c.given_name || ' ' || c.family_name AS child, "
     "t.closed AS closed FROM ending_link e JOIN known_link t ON t.child = e.child AND t.account = e.account "
@@ -356,6 +366,9 @@ _IS_NO_MORE = {
 
 
 def _ties(staging: Staging) -> Iterator[Difference]:
+    for added in staging.rows(_OtherTie, _ADDED):
+        sentence = f"S’ajoute, pour {added.child}, à un responsable qui utilise son compte et en sera prévenu par mail."
+        yield Difference(Kind.BESIDE, whole_name(*added[:2]), added.class_name, sentence)
     for tie in staging.rows(_Tie, _TIES_ADDED):
         sentence = _BECOMES[tie.closed].format(child=tie.child)
         yield Difference(Kind.TIE_ADDED, whole_name(*tie[:2]), tie.class_name, sentence)
@@ -363,7 +376,7 @@ def _ties(staging: Staging) -> Iterator[Difference]:
         parts = _change("lien", _kinship(tie.known_kinship), _kinship(tie.kinship))
         what = next(parts, "rang du responsable changé")
         yield Difference(Kind.CHANGED, whole_name(*tie[:2]), tie.class_name, f"Pour {tie.child} : {what}.")
-    for ending in staging.rows(_EndingTie, _TIES_ENDED):
+    for ending in staging.rows(_OtherTie, _TIES_ENDED):
         sentence = _IS_NO_MORE[ending.closed].format(child=ending.child)
         yield Difference(Kind.TIE_ENDED, whole_name(*ending[:2]), ending.class_name, sentence)
 

@@ -58,7 +58,7 @@ _PUPILS_OF = {
     **dict.fromkeys(sorted(WAITS), _STOPPED_FOR),
     "tie_disputed": _OF_TIE.format(state="d.is_disputed AND NOT d.is_excluded"),
     "tie_excluded": _OF_TIE.format(state=_IS_STILL_EXCLUDED),
-    "tie_readmitted": _OF_TIE.format(state=f"d.is_excluded AND NOT {_IS_STILL_EXCLUDED}"),
+    "tie_readmitted": _OF_TIE.format(state=f"(d.is_excluded OR d.was_excluded) AND NOT {_IS_STILL_EXCLUDED}"),
 }
 """The statements of the pupils whom an issue of a guardian is about, by the code of the issue."""
 TOLD_BY_NAME = frozenset({"guardian_left"})
