@@ -46,6 +46,7 @@ from idp.operations import health
 from idp.paths import TEMPLATES
 from idp.services import services
 from idp.web import declarations, http
+from idp.web.redirects import shown_page
 
 _JOINED = (letter_links, suspension_links, people_links, acceptance_views, proposal_views, charter_views, prints_again)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
@@ -94,10 +95,12 @@ def _shell() -> dict[str, Any]:
     """Return what the layout of all pages shows: the person, the post and the menu."""
     person = sessions.current() if has_request_context() else None
     if person is None or person.post is None:
-        return {"desk_person": person, "desk_place": "", "desk_role": "", "desk_menu": []}
+        return {"desk_person": person, "desk_place": "", "desk_role": "", "desk_menu": [], "desk_reason": ""}
     return {
         "desk_person": person,
         "desk_place": posts.place(person.post) or services().settings.academy,
         "desk_role": role_name(person.post.role),
         "desk_menu": list(menu.entries()),
+        "desk_reason": access.reason(person),
+        "desk_page": shown_page(),
     }

@@ -96,12 +96,16 @@ class ActivationCompleted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardianshipDisputed(Event):
-    """A person, maybe `by_telephone`, said not to be the guardian of `children`: the account closed, schools told."""
+    """A person, maybe `by_telephone`, said not to be the guardian of `children`: the account closed, schools told.
+
+    `reason` is who called and what they said.
+    """
 
     kind = "guardianship.disputed"
     children: list[str]
     uais: list[str]
     by_telephone: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@ from collections.abc import Collection
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
+from idp.accounts.models import Degree
+
 _USERNAME = "preferred_username"
 _SCHOOL = "ent"
 _ALWAYS = _l("un numéro pour vous reconnaître, et l’heure de votre connexion")
@@ -39,3 +41,19 @@ def sentences_of(scopes: Collection[str], *, username: bool, child: bool) -> lis
     names = {*scopes, _USERNAME} if username and "profile" in scopes else set(scopes)
     sentences = _SENTENCES if child else _SENTENCES | {_SCHOOL: _SCHOOL_WITHOUT_CHILD}
     return [_ALWAYS, *(sentence for name, sentence in sentences.items() if name in names)]
+
+
+_GUARDIAN = {Degree.PRIMARY: "1", Degree.SECONDARY: "2"}
+
+
+def guardian_vector(degree: Degree, *, family_name: str, given_name: str, student_id: str, uai: str) -> str:
+    """Return FrEduVecteur (SDET), the key by which ENT software knows a parent: « 2|NOM|Prénom|eleve_id|UAI ».
+
+    The names are the guardian's, verbatim from the school's file; the identifier is the child's in that file.
+    """
+    return "|".join((_GUARDIAN[degree], _field(family_name), _field(given_name), _field(student_id), uai))
+
+
+def _field(value: str) -> str:
+    """Replace bars by spaces: a bar in a name would add a field to the vector."""
+    return value.replace("|", " ")

@@ -75,8 +75,8 @@ class Report:
     files: list[Path] = field(default_factory=list)
 
 
-Keep = Callable[[Sequence[bytes], Report], None]
-"""Stores the PDFs of a print, with its report."""
+Keep = Callable[[Sequence[tuple[str, bytes]], Report], None]
+"""Stores the PDFs of a print, each with the name of its class, and the report."""
 Progress = Callable[[int, int], None]
 """Is told how many letters of how many are done."""
 
@@ -160,20 +160,25 @@ def print_letters(settings: Settings, hasher: Hasher, order: PrintOrder, show_li
 
 
 class _Memory:
-    """Holds a batch of letters as PDFs of `IN_A_CLASS_FILE` letters at most, until they are stored with the secrets."""
+    """Holds a batch of letters as PDFs of a class until they are stored with the secrets.
+
+    A PDF has `IN_A_CLASS_FILE` letters at most.
+    """
 
     def __init__(self, typesetter: Typesetter, order: PrintOrder, keep: Keep, progress: Progress | None) -> None:
         self._typesetter, self._as_slips = typesetter, order.as_slips
         self._keep, self._progress = keep, progress
-        self._pdfs: list[bytes] = []
+        self._pdfs: list[tuple[str, bytes]] = []
 
     def store(self, drawn: Sequence[DrawnLetter], _expires_at: datetime) -> None:
         self._pdfs = []
-        for start in range(0, len(drawn), IN_A_CLASS_FILE):
-            letters = [entry.letter for entry in drawn[start : start + IN_A_CLASS_FILE]]
-            self._pdfs.append(self._typesetter.render(letters, as_slips=self._as_slips))
-            if self._progress:
-                self._progress(len(drawn), len(drawn))
+        for class_name, group in itertools.groupby(drawn, lambda entry: entry.recipient.class_name):
+            letters = [entry.letter for entry in group]
+            for start in range(0, len(letters), IN_A_CLASS_FILE):
+                part = letters[start : start + IN_A_CLASS_FILE]
+                self._pdfs.append((class_name, self._typesetter.render(part, as_slips=self._as_slips)))
+                if self._progress:
+                    self._progress(len(drawn), len(drawn))
 
     def keep(self, drawn: Sequence[DrawnLetter], skipped: Sequence[Skipped]) -> None:
         self._keep(self._pdfs, _report(drawn, skipped))
@@ -208,7 +213,7 @@ def print_in_memory(
         raise PrintError(f"{len(people)} letters are too many for one print", Refusal.TOO_MANY)
     before = list(report.skipped)
 
-    def keep_all(pdfs: Sequence[bytes], stored: Report) -> None:
+    def keep_all(pdfs: Sequence[tuple[str, bytes]], stored: Report) -> None:
         keep(pdfs, replace(stored, skipped=before + stored.skipped))
 
     with BatchHasher(hasher) as batch_hasher, Typesetter() as typesetter:

@@ -17,7 +17,9 @@ from idp.sessions import manager
 _BY = "disputed"
 
 
-def dispute(account_id: uuid.UUID, children: Sequence[Child], *, is_first: bool = True, taken_by: str = "") -> None:
+def dispute(
+    account_id: uuid.UUID, children: Sequence[Child], *, is_first: bool = True, taken_by: str = "", call: str = ""
+) -> None:
     """Record that a person is not the guardian of some children, close the account, and write notices for the schools.
 
     In the caller's transaction, which has locked the row of the account.
@@ -27,6 +29,7 @@ def dispute(account_id: uuid.UUID, children: Sequence[Child], *, is_first: bool 
         children: the children.
         is_first: whether the account is open; if not, the person names further children.
         taken_by: who took the person's telephone call; empty if the person answered in a page.
+        call: who called and what they said.
     """
     ties = [(account_id, child.id) for child in children]
     if is_first:
@@ -43,6 +46,7 @@ def dispute(account_id: uuid.UUID, children: Sequence[Child], *, is_first: bool 
             children=[child.id.hex for child in children],
             uais=sorted({child.school.uai for child in children}),
             by_telephone=taken_by != "",
+            reason=call,
         )
     )
 

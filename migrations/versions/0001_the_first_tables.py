@@ -805,6 +805,7 @@ def upgrade() -> None:
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('reason', sa.String(length=200), nullable=False),
     sa.Column('reason_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('reason_about', sa.Uuid(), nullable=True),
     sa.Column('ip', sa.String(length=45), nullable=False),
     sa.Column('user_agent', sa.String(length=300), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),

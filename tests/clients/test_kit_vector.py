@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clients.kit.checks import CheckError, Vector, parse_vectors
 from idp.accounts.models import Degree
-from idp.accounts.vector import guardian_vector
+from idp.clients.released import guardian_vector
 from tests.rows import each_row
 
 

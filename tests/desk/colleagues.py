@@ -70,7 +70,7 @@ class Colleagues:
         known = invitations.look_up(link.rpartition("/")[2])
         assert known
         page = authenticator.enrol(browser, link, key)
-        assert heading(page) == "Vos codes de secours", page.get_data(as_text=True)
+        assert heading(page) == "Votre accès est prêt", page.get_data(as_text=True)
         return browser, known[1]
 
     def grant(
@@ -118,7 +118,7 @@ class Colleagues:
         browser.set_cookie(cookie_name(settings, "desk"), value, domain="bureau.exemple.test", secure=True)
         return browser, session
 
-    def age_proofs(self, age: timedelta = timedelta(minutes=6)) -> None:
+    def age_proofs(self, age: timedelta = timedelta(minutes=11)) -> None:
         """Let all people have proved who they are so long ago."""
         db.session.query(StaffSession).update({"proved_at": now() - age})
         db.session.commit()

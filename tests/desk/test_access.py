@@ -120,15 +120,23 @@ def test_a_session_ends_after_half_an_hour_without_a_request(colleagues: Colleag
 
 
 def test_a_stale_proof_leads_to_a_proof_and_back(colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
-    answer = post(browser, "/ma-securite/codes-de-secours", "/ma-securite")
-    assert answer.headers["Location"] == "/preuve?suite=%2Fma-securite"
+    browser = colleagues.signed_in(proof_age=timedelta(minutes=11))
+    answers = browser.get("/ma-securite"), post(browser, "/ma-securite/codes-de-secours", "/etablissements")
+    assert {answer.headers["Location"] for answer in answers} == {"/preuve?suite=%2Fma-securite"}, "before the page"
+
+
+def test_a_form_is_sent_with_the_proof_that_opened_its_page(colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in(Role.HEAD)
+    token = form_token(browser.get("/equipe/inviter"))
+    colleagues.age_proofs(timedelta(minutes=9))
+    assert browser.post("/equipe/inviter", data={"csrf_token": token}).status_code == 200
+    assert browser.get("/equipe/inviter").headers["Location"] == "/preuve?suite=%2Fequipe%2Finviter"
 
 
 @each_row(
     ("asked", "back"),
     [
-        ("/ma-securite", "/ma-securite"),
+        ("/ma-securite", "/"),
         ("/classes/courriers?classe=6e+1", "/classes"),
         ("/classes/liste?classe=6e+1", "/classes/liste?classe=6e+1"),
         ("/comptes/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e/suspension", "/comptes/8a5f2c9e-2a3f-4a6e-9d55-0d6a0b1c2d3e"),
@@ -143,7 +151,7 @@ def test_a_stale_proof_leads_to_a_proof_and_back(colleagues: Colleagues) -> None
     ],
 )
 def test_a_person_who_gives_no_proof_goes_back(colleagues: Colleagues, asked: str, back: str) -> None:
-    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     page = browser.get("/preuve", query_string={"suite": asked}).get_data(as_text=True)
     assert f'<a href="{back}">Annuler</a>' in page
 
@@ -184,7 +192,7 @@ def test_a_form_of_another_site_is_refused_also_with_the_right_token(
     colleagues: Colleagues, headers: dict[str, str], *, is_taken: bool
 ) -> None:
     browser = colleagues.signed_in()
-    token = form_token(browser.get("/ma-securite"))
+    token = form_token(browser.get("/etablissements"))
     answer = browser.post("/deconnexion", data={"csrf_token": token}, headers=headers)
     assert answer.status_code == (303 if is_taken else 400)
     assert is_taken or heading(answer) == "Ce formulaire vient d’un autre site"

@@ -67,7 +67,7 @@ def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues
     assert label not in listed
     assert secretary.get(page).status_code == 404
     assert post(secretary, page, "/", sentence=WHY).status_code == 404
-    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     assert stale.get(page).headers["Location"].startswith("/preuve?")
     assert not db.session.scalars(is_settled).one()
     head = colleagues.signed_in(Role.HEAD)

@@ -26,6 +26,9 @@ from tests.desk.colleagues import Colleagues, post
 from tests.email_confirmation.post import text_of
 from tests.pages import form_token
 
+CALL = {"caller": "la mère, 06 12 34 56 78", "reason": "elle n’a pas d’enfant ici"}
+"""Who calls, and what they say."""
+
 
 def plain(answer: TestResponse) -> str:
     """Return the text of an answer with ordinary spaces."""
@@ -51,8 +54,11 @@ def test_a_call_about_a_wrong_child_is_a_dispute_and_says_who_took_it(colleagues
     page = plain(browser.get(path))
     assert "Le lien avec l’élève et le compte se ferment tout de suite" in page
     assert "Un mail prévient la personne, car quelqu’un d’autre peut appeler en son nom." in page
-    results = [post(browser, path, "/"), post(browser, path, "/")]
+    assert "Écrivez qui appelle" in plain(post(browser, path, "/", reason=CALL["reason"]))
+    results = [post(browser, path, "/", **CALL), post(browser, path, "/", **CALL)]
     [notice] = db.session.scalars(select(SchoolNotice))
+    [noted] = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind == "guardianship.disputed"))
+    assert noted["reason"] == "la mère, 06 12 34 56 78 : elle n’a pas d’enfant ici"
     assert {result.headers["Location"] for result in results} == {f"/signalements/{notice.id}?fait=appel"}
     after = plain(browser.get(results[0].headers["Location"]))
     assert "C’est noté" in after
@@ -83,7 +89,7 @@ def test_a_call_says_first_that_the_letter_ends(colleagues: Colleagues, build: B
     account = build.active(children=[malo]) if is_active else build.never_activated(children=[malo])
     browser, path = colleagues.signed_in(), f"/comptes/{account.id}/pas-mon-enfant/{malo.id}"
     assert ("Son courrier ne marche plus" in plain(browser.get(path))) is not is_active
-    post(browser, path, "/")
+    post(browser, path, "/", **CALL)
     db.session.refresh(account)
     assert is_active or (account.provisional_expires_at or now()) <= now()
 
@@ -94,7 +100,7 @@ def test_the_head_alone_confirms_a_call_with_a_proof_and_not_the_own_one(colleag
     staff = colleagues.person()
     as_secretary, as_head = (in_role(colleagues, staff, role) for role in (Role.SECRETARY, Role.HEAD))
     other = colleagues.signed_in(Role.HEAD)
-    called = post(as_secretary, f"/comptes/{account.id}/pas-mon-enfant/{malo.id}", "/")
+    called = post(as_secretary, f"/comptes/{account.id}/pas-mon-enfant/{malo.id}", "/", **CALL)
     notice = called.headers["Location"].partition("?")[0]
     for browser in (as_secretary, as_head, colleagues.signed_in()):
         page = plain(browser.get(notice))
@@ -131,7 +137,7 @@ def test_who_took_any_call_about_a_tie_does_not_confirm_it(colleagues: Colleague
     path = f"/comptes/{build.active(children=[malo]).id}/pas-mon-enfant/{malo.id}"
     heads = [in_role(colleagues, colleagues.person(name), Role.HEAD) for name in ("Anne", "Bea", "Cléo")]
     for browser in (heads[0], heads[1], heads[0]):
-        notice = post(browser, path, "/").headers["Location"].partition("?")[0]
+        notice = post(browser, path, "/", **CALL).headers["Location"].partition("?")[0]
     for browser, may_confirm in zip(heads, (False, False, True), strict=True):
         page = plain(browser.get(notice))
         assert "<dt>Appel pris par</dt><dd>Anne, Bea</dd>" in page
@@ -146,7 +152,7 @@ def test_after_a_rejected_call_every_school_prints_a_letter_at_once_and_a_mail_s
     build.ent(uais=[COLLEGE, LYCEE])
     account = build.never_activated(children=[malo, zoe], school_email="gaston@exemple.test")
     head = colleagues.signed_in(Role.HEAD)
-    called = post(head, f"/comptes/{account.id}/pas-mon-enfant/{malo.id}", "/")
+    called = post(head, f"/comptes/{account.id}/pas-mon-enfant/{malo.id}", "/", **CALL)
     notice = called.headers["Location"].partition("?")[0]
     answered = post(head, f"{notice}/rejet", sentence="vu avec la famille").headers["Location"]
     assert "Son courrier ne marche plus : imprimez-en un autre." in plain(head.get(answered))
@@ -176,16 +182,16 @@ def test_a_second_call_about_a_tie_waits_seven_days_or_the_head(colleagues: Coll
     malo, zoe = build.child("Malo"), build.child("Zoé")
     account = build.active(children=[malo, zoe])
     secretary, path = colleagues.signed_in(), f"/comptes/{account.id}/pas-mon-enfant"
-    notice = post(secretary, f"{path}/{malo.id}", "/").headers["Location"].partition("?")[0]
+    notice = post(secretary, f"{path}/{malo.id}", "/", **CALL).headers["Location"].partition("?")[0]
     post(secretary, f"{notice}/rejet", sentence="vu avec la famille")
-    assert "il y a moins de sept jours : seule la direction" in plain(post(secretary, f"{path}/{malo.id}", "/"))
+    assert "il y a moins de sept jours : seule la direction" in plain(post(secretary, f"{path}/{malo.id}", "/", **CALL))
     assert not db.session.get_one(Account, account.id).guardianships[0].is_disputed
-    assert post(secretary, f"{path}/{zoe.id}", "/").status_code == 303, "another tie is another call"
-    assert post(colleagues.signed_in(Role.HEAD), f"{path}/{malo.id}", "/").status_code == 303
+    assert post(secretary, f"{path}/{zoe.id}", "/", **CALL).status_code == 303, "another tie is another call"
+    assert post(colleagues.signed_in(Role.HEAD), f"{path}/{malo.id}", "/", **CALL).status_code == 303
     db.session.execute(update(SchoolNotice).values(settled_at=now() - timedelta(days=7)))
     db.session.execute(update(Guardianship).values(disputed_at=None))
     db.session.commit()
-    assert post(secretary, f"{path}/{malo.id}", "/").status_code == 303
+    assert post(secretary, f"{path}/{malo.id}", "/", **CALL).status_code == 303
 
 
 @pytest.mark.parametrize(("role", "limit"), [(Role.SECRETARY, SECRETARY_CLOSINGS), (Role.HEAD, HEAD_CLOSINGS)])
@@ -201,7 +207,7 @@ def test_calls_and_suspensions_of_one_person_are_bounded_together(
 
     def close(number: int) -> TestResponse:
         account, child = ties[number]
-        fields = {"csrf_token": token, "scope": child.id.hex, "reason": "enquête en cours", "end": "ouverte"}
+        fields = {"csrf_token": token, **CALL, "scope": child.id.hex, "reason": "enquête en cours", "end": "ouverte"}
         path = "suspension" if number % 2 else f"pas-mon-enfant/{child.id}"
         return browser.post(f"/comptes/{account.id}/{path}", data=fields)
 
@@ -221,10 +227,10 @@ def test_a_call_about_a_tie_that_does_not_hold_changes_nothing(
     browser, path = colleagues.signed_in(Role.HEAD), f"/comptes/{account.id}/pas-mon-enfant"
     if state == "none":
         for child in (zoe.id, build.child("Tom").id, uuid.uuid4()):
-            assert post(browser, f"{path}/{child}", "/").status_code == 404
+            assert post(browser, f"{path}/{child}", "/", **CALL).status_code == 404
     else:
         setattr(tie, state, now())
         db.session.add(Guardianship(account_id=account.id, child_id=build.child("Lou").id))  # it keeps it in scope
         db.session.commit()
-        assert "Rien n’a été fait" in plain(post(browser, f"{path}/{malo.id}", "/"))
+        assert "Rien n’a été fait" in plain(post(browser, f"{path}/{malo.id}", "/", **CALL))
     assert not db.session.scalars(select(SchoolNotice)).all()

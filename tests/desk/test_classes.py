@@ -260,7 +260,7 @@ def test_each_page_that_names_families_of_a_class_is_journaled(
 
 
 def test_the_file_of_a_list_needs_a_fresh_proof(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
-    browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    browser = colleagues.signed_in(proof_age=timedelta(minutes=11))
     assert browser.get("/classes/liste?classe=6e+1").status_code == 200
     file = browser.get("/classes/liste.csv?classe=6e+1")
     assert file.headers["Location"].startswith("/preuve?suite=%2Fclasses%2Fliste.csv")

@@ -76,6 +76,28 @@ def test_the_list_holds_the_ents_in_scope(
     assert browser.get(f"/ent/{row(other).id}").status_code == (200 if sees_all else 404)
 
 
+def test_an_operator_of_several_ents_finds_them_all_and_acts_for_another(
+    colleagues: Colleagues, own: RelyingParty, other: RelyingParty
+) -> None:
+    staff = colleagues.person()
+    posts = [colleagues.grant(staff, Role.ENT_OPERATOR, client_id=ent.client_id) for ent in (own, other)]
+    browser, session = colleagues.session(staff)
+    session.role_id = posts[0].id
+    db.session.commit()
+    assert f'name="post" value="{posts[1].id}">Ouvrir' in text(browser.get("/ent"))
+    assert post(browser, "/etablissements?suite=/ent", "/ent", post=str(posts[1].id)).headers["Location"] == "/ent"
+    assert f'href="/ent/{row(other).id}"' in text(browser.get("/ent"))
+
+
+def test_a_head_reads_address_state_and_charter_before_the_folded_rest(
+    colleagues: Colleagues, own: RelyingParty
+) -> None:
+    page = text(colleagues.signed_in(Role.HEAD).get("/ent")).partition("<main")[2]
+    shown, _, folded = page.partition('<details class="more">')
+    assert [label for label in ("<dt>Adresse", "<dt>État", "Charte") if label not in shown] == []
+    assert ("client_id" in shown, "client_id" in folded) == (False, True)
+
+
 @pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO])
 def test_other_roles_change_nothing(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
     browser, client = colleagues.signed_in(role), row(own)
@@ -84,7 +106,7 @@ def test_other_roles_change_nothing(colleagues: Colleagues, own: RelyingParty, r
         assert browser.get(f"/ent/{client.id}/{path}").status_code == 404
     for path in ("modifier", "secret", "charte", "charte/publier", "test"):
         fields = registration(client, way="fuite", version="9", text="# x")
-        assert post(browser, f"/ent/{client.id}/{path}", "/ma-securite", **fields).status_code == 404
+        assert post(browser, f"/ent/{client.id}/{path}", "/etablissements", **fields).status_code == 404
     assert browser.get("/ent/nouveau").status_code == 404
     assert (row(own).secret_digest, row(own).version) == (digest, version)
     if role is not Role.SECRETARY:
@@ -107,7 +129,7 @@ def test_an_operator_reaches_no_other_ent(colleagues: Colleagues, own: RelyingPa
 
 @pytest.mark.parametrize("role", MANAGERS)
 def test_secrets_and_publications_need_a_fresh_proof(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
-    browser = colleagues.signed_in(role, client_id=own.client_id, proof_age=timedelta(minutes=6))
+    browser = colleagues.signed_in(role, client_id=own.client_id, proof_age=timedelta(minutes=11))
     client, digest = row(own), row(own).secret_digest
     charters.keep_draft(client.id, "1", "# Charte")
     for path in ("modifier", "secret", "charte/publier"):

@@ -271,8 +271,8 @@ def test_passkeys_are_removed_with_a_reason_and_a_fresh_proof(
     assert f'href="{path}/cles"' in main_of(browser, path)
     assert "Motif" in post(browser, f"{path}/cles", reason="ok").get_data(as_text=True)
     assert is_in(thief)
-    stale = colleagues.signed_in(proof_age=timedelta(minutes=6))
-    assert "/preuve" in post(stale, f"{path}/cles", "/ma-securite", reason="téléphone volé").headers["Location"]
+    stale = colleagues.signed_in(proof_age=timedelta(minutes=11))
+    assert "/preuve" in post(stale, f"{path}/cles", "/etablissements", reason="téléphone volé").headers["Location"]
     for _ in range(2):
         answer = post(browser, f"{path}/cles", path, reason=" téléphone\nvolé ")
     assert answer.headers["Location"] == path, "the second click finds it done"

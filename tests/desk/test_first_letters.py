@@ -28,7 +28,7 @@ class Counter:
         self.staff = colleagues.person()
         colleagues.grant(self.staff, Role.SECRETARY)
         self.browser, _ = colleagues.session(self.staff, proof_age=timedelta(hours=3))
-        self.token = form_token(self.browser.get("/ma-securite"))
+        self.token = form_token(self.browser.get("/etablissements"))
 
     def send(self, account: Account) -> TestResponse:
         """Print a letter without looking at the account first, as a script would."""

@@ -59,7 +59,7 @@ def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
     wait(alike, why=Wait.RECOGNISED)
     [notice] = db.session.scalars(select(SchoolNotice.id))
     assert f'<a href="/familles/{malo.id}">M. Gaston MARCHAND</a>' in text_of(head, f"/signalements/{notice}")
-    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     assert stale.get(reopening).headers["Location"].startswith("/preuve?")
     page = text_of(head, reopening)
     assert "rien ne s’ouvre maintenant" in page

@@ -52,7 +52,7 @@ def test_roles_end_on_31_august_and_the_next_head_takes_over(colleagues: Colleag
         assert post(browser, "/equipe/inviter", **person).headers["Location"] == "/equipe?fait=invite"
         key, next_head = Authenticator(), colleagues.desk.test_client()
         link = colleagues.path(db.session.query(StaffInvitation).one())
-        assert heading(authenticator.enrol(next_head, link, key)) == "Vos codes de secours"
+        assert heading(authenticator.enrol(next_head, link, key)) == "Votre accès est prêt"
 
         clock.move_to(LAST_EVENING)
         people = {staff.name: colleagues.session(staff)[0] for staff in (head, stays, leaves)}

@@ -78,6 +78,6 @@ def test_who_is_unseen_is_searched_sorted_journalled_and_told_by_the_mail_addres
     export = browser.post("/journal/export", data={"csrf_token": form_token(page), "format": "csv"})
     assert "Quatrefages" not in text(page) + text(export)
     at_work, _ = colleagues.session(elsewhere)
-    assert post(at_work, "/ma-securite/codes-de-secours", "/ma-securite").status_code == 200
+    assert post(at_work, "/ma-securite/defi", "/etablissements").status_code == 200
     mails = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NEW_CREDENTIAL)).all()
     assert {mail.payload["recipient"] for mail in mails} == {str(elsewhere.id)}

@@ -44,7 +44,7 @@ def test_who_manages_the_team_cancels_a_job_and_a_colleague_does_not(
     key, other = ask(desk, colleagues.signed_in()), colleagues.signed_in(role)
     page = other.get(f"/travaux/{key}").get_data(as_text=True)
     assert ("/annuler" in page) is ("Vous pouvez annuler." in page) is cancels
-    answer = post(other, f"/travaux/{key}/annuler", "/ma-securite")
+    answer = post(other, f"/travaux/{key}/annuler", "/etablissements")
     assert (answer.status_code, state(key)) == ((303, State.CANCELLED) if cancels else (404, State.WAITING))
 
 
@@ -202,7 +202,7 @@ def test_a_job_that_has_begun_to_write_is_not_cancelled(
     key = ask(desk, browser)
     assert "Annuler</button>" in browser.get(f"/travaux/{key}").get_data(as_text=True)
     do_all()
-    post(browser, f"/travaux/{key}/annuler", "/ma-securite")
+    post(browser, f"/travaux/{key}/annuler", "/etablissements")
     page = browser.get(f"/travaux/{key}").get_data(as_text=True)
     assert "le travail va à son terme et ne s’annule plus" in page
     assert "Annuler</button>" not in page

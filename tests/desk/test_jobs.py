@@ -45,7 +45,7 @@ def test_a_job_is_done_and_its_file_is_handed_out_once(desk: Flask, colleagues: 
     answer = post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/travaux/{key}")
     assert answer.data == CONTENT
     assert answer.headers["Content-Disposition"] == "attachment; filename=lettres.pdf"
-    again = post(browser, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite")
+    again = post(browser, f"/travaux/{key}/fichiers/{file.id}", "/etablissements")
     assert again.headers["Location"] == f"/travaux/{key}"
     db.session.expire_all()
     assert db.session.query(JobFile).one().content == b""
@@ -87,10 +87,10 @@ def test_a_file_is_for_the_person_who_asked(desk: Flask, colleagues: Colleagues,
     do_all()
     [file] = db.session.query(JobFile).all()
     assert "Prendre le fichier" not in colleague.get(f"/travaux/{key}").get_data(as_text=True)
-    assert post(colleague, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite").status_code == 303
+    assert post(colleague, f"/travaux/{key}/fichiers/{file.id}", "/etablissements").status_code == 303
     stranger = colleagues.signed_in(Role.HEAD, uai=LYCEE)
     assert stranger.get(f"/travaux/{key}").status_code == 404
-    assert post(stranger, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite").status_code == 404
+    assert post(stranger, f"/travaux/{key}/fichiers/{file.id}", "/etablissements").status_code == 404
     assert post(browser, f"/travaux/{key}/fichiers/{file.id}", f"/travaux/{key}").data == CONTENT
 
 
@@ -117,11 +117,11 @@ def test_a_file_is_for_the_post_that_asked(
     get_job = asking.get
     with monkeypatch.context() as patch:
         patch.setattr(asking, "get", end_meanwhile)
-        assert post(browser, path, "/ma-securite").status_code == 303
+        assert post(browser, path, "/etablissements").status_code == 303
     for role, uai, status in ((Role.HEAD, COLLEGE, 303), (Role.SECRETARY, COLLEGE, 303), (Role.SECRETARY, LYCEE, 404)):
         other, again = colleagues.grant(staff, role, uai=uai).id, colleagues.session(staff)[0]
         assert "Prendre le fichier" not in again.get(f"/travaux/{key}").get_data(as_text=True)
-        assert post(again, path, "/ma-securite").status_code == status
+        assert post(again, path, "/etablissements").status_code == status
         set_end(other, now())
     set_end(former, None)
     assert post(colleagues.session(staff)[0], path, f"/travaux/{key}").data == CONTENT
@@ -136,7 +136,7 @@ def test_a_file_is_gone_after_a_quarter_of_an_hour(desk: Flask, colleagues: Coll
     file.expires_at = now() - timedelta(seconds=1)
     db.session.commit()
     assert "personne ne l’a pris" in browser.get(f"/travaux/{key}").get_data(as_text=True)
-    assert post(browser, f"/travaux/{key}/fichiers/{file.id}", "/ma-securite").status_code == 303
+    assert post(browser, f"/travaux/{key}/fichiers/{file.id}", "/etablissements").status_code == 303
     [message] = db.session.query(OutboxMessage).filter_by(kind=files.EXPIRY).all()
     message.available_at = now()
     db.session.commit()
@@ -182,5 +182,5 @@ def test_a_file_is_taken_by_its_own_job_only(desk: Flask, colleagues: Colleagues
     first, second = ask(desk, browser), ask(desk, browser)
     do_all()
     file = db.session.query(JobFile).filter_by(job_id=first).one()
-    assert post(browser, f"/travaux/{second}/fichiers/{file.id}", "/ma-securite").status_code == 303
+    assert post(browser, f"/travaux/{second}/fichiers/{file.id}", "/etablissements").status_code == 303
     assert post(browser, f"/travaux/{first}/fichiers/{file.id}", f"/travaux/{first}").data == CONTENT

@@ -175,7 +175,7 @@ def test_chosen_roles_come_back_on_the_page_that_names_them(desk: Flask, colleag
     browser, rows = desk.test_client(), [colleagues.grant(colleagues.person(), Role.SECRETARY) for _ in range(3)]
     forms.sign_in(browser, forms.staff[Role.HEAD])
     colleagues.age_proofs()
-    answer = post(browser, "/equipe/renouveler", "/ma-securite", acces=[str(row.id) for row in rows[:2]])
+    answer = post(browser, "/equipe/renouveler", "/etablissements", acces=[str(row.id) for row in rows[:2]])
     assert answer.headers["Location"] == "/preuve?suite=%2Fequipe%2Frenouveler"
     colleagues.age_proofs(timedelta())
     page = browser.get("/equipe/renouveler").get_data(as_text=True)

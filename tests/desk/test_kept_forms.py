@@ -101,7 +101,7 @@ def test_letter_is_filled_in_again_after_the_proof_and_printed_by_a_second_click
     browser, staff = colleagues.enrolled(key)
     path, before = f"/comptes/{account.id}/courrier", account.password_hash
     token = form_token(browser.get(path))
-    age(staff, proved_at=now() - timedelta(minutes=6))
+    age(staff, proved_at=now() - timedelta(minutes=11))
     sent = {"reason": REASON, "came": "y", "guardian": "y", "generation": str(account.generation), "layout": "letter"}
     answer = browser.post(path, data={"csrf_token": token, **sent})
     proof = answer.headers["Location"]
@@ -168,7 +168,7 @@ def test_another_colleague_never_sees_what_was_typed(colleague: Desk, colleagues
 
 
 def test_kept_form_belongs_to_the_post_in_which_it_was_typed(colleague: Desk, colleagues: Colleagues) -> None:
-    token = form_token(colleague.browser.get("/ma-securite"))
+    token = form_token(colleague.browser.get("/etablissements"))
     colleague.end_session()
     colleague.path, colleague.token = "/etablissement/mots-de-passe", token
     assert colleague.send(word="BLOQUER").headers["Location"].startswith("/connexion")
@@ -249,7 +249,7 @@ def test_only_the_last_ten_forms_of_a_person_are_kept(colleague: Desk, colleague
 @pytest.mark.row("K-28")
 @pytest.mark.both_databases
 def test_form_that_is_sent_twice_is_kept_once_and_taken_once(colleague: Desk) -> None:
-    age(colleague.staff, proved_at=now() - timedelta(minutes=6))
+    age(colleague.staff, proved_at=now() - timedelta(minutes=11))
     for words in ("premier envoi", "second envoi"):
         assert colleague.send(reason=words).headers["Location"].startswith("/preuve")
     assert len(kept()) == 1

@@ -117,9 +117,9 @@ def test_a_second_letter_of_an_account_that_has_been_active_needs_the_same_check
     assert "<li>Courrier préparé" not in shown
     assert "Vous avez vérifié que" in browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
     assert "Motif" in draw(browser, account).get_data(as_text=True)
-    stale = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    stale = colleagues.signed_in(proof_age=timedelta(minutes=11))
     fields = {"generation": str(again(account).generation), "layout": "letter", **CHECKED}
-    answer = post(stale, f"/comptes/{account.id}/courrier", "/ma-securite", **fields)
+    answer = post(stale, f"/comptes/{account.id}/courrier", "/etablissements", **fields)
     assert "/preuve" in answer.headers["Location"]
     people, [skipped] = recipients.in_school(build.school(), None, renew=True)
     assert (people, skipped.skip) == ([], Skip.WAS_ACTIVE), "the letters of a class leave the account out"
@@ -154,11 +154,11 @@ def _without(name: str) -> dict[str, str]:
 
 @pytest.mark.usefixtures("paper")
 def test_an_active_account_needs_a_fresh_proof(desk: Flask, colleagues: Colleagues, build: Build) -> None:
-    account, browser = build.active(), colleagues.signed_in(proof_age=timedelta(minutes=6))
+    account, browser = build.active(), colleagues.signed_in(proof_age=timedelta(minutes=11))
     path = f"/comptes/{account.id}/courrier"
     proof = f"/preuve?suite=%2Fcomptes%2F{account.id}%2Fcourrier"
     assert browser.get(path).headers["Location"] == proof
-    answer = post(browser, path, "/ma-securite", generation="1", layout="letter", **CHECKED)
+    answer = post(browser, path, "/etablissements", generation="1", layout="letter", **CHECKED)
     assert answer.headers["Location"] == proof
     assert again(account).password_hash is not None
 
@@ -174,7 +174,7 @@ def test_a_letter_is_for_families_in_scope_and_roles_of_a_school(
     ]
     for browser in browsers:
         assert browser.get(path).status_code == 404
-        answer = post(browser, path, "/ma-securite", generation="0", layout="letter", **CHECKED)
+        answer = post(browser, path, "/etablissements", generation="0", layout="letter", **CHECKED)
         assert answer.status_code == 404
     assert again(account).provisional_hash == before
 
@@ -207,7 +207,7 @@ def test_a_page_says_why_there_is_no_letter(
     page = browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
     assert words in page
     assert "Imprimer le courrier" not in page
-    answer = post(browser, f"/comptes/{account.id}/courrier", "/ma-securite", generation="0", layout="letter")
+    answer = post(browser, f"/comptes/{account.id}/courrier", "/etablissements", generation="0", layout="letter")
     assert words in answer.get_data(as_text=True)
     assert db.session.query(JobFile).count() == 0
 
@@ -244,13 +244,13 @@ def test_the_file_of_a_letter_is_handed_out_once_to_its_person(
     assert file.name in [f"courrier-{moment:%Y-%m-%d-%Hh%Mm%S}.pdf" for moment in moments], "it says when, and no name"
     assert b"%PDF" not in file.content
     colleague = colleagues.signed_in()
-    answer = post(colleague, f"/travaux/{job.id}/fichiers/{file.id}", "/ma-securite")
+    answer = post(colleague, f"/travaux/{job.id}/fichiers/{file.id}", "/etablissements")
     assert answer.status_code == 303
     waiting = browser.get("/impressions").get_data(as_text=True)
     assert "Prendre le fichier" in waiting
     assert "Fichier prêt pour Sylvie Marchand" in waiting
     assert len(take(browser, job)) == 1
-    again_taken = post(browser, f"/travaux/{job.id}/fichiers/{file.id}", "/ma-securite")
+    again_taken = post(browser, f"/travaux/{job.id}/fichiers/{file.id}", "/etablissements")
     assert again_taken.status_code == 303
     assert "Imprimer à nouveau" in browser.get(again_taken.headers["Location"]).get_data(as_text=True)
     page = browser.get("/impressions").get_data(as_text=True)

@@ -78,7 +78,7 @@ def test_who_lost_a_key_comes_in_again_with_another(
         link = colleagues.path(db.session.query(StaffInvitation).one())
     assert browser.get(PAGES[lost]).status_code == 200, "the link ends nothing before it is used"
     again, key = colleagues.desk.test_client(), Authenticator()
-    assert heading(authenticator.enrol(again, link, key)) == "Vos codes de secours"
+    assert heading(authenticator.enrol(again, link, key)) == "Votre accès est prêt"
     assert again.get(PAGES[lost]).status_code == 200
     assert browser.get(PAGES[lost]).headers["Location"].startswith("/connexion")
     assert authenticator.sign_in(colleagues.desk.test_client(), former).status_code == 200, "the lost key opens nothing"
@@ -109,7 +109,7 @@ def test_nobody_else_gives_an_access_back(colleagues: Colleagues, ent: str, by: 
     helper, _ = colleagues.session(person(colleagues, by, ent, "Autre")[0], reason="ticket 4512")
     path = f"/equipe/{role.id}/acces"
     assert helper.get(path).status_code == 404
-    assert post(helper, path, "/ma-securite").status_code == 404
+    assert post(helper, path, "/etablissements").status_code == 404
     assert db.session.query(StaffInvitation).count() == 0
 
 

@@ -258,7 +258,7 @@ def test_a_stale_proof_comes_before_what_asks_for_a_fresh_one(
     desk: Flask, colleagues: Colleagues, build: Build, role: Role
 ) -> None:
     staff = member(colleagues, build, role)
-    browser, _ = colleagues.session(staff, proof_age=timedelta(minutes=5), reason="ticket 4512")
+    browser, _ = colleagues.session(staff, proof_age=timedelta(minutes=10), reason="ticket 4512")
     visitor, fresh = Visitor(browser), 0
     kept = Kept(colleagues, COLLEGE)
     for rule, method in tried(desk):

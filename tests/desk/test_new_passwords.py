@@ -157,7 +157,7 @@ def test_a_job_that_failed_says_and_records_what_it_blocked(
 
 
 def test_a_fresh_proof_comes_first(colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     assert "/preuve" in browser.get(PATH).headers["Location"]
 
 

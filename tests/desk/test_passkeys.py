@@ -100,7 +100,7 @@ def test_an_answer_works_once(desk: Flask, colleagues: Colleagues) -> None:
     browser = desk.test_client()
     answer = key.get(options(browser, "/connexion/defi", "/connexion"))
     assert answer_with(browser, answer).status_code == 303
-    post(browser, "/deconnexion", "/ma-securite")
+    post(browser, "/deconnexion", "/etablissements")
     refused(answer_with(browser, answer))
 
 
@@ -117,9 +117,9 @@ def test_a_late_answer_is_refused(desk: Flask, colleagues: Colleagues) -> None:
 def test_a_challenge_serves_its_own_purpose(desk: Flask, colleagues: Colleagues) -> None:
     key = Authenticator()
     browser, _ = colleagues.enrolled(key)
-    of_a_proof = options(browser, "/preuve/defi", "/ma-securite")
-    of_an_addition = options(browser, "/ma-securite/defi", "/ma-securite")
-    post(browser, "/deconnexion", "/ma-securite")
+    of_a_proof = options(browser, "/preuve/defi", "/etablissements")
+    of_an_addition = options(browser, "/ma-securite/defi", "/etablissements")
+    post(browser, "/deconnexion", "/etablissements")
     for begun in (of_a_proof, of_an_addition):
         refused(answer_with(browser, key.get(begun)))
     assert not is_in(browser)
@@ -159,7 +159,7 @@ def test_a_wrong_answer_enrols_nothing(desk: Flask, colleagues: Colleagues, chan
     assert "La clé d’accès n’a pas été enregistrée." in page.get_data(as_text=True)
     assert not is_in(browser)
     assert db.session.scalar(select(func.count(StaffCredential.id))) == 0
-    assert heading(authenticator.enrol(browser, link, Authenticator())) == "Vos codes de secours"
+    assert heading(authenticator.enrol(browser, link, Authenticator())) == "Votre accès est prêt"
 
 
 @pytest.mark.row("K-19")
@@ -175,7 +175,7 @@ def test_nobody_adds_a_key_with_the_challenge_of_an_enrolment(desk: Flask, colle
     browser, staff = colleagues.enrolled(Authenticator())
     link = colleagues.invited("Ahmed Roux")
     answer = Authenticator().create(options(browser, f"{link}/defi", link))
-    post(browser, "/ma-securite/cles", "/ma-securite", passkey=answer)
+    post(browser, "/ma-securite/cles", "/etablissements", passkey=answer)
     assert keys(staff) == 1
 
 
@@ -193,9 +193,9 @@ def test_a_key_belongs_to_one_person(desk: Flask, colleagues: Colleagues) -> Non
 def test_nobody_proves_for_another(desk: Flask, colleagues: Colleagues) -> None:
     theirs = Authenticator()
     colleagues.enrolled(theirs)
-    browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    browser = colleagues.signed_in(proof_age=timedelta(minutes=11))
     refused(answer_with(browser, theirs.get(options(browser, "/preuve/defi", "/preuve")), "/preuve"))
-    assert post(browser, "/ma-securite/defi", "/ma-securite").headers["Location"] == "/preuve?suite=%2Fma-securite"
+    assert post(browser, "/ma-securite/defi", "/etablissements").headers["Location"] == "/preuve?suite=%2Fma-securite"
     entry = db.session.query(AuditEntry).filter_by(kind="staff.proved").one()
     assert (entry.result, entry.details["authenticator"]) == ("refused", "passkey")
     statuses = [answer_with(browser, "{}", "/preuve").status_code for _ in range(5)]
@@ -203,12 +203,14 @@ def test_nobody_proves_for_another(desk: Flask, colleagues: Colleagues) -> None:
 
 
 @pytest.mark.row("K-20")
-def test_a_proof_by_a_passkey_is_fresh_for_five_minutes(desk: Flask, colleagues: Colleagues) -> None:
+def test_a_proof_by_a_passkey_is_fresh_for_ten_minutes(desk: Flask, colleagues: Colleagues) -> None:
     key = Authenticator()
     with time_machine.travel(now(), tick=False) as clock:
         browser, _ = colleagues.enrolled(key)
-        clock.shift(timedelta(minutes=5))
-        assert post(browser, "/ma-securite/defi", "/ma-securite").headers["Location"] == "/preuve?suite=%2Fma-securite"
+        clock.shift(timedelta(minutes=10))
+        assert (
+            post(browser, "/ma-securite/defi", "/etablissements").headers["Location"] == "/preuve?suite=%2Fma-securite"
+        )
         page = browser.get("/preuve").get_data(as_text=True)
         assert "Confirmer avec une clé d’accès" in page
         assert not [word for word in ("Utiliser un code", "utilisez un code", "autre moyen") if word in page]
@@ -218,19 +220,19 @@ def test_a_proof_by_a_passkey_is_fresh_for_five_minutes(desk: Flask, colleagues:
         answer = key.get(options(browser, "/preuve/defi", "/preuve"))
         led = answer_with(browser, answer, "/preuve?suite=%2Fma-securite")
         assert led.headers["Location"] == "/ma-securite"
-        assert post(browser, "/ma-securite/defi", "/ma-securite").status_code == 200
-        clock.shift(timedelta(minutes=5))
+        assert post(browser, "/ma-securite/defi", "/etablissements").status_code == 200
+        clock.shift(timedelta(minutes=10))
         replayed = answer_with(browser, answer, "/preuve")
         refused(replayed)
-        assert post(browser, "/ma-securite/defi", "/ma-securite").status_code == 303
+        assert post(browser, "/ma-securite/defi", "/etablissements").status_code == 303
 
 
 @pytest.mark.both_databases
 def test_keys_are_added_and_removed_but_the_last_means_is_kept(colleagues: Colleagues) -> None:
     first, second = Authenticator(), Authenticator()
     browser, staff = colleagues.enrolled(first)
-    answer = second.create(options(browser, "/ma-securite/defi", "/ma-securite"))
-    added = post(browser, "/ma-securite/cles", "/ma-securite", passkey=answer, passkey_name="téléphone")
+    answer = second.create(options(browser, "/ma-securite/defi", "/etablissements"))
+    added = post(browser, "/ma-securite/cles", "/etablissements", passkey=answer, passkey_name="téléphone")
     assert added.headers["Location"] == "/ma-securite?fait=cle"
     assert recipients_of(CredentialKind.PASSKEY) == {str(staff.id)}
     assert "téléphone" in browser.get("/ma-securite").get_data(as_text=True)
@@ -239,11 +241,11 @@ def test_keys_are_added_and_removed_but_the_last_means_is_kept(colleagues: Colle
             StaffCredential.staff_id == staff.id, StaffCredential.kind == CredentialKind.PASSKEY
         )
     ).all()
-    removed = post(browser, "/ma-securite/cles/retirer", "/ma-securite", key=str(ids[0]))
+    removed = post(browser, "/ma-securite/cles/retirer", "/etablissements", key=str(ids[0]))
     assert removed.headers["Location"] == "/ma-securite?fait=retiree"
-    again = post(browser, "/ma-securite/cles/retirer", "/ma-securite", key="none")
+    again = post(browser, "/ma-securite/cles/retirer", "/etablissements", key="none")
     assert again.headers["Location"] == "/ma-securite", "nothing was removed, and the page does not say so"
-    kept = post(browser, "/ma-securite/cles/retirer", "/ma-securite", key=str(ids[1]))
+    kept = post(browser, "/ma-securite/cles/retirer", "/etablissements", key=str(ids[1]))
     assert "C’est votre seul moyen d’entrer" in kept.get_data(as_text=True)
     assert keys(staff) == 1
 
@@ -254,7 +256,7 @@ def test_nobody_removes_the_key_of_another(colleagues: Colleagues) -> None:
     key_id = db.session.scalar(select(StaffCredential.id).where(StaffCredential.kind == CredentialKind.PASSKEY))
     browser, _ = colleagues.enrolled(Authenticator())
     for typed in (str(key_id), "", "x", "\x00"):
-        post(browser, "/ma-securite/cles/retirer", "/ma-securite", key=typed)
+        post(browser, "/ma-securite/cles/retirer", "/etablissements", key=typed)
     assert keys(owner) == 1
 
 
@@ -275,7 +277,7 @@ def test_a_stranger_on_the_network_of_a_school_blocks_no_browser_of_the_desk(
 ) -> None:
     key = Authenticator()
     browser, _ = colleagues.enrolled(key)
-    post(browser, "/deconnexion", "/ma-securite")
+    post(browser, "/deconnexion", "/etablissements")
     with desk.test_request_context():
         for limit, tries in ((limits.DESK_CHALLENGE_IP, 300), (limits.DESK_SIGN_IN_IP, 60)):
             assert [type(guard.take(limit, "127.0.0.1")) for _ in range(tries)] == [guard.Granted] * tries
@@ -288,7 +290,7 @@ def test_a_stranger_on_the_network_of_a_school_blocks_no_browser_of_the_desk(
 
 def test_a_browser_of_the_desk_has_a_budget_too(desk: Flask, colleagues: Colleagues) -> None:
     browser, _ = colleagues.enrolled(Authenticator())
-    post(browser, "/deconnexion", "/ma-securite")
+    post(browser, "/deconnexion", "/etablissements")
     token = form_token(browser.get("/connexion"))
     answers = [browser.post("/connexion/defi", data={"csrf_token": token}).status_code for _ in range(101)]
     assert answers == [200] * 100 + [429]

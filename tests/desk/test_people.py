@@ -30,13 +30,13 @@ def entries(kind: str) -> list[AuditEntry]:
 
 def test_a_fresh_proof_and_a_reason_come_first(colleagues: Colleagues) -> None:
     path, led = "/droits/recherche?q=leroy", "?suite=%2Fdroits%2Frecherche%3Fq%3Dleroy"
-    stale = colleagues.signed_in(Role.DPO, proof_age=timedelta(minutes=6))
+    stale = colleagues.signed_in(Role.DPO, proof_age=timedelta(minutes=11))
     assert stale.get(path).headers["Location"] == f"/preuve{led}"
     assert colleagues.signed_in(Role.DPO, reason="").get(path).headers["Location"] == f"/motif{led}"
 
 
 def test_the_times_of_retention_are_read_without_a_reason(colleagues: Colleagues) -> None:
-    page = colleagues.signed_in(Role.DPO, reason="", proof_age=timedelta(minutes=6)).get("/droits")
+    page = colleagues.signed_in(Role.DPO, reason="", proof_age=timedelta(minutes=11)).get("/droits")
     assert heading(page) == "Droits des personnes"
     assert "365 jours" in page.get_data(as_text=True).replace("\xa0", " ")
 

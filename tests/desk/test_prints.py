@@ -10,10 +10,11 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
-from idp.clock import now
+from idp.clock import now, today
 from idp.db import db, retry_unit_of_work
 from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.letter import groups
 from idp.desk.staff.models import Role
 from idp.letters import printing, secrets
 from idp.outbox.models import OutboxMessage
@@ -146,34 +147,35 @@ def test_a_print_again_is_for_the_people_of_that_print_alone(
     assert "Personnes qui n’ont plus de lien avec un élève d’ici : 1." in page
 
 
-def test_a_sibling_in_another_class_does_not_move_a_person_of_the_print(
+def test_no_valid_letter_is_replaced_without_the_typed_word(
     desk: Flask, colleagues: Colleagues, build: Build, family: list[Account]
 ) -> None:
-    browser, elder = colleagues.signed_in(), pupil(build, "4e 1")
-    first = parent(build, elder, family[0].children[0], family_name="AINE")
-    assert first.children[0].class_name == "4e 1"
-    job = ask(browser)
-    do_all()
-    page = browser.get(f"/impressions/{job.id}/a-nouveau").get_data(as_text=True).replace("\xa0", " ")
-    assert re.findall(r"<summary>(\de .*?)</summary>", page) == ["6e 1 : 3"]
-
-
-def test_nothing_is_printed_without_the_typed_word(desk: Flask, colleagues: Colleagues, family: list[Account]) -> None:
     browser = colleagues.signed_in()
+    assert "IMPRIMER" not in browser.get(PATH).get_data(as_text=True), "nobody has a valid letter"
+    build.never_activated(children=[family[0].children[0]])
     for word in ("", "oui", "RAPPELER"):
-        page = post(browser, PATH, word=word, layout="letters")
+        page = post(browser, PATH, word=word, layout="letters", renew="y")
         assert "Tapez le mot IMPRIMER" in page.get_data(as_text=True)
     assert db.session.query(Job).count() == 0
-    assert post(browser, PATH, word=" imprimer ", layout="letters").status_code == 303
+    assert post(browser, PATH, layout="letters").status_code == 303
+
+
+def test_many_names_are_folded_by_class(
+    desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "MOST_OPEN", 2)
+    page = colleagues.signed_in().get("/classes/courriers?tout=1").get_data(as_text=True).replace("\xa0", " ")
+    titles = re.findall(r"<details class=\"more\">\s*<summary>Recevront un courrier, (.*?)</summary>", page)
+    assert titles == ["6e 1 : 2", "6e 2 : 1"]
 
 
 def test_a_print_needs_a_fresh_proof_and_comes_back_to_the_same_class(
     desk: Flask, colleagues: Colleagues, family: list[Account]
 ) -> None:
-    browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    browser = colleagues.signed_in(proof_age=timedelta(minutes=11))
     proof = "/preuve?suite=%2Fclasses%2Fcourriers%3Fclasse%3D6e%2B1"
     assert browser.get(PATH).headers["Location"] == proof
-    assert post(browser, PATH, "/ma-securite", word="IMPRIMER").headers["Location"] == proof
+    assert post(browser, PATH, "/etablissements", word="IMPRIMER").headers["Location"] == proof
     assert db.session.query(Job).count() == 0
 
 
@@ -190,7 +192,7 @@ def test_classes_and_prints_of_another_school_do_not_exist(
     job = ask(browser)
     assert stranger.get(f"/travaux/{job.id}").status_code == 404
     assert "6e 1" not in stranger.get("/impressions").get_data(as_text=True)
-    assert post(stranger, "/classes/courriers?classe=6e+1", "/ma-securite", word="IMPRIMER").status_code == 404
+    assert post(stranger, "/classes/courriers?classe=6e+1", "/etablissements", word="IMPRIMER").status_code == 404
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)
@@ -352,13 +354,14 @@ def test_an_address_without_room_and_a_large_school_are_told(
     assert "imprimez classe par classe" in browser.get(f"/travaux/{job.id}").get_data(as_text=True)
 
 
-def test_a_long_print_has_several_files(
+def test_a_print_has_a_file_for_each_class_and_several_for_a_large_one(
     desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(printing, "IN_A_CLASS_FILE", 2)
+    monkeypatch.setattr(printing, "IN_A_CLASS_FILE", 1)
     browser = colleagues.signed_in()
     job = ask(browser, "/classes/courriers?tout=1")
     do_all()
     names = sorted(row.name for row in db.session.query(JobFile))
-    assert [name.rpartition("-")[2] for name in names] == ["2.pdf", f"{now():%d}.pdf"] or len(names) == 2
+    day = today().isoformat()
+    assert names == [f"courriers-6e-1-{day}-2.pdf", f"courriers-6e-1-{day}.pdf", f"courriers-6e-2-{day}.pdf"]
     assert len(take(browser, job)) == 3

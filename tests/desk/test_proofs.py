@@ -54,18 +54,18 @@ def is_in(browser: FlaskClient) -> bool:
 
 def has_proof(browser: FlaskClient) -> bool:
     """Return whether an act that needs a fresh proof is done."""
-    answer = post(browser, "/ma-securite/defi", "/ma-securite")
+    answer = post(browser, "/ma-securite/defi", "/etablissements")
     assert answer.status_code == 200 or answer.headers["Location"] == TO_PROOF
     return answer.status_code == 200
 
 
 class Proving:
-    """A colleague with a passkey, signed in for six minutes."""
+    """A colleague with a passkey, signed in for eleven minutes."""
 
     def __init__(self, desk: Flask, colleagues: Colleagues, clock: time_machine.Traveller) -> None:
         self.desk, self.clock, self.key = desk, clock, Authenticator()
         self.browser, self.staff = colleagues.enrolled(self.key)
-        clock.shift(timedelta(minutes=6))
+        clock.shift(timedelta(minutes=11))
         self.former = cookie_of(self.browser)
 
     def prove(self) -> TestResponse:
@@ -105,9 +105,9 @@ def test_what_another_tab_was_sending_arrives(colleague: Proving) -> None:
 
 
 def test_a_form_in_another_tab_outlives_a_proof(colleague: Proving) -> None:
-    token = form_token(colleague.browser.get("/ma-securite"))
+    token = form_token(colleague.browser.get("/etablissements"))
     colleague.prove()
-    answer = colleague.browser.post("/ma-securite/codes-de-secours", data={"csrf_token": token})
+    answer = colleague.browser.post("/ma-securite/defi", data={"csrf_token": token})
     assert answer.status_code == 200
     assert db.session.query(StaffSession).filter_by(ended_at=None).count() == 1
 
@@ -161,14 +161,14 @@ def test_who_never_received_the_answer_loses_no_form_later(colleague: Proving, b
 
 def test_signing_out_with_the_former_cookie_ends_the_session(colleague: Proving) -> None:
     colleague.prove()
-    assert post(colleague.thief(), "/deconnexion", "/ma-securite").headers["Location"] == "/connexion"
+    assert post(colleague.thief(), "/deconnexion", "/etablissements").headers["Location"] == "/connexion"
     assert not is_in(colleague.browser)
     assert not is_in(colleague.thief())
 
 
 def test_the_journal_says_that_an_act_came_with_the_former_cookie(colleague: Proving) -> None:
     colleague.prove()
-    post(colleague.thief(), "/deconnexion", "/ma-securite")
+    post(colleague.thief(), "/deconnexion", "/etablissements")
     entries = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "staff.sign_out")).all()
     assert [entry.details["desk"].get("former_cookie") for entry in entries] == [True]
     entry = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "staff.proved")).one()
@@ -198,9 +198,9 @@ def during_the_check(monkeypatch: pytest.MonkeyPatch, desk: Flask) -> Iterator[l
 
 @pytest.fixture
 def sylvie(clock: time_machine.Traveller, desk: Flask, colleagues: Colleagues) -> test_codes.Enrolled:
-    """A person who enrolled with a code six minutes ago."""
+    """A person who enrolled with a code eleven minutes ago."""
     enrolled = test_codes.enrol(desk.test_client(), colleagues.invited(email=MAIL))
-    clock.shift(timedelta(minutes=6))
+    clock.shift(timedelta(minutes=11))
     return enrolled
 
 

@@ -208,7 +208,7 @@ def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flas
     again = post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="oui")
     assert "Tapez le mot IMPORTER pour confirmer." in shown(again)
     colleagues.age_proofs()
-    assert "/preuve" in post(head, f"/fichiers/{key}/importer", "/ma-securite", mot="IMPORTER").headers["Location"]
+    assert "/preuve" in post(head, f"/fichiers/{key}/importer", "/etablissements", mot="IMPORTER").headers["Location"]
     colleagues.age_proofs(timedelta())
     assert 'value="IMPORTER"' in shown(head.get(f"/fichiers/{key}")), "the word was kept"
     done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot=" IMPORTER "))

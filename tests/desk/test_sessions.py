@@ -91,8 +91,8 @@ def test_a_sign_in_ends_the_former_session_of_the_browser(desk: Flask, colleague
     browser, _ = colleagues.enrolled(key)
     former = browser.get_cookie(SESSION, domain="bureau.exemple.test")
     assert former
-    answer = key.get(options(browser, "/connexion/defi", "/ma-securite"))
-    token = form_token(browser.get("/ma-securite"))
+    answer = key.get(options(browser, "/connexion/defi", "/etablissements"))
+    token = form_token(browser.get("/etablissements"))
     assert browser.post("/connexion", data={"csrf_token": token, "passkey": answer}).status_code == 303
     thief = desk.test_client()
     thief.set_cookie(SESSION, former.value, domain="bureau.exemple.test", secure=True)
@@ -131,7 +131,7 @@ def test_signing_out_ends_the_session_and_its_cookie(desk: Flask, colleagues: Co
     browser, _ = colleagues.enrolled(Authenticator())
     cookie = browser.get_cookie(SESSION, domain="bureau.exemple.test")
     assert cookie
-    answer = post(browser, "/deconnexion", "/ma-securite")
+    answer = post(browser, "/deconnexion", "/etablissements")
     assert answer.headers["Location"] == "/connexion"
     assert "Max-Age=0" in set_cookies(answer)[SESSION]
     thief = desk.test_client()
@@ -147,16 +147,16 @@ def test_a_person_ends_a_session_elsewhere_and_none_of_another(desk: Flask, coll
     theirs = colleagues.signed_in(Role.HEAD)
     their_session = db.session.scalars(select(StaffSession).where(StaffSession.staff_id != staff.id)).one()
     for key in (str(session.id), str(their_session.id), "", "x", "\x00"):
-        assert post(here, "/ma-securite/sessions", "/ma-securite", session=key).status_code == 303
+        assert post(here, "/ma-securite/sessions", "/etablissements", session=key).status_code == 303
     assert [is_in(browser) for browser in (here, elsewhere, theirs)] == [True, False, True]
 
 
 def test_a_session_elsewhere_is_ended_after_a_fresh_proof_only(colleagues: Colleagues) -> None:
     staff = colleagues.person()
     colleagues.grant(staff, Role.SECRETARY)
-    stale, _ = colleagues.session(staff, proof_age=timedelta(minutes=6))
+    stale, _ = colleagues.session(staff, proof_age=timedelta(minutes=11))
     elsewhere, session = colleagues.session(staff)
-    answer = post(stale, "/ma-securite/sessions", "/ma-securite", session=str(session.id))
+    answer = post(stale, "/ma-securite/sessions", "/etablissements", session=str(session.id))
     assert answer.headers["Location"] == "/preuve?suite=%2Fma-securite"
     assert is_in(elsewhere)
 
@@ -185,7 +185,7 @@ def test_a_new_device_is_told_to_the_person_and_the_heads(desk: Flask, colleague
     colleagues.grant(expired, Role.HEAD, days=-1)
     gone.disabled_at = now()
     db.session.commit()
-    post(browser, "/deconnexion", "/ma-securite")
+    post(browser, "/deconnexion", "/etablissements")
     authenticator.sign_in(browser, key)
     assert messages() == set()  # the device of the enrolment is known
     authenticator.sign_in(desk.test_client(), key)
@@ -229,11 +229,12 @@ def test_new_means_to_sign_in_are_told_to_the_person_and_the_heads(
     browser, staff = colleagues.enrolled(Authenticator())
     head = colleagues.person("Bruno Castel")
     colleagues.grant(head, Role.HEAD)
-    post(browser, "/ma-securite/codes-de-secours", "/ma-securite")
+    added = options(browser, "/ma-securite/defi", "/etablissements")
+    post(browser, "/ma-securite/cles", "/etablissements", passkey=Authenticator().create(added))
     hand_over_all(colleagues.build.settings, notices.NEW_CREDENTIAL)
     assert set(sent) == {staff.email, head.email}
-    assert "vous avez ajouté de nouveaux codes de secours" in " ".join(sent[staff.email].split())
-    assert "Sylvie Marchand a ajouté de nouveaux codes de secours" in " ".join(sent[head.email].split())
+    assert "vous avez ajouté une clé d’accès" in " ".join(sent[staff.email].split())
+    assert "Sylvie Marchand a ajouté une clé d’accès" in " ".join(sent[head.email].split())
     assert "le chef d’établissement ou l’académie" in " ".join(sent[staff.email].split())
     assert "chef d’établissement" not in sent[head.email]
 

@@ -84,7 +84,7 @@ def test_answers_with_a_spoiled_member_open_nothing_but_what_they_prove(desk: Fl
 
 def test_registrations_with_a_spoiled_member_are_no_fault_of_ours(desk: Flask, colleagues: Colleagues) -> None:
     browser, _ = colleagues.enrolled(Authenticator())
-    token = form_token(browser.get("/ma-securite"))
+    token = form_token(browser.get("/etablissements"))
     for name, value in spoiled():
         begun = json.loads(browser.post("/ma-securite/defi", data={"csrf_token": token}).get_data(as_text=True))
         answer = spoil(Authenticator().create(begun), name, value)

@@ -119,7 +119,7 @@ def test_another_schools_account_is_missing_and_noted(colleagues: Colleagues, bu
 def test_both_acts_need_a_fresh_proof(colleagues: Colleagues, build: Build) -> None:
     account = build.active()
     row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
-    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     for path in (path_of(account), f"{path_of(account)}/{row.id}/reouverture"):
         assert browser.get(path).headers["Location"].startswith("/preuve?")
         assert post(browser, path, "/", reason=WHY).headers["Location"].startswith("/preuve?")

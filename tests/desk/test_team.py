@@ -195,7 +195,7 @@ def test_a_wrong_invitation_is_explained(
 
 def test_team_acts_need_a_fresh_proof(colleagues: Colleagues, build: Build) -> None:
     row = named(colleagues, "Cible", Role.SECRETARY)
-    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     for path in ("/equipe/inviter", f"/equipe/{row.id}/terminer", f"/equipe/{row.id}/acces", "/equipe/renouveler"):
         assert browser.get(path).headers["Location"].startswith("/preuve?suite=%2Fequipe%2F")
         assert post(browser, path, "/equipe", acces=str(row.id), role="head", **PERSON).status_code == 303

@@ -181,7 +181,7 @@ def test_the_head_compares_the_corrected_name_of_an_activated_account(
         assert "Seule la direction répond" in page
         assert not [word for word in ("suspen", "À comparer", WHY) if word in page.partition("<main")[2]]
     assert post(secretary, f"/signalements/{notice}/{answer.value}", "/", sentence=WHY).status_code == 404
-    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     assert stale.get(f"/signalements/{notice}/{answer.value}").headers["Location"].startswith("/preuve?")
     assert post(head, f"/signalements/{notice}/{answer.value}", sentence=WHY).status_code == 303
     db.session.expire_all()
@@ -312,7 +312,7 @@ def test_only_the_head_renames_a_guardian_of_a_pupil_with_a_suspension(
     assert "Seule la direction répond" in text_of(secretary, f"/signalements/{of[account.id]}")
     assert post(secretary, f"/signalements/{of[account.id]}/raison", "/", **names).status_code == 404
     assert post(secretary, f"/signalements/{of[free.id]}/raison", **names).status_code == 303
-    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=6))
+    stale = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     assert stale.get(f"/signalements/{of[account.id]}/raison").headers["Location"].startswith("/preuve?")
     assert post(head, f"/signalements/{of[account.id]}/raison", **names).status_code == 303
     assert db.session.get_one(Account, account.id, populate_existing=True).family_name == "MARCHAND"

@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete
 
 from idp.accounts.models import Degree
-from idp.accounts.vector import guardian_vector
 from idp.clients.models import Client, ClientSchool
+from idp.clients.released import guardian_vector
 from idp.clock import now
 from idp.db import db
 from idp.web.i18n import hour

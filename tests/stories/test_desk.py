@@ -10,6 +10,7 @@ from tests.stories.browser import follow, look
 from tests.stories.bureau import (
     codes_de_secours,
     donne_une_cle,
+    entre,
     inscrit,
     lien_du_mail,
     lien_pour_revenir,
@@ -50,7 +51,7 @@ def test_une_secretaire_perd_sa_cle(
     titre(phone, "Bienvenue au bureau")
     phone.get_by_label("Nom de la clé").fill("téléphone")
     phone.get_by_role("button", name="Créer une clé d’accès").click()
-    codes_de_secours(phone)
+    entre(phone)
     phone.goto(lien)
     titre(phone, "Ce lien ne marche plus")
     phone.goto(f"{bureau}/ma-securite")

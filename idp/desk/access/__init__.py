@@ -5,7 +5,7 @@ for a family, a school or an ENT also takes its rows by the conditions of this p
 differ. What is outside the scope is reported as missing (security row K-04).
 """
 
-from idp.desk.access.acting import has_fresh_proof, may, may_end, person, post, role, was_by
+from idp.desk.access.acting import has_fresh_proof, may, may_end, person, post, reason, role, was_by
 from idp.desk.access.declarations import Level, need_of, needs, public, signed_in
 from idp.desk.access.gate import check, form_token, page_without_proof, proof_first, sign_in_first
 from idp.desk.access.refusal import refuse
@@ -27,6 +27,6 @@ __all__ = [
     "RIGHTS", "TECHNICAL", "Level", "Right", "account", "account_to_read", "accounts", "cancellable", "check", "child",
     "children", "client", "clients", "decision", "form_token", "has_fresh_proof", "in_this_post",
     "journal", "journal_parts", "may", "may_end", "need_of", "needs", "notice", "notices", "own_school",
-    "page_without_proof", "person", "post", "proof_first", "public", "refuse", "replaced_accounts", "role", "school",
-    "schools", "sign_in_first", "signed_in", "was_by",
+    "page_without_proof", "person", "post", "proof_first", "public", "reason", "refuse", "replaced_accounts", "role",
+    "school", "schools", "sign_in_first", "signed_in", "was_by",
 ]  # fmt: skip

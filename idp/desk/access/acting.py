@@ -2,9 +2,12 @@
 
 from datetime import timedelta
 
+from flask import request
+
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
-from idp.desk.access.rights import ASKED_FOR_A_REASON, RIGHTS, Right
+from idp.desk.access import families
+from idp.desk.access.rights import RIGHTS, Right
 from idp.desk.staff import actors, sessions
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import Post
@@ -12,7 +15,9 @@ from idp.desk.staff.sessions import SignedIn
 from idp.web.errors import not_found
 
 PROOF = timedelta(minutes=5)
-"""How long a proof is fresh."""
+"""How long a proof opens the pages that need one."""
+FORM = timedelta(minutes=10)
+"""How long a proof counts for the forms of these pages: nobody is asked between opening a page and sending its form."""
 REASON = timedelta(minutes=30)
 """How long a reason for reading families' data holds."""
 _LOWER = RIGHTS[Right.SUSPEND] - RIGHTS[Right.REOPEN]
@@ -59,13 +64,17 @@ def was_by(actor: str) -> bool:
 
 
 def has_fresh_proof(person: SignedIn) -> bool:
-    """Return whether the last proof is younger than `PROOF`, and the request came with the cookie of that proof."""
-    return not person.by_former_cookie and now() - person.session.proved_at < PROOF
+    """Return whether the last proof is younger than `PROOF`, or `FORM`, and the request came with its cookie."""
+    longest = FORM if request.method == "POST" else PROOF
+    return not person.by_former_cookie and now() - person.session.proved_at < longest
+
+
+def reason(person: SignedIn) -> str:
+    """Return why the person reads a family's data, if they said so less than `REASON` ago; else an empty text."""
+    given = person.session.reason_at
+    return person.session.reason if given is not None and now() - given < REASON else ""
 
 
 def lacks_reason(person: SignedIn) -> bool:
-    """Return whether the person has to say first why they read families' data."""
-    if person.post is None or person.post.role not in ASKED_FOR_A_REASON:
-        return False
-    given = person.session.reason_at
-    return given is None or now() - given >= REASON
+    """Return whether the person of the académie has to say first why they read the data of this page."""
+    return not reason(person) or families.is_other(person.session)

@@ -45,7 +45,7 @@ def signed_in(*, fresh: bool = False) -> Callable[[_View], _View]:
 def needs(
     right: Right | None = None, *, fresh: bool = False, sometimes_fresh: bool = False
 ) -> Callable[[_View], _View]:
-    """Declare that the view needs a person in a role that has `right`, with a proof younger than `PROOF` if `fresh`.
+    """Declare that the view needs a person in a role that has `right`, with a fresh proof if `fresh`.
 
     A view with `sometimes_fresh` decides itself when it needs the proof, and calls `proof_first` then.
     """

@@ -41,7 +41,8 @@ def check() -> Response | None:
             return _refuse_other_post()
         if need.right is not None and not may(need.right):
             refuse()
-    if first is None and lacks_reason(person()) and need.right in ASKED_FOR_A_REASON[role()]:
+    asks = first is None and need.right is not None and need.right in ASKED_FOR_A_REASON.get(role(), ())
+    if asks and lacks_reason(person()):
         first = "home.give_reason"
     return _first(first) if first else None
 

@@ -20,7 +20,7 @@ from idp.desk.classes.words import MISSING
 from idp.desk.jobs import asking
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import words
-from idp.desk.letter.groups import Group, skipped_people
+from idp.desk.letter.groups import Group, getting_letters, skipped_people
 from idp.desk.prints.job import KIND as PRINT
 from idp.letters import class_lists, recipients
 from idp.letters.class_lists import Remaining
@@ -87,7 +87,7 @@ def show() -> Response:
 @needs(Right.PRINT_CLASSES, fresh=True)
 @keeps("word", "layout", "renew")
 def letters() -> Response:
-    """Show who gets a letter; on a POST with the typed word, ask for the print."""
+    """Show who gets a letter; on a POST ask for the print, with the typed word if valid letters are replaced."""
     chosen, form = _chosen(), PrintForm()
     if chosen is None:
         return see_other(url_for("classes.show"))
@@ -97,7 +97,7 @@ def letters() -> Response:
         people, skipped = recipients.in_school(chosen.school, chosen.class_name, renew=False, unprinted=unprinted)
     except PrintError as refused:
         return _letters_page(chosen, form, [], [], refusal=str(refused.refusal or "fault"))
-    if request.method == "POST" and form.word.is_typed():
+    if request.method == "POST" and (not form.renew.data or form.word.is_typed()):
         renewed = [entry for entry in skipped if entry.skip is Skip.HAS_LETTER] if form.renew.data else []
         if people or renewed:
             parameters = {
@@ -119,11 +119,8 @@ def _letters_page(
     chosen: Chosen, form: PrintForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
 ) -> Response:
     names = words.names([*(entry.account_id for entry in people), *(entry.account_id for entry in skipped)])
-    getting = [names[entry.account_id] for entry in people if entry.account_id in names]
-    if chosen.class_name is None:
-        getting = [f"{entry.class_name} · {names[entry.account_id]}" for entry in people if entry.account_id in names]
-    groups = [Group(gettext("Recevront un courrier : %(n)s", n=len(people)), getting, is_open=True)]
-    groups += skipped_people(skipped, names)
+    getting = [(entry.class_name, names[entry.account_id]) for entry in people if entry.account_id in names]
+    groups = [*getting_letters(getting), *skipped_people(skipped, names)]
     if names:
         _journal(chosen, len(names))
     valid = sum(entry.skip is Skip.HAS_LETTER for entry in skipped)

@@ -38,6 +38,7 @@ class Detail:
     """An ENT for its page: the facts are labels with names of the protocol and the lines of their values."""
 
     client: Client
+    state: str
     facts: list[tuple[str, str, list[str]]]
     schools: list[School]
     more_schools: int
@@ -55,6 +56,7 @@ def detail(client: Client) -> Detail:
     schools = list(db.session.scalars(served.limit(_MOST_SCHOOLS)))
     return Detail(
         client=client,
+        state=state(client),
         facts=[
             (label, technical, [french_spacing(line) for line in lines if line])
             for label, technical, lines in _facts(client)

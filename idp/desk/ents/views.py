@@ -77,6 +77,8 @@ def _common() -> dict[str, object]:
     return {
         "may_change": access.may(Right.MANAGE_ENTS),
         "is_engineer": access.role() is Role.ENGINEER,
+        "is_school": access.post().school is not None,
+        "others": [post for post in access.person().posts if post.client and post.id != access.post().id],
         "done": sentences.get(request.args.get("fait", ""), ""),
     }
 

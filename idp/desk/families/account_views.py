@@ -76,6 +76,8 @@ def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
         until = guardian.letter_until
         none = _l("préparé, fichier effacé") if guardian.is_untaken else _l("aucun valable")
         rows.append((_l("Courrier"), _l("valable jusqu’au %(day)s", day=i18n.day(until)) if until else none))
+    town = f"{account.postcode} {account.city}".strip()
+    rows.append((_l("Adresse postale"), ", ".join(filter(None, [*account.address_lines, town])) or _l("aucune")))
     rows.append((_l("Adresse mail"), dossier.masked(account.email) or _l("aucune")))
     if account.pending_email:
         rows.append((_l("À confirmer"), dossier.masked(account.pending_email)))

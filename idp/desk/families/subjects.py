@@ -33,6 +33,7 @@ from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.operations.helpdesk import telephone
 from idp.operations.helpdesk.standing import Standing, standings
+from idp.operations.personal_data.words import in_words
 from idp.passkeys import keys as passkeys
 from idp.services import services
 from idp.throttle import guard, limits
@@ -175,6 +176,8 @@ class TieView:
     """The URL of « Au téléphone : « Ce n’est pas mon enfant » »; empty if the post or the state does not allow it."""
     restore_url: str
     """The URL of « Rétablir le lien », of a tie that the school ended; empty as above."""
+    kinship: str = ""
+    """What the person is to the pupil, as the file says; empty if it does not."""
     is_former: bool = False
     url: str = ""
 
@@ -206,6 +209,7 @@ class TieView:
             next(holding, None),
             url_for("calls.not_my_child", account=tie.account_id, child=tie.child_id) if may_call else "",
             url_for("calls.restore", account=tie.account_id, child=tie.child_id) if may_restore else "",
+            in_words("guardianship", "kinship", tie.kinship) if tie.kinship else "",
         )
 
 

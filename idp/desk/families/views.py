@@ -5,10 +5,7 @@ import uuid
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
 
-from idp.audit import log
-from idp.audit.desk_events import PupilRead
-from idp.db import unit_of_work
-from idp.desk import access
+from idp.desk import access, reading
 from idp.desk.access import Right, needs
 from idp.desk.families import subjects
 
@@ -20,8 +17,7 @@ blueprint = Blueprint("families", __name__)
 def show(pupil: uuid.UUID) -> Response:
     """Show a pupil with the guardians side by side: the state of each, what to say, the next step."""
     child = access.child(pupil)
-    with unit_of_work():
-        log.record(PupilRead(child=str(child.id)))
+    reading.note_pupil(child.id)
     guardians = subjects.guardians(child)
     page = render_template(
         "desk/families/famille.html",

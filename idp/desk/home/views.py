@@ -86,7 +86,7 @@ def give_reason() -> Response:
         db.session.execute(
             update(StaffSession)
             .where(StaffSession.id == access.person().session.id)
-            .values(reason=reason, reason_at=now())
+            .values(reason=reason, reason_at=now(), reason_about=None)
         )
         log.record(StaffReasonGiven(reason=reason))
     return see_other(onward.path())

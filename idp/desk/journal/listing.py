@@ -1,10 +1,13 @@
 """Reads the journal's entries in scope, and puts them into words."""
 
+import re
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from flask import current_app
 from flask_babel import force_locale, gettext
 from sqlalchemy import ColumnElement, Select, and_, or_, select, union
 
@@ -25,6 +28,7 @@ from idp.operations.personal_data.words import EVENTS, in_words, known_details
 
 PAGE = 50
 """The entries of a page."""
+_ID = re.compile(r"<[^>]*>")
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def _line(row: AuditEntry, staff: _Names, accounts: _Names, clients: _Names, chi
         who=_who(row, staff),
         role=" · ".join(part for part in (_role(by_desk.get("role")), school) if part),
         what=capital(str(EVENTS.get(row.kind, row.kind))),
-        details=_details(readable_details(row)),
+        details=_refused_page(row) if row.kind == DeskRefused.kind else _details(readable_details(row)),
         whom=", ".join(part for part in concerned if part),
         account=row.account_id if opens else None,
         why=_why(row, by_desk),
@@ -173,6 +177,15 @@ def _details(details: dict[str, Any]) -> str:
     with force_locale("fr"):
         text = in_words("audit", "details", shown) if shown else ""
     return " ; ".join(part for part in (role, text) if part)
+
+
+def _refused_page(row: AuditEntry) -> str:
+    """Return which page was refused, as its URL without the ids, and to which role."""
+    page = str(row.details.get("page", ""))
+    with suppress(KeyError):
+        page = _ID.sub("…", next(current_app.url_map.iter_rules(page)).rule)
+    role = _role((row.details.get("desk") or {}).get("role"))
+    return str(gettext("page %(page)s, rôle : %(role)s", page=page, role=role or gettext("aucun")))
 
 
 def _staff_keys(rows: Sequence[AuditEntry]) -> Iterable[uuid.UUID | None]:

@@ -13,7 +13,6 @@ from idp.db import unit_of_work
 from idp.desk import downloads
 from idp.desk.access import Right, needs
 from idp.desk.journal import acts, files, filters, listing
-from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.keeping import keeps
 
 blueprint = Blueprint("journal", __name__)
@@ -25,11 +24,7 @@ _TYPES = {"csv": downloads.CSV, "json": "application/json"}
 @needs(Right.READ_JOURNAL)
 def show() -> Response:
     """Show the entries in scope, the youngest first."""
-    kept = kept_forms.current()
-    return _page(filters.read(kept.fields if kept else request.args))
-
-
-def _page(chosen: filters.Filters, error: str = "") -> Response:
+    chosen = filters.read(request.args)
     rows = listing.entries(chosen, listing.PAGE + 1)
     shown = rows[: listing.PAGE]
     older = ""
@@ -44,24 +39,24 @@ def _page(chosen: filters.Filters, error: str = "") -> Response:
             older=older,
             newest=url_for("journal.show", **chosen.typed) if chosen.before else "",
             has_accounts=filters.has_accounts(),
-            error=error,
-            most=_MOST,
         )
     )
 
 
-@blueprint.post("/journal/export")
+@blueprint.route("/journal/export", methods=["GET", "POST"])
 @needs(Right.READ_JOURNAL, fresh=True)
-@keeps(*filters.NAMES)
+@keeps()
 def export() -> Response:
-    """Return the entries that the filters select as a file, after the journal recorded its digest."""
-    chosen, kind = filters.read(request.form), request.form.get("format", "")
+    """Ask for the format; return the entries that the filters select, after the journal recorded the file's digest."""
+    chosen, kind = filters.read(request.args), request.form.get("format", "")
     chosen.before = None
+    if request.method == "GET":
+        return _export_page(chosen)
     if kind not in _TYPES or chosen.faults:
-        return _page(chosen, gettext("Rien n’a été exporté : corrigez les filtres."))
+        return _export_page(chosen, gettext("Rien n’a été exporté : corrigez les filtres."))
     rows = listing.entries(chosen, files.MOST + 1, oldest_first=True)
     if len(rows) > files.MOST:
-        return _page(chosen, gettext("Il y a plus de %(n)s lignes : choisissez moins de jours.", n=_MOST))
+        return _export_page(chosen, gettext("Il y a plus de %(n)s lignes : choisissez moins de jours.", n=_MOST))
     content = files.as_csv(listing.lines(rows)) if kind == "csv" else files.as_json(rows)
     digest = hashlib.sha256(content)
     with unit_of_work():
@@ -81,3 +76,7 @@ def export() -> Response:
     response.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"  # RFC 9530
     response.headers["X-Content-SHA256"] = digest.hexdigest()
     return response
+
+
+def _export_page(chosen: filters.Filters, error: str = "") -> Response:
+    return make_response(render_template("desk/journal/export.html", chosen=chosen, error=error, most=_MOST))

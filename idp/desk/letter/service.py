@@ -104,10 +104,10 @@ def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> J
     order = PrintOrder(uai=school.uai, usernames=[account.username], reason=letter.reason, as_slips=letter.as_slip)
     jobs: list[Job] = []
 
-    def keep(pdfs: Sequence[bytes], report: Report) -> None:
+    def keep(pdfs: Sequence[tuple[str, bytes]], report: Report) -> None:
         parameters = {"account": str(account.id), "slips": letter.as_slip}
         jobs.append(asking.done_at_once(KIND, parameters, {"letters": report.printed}))
-        for pdf in pdfs:
+        for _, pdf in pdfs:
             files.store(settings, jobs[-1].id, NewFile(_file_name(), downloads.PDF, pdf))
         if letter.reason:
             log.record(IdentityChecked(account_id=account.id, reason=letter.reason))

@@ -28,7 +28,7 @@ blueprint = Blueprint("my_security", __name__)
 
 
 @blueprint.get("/ma-securite")
-@signed_in()
+@signed_in(fresh=True)
 def show() -> Response:
     """Show keys, codes and sessions."""
     return _page(EnrolForm())
@@ -42,7 +42,6 @@ def _page(form: EnrolForm, error: str = "") -> Response:
     sentences = {
         "cle": gettext("La clé d’accès est enregistrée."),
         "retiree": gettext("La clé d’accès est retirée."),
-        "code": gettext("Le mot de passe et l’application sont enregistrés."),
         "terminee": gettext("La session est terminée."),
     }
     return make_response(
@@ -134,7 +133,7 @@ def begin_code() -> Response:
 @signed_in(fresh=True)
 @keeps()
 def add_code() -> Response:
-    """Store a password with an authenticator application; other sessions end."""
+    """Store a password with an authenticator application, and show its recovery codes once; other sessions end."""
     form, person, settings = EnrolForm(), access.person(), services().settings
     ceremony = choice.begun(person.staff, form)
     if ceremony is None:
@@ -148,27 +147,30 @@ def add_code() -> Response:
         is_first = ceremonies.use(Purpose.TOTP, ceremony.challenge, staff.id) is not None
         if is_first:
             codes.store_totp(settings, staff, proved, hashed)
+            drawn = codes.draw_recovery_codes(staff.id)
             sessions.end_all(staff.id, by="code_changed", keep=person.session.id)
             _note(staff, CredentialKind.TOTP, "added")
     if not is_first:
         return _page(EnrolForm(), gettext("Ce formulaire est parti deux fois : seul le premier envoi a compté."))
-    return see_other(url_for("my_security.show", fait="code"))
+    return _codes_page(drawn)
 
 
 @blueprint.post("/ma-securite/codes-de-secours")
 @signed_in(fresh=True)
 @keeps()
 def draw_codes() -> Response:
-    """Draw new recovery codes, and show them once."""
+    """Draw new recovery codes for the password, and show them once."""
     with unit_of_work():
         staff = _locked()
+        if not _has(staff, CredentialKind.TOTP):
+            return see_other(url_for("my_security.show"))
         drawn = codes.draw_recovery_codes(staff.id)
         _note(staff, CredentialKind.RECOVERY_CODE, "added")
-    return make_response(
-        render_template(
-            "desk/sign_in/codes_de_secours.html", codes=drawn, is_new=False, has_password=bool(staff.password_hash)
-        )
-    )
+    return _codes_page(drawn)
+
+
+def _codes_page(drawn: list[str]) -> Response:
+    return make_response(render_template("desk/sign_in/codes_de_secours.html", codes=drawn, is_new=False))
 
 
 @blueprint.post("/ma-securite/sessions")

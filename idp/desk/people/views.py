@@ -8,7 +8,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
-from idp.accounts.models import Account, School
+from idp.accounts.models import Account
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.db import db
@@ -17,9 +17,10 @@ from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.people import finding, retention, words
-from idp.desk.school.finding import matching
+from idp.desk.people import retention, words
+from idp.desk.school import finding
 from idp.desk.search import service
+from idp.desk.search.filters import Filters
 from idp.desk.search.service import Results
 from idp.desk.search.terms import Terms
 from idp.operations.helpdesk.acts import RefusedError
@@ -70,19 +71,14 @@ class Search:
 @needs(Right.SERVE_RIGHTS, fresh=True)
 def find() -> Response:
     """Find a person by a name, a pupil, an identifier or a mail address, and by the school if one is typed."""
-    search = Search(typed.search_words(), typed.one_line(request.args.get("ecole", "")[: typed.LONGEST_SEARCH]))
-    terms, schools = Terms.parse(search.text), list[School]()
+    search = Search(typed.search_words(), typed.search_words("ecole"))
+    terms, (schools, fault) = Terms.parse(search.text), finding.typed(search.school)
     if terms.is_empty:
         search.faults["q"] = gettext("Tapez au moins trois lettres d’un nom, un identifiant ou une adresse mail.")
-    if search.school:
-        schools = list(db.session.scalars(matching(search.school).limit(finding.MOST_SCHOOLS + 1)))
-        if not schools:
-            search.faults["ecole"] = gettext("Aucun établissement n’a ce nom ou ce numéro.")
-        elif len(schools) > finding.MOST_SCHOOLS:
-            n = finding.MOST_SCHOOLS
-            search.faults["ecole"] = gettext("Plus de %(n)s établissements : précisez le nom, ou la commune.", n=n)
+    if fault:
+        search.faults["ecole"] = fault
     if not search.faults:
-        search.results = finding.find(services().settings, terms, schools)
+        search.results = service.find(services().settings, terms, Filters(schools=tuple(schools)))
     return make_response(render_template("desk/people/recherche.html", search=search, most=service.MOST))
 
 

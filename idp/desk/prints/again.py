@@ -1,18 +1,15 @@
 """`/impressions/…/a-nouveau`: the letters of one print again, for the same people and no others."""
 
-import itertools
 from collections.abc import Sequence
 from uuid import UUID
 
 from flask import Response, make_response, render_template, request, url_for
 from flask_babel import gettext
-from sqlalchemy import select
 
-from idp.accounts.models import Child, Guardianship
 from idp.audit import log
 from idp.audit.desk_events import ClassListed
-from idp.db import db, unit_of_work
-from idp.desk import access, naming, untaken
+from idp.db import unit_of_work
+from idp.desk import access, untaken
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.jobs import asking
@@ -20,7 +17,7 @@ from idp.desk.jobs.models import Job
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import words
-from idp.desk.letter.groups import Group, skipped_people
+from idp.desk.letter.groups import getting_letters, skipped_people
 from idp.desk.prints import work
 from idp.desk.prints.job import KIND
 from idp.desk.prints.views import blueprint
@@ -73,39 +70,12 @@ def _start(job: Job, uai: str) -> Job | None:
     return started if started and asking.is_own(started) else None
 
 
-def _still_in_class(job: Job) -> set[UUID]:
-    """Return the people of a print who have a pupil in its class today; their first pupil may be in another one."""
-    chosen = (
-        select(Guardianship.account_id)
-        .join(Child, Child.id == Guardianship.child_id)
-        .where(
-            Guardianship.account_id.in_(untaken.accounts_of(job)),
-            Guardianship.is_unended,
-            Child.class_name == job.parameters["class"],
-            access.children(),
-        )
-    )
-    return set(db.session.scalars(chosen)) if job.parameters["class"] is not None else set()
-
-
 def _page(
     job: Job, form: AgainForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
 ) -> Response:
     names = words.names(untaken.accounts_of(job))
-    printed, still = job.parameters["class"], _still_in_class(job)
-
-    def class_of(entry: Recipient) -> str:
-        return printed if entry.account_id in still else entry.class_name
-
     shown = [entry for entry in people if entry.account_id in names]
-    shown.sort(key=lambda entry: entry.account_id not in still)
-    groups = [
-        Group(f"{naming.class_title(class_name)} : {len(members)}", members, is_open=True)
-        for class_name, members in (
-            (class_name, [names[entry.account_id] for entry in group])
-            for class_name, group in itertools.groupby(shown, class_of)
-        )
-    ]
+    groups = getting_letters([(entry.class_name, names[entry.account_id]) for entry in shown])
     groups += skipped_people(skipped, names)
     if names:
         with unit_of_work():

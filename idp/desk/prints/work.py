@@ -5,7 +5,8 @@ cancellation before it, no secret has changed and the job is done again or not a
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -28,6 +29,7 @@ from idp.letters.render.pdf import LetterError
 from idp.production import production_faults
 from idp.services import services
 
+_WITHOUT_CLASS = "sans-classe"
 PROBLEMS = (Skip.CHANGED, Skip.TOO_LONG, Skip.UNKNOWN_GLYPH, Skip.FAULTY, Skip.DISPUTED)
 """The reasons that somebody has to act on; the others are as expected."""
 
@@ -48,9 +50,9 @@ def run(running: Running) -> Finished:
         as_slips=parameters["slips"],
     )
 
-    def keep(pdfs: Sequence[bytes], report: Report) -> None:
+    def keep(pdfs: Sequence[tuple[str, bytes]], report: Report) -> None:
         running.check()
-        running.finish(_result(report), *_files(parameters, pdfs))
+        running.finish(_result(report), *_files(pdfs))
 
     try:
         report = printing.print_in_memory(settings, services().hasher, order, keep, running.tick)
@@ -85,10 +87,13 @@ def _result(report: Report) -> dict[str, Any]:
     return {"letters": report.printed, "people": [str(key) for key in report.people], "skipped": skipped}
 
 
-def _files(parameters: Mapping[str, Any], pdfs: Sequence[bytes]) -> list[NewFile]:
-    stem = f"courriers-{downloads.of_class(parameters['class'])}-{today().isoformat()}"
-    ends = ["", *(f"-{number}" for number in range(2, len(pdfs) + 1))]
-    return [NewFile(f"{stem}{end}.pdf", downloads.PDF, pdf) for end, pdf in zip(ends, pdfs, strict=True)]
+def _files(pdfs: Sequence[tuple[str, bytes]]) -> Iterator[NewFile]:
+    """Yield a file for each PDF, named by its class: two classes, or two PDFs of one, may share a name."""
+    seen: Counter[str] = Counter()
+    for class_name, pdf in pdfs:
+        stem = f"courriers-{downloads.of_class(class_name or _WITHOUT_CLASS)}-{today().isoformat()}"
+        seen[stem] += 1
+        yield NewFile(f"{stem}{f'-{seen[stem]}' if seen[stem] > 1 else ''}.pdf", downloads.PDF, pdf)
 
 
 def title(job: Job) -> str:

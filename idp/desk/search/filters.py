@@ -1,8 +1,9 @@
-"""What narrows a search besides words: the state of a guardian, a class."""
+"""What narrows a search besides words: the state of a guardian, schools, a class."""
 
+import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, exists, or_
+from sqlalchemy import ColumnElement, and_, exists, or_, true
 
 from idp.accounts.models import Account, Child, Guardianship
 from idp.desk import access, ties
@@ -26,21 +27,28 @@ class Filters:
 
     Attributes:
         group: the state of a guardian, or None for all.
-        class_name: a class of the school of the post, "" for pupils without one, or None for all.
+        class_name: a class of the school, "" for pupils without one, or None for all.
+        schools: the schools that a person of the académie typed; empty for all in scope.
     """
 
     group: Group | None = None
     class_name: str | None = None
+    schools: tuple[uuid.UUID, ...] = ()
+
+    @property
+    def are_of_schools(self) -> bool:
+        """Whether only the families of one school, or of few, are asked for."""
+        return bool(self.schools) or access.post().school is not None
 
     def children(self) -> ColumnElement[bool]:
-        """Return the condition of the pupils in scope and in the class."""
-        in_class = [] if self.class_name is None else [Child.class_name == self.class_name]
-        return and_(access.children(), *in_class)
+        """Return the condition of the pupils in scope, in the schools and in the class."""
+        in_class = true() if self.class_name is None else Child.class_name == self.class_name
+        return and_(access.children(), Child.school_id.in_(self.schools) if self.schools else true(), in_class)
 
     def accounts(self) -> ColumnElement[bool]:
-        """Return the condition of the accounts in scope and in the state, with a pupil in the class."""
+        """Return the condition of the accounts in scope and in the state, with a pupil in schools and class."""
         in_state = [] if self.group is None else [shown_in(self.group)]
-        if self.class_name is None:
+        if self.class_name is None and not self.schools:
             return and_(access.accounts(), *in_state)
         tie = exists().where(
             Guardianship.account_id == Account.id,

@@ -110,7 +110,12 @@ class Results:
 
 
 def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
-    """Return the first families that match. The journal records the search."""
+    """Return the first families that match. The journal records the search.
+
+    An identifier or a mail address says who it is: the schools are not needed.
+    """
+    if terms.mailbox or terms.identifier:
+        filters = replace(filters, schools=())
     matches = _Matches(filters)
     if terms.mailbox:
         known = select(Account.id).where(replace(filters, group=None).accounts(), _has_mailbox(terms.mailbox))
@@ -130,7 +135,7 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
 def _match_words(matches: _Matches, terms: Terms) -> None:
     """Add what the steps of a search match, until there are enough rows."""
     with index_only():
-        if terms.is_short or access.post().school is None:  # in a school, the next step has them all
+        if terms.is_short or not matches.filters.are_of_schools:  # in a school, the next step has them all
             _match(matches, terms.whole(), _SUREST)
         if not terms.is_short and matches.count <= MOST:
             _match(matches, terms.beginnings(), _SURE)
@@ -207,7 +212,7 @@ def _match(matches: _Matches, step: Step, rank: int) -> None:
     table comes first if the words are rare: few rows are then compared with the school. Otherwise the rows of the
     school come first, except for a typing error, whose many spellings are slow to compare.
     """
-    of_school = access.post().school is not None
+    of_school = matches.filters.are_of_schools
     filters = matches.filters
     children, accounts = [filters.children()], [filters.accounts()]
     if filters.group is not None:

@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.desk import access, naming, typed, words
 from idp.desk.access import Right, needs
+from idp.desk.school import finding
 from idp.desk.search import service
 from idp.desk.search.filters import Filters
 from idp.desk.search.lists import Listing
@@ -51,22 +52,28 @@ class Choice:
 @needs(Right.READ_FAMILIES)
 def search() -> Response:
     """Show the field and, once something was typed or chosen, what it finds."""
-    text, classes = typed.search_words(), _classes()
-    filters, listing = Filters(_group(), _class_name()), _listing()
-    results, error = None, _fault(text, filters, classes)
-    if not error and text:
+    text, listing, own, school = typed.search_words(), _listing(), access.post().school, typed.search_words("ecole")
+    keys, fault = ([own.id], "") if own else finding.typed(school)
+    only = keys[0] if len(keys) == 1 else None
+    classes = class_lists.classes(only) if only else []
+    filters = Filters(_group(), _class_name() if only else None, () if own else tuple(keys))
+    results, error = None, "" if fault else _fault(text, filters, classes)
+    is_wrong = bool(fault or error)
+    if not is_wrong and text:
         results = service.find(services().settings, Terms.parse(text), filters)
         if not (results.families or results.former) and Terms.parse(text).needs_more:
             error, results = _too_short(), None
-    elif not error and listing is not None:
+    elif not is_wrong and listing is not None:
         results = service.find_listed(services().settings, listing, filters, _page())
-    elif not error and filters != Filters():
+    elif not is_wrong and filters != Filters():
         results = service.find_without_words(services().settings, filters, _page())
     return make_response(
         render_template(
             "desk/search/recherche.html",
             typed=text,
+            school=None if own else school,
             error=error,
+            school_fault=fault,
             results=results,
             summary=_of_list(listing, results, filters) if listing and not text else _summary(results, filters, text),
             listing=listing.value if listing and not text else "",
@@ -82,15 +89,11 @@ def _fault(text: str, filters: Filters, classes: list[str]) -> Any:
         return gettext("Cette classe n’existe plus dans l’établissement.")
     if text:
         return _too_short() if Terms.parse(text).is_empty else ""
-    if filters.group is not None and access.post().school is None:
-        return gettext("Avec un état, tapez aussi un nom ou une classe.")
+    if len(filters.schools) > 1:
+        return gettext("Plusieurs établissements ont ce nom : tapez aussi un nom de famille, ou leur numéro (UAI).")
+    if filters.group is not None and not filters.are_of_schools:
+        return gettext("Avec un état, tapez aussi un nom, ou un établissement.")
     return ""
-
-
-def _classes() -> list[str]:
-    """Return the classes of the school of the post; none for a post that sees several schools."""
-    school = access.post().school
-    return class_lists.classes(school.id) if school else []
 
 
 def _choices(filters: Filters, classes: list[str]) -> list[Choice]:
@@ -109,9 +112,8 @@ def _group() -> Group | None:
 
 
 def _class_name() -> str | None:
-    """Return the class of the URL, if the post is at a school."""
     name = request.args.get("classe", "")
-    if not name or access.post().school is None:
+    if not name:
         return None
     return "" if name == naming.WITHOUT_CLASS else name
 
@@ -133,7 +135,9 @@ def _links(results: Results, text: str) -> list[tuple[str, Any]]:
     if text:
         return []
     beside = ((results.page - 1, _l("Page précédente")), (results.page + 1, _l("Page suivante")))
-    kept: dict[str, Any] = {name: value for name, value in request.args.items() if name in {"etat", "classe", "liste"}}
+    kept: dict[str, Any] = {
+        name: value for name, value in request.args.items() if name in {"etat", "classe", "liste", "ecole"}
+    }
     shown = [(number, label) for number, label in beside if 1 <= number <= results.pages]
     return [(url_for("search.search", **kept, page=number), label) for number, label in shown]
 

@@ -31,7 +31,7 @@ def redeem(token: str, staff_id: uuid.UUID) -> StaffAccount:
 
 
 def finish(owner: StaffAccount, authenticator: Authenticator) -> list[str]:
-    """Note the enrolment in the caller's transaction; return the recovery codes, to be shown once."""
+    """Note the enrolment in the caller's transaction; return the recovery codes of a password, to be shown once."""
     owner.enrolled_at = owner.enrolled_at or now()
     log.record(StaffEnrolled(staff=str(owner.id), authenticator=authenticator.value))
-    return codes.draw_recovery_codes(owner.id)
+    return codes.draw_recovery_codes(owner.id) if authenticator is Authenticator.CODE else []

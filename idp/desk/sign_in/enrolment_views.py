@@ -127,13 +127,15 @@ def _complete(ceremony: StaffCeremony, owner: StaffAccount) -> None:
 
 
 def entered(owner: StaffAccount, authenticator: Authenticator) -> Response:
-    """Finish an enrolment in the caller's transaction: open a session, and show the recovery codes, once."""
+    """Finish an enrolment in the caller's transaction: open a session, and show the recovery codes, once.
+
+    A person with a passkey alone is led to a second one.
+    """
     drawn = enrolment.finish(owner, authenticator)
     opened = service.open_for(owner.id, authenticator)
+    page, is_alone = "codes_de_secours" if drawn else "pret", authenticator is Authenticator.PASSKEY
     response = make_response(
-        render_template(
-            "desk/sign_in/codes_de_secours.html", codes=drawn, is_new=True, has_password=bool(owner.password_hash)
-        )
+        render_template(f"desk/sign_in/{page}.html", codes=drawn, is_new=True, has_one_key=is_alone)
     )
     if isinstance(opened, service.Opened):
         set_cookies(response, opened)

@@ -136,7 +136,8 @@ class StaffSession(UuidKey, Base):
 
     `role_id` is the role that the person acts in, once it is chosen. `proved_at` is when the person last proved who
     they are, with `authenticator`. That proof replaced the cookie at `replaced_at`; `former_digest` is that of the
-    cookie before it. `reason` is why a person of the académie reads families' data, since `reason_at`.
+    cookie before it. `reason` is why a person of the académie reads a family's data, since `reason_at`; the family is
+    that of the first pupil or account that was opened, `reason_about`.
     """
 
     __tablename__ = "staff_session"
@@ -155,6 +156,7 @@ class StaffSession(UuidKey, Base):
     ended_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(String(200), default="")
     reason_at: Mapped[datetime | None]
+    reason_about: Mapped[uuid.UUID | None]
     ip: Mapped[str] = mapped_column(String(45), default="")
     user_agent: Mapped[str] = mapped_column(String(300), default="")
 

@@ -250,11 +250,11 @@ def _is_live(moment: datetime) -> ColumnElement[bool]:
 
 @unit_of_work()
 def choose_post(person: SignedIn, post: Post) -> None:
-    """Let the session act in another post; a reason that was given holds for one post only."""
+    """Let the session act in another post; a reason holds for one post only."""
     db.session.execute(
         update(StaffSession)
         .where(StaffSession.id == person.session.id)
-        .values(role_id=post.id, reason="", reason_at=None)
+        .values(role_id=post.id, reason="", reason_at=None, reason_about=None)
     )
     g.pop("desk_person", None)  # the page of this request shows the new post
 

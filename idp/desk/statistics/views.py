@@ -74,7 +74,7 @@ def _of_scope() -> dict[str, Any]:
 
 
 @blueprint.post("/activation/export")
-@needs(Right.READ_STATISTICS, fresh=True)
+@needs(Right.READ_STATISTICS)
 @keeps()
 def export() -> Response:
     """Return a table as a CSV file, with the numbers of the page."""

@@ -19,7 +19,7 @@ from idp.desk.naming import account_url, pupil
 from idp.desk.notices.words import CALLED
 from idp.desk.suspension import budget, shown
 from idp.desk.suspension.budget import TooManyError
-from idp.desk.suspension.forms import ReopeningForm
+from idp.desk.suspension.forms import CallForm, ReopeningForm
 from idp.operations.helpdesk import disputes, telephone
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
@@ -42,17 +42,17 @@ _REFUSALS = {
 
 @blueprint.route("/comptes/<uuid:account>/pas-mon-enfant/<uuid:child>", methods=["GET", "POST"])
 @needs(Right.SETTLE_NOTICES, fresh=True)
-@keeps()
+@keeps("caller", "reason")
 def not_my_child(account: uuid.UUID, child: uuid.UUID) -> Response:
     """Say what « Ce n’est pas mon enfant » closes; on a POST close it, and open the notice."""
     school, person, about = access.own_school(), reading.open_account(account), access.child(child)
     tie = db.session.get(Guardianship, (account, child))
     if tie is None:
         access.refuse(str(child))
-    is_possible, error = telephone.may_be_disputed(person, tie), ""
-    if request.method == "POST":
+    is_possible, error, form = telephone.may_be_disputed(person, tie), "", CallForm()
+    if request.method == "POST" and form.check():
         try:
-            notice = _note(account, child, school)
+            notice = _note(account, child, school, form.call())
             return see_other(url_for("notices.detail", notice=notice, fait=CALLED))
         except TooManyError as refusal:
             error = refusal.sentence
@@ -62,6 +62,7 @@ def not_my_child(account: uuid.UUID, child: uuid.UUID) -> Response:
     mail = gettext("Un mail prévient la personne, car quelqu’un d’autre peut appeler en son nom.")
     page = render_template(
         "desk/suspension/appel.html",
+        form=form,
         person=person,
         child=pupil(about),
         is_possible=is_possible,
@@ -101,9 +102,10 @@ def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
     return make_response(page)
 
 
-def _note(account: uuid.UUID, child: uuid.UUID, school: School) -> uuid.UUID:
+def _note(account: uuid.UUID, child: uuid.UUID, school: School, call: str) -> uuid.UUID:
     """Note a call; return the notice."""
     with budget.counted() as closing:
-        noted = telephone.note_not_guardian(account, child, school, may_repeat=access.may(Right.REOPEN))
+        may_repeat = access.may(Right.REOPEN)
+        noted = telephone.note_not_guardian(account, child, school, may_repeat=may_repeat, call=call)
         closing.is_news = noted.is_news
     return noted.notice

@@ -78,5 +78,23 @@ class ReopeningForm(DeskForm):
     def check(self) -> bool:
         """Write the faults of the form; return whether it has none."""
         if not typed.is_sentence(typed.one_line(self.reason.data)):
-            self.reason.errors = [_l("Écrivez le motif en quelques mots. Il reste au journal.")]
+            self.reason.errors = [_l("Écrivez-le en quelques mots. Cela reste au journal.")]
         return not self.errors
+
+
+class CallForm(ReopeningForm):
+    """Who calls, and what they say."""
+
+    caller = PlainField(_l("La personne qui appelle, et son numéro"), longest=200)
+    reason = PlainField(_l("Ce que dit la personne"), longest=500)
+
+    def check(self) -> bool:
+        """Write the faults of the form; return whether it has none."""
+        super().check()
+        if not typed.is_sentence(typed.one_line(self.caller.data)):
+            self.caller.errors = [_l("Écrivez qui appelle. Cela reste au journal.")]
+        return not self.errors
+
+    def call(self) -> str:
+        """Return what the journal keeps of the call."""
+        return f"{typed.one_line(self.caller.data)} : {typed.one_line(self.reason.data)}"

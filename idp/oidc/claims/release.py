@@ -14,9 +14,9 @@ from typing import Any
 
 from idp import opaque
 from idp.accounts.models import Degree, SchoolProfile
-from idp.accounts.vector import guardian_vector
 from idp.clients.models import SubjectType
 from idp.clients.registry import Registration
+from idp.clients.released import guardian_vector
 from idp.oidc.claims import parameter
 from idp.oidc.claims.parameter import RequestedClaims
 from idp.oidc.store.contract import Grant, Holder

@@ -31,7 +31,7 @@ from idp.db import db, unit_of_work
 from idp.operations.helpdesk import ended_disputes
 from idp.operations.helpdesk.acts import OPERATOR, RefusedError
 from idp.operations.helpdesk.dossier import masked_apart
-from idp.passkeys import keys
+from idp.passkeys import keys as passkeys
 from idp.rostering.write import leavers
 from idp.sessions import manager
 from idp.throttle import guard
@@ -183,8 +183,7 @@ def line(dispute: Dispute) -> dict[str, Any]:
 def meant(account: Account, decision: Decision) -> Decision:
     """Return the decision with `reopens` set, if it rejects what a school confirmed and no dispute is open.
 
-    Called before the account is locked: if two operators settle one dispute at once, the second one is told that it is
-    settled, and does not undo the first one's decision.
+    Called before the account is locked, so that the second of two operators does not undo the first one's decision.
     """
     if decision.outcome is not Outcome.REJECT or decision.kind is Kind.EMAIL_CONTESTED:
         return decision
@@ -291,6 +290,8 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
             tie.ended_at = tie.excluded_at = moment
     if decision.reopens:
         _enable_if_closed_by_tie(settings, account)
+    else:  # the letter ended with the dispute
+        account.provisional_hash = account.provisional_expires_at = None
     _renew(account)
     _record(
         account,
@@ -361,14 +362,14 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
     account.pending_email = account.contested_at = account.contested_email = None
     if decision.outcome is Outcome.CONFIRM:  # somebody else knew the password
         account.password_blocked_at = account.password_blocked_at or now()
-        keys.remove_all(account.id, by="contested", mailed=False)
+        passkeys.remove_all(account.id, by="contested", mailed=False)
     _renew(account)
     notices.tell(Notice.EMAIL_KEPT, account.id)
     if dropped is not None:
         notices.tell_at(settings, Notice.EMAIL_DROPPED, account, dropped)
-    after = "former address kept" if decision.outcome is Outcome.CONFIRM else "new address kept"
-    domain = (kept or "").rpartition("@")[2]
-    _record(account, Kind.EMAIL_CONTESTED, decision, before="contested", after=f"{after} (@{domain})")
+    side, domain = "former" if decision.outcome is Outcome.CONFIRM else "new", (kept or "").rpartition("@")[2]
+    after = f"{side} address kept (@{domain})"
+    _record(account, Kind.EMAIL_CONTESTED, decision, before="contested", after=after)
     _settle_notices(account, Kind.EMAIL_CONTESTED, decision, None)
 
 

@@ -145,8 +145,7 @@ def decide(
     if account is None:
         raise SuspensionRefusedError(Why.GONE, "the account was removed meanwhile")
     _check(account, decision, moment)
-    tie = _tie(account, decision) if decision.child else None
-    named = closings.nameable(account, decision.school)  # before the tie is closed
+    tie, named = _tie(account, decision) if decision.child else None, closings.nameable(account, decision.school)
     formers = _of_the_same(account, decision, moment)
     decision = replace(decision, reference=decision.reference or _document(formers))
     for former in formers:

@@ -31,7 +31,9 @@ class Noted:
 
 
 @unit_of_work()
-def note_not_guardian(account_id: uuid.UUID, child_id: uuid.UUID, school: School, *, may_repeat: bool) -> Noted:
+def note_not_guardian(
+    account_id: uuid.UUID, child_id: uuid.UUID, school: School, *, may_repeat: bool, call: str = ""
+) -> Noted:
     """Open a dispute about a tie as the person's own answer does (`sessions.closing`).
 
     Nobody knows who calls, so a mail tells the account's owner. The same call twice, as by a double click, is one. A
@@ -42,6 +44,7 @@ def note_not_guardian(account_id: uuid.UUID, child_id: uuid.UUID, school: School
         child_id: the pupil.
         school: the pupil's school.
         may_repeat: whether the call may follow another one about the tie within `REST`.
+        call: who called and what they said, for the journal.
 
     Raises:
         RefusedError: there is no such tie to a pupil of the school, it does not hold any more, or `CALLED_LATELY`.
@@ -56,7 +59,7 @@ def note_not_guardian(account_id: uuid.UUID, child_id: uuid.UUID, school: School
             raise RefusedError("the tie does not hold any more")
         if not may_repeat and _is_called_lately(tie, school):
             raise RefusedError("a call about the tie was answered within 7 days", CALLED_LATELY)
-        closing.dispute(account.id, [tie.child], taken_by=log.current_origin().actor)
+        closing.dispute(account.id, [tie.child], taken_by=log.current_origin().actor, call=call)
         notices.tell(Notice.DISPUTED, account.id, school=str(school.id))
         db.session.flush()
     notice = db.session.scalar(

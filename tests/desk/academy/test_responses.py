@@ -22,7 +22,7 @@ from tests.desk.colleagues import post
 def test_a_response_works_once(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
     answer = academy.path(provider.authorize(begin(visitor)))
     assert visitor.get(answer).status_code == 200
-    post(visitor, "/deconnexion", "/ma-securite")
+    post(visitor, "/deconnexion", "/etablissements")
     refused(visitor.get(answer), "Cette connexion a déjà servi")
     assert provider.tokens == 1
 

@@ -63,7 +63,7 @@ def test_a_sign_in_of_some_time_ago_is_no_fresh_proof(
     provider.auth_time = None if age is None else time.time() - age
     sign_in(visitor, provider)
     assert is_in(visitor)
-    assert post(visitor, "/ma-securite/defi", "/ma-securite").status_code == (200 if is_fresh else 303)
+    assert post(visitor, "/ma-securite/defi", "/etablissements").status_code == (200 if is_fresh else 303)
 
 
 @pytest.mark.row("K-26")
@@ -116,7 +116,7 @@ def test_an_invitation_links_and_enrols(desk: Flask, colleagues: Colleagues, pro
     token = link.rpartition("/")[2]
     assert "Me connecter avec l’académie" in browser.get(link).get_data(as_text=True)
     page = sign_in(browser, provider, link, invitation=token)
-    assert heading(page) == "Vos codes de secours"
+    assert heading(page) == "Votre accès est prêt"
     assert is_in(browser)
     asked = provider.requests[0]
     assert (asked["prompt"], asked["max_age"]) == ("login", "0")
@@ -190,7 +190,7 @@ def test_the_end_of_an_account_frees_the_account_of_the_academy(provider: Provid
 
 @pytest.mark.row("K-32")
 def test_the_academy_proves_again_who_one_is(colleagues: Colleagues, provider: Provider, linked: StaffAccount) -> None:
-    browser, session = colleagues.session(linked, proof_age=timedelta(minutes=6))
+    browser, session = colleagues.session(linked, proof_age=timedelta(minutes=11))
     assert "Confirmer avec l’académie" in browser.get("/preuve").get_data(as_text=True)
     url = begin(browser, "/preuve", preuve="1")
     former = browser.get_cookie("__Host-desk", domain="bureau.exemple.test")
@@ -199,9 +199,9 @@ def test_the_academy_proves_again_who_one_is(colleagues: Colleagues, provider: P
     page = browser.get(academy.path(provider.authorize(url)))
     assert heading(page) == "L’académie vous a reconnu"
     assert is_in(browser), "the answer sets the cookie with which the session continues"
-    assert post(browser, "/ma-securite/defi", "/ma-securite").status_code == 200
+    assert post(browser, "/ma-securite/defi", "/etablissements").status_code == 200
     browser.set_cookie("__Host-desk", former.value, domain="bureau.exemple.test", secure=True)
-    assert post(browser, "/ma-securite/defi", "/ma-securite").headers["Location"] == "/preuve?suite=%2Fma-securite"
+    assert post(browser, "/ma-securite/defi", "/etablissements").headers["Location"] == "/preuve?suite=%2Fma-securite"
     with time_machine.travel(now() + timedelta(minutes=5)):
         assert not is_in(browser)
     row = db.session.get(StaffSession, session.id, populate_existing=True)
@@ -216,7 +216,7 @@ def test_the_academy_proves_again_who_one_is(colleagues: Colleagues, provider: P
 def test_a_wrong_proof_by_the_academy_is_refused(
     colleagues: Colleagues, provider: Provider, linked: StaffAccount, how: str
 ) -> None:
-    browser, session = colleagues.session(linked, proof_age=timedelta(minutes=6))
+    browser, session = colleagues.session(linked, proof_age=timedelta(minutes=11))
     url = begin(browser, "/preuve", preuve="1")
     if how == "old":
         provider.auth_time = time.time() - 3600
@@ -242,7 +242,7 @@ def test_a_proof_by_the_academy_that_comes_too_late_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     meanwhile: str,
 ) -> None:
-    browser, session = colleagues.session(linked, proof_age=timedelta(minutes=6))
+    browser, session = colleagues.session(linked, proof_age=timedelta(minutes=11))
     url, prove = begin(browser, "/preuve", preuve="1"), sessions.prove
     change = {"ended_at": now()} if meanwhile == "ended" else {"digest": b"of the other proof"}
 
@@ -264,7 +264,7 @@ def test_a_proof_by_the_academy_that_comes_too_late_changes_nothing(
 def test_wrong_proofs_by_the_academy_are_limited(
     colleagues: Colleagues, provider: Provider, linked: StaffAccount
 ) -> None:
-    browser, _ = colleagues.session(linked, proof_age=timedelta(minutes=6))
+    browser, _ = colleagues.session(linked, proof_age=timedelta(minutes=11))
     own, provider.subject = provider.subject, "agent-0043"
     statuses = [sign_in(browser, provider, "/preuve", preuve="1").status_code for _ in range(6)]
     assert statuses == [403] * 5 + [429]
