@@ -32,11 +32,6 @@ def civility(text: str) -> str:
     return "mme" if word in {"mlle", "madame", "mademoiselle"} else word
 
 
-def short(given_name: str, family_name: str) -> str:
-    """Return a person's name where others who may read it shall not read the family name: « Noémie L. »."""
-    return f"{given_name} {family_name[:1]}.".strip() if family_name else given_name
-
-
 def words(name: str) -> list[str]:
     """Return the words of a name, folded: « Anne-Marie » gives « anne » and « marie »."""
     return "".join(c if c.isalnum() else " " for c in fold(name)).split()

@@ -9,7 +9,6 @@ from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallIntege
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
-from idp import person_names
 from idp.accounts.suspensions.states import Suspendable, SuspendableAccount
 from idp.clock import now
 from idp.db import Base, UuidKey, only
@@ -248,17 +247,12 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     @property
     def short_name(self) -> str:
         """The person's name for a mail or a page that somebody else may read: « Noémie L. »."""
-        return person_names.short(self.given_name, self.family_name)
-
-    @property
-    def full_name(self) -> str:
-        """The person's name for a page in another language than French."""
-        return " ".join(part for part in (self.given_name, self.family_name) if part)
+        return f"{self.given_name} {self.family_name[:1]}.".strip()
 
     @property
     def display_name(self) -> str:
         """The person's name for a letter or a page in French: civility, given name, family name."""
-        return f"{self.civility} {self.full_name}".strip()
+        return " ".join(part for part in (self.civility, self.given_name, self.family_name) if part)
 
     @property
     def children(self) -> list[Child]:

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from sqlalchemy import select
 
-from idp import person_names
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.db import db
@@ -90,10 +89,8 @@ def choice(interaction: Interaction | None, present: Account | None, asked: str)
 def offered(present: Account | None) -> list[KnownAccount]:
     """Return the accounts to choose from, the last used first: at most four, without that of the session."""
     numbers = devices.parents()
-    people = select(Account.username, Account.given_name, Account.family_name).where(
-        Account.username.in_(numbers.values()), Account.activated_at.is_not(None)
-    )
-    names = {username: person_names.short(given, family) for username, given, family in db.session.execute(people)}
+    people = select(Account).where(Account.username.in_(numbers.values()), Account.activated_at.is_not(None))
+    names = {account.username: account.short_name for account in db.session.scalars(people)}
     known = [
         KnownAccount(number, names[username])
         for number, username in numbers.items()

@@ -9,12 +9,12 @@ from threading import Thread
 from typing import Final, Literal
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
 from clients.ent.app import create_app
 from clients.ent.settings import ACCENTS, read_settings
+from tests import axe
 from tests.clients.conftest import environment
 from tests.clients.fake_provider import FakeProvider
 from tests.stories.browser import CHROMIUM, PATIENCE, follow
@@ -63,23 +63,18 @@ def page(chromium: Page) -> Iterator[Page]:
     assert refused == []
 
 
-_AXE = "rules => axe.run({resultTypes: ['violations'], ...rules}).then(({violations}) => ({violations}))"
-
-
 def look(page: Page, name: str, accents: Sequence[str] = ACCENTS) -> None:
     """Check a page in each accent, in light and dark, at 1280, 360 and 320 pixels.
 
     The accent and the scheme change nothing but colours, so axe judges the structure of a page once for each width.
     """
-    page.evaluate(AXE_SCRIPT)
     for width in (1280, 360):
         page.set_viewport_size({"width": width, "height": 800})
         rules: dict[str, list[str]] = {}
         for accent, scheme in product(accents, _SCHEMES):
             page.evaluate("accent => { document.documentElement.dataset.accent = accent }", accent)
             page.emulate_media(color_scheme=scheme)
-            results = AxeResults(page.evaluate(_AXE, rules))
-            assert results.violations_count == 0, f"{name}, {accent}, {scheme}, {width}: {results.generate_report()}"
+            assert axe.violations(page, rules) == [], f"{name}, {accent}, {scheme}, {width}"
             rules = _COLOURS
     page.set_viewport_size({"width": 320, "height": 800})
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -1,4 +1,4 @@
-"""Node.js and the packages of the Express recipe, also used by the tests of openid-client; installed once per run."""
+"""Node.js and its packages, installed once per run."""
 
 import os
 import shutil
@@ -31,12 +31,17 @@ def command(script: str) -> list[str]:
 
 
 def packages(shared: Path) -> Path:
-    """Return a read-only folder with the recipe and its packages, installed by `npm ci`."""
-    folder = shared / "express"
+    """Return a read-only folder with the Express recipe, also used by the tests of openid-client, and its packages."""
+    return installed(shared, EXPRESS)
+
+
+def installed(shared: Path, source: Path) -> Path:
+    """Return a read-only copy of the folder `source` with the packages of its lock file, installed by `npm ci`."""
+    folder = shared / source.name
     command("server.mjs")
-    with once(shared, "npm") as first:
+    with once(shared, f"npm-{source.name}") as first:
         if first:
-            shutil.copytree(EXPRESS, folder, ignore=shutil.ignore_patterns("node_modules"))
+            shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules"))
             install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
             done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
             (folder / "npm.out").write_text(done.stderr if done.returncode else "")

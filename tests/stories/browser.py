@@ -9,7 +9,6 @@ from pathlib import Path
 from weakref import WeakSet
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -21,6 +20,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests import axe
 from tests.applications import SHARED
 
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
@@ -41,7 +41,6 @@ _SCRIPTLESS: WeakSet[BrowserContext] = WeakSet()
 """Contexts without JavaScript, in which axe would never end."""
 _RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    "resultTypes": ["violations"],
 }
 _STRUCTURE = """() => {
   const copy = document.documentElement.cloneNode(true);
@@ -123,8 +122,5 @@ def _check_accessible(page: Page) -> None:
     judged = Path(os.environ[SHARED]) / f"accessible-{structure}"
     if judged.exists():
         return
-    if page.evaluate("!window.axe"):  # the script has 570 kB: a document gets it once
-        page.evaluate(AXE_SCRIPT)
-    result = AxeResults(page.evaluate("rules => axe.run(rules).then(({violations}) => ({violations}))", _RULES))
-    assert result.violations_count == 0, result.generate_report()
+    assert axe.violations(page, _RULES) == []
     judged.touch()

@@ -36,7 +36,7 @@ _CUT = """() => [...document.querySelectorAll("h1, h2, .btn, .steps li, .tag")].
 _BESIDE = """() => [...document.querySelectorAll(".letter-step + h1 + :not(p)")].filter(shown =>
   shown.getBoundingClientRect().top < document.querySelector(".letter-step").getBoundingClientRect().bottom).length"""
 """Les blocs que le dessin du courrier rétrécit."""
-_BELOW = """() => [...document.querySelectorAll("button.tile[value=parent], #saisie .btn[type=submit]")]
+_BELOW = """() => [...document.querySelectorAll("button.to[value=parent], #saisie .btn[type=submit]")]
   .map(button => button.getBoundingClientRect().bottom + scrollY)
   .filter(bottom => bottom > innerHeight)"""
 """Le bas du bouton de la page, en pixels, s’il faut faire défiler la page pour le voir entier."""
@@ -65,7 +65,7 @@ class Lecteur:
 
     def ne_defile_pas(self) -> None:
         """Vérifie que le bouton de la page est en entier sur le premier écran."""
-        assert self.page.locator("button.tile[value=parent], #saisie .btn[type=submit]").count() == 1, self.page.url
+        assert self.page.locator("button.to[value=parent], #saisie .btn[type=submit]").count() == 1, self.page.url
         assert self.page.evaluate(_BELOW) == [], self.page.url
 
     def va(self, chemin: str) -> None:

@@ -5,7 +5,6 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
 from flask import Flask
 from playwright.sync_api import Browser, Page, Route
 
@@ -13,6 +12,7 @@ from idp.app import create_app
 from idp.config import Settings
 from idp.paths import CHECKOUT, STATIC
 from idp.services import services_of
+from tests import axe
 from tests.builders import PROVISIONAL, Build
 from tests.relying_party import Attempt
 from tests.stories.browser import CHROMIUM, new_page
@@ -75,7 +75,7 @@ def test_axe_finds_nothing_on_the_pages_of_the_journey_with_dsfr(
     page = browser_process.new_page()
     page.route("**/*", answer)
     page.goto("http://theme.test/")
-    page.evaluate(AXE_SCRIPT)
+    page.evaluate(axe.script())
     assert page.evaluate("getComputedStyle(document.body).fontFamily") == "Marianne, arial, sans-serif"
     for scheme, width in _LOOKS:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
