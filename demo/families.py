@@ -285,7 +285,7 @@ _OTHERS = [
         DemoHome(("7 rue du Four à Chaux",)),
         _of("hugo"),
         birth_name="ROUSSEAU",
-        remark="two letters for one person: Gaspard's lycée knows the birth name, ROUSSEAU",
+        remark="two letters for one person at one address: Gaspard's lycée knows the birth name, ROUSSEAU",
     ),
     *_household(DemoHome(("7 rue du Four à Chaux",)), _of("hugo"), ("M.", "Laurent", "DUBOIS", FATHER)),
     *_household(
@@ -330,12 +330,8 @@ _OTHERS = [
         ("Mme", "Ursula", "SCHMITT", MOTHER),
         ("M.", "Didier", "SCHMITT", FATHER),
     ),
-    *_household(
-        DemoHome(("73 route de Valdoux",)),
-        _of("gaspard"),
-        ("Mme", "Sandrine", "ROUSSEAU", MOTHER),
-        ("M.", "Benoît", "ROUSSEAU", FATHER),
-    ),
+    *_household(DemoHome(("7 rue du Four à Chaux",)), _of("gaspard"), ("Mme", "Sandrine", "ROUSSEAU", MOTHER)),
+    *_household(DemoHome(("73 route de Valdoux",)), _of("gaspard"), ("M.", "Benoît", "ROUSSEAU", FATHER)),
 ]
 
 _WITHOUT_LETTER = [

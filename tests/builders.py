@@ -5,6 +5,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from idp.accounts import emails
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
@@ -21,6 +22,8 @@ from tests.relying_party import RelyingParty
 COLLEGE, LYCEE = "0599001N", "0599002P"
 PASSWORD = "tasse vélo nuage citron"
 PROVISIONAL = "7K4M-QX2P-9RTD"
+HOME: dict[str, Any] = {"address_lines": ["4 rue du Canal"], "postcode": "59990", "city": "Rivebelle"}
+"""A postal address: a person of one name with this address in both files is one person."""
 _numbers = itertools.count(1000)
 
 
@@ -140,6 +143,16 @@ class Build:
     def publish(self, ent: RelyingParty, version: str, text: str = "# Charte\n\nSoyons polis.") -> None:
         """Publish a charter for the ENT."""
         charters.publish(ent.client_id, version, text)
+
+
+class AtHome(Build):
+    """Builders that give all people one postal address: namesakes among them are one person."""
+
+    def never_activated(
+        self, *, secret: str = PROVISIONAL, children: list[Child] | None = None, **more: object
+    ) -> Account:
+        """Create a parent with a printed letter."""
+        return super().never_activated(secret=secret, children=children, **{**HOME, **more})
 
 
 def change_registration(settings: Settings, client: Client, metadata: ClientMetadata) -> str | None:

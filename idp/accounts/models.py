@@ -111,10 +111,9 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
 
     School files: `roster_key` is the person's key; names and postal address come from that record. `join_key` is that
     key as ENTs know it, which only an AAF has. `name_key` finds people of the same names (`directory.name_key`), and
-    `search_text` the person at the desk (`idp.searched`). `first_given_name` is the given name before the first
-    correction by a file; imports compare with it (`idp.rostering.reconcile.continuity`). `left_at` is when the last
-    child left: the account is disabled then, and enabled if a file brings a child back. `merged_into_id` is the
-    person's other account. `more_claims` holds the standard claims that no school file has (OpenID Connect Core 5.1).
+    `search_text` the person at the desk. `first_given_name` is the name before a correction by a file; imports compare
+    with it. `left_at` is when the last child left: it is disabled until a file brings one back. `merged_into_id` is the
+    person's other account, `merged_rows` what moved there. `more_claims` holds claims that no school file has.
     """
 
     __tablename__ = "account"
@@ -178,6 +177,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     known_use_at: Mapped[datetime | None]  # the last use that the purge knows (`operations.purge.unused_accounts`)
     inactive_warned_at: Mapped[datetime | None]
     merged_into_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id"), index=True)
+    merged_rows: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     left_at: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)

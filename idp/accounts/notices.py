@@ -51,6 +51,8 @@ class Notice(enum.Enum):
     NEW_DEVICE = "nouvel_appareil"
     MANY_TRIES = "essais_nombreux"
     LETTER_LINKED = "courrier_ajoute"
+    LETTER_ELSEWHERE = "courrier_ailleurs"
+    LETTER_UNLINKED = "courrier_retire"
     LETTER_REISSUED = "courrier_refait"
     INACTIVE = "compte_inactif"
     REPLACED = "homonyme"
@@ -86,7 +88,13 @@ _WITH_SCHOOLS = frozenset(
 _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.DEVICE_STAYS, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
 """The mails that somebody who knows the password can cause without end: a rate limit protects the mailbox."""
 _TO_STRANGERS = frozenset(
-    {Notice.EMAIL_ABANDONED, Notice.EMAIL_CONTESTED, Notice.EMAIL_QUESTIONED, Notice.EMAIL_DROPPED}
+    {
+        Notice.EMAIL_ABANDONED,
+        Notice.EMAIL_CONTESTED,
+        Notice.EMAIL_QUESTIONED,
+        Notice.EMAIL_DROPPED,
+        Notice.LETTER_ELSEWHERE,
+    }
 )
 """The mails to an address that may be somebody else's: they do not name the ENTs."""
 _ABOUT_CALLS = frozenset({Notice.DISPUTED, Notice.TIE_ENDED, Notice.TIE_RESTORED})
@@ -113,7 +121,7 @@ def message_of(notice: Notice, account_id: uuid.UUID, **details: str) -> NewRow:
     return queue.message_of(NOTICE, {"notice": notice.value, "account": str(account_id), **details})
 
 
-def tell_at(settings: Settings, notice: Notice, account: Account, email: str) -> None:
+def tell_at(settings: Settings, notice: Notice, account: Account, email: str, **details: str) -> None:
     """Enqueue a mail to `email`, which may not be the account's address, in the caller's transaction.
 
     The address is stored in the row of an expired link.
@@ -121,7 +129,7 @@ def tell_at(settings: Settings, notice: Notice, account: Account, email: str) ->
     link = one_time_links.issue(
         settings, Purpose.CHANGE_EMAIL, account, email=email, lifetime=timedelta(), keep_older=True
     )
-    tell(notice, account.id, link=link)
+    tell(notice, account.id, link=link, **details)
 
 
 def request_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> None:

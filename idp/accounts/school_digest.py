@@ -47,7 +47,9 @@ _SENTENCES = {
     Kind.EMAIL_CHANGE_STOPPED: _(
         "Un changement de l’adresse mail de %(who)s a été arrêté. Quelqu’un connaissait son mot de passe."
     ),
-    Kind.LETTER_DOUBT: _("%(other)s a voulu ajouter le courrier de %(who)s à son compte. Est-ce la même personne ?"),
+    Kind.LETTER_DOUBT: _(
+        "%(other)s a ajouté le courrier de %(who)s à son compte, ou a voulu l’ajouter. Est-ce la même personne ?"
+    ),
     Kind.LETTER_GUESSED: _("Quelqu’un essaie de deviner le mot de passe du courrier de %(who)s."),
     Kind.SHARED_MAILBOX: _("%(other)s et %(who)s ont donné la même adresse mail."),
     Kind.OTHER_MAILBOX: _(

@@ -8,7 +8,7 @@ import enum
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Update, and_, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, exists, or_, select, update
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
@@ -127,6 +127,14 @@ def note_taker(notice: SchoolNotice, taken_by: str) -> None:
 def is_open(kinds: Iterable[Kind] = Kind) -> ColumnElement[bool]:
     """Return the SQL condition of the open notices of some kinds; of all kinds by default."""
     return and_(SchoolNotice.settled_at.is_(None), SchoolNotice.kind.in_([kind.value for kind in kinds]))
+
+
+def is_added() -> ColumnElement[bool]:
+    """Return the SQL condition of the notices about a letter whose children are in the account that they name."""
+    merged = exists().where(
+        Account.id == SchoolNotice.account_id, Account.merged_into_id == SchoolNotice.other_account_id
+    )
+    return and_(SchoolNotice.kind == Kind.LETTER_DOUBT.value, merged)
 
 
 def settle(

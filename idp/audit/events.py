@@ -228,20 +228,34 @@ class SessionsEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LetterLinked(Event):
-    """A parent added a second letter: the children of its account (`other`) were moved to this account."""
+    """The children of a second letter's account (`other`) were moved to this account.
+
+    A parent added the letter, or a school answered its `notice` that both accounts are that parent's.
+    """
 
     kind = "letter.linked"
     other: str
     uais: list[str]
+    notice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LetterLinkDoubted(Event):
-    """A parent added a second letter of another name; the school decides. `other` is the account of that letter."""
+    """A parent added a second letter, maybe a namesake's; the school decides. `other` is the account of that letter."""
 
     kind = "letter.link_doubted"
     result = "refused"
     other: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LetterUnlinked(Event):
+    """An added letter is another person's: its account (`other`) has its children again, and this one has not."""
+
+    kind = "letter.unlinked"
+    other: str
+    uais: list[str]
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +298,7 @@ class AccountHidden(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountPurged(Event):
-    """The purge removed an account; `why` is the rule: `inactive`, `left`, `merged` or `disabled`."""
+    """The purge removed an account; `why` is the rule: `inactive`, `left` or `disabled`."""
 
     kind = "account.purged"
     why: str

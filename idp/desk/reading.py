@@ -56,7 +56,7 @@ def note_pupil(child_id: uuid.UUID) -> None:
 def _note_once(event: Event, about: ColumnElement[bool]) -> None:
     """Journal a reading, once for a visit: one person, one post, one reason, and `VISIT` since the entry."""
     known = access.person()
-    since, school = now() - VISIT, known.post.school if known.post else None
+    since, school = now() - VISIT, access.post().school
     if (given := known.session.reason_at) is not None:
         since = max(since, given)
     noted = select(AuditEntry.id).where(

@@ -21,9 +21,14 @@ _PHONE = re.compile(
 )
 
 
-def search_words(name: str = "q") -> str:
-    """Return the words of a search in the URL, with single spaces."""
-    return one_line(request.args.get(name, "")[:LONGEST_SEARCH])
+def search_words() -> str:
+    """Return the words of the search `q` in the URL, with single spaces."""
+    return one_line(request.args.get("q", "")[:LONGEST_SEARCH])
+
+
+def school_words() -> str:
+    """Return the name or number of a school, `ecole` in the URL, with single spaces."""
+    return one_line(request.args.get("ecole", "")[:LONGEST_SEARCH])
 
 
 def day(text: str) -> date | None:

@@ -14,7 +14,7 @@ from idp.accounts import disputes as ties
 from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.desk_events import PasswordsForced
-from idp.operations import batches
+from idp.operations import batches, merging
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.acts import Blocked, RefusedError
 from idp.operations.helpdesk.dispute_commands import disputes, not_guardian
@@ -180,6 +180,22 @@ def remove_passkeys(username: str, uai: str | None, reason: str, *, yes: bool) -
     """Remove all passkeys of an account, for instance of a stolen phone, and end its sessions. Its password stays."""
     removing, question = partial(acts.remove_passkeys, reason), _Question("Remove all passkeys of {}?", yes=yes)
     _act(username, uai, removing, lambda name, count: f"{name}: {_counted(count, 'passkey')} removed", question)
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
+@click.option("--reason", required=True, callback=check_reason, help="Why, for the journal; 200 characters at most.")
+@YES
+def unlink(username: str, uai: str | None, reason: str, *, yes: bool) -> None:
+    """Give an account its children back whose letter somebody else added: the two are not one person.
+
+    The account is enabled without a letter, so print one; its keys lead the school's files to it again. The other
+    account keeps its own children, and its owner gets a mail.
+    """
+    question = _Question("Separate {} from the account into which it was merged?", yes=yes)
+    message = "{} has its children again, and no letter: print one".format
+    _act(username, uai, partial(merging.unlink, reason), lambda name, _: message(name), question)
 
 
 @account.command("force-password-change")

@@ -276,6 +276,7 @@ def upgrade() -> None:
     sa.Column('known_use_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('inactive_warned_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('merged_into_id', sa.Uuid(), nullable=True),
+    sa.Column('merged_rows', sa.JSON(none_as_null=True), nullable=True),
     sa.Column('left_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),

@@ -212,7 +212,7 @@ def test_same_letter_typed_again_brings_no_mail_every_day(app: Flask, build: Bui
         (Kind.NOT_GUARDIAN, "« Je ne suis pas le représentant légal ». Ce compte est fermé."),
         (Kind.OTHER_MAILBOX, "la personne qui lit l’adresse mail de votre fichier dit que ce n’est pas elle."),
         (Kind.EMAIL_CHANGE_STOPPED, "LEROY-VANDEPUTTE a été arrêté. Quelqu’un connaissait son mot de passe."),
-        (Kind.LETTER_DOUBT, "Une personne dont le compte est supprimé a voulu ajouter le courrier de Mme Noémie"),
+        (Kind.LETTER_DOUBT, "Une personne dont le compte est supprimé a ajouté le courrier de Mme Noémie"),
     ],
 )
 def test_mail_names_the_author_of_the_event(

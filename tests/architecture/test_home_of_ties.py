@@ -11,6 +11,7 @@ from tests.rows import each_row
 HOME = "idp/accounts/models.py"
 ELSEWHERE = {
     ("idp/accounts/directory.py", "ended_at"): "it compares the end with the day when the pupil left",
+    ("idp/accounts/merging/moving.py", "excluded_at"): "it compares the exclusion with the merge of the accounts",
     ("idp/activation/service.py", "disputed_at"): "it asks for disputes that began during this activation",
     ("idp/desk/school_files/leaving.py", "ended_at"): "it counts the ties that ended in the last days",
     ("idp/operations/helpdesk/disputes.py", "disputed_at"): "it looks for the first dispute",

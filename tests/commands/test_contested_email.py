@@ -296,7 +296,7 @@ def test_a_new_letter_that_joins_another_account_settles_the_contest(
 ) -> None:
     build.ent()
     account, out = contested(app, build), tmp_path / "lettre.pdf"
-    mine = build.active(email="parent@exemple.fr")
+    mine = build.active(email="parent@exemple.fr", children=[tie.child for tie in account.guardianships])
     printing = ("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
     assert act(*printing).code == 0
     enter(browser, mine)

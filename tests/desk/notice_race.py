@@ -16,6 +16,7 @@ from idp.db import db
 from idp.desk.notices import settling
 from idp.desk.notices.settling import NotSettledError, Reply
 from idp.desk.notices.words import Answer
+from idp.operations.helpdesk import admission
 from tests.applications import inherited
 from tests.databases import settings_for
 
@@ -29,14 +30,15 @@ COLLEAGUES = 4
 def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[Any]") -> None:
     """Settle each notice when all are ready."""
     settings = settings_for(order["database"], database_pool=2)
-    answer = Answer.REJECT if number % 2 else Answer.RIGHT
+    answer = Answer(order.get("answers", [Answer.RIGHT, Answer.REJECT])[number % 2])
     app = inherited(settings)
     for key in order["notices"]:
         with app.test_request_context():
             notice = db.session.get_one(SchoolNotice, uuid.UUID(key))
+            reply = Reply(answer, f"personne {number}", seen=admission.pupils_asked(notice))
             barrier.wait(120)
             try:
-                settling.settle(settings, notice, Reply(answer, f"personne {number}"))
+                settling.settle(settings, notice, reply)
                 answers.put((key, answer.value))
             except NotSettledError as refusal:
                 answers.put((key, "" if refusal.is_late else refusal.sentence))

@@ -177,11 +177,11 @@ def test_a_reset_ends_what_was_before_at_its_use_and_not_before(desk: Flask, col
     link = colleagues.reset(staff)
     assert browser.get("/").status_code == 200
     assert authenticator.sign_in(desk.test_client(), former).status_code == 303
-    assert credentials(staff) == {"passkey": 1, "recovery_code": 10}
+    assert credentials(staff) == {"passkey": 1}
     key = Authenticator()
     assert heading(authenticator.enrol(desk.test_client(), link, key)) == "Votre accès est prêt"
     assert browser.get("/").headers["Location"] == "/connexion"
-    assert credentials(staff) == {"passkey": 1, "recovery_code": 10}
+    assert credentials(staff) == {"passkey": 1}
     assert authenticator.sign_in(desk.test_client(), former).status_code == 200
     assert authenticator.sign_in(desk.test_client(), key).status_code == 303
     assert is_gone(desk.test_client(), link)

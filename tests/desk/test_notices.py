@@ -119,7 +119,7 @@ def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Collea
     assert tried in page, "the school compares the names, and knows whom to call"
     assert str(other.id) not in page
     shown = plain(browser.get(f"/comptes/{account.id}"))
-    assert f'<a href="/signalements/{notice.id}">Doublon possible : un courrier à un autre nom</a>' in shown
+    assert f'<a href="/signalements/{notice.id}">Un courrier tapé dans un autre compte</a>' in shown
     assert "Ysolde" not in shown, "the page of one guardian names no other"
 
 
@@ -205,7 +205,7 @@ def test_a_contested_address_is_put_back_or_kept(
         (kind, answer)
         for kind, words in WORDS.items()
         for answer in words.answers
-        if kind not in {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED, Kind.NAME_IN_DOUBT}
+        if kind not in {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED, Kind.NAME_IN_DOUBT} and answer is not Answer.ONE_PERSON
     ],
 )
 def test_every_other_notice_is_settled_with_its_sentence(
@@ -238,6 +238,8 @@ def test_all_kinds_have_words_and_each_answer_begins_with_its_own() -> None:
         Answer.FILE: "Corrigé dans le fichier",
         Answer.ADMIT: "C’est une autre personne",
         Answer.KEEP_OUT: "C’est la personne suspendue",
+        Answer.ONE_PERSON: "Oui, la même personne",
+        Answer.TWO_PEOPLE: "Non, ce sont deux personnes",
     }
     for words in WORDS.values():
         for answer, consequence in words.answers.items():

@@ -54,13 +54,13 @@ def test_the_help_desk_searches_in_a_school_and_a_class(build: Build, colleagues
     db.session.commit()
     browser = colleagues.signed_in(Role.HELPDESK)
 
-    def found(**query: str) -> list[bool]:
+    def shown_pupils(**query: str) -> list[bool]:
         page = browser.get("/recherche", query_string=query).get_data(as_text=True)
         return [f'href="/familles/{child.id}"' in page for child in (here, there)]
 
-    assert found(q="leroy") == [True, True]
-    assert found(q="leroy", ecole=COLLEGE) == [True, False]
-    assert found(ecole=LYCEE, classe="2de 4") == [False, True]
+    assert shown_pupils(q="leroy") == [True, True]
+    assert shown_pupils(q="leroy", ecole=COLLEGE) == [True, False]
+    assert shown_pupils(ecole=LYCEE, classe="2de 4") == [False, True]
     assert '<option value="2de 4">' in browser.get(f"/recherche?ecole={LYCEE}").get_data(as_text=True)
     page = browser.get("/recherche?ecole=nulle+part").get_data(as_text=True)
     assert "Aucun établissement n’a ce nom ou ce numéro." in page

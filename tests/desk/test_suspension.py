@@ -268,7 +268,8 @@ def test_the_help_desk_does_not_string_days_together(
 def test_the_help_desk_suspends_ten_accounts_an_hour_and_each_post_is_an_opened_account(
     colleagues: Colleagues, build: Build
 ) -> None:
-    people = [build.active(email=f"p{number}@exemple.fr") for number in range(12)]
+    family = [build.child()]  # one reason is enough
+    people = [build.active(email=f"p{number}@exemple.fr", children=family) for number in range(12)]
     browser = colleagues.signed_in(Role.HELPDESK)
     refused = post(browser, path_of(people[0]), "/", scope="compte", reason="")
     assert "Écrivez le motif" in plain(refused)

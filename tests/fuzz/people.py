@@ -7,7 +7,7 @@ from idp.accounts import one_time_links
 from idp.accounts.one_time_links import Purpose
 from idp.clients.registry import LETTER_HINT
 from tests.activation.steps import CHOSEN, open_activation
-from tests.builders import PASSWORD, PROVISIONAL
+from tests.builders import HOME, PASSWORD, PROVISIONAL
 from tests.fuzz.passkeys import sign_in_by_key
 from tests.fuzz.protocol import Make
 from tests.fuzz.shots import Shot, filled, opening
@@ -70,7 +70,7 @@ def _sign_in(world: World, draw: random.Random) -> Shot:
     """Sign in with the password, or with the letter's."""
     browser = world.app.test_client()
     page = follow(browser, browser.get(draw.choice(["/connexion", world.open.url(Attempt())])))
-    username, password, leads_to = world.build.never_activated().username, PROVISIONAL, "/activation?"
+    username, password, leads_to = world.build.never_activated(**HOME).username, PROVISIONAL, "/activation?"
     if draw.random() < 0.5:
         username, password = world.parent().username, PASSWORD
         leads_to = "/authorize/resume?" if "demande" in page.request.args else "/mon-compte"
@@ -258,7 +258,7 @@ def _end_others(world: World, _draw: random.Random) -> Shot:
 
 
 def _letter(world: World) -> dict[str, str]:
-    return {"identifiant": world.build.never_activated().username, "mot-de-passe": PROVISIONAL}
+    return {"identifiant": world.build.never_activated(**HOME).username, "mot-de-passe": PROVISIONAL}
 
 
 def _open_doubt(world: World) -> Opened:

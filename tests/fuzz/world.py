@@ -15,7 +15,7 @@ from idp.accounts.models import Account
 from idp.accounts.one_time_links import Purpose
 from idp.clients.models import Client
 from idp.db import db
-from tests.builders import LYCEE, PASSWORD, Build
+from tests.builders import HOME, LYCEE, PASSWORD, Build
 from tests.databases import ISSUER
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import sign_in
@@ -69,7 +69,7 @@ class World:
 
     def parent(self, **more: object) -> Account:
         """Return a new parent with an active account."""
-        return self.build.active(**{"email": self.new_email(), **more})  # type: ignore[arg-type]
+        return self.build.active(**{"email": self.new_email(), **HOME, **more})
 
     def unconfirmed(self) -> Account:
         """Return a new parent with an unconfirmed email."""

@@ -53,6 +53,8 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "responsable_ajoute": {"school": "Collège des Tilleuls", "phone": "03 20 00 00 00"},
     "lien_retabli": {"at": _AT, "school": "Collège des Tilleuls", "phone": "03 20 00 00 00", "needs_letter": True},
+    "courrier_ailleurs": {"at": _AT, "school": "Collège des Tilleuls", "phone": "03 20 00 00 00"},
+    "courrier_retire": {"at": _AT, "school": "Collège des Tilleuls", "phone": "03 20 00 00 00"},
     "courrier_refait": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "courrier_ajoute": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "homonyme": {
@@ -211,6 +213,8 @@ WITHOUT_LINK: set[str] = {
     "adresse_gardee",
     "adresse_ecartee",
     "courrier_ajoute",
+    "courrier_ailleurs",
+    "courrier_retire",
     "essais_nombreux",
     "homonyme",
     "nouvel_appareil",

@@ -18,7 +18,7 @@ from idp.db import db
 from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.suspension import Decision
 from tests.activation.steps import open_activation
-from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.builders import LYCEE, PASSWORD, PROVISIONAL, AtHome, Build
 from tests.email_confirmation.post import html_of, post_office
 from tests.email_confirmation.post import text_of as mail_text
 from tests.my_account.steps import LAPTOP, count, device, enter, journal, text_of, wait_out
@@ -31,6 +31,12 @@ from tests.waiting_guardians import wait
 PAGE, TITLE = "/mon-compte/courrier", "Ajouter un autre courrier"
 FAILED = "Ce courrier n’a pas été ajouté"
 DONE = "C’est fait : tous vos enfants sont sur ce compte."
+
+
+@pytest.fixture
+def build(build: Build) -> Build:
+    """Makes schools, parents, clients."""
+    return AtHome(build.settings)
 
 
 def add(browser: FlaskClient, username: str, secret: str = PROVISIONAL) -> TestResponse:
@@ -73,7 +79,10 @@ def test_the_children_of_the_letter_join_the_account_after_its_own(browser: Flas
     assert (read_account(mine).generation, read_account(mine).username) == (1, mine.username)
     assert read_account(mine).updated_at > before
     [event] = journal("letter.linked", mine)
-    assert event.details == {"other": str(letter.id), "uais": [LYCEE]}
+    assert event.details == {"other": str(letter.id), "uais": [LYCEE], "notice": ""}
+    [notice] = db.session.scalars(select(SchoolNotice))
+    assert (notice.kind, notice.account_id, notice.settled_at) == ("letter_doubt", letter.id, None)
+    assert browser.get(f"{PAGE}/doute").headers["Location"] == "/mon-compte"
 
 
 @pytest.mark.row("N-03")
@@ -150,7 +159,8 @@ def test_a_tie_that_waits_for_the_head_waits_for_the_other_account(browser: Flas
     wait(letter, known.id, waiting.id)
     enter(browser, mine)
     assert DONE in text_of(add(browser, letter.username))
-    notices = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_(None))).all()
+    notices = db.session.scalars(select(SchoolNotice).where(SchoolNotice.kind == "guardian_waits")).all()
+    notices = [notice for notice in notices if notice.settled_at is None]
     assert [(notice.account_id, notice.child_ids) for notice in notices] == [(mine.id, [waiting.id.hex])]
     admission.admit(notices[0].id, "vu au dossier")
     assert {child.given_name for child in read_account(mine).children} == {"Malo", "Tom", "Inès"}
@@ -258,7 +268,7 @@ def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser
     before = state(mine), state(letter)
     page = add(browser, letter.username)
     assert heading(page) == "L’établissement doit vérifier"
-    assert "le nom n’est pas le même que celui de votre compte" in text_of(page)
+    assert "il est peut-être pour une autre personne" in text_of(page)
     assert page.request.path == "/mon-compte/courrier/doute"
     assert "Dites-le au secrétariat : Lycée Louise-Weber" in text_of(page)
     assert "Seul l’établissement peut vérifier" in text_of(page)

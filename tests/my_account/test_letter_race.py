@@ -12,7 +12,7 @@ from idp.accounts.models import Guardianship
 from idp.db import db
 from tests import forked
 from tests.activation.steps import open_activation
-from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.builders import HOME, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.my_account.steps import LAPTOP, cookie, device, enter, journal
 from tests.my_account.test_letter import PAGE, read_account
 from tests.pages import form_token
@@ -28,8 +28,8 @@ def _order(browser: FlaskClient, url: str, **data: str) -> dict[str, Any]:
 @pytest.mark.row("Z-03")
 def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: Build) -> None:
     """Four parents with the same name add the letter at the same time, each in a separate process."""
-    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
-    parents, orders = [build.active(children=[]) for _ in range(4)], []
+    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)], **HOME)
+    parents, orders = [build.active(children=[], **HOME) for _ in range(4)], []
     for n, parent in enumerate(parents):
         browser = device(app, LAPTOP, f"203.0.113.{n}")
         enter(browser, parent)
@@ -63,8 +63,8 @@ def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: 
 
 @pytest.mark.row("Z-03")
 def test_concurrent_parents_link_a_letter_once(app: Flask, build: Build) -> None:
-    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
-    parents, orders = [build.active(children=[]) for _ in range(4)], []
+    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)], **HOME)
+    parents, orders = [build.active(children=[], **HOME) for _ in range(4)], []
     for n, parent in enumerate(parents):
         browser = device(app, LAPTOP, f"203.0.113.{n}")
         enter(browser, parent)

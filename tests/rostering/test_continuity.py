@@ -6,10 +6,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from idp.accounts.merging import moving
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
-from idp.my_account import letter
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.email_confirmation.post import post_office, text_of
@@ -253,7 +253,9 @@ def test_an_aaf_number_of_another_person_is_refused_and_the_school_notified(act:
 def test_a_second_number_of_another_person_leaves_the_account_enabled(act: Run, build: Build, folder: Path) -> None:
     sister = MARIE.but(number="5", child="14;MARTIN;Tom;6A")
     [marie, _] = known_to(act, build, folder, MARIE, sister)
-    letter._merge(marie, db.session.scalars(select(Account).where(Account.id == (holder("5") or marie).id)).one())
+    moving.merge(
+        build.settings, marie, db.session.scalars(select(Account).where(Account.id == (holder("5") or marie).id)).one()
+    )
     db.session.commit()
     other = sister.but(civility="M.", given="Igor", family="ZANZIBAR")
     assert codes(imported(act, written(folder, MARIE, other), "--force")).count("key_changes_person") == 1

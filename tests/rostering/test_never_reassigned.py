@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import Table, func, select, true, update
 
 from idp.accounts import one_time_links
+from idp.accounts.merging import moving
 from idp.accounts.models import Account, Guardianship, OneTimeLink, RosterAlias, School, SchoolNotice
 from idp.accounts.one_time_links import LinkState, Purpose
 from idp.audit.models import AuditEntry
@@ -17,7 +18,6 @@ from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.my_account import letter
 from idp.oidc.models import Token
 from idp.operations.purge import unused_accounts
 from idp.rostering import bulk
@@ -251,7 +251,7 @@ def joined(act: Run, build: Build, folder: Path) -> Account:
     """Add a second school's letter to Marie MARTIN's account: one account with two keys of names."""
     imported(act, written(folder, FIRST, OTHER_SCHOOL))
     first, second = sorted(of_name("MARTIN"), key=lambda person: person.children[0].given_name)
-    letter._merge(activated(build, first), second)
+    moving.merge(build.settings, activated(build, first), second)
     db.session.commit()
     return first
 

@@ -9,12 +9,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete, func, select, update
 
+from idp.accounts.merging import moving
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db
-from idp.my_account import letter
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from tests import forked
@@ -108,7 +108,7 @@ def test_a_merged_account_gets_the_children_of_both_keys(act: Run, year: Year, f
     year.add(Pupil("11", "Deux", "DUPONT", uai=LYCEE, parents=(("502", "10", "1"),)))
     imported(act, year.write(folder))
     mine, other = account("501"), account("502")
-    letter._merge(mine, other)
+    moving.merge(build.settings, mine, other)
     db.session.commit()
     assert children_of("501") == ["Deux", "Un"]
     year.add(Pupil("12", "Trois", "DUPONT", parents=(("502", "10", "1"),)))

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from idp.accounts.merging import moving
 from idp.accounts.models import Account
 from idp.clock import now
+from idp.config import Settings
 from idp.db import db
-from idp.my_account import letter
+from idp.operations import merging
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, add, delete, modify, write
@@ -132,17 +134,17 @@ def test_a_parent_with_a_new_family_name_keeps_the_account(act: Run, year: Year,
     assert account("9100000").family_name == "NOUVEAU"
 
 
-def merged(act: Run, year: Year, folder: Path) -> None:
+def merged(act: Run, year: Year, folder: Path, settings: Settings) -> None:
     """Let one person, known under two keys, join the two letters."""
     year.add(Parent("501", "Anne", "DUPONT"), Pupil("10", "Un", "DUPONT", parents=(("501", "10", "1"),)))
     year.add(Parent("502", "Anne", "DUPONT"), Pupil("11", "Deux", "DUPONT", parents=(("502", "10", "1"),)))
     imported(act, year.write(folder))
-    letter._merge(account("501"), account("502"))
+    moving.merge(settings, account("501"), account("502"))
     db.session.commit()
 
 
-def test_a_second_key_of_another_person_adds_no_child(act: Run, year: Year, folder: Path) -> None:
-    merged(act, year, folder)
+def test_a_second_key_of_another_person_adds_no_child(act: Run, year: Year, folder: Path, settings: Settings) -> None:
+    merged(act, year, folder, settings)
     year.change("502", given="Igor", family="ZANZIBAR")
     year.add(Pupil("12", "Bob", "ZANZIBAR", parents=(("502", "20", "1"),)))
     report = imported(act, year.write(folder))
@@ -150,8 +152,24 @@ def test_a_second_key_of_another_person_adds_no_child(act: Run, year: Year, fold
     assert "Bob" not in children_of("501")
 
 
-def test_a_returning_account_with_two_keys_keeps_both_children(act: Run, year: Year, folder: Path) -> None:
-    merged(act, year, folder)
+def test_a_child_that_came_after_a_wrong_merge_goes_back_with_the_next_file(
+    act: Run, year: Year, folder: Path, settings: Settings
+) -> None:
+    merged(act, year, folder, settings)
+    other = db.session.scalars(select(Account.id).where(Account.merged_into_id.is_not(None))).one()
+    year.add(Pupil("12", "Trois", "DUPONT", parents=(("502", "10", "1"),)))
+    imported(act, year.write(folder))
+    assert children_of("501") == ["Deux", "Trois", "Un"]
+    merging.unlink("deux homonymes", other)
+    imported(act, year.write(folder))
+    assert (children_of("501"), children_of("502")) == (["Un"], ["Deux", "Trois"])
+    assert account("502").id == other
+
+
+def test_a_returning_account_with_two_keys_keeps_both_children(
+    act: Run, year: Year, folder: Path, settings: Settings
+) -> None:
+    merged(act, year, folder, settings)
     day = folder.parent / "delta"
     write(day / "ENT_Delta_PersRelEleve_0000.xml", [delete("PersRelEleve", "502")])
     relinked = modify("Eleve", "11", {"ENTElevePersRelEleve": ["501$10$1$1$1$0"]})

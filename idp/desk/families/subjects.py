@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import current_app, url_for
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import func, or_, select, true
+from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import disputes, school_notices
@@ -52,6 +52,7 @@ EVENTS: Mapping[tuple[str, str], Any] = {
     ("letter.drawn", ""): _l("Courrier préparé"),
     ("letter.reissued", ""): _l("Nouveau courrier préparé"),
     ("letter.linked", ""): _l("Autre courrier ajouté au compte"),
+    ("letter.unlinked", ""): _l("Courrier ajouté, retiré du compte"),
     ("activation.completed", ""): _l("Mot de passe choisi avec le courrier"),
     ("activation.reported", ""): _l("L’adresse mail du fichier répond : « Ce n’est pas moi »"),
     ("email.link_sent", ""): _l("Mail de confirmation envoyé"),
@@ -224,7 +225,7 @@ def views(
     disputed = disputes.disputed_among(keys)
     waits = guard.remaining_waits(limits.SIGN_IN_ACCOUNT, [account.username for account in accounts])
     cut_off = ties.cut_off_among(keys, access.children())
-    open_notices = _open_notices(keys)
+    open_notices = _notices(keys, school_notices.is_open())
     notices_of = Counter(key for row in _for_post(open_notices) for key in {row.account_id, row.other_account_id})
     tried = _with_wrong_tries(accounts) | {row.account_id for row in open_notices if row.kind in _UNLOCKED}
     with_passkeys = passkeys.holders(keys)
@@ -310,13 +311,12 @@ def entrances(shown: Iterable[TieView]) -> list[Registration]:
 
 
 def notices(account: Account) -> list[DatedLine]:
-    """Return the open notices about an account, to the schools in scope.
+    """Return the open notices about an account, and those about a letter that is added to it, to the schools in scope.
 
     The other account is not named here: a page of one guardian says nothing of another. The page of the notice does.
     """
-    return [
-        DatedLine(row.created_at, WORDS[Kind(row.kind)].title, _notice_url(row)) for row in _open_notices([account.id])
-    ]
+    rows = _notices([account.id], or_(school_notices.is_open(), school_notices.is_added()))
+    return [DatedLine(row.created_at, WORDS[Kind(row.kind)].title, _notice_url(row)) for row in rows]
 
 
 def _notice_url(row: SchoolNotice) -> str:
@@ -324,10 +324,10 @@ def _notice_url(row: SchoolNotice) -> str:
     return url_for("notices.detail", notice=row.id) if is_read else ""
 
 
-def _open_notices(accounts: Collection[uuid.UUID]) -> Sequence[SchoolNotice]:
-    """Return the open notices about accounts, to the schools in scope, newest first."""
+def _notices(accounts: Collection[uuid.UUID], state: ColumnElement[bool]) -> Sequence[SchoolNotice]:
+    """Return the notices about accounts, to the schools in scope, newest first."""
     about = or_(SchoolNotice.account_id.in_(accounts), SchoolNotice.other_account_id.in_(accounts))
-    chosen = select(SchoolNotice).where(about, school_notices.is_open(), access.notices())
+    chosen = select(SchoolNotice).where(about, state, access.notices())
     return db.session.scalars(chosen.order_by(SchoolNotice.created_at.desc())).all()
 
 

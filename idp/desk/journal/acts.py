@@ -35,6 +35,7 @@ _GROUPS: Sequence[tuple[Any, Sequence[str]]] = (
         _l("Courriers"),
         (
             "desk.identity_checked", "letter.drawn", "letter.link_doubted", "letter.linked", "letter.reissued",
+            "letter.unlinked",
         ),
     ),
     (
@@ -105,8 +106,8 @@ _NEVER_BY_STAFF = frozenset(
         "activation.reported", "charter.accepted", "charter.refused", "client.changed_itself", "code.issued",
         "code.reused", "desk.alert", "email.change_asked", "email.change_cancelled", "email.change_contested",
         "email.code_spent", "email.confirmed", "failures.alarm", "key.changed", "letter.link_doubted",
-        "letter.linked", "outbox.changed", "password.breached", "password.changed", "password.list_loaded",
-        "password.reset", "proxy.ignored", "purge.completed", "reauthenticated", "recovery.password",
+        "outbox.changed", "password.breached", "password.changed", "password.list_loaded", "password.reset",
+        "proxy.ignored", "purge.completed", "reauthenticated", "recovery.password",
         "recovery.throttled", "recovery.username", "recovery.username_told", "refresh.reused", "settings.changed",
         "sign_in", "sign_out",
     }

@@ -85,10 +85,16 @@ _OF_CHECK: Mapping[Kind, tuple[Any, Mapping[Answer, Mapping[str, Any]]]] = {
     ),
 }
 """What a notice means, and what its answers say, for who may not know that anybody is suspended."""
+_ADDED_MEANS = _l(
+    "Le courrier de %(name)s a été ajouté au compte de %(other)s, qui a maintenant ses élèves : le nom est le même, et "
+    "aussi l’adresse postale, l’adresse mail ou la famille ; ou un établissement a répondu « Oui »."
+)
 _HEAD_CHECKS = _l("Rien de votre côté. Ne dites rien de cet élève à cette personne.")
 
 
-def words_of(notice: SchoolNotice, wait: Wait | None, *, decides: bool, is_ended: bool = False) -> Words:
+def words_of(
+    notice: SchoolNotice, wait: Wait | None, *, decides: bool, is_ended: bool = False, is_added: bool = False
+) -> Words:
     """Return the words of a notice.
 
     Who does not decide about people who wait reads the same words whatever the reason is: one that had its own words
@@ -99,12 +105,13 @@ def words_of(notice: SchoolNotice, wait: Wait | None, *, decides: bool, is_ended
         wait: why the head has to decide about its person, if the head has.
         decides: whether the post decides about people who wait.
         is_ended: whether the notice is open and about ties that have ended.
+        is_added: whether the letter that the notice is about is added to the other account.
     """
     if is_ended or notice.taken_by:
         meaning, check = (_ENDED, _WAS_GUARDIAN) if is_ended else (_BY_TELEPHONE, _CALL_BACK)
         return replace(WORDS[Kind.NOT_GUARDIAN], meaning=meaning, check=check)
     kind = Kind(notice.kind)
-    words = WORDS[kind]
+    words = replace(WORDS[kind], meaning=_ADDED_MEANS) if is_added else WORDS[kind]
     if wait is not None and not decides:
         return replace(_of_check(words, kind), check=_HEAD_CHECKS)
     match wait:

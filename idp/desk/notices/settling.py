@@ -21,6 +21,7 @@ from idp.desk import access, suspended
 from idp.desk.access import Right
 from idp.desk.notices.particular_words import OF_ENDED_TIE
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
+from idp.operations import merging
 from idp.operations.helpdesk import acts, admission, disputes, ended_disputes, renaming
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome
@@ -63,7 +64,7 @@ class Reply:
         sentence: what was found and done.
         child: the child of the only disputed tie that is meant, or None for all of the notice.
         names: the new names of the person, for a name in doubt.
-        seen: the `admission.pupils_asked` of the page, for a question to the head.
+        seen: the `admission.pupils_asked` of the page, for a question to the head or about a letter.
     """
 
     answer: Answer
@@ -126,13 +127,20 @@ def is_with_ended_ties(notice: SchoolNotice) -> bool:
     return notice.id in with_ended_ties([notice])
 
 
+def added(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
+    """Return the notices about a letter that is added to the other account: also settled ones can be taken back."""
+    keys = [notice.id for notice in notices if notice.kind == Kind.LETTER_DOUBT.value]
+    rows = select(SchoolNotice.id).where(SchoolNotice.id.in_(keys), school_notices.is_added())
+    return set(db.session.scalars(rows)) if keys else set()
+
+
 def answers(
     notice: SchoolNotice, *, is_disputed: bool, is_ended: bool, is_for_head: bool
 ) -> Mapping[Answer, Consequence]:
     """Return the answers that the post may give, and what each does.
 
     Args:
-        notice: the notice.
+        notice: the notice, open or one of `added`.
         is_disputed: what `is_in_dispute` says.
         is_ended: what `is_with_ended_ties` says.
         is_for_head: whether the notice is one of `for_head`.
@@ -143,6 +151,8 @@ def answers(
     if kind in _DISPUTES and not is_disputed and not is_ended:
         return {Answer.FILE: OVER}
     possible = OF_ENDED_TIE if is_ended else WORDS[kind].answers
+    if notice.settled_at is not None:
+        return {Answer.TWO_PEOPLE: possible[Answer.TWO_PEOPLE]}
     if notice.taken_by and not _may_confirm_call(notice):
         return {answer: possible[answer] for answer in possible if answer in _REJECTIONS}
     return possible
@@ -154,9 +164,10 @@ def _may_confirm_call(notice: SchoolNotice) -> bool:
 
 
 def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_for_head: bool) -> bool:
-    """Return whether an answer needs a fresh proof: one that only the head gives, also to a call."""
+    """Return whether an answer needs a fresh proof: one that only the head gives, also to a call, or a merge."""
     is_call = bool(notice.taken_by) and (is_disputed or answer in OF_ENDED_TIE)
-    return is_for_head or (is_call and answer not in _REJECTIONS)
+    merges = answer is Answer.ONE_PERSON and not added([notice])
+    return is_for_head or merges or (is_call and answer not in _REJECTIONS)
 
 
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
@@ -206,12 +217,14 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
             disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
         elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
             renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
-        elif kind is Kind.GUARDIAN_WAITS and reply.answer is Answer.ADMIT:
-            admission.admit(notice.id, reply.kept, reply.seen)
         elif kind is Kind.GUARDIAN_WAITS:
-            admission.keep_out(notice.id, reply.kept, reply.seen)
+            decide = admission.admit if reply.answer is Answer.ADMIT else admission.keep_out
+            decide(notice.id, reply.kept, reply.seen)
         elif (kind, reply.answer) in _CLOSES:
             admission.close(notice.id, reply.kept, reply.seen)
+        elif kind is Kind.LETTER_DOUBT:
+            is_one_person = reply.answer is Answer.ONE_PERSON
+            merging.decide(settings, notice.id, reply.kept, reply.seen, is_one_person=is_one_person)
         elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
             acts.void_letter(notice.id, reply.kept)
         else:

@@ -133,8 +133,9 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     urls, schools = account_urls(people), _schools(rows)
     children = school_notices.children_of(rows)
     staff = actors.names(key for row in rows for key in (row.settled_by, *row.taken_by))
-    answerable = [row for row in rows if row.settled_at is None] if access.may(Right.SETTLE_NOTICES) else []
-    open_rows = [row for row in rows if row.settled_at is None]
+    open_rows, added = [row for row in rows if row.settled_at is None], settling.added(rows)
+    may_answer = access.may(Right.SETTLE_NOTICES)
+    answerable = [row for row in rows if may_answer and (row.settled_at is None or row.id in added)]
     disputed, for_head = settling.in_dispute(open_rows), settling.for_head(answerable)
     ended = settling.with_ended_ties(open_rows)
     answers = {
@@ -146,7 +147,10 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     waits = compared.waits(rows)
     decides = access.may(Right.REOPEN)
     over = {row.id for row in open_rows if row.kind == Kind.NOT_GUARDIAN.value} - disputed
-    words = {row.id: words_of(row, waits.get(row.id), decides=decides, is_ended=row.id in over) for row in rows}
+    words = {
+        row.id: words_of(row, waits.get(row.id), decides=decides, is_ended=row.id in over, is_added=row.id in added)
+        for row in rows
+    }
     return [
         Shown(
             row,

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from idp.accounts import school_notices
 from idp.accounts.models import Account, Child
+from idp.accounts.school_notices import Kind
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
@@ -44,9 +45,10 @@ def _of_answer(item: Shown, coming: Next, *, prints: bool) -> Iterator[Step]:
     if coming is Next.FILES and access.may(Right.IMPORT_FILES):
         yield Step(gettext("Importer le fichier corrigé"), url_for("files.show"))
     if prints and access.may(Right.PRINT_LETTER):
-        keys = (item.row.account_id, item.row.other_account_id)
+        is_one = item.row.kind == Kind.LETTER_DOUBT.value
+        keys = (item.row.account_id, None if is_one else item.row.other_account_id)
         for person, key in zip(item.people, keys, strict=False):
-            if person.url:
+            if person.url and key:
                 label = gettext("Imprimer un courrier pour %(name)s", name=person.name)
                 yield Step(label, url_for("letter.show", key=key))
 

@@ -104,7 +104,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
     if reply not in set(Answer):
         access.refuse(str(notice))
     chosen = Answer(reply)
-    if row.settled_at is not None:
+    if row.settled_at is not None and not (chosen is Answer.TWO_PEOPLE and settling.added([row])):
         return see_other(url_for("notices.detail", notice=notice, fait="tard"))
     is_disputed = settling.is_in_dispute(row)
     is_for_head, is_ended = bool(settling.for_head([row])), settling.is_with_ended_ties(row)

@@ -21,6 +21,8 @@ class Answer(enum.StrEnum):
     KEEP_OUT = "refus"
     WAS_RIGHT = "raison-lien-fini"
     WAS_WRONG = "rejet-lien-fini"
+    ONE_PERSON = "meme-personne"
+    TWO_PEOPLE = "deux-personnes"
 
 
 CALLED = "appel"
@@ -34,6 +36,8 @@ SHORT: Mapping[Answer, Any] = {
     Answer.KEEP_OUT: _l("Accès refusé"),
     Answer.WAS_RIGHT: _l("Fondé, lien déjà fini"),
     Answer.WAS_WRONG: _l("Rejeté, lien déjà fini"),
+    Answer.ONE_PERSON: _l("Même personne"),
+    Answer.TWO_PEOPLE: _l("Deux personnes"),
 }
 """The first word of the sentence that is kept with the notice."""
 
@@ -227,23 +231,20 @@ WORDS: Mapping[Kind, Words] = {
         },
     ),
     Kind.LETTER_DOUBT: Words(
-        _l("Doublon possible : un courrier à un autre nom"),
-        _l(
-            "Le courrier de %(name)s a été tapé dans le compte de %(other)s, mais les deux noms sont différents. Rien "
-            "n’a été ajouté."
-        ),
-        _l("Est-ce la même personne, écrite de deux façons dans vos fichiers ? Ou deux personnes ?"),
+        _l("Un courrier tapé dans un autre compte"),
+        _l("Le courrier de %(name)s a été tapé dans le compte de %(other)s : des homonymes ? Rien n’a été ajouté."),
+        _l("Est-ce la même personne ? Comparez les deux dossiers, et appelez aux numéros des dossiers."),
         {
-            Answer.FILE: Consequence(
-                _l("Corrigé dans le fichier : c’est la même personne"),
-                _l("Le signalement est réglé. Après l’import, la personne ajoute son courrier à nouveau."),
-                _l("Le signalement est réglé. Importez le fichier, puis dites à la personne d’ajouter son courrier."),
-                Next.FILES,
+            Answer.ONE_PERSON: Consequence(
+                _l("Oui, la même personne"),
+                _l("Les élèves de %(name)s vont, ou restent, dans le compte de %(other)s. Le courrier ne marche plus."),
+                _l("Les élèves de %(name)s sont dans le compte de %(other)s."),
             ),
-            Answer.REJECT: Consequence(
-                _l("Rejeter : ce sont deux personnes"),
-                _l("Le signalement est réglé : ce sont deux personnes. Chacune garde son compte."),
-                _NOTED,
+            Answer.TWO_PEOPLE: Consequence(
+                _l("Non, ce sont deux personnes"),
+                _l("Les élèves déjà ajoutés quittent tout de suite le compte de %(other)s, qui reçoit un mail."),
+                _l("Chaque personne a son compte. Le courrier de %(name)s était ailleurs : imprimez-en un autre."),
+                Next.LETTER,
             ),
         },
     ),

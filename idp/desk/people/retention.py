@@ -60,7 +60,8 @@ def _of_accounts(settings: Settings) -> list[Row]:
             gettext("Compte d’un responsable"),
             gettext(
                 "Tant qu’un enfant est scolarisé. Sans connexion : un mail après %(warned)s, effacé après %(removed)s. "
-                "Fermé : effacé après %(closed)s. Un compte suspendu, ou avec un signalement ouvert, reste jusque-là.",
+                "Fermé : effacé après %(closed)s ; réuni avec un autre : avec lui. Un compte suspendu, ou avec un "
+                "signalement ouvert, reste jusque-là.",
                 warned=_days(settings.inactive_days),
                 removed=_days(removed),
                 closed=_days(DISABLED_KEPT),

@@ -71,7 +71,7 @@ class Search:
 @needs(Right.SERVE_RIGHTS, fresh=True)
 def find() -> Response:
     """Find a person by a name, a pupil, an identifier or a mail address, and by the school if one is typed."""
-    search = Search(typed.search_words(), typed.search_words("ecole"))
+    search = Search(typed.search_words(), typed.school_words())
     terms, (schools, fault) = Terms.parse(search.text), finding.typed(search.school)
     if terms.is_empty:
         search.faults["q"] = gettext("Tapez au moins trois lettres d’un nom, un identifiant ou une adresse mail.")

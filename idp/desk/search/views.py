@@ -52,7 +52,7 @@ class Choice:
 @needs(Right.READ_FAMILIES)
 def search() -> Response:
     """Show the field and, once something was typed or chosen, what it finds."""
-    text, listing, own, school = typed.search_words(), _listing(), access.post().school, typed.search_words("ecole")
+    text, listing, own, school = typed.search_words(), _listing(), access.post().school, typed.school_words()
     keys, fault = ([own.id], "") if own else finding.typed(school)
     only = keys[0] if len(keys) == 1 else None
     classes = class_lists.classes(only) if only else []

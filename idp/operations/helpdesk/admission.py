@@ -18,12 +18,12 @@ from idp.operations.helpdesk.suspension import Decision
 
 
 def pupils_asked(notice: SchoolNotice) -> str:
-    """Return a digest of the pupils that an answer to the notice is about, for a page that says who they are."""
+    """Return a digest of the pupils that an answer to the notice is about, and of the last answer, for its page."""
     if notice.kind == Kind.GUARDIAN_WAITS.value:
         keys = {str(row.child_id) for row in waiting.of_account(notice.account_id, notice.school_id, now())}
     else:
         keys = set(notice.child_ids)
-    return sha256(" ".join(sorted(keys)).encode()).hexdigest()
+    return sha256(" ".join([*sorted(keys), str(notice.settled_at or "")]).encode()).hexdigest()
 
 
 @unit_of_work()

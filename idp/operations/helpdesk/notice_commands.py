@@ -52,7 +52,9 @@ def notices(
     notice. The head of the school decides about a guardian who waits (`guardian_waits`): `idp account reopen` gives the
     access and settles the notice; --settle keeps the person out. The head also compares a corrected name with a
     suspension (`name_compared`): `idp account suspend` closes the access; --settle notes the answer and closes nothing.
-    So it is with a guardian whom a file added beside an active one (`guardian_added`).
+    So it is with a guardian whom a file added beside an active one (`guardian_added`). About a
+    letter that was typed into another account (`letter_doubt`) --settle changes nothing: `idp account unlink` separates
+    the two.
     """
     if (notice_id is None) != (sentence is None):
         raise click.UsageError("--settle and --sentence go together")

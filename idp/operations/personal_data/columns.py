@@ -79,6 +79,7 @@ _ACCOUNT = Part(
         "known_use_at": "a copy of the last sign-in, or of another date that is exported, which the purge keeps",
         "letter_school_id": "the school of the last letter, which is a school of the children",
         "merged_into_id": "the person's own other account, which is exported too",
+        "merged_rows": "keys and children of that account, which are exported with it",
     },
 )
 

@@ -3,8 +3,8 @@
 - Active, without a sign-in for `inactive_days`: a mail; removed `inactive_warning_days` later, unless they sign in.
 - The same without a confirmed address: nobody can be warned. The account is removed after the sum of the two delays,
   and never before `inactive_warning_days` have passed since it lost its last mailbox.
-- Disabled, also because another account took its children over or because a school file no longer names a child:
-  removed after `DISABLED_KEPT`.
+- Disabled, also because a school file no longer names a child: removed after `DISABLED_KEPT`. An account that was
+  merged into another one stays as long as that one, so that the two can be separated (`idp.operations.merging`).
 
 Every account has to be looked at again and again, since no index has the last sign-in, so that a sign-in writes none.
 `known_use_at` is the last use that a look found, which is never later than the true one: only accounts that it leaves
@@ -138,7 +138,7 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
     unused = timedelta(days=settings.inactive_days)
     notice = timedelta(days=settings.inactive_warning_days)
     over = or_(
-        and_(Account.disabled_at <= moment - DISABLED_KEPT, ~_still_in_a_file()),
+        and_(Account.disabled_at <= moment - DISABLED_KEPT, Account.merged_into_id.is_(None), ~_still_in_a_file()),
         and_(_unused_since(moment - unused), Account.inactive_warned_at <= moment - notice),
         and_(_unused_since(moment - unused - notice), Account.email.is_(None), ~_lost_mailbox_since(moment - notice)),
         _orphan_since(moment - DISABLED_KEPT),
@@ -182,7 +182,7 @@ def _still_in_a_file() -> ColumnElement[bool]:
     A file keeps naming a tie that the school excluded while the tie has that mark.
     """
     named = _any(_ties(or_(Guardianship.is_unended, Guardianship.is_excluded)))
-    return and_(Account.roster_key.is_not(None), Account.merged_into_id.is_(None), named)
+    return and_(Account.roster_key.is_not(None), named)
 
 
 def _unused_since(moment: datetime) -> ColumnElement[bool]:
@@ -260,8 +260,6 @@ def _take_away(account: Account) -> None:
 def _why(account: Account) -> str:
     if account.disabled_at is None:
         return "inactive"  # or never given to anybody
-    if account.merged_into_id is not None:
-        return "merged"
     return "left" if account.is_disabled_by_departure else "disabled"
 
 

@@ -286,8 +286,8 @@ def test_a_ceremony_stores_no_secret_in_clear(visitor: FlaskClient, provider: Pr
 def test_requests_that_come_to_nothing_are_limited(
     visitor: FlaskClient, provider: Provider, linked: StaffAccount
 ) -> None:
-    for page in ("/connexion", "/ma-securite", "/ma-securite"):
+    for page in ("/connexion", "/etablissements", "/etablissements"):
         sign_in(visitor, provider, page)
-    token = form_token(visitor.get("/ma-securite"))
+    token = form_token(visitor.get("/etablissements"))
     statuses = [visitor.post("/connexion/academie", data={"csrf_token": token}).status_code for _ in range(61)]
     assert statuses == [200] * 60 + [429]

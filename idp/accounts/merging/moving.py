@@ -1,0 +1,150 @@
+"""Moves what a letter brought into its person's other account, and gives it back.
+
+The caller has locked both rows, in the order of their ids. `Account.merged_rows` remembers the children and the keys of
+the school files that moved. What an import brings later goes back with the next import, because the keys do.
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+
+from idp.accounts import directory, disputes, notices, school_notices
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
+from idp.accounts.notices import Notice
+from idp.accounts.same_person import add_former_names, former_names_of, names_of
+from idp.accounts.school_notices import Kind
+from idp.accounts.suspensions import waiting
+from idp.accounts.suspensions.models import Suspension
+from idp.audit import log
+from idp.audit.events import LetterLinked
+from idp.clock import now
+from idp.config import Settings
+from idp.db import Base, db
+from idp.mail.emails import fold_email
+
+_BY, _ADDED = "parent", "the letter was added"
+
+
+def merge(settings: Settings, mine: Account, other: Account, decided: SchoolNotice | None = None) -> None:
+    """Move the children and keys of `other`, the account of a letter, to `mine`, and void the letter.
+
+    All schools of `other` are asked whether that is right, except the one whose answer to a notice `decided` it. Mails
+    tell `mine`, and the address that the school's file gives to `other`.
+    """
+    moment, schools = now(), directory.schools_of_ties(other)
+    children = _movable(mine.id, other.id)
+    _move_ties(other.id, mine.id, children)
+    add_former_names(mine.id, [names_of(other), *former_names_of(other.id)])
+    waiting.end_all(other.id, by=_BY, reason=_ADDED, moment=moment)
+    school_notices.settle_waits(other.id, by=_BY, sentence=_ADDED)
+    other.merged_rows = {"children": [child.hex for child in children], "keys": _move_keys(mine.id, other)}
+    if other.contested_at is not None:
+        disputes.end_contest(other)
+    other.provisional_hash = other.provisional_expires_at = None
+    other.merged_into_id, other.disabled_at = mine.id, moment
+    other.credentials_changed()
+    mine.updated_at = moment
+    school_notices.settle(other.id, by=_BY, sentence=_ADDED, kinds=(Kind.LETTER_DOUBT,))
+    asked = [school.id for school in schools if decided is None or school.id != decided.school_id]
+    school_notices.add(Kind.LETTER_DOUBT, other.id, asked, other_account_id=mine.id)
+    uais, notice = [school.uai for school in schools], str(decided.id) if decided else ""
+    log.record(LetterLinked(account_id=mine.id, other=str(other.id), uais=uais, notice=notice))
+    notices.tell(Notice.LETTER_LINKED, mine.id)
+    email = directory.email_of_file(other)
+    if email is not None and fold_email(email) != mine.mailbox:
+        notices.tell_at(settings, Notice.LETTER_ELSEWHERE, other, email, school=str(schools[0].id) if schools else "")
+
+
+def give_back(mine: Account, other: Account, *, by: str, sentence: str) -> Sequence[School]:
+    """Give `other` back what moved, enable it without a letter, and answer all schools that were asked about the two.
+
+    Suspensions go with their tie, also later ones: what a school closed stays closed. A later dispute, and an
+    exclusion that confirmed it, were about the person of `mine`. Return the schools of these children.
+    """
+    moved = other.merged_rows or {"children": [], "keys": [None]}
+    children = [uuid.UUID(key) for key in moved["children"]]
+    ties = Guardianship.account_id == mine.id, Guardianship.child_id.in_(children)
+    left_at = select(Child.left_at).where(Child.id == Guardianship.child_id).scalar_subquery()
+    _update(Guardianship, *ties, Guardianship.excluded_at > other.disabled_at, excluded_at=None, ended_at=left_at)
+    _update(Guardianship, *ties, disputed_at=None)
+    _move_ties(mine.id, other.id, children)
+    school_notices.settle_waits(mine.id, by=by, sentence=sentence)
+    _return_keys(mine.id, other, *moved["keys"])
+    other.merged_into_id = other.merged_rows = other.disabled_at = None
+    other.credentials_changed()
+    mine.updated_at = now()
+    asked = SchoolNotice.account_id == other.id, SchoolNotice.other_account_id == mine.id
+    of_kind = SchoolNotice.kind == Kind.LETTER_DOUBT.value
+    _update(SchoolNotice, *asked, of_kind, settled_at=now(), settled_by=by[:80], sentence=sentence[:500])
+    of_children = select(Child.school_id).where(Child.id.in_(children))
+    return db.session.scalars(select(School).where(School.id.in_(of_children)).order_by(School.uai)).all()
+
+
+def _move_keys(mine: uuid.UUID, other: Account) -> list[str | None]:
+    """Make the school files' keys of the other account lead to this one, so that no import creates a second account."""
+    aliases = db.session.scalars(select(RosterAlias.roster_key).where(RosterAlias.account_id == other.id)).all()
+    _update(RosterAlias, RosterAlias.account_id == other.id, account_id=mine)
+    key, other.roster_key = other.roster_key, None
+    if key is not None:
+        db.session.add(RosterAlias(roster_key=key, account_id=mine))
+    return [key, *aliases]
+
+
+def _return_keys(mine: uuid.UUID, other: Account, key: str | None, *aliases: str) -> None:
+    """Return the keys, except those that a file gave to somebody else meanwhile."""
+    here = RosterAlias.account_id == mine
+    _update(RosterAlias, here, RosterAlias.roster_key.in_(aliases), account_id=other.id)
+    own = delete(RosterAlias).where(here, RosterAlias.roster_key == key).returning(RosterAlias.roster_key)
+    other.roster_key = db.session.scalar(own.execution_options(synchronize_session=False))
+
+
+def _movable(mine: uuid.UUID, other: uuid.UUID) -> Sequence[uuid.UUID]:
+    """Return the children of `other`, except those that `mine` already has, and those in dispute.
+
+    A tie that the school excluded or suspended moves too, and such a tie of this account is not replaced: merging
+    accounts reopens no tie that a school closed.
+    """
+    db.session.execute(  # a tie of this account that has ended is replaced by one that holds
+        delete(Guardianship)
+        .where(
+            Guardianship.account_id == mine,
+            ~Guardianship.is_unended,
+            ~Guardianship.is_excluded,
+            ~Guardianship.has_open_dispute,
+            ~Guardianship.where_suspended(now()),
+            Guardianship.child_id.in_(_children(other).where(Guardianship.is_unended)),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    undisputed = _children(other).where(~Guardianship.has_open_dispute, Guardianship.child_id.not_in(_children(mine)))
+    moving = undisputed.where(or_(Guardianship.is_unended, Guardianship.is_excluded))
+    return db.session.scalars(moving.order_by(Guardianship.rank)).all()
+
+
+def _move_ties(source: uuid.UUID, target: uuid.UUID, children: Sequence[uuid.UUID]) -> None:
+    """Move ties behind those of `target`, with what suspends them; its heads are asked about those that wait."""
+    last = db.session.scalar(select(func.max(Guardianship.rank)).where(Guardianship.account_id == target))
+    for rank, child_id in enumerate(children, start=0 if last is None else last + 1):
+        tie = Guardianship.account_id == source, Guardianship.child_id == child_id
+        _update(Guardianship, *tie, account_id=target, rank=rank)
+    _update(Suspension, Suspension.account_id == source, Suspension.child_id.in_(children), account_id=target)
+    rows = db.session.execute(
+        select(Child.school_id, Child.id)
+        .join(Suspension, Suspension.child_id == Child.id)
+        .where(Suspension.account_id == target, Child.id.in_(children), Suspension.where_waiting(now()))
+        .order_by(Child.id)
+    )
+    waits: dict[uuid.UUID, list[uuid.UUID]] = {}
+    for school_id, child_id in rows:
+        waits.setdefault(school_id, []).append(child_id)
+    school_notices.add(Kind.GUARDIAN_WAITS, target, waits)
+
+
+def _children(account_id: uuid.UUID) -> Select[uuid.UUID]:
+    return select(Guardianship.child_id).where(Guardianship.account_id == account_id)
+
+
+def _update(table: type[Base], *conditions: ColumnElement[bool], **values: Any) -> None:
+    db.session.execute(update(table).where(*conditions).values(**values).execution_options(synchronize_session=False))

@@ -1,0 +1,88 @@
+"""A school's answer about a letter that a parent added to the account, or wanted to add: one person, or two.
+
+Each answer is one transaction. It locks both accounts in the order of their ids, as adding the letter does: of two
+answers at once, or of an answer and a further try of the parent, the second sees what the first did.
+"""
+
+import uuid
+
+from idp.accounts import directory, disputes, notices, school_notices
+from idp.accounts.merging import moving
+from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.notices import Notice
+from idp.audit import log
+from idp.audit.events import LetterUnlinked
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.oidc.logout import back_channel
+from idp.operations.helpdesk import admission
+from idp.operations.helpdesk.acts import OPERATOR, RefusedError
+from idp.rostering.write import leavers
+from idp.sessions import manager
+
+
+@unit_of_work()
+def decide(settings: Settings, notice_id: uuid.UUID, reason: str, seen: str, *, is_one_person: bool) -> None:
+    """Settle a notice about a letter: merge the two accounts unless they are merged, or separate them if they are.
+
+    `seen` is the `admission.pupils_asked` of the page: a settled notice is answered only by who saw that it is settled.
+
+    Raises:
+        RefusedError: somebody else has just answered (`settled`), or an account is not any more what it was.
+    """
+    notice = db.session.get(SchoolNotice, notice_id)
+    mine, other = _locked(notice.other_account_id, notice.account_id) if notice else (None, None)
+    if notice is None or mine is None or other is None:
+        raise RefusedError("an account was removed meanwhile")
+    db.session.refresh(notice)
+    is_merged = other.merged_into_id == mine.id
+    if seen != admission.pupils_asked(notice):
+        raise RefusedError("somebody else has answered", "settled")
+    refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=reason)
+    if refusal is not None and (is_one_person or not is_merged):
+        raise RefusedError("the notice cannot be settled", refusal.value)
+    if is_merged and not is_one_person:
+        _separate(mine, other, reason)
+    elif is_one_person and not is_merged:
+        if mine.activated_at is None or other.activated_at is not None or not (_is_open(mine) and _is_open(other)):
+            raise RefusedError(f"{mine.username} or {other.username} changed meanwhile")
+        moving.merge(settings, mine, other, notice)
+
+
+@unit_of_work()
+def unlink(reason: str, account_id: uuid.UUID) -> None:
+    """Separate an account from the one into which it was merged.
+
+    Raises:
+        RefusedError: it is not merged into another account.
+    """
+    merged = db.session.get_one(Account, account_id)
+    mine, other = _locked(merged.merged_into_id, account_id)
+    if mine is None or other is None or other.merged_into_id != mine.id:
+        raise RefusedError(f"{merged.username} is not merged into another account")
+    _separate(mine, other, reason)
+
+
+def _locked(mine_id: uuid.UUID | None, other_id: uuid.UUID) -> tuple[Account | None, Account | None]:
+    rows = {key: directory.get_for_change(key) for key in sorted({key for key in (mine_id, other_id) if key})}
+    return rows[mine_id] if mine_id else None, rows[other_id]
+
+
+def _is_open(account: Account) -> bool:
+    return account.is_enabled_at(now()) and not disputes.is_closed(account)
+
+
+def _separate(mine: Account, other: Account, reason: str) -> None:
+    """Give the letter's account its children back, have their ENTs sign `mine` out, and tell it by mail."""
+    if mine.merged_into_id is not None:
+        raise RefusedError(f"{mine.username} was merged too: unlink {mine.username} first")
+    schools = moving.give_back(mine, other, by=log.current_origin().actor, sentence=reason)
+    for school in schools:
+        back_channel.announce_closed_tie(mine.id, school)
+    for account in (mine, other):
+        if leavers.disable_if_childless(account.id, now()):
+            manager.end_all(account.id, by=OPERATOR)
+    notices.tell(Notice.LETTER_UNLINKED, mine.id, school=str(schools[0].id) if schools else "")
+    uais = [school.uai for school in schools]
+    log.record(LetterUnlinked(account_id=mine.id, other=str(other.id), uais=uais, reason=reason))
