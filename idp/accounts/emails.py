@@ -76,12 +76,11 @@ def take_slots(account_id: uuid.UUID, email: str, ip: str, *, corrected: bool = 
     The wait is in seconds, 0 if the mail may be sent. A `corrected` address has its own rate limit for the account,
     without the pause of a resend. No unit of work may be open.
     """
-    verdict = guard.take_all(
+    return guard.take_or_wait(
         (limits.CORRECT_EMAIL if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
         (limits.RESEND_LINK_MAILBOX, fold_email(email)),
         (limits.RESEND_LINK_IP, ip),
     )
-    return verdict.seconds if isinstance(verdict, guard.Wait) else 0
 
 
 def take_slots_for_another(account_id: uuid.UUID, email: str, ip: str) -> int:
@@ -140,14 +139,12 @@ def remind(settings: Settings, account_id: uuid.UUID) -> Resent:
     pending = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
     if not pending:
         return NothingToConfirm()
-    verdict = guard.take_all(
+    wait = guard.take_or_wait(
         (limits.REMINDER, str(account_id)),
         (limits.RESEND_LINK_ACCOUNT, str(account_id)),
         (limits.RESEND_LINK_MAILBOX, fold_email(pending)),
     )
-    if isinstance(verdict, guard.Wait):
-        return TooSoon(verdict.seconds)
-    return _send_again(settings, account_id, pending, None, reminds=True)
+    return TooSoon(wait) if wait else _send_again(settings, account_id, pending, None, reminds=True)
 
 
 def _send_again(

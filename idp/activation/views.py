@@ -20,8 +20,9 @@ from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.sessions import manager
+from idp.throttle import guard, limits
 from idp.web import browser, i18n
-from idp.web.errors import InteractionLostError, ServiceBusyError
+from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.http import current_request
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -34,6 +35,9 @@ def activate() -> Response:
     """Show the account's person and the form; on a POST activate the account and send the link."""
     interaction, person = _opened()
     if request.method == "POST":
+        tries = (limits.ACTIVATION_ACCOUNT, person.account_id.hex), (limits.ACTIVATION_IP, remote_ip())
+        if seconds := guard.take_or_wait(*tries):
+            raise TooManyRequestsError(seconds)
         try:
             with services().hasher.queue_slot("activation"):
                 return _complete(interaction, person)

@@ -218,7 +218,8 @@ class SessionsEnded(Event):
 
     `by`: `breached` (the password is in a list), `contested` (the email), `disputed` (guardianship), `letter` (a new
     one), `operator`, `password_changed`, `password_reset`, `person` (from the list of connections, or with
-    the confirmation of the email), `replaced` (another person signed in on the browser), `roster` (a school file).
+    the confirmation of the email), `replaced` (another person signed in on the browser, or there were
+    too many sessions), `roster` (a school file).
     """
 
     kind = "sessions.ended"

@@ -66,6 +66,7 @@ class Client(UuidKey, Base):
     secret_at: Mapped[datetime | None]
     auth_method: Mapped[str] = mapped_column(String(40), default="client_secret_basic")
     auth_alg: Mapped[str] = mapped_column(String(10), default="")
+    assertion_audience: Mapped[str] = mapped_column(String(10), default="issuer")
     jwks: Mapped[dict[str, Any] | None]
     jwks_uri: Mapped[str] = mapped_column(String(500), default="")
     redirect_uris: Mapped[list[str]]
@@ -158,6 +159,7 @@ class ClientInvite(UuidKey, Base):
     subject_type: Mapped[str] = mapped_column(String(20), default="")
     auth_method: Mapped[str] = mapped_column(String(40), default="")
     pkce_required: Mapped[bool | None]
+    release_username: Mapped[bool] = mapped_column(default=False)
     uses_left: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime]

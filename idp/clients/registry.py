@@ -47,6 +47,7 @@ class Registration:
     former_secret_until: datetime | None
     auth_method: str
     auth_alg: str
+    assertion_audience: str
     jwks: dict[str, Any] | None
     jwks_uri: str
     redirect_uris: tuple[str, ...]

@@ -101,7 +101,11 @@ class Outgoing:
         return self._send(url, "POST", urlencode(fields).encode(), authorization)
 
     def get(self, url: str) -> Answer:
-        """Request a JSON document by GET; return the response, whatever its status. Errors are those of `post_form`."""
+        """Request a JSON document by GET; return the response, whatever its status. Errors are those of `post_form`.
+
+        A URL does not rest: somebody waits for the document.
+        """
+        self._resting.pop(url, None)
         return self._send(url, "GET", None)
 
     def certificate_end(self, url: str) -> datetime | None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache, partial
 from typing import Any, cast
 
-from sqlalchemy import Column, ColumnElement, Table, Update, bindparam, exists, insert, inspect, select, true, update
-from sqlalchemy.sql.dml import ReturningInsert, UpdateBase
+from sqlalchemy import Column, ColumnElement, Table, bindparam, exists, func, insert, inspect, select, true, update
+from sqlalchemy.sql.dml import ReturningInsert, Update, UpdateBase
 
 from idp import opaque
 from idp.accounts import account_state
@@ -22,7 +22,7 @@ from idp.clock import now
 from idp.db import Base, UtcDateTime, db
 from idp.sessions import liveness
 from idp.sessions.models import Session
-from idp.throttle import counters
+from idp.throttle import counters, limits
 from idp.throttle.guard import Settlement
 
 _ACCOUNT = "admitted"
@@ -40,15 +40,15 @@ def note(account_id: uuid.UUID, password_hash: str | None) -> None:
 def admit(verified: VerifiedSecret, rows: Sequence[NewRow], former: str | None) -> bool:
     """Record the sign-in on the account, insert `rows` and settle the try, by one statement on PostgreSQL.
 
-    Return False, without any change, if the account is not as it was read, or if nobody has ended the session of the
-    cookie `former`, which the browser sent.
+    Return False, without any change, if the account is not as it was read, if nobody has ended the session of the
+    cookie `former`, which the browser sent, or if the account has no room for a session (`_has_room`).
 
     Raises:
         RuntimeError: a unit of work is open.
     """
     settlement = Settlement(verified.slots)
     values = verified.account.values() | counters.values_to_settle(settlement.counters)
-    values |= _noting_values(verified.rehashed or verified.stored)
+    values |= _noting_values(verified.rehashed or verified.stored) | {"sign_ins_since": now() - limits.SIGN_INS.span}
     for row in rows:
         values |= _values(row)
     if former:
@@ -70,7 +70,16 @@ def _admitting(tables: tuple[type[Base], ...], deletes: tuple[bool, ...], *, has
 
 
 def _changed(when: ColumnElement[bool], gates: Gates) -> UpdateBase:
-    return _noting().where(account_state.is_unchanged(), when, *gates).returning(Account.id)
+    return _noting().where(account_state.is_unchanged(), _has_room(), when, *gates).returning(Account.id)
+
+
+def _has_room() -> ColumnElement[bool]:
+    """Return the condition that the account may sign in, and that no session has to end for it."""
+    moment, since = (bindparam(name, type_=UtcDateTime()) for name in ("signed_in_at", "sign_ins_since"))
+    recent = func.count().filter(Session.auth_time > since)
+    opened = func.count().filter(liveness.unended(), liveness.unexpired(moment))
+    room = (recent < limits.SIGN_INS.tries) & (opened < limits.MOST_SESSIONS)
+    return select(room).where(Session.account_id == Account.id).correlate(Account).scalar_subquery()
 
 
 def _noting() -> Update:

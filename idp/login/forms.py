@@ -23,6 +23,7 @@ class SignInForm(Form):
         """Read the form; without `may_stay`, the person cannot stay signed in, whatever was sent."""
         super().__init__()
         self.choice = known_accounts.Choice()
+        self.unknown_key: dict[str, str] = {}  # for the browser, which offers it no more
         if not may_stay:
             del self.stays
 

@@ -12,11 +12,16 @@ from idp.login.service import Closed, MustRenew, NeedsSlot, SignedIn
 from idp.passkeys import keys
 from idp.passkeys.ceremony import PasskeyError
 from idp.passkeys.keys import Proof
-from idp.sessions import devices, manager
+from idp.sessions import devices, listed, manager
 from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE
 from idp.throttle import guard, limits
 from idp.throttle.limits import Limit
 from idp.web.user_agent import describe
+
+
+class UnknownKey(Refused):
+    """The answer was of this browser and in time, and no account has its key: the person removed it."""
+
 
 Outcome = SignedIn | MustRenew | Closed | Refused | Throttled
 
@@ -35,12 +40,14 @@ def sign_in(
     try:
         with unit_of_work():
             proof = keys.authenticate(settings, answer)
-        outcome = _open(settings, proof, browser, former, stays=stays)
+        outcome: Outcome = service.with_slot(
+            lambda wait: _admit(settings, proof, browser, former, wait=wait, stays=stays)
+        )
     except PasskeyError as error:
         with unit_of_work():
             device = describe(browser.user_agent).code
             log.record(PasskeyRefused(account_id=keys.owner_of(answer), reason=error.reason, device=device))
-        return Refused()
+        return UnknownKey() if error.reason == "unknown" else Refused()
     guard.settle_success(tries)
     return outcome
 
@@ -51,20 +58,9 @@ def _tries_from_here(ip: str) -> tuple[Limit, str]:
     return (limits.PASSKEY_DEVICE, device.number) if device else (limits.PASSKEY_IP, ip)
 
 
-def _open(
-    settings: Settings, proof: Proof, browser: manager.Browser, former: str | None, *, stays: bool
-) -> SignedIn | MustRenew | Closed:
-    wait = None
-    while True:
-        outcome = _admit(settings, proof, browser, former, wait, stays=stays)
-        if not isinstance(outcome, NeedsSlot):
-            return outcome
-        wait = service.take_slot(outcome.demand)
-
-
 @unit_of_work()
 def _admit(
-    settings: Settings, proof: Proof, browser: manager.Browser, former: str | None, wait: int | None, *, stays: bool
+    settings: Settings, proof: Proof, browser: manager.Browser, former: str | None, *, wait: int | None, stays: bool
 ) -> SignedIn | MustRenew | Closed | NeedsSlot:
     """Decide in one transaction, by the account's present state; `wait` is that of `service.sign_in`.
 
@@ -79,6 +75,7 @@ def _admit(
         if wait is None:
             return service.slot_of_refusal(account, closed=closed)
         return service.refuse(settings, account, closed=closed, known_device=known_device, wait=wait)
+    listed.check_room(account.id)
     strength = PASSKEY_IN_SOFTWARE if proof.is_copyable else PASSKEY_IN_HARDWARE
     cookie = manager.open_session(account, METHODS[strength], browser, former=former, acr=strength)
     device_cookie = service.keep_and_tell(

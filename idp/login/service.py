@@ -1,10 +1,10 @@
 """Sign-in: the account's password opens a session, the letter's secret an activation, a blocked password a mail."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import func, update
 
@@ -24,7 +24,7 @@ from idp.db import db, unit_of_work
 from idp.login import admission
 from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
-from idp.sessions import devices, manager, staying
+from idp.sessions import devices, listed, manager, staying
 from idp.sessions.models import METHODS, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
@@ -117,6 +117,7 @@ def sign_in(
 
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
+        TooManyRequestsError: the secret is right, and the account signed in too often; see `listed.check_room`.
     """
 
     @cache
@@ -133,16 +134,22 @@ def sign_in(
 
     def admit(verified: VerifiedSecret) -> _Admitted | None:
         stolen = not verified.provisional and is_stolen()
-        wait = None
-        while True:
-            outcome = _admit(settings, verified, attempt, former, stolen=stolen, wait=wait, stays=stays)
-            if not isinstance(outcome, NeedsSlot):
-                return outcome
-            wait = take_slot(outcome.demand)
+        outcome: _Admitted | None = with_slot(
+            lambda wait: _admit(settings, verified, attempt, former, stolen=stolen, wait=wait, stays=stays)
+        )
+        return outcome
 
     outcome: Outcome = authentication.verify_secret(settings, hasher, attempt, admit, at_once)
     if isinstance(outcome, Throttled):
         SIGN_INS.count("password", "throttled")
+    return outcome
+
+
+def with_slot(admit: Callable[[int | None], Any]) -> Any:
+    """Return what `admit` decides, after taking the slot that it needs; it gets the seconds to wait for the slot."""
+    outcome = admit(None)
+    while isinstance(outcome, NeedsSlot):
+        outcome = admit(guard.take_or_wait(outcome.demand))
     return outcome
 
 
@@ -178,6 +185,7 @@ def _admit(
         closed = disputes.is_closed(account)
     if refused:
         return refuse(settings, account, closed=closed, known_device=verified.known_device, wait=wait or 0)
+    listed.check_room(account.id)
     cookie = manager.open_session(
         account, _AMR, manager.Browser(attempt.ip, attempt.user_agent), former=former, acr=_acr(verified, attempt)
     )
@@ -193,7 +201,8 @@ def _admit_at_once(
 ) -> SignedIn | None:
     """Open a session for the account as it was read, in one transaction.
 
-    Return None, without any change, if the account has changed or the browser's former session has not ended.
+    Return None, without any change, if the account has changed, the browser's former session has not ended, or the
+    account has too many sessions.
     """
     account, browser = verified.account, manager.Browser(attempt.ip, attempt.user_agent)
     cookie, rows = manager.new_session(account, _AMR, browser, acr=_acr(verified, attempt))
@@ -207,13 +216,13 @@ def is_refused(account: Account | AccountState, *, closed: bool) -> bool:
 
 
 def slot_of_refusal(account: Account, *, closed: bool) -> NeedsSlot:
-    """Return the rate limit of what a refusal (`refuse`) writes.
+    """Return the rate limit of what a refusal (`refuse`) writes: each mail and each journal entry is a row.
 
     A sign-in to a closed account has its own counter: it must not use up requests for another password.
     """
     if closed:
         return NeedsSlot((limits.REFUSAL_NOTED, f"closed {account.username}"))
-    return NeedsSlot((limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username))
+    return NeedsSlot((limits.FORGOTTEN_PASSWORD, account.username))
 
 
 def refuse(settings: Settings, account: Account, *, closed: bool, known_device: bool, wait: int) -> MustRenew | Closed:
@@ -284,18 +293,6 @@ def _close_breached(account: Account) -> None:
     manager.end_all(account.id, by="breached")
     keys.remove_all(account.id, by="breached")
     log.record(PasswordBreached(account_id=account.id))
-
-
-def take_slot(demand: tuple[limits.Limit, str]) -> int:
-    """Count one row that this sign-in would write; return the seconds to wait if there were too many.
-
-    A person who has the right secret of a closed account may send it without end, and each mail and each journal entry
-    is a row.
-    """
-    if seconds := guard.cached_wait(demand):
-        return seconds
-    verdict = guard.take(*demand)
-    return verdict.seconds if isinstance(verdict, guard.Wait) else 0
 
 
 def _demand_another(settings: Settings, account: Account, wait: int, *, known_device: bool) -> MustRenew:

@@ -17,6 +17,7 @@ from idp.clock import now
 from idp.interaction import store
 from idp.login import known_accounts, passkey, plain, service
 from idp.login.forms import SignInForm
+from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
 from idp.sessions import after_activation, freshness, manager
@@ -78,6 +79,8 @@ def _answer_to_key(interaction: store.Interaction | None, form: SignInForm, answ
         case service.SignedIn():
             return make_response(plain.opened(interaction, outcome))
         case Refused():
+            if isinstance(outcome, passkey.UnknownKey):
+                form.unknown_key = keys.signal_unknown(services().settings, answer)
             return _page(interaction, form, 200, failed=plain.By.PASSKEY)
         case Throttled(seconds):
             sentence = gettext(

@@ -58,7 +58,7 @@ REQUEST_WAIT_SECONDS = Histogram(
 SHED = Counter(
     "idp_http_requests_shed_total",
     "Requests answered with 503 because of a limit or of the database.",
-    Label("reason", "busy", "queue", "database", "database_pool"),
+    Label("reason", "busy", "queue", "database", "database_pool", "client_keys"),
 )
 LIMITED = Counter("idp_rate_limit_refusals_total", "Tries refused by a rate limit.", LIMIT)
 

@@ -6,7 +6,7 @@ memory that most processes need not give.
 """
 
 import json
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
@@ -165,12 +165,19 @@ def parse(answer: str) -> Answer:
         raise PasskeyError("malformed") from error
 
 
+def as_text(value: bytes) -> str:
+    """Return bytes as browsers write them, in base64url."""
+    return urlsafe_b64encode(value).decode().rstrip("=")
+
+
 def _bytes_of(text: str) -> bytes:
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def verify_registration(party: RelyingParty, answer: Answer) -> NewKey:
+def verify_registration(party: RelyingParty, answer: Answer, *, by_itself: bool = False) -> NewKey:
     """Return the new key of an answer, whose challenge the caller has used.
+
+    `by_itself`: the browser made the key without asking the person, who is verified when the key is used.
 
     Raises:
         PasskeyError: the answer proves nothing.
@@ -186,7 +193,8 @@ def verify_registration(party: RelyingParty, answer: Answer) -> NewKey:
             expected_challenge=answer.challenge,
             expected_rp_id=party.host,
             expected_origin=party.origin,
-            require_user_verification=True,
+            require_user_presence=not by_itself,
+            require_user_verification=not by_itself,
         )
     except (exceptions.WebAuthnException, *_MALFORMED) as error:
         raise PasskeyError from error

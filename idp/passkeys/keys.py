@@ -4,6 +4,7 @@ import secrets
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
@@ -101,8 +102,12 @@ def begin_to_add(settings: Settings, account: Account, session_id: uuid.UUID) ->
     return ceremony.registration_options(_party(settings), user, challenge, known)
 
 
-def add(settings: Settings, account: Account, session_id: uuid.UUID, answer: str, name: str) -> None:
+def add(
+    settings: Settings, account: Account, session_id: uuid.UUID, answer: str, name: str, *, by_itself: bool = False
+) -> None:
     """Store the passkey of a browser's answer, in the caller's transaction, which has locked the account's row.
+
+    `by_itself`: see `ceremony.verify_registration`.
 
     Raises:
         PasskeyError: the answer proves nothing, is of another session or account, there are too many passkeys, or no
@@ -112,7 +117,7 @@ def add(settings: Settings, account: Account, session_id: uuid.UUID, answer: str
         raise PasskeyError
     parsed = ceremony.parse(answer)
     challenges.spend(settings, parsed.challenge, Purpose.ADD, *_bound(account.id, session_id))
-    verified = ceremony.verify_registration(_party(settings), parsed)
+    verified = ceremony.verify_registration(_party(settings), parsed, by_itself=by_itself)
     if count(account.id) >= MOST_KEYS:
         raise PasskeyError
     adding = upsert(Passkey).values(
@@ -173,6 +178,22 @@ def owner_of(answer: str) -> uuid.UUID | None:
     except PasskeyError:
         return None
     return row[0].account_id if row else None
+
+
+def signal_unknown(settings: Settings, answer: str) -> dict[str, str]:
+    """Return the argument of `signalUnknownCredential`: the browser offers the key of an answer no more."""
+    credential_id = ceremony.parse(answer).credential_id
+    return {"rpId": _party(settings).host, "credentialId": ceremony.as_text(credential_id)}
+
+
+def signal_accepted(settings: Settings, known: Sequence[Passkey]) -> dict[str, Any]:
+    """Return the argument of `signalAllAcceptedCredentials`; empty if an account has none of the `known` passkeys."""
+    if not known:
+        return {}
+    handle = db.session.execute(select(PasskeyUser.handle).where(PasskeyUser.account_id == known[0].account_id))
+    ids = [ceremony.as_text(key.credential_id) for key in known]
+    user = ceremony.as_text(handle.scalar_one())
+    return {"rpId": _party(settings).host, "userId": user, "allAcceptedCredentialIds": ids}
 
 
 def is_there(proof: Proof) -> bool:

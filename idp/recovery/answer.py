@@ -80,7 +80,8 @@ def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     account = db.session.get(Account, key, populate_existing=True) if key else None
     planned, email = _plan(settings, message, account)
     answer = Answer.LATE if _is_late(message) else planned
-    if key and email and answer is planned and not _has_slot(answer, key, email):
+    known_device = bool(message.payload.get("known_device"))
+    if key and email and answer is planned and not _has_slot(answer, key, email, known_device=known_device):
         answer = Answer.CAPPED
     return _record(message, settings, answer, (planned, email))
 
@@ -144,7 +145,7 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
     return (answer, email) if email else (Answer.NO_ADDRESS, "")
 
 
-def _has_slot(answer: Answer, account_id: uuid.UUID, email: str) -> bool:
+def _has_slot(answer: Answer, account_id: uuid.UUID, email: str, *, known_device: bool) -> bool:
     """Count a mail for the mailbox; return False if its rate limit is reached.
 
     A confirmation link uses the limits of the links that its owner asks for, so that a stranger cannot add to them.
@@ -152,7 +153,8 @@ def _has_slot(answer: Answer, account_id: uuid.UUID, email: str) -> bool:
     Raises:
         TemporaryDeliveryError: another mail to this mailbox was just sent; this one follows later.
     """
-    slots: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_email(email)),)
+    limit = limits.FORGOTTEN_PASSWORD if known_device else limits.FORGOTTEN_PASSWORD_MAILBOX
+    slots: tuple[tuple[limits.Limit, str], ...] = ((limit, fold_email(email)),)
     if answer is Answer.UNCONFIRMED:
         slots = (
             (limits.RESEND_LINK_ACCOUNT, str(account_id)),

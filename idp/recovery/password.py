@@ -41,14 +41,20 @@ class ResetLink:
 def ask(typed: str, ip: str, device: Device | None) -> int:
     """Enqueue a request for a link for the account `typed`; return the seconds to wait, 0 if it was accepted.
 
-    `device` is this browser, if the account knows it; the answer may depend on it, the page does not. The identifier is
-    counted whether or not there is such an account. Then follow one read and one row in the outbox, always (security
-    rows G-01, N-02). Nothing is written on the account. No unit of work may be open.
+    `device` is this browser, if the account knows it: it has a limit of its own, which no stranger exhausts. The answer
+    may depend on it, the page does not. The identifier is counted whether or not there is such an account. Then follow
+    one read and one row in the outbox, always (security rows G-01, N-02). Nothing is written on the account. No unit of
+    work may be open.
     """
     username = fold_username(typed)
     subject = typed if username is None else username
-    demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_IP, ip)
-    if seconds := rate_limits.take_slots("password", *demands):
+    of_device = (limits.FORGOTTEN_PASSWORD, device.number) if device else None
+    elsewhere = (
+        (limits.FORGOTTEN_PASSWORD, f"{subject} {limits.network_of(ip)}"),
+        (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject),
+        (limits.FORGOTTEN_IP, ip),
+    )
+    if seconds := rate_limits.take_slots("password", *((of_device,) if of_device else elsewhere)):
         return seconds
     known = proved_since(device.since, Account.password_changed_at) if device else false()
     row = db.session.execute(select(Account.id, known.label("known")).where(Account.username == subject)).one_or_none()

@@ -126,6 +126,8 @@ def _fapi2_faults(metadata: ClientMetadata) -> Iterator[Fault]:
         yield Fault("profile", "fapi2 needs the authentication method private_key_jwt")
     if not metadata.pkce_required:
         yield Fault("profile", "fapi2 needs PKCE")
+    if metadata.assertion_audience != "issuer":
+        yield Fault("assertion_audience", "must be issuer for the profile fapi2")
     for name in ("id_token_alg", "userinfo_alg", "auth_alg"):
         if getattr(metadata, name) == "RS256":
             yield Fault(name, f"RS256: the profile fapi2 allows {', '.join(FAPI2_ALGORITHMS)}")

@@ -210,6 +210,7 @@ def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool
     "--auth-method", default="", help="The only authentication method that it may ask for; default: its choice."
 )
 @click.option("--pkce/--no-pkce", "pkce", default=None, help="Whether the ENT must send PKCE.  [default: pkce]")
+@click.option("--release-username", is_flag=True, help="The ENT gets the identifier that a person signs in with.")
 @click.option(
     "--reusable", type=click.IntRange(1, 1000), default=1, metavar="N", help="How many ENTs may use it, for trials."
 )
@@ -224,6 +225,7 @@ def invite(  # noqa: PLR0913 - one for each option
     subject: str | None,
     auth_method: str,
     pkce: bool | None,
+    release_username: bool,
     reusable: int,
     days: int,
     as_json: bool,
@@ -231,7 +233,8 @@ def invite(  # noqa: PLR0913 - one for each option
     """Invite an ENT to register itself at /register (RFC 7591); the token is shown this once."""
     bounds = Bounds(scopes=scopes.split(), hosts=hosts, subject_type=subject or "", auth_method=auth_method)
     life = timedelta(days=days)
-    row, token = or_fail(lambda: invitations.invite(label, uais, bounds, life, uses=reusable, pkce=pkce))
+    given: dict[str, Any] = {"uses": reusable, "pkce": pkce, "release_username": release_username}
+    row, token = or_fail(lambda: invitations.invite(label, uais, bounds, life, **given))
     members(_invite_row(row) | {"initial_access_token": token}, texts, as_json=as_json)
     note_neighbours(uais)
 
@@ -335,6 +338,7 @@ def _invite_row(row: ClientInvite) -> dict[str, Any]:
         "subject": row.subject_type,
         "auth_method": row.auth_method,
         "pkce_required": row.pkce_required,
+        "release_username": row.release_username,
         "uses_left": row.uses_left,
         "created_at": row.created_at.isoformat(),
         "expires_at": row.expires_at.isoformat(),

@@ -136,7 +136,12 @@ def _checked(invitation: ClientInvite, members: dict[str, Any], name: str) -> Cl
         RegistrationRefusedError: it has faults.
     """
     bounds = invitations.bounds_of(invitation)
-    given = ClientMetadata(name=name, uais=invitation.uais, pkce_required=invitation.pkce_required is not False)
+    given = ClientMetadata(
+        name=name,
+        uais=invitation.uais,
+        pkce_required=invitation.pkce_required is not False,
+        release_username=invitation.release_username,
+    )
     metadata = json_metadata.read(members, bounds, given)
     registrations.check(services().settings, metadata)
     bounds.check_hosts(metadata)
@@ -287,12 +292,8 @@ def _unauthorized(text: str, challenge: str = _INVALID_TOKEN) -> Response:
     Raises:
         TooManyRequestsError: the IP exceeds the limit. Valid tokens are neither counted nor delayed.
     """
-    demand = (limits.CLIENT_PROOF_IP, remote_ip())
-    if seconds := guard.cached_wait(demand):
+    if seconds := guard.take_or_wait((limits.CLIENT_PROOF_IP, remote_ip())):
         raise TooManyRequestsError(seconds)
-    verdict = guard.take_all(demand)
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
     alarm.count_failure(services().settings)
     response = client_request.refuse(401, "invalid_token", text)
     response.headers.append(("WWW-Authenticate", challenge))

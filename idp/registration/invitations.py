@@ -87,7 +87,14 @@ def _all_uris(metadata: ClientMetadata) -> dict[str, list[str]]:
 
 
 def invite(
-    label: str, uais: Sequence[str], bounds: Bounds, life: timedelta, *, uses: int = 1, pkce: bool | None = None
+    label: str,
+    uais: Sequence[str],
+    bounds: Bounds,
+    life: timedelta,
+    *,
+    uses: int = 1,
+    pkce: bool | None = None,
+    release_username: bool = False,
 ) -> tuple[ClientInvite, str]:
     """Make an invitation; return it and its token, of which only a digest is kept.
 
@@ -98,13 +105,14 @@ def invite(
         life: how long the invitation may be used.
         uses: how many clients may register by it.
         pkce: whether PKCE is required of them; None for the default of this service.
+        release_username: whether they get the identifier that a person signs in with.
 
     Raises:
         RegistrationRefusedError: with every fault.
     """
     faults = [Fault("uais", uai_fault(uai)) for uai in uais if not is_uai(uai)]
-    if not uais:
-        faults.append(Fault("uais", "needs at least one school; an engineer registers a service for everyone"))
+    none = Fault("uais", "needs at least one school; an engineer registers a service for everyone")
+    faults += [] if uais else [none]
     faults += bounds.find_faults(pkce=pkce)
     if not label.isprintable() or len(label) > LONGEST_LABEL:
         faults.append(Fault("label", f"must have {LONGEST_LABEL} printable characters at most"))
@@ -121,6 +129,7 @@ def invite(
         subject_type=bounds.subject_type,
         auth_method=bounds.auth_method,
         pkce_required=pkce,
+        release_username=release_username,
         uses_left=uses,
         expires_at=now() + life,
     )

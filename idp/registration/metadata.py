@@ -116,6 +116,15 @@ class ClientMetadata:
         announced=_endpoint_members("auth_signing_alg_values_supported"),
         option=Option(flag="--auth-alg", metavar="ALG", help="The one algorithm that signs the client's assertions."),
     )
+    assertion_audience: str = declare(
+        Kind.CHOICE,
+        "issuer",
+        values=("issuer", "legacy"),
+        option=Option(
+            flag="--assertion-audience",
+            help="issuer (RFC 10070), or legacy: a client whose assertions name an endpoint of ours.",
+        ),
+    )
     jwks: dict[str, Any] | None = declare(
         Kind.KEYS, None, member="jwks", option=Option(flag="--jwks", help="A file of the client's public keys.")
     )

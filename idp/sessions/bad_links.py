@@ -12,9 +12,8 @@ def count() -> None:
     Raises:
         TooManyRequestsError: there were too many.
     """
-    verdict = guard.take(limits.BAD_LINK_IP, remote_ip())
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
+    if seconds := guard.take_or_wait((limits.BAD_LINK_IP, remote_ip())):
+        raise TooManyRequestsError(seconds)
 
 
 def refuse_incomplete(token: str, onward: tuple[str, str] | None = None) -> None:

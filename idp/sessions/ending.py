@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
 from idp.accounts.models import Account
@@ -14,6 +14,7 @@ from idp.db import db
 from idp.outbox import queue
 from idp.sessions import liveness
 from idp.sessions.models import Session
+from idp.throttle import limits
 
 SESSIONS_ENDED = "sessions.ended"
 """The kind of outbox message that tells ENTs of ended sessions; its payload names the sessions' rows."""
@@ -42,22 +43,25 @@ def end_former(cookie: str, next_account: uuid.UUID | None) -> str | None:
     return None
 
 
-def end_rows(account_id: uuid.UUID, by: str, *, keep: uuid.UUID | None = None, sid: str = "") -> int:
-    """End the account's sessions, or those of one browser, and have the ENTs told; return their number."""
-    ended = ended_rows(account_id, keep=keep, sid=sid)
+def end_rows(account_id: uuid.UUID, by: str, *which: ColumnElement[bool]) -> int:
+    """End the account's sessions, or `which` of them, and have the ENTs told; return their number."""
+    ended = ended_rows(account_id, *which)
     if ended:
         log.record(SessionsEnded(account_id=account_id, count=len(ended), by=by))
     return len(ended)
 
 
-def ended_rows(account_id: uuid.UUID, *, keep: uuid.UUID | None = None, sid: str = "") -> Sequence[uuid.UUID]:
+def end_oldest(account_id: uuid.UUID) -> None:
+    """Make room for one more session of the account: end those beyond `limits.MOST_SESSIONS`, the oldest first."""
+    opened = select(Session.id).where(Session.account_id == account_id, liveness.unended(), liveness.unexpired(now()))
+    surplus = opened.order_by(Session.created_at.desc()).offset(limits.MOST_SESSIONS - 1)
+    end_rows(account_id, "replaced", Session.id.in_(surplus))
+
+
+def ended_rows(account_id: uuid.UUID, *which: ColumnElement[bool]) -> Sequence[uuid.UUID]:
     """Do what `end_rows` does without an entry in the journal; return the rows."""
-    conditions = [Session.account_id == account_id, liveness.unended()]
-    if sid:
-        conditions.append(Session.sid == sid)
-    if keep is not None:
-        conditions.append(Session.id != keep)
-    ended = db.session.scalars(update(Session).where(*conditions).values(ended_at=now()).returning(Session.id)).all()
+    ending = update(Session).where(Session.account_id == account_id, liveness.unended(), *which)
+    ended = db.session.scalars(ending.values(ended_at=now()).returning(Session.id)).all()
     _announce(ended)
     return ended
 

@@ -1,5 +1,7 @@
-"""The sessions of an account as pages and commands list them."""
+"""The sessions of an account, as pages and commands list them and as sign-ins count them."""
 
+import math
+import uuid
 from collections.abc import Sequence
 
 from sqlalchemy import Select, null, select, union_all
@@ -10,6 +12,8 @@ from idp.db import db
 from idp.services import services
 from idp.sessions import liveness, staying
 from idp.sessions.models import DeviceSession, Session
+from idp.throttle import limits
+from idp.web.errors import TooManyRequestsError
 
 
 def open_sessions(account: Account) -> Sequence[Session]:
@@ -51,3 +55,16 @@ def _open(account: Account) -> Select[Session]:
 def is_left_alone(session: Session) -> bool:
     """Return whether an open session gives no access to pages any more, because it is idle or expired."""
     return liveness.is_out_of_time(session, services().settings, now())
+
+
+def check_room(account_id: uuid.UUID) -> None:
+    """Check that an account may sign in once more (`limits.SIGN_INS`).
+
+    Raises:
+        TooManyRequestsError: it signed in too often.
+    """
+    moment, window = now(), limits.SIGN_INS
+    newest = select(Session.auth_time).where(Session.account_id == account_id, Session.auth_time > moment - window.span)
+    first = db.session.scalar(newest.order_by(Session.auth_time.desc()).offset(window.tries - 1).limit(1))
+    if first:
+        raise TooManyRequestsError(math.ceil((first + window.span - moment).total_seconds()))

@@ -19,7 +19,7 @@ The rule lives only in this module: once for statements that read `Session` and 
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, literal_column, or_
+from sqlalchemy import BindParameter, ColumnElement, and_, literal_column, or_
 from sqlalchemy.orm import aliased
 
 from idp.accounts.models import Account
@@ -40,7 +40,7 @@ def ended_since(moment: datetime) -> ColumnElement[bool]:
     return Session.ended_at >= moment
 
 
-def unexpired(moment: datetime) -> ColumnElement[bool]:
+def unexpired(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """Return the condition of the sessions whose absolute lifetime ends after `moment`."""
     return Session.expires_at > moment
 

@@ -62,6 +62,7 @@ def open_session(
     left = _resumable(former, account) if former else None
     if left is None:
         sid = ending.end_former(former, account.id) if former else None
+        ending.end_oldest(account.id)
         cookie, rows = new_session(account, amr, browser, acr=acr, sid=sid, auth_time=auth_time)
         db.session.add_all(row.as_object() for row in rows)
         return cookie
@@ -205,7 +206,7 @@ def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None) ->
     staying.end_of(account_id, by=by)
     if keep is None:
         ending.forget_activation(account_id)
-    return ending.end_rows(account_id, by, keep=keep)
+    return ending.end_rows(account_id, by, *([Session.id != keep] if keep else []))
 
 
 def end_others(session: Session, *, by: str) -> None:
@@ -214,13 +215,13 @@ def end_others(session: Session, *, by: str) -> None:
     What somebody copied from this browser ends too: its device session continues under another secret.
     """
     staying.keep_here_alone(session, by=by)
-    ending.end_rows(session.account_id, by, keep=session.id)
+    ending.end_rows(session.account_id, by, Session.id != session.id)
 
 
 def end_browser(account_id: uuid.UUID, sid: str, *, by: str) -> None:
     """End the sessions of the account that have the `sid`, and their device session, in the caller's transaction."""
     staying.end_of(account_id, by=by, sid=sid)
-    ending.end_rows(account_id, by, sid=sid)
+    ending.end_rows(account_id, by, Session.sid == sid)
 
 
 def cookie_value() -> str | None:
@@ -264,7 +265,7 @@ def _rotate(presented: PresentedCookie, browser: Browser) -> str | None:
         return None
     outcome = staying.rotate(presented, browser.user_agent)
     if isinstance(outcome, staying.ReuseDetected):
-        ending.end_rows(outcome.account_id, "stolen", sid=outcome.sid)
+        ending.end_rows(outcome.account_id, "stolen", Session.sid == outcome.sid)
     return _open_for(outcome, browser) if isinstance(outcome, staying.Rotated) else None
 
 
@@ -348,7 +349,7 @@ def end(session: Session, *, by: str) -> None:
     staying.end_of(session.account_id, by=by, sid=session.sid)
     if staying.owner() == session.account_id:
         staying.end_here(by=by)
-    if ending.ended_rows(session.account_id, sid=session.sid):
+    if ending.ended_rows(session.account_id, Session.sid == session.sid):
         log.record(SignedOut(account_id=session.account_id, sid=session.sid, by=by))
     g.pop("idp_session", None)
 

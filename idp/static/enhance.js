@@ -122,6 +122,9 @@
     api.isUserVerifyingPlatformAuthenticatorAvailable().then(function (yes) { if (yes) can.value = '1'; });
   }
 
+  var signal = d.querySelector('[data-signal]');
+  if (signal && api[signal.dataset.signal]) api[signal.dataset.signal](JSON.parse(signal.dataset.values)).catch(function () {});
+
   [].slice.call(d.querySelectorAll('[data-passkey]')).forEach(function (box) {
     var button = box.querySelector('button'), error = box.querySelector('.err'), form = box.closest('form'), kind = box.dataset.passkey;
     var ask = function (how) {
@@ -132,9 +135,11 @@
         return answer.json();
       }).then(function (options) {
         how.publicKey = kind === 'get' ? api.parseRequestOptionsFromJSON(options) : api.parseCreationOptionsFromJSON(options);
+        if (kind === 'create' && how.mediation) how.publicKey.authenticatorSelection.userVerification = 'preferred';
         return navigator.credentials[kind](how);
       }).then(function (credential) {
         button.value = JSON.stringify(credential);
+        if (form.elements.seule) form.elements.seule.value = how.mediation ? '1' : '';
         [].slice.call(form.querySelectorAll('[data-ticked]')).forEach(function (f) {  /* the tick of another form */
           f.value = d.getElementById(f.dataset.ticked).checked ? '1' : '';
         });
@@ -161,8 +166,20 @@
         error.hidden = false;
       });
     });
-    if (box.hasAttribute('data-autofill') && api.isConditionalMediationAvailable) {
-      api.isConditionalMediationAvailable().then(function (yes) { if (yes) suggest(); });
+    if (!box.hasAttribute('data-auto')) return;
+    if (kind === 'get' && api.isConditionalMediationAvailable) {
+      api.isConditionalMediationAvailable().then(function (yes) {
+        if (yes) requestAnimationFrame(function () { setTimeout(suggest); });  /* after the first paint */
+      });
+    }
+    /* once: reload and Back do not try it again */
+    if (kind === 'create' && api.getClientCapabilities && !history.state) {
+      api.getClientCapabilities().then(function (can) {
+        if (!can.conditionalCreate) return;
+        history.replaceState({ tried: 1 }, '');
+        waiting = new AbortController();
+        return ask({ mediation: 'conditional', signal: waiting.signal });
+      }).catch(function () {});
     }
   });
 })();

@@ -27,6 +27,7 @@ from idp.services import services
 from idp.throttle import counters as rows
 from idp.throttle.counters import Counter, in_order, is_any
 from idp.throttle.limits import (
+    FORGOTTEN_PASSWORD,
     FORGOTTEN_PASSWORD_ACCOUNT,
     REFUSAL_NOTED,
     SIGN_IN_ACCOUNT,
@@ -86,6 +87,14 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
     counters, moment = _ordered(demands), now()
     count = _run(counters, _first(demands), moment, {})[1]
     return _refusal(counters, moment) if count is None else Granted(count)
+
+
+def take_or_wait(*demands: tuple[Limit, str]) -> int:
+    """Do what `take_all` does, unless `cached_wait` knows a refusal; return the seconds to wait, 0 if granted."""
+    if seconds := cached_wait(*demands):
+        return seconds
+    verdict = take_all(*demands)
+    return verdict.seconds if isinstance(verdict, Wait) else 0
 
 
 def look_up_and_take(
@@ -202,8 +211,8 @@ def clear(limit: Limit, subject: str) -> None:
 
 
 def clear_account(username: str) -> None:
-    """Delete the counters of an account: wrong passwords, and requests for a new password."""
-    for limit in (SIGN_IN_ACCOUNT, FORGOTTEN_PASSWORD_ACCOUNT):
+    """Delete the counters of an account: wrong passwords, and requests for a new password but those of a network."""
+    for limit in (SIGN_IN_ACCOUNT, FORGOTTEN_PASSWORD, FORGOTTEN_PASSWORD_ACCOUNT):
         clear(limit, username)
 
 

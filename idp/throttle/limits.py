@@ -91,6 +91,11 @@ SHUT_AT = 100
 or in a browser of the account, which has a limit of its own. It does not apply to the secret of a letter, which is
 random."""
 
+SIGN_INS = Window(60, _HOUR)
+"""Sign-ins of one account that succeed, by any key. Their sessions are counted, in place of a counter."""
+MOST_SESSIONS = 30
+"""Open sessions of one account. One more ends the oldest."""
+
 PASSKEY_DEVICE = Budget("passkey_device", (Window(30, _MINUTE), Window(100, _HOUR)))
 """Passkeys that prove nothing, in a browser in which a parent signed in before: its IP does not count."""
 PASSKEY_IP = Budget("passkey_ip", (Window(30, _MINUTE), Window(100, _HOUR)), by_network=True)
@@ -140,6 +145,7 @@ FILE_CHECKS = Budget("file_checks", (Window(20, _HOUR),))
 """Checks of school files that one person of the desk asks for: each answers questions about the people in them."""
 
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
+_MANY_MAILS = (Window(1, _MINUTE), Window(15, _HOUR), Window(30, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
 """Requests for the mail of the confirmation link, for each account."""
 RESEND_LINK_MAILBOX = Budget("resend_link_mailbox", _A_MAIL)
@@ -162,15 +168,22 @@ CORRECT_EMAIL = Budget("correct_email", (Window(5, _HOUR), Window(10, _DAY)))
 STAFF_LINK = Budget("staff_link", _A_MAIL)
 """Links and invitations that one person of the desk sends again to one mailbox. Those of others do not count: the
 answer would tell that the mailbox has an account."""
-FORGOTTEN_PASSWORD_ACCOUNT = Budget("forgotten_password_account", _A_MAIL)
-"""Requests for a new password, for each identifier, known or unknown."""
-FORGOTTEN_PASSWORD_MAILBOX = Budget("forgotten_password_mailbox", _A_MAIL)
+FORGOTTEN_PASSWORD = Budget("forgotten_password", _A_MAIL)
+"""Requests for a new password: for an identifier, known or unknown, from one network; in a browser that the account
+knows, with their mails to a mailbox; with the right password that is blocked. A stranger adds to none of the others."""
+FORGOTTEN_PASSWORD_ACCOUNT = Budget("forgotten_password_account", _MANY_MAILS[1:])
+"""Requests for one identifier, known or unknown, from any browser that the account does not know."""
+FORGOTTEN_PASSWORD_MAILBOX = Budget("forgotten_password_mailbox", _MANY_MAILS)
 """The mails that answer these requests, for each mailbox. The worker counts them, apart from the next limit: a visitor
 who could observe the count would learn which mailbox belongs to an identifier."""
 FORGOTTEN_USERNAME_MAILBOX = Budget("forgotten_username_mailbox", _A_MAIL)
 """Requests for the identifiers of a mailbox, known or unknown."""
-FORGOTTEN_IP = Budget("forgotten_ip", (Window(20, _HOUR),), by_network=True)
-"""Both kinds of requests from one IP."""
+FORGOTTEN_IP = Budget("forgotten_ip", (Window(300, _HOUR),), by_network=True)
+"""Both kinds of requests from one IP. The families of a school, or of a telephone company, may share it."""
+ACTIVATION_ACCOUNT = Budget("activation_account", (Window(30, _MINUTE), Window(60, _HOUR)))
+"""Forms of the activation of one account, each of which may cost hashes. Done ones count."""
+ACTIVATION_IP = Budget("activation_ip", (Window(300, _MINUTE), Window(3_000, _HOUR)), by_network=True)
+"""The same from one IP: on the first evening, a school's families share one."""
 NOTICE_MAILBOX = Budget("notice_mailbox", (Window(10, _HOUR),))
 """Notices to a mailbox (a sign-in, a change of password); the worker counts them."""
 CLIENT_PROOF = Backoff("client_proof", 10, (timedelta(seconds=1),), quiet=_MINUTE)
@@ -201,54 +214,8 @@ def failures_alarm(most: int) -> Budget:
     return Budget("failures_alarm", (Window(most, _MINUTE),))
 
 
-TABLE: tuple[Limit, ...] = (
-    SIGN_IN_ACCOUNT,
-    SIGN_IN_DEVICE,
-    SIGN_IN_IP,
-    SIGN_IN_REQUESTS,
-    PASSKEY_DEVICE,
-    PASSKEY_IP,
-    PASSKEY_ADDITIONS,
-    DEVICE_ROTATIONS,
-    DESK_SIGN_IN_ACCOUNT,
-    DESK_SIGN_IN_DEVICE,
-    DESK_PROOF,
-    DESK_SIGN_IN_IP,
-    DESK_PASSKEY_DEVICE,
-    DESK_CHALLENGE_IP,
-    DESK_CHALLENGE_DEVICE,
-    DESK_REFUSALS,
-    ACADEMY_SUSPENSION,
-    ENT_MOVES,
-    FIRST_LETTERS,
-    ENT_TRIALS,
-    FILE_CHECKS,
-    SECRETARY_CLOSINGS,
-    HEAD_CLOSINGS,
-    RESEND_LINK_ACCOUNT,
-    RESEND_LINK_MAILBOX,
-    RESEND_LINK_IP,
-    STAFF_LINK,
-    REMINDER,
-    BAD_LINK_IP,
-    EMAIL_CODE,
-    EMAIL_CODE_ACCOUNT,
-    EMAIL_CODE_IP,
-    CORRECT_EMAIL,
-    FORGOTTEN_PASSWORD_ACCOUNT,
-    FORGOTTEN_PASSWORD_MAILBOX,
-    FORGOTTEN_USERNAME_MAILBOX,
-    FORGOTTEN_IP,
-    NOTICE_MAILBOX,
-    CLIENT_PROOF,
-    CLIENT_PROOF_IP,
-    PUSHED_IP,
-    REFUSAL_NOTED,
-    AUTHORIZE_SESSION,
-    AUTHORIZE_NETWORK,
-    PROXY_NOTED,
-    ALARM_NOTED,
-)
+TABLE: tuple[Limit, ...] = tuple(line for line in globals().copy().values() if isinstance(line, Limit))
+"""All limits above."""
 LIMIT.allow(limit.name for limit in TABLE)
 
 

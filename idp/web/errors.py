@@ -30,14 +30,15 @@ _UNAVAILABLE = frozenset({"25006", "25P03"})
 
 
 class ServiceBusyError(HTTPException):
-    """503: too many passwords wait. `retry_after` is in seconds."""
+    """503: the service is overloaded. `retry_after` is in seconds, `reason` that of the metric."""
 
     code = 503
     description = "busy"
 
-    def __init__(self, retry_after: int = _BUSY_SECONDS) -> None:
+    def __init__(self, retry_after: int = _BUSY_SECONDS, *, reason: str = "busy") -> None:
         super().__init__()
         self.retry_after = retry_after
+        self.reason = reason
 
 
 class FormTokenError(HTTPException):
@@ -262,7 +263,7 @@ def configure(app: Flask) -> None:
     """Register the error handlers of `app`."""
     app.log_exception = _on_late_fault  # type: ignore[method-assign,assignment] # Flask wants a subclass
     app.register_error_handler(HTTPException, _on_http_error)
-    app.register_error_handler(ServiceBusyError, lambda error: _busy("busy", error.retry_after))
+    app.register_error_handler(ServiceBusyError, lambda error: _busy(error.reason, error.retry_after))
     app.register_error_handler(TooManyRequestsError, _on_too_many)
     app.register_error_handler(InteractionLostError, _on_lost)
     app.register_error_handler(IncompleteLinkError, _on_incomplete_link)

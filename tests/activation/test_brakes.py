@@ -1,4 +1,4 @@
-"""V-08 and V-18: rate limits of the letter's secret."""
+"""V-08, V-18 and V-25: rate limits of the letter's secret and of the form that follows it."""
 
 from datetime import timedelta
 
@@ -10,11 +10,12 @@ from sqlalchemy import func, select
 
 from idp.accounts import school_notices
 from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.passwords.hasher import Hasher, Lane
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.throttle import limits
-from tests.activation.steps import ACTIVATION, read_state, without_token
+from tests.activation.steps import ACTIVATION, fill_in, open_activation, read_state, without_token
 from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in
 
@@ -103,3 +104,25 @@ def test_known_and_unknown_identifiers_are_rate_limited_at_the_same_count(app: F
             ]
     assert outcomes["real"] == outcomes["unknown"]
     assert [status for status, _, _ in outcomes["real"]] == [200] * 30 + [429] * 5
+
+
+@pytest.mark.row("V-25")
+def test_forms_of_an_activation_are_limited_before_the_hash(
+    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_activation(browser, build.never_activated())
+    hashed: list[str] = []
+    verify = Hasher.verify
+
+    def verify_and_note(self: Hasher, stored: str | None, password: str, lane: Lane) -> bool:
+        hashed.append(password)
+        return verify(self, stored, password, lane)
+
+    monkeypatch.setattr(Hasher, "verify", verify_and_note)
+    with time_machine.travel(now(), tick=False):
+        most = limits.ACTIVATION_ACCOUNT.windows[0].tries
+        for _ in range(most):
+            assert fill_in(browser, page, mail="wrong").status_code == 200
+        before = len(hashed)
+        refused = fill_in(browser, page)
+    assert (refused.status_code, refused.headers["Retry-After"], len(hashed)) == (429, "60", before)

@@ -78,14 +78,14 @@ def test_a_client_of_the_same_sector_prints_a_note(act: Run, waiting_client: dic
 
 def test_an_invitation_limits_the_registration_to_its_options(act: Run, browser: FlaskClient) -> None:
     options = ("--host", "nouveau.test", "--subject", "public", "--auth-method", "client_secret_post", "--no-pkce")
-    invitation = invited(act, *options, "--reusable", "3")
+    invitation = invited(act, *options, "--release-username", "--reusable", "3")
     bounds = {"hosts": ["nouveau.test"], "subject": "public", "auth_method": "client_secret_post"}
-    assert (bounds | {"pkce_required": False, "uses_left": 3}).items() <= invitation.items()
+    assert (bounds | {"pkce_required": False, "release_username": True, "uses_left": 3}).items() <= invitation.items()
     assert ", 3 uses left" in act("client", "invites").out
     client = registered(browser, invitation["initial_access_token"])
     assert (client["subject_type"], client["token_endpoint_auth_method"]) == ("public", "client_secret_post")
     row = show(act, client["client_id"])
-    assert row["pkce_required"] is False
+    assert (row["pkce_required"], row["release_username"]) == (False, True)
     assert row["bounds"]["hosts"] == ["nouveau.test"]
     assert register(browser, invitation["initial_access_token"], client_uri="https://autre.test/").status_code == 400
     assert show(act, client["client_id"])["registration_used_at"]

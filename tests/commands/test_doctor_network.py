@@ -25,6 +25,7 @@ from idp.operations.health import ECHO_HEADER, sign_echo
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.databases import ISSUER, settings_for
+from tests.dpop_party import Key
 from tests.mail.servers import Mailbox, certificate, smtp_server
 from tests.protocol.ent_server import Answer, Resolver, authority, listening_ent, trust_only
 from tests.rows import each_row
@@ -284,6 +285,13 @@ def test_certificates_of_ents_are_checked(
         assert states(["ent.test"]) == ["warning"]
         assert served.asked == [], "nothing was requested"
     assert states(["ent.test"]) == ["fault"], "nobody listens"
+
+
+def test_an_ent_that_may_name_an_endpoint_as_audience_is_named(app: Flask, settings: Settings, build: Build) -> None:
+    ent = build.ent(auth_method="private_key_jwt", jwks={"keys": [Key.new().jwk]}, assertion_audience="legacy")
+    [_, finding] = ents.check(Site(settings))
+    assert (finding.check, finding.state) == (f"assertions of ENT {ent.client_id}", "warning")
+    assert f"idp client set {ent.client_id} --assertion-audience issuer" in finding.advice
 
 
 def test_an_error_of_http_is_no_trace(app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,17 +74,13 @@ def test_no_adds_nothing_and_leads_to_another_letter(colleagues: Colleagues, bui
     assert browser.get(f"/signalements/{notice.id}/{NO}").headers["Location"].endswith("fait=tard")
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"activated_at": now()}, {"disabled_at": now()}, {"contested_at": now()}, {"suspended_at": now()}],
-    ids=str,
-)
+@pytest.mark.parametrize("changed", ["activated_at", "disabled_at", "contested_at", "suspended_at"])
 @pytest.mark.parametrize("is_mine", [True, False])
 def test_yes_is_refused_once_an_account_has_changed(
-    colleagues: Colleagues, build: Build, changed: dict[str, object], *, is_mine: bool
+    colleagues: Colleagues, build: Build, changed: str, *, is_mine: bool
 ) -> None:
     mine, other, notice = doubted(build)
-    values = {"activated_at": None} if is_mine and "activated_at" in changed else changed
+    values = {changed: None if is_mine and changed == "activated_at" else now()}
     db.session.execute(update(Account).where(Account.id == (mine if is_mine else other).id).values(**values))
     db.session.commit()
     page = plain(answered(colleagues.signed_in(), notice, YES))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 
 import pytest
 import time_machine
@@ -14,17 +15,17 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.claims.release import PASSKEY_CLASS, PASSWORD_CLASS
 from idp.outbox.models import OutboxMessage
-from idp.passkeys import keys
+from idp.passkeys import ceremony, keys
 from idp.passkeys.models import Passkey, PasskeyUser, SpentChallenge
 from idp.sessions.models import Session
 from tests.authenticator import Authenticator, key_of_parent, options
 from tests.builders import PASSWORD, Build
 from tests.my_account import steps
-from tests.my_account.passkeys import CHALLENGE, PAGE, answer_with, owner, sign_in, stored
-from tests.my_account.steps import LAPTOP, device, is_in, text_of
+from tests.my_account.passkeys import CHALLENGE, PAGE, answer_with, begin, owner, post, sign_in, stored
+from tests.my_account.steps import LAPTOP, PHONE, device, enter, is_in, text_of
 from tests.my_account.test_reauthentication import PAGE as VERIFICATION
 from tests.pages import follow, form_token, heading, submit
 from tests.protocol.flow import code_for, tokens_for
@@ -142,11 +143,42 @@ def test_a_wrong_answer_opens_nothing(app: Flask, parent: Account, key: Authenti
     assert named == (None if reason == "unknown" else parent.id)
 
 
+@pytest.mark.row("I-22")
+def test_a_key_that_the_browser_made_by_itself_is_verified_at_its_first_use(app: Flask, parent: Account) -> None:
+    """WebAuthn Level 3, 7.1."""
+    phone, key = device(app, PHONE), key_of_parent()
+    enter(phone, parent)
+    key.is_verified = False
+    assert post(phone, PAGE, passkey=begin(phone, key), nom="téléphone", seule="1").status_code == 303
+    browser = device(app, LAPTOP)
+    refused(sign_in(browser, key))
+    key.is_verified = True
+    sign_in(browser, key)
+    assert is_in(browser)
+
+
 @pytest.mark.row("I-24")
 def test_an_unknown_key_and_a_known_one_get_the_same_page(app: Flask, key: Authenticator) -> None:
     known = refused(sign_in(device(app, LAPTOP), key_of_parent(credential_id=key.credential_id)))
     unknown = refused(sign_in(device(app, LAPTOP), key_of_parent()))
     assert known == unknown
+
+
+@pytest.mark.row("I-24")
+def test_the_browser_may_forget_a_removed_key_and_no_other(app: Flask, parent: Account, key: Authenticator) -> None:
+    """WebAuthn Level 3, 5.1.10."""
+    browser = device(app, LAPTOP)
+    assert "signalUnknownCredential" not in sign_in(browser, key_of_parent(credential_id=key.credential_id)).text
+    with unit_of_work():
+        keys.remove_all(parent.id, by="person")
+    values = {"rpId": "connexion.exemple.test", "credentialId": ceremony.as_text(key.credential_id)}
+    page = sign_in(browser, key).text
+    assert 'data-signal="signalUnknownCredential"' in page
+    assert json.loads(unescape(page.partition('data-values="')[2].partition('"')[0])) == values
+
+
+@pytest.mark.row("I-24")
+def test_no_challenge_names_a_key(app: Flask) -> None:
     begun = [options(device(app, LAPTOP), CHALLENGE, "/connexion") for _ in range(2)]
     assert [each["allowCredentials"] for each in begun] == [[], []], "no key is named before it answers"
 

@@ -9,9 +9,12 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect
 
 from idp.config import Settings
+from idp.db import unit_of_work
 from idp.oidc.claims.release import PASSKEY_CLASS
+from idp.passkeys import keys
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
+from tests.my_account.passkeys import stored
 from tests.protocol.ent_server import listening_ent
 from tests.protocol.test_authorize_in_browser import ARRIVED
 from tests.relying_party import Attempt, RelyingParty
@@ -87,11 +90,64 @@ def test_a_parent_adds_a_passkey_and_opens_an_ent_with_it(
 
         forget(page)
         page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         page.goto(loopback + ent.url(third))
+        expect(page.get_by_role("button", name=BUTTON)).to_be_visible()
+        assert not [url for url in asked if url.endswith("/defi")], "no challenge before it is of use"
         page.get_by_label("Rester connecté sur cet appareil").check()
         page.get_by_role("button", name=BUTTON).press("Enter")
         assert arrives(page, ent, browser, third)["acr"] == PASSKEY_CLASS
         assert any(cookie["name"].endswith("ds") for cookie in page.context.cookies()), "the tick counts for the key"
+
+
+_BY_ITSELF = """
+PublicKeyCredential.getClientCapabilities = async () => ({conditionalCreate: true});
+const create = navigator.credentials.create.bind(navigator.credentials);
+navigator.credentials.create = async (how) => {
+  sessionStorage.tries = Number(sessionStorage.tries || 0) + 1;
+  if (how.mediation !== "conditional" || sessionStorage.refuses) throw new DOMException("", "NotAllowedError");
+  delete how.mediation;
+  return create(how);
+};
+"""
+"""A browser whose password manager makes passkeys by itself; the authenticator of Chromium's protocol does not."""
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["made", "refused"])
+def test_a_password_manager_makes_a_key_by_itself_once(
+    browser_process: Browser, build: Build, loopback: str, *, refuses: bool
+) -> None:
+    account = build.active()
+    with new_page(browser_process) as page:
+        session, authenticator = donne_une_cle(page)
+        page.add_init_script(_BY_ITSELF)
+        page.goto(f"{loopback}/connexion")
+        page.evaluate("refuses => { if (refuses) sessionStorage.refuses = '1'; }", refuses)
+        page.get_by_label("Identifiant", exact=True).fill(account.username)
+        page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Se connecter", exact=True).click()
+        if refuses:
+            expect(page.get_by_role("button", name="Ajouter une clé d’accès")).to_be_visible()
+            page.wait_for_function("sessionStorage.tries === '1' && history.state")
+            page.reload()
+            expect(page.get_by_role("button", name="Ajouter une clé d’accès")).to_be_visible()
+            look(page)
+            assert page.evaluate("sessionStorage.tries") == "1", "a refusal is not asked again"
+            return
+        expect(page.get_by_role("heading", level=1)).to_have_text("Gérer mon compte")
+        [row] = stored(account)
+
+        with unit_of_work():
+            keys.remove(account.id, row.id)
+        page.goto(f"{loopback}/mon-compte/cles")  # the last key of an account is not known by its handle any more
+        forget(page)
+        page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
+        page.goto(f"{loopback}/connexion")
+        page.get_by_role("button", name=BUTTON).click()
+        expect(page.get_by_text("Cette clé d’accès n’ouvre pas de compte.")).to_be_visible()
+        kept = session.send("WebAuthn.getCredentials", {"authenticatorId": authenticator})["credentials"]
+        assert kept == [], "the browser forgot the key that nobody knows"
 
 
 @pytest.mark.parametrize("by_ip", [True, False], ids=["at an IP", "without a script"])

@@ -28,8 +28,8 @@ def invited(scopes: list[str] | None = None, uais: tuple[str, ...] = (COLLEGE,),
 
 
 def bound(**bounds: Any) -> str:
-    """Return the token of a new invitation with these bounds; `uses` and `pkce` are columns of the invitation."""
-    more = {name: bounds.pop(name) for name in ("uses", "pkce") if name in bounds}
+    """Return the token of a new invitation with these bounds; `uses` and others are columns of the invitation."""
+    more = {name: bounds.pop(name) for name in ("uses", "pkce", "release_username") if name in bounds}
     return invitations.invite(
         "ENT", (COLLEGE,), invitations.Bounds(scopes=SCOPES, **bounds), timedelta(days=7), **more
     )[1]

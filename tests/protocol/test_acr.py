@@ -111,7 +111,7 @@ def test_a_passkey_has_a_class_of_its_own_and_satisfies_the_others(
     signed_in_with(strength)
     claims = tokens_for(browser, ent)["claims"]
     assert (claims["acr"], claims["amr"]) == (PASSKEY_CLASS, [method, "user"])
-    for wished in (PASSKEY_CLASS, KNOWN_DEVICE_CLASS, PASSWORD_CLASS):
+    for wished in (PASSKEY_CLASS, "phr", KNOWN_DEVICE_CLASS, PASSWORD_CLASS):
         assert acr_of(browser, ent, acr_values=wished) == wished
         assert acr_of(browser, ent, claims=essential(wished), prompt="none") == wished
 
@@ -123,7 +123,7 @@ def test_a_password_does_not_satisfy_the_class_of_a_passkey(
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
     signed_in_with(strength)
-    required = essential(PASSKEY_CLASS)
+    required = essential(PASSKEY_CLASS, "phr")
     assert ent.answer(browser.get(ent.url(Attempt(), claims=required, prompt="none")))["error"] == "login_required"
     page = sign_in(browser, ent.url(Attempt(), claims=required), session.username, PASSWORD)
     assert ent.answer(page)["error"] == UNMET

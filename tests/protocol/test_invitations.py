@@ -102,6 +102,16 @@ def test_without_pkce_a_client_needs_another_proof(browser: FlaskClient) -> None
     registered(browser, token)
 
 
+@pytest.mark.row("N-03")
+def test_only_the_invitation_gives_the_identifier_of_a_person(browser: FlaskClient) -> None:
+    """RFC 7591, 3.2.1."""
+    for given in (True, False):
+        registration = registered(browser, bound(release_username=given), client_name=f"Essai {given}")
+        replaced(browser, registration, release_username=not given)
+        client = db.session.scalars(select(Client).where(Client.client_id == registration["client_id"])).one()
+        assert client.release_username is given
+
+
 def test_reusable_invitation_counts_each_use(browser: FlaskClient, session: Account) -> None:
     """RFC 7591, 1.2."""
     token = bound(uses=3)

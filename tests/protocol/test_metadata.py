@@ -53,6 +53,7 @@ EVERY_WAY = {
         "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
         "urn:scolarite-services:acr:password-known-device",
         "urn:scolarite-services:acr:passkey",
+        "phr",
     },
 }
 """The expected lists of a service with one signing key."""

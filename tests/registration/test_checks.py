@@ -87,6 +87,7 @@ def find_fault_fields(settings: Settings, **changed: Any) -> list[str]:
         ({"application_type": "native"}, ["application_type"]),
         ({"profile": "fapi1"}, ["profile"]),
         (FAPI2, ["id_token_alg"]),  # there is no such key
+        ({**FAPI2, "assertion_audience": "legacy"}, ["id_token_alg", "assertion_audience"]),
         ({**FAPI2, "pkce_required": False}, ["id_token_alg", "profile"]),
         ({**FAPI2, "auth_method": "client_secret_basic"}, ["id_token_alg", "profile"]),
         ({**FAPI2, "id_token_alg": "RS256", "userinfo_alg": "RS256"}, ["id_token_alg", "userinfo_alg"]),

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from flask_babel import gettext
 
 from idp.throttle import guard, limits
-from idp.throttle.guard import Wait
 
 MOST_AT_ONCE = 3
 """The trials that run at once in a process: a small part of its threads."""
@@ -37,14 +36,10 @@ def counted(person: uuid.UUID) -> Iterator[None]:
             )
         _running.add(person)
     try:
-        verdict = guard.take(limits.ENT_TRIALS, str(person))
-        if isinstance(verdict, Wait):
-            raise TooManyTrialsError(
-                gettext(
-                    "Vous avez demandé soixante tests en une heure : c’est le maximum. Revenez dans %(n)s min.",
-                    n=math.ceil(verdict.seconds / 60),
-                )
-            )
+        if seconds := guard.take_or_wait((limits.ENT_TRIALS, str(person))):
+            most, minutes = limits.ENT_TRIALS.windows[0].tries, math.ceil(seconds / 60)
+            text = gettext("Vous avez demandé %(most)s tests en une heure : c’est le maximum. Revenez dans %(n)s min.")
+            raise TooManyTrialsError(text % {"most": most, "n": minutes})
         yield
     finally:
         with _lock:

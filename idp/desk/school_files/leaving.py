@@ -20,8 +20,7 @@ from idp.db import db
 from idp.desk import replaced
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ImportResult
-from idp.rostering.reconcile import mistakes
-from idp.rostering.reconcile.told import difference
+from idp.rostering.reconcile import counts, mistakes
 
 WINDOW = timedelta(days=7)
 """How long people who left count."""
@@ -64,7 +63,7 @@ def numbers(result: ImportResult) -> dict[str, tuple[int, int]]:
     pupils, accounts = result.counts["students"], result.accounts
     present = accounts["total"] - accounts["created"] + accounts["disabled"]
     return {
-        "students": (pupils.left, difference.enrolled(result.staging)),
+        "students": (pupils.left, counts.enrolled(result.staging)),
         "guardians": (accounts["disabled"], present),
         "ties": mistakes.ties_of_staying(result.staging),
     }

@@ -135,8 +135,9 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces
     counted = limits.FILE_CHECKS, str(access.person().staff.id)
     if isinstance(verdict := guard.take(*counted), Wait):
         sentence = gettext(
-            "Vous avez demandé vingt vérifications en une heure : c’est le maximum. Corrigez votre fichier, et "
+            "Vous avez demandé %(most)s vérifications en une heure : c’est le maximum. Corrigez votre fichier, et "
             "revenez dans %(n)s min.",
+            most=limits.FILE_CHECKS.windows[0].tries,
             n=math.ceil(verdict.seconds / 60),
         )
         raise UploadError(sentence)

@@ -46,9 +46,8 @@ def begin() -> Response:
     begun = _begun()
     if begun is None:
         return gone()
-    verdict = guard.take(*service.tries_from_here(remote_ip()))
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
+    if seconds := guard.take_or_wait(service.tries_from_here(remote_ip())):
+        raise TooManyRequestsError(seconds)
     try:
         url = academy.start(settings, services().outgoing, begun)
     except AcademyError as error:

@@ -101,9 +101,8 @@ def _enrol_code(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
     if ceremony is None:
         return _page(staff, form, gettext("Cette page est restée ouverte trop longtemps. Recommencez."))
     settings, subject = services().settings, f"enrol {staff.id}"
-    verdict = guard.take(limits.DESK_SIGN_IN_ACCOUNT, subject)
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
+    if seconds := guard.take_or_wait((limits.DESK_SIGN_IN_ACCOUNT, subject)):
+        raise TooManyRequestsError(seconds)
     proved = choice.check(settings, staff, form, ceremony, services().breached)
     if proved is None:
         return choice.page(settings, staff, form, ceremony, _action(token))

@@ -99,9 +99,8 @@ def _has_empty_field(form: CodeForm | ProofForm) -> bool:
 @public
 def challenge() -> Response:
     """Begin a sign-in with a passkey: return the options for the browser."""
-    verdict = guard.take(*service.challenges_from_here(remote_ip()))
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
+    if seconds := guard.take_or_wait(service.challenges_from_here(remote_ip())):
+        raise TooManyRequestsError(seconds)
     return as_json(passkeys.authentication_options(services().settings, Purpose.SIGN_IN))
 
 

@@ -18,21 +18,22 @@ from idp.throttle import guard, limits
 from idp.web.errors import TooManyRequestsError
 
 
-def add(settings: Settings, account_id: uuid.UUID, session_id: uuid.UUID, answer: str, name: str) -> None:
+def add(
+    settings: Settings, account_id: uuid.UUID, session_id: uuid.UUID, answer: str, name: str, *, by_itself: bool
+) -> None:
     """Add the passkey of a browser's answer.
 
     Raises:
         PasskeyError: the answer proves nothing, or the session ended or grew old meanwhile.
         TooManyRequestsError: the account added passkeys too often.
     """
-    verdict = guard.take(limits.PASSKEY_ADDITIONS, str(account_id))
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
+    if seconds := guard.take_or_wait((limits.PASSKEY_ADDITIONS, str(account_id))):
+        raise TooManyRequestsError(seconds)
     with unit_of_work():
         locked = proof.lock_session(account_id, session_id)
         if locked is None or not typed_password_recently(locked[1]):
             raise PasskeyError
-        keys.add(settings, locked[0], session_id, answer, name)
+        keys.add(settings, locked[0], session_id, answer, name, by_itself=by_itself)
 
 
 def remove(account_id: uuid.UUID, session_id: uuid.UUID, key_id: uuid.UUID) -> bool:

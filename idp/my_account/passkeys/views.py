@@ -37,9 +37,10 @@ _DONE = {
 
 
 class KeyForm(Form):
-    """The answer of a new passkey, or the key to change; and a name."""
+    """The answer of a new passkey, which the browser may have made by itself, or the key to change; and a name."""
 
     passkey = AnswerField()
+    by_itself = PlainField(name="seule", longest=1)
     key = PlainField(name="cle", longest=36)
     name = PlainField(_l("Nom de la clé"), name="nom", longest=keys.LONGEST_NAME)
 
@@ -61,6 +62,7 @@ def _page(session: Session, account: Account, error: str = "") -> Response:
         error=error,
         done=_DONE.get(request.args.get("fait", ""), ""),
         keys=[_in_words(key) for key in known],
+        accepted=keys.signal_accepted(services().settings, known),
         may_add=len(known) < MOST_KEYS,
         can_be_told=keys.may_be_added(account),
         has_typed_password=typed_password_recently(session),
@@ -98,8 +100,9 @@ def add(session: Session, account: Account) -> Response:
     if not typed_password_recently(session):
         return _ask_password()
     form = KeyForm()
+    answer, by_itself = form.passkey.data or "", bool(form.by_itself.data)
     try:
-        rules.add(services().settings, account.id, session.id, form.passkey.data or "", _name(form))
+        rules.add(services().settings, account.id, session.id, answer, _name(form), by_itself=by_itself)
     except PasskeyError:
         if interaction is not None:
             return see_other(f"{store.page_url('passkey_sign_in.offer', interaction)}&fait=echec")

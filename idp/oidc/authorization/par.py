@@ -74,9 +74,8 @@ def _count(ip: str) -> None:
     Raises:
         TooManyRequestsError: There were too many from that IP address.
     """
-    verdict = guard.take_all((limits.PUSHED_IP, ip))
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
+    if seconds := guard.take_or_wait((limits.PUSHED_IP, ip)):
+        raise TooManyRequestsError(seconds)
 
 
 def _request_parameters(

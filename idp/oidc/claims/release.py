@@ -25,7 +25,9 @@ from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWAR
 PASSWORD_CLASS = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"  # noqa: S105 - a class of methods
 KNOWN_DEVICE_CLASS = "urn:scolarite-services:acr:password-known-device"
 PASSKEY_CLASS = "urn:scolarite-services:acr:passkey"
-ACR_VALUES = (PASSKEY_CLASS, KNOWN_DEVICE_CLASS, PASSWORD_CLASS)
+PHISHING_RESISTANT_CLASS = "phr"
+"""The class of EAP ACR Values 1.0 that a passkey satisfies."""
+ACR_VALUES = (PASSKEY_CLASS, PHISHING_RESISTANT_CLASS, KNOWN_DEVICE_CLASS, PASSWORD_CLASS)
 """The values of `acr`, the strongest first: passkey; password on a browser that the account had used before; password.
 
 A sign-in satisfies the weaker ones too, so that a passkey opens an ENT that asks for the class of the password.

@@ -76,7 +76,8 @@ def is_authentication_current(known: Registration, current: Registration) -> boo
 
 
 def _authentication_rules(client: Registration) -> tuple[object, ...]:
-    return client.auth_method, client.auth_alg, client.fapi2, client.jwks, client.jwks_uri
+    known_by = client.auth_method, client.auth_alg, client.fapi2, client.assertion_audience
+    return *known_by, client.jwks, client.jwks_uri
 
 
 def find(client_id: str | None, *, fresh: bool = False) -> ProtocolClient | None:

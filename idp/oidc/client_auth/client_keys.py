@@ -2,9 +2,9 @@
 
 Keys from a `jwks_uri` are cached in the process. One thread fetches them again when they are old, while the others use
 the cached keys; and at once if a token names a key that is not cached, since clients rotate keys. There is at most one
-fetch a minute for each URL, so that nobody can load an ENT's server by inventing key identifiers (Core 10.1.1). Anybody
-can send requests in the name of a client whose server is slow, so few threads wait for it. A client that changes its
-URL gets one more fetch in a minute.
+fetch a minute for each URL, so that nobody can load an ENT's server by inventing key identifiers (Core 10.1.1). A fetch
+that failed is tried again after a few seconds; until then the client is asked to come back (503). Anybody can send
+requests in the name of a client whose server is slow, so few threads wait for it.
 """
 
 import math
@@ -19,7 +19,7 @@ import structlog
 
 from idp.clients.registry import Registration
 from idp.db import release_connection
-from idp.http_client.outgoing import Outgoing, OutgoingError
+from idp.http_client.outgoing import Outgoing, OutgoingError, UrlRefusedError
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS, InvalidTokenError
 from idp.oidc.keys.material import JoseKey
@@ -30,7 +30,9 @@ log = structlog.get_logger()
 FRESH_SECONDS = 3600.0
 """Age at which cached keys are fetched again."""
 MIN_REFETCH_SECONDS = 60.0
-"""Shortest time between two fetches of one URL."""
+"""Shortest time between two fetches of one URL, if the first one succeeded."""
+RETRY_SECONDS = 7.0
+"""The same after a fetch that failed."""
 MAX_STALE_SECONDS = 86_400.0
 """Age at which cached keys are dropped if their URL cannot be fetched."""
 MAX_WAITING, MAX_WAITING_PER_CLIENT = 16, 8
@@ -45,21 +47,26 @@ class _Source:
 
     Attributes:
         uri: The URL.
-        since: When the process first used the URL, by `time.monotonic` like the others.
         keys: The keys of the last successful fetch.
-        fetched_at: When the last fetch ended.
+        fetched_at: When the last fetch ended, by `time.monotonic` like the next one.
         succeeded_at: When the last successful fetch ended.
+        has_failed: Whether the last fetch failed, and another one may succeed.
         lock: Held by the thread that fetches.
         slots: Limits the threads that wait.
     """
 
     uri: str
-    since: float
     keys: list[Any] = field(default_factory=list)
     fetched_at: float = -math.inf
     succeeded_at: float = -math.inf
+    has_failed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_WAITING_PER_CLIENT))
+
+    @property
+    def pause(self) -> float:
+        """The shortest time until the next fetch, in seconds."""
+        return RETRY_SECONDS if self.has_failed else MIN_REFETCH_SECONDS
 
 
 class ClientKeys:
@@ -74,25 +81,30 @@ class ClientKeys:
         """Return the client's key for a token: the key with the header's `kid`, or the only candidate.
 
         Raises:
-            InvalidTokenError: The client has no such key, or its keys cannot be fetched.
-            ServiceBusyError: Too many threads wait for clients' servers.
+            InvalidTokenError: The client has no such key.
+            ServiceBusyError: The keys could not be fetched, or too many threads wait for clients' servers.
         """
         if not client.jwks_uri:
             return _chosen(_listed(client.jwks), head, alg)
+        with suppress(InvalidTokenError):
+            return _chosen(self._fetched(client, again=False).keys, head, alg)
+        source = self._fetched(client, again=True)
         try:
-            return _chosen(self._fetched(client, again=False), head, alg)
+            return _chosen(source.keys, head, alg)
         except InvalidTokenError:
-            return _chosen(self._fetched(client, again=True), head, alg)
+            if source.has_failed:
+                raise ServiceBusyError(math.ceil(RETRY_SECONDS), reason="client_keys") from None
+            raise
 
-    def _fetched(self, client: Registration, *, again: bool) -> list[Any]:
+    def _fetched(self, client: Registration, *, again: bool) -> _Source:
         """Return the cached keys; fetch them first if they are old, or if they are to be fetched `again`."""
         source = self._source(client)
-        max_age = MIN_REFETCH_SECONDS if again or not source.keys else FRESH_SECONDS
+        max_age = source.pause if again or not source.keys else FRESH_SECONDS
         if time.monotonic() - source.fetched_at < max_age:
-            return source.keys
+            return source
         release_connection()  # before this thread waits for another one, which waits for the client's server
         if source.keys and not again and source.lock.locked():
-            return source.keys  # another thread is fetching
+            return source  # another thread is fetching
         with ExitStack() as held:
             for slots in (source.slots, self._slots):
                 if not slots.acquire(blocking=False):
@@ -100,39 +112,39 @@ class ClientKeys:
                 held.callback(slots.release)
             held.enter_context(source.lock)
             # the thread that held the lock may have fetched the keys meanwhile
-            if time.monotonic() - source.fetched_at >= MIN_REFETCH_SECONDS:
+            if time.monotonic() - source.fetched_at >= source.pause:
                 self._refresh(client, source)
-            return source.keys
+            return source
 
     def _source(self, client: Registration) -> _Source:
-        source, moment = self._sources.get(client.client_id), time.monotonic()
-        if source is None:
-            source = self._sources[client.client_id] = _Source(client.jwks_uri, moment)
-        elif source.uri != client.jwks_uri:
-            # the first change of URL is fetched at once, a further one within the minute is not
-            fetched_at = source.fetched_at if moment - source.since < MIN_REFETCH_SECONDS else -math.inf
-            source = self._sources[client.client_id] = _Source(client.jwks_uri, moment, fetched_at=fetched_at)
+        source = self._sources.get(client.client_id)
+        if source is None or source.uri != client.jwks_uri:
+            # a new URL is fetched as soon as one that failed
+            fetched_at = source.fetched_at if source else -math.inf
+            source = self._sources[client.client_id] = _Source(client.jwks_uri, fetched_at=fetched_at, has_failed=True)
         return source
 
     def _refresh(self, client: Registration, source: _Source) -> None:
         """Fetch the keys; after a failure keep the cached ones for a day, since they may have been revoked."""
-        keys = self._fetch(client)
+        fault = None
+        try:
+            source.keys = self._fetch(client)
+        except (OutgoingError, ValueError) as error:
+            fault = error
+            reason = error.reason if isinstance(error, OutgoingError) else "not a JWK set"
+            log.warning("client keys unavailable", client_id=client.client_id, reason=reason)
         source.fetched_at = time.monotonic()
-        if keys is not None:
-            source.keys, source.succeeded_at = keys, source.fetched_at
+        source.has_failed = fault is not None and not isinstance(fault, UrlRefusedError)
+        if fault is None:
+            source.succeeded_at = source.fetched_at
         elif source.fetched_at - source.succeeded_at > MAX_STALE_SECONDS:
             source.keys = []
 
-    def _fetch(self, client: Registration) -> list[Any] | None:
-        try:
-            answer = self._outgoing.get(client.jwks_uri)
-            if answer.status != _OK:
-                raise OutgoingError(f"answered {answer.status}")  # noqa: TRY301 - logged below like the others
-            return _listed(jose.json_object(answer.body))
-        except (OutgoingError, ValueError) as error:
-            reason = error.reason if isinstance(error, OutgoingError) else "not a JWK set"
-            log.warning("client keys unavailable", client_id=client.client_id, reason=reason)
-            return None
+    def _fetch(self, client: Registration) -> list[Any]:
+        answer = self._outgoing.get(client.jwks_uri)
+        if answer.status != _OK:
+            raise OutgoingError(f"answered {answer.status}")
+        return _listed(jose.json_object(answer.body))
 
 
 def usable(jwks: object) -> list[str]:

@@ -1,7 +1,8 @@
 """Authenticates clients by `private_key_jwt`: a JWT that the client signed (RFC 7523 2.2 and 3, Core 9).
 
-Each rule has a function `check_*`. For clients of the profile `fapi2`, FAPI 2.0 (5.3.2.1) adds that the audience is the
-issuer alone, and excludes RS256.
+Each rule has a function `check_*`. RFC 10070 adds that the audience is the issuer alone; for clients of the profile
+`fapi2`, FAPI 2.0 (5.3.2.1) adds that it is a string, and excludes RS256. A header may have the `typ` of RFC 10070,
+`client-authentication+jwt`, or any other.
 """
 
 from collections.abc import Mapping
@@ -108,17 +109,18 @@ def check_times(claims: Mapping[str, Any]) -> datetime:
 
 
 def check_audience(client: Registration, claims: Mapping[str, Any]) -> None:
-    """Check that `aud` is the issuer, this endpoint or the token endpoint (RFC 7523 3, 3); for FAPI 2.0, the issuer."""
-    issuer = services().settings.issuer
-    audience = claims.get("aud")
-    if client.fapi2:
-        if audience != issuer:
-            raise InvalidTokenError("aud must be the issuer, as a string")
+    """Check that `aud` is the issuer alone, as a string or an array of one (RFC 10070); for FAPI 2.0, as a string.
+
+    A client that is registered for it may name this endpoint or the token endpoint, among others too (RFC 7523 3, 3).
+    """
+    issuer, audience = services().settings.issuer, claims.get("aud")
+    if audience == issuer or (audience == [issuer] and not client.fapi2):
         return
+    if client.assertion_audience != "legacy":
+        raise InvalidTokenError("aud must be the issuer alone")
+    named = {issuer, f"{issuer}/token", f"{issuer}{current_request().path}"}
     values = audience if isinstance(audience, list) else [audience]
-    if not {issuer, f"{issuer}/token", f"{issuer}{current_request().path}"}.intersection(
-        a for a in values if isinstance(a, str)
-    ):
+    if not named.intersection(value for value in values if isinstance(value, str)):
         raise InvalidTokenError("aud is not this provider")
 
 

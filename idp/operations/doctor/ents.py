@@ -1,4 +1,4 @@
-"""Checks the certificates of the servers that this service calls: back channels and keys of ENTs."""
+"""Checks the certificates of the servers of ENTs that this service calls, and the audience of their assertions."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +34,10 @@ def check(_site: Site) -> Iterator[Finding]:
         yield from threads.map(lambda item: _of_host(outgoing, item[0], *item[1]), sorted(hosts.items()))
     if not hosts:
         yield Finding("certificates of ENTs", "no ENT has a back channel or keys at a URL")
+    legacy = select(Client.client_id).where(Client.assertion_audience == "legacy", Client.disabled_at.is_(None))
+    for client_id in db.session.scalars(legacy.order_by(Client.client_id)):
+        advice = f"when the ENT names the issuer: `idp client set {client_id} --assertion-audience issuer`"
+        yield Finding(f"assertions of ENT {client_id}", "the audience may be an endpoint", "warning", advice)
 
 
 def _of_host(outgoing: Outgoing, host: str, url: str, client_ids: list[str]) -> Finding:

@@ -1,7 +1,6 @@
 """Lists the open disputes about accounts, and settles one in one transaction.
 
-The account's row is locked first: if two operators settle the same dispute at once, one succeeds, and the other is told
-that it is settled.
+The account's row is locked first: of two operators who settle the same dispute at once, one is told that it is settled.
 """
 
 import uuid

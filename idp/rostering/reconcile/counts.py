@@ -6,6 +6,7 @@ from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.statements import has_access, is_seen
 from idp.rostering.records import Mode
 
+_ENROLLED = "SELECT count(*) FROM known_child WHERE in_scope AND NOT is_left"
 _READ = "SELECT coalesce(sum(copies), 0) FROM {table}"
 _REFUSED = "SELECT coalesce(sum(iif(fate = 'refused', copies, {spare})), 0) FROM {table}"
 _GONE = "SELECT count(*) FROM {table} s JOIN {known} k ON k.key = s.key WHERE s.fate = 'gone' AND NOT k.is_left"
@@ -117,6 +118,12 @@ def count_access(staging: Staging) -> dict[str, int]:
     The suspension of such a tie stays, though the file names the person no more.
     """
     return {"reopened": staging.value(_REOPENED), "suspended": staging.value(_SUSPENSIONS_STAY)}
+
+
+def enrolled(staging: Staging) -> int:
+    """Return how many pupils the schools of the files have in the database."""
+    count: int = staging.value(_ENROLLED)
+    return count
 
 
 def records(staging: Staging) -> int:

@@ -32,8 +32,7 @@ INDEXES = {
 class SchoolRow(NamedTuple):
     """A school's record.
 
-    `copies` counts the records of this key; `differs` says that they contradict each other; `file2` and `line2` are the
-    place of the last one.
+    `copies` counts the records of this key; `differs` says that they contradict each other; `file2`, `line2`: the last.
     """
 
     key: str
@@ -55,10 +54,9 @@ class SchoolRow(NamedTuple):
 class StudentRow(NamedTuple):
     """A pupil's record.
 
-    `first_class_name` and `first_birth_date` are those of the first record, if there are several.
-    `lists_guardians` says that the record names all guardians, and `record` is its number. `renamed` says that two
-    whole records of this key have different names. `uai` and `child_id` are the pupil's school and id in the database.
-    `outcome` is what `decide` returned, `fate` what follows from it.
+    `first_class_name` and `first_birth_date` are those of the first of several records; `lists_guardians` says that the
+    record, number `record`, names all guardians. `renamed` says that two whole records have different names. `uai` and
+    `child_id` are the pupil's school and id here. `outcome` is what `decide` returned, `fate` what follows from it.
     """
 
     key: str

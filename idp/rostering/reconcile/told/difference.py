@@ -1,7 +1,6 @@
 """Says by name what an import does, once all phases have run: who is created, changed or leaves, and what is wrong.
 
-The sentences are French: a secretary reads them before anything is written. Former data of a person of another school
-are left out: only the content of the file is told of them.
+The sentences are French, for a secretary. Of a person of another school, only the content of the file is told.
 """
 
 import enum
@@ -47,10 +46,9 @@ WORDS = {
 
 
 def kind_of(code: str, severity: str) -> Kind:
-    """Return the kind of an issue: what somebody corrects in the file, what somebody looks at, what is as it is."""
-    if code in WITHOUT_ACCOUNT:
-        return Kind.WITHOUT_ACCOUNT
-    return Kind.PROBLEM if severity == Severity.ERROR.value else Kind.DOUBT
+    """Return the kind of an issue: what somebody corrects in the file, looks at, or leaves as it is."""
+    told = Kind.PROBLEM if severity == Severity.ERROR.value else Kind.DOUBT
+    return Kind.WITHOUT_ACCOUNT if code in WITHOUT_ACCOUNT else told
 
 
 class Difference(NamedTuple):
@@ -245,7 +243,6 @@ _TIES_ENDED = (
 )
 """The ties of pupils who stay: those of a pupil who leaves are said with the pupil."""
 
-_ENROLLED = "SELECT count(*) FROM known_child WHERE in_scope AND NOT is_left"
 
 _KINSHIPS = {
     "10": "mère",
@@ -256,12 +253,6 @@ _KINSHIPS = {
     "50": "tuteur",
     "51": "aide sociale à l’enfance",
 }
-
-
-def enrolled(staging: Staging) -> int:
-    """Return how many pupils the schools of the files have in the database."""
-    count: int = staging.value(_ENROLLED)
-    return count
 
 
 def rows(staging: Staging) -> Iterator[Difference]:
