@@ -37,12 +37,12 @@ _FAMILIES = (
         )::tsvector
         FROM family f JOIN surname s ON s.n = f.surname JOIN given g ON g.n = f.g0 ORDER BY f.n""",
     """INSERT INTO account (id, username, profile, civility, family_name, given_name, birth_name, search_text,
-        address_lines, postcode, city, country, locale, more_claims, generation, created_at, updated_at, activated_at,
-        email, mailbox, pending_email, provisional_hash, provisional_expires_at)
+        address_lines, postcode, city, country, locale, more_claims, is_from_desk, generation, created_at, updated_at,
+        activated_at, email, mailbox, pending_email, provisional_hash, provisional_expires_at)
         SELECT ('0000000000004000' || 8 + p.p || '0' || lpad(to_hex(f.n), 14, '0'))::uuid,
         left(g.s, 1) || '.' || s.s || p.p || f.n, 'GUARDIAN', 'Mme', upper(s.s), initcap(g.s), '',
         (g.s || ' ' || s.s || ' ' || left(g.s, 1) || ' ' || s.s || p.p || f.n || ' ' || left(g.s, 1) || s.s || p.p
-        || f.n)::tsvector, '[]', '', '', '', 'fr-FR', '{}', 0, now(), now(),
+        || f.n)::tsvector, '[]', '', '', '', 'fr-FR', '{}', false, 0, now(), now(),
         CASE WHEN d.d < 65 THEN now() - abs(hashint4(f.n)) % 100 * interval '1 day' END,
         CASE WHEN d.d < 60 THEN 'p' || p.p || f.n || '@exemple.fr' END,
         CASE WHEN d.d < 60 THEN 'p' || p.p || f.n || '@exemple.fr' END,
@@ -53,9 +53,9 @@ _FAMILIES = (
         CROSS JOIN LATERAL (SELECT abs(hashint4(2 * f.n + p.p)) % 100) d(d)
         JOIN surname s ON s.n = CASE p.p WHEN 0 THEN f.surname ELSE f.other END
         JOIN given g ON g.n = CASE p.p WHEN 0 THEN f.g1 ELSE f.g2 END ORDER BY f.n""",
-    """INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)
+    """INSERT INTO guardianship (account_id, child_id, rank, kinship, authority, was_excluded)
         SELECT ('0000000000004000' || 8 + p.p || '0' || lpad(to_hex(f.n), 14, '0'))::uuid,
-        ('000000000000400080' || lpad(to_hex(f.n), 14, '0'))::uuid, 0, '', 1
+        ('000000000000400080' || lpad(to_hex(f.n), 14, '0'))::uuid, 0, '', 1, false
         FROM family f CROSS JOIN generate_series(0, 1) p(p) ORDER BY f.n""",
 )
 

@@ -59,10 +59,10 @@ FROM generate_series(0, %(entries)s - 1) n JOIN numbered ON number = n %% %(peop
 """
 _KEPT_ACCOUNTS = """
 INSERT INTO account (id, username, profile, civility, family_name, given_name, birth_name, roster_key, address_lines,
-  postcode, city, country, locale, more_claims, generation, password_hash, activated_at, email, mailbox, known_use_at,
-  last_sign_in_at, created_at, updated_at, search_text)
+  postcode, city, country, locale, more_claims, is_from_desk, generation, password_hash, activated_at, email, mailbox,
+  known_use_at, last_sign_in_at, created_at, updated_at, search_text)
 SELECT md5('kept' || n)::uuid, 'kept' || n, 'GUARDIAN', '', 'LEROY', 'Noémie', '', 'kept:' || n, '[]', '', '', '',
-  'fr-FR', '{}', 1, CASE WHEN active THEN 'x' END, CASE WHEN active THEN long_ago END,
+  'fr-FR', '{}', false, 1, CASE WHEN active THEN 'x' END, CASE WHEN active THEN long_ago END,
   CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, known,
   CASE WHEN active THEN %(today)s::timestamptz END, long_ago, long_ago, to_tsvector('simple', 'leroy noemie')
 FROM generate_series(1, %(accounts)s) n CROSS JOIN LATERAL (SELECT n %% 3 > 0 AS active,
@@ -74,8 +74,8 @@ SELECT md5('kept child' || n)::uuid, school.id, 'kept' || n, 'LEROY', 'Malo', '6
 FROM generate_series(1, %(accounts)s) n, (SELECT id FROM school LIMIT 1) school
 """
 _KEPT_TIES = """
-INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)
-SELECT md5('kept' || n)::uuid, md5('kept child' || n)::uuid, 0, '', 1 FROM generate_series(1, %(accounts)s) n
+INSERT INTO guardianship (account_id, child_id, rank, kinship, authority, was_excluded)
+SELECT md5('kept' || n)::uuid, md5('kept child' || n)::uuid, 0, '', 1, false FROM generate_series(1, %(accounts)s) n
 """
 TABLES = ("session", "authorization_code", "token", "audit", "outbox")
 

@@ -28,6 +28,7 @@ from idp.config import Settings
 from idp.db import unit_of_work
 from idp.metrics.catalogue import SIGN_IN
 from idp.throttle import guard, limits
+from idp.web.errors import TooManyRequestsError
 from idp.web.user_agent import describe
 
 Door = Literal["sign_in", "reauthentication", "letter"]
@@ -266,7 +267,7 @@ def _slots_returned_on_failure(slots: Slots) -> Iterator[None]:
     """Return the slots of a try if it could not be decided, because the hasher is busy or the database failed."""
     try:
         yield
-    except (HasherBusyError, SQLAlchemyError):
+    except (HasherBusyError, SQLAlchemyError, TooManyRequestsError):
         with suppress(SQLAlchemyError):  # a slot that is not returned expires by itself
             for limit, key in slots:
                 guard.uncount(limit, key)

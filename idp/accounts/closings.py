@@ -32,13 +32,9 @@ class Closing:
 
     def details(self) -> dict[str, str]:
         """Return the values for a mail (`notices.tell`)."""
-        return details(self.until, self.school, by_academy=self.by_academy) | {"since": self.since.isoformat()}
-
-
-def details(until: datetime | None, school: School | None, *, by_academy: bool) -> dict[str, str]:
-    """Return the values for a mail about a suspension; `school` is None if the person may not learn which it is."""
-    end = until.isoformat(timespec="seconds") if until else ""
-    return {"until": end, "school": str(school.id) if school else "", "by": "academy" if by_academy else "school"}
+        until, school = self.until.isoformat() if self.until else "", str(self.school.id) if self.school else ""
+        by = "academy" if self.by_academy else "school"
+        return {"since": self.since.isoformat(), "until": until, "school": school, "by": by}
 
 
 def nameable(account: Account, school: School | None) -> School | None:

@@ -7,8 +7,9 @@ written in the caller's transaction, which has locked the account's row.
 
 import hashlib
 import uuid
+from collections.abc import Iterator
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import directory, notices, one_time_links, school_notices
@@ -76,15 +77,14 @@ def note_sharing(account: Account) -> None:
             school_notices.add(Kind.SHARED_MAILBOX, account.id, common, other_account_id=other.id)
 
 
-def serves_another(account: Account, email: str, *, disabled_too: bool = False) -> bool:
+def serves_another(account: Account, email: str) -> bool:
     """Return whether another account that is in use has confirmed the mailbox of `email`."""
     conditions = [
         Account.mailbox == fold_email(email),
         Account.id != account.id,
         Account.merged_into_id.is_(None),
+        Account.disabled_at.is_(None),
     ]
-    if not disabled_too:
-        conditions.append(Account.disabled_at.is_(None))
     return bool(db.session.scalar(select(exists().where(*conditions))))
 
 
@@ -130,15 +130,20 @@ def reset_needs_letter(settings: Settings, account: Account, *, known_device: bo
 
 def is_read_by_others(account: Account, email: str) -> bool:
     """Return whether the mailbox of `email` is, or was, also that of another account, not merged into this one."""
-    if serves_another(account, email, disabled_too=True):
-        return True
-    conditions = [
-        FormerMailbox.mailbox == fold_email(email),
-        FormerMailbox.account_id != account.id,
-        or_(Account.merged_into_id.is_(None), Account.merged_into_id != account.id),
-    ]
-    former = select(FormerMailbox.account_id).join(Account, Account.id == FormerMailbox.account_id)
-    return db.session.scalar(former.where(*conditions).limit(1)) is not None
+    return next(_others_at(account, email), None) is not None
+
+
+def is_read_by_another_person(account: Account, email: str) -> bool:
+    """Return the same, without the accounts that bear the person's own name (`same_person`)."""
+    return any(not same_person(account, other) for other in _others_at(account, email))
+
+
+def _others_at(account: Account, email: str) -> Iterator[Account]:
+    mailbox = fold_email(email)
+    former = select(FormerMailbox.account_id).where(FormerMailbox.mailbox == mailbox)
+    now_or_before = or_(and_(Account.mailbox == mailbox, Account.merged_into_id.is_(None)), Account.id.in_(former))
+    not_merged_here = or_(Account.merged_into_id.is_(None), Account.merged_into_id != account.id)
+    yield from db.session.scalars(select(Account).where(Account.id != account.id, now_or_before, not_merged_here))
 
 
 def _known_pairs(account: Account) -> set[uuid.UUID | None]:

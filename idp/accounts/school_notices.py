@@ -137,6 +137,17 @@ def is_added() -> ColumnElement[bool]:
     return and_(SchoolNotice.kind == Kind.LETTER_DOUBT.value, merged)
 
 
+def were_told_apart(account_id: uuid.UUID, letter_of: uuid.UUID) -> bool:
+    """Return whether a school or an engineer answered that two accounts, which are not merged, are two people's."""
+    answered = exists().where(
+        SchoolNotice.kind == Kind.LETTER_DOUBT.value,
+        SchoolNotice.account_id == letter_of,
+        SchoolNotice.other_account_id == account_id,
+        SchoolNotice.settled_at.is_not(None),
+    )
+    return bool(db.session.scalar(select(answered)))
+
+
 def settle(
     account_id: uuid.UUID,
     *,

@@ -66,7 +66,7 @@ def look(value: str) -> Alarm:
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:
         return Alarm(LinkState.DEAD)
-    shared = link.state is LinkState.USED or mailboxes.is_read_by_others(account, link.row.email)
+    shared = link.state is LinkState.USED or mailboxes.is_read_by_another_person(account, link.row.email)
     return Alarm(
         link.state,
         _standing(account, link.row),
@@ -93,7 +93,7 @@ def stop(settings: Settings, value: str) -> bool:
     if account is None or link is None:
         return False
     applied = account.email != link.email
-    shared = applied and mailboxes.is_read_by_others(account, link.email)
+    shared = applied and mailboxes.is_read_by_another_person(account, link.email)
     if not shared:
         _block(account)
     _end_all(account, link)

@@ -78,7 +78,7 @@ def _admit(
     mine, other = locked[account_id], locked[verified.account_id]
     if mine is None or not _is_signed_in(mine, session_id) or other is None or not verified.still_holds(other):
         return None
-    if surely_one_person(mine, other):
+    if surely_one_person(mine, other) and not school_notices.were_told_apart(mine.id, other.id):
         moving.merge(settings, mine, other)
         return Linked()
     _doubt(mine, other)

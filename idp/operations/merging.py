@@ -33,20 +33,20 @@ def decide(settings: Settings, notice_id: uuid.UUID, reason: str, seen: str, *, 
     """
     notice = db.session.get(SchoolNotice, notice_id)
     mine, other = _locked(notice.other_account_id, notice.account_id) if notice else (None, None)
-    if notice is None or mine is None or other is None:
-        raise RefusedError("an account was removed meanwhile")
+    if notice is None or other is None:
+        raise RefusedError("the account was removed meanwhile")
     db.session.refresh(notice)
-    is_merged = other.merged_into_id == mine.id
     if seen != admission.pupils_asked(notice):
         raise RefusedError("somebody else has answered", "settled")
+    merged_into = mine if mine is not None and other.merged_into_id == mine.id else None
     refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=reason)
-    if refusal is not None and (is_one_person or not is_merged):
+    if refusal is not None and (is_one_person or merged_into is None):
         raise RefusedError("the notice cannot be settled", refusal.value)
-    if is_merged and not is_one_person:
-        _separate(mine, other, reason)
-    elif is_one_person and not is_merged:
-        if mine.activated_at is None or other.activated_at is not None or not (_is_open(mine) and _is_open(other)):
-            raise RefusedError(f"{mine.username} or {other.username} changed meanwhile")
+    if merged_into is not None and not is_one_person:
+        _separate(merged_into, other, reason)
+    elif is_one_person and merged_into is None:
+        if mine is None or not _can_be_merged(mine, other):
+            raise RefusedError("an account changed meanwhile")
         moving.merge(settings, mine, other, notice)
 
 
@@ -69,8 +69,12 @@ def _locked(mine_id: uuid.UUID | None, other_id: uuid.UUID) -> tuple[Account | N
     return rows[mine_id] if mine_id else None, rows[other_id]
 
 
-def _is_open(account: Account) -> bool:
-    return account.is_enabled_at(now()) and not disputes.is_closed(account)
+def _can_be_merged(mine: Account, other: Account) -> bool:
+    """Return whether one account is active, the other has an unused letter, and neither is closed."""
+    if mine.activated_at is None or other.activated_at is not None:
+        return False
+    are_enabled = mine.is_enabled_at(now()) and other.is_enabled_at(now())
+    return are_enabled and not (disputes.is_closed(mine) or disputes.is_disputed(other.id))
 
 
 def _separate(mine: Account, other: Account, reason: str) -> None:

@@ -56,13 +56,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         return Outcome.DROPPED
     recipient, link = str(accounts[0].email), entrance(settings, accounts[0])
     lines = [
-        {
-            "name": a.short_name,
-            "username": a.username,
-            "schools": school_names(a),
-            "is_suspended": a.is_suspended_at(now()),
-        }
-        for a in accounts
+        {"name": a.short_name, "username": a.username, "schools": school_names(a), "is_suspended": is_suspended}
+        for a, is_suspended in ((account, account.is_suspended_at(now())) for account in accounts)
     ]
     mail = compose(
         "identifiant",

@@ -110,13 +110,7 @@ def invite(
     Raises:
         RegistrationRefusedError: with every fault.
     """
-    faults = [Fault("uais", uai_fault(uai)) for uai in uais if not is_uai(uai)]
-    none = Fault("uais", "needs at least one school; an engineer registers a service for everyone")
-    faults += [] if uais else [none]
-    faults += bounds.find_faults(pkce=pkce)
-    if not label.isprintable() or len(label) > LONGEST_LABEL:
-        faults.append(Fault("label", f"must have {LONGEST_LABEL} printable characters at most"))
-    if faults:
+    if faults := [*_faults(label, uais), *bounds.find_faults(pkce=pkce)]:
         raise RegistrationRefusedError(*faults)
     token = opaque.new_value()
     row = ClientInvite(
@@ -137,6 +131,14 @@ def invite(
         db.session.add(row)
         log.record(ClientInvited(invite=str(row.id), change="made", after=changes.made(changes.snapshot(row))))
     return row, token
+
+
+def _faults(label: str, uais: Sequence[str]) -> Iterator[Fault]:
+    yield from (Fault("uais", uai_fault(uai)) for uai in uais if not is_uai(uai))
+    if not uais:
+        yield Fault("uais", "needs at least one school; an engineer registers a service for everyone")
+    if not label.isprintable() or len(label) > LONGEST_LABEL:
+        yield Fault("label", f"must have {LONGEST_LABEL} printable characters at most")
 
 
 def find(token: str) -> ClientInvite | None:

@@ -150,8 +150,8 @@ RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
 """Requests for the mail of the confirmation link, for each account."""
 RESEND_LINK_MAILBOX = Budget("resend_link_mailbox", _A_MAIL)
 """The same for each mailbox, so that nobody can flood it."""
-RESEND_LINK_IP = Budget("resend_link_ip", (Window(30, _HOUR),), by_network=True)
-"""The same for each IP."""
+RESEND_LINK_IP = Budget("resend_link_ip", (Window(300, _HOUR),), by_network=True)
+"""The same for each IP. The families of a school may share an IP on its first evening."""
 REMINDER = Budget("reminder", (Window(1, timedelta(days=7)),))
 """Reminders that a school asks for, for each account: one mail a week."""
 BAD_LINK_IP = Budget("bad_link_ip", (Window(30, _HOUR),), by_network=True)

@@ -8,10 +8,6 @@ _SCHOOLS = f"{_PAGES}::test_page_promises_a_notice_for_schools_with_an_address_a
 _CONTEST = "tests/email_confirmation/test_contest.py"
 
 SENTENCES = {
-    "Votre fichier ajoute %(name)s aux responsables de %(children)s. %(name)s a accès. Un responsable de cet élève "
-    "utilise déjà son compte : s’il a une adresse mail, il est prévenu, sans le nom de la personne.": (
-        "tests/rostering/test_added_guardians.py::test_a_guardian_added_beside_an_active_one_is_told_once_to_both"
-    ),
     "L’établissement sera prévenu par mail : %(schools)s.": (f"{_PAGES}::test_promised_notice_is_sent_to_the_school"),
     "L’établissement sera prévenu par mail.": (
         f"{_PAGES}::test_stopped_change_of_address_page_names_the_notified_schools"
@@ -84,5 +80,9 @@ SENTENCES = {
     ),
     "La personne sera prévenue par mail : %(emails)s.": (
         "tests/desk/test_letter.py::test_the_letter_of_an_active_account_ends_its_password_and_tells_its_owner"
+    ),
+    "Votre fichier ajoute %(name)s aux responsables de %(children)s. %(name)s a accès. Un responsable de "
+    "cet élève utilise déjà son compte : s’il a une adresse mail, il est prévenu, sans le nom de la personne.": (
+        "tests/rostering/test_added_guardians.py::test_a_guardian_added_beside_an_active_one_is_told_once_to_both"
     ),
 }

@@ -93,7 +93,7 @@ def kinds(base: type[Event]) -> set[str]:
 
 
 def test_every_code_of_an_export_has_a_label(app: Flask) -> None:
-    periodic = {"keys.rotation", "audit.seal", "school.digests", "desk.alerts", "desk.figures"}
+    periodic = {"keys.rotation", "audit.seal", "school.digests", "desk.alerts", "desk.figures", "school.contacts"}
     assert EVENTS.keys() == kinds(Event)
     assert PURPOSES.keys() == {purpose.value for purpose in Purpose}
     assert NOTICES.keys() == {kind.value for kind in Kind}

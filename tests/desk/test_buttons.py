@@ -25,7 +25,6 @@ PAGES = {
     "files.send": "files.compare",
     "files.withdraw": "files.compare",
     "jobs.cancel": "jobs.show",
-    "journal.export": "journal.show",
     "my_security.add_code": "my_security.show",
     "my_security.add_key": "my_security.show",
     "my_security.begin_code": "my_security.show",

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from idp.clock import now
 from idp.db import db
-from idp.desk.staff.models import Role, StaffInvitation
+from idp.desk.staff.models import CredentialKind, Role, StaffCredential, StaffInvitation
 from idp.desk.staff.notices import NEW_CREDENTIAL
 from idp.outbox.models import OutboxMessage
 from tests.builders import COLLEGE, LYCEE, Build
@@ -77,7 +77,9 @@ def test_who_is_unseen_is_searched_sorted_journalled_and_told_by_the_mail_addres
     assert "Invitation au bureau" in text(page), "the entry that an unknown mailbox has"
     export = browser.post("/journal/export", data={"csrf_token": form_token(page), "format": "csv"})
     assert "Quatrefages" not in text(page) + text(export)
+    db.session.add(StaffCredential(staff_id=elsewhere.id, kind=CredentialKind.TOTP, secret=b"encrypted"))
+    db.session.commit()
     at_work, _ = colleagues.session(elsewhere)
-    assert post(at_work, "/ma-securite/defi", "/etablissements").status_code == 200
+    assert post(at_work, "/ma-securite/codes-de-secours", "/etablissements").status_code == 200
     mails = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NEW_CREDENTIAL)).all()
     assert {mail.payload["recipient"] for mail in mails} == {str(elsewhere.id)}

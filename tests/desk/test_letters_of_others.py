@@ -74,8 +74,11 @@ def test_no_adds_nothing_and_leads_to_another_letter(colleagues: Colleagues, bui
     assert browser.get(f"/signalements/{notice.id}/{NO}").headers["Location"].endswith("fait=tard")
 
 
-@pytest.mark.parametrize("changed", ["activated_at", "disabled_at", "contested_at", "suspended_at"])
-@pytest.mark.parametrize("is_mine", [True, False])
+@pytest.mark.parametrize(
+    ("is_mine", "changed"),
+    [(True, "disabled_at"), (True, "suspended_at"), (True, "activated_at")]
+    + [(False, name) for name in ("disabled_at", "suspended_at", "activated_at")],
+)
 def test_yes_is_refused_once_an_account_has_changed(
     colleagues: Colleagues, build: Build, changed: str, *, is_mine: bool
 ) -> None:
@@ -122,6 +125,17 @@ def test_an_answer_to_a_page_from_before_another_answer_changes_nothing(colleagu
     assert late.headers["Location"].endswith("fait=tard")
     assert LATE in plain(quick.get(late.headers["Location"]))
     assert children_of(mine) == ["Léa", "Zoé", "Lou"]
+
+
+@pytest.mark.parametrize("answer", [YES, NO])
+def test_the_notice_about_an_erased_account_is_settled_by_no_alone(
+    colleagues: Colleagues, build: Build, answer: Answer
+) -> None:
+    _, _, notice = doubted(build)
+    db.session.execute(update(SchoolNotice).values(other_account_id=None))
+    db.session.commit()
+    answered(colleagues.signed_in(), notice, answer)
+    assert (reloaded(notice).settled_at is None) is (answer is YES)
 
 
 @pytest.mark.row("Z-03")

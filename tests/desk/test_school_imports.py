@@ -188,7 +188,7 @@ def test_an_import_needs_a_fresh_proof_before_the_page_opens(desk: Flask, collea
     key, _ = checked(browser, sheet(*families(3)))
     colleagues.age_proofs()
     assert browser.get(f"/fichiers/{key}").headers["Location"].startswith("/preuve")
-    assert "/preuve" in post(browser, f"/fichiers/{key}/importer", "/ma-securite").headers["Location"]
+    assert "/preuve" in post(browser, f"/fichiers/{key}/importer", "/etablissements").headers["Location"]
     assert db.session.query(Job).filter_by(kind="import").count() == 0
 
 

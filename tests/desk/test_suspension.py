@@ -193,7 +193,7 @@ def test_a_form_with_a_fault_says_so_and_loses_nothing(
     assert not rows()
 
 
-def test_one_tie_ends_for_the_child_alone_and_no_mail_leaves(colleagues: Colleagues, build: Build) -> None:
+def test_one_tie_ends_for_the_child_alone_and_a_mail_tells_the_person(colleagues: Colleagues, build: Build) -> None:
     build.ent("Passerelle", backchannel_logout_uri="https://ent.test/bc")
     build.ent("Horizon", "horizon.test")
     malo = build.child("Malo")
@@ -209,7 +209,8 @@ def test_one_tie_ends_for_the_child_alone_and_no_mail_leaves(colleagues: Colleag
     account = db.session.get_one(Account, account.id)
     assert account.children == []
     assert not account.is_suspended_at(now())
-    assert not db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE)).all()
+    [mail] = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE)).all()
+    assert mail.payload["notice"] == "acces_ferme"
 
 
 def test_a_school_sees_and_suspends_ties_of_its_own_pupils_only(colleagues: Colleagues, build: Build) -> None:

@@ -33,7 +33,7 @@ def test_a_tile_counts_the_notices_that_its_person_may_settle(
     browser = colleagues.signed_in(role)
     notices = [row.id for row in db.session.scalars(select(SchoolNotice)) if row.settled_at is None]
     listed = plain(browser.get("/signalements"))
-    answerable = [key for key in notices if re.search(rf'href="/signalements/{key}/\w+"', listed)]
+    answerable = [key for key in notices if re.search(rf'href="/signalements/{key}/[\w-]+"', listed)]
     assert len(notices) - len(answerable) == beside
     today = plain(browser.get("/"))
     counts = dict(re.findall(r'<span class="count">(\d+)</span><span><b>(Signalements[^<]*)</b>', today))

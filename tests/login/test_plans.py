@@ -55,8 +55,8 @@ def multiply(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     )
     crowd(connection)
     connection.execute(
-        "INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)"
-        " SELECT account.id, child.id, 0, '', 1 FROM (SELECT id, row_number() OVER () AS n FROM account) account"
+        "INSERT INTO guardianship (account_id, child_id, rank, kinship, authority, was_excluded)"
+        " SELECT account.id, child.id, 0, '', 1, false FROM (SELECT id, row_number() OVER () AS n FROM account) account"
         " JOIN (SELECT id, row_number() OVER () AS n FROM child WHERE length(student_id) < 5) child USING (n)"
     )
     connection.execute("ANALYZE guardianship")

@@ -85,7 +85,7 @@ def test_a_person_without_children_is_led_to_who_can_help(browser: FlaskClient, 
     [tie] = account.guardianships
     suspension.suspend(account.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
     page = text_of(enter(browser, account))
-    assert "Adressez-vous à la direction de l’établissement." in page
+    assert "Demandez à la direction de l’établissement." in page
     assert "Le secrétariat de l’établissement peut le corriger." not in page
     assert "Le secrétariat de l’établissement peut le corriger." in text_of(enter(browser, build.active(children=[])))
 

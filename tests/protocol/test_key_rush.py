@@ -15,6 +15,7 @@ from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from idp.sessions import manager
 from idp.sessions.models import PASSWORD
+from idp.throttle import limits
 from tests.builders import Build
 from tests.commands.processes import connect, free_port, running
 from tests.protocol.key_rush import Client, Tally, published
@@ -22,7 +23,7 @@ from tests.relying_party import RelyingParty
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
-CLIENTS, SESSIONS = 4, 60
+CLIENTS, ACCOUNTS = 4, 2
 PATIENCE = 180.0
 
 
@@ -50,10 +51,11 @@ def clients(build: Build, ent: RelyingParty, ports: list[int]) -> Iterator[list[
     tally, crowd = Tally(), []
     child = build.child()
     for _ in range(CLIENTS):
-        account = build.active(children=[child])
+        accounts = [build.active(children=[child]) for _ in range(ACCOUNTS)]
         cookies = [
             manager.open_session(account, ["pwd"], manager.Browser("", ""), former=None, acr=PASSWORD)
-            for _ in range(SESSIONS)
+            for account in accounts
+            for _ in range(limits.MOST_SESSIONS)
         ]
         crowd.append(Client(ent, [f"__Host-ss={cookie}" for cookie in cookies], ports, tally))
     db.session.commit()

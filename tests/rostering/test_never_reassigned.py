@@ -13,6 +13,7 @@ from idp.accounts import one_time_links
 from idp.accounts.merging import moving
 from idp.accounts.models import Account, Guardianship, OneTimeLink, RosterAlias, School, SchoolNotice
 from idp.accounts.one_time_links import LinkState, Purpose
+from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clock import now
@@ -268,7 +269,7 @@ def test_a_second_key_of_a_namesake_adds_no_child(act: Run, build: Build, folder
     assert [child.given_name for child in new.children] == ["Bob"]
     assert people[hers.id].disabled_at is None
     assert count(RosterAlias) == 0
-    [notice] = db.session.scalars(select(SchoolNotice))
+    [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.kind == Kind.PERSON_REPLACED.value))
     lycee = db.session.scalars(select(School.id).where(School.uai == LYCEE)).one()
     assert (notice.account_id, notice.other_account_id, notice.school_id) == (hers.id, new.id, lycee)
     assert set(codes(imported(act, folder))) <= {"school_without_name"}
@@ -297,7 +298,8 @@ def test_an_account_that_loses_both_keys_is_closed_once(act: Run, app: Flask, bu
     assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (2, 1)
     stored = db.session.get_one(Account, hers.id, populate_existing=True)
     assert (stored.disabled_at is None, stored.children, stored.roster_key) == (False, [], None)
-    assert count(SchoolNotice) == 4, "each school hears of each of the two"
+    replaced = db.session.scalars(select(SchoolNotice).where(SchoolNotice.kind == Kind.PERSON_REPLACED.value)).all()
+    assert len(replaced) == 4, "each school hears of each of the two"
 
 
 def test_a_namesake_without_an_account_does_not_take_the_key(act: Run, build: Build, folder: Path) -> None:

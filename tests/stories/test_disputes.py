@@ -122,7 +122,7 @@ def test_l_ex_conjoint(phone: Page, other_device: Page, site: Site) -> None:
 def test_deux_foyers_une_boite_mail(phone: Page, other_device: Page, site: Site) -> None:
     """Noémie et Karim lisaient la même boîte ; elle la quitte, il touche « Ce n’était pas moi » : elle entre encore."""
     noemie = a_un_compte(phone, site, "n.leroy", COMMUNE)
-    a_un_compte(other_device, site, "k.haddad", COMMUNE)
+    a_un_compte(other_device, site, "k.leroy", COMMUNE)
     entre_dans_son_compte(phone, site, noemie)
     deja = len(site.mails(COMMUNE))
     follow(phone.get_by_role("link", name="Changer mon adresse mail"))

@@ -85,10 +85,25 @@ _OF_CHECK: Mapping[Kind, tuple[Any, Mapping[Answer, Mapping[str, Any]]]] = {
     ),
 }
 """What a notice means, and what its answers say, for who may not know that anybody is suspended."""
-_ADDED_MEANS = _l(
-    "Le courrier de %(name)s a été ajouté au compte de %(other)s, qui a maintenant ses élèves : le nom est le même, et "
-    "aussi l’adresse postale, l’adresse mail ou la famille ; ou un établissement a répondu « Oui »."
+_DOUBT = WORDS[Kind.LETTER_DOUBT]
+_ADDED = replace(
+    _DOUBT,
+    meaning=_l(
+        "Le courrier de %(name)s a été ajouté au compte de %(other)s, qui a maintenant ses élèves : le nom est le "
+        "même, et l’adresse postale, l’adresse mail ou la famille aussi ; ou un établissement a répondu « Oui »."
+    ),
+    answers={
+        Answer.ONE_PERSON: replace(_DOUBT.answers[Answer.ONE_PERSON], before=_l("Le signalement est réglé.")),
+        Answer.TWO_PEOPLE: replace(
+            _DOUBT.answers[Answer.TWO_PEOPLE],
+            before=_l(
+                "Les élèves de %(name)s quittent tout de suite le compte de %(other)s, qui reçoit un mail. Le compte "
+                "de %(name)s est rouvert, sans courrier : imprimez-en un. Un élève suspendu le reste."
+            ),
+        ),
+    },
 )
+"""The words of a letter that is added to the other account."""
 _HEAD_CHECKS = _l("Rien de votre côté. Ne dites rien de cet élève à cette personne.")
 
 
@@ -111,7 +126,7 @@ def words_of(
         meaning, check = (_ENDED, _WAS_GUARDIAN) if is_ended else (_BY_TELEPHONE, _CALL_BACK)
         return replace(WORDS[Kind.NOT_GUARDIAN], meaning=meaning, check=check)
     kind = Kind(notice.kind)
-    words = replace(WORDS[kind], meaning=_ADDED_MEANS) if is_added else WORDS[kind]
+    words = _ADDED if is_added else WORDS[kind]
     if wait is not None and not decides:
         return replace(_of_check(words, kind), check=_HEAD_CHECKS)
     match wait:

@@ -164,10 +164,10 @@ def _may_confirm_call(notice: SchoolNotice) -> bool:
 
 
 def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_for_head: bool) -> bool:
-    """Return whether an answer needs a fresh proof: one that only the head gives, also to a call, or a merge."""
+    """Return whether an answer needs a fresh proof: one that only the head gives, also to a call, or moved children."""
     is_call = bool(notice.taken_by) and (is_disputed or answer in OF_ENDED_TIE)
-    merges = answer is Answer.ONE_PERSON and not added([notice])
-    return is_for_head or merges or (is_call and answer not in _REJECTIONS)
+    moves = notice.kind == Kind.LETTER_DOUBT.value and (answer is Answer.ONE_PERSON) is not bool(added([notice]))
+    return is_for_head or moves or (is_call and answer not in _REJECTIONS)
 
 
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:

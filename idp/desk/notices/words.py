@@ -237,13 +237,13 @@ WORDS: Mapping[Kind, Words] = {
         {
             Answer.ONE_PERSON: Consequence(
                 _l("Oui, la même personne"),
-                _l("Les élèves de %(name)s vont, ou restent, dans le compte de %(other)s. Le courrier ne marche plus."),
+                _l("Les élèves de %(name)s vont dans le compte de %(other)s, et le courrier ne marche plus."),
                 _l("Les élèves de %(name)s sont dans le compte de %(other)s."),
             ),
             Answer.TWO_PEOPLE: Consequence(
                 _l("Non, ce sont deux personnes"),
-                _l("Les élèves déjà ajoutés quittent tout de suite le compte de %(other)s, qui reçoit un mail."),
-                _l("Chaque personne a son compte. Le courrier de %(name)s était ailleurs : imprimez-en un autre."),
+                _l("Rien n’est ajouté, et chaque personne garde son compte. Le signalement est réglé."),
+                _l("Chaque personne a son compte. Si le courrier de %(name)s ne sert plus, imprimez-en un autre."),
                 Next.LETTER,
             ),
         },

@@ -256,8 +256,9 @@ def send(key: uuid.UUID) -> Response:
 @keeps()
 def withdraw(key: uuid.UUID) -> Response:
     """Remove checked files that are a mistake."""
-    if (check := _own_unsent(key)) is not None:
-        waiting.withdraw(check.id)
+    if (check := _own_unsent(key)) is None:
+        return see_other(url_for("files.compare", key=key))
+    waiting.withdraw(check.id)
     return see_other(url_for("files.show", fait=_WITHDRAWN))
 
 

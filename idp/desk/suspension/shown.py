@@ -111,7 +111,9 @@ def choices(account: Account, decisions: Sequence[Shown]) -> list[Choice]:
         Choice(
             tie.child_id.hex,
             gettext("Seulement %(child)s", child=pupil(tie.child)),
-            _ends_with(account, tie),
+            " ".join(
+                [_ends_with(account, tie), *([mail] if _is_mailed(account) and account.is_enabled_at(now()) else [])]
+            ),
         )
         for tie in ties(account)
     ]
@@ -123,11 +125,15 @@ def ends_with_account(account: Account, mail: str) -> str:
         sentences = [gettext("Le compte est déjà suspendu : rien de plus ne se ferme.")]
     else:
         sentences = [gettext("Plus aucune connexion, ni ici ni dans un ENT."), _sessions(account)]
-    if account.email is not None and account.contested_at is None:
+    if _is_mailed(account):
         sentences.append(mail)
     if len(directory.schools_of_ties(account)) > 1:
         sentences.append(gettext("Le compte sert aussi dans un autre établissement : il y est fermé aussi."))
     return " ".join(sentences)
+
+
+def _is_mailed(account: Account) -> bool:
+    return account.email is not None and account.contested_at is None
 
 
 def _sessions(account: Account) -> str:
@@ -144,27 +150,26 @@ def _sessions(account: Account) -> str:
 def _ends_with(account: Account, tie: Guardianship) -> str:
     lost = [ent.name for ent in audience.lost_with(account, tie.child)]
     if tie.is_suspended_at(now()):
-        sentence = gettext("Le lien est déjà suspendu : rien de plus ne se ferme. Aucun mail ne part.")
+        sentence = gettext("Le lien est déjà suspendu : rien de plus ne se ferme.")
     elif account.is_suspended_at(now()):
         sentence = gettext(
             "Tout le compte est déjà suspendu : rien de plus ne se ferme maintenant. S’il rouvre avant, cet élève "
-            "reste fermé à la personne. Aucun mail ne part."
+            "reste fermé à la personne."
         )
     elif not account.has_been_active:
         sentence = gettext(
             "Le compte n’a jamais servi : aucun ENT n’a encore reçu cet élève pour la personne, et aucun ne le reçoit "
-            "si elle l’active. Aucun mail ne part."
+            "si elle l’active."
         )
     elif lost:
         sentence = gettext(
-            "L’élève disparaît, et cet ENT se ferme pour la personne : %(ents)s. Le reste du compte marche. "
-            "Aucun mail ne part.",
+            "L’élève disparaît, et cet ENT se ferme pour la personne : %(ents)s. Le reste du compte marche.",
             ents=", ".join(lost),
         )
     else:
         sentence = gettext(
             "L’élève disparaît de ce que les ENT reçoivent, et la personne doit s’y reconnecter. Le reste du compte "
-            "marche. Aucun mail ne part."
+            "marche."
         )
     return str(sentence)
 

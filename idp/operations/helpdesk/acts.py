@@ -111,6 +111,7 @@ def void_letter(notice_id: uuid.UUID, sentence: str) -> None:
         raise RefusedError("the notice cannot be settled", refusal.value)
     if account.activated_at is None and account.provisional_hash is not None:
         disputes.revoke_credentials([account.id])
+        account.provisional_hash = account.provisional_expires_at = None
         manager.end_all(account.id, by=OPERATOR)
         _note(account, "letter_voided")
 

@@ -366,8 +366,7 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
     notices.tell(Notice.EMAIL_KEPT, account.id)
     if dropped is not None:
         notices.tell_at(settings, Notice.EMAIL_DROPPED, account, dropped)
-    side, domain = "former" if decision.outcome is Outcome.CONFIRM else "new", (kept or "").rpartition("@")[2]
-    after = f"{side} address kept (@{domain})"
+    after = f"{'former' if kept == former else 'new'} address kept (@{(kept or '').rpartition('@')[2]})"
     _record(account, Kind.EMAIL_CONTESTED, decision, before="contested", after=after)
     _settle_notices(account, Kind.EMAIL_CONTESTED, decision, None)
 

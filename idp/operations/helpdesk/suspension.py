@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select
 
-from idp.accounts import closings, directory, notices, school_notices
+from idp.accounts import closings, directory, disputes, notices, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
 from idp.accounts.same_person import former_names_of
@@ -161,8 +161,7 @@ def decide(
     db.session.add(row)
     db.session.flush()
     _set_states(account, tie, moment)
-    details = closings.details(decision.until, named, by_academy=decision.school is None)
-    notices.tell(Notice.TIE_SUSPENDED if tie else Notice.SUSPENDED, account.id, link=None, **details)
+    _tell(account, tie, closings.Closing(moment, decision.until, named, by_academy=decision.school is None))
     row.sessions_ended = _close(account) if tie is None else _close_ents(account, tie)
     _record(row, decision, formers)
     if decision.school is not None and decision.child is not None and decision.until is None:
@@ -311,6 +310,13 @@ def _set_states(account: Account, tie: Guardianship | None, moment: datetime) ->
     target.suspended_at = rows[0].begins_at if rows else None
     target.suspended_until = max(ends) if len(ends) == len(rows) and ends else None
     db.session.flush()
+
+
+def _tell(account: Account, tie: Guardianship | None, closing: closings.Closing) -> None:
+    """Tell the person by mail; not of a tie of a closed account, which the mail would call open."""
+    if tie is None or (account.is_enabled_at(now()) and not disputes.is_closed(account)):
+        notice = Notice.TIE_SUSPENDED if tie else Notice.SUSPENDED
+        notices.tell(notice, account.id, link=None, **closing.details())
 
 
 def _close(account: Account) -> int:

@@ -45,6 +45,7 @@ DESK_MESSAGES: Mapping[str, Any] = {
     "staff.invitation": _l("invitation au bureau"),
     "staff.new_credential": _l("mail : nouveau moyen de connexion au bureau"),
     "staff.new_device": _l("mail : nouvel appareil au bureau"),
+    "staff.new_role": _l("mail : nouveau rôle au bureau"),
 }
 """The kinds of messages to the staff of the desk."""
 

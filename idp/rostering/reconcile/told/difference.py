@@ -47,8 +47,8 @@ WORDS = {
 
 def kind_of(code: str, severity: str) -> Kind:
     """Return the kind of an issue: what somebody corrects in the file, looks at, or leaves as it is."""
-    told = Kind.PROBLEM if severity == Severity.ERROR.value else Kind.DOUBT
-    return Kind.WITHOUT_ACCOUNT if code in WITHOUT_ACCOUNT else told
+    usual = Kind.PROBLEM if severity == Severity.ERROR.value else Kind.DOUBT
+    return Kind.WITHOUT_ACCOUNT if code in WITHOUT_ACCOUNT else usual
 
 
 class Difference(NamedTuple):
