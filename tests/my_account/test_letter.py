@@ -10,11 +10,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
+from idp.accounts import school_notices
 from idp.accounts.models import Account, Guardianship, SchoolNotice, SchoolProfile
 from idp.accounts.same_person import same_person
+from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.suspension import Decision
 from tests.activation.steps import open_activation
@@ -286,6 +288,17 @@ def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser
     assert browser.get("/mon-compte/courrier/doute").headers["Location"] == "/mon-compte"
     add(browser, letter.username)
     assert count(SchoolNotice) == 2, "asked anew after the school had looked"
+
+
+def test_a_letter_that_a_school_told_apart_is_not_added_again(browser: FlaskClient, build: Build) -> None:
+    mine, letter = build.active(), build.never_activated(children=[build.child("Zoé", uai=LYCEE)])
+    with unit_of_work():
+        school_notices.add(Kind.LETTER_DOUBT, letter.id, [build.school(LYCEE).id], other_account_id=mine.id)
+    db.session.execute(update(SchoolNotice).values(settled_at=now()))
+    db.session.commit()
+    enter(browser, mine)
+    assert heading(add(browser, letter.username)) == "L’établissement doit vérifier"
+    assert read_account(letter).merged_into_id is None
 
 
 def test_in_doubt_the_notified_school_is_shown_with_its_telephone(browser: FlaskClient, build: Build) -> None:

@@ -132,7 +132,7 @@ def test_a_status_is_read_without_its_body(
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n")
         left.wait(60)
 
-    ent.next = [half, half]
+    ent.next = [half, half, half]
     caller = production("ent.test")
     start = time.monotonic()
     answer = caller.post_form(ent.uri(), FORM)
@@ -140,6 +140,7 @@ def test_a_status_is_read_without_its_body(
     assert time.monotonic() - start < 30, "a sign-out that was taken is not waited for"
     monkeypatch.setattr(outgoing, "TIMEOUT", 1)
     assert caller.get(ent.uri()).body == b""
+    assert caller.get(ent.uri()).status == 200, "somebody waits for a document: its URL does not rest"
 
 
 @pytest.mark.row("L-07")
