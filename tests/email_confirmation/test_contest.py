@@ -125,6 +125,19 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
 
 
 @pytest.mark.row("E-12")
+def test_an_own_second_account_with_the_mailbox_leaves_a_thief_no_password(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, _ = build.active(), build.active()
+    with post_office(app):
+        enter(browser, account)
+        change_email(browser)
+        _confirm(app, build, account)
+        _stop(app, _alarms(build, account)[-1], CLOSED)
+    assert reload_account(account).password_blocked_at is not None
+
+
+@pytest.mark.row("E-12")
 @pytest.mark.parametrize("is_former", [False, True])
 def test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest(
     app: Flask, browser: FlaskClient, build: Build, *, is_former: bool
