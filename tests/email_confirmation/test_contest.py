@@ -9,14 +9,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import one_time_links
-from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk.disputes import Decision, Outcome, settle
 from idp.outbox.models import OutboxMessage
 from idp.sessions.ending import SESSIONS_ENDED
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.email_confirmation.alarms import ASKS, CLOSED, DONE, alarms, confirm, stop, told_schools
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import (
     ACCOUNT,
@@ -34,44 +33,10 @@ from tests.my_account.changes import (
     read_notices,
     reload_account,
 )
-from tests.pages import follow, form_token, heading, sign_in, submit
-from tests.recovery.steps import ask_password, ask_username
+from tests.pages import follow, form_token, heading, sign_in
 
-ASKS, DONE, DEAD = "Ce n’était pas vous ?", "Le changement est arrêté", "Ce lien ne marche plus"
+DEAD = "Ce lien ne marche plus"
 CUT = "Ce lien est incomplet"
-CLOSED = "Le compte est fermé"
-
-
-def _alarms(build: Build, account: Account) -> list[str]:
-    return [path_of(build.settings, link) for link in links(account, Purpose.CONTEST_EMAIL)]
-
-
-def _confirm(app: Flask, build: Build, account: Account) -> None:
-    phone = app.test_client()
-    link = links(account, Purpose.CHANGE_EMAIL)[-1]
-    done = submit(phone, phone.get(path_of(build.settings, link)), mot_de_passe=PASSWORD)
-    assert "Votre nouvelle adresse est confirmée." in done.text
-
-
-def _stop(app: Flask, alarm: str, title: str = DONE) -> str:
-    owner = app.test_client()
-    question = owner.get(alarm)
-    assert heading(question) == ASKS
-    page = submit(owner, question)
-    assert heading(page) == title
-    assert owner.get_cookie("__Host-ss", domain="connexion.exemple.test") is None, "nobody is signed in"
-    text: str = page.text
-    return text
-
-
-def _notices(account: Account) -> list[tuple[str, str]]:
-    rows = db.session.execute(
-        select(School.uai, SchoolNotice.kind)
-        .join(School, School.id == SchoolNotice.school_id)
-        .where(SchoolNotice.account_id == account.id)
-        .order_by(School.uai)
-    )
-    return [(uai, kind) for uai, kind in rows]
 
 
 @pytest.mark.row("E-05")
@@ -79,8 +44,8 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     account = build.active(children=[build.child(), build.child("Inès", uai=LYCEE)])
     intruder, owner = enter(browser, account), enter(app.test_client(), account)
     change_email(intruder)
-    [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), _alarms(build, account)
-    page = _stop(app, alarm)
+    [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), alarms(build, account)
+    page = stop(app, alarm)
     assert "/mot-de-passe-oublie" in page
     row = reload_account(account)
     assert (row.email, row.pending_email, row.contested_at) == (OLD, None, None)
@@ -89,7 +54,7 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     for client in (intruder, owner):
         assert heading(follow(client, client.get("/mon-compte"))) == "Connexion"
     assert heading(sign_in(intruder, "/connexion", account.username, PASSWORD)) == "Choisissez un nouveau mot de passe"
-    assert _notices(account) == [(COLLEGE, "email_change_stopped"), (LYCEE, "email_change_stopped")]
+    assert told_schools(account) == [(COLLEGE, "email_change_stopped"), (LYCEE, "email_change_stopped")]
     assert journal(account, "email.change_contested") == [{"applied": False, "uais": [COLLEGE, LYCEE]}]
     assert [entry["by"] for entry in journal(account, "sessions.ended")] == ["contested"]
     assert len(db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == SESSIONS_ENDED)).all()) == 1
@@ -102,16 +67,16 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
         change_email(browser)
-        _confirm(app, build, account)
+        confirm(app, build, account)
         reset = one_time_links.issue(
             build.settings, Purpose.RESET_PASSWORD, account, email=NEW, lifetime=timedelta(minutes=30)
         )
         db.session.commit()
         clock.shift(timedelta(hours=1))
-        _, second = _alarms(build, account)
+        _, second = alarms(build, account)
         question = app.test_client().get(second)
         assert "l’établissement décide quelle adresse est la bonne" in question.text
-        page = _stop(app, second, CLOSED)
+        page = stop(app, second, CLOSED)
         assert "l’établissement de votre enfant" in page
         assert "Tilleuls" not in page
         row = reload_account(account)
@@ -124,67 +89,6 @@ def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, brow
         assert sorted(read_notices(account)[2:]) == [("adresse_contestee", NEW), ("adresse_contestee", OLD)]
 
 
-@pytest.mark.row("E-12")
-def test_an_own_second_account_with_the_mailbox_leaves_a_thief_no_password(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    account, _ = build.active(), build.active()
-    with post_office(app):
-        enter(browser, account)
-        change_email(browser)
-        _confirm(app, build, account)
-        _stop(app, _alarms(build, account)[-1], CLOSED)
-    assert reload_account(account).password_blocked_at is not None
-
-
-@pytest.mark.row("E-12")
-@pytest.mark.parametrize("is_former", [False, True])
-def test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest(
-    app: Flask, browser: FlaskClient, build: Build, *, is_former: bool
-) -> None:
-    account, other = build.active(), build.active(given_name="Karim")
-    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        enter(browser, account)
-        change_email(browser)
-        _confirm(app, build, account)
-        if is_former:
-            db.session.get_one(Account, other.id).email = "karim@exemple.fr"
-            db.session.commit()
-        before = len(office.deliver())
-        clock.shift(timedelta(hours=1))
-        alarm = _alarms(build, account)[-1]
-        assert "le mot de passe marche encore" in app.test_client().get(alarm).text
-        _stop(app, alarm, "Le changement est signalé")
-        row = reload_account(account)
-        assert (row.email, row.contested_email, row.password_blocked_at) == (NEW, OLD, None)
-        assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion", "sessions end"
-        assert _notices(account) == [(COLLEGE, "email_contested")]
-        [mail] = office.deliver()[before:]
-        assert (mail["To"], mail["Subject"]) == (NEW, "Votre changement d’adresse mail est contesté")
-        enter(browser, account)
-        assert "L’adresse ne peut plus changer" in browser.get("/mon-compte/adresse").text
-        ask_password(app.test_client(), account.username)
-        ask_username(app.test_client(), NEW)
-        assert len(office.deliver()) == before + 1, "no mail recovers the account"
-        settle(build.settings, account.id, Decision(outcome=Outcome.REJECT, reason="vu au guichet"))
-        [kept, _] = sorted(office.deliver()[before + 1 :], key=lambda mail: mail["To"] != NEW)
-        assert "Connectez-vous comme avant." in text_of(kept)
-        assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == ACCOUNT
-
-
-@pytest.mark.row("E-12")
-def test_a_shared_mailbox_that_is_right_ends_the_password(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account, _ = build.active(), build.active(given_name="Karim")
-    enter(browser, account)
-    change_email(browser)
-    _confirm(app, build, account)
-    _stop(app, _alarms(build, account)[-1], "Le changement est signalé")
-    settle(build.settings, account.id, Decision(outcome=Outcome.CONFIRM, reason="vu au guichet"))
-    row = reload_account(account)
-    assert (row.email, row.contested_at) == (OLD, None)
-    assert row.password_blocked_at is not None
-
-
 @pytest.mark.row("E-05", "E-11")
 def test_both_mailboxes_get_instructions_and_no_link(app: Flask, browser: FlaskClient, build: Build) -> None:
     build.school().phone = "03 53 01 40 40"
@@ -192,10 +96,10 @@ def test_both_mailboxes_get_instructions_and_no_link(app: Flask, browser: FlaskC
     account = build.active()
     enter(browser, account)
     change_email(browser)
-    _confirm(app, build, account)
+    confirm(app, build, account)
     with post_office(app) as office:
         before = len(office.deliver())
-        _stop(app, _alarms(build, account)[0], CLOSED)
+        stop(app, alarms(build, account)[0], CLOSED)
         mails = office.deliver()[before:]
     closed = [mail for mail in mails if mail["Subject"] == "Votre compte est fermé pour le moment"]
     assert sorted(mail["To"] for mail in closed) == [NEW, OLD]
@@ -217,16 +121,16 @@ def test_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_scho
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
         change_email(browser)
-        _confirm(app, build, account)
+        confirm(app, build, account)
         clock.shift(timedelta(minutes=2))
         change_email(browser, "troisieme@exemple.fr")
-        _confirm(app, build, account)
-        own, _, intruders, _ = _alarms(build, account)
+        confirm(app, build, account)
+        own, _, intruders, _ = alarms(build, account)
         clock.shift(timedelta(minutes=2))
-        _stop(app, intruders, CLOSED)
+        stop(app, intruders, CLOSED)
         assert reload_account(account).contested_email == NEW
         clock.shift(timedelta(minutes=2))
-        _stop(app, own, CLOSED)
+        stop(app, own, CLOSED)
     row = reload_account(account)
     assert (row.email, row.contested_email) == ("troisieme@exemple.fr", None)
     assert row.contested_at is not None
@@ -237,7 +141,7 @@ def test_opening_the_alarm_does_not_stop_the_change(app: Flask, browser: FlaskCl
     account = build.active()
     enter(browser, account)
     change_email(browser)
-    [alarm] = _alarms(build, account)
+    [alarm] = alarms(build, account)
     scanner = app.test_client()
     for _ in range(10):
         page = scanner.get(alarm)
@@ -257,7 +161,7 @@ def test_the_second_click_sees_the_result_of_the_first(app: Flask, browser: Flas
     account = build.active()
     enter(browser, account)
     change_email(browser)
-    [alarm] = _alarms(build, account)
+    [alarm] = alarms(build, account)
     owner = app.test_client()
     question = owner.get(alarm)
     data = {"csrf_token": form_token(question)}
@@ -266,7 +170,7 @@ def test_the_second_click_sees_the_result_of_the_first(app: Flask, browser: Flas
         assert (answer.status_code, answer.headers["Location"]) == (303, alarm)
     assert heading(owner.get(alarm)) == DONE
     assert reload_account(account).generation == 2
-    assert len(_notices(account)) == 1
+    assert len(told_schools(account)) == 1
 
 
 @pytest.mark.row("Z-03")
@@ -274,8 +178,8 @@ def test_concurrent_clicks_act_once_and_all_see_the_result(app: Flask, browser: 
     account = build.active()
     enter(browser, account)
     change_email(browser)
-    _confirm(app, build, account)
-    first, second = _alarms(build, account)
+    confirm(app, build, account)
+    first, second = alarms(build, account)
     forms = []
     for alarm in (first, first, second, second):
         owner = app.test_client()
@@ -284,7 +188,7 @@ def test_concurrent_clicks_act_once_and_all_see_the_result(app: Flask, browser: 
     assert sorted(answer["status"] for answer in answers) == [303, 303, 410, 410]
     row = reload_account(account)
     assert (row.email, row.contested_email, row.generation) == (NEW, OLD, 2)
-    assert len(_notices(account)) == 1
+    assert len(told_schools(account)) == 1
     assert len(journal(account, "email.change_contested")) == 1
 
 
@@ -297,7 +201,7 @@ def test_concurrent_alarm_and_confirmation_leave_the_account_consistent(
         account = build.active(email=f"mere{number}@exemple.fr")
         enter(browser, account)
         change_email(browser, f"voleur{number}@exemple.fr")
-        [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), _alarms(build, account)
+        [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), alarms(build, account)
         for path in (path_of(build.settings, change), alarm):
             phone = app.test_client()
             forms.append(form(phone, phone.get(path)))
@@ -320,9 +224,9 @@ def test_the_alarm_stays_valid_after_the_intruders_change_of_password(
     account = build.active()
     enter(browser, account)
     change_email(browser)
-    _confirm(app, build, account)
+    confirm(app, build, account)
     assert heading(change_password(browser)) == ACCOUNT
-    _stop(app, _alarms(build, account)[0], CLOSED)
+    stop(app, alarms(build, account)[0], CLOSED)
     assert reload_account(account).contested_email == OLD
     assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == "Ce compte est fermé pour le moment"
 
@@ -334,17 +238,17 @@ def test_an_intruders_alarm_does_not_disable_the_owners_alarm(app: Flask, browse
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
         change_email(browser)
-        _confirm(app, build, account)
+        confirm(app, build, account)
         clock.shift(timedelta(minutes=2))
         change_email(browser, "troisieme@exemple.fr")
-        own, _, intruders = _alarms(build, account)
+        own, _, intruders = alarms(build, account)
         clock.shift(timedelta(minutes=2))
-        _stop(app, intruders)
+        stop(app, intruders)
         assert reload_account(account).email == NEW
         clock.shift(timedelta(minutes=2))
-        _stop(app, own, CLOSED)
+        stop(app, own, CLOSED)
         assert (reload_account(account).email, reload_account(account).contested_email) == (NEW, OLD)
-        assert app.test_client().get(_alarms(build, account)[1]).status_code == 410
+        assert app.test_client().get(alarms(build, account)[1]).status_code == 410
 
 
 @pytest.mark.row("E-05")
@@ -353,11 +257,11 @@ def test_the_owners_alarm_disables_the_younger_alarms(app: Flask, browser: Flask
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
         change_email(browser)
-        _confirm(app, build, account)
+        confirm(app, build, account)
         clock.shift(timedelta(minutes=2))
         change_email(browser, "troisieme@exemple.fr")
-        own, _, intruders = _alarms(build, account)
-        _stop(app, own, CLOSED)
+        own, _, intruders = alarms(build, account)
+        stop(app, own, CLOSED)
         thief = app.test_client()
         dead = thief.get(intruders)
         assert (dead.status_code, heading(dead)) == (410, DEAD)
@@ -370,7 +274,7 @@ def test_an_alarm_expires_after_72_hours(app: Flask, browser: FlaskClient, build
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
         change_email(browser)
-        [alarm] = _alarms(build, account)
+        [alarm] = alarms(build, account)
         owner = app.test_client()
         question = owner.get(alarm)
         clock.shift(timedelta(hours=72) - timedelta(seconds=1))
@@ -388,7 +292,7 @@ def test_a_damaged_alarm_is_refused(app: Flask, browser: FlaskClient, build: Bui
     account = build.active()
     enter(browser, account)
     change_email(browser)
-    [alarm] = _alarms(build, account)
+    [alarm] = alarms(build, account)
     [change] = links(account, Purpose.CHANGE_EMAIL)
     head, _, token = alarm.rpartition("/")
     broken = {

@@ -11,8 +11,7 @@ from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts import school_notices
-from idp.accounts.models import Account, Guardianship, SchoolNotice, SchoolProfile
-from idp.accounts.same_person import same_person
+from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
@@ -27,7 +26,6 @@ from tests.my_account.steps import LAPTOP, count, device, enter, journal, text_o
 from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt
-from tests.rows import each_row
 from tests.waiting_guardians import wait
 
 PAGE, TITLE = "/mon-compte/courrier", "Ajouter un autre courrier"
@@ -204,60 +202,6 @@ def test_the_person_is_notified_by_mail(app: Flask, browser: FlaskClient, build:
         assert letter.username not in text
         assert "Malo" not in text
         assert "http" not in text
-
-
-@each_row(
-    ("mine", "other"),
-    [
-        ({}, {}),
-        ({"given_name": "Noémie"}, {"given_name": "NOEMIE Anne"}),
-        ({"given_name": "Anne-Marie"}, {"given_name": "ANNE MARIE"}),
-        ({"civility": "Mlle"}, {"civility": "Mme"}),
-        ({"civility": ""}, {"civility": "Mme"}),
-        ({"family_name": "LE GALL"}, {"family_name": "Le-Gall"}),
-        ({"family_name": "LEROY"}, {"family_name": "LEROY-VANDEPUTTE"}),
-        ({"family_name": "VANDEPUTTE LEROY"}, {"family_name": "LEROY-VANDEPUTTE"}),
-        ({"family_name": "MARTIN", "birth_name": "LEROY"}, {"family_name": "LEROY"}),
-        ({"family_name": "LEROY"}, {"family_name": "MARTIN", "birth_name": "Leroy"}),
-        ({"family_name": "D’ARTAGNAN"}, {"family_name": "d'Artagnan"}),
-        ({"family_name": "ŒUVRARD"}, {"family_name": "Oeuvrard"}),
-        ({"given_name": "İbrahim", "family_name": "YILMAZ"}, {"given_name": "Ibrahim", "family_name": "Yılmaz"}),
-        ({"given_name": "كريم", "family_name": "بن علي"}, {"given_name": "كريم", "family_name": "بن علي"}),
-    ],
-)
-def test_names_that_agree(mine: dict[str, str], other: dict[str, str]) -> None:
-    assert same_person(_named(mine), _named(other))
-    assert same_person(_named(other), _named(mine))
-
-
-@each_row(
-    ("mine", "other"),
-    [
-        ({"given_name": "Noémie"}, {"given_name": "Karim"}),
-        ({"given_name": "Anne Marie"}, {"given_name": "Marie"}),
-        ({"given_name": "Anne-Marie"}, {"given_name": "Anne-Sophie"}),
-        ({"given_name": "Anne-Marie"}, {"given_name": "Anne"}),
-        ({"civility": "M.", "given_name": "Dominique"}, {"civility": "Mme", "given_name": "Dominique"}),
-        ({"given_name": "Thi Lan"}, {"given_name": "Thi Hoa"}),
-        ({"given_name": "Jean-Pierre"}, {"given_name": "Jean-Paul"}),
-        ({"family_name": "DE"}, {"family_name": "DE SOUSA"}),
-        ({"family_name": "LEROY"}, {"family_name": "LEROYER"}),
-        ({"family_name": "LEROY-MARTIN"}, {"family_name": "LEROY-DURAND"}),
-        ({"family_name": "LEROY", "birth_name": "DURAND"}, {"family_name": "MARTIN", "birth_name": "PETIT"}),
-        ({"family_name": ""}, {"family_name": "LEROY"}),
-        ({"family_name": "'-"}, {"family_name": "'-"}),
-        ({"given_name": ""}, {"given_name": ""}),
-        ({}, {"profile": SchoolProfile.STUDENT}),
-    ],
-)
-def test_names_that_leave_a_doubt(mine: dict[str, str], other: dict[str, str]) -> None:
-    assert not same_person(_named(mine), _named(other))
-    assert not same_person(_named(other), _named(mine))
-
-
-def _named(names: dict[str, str]) -> Account:
-    common: dict[str, Any] = {"given_name": "Noémie", "family_name": "LEROY", "birth_name": ""}
-    return Account(**{**common, "profile": SchoolProfile.GUARDIAN, **names})
 
 
 def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser: FlaskClient, build: Build) -> None:
