@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -34,7 +34,8 @@ from tests.serving.proxy import NODE, adapted, nginx, supplied
 _NGINX = (CHECKOUT / "deploy/nginx.conf").read_text(encoding="utf-8")
 _DRAIN_SECONDS = 3
 """Half of the default; the times of nginx are shortened as well."""
-_PARENTS = 4
+_HOMES, _PARENTS = 4, 25
+"""Each home signs its parents in by turns: an account has a limit of sign-ins an hour."""
 _LOOPBACK = IPv4Address("127.0.1.0")
 _FLOWS = count(1)
 """Each flow has an IP of its own, as families do: nginx limits the forms of one IP."""
@@ -108,20 +109,20 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Parent:
-    """A parent who signs in again and again at `ent`."""
+class Home:
+    """Parents who sign in again and again at `ent`, one after the other."""
 
-    username: str
+    usernames: tuple[str, ...]
     ent: RelyingParty
     trusted: Path
 
-    def sign_in(self) -> str:
+    def sign_in(self, username: str) -> str:
         """Sign in with a new browser at a new IP, and get tokens; return nothing, or what failed."""
         visitor, attempt = Visitor(self.trusted, str(_LOOPBACK + next(_FLOWS))), Attempt()
         visitor.stops_at = self.ent.redirect_uri
         try:
             visitor.open(self.ent.issuer + self.ent.url(attempt))
-            visitor.sign_in(self.username)
+            visitor.sign_in(username)
             if not visitor.steps or not visitor.steps[-1].startswith(self.ent.redirect_uri):
                 return f"{visitor.page.status_code} {visitor.heading} at {visitor.page.url}"
             [code] = parse_qs(urlsplit(visitor.steps[-1]).query)["code"]
@@ -144,9 +145,10 @@ class Parent:
 
     def sign_in_until(self, end: threading.Event) -> list[str]:
         """Return the result of each flow."""
-        results = []
+        results: list[str] = []
+        usernames = cycle(self.usernames)
         while not end.is_set():
-            results.append(self.sign_in())
+            results.append(self.sign_in(next(usernames)))
         return results
 
 
@@ -160,14 +162,14 @@ def test_no_flow_fails_while_two_nodes_are_upgraded_one_after_the_other(shared: 
         url = stack.enter_context(postgresql_copy(shared))
         values = {"issuer": f"https://localhost:{port}", "trusted_proxies": 1, "drain_seconds": _DRAIN_SECONDS}
         settings = settings_for(url, **values)
-        parents = _parents(settings, certified.trusted)
+        homes = _homes(settings, certified.trusted)
         site = adapted(supplied(tmp_path, port, ports[0], certified.chain), shortened)
         proxy_log = stack.enter_context(nginx(tmp_path / "nginx", port, site))
         nodes = [Node(settings, each, tmp_path / f"{each}.log") for each in ports]
         processes = [stack.enter_context(node.running()) for node in nodes]
-        signing_in = stack.enter_context(ThreadPoolExecutor(_PARENTS))
+        signing_in = stack.enter_context(ThreadPoolExecutor(_HOMES))
         stack.callback(end.set)
-        flows = [signing_in.submit(parent.sign_in_until, end) for parent in parents]
+        flows = [signing_in.submit(home.sign_in_until, end) for home in homes]
         next_release.run(sources, settings, "db", "upgrade")
         assert [node.is_ready() for node in nodes] == [True, True], "on the tables of the next release"
         for node, process in zip(nodes, processes, strict=True):
@@ -182,14 +184,15 @@ def test_no_flow_fails_while_two_nodes_are_upgraded_one_after_the_other(shared: 
     assert "reset by peer" not in proxy_log.read_text()
 
 
-def _parents(settings: Settings, trusted: Path) -> list[Parent]:
+def _homes(settings: Settings, trusted: Path) -> list[Home]:
     """Create an ENT and its parents before the service runs."""
     app = create_app(settings)
     with app.app_context():
         build = Build(settings)
         ent = build.ent()
-        parents = [Parent(build.active().username, ent, trusted) for _ in range(_PARENTS)]
+        usernames = [tuple(build.active().username for _ in range(_PARENTS)) for _ in range(_HOMES)]
+        homes = [Home(names, ent, trusted) for names in usernames]
         db.session.remove()
         db.engine.dispose()
         services_of(app).close()
-    return parents
+    return homes

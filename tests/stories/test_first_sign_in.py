@@ -179,7 +179,7 @@ def test_le_courrier_est_arrive_chez_la_mauvaise_personne(phone: Page, site: Sit
     look(phone)
     ouvre_la_connexion(phone, site)
     se_connecte(phone, courrier.username, courrier.provisional_password)
-    expect(phone.get_by_text("Vous n’êtes pas connecté")).to_be_visible()
+    expect(phone.get_by_role("heading", level=1)).to_have_text("Ce courrier a été signalé")
     look(phone)
 
 
