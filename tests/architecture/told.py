@@ -6,6 +6,7 @@
 _PAGES = "tests/web/test_telling.py"
 _SCHOOLS = f"{_PAGES}::test_page_promises_a_notice_for_schools_with_an_address_alone"
 _CONTEST = "tests/email_confirmation/test_contest.py"
+_CONTEST_SHARED = "tests/email_confirmation/test_contest_shared.py"
 
 SENTENCES = {
     "L’établissement sera prévenu par mail : %(schools)s.": (f"{_PAGES}::test_promised_notice_is_sent_to_the_school"),
@@ -43,10 +44,10 @@ SENTENCES = {
     "%(username)s avait changé sans son accord.": (f"{_CONTEST}::test_both_mailboxes_get_instructions_and_no_link"),
     "Quelqu’un a signalé que l’adresse mail du compte avait changé sans son accord. "
     "L’adresse ne peut plus changer tant que l’établissement n’a pas décidé laquelle est la bonne.": (
-        f"{_CONTEST}::test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest"
+        f"{_CONTEST_SHARED}::test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest"
     ),
     "Le changement est signalé": (
-        f"{_CONTEST}::test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest"
+        f"{_CONTEST_SHARED}::test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest"
     ),
     "Ce courrier a été signalé": (
         "tests/commands/test_disputed_ties.py::test_a_disputed_account_is_closed_for_every_school"
