@@ -107,8 +107,8 @@ def _asked_account(form: SignInForm) -> str:
 
 
 def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
-    if interaction and not _asked_account(form) and _session_answers(interaction):
-        return see_other(store.resume_url(interaction.without_person()))
+    if not _asked_account(form) and _session_answers(interaction):
+        return see_other(store.resume_url(interaction and interaction.without_person()))
     return _page(interaction, form, 200)
 
 
@@ -125,20 +125,23 @@ def form_is_old(error: FormTokenError) -> Response:
         typed = form.identifier
         if current and typed and fold_username(typed) != current[1].username:
             return _another_person(interaction, form, current[1])
-        if current and typed and (interaction is None or _session_answers(interaction, typed=True)):
+        if current and typed and _session_answers(interaction, typed=True):
             return see_other(store.resume_url(interaction and interaction.without_person()))
     return form_token_refused(error)
 
 
-def _session_answers(interaction: store.Interaction, *, typed: bool = False) -> bool:
+def _session_answers(interaction: store.Interaction | None, *, typed: bool = False) -> bool:
     """Return whether the session answers the request (after Back or in a second tab), so that nobody signs in again.
 
     A request for one person shows the form, since another person may be here, unless the session's identifier was
-    `typed`.
+    `typed`. So does a page without a request, after another person chose a password in this browser.
     """
-    authorization, current = interaction.request, manager.current()
-    if authorization is None or current is None:
+    current = manager.current()
+    if current is None:
         return False
+    authorization = interaction.request if interaction else None
+    if interaction is None or authorization is None:
+        return typed or not after_activation.expected_username()
     if authorization.subject is not None and not typed and not store.has_answer(interaction):
         return False
     return freshness.is_enough(

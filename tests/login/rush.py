@@ -39,7 +39,7 @@ def run(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Simple
         if not place % 3:
             browser = app.test_client()  # the others know the device, if it is the same account again
             browser.environ_base["REMOTE_ADDR"] = f"2001:db8:7:{number % 2}::{number:x}"
-        browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
+        browser.delete_cookie("__Host-ss")  # the sign-in page leads a person with a session to the account
         token = form_token(browser.get("/connexion"))
         password = WRONG if username in order["wrong"] else PASSWORD
         data = {"csrf_token": token, "identifiant": username, "mot-de-passe": password}
@@ -61,12 +61,11 @@ def main() -> None:
     crowd = [context.Process(target=run, args=(order, n, barrier, queue)) for n, queue in enumerate(queues)]
     for process in crowd:
         process.start()
-    results = [queue.get() for queue in queues]
     for process in crowd:
         process.join(timeout=2 * PATIENCE)
     if any(process.exitcode != 0 for process in crowd):
-        sys.exit("a process of the rush failed")
-    json.dump(results, sys.stdout)
+        sys.exit("a process of the rush failed")  # its queue stays empty
+    json.dump([queue.get() for queue in queues], sys.stdout)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from idp.clock import now
 from idp.db import db
 from idp.sessions.models import Session
+from tests.activation.steps import CHOSEN, activate, newest_link
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -205,9 +206,21 @@ def test_a_second_tab_with_an_unconfirmed_address_continues_to_the_waiting_page(
     assert heading(follow(browser, browser.get(tab))) == "Consultez votre messagerie"
 
 
-def test_without_a_request_or_a_session_nothing_changes(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    behind = _sign_in_and_go_back(browser, build, ent)
+def test_a_session_leads_to_the_account_until_another_person_chooses_a_password_here(
+    browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    sign_in(browser, "/connexion", build.active().username, PASSWORD)
+    assert browser.get("/connexion").headers["Location"] == "/mon-compte"
+    assert heading(browser.get("/connexion?compte=autre")) == "Connexion"
+    activate(browser.application.test_client(), account)
+    confirm = browser.get(newest_link(build.settings, account.id))
+    submit(browser, confirm, mot_de_passe=CHOSEN)
     assert heading(browser.get("/connexion")) == "Connexion"
+
+
+def test_without_a_session_nothing_changes(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    behind = _sign_in_and_go_back(browser, build, ent)
     submit(browser, browser.get("/logout"))
     page = browser.get(behind)
     assert heading(page) == "Connexion"

@@ -109,7 +109,7 @@ def test_a_passkey_keeps_a_person_signed_in_as_the_password_does(
         key = owner(app, parent, key_of_parent())
         by_passkey(browser, key)
         assert not cookie_of(browser), "only a person who ticked the box"
-        by_passkey(browser, key, rester="1")
+        by_passkey(browser, key, "/connexion?compte=autre", rester="1")
         assert cookie_of(browser)
         before = tokens_for(browser, ent)["claims"]
         close(browser)

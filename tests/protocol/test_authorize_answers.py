@@ -125,7 +125,7 @@ def test_the_sign_in_page_explains_a_reauthentication_only(
         assert why in page.text, changes
         assert why not in submit(browser, page, identifiant="x", mot_de_passe="y").text  # the page names the error
     for page in (
-        browser.get("/connexion"),  # no request of an ENT
+        browser.get("/connexion?compte=autre"),  # no request of an ENT
         follow(app.test_client(), app.test_client().get(ent.url(Attempt(), prompt="login"))),
     ):
         assert "déjà connecté" not in page.text
