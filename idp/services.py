@@ -71,7 +71,7 @@ class Services:
     """The marked subjects of this process (`idp.throttle.local`)."""
     refusals: dict[tuple[str, bytes], tuple[datetime, datetime]] = field(default_factory=dict)
     """The cached refusals of this process (`idp.throttle.guard`), by counter: ends of the entry and of the wait."""
-    sign_in_pages: dict[tuple[uuid.UUID, int, str, bool], str] = field(default_factory=dict)
+    sign_in_pages: dict[tuple[uuid.UUID, int, str, tuple[bool, bool]], str] = field(default_factory=dict)
     """The cached sign-in pages of this process (`idp.login.plain`), by client, its version and language."""
     refused_pages: dict[tuple[object, ...], str] = field(default_factory=dict)
     """The cached pages of refused requests (`idp.web.door.pages`), by language, template and its values."""

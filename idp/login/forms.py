@@ -1,10 +1,19 @@
 """The sign-in form."""
 
+from typing import NamedTuple
+
 from flask_babel import lazy_gettext as _l
 
 from idp.login import known_accounts
 from idp.sessions import devices
 from idp.web.forms import Form, PlainField, SecretField
+
+
+class Offers(NamedTuple):
+    """Whether the page offers « Rester connecté sur cet appareil », and a passkey beside the password."""
+
+    stay: bool
+    passkey: bool
 
 
 class SignInForm(Form):
@@ -19,12 +28,13 @@ class SignInForm(Form):
     known_account = PlainField(name=known_accounts.PARAMETER, longest=20)
     """The browser's number of the account that was chosen by its name."""
 
-    def __init__(self, *, may_stay: bool) -> None:
-        """Read the form; without `may_stay`, the person cannot stay signed in, whatever was sent."""
+    def __init__(self, offers: Offers) -> None:
+        """Read the form. Unless it is offered, the person cannot stay signed in, whatever was sent."""
         super().__init__()
+        self.offers_passkey = offers.passkey
         self.choice = known_accounts.Choice()
         self.unknown_key: dict[str, str] = {}  # for the browser, which offers it no more
-        if not may_stay:
+        if not offers.stay:
             del self.stays
 
     @property

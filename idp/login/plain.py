@@ -19,7 +19,7 @@ from idp.clients.registry import Registration
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.login import known_accounts, service
-from idp.login.forms import SignInForm
+from idp.login.forms import Offers, SignInForm
 from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
@@ -125,13 +125,12 @@ def show(request: Request) -> Response | None:
     client = _plain_client(interaction)
     if client is None or after_activation.expected_username():
         return None
-    may_stay = offers_to_stay(interaction)
-    key = client.key, client.version, choice.choose_language(), may_stay
+    key = client.key, client.version, choice.choose_language(), (offered := offers(interaction))
     pages = services().sign_in_pages
     if key not in pages:
         if len(pages) >= _MOST:
             pages.clear()
-        pages[key] = _render_marked(client, key[2], may_stay=may_stay)
+        pages[key] = _render_marked(client, key[2], offered)
     token = browser.form_token()
     return Response(pages[key].replace(_MARK, signed).replace(_TOKEN_MARK, token), content_type=_TYPE)
 
@@ -149,7 +148,7 @@ def submit(request: Request) -> Response | None:
     if choice.asked() or not browser.has_form_token(request):
         return None
     interaction = store.current()
-    form = SignInForm(may_stay=offers_to_stay(interaction))
+    form = SignInForm(offers(interaction))
     if PasskeyForm().answer or not form.identifier or not form.password.data:
         return None
     request.decided[OUTCOME] = outcome = decide(form)
@@ -192,18 +191,18 @@ def opened(interaction: Interaction | None, outcome: service.SignedIn, form: Sig
     return response
 
 
-def offers_to_stay(interaction: Interaction | None) -> bool:
-    """Return whether the page offers « Rester connecté sur cet appareil ».
+def offers(interaction: Interaction | None) -> Offers:
+    """Return what the page offers beside the password: nothing to a person with a letter, who types its password.
 
     No browser says reliably that other people share its device. An ENT that asks for a fresh password, by `prompt`,
     `max_age` or its registration's `default_max_age`, gets one from a person who is not kept signed in.
     """
     requested = interaction.request if interaction else None
-    if not services().settings.stay_days:
-        return False
-    return requested is None or (
-        requested.max_age is None and not {"login", "select_account"}.intersection(requested.prompt.split())
+    has_letter = requested is not None and requested.is_from_letter
+    is_fresh = requested is not None and (
+        requested.max_age is not None or bool({"login", "select_account"}.intersection(requested.prompt.split()))
     )
+    return Offers(bool(services().settings.stay_days) and not has_letter and not is_fresh, not has_letter)
 
 
 def prefilled(requested: AuthorizationRequest | None) -> str:
@@ -222,7 +221,7 @@ def _plain_client(interaction: Interaction | None) -> Registration | None:
     return registry.find(requested.client_id)
 
 
-def _render_marked(client: Registration, language: str, *, may_stay: bool) -> str:
+def _render_marked(client: Registration, language: str, offered: Offers) -> str:
     """Render the page for a request that has a language and nothing else."""
     environ = {
         "REQUEST_METHOD": "GET",
@@ -236,7 +235,7 @@ def _render_marked(client: Registration, language: str, *, may_stay: bool) -> st
         g.form_token = _TOKEN_MARK
         try:
             urls = links(_marked_url, _marked_url("oidc.deny"))
-            return render(client, SignInForm(may_stay=may_stay), urls)
+            return render(client, SignInForm(offered), urls)
         finally:
             del g.form_token
 

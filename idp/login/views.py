@@ -16,7 +16,7 @@ from idp.clients import audience
 from idp.clock import now
 from idp.interaction import store
 from idp.login import known_accounts, passkey, plain, service
-from idp.login.forms import SignInForm
+from idp.login.forms import Offers, SignInForm
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
@@ -42,7 +42,7 @@ blueprint = Blueprint("login", __name__)
 def sign_in() -> Response:
     """Show the form; on a POST open a session or an activation, or show the one text for all failures."""
     interaction = store.current()
-    form = SignInForm(may_stay=plain.offers_to_stay(interaction))
+    form = SignInForm(plain.offers(interaction))
     if request.method == "GET":
         return _show(interaction, form)
     if answer := PasskeyForm().answer:
@@ -121,7 +121,7 @@ def form_is_old(error: FormTokenError) -> Response:
     """
     with suppress(InteractionLostError, SQLAlchemyError):  # an error handler must not fail itself
         interaction, current = store.current(), manager.current()
-        form = SignInForm(may_stay=False)
+        form = SignInForm(Offers(stay=False, passkey=True))
         typed = form.identifier
         if current and typed and fold_username(typed) != current[1].username:
             return _another_person(interaction, form, current[1])

@@ -13,13 +13,14 @@ from sqlalchemy import select
 
 from idp.clients import registry
 from idp.clients.models import Client
+from idp.clients.registry import LETTER_HINT, PARENT_HINT
 from idp.config import Settings
 from idp.db import db
 from idp.login import plain
 from idp.registration import rows
 from idp.services import services_of
 from tests.builders import PASSWORD, Build, change_registration
-from tests.pages import follow, form_token, sign_in
+from tests.pages import follow, form_token, heading, sign_in
 from tests.relying_party import Attempt, RelyingParty
 
 _MARK = re.compile(r"mark[0-9a-f]{32}")
@@ -127,12 +128,19 @@ def test_another_browser_s_url_and_a_changed_one_are_refused(app: Flask, ent: Re
         assert "Pages de l’ENT" not in page.get_data(as_text=True)
 
 
+def test_a_person_with_a_letter_is_offered_its_password_alone(browser: FlaskClient, ent: RelyingParty) -> None:
+    for hint, offered in ((LETTER_HINT, False), (PARENT_HINT, True)):
+        page = follow(browser, browser.get(ent.url(Attempt(), login_hint=hint)))
+        assert heading(page) == "Connexion"
+        assert ("Rester connecté" in page.text, "data-passkey=" in page.text) == (offered, offered)
+
+
 def test_pages_in_memory_are_bounded(app: Flask, ent: RelyingParty, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain, "_MOST", 1)
     for name in ("un", "deux", "trois"):
         browser, url = start(app, ent)
         kept = services_of(app).sign_in_pages
         for key in list(kept):
-            kept[key[0], key[1] - 1, name, True] = kept.pop(key)
+            kept[key[0], key[1] - 1, name, key[3]] = kept.pop(key)
         assert browser.get(url).status_code == 200
         assert len(services_of(app).sign_in_pages) == 1
