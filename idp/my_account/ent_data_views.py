@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, make_response, render_template
 from flask_babel import lazy_gettext as _l
 
-from idp.accounts import directory
+from idp.accounts import closings, directory
 from idp.accounts.models import Account
 from idp.clients import released
 from idp.clients.registry import Registration
@@ -43,6 +43,7 @@ def show(_session: Session, account: Account) -> Response:
     html = render_template(
         "my_account/mes_donnees.html",
         dest=None,
+        closed_ties=closings.of_ties(account),
         receivers=[_shown(receiver) for receiver in receivers if receiver.serves],
         former=[
             (receiver.name, instant_in_words(receiver.entries[0]))

@@ -15,6 +15,8 @@ from idp.clients.models import Client, ClientSchool
 from idp.clients.released import guardian_vector
 from idp.clock import now
 from idp.db import db
+from idp.operations.helpdesk import suspension
+from idp.operations.helpdesk.suspension import Decision
 from idp.web.i18n import hour
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.my_account.steps import enter, text_of
@@ -131,7 +133,18 @@ def test_data_of_another_parent_is_hidden(app: Flask, browser: FlaskClient, buil
     page = browser.get(PAGE)
     assert "Horizon" not in page.text
     assert "Zoé" not in page.text
-    assert "Aucun ENT n’est relié aux établissements de vos enfants" in text_of(page)
+    assert "Aucun ENT ne reçoit rien sur vous" in text_of(page)
+
+
+def test_a_parent_whose_only_tie_is_suspended_reads_the_truth(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    build.ent()
+    [tie] = account.guardianships
+    suspension.suspend(account.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
+    enter(browser, account)
+    page = text_of(browser.get(PAGE))
+    assert "Aucun ENT ne reçoit rien sur vous en ce moment." in page
+    assert "Votre accès à cet élève est fermé depuis" in page
 
 
 def test_a_parent_without_children_sees_a_page(browser: FlaskClient, build: Build) -> None:
