@@ -5,6 +5,7 @@ again carries the same link, takes no second slot and writes no second row (secu
 """
 
 import uuid
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from enum import StrEnum
 
@@ -81,7 +82,7 @@ def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     planned, email = _plan(settings, message, account)
     answer = Answer.LATE if _is_late(message) else planned
     known_device = bool(message.payload.get("known_device"))
-    if key and email and answer is planned and not _has_slot(answer, key, email, known_device=known_device):
+    if email and answer is planned and not _has_slot(email, known_device=known_device):
         answer = Answer.CAPPED
     return _record(message, settings, answer, (planned, email))
 
@@ -106,7 +107,7 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
             lifetime=settings.lifetime("reset_link_lifetime"),
             key=message.id,
         )
-    elif account and answer is Answer.UNCONFIRMED:
+    elif account and plan[1] and answer is Answer.UNCONFIRMED:
         emails.send_link(settings, account, None)
     elif account and plan[1] and answer is Answer.SUSPENDED:
         notices.tell(Notice.SUSPENDED, account.id, link=None, **closings.of_account(account).details())
@@ -140,34 +141,24 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
         known_device = bool(message.payload.get("known_device"))
         by_letter = mailboxes.reset_needs_letter(settings, account, known_device=known_device)
         answer, email = Answer.BY_LETTER if by_letter else Answer.LINK, account.email
+    elif one_time_links.find_alive(Purpose.CONFIRM_EMAIL, account.id):
+        return Answer.UNCONFIRMED, ""  # another link would end the code that the person types
     else:
         answer, email = Answer.UNCONFIRMED, account.pending_email
     return (answer, email) if email else (Answer.NO_ADDRESS, "")
 
 
-def _has_slot(answer: Answer, account_id: uuid.UUID, email: str, *, known_device: bool) -> bool:
+def _has_slot(email: str, *, known_device: bool) -> bool:
     """Count a mail for the mailbox; return False if its rate limit is reached.
-
-    A confirmation link uses the limits of the links that its owner asks for, so that a stranger cannot add to them.
 
     Raises:
         TemporaryDeliveryError: another mail to this mailbox was just sent; this one follows later.
     """
     limit = limits.FORGOTTEN_PASSWORD if known_device else limits.FORGOTTEN_PASSWORD_MAILBOX
-    slots: tuple[tuple[limits.Limit, str], ...] = ((limit, fold_email(email)),)
-    if answer is Answer.UNCONFIRMED:
-        slots = (
-            (limits.RESEND_LINK_ACCOUNT, str(account_id)),
-            (limits.RESEND_LINK_MAILBOX, fold_email(email)),
-        )
-    verdict = guard.take_all(*slots)
-    if isinstance(verdict, guard.Granted):
-        return True
-    if verdict.seconds <= _PAUSE:
-        raise TemporaryDeliveryError(
-            "another mail to this mailbox was just sent", retry_after=timedelta(seconds=verdict.seconds)
-        )
-    return False
+    wait = guard.take_or_wait((limit, fold_email(email)))
+    if 0 < wait <= _PAUSE:
+        raise TemporaryDeliveryError("another mail to this mailbox was just sent", retry_after=timedelta(seconds=wait))
+    return not wait
 
 
 def _is_marked(message: OutboxMessage, answer: Answer) -> bool:
@@ -193,17 +184,7 @@ def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
     written = _link_mail(message, settings)
     if written is None:
         return Outcome.DROPPED
-    recipient, language, context = written
-    mail = compose(
-        "mot_de_passe",
-        recipient=recipient,
-        context=context,
-        message_id=f"{message.id}",
-        settings=settings,
-        language=language,
-    )
-    deliver(mail, recipient)
-    return Outcome.DONE
+    return _send(message, settings, "mot_de_passe", *written)
 
 
 @unit_of_work()
@@ -247,17 +228,7 @@ def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
         link = entrance(settings, account)
         context = {"person": account.short_name, "link": link, "schools": school_names(account)}
         language = of_account(account.locale)
-    mail = compose(
-        "jamais_active",
-        recipient=recipient,
-        context=context,
-        message_id=f"{message.id}",
-        settings=settings,
-        other_urls=[link],
-        language=language,
-    )
-    deliver(mail, recipient)
-    return Outcome.DONE
+    return _send(message, settings, "jamais_active", recipient, language, context, [link])
 
 
 def _send_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
@@ -275,15 +246,28 @@ def _send_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
             "link": "",
         }
         language = of_account(account.locale)
-    mail = compose(
-        "mot_de_passe_courrier",
+    return _send(message, settings, "mot_de_passe_courrier", recipient, language, context)
+
+
+def _send(
+    message: OutboxMessage,
+    settings: Settings,
+    mail: str,
+    recipient: str,
+    language: str,
+    context: Mapping[str, object],
+    other_urls: Collection[str] = (),
+) -> Outcome:
+    composed = compose(
+        mail,
         recipient=recipient,
         context=context,
         message_id=f"{message.id}",
         settings=settings,
+        other_urls=other_urls,
         language=language,
     )
-    deliver(mail, recipient)
+    deliver(composed, recipient)
     return Outcome.DONE
 
 

@@ -11,9 +11,10 @@ from idp.accounts.models import Account
 from idp.accounts.notices import RESET_REQUESTED
 from idp.clock import now
 from idp.db import db
+from tests.activation.steps import activate, newest_code
 from tests.builders import Build
 from tests.email_confirmation.post import PostOffice, post_office, text_of
-from tests.pages import heading
+from tests.pages import heading, submit
 from tests.recovery.steps import (
     DEAD,
     DONE,
@@ -154,6 +155,19 @@ def test_mail_is_not_sent_again_after_a_change_of_the_account(
         clock.shift(timedelta(minutes=5))
         assert office.deliver() == []
     assert _outcomes() == ["dropped"]
+
+
+def test_a_stranger_ends_no_code_and_takes_no_message_of_an_activation(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    code = newest_code(build.settings, account.id)
+    ask_password(app.test_client(), account.username)
+    with post_office(app) as office:
+        assert [str(mail["Subject"])[:6] for mail in office.deliver()] == [code]
+    assert answers() == ["unconfirmed"]
+    assert "C’est activé" in submit(browser, waiting, code=code).text
 
 
 @pytest.mark.row("S-06")
