@@ -120,7 +120,7 @@ DETAILS = {
     "before": "the former values of what changed; never a secret",
     "children": "the keys of the children",
     "device": "the kind of device, the system and the browser",
-    "door": "the page: `sign_in`, `reauthentication`, `letter` (a second letter), or `passkey`",
+    "door": "the page: `sign_in`, `reauthentication`, `letter` (a second letter), `link` (of a mail), or `passkey`",
     "job": "the id of the job",
     "mail_domain": "the domain of the email",
     "mailbox_digest": "a keyed digest of the typed email of a person of the desk",

@@ -31,7 +31,7 @@ from idp.throttle import guard, limits
 from idp.web.errors import TooManyRequestsError
 from idp.web.user_agent import describe
 
-Door = Literal["sign_in", "reauthentication", "letter"]
+Door = Literal["sign_in", "reauthentication", "letter", "link"]
 Reason = Literal["unknown", "disabled", "suspended", "no_secret", "expired", "wrong", "changed", "shut"]
 SIGN_IN.allow(get_args(Reason))
 Slots = tuple[tuple[limits.Limit, str], ...]
@@ -66,7 +66,7 @@ class Attempt:
         user_agent: the browser's name for itself.
         device: the browser, if the account knows it.
         door: what the secret is for. `sign_in` takes the account's own password or the letter's, `reauthentication` the
-            own password alone, `letter` the letter's alone.
+            own password alone, `link` too, for the link of a mail, `letter` the letter's alone.
     """
 
     username: str
@@ -174,7 +174,7 @@ def verify_secret(
     """
     folded = fold_username(attempt.username)
     subject = folded or attempt.username
-    refused = guard.cached_wait(*_counters(subject, attempt.ip, attempt.device))
+    refused = guard.cached_wait(*_counters(subject, attempt, attempt.device))
     if refused:  # before taking a place: a throttled request must not take one from others
         return Throttled(refused)
     with hasher.queue_slot("sign_in"):
@@ -193,7 +193,7 @@ def _look_up_and_count(
     A device that the account does not know takes a second statement.
     """
     for device in (attempt.device, None) if attempt.device else (None,):
-        slots = _counters(subject, attempt.ip, device)
+        slots = _counters(subject, attempt, device)
         values = {"username": folded, "device_since": device.since if device else None}
         lookup, only_if = (_WITH_DEVICE, "known_device") if device else (_WITHOUT_DEVICE, "")
         row, verdict = guard.look_up_and_take(lookup, values, *slots, only_if=only_if)
@@ -202,7 +202,7 @@ def _look_up_and_count(
     raise AssertionError("without a device, nothing keeps the try from being counted")
 
 
-def _counters(subject: str, ip: str, device: Device | None) -> Slots:
+def _counters(subject: str, attempt: Attempt, device: Device | None) -> Slots:
     """Return the counters of a try, the account's first; a known browser has one counter and no other.
 
     A known browser does not use the IP's counters: an attacker in the parent's own school or telephone network must not
@@ -211,9 +211,9 @@ def _counters(subject: str, ip: str, device: Device | None) -> Slots:
     if device:
         return ((limits.SIGN_IN_DEVICE, f"{subject} {device.number}"),)
     return (
-        (limits.SIGN_IN_ACCOUNT, subject),
-        (limits.SIGN_IN_REQUESTS, ip),
-        (limits.SIGN_IN_IP, ip),
+        (limits.LINK_PASSWORD if attempt.door == "link" else limits.SIGN_IN_ACCOUNT, subject),
+        (limits.SIGN_IN_REQUESTS, attempt.ip),
+        (limits.SIGN_IN_IP, attempt.ip),
     )
 
 
@@ -290,7 +290,7 @@ def _candidate(account: AccountState | None, attempt: Attempt) -> _Candidate:
     if account.activated_at is not None:
         stored = account.password_hash if attempt.door != "letter" else None
         return _Candidate(account, stored, attempt.password, "wrong")
-    if account.provisional_hash is None or attempt.door == "reauthentication":
+    if account.provisional_hash is None or attempt.door in {"reauthentication", "link"}:
         return _Candidate(account, None, attempt.password, "no_secret", provisional=True)
     if _is_expired(account) and not (explains and account.closed):
         return _Candidate(account, None, attempt.password, "expired", provisional=True)

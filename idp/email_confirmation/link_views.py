@@ -65,7 +65,7 @@ def _password_refusal(token: str, question: service.Question) -> Response | None
     if account is None or not form.password.data:
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
         return _question_page(question, form)
-    attempt = attempts.of_request(account.username, form.password.data)
+    attempt = attempts.of_request(account.username, form.password.data, door="link")
     try:
         # a link ends when its account's password changes: nothing has to be compared again
         outcome = authentication.verify_secret(services().settings, services().hasher, attempt, lambda proof: proof)

@@ -163,6 +163,8 @@ EMAIL_CODE_ACCOUNT = Budget("email_code_account", (Window(20, _DAY),))
 """The same for each account, whatever the number of mails."""
 EMAIL_CODE_IP = Budget("email_code_ip", (Window(60, _HOUR),), by_network=True)
 """The same from one IP, for any account."""
+LINK_PASSWORD = Budget("link_password", (Window(5, _HOUR), Window(10, _DAY)))
+"""Wrong passwords at the links of one account's mails that confirm an address: a stranger may have got such a mail."""
 CORRECT_EMAIL = Budget("correct_email", (Window(5, _HOUR), Window(10, _DAY)))
 """Corrections of an email that was mistyped at the activation, for each account: no pause, the same caps."""
 STAFF_LINK = Budget("staff_link", _A_MAIL)

@@ -288,6 +288,7 @@ _DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
             "sign_in": _l("connexion"),
             "reauthentication": _l("« Confirmez que c’est vous »"),
             "letter": _l("« Ajouter un autre courrier »"),
+            "link": _l("lien reçu par mail"),
             "passkey": _l("connexion par clé d’accès"),
         },
     ),
