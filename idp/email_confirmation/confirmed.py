@@ -5,6 +5,7 @@ from flask import Response, make_response, render_template
 from idp.accounts import directory
 from idp.accounts.models import Account
 from idp.clients import audience, registry
+from idp.email_confirmation.service import Question
 from idp.interaction import store
 
 
@@ -12,11 +13,10 @@ def page(
     name: str,
     account: Account | None,
     ent: registry.Registration | None,
+    question: Question,
     *,
     is_signed_in: bool = False,
     is_recent: bool = False,
-    changes: bool = False,
-    shared: bool = False,
     onward: store.Interaction | None = None,
 ) -> Response:
     """Return the page `name`, which leads to `ent`, or to the sign-in page without one.
@@ -25,10 +25,9 @@ def page(
         name: the template.
         account: the account whose address was confirmed.
         ent: the ENT.
+        question: the values of the link that was used.
         is_signed_in: whether the person is signed in, so that the ENT asks for no password.
         is_recent: whether this request confirmed the address, so that the link worked until now.
-        changes: whether the address replaced a confirmed one.
-        shared: whether the mailbox serves another account too.
         onward: the request of the ENT, for a person who is signed in and an ENT whose home is unknown.
     """
     html = render_template(
@@ -36,8 +35,9 @@ def page(
         dest=ent,
         ents=_ents(account, ent, named=is_signed_in, placed=is_recent) if account and ent else [],
         is_signed_in=is_signed_in,
-        changes=changes,
-        shared=shared,
+        waits_elsewhere=question.waits_elsewhere,
+        changes=question.changes,
+        shared=question.shared,
         sign_in_url=store.resume_url(onward) if is_signed_in else store.page_url("login.sign_in", None),
     )
     return make_response(html)

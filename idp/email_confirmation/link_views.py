@@ -99,10 +99,9 @@ def _confirmed_page(token: str, question: service.Question, used: service.Used |
         "confirme.html" if acts else "confirme_deja.html",
         account,
         ent,
+        question,
         is_signed_in=opened is not None or (current is not None and current[1] is account),
         is_recent=used is not None,
-        changes=question.changes,
-        shared=question.shared,
     )
     if used:
         browser.note_used_link(str(used.link.id))

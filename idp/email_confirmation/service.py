@@ -35,7 +35,7 @@ class Question:
         changes: whether the address replaces a confirmed one.
         shared: whether the mailbox serves another account too; the person who opens the link reads that mailbox.
         refused: whether the link was not used because of that (`IDP_SHARED_MAILBOX`).
-        waits_elsewhere: whether another browser waits for the link, and is signed in by it.
+        waits_elsewhere: whether another browser waits for the link, and is signed in once it is used.
         asks_password: whether the link works here with the account's password only: a mistyped address is a stranger's.
     """
 
@@ -128,7 +128,7 @@ def look(settings: Settings, value: str) -> Question:
         _changes(link.row),
         shared=shared,
         refused=shared and alive and settings.shared_mailbox == "refuse",
-        waits_elsewhere=alive and not _changes(link.row) and after_activation.waits_elsewhere(account),
+        waits_elsewhere=not _changes(link.row) and after_activation.waits_elsewhere(account),
         asks_password=alive and not after_activation.is_owners(account),
     )
 

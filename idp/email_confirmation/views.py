@@ -12,6 +12,7 @@ from idp import opaque
 from idp.accounts import emails, mailboxes
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
+from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import audience
 from idp.clock import ACTIVATION_LIFETIME, now
@@ -343,9 +344,8 @@ def _activated(interaction: store.Interaction | None, account: Account, opened: 
         home = ent.entrance(services().settings.issuer) if ent and not onward else ""
         response = see_other(home or store.resume_url(onward))
     else:
-        response = confirmed.page(
-            "confirme.html", account, ent, is_signed_in=is_signed_in, shared=shared, onward=onward
-        )
+        question = service.Question(LinkState.USED, shared=shared)
+        response = confirmed.page("confirme.html", account, ent, question, is_signed_in=is_signed_in, onward=onward)
     if opened:
         opened.give_to(response)
     return response

@@ -67,7 +67,7 @@ def test_a_school_without_ent_leads_to_the_ent_that_the_person_came_from(build: 
 def test_without_an_ent_the_last_page_leads_to_the_sign_in(walk: Walk) -> None:
     text = walk(None)
     assert '<a class="btn" href="/connexion">Se connecter</a>' in text
-    assert "Connectez-vous avec votre identifiant" in text
+    assert "L’autre appareil continue tout seul." in text
     assert "ENT" not in text.partition("<main")[2].partition("</main>")[0]
 
 

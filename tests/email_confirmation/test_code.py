@@ -335,7 +335,7 @@ def test_elsewhere_the_sign_in_page_has_the_identifier_until_somebody_signs_in(
     assert account.username not in phone.get("/connexion").text, "the link alone tells nothing"
     done = submit(phone, question, mot_de_passe=CHOSEN)
     assert account.username not in done.text
-    assert "le mot de passe que vous venez de choisir" in done.text
+    assert "L’autre appareil continue tout seul." in done.text
     assert heading(follow(browser, browser.get(waiting.request.full_path))) == _ACCOUNT, "the first device enters"
     page = phone.get("/connexion")
     assert f'value="{account.username}"' in page.text
