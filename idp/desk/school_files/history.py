@@ -30,12 +30,12 @@ SHOWN = 200
 """How many problems the page shows; the CSV has all."""
 _SHOWN_IMPORTS = 30
 _HEADER = ("fichier", "ligne", "gravité", "clé", "personne", "problème")
-_GROUPS = {
-    Kind.PROBLEM: (ImportIssue.severity == "error") & ImportIssue.code.not_in(WITHOUT_ACCOUNT),
-    Kind.DOUBT: (ImportIssue.severity != "error") & ImportIssue.code.not_in(WITHOUT_ACCOUNT),
-    Kind.WITHOUT_ACCOUNT: ImportIssue.code.in_(WITHOUT_ACCOUNT),
-}
-"""The groups of the page, and their issues (`difference.kind_of`)."""
+_KIND = case(
+    (ImportIssue.code.in_(WITHOUT_ACCOUNT), Kind.WITHOUT_ACCOUNT.value),
+    (ImportIssue.severity == "error", Kind.PROBLEM.value),
+    else_=Kind.DOUBT.value,
+)
+"""The group of an issue on the page (`difference.kind_of`)."""
 
 _NOTICES = {
     "key_changes_person": NoticeKind.PERSON_REPLACED,
@@ -104,17 +104,31 @@ class Group:
 
 def new_problems(batch: ImportBatch, kind: Kind = Kind.PROBLEM) -> int:
     """Return how many problems of a kind an import had that the file before did not have."""
-    return _problem_counts([batch.id], kind, ~_is_known_before(batch)).get(batch.id, 0)
+    counts = _problem_counts([batch.id], ~_is_known_before(batch), _KIND.in_([kind.value]))
+    return counts.get((batch.id, kind.value), 0)
 
 
 def groups(batch: ImportBatch) -> list[Group]:
     """Return the problems of an import in three groups, with the pages of the notices that they became."""
-    known, chosen = _is_known_before(batch), []
-    for kind, condition in _GROUPS.items():
-        new, before = (_with_notices(batch, problems(batch, condition & part, SHOWN)) for part in (~known, known))
-        if new or before:
-            chosen.append(Group(kind, new, new_problems(batch, kind), before))
-    return chosen
+    is_known, in_order = _is_known_before(batch), (ImportIssue.severity, ImportIssue.id)
+    place = func.row_number().over(partition_by=(_KIND, is_known), order_by=in_order)
+    placed = select(ImportIssue.id, is_known.label("is_known"), place.label("place"))
+    first = placed.where(ImportIssue.batch_id == batch.id, _is_shown()).subquery()
+    chosen = select(ImportIssue, first.c.is_known).join(first, first.c.id == ImportIssue.id)
+    rows = db.session.execute(chosen.where(first.c.place <= SHOWN).order_by(*in_order)).all()
+    known = {issue.id for issue, is_known in rows if is_known}
+    shown = _with_notices(batch, _problems(batch, [issue for issue, _ in rows], known))
+    counts, kinds = _problem_counts([batch.id], ~is_known) if shown else {}, {problem.kind for problem in shown}
+    return [
+        Group(
+            kind,
+            [problem for problem in shown if problem.kind is kind and not problem.is_known],
+            counts.get((batch.id, kind.value), 0),
+            [problem for problem in shown if problem.kind is kind and problem.is_known],
+        )
+        for kind in (Kind.PROBLEM, Kind.DOUBT, Kind.WITHOUT_ACCOUNT)
+        if kind in kinds
+    ]
 
 
 def _is_known_before(batch: ImportBatch) -> ColumnElement[bool]:
@@ -129,9 +143,7 @@ def _with_notices(batch: ImportBatch, shown: list[Problem]) -> list[Problem]:
     return [replace(problem, notice_url=urls.get((problem.code, problem.key), "")) for problem in shown]
 
 
-def problems(batch: ImportBatch, condition: ColumnElement[bool], limit: int | None = None) -> list[Problem]:
-    """Return problems of an import, errors first; those of the files alone for a person who reads no names."""
-    issues = _issues(batch, _is_shown() & condition, limit)
+def _problems(batch: ImportBatch, issues: Sequence[ImportIssue], known: Collection[int] = frozenset()) -> list[Problem]:
     followers = _followers(batch, issues)
     hides_people = nameless.is_for(access.role())
     named = {} if hides_people else _names(issue.key for issue in (*issues, *followers))
@@ -145,15 +157,16 @@ def problems(batch: ImportBatch, condition: ColumnElement[bool], limit: int | No
             issue.message,
             issue.because,
             "" if hides_people else issue.person or named.get(issue.key, ""),
+            is_known=issue.id in known,
         )
         for issue in (*issues, *followers)
     )
     return [_shown(problem, hides_people=hides_people) for problem in grouped(with_names)]
 
 
-def _issues(batch: ImportBatch, condition: ColumnElement[bool], limit: int | None = None) -> Sequence[ImportIssue]:
+def _issues(batch: ImportBatch, condition: ColumnElement[bool]) -> Sequence[ImportIssue]:
     chosen = select(ImportIssue).where(ImportIssue.batch_id == batch.id, condition)
-    return db.session.scalars(chosen.order_by(ImportIssue.severity, ImportIssue.id).limit(limit)).all()
+    return db.session.scalars(chosen.order_by(ImportIssue.severity, ImportIssue.id)).all()
 
 
 def _notice_urls(batch: ImportBatch, problems_: Iterable[Problem]) -> dict[tuple[str, str], str]:
@@ -230,10 +243,10 @@ def _names(keys: Iterable[str]) -> dict[str, str]:
 
 
 def sheet(batch: ImportBatch) -> Iterator[bytes]:
-    """Yield all problems of an import as CSV."""
+    """Yield all problems of an import as CSV, errors first; those of the files alone for who reads no names."""
     rows = (
         (row.file, ", ".join(map(str, row.lines)), WORDS[row.kind], row.key, row.person, row.sentence)
-        for row in problems(batch, true())
+        for row in _problems(batch, _issues(batch, _is_shown()))
     )
     return spreadsheet.rows_to_csv(_HEADER, rows)
 
@@ -260,7 +273,7 @@ def _own_uai() -> str | None:
 
 
 def _past(batches: Sequence[ImportBatch]) -> list[Past]:
-    counts = _problem_counts([batch.id for batch in batches], Kind.PROBLEM)
+    counts = _problem_counts([batch.id for batch in batches], _KIND.in_([Kind.PROBLEM.value]))
     staff = actors.names(batch.actor for batch in batches)
     uai = _own_uai()
     return [
@@ -268,24 +281,25 @@ def _past(batches: Sequence[ImportBatch]) -> list[Past]:
             batch,
             staff.get(batch.actor, ""),
             uai is None or batch.schools == [uai],
-            counts.get(batch.id, 0),
+            counts.get((batch.id, Kind.PROBLEM.value), 0),
             _place(batch.schools) if uai is None else "",
         )
         for batch in batches
     ]
 
 
-def _problem_counts(keys: Collection[uuid.UUID], kind: Kind, *more: ColumnElement[bool]) -> dict[uuid.UUID, int]:
+def _problem_counts(keys: Collection[uuid.UUID], *conditions: ColumnElement[bool]) -> dict[tuple[uuid.UUID, str], int]:
     line = case((ImportIssue.key == "", ImportIssue.line), else_=0)
     same = (ImportIssue.file, ImportIssue.code, ImportIssue.key, ImportIssue.message, line)  # as `grouped` has it
     each = (
-        select(ImportIssue.batch_id, *same)
-        .where(ImportIssue.batch_id.in_(keys), _is_shown(), _GROUPS[kind], *more)
+        select(ImportIssue.batch_id, _KIND.label("kind"), *same)
+        .where(ImportIssue.batch_id.in_(keys), _is_shown(), *conditions)
         .distinct()
         .subquery()
     )
-    counted = select(each.c.batch_id, func.count()).group_by(each.c.batch_id)
-    return {row[0]: row[1] for row in db.session.execute(counted)}
+    of_kind = each.c.batch_id, each.c.kind
+    counted = select(*of_kind, func.count()).group_by(*of_kind)
+    return {(batch_id, kind): count for batch_id, kind, count in db.session.execute(counted)}
 
 
 def _place(schools: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ class NamedIssue(NamedTuple):
     """An issue of an import, with the name of its person.
 
     `because` is the key of the pupil from whose issue it follows; empty if it follows from none. `person` is the name
-    in the file, family name first.
+    in the file, family name first. `is_known` says whether the file before had the issue too.
     """
 
     severity: str
@@ -42,6 +42,7 @@ class NamedIssue(NamedTuple):
     because: str
     person: str
     class_name: str = ""
+    is_known: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Problem:
     class_name: str
     sentence: str
     code: str = ""
+    is_known: bool = False
     notice_url: str = ""
 
     @property
@@ -149,4 +151,5 @@ def _problem(same: Sequence[NamedIssue], followers: dict[str, list[str]]) -> Pro
         first.class_name,
         words.with_followers(first.message, following),
         first.code,
+        first.is_known,
     )
