@@ -144,8 +144,8 @@ def test_a_school_without_accounts_says_what_comes_first(desk: Flask, colleagues
     assert "importez d’abord" in colleagues.signed_in().get("/classes").get_data(as_text=True)
 
 
-def remind(browser: FlaskClient, word: str = "RAPPELER") -> str:
-    answer = post(browser, REMIND, REMIND, word=word)
+def remind(browser: FlaskClient) -> str:
+    answer = post(browser, REMIND, REMIND)
     return answer.headers.get("Location", "") or answer.get_data(as_text=True)
 
 
@@ -202,17 +202,11 @@ def test_two_jobs_send_one_reminder_to_each(desk: Flask, colleagues: Colleagues,
     browser = colleagues.signed_in()
     token = browser.get(REMIND)
     for _ in range(2):
-        post(browser, REMIND, word="RAPPELER")
+        post(browser, REMIND)
     assert token.status_code == 200
     do_all()
     assert db.session.query(Job).count() == 2
     assert db.session.query(OutboxMessage).filter_by(kind=emails.CONFIRM_EMAIL).count() == 2
-
-
-def test_no_reminder_without_the_typed_word(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
-    browser = colleagues.signed_in()
-    assert "Tapez le mot RAPPELER" in remind(browser, "IMPRIMER")
-    assert db.session.query(Job).count() == 0
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)
@@ -223,7 +217,7 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     rest = parent(build, child, family_name="=HYPERLINK(1)", school_email="file@exemple.fr")
     held = build.never_activated(children=[child, waiting[0].children[0]], family_name="DUPONT")
     parent(build, child, family_name="FERME", disabled_at=now())
-    browser = colleagues.signed_in()
+    browser = colleagues.signed_in(proof_age=timedelta(minutes=11))
     page = browser.get("/classes/liste?classe=6e+1")
     assert heading(page) == "Reste à activer : 6e 1"
     words = page.get_data(as_text=True)
@@ -257,13 +251,6 @@ def test_each_page_that_names_families_of_a_class_is_journaled(
     assert colleagues.signed_in().get(f"/classes/{page}?classe=6e+1").status_code == 200
     entry = db.session.query(AuditEntry).filter_by(kind="desk.class_listed").one()
     assert (entry.details["class_name"], entry.details["count"]) == ("6e 1", count)
-
-
-def test_the_file_of_a_list_needs_a_fresh_proof(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
-    browser = colleagues.signed_in(proof_age=timedelta(minutes=11))
-    assert browser.get("/classes/liste?classe=6e+1").status_code == 200
-    file = browser.get("/classes/liste.csv?classe=6e+1")
-    assert file.headers["Location"].startswith("/preuve?suite=%2Fclasses%2Fliste.csv")
 
 
 @pytest.mark.both_databases(sqlite_is_long=True)

@@ -38,7 +38,6 @@ _NEVER = {"hidden", "submit", "password", "file"}
 """The types of inputs whose values are not kept."""
 FILLED = {
     ("classes.letters", "layout"),
-    ("classes.remind", "word"),
     ("ents.accept", "uais"),
     ("ents.edit", "scopes"),
     ("ents.refuse", "reason"),

@@ -1,4 +1,4 @@
-"""The forms of mass acts: a typed word confirms them."""
+"""The form of the letters of a class: a typed word confirms that valid letters are replaced."""
 
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField
@@ -21,9 +21,3 @@ class PrintForm(DeskForm):
     word = WordField("IMPRIMER")
     layout = PlainField(_l("Format"), longest=10)
     renew = BooleanField(_l("Imprimer aussi pour les personnes dont le courrier est encore valable"))
-
-
-class RemindForm(DeskForm):
-    """Nothing but the word."""
-
-    word = WordField("RAPPELER")

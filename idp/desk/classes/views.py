@@ -14,10 +14,11 @@ from idp.db import unit_of_work
 from idp.desk import access, downloads, naming, untaken
 from idp.desk.access import Right, needs
 from idp.desk.classes import board
-from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm, RemindForm
+from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm
 from idp.desk.classes.job import KIND as REMINDERS
 from idp.desk.classes.words import MISSING
 from idp.desk.jobs import asking
+from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import words
 from idp.desk.letter.groups import Group, getting_letters, skipped_people
@@ -139,15 +140,15 @@ def _letters_page(
 
 @blueprint.route("/classes/rappel", methods=["GET", "POST"])
 @needs(Right.READ_CLASSES)
-@keeps("word")
+@keeps()
 def remind() -> Response:
-    """Show whom a mail would remind; on a POST with the typed word, ask for the reminders."""
-    chosen, form = _chosen(), RemindForm()
+    """Show whom a mail would remind; on a POST, ask for the reminders."""
+    chosen, form = _chosen(), DeskForm()
     if chosen is None:
         return see_other(url_for("classes.show"))
     people = class_lists.waiting(chosen.school, chosen.class_name)
     due = [person for person in people if not person.is_reminded and not person.is_later]
-    if request.method == "POST" and form.word.is_typed():
+    if request.method == "POST":
         if due:
             job = asking.start(services().settings, REMINDERS, {"class": chosen.class_name})
             return see_other(url_for("jobs.show", key=job.id))
@@ -188,9 +189,9 @@ def names() -> Response:
 
 
 @blueprint.get("/classes/liste.csv")
-@needs(Right.READ_CLASSES, fresh=True)
+@needs(Right.READ_CLASSES)
 def names_csv() -> Response:
-    """Return the same list for a spreadsheet: a file that leaves the desk, so that it needs a fresh proof."""
+    """Return the same list for a spreadsheet: it names nobody whom the page does not name."""
     chosen = _chosen()
     if chosen is None:
         return see_other(url_for("classes.show"))
