@@ -5,19 +5,24 @@ answers at once, or of an answer and a further try of the parent, the second see
 """
 
 import uuid
+from collections.abc import Sequence
+
+from sqlalchemy import select
 
 from idp.accounts import directory, disputes, notices, school_notices
 from idp.accounts.merging import moving
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.notices import Notice
+from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.events import LetterUnlinked
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.logout import back_channel
-from idp.operations.helpdesk import admission
+from idp.operations.helpdesk import admission, suspension
 from idp.operations.helpdesk.acts import OPERATOR, RefusedError
+from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.write import leavers
 from idp.sessions import manager
 
@@ -78,15 +83,30 @@ def _can_be_merged(mine: Account, other: Account) -> bool:
 
 
 def _separate(mine: Account, other: Account, reason: str) -> None:
-    """Give the letter's account its children back, have their ENTs sign `mine` out, and tell it by mail."""
+    """Give the letter's account its children back, have their ENTs sign `mine` out, and tell it by mail.
+
+    What their schools, or the académie, closed as one account since the merge is closed for both people.
+    """
     if mine.merged_into_id is not None:
         raise RefusedError(f"{mine.username} was merged too: unlink {mine.username} first")
+    closings = _closings_since_merge(mine, other)
     schools = moving.give_back(mine, other, by=log.current_origin().actor, sentence=reason)
     for school in schools:
         back_channel.announce_closed_tie(mine.id, school)
+    for row in closings:
+        own = next((school for school in schools if school.id == row.school_id), None)
+        if own is not None or row.school_id is None:
+            closing = Decision(reason=row.reason, reference=row.reference, until=row.until, school=own)
+            suspension.decide(other.id, closing)
     for account in (mine, other):
         if leavers.disable_if_childless(account.id, now()):
             manager.end_all(account.id, by=OPERATOR)
     notices.tell(Notice.LETTER_UNLINKED, mine.id, school=str(schools[0].id) if schools else "")
     uais = [school.uai for school in schools]
     log.record(LetterUnlinked(account_id=mine.id, other=str(other.id), uais=uais, reason=reason))
+
+
+def _closings_since_merge(mine: Account, other: Account) -> Sequence[Suspension]:
+    """Return the decisions that close the whole account: whichever of the two people they were about is in it."""
+    whole = Suspension.account_id == mine.id, Suspension.child_id.is_(None), Suspension.where_decided(now())
+    return db.session.scalars(select(Suspension).where(*whole, Suspension.begins_at > other.disabled_at)).all()

@@ -16,7 +16,7 @@ from idp.db import db, unit_of_work
 from idp.oidc.logout.back_channel import LOGOUT
 from idp.operations.helpdesk import suspension
 from idp.operations.helpdesk.suspension import Decision
-from tests.builders import LYCEE, Build
+from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.accounts import OPERATOR, living, reload_account, waiting
 from tests.commands.conftest import Events, Run
 from tests.commands.remains import DAY, purged
@@ -117,6 +117,18 @@ def test_closings_that_came_with_the_letter_go_back_and_later_disputes_do_not(ac
     }
     open_ones = db.session.execute(select(SchoolNotice.kind, SchoolNotice.account_id).where(school_notices.is_open()))
     assert set(open_ones) == {(Kind.GUARDIAN_WAITS.value, other.id)}
+
+
+def test_what_a_school_of_the_letter_closed_since_is_closed_for_both_people(act: Run, build: Build) -> None:
+    mine = build.active(children=[build.child()])
+    other = build.never_activated(children=[build.child(uai=LYCEE)])
+    merged(build, mine, other)
+    for uai in (COLLEGE, LYCEE):
+        suspension.suspend(mine.id, Decision(reason=uai, school=build.school(uai)))
+    unlinked(act, other)
+    held = db.session.scalars(select(Suspension).where(Suspension.where_holding(now()))).all()
+    assert {(row.account_id, row.reason) for row in held} == {(mine.id, COLLEGE), (mine.id, LYCEE), (other.id, LYCEE)}
+    assert reload_account(other).is_suspended_at(now())
 
 
 def test_an_account_that_is_left_without_children_is_closed(act: Run, build: Build) -> None:
