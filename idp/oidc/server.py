@@ -17,6 +17,7 @@ from idp.oidc.client_auth import client, private_key_jwt, rate_limits
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.store.contract import Store
 from idp.oidc.tokens.grants import CodeGrant, RefreshGrant
+from idp.web.errors import ServiceBusyError
 from idp.web.http import Response
 
 # Authlib logs valid tokens at DEBUG, so its level is fixed, whatever the operator configures.
@@ -48,6 +49,7 @@ class Server(AuthorizationServer):
 
         Raises:
             InvalidClientError: The authentication failed; the error is always the same.
+            ServiceBusyError: The keys of the client could not be fetched.
             TooManyRequestsError: Too many authentications failed.
         """
         try:
@@ -55,6 +57,9 @@ class Server(AuthorizationServer):
         except InvalidClientError:
             rate_limits.count_failure(request)
             raise client.authentication_error() from None
+        except ServiceBusyError:  # the client's keys could not be fetched
+            rate_limits.count_failure(request)
+            raise
 
     def save_token(self, token: Any, request: Any) -> None:
         """Do nothing: the store saved the tokens."""

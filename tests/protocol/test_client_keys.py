@@ -22,6 +22,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.http_client import outgoing
 from idp.oidc.client_auth import client_keys
+from idp.throttle import limits
 from tests.builders import Build
 from tests.databases import settings_for
 from tests.dpop_party import Key, KeyedParty
@@ -128,6 +129,15 @@ def test_a_jwks_uri_without_keys_is_an_error_of_the_client_and_one_that_fails_is
         server.next = [answer, answer]
         (asked_to_come_back if answer in broken else not_believed)(shown(browser, ent, ent.assertion()))
         server.next = []
+
+
+def test_fetches_that_fail_count_as_failed_authentications(
+    browser: FlaskClient, build: Build, server: EntServer, key: Key
+) -> None:
+    ent = at_address(build, server, key)
+    for _ in range(limits.CLIENT_PROOF.free):
+        asked_to_come_back(shown(browser, ent, ent.assertion()))
+    assert shown(browser, ent, ent.assertion()).status_code == 429
 
 
 @pytest.mark.row("T-16")
