@@ -1,5 +1,7 @@
 """The reason of a person of the académie is for one family; what they search, and what the journal has of a visit."""
 
+import uuid
+
 import pytest
 from sqlalchemy import select
 
@@ -17,6 +19,7 @@ def test_a_reason_is_for_one_family(build: Build, colleagues: Colleagues) -> Non
     mother, father = build.active(children=[malo, zoe]), build.active(children=[malo], email="b@exemple.test")
     stranger = build.active(children=[other], email="c@exemple.test")
     browser = colleagues.signed_in(Role.HELPDESK)
+    assert browser.get(f"/comptes/{uuid.uuid4()}").status_code == 404, "and the reason is still for any family"
     family = [f"/familles/{malo.id}", f"/familles/{zoe.id}", f"/comptes/{mother.id}", f"/comptes/{father.id}"]
     assert [browser.get(path).status_code for path in family] == [200] * 4
     path = f"/comptes/{stranger.id}"

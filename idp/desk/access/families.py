@@ -5,7 +5,7 @@ import uuid
 from flask import request
 from sqlalchemy import func, or_, select, update
 
-from idp.accounts.models import Guardianship, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import StaffSession
 
@@ -29,8 +29,9 @@ def _of_notice(arguments: dict[str, uuid.UUID]) -> uuid.UUID | None:
 
 @unit_of_work()
 def _begin(session: StaffSession, key: uuid.UUID) -> uuid.UUID:
-    """Note the family of the reason; return that which another tab noted first, if one did."""
-    first = func.coalesce(StaffSession.reason_about, key)
+    """Note the family of the reason, if it exists; return that which another tab noted first, if one did."""
+    known = (select(table.id).where(table.id == key).scalar_subquery() for table in (Account, Child))
+    first = func.coalesce(StaffSession.reason_about, *known)
     noted = update(StaffSession).where(StaffSession.id == session.id).values(reason_about=first)
     return db.session.scalars(noted.returning(StaffSession.reason_about)).one() or key
 
