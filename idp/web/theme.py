@@ -76,7 +76,7 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
     _add(white, STATIC, "static/")
     if settings.theme:
         _add(white, settings.theme, "static/theme/")
-    door.pages = white
+    door.pages, door.files = white, white.files
     app.jinja_env.filters["phone_link"] = phone_link
     app.jinja_env.globals.update(
         asset=asset,

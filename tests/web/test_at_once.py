@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from io import BytesIO
+from itertools import product
 from urllib.parse import urlsplit
 
 import pytest
@@ -80,7 +81,6 @@ def test_a_browser_comes_to_the_sign_in_page_without_a_statement(app: Flask, ent
         ("POST", "/token"),
         ("GET", "/mentions-legales"),
         ("GET", "/static/base.css"),
-        ("GET", "/static/rien"),
     ],
 )
 def test_other_requests_are_left_to_a_thread(app: Flask, method: str, path: str) -> None:
@@ -89,9 +89,11 @@ def test_other_requests_are_left_to_a_thread(app: Flask, method: str, path: str)
 
 @each_row("method", ["GET", "HEAD", "POST", "DELETE"])
 def test_a_path_without_a_page_is_answered_from_memory_in_each_language(app: Flask, method: str) -> None:
-    for language, title in (("fr", "Cette page n’existe pas"), ("en", "This page does not exist")):
+    titles = {"fr": "Cette page n’existe pas", "en": "This page does not exist"}
+    paths = ("/rien", "/static/rien.css", "/.well-known/rien")
+    for path, (language, title) in product(paths, titles.items()):
         with listening(app) as seen:
-            page = ask(app, f"/rien-{language}?x=%3Cb%3E&y=2", method=method, ACCEPT_LANGUAGE=language)
+            page = ask(app, f"{path}?x=%3Cb%3E&y=2", method=method, ACCEPT_LANGUAGE=language)
         assert page is not None
         assert (page.status, f"<h1>{title}</h1>" in page.body.decode()) == (404, True)
         assert 'href="?x=%3Cb%3E&amp;y=2&amp;langue=de"' not in page.body.decode()

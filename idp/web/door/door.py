@@ -6,7 +6,7 @@ context, its matching of routes and the hooks of extensions are left out, which 
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter
@@ -60,6 +60,7 @@ class Door:
 
     Attributes:
         pages: The WSGI application of static files and Flask.
+        files: The paths of the static files.
         protect: Returns the headers of a response to a path with the security headers.
         compresses: Whether pages are compressed for browsers without a session; see `idp.web.door.compression`.
         network_of: Returns the network that has a share of the queue, by an IP.
@@ -70,6 +71,7 @@ class Door:
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self.pages: WSGIApplication = app.wsgi_app
+        self.files: Container[str] = ()
         self.protect: Callable[[str, Headers], Headers] = lambda _path, headers: headers
         self.network_of: Callable[[str], str] = lambda ip: ip
         self.overloaded: Callable[[Request], Response] = lambda _request: Response(status=503)
@@ -275,9 +277,9 @@ class Door:
             return response
 
     def _is_nowhere(self, request: Request) -> bool:
-        """Return whether a person without a session asks for a path that no page has."""
-        is_ours = self.nowhere is None or (request.method, request.path) in self._answers
-        if is_ours or not self.is_for_people(request) or self._has_session(request):
+        """Return whether a person without a session asks for a path that no page and no file has."""
+        is_ours = self.nowhere is None or (request.method, request.path) in self._answers or request.path in self.files
+        if is_ours or self._declared.is_for_programs(request.path) or self._has_session(request):
             return False
         return not self._app.url_map.bind("").allowed_methods(request.path)
 
