@@ -76,6 +76,7 @@ from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.registration import endpoint as registration
 from idp.registration import metadata
+from idp.rostering import schools
 from idp.services import Services, provide
 from idp.sessions import devices, manager
 from idp.sessions.ending import SESSIONS_ENDED
@@ -278,7 +279,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_ROLE: partial(staff_notices.hand_over_change, settings=settings),
-        staff_notices.CONTACTS: partial(staff_notices.hand_over_change, settings=settings),
+        schools.CONTACTS: partial(staff_notices.hand_over_change, settings=settings),
     }
 
 

@@ -11,8 +11,11 @@ from idp.audit import changes, log
 from idp.audit.registry_events import SchoolChanged
 from idp.db import db
 from idp.mail.emails import InvalidEmailError, parse_email
+from idp.outbox import queue
 from idp.rostering.records import LONGEST
 
+CONTACTS = "school.contacts"
+"""The kind of outbox message about another telephone or address for the notices of a school."""
 LINES = 4
 """Lines of a postal address, at most."""
 
@@ -46,6 +49,8 @@ def change(
 ) -> bool:
     """Change the given values in the caller's transaction, and return whether the school is new.
 
+    Mails about other contacts of a known school go to the former address and the heads.
+
     An empty `email` or `hours` removes the value.
 
     `languages` are those of its letters, in their order; with none of them, letters are in French alone.
@@ -70,7 +75,7 @@ def change(
             raise ValueError(f"{uai} is a new school: give its --name")
         school = School(uai=uai, name=name, degree=degree or Degree.SECONDARY, postal_address=[])
         db.session.add(school)
-    before = {} if made else changes.snapshot(school)
+    before, contacts = {} if made else changes.snapshot(school), (school.phone, school.email)
     school.name = name or school.name
     school.postal_address = list(postal_address) or school.postal_address
     school.phone = phone if phone is not None else school.phone
@@ -80,6 +85,10 @@ def change(
         school.email = email or None
     if languages is not None:
         school.letter_languages = stored_languages
+    if not made and contacts != (school.phone, school.email):
+        desk = log.current_origin().desk
+        by = str(desk.staff_id) if desk else ""
+        queue.enqueue(CONTACTS, {"school": str(school.id), "by": by, "former": contacts[1] or ""})
     log.record(SchoolChanged(uai=uai, **changes.difference(before, changes.snapshot(school))))
     return made
 

@@ -4,6 +4,7 @@ import io
 
 import pypdf
 import pytest
+from flask import Flask
 
 from idp.accounts.models import School
 from idp.audit.models import AuditEntry
@@ -12,6 +13,10 @@ from idp.desk import typed
 from idp.desk.staff.models import Role
 from idp.letter_languages import LANGUAGES
 from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Worker
+from idp.rostering.commands import set_school
+from idp.rostering.schools import CONTACTS
+from idp.services import services
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.letters.read_back import text_of
@@ -41,8 +46,22 @@ def test_a_school_changes_its_own_data(colleagues: Colleagues, build: Build, rol
     assert entry.details["after"]["hours"] == VALUES["horaires"]
 
 
+def told() -> list[str]:
+    """Return who gets a mail about the last change of a school's contacts."""
+    Worker({CONTACTS: services().outbox_handlers[CONTACTS]}, batch=1).run_once()
+    mails = (
+        db.session.query(OutboxMessage).filter_by(kind=CONTACTS, outcome="waiting").order_by(OutboxMessage.created_at)
+    )
+    told = [mail.payload.get("email") or mail.payload["recipient"] for mail in mails]
+    db.session.query(OutboxMessage).delete()
+    db.session.commit()
+    return told
+
+
 @pytest.mark.row("K-34")
-def test_other_contacts_of_a_school_need_a_proof_and_are_told(colleagues: Colleagues, build: Build) -> None:
+def test_other_contacts_of_a_school_need_a_proof_and_are_told(
+    desk: Flask, colleagues: Colleagues, build: Build
+) -> None:
     head = colleagues.person("Cheffe")
     colleagues.grant(head, Role.HEAD)
     school, browser = build.school(), colleagues.signed_in()
@@ -53,8 +72,9 @@ def test_other_contacts_of_a_school_need_a_proof_and_are_told(colleagues: Collea
     post(browser, path, "/etablissement", **VALUES | {"horaires": "Le lundi"})
     assert db.session.query(OutboxMessage).count() == 0
     post(browser, path, "/etablissement", **VALUES | {"mail": "autre@tilleuls.test"})
-    mails = [mail.payload for mail in db.session.query(OutboxMessage).filter_by(kind="school.contacts")]
-    assert [mail.get("email") or mail["recipient"] for mail in mails] == [VALUES["mail"], str(head.id)]
+    assert told() == [VALUES["mail"], str(head.id)]
+    assert desk.test_cli_runner().invoke(set_school, [COLLEGE, "--mail", ""]).exit_code == 0
+    assert told() == ["autre@tilleuls.test", str(head.id)]
     colleagues.age_proofs()
     for page in ("/etablissement", path):
         assert browser.get(page).headers["Location"].startswith("/preuve?"), "before the page opens"

@@ -16,7 +16,6 @@ from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.school.finding import matching
 from idp.desk.school.forms import SchoolForm
-from idp.desk.staff import notices
 from idp.letter_languages import LANGUAGES
 from idp.letters import recipients
 from idp.letters.recipients import PrintError
@@ -74,7 +73,6 @@ def edit(key: UUID) -> Response:
     form = SchoolForm()
     if not form.is_valid(school):
         return _page(school, form)
-    former = school.phone, school.email
     try:
         with unit_of_work():
             schools.change(
@@ -87,8 +85,6 @@ def edit(key: UUID) -> Response:
                 languages=form.languages_of(school),
                 degree=None,
             )
-            if former != (school.phone, school.email):
-                notices.tell_contacts(school, former[1])
     except ValueError:
         form.form_errors.append(gettext("Une valeur n’est pas acceptée. Rien n’a été enregistré."))
         return _page(school, form)

@@ -10,12 +10,13 @@ from idp.accounts.models import School
 from idp.audit import log
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.desk.staff import mails, posts
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffRole
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
+from idp.rostering.schools import CONTACTS
 from idp.web.request_context import user_agent
 from idp.web.user_agent import describe, from_code
 
@@ -27,9 +28,6 @@ NEW_CREDENTIAL = "staff.new_credential"
 
 NEW_ROLE = "staff.new_role"
 """The kind that tells of a new head, or a new role at the académie."""
-
-CONTACTS = "school.contacts"
-"""The kind that tells of another telephone or address for the notices of a school."""
 _AT_THE_ACADEMY = (Role.HELPDESK, Role.DPO, Role.ENGINEER)
 
 
@@ -39,28 +37,26 @@ def tell_new_roles(granted: Sequence[StaffRole]) -> None:
     A new head is told to the heads of the school and the engineers, a new person of the académie to its engineers and
     DPOs.
     """
+    desk = log.current_origin().desk
+    by = str(desk.staff_id) if desk else ""
     for row in granted:
         if row.role is not Role.HEAD and row.role not in _AT_THE_ACADEMY:
             continue
         heads = and_(StaffRole.role == Role.HEAD, StaffRole.school_id == row.school_id)
         informed = or_(StaffRole.role == Role.ENGINEER, heads if row.school_id else StaffRole.role == Role.DPO)
-        payload = {"staff": str(row.staff_id), "role": row.role.value, "by": _author()}
+        payload = {"staff": str(row.staff_id), "role": row.role.value, "by": by}
         for recipient in posts.holders(informed, StaffRole.staff_id != row.staff_id):
             queue.enqueue(NEW_ROLE, {**payload, "school": str(row.school_id or ""), "recipient": str(recipient)})
 
 
-def tell_contacts(school: School, former_email: str | None) -> None:
+@unit_of_work()
+def _tell_contacts(former: str, **payload: str) -> Outcome:
     """Enqueue the mails about other contacts of a school to the former address and the heads, as for a new role."""
-    payload = {"school": str(school.id), "by": _author()}
-    if former_email:
-        queue.enqueue(CONTACTS, {**payload, "email": former_email})
-    for recipient in posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id == school.id):
+    if former:
+        queue.enqueue(CONTACTS, {**payload, "email": former})
+    for recipient in posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id == uuid.UUID(payload["school"])):
         queue.enqueue(CONTACTS, {**payload, "recipient": str(recipient)})
-
-
-def _author() -> str:
-    desk = log.current_origin().desk
-    return str(desk.staff_id) if desk else ""
+    return Outcome.DONE
 
 
 def tell_new_credential(staff: StaffAccount, kind: CredentialKind) -> None:
@@ -108,6 +104,8 @@ def hand_over_change(message: OutboxMessage, settings: Settings) -> Outcome:
     from idp.desk.staff.names import role_name  # noqa: PLC0415 - as in `invitations`
 
     payload = message.payload
+    if "former" in payload:
+        return _tell_contacts(**payload)
     recipient = mails.find_recipient(payload["recipient"]) if "recipient" in payload else payload["email"]
     staff = mails.find_recipient(payload["staff"]) if "staff" in payload else None
     if recipient is None or (staff is None and message.kind == NEW_ROLE):
