@@ -79,7 +79,7 @@ def test_a_closing_keeps_its_school_in_scope(colleagues: Colleagues, build: Buil
 
 
 @pytest.mark.row("K-35")
-def test_the_schools_that_remain_are_told_once(build: Build) -> None:
+def test_the_schools_that_remain_and_the_help_desk_are_told_once(colleagues: Colleagues, build: Build) -> None:
     row = closed(build)
     for leaves, notices in ((False, []), (True, [("closing_passed_on", LYCEE)])):
         if leaves:
@@ -88,6 +88,9 @@ def test_the_schools_that_remain_are_told_once(build: Build) -> None:
             with unit_of_work():
                 moving.tell_heirs()
         assert written() == notices
+    assert "Un accès suspendu que la direction peut rouvrir" in text_of(
+        colleagues.signed_in(Role.HELPDESK), "/signalements"
+    )
     with unit_of_work():
         school_notices.settle(row.account_id, by="head", sentence="vu")
         moving.tell_heirs()

@@ -64,7 +64,7 @@ def test_le_lycee_rouvre_ce_que_le_college_a_ferme(phone: Page, other_device: Pa
     # Malo quitte le collège ; son frère est au lycée. Un signalement le dit, et la direction du lycée rouvre
     importe(site, "sans-malo", COLLEGE, INES)
     phone.goto(f"{bureau}/signalements")
-    expect(phone.get_by_text("Un accès suspendu que votre direction peut rouvrir")).to_be_visible()
+    expect(phone.get_by_text("Un accès suspendu que la direction peut rouvrir")).to_be_visible()
     phone.goto(compte)
     follow(phone.get_by_role("link", name="Rouvrir tout le compte"))
     titre(phone, "Rouvrir l’accès")

@@ -13,8 +13,10 @@ CLOSINGS = {
         _l("Ouvrez la page de la personne : elle dit jusqu’à quand, et si votre direction peut rouvrir."),
     ),
     Kind.CLOSING_PASSED_ON: (
-        _l("Un accès suspendu que votre direction peut rouvrir"),
-        _l("L’accès de %(name)s est suspendu, et c’est maintenant à votre direction de décider s’il rouvre."),
-        _l("Parlez avec la personne, et demandez à l’académie s’il y a un jugement. Rouvrez sur la page du compte."),
+        _l("Un accès suspendu que la direction peut rouvrir"),
+        _l("L’accès de %(name)s est suspendu, et c’est maintenant à la direction, ou à l’académie, d’en décider."),
+        _l(
+            "Parlez avec la personne, et demandez à l’académie s’il y a un jugement. La direction rouvre sur la page du compte."
+        ),
     ),
 }
