@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ DOCUMENTS = {
 }
 """The title of each document; its template has its name without the number."""
 RULES = "12-security.md"
-"""The rules and their tests, in English, as the sources have them."""
+"""The rules and their tests, in English, without the links to the sources."""
 SBOM = "13-sbom.cdx.json"
 SUMMARY = "00-sommaire.md"
 _OWNER_ONLY = 0o600
@@ -47,7 +48,8 @@ def write(settings: Settings, folder: Path) -> list[tuple[str, int]]:
     for name, text in _documents(values):
         _write(folder / name, text)
         written.append((name, text.count(facts.TO_COMPLETE)))
-    _write(folder / RULES, (paths.DOCUMENTS / "security.md").read_text(encoding="utf-8"))
+    rules = (paths.DOCUMENTS / "security.md").read_text(encoding="utf-8")
+    _write(folder / RULES, re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", rules))
     _write(folder / SBOM, json.dumps(sbom.bill_of_materials(), indent=2, ensure_ascii=False))
     rows = [(name, DOCUMENTS[name], missing) for name, missing in written]
     summary = _rendered(

@@ -54,6 +54,9 @@ def test_every_document_is_written_in_the_order_of_the_summary(write: Write) -> 
         assert f"| [{name}]({name}) | {writing.DOCUMENTS[name]} | {missing} |" in documents[writing.SUMMARY]
         assert documents[name].startswith(f"# {writing.DOCUMENTS[name]}\n\n")
         assert "\n\n\n\n" not in documents[name]
+    for name in names[:-1]:
+        links = {path for path in re.findall(r"\]\(([^)#]+)\)", documents[name]) if "://" not in path}
+        assert links <= set(names), name
 
 
 def test_the_record_of_processing_names_who_is_responsible_and_who_receives(write: Write, build: Build) -> None:
