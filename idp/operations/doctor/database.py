@@ -95,7 +95,7 @@ def _disk(connection: Connection) -> Finding:
     server = connection.exec_driver_sql("SELECT host(inet_server_addr())").scalar_one()
     is_here = (server is None or ip_address(server).is_loopback) and CLUSTERS.is_dir()
     if not is_here:
-        advice = "see the disk of its server (df -h), and the alert IdpDisqueDeLaBase"
+        advice = "not seen from here: df -h on its server; IdpDisqueDeLaBase watches it with node_exporter there"
         return Finding("database disk", f"{size // MIB} MiB used", "unknown", advice)
     free = shutil.disk_usage(CLUSTERS).free
     result = f"{size // MIB} MiB used, {free // MIB} MiB free in {CLUSTERS}"
