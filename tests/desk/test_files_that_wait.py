@@ -84,6 +84,8 @@ def test_a_secretary_removes_a_mistake_before_anybody_is_told(desk: Flask, colle
     gone = post(secretary, f"/fichiers/{key}/retirer", f"/fichiers/{key}")
     assert "le fichier est retiré" in shown(secretary.get(gone.headers["Location"]))
     assert not files.uploads(services().settings, key)
+    again = post(secretary, f"/fichiers/{key}/retirer", "/fichiers")
+    assert again.headers["Location"] == f"/fichiers/{key}", "nothing was removed"
     post(secretary, f"/fichiers/{key}/envoyer", "/fichiers", phrase="Une classe part au lycée voisin.")
     assert TITLE not in shown(head.get("/")), "it is gone"
 

@@ -106,6 +106,9 @@ def test_a_month_later_no_is_found_on_the_account_and_takes_the_children_back(
     assert f'href="/signalements/{notice.id}"' in plain(browser.get(f"/comptes/{mine.id}"))
     page = plain(browser.get(f"/signalements/{notice.id}"))
     assert [label in page for label in ("Oui, la même personne", "Non, ce sont deux personnes")] == [False, True]
+    colleagues.age_proofs()
+    assert browser.get(f"/signalements/{notice.id}/{NO}").headers["Location"].startswith("/preuve?")
+    colleagues.age_proofs(timedelta())
     assert ADDED in plain(browser.get(f"/signalements/{notice.id}/{NO}"))
     after = plain(browser.get(answered(browser, notice, NO).headers["Location"]))
     assert (children_of(mine), children_of(other)) == (["Léa"], ["Zoé", "Lou"])

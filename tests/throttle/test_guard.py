@@ -171,6 +171,11 @@ def test_spraying_from_one_address_stops_at_a_hundred(clock: time_machine.Travel
     assert verdict == Wait(3600, limits.SIGN_IN_IP)
 
 
+def test_three_hundred_parents_of_one_network_ask_for_the_mail_again_in_an_hour(clock: time_machine.Traveller) -> None:
+    assert all(granted(limits.RESEND_LINK_IP, "192.0.2.7") for _ in range(300))
+    assert guard.take(limits.RESEND_LINK_IP, "192.0.2.7") == Wait(3600, limits.RESEND_LINK_IP)
+
+
 @pytest.mark.row("I-11")
 def test_right_passwords_from_a_school_are_not_counted(clock: time_machine.Traveller) -> None:
     for number in range(300):
