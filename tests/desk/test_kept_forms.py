@@ -217,17 +217,6 @@ def test_form_that_still_waits_is_not_purged(colleague: Desk, build: Build) -> N
     assert len(kept()) == 1
 
 
-def test_form_that_is_too_long_is_not_kept_and_the_page_says_so(colleague: Desk) -> None:
-    colleague.end_session()
-    colleague.send(reason="\x01" * 20_000)  # JSON writes each in six bytes
-    [row] = kept()
-    assert len(row.content) < 200
-    colleague.sign_in()
-    page = body(colleague.browser.get(colleague.path))
-    assert "trop long pour être gardé" in page
-    assert "remplie comme vous l’aviez laissée" not in page
-
-
 def test_only_the_last_ten_forms_of_a_person_are_kept(colleague: Desk, colleagues: Colleagues, build: Build) -> None:
     other = Desk(colleagues)
     for someone in (other, colleague):

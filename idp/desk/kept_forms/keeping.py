@@ -26,15 +26,13 @@ from idp.desk.staff.sessions import SignedIn
 from idp.encrypted import UndecryptableError
 from idp.services import services
 from idp.web import browser
-from idp.web.http import MAX_BODY, Request, current_request
+from idp.web.http import Request, current_request
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 LIFETIME = timedelta(minutes=15)
 MOST = 10
 """Forms that are kept for one person, at most: the oldest goes first."""
-LARGEST = MAX_BODY
-"""Bytes of the fields of a kept form, at most."""
 _PURPOSE = "desk kept form"
 _KEPT_FIELDS = "idp_desk_kept_fields"
 
@@ -46,12 +44,10 @@ class Kept:
     Attributes:
         fields: The typed values by the names of their fields; several values for a name that came several times.
         had_files: Whether files were sent, which are not kept.
-        is_too_long: Whether the fields were longer than `LARGEST`, so that none is kept.
     """
 
     fields: MultiDict[str, str]
     had_files: bool
-    is_too_long: bool
 
 
 def keeps(*names: str) -> Callable[[_View], _View]:
@@ -109,12 +105,7 @@ def _content(sent: Request, names: Sequence[str]) -> bytes:
     """Return what is kept of a request, as JSON."""
     pairs = [(name, value) for name in names for value in sent.fields.getlist(name)]
     had_files = any(part.filename for part in sent.files.values())
-    content = _as_json(pairs, had_files=had_files)
-    return content if len(content) <= LARGEST else _as_json([], had_files=had_files, is_too_long=True)
-
-
-def _as_json(pairs: list[tuple[str, str]], **marks: bool) -> bytes:
-    return json.dumps({"fields": pairs, **marks}, ensure_ascii=False).encode()
+    return json.dumps({"fields": pairs, "had_files": had_files}, ensure_ascii=False).encode()
 
 
 def _make_room(staff_id: uuid.UUID, page: str) -> None:
@@ -170,7 +161,7 @@ def _opened(settings: Settings, content: bytes, context: str) -> Kept | None:
     except UndecryptableError:  # the secret key was replaced meanwhile
         return None
     fields = MultiDict([(name, value) for name, value in values["fields"]])
-    return Kept(fields, values["had_files"], values.get("is_too_long", False))
+    return Kept(fields, values["had_files"])
 
 
 def _context(key: uuid.UUID, staff_id: uuid.UUID) -> str:
