@@ -252,8 +252,7 @@ class AlertRaised(Event):
 
     `alert` is `many_accounts` (opened within an hour by the person `staff`), `many_letters` (by the school `uai`, for
     accounts that have been active), `many_closed` (accesses that the person suspended, or closed after a call or by an
-    import), `decision_beside` (the person suspended again what the school had suspended) or `own_name` (the person
-    opened an account of the own family name).
+    import) or `own_name` (the person opened an account of the own family name).
     """
 
     kind = "desk.alert"

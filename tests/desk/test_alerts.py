@@ -226,18 +226,6 @@ def test_the_database_counts_closed_accesses_and_those_of_roles_without_a_bound_
     assert rows == [1 if db.engine.dialect.name == "postgresql" else -1], "SQLite does not tell the number"
 
 
-def test_the_head_is_told_of_each_suspension_beside_one_of_the_school(
-    clock: Clock, build: Build, colleagues: Colleagues
-) -> None:
-    chief, staff, school = head(colleagues), colleagues.person(), build.school().id
-    clock.set(MORNING)
-    for role, former in (("secretary", []), ("secretary", ["1"]), ("secretary", ["2"]), ("head", ["3"])):
-        suspended = AccessSuspended(account_id=uuid.uuid4(), suspension=uuid.uuid4().hex, reason="x", former=former)
-        write(suspended, staff, school, role=role)
-    for _ in range(2):
-        assert alerts() == [("decision_beside", 1, str(chief.id))] * 2, "once for each"
-
-
 def test_letters_of_two_days_are_not_added(clock: Clock, build: Build, colleagues: Colleagues) -> None:
     head(colleagues)
     staff, midnight = colleagues.person(), datetime(2026, 11, 23, 23, 0, tzinfo=UTC)  # in Paris
@@ -273,7 +261,7 @@ def test_an_account_of_the_own_family_name_is_told(clock: Clock, build: Build, c
     assert alerts() == [("own_name", 1, str(chief.id))]
 
 
-@pytest.mark.parametrize("alert", ["many_accounts", "many_letters", "many_closed", "decision_beside", "own_name"])
+@pytest.mark.parametrize("alert", ["many_accounts", "many_letters", "many_closed", "own_name"])
 def test_the_mail_names_the_colleague_and_no_family(
     desk: Flask, build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch, alert: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Finds in the journal the people who closed many accesses, and the suspensions beside a decision that held already."""
+"""Finds in the journal the people who closed many accesses."""
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,6 @@ from idp.audit.events import AccountChanged, GuardianshipDisputed
 from idp.audit.models import AuditEntry
 from idp.audit.registry_events import AccountImported
 from idp.db import db
-from idp.desk.access import RIGHTS, Right
 from idp.desk.staff.models import Role
 
 MANY: Mapping[Role, int] = {Role.SECRETARY: 5, Role.HEAD: 20, Role.HELPDESK: 10}
@@ -57,16 +56,3 @@ def many(start: datetime, end: datetime) -> Iterator[Busy]:
     for (staff_id, role), of_person in counts.items():
         if (total := sum(of_person.values())) >= MANY[Role(role)]:
             yield Busy(staff_id, total, list(of_person))
-
-
-def beside(since: datetime) -> Iterator[AuditEntry]:
-    """Yield the suspensions that a person who may not reopen added to a decision that held."""
-    rows = db.session.scalars(
-        select(AuditEntry).where(
-            AuditEntry.where_kind(AccessSuspended.kind),
-            AuditEntry.staff_id.is_not(None),
-            AuditEntry.at > since,
-            _ROLE.not_in([role.value for role in RIGHTS[Right.REOPEN]]),
-        )
-    )
-    return (row for row in rows if row.details.get("former"))

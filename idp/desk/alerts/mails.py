@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from idp.accounts.models import School
-from idp.audit.data_events import AccessSuspended
 from idp.audit.desk_events import AlertRaised
 from idp.audit.events import AccountRead, LetterReissued
 from idp.config import Settings
@@ -23,7 +22,6 @@ from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 
 _ACTS = {
-    "decision_beside": AccessSuspended.kind,
     "many_letters": LetterReissued.kind,
     "own_name": AccountRead.kind,
 }

@@ -2,7 +2,7 @@
 
 - More than 30 accounts and pupils together, opened within an hour by one person.
 - Ten letters for accounts that have been active, on one day by one school.
-- Accesses that one person closed on one day (`closed`), and a suspension beside a decision that holds.
+- Accesses that one person closed on one day (`closed`).
 - An account of the opener's own family name.
 
 A periodic job of the worker looks at the entries since its last run, and at those of a day if it did not run, so that
@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
 from idp.accounts.models import Account, School
 from idp.audit import log
@@ -43,7 +43,6 @@ MOST_OPENED = 30
 """More accounts and pupils than this, opened within an hour by one person, are an alert."""
 MANY_LETTERS = 10
 """This many letters for accounts that have been active, on one day by one school are an alert."""
-_PAGE = 1000
 _MINUTE = timedelta(minutes=1)
 _LOOK_BACK = timedelta(days=1)
 _NAMES = uuid.UUID("0c7f3b5e-8a41-4d0b-9b52-6f2a1f3c9d77")
@@ -60,7 +59,6 @@ class Alert:
         count: the number of acts.
         staff_id: the person that it is about, or None.
         school_id: the school that it is about, or None.
-        about: the act, if each act of the person on the day is an alert of its own.
     """
 
     name: str
@@ -68,7 +66,6 @@ class Alert:
     count: int
     staff_id: uuid.UUID | None = None
     school_id: uuid.UUID | None = None
-    about: str = ""
 
 
 def look(_message: OutboxMessage) -> Outcome:
@@ -76,7 +73,7 @@ def look(_message: OutboxMessage) -> Outcome:
     moment = now()
     since = _last_look(moment)
     many = [*_many_opened(moment, since - opened.HOUR), *_many_letters(moment), *_many_closed(moment)]
-    alerts = [*many, *_beside(since), *_own_names(since)]
+    alerts = [*many, *_own_names(since)]
     raised = sum(retry_unit_of_work(_raising(alert)) for alert in alerts)
     return Outcome.DONE if raised else Outcome.DROPPED
 
@@ -129,12 +126,6 @@ def _many_closed(moment: datetime) -> Iterator[Alert]:
                 yield Alert("many_closed", _day(start), busy.count, busy.staff_id, school_id)
 
 
-def _beside(since: datetime) -> Iterator[Alert]:
-    """Yield an alert for each suspension that a person who may not reopen added to one of the school."""
-    for row in closed.beside(since):
-        yield Alert("decision_beside", _day(row.at), 1, row.staff_id, row.school_id, row.details["suspension"])
-
-
 def _days(moment: datetime) -> Sequence[tuple[datetime, datetime]]:
     """Return the beginning and the end of today until `moment`, and of yesterday, in Paris."""
     midnight = start_of_day(day_of(moment))
@@ -144,40 +135,22 @@ def _days(moment: datetime) -> Sequence[tuple[datetime, datetime]]:
 def _own_names(since: datetime) -> Iterator[Alert]:
     """Yield an alert for each person and day with an opened account of the person's own family name.
 
-    The database cannot compare names without accents, so that each opened account is read, some at a time.
+    The database cannot compare names without accents, so that each opened account is read.
     """
+    names = StaffAccount.name, Account.family_name, Account.birth_name
+    opened_accounts = (
+        select(AuditEntry.at, AuditEntry.staff_id, AuditEntry.school_id, AuditEntry.account_id, *names)
+        .join(StaffAccount, StaffAccount.id == AuditEntry.staff_id)
+        .join(Account, Account.id == AuditEntry.account_id)
+        .where(AuditEntry.where_kind(AccountRead.kind), AuditEntry.result == OK, AuditEntry.at >= since)
+        .order_by(AuditEntry.at, AuditEntry.id)
+    )
     own: dict[tuple[Any, str], tuple[set[Any], Any]] = {}
-    for row in _opened_accounts(since):
+    for row in db.session.execute(opened_accounts):
         if any(is_own_name(row.name, family) for family in (row.family_name, row.birth_name)):
             own.setdefault((row.staff_id, _day(row.at)), (set(), row.school_id))[0].add(row.account_id)
     for (staff_id, day), (accounts, school_id) in own.items():
         yield Alert("own_name", day, len(accounts), staff_id, school_id)
-
-
-def _opened_accounts(since: datetime) -> Iterator[Any]:
-    """Yield the opened accounts with their names and those of the people who opened them, the oldest first."""
-    at, key = AuditEntry.at, AuditEntry.id
-    names = StaffAccount.name, Account.family_name, Account.birth_name
-    after: tuple[datetime, int] = since, 0
-    while True:
-        page = (
-            select(at, key, AuditEntry.staff_id, AuditEntry.school_id, AuditEntry.account_id, *names)
-            .join(StaffAccount, StaffAccount.id == AuditEntry.staff_id)
-            .join(Account, Account.id == AuditEntry.account_id)
-            .where(
-                AuditEntry.where_kind(AccountRead.kind),
-                AuditEntry.result == OK,
-                at >= after[0],
-                or_(at > after[0], key > after[1]),
-            )
-            .order_by(at, key)
-            .limit(_PAGE)
-        )
-        rows = db.session.execute(page).all()
-        yield from rows
-        if len(rows) < _PAGE:
-            return
-        after = rows[-1].at, rows[-1].id
 
 
 def is_own_name(name: str, family_name: str) -> bool:
@@ -216,7 +189,7 @@ def _raise(alert: Alert) -> bool:
         "staff": str(alert.staff_id) if alert.staff_id else "",
         "school": str(alert.school_id) if alert.school_id else "",
     }
-    subject = f"{alert.name} {alert.staff_id or alert.school_id} {alert.about or alert.day}"
+    subject = f"{alert.name} {alert.staff_id or alert.school_id} {alert.day}"
     new = [
         recipient
         for recipient in of_alert(alert.staff_id, alert.school_id)

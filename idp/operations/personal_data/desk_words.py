@@ -94,7 +94,6 @@ DESK_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
         {
             "many_accounts": _l("beaucoup de comptes consultés en une heure"),
             "many_letters": _l("beaucoup de courriers pour des comptes actifs"),
-            "decision_beside": _l("nouvelle décision sur un accès déjà suspendu"),
             "many_closed": _l("beaucoup d’accès fermés en un jour"),
             "own_name": _l("compte du même nom de famille que la personne"),
         },
