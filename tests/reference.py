@@ -1,7 +1,7 @@
 """`python -m tests.reference`: write docs/reference/ and other pages of docs/, or check that they are current.
 
 The settings come from the fields of `idp.config.Settings`, the commands from the tree of `idp.cli`, the events from the
-subclasses of `idp.audit.events.Event`. The threats and the accepted risks are parts of what `idp dossier` writes.
+classes of `idp.audit.catalogue.EVENTS`. The threats and the accepted risks are parts of what `idp dossier` writes.
 """
 
 import argparse
@@ -20,7 +20,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from idp.audit.events import Event
+from idp.audit.catalogue import DETAILS, EVENTS
+from idp.audit.kinds import Event
 from idp.cli import cli
 from idp.config import PREFIX, Settings
 from idp.paths import TEMPLATES
@@ -113,27 +114,7 @@ The table above explains the details that are not here.
 | name | content |
 |---|---|
 """
-DETAILS = {
-    "after": "the new values of what changed; never a secret",
-    "amr": "how the person signed in: `pwd`, or `swk` or `hwk` with `user` for a passkey (RFC 8176), uncertified",
-    "authenticator": "what proved who the person of the desk is: `passkey`, `code`, `recovery_code` or `academy`",
-    "before": "the former values of what changed; never a secret",
-    "children": "the keys of the children",
-    "device": "the kind of device, the system and the browser",
-    "door": "the page: `sign_in`, `reauthentication`, `letter` (a second letter), `link` (of a mail), or `passkey`",
-    "job": "the id of the job",
-    "mail_domain": "the domain of the email",
-    "mailbox_digest": "a keyed digest of the typed email of a person of the desk",
-    "reason": "the reason that the operator gave",
-    "role": "the role at the desk",
-    "sid": "the id of the session, as the ENTs know it",
-    "staff": "the id of the person of the desk",
-    "uai": "the UAI of the school",
-    "uais": "the UAI of the schools concerned",
-    "username_digest": "a keyed digest of the typed identifier: equal for equal identifiers",
-    "version": "the version of the charter",
-    "work": "the kind of job",
-}
+CONTENTS = {name: detail.en for name, detail in sorted(DETAILS.items()) if detail.en}
 """What the details hold that no docstring of an event explains."""
 
 
@@ -160,11 +141,11 @@ def events_page() -> str:
     """Return the page of all kinds of events of the journal.
 
     Raises:
-        ValueError: a field is explained neither by the docstring of the event nor in `DETAILS`.
+        ValueError: a field is explained neither by the docstring of the event nor by a `Detail`.
     """
-    events = sorted(kinds_of(Event), key=lambda event: (event.kind, event.result))
+    events = sorted(EVENTS, key=lambda event: (event.kind, event.result))
     rows = (f"| `{e.kind}` | {e.result} | {_happened(e)} | {_quoted(_details(e))} |\n" for e in events)
-    names = (f"| `{name}` | {content} |\n" for name, content in DETAILS.items())
+    names = (f"| `{name}` | {content} |\n" for name, content in CONTENTS.items())
     return _GENERATED + _EVENTS + "".join(rows) + _DETAILS + "".join(names)
 
 
@@ -249,14 +230,6 @@ def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
                 yield from _helps(part, f"{path} {name}")
 
 
-def kinds_of(base: type[Event]) -> Iterator[type[Event]]:
-    """Yield the classes of events, without those of tests."""
-    for event in base.__subclasses__():
-        if event.__module__.startswith("idp."):
-            yield event
-        yield from kinds_of(event)
-
-
 def _details(event: type[Event]) -> list[str]:
     common = {field.name for field in fields(Event)}
     return [field.name for field in fields(event) if field.name not in common]
@@ -270,7 +243,7 @@ def _happened(event: type[Event]) -> str:
     """Return the docstring of an event as one line."""
     text = " ".join((inspect.getdoc(event) or "").split())
     for name in _details(event):
-        if f"`{name}`" not in text and name not in DETAILS:
+        if f"`{name}`" not in text and name not in CONTENTS:
             raise ValueError(f"the docstring of {event.__name__} does not explain `{name}`")
     return text.replace("|", r"\|")
 

@@ -19,7 +19,7 @@ from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Link, Purpose
 from idp.audit import log
-from idp.audit.email_events import EmailChangeAsked, EmailChangeCancelled, EmailConfirmed, EmailLinkSent
+from idp.audit.credential_events import EmailChangeAsked, EmailChangeCancelled, EmailConfirmed, EmailLinkSent
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work

@@ -1,14 +1,13 @@
-"""The events of exports and erasures, of a person's data or of the journal, and of the daily purge.
+"""The events of exports and erasures, of a person's data or of the journal, and of the daily purge."""
 
-Part of the closed vocabulary of `idp.audit.events`; the same rules hold.
-"""
+from dataclasses import field
+from typing import Annotated
 
-from dataclasses import dataclass, field
+from flask_babel import lazy_gettext as _l
 
-from idp.audit.events import Event
+from idp.audit.kinds import CHILD, NAMED_CHILD, Detail, Event, Group, Kind
 
 
-@dataclass(frozen=True, kw_only=True)
 class JournalExported(Event):
     """An operator exported the journal; `since` is the first date, if one was given.
 
@@ -16,51 +15,63 @@ class JournalExported(Event):
     last date `until`, the kind `act`, the name `who`; the account, if there is one, is that of the entry.
     """
 
-    kind = "journal.exported"
-    since: str = ""
+    row = Kind("journal.exported", "journal copié", Group.DESK, technical=True)
+    since: Annotated[str, Detail("depuis")] = ""
     until: str = ""
-    act: str = ""
-    who: str = ""
+    act: Annotated[str, Detail("acte choisi")] = ""
+    who: Annotated[str, Detail("personne choisie")] = ""
     format: str = ""
-    entries: int = 0
+    entries: Annotated[int, Detail("lignes")] = 0
     sha256: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
 class RectificationAsked(Event):
     """A data protection officer asked the schools `uais` to correct a person's data; `note` says what."""
 
-    kind = "account.rectification_asked"
-    note: str
+    row = Kind(
+        "account.rectification_asked",
+        "correction de données demandée à l’établissement",
+        Group.ACCOUNTS,
+        family="Correction demandée",
+        own=_l("%(who)s a demandé de corriger vos données %(when)s."),
+    )
+    note: Annotated[str, Detail("demande")]
     uais: list[str]
 
 
-@dataclass(frozen=True, kw_only=True)
 class AccountExported(Event):
     """An operator wrote all data about a person into a file, for that person."""
 
-    kind = "account.exported"
+    row = Kind(
+        "account.exported",
+        "données remises à la personne dans un fichier",
+        Group.ACCOUNTS,
+        own=_l("%(who)s a préparé une copie de vos données %(when)s."),
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
 class AccountErased(Event):
     """An operator erased an account; `kept` names the data that stay."""
 
-    kind = "account.erased"
+    row = Kind("account.erased", "compte effacé", Group.ACCOUNTS)
     reason: str
     kept: list[str]
 
 
-@dataclass(frozen=True, kw_only=True)
 class AccountRenamed(Event):
     """An operator confirmed that the person's names have changed; `changed` names the fields, without their values."""
 
-    kind = "account.renamed"
+    row = Kind(
+        "account.renamed",
+        "nom changé par l’équipe du service",
+        Group.ACCOUNTS,
+        family="Nom corrigé",
+        own=_l("%(who)s a changé votre nom %(when)s."),
+    )
     changed: list[str]
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class AccessSuspended(Event):
     """A school or the académie suspended an account, or its tie to one child.
 
@@ -70,7 +81,18 @@ class AccessSuspended(Event):
     about the same access that held until then.
     """
 
-    kind = "account.suspended"
+    row = Kind(
+        "account.suspended",
+        "accès suspendu",
+        Group.ACCOUNTS,
+        is_open=True,
+        family={"": "Accès suspendu", CHILD: "Lien avec un élève suspendu"},
+        own={
+            "": _l("%(who)s a suspendu votre accès %(when)s."),
+            NAMED_CHILD: _l("%(who)s a suspendu votre accès pour %(child)s %(when)s."),
+            CHILD: _l("%(who)s a suspendu votre accès pour un élève %(when)s."),
+        },
+    )
     suspension: str
     child: str = ""
     until: str = ""
@@ -81,7 +103,6 @@ class AccessSuspended(Event):
     former: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
 class AccessReopened(Event):
     """A suspension was ended before its time.
 
@@ -89,14 +110,24 @@ class AccessReopened(Event):
     the school that had decided.
     """
 
-    kind = "account.reopened"
+    row = Kind(
+        "account.reopened",
+        "accès rouvert",
+        Group.ACCOUNTS,
+        is_open=True,
+        family={"": "Accès rouvert", CHILD: "Lien avec un élève rouvert"},
+        own={
+            "": _l("%(who)s a rouvert votre accès %(when)s."),
+            NAMED_CHILD: _l("%(who)s a rouvert votre accès pour %(child)s %(when)s."),
+            CHILD: _l("%(who)s a rouvert votre accès pour un élève %(when)s."),
+        },
+    )
     suspension: str
     child: str = ""
     reason: str
     uai: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
 class GuardianWaits(Event):
     """An import gave a pupil a new guardian, whose tie is suspended until the head of the school has decided.
 
@@ -105,28 +136,38 @@ class GuardianWaits(Event):
     `alike` if they are nearly those, or `check` if the pupil is new too and the head has to check the person.
     """
 
-    kind = "guardianship.waits"
+    row = Kind(
+        "guardianship.waits",
+        "nouveau responsable : attend la direction",
+        Group.NOTICES,
+        is_open=True,
+        family="Nouveau responsable : attend la direction",
+    )
     suspension: str
     child: str
     wait: str
     uai: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class GuardianAdmitted(Event):
     """A new guardian who waited for the head of the school got access to the pupil.
 
     `suspension` is the key of the row, `child` that of the pupil's, and `uai` the school.
     """
 
-    kind = "guardianship.admitted"
+    row = Kind(
+        "guardianship.admitted",
+        "nouveau responsable : accès à l’élève accordé par la direction",
+        Group.NOTICES,
+        is_open=True,
+        family="Nouveau responsable : la direction donne accès à l’élève",
+    )
     suspension: str
     child: str
     reason: str
     uai: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class KeptSuspensionEnded(Event):
     """An operator ended the suspension of an erased person, or of a pupil who left: the next file may give the access.
 
@@ -134,16 +175,17 @@ class KeptSuspensionEnded(Event):
     pupil's school.
     """
 
-    kind = "account.kept_suspension_ended"
+    row = Kind("account.kept_suspension_ended", "fin de la suspension d’une personne effacée", Group.ACCOUNTS)
     suspension: str
     child: str
     uai: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class PurgeCompleted(Event):
     """`idp purge` removed all that had expired; `removed` is the number of rows by the names in its `--json`."""
 
-    kind = "purge.completed"
+    row = Kind(
+        "purge.completed", "suppression quotidienne de ce qui a expiré", Group.SERVICE, by_staff=False, technical=True
+    )
     removed: dict[str, int]

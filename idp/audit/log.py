@@ -12,7 +12,7 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import select, update
 
 from idp.audit import chain
-from idp.audit.events import Event
+from idp.audit.kinds import Event
 from idp.audit.models import AuditEntry
 from idp.chained import NewRow
 from idp.clock import now

@@ -9,7 +9,8 @@ from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.desk_events import PupilRead
-from idp.audit.events import AccountRead, Event
+from idp.audit.events import AccountRead
+from idp.audit.kinds import Event
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work

@@ -14,7 +14,7 @@ from idp.accounts import mailboxes, one_time_links
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.one_time_links import CODE_DIGITS, Purpose
 from idp.audit import log
-from idp.audit.email_events import EmailCodeSpent
+from idp.audit.credential_events import EmailCodeSpent
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.email_confirmation import service

@@ -24,7 +24,7 @@ from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.school_notices import Kind
 from idp.audit import log
-from idp.audit.email_events import EmailChangeContested
+from idp.audit.credential_events import EmailChangeContested
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work

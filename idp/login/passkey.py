@@ -4,7 +4,7 @@ from idp.accounts import disputes
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.audit import log
-from idp.audit.device_events import PasskeyRefused
+from idp.audit.credential_events import PasskeyRefused
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.login import admission, service

@@ -16,7 +16,8 @@ from idp.accounts.notices import Notice
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
-from idp.audit.events import ActivationOpened, PasswordBreached, ResetRequested
+from idp.audit.credential_events import PasswordBreached, ResetRequested
+from idp.audit.events import ActivationOpened
 from idp.chained import NewRow
 from idp.clock import now
 from idp.config import Settings

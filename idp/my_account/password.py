@@ -8,7 +8,7 @@ from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSec
 from idp.accounts.one_time_links import Purpose
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.audit import log
-from idp.audit.events import PasswordChanged
+from idp.audit.credential_events import PasswordChanged
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.my_account.reauthentication import proof

@@ -18,7 +18,8 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from idp.accounts.models import Account, School
 from idp.accounts.passwords.hasher import fold_username
 from idp.audit import log
-from idp.audit.events import AccountRead, Event
+from idp.audit.catalogue import KINDS
+from idp.audit.events import AccountRead
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
 from idp.clock import now
@@ -30,10 +31,6 @@ _MOST = 100_000
 _CHANGE = ("before", "after")
 _AGO = re.compile(r"(\d{1,5})([mhdw])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-
-
-def _kinds() -> set[str]:
-    return {kind.kind for kind in Event.__subclasses__() if kind.__module__.startswith("idp.audit.")}
 
 
 def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> datetime | None:
@@ -50,9 +47,9 @@ def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | Non
 
 def _kind(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
     """Check that the value is a kind of event, or the beginning of a kind up to a dot."""
-    if typed is None or any(_is_of(kind, typed) for kind in _kinds()):
+    if typed is None or any(_is_of(kind, typed) for kind in KINDS):
         return typed
-    raise click.BadParameter(f"must be one of {', '.join(sorted(_kinds()))}, or the part before a dot")
+    raise click.BadParameter(f"must be one of {', '.join(sorted(KINDS))}, or the part before a dot")
 
 
 def _is_of(kind: str, family: str) -> bool:

@@ -12,7 +12,7 @@ from idp.accounts import notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.audit import log
-from idp.audit.device_events import PasskeyChanged
+from idp.audit.credential_events import PasskeyChanged
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work, upsert

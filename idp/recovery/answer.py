@@ -16,7 +16,7 @@ from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
 from idp.audit import log
-from idp.audit.events import ResetRequested
+from idp.audit.credential_events import ResetRequested
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work

@@ -18,7 +18,7 @@ from idp.accounts.passwords.hasher import Hasher, fold_username
 from idp.accounts.passwords.identity import identity
 from idp.accounts.passwords.policy import check_password
 from idp.audit import log
-from idp.audit.events import PasswordReset
+from idp.audit.credential_events import PasswordReset
 from idp.clients import audience, registry
 from idp.clients.registry import Registration
 from idp.clock import now

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from idp.audit import log
-from idp.audit.events import RecoveryThrottled
+from idp.audit.credential_events import RecoveryThrottled
 from idp.db import unit_of_work
 from idp.throttle import guard, limits
 

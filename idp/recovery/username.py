@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from idp.accounts import disputes
 from idp.accounts.models import Account
 from idp.audit import log
-from idp.audit.events import UsernameRequested, UsernameTold
+from idp.audit.credential_events import UsernameRequested, UsernameTold
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work

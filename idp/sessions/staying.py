@@ -19,7 +19,7 @@ from idp.accounts import notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.audit import log
-from idp.audit.device_events import DeviceSessionChanged, DeviceSessionReused
+from idp.audit.credential_events import DeviceSessionChanged, DeviceSessionReused
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.services import services

@@ -14,7 +14,8 @@ from sqlalchemy import delete, func, select, true
 
 from idp.accounts.models import Account
 from idp.audit import log
-from idp.audit.events import Event, SignInSucceeded
+from idp.audit.events import SignInSucceeded
+from idp.audit.kinds import Event
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db

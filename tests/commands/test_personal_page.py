@@ -12,11 +12,11 @@ from sqlalchemy import select
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_notices import Kind
-from idp.audit.events import Event
+from idp.audit.catalogue import KINDS
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.oidc.claims.release import SCOPES as ALL_SCOPES
-from idp.operations.personal_data.words import EVENTS, KINSHIPS, MESSAGES, NOTICES, PURPOSES, SCOPES
+from idp.operations.personal_data.words import KINSHIPS, MESSAGES, NOTICES, PURPOSES, SCOPES
 from idp.rostering.readers.xml_values import kinship_of
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
@@ -71,7 +71,7 @@ def test_page_of_an_export_is_in_french_and_in_the_time_of_paris(
     page, data = texts_of_export(act, parent, tmp_path / "p.zip")
     for code in ("letter.drawn", "2026-07-01T22:30:00+00:00", "guardian"):
         assert code in data, code
-    for code in (*EVENTS, *PURPOSES, *NOTICES, *MESSAGES, "guardian", "openid", "(code)", "UTC : ", "T22:30"):
+    for code in (*KINDS, *PURPOSES, *NOTICES, *MESSAGES, "guardian", "openid", "(code)", "UTC : ", "T22:30"):
         assert f">{code}<" not in page, code
     for words in (
         "mot de passe provisoire préparé pour un courrier",
@@ -86,15 +86,8 @@ def test_page_of_an_export_is_in_french_and_in_the_time_of_paris(
         assert words in page, words
 
 
-def kinds(base: type[Event]) -> set[str]:
-    """Return the kinds of all events of the journal."""
-    names = {base.kind} if "kind" in vars(base) else set()
-    return names.union(*(kinds(child) for child in base.__subclasses__()))
-
-
 def test_every_code_of_an_export_has_a_label(app: Flask) -> None:
     periodic = {"keys.rotation", "audit.seal", "school.digests", "desk.alerts", "desk.figures", "school.contacts"}
-    assert EVENTS.keys() == kinds(Event)
     assert PURPOSES.keys() == {purpose.value for purpose in Purpose}
     assert NOTICES.keys() == {kind.value for kind in Kind}
     assert MESSAGES.keys() == services_of(app).outbox_handlers.keys() - periodic

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from idp.audit import log
-from idp.audit.events import Event
+from idp.audit.kinds import Event
 from idp.db import unit_of_work
 from idp.desk.staff.models import StaffAccount
 

@@ -12,8 +12,8 @@ from idp.accounts import emails, school_notices
 from idp.accounts.models import Account, Child, OneTimeLink
 from idp.accounts.school_notices import Kind
 from idp.audit import log
+from idp.audit.credential_events import EmailLinkSent
 from idp.audit.desk_events import PupilRead
-from idp.audit.email_events import EmailLinkSent
 from idp.audit.events import AccountChanged, AccountRead, SignInFailed
 from idp.audit.models import AuditEntry
 from idp.clock import now

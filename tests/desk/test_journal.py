@@ -14,18 +14,17 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from idp.audit.catalogue import WORDS
 from idp.audit.data_events import JournalExported
 from idp.audit.desk_events import DeskRefused, PupilRead, StaffRoleGranted
-from idp.audit.events import AccountRead, CharterPublished, CodeIssued, Event, LetterDrawn
+from idp.audit.events import AccountRead, CharterPublished, CodeIssued, LetterDrawn
 from idp.audit.models import AuditEntry
 from idp.audit.registry_events import SettingsChanged
 from idp.clients.models import Client
 from idp.clock import today
 from idp.db import db
-from idp.desk import access
 from idp.desk.staff.models import Role, StaffAccount
 from idp.folding import fold
-from idp.operations.personal_data.words import EVENTS
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.entries import write
@@ -107,17 +106,6 @@ def test_a_line_says_a_refusal_once_and_days_in_french(build: Build, colleagues:
     assert "2027-08-31" not in page
 
 
-def test_every_kind_of_event_has_words() -> None:
-    assert set(access.TECHNICAL) <= set(EVENTS)
-    for kind in _kinds(Event):
-        assert kind in EVENTS, kind
-
-
-def _kinds(base: type[Event]) -> set[str]:
-    own = {base.kind} if "kind" in vars(base) else set()
-    return own.union(*(_kinds(child) for child in base.__subclasses__()))
-
-
 def test_an_export_needs_a_fresh_proof(build: Build, colleagues: Colleagues) -> None:
     browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     shown = "/journal/export?qui=Sylvie&acte=staff.sign_in"
@@ -197,7 +185,7 @@ def test_filters_select_by_person_act_day_and_account(build: Build, colleagues: 
     for acts in groups:
         assert acts == sorted(acts, key=lambda label: re.sub(r"[^a-z0-9 ]", "", fold(label)).strip())
     every = [act for acts in groups for act in acts]
-    assert len(set(every)) == len(every) == len(EVENTS), "the data protection officer reads all acts, each in one group"
+    assert len(set(every)) == len(every) == len(WORDS), "the data protection officer reads all acts, each in one group"
 
 
 @pytest.mark.parametrize(
@@ -263,6 +251,6 @@ def test_the_filters_that_hold_are_shown_above_the_list(build: Build, colleagues
     page = re.sub("[\u202f\xa0]", " ", html.unescape(browser.get(path).get_data(as_text=True)))
     [active] = re.findall(r"<p>Filtres : (.*?) <a", page)
     assert active == (
-        f"par « Sylvie » ; acte « {EVENTS['account.read']} » ; du 24 novembre 2026 ; compte de Noémie LEROY."
+        f"par « Sylvie » ; acte « {WORDS['account.read']} » ; du 24 novembre 2026 ; compte de Noémie LEROY."
     )
     assert '<details class="more filters" open>' in page, "a filter with a fault is shown"

@@ -12,10 +12,17 @@ from werkzeug.test import EnvironBuilder
 from idp.accounts.notices import NOTICE
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.audit import log
+from idp.audit.credential_events import (
+    DeviceSessionChanged,
+    DeviceSessionReused,
+    EmailConfirmed,
+    PasskeyRefused,
+    PasswordReset,
+    ResetRequested,
+)
 from idp.audit.desk_events import JobFinished
-from idp.audit.device_events import DeviceSessionChanged, DeviceSessionReused, PasskeyRefused
-from idp.audit.email_events import EmailConfirmed
-from idp.audit.events import ActivationCompleted, Event, PasswordReset, ResetRequested
+from idp.audit.events import ActivationCompleted
+from idp.audit.kinds import Event
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.outbox.models import OutboxMessage

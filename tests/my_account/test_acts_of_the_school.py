@@ -8,7 +8,8 @@ from flask.testing import FlaskClient
 from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.data_events import AccessReopened, AccessSuspended
-from idp.audit.events import AccountChanged, AccountRead, DisputeSettled, Event, LetterDrawn, LetterReissued
+from idp.audit.events import AccountChanged, AccountRead, DisputeSettled, LetterDrawn, LetterReissued
+from idp.audit.kinds import Event
 from idp.audit.registry_events import NoticeSettled
 from idp.clock import now
 from idp.db import db, unit_of_work

@@ -2,6 +2,7 @@
 
 import enum
 
+from idp.audit.catalogue import KINDS
 from idp.desk.staff.models import Role
 
 
@@ -74,32 +75,5 @@ _READS_FAMILIES = frozenset(
 """The rights to pages with families' data: a person of the académie gives a reason first."""
 ASKED_FOR_A_REASON = {Role.HELPDESK: _READS_FAMILIES, Role.DPO: _READS_FAMILIES | {Right.READ_JOURNAL}}
 """The rights whose pages ask a person in the role for a reason first."""
-TECHNICAL = (
-    "charter.published",
-    "client.changed",
-    "client.changed_itself",
-    "client.invited",
-    "desk.alert",
-    "desk.figures_exported",
-    "desk.passwords_forced",
-    "failures.alarm",
-    "journal.exported",
-    "key.changed",
-    "outbox.changed",
-    "password.list_loaded",
-    "proxy.ignored",
-    "purge.completed",
-    "roster.imported",
-    "school.changed",
-    "settings.changed",
-    "staff.credential",
-    "staff.disabled",
-    "staff.enrolled",
-    "staff.invited",
-    "staff.proved",
-    "staff.role_ended",
-    "staff.role_granted",
-    "staff.sign_in",
-    "staff.sign_out",
-)
+TECHNICAL = tuple(name for name, kind in KINDS.items() if kind.technical)
 """The kinds of events that an engineer reads: none of them is about a family."""

@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from flask import current_app, url_for
-from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
+from idp.audit.catalogue import KINDS, without_twins
+from idp.audit.kinds import CALL, CHILD, chosen
 from idp.audit.models import OK, AuditEntry
-from idp.audit.twins import without_twins
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now
@@ -42,57 +42,8 @@ _EVENTS = 10
 _TRIES = ("sign_in", "reauthenticated")
 """The events of wrong tries. The counters of a person's browsers cannot be found by the account."""
 _UNLOCKED = frozenset(kind.value for kind in school_notices.SETTLED_BY_UNLOCK)
-_TIE = "tie"
-"""Stands for a change that is about one tie, and not about the whole account."""
-
-_CALL = "call"
-"""Stands for what a person said on the telephone."""
-
-EVENTS: Mapping[tuple[str, str], Any] = {
-    ("letter.drawn", ""): _l("Courrier préparé"),
-    ("letter.reissued", ""): _l("Nouveau courrier préparé"),
-    ("letter.linked", ""): _l("Autre courrier ajouté au compte"),
-    ("letter.unlinked", ""): _l("Courrier ajouté, retiré du compte"),
-    ("activation.completed", ""): _l("Mot de passe choisi avec le courrier"),
-    ("activation.reported", ""): _l("L’adresse mail du fichier répond : « Ce n’est pas moi »"),
-    ("email.link_sent", ""): _l("Mail de confirmation envoyé"),
-    ("email.code_spent", ""): _l("Code du mail tapé faux cinq fois : il ne sert plus"),
-    ("email.confirmed", ""): _l("Adresse mail confirmée"),
-    ("email.change_asked", ""): _l("Changement d’adresse mail demandé"),
-    ("email.change_cancelled", ""): _l("Changement d’adresse mail annulé"),
-    ("email.change_contested", ""): _l("« Ce n’était pas moi » : changement d’adresse arrêté"),
-    ("sign_in", "ok"): _l("Connexion réussie"),
-    ("sign_in", "refused"): _l("Connexion refusée"),
-    ("sign_in", "throttled"): _l("Trop d’essais : connexion à attendre"),
-    ("recovery.password", ""): _l("« Mot de passe oublié » demandé"),
-    ("passkey.changed", "added"): _l("Clé d’accès ajoutée"),
-    ("passkey.changed", "removed"): _l("Clé d’accès retirée"),
-    ("password.reset", ""): _l("Nouveau mot de passe choisi par le lien d’un mail"),
-    ("password.changed", ""): _l("Mot de passe changé"),
-    ("password.breached", ""): _l("Mot de passe trouvé dans une liste volée"),
-    ("guardianship.disputed", ""): _l("« Je ne suis pas le représentant légal »"),
-    ("guardianship.disputed", _CALL): _l("Au téléphone : « Ce n’est pas mon enfant »"),
-    ("guardianship.waits", ""): _l("Nouveau responsable : attend la direction"),
-    ("guardianship.admitted", ""): _l("Nouveau responsable : la direction donne accès à l’élève"),
-    ("dispute.settled", ""): _l("Signalement réglé"),
-    ("account.renamed", ""): _l("Nom corrigé"),
-    ("account.suspended", ""): _l("Accès suspendu"),
-    ("account.suspended", _TIE): _l("Lien avec un élève suspendu"),
-    ("account.reopened", ""): _l("Accès rouvert"),
-    ("account.reopened", _TIE): _l("Lien avec un élève rouvert"),
-    ("account.rectification_asked", ""): _l("Correction demandée"),
-    ("school.notice_settled", ""): _l("Signalement réglé"),
-    ("account.changed", "unlocked"): _l("Compte débloqué"),
-    ("account.changed", "disabled"): _l("Compte fermé"),
-    ("account.changed", "enabled"): _l("Compte rouvert"),
-    ("account.changed", "left"): _l("Compte fermé : plus d’enfant inscrit"),
-    ("account.changed", "returned"): _l("Compte rouvert : enfant inscrit"),
-    ("account.changed", "replaced"): _l("Compte fermé : le fichier donne sa place à une autre personne"),
-    ("account.changed", "password_blocked"): _l("Mot de passe bloqué"),
-    ("account.changed", "letter_voided"): _l("Courrier annulé : il ne marche plus"),
-}
-"""The events that a colleague needs, by kind and by result or change; neither the device nor the ENT is shown."""
-_KINDS = frozenset(kind for kind, _ in EVENTS)
+_KINDS = frozenset(name for name, kind in KINDS.items() if kind.family)
+"""The events that a colleague needs; neither the device nor the ENT is shown."""
 
 
 @dataclass(frozen=True)
@@ -379,8 +330,5 @@ def events(account: Account) -> list[DatedLine]:
 
 
 def _text(entry: AuditEntry) -> Any:
-    about = _TIE if entry.details.get("child") else _CALL if entry.details.get("by_telephone") else ""
-    for key in (about, "", entry.result, entry.details.get("change", "")):
-        if (entry.kind, key) in EVENTS:
-            return EVENTS[entry.kind, key]
-    return ""
+    about = CHILD if entry.details.get("child") else CALL if entry.details.get("by_telephone") else ""
+    return chosen(KINDS[entry.kind].family, about, "", entry.result, entry.details.get("change", ""))

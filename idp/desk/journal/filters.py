@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, select
 from idp import encrypted
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
+from idp.audit.catalogue import WORDS
 from idp.audit.models import AuditEntry
 from idp.clock import end_of_day, start_of_day
 from idp.db import db
@@ -21,7 +22,6 @@ from idp.desk.access import Right
 from idp.desk.journal import authors
 from idp.desk.journal.authors import TooManyError
 from idp.encrypted import UndecryptableError
-from idp.operations.personal_data.words import EVENTS
 from idp.services import services
 from idp.web import i18n
 
@@ -66,7 +66,7 @@ class Filters:
         """Return the filters that hold, as a person reads them; those with a fault do not hold."""
         words = {
             "who": gettext("par « %(name)s »", name=self.who),
-            "act": gettext("acte « %(act)s »", act=EVENTS.get(self.act, "")),
+            "act": gettext("acte « %(act)s »", act=WORDS.get(self.act, "")),
             "first": gettext("du %(day)s", day=_shown(self.first)),
             "last": gettext("au %(day)s", day=_shown(self.last)),
             "account": gettext("compte de %(name)s", name=self.account_name),
@@ -78,7 +78,7 @@ def read(values: Mapping[str, str]) -> Filters:
     """Return the filters of a request. A filter with a fault is not applied, and its sentence says so."""
     who, act, first_day, last_day, account = (typed.one_line(values.get(name, "")[:_LONGEST]) for name in NAMES)
     filters = Filters(who, act, first_day, last_day, account, before=_cursor(values.get("avant", "")))
-    if filters.act and filters.act not in EVENTS:
+    if filters.act and filters.act not in WORDS:
         filters.act = ""
     _by_person(filters)
     if filters.act:

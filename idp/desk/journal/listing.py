@@ -12,6 +12,7 @@ from flask_babel import force_locale, gettext
 from sqlalchemy import ColumnElement, Select, and_, or_, select, union
 
 from idp.accounts.models import Account, Child, School
+from idp.audit.catalogue import WORDS
 from idp.audit.data_events import GuardianWaits
 from idp.audit.desk_events import DeskRefused, PasswordsForced
 from idp.audit.models import OK, AuditEntry
@@ -24,7 +25,7 @@ from idp.desk.journal.filters import Filters
 from idp.desk.staff import team
 from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.staff.names import role_name
-from idp.operations.personal_data.words import EVENTS, in_words, known_details
+from idp.operations.personal_data.words import in_words, known_details
 
 PAGE = 50
 """The entries of a page."""
@@ -119,7 +120,7 @@ def _line(row: AuditEntry, staff: _Names, accounts: _Names, clients: _Names, chi
         entry=row,
         who=_who(row, staff),
         role=" · ".join(part for part in (_role(by_desk.get("role")), school) if part),
-        what=capital(str(EVENTS.get(row.kind, row.kind))),
+        what=capital(WORDS.get(row.kind, row.kind)),
         details=_refused_page(row) if row.kind == DeskRefused.kind else _details(readable_details(row)),
         whom=", ".join(part for part in concerned if part),
         account=row.account_id if opens else None,

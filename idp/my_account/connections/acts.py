@@ -4,45 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
 
-_WORDS: Mapping[str, Any] = {
-    "account.exported": _l("%(who)s a préparé une copie de vos données %(when)s."),
-    "account.rectification_asked": _l("%(who)s a demandé de corriger vos données %(when)s."),
-    "account.renamed": _l("%(who)s a changé votre nom %(when)s."),
-    "account.reopened": _l("%(who)s a rouvert votre accès %(when)s."),
-    "account.suspended": _l("%(who)s a suspendu votre accès %(when)s."),
-    "dispute.settled": _l("%(who)s a répondu à un signalement sur votre compte %(when)s."),
-    "guardianship.disputed": _l(
-        "%(who)s a fermé votre compte %(when)s, le temps d’une vérification, après un appel en votre nom."
-    ),
-    "letter.drawn": _l("%(who)s a imprimé un courrier %(when)s."),
-    "passkey.changed": _l("%(who)s a retiré vos clés d’accès %(when)s."),
-    "school.notice_settled": _l("%(who)s a réglé un signalement sur votre compte %(when)s."),
-}
-"""The kinds of events that are listed. `letter.reissued` stands beside a `letter.drawn`, which is the letter."""
+from idp.audit import catalogue
+from idp.audit.kinds import CHILD, NAMED_CHILD, chosen
 
-_OF_TIES: Mapping[str, tuple[Any, Any]] = {
-    "account.reopened": (
-        _l("%(who)s a rouvert votre accès pour %(child)s %(when)s."),
-        _l("%(who)s a rouvert votre accès pour un élève %(when)s."),
-    ),
-    "account.suspended": (
-        _l("%(who)s a suspendu votre accès pour %(child)s %(when)s."),
-        _l("%(who)s a suspendu votre accès pour un élève %(when)s."),
-    ),
-}
-"""The words for the kinds that are about one tie if they name a child: with its given name, and without."""
-
-_CHANGES: Mapping[str, Any] = {
-    "disabled": _l("%(who)s a fermé votre compte %(when)s."),
-    "enabled": _l("%(who)s a rouvert votre compte %(when)s."),
-    "password_blocked": _l("%(who)s vous a demandé de choisir un nouveau mot de passe %(when)s."),
-    "unlocked": _l("%(who)s a débloqué votre compte %(when)s."),
-}
-"""The changes of `account.changed` that are listed; the others come from the school's file."""
-
-KINDS = (*_WORDS, "account.changed")
+_OWN = {name: kind.own for name, kind in catalogue.KINDS.items() if kind.own}
+KINDS = tuple(_OWN)
 """The kinds of events to read."""
 
 
@@ -51,15 +18,14 @@ def words_of(kind: str, details: Mapping[str, Any], children: Mapping[str, str])
 
     `children` are the given names that the person may read, by key.
     """
-    if kind == "account.changed":
-        return _CHANGES.get(str(details.get("change", "")))
-    if kind not in _OF_TIES or not details.get("child"):
-        return _WORDS.get(kind)
-    named, unnamed = _OF_TIES[kind]
+    words, change = _OWN.get(kind, ""), str(details.get("change", ""))
+    if not details.get("child"):
+        return chosen(words, "", change) or None
     name = children.get(str(details["child"]))
     if not name:
-        return unnamed
-    return str(named) % {"child": name.replace("%", "%%"), "who": "%(who)s", "when": "%(when)s"}
+        return chosen(words, CHILD, "", change) or None
+    sentence = str(chosen(words, NAMED_CHILD, "", change))
+    return sentence % {"child": name.replace("%", "%%"), "who": "%(who)s", "when": "%(when)s"} or None
 
 
 def actor(details: Mapping[str, Any]) -> str:

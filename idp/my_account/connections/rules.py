@@ -11,8 +11,8 @@ from sqlalchemy import func, or_, select
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.suspensions.models import Suspension
+from idp.audit.catalogue import without_twins
 from idp.audit.models import AuditEntry
-from idp.audit.twins import without_twins
 from idp.db import db, unit_of_work
 from idp.my_account.connections import acts
 from idp.sessions import listed, liveness, manager

@@ -11,7 +11,7 @@ from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSec
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
-from idp.audit.events import Reauthenticated
+from idp.audit.credential_events import Reauthenticated
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work

@@ -5,7 +5,8 @@ import uuid
 from sqlalchemy import select
 
 from idp.audit import log
-from idp.audit.events import CodeReused, Event, RefreshReused
+from idp.audit.events import CodeReused, RefreshReused
+from idp.audit.kinds import Event
 from idp.clients.registry import Registration
 from idp.db import db, unit_of_work
 from idp.oidc.models import AuthorizationCode, Token

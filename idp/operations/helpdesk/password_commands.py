@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords import breached, breached_list
 from idp.audit import log
-from idp.audit.events import BreachedPasswordsLoaded
+from idp.audit.credential_events import BreachedPasswordsLoaded
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.services import services

@@ -1,53 +1,20 @@
 """Removes data about other people from a person's rows.
 
-Only the listed details of an event are shown: a detail that is added later stays hidden.
+Only the details of an event that its kind names are shown.
 """
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
+from idp.audit.catalogue import KINDS
 from idp.audit.models import OK
 from idp.mail.emails import fold_email
 
 _OF_CHILD = ("rank", "kinship", "authority", "was_excluded")
 _OTHER_EMAIL = _l("une autre adresse")
-_SHOWN_DETAILS: Mapping[str, frozenset[str]] = {
-    "account.changed": frozenset({"change"}),
-    "charter.accepted": frozenset({"version", "shown_by"}),
-    "charter.refused": frozenset({"version"}),
-    "device_session.changed": frozenset({"change", "by"}),
-    "dispute.settled": frozenset({"dispute", "outcome"}),
-    "email.change_contested": frozenset({"applied"}),
-    "passkey.changed": frozenset({"change", "by", "count"}),
-    "recovery.password": frozenset({"answer"}),
-    "roster.account": frozenset({"change"}),
-    "school.notice_settled": frozenset({"about"}),
-    "sessions.ended": frozenset({"count", "by"}),
-    "sign_in": frozenset({"amr", "door"}),
-    "sign_out": frozenset({"by"}),
-}
-"""The details of events that are shown, by the kind of event; any other may be about somebody else."""
-
-_OPEN_TO_OTHERS = frozenset(
-    {
-        "account.reopened",
-        "account.suspended",
-        "activation.reported",
-        "dispute.settled",
-        "email.change_contested",
-        "guardianship.admitted",
-        "guardianship.disputed",
-        "guardianship.waits",
-        "recovery.password",
-        "recovery.username",
-        "recovery.username_told",
-    }
-)
-"""Events that succeed without the account's password: their IP may be another person's."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +64,8 @@ def suspension(person: Person, row: Row) -> Row:
 
 def event(_person: Person, row: Row) -> Row:
     """Return an event; the IP only if the person caused it, and neither a member of staff nor an operator."""
-    shown = _SHOWN_DETAILS.get(row["kind"], frozenset())
+    kind = KINDS.get(row["kind"])
+    shown = kind.exported if kind else ()
     row = row | {"details": {name: value for name, value in row["details"].items() if name in shown}}
-    mine = not row["actor"] and row["result"] == OK and row["kind"] not in _OPEN_TO_OTHERS
+    mine = not row["actor"] and row["result"] == OK and not (kind and kind.is_open)
     return row if mine else row | {"ip": ""}

@@ -9,81 +9,11 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
+from idp.audit import catalogue
+from idp.audit.kinds import Detail
 from idp.clock import PARIS
-from idp.operations.personal_data.desk_words import DESK_CHANGES, DESK_DETAILS, DESK_EVENTS, DESK_MESSAGES
 
 _YES, _NO = _l("oui"), _l("non")
-
-EVENTS: Mapping[str, Any] = {
-    **DESK_EVENTS,
-    "account.changed": _l("état du compte changé"),
-    "account.erased": _l("compte effacé"),
-    "account.exported": _l("données remises à la personne dans un fichier"),
-    "account.inactivity_warned": _l("mail : compte bientôt effacé"),
-    "account.kept_suspension_ended": _l("fin de la suspension d’une personne effacée"),
-    "account.purged": _l("compte supprimé"),
-    "account.reopened": _l("accès rouvert"),
-    "account.suspended": _l("accès suspendu"),
-    "guardianship.admitted": _l("nouveau responsable : accès à l’élève accordé par la direction"),
-    "guardianship.waits": _l("nouveau responsable : attend la direction"),
-    "account.renamed": _l("nom changé par l’équipe du service"),
-    "account.read": _l("compte consulté par l’établissement ou l’équipe du service"),
-    "activation.completed": _l("mot de passe choisi à l’activation"),
-    "activation.opened": _l("activation commencée avec le courrier"),
-    "activation.reported": _l("signalement : « Ce n’est pas moi »"),
-    "charter.accepted": _l("charte acceptée"),
-    "charter.published": _l("charte publiée"),
-    "charter.refused": _l("charte refusée"),
-    "client.changed": _l("réglages d’un ENT changés"),
-    "client.changed_itself": _l("réglages d’un ENT changés par l’ENT"),
-    "client.invited": _l("ENT invité à s’inscrire"),
-    "code.issued": _l("entrée dans un ENT"),
-    "code.reused": _l("entrée présentée deux fois, accès annulé"),
-    "desk.identity_checked": _l("identité vérifiée par l’établissement avant un nouveau courrier"),
-    "device_session.changed": _l("appareil qui reste connecté : début, utilisation ou fin"),
-    "device_session.reused": _l("connexion d’un appareil présentée deux fois, arrêtée"),
-    "dispute.settled": _l("contestation réglée par l’établissement"),
-    "email.change_asked": _l("changement d’adresse mail demandé"),
-    "email.change_cancelled": _l("changement d’adresse mail annulé"),
-    "email.change_contested": _l("changement d’adresse mail contesté avec le lien « Ce n’était pas moi »"),
-    "email.code_spent": _l("code du mail tapé faux cinq fois"),
-    "email.confirmed": _l("adresse mail confirmée"),
-    "email.link_sent": _l("lien envoyé pour confirmer une adresse mail"),
-    "failures.alarm": _l("beaucoup d’essais faux sur tout le service"),
-    "guardianship.disputed": _l(
-        "signalement : quelqu’un a dit au nom de la personne qu’elle n’est pas le représentant légal d’un élève"
-    ),
-    "journal.exported": _l("journal copié"),
-    "key.changed": _l("clé du service changée"),
-    "letter.drawn": _l("mot de passe provisoire préparé pour un courrier"),
-    "letter.link_doubted": _l("courrier d’un autre compte, à vérifier"),
-    "letter.linked": _l("autre courrier ajouté au compte"),
-    "letter.unlinked": _l("courrier ajouté, retiré du compte par l’établissement"),
-    "letter.reissued": _l("nouveau courrier pour un compte en service, ancien mot de passe terminé"),
-    "outbox.changed": _l("messages du service relancés ou abandonnés"),
-    "passkey.changed": _l("clé d’accès ajoutée ou retirée"),
-    "password.breached": _l("mot de passe trouvé dans une liste volée"),
-    "password.changed": _l("mot de passe changé"),
-    "password.list_loaded": _l("liste de mots de passe volés chargée"),
-    "password.reset": _l("nouveau mot de passe choisi avec un lien"),
-    "proxy.ignored": _l("réglage du réseau à vérifier"),
-    "purge.completed": _l("suppression quotidienne de ce qui a expiré"),
-    "reauthenticated": _l("mot de passe tapé à nouveau"),
-    "recovery.password": _l("mot de passe oublié"),
-    "recovery.throttled": _l("demande refusée : trop de demandes"),
-    "recovery.username": _l("identifiant oublié"),
-    "recovery.username_told": _l("identifiant envoyé par mail"),
-    "refresh.reused": _l("accès présenté deux fois, annulé"),
-    "roster.account": _l("compte lu dans un fichier de l’établissement"),
-    "roster.imported": _l("fichiers de l’établissement importés"),
-    "school.changed": _l("fiche d’un établissement changée"),
-    "school.notice_settled": _l("signalement réglé par l’établissement"),
-    "sessions.ended": _l("connexions fermées"),
-    "settings.changed": _l("réglages du service changés"),
-    "sign_in": _l("connexion"),
-    "sign_out": _l("déconnexion"),
-}
-"""The kinds of events of the journal."""
 
 PURPOSES: Mapping[str, Any] = {
     "confirm_email": _l("confirmer l’adresse mail"),
@@ -114,7 +44,16 @@ NOTICES: Mapping[str, Any] = {
 """The kinds of notices to a school."""
 
 MESSAGES: Mapping[str, Any] = {
-    **DESK_MESSAGES,
+    "desk.file_expiry": _l("effacement d’un fichier du bureau"),
+    "desk.job": _l("travail du bureau"),
+    "desk.alert": _l("alerte du bureau"),
+    "desk.file_waits": _l("mail : un fichier attend la direction"),
+    "desk.file_declined": _l("mail : un fichier n’est pas importé par la direction"),
+    "desk.ent": _l("mail : ENT à accepter, accepté ou refusé"),
+    "staff.invitation": _l("invitation au bureau"),
+    "staff.new_credential": _l("mail : nouveau moyen de connexion au bureau"),
+    "staff.new_device": _l("mail : nouvel appareil au bureau"),
+    "staff.new_role": _l("mail : nouveau rôle au bureau"),
     "account.notice": _l("mail sur votre compte"),
     "backchannel.logout": _l("déconnexion annoncée à un ENT"),
     "confirm_email": _l("mail pour confirmer l’adresse"),
@@ -210,104 +149,14 @@ _CLAIMS: Mapping[str, Any] = {
 }
 """The claims that an operator may set beside the school's file."""
 
-_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
-    **DESK_DETAILS,
-    "act": (_l("acte choisi"), EVENTS),
-    "about": (_l("objet"), NOTICES),
-    "amr": (_l("moyen"), _METHODS),
-    "answer": (
-        _l("réponse"),
-        {
-            "link": _l("lien envoyé"),
-            "never_activated": _l("compte jamais activé, mail envoyé"),
-            "unconfirmed": _l("lien pour confirmer l’adresse envoyé"),
-            "by_letter": _l("mail envoyé : nouveau courrier à demander"),
-            "unknown": _l("aucun mail"),
-            "disabled": _l("compte fermé, aucun mail"),
-            "suspended": _l("compte suspendu, aucun mail"),
-            "merged": _l("compte réuni avec un autre, aucun mail"),
-            "disputed": _l("compte contesté, aucun mail"),
-            "no_address": _l("pas d’adresse mail"),
-            "capped": _l("trop de mails déjà partis"),
-            "blocked": _l("mot de passe bloqué, mail envoyé"),
-        },
-    ),
-    "applied": (_l("changement déjà fait"), {}),
-    "by": (
-        _l("cause"),
-        {
-            "breached": _l("mot de passe volé"),
-            "contested": _l("changement d’adresse contesté"),
-            "disputed": _l("lien avec l’élève contesté"),
-            "letter": _l("nouveau courrier"),
-            "operator": _l("équipe du service"),
-            "password_changed": _l("mot de passe changé"),
-            "password_reset": _l("nouveau mot de passe"),
-            "page": _l("page « Se déconnecter »"),
-            "person": _l("vous"),
-            "renewal": _l("nouveau mot de passe demandé"),
-            "replaced": _l("nouvelle connexion"),
-            "roster": _l("fichier de l’établissement"),
-            "stolen": _l("connexion copiée"),
-        },
-    ),
-    "change": (
-        _l("changement"),
-        {
-            **DESK_CHANGES,
-            "added": _l("ajout"),
-            "begun": _l("début"),
-            "child_added": _l("enfant ajouté"),
-            "child_ended": _l("lien avec un enfant terminé"),
-            "tie_ended": _l("lien terminé avec un enfant qui reste inscrit"),
-            "claims": _l("autres informations"),
-            "disabled": _l("compte fermé"),
-            "dropped": _l("abandon"),
-            "enabled": _l("compte rouvert"),
-            "ended": _l("fin"),
-            "key_replaced": _l("clé du fichier remplacée"),
-            "left": _l("plus d’enfant dans l’établissement"),
-            "letter_voided": _l("courrier annulé"),
-            "mailbox_released": _l("adresse mail retirée"),
-            "password_blocked": _l("mot de passe bloqué"),
-            "record": _l("fiche mise à jour"),
-            "removed": _l("retrait"),
-            "replaced": _l("autre personne du même nom"),
-            "retried": _l("nouvel essai"),
-            "returned": _l("compte rouvert"),
-            "tie_changed": _l("lien avec un enfant changé"),
-            "unlocked": _l("essais faux effacés"),
-            "used": _l("utilisation"),
-        },
-    ),
-    "count": (_l("nombre"), {}),
-    "dispute": (_l("objet"), NOTICES),
-    "door": (
-        _l("page"),
-        {
-            "sign_in": _l("connexion"),
-            "reauthentication": _l("« Confirmez que c’est vous »"),
-            "letter": _l("« Ajouter un autre courrier »"),
-            "link": _l("lien reçu par mail"),
-            "passkey": _l("connexion par clé d’accès"),
-        },
-    ),
-    "message": (_l("message"), MESSAGES),
-    "outcome": (
-        _l("résultat"),
-        {
-            "done": _l("fini"),
-            "failed": _l("arrêté avant la fin"),
-            "cancelled": _l("annulé"),
-            "reject": _l("contestation écartée"),
-            "confirm": _l("contestation confirmée"),
-            "letter": _l("nouveau courrier"),
-        },
-    ),
-    "shown_by": (_l("montrée par"), {"ent": _l("l’ENT"), "provider": _l("ce service")}),
-    "version": (_l("version"), {}),
+_CODES: Mapping[str, Mapping[Any, Any]] = {
+    "act": catalogue.WORDS,
+    "about": NOTICES,
+    "amr": _METHODS,
+    "dispute": NOTICES,
+    "message": MESSAGES,
 }
-"""The details of events that are shown: the label of each, and the words for its codes."""
+"""The words for the codes of fields of the journal that are not the journal's own."""
 
 _WORDS: Mapping[tuple[str, str], Mapping[Any, Any]] = {
     ("account", "profile"): _PROFILES,
@@ -325,7 +174,7 @@ _WORDS: Mapping[tuple[str, str], Mapping[Any, Any]] = {
     ("token", "kind"): _TOKENS,
     ("outbox", "kind"): MESSAGES,
     ("import_issue", "severity"): _SEVERITIES,
-    ("audit", "kind"): EVENTS,
+    ("audit", "kind"): catalogue.WORDS,
     ("audit", "result"): _RESULTS,
 }
 """The words for a column's codes, by table and column."""
@@ -345,13 +194,13 @@ def in_words(table: str, column: str, value: Any) -> str:
 
 def known_details(details: Mapping[str, Any]) -> dict[str, Any]:
     """Return the details of an event that have words; the others are keys and digests."""
-    return {
-        name: value for name, value in details.items() if name in _DETAILS and value not in ("", [], {}, None, False)
-    }
+    shown = {name: value for name, value in details.items() if value not in ("", [], {}, None, False)}
+    return {name: value for name, value in shown.items() if catalogue.DETAILS.get(name, Detail()).fr}
 
 
 def _detail(name: str, value: Any) -> str:
-    label, words = _DETAILS.get(name, (_CLAIMS.get(name, name), {}))
+    detail = catalogue.DETAILS.get(name, Detail())
+    label, words = detail.fr or _CLAIMS.get(name, name), _CODES.get(name, detail.codes)
     if isinstance(value, dict):
         return f"{label} : {', '.join(str(member) for member in value.values())}"
     values = value if isinstance(value, list) else [value]
