@@ -35,6 +35,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from idp import pool, waiting
+from idp.personal import KEY
 
 logger = structlog.get_logger()
 
@@ -98,7 +99,7 @@ class Base(DeclarativeBase):
 class UuidKey:
     """A random primary key: it tells neither the age of the row nor the number of rows."""
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4, info=KEY)
 
 
 def only(condition: str) -> dict[str, Any]:

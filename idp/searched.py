@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import InstanceState, Mapped, mapped_column
 
 from idp.folding import fold
+from idp.personal import COPY
 
 _WORD = re.compile(r"[^\W_]+")
 _ORDINAL = re.compile(r"^(\d)i?eme")
@@ -25,7 +26,7 @@ class Searched:
 
     searched_fields: ClassVar[tuple[str, ...]]
 
-    search_text: Mapped[str] = mapped_column(Text().with_variant(TSVECTOR(), "postgresql"), default="")
+    search_text: Mapped[str] = mapped_column(Text().with_variant(TSVECTOR(), "postgresql"), default="", info=COPY)
 
     @classmethod
     def text_of(cls, columns: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Imports all tables; migrations and their tests compare the database with them."""
 
 from idp.accounts import models as accounts
-from idp.accounts import retired
+from idp.accounts import one_time_links, retired
 from idp.accounts.suspensions import models as suspensions
 from idp.activation import models as activation
 from idp.audit import models as audit
@@ -20,7 +20,7 @@ from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
 MODULES = (
-    *(accounts, activation, audit, charter, clients, jobs, kept_forms, oidc, outbox, retired),
+    *(accounts, activation, audit, charter, clients, jobs, kept_forms, oidc, one_time_links, outbox, retired),
     *(passkeys, rostering, sessions, staff, statistics, suspensions, throttle),
 )
 metadata = Base.metadata

@@ -15,9 +15,9 @@ from sqlalchemy import select
 
 from idp.accounts import directory, mailboxes, notices, one_time_links
 from idp.accounts.authentication import VerifiedSecret
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
 from idp.accounts.notices import Notice
-from idp.accounts.one_time_links import Link, Purpose
+from idp.accounts.one_time_links import Link, OneTimeLink, Purpose
 from idp.audit import log
 from idp.audit.credential_events import EmailChangeAsked, EmailChangeCancelled, EmailConfirmed, EmailLinkSent
 from idp.clock import now

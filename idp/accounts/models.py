@@ -13,8 +13,12 @@ from idp.accounts.suspensions.states import Suspendable, SuspendableAccount
 from idp.clock import now
 from idp.db import Base, UuidKey, only
 from idp.mail.emails import fold_email
+from idp.personal import ANYBODYS, COPY, DIGEST, GENERATION, OWN, STAFF, held, left_out, shown
 from idp.searched import Searched, words_index
 
+_ROSTER_KEY = shown("Clé dans le fichier de l’établissement")
+_CONTESTED = held("ancienne adresse mail d’un changement contesté, qui peut être celle d’une autre personne")
+_FORMER = held("ancienne adresse mail, qui peut être celle d’une autre personne après un changement contesté")
 _LETTER = "provisional_hash IS NOT NULL"
 
 
@@ -42,6 +46,7 @@ class School(UuidKey, Base):
     """
 
     __tablename__ = "school"
+    __table_args__ = ({"info": left_out("about establishments; those of the children are named with them")},)
 
     uai: Mapped[str] = mapped_column(String(8), unique=True)
     name: Mapped[str] = mapped_column(String(200))
@@ -82,14 +87,14 @@ class Child(UuidKey, Searched, Base):
 
     searched_fields = ("given_name", "family_name", "class_name", "student_id")
 
-    school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"))
-    roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
-    student_id: Mapped[str] = mapped_column(String(30))
-    family_name: Mapped[str] = mapped_column(String(200))
-    given_name: Mapped[str] = mapped_column(String(200))
-    class_name: Mapped[str] = mapped_column(String(60), default="")
-    moved_at: Mapped[datetime | None]
-    left_at: Mapped[datetime | None]
+    family_name: Mapped[str] = mapped_column(String(200), info=shown("Nom"))
+    given_name: Mapped[str] = mapped_column(String(200), info=shown("Prénom"))
+    class_name: Mapped[str] = mapped_column(String(60), default="", info=shown("Classe"))
+    school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"), info=shown("Établissement"))
+    student_id: Mapped[str] = mapped_column(String(30), info=shown("Numéro d’élève"))
+    roster_key: Mapped[str | None] = mapped_column(String(80), unique=True, info=_ROSTER_KEY)
+    moved_at: Mapped[datetime | None] = mapped_column(info=shown("Arrivé d’un autre établissement le"))
+    left_at: Mapped[datetime | None] = mapped_column(info=shown("Parti le"))
     school: Mapped[School] = relationship(lazy="joined")
 
 
@@ -102,17 +107,14 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     `activated_in` is the digest of the interaction of the activation: a form sent twice shows the same result.
 
     Mail: `mailbox` is `email` folded, to find all accounts of one mailbox; `former_mailboxes` are those before it.
-    `school_email` comes from the school's file. Nobody has proved that it is the person's, so mails to it contain no
-    secret. `contested_at` is when an applied change of address was contested; `contested_email` is the former address,
-    or empty if two claim the account. Until the school decides or a new letter is used, no mail recovers the account.
-    Password: with `password_blocked_at` set, the password is refused, and a new one is chosen by mail or with a new
-    letter. `breached_at` is when the password was found in a list of breached ones. `letter_school_id` is the school
-    that printed the last letter. `tries_forgotten_at` is when an operator reset the wrong tries.
+    Nobody has proved that `school_email` is the person's, so mails to it contain no secret. `contested_email` is the
+    address before a contested change, or empty if two claim the account. Until the school decides or a new letter is
+    used, no mail recovers the account. With `password_blocked_at` set, the password is refused, and a new one is chosen
+    by mail or with a new letter. `letter_school_id` is the school that printed the last letter.
 
     School files: `roster_key` is the person's key; names and postal address come from that record. `join_key` is that
-    key as ENTs know it, which only an AAF has. `name_key` finds people of the same names (`directory.name_key`), and
-    `search_text` the person at the desk. `first_given_name` is the name before a correction by a file; imports compare
-    with it. `left_at` is when the last child left: it is disabled until a file brings one back. `merged_into_id` is the
+    key as ENTs know it, which only an AAF has. Imports compare with `name_key` (`directory.name_key`) and with
+    `first_given_name`. `left_at` disables the account until a file brings a child back. `merged_into_id` is the
     person's other account, `merged_rows` what moved there. `more_claims` holds claims that no school file has.
     """
 
@@ -131,57 +133,68 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     )
 
     searched_fields = ("given_name", "family_name", "birth_name", "username")
-
-    username: Mapped[str] = mapped_column(String(64), unique=True)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4, info=shown("Clé du compte"))
+    username: Mapped[str] = mapped_column(String(64), unique=True, info=shown("Identifiant"))
     profile: Mapped[SchoolProfile] = mapped_column(
-        Enum(SchoolProfile, native_enum=False, length=20), default=SchoolProfile.GUARDIAN
+        Enum(SchoolProfile, native_enum=False, length=20), default=SchoolProfile.GUARDIAN, info=shown("Profil")
     )
-    civility: Mapped[str] = mapped_column(String(10), default="")
-    family_name: Mapped[str] = mapped_column(String(200))
-    given_name: Mapped[str] = mapped_column(String(200))
-    first_given_name: Mapped[str | None] = mapped_column(String(200))
-    birth_name: Mapped[str] = mapped_column(String(200), default="")
-    roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
-    join_key: Mapped[str | None] = mapped_column(String(64), index=True)
-    name_key: Mapped[str | None] = mapped_column(String(32), index=True)
-    address_lines: Mapped[list[str]] = mapped_column(default=list)
-    postcode: Mapped[str] = mapped_column(String(20), default="")
-    city: Mapped[str] = mapped_column(String(80), default="")
-    country: Mapped[str] = mapped_column(String(80), default="")
-    address_diffusion: Mapped[bool | None]
-    locale: Mapped[str] = mapped_column(String(20), default="fr-FR")
-    more_claims: Mapped[dict[str, Any]] = mapped_column(default=dict)
-
-    provisional_hash: Mapped[str | None] = mapped_column(String(200))
-    provisional_expires_at: Mapped[datetime | None]
-    password_hash: Mapped[str | None] = mapped_column(String(200))
-    password_changed_at: Mapped[datetime | None]
-    generation: Mapped[int] = mapped_column(default=0)
-
-    activated_at: Mapped[datetime | None]
-    first_activated_at: Mapped[datetime | None]
-    activated_in: Mapped[bytes | None]
-    pending_email: Mapped[str | None] = mapped_column(String(254))
-    email: Mapped[str | None] = mapped_column(String(254))
-    email_confirmed_at: Mapped[datetime | None]
-    mailbox: Mapped[str | None] = mapped_column(String(254), index=True)
-    school_email: Mapped[str | None] = mapped_column(String(254))
-    password_blocked_at: Mapped[datetime | None]
-    contested_at: Mapped[datetime | None]
-    contested_email: Mapped[str | None] = mapped_column(String(254))
-    breached_at: Mapped[datetime | None]
-    letter_school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"))
-    tries_forgotten_at: Mapped[datetime | None]
-    is_from_desk: Mapped[bool] = mapped_column(default=False)  # an import from the desk opened it
-    last_sign_in_at: Mapped[datetime | None]
-    known_use_at: Mapped[datetime | None]  # the last use that the purge knows (`operations.purge.unused_accounts`)
-    inactive_warned_at: Mapped[datetime | None]
-    merged_into_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id"), index=True)
-    merged_rows: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    left_at: Mapped[datetime | None]
-    disabled_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+    civility: Mapped[str] = mapped_column(String(10), default="", info=shown("Civilité"))
+    family_name: Mapped[str] = mapped_column(String(200), info=shown("Nom"))
+    given_name: Mapped[str] = mapped_column(String(200), info=shown("Prénom"))
+    first_given_name: Mapped[str | None] = mapped_column(
+        String(200), info=shown("Prénom avant une correction du fichier")
+    )
+    birth_name: Mapped[str] = mapped_column(String(200), default="", info=shown("Nom de naissance"))
+    roster_key: Mapped[str | None] = mapped_column(String(80), unique=True, info=_ROSTER_KEY)
+    join_key: Mapped[str | None] = mapped_column(String(64), index=True, info=shown("Clé connue des ENT"))
+    name_key: Mapped[str | None] = mapped_column(String(32), index=True, info=COPY)
+    address_lines: Mapped[list[str]] = mapped_column(default=list, info=shown("Adresse postale"))
+    postcode: Mapped[str] = mapped_column(String(20), default="", info=shown("Code postal"))
+    city: Mapped[str] = mapped_column(String(80), default="", info=shown("Commune"))
+    country: Mapped[str] = mapped_column(String(80), default="", info=shown("Pays"))
+    address_diffusion: Mapped[bool | None] = mapped_column(
+        info=shown("Adresse communicable aux associations de parents")
+    )
+    locale: Mapped[str] = mapped_column(String(20), default="fr-FR", info=shown("Langue"))
+    more_claims: Mapped[dict[str, Any]] = mapped_column(default=dict, info=shown("Autres informations"))
+    password_hash: Mapped[str | None] = mapped_column(String(200), info=held("empreinte du mot de passe"))
+    provisional_hash: Mapped[str | None] = mapped_column(String(200), info=held("empreinte du mot de passe provisoire"))
+    provisional_expires_at: Mapped[datetime | None] = mapped_column(info=shown("Fin du mot de passe provisoire"))
+    password_changed_at: Mapped[datetime | None] = mapped_column(info=shown("Mot de passe changé le"))
+    generation: Mapped[int] = mapped_column(default=0, info=GENERATION)
+    activated_at: Mapped[datetime | None] = mapped_column(info=shown("Compte activé le"))
+    first_activated_at: Mapped[datetime | None] = mapped_column(
+        info=shown("Compte activé pour la première fois le, avant un nouveau courrier")
+    )
+    activated_in: Mapped[bytes | None] = mapped_column(info=DIGEST)
+    pending_email: Mapped[str | None] = mapped_column(String(254), info=shown("Adresse mail à confirmer"))
+    email: Mapped[str | None] = mapped_column(String(254), info=shown("Adresse mail"))
+    email_confirmed_at: Mapped[datetime | None] = mapped_column(info=shown("Adresse mail confirmée le"))
+    mailbox: Mapped[str | None] = mapped_column(String(254), index=True, info=COPY)
+    school_email: Mapped[str | None] = mapped_column(
+        String(254), info=shown("Adresse mail du fichier de l’établissement")
+    )
+    password_blocked_at: Mapped[datetime | None] = mapped_column(info=shown("Mot de passe bloqué le"))
+    contested_at: Mapped[datetime | None] = mapped_column(info=shown("Changement d’adresse contesté le"))
+    contested_email: Mapped[str | None] = mapped_column(String(254), info=_CONTESTED)
+    breached_at: Mapped[datetime | None] = mapped_column(info=shown("Mot de passe trouvé dans une liste volée le"))
+    letter_school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"), info=COPY)
+    tries_forgotten_at: Mapped[datetime | None] = mapped_column(info=shown("Essais effacés le"))
+    is_from_desk: Mapped[bool] = mapped_column(
+        default=False, info=shown("Compte ouvert par un fichier donné au bureau")
+    )
+    last_sign_in_at: Mapped[datetime | None] = mapped_column(info=shown("Dernière connexion"))
+    # the last use that the purge knows (`operations.purge.unused_accounts`)
+    known_use_at: Mapped[datetime | None] = mapped_column(info=COPY)
+    inactive_warned_at: Mapped[datetime | None] = mapped_column(info=shown("Prévenu de la suppression le"))
+    merged_into_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id"), index=True, info=COPY)
+    merged_rows: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), info=COPY)
+    left_at: Mapped[datetime | None] = mapped_column(info=shown("Fin de scolarité du dernier enfant"))
+    disabled_at: Mapped[datetime | None] = mapped_column(info=shown("Compte fermé le"))
+    suspended_at: Mapped[datetime | None] = mapped_column(info=shown("Compte suspendu le"))
+    suspended_until: Mapped[datetime | None] = mapped_column(info=shown("Compte suspendu jusqu’au"))
+    created_at: Mapped[datetime] = mapped_column(default=now, sort_order=1, info=shown("Créé le"))
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now, sort_order=1, info=shown("Modifié le"))
 
     guardianships: Mapped[list["Guardianship"]] = relationship(
         back_populates="account", order_by="Guardianship.rank, Guardianship.child_id"
@@ -274,15 +287,21 @@ class Guardianship(Suspendable, Base):
         Index("ix_guardianship_disputed", "account_id", **only("disputed_at IS NOT NULL AND ended_at IS NULL")),
     )
 
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
-    child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), primary_key=True, index=True)
-    rank: Mapped[int] = mapped_column(default=0)
-    kinship: Mapped[str] = mapped_column(String(10), default="")
-    authority: Mapped[int] = mapped_column(SmallInteger, default=1)
-    disputed_at: Mapped[datetime | None]
-    ended_at: Mapped[datetime | None]
-    excluded_at: Mapped[datetime | None]
-    was_excluded: Mapped[bool] = mapped_column(default=False)  # a file left the excluded tie out
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True, info=OWN)
+    child_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("child.id"), primary_key=True, index=True, info=shown("Enfant")
+    )
+    rank: Mapped[int] = mapped_column(default=0, info=shown("Rang"))
+    kinship: Mapped[str] = mapped_column(String(10), default="", info=shown("Lien de parenté"))
+    authority: Mapped[int] = mapped_column(SmallInteger, default=1, info=shown("Responsabilité"))
+    disputed_at: Mapped[datetime | None] = mapped_column(info=shown("Contesté le"))
+    ended_at: Mapped[datetime | None] = mapped_column(info=shown("Terminé le"))
+    excluded_at: Mapped[datetime | None] = mapped_column(info=shown("Écarté par l’établissement le"))
+    was_excluded: Mapped[bool] = mapped_column(
+        default=False, info=shown("Écarté par l’établissement avant un changement du fichier")
+    )
+    suspended_at: Mapped[datetime | None] = mapped_column(info=shown("Suspendu le"))
+    suspended_until: Mapped[datetime | None] = mapped_column(info=shown("Suspendu jusqu’au"))
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
 
@@ -341,9 +360,9 @@ class FormerMailbox(Base):
 
     __tablename__ = "former_mailbox"
 
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
-    mailbox: Mapped[str] = mapped_column(String(254), primary_key=True, index=True)
-    left_at: Mapped[datetime] = mapped_column(default=now)
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True, info=OWN)
+    mailbox: Mapped[str] = mapped_column(String(254), primary_key=True, index=True, info=_FORMER)
+    left_at: Mapped[datetime] = mapped_column(default=now, info=shown("Quittée le"))
 
 
 class RosterAlias(Base):
@@ -351,29 +370,8 @@ class RosterAlias(Base):
 
     __tablename__ = "roster_alias"
 
-    roster_key: Mapped[str] = mapped_column(String(80), primary_key=True)
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
-
-
-class OneTimeLink(UuidKey, Base):
-    """A link sent by mail, valid once, for one act of one account at one email.
-
-    `digest` is its token's. It is valid until `used_at`, `revoked_at` or `expires_at`, for the account's `generation`.
-    """
-
-    __tablename__ = "one_time_link"
-    __table_args__ = (Index("ix_one_time_link_account_id_purpose", "account_id", "purpose"),)
-
-    digest: Mapped[bytes] = mapped_column(unique=True)
-    purpose: Mapped[str] = mapped_column(String(30))
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"))
-    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("client.id"))
-    email: Mapped[str] = mapped_column(String(254))
-    generation: Mapped[int]
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    expires_at: Mapped[datetime] = mapped_column(index=True)
-    used_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
+    roster_key: Mapped[str] = mapped_column(String(80), primary_key=True, info=shown("Clé"))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True, info=OWN)
 
 
 class SchoolNotice(UuidKey, Base):
@@ -386,15 +384,17 @@ class SchoolNotice(UuidKey, Base):
 
     __tablename__ = "school_notice"
 
-    school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"), index=True)
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
-    other_account_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
-    kind: Mapped[str] = mapped_column(String(40))
-    child_ids: Mapped[list[str]] = mapped_column(default=list)
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    note: Mapped[str] = mapped_column(String(500), default="")
-    taken_by: Mapped[list[str]] = mapped_column(default=list)
-    settled_at: Mapped[datetime | None] = mapped_column(index=True)
-    settled_by: Mapped[str] = mapped_column(String(80), default="")
-    sentence: Mapped[str] = mapped_column(String(500), default="")
-    digested_at: Mapped[datetime | None]
+    school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"), index=True, info=shown("Établissement"))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True, info=ANYBODYS)
+    other_account_id: Mapped[uuid.UUID | None] = mapped_column(index=True, info=ANYBODYS)
+    kind: Mapped[str] = mapped_column(String(40), info=shown("Objet"))
+    note: Mapped[str] = mapped_column(String(500), default="", info=shown("Correction demandée"))
+    child_ids: Mapped[list[str]] = mapped_column(default=list, info=left_out("keys of children"))
+    created_at: Mapped[datetime] = mapped_column(default=now, info=shown("Signalé le"))
+    taken_by: Mapped[list[str]] = mapped_column(default=list, info=STAFF)
+    digested_at: Mapped[datetime | None] = mapped_column(info=shown("Envoyé par mail le"))
+    settled_at: Mapped[datetime | None] = mapped_column(index=True, info=shown("Réglé le"))
+    settled_by: Mapped[str] = mapped_column(String(80), default="", info=STAFF)
+    sentence: Mapped[str] = mapped_column(
+        String(500), default="", info=held("phrase de l’établissement, qui peut parler d’autres personnes")
+    )

@@ -13,8 +13,8 @@ from typing import Any
 from flask_babel import force_locale
 
 from idp.accounts import directory, one_time_links
-from idp.accounts.models import Account, OneTimeLink, School
-from idp.accounts.one_time_links import Purpose
+from idp.accounts.models import Account, School
+from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.audit import log
 from idp.chained import NewRow
 from idp.clock import now

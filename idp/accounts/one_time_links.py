@@ -17,19 +17,42 @@ import hmac
 import re
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, and_, exists, select, update
+from sqlalchemy.orm import Mapped, mapped_column
 
 from idp import opaque
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import Base, UuidKey, db
+from idp.personal import DIGEST, GENERATION, OWN, shown
 
 _TOKEN_LENGTH = 43
 _TOKEN = re.compile(rf"[\w-]{{{_TOKEN_LENGTH}}}", re.ASCII)
 CODE_DIGITS = 6
+
+
+class OneTimeLink(UuidKey, Base):
+    """A link sent by mail, valid once, for one act of one account at one email.
+
+    `digest` is its token's. It is valid until `used_at`, `revoked_at` or `expires_at`, for the account's `generation`.
+    """
+
+    __tablename__ = "one_time_link"
+    __table_args__ = (Index("ix_one_time_link_account_id_purpose", "account_id", "purpose"),)
+
+    digest: Mapped[bytes] = mapped_column(unique=True, info=DIGEST)
+    purpose: Mapped[str] = mapped_column(String(30), info=shown("Usage"))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), info=OWN)
+    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("client.id"), info=shown("ENT"))
+    email: Mapped[str] = mapped_column(String(254), info=shown("Adresse mail"))
+    generation: Mapped[int] = mapped_column(info=GENERATION)
+    created_at: Mapped[datetime] = mapped_column(default=now, info=shown("Demandé le"))
+    expires_at: Mapped[datetime] = mapped_column(index=True, info=shown("Fin"))
+    used_at: Mapped[datetime | None] = mapped_column(info=shown("Utilisé le"))
+    revoked_at: Mapped[datetime | None] = mapped_column(info=shown("Annulé le"))
 
 
 class Purpose(enum.Enum):

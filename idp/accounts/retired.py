@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from idp.accounts.models import Account
 from idp.db import Base, db, upsert
 from idp.folding import fold
+from idp.personal import left_out
 
 _BITS = 28
 
@@ -20,6 +21,7 @@ class RetiredName(Base):
     """A name by which ENTs may have known a removed account; no other account gets it."""
 
     __tablename__ = "retired_name"
+    __table_args__ = ({"info": left_out("digests that many names share, so that they identify nobody")},)
 
     trace: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 

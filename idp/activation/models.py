@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base
+from idp.personal import left_out
 
 
 class KeptPassword(Base):
@@ -17,6 +18,13 @@ class KeptPassword(Base):
     """
 
     __tablename__ = "kept_password"
+    __table_args__ = (
+        {
+            "info": left_out(
+                "hashes of passwords before the activation, under digests that name nobody; gone within a day"
+            )
+        },
+    )
 
     digest: Mapped[bytes] = mapped_column(primary_key=True)
     password_hash: Mapped[str] = mapped_column(String(200))

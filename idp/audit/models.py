@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base, only
+from idp.personal import KEY, OWN, STAFF, left_out, shown
 
 OK = "ok"
 """The result of a successful act. Entries with another result are failures, which have their own retention time."""
@@ -51,23 +52,25 @@ class AuditEntry(Base):
     )
 
     id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True
+        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True, info=KEY
     )
-    at: Mapped[datetime] = mapped_column(default=now, index=True)
-    kind: Mapped[str] = mapped_column(String(60))
-    result: Mapped[str] = mapped_column(String(10))
-    account_id: Mapped[uuid.UUID | None]
-    client_id: Mapped[uuid.UUID | None]
-    staff_id: Mapped[uuid.UUID | None]
-    school_id: Mapped[uuid.UUID | None]
-    actor: Mapped[str] = mapped_column(String(80), default="")
-    ip: Mapped[str] = mapped_column(String(45), default="")
-    request_id: Mapped[str] = mapped_column(String(32), default="")
-    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    salt: Mapped[bytes | None]
-    personal_digest: Mapped[bytes | None]
-    mac: Mapped[bytes | None]
-    seal_id: Mapped[int | None] = mapped_column(BigInteger)
+    at: Mapped[datetime] = mapped_column(default=now, index=True, info=shown("Date"))
+    kind: Mapped[str] = mapped_column(String(60), info=shown("Événement"))
+    result: Mapped[str] = mapped_column(String(10), info=shown("Résultat"))
+    account_id: Mapped[uuid.UUID | None] = mapped_column(info=OWN)
+    client_id: Mapped[uuid.UUID | None] = mapped_column(info=shown("ENT"))
+    staff_id: Mapped[uuid.UUID | None] = mapped_column(info=STAFF)
+    school_id: Mapped[uuid.UUID | None] = mapped_column(info=left_out("the school for which a member of staff acted"))
+    actor: Mapped[str] = mapped_column(String(80), default="", info=STAFF)
+    ip: Mapped[str] = mapped_column(String(45), default="", info=shown("Adresse IP (de vos propres actes)"))
+    request_id: Mapped[str] = mapped_column(String(32), default="", info=shown("Référence"))
+    details: Mapped[dict[str, Any]] = mapped_column(
+        default=dict, info=shown("Détails (sans ce qui peut parler d’autres personnes)")
+    )
+    salt: Mapped[bytes | None] = mapped_column(info=left_out("protects the journal"))
+    personal_digest: Mapped[bytes | None] = mapped_column(info=left_out("protects the journal"))
+    mac: Mapped[bytes | None] = mapped_column(info=left_out("protects the journal"))
+    seal_id: Mapped[int | None] = mapped_column(BigInteger, info=left_out("protects the journal"))
 
     @classmethod
     def where_kind(cls, *kinds: str) -> ColumnElement[bool]:
@@ -98,6 +101,7 @@ class AuditSeal(Base):
     """
 
     __tablename__ = "audit_seal"
+    __table_args__ = ({"info": left_out("hashes that protect the journal")},)
 
     id: Mapped[int] = mapped_column(
         BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False
@@ -114,6 +118,7 @@ class NotedSettings(Base):
     """The settings of the last start, secrets hidden: one row (`idp.audit.noted_settings`)."""
 
     __tablename__ = "noted_settings"
+    __table_args__ = ({"info": left_out("settings of this service")},)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     noted_at: Mapped[datetime]
@@ -128,6 +133,7 @@ class AuditBeginning(Base):
     """
 
     __tablename__ = "audit_beginning"
+    __table_args__ = ({"info": left_out("hashes that protect the journal")},)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     entries_before: Mapped[datetime]

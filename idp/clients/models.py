@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from idp.clock import now
 from idp.db import Base, UuidKey
+from idp.personal import left_out
 
 
 class SubjectType(enum.Enum):
@@ -57,6 +58,7 @@ class Client(UuidKey, Base):
     """
 
     __tablename__ = "client"
+    __table_args__ = ({"info": left_out("about the software of an ENT")},)
 
     client_id: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str] = mapped_column(String(80))
@@ -129,6 +131,7 @@ class ClientSchool(Base):
     """A school that a client serves."""
 
     __tablename__ = "client_school"
+    __table_args__ = ({"info": left_out("about the software of an ENT")},)
 
     client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("client.id"), primary_key=True)
     uai: Mapped[str] = mapped_column(String(8), primary_key=True, index=True)
@@ -138,6 +141,7 @@ class Sector(Base):
     """A sector, whose clients know a person by the same `sub` (Core 8.1), computed with this salt."""
 
     __tablename__ = "sector"
+    __table_args__ = ({"info": left_out("about the software of an ENT")},)
 
     identifier: Mapped[str] = mapped_column(String(500), primary_key=True)
     salt: Mapped[bytes] = mapped_column(default=lambda: secrets.token_bytes(32))
@@ -150,6 +154,7 @@ class ClientInvite(UuidKey, Base):
     """
 
     __tablename__ = "client_invite"
+    __table_args__ = ({"info": left_out("about the software of an ENT")},)
 
     digest: Mapped[bytes] = mapped_column(unique=True)
     label: Mapped[str] = mapped_column(String(80), default="")

@@ -22,7 +22,7 @@ from idp.config_display import shown, without_secrets
 from idp.db import db
 from idp.desk.people import retention
 from idp.oidc.claims.release import SET_BY_OPERATORS, releasable_claims
-from idp.operations.personal_data.columns import PARTS
+from idp.operations.personal_data.parts import PARTS
 from idp.web.legal import AUDIT
 
 TO_COMPLETE = "**à compléter**"

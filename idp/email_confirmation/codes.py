@@ -11,8 +11,8 @@ import uuid
 from dataclasses import dataclass
 
 from idp.accounts import mailboxes, one_time_links
-from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.one_time_links import CODE_DIGITS, Purpose
+from idp.accounts.models import Account
+from idp.accounts.one_time_links import CODE_DIGITS, OneTimeLink, Purpose
 from idp.audit import log
 from idp.audit.credential_events import EmailCodeSpent
 from idp.config import Settings

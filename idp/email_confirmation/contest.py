@@ -19,9 +19,9 @@ from enum import Enum
 from sqlalchemy import or_, update
 
 from idp.accounts import directory, disputes, mailboxes, notices, one_time_links, school_notices
-from idp.accounts.models import Account, OneTimeLink, School
+from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
-from idp.accounts.one_time_links import LinkState, Purpose
+from idp.accounts.one_time_links import LinkState, OneTimeLink, Purpose
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.credential_events import EmailChangeContested

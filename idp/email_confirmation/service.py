@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from idp.accounts import authentication, directory, emails, mailboxes, one_time_links
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
-from idp.accounts.models import Account, OneTimeLink, School
-from idp.accounts.one_time_links import LinkState, Purpose
+from idp.accounts.models import Account, School
+from idp.accounts.one_time_links import LinkState, OneTimeLink, Purpose
 from idp.accounts.passwords.hasher import Hasher
 from idp.clients import audience, registry
 from idp.clock import now

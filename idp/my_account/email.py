@@ -8,8 +8,7 @@ from sqlalchemy import select
 
 from idp.accounts import authentication, directory, emails
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
-from idp.accounts.models import OneTimeLink
-from idp.accounts.one_time_links import Purpose
+from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
 from idp.db import db, unit_of_work

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base, UuidKey
+from idp.personal import DIGEST, KEY, OWN, held, left_out, shown
 
 
 class AuthorizationCode(Base):
@@ -24,21 +25,23 @@ class AuthorizationCode(Base):
     __tablename__ = "authorization_code"
     __table_args__ = (Index("ix_authorization_code_session_id", "session_id"),)
 
-    digest: Mapped[bytes] = mapped_column(primary_key=True)
-    family: Mapped[uuid.UUID]
-    client_id: Mapped[uuid.UUID]
-    account_id: Mapped[uuid.UUID]
-    session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("session.id"))
-    redirect_uri: Mapped[str] = mapped_column(String(500))
-    scope: Mapped[str] = mapped_column(String(300))
-    nonce: Mapped[str | None] = mapped_column(String(600))
-    code_challenge: Mapped[str | None] = mapped_column(String(43))
-    claims: Mapped[str | None] = mapped_column(Text)
-    jkt: Mapped[str | None] = mapped_column(String(43))
-    acr: Mapped[str] = mapped_column(String(20))
-    auth_time: Mapped[datetime]
-    expires_at: Mapped[datetime]
-    used_at: Mapped[datetime | None]
+    digest: Mapped[bytes] = mapped_column(primary_key=True, info=DIGEST)
+    family: Mapped[uuid.UUID] = mapped_column(info=KEY)
+    client_id: Mapped[uuid.UUID] = mapped_column(info=shown("ENT"))
+    account_id: Mapped[uuid.UUID] = mapped_column(info=OWN)
+    session_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("session.id"), info=left_out("the connection, which stands in its own part")
+    )
+    redirect_uri: Mapped[str] = mapped_column(String(500), info=left_out("the address of the ENT's software"))
+    scope: Mapped[str] = mapped_column(String(300), info=shown("Informations demandées"))
+    nonce: Mapped[str | None] = mapped_column(String(600), info=held("valeur aléatoire de l’ENT"))
+    code_challenge: Mapped[str | None] = mapped_column(String(43), info=DIGEST)
+    claims: Mapped[str | None] = mapped_column(Text, info=left_out("what the ENT's software asked for"))
+    jkt: Mapped[str | None] = mapped_column(String(43), info=DIGEST)
+    acr: Mapped[str] = mapped_column(String(20), info=shown("Niveau"))
+    auth_time: Mapped[datetime] = mapped_column(info=shown("Mot de passe tapé, ou clé d’accès utilisée, le"))
+    expires_at: Mapped[datetime] = mapped_column(info=shown("Fin"))
+    used_at: Mapped[datetime | None] = mapped_column(info=shown("Utilisé le"))
 
 
 class Token(Base):
@@ -51,21 +54,23 @@ class Token(Base):
     __tablename__ = "token"
     __table_args__ = (Index("ix_token_session_id", "session_id"),)
 
-    digest: Mapped[bytes] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(String(1))
-    family: Mapped[uuid.UUID] = mapped_column(index=True)
-    client_id: Mapped[uuid.UUID]
-    account_id: Mapped[uuid.UUID]
-    session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("session.id"))
-    scope: Mapped[str] = mapped_column(String(300))
-    claims: Mapped[str | None] = mapped_column(Text)
-    jkt: Mapped[str | None] = mapped_column(String(43))
-    acr: Mapped[str] = mapped_column(String(20))
-    auth_time: Mapped[datetime]
-    expires_at: Mapped[datetime]
-    family_expires_at: Mapped[datetime | None]
-    used_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
+    digest: Mapped[bytes] = mapped_column(primary_key=True, info=DIGEST)
+    family: Mapped[uuid.UUID] = mapped_column(index=True, info=KEY)
+    client_id: Mapped[uuid.UUID] = mapped_column(info=shown("ENT"))
+    account_id: Mapped[uuid.UUID] = mapped_column(info=OWN)
+    session_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("session.id"), info=left_out("the connection, which stands in its own part")
+    )
+    scope: Mapped[str] = mapped_column(String(300), info=shown("Informations demandées"))
+    claims: Mapped[str | None] = mapped_column(Text, info=left_out("what the ENT's software asked for"))
+    jkt: Mapped[str | None] = mapped_column(String(43), info=DIGEST)
+    acr: Mapped[str] = mapped_column(String(20), info=shown("Niveau"))
+    auth_time: Mapped[datetime] = mapped_column(info=shown("Mot de passe tapé, ou clé d’accès utilisée, le"))
+    expires_at: Mapped[datetime] = mapped_column(info=shown("Fin"))
+    used_at: Mapped[datetime | None] = mapped_column(info=shown("Utilisé le"))
+    kind: Mapped[str] = mapped_column(String(1), info=shown("Genre"))
+    family_expires_at: Mapped[datetime | None] = mapped_column(info=shown("Fin au plus tard"))
+    revoked_at: Mapped[datetime | None] = mapped_column(info=shown("Annulé le"))
 
 
 class PushedRequest(Base):
@@ -75,6 +80,7 @@ class PushedRequest(Base):
     """
 
     __tablename__ = "pushed_request"
+    __table_args__ = ({"info": left_out("requests of an ENT's software before anybody signed in; gone within hours")},)
 
     digest: Mapped[bytes] = mapped_column(primary_key=True)
     client_id: Mapped[uuid.UUID]
@@ -87,6 +93,7 @@ class SpentProof(Base):
     """The digest of the `jti` of a used client assertion (RFC 7523) or DPoP proof (RFC 9449)."""
 
     __tablename__ = "spent_proof"
+    __table_args__ = ({"info": left_out("digests of proofs of an ENT's software")},)
 
     digest: Mapped[bytes] = mapped_column(primary_key=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
@@ -99,6 +106,7 @@ class SigningKey(UuidKey, Base):
     """
 
     __tablename__ = "signing_key"
+    __table_args__ = ({"info": left_out("keys of this service")},)
 
     kid: Mapped[str] = mapped_column(String(43), unique=True)
     alg: Mapped[str] = mapped_column(String(10))

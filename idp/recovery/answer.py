@@ -12,9 +12,9 @@ from enum import StrEnum
 from sqlalchemy import update
 
 from idp.accounts import closings, directory, disputes, emails, mailboxes, notices, one_time_links
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
 from idp.accounts.notices import Notice
-from idp.accounts.one_time_links import Purpose
+from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.audit import log
 from idp.audit.credential_events import ResetRequested
 from idp.clock import now

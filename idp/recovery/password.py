@@ -11,8 +11,8 @@ from sqlalchemy import false, select
 from idp.accounts import directory, disputes, notices, one_time_links
 from idp.accounts.account_state import proved_since
 from idp.accounts.authentication import Device
-from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.one_time_links import LinkState, Purpose
+from idp.accounts.models import Account
+from idp.accounts.one_time_links import LinkState, OneTimeLink, Purpose
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher, fold_username
 from idp.accounts.passwords.identity import identity

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from idp.clock import now
 from idp.db import Base, UuidKey, only
+from idp.personal import KEY, held, left_out, shown
 
 
 class ImportBatch(UuidKey, Base):
@@ -20,7 +21,10 @@ class ImportBatch(UuidKey, Base):
     """
 
     __tablename__ = "import_batch"
-    __table_args__ = (Index("ix_import_batch_only_school_started_at", "only_school", "started_at"),)
+    __table_args__ = (
+        Index("ix_import_batch_only_school_started_at", "only_school", "started_at"),
+        {"info": left_out("acts of operators on whole files")},
+    )
 
     format: Mapped[str] = mapped_column(String(10))
     mode: Mapped[str] = mapped_column(String(10))
@@ -58,14 +62,18 @@ class ImportIssue(Base):
     __table_args__ = (Index("ix_import_issue_named", "batch_id", **only("person <> ''")),)
 
     id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True
+        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True, info=KEY
     )
-    batch_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("import_batch.id"), index=True)
-    severity: Mapped[str] = mapped_column(String(10))
-    file: Mapped[str] = mapped_column(Text())
-    line: Mapped[int]
-    key: Mapped[str] = mapped_column(String(80))
-    code: Mapped[str] = mapped_column(String(40))
-    message: Mapped[str] = mapped_column(Text())
-    person: Mapped[str] = mapped_column(String(410), default="")
-    because: Mapped[str] = mapped_column(String(80), default="")
+    batch_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("import_batch.id"), index=True, info=left_out("the import, which is an act of an operator")
+    )
+    file: Mapped[str] = mapped_column(Text(), info=shown("Fichier"))
+    line: Mapped[int] = mapped_column(info=shown("Ligne"))
+    key: Mapped[str] = mapped_column(String(80), info=shown("Clé"))
+    person: Mapped[str] = mapped_column(String(410), default="", info=shown("Nom dans le fichier"))
+    severity: Mapped[str] = mapped_column(String(10), info=shown("Gravité"))
+    code: Mapped[str] = mapped_column(String(40), info=shown("Référence de la remarque"))
+    message: Mapped[str] = mapped_column(
+        Text(), info=held("phrase pour le secrétariat, qui peut parler d’autres personnes")
+    )
+    because: Mapped[str] = mapped_column(String(80), default="", info=left_out("the key of a pupil"))

@@ -13,8 +13,9 @@ from sqlalchemy import or_, select, true, update
 
 from idp import opaque
 from idp.accounts import directory, disputes, notices, one_time_links
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import OneTimeLink
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.db import db
 from idp.services import services

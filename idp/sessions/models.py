@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base, UuidKey, only
+from idp.personal import DIGEST, GENERATION, OWN, held, left_out, shown
 
 PASSWORD = "pwd"  # noqa: S105 - an authentication context class
 PASSWORD_ON_KNOWN_DEVICE = "pwd+device"  # noqa: S105 - same
@@ -41,19 +42,19 @@ class Session(UuidKey, Base):
 
     __tablename__ = "session"
 
-    digest: Mapped[bytes] = mapped_column(unique=True)
-    sid: Mapped[str] = mapped_column(String(43))
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
-    generation: Mapped[int]
-    auth_time: Mapped[datetime]
-    amr: Mapped[list[str]]
-    acr: Mapped[str] = mapped_column(String(20), default=PASSWORD)
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    last_seen_at: Mapped[datetime] = mapped_column(default=now)
-    expires_at: Mapped[datetime] = mapped_column(index=True)
-    ended_at: Mapped[datetime | None]
-    ip: Mapped[str] = mapped_column(String(45), default="")
-    user_agent: Mapped[str] = mapped_column(String(300), default="")
+    digest: Mapped[bytes] = mapped_column(unique=True, info=DIGEST)
+    sid: Mapped[str] = mapped_column(String(43), info=held("numéro de la connexion, connu des ENT"))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True, info=OWN)
+    generation: Mapped[int] = mapped_column(info=GENERATION)
+    auth_time: Mapped[datetime] = mapped_column(info=shown("Mot de passe tapé, ou clé d’accès utilisée, le"))
+    amr: Mapped[list[str]] = mapped_column(info=shown("Moyen"))
+    acr: Mapped[str] = mapped_column(String(20), default=PASSWORD, info=shown("Niveau"))
+    created_at: Mapped[datetime] = mapped_column(default=now, info=shown("Début"))
+    last_seen_at: Mapped[datetime] = mapped_column(default=now, info=shown("Dernière activité"))
+    expires_at: Mapped[datetime] = mapped_column(index=True, info=shown("Fin au plus tard"))
+    ended_at: Mapped[datetime | None] = mapped_column(info=shown("Fin"))
+    ip: Mapped[str] = mapped_column(String(45), default="", info=shown("Adresse IP"))
+    user_agent: Mapped[str] = mapped_column(String(300), default="", info=shown("Navigateur"))
 
 
 class DeviceSession(UuidKey, Base):
@@ -67,18 +68,18 @@ class DeviceSession(UuidKey, Base):
     __tablename__ = "device_session"
     __table_args__ = (Index("ix_device_session_ended_at", "ended_at", **only("ended_at IS NOT NULL")),)
 
-    digest: Mapped[bytes] = mapped_column(unique=True)
-    rotation: Mapped[int] = mapped_column(default=0)
-    presented: Mapped[int] = mapped_column(default=0)
-    rotated_at: Mapped[datetime] = mapped_column(default=now)
-    sid: Mapped[str] = mapped_column(String(43))
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
-    generation: Mapped[int]
-    auth_time: Mapped[datetime]
-    amr: Mapped[list[str]]
-    acr: Mapped[str] = mapped_column(String(20))
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    expires_at: Mapped[datetime] = mapped_column(index=True)
-    ended_at: Mapped[datetime | None]
-    ip: Mapped[str] = mapped_column(String(45), default="")
-    user_agent: Mapped[str] = mapped_column(String(300), default="")
+    digest: Mapped[bytes] = mapped_column(unique=True, info=DIGEST)
+    rotation: Mapped[int] = mapped_column(default=0, info=left_out("a counter of secrets"))
+    presented: Mapped[int] = mapped_column(default=0, info=left_out("the secret that was used last"))
+    sid: Mapped[str] = mapped_column(String(43), info=held("numéro de la connexion, connu des ENT"))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True, info=OWN)
+    generation: Mapped[int] = mapped_column(info=GENERATION)
+    auth_time: Mapped[datetime] = mapped_column(info=shown("Mot de passe tapé le"))
+    amr: Mapped[list[str]] = mapped_column(info=shown("Moyen"))
+    acr: Mapped[str] = mapped_column(String(20), info=shown("Niveau"))
+    created_at: Mapped[datetime] = mapped_column(default=now, info=shown("Début"))
+    rotated_at: Mapped[datetime] = mapped_column(default=now, info=shown("Dernière utilisation"))
+    expires_at: Mapped[datetime] = mapped_column(index=True, info=shown("Fin au plus tard"))
+    ended_at: Mapped[datetime | None] = mapped_column(info=shown("Fin"))
+    ip: Mapped[str] = mapped_column(String(45), default="", info=shown("Adresse IP"))
+    user_agent: Mapped[str] = mapped_column(String(300), default="", info=shown("Navigateur"))

@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from idp.accounts import one_time_links
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
+from idp.accounts.one_time_links import OneTimeLink
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
-from idp.accounts.models import Account, OneTimeLink, SchoolNotice
+from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.one_time_links import OneTimeLink
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clients.models import Client

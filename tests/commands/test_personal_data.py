@@ -13,7 +13,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import disputes, school_notices
-from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
@@ -21,12 +22,10 @@ from idp.charter.models import CharterAcceptance
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.operations.personal_data import left_out
-from idp.operations.personal_data.columns import PARTS
+from idp.operations.personal_data.parts import PARTS
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
-from idp.tables import metadata
 from idp.throttle.models import ThrottleCounter
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import wrong_tries
@@ -38,25 +37,6 @@ from tests.pages import submit
 from tests.protocol.flow import tokens_for
 
 pytestmark = pytest.mark.row("K-10")
-
-
-def test_every_table_and_column_is_exported_or_left_out_with_a_reason() -> None:
-    parts = {part.table.__tablename__: part for part in PARTS}
-    assert parts.keys() | left_out.TABLES.keys() == metadata.tables.keys()
-    assert not parts.keys() & left_out.TABLES.keys()
-    for name, part in parts.items():
-        named = [*part.shown, *part.held, *part.left_out]
-        assert sorted(named) == sorted(metadata.tables[name].columns.keys()), name
-        assert all(part.left_out.values()), name
-    assert all(left_out.TABLES.values())
-
-
-def test_exported_columns_contain_no_secret() -> None:
-    for part in PARTS:
-        for name in part.shown:
-            column = part.table.__table__.columns[name]
-            assert "LargeBinary" not in repr(column.type), name
-            assert "hash" not in name, name
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, event, func, or_, select, text
 
-from idp.accounts.models import Account, OneTimeLink, SchoolNotice
+from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.notices import NOTICE
+from idp.accounts.one_time_links import OneTimeLink
 from idp.activation.models import KeptPassword
 from idp.audit.models import AuditEntry
 from idp.clock import ACTIVATION_LIFETIME, now

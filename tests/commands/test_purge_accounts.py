@@ -10,7 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, inspect, select, true
 
-from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts.one_time_links import OneTimeLink
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.clock import now

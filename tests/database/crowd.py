@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, insert, literal, literal_column, select, text
 
-from idp.accounts.models import Account, Child, Degree, Guardianship, OneTimeLink, RosterAlias, School, SchoolNotice
+from idp.accounts.models import Account, Child, Degree, Guardianship, RosterAlias, School, SchoolNotice
+from idp.accounts.one_time_links import OneTimeLink
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import Base

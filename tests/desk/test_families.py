@@ -9,7 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts import emails, school_notices
-from idp.accounts.models import Account, Child, OneTimeLink
+from idp.accounts.models import Account, Child
+from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.credential_events import EmailLinkSent

@@ -13,7 +13,8 @@ from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts import one_time_links
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
+from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.audit.models import AuditEntry
 from idp.clock import now

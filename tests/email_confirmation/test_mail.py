@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import emails, one_time_links
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
+from idp.accounts.one_time_links import OneTimeLink
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage

@@ -10,8 +10,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import one_time_links
-from idp.accounts.models import Account, OneTimeLink, School, SchoolNotice
-from idp.accounts.one_time_links import Purpose
+from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db

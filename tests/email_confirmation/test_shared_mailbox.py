@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import one_time_links
-from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.one_time_links import Purpose
+from idp.accounts.models import Account
+from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db

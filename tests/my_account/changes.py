@@ -11,9 +11,9 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp.accounts import one_time_links
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
 from idp.accounts.notices import NOTICE, Notice
-from idp.accounts.one_time_links import Purpose
+from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.accounts.passwords.hasher import Hasher
 from idp.audit.models import AuditEntry
 from idp.config import Settings

@@ -12,7 +12,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 
 from idp.accounts import one_time_links
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
+from idp.accounts.one_time_links import OneTimeLink
 from idp.clock import now
 from idp.db import Base, db
 from tests.activation.steps import activate, newest_link

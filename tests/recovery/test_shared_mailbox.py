@@ -7,8 +7,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import delete
 
-from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.one_time_links import Purpose
+from idp.accounts.models import Account
+from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db

@@ -11,8 +11,8 @@ from sqlalchemy import Table, func, select, true, update
 
 from idp.accounts import one_time_links
 from idp.accounts.merging import moving
-from idp.accounts.models import Account, Guardianship, OneTimeLink, RosterAlias, School, SchoolNotice
-from idp.accounts.one_time_links import LinkState, Purpose
+from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
+from idp.accounts.one_time_links import LinkState, OneTimeLink, Purpose
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance, CharterVersion

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base, UuidKey
+from idp.personal import OWN, STAFF, held, left_out, shown
 
 
 class Wait(enum.StrEnum):
@@ -44,20 +45,32 @@ class Suspension(UuidKey, Base):
 
     __tablename__ = "suspension"
 
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
-    child_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("child.id"), index=True)
-    school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"), index=True)
-    reason: Mapped[str] = mapped_column(String(500))
-    reference: Mapped[str] = mapped_column(String(200), default="")
-    begins_at: Mapped[datetime] = mapped_column(default=now)
-    until: Mapped[datetime | None]
-    begun_by: Mapped[str] = mapped_column(String(80))
-    sessions_ended: Mapped[int] = mapped_column(default=0)
-    ended_at: Mapped[datetime | None]
-    ended_by: Mapped[str] = mapped_column(String(80), default="")
-    end_reason: Mapped[str] = mapped_column(String(500), default="")
-    wait: Mapped[str] = mapped_column(String(20), default="")
-    former_names: Mapped[list[list[str]]] = mapped_column(JSON, default=list)
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True, info=OWN)
+    child_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("child.id"), index=True, info=shown("Enfant"))
+    school_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("school.id"), index=True, info=shown("Établissement")
+    )
+    reason: Mapped[str] = mapped_column(
+        String(500), info=held("motif de l’établissement, qui peut parler d’autres personnes")
+    )
+    reference: Mapped[str] = mapped_column(
+        String(200), default="", info=held("document de l’établissement, qui peut parler d’autres personnes")
+    )
+    begins_at: Mapped[datetime] = mapped_column(default=now, info=shown("Début"))
+    until: Mapped[datetime | None] = mapped_column(info=shown("Jusqu’au"))
+    begun_by: Mapped[str] = mapped_column(String(80), info=STAFF)
+    ended_at: Mapped[datetime | None] = mapped_column(info=shown("Rouvert le"))
+    sessions_ended: Mapped[int] = mapped_column(default=0, info=shown("Connexions terminées"))
+    ended_by: Mapped[str] = mapped_column(String(80), default="", info=STAFF)
+    end_reason: Mapped[str] = mapped_column(
+        String(500), default="", info=held("motif de la réouverture, qui peut parler d’autres personnes")
+    )
+    wait: Mapped[str] = mapped_column(
+        String(20), default="", info=held("pourquoi un lien attend la direction, ce qui peut parler d’autres personnes")
+    )
+    former_names: Mapped[list[list[str]]] = mapped_column(
+        JSON, default=list, info=shown("Vos noms d’avant une correction")
+    )
 
     @hybrid_property
     def awaits_head(self) -> bool:
@@ -102,6 +115,9 @@ class KeptSuspension(UuidKey, Base):
     """
 
     __tablename__ = "kept_suspension"
+    __table_args__ = (
+        {"info": left_out("encrypted digests, of a person who was erased or of a pupil who left: they name nobody")},
+    )
 
     child_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("child.id"), index=True)
     uai: Mapped[str] = mapped_column(String(8), default="")
@@ -128,6 +144,9 @@ class FormerPupilName(UuidKey, Base):
     """
 
     __tablename__ = "former_pupil_name"
+    __table_args__ = (
+        {"info": left_out("names before a correction, which would tell a guardian of another one's suspension")},
+    )
 
     child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), index=True)
     given_name: Mapped[str] = mapped_column(String(200))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base, UuidKey, only
+from idp.personal import left_out
 
 LETTER, PRINT = "letter", "print"
 """The kinds of jobs that make letters: one at the counter, and those of a class or of the school."""
@@ -43,6 +44,7 @@ class Job(UuidKey, Base):
     __table_args__ = (
         Index("ix_desk_job_school_id_created_at", "school_id", "created_at"),
         Index("ix_desk_job_lane", "lane", unique=True, **only("finished_at IS NULL")),
+        {"info": left_out("work that people of the desk asked for; it has keys of accounts, and no names")},
     )
 
     kind: Mapped[str] = mapped_column(String(40))
@@ -75,6 +77,7 @@ class JobFile(UuidKey, Base):
     """
 
     __tablename__ = "desk_job_file"
+    __table_args__ = ({"info": left_out("files for people of the desk, encrypted and gone within a day")},)
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("desk_job.id"), index=True)
     is_upload: Mapped[bool] = mapped_column(default=False)

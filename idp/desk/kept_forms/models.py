@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base, UuidKey
+from idp.personal import left_out
 
 
 class KeptForm(UuidKey, Base):
@@ -18,7 +19,10 @@ class KeptForm(UuidKey, Base):
     """
 
     __tablename__ = "desk_kept_form"
-    __table_args__ = (UniqueConstraint("staff_id", "browser", "page"),)
+    __table_args__ = (
+        UniqueConstraint("staff_id", "browser", "page"),
+        {"info": left_out("what people of the desk typed, encrypted; readable for 15 minutes, gone within a day")},
+    )
 
     staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"))
     role_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_role.id"))

@@ -35,7 +35,7 @@ WITHOUT_PEOPLE = frozenset(
         "spent_proof",
     }
 )  # fmt: skip
-"""The tables that hold no data about people; `idp/operations/personal_data/left_out.py` says what they hold."""
+"""The tables that hold no data about people; the `info` of each table says what it holds."""
 
 
 def rows(settings: Settings) -> list[Row]:

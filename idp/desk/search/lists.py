@@ -10,7 +10,8 @@ from flask_babel import gettext
 from sqlalchemy import ColumnElement, and_, func, literal, select
 
 from idp.accounts.emails import CONFIRM_EMAIL
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account
+from idp.accounts.one_time_links import OneTimeLink
 from idp.clock import now
 from idp.db import db
 from idp.desk import access

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base, UuidKey
+from idp.personal import left_out
 
 
 def _one_of(values: type[enum.Enum]) -> Enum:
@@ -57,7 +58,10 @@ class StaffAccount(UuidKey, Base):
     """
 
     __tablename__ = "staff_account"
-    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+    __table_args__ = (
+        UniqueConstraint("issuer", "subject"),
+        {"info": left_out("people of the desk, who are no parents")},
+    )
 
     name: Mapped[str] = mapped_column(String(120))
     email: Mapped[str] = mapped_column(String(254))
@@ -86,6 +90,7 @@ class StaffRole(UuidKey, Base):
     __table_args__ = (
         CheckConstraint("school_id IS NULL OR client_id IS NULL", name="scope"),
         Index("ix_staff_role_school_id", "school_id"),
+        {"info": left_out("people of the desk")},
     )
 
     staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"), index=True)
@@ -116,6 +121,7 @@ class StaffCredential(UuidKey, Base):
             postgresql_where=text("kind = 'totp'"),
             sqlite_where=text("kind = 'totp'"),
         ),
+        {"info": left_out("people of the desk")},
     )
 
     staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"), index=True)
@@ -141,6 +147,7 @@ class StaffSession(UuidKey, Base):
     """
 
     __tablename__ = "staff_session"
+    __table_args__ = ({"info": left_out("people of the desk")},)
 
     digest: Mapped[bytes] = mapped_column(unique=True)
     former_digest: Mapped[bytes | None] = mapped_column(unique=True)
@@ -169,6 +176,7 @@ class StaffInvitation(UuidKey, Base):
     """
 
     __tablename__ = "staff_invitation"
+    __table_args__ = ({"info": left_out("people of the desk")},)
 
     staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"), index=True)
     digest: Mapped[bytes] = mapped_column(unique=True)
@@ -188,6 +196,7 @@ class StaffCeremony(UuidKey, Base):
     """
 
     __tablename__ = "staff_ceremony"
+    __table_args__ = ({"info": left_out("people of the desk")},)
 
     purpose: Mapped[str] = mapped_column(String(20))
     staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_account.id"))

@@ -7,6 +7,7 @@ from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.db import Base
+from idp.personal import left_out
 
 
 class StoredFigures(Base):
@@ -17,6 +18,7 @@ class StoredFigures(Base):
     """
 
     __tablename__ = "desk_figures"
+    __table_args__ = ({"info": left_out("numbers of accounts by school, rounded; no number under ten")},)
 
     scope: Mapped[str] = mapped_column(String(40), primary_key=True)
     counted_at: Mapped[datetime]

@@ -16,7 +16,8 @@ from flask import render_template
 from flask_babel import force_locale
 from sqlalchemy import select
 
-from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, RosterAlias, School
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.accounts.one_time_links import OneTimeLink
 from idp.audit import log
 from idp.audit.data_events import AccountExported
 from idp.charter.models import CharterVersion
@@ -25,8 +26,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.mail.emails import fold_email
-from idp.operations.personal_data.columns import PARTS
-from idp.operations.personal_data.part import Part
+from idp.operations.personal_data.parts import PARTS, Part
 from idp.operations.personal_data.redactions import Person
 from idp.operations.personal_data.words import in_words
 from idp.outbox.models import OutboxMessage
@@ -107,18 +107,19 @@ def _names(person: Person) -> dict[uuid.UUID, str]:
 
 
 def _part(part: Part, person: Person, names: Mapping[uuid.UUID, str]) -> dict[str, Any]:
-    columns = [getattr(part.table, name) for name in (*part.shown, *part.held, *part.consulted)]
-    key = part.table.__table__.primary_key.columns.keys()  # type: ignore[attr-defined]
+    labels, hidden = part.shown, part.held
+    columns = [getattr(part.table, name) for name in (*labels, *hidden, *part.consulted)]
+    key = part.table.__table__.primary_key.columns.keys()
     statement = select(*columns).where(part.of(person)).order_by(*(getattr(part.table, k) for k in key))
     rows = [row._asdict() for row in db.session.execute(statement)]
-    held = [name for name in part.held if any(row[name] for row in rows)]
+    held = [name for name in hidden if any(row[name] for row in rows)]
     redacted = [part.redact(person, row) for row in rows]
-    shown = [{name: row[name] for name in part.shown} for row in redacted]
+    shown = [{name: row[name] for name in labels} for row in redacted]
     return {
         "table": part.table.__tablename__,
-        "title": str(part.title),
-        "labels": {name: str(label) for name, label in part.shown.items()},
-        "held_and_not_shown": {name: str(part.held[name]) for name in held},
+        "title": part.title,
+        "labels": labels,
+        "held_and_not_shown": {name: hidden[name] for name in held},
         "rows": [{name: _as_json(name, value, names) for name, value in row.items()} for row in shown],
     }
 

@@ -16,7 +16,8 @@ from functools import partial
 import click
 from sqlalchemy import ColumnElement, and_, literal, or_, select, update
 
-from idp.accounts.models import Account, Child, OneTimeLink, SchoolNotice
+from idp.accounts.models import Account, Child, SchoolNotice
+from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.same_person import concerns_pupil
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension

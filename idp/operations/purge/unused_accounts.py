@@ -22,8 +22,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, literal, or_, select, update
 
 from idp.accounts import disputes, notices, retired, school_notices
-from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
+from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
+from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension, Suspension
 from idp.audit import log
 from idp.audit.data_events import AccountErased
