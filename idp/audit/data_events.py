@@ -75,10 +75,9 @@ class AccountRenamed(Event):
 class AccessSuspended(Event):
     """A school or the académie suspended an account, or its tie to one child.
 
-    `suspension` is the key of the decision's row, `child` that of the pupil's, empty for the whole account. `until` is
-    empty without an end. `reference` names the document behind the decision. `uai` is the school that decided, empty
-    for the académie. `sessions` is how many sessions ended. `former` are the keys of the decisions of the same school
-    about the same access that held until then.
+    `until` is empty without an end. `reference` names the document behind the decision. `uai` is empty for the
+    académie. `sessions` is how many sessions ended. `former` are the keys of the decisions of the same school about the
+    same access that held until then.
     """
 
     row = Kind(
@@ -104,11 +103,7 @@ class AccessSuspended(Event):
 
 
 class AccessReopened(Event):
-    """A suspension was ended before its time.
-
-    `suspension` is the key of the decision's row, `child` that of the pupil's, empty for the whole account. `uai` is
-    the school that had decided.
-    """
+    """A suspension was ended before its time; `uai` is the school that had decided."""
 
     row = Kind(
         "account.reopened",
@@ -131,9 +126,9 @@ class AccessReopened(Event):
 class GuardianWaits(Event):
     """An import gave a pupil a new guardian, whose tie is suspended until the head of the school has decided.
 
-    `suspension` is the key of the row, `child` that of the pupil's, and `uai` the school. `wait` is `new_guardian` if
-    another person's access to the pupil is suspended, `recognised` if the names are those of a suspended person,
-    `alike` if they are nearly those, or `check` if the pupil is new too and the head has to check the person.
+    `wait` is `new_guardian` if another person's access to the pupil is suspended, `recognised` if the names are those
+    of a suspended person, `alike` if they are nearly those, or `check` if the pupil is new too and the head has to
+    check the person.
     """
 
     row = Kind(
@@ -150,10 +145,7 @@ class GuardianWaits(Event):
 
 
 class GuardianAdmitted(Event):
-    """A new guardian who waited for the head of the school got access to the pupil.
-
-    `suspension` is the key of the row, `child` that of the pupil's, and `uai` the school.
-    """
+    """A new guardian who waited for the head of the school got access to the pupil."""
 
     row = Kind(
         "guardianship.admitted",
@@ -171,8 +163,7 @@ class GuardianAdmitted(Event):
 class KeptSuspensionEnded(Event):
     """An operator ended the suspension of an erased person, or of a pupil who left: the next file may give the access.
 
-    `suspension` is the key of the row, `child` that of the pupil's, empty if the pupil's row was removed; `uai` is the
-    pupil's school.
+    `child` is empty if the pupil's row was removed.
     """
 
     row = Kind("account.kept_suspension_ended", "fin de la suspension d’une personne effacée", Group.ACCOUNTS)

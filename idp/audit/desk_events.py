@@ -58,10 +58,7 @@ class StaffSignedIn(Event):
 
 
 class StaffSignInFailed(Event):
-    """A sign-in at the desk was refused.
-
-    `reason` is `passkey`, `code`, `academy` or `no_role`; `mailbox_digest` is a keyed digest of the typed mail address.
-    """
+    """A sign-in at the desk was refused; `reason` is `passkey`, `code`, `academy` or `no_role`."""
 
     row = StaffSignedIn.row
     result = "refused"
@@ -139,7 +136,7 @@ class FamiliesSearched(Event):
 
 
 class PupilRead(Event):
-    """The page of a pupil was read; `child` is the pupil's key."""
+    """The page of a pupil was read."""
 
     row = Kind("desk.pupil_read", "page d’un élève consultée", Group.DESK)
     child: str

@@ -216,6 +216,7 @@ DETAILS: Mapping[str, Detail] = {
             "unlocked": "essais faux effacés",
         },
     ),
+    "child": Detail(en="the key of the pupil; empty if the event is about no single pupil"),
     "children": Detail(en="the keys of the children"),
     "count": Detail("nombre"),
     "credential": Detail("moyen", _AUTHENTICATORS),
@@ -249,6 +250,7 @@ DETAILS: Mapping[str, Detail] = {
     "sha256": Detail("empreinte SHA-256"),
     "sid": Detail(en="the id of the session, as the ENTs know it"),
     "staff": Detail(en="the id of the person of the desk"),
+    "suspension": Detail(en="the key of the decision's row"),
     "table": Detail(
         "tableau", {"classes": "par classe", "weeks": "par semaine", "schools": "par établissement", "ents": "par ENT"}
     ),

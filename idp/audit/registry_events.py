@@ -22,7 +22,7 @@ class RosterImported(Event):
 
 
 class AccountImported(Event):
-    """A school file changed an account; `batch` is the id of the import, `child` the key of the pupil if a tie changed.
+    """A school file changed an account; `batch` is the id of the import.
 
     `change`: `record` (the person's data), `child_added`, `child_ended` (the child or the person left), `tie_ended`
     (both stay), `tie_changed`, `returned` (a child is back), `replaced` (the file's key now means another person: the
