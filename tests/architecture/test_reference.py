@@ -5,8 +5,10 @@ from pathlib import Path
 import click
 import pytest
 
+from idp.audit.catalogue import EVENTS
 from idp.cli import cli
 from idp.config import Settings
+from idp.paths import CHECKOUT
 from tests import reference
 
 
@@ -26,6 +28,11 @@ def test_a_field_of_an_event_that_nothing_explains_is_refused(monkeypatch: pytes
     monkeypatch.delitem(reference.CONTENTS, "username_digest")
     with pytest.raises(ValueError, match="SignInFailed does not explain `username_digest`"):
         reference.events_page()
+
+
+def test_every_module_of_events_is_in_the_catalogue() -> None:
+    modules = {f"idp.audit.{path.stem}" for path in CHECKOUT.glob("idp/audit/*events.py")}
+    assert {event.__module__ for event in EVENTS} == modules
 
 
 def test_every_setting_has_a_description() -> None:
