@@ -3,7 +3,7 @@
 import re
 
 NOT_A_UAI = "not a UAI (7 digits and their control letter)"
-SCHOOL_OPTION_IS_WRONG = "L’UAI donné avec --school n’en est pas un : sept chiffres et la bonne lettre."
+SCHOOL_OPTION_IS_WRONG = "L’UAI donné n’en est pas un : sept chiffres et la bonne lettre."
 """The same fault in the report of an import, which is in French."""
 
 UAI_LENGTH = 8

@@ -25,7 +25,7 @@ from idp.db import db
 from idp.mail.emails import fold_email
 
 _MOST = 20
-"""The most accounts of one mailbox that are compared with a new one: `idp letters status` counts such mailboxes."""
+"""The most accounts of one mailbox that are compared with a new one."""
 
 
 def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -> None:
@@ -105,7 +105,7 @@ def release_if_refused(settings: Settings, account: Account) -> None:
     Only if a mailbox may serve one account only (`is_refused`). The account is then asked for another address at the
     next sign-in; until another one is confirmed, no mail leads to a new password. The schools that both people have in
     common get a notice. A contested address stays: it gives no access before the school's decision, which checks the
-    same condition (`idp.operations.helpdesk.disputes`).
+    same condition (`idp.families.disputes`).
 
     The caller has locked the account's row, and flushes.
     """

@@ -48,7 +48,7 @@ def endpoints(authenticate: Authenticate) -> tuple[Endpoint, ...]:
         if isinstance(bearer, Response):
             return bearer
         if not bearer.shows_charter:
-            return _error(403, "access_denied", "the provider shows the charter of this client (--charter provider)")
+            return _error(403, "access_denied", "the provider shows the charter of this client")
         version = _version(request)
         if version is None:
             return _error(400, "invalid_request", 'the body must be JSON: {"version": "…"}')

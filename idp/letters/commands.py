@@ -16,7 +16,7 @@ from idp.accounts.passwords.hasher import HasherBusyError
 from idp.letters import class_lists, printing, recipients
 from idp.letters.files import LetterFileError
 from idp.letters.printing import LONGEST_REASON, PrintOrder, Report
-from idp.letters.recipients import PrintError
+from idp.letters.recipients import PrintError, Refusal
 from idp.letters.render.pdf import LetterError
 from idp.production import production_faults
 from idp.services import services
@@ -30,6 +30,14 @@ _PATH = click.Path(path_type=Path)
 @click.group()
 def letters() -> None:
     """Letters that schools hand out: an identifier and a provisional password on paper."""
+
+
+_NEXT = {
+    Refusal.UNNAMED: "set it with `idp school set`",
+    Refusal.NO_ENT: "set it with `idp client set`",
+    Refusal.NO_REASON: "give --reason",
+}
+"""What the operator types next."""
 
 
 def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
@@ -121,7 +129,10 @@ def _errors_as_messages() -> Iterator[None]:
     """Turn the errors of a print into messages of the command."""
     try:
         yield
-    except (PrintError, LetterError, LetterFileError) as error:
+    except PrintError as error:
+        following = f": {_NEXT[error.refusal]}" if error.refusal in _NEXT else ""
+        raise click.ClickException(plain(f"{error}{following}")) from error
+    except (LetterError, LetterFileError) as error:
         raise click.ClickException(plain(error)) from error
     except BrokenProcessPool as killed:
         raise click.ClickException(

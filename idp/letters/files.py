@@ -126,7 +126,7 @@ def _remove_leftover(part: Path, expires_at: datetime, is_secret_valid: Callable
         if is_secret_valid(expires_at):
             raise LetterFileError(
                 f"{part} holds valid letters of a print that was killed before it renamed the file: rename it, or "
-                "remove it and print the letters again with --renew; nothing was done"
+                "remove it and renew the letters; nothing was done"
             )
         part.unlink(missing_ok=True)
     except BlockingIOError:

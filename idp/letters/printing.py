@@ -264,7 +264,7 @@ def _choose(order: PrintOrder) -> tuple[list[Recipient], Report]:
 
 def _check_length(order: PrintOrder, people: Sequence[Recipient]) -> None:
     if len(people) > IN_ONE_FILE and not order.per_class and not order.usernames:
-        raise PrintError(f"{len(people)} letters are too many for one file: use --per-class")
+        raise PrintError(f"{len(people)} letters are too many for one file: print a file for each class")
 
 
 def _batches(order: PrintOrder, people: Sequence[Recipient]) -> Iterator[tuple[Path | None, list[Recipient]]]:

@@ -126,9 +126,7 @@ def check_school(school: School) -> None:
         PrintError: the school has no name, or no ENT with a printable URL serves it.
     """
     if not school.is_named:
-        raise PrintError(
-            f"{school.uai} has no name to print in its letters: set it with `idp school set`", Refusal.UNNAMED
-        )
+        raise PrintError(f"{school.uai} has no name to print in its letters", Refusal.UNNAMED)
     try:
         pdf.check_ent_url(ent_home_url(school))
     except pdf.LetterError as fault:
@@ -152,7 +150,7 @@ def ent_of(school: School, preferred: uuid.UUID | None = None) -> Registration:
     """
     ent = registry.serving([school.uai], preferred=preferred)
     if ent is None or not ent.home_uri:  # the login URL needs parameters that nobody types
-        raise PrintError(f"no ENT with a home URL serves {school.uai}: set it with `idp client set`", Refusal.NO_ENT)
+        raise PrintError(f"no ENT with a home URL serves {school.uai}", Refusal.NO_ENT)
     return ent
 
 
@@ -235,7 +233,7 @@ def by_username(
     for account in accounts.values():
         if account.has_been_active and not reason:
             state = "is active, and a new letter closes it" if account.activated_at else "has been active"
-            raise PrintError(f"{account.username} {state}: give --reason", Refusal.NO_REASON)
+            raise PrintError(f"{account.username} {state}", Refusal.NO_REASON)
     return [from_school(account, school, class_name) for account in accounts.values()]
 
 
@@ -342,7 +340,7 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
 def _closed_by(uais: Sequence[str]) -> str:
     """Return the reason for an account that disputes close, with the schools that must settle them."""
     schools = " and ".join(uais) or "its school"
-    return f"is closed by a dispute, which {schools} must settle first with `idp account disputes`"
+    return f"is closed by a dispute, which {schools} must settle first"
 
 
 def _skip(row: Any, moment: datetime, *, renew: bool) -> Skip | None:
@@ -372,11 +370,11 @@ def _skip_reason(skip: Skip, row: Any, disputed_by: Sequence[str]) -> str:
         case Skip.DISPUTED:
             return _closed_by(disputed_by)
         case Skip.ACTIVE:
-            return "is active: name it with --username to close it and print a letter"
+            return "is active: a letter that is printed for it alone closes it"
         case Skip.WAS_ACTIVE:
-            return "has been active: name it with --username and give --reason to print another letter"
+            return "has been active: another letter is printed for it alone, with a reason"
     day = day_of(row.provisional_expires_at)
-    return f"has a letter valid until {day}: use --renew to print again"
+    return f"has a letter valid until {day}, which is not renewed"
 
 
 def class_order(class_name: str) -> tuple[Any, ...]:

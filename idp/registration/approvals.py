@@ -236,6 +236,6 @@ def _waiting(client_id: str) -> Client:
         raise registrations.state_error(f"{client.name}: no change waits for approval")
     if has_proposal(client):
         raise registrations.state_error(
-            f"{client.name}: its operator asked for the change; use `idp client accept` or `refuse`"
+            f"{client.name}: its operator asked for the change, which is accepted or refused as a whole"
         )
     return client

@@ -27,7 +27,7 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """The option of `idp client add` and `idp client set` for a field.
+    """The option of the commands `add` and `set` for a field.
 
     Attributes:
         flag: its name; a switch has two names (`--x/--no-x`), and the first one means true.

@@ -48,8 +48,7 @@ _NO_INVITATION = (
 """The same text for an invitation that was used, revoked or never made: it must not tell which tokens existed."""
 _NOT_VALID = "this registration access token is not valid"
 _EXPIRED = (
-    "this registration access token was not used for a year and expired; "
-    "ask the engineer of this service for another (idp client renew-registration-token)"
+    "this registration access token was not used for a year and expired; ask the engineer of this service for another"
 )
 _SERVER_MEMBERS = (
     "registration_access_token",

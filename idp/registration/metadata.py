@@ -289,7 +289,7 @@ class ClientMetadata:
 
 
 FIELDS = tuple(declarations(ClientMetadata))
-"""The declarations, in the order in which `idp client show` prints the fields."""
+"""The declarations, in the order in which the command `show` prints the fields."""
 BY_NAME = {declared.name: declared for declared in FIELDS}
 BY_MEMBER = {declared.member: declared for declared in FIELDS if declared.member}
 

@@ -1,4 +1,4 @@
-"""The options of `idp client add` and `idp client set`, made of the declarations; `set` changes only what is given."""
+"""The options of the commands `add` and `set`, made of the declarations; `set` changes only what is given."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,14 +11,14 @@ from click.core import ParameterSource
 from idp.registration import client_jwks
 from idp.registration.checks import default_id_token_alg
 from idp.registration.declarations import Declaration, Kind, Option
-from idp.registration.faults import Fault
+from idp.registration.faults import Fault, FaultCode
 from idp.registration.metadata import BY_NAME, FIELDS, ClientMetadata
 from idp.uai import uai_fault
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _LISTS = {Kind.URIS, Kind.SCHOOLS, Kind.WORDS, Kind.TEXTS, Kind.PROFILE_URIS}
 _LABELS = {"name": "the name", "hosts": "--host", "label": "--label"}
-"""The names of the fields that are an argument, or an option of `idp client invite`."""
+"""The names of the fields that are an argument, or an option of the command `invite`."""
 
 
 def _read_profile_uris(_ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
@@ -103,13 +103,13 @@ def _settings(declared: Declaration, option: Option) -> dict[str, Any]:
 
 
 def read(name: str, options: Mapping[str, Any]) -> ClientMetadata:
-    """Return the registration that the options of `idp client add` ask for."""
+    """Return the registration that the options of the command `add` ask for."""
     alg = options["id_token_alg"] or default_id_token_alg(options["profile"])
     return ClientMetadata(name=name, **{**options, "id_token_alg": alg})
 
 
 def changed(former: ClientMetadata, options: Mapping[str, Any], unset: Sequence[str]) -> ClientMetadata:
-    """Return a registration with what the command line of `idp client set` gives, and without what `unset` names.
+    """Return a registration with what the command line of `set` gives, and without what `unset` names.
 
     Raises:
         click.BadParameter: `unset` names an option that does not exist, or that cannot be empty.
@@ -164,6 +164,15 @@ def _texts(metadata: ClientMetadata, declared: Declaration) -> list[str]:
             return [] if value in (None, "") else [str(value)]
 
 
+_NEXT = {
+    FaultCode.FORMER_SECRET_WORKS: (
+        "if nobody has the last secret, use --lost, and a new one replaces it; if the ENT already uses the last one, "
+        "use --force"
+    )
+}
+"""What the engineer types next."""
+
+
 def sentence(fault: Fault) -> str:
     """Return a fault as a command prints it, the field called by its option."""
     declared = BY_NAME.get(fault.field)
@@ -172,4 +181,5 @@ def sentence(fault: Fault) -> str:
         # the fault of a switch that is true by default is that somebody switched it off
         label = declared.option.flag.split("/")[1 if declared.default is True else 0]
     text = f"{label} {fault.text}".strip()
-    return f"{text}: {fault.hint}" if fault.hint else text
+    hint = fault.hint or _NEXT.get(fault.code, "")
+    return f"{text}: {hint}" if hint else text

@@ -262,8 +262,7 @@ def _check_former_secret_ended(client: Client) -> None:
     if until is not None and until > now():
         raise state_error(
             f"{client.name}: the former secret works until {instant(until)}, and a third secret would end it now, "
-            "although the ENT may still use it. If nobody has the last secret, use --lost: a new one replaces it; "
-            "if the ENT already uses the last one, use --force",
+            "although the ENT may still use it",
             FaultCode.FORMER_SECRET_WORKS,
         )
 
@@ -293,7 +292,7 @@ def enable(client_id: str) -> None:
     """
     client = _locked(client_id)
     if client.waiting_since is not None:
-        raise state_error(f"{client.name} waits for the académie: use `idp client accept {client_id}`")
+        raise state_error(f"{client.name} waits for the académie, which accepts it first")
     if client.declined_at is not None:
         raise state_error(f"{client.name} was refused on {instant(client.declined_at)}: register it again")
     if ended_itself(client):

@@ -177,7 +177,7 @@ def _compare(
     read = reading.read(staging, paths, form, steps.reading, terms.limits)
     result.format, result.mode = read.format, read.mode or Mode.COMPLETE
     if form.school is not None and result.mode is Mode.DELTA:
-        sentence = "Un Delta s’importe en entier : retirez --school."
+        sentence = "Un Delta s’importe en entier : laissez l’UAI vide."
         intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
     if staging.fatal or result.format not in terms.formats:
         return
@@ -226,8 +226,7 @@ def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> 
     result.mistakes = list(_mistakes(settings, result, result.format))
     for code, sentence, _ in result.mistakes:
         if code not in terms.accepted:
-            use = "the source changes for good" if code == "other_source" else "that is right"
-            raise ImportStoppedError(code, f"{sentence} (use --force if {use})", result)
+            raise ImportStoppedError(code, sentence, result)
 
 
 def _mistakes(settings: Settings, result: ImportResult, format_: Format) -> Iterator[Mistake]:

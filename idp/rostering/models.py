@@ -13,7 +13,7 @@ from idp.personal import KEY, held, left_out, shown
 
 
 class ImportBatch(UuidKey, Base):
-    """A run of `idp roster import`.
+    """A run of an import.
 
     `state` is `running`, `done`, `stopped` (the files could not be imported, nothing was changed) or `failed`. A
     `running` batch without the import lock was killed: the next import of the same files completes it. `schools` are

@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from idp import spreadsheet
-from idp.rostering.imports import ImportResult, ImportStoppedError, Steps, totals
+from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError, Steps, totals
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.told import difference
 from idp.rostering.records import Issue
 from idp.terminal import plain, table
 
 SHOWN = 20
-"""How many issues the terminal shows. The CSV and `idp roster show` have all."""
+"""How many issues the terminal shows. The CSV and the list of an import have all."""
 
 COLUMNS = ("severity", "file", "line", "key", "code", "message")
 _COLUMNS = ("read", "created", "changed", "unchanged", "left", "refused")
@@ -83,7 +83,12 @@ def show(result: ImportResult, stopped: ImportStoppedError | None = None) -> Non
 
 def cause(stopped: ImportStoppedError) -> str:
     """Return why an import stopped, as the end of a sentence."""
-    return f", because of this error:\n{line(stopped.issue)}" if stopped.issue else f": {plain(stopped.why)}"
+    if stopped.issue:
+        return f", because of this error:\n{line(stopped.issue)}"
+    if stopped.code not in ALL_MISTAKES:
+        return f": {plain(stopped.why)}"
+    use = "the source changes for good" if stopped.code == "other_source" else "that is right"
+    return f": {plain(stopped.why)} (use --force if {use})"
 
 
 def show_issues(issues: Iterable[Issue]) -> None:

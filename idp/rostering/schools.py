@@ -72,7 +72,7 @@ def change(
     made = school is None
     if school is None:
         if not name:
-            raise ValueError(f"{uai} is a new school: give its --name")
+            raise ValueError(f"{uai} is a new school: it needs a name")
         school = School(uai=uai, name=name, degree=degree or Degree.SECONDARY, postal_address=[])
         db.session.add(school)
     before, contacts = {} if made else changes.snapshot(school), (school.phone, school.email)

@@ -84,7 +84,7 @@ def test_a_second_print_keeps_valid_letters(act: Run, app: Flask, build: Build, 
     assert report | {"skipped": None} == {"printed": 0, "skipped": None, "pdf": None, "csv": None}
     skipped = {row["username"]: row["reason"] for row in report["skipped"]}
     assert set(skipped) == {first.username, other.username}
-    assert "--renew" in skipped[first.username]
+    assert "which is not renewed" in skipped[first.username]
     assert not again.exists()
     assert reload_account(first).provisional_hash == hashed
     words = act("letters", "print", "--school", COLLEGE, "--out", str(again))
@@ -120,8 +120,8 @@ def test_letters_go_to_present_parents_who_never_activated(act: Run, app: Flask,
     assert report["printed"] == 1
     assert good.username in pages(out)[0]
     assert set(skipped) == {active.username, disabled.username, disputed.username}
-    assert "idp account disputes" in skipped[disputed.username]
-    assert "--username" in skipped[active.username]
+    assert "must settle first" in skipped[disputed.username]
+    assert "printed for it alone" in skipped[active.username]
     assert reload_account(active).password_hash is not None
 
 
@@ -296,7 +296,7 @@ def test_too_many_letters_for_one_file_need_per_class(
     build.ent()
     child = pupil(build, "6e 1")
     parent(build, child), parent(build, child)
-    refused(act("letters", "print", "--school", COLLEGE, "--out", str(out)), "--per-class")
+    refused(act("letters", "print", "--school", COLLEGE, "--out", str(out)), "print a file for each class")
     assert not out.exists()
 
 

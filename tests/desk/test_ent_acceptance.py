@@ -337,7 +337,7 @@ def test_a_refused_ent_stays_closed_and_its_operator_is_told_why(
 
 
 def test_a_waiting_ent_is_not_enabled_by_another_way(asked: Client) -> None:
-    with pytest.raises(RegistrationRefusedError, match="idp client accept"):
+    with pytest.raises(RegistrationRefusedError, match="waits for the académie"):
         registrations.enable(asked.client_id)
     assert len(waiting()) == 1
 

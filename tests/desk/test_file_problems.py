@@ -12,10 +12,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk.jobs.models import State
-from idp.desk.school_files import words
 from idp.desk.staff.models import Role
 from idp.rostering.models import ImportBatch, ImportIssue
-from tests.architecture.tree import modules, parsed, sentences
 from tests.builders import COLLEGE
 from tests.desk.colleagues import Colleagues
 from tests.desk.school_files import checked, families, imported, row, sheet, shown, siecle
@@ -177,18 +175,6 @@ def test_two_pupils_of_one_name_are_named_with_class_and_date(desk: Flask, colle
     expected = "Deux élèves s’appellent Malo LEROY (CP A, né(e) le 14/09/2018 ; CP B, né(e) le 02/01/2019)"
     assert expected in page
     assert not re.search(r"\bclé\b", page[page.index("<h1") :])
-
-
-def test_no_sentence_about_files_shows_a_command_or_an_option() -> None:
-    named = re.compile(r"\bidp [a-z]+ |--[a-z]")
-    folders = ("idp/rostering/readers", "idp/rostering/files", "idp/rostering/reconcile")
-    texts = [
-        text for path in modules(*folders) for text in sentences(parsed(path)) if named.search(text) and "`" not in text
-    ]
-    assert len(texts) > 4
-    assert [text for text in texts if named.search(words.without_commands(text))] == []
-    whole = "\n".join(text for path in modules("idp/rostering") for text in sentences(parsed(path)))
-    assert [command for command, _ in words.OF_COMMANDS if command not in whole] == []
 
 
 def test_a_guardian_who_leaves_and_stays_in_the_file_counts_once(desk: Flask, colleagues: Colleagues) -> None:

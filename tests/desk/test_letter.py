@@ -123,7 +123,7 @@ def test_a_second_letter_of_an_account_that_has_been_active_needs_the_same_check
     assert "/preuve" in answer.headers["Location"]
     people, [skipped] = recipients.in_school(build.school(), None, renew=True)
     assert (people, skipped.skip) == ([], Skip.WAS_ACTIVE), "the letters of a class leave the account out"
-    with pytest.raises(PrintError, match="has been active: give --reason"):
+    with pytest.raises(PrintError, match="has been active"):
         recipients.by_username([account.username], None, None, "")
     assert again(account).provisional_hash == first
     draw(browser, account, **CHECKED)

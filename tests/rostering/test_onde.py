@@ -120,7 +120,7 @@ def test_the_operator_names_the_school(school: str | None, code: str) -> None:
     [issue] = read(ONDE_PUPILS, school=school)
     assert isinstance(issue, Issue)
     assert (issue.severity, issue.code, issue.refuses) == (Severity.ERROR, code, "")
-    assert "--school" in issue.message
+    assert "UAI" in issue.message
     assert len(list(some(read(ONDE_PUPILS, school=" 0599001n "), Student))) == 2
 
 

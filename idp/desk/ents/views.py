@@ -36,7 +36,7 @@ from idp.web.redirects import see_other
 
 blueprint = Blueprint("ents", __name__)
 TRIAL_SECONDS = 20.0
-"""After so many seconds a trial begins no further check; each request has its own deadline, as in `idp client test`."""
+"""After so many seconds a trial begins no further check; each request has its own deadline."""
 
 
 class SecretForm(DeskForm):

@@ -17,7 +17,7 @@ from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import Finished, Running
-from idp.desk.school_files import comparing, leaving, nameless, problems, words
+from idp.desk.school_files import comparing, leaving, nameless, problems
 from idp.desk.staff.models import Role
 from idp.rostering import imports
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
@@ -73,7 +73,7 @@ def _finished(running: Running, role: Role, result: ImportResult, refusal: str) 
         changes = () if refusal else chain(difference.changes(staging), _of_ties_alone(staging))
         last = problems.of_last_file(running.parameters["school"])
         lines = chain(problems.of_check(staging, refusal, last), changes)
-    kept, totals, sheet = _bounded(map(words.for_the_desk, lines))
+    kept, totals, sheet = _bounded(lines)
     summary = {
         "format": result.format.value if result.format else "",
         "schools": len(result.schools),

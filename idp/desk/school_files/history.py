@@ -213,7 +213,7 @@ def _shown(problem: Problem, *, hides_people: bool) -> Problem:
         problem,
         key=key,
         person=words.person(problem.person, key),
-        sentence=words.without_commands(problem.sentence),
+        sentence=problem.sentence,
     )
 
 

@@ -14,7 +14,7 @@ from idp.desk.school_files.leaving import Exceeded
 from idp.desk.school_files.names import DECLINED
 from idp.desk.staff.models import Role
 from idp.desk.statistics import tables
-from idp.rostering.reconcile.told.difference import Difference, Kind
+from idp.rostering.reconcile.told.difference import Kind
 from idp.web import i18n
 
 _REFUSALS = {
@@ -157,20 +157,6 @@ _COUNTED = (
     ),
 )
 
-OF_COMMANDS = (
-    (" : ajoutez --school et son UAI.", " : donnez son UAI."),
-    ("voyez « idp account rename »", "dites-le dans Signalements après l’import"),
-    ("donnez-le avec « idp school set »", "donnez-le dans Établissement"),
-    ("retirez --school", "laissez l’UAI vide"),
-    (", ou précisez l’encodage avec --encoding", ""),
-)
-"""What sentences of the import advise to type in a shell, and what the desk says instead."""
-
-
-def for_the_desk(line: Difference) -> Difference:
-    """Return a line without the names of commands, which people of the desk do not have."""
-    return line._replace(sentence=without_commands(line.sentence))
-
 
 def person(name: str, key: str) -> str:
     """Return the person of a problem: the name, or the number in the file of one whom nobody knows here."""
@@ -190,13 +176,6 @@ def with_followers(message: str, names: Sequence[str]) -> str:
     else:
         following = gettext("Pour cette raison, %(n)s responsables n’ont pas de compte.", n=len(names))
     return f"{message} {following}"
-
-
-def without_commands(sentence: str) -> str:
-    """Return a sentence that names pages of the desk instead of commands."""
-    for command, page in OF_COMMANDS:
-        sentence = sentence.replace(command, page)
-    return sentence
 
 
 def refusal(code: str) -> str:

@@ -114,7 +114,7 @@ class KeyRing:
             key = signing(self._current(seconds).keys.get(alg, []), now())
             if key is not None:
                 return Signer(key.kid, alg, self._load(key))
-        raise NoSigningKeyError(f"no key signs {alg}: run `idp keys rotate`")
+        raise NoSigningKeyError(f"no key signs {alg}")
 
     def document(self) -> bytes:
         """Return the JWKS, at most a second old, or the last one while the database is unreachable."""

@@ -1,1 +1,1 @@
-"""`idp client test`: checks an ENT before it opens."""
+"""Checks an ENT before it opens."""

@@ -1,4 +1,4 @@
-"""`idp client test`."""
+"""The command that tests an ENT."""
 
 from typing import Any
 

@@ -46,8 +46,7 @@ _QUOTED = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"')
 
 _MESSAGES = {
     "encoding_unknown": "L’encodage demandé n’existe pas, ou n’est pas celui d’un texte.",
-    "encoding_wrong": "Un caractère de cette ligne ne peut pas être lu : enregistrez le fichier en « CSV UTF-8 », "
-    "ou précisez l’encodage avec --encoding.",
+    "encoding_wrong": "Un caractère de cette ligne ne peut pas être lu : enregistrez le fichier en « CSV UTF-8 ».",
     "file_empty": "Le fichier ne contient aucune ligne.",
     "no_delimiter": "La première ligne n’a qu’une colonne : le fichier doit être un CSV à points-virgules.",
     "nul_character": "Cette ligne contient un caractère nul : le fichier est abîmé, ou n’est pas un CSV.",

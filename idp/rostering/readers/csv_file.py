@@ -98,7 +98,7 @@ _OF_GUARDIANS = {"civility", "postcode", "city", "mail", *_ADDRESS}
 _MOST_REMEMBERED = 50_000
 
 _MESSAGES = {
-    "school_needed": "Le fichier ne dit pas de quel établissement il vient : ajoutez --school et son UAI.",
+    "school_needed": "Le fichier ne dit pas de quel établissement il vient : donnez son UAI.",
     "school_wrong": SCHOOL_OPTION_IS_WRONG,
     "columns_missing": "Les colonnes ne sont pas celles d’un fichier d’élèves ou de responsables : il faut au moins "
     "« nom », « prenom », et « classe » pour des élèves, ou « idenfant » pour des responsables.",

@@ -67,7 +67,7 @@ GUARDIANS = Vocabulary(
 
 _NEEDED = ("birth_name", "given_name")
 _MESSAGES = {
-    "school_needed": "ONDE ne dit pas de quelle école vient le fichier : ajoutez --school et son UAI.",
+    "school_needed": "ONDE ne dit pas de quelle école vient le fichier : donnez son UAI.",
     "school_wrong": SCHOOL_OPTION_IS_WRONG,
     "columns_missing": "Il manque des colonnes de l’export d’ONDE : noms et prénoms d’élèves ou de responsables.",
     "student_without_name": "Il manque le nom ou le prénom de l’élève : la ligne n’est pas prise.",

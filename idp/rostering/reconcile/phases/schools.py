@@ -85,6 +85,6 @@ def tell_schools_without_name(context: Context) -> None:
     context.staging.tell_all(
         Severity.WARNING,
         "school_without_name",
-        "Ni le fichier ni le service ne connaissent le nom de cet établissement : donnez-le avec « idp school set ».",
+        "Ni le fichier ni le service ne connaissent le nom de cet établissement : donnez-le dans Établissement.",
         _WITHOUT_NAME,
     )
