@@ -34,8 +34,8 @@ from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
 from idp.desk.statistics import counting
 from idp.desk_app import create_desk
+from idp.families.standing import Group
 from idp.oidc.keys import rotation
-from idp.operations.helpdesk.standing import Group
 
 PUPILS = 800_000
 COLLEGE = 800

@@ -2,7 +2,7 @@
 
 Two things can be contested. The holder of a letter says that they are not the legal guardian of a child: the tie is
 *disputed*. A mailbox says that a change of address, already applied, was not asked for: the address is *contested*.
-Both close the account until the school has settled the dispute (`idp account disputes`). If the contesting mailbox is,
+Both close the account until the school has settled the dispute. If the contesting mailbox is,
 or was, another account's too, the password stays valid (`idp.email_confirmation.contest`), and the account is open to
 it: a contested address always ends recovery by mail and changes of the address (`ends_recovery`). A new letter can be
 printed for a contested address, and ends that dispute when it is used; no letter is printed while a tie is disputed.

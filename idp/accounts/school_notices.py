@@ -1,6 +1,6 @@
 """Notices to a school: written in the caller's transaction, settled by an operator.
 
-Each notice is in the list of one school (`idp school notices`), in the count of `idp letters status` and, when the
+Each notice is in the list of one school, in the count of `idp letters status` and, when the
 school has given a mail address, in the next digest.
 """
 
@@ -155,8 +155,8 @@ def settle(
     sentence: str = "",
     kinds: Iterable[Kind] = Kind,
     school: School | None = None,
-) -> list[tuple[uuid.UUID, str]]:
-    """Settle the open notices about the account, in the caller's transaction; return their ids and kinds.
+) -> None:
+    """Settle the open notices about the account, in the caller's transaction.
 
     Args:
         account_id: the account that the notices are about.
@@ -168,40 +168,32 @@ def settle(
     statement = update(SchoolNotice).where(SchoolNotice.account_id == account_id, is_open(kinds))
     if school is not None:
         statement = statement.where(SchoolNotice.school_id == school.id)
-    return _settled(statement, by, sentence)
+    _settle(statement, by, sentence)
 
 
 def settle_all(account_ids: Collection[uuid.UUID], *, by: str, sentence: str, kinds: Iterable[Kind]) -> None:
     """Settle the open notices about many accounts, in the caller's transaction, by one statement; see `settle`."""
-    _settled(update(SchoolNotice).where(SchoolNotice.account_id.in_(account_ids), is_open(kinds)), by, sentence)
+    _settle(update(SchoolNotice).where(SchoolNotice.account_id.in_(account_ids), is_open(kinds)), by, sentence)
 
 
-def _settled(statement: Update, by: str, sentence: str) -> list[tuple[uuid.UUID, str]]:
-    settled = db.session.execute(
-        statement.values(settled_at=now(), settled_by=by[:80], sentence=sentence[:500])
-        .returning(SchoolNotice.id, SchoolNotice.kind)
-        .execution_options(synchronize_session=False)
-    )
-    return [(row.id, row.kind) for row in settled]
+def _settle(statement: Update, by: str, sentence: str) -> None:
+    values = statement.values(settled_at=now(), settled_by=by[:80], sentence=sentence[:500])
+    db.session.execute(values.execution_options(synchronize_session=False))
 
 
-def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School | None = None) -> Refusal | None:
+def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str) -> Refusal | None:
     """Settle one notice and journal it, in the caller's transaction; return None, or the reason for a refusal.
 
     If two operators settle the notice at once, exactly one succeeds. The notice of an open dispute is refused:
-    `idp.operations.helpdesk.disputes` settles it together with the tie or the address. So is the notice of a guardian
-    who waits for the head: `idp.operations.helpdesk.suspension` settles it together with the tie.
+    `idp.families.disputes` settles it together with the tie or the address. So is the notice of a guardian
+    who waits for the head: `idp.families.suspension` settles it together with the tie.
 
     Args:
         notice_id: the notice.
         by: the operator.
         sentence: the operator's sentence: what was found and done.
-        school: the only school whose notices may be settled, if given.
     """
-    statement = select(SchoolNotice).where(SchoolNotice.id == notice_id)
-    if school is not None:
-        statement = statement.where(SchoolNotice.school_id == school.id)
-    notice = db.session.scalar(statement)
+    notice = db.session.get(SchoolNotice, notice_id, populate_existing=True)
     account = directory.get_for_change(notice.account_id) if notice else None
     if notice is None or account is None:
         return Refusal.UNKNOWN

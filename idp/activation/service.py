@@ -129,7 +129,7 @@ def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], sin
     """Record that the letter's holder is not the guardian of some children, and close the account.
 
     The letter's secret is revoked, all sessions end, and each school gets a notice with the children's names. A school
-    opens the account again (`idp account disputes`). Until then, the holder may name further children of the letter
+    opens the account again. Until then, the holder may name further children of the letter
     (the browser's Back).
 
     Args:

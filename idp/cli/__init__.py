@@ -45,8 +45,8 @@ class Entry(NamedTuple):
 
 ENTRIES = {
     "account": Entry(
-        "idp.operations.account_commands:account",
-        "People's accounts: find and show them, help, close and open, correct, export and erase them.",
+        "idp.cli.account:account",
+        "People's accounts: find and show them, enable and reopen, export and erase them.",
     ),
     "audit": Entry(
         "idp.operations.audit_commands:audit",
@@ -60,9 +60,9 @@ ENTRIES = {
         "ENTs that may ask who signs in.",
         parts=(
             "idp.registration.trial.commands:try_client",
-            "idp.desk.ents.commands:ask",
-            "idp.desk.ents.commands:accept",
-            "idp.desk.ents.commands:refuse",
+            "idp.cli.ent_requests:ask",
+            "idp.cli.ent_requests:accept",
+            "idp.cli.ent_requests:refuse",
         ),
     ),
     "config": Entry(
@@ -98,7 +98,7 @@ ENTRIES = {
         "idp.operations.outbox_commands:outbox", "Outgoing messages: list them, retry or drop those that failed."
     ),
     "passwords": Entry(
-        "idp.operations.helpdesk.password_commands:passwords",
+        "idp.operations.password_commands:passwords",
         "Stolen passwords: they are refused at a sign-in and as a new password.",
     ),
     "purge": Entry(
@@ -109,12 +109,11 @@ ENTRIES = {
     "school": Entry(
         "idp.rostering.commands:school",
         "List schools, and change what files do not say about them.",
-        parts=("idp.operations.helpdesk.notice_commands:notices",),
     ),
     "serve": Entry("idp.cli.serve:serve", "Serve pages and protocol endpoints.", in_application=False),
     "staff": Entry(
-        "idp.desk.staff.commands:staff",
-        "People of the school desk: invite them, list them, end their access, give a lost access back.",
+        "idp.cli.staff:staff",
+        "People of the school desk: invite the first ones, end an access, give a lost access back.",
     ),
     "worker": Entry(
         "idp.outbox.commands:worker",

@@ -1,32 +1,73 @@
-"""Journals the pages that the desk refuses to a person, so that a script of one person cannot fill the journal.
+"""What the desk says if an act on a family is refused, in French."""
 
-The first refusals of an hour are entries, each with its object. Then only those whose number is a power of two are, so
-that a reader of the journal still learns how many there were.
-"""
+from collections.abc import Mapping
+from typing import Any
 
-from idp.audit import log
-from idp.audit.desk_events import DeskRefused
-from idp.db import unit_of_work
-from idp.desk.staff import sessions
-from idp.throttle import guard
-from idp.throttle.guard import Granted
-from idp.throttle.limits import DESK_REFUSALS
+from flask_babel import lazy_gettext as _l
 
-_ALL = 60
-"""So many refusals of an hour are journaled one by one."""
+from idp.families.refusals import Code, RefusedError
+
+SENTENCES: Mapping[Code, Any] = {
+    Code.GONE: _l("Ce compte n’existe plus. Rien n’a été fait."),
+    Code.CHANGED: _l("Ce n’est plus possible : le compte a changé entre-temps. Rien n’a été fait."),
+    Code.SETTLED: _l("Un collègue vient de régler ce signalement. Votre réponse n’a rien changé."),
+    Code.QUESTION_CHANGED: _l(
+        "D’autres élèves sont concernés depuis que la page est ouverte : relisez-la, puis répondez."
+    ),
+    Code.CLOSED_BY_DISPUTE: _l("Un signalement ferme ce compte : réglez-le d’abord. Débloquer ne l’ouvrirait pas."),
+    Code.MERGED: _l("Ce compte a été réuni avec un autre : suspendez l’autre. Rien n’a été fait."),
+    Code.MAILBOX_OF_OTHER: _l(
+        "L’adresse mail de cette personne sert maintenant à un autre compte : le lien reste fermé."
+    ),
+    Code.MERGED_TOO: _l("Ce compte a lui-même été réuni avec un autre. Rien n’a été fait."),
+    Code.NO_SUCH_TIE: _l("Cet élève n’est plus lié à ce compte. Rien n’a été fait."),
+    Code.SUSPENDED_LONGER: _l("Cet accès est déjà suspendu, pour plus longtemps. Seule la direction peut le rouvrir."),
+    Code.SUSPENDED_LATELY: _l(
+        "L’assistance a déjà suspendu ce compte il y a moins de sept jours. C’est à l’établissement de décider de la "
+        "suite."
+    ),
+    Code.TOO_MANY_SUSPENSIONS: _l(
+        "Vous avez suspendu dix comptes en une heure, ou trente en un jour : c’est le maximum. L’établissement peut "
+        "suspendre lui-même."
+    ),
+    Code.NO_SUCH_SUSPENSION: _l("Ce compte n’existe plus. Rien n’a été fait."),
+    Code.SUSPENSION_OVER: _l("Cette suspension était déjà finie : un collègue l’a peut-être levée. Rien n’a été fait."),
+    Code.END_IN_THE_PAST: _l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir."),
+    Code.END_TOO_FAR: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),
+    Code.TIE_OPEN: _l("Le lien n’est pas écarté, ou l’élève est parti : un collègue a peut-être répondu avant vous."),
+    Code.CALLED_LATELY: _l(
+        "L’établissement a déjà répondu à un appel sur ce lien il y a moins de sept jours : seule la direction peut en "
+        "noter un autre. Rien n’a été fait."
+    ),
+    Code.NEW_LETTER: _l("Un nouveau courrier est imprimé : il règle cette contestation quand la personne l’utilise."),
+    Code.NO_FORMER_EMAIL: _l(
+        "Plusieurs anciennes adresses se contredisent : aucune ne peut être remise. Imprimez un courrier."
+    ),
+    Code.KEPT_MAILBOX_OF_OTHER: _l(
+        "Cette adresse sert maintenant à un autre compte. Imprimez un courrier pour cette personne."
+    ),
+    Code.SAME_NAMES: _l("Le compte porte déjà ce nom. Écrivez le nom du fichier."),
+    Code.NO_SCHOOL: _l("Aucun établissement n’a plus d’enfant de cette personne."),
+    Code.ERASE_OTHER: _l("Ce compte a été réuni avec un autre : effacez l’autre compte."),
+    Code.MERGED_ACCOUNTS_CHANGED: _l("Les comptes de cette personne viennent de changer. Recommencez."),
+    Code.IN_DISPUTE: _l(
+        "Un lien avec un élève, ou l’adresse mail, est contesté. L’établissement règle d’abord la contestation."
+    ),
+    Code.EXCLUDED: _l(
+        "L’établissement a décidé que la personne n’est pas responsable d’un élève, mais son fichier le dit encore. "
+        "Il corrige d’abord le fichier et l’importe, sinon le lien reviendrait."
+    ),
+    Code.SUSPENDED_WITHOUT_CHILD: _l(
+        "Le compte est suspendu et n’a plus d’élève : rien ne pourrait être conservé de la suspension. Attendez sa "
+        "fin, ou demandez qu’il soit rouvert."
+    ),
+    Code.PROMISED_NOTICE: _l(
+        "Un signalement que l’établissement a promis de lire n’est pas réglé. Il le règle d’abord, au bureau."
+    ),
+}
+"""The sentences of the refusals that a page of the desk can meet."""
 
 
-def note(page: str, subject: str) -> None:
-    """Journal that a page was refused to the person of the request, in a transaction of its own.
-
-    Args:
-        page: the endpoint.
-        subject: what the page is about: an id that is outside the scope, or a role.
-    """
-    person = sessions.current()
-    taken = guard.take(DESK_REFUSALS, str(person.staff.id) if person else "")
-    count = taken.count if isinstance(taken, Granted) else 0
-    if not count or (count > _ALL and count & (count - 1)):
-        return
-    with unit_of_work():
-        log.record(DeskRefused(page=page, subject=subject, count=count))
+def sentence(refused: RefusedError) -> str:
+    """Return why an act was refused."""
+    return str(SENTENCES[refused.code])

@@ -23,7 +23,7 @@ from idp.desk.access import Right
 from idp.desk.naming import pupil
 from idp.desk.staff import actors
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk.suspension import REPLACED
+from idp.families.suspension import REPLACED
 
 _WHO: Mapping[Role | None, Any] = {
     Role.SECRETARY: _l("Le secrétariat"),

@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 from idp.desk.ties import CutOff
-from idp.operations.helpdesk.standing import Group, Standing, group_of
+from idp.families.standing import Group, Standing, group_of
 
 
 @dataclass(frozen=True)

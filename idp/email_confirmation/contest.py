@@ -5,7 +5,7 @@ no control of the account: it signs nobody in and shows nothing of the account.
 
 A change that still waits is stopped: the confirmed address stays, and the account is recovered by mail. A change that
 was applied is contested: either mailbox may be the intruder's, so that no mail to either recovers the account. There is
-no time limit: the school settles the dispute (`idp account disputes`), or a new letter is used (security row E-05,
+no time limit: the school settles the dispute, or a new letter is used (security row E-05,
 trade-off 4).
 
 If the former mailbox is, or was, another account's too, its reader may be the other parent, whom the person has left

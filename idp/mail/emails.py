@@ -94,3 +94,32 @@ def _normalised(email: str) -> str:
         raise InvalidEmailError(EmailFault.INVALID) from error
     # The library also checked the length of this form. It does not change an ASCII local part.
     return f"{validated.local_part}@{validated.ascii_domain}"
+
+
+def masked(email: str | None) -> str | None:
+    """Return a mail address that its owner recognises, but that nobody else learns: `n…y@exemple.fr`."""
+    if email is None:
+        return None
+    local, _, domain = email.rpartition("@")
+    last = local[-1] if len(local) > 3 else ""  # noqa: PLR2004 - two letters would reveal most of a short one
+    return f"{local[:1]}…{last}@{domain}"
+
+
+def masked_apart(first: str | None, second: str | None) -> tuple[str | None, str | None]:
+    """Return two mail addresses, masked so that a person who knows them can tell them apart.
+
+    If the usual masks are equal, each also shows the first letter that differs, or its length if one continues the
+    other.
+    """
+    masks = masked(first), masked(second)
+    if first is None or second is None or first == second or masks[0] != masks[1]:
+        return masks
+    names = [email.rpartition("@")[0] for email in (first, second)]
+    at = next((n for n, pair in enumerate(zip(*names, strict=False)) if pair[0] != pair[1]), None)
+    if at is None:
+        return f"{masks[0]} ({len(names[0])} letters)", f"{masks[1]} ({len(names[1])} letters)"
+    return _with_letter(masks[0], names[0][at]), _with_letter(masks[1], names[1][at])
+
+
+def _with_letter(mask: str | None, letter: str) -> str:
+    return (mask or "").replace("…", f"…{letter}…", 1)

@@ -13,7 +13,6 @@ from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk import disputes
 from tests.activation.steps import (
     ACTIVATION,
     CHOSEN,
@@ -31,6 +30,7 @@ from tests.email_confirmation.post import post_office
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 from tests.services import change_settings
+from tests.settlements import REJECT, settle
 
 CONFIRMED = "Confirmation de votre adresse mail"
 
@@ -202,8 +202,7 @@ def test_a_second_child_after_the_schools_decision_is_not_reported_as_recorded(
     account = build.never_activated(children=[malo, lila, tom := build.child("Tom")])
     question = _question(browser, account)
     submit(browser, question, enfant=[malo.id.hex, lila.id.hex])
-    decision = disputes.Decision(outcome=disputes.Outcome.REJECT, reason="vu", school=malo.school)
-    disputes.settle(build.settings, account.id, decision)
+    settle(build.settings, account, REJECT, uai=malo.school.uai)
     late = submit(browser, question, enfant=[tom.id.hex])
     assert (late.status_code, heading(late)) == (410, DEAD_LETTER)
     assert _disputed(account) == [lila.id.hex]

@@ -95,7 +95,7 @@ def test_an_advice_that_is_gone_would_be_seen(text: str, uses: list[str]) -> Non
         ("see `idp client frobnicate`", 1),
         ("    idp db upgrade && idp keys rotate --frobnicate", 1),
         ("```sh\nidp client add x \\\n  --frobnicate\n```", 1),
-        ("`idp audit verify|show|export`, `idp account disputes [--uai UAI]`, the command `idp`", 0),
+        ("`idp audit verify|show|export`, `idp account find [--school UAI]`, the command `idp`", 0),
         ("    nice .venv/bin/idp roster import FILES  # --frobnicate", 0),
     ],
 )

@@ -10,9 +10,9 @@ ELSEWHERE = {"idp/accounts/account_state.py": "it asks the rule about a state th
 """The modules that read the columns beside their home, and why they do not decide."""
 
 _READERS = {
-    "idp/operations/helpdesk/suspension.py": "it writes the state",
+    "idp/families/suspension.py": "it writes the state",
     "idp/accounts/closings.py": "it says when the suspension began and ends",
-    "idp/operations/helpdesk/dossier.py": "it shows when the suspension ends",
+    "idp/cli/account_view.py": "it shows when the suspension ends",
 }
 _COLUMNS = {"suspended_at", "suspended_until"}
 

@@ -14,8 +14,7 @@ ELSEWHERE = {
     ("idp/accounts/merging/moving.py", "excluded_at"): "it compares the exclusion with the merge of the accounts",
     ("idp/activation/service.py", "disputed_at"): "it asks for disputes that began during this activation",
     ("idp/desk/school_files/leaving.py", "ended_at"): "it counts the ties that ended in the last days",
-    ("idp/operations/helpdesk/disputes.py", "disputed_at"): "it looks for the first dispute",
-    ("idp/operations/helpdesk/standing.py", "excluded_at"): "it compares the exclusion with the end of the account",
+    ("idp/families/standing.py", "excluded_at"): "it compares the exclusion with the end of the account",
     ("idp/operations/purge/unused_accounts.py", "ended_at"): "it removes ties long after their end",
 }
 """The comparisons of other modules, and why they do not decide about the state of a tie."""

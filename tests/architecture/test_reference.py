@@ -19,7 +19,7 @@ def test_every_setting_and_command_has_its_place() -> None:
     groups = [name for name, part in cli.commands.items() if isinstance(part, click.Group)]
     assert groups
     assert [name for name in cli.commands if f"\n## idp {name}\n" not in commands] == []
-    assert "\n## idp school notices\n" in commands, "a command that another module adds to a group"
+    assert "\n## idp client accept\n" in commands, "a command that another module adds to a group"
 
 
 def test_a_field_of_an_event_that_nothing_explains_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from idp.sessions.models import Session
 from idp.throttle import guard, limits
 
 OPERATOR = _operator()
-ACTS = ("show", "unlock", "disable", "enable", "end-sessions")
+ACTS = ("show", "enable")
 
 
 def living(account: Account) -> int:

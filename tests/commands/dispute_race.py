@@ -14,11 +14,12 @@ from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.db import db
-from idp.operations.helpdesk import disputes
-from idp.operations.helpdesk.acts import RefusedError
-from idp.operations.helpdesk.disputes import Decision, Outcome
+from idp.families import disputes
+from idp.families.disputes import Outcome
+from idp.families.refusals import RefusedError
 from tests.applications import inherited
 from tests.databases import settings_for
+from tests.settlements import decision_about
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -34,11 +35,12 @@ def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Sim
     app = inherited(settings)
     for username in order["usernames"]:
         with app.app_context():
-            key = db.session.scalars(select(Account.id).where(Account.username == username)).one()
+            account = db.session.scalars(select(Account).where(Account.username == username)).one()
+            decision = decision_about(account, outcome, reason=f"operator {number}")
             db.session.commit()
             barrier.wait(120)
             try:
-                disputes.settle(settings, key, Decision(outcome=outcome, reason=f"operator {number}"))
+                disputes.settle(settings, account.id, decision)
                 answers.put((username, outcome.value))
             except RefusedError:
                 answers.put((username, ""))

@@ -1,4 +1,4 @@
-"""Disputed accounts, created with the pages, and the output of the commands about them."""
+"""Disputed accounts, created with the pages."""
 
 import json
 from pathlib import Path
@@ -12,13 +12,16 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.one_time_links import Purpose
 from idp.db import db
+from idp.families import acts
+from idp.families.refusals import Code
+from idp.operations import blocked_passwords
 from tests.activation.steps import open_activation
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
 from tests.my_account.changes import change_email, enter, links, path_of
 from tests.pages import heading, submit
+from tests.settlements import refused
 
-REASON = "pièce d’identité vue au guichet"
 REPORTED = "Merci, c’est noté"
 CLOSED = "Ce compte est fermé pour le moment"
 
@@ -65,12 +68,17 @@ def tie(account: Account, child: Child) -> Guardianship:
     return guardianship
 
 
-def listed(act: Run, *arguments: str) -> list[dict[str, Any]]:
-    """Return what `idp account disputes --json` prints."""
-    answer = act("account", "disputes", *arguments, "--json")
-    assert (answer.code, answer.err) == (0, "")
-    disputes: list[dict[str, Any]] = json.loads(answer.out)
-    return disputes
+def tried(build: Build, account: Account, act: str) -> None:
+    """Try an act that must not open a disputed account: `unlock` and `enable` are refused."""
+    if act == "block":
+        for _ in blocked_passwords.block(None):
+            pass
+        return
+    with refused(Code.CLOSED_BY_DISPUTE if act == "unlock" else Code.NOT_DISABLED):
+        if act == "unlock":
+            acts.unlock(account.id)
+        else:
+            acts.enable(build.settings, account.id)
 
 
 def printed(act: Run, uai: str, out: Path) -> dict[str, Any]:

@@ -26,10 +26,9 @@ _OTHERWISE = {
     ("letters", "print"): ("--username", "x", "--out", "letters.pdf"),
     ("school", "set"): ("0599001N", "--name", "x"),
     ("account", "find"): ("x",),
-    ("account", "rename"): ("x", "--given-name", "Anne", "--reason", "xxxx"),
-    ("account", "force-password-change"): ("x", "--yes"),
+    ("account", "force-password-change"): ("--all", "--yes"),
 }
-_NAMED = {"redirect_uris": "https://ent.test/cb", "version": "1", "reason": "xxxx", "note": "xxxx"}
+_NAMED = {"redirect_uris": "https://ent.test/cb", "version": "1", "reason": "xxxx"}
 
 
 def leaves(group: click.Group = cli, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:

@@ -1,4 +1,4 @@
-"""`idp account` unlocks, shuts, opens, ends sessions, blocks passwords, and never without the journal (K-03, O-05)."""
+"""Acts on an account: they open it, block its password, and never without the journal (K-03, O-05)."""
 
 import json
 import sys
@@ -6,16 +6,15 @@ import sys
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from idp.accounts import school_notices
-from idp.accounts.models import SchoolNotice
 from idp.accounts.notices import RESET_REQUESTED
-from idp.accounts.school_notices import Kind
+from idp.audit import log
 from idp.clock import now
 from idp.db import db, retry_unit_of_work
-from idp.operations.helpdesk import acts
-from idp.sessions.ending import SESSIONS_ENDED
+from idp.families import acts
+from idp.families.refusals import Code
+from idp.operations import blocked_passwords
 from idp.throttle import guard, limits
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, waiting, wrong_tries
@@ -25,7 +24,7 @@ from tests.my_account.passkeys import owner, stored
 from tests.my_account.passkeys import sign_in as sign_in_by_key
 from tests.my_account.steps import text_of
 from tests.pages import follow, heading, sign_in
-from tests.protocol.flow import OFFLINE, tokens_for
+from tests.settlements import refused
 
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
@@ -34,11 +33,10 @@ def test_unlock_opens_at_once(act: Run, build: Build, browser: FlaskClient, even
     account = build.active()
     wrong_tries(account.username)
     assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username) > 0
-    answer = act("account", "unlock", account.username)
-    assert (answer.code, answer.out) == (0, f"{account.username} may try again, on every node within ten seconds\n")
+    acts.unlock(account.id)
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
     [event] = events("account.changed")
-    assert (event.account_id, event.actor, event.details) == (account.id, OPERATOR, {"change": "unlocked"})
+    assert (event.account_id, event.details) == (account.id, {"change": "unlocked"})
 
 
 def test_passkeys_are_removed_with_a_reason_and_the_person_is_told(
@@ -47,12 +45,11 @@ def test_passkeys_are_removed_with_a_reason_and_the_person_is_told(
     account, browser = build.active(), app.test_client()
     key = owner(app, account)
     assert json.loads(act("account", "show", account.username, "--json").out)["passkeys"] == 1
-    removal = ("account", "remove-passkeys", account.username)
-    assert act(*removal).code == 2, "a reason is asked for"
-    assert act(*removal, "--reason", "téléphone volé").out == f"{account.username}: 1 passkey removed\n"
+    with log.acting_for(log.Origin(actor=OPERATOR)):
+        acts.remove_passkeys(account.id, "téléphone volé")
     assert living(account) == 0, "who signed in by the stolen phone is out"
-    again = act(*removal, "--reason", "téléphone volé")
-    assert (again.code, again.err) == (1, f"Error: {account.username} has no passkey\n")
+    with refused(Code.NO_PASSKEY):
+        acts.remove_passkeys(account.id, "téléphone volé")
     _, event = events("passkey.changed")
     details = {"change": "removed", "by": "operator", "count": 1, "reason": "téléphone volé"}
     assert (event.actor, event.details) == (OPERATOR, details)
@@ -63,29 +60,17 @@ def test_passkeys_are_removed_with_a_reason_and_the_person_is_told(
     assert "L’équipe du service a retiré vos clés d’accès" in text_of(browser.get("/mon-compte/sessions"))
 
 
-def test_disable_ends_all_access_and_enable_reopens_the_account(
-    act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events
+def test_enable_reopens_a_disabled_account_with_its_password(
+    act: Run, app: Flask, build: Build, events: Events
 ) -> None:
-    ent = build.ent(scopes=OFFLINE)
-    account = build.active()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
-    tokens = tokens_for(browser, ent, scope=OFFLINE)
-    answer = act("account", "disable", account.username)
-    assert (answer.code, answer.out) == (0, f"{account.username} is disabled, 1 session ended\n")
-    assert waiting(SESSIONS_ENDED)
-    assert follow(browser, browser.get("/mon-compte")).request.path == "/connexion"
+    account = build.active(disabled_at=now())
     stranger = app.test_client()
     assert heading(sign_in(stranger, "/connexion", account.username, PASSWORD)) == "Connexion"
-    assert act("account", "disable", account.username).err == f"Error: {account.username} is disabled already\n"
-
     assert act("account", "enable", account.username).out == f"{account.username} is enabled\n"
     again = act("account", "enable", account.username)
     assert (again.code, again.err) == (1, f"Error: {account.username} is not disabled\n")
-    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
-    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 400
-    assert follow(browser, browser.get("/mon-compte")).request.path == "/connexion"
     assert heading(sign_in(stranger, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
-    assert [event.details["change"] for event in events("account.changed")] == ["disabled", "enabled"]
+    assert [event.details["change"] for event in events("account.changed")] == ["enabled"]
 
 
 def test_enable_refuses_a_merged_account(act: Run, build: Build) -> None:
@@ -93,23 +78,8 @@ def test_enable_refuses_a_merged_account(act: Run, build: Build) -> None:
     account = build.never_activated(disabled_at=now(), merged_into_id=other.id)
     answer = act("account", "enable", account.username)
     assert (answer.code, answer.out) == (1, "")
-    assert "was merged into another account" in answer.err
+    assert f"was merged into {other.username}" in answer.err
     assert reload_account(account).disabled_at is not None
-
-
-def test_end_sessions_ends_them_here_and_in_the_ents(
-    act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events
-) -> None:
-    account = build.active()
-    for client in (browser, app.test_client()):
-        sign_in(client, "/connexion", account.username, PASSWORD)
-    answer = act("account", "end-sessions", account.username, "--school", COLLEGE)
-    assert (answer.code, answer.out) == (0, f"{account.username}: 2 sessions ended\n")
-    assert living(account) == 0
-    assert len(waiting(SESSIONS_ENDED)) == 1
-    assert [(e.actor, e.details) for e in events("sessions.ended")] == [(OPERATOR, {"count": 2, "by": "operator"})]
-    assert act("account", "end-sessions", account.username).out == f"{account.username}: 0 sessions ended\n"
-    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
 
 
 @pytest.mark.row("K-03")
@@ -119,7 +89,7 @@ def test_an_operator_sends_the_reset_mail_without_seeing_a_password(
     account = build.active()
     before = reload_account(account).password_hash
     sign_in(browser, "/connexion", account.username, PASSWORD)
-    answer = act("account", "force-password-change", account.username)
+    answer = act("account", "force-password-change", "--school", COLLEGE)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out == "1 password blocked, 1 session ended, 0 left as is\n"
     assert (reload_account(account).password_hash, living(account), waiting(RESET_REQUESTED)) == (before, 0, [])
@@ -131,21 +101,6 @@ def test_an_operator_sends_the_reset_mail_without_seeing_a_password(
         options = bare("account", command, "--help").out.partition("Options:")[2]
         assert "--password" not in options
         assert "--email" not in options
-
-
-def test_force_password_change_explains_each_skipped_account(act: Run, build: Build) -> None:
-    contested = build.active(contested_at=now(), password_blocked_at=now())
-    letter, blocked = build.never_activated(), build.active(password_blocked_at=now())
-    disputed = build.never_activated(children=[build.child("Ana")])
-    disputed.guardianships[0].disputed_at = now()
-    db.session.commit()
-    names = [account.username for account in (contested, letter, blocked, disputed)]
-    answer = act("account", "force-password-change", *names)
-    assert (answer.code, answer.out) == (0, "0 passwords blocked, 0 sessions ended, 4 left as is\n")
-    reasons = ("two addresses claim it", "it was never activated", "is blocked already", "a tie to a child is disputed")
-    for name, reason, line in zip(names, reasons, answer.err.splitlines(), strict=True):
-        assert line.startswith(f"{name} is left as is: ")
-        assert reason in line
 
 
 @pytest.mark.row("I-23")
@@ -183,7 +138,8 @@ def test_a_force_password_change_that_is_killed_has_journaled_what_it_blocked(
     accounts = [build.active(children=[child]) for _ in range(5)]
     run, batches = retry_unit_of_work, iter([True])
     with monkeypatch.context() as killed:
-        killed.setattr(acts, "retry_unit_of_work", lambda work: run(work) if next(batches, False) else sys.exit(9))
+        once = lambda work: run(work) if next(batches, False) else sys.exit(9)  # noqa: E731
+        killed.setattr(blocked_passwords, "retry_unit_of_work", once)
         assert act("account", "force-password-change", "--school", COLLEGE).code == 9
     assert [reload_account(account).password_blocked_at is None for account in accounts].count(False) == 2
     assert [event.details for event in events("desk.passwords_forced")] == [{"uai": COLLEGE, "count": 2}]
@@ -209,13 +165,6 @@ def test_force_password_change_of_all_accounts_asks_for_confirmation(
     assert reload_account(accounts[0]).updated_at == changed_at, "ENTs see no change of the person"
 
 
-def test_an_unknown_identifier_cancels_the_whole_command(act: Run, build: Build) -> None:
-    account = build.active()
-    answer = act("account", "force-password-change", account.username, "n.personne1")
-    assert (answer.code, answer.out, answer.err) == (1, "", "Error: no account n.personne1\n")
-    assert reload_account(account).password_blocked_at is None
-
-
 def refuse_the_journal() -> None:
     """Make the journal unwritable, as a full disk would."""
     with db.engine.begin() as connection:
@@ -235,14 +184,14 @@ def refuse_the_journal() -> None:
 
 @pytest.mark.row("O-05")
 @pytest.mark.usefixtures("no_pauses")
-@pytest.mark.parametrize("command", ["disable", "unlock", "end-sessions", "force-password-change", "show", "find"])
+@pytest.mark.parametrize("command", [("force-password-change", "--all", "--yes"), ("show", "USER"), ("find", "USER")])
 def test_a_change_is_rolled_back_when_the_journal_fails(
-    act: Run, build: Build, browser: FlaskClient, command: str
+    act: Run, build: Build, browser: FlaskClient, command: tuple[str, ...]
 ) -> None:
     account = build.active()
     sign_in(browser, "/connexion", account.username, PASSWORD)
     refuse_the_journal()
-    answer = act("account", command, account.username)
+    answer = act("account", *(account.username if word == "USER" else word for word in command))
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: the database cannot be used (OperationalError)")
     after = reload_account(account)
@@ -258,14 +207,3 @@ def test_a_sign_in_opens_no_session_when_the_journal_fails(build: Build, browser
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
     assert living(account) == 0
-
-
-def test_unlock_lists_the_notices_that_it_settles(act: Run, build: Build) -> None:
-    account = build.active()
-    for kind in (Kind.EMAIL_CHANGE_STOPPED, Kind.SHARED_MAILBOX):
-        school_notices.add(kind, account.id, [build.school().id])
-    db.session.commit()
-    answer = act("account", "unlock", account.username)
-    [key] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.settled_at.is_not(None)))
-    assert answer.out.splitlines()[1:] == [f"notice {key} (email_change_stopped) is settled: unlocked"]
-    assert len(act("account", "unlock", account.username).out.splitlines()) == 1

@@ -64,7 +64,7 @@ def test_entries_show_account_time_event_ip_and_result(act: Run, build: Build, b
     assert (right["kind"], right["result"], right["address"]) == ("sign_in", "ok", "127.0.0.1")
     assert (code["kind"], code["client"]) == ("code.issued", "Passerelle")
     assert all(len(str(row["request_id"])) > 4 and str(row["at"]).endswith("+00:00") for row in (wrong, right, code))
-    act("account", "disable", account.username)
+    act("account", "claims", account.username, "--set", "nickname=Ana")
     *_, last = read(act, "--kind", "account")
     assert (last["kind"], last["operator"]) == ("account.changed", OPERATOR)
 

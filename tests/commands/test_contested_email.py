@@ -12,13 +12,16 @@ from idp.accounts import notices as mails
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
+from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
+from idp.families.disputes import Outcome
+from idp.families.refusals import Code
 from tests.activation.steps import fill_in
-from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
-from tests.commands.accounts import OPERATOR, living, reload_account
+from tests.builders import COLLEGE, PASSWORD, Build
+from tests.commands.accounts import living, reload_account
 from tests.commands.conftest import Events, Run
-from tests.commands.disputes import CLOSED, REASON, alarms, apply_change, contested, dispute, listed, notices, tie
+from tests.commands.disputes import CLOSED, alarms, apply_change, contested, notices, tried
 from tests.commands.families import pages, secret_on
 from tests.commands.remains import DAY, purged
 from tests.email_confirmation.post import post_office, text_of
@@ -26,6 +29,7 @@ from tests.my_account.changes import CHOSEN, NEW, OLD, change_email, enter, link
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, tokens_for
 from tests.recovery.steps import DONE, answers, ask_password, ask_username, choose, link_of
+from tests.settlements import CONFIRM, REASON, REJECT, refused, settle
 
 pytestmark = pytest.mark.row("E-11")
 
@@ -110,15 +114,10 @@ def test_the_confirmation_link_of_a_contested_email_reveals_nothing(app: Flask, 
     assert heading(page) == "Ce lien ne marche plus"
 
 
-@pytest.mark.parametrize("command", ["unlock", "enable", "end-sessions", "force-password-change", "disable"])
-def test_other_commands_do_not_open_a_contested_account(act: Run, app: Flask, build: Build, command: str) -> None:
+@pytest.mark.parametrize("command", ["unlock", "enable", "block"])
+def test_other_acts_do_not_open_a_contested_account(act: Run, app: Flask, build: Build, command: str) -> None:
     account = contested(app, build)
-    answer = act("account", command, account.username)
-    if command == "unlock":
-        assert (answer.code, answer.out) == (1, "")
-        assert f"idp account disputes {account.username}" in answer.err
-    if command == "disable":
-        assert act("account", "enable", account.username).code == 0
+    tried(build, account, command)
     assert reload_account(account).contested_email == OLD
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == CLOSED
     shown = act("account", "show", account.username).out
@@ -126,18 +125,14 @@ def test_other_commands_do_not_open_a_contested_account(act: Run, app: Flask, bu
     assert OLD not in shown
 
 
-@pytest.mark.parametrize(("option", "keeps", "drops"), [("--confirm", OLD, NEW), ("--reject", NEW, OLD)])
+@pytest.mark.parametrize(("outcome", "keeps", "drops"), [(CONFIRM, OLD, NEW), (REJECT, NEW, OLD)])
 def test_the_email_kept_by_the_school_recovers_the_account(
-    act: Run, app: Flask, build: Build, events: Events, option: str, keeps: str, drops: str
+    app: Flask, build: Build, events: Events, outcome: Outcome, keeps: str, drops: str
 ) -> None:
     account = contested(app, build)
-    [row] = listed(act, "--uai", COLLEGE)
-    assert (row["account"], row["kind"]) == (account.username, "email_contested")
-    assert (row["former_email"], row["new_email"]) == ("n…o…y@exemple.fr", "n….…y@exemple.fr")
     with post_office(app) as office:
         old = len(office.deliver())
-        answer = act("account", "disputes", account.username, option, "--reason", REASON)
-        assert answer.code == 0, answer.err
+        settle(build.settings, account, outcome)
         mails = {str(mail["To"]): mail for mail in office.deliver()[old:]}
         assert mails[keeps]["Subject"] == "L’établissement a gardé cette adresse mail"
         assert mails[drops]["Subject"] == "L’établissement a écarté cette adresse mail"
@@ -157,15 +152,15 @@ def test_the_email_kept_by_the_school_recovers_the_account(
     assert heading(sign_in(parent, "/connexion", account.username, CHOSEN)) == "Gérer mon compte"
     assert notices(account) == [(COLLEGE, "email_contested", [], True, REASON)]
     [event] = events("dispute.settled")
-    assert (event.actor, event.details["reason"], event.details["before"]) == (OPERATOR, REASON, "contested")
+    assert (event.details["reason"], event.details["before"]) == (REASON, "contested")
     assert "exemple.fr" in event.details["after"]
-    again = act("account", "disputes", account.username, option, "--reason", REASON)
-    assert (again.code, "settled already" in again.err) == (1, True)
+    with refused(Code.SETTLED):
+        settle(build.settings, account, outcome, kind=Kind.EMAIL_CONTESTED)
 
 
-def test_the_other_mailbox_cannot_contest_after_the_decision(act: Run, app: Flask, build: Build) -> None:
+def test_the_other_mailbox_cannot_contest_after_the_decision(app: Flask, build: Build) -> None:
     account = contested(app, build)
-    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    settle(build.settings, account, REJECT)
     former = app.test_client()
     for alarm in alarms(build, account):
         page = former.get(alarm)
@@ -174,7 +169,7 @@ def test_the_other_mailbox_cannot_contest_after_the_decision(act: Run, app: Flas
     assert reload_account(account).contested_at is None
 
 
-def test_a_third_email_leaves_no_former_email_to_confirm(act: Run, app: Flask, build: Build) -> None:
+def test_a_third_email_leaves_no_former_email_to_confirm(app: Flask, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         intruder = enter(app.test_client(), account)
@@ -186,8 +181,8 @@ def test_a_third_email_leaves_no_former_email_to_confirm(act: Run, app: Flask, b
         for alarm in (intruders, owners):
             mailbox = app.test_client()
             assert heading(submit(mailbox, mailbox.get(alarm))) == CONTESTED
-    answer = act("account", "disputes", account.username, "--confirm", "--reason", REASON)
-    assert (answer.code, "several former addresses" in answer.err) == (1, True)
+    with refused(Code.NO_FORMER_EMAIL):
+        settle(build.settings, account, CONFIRM)
     assert reload_account(account).contested_at is not None
 
 
@@ -205,8 +200,8 @@ def test_the_use_of_a_new_letter_settles_a_contested_email(
         )
     assert reload_account(account).contested_at is not None, "a letter that was printed has not served"
     assert [notice[3] for notice in notices(account)] == [False]
-    refused = act("account", "disputes", account.username, "--confirm", "--reason", REASON)
-    assert (refused.code, "has a new letter" in refused.err) == (1, True)
+    with refused(Code.NEW_LETTER):
+        settle(build.settings, account, CONFIRM)
     parent = app.test_client()
     page = sign_in(parent, "/connexion", account.username, secret_on(pages(out)[0]))
     assert heading(fill_in(parent, page, mail="parent@exemple.fr")) == "Consultez votre messagerie"
@@ -214,27 +209,6 @@ def test_the_use_of_a_new_letter_settles_a_contested_email(
     assert (after.contested_at, after.contested_email, after.email) == (None, None, None)
     assert notices(account) == [(COLLEGE, "email_contested", [], True, "a new letter was used")]
     assert [event.details["outcome"] for event in events("dispute.settled")] == ["letter"]
-    assert listed(act) == []
-
-
-def test_an_account_with_two_disputes_needs_a_choice(
-    act: Run, app: Flask, browser: FlaskClient, build: Build, tmp_path: Path
-) -> None:
-    build.ent(uais=[COLLEGE, LYCEE])
-    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
-    account, out = contested(app, build, children=[malo, ines]), tmp_path / "lettre.pdf"
-    printing = ("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
-    assert act(*printing).code == 0
-    page = sign_in(browser, "/connexion", account.username, secret_on(pages(out)[0]))
-    submit(browser, browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?")))
-    assert tie(account, malo).disputed_at is not None
-    settle = ("account", "disputes", account.username, "--reject", "--reason", REASON)
-    unclear = act(*settle)
-    assert (unclear.code, "--kind email_contested" in unclear.err) == (1, True)
-    assert {dispute["kind"] for dispute in listed(act, account.username)} == {"not_guardian", "email_contested"}
-    done = act(*settle, "--kind", "not_guardian")
-    assert (done.code, "stays closed" in done.err) == (0, True)
-    assert reload_account(account).contested_at is not None
 
 
 def test_a_contested_account_is_neither_warned_nor_removed(act: Run, app: Flask, build: Build) -> None:
@@ -261,12 +235,11 @@ def test_a_mailbox_that_is_contested_gets_no_notice_of_the_account(app: Flask, b
         assert office.deliver()[old:] == []
 
 
-def test_an_unconfirmed_change_is_stopped_without_a_contest(act: Run, app: Flask, build: Build) -> None:
+def test_an_unconfirmed_change_is_stopped_without_a_contest(app: Flask, build: Build) -> None:
     account = build.active()
     change_email(enter(app.test_client(), account))
     owner = app.test_client()
     assert heading(submit(owner, owner.get(alarms(build, account)[0]))) == "Le changement est arrêté"
-    assert listed(act) == []
     with post_office(app) as office:
         old = len(office.deliver())
         ask_password(owner, account.username)
@@ -275,20 +248,6 @@ def test_an_unconfirmed_change_is_stopped_without_a_contest(act: Run, app: Flask
         ]
     assert mail["To"] == OLD
     assert heading(choose(owner, link_of(mail), CHOSEN)) == DONE
-
-
-def test_a_dispute_of_a_child_and_a_contest_elsewhere_do_not_mix(
-    act: Run, app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    first, child = contested(app, build), build.child("Tom", uai=LYCEE)
-    second = build.never_activated(children=[child])
-    dispute(browser, second, child)
-    assert [row["account"] for row in listed(act, "--uai", LYCEE)] == [second.username]
-    assert [row["account"] for row in listed(act, "--uai", COLLEGE)] == [first.username]
-    assert len(listed(act)) == 2
-    table = act("account", "disputes").out
-    assert first.username in table
-    assert second.username in table
 
 
 def test_a_new_letter_that_joins_another_account_settles_the_contest(
@@ -305,4 +264,3 @@ def test_a_new_letter_that_joins_another_account_settles_the_contest(
     after = reload_account(account)
     assert (after.merged_into_id, after.contested_at) == (mine.id, None)
     assert reload_account(mine).email == "parent@exemple.fr"
-    assert listed(act) == []

@@ -8,19 +8,24 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
+from idp.accounts import disputes
 from idp.accounts.models import Account
+from idp.audit import log
 from idp.clock import now
 from idp.db import db
+from idp.families import telephone
+from idp.families.refusals import Code
 from idp.operations.purge import unused_accounts as purge
 from tests.activation.steps import ACTIVATION, EMAIL, activate, fill_in, open_activation
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import OPERATOR, reload_account
 from tests.commands.conftest import Events, Run
-from tests.commands.disputes import REASON, contested, dispute, listed, notices, printed, question, tie
+from tests.commands.disputes import dispute, notices, printed, question, tie, tried
 from tests.commands.families import pages, secret_on
 from tests.email_confirmation.post import post_office
 from tests.pages import heading, sign_in, submit
 from tests.recovery.steps import answers, ask_password
+from tests.settlements import CONFIRM, REASON, REJECT, refused, settle
 
 pytestmark = pytest.mark.row("V-19")
 
@@ -108,10 +113,10 @@ def test_a_disputed_account_is_closed_for_every_school(
         report = printed(act, uai, out)
         assert report["printed"] == 0
         assert [row["username"] for row in report["skipped"]] == [account.username]
-        assert "idp account disputes" in report["skipped"][0]["reason"]
+        assert "must settle first" in report["skipped"][0]["reason"]
     named = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
     assert (named.code, named.out) == (1, "")
-    assert "idp account disputes" in named.err
+    assert "must settle first" in named.err
     with post_office(app) as office:
         ask_password(app.test_client(), account.username)
         assert office.deliver() == []
@@ -119,42 +124,33 @@ def test_a_disputed_account_is_closed_for_every_school(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("command", ["unlock", "enable", "end-sessions", "force-password-change", "disable"])
-def test_other_commands_keep_a_dispute_open(act: Run, browser: FlaskClient, build: Build, command: str) -> None:
+@pytest.mark.parametrize("command", ["unlock", "enable", "block"])
+def test_other_acts_keep_a_dispute_open(act: Run, browser: FlaskClient, build: Build, command: str) -> None:
     child = build.child()
     account = build.never_activated(children=[child])
     dispute(browser, account, child)
-    answer = act("account", command, account.username)
-    if command == "unlock":
-        assert (answer.code, answer.out) == (1, "")
-        assert f"idp account disputes {account.username}" in answer.err
-    if command == "disable":
-        act("account", "enable", account.username)
+    tried(build, account, command)
     assert tie(account, child).disputed_at is not None
-    assert [tie_dispute["account"] for tie_dispute in listed(act)] == [account.username]
     assert "disputed" in act("account", "show", account.username).out
     assert [notice[3] for notice in notices(account)] == [False]
 
 
-def test_a_command_notes_that_a_caller_is_not_the_guardian(
-    act: Run, browser: FlaskClient, build: Build, events: Events
-) -> None:
+def test_the_school_notes_that_a_caller_is_not_the_guardian(browser: FlaskClient, build: Build, events: Events) -> None:
     malo = build.child()
     account = build.active(children=[malo])
-    wrong = act("account", "not-guardian", account.username, "--child", "9701018")
-    assert (wrong.code, "has no tie to 9701018" in wrong.err) == (1, True)
-    assert act("account", "not-guardian", account.username, "--child", malo.student_id).code == 0
+    with log.acting_for(log.Origin(actor=OPERATOR)):
+        telephone.note_not_guardian(account.id, malo.id, malo.school, may_repeat=True)
     assert tie(account, malo).disputed_at is not None
     assert notices(account) == [(COLLEGE, "not_guardian", [malo.id.hex], False, "")]
     [event] = events("guardianship.disputed")
     assert (event.actor, event.details["by_telephone"]) == (OPERATOR, True)
     closed = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert heading(closed) == "Ce compte est fermé pour le moment"
-    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    settle(build.settings, account, REJECT)
     opened = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert opened.request.path == "/mon-compte", "with the same password"
-    again = act("account", "not-guardian", build.never_activated().username, "--child", malo.student_id)
-    assert again.code == 1
+    with refused(Code.TIE_NOT_HOLDING):
+        telephone.note_not_guardian(build.never_activated().id, malo.id, malo.school, may_repeat=True)
 
 
 def test_a_rejected_dispute_gives_the_parent_a_new_letter(
@@ -164,17 +160,12 @@ def test_a_rejected_dispute_gives_the_parent_a_new_letter(
     malo = build.child()
     account = build.never_activated(children=[malo])
     dispute(browser, account, malo)
-    [row] = listed(act, "--uai", COLLEGE)
-    assert (row["account"], row["kind"], row["uai"]) == (account.username, "not_guardian", COLLEGE)
-    assert [child["key"] for child in row["children"]] == [malo.student_id]
-    answer = act("account", "disputes", account.username, "--reject", "--reason", REASON)
-    assert answer.code == 0, answer.err
-    assert "a new letter can be printed" in answer.out
+    settle(build.settings, account, REJECT)
     settled = tie(account, malo)
     assert (settled.disputed_at, settled.ended_at, settled.excluded_at) == (None, None, None)
     assert notices(account) == [(COLLEGE, "not_guardian", [malo.id.hex], True, REASON)]
     [event] = events("dispute.settled")
-    assert (event.account_id, event.actor) == (account.id, OPERATOR)
+    assert event.account_id == account.id
     assert event.details == {
         "dispute": "not_guardian",
         "outcome": "reject",
@@ -198,12 +189,11 @@ def test_a_confirmed_dispute_ends_only_the_disputed_tie(
     malo, ines = build.child(), build.child("Inès", uai=LYCEE)
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo)
-    assert act("account", "disputes", account.username, "--confirm", "--reason", REASON).code == 0
+    settle(build.settings, account, CONFIRM)
     ended = tie(account, malo)
     assert ended.disputed_at is None
     assert ended.ended_at == ended.excluded_at is not None
     assert reload_account(account).disabled_at is None
-    assert listed(act) == []
     report = printed(act, LYCEE, out)
     assert report["printed"] == 1
     assert "Malo" not in pages(out)[0]
@@ -216,7 +206,7 @@ def test_a_confirmed_dispute_about_the_last_child_disables_the_account(
     malo = build.child()
     account = build.never_activated(children=[malo])
     dispute(browser, account, malo)
-    assert act("account", "disputes", account.username, "--confirm", "--reason", REASON).code == 0
+    settle(build.settings, account, CONFIRM)
     after = reload_account(account)
     assert after.disabled_at == after.left_at is not None
 
@@ -225,13 +215,10 @@ def test_a_dispute_is_settled_for_a_single_child(act: Run, browser: FlaskClient,
     malo, ines = build.child(), build.child("Inès")
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo, ines)
-    settle = ("account", "disputes", account.username, "--reason", REASON)
-    unknown = act(*settle, "--confirm", "--child", "123")
-    assert (unknown.code, unknown.err.count("\n")) == (1, 1)
-    first = act(*settle, "--confirm", "--child", malo.student_id)
-    assert (first.code, "stays closed" in first.err) == (0, True)
+    settle(build.settings, account, CONFIRM, child=malo)
+    assert disputes.is_disputed(account.id), "it stays closed"
     assert [notice[3] for notice in notices(account)] == [False], "the school has to decide about the other child"
-    assert act(*settle, "--reject").code == 0
+    settle(build.settings, account, REJECT)
     assert tie(account, malo).excluded_at is not None
     assert (tie(account, ines).disputed_at, tie(account, ines).ended_at) == (None, None)
     assert [notice[3] for notice in notices(account)] == [True]
@@ -241,51 +228,22 @@ def test_a_school_settles_only_its_own_ties(act: Run, browser: FlaskClient, buil
     malo, ines = build.child(), build.child("Inès", uai=LYCEE)
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo, ines)
-    seen = [
-        (tie_dispute["uai"], [child["key"] for child in tie_dispute["children"]])
-        for tie_dispute in listed(act, "--uai", LYCEE)
-    ]
-    assert seen == [(COLLEGE, []), (LYCEE, [ines.student_id])], "of the other school no child"
-    settle = ("account", "disputes", account.username, "--reject", "--reason", REASON, "--uai", LYCEE)
-    assert act(*settle).code == 0
+    settle(build.settings, account, REJECT, uai=LYCEE)
     assert tie(account, malo).disputed_at is not None
     assert [(notice[0], notice[3]) for notice in notices(account)] == [(COLLEGE, False), (LYCEE, True)]
-    again = act(*settle)
-    assert (again.code, "no open dispute" in again.err) == (1, True)
+    with refused(Code.SETTLED):
+        settle(build.settings, account, REJECT, uai=LYCEE)
 
 
 def test_a_dispute_is_settled_once(act: Run, browser: FlaskClient, build: Build, events: Events) -> None:
     malo = build.child()
     account = build.never_activated(children=[malo])
     dispute(browser, account, malo)
-    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
-    again = act("account", "disputes", account.username, "--confirm", "--reason", REASON)
-    assert (again.code, again.out, again.err.count("\n")) == (1, "", 1)
-    assert "settled already" in again.err
+    settle(build.settings, account, REJECT)
+    with refused(Code.SETTLED):
+        settle(build.settings, account, CONFIRM)
     assert tie(account, malo).ended_at is None
     assert len(events("dispute.settled")) == 1
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--reject", "--confirm", "--reason", REASON),
-        ("--reject",),
-        ("--reject", "--reason", "  "),
-        ("--child", "1"),
-        ("--confirm", "--reason", "x" * 501),
-        ("--confirm", "--reason", REASON, "--child", "1", "--kind", "email_contested"),
-    ],
-)
-def test_contradictory_options_are_a_usage_error(
-    act: Run, browser: FlaskClient, build: Build, options: tuple[str, ...]
-) -> None:
-    malo = build.child()
-    account = build.never_activated(children=[malo])
-    dispute(browser, account, malo)
-    assert act("account", "disputes", account.username, *options).code == 2
-    assert act("account", "disputes", "--reject", "--reason", REASON).code == 2
-    assert tie(account, malo).disputed_at is not None
 
 
 def test_a_dispute_by_a_pupil_does_not_lock_the_parent_out(act: Run, app: Flask, build: Build, out: Path) -> None:
@@ -294,12 +252,12 @@ def test_a_dispute_by_a_pupil_does_not_lock_the_parent_out(act: Run, app: Flask,
     malo = build.child()
     account = build.never_activated(children=[malo])
     dispute(app.test_client(), account, malo)
-    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    settle(build.settings, account, REJECT)
     printed(act, COLLEGE, out)
     pupil = app.test_client()
     page = sign_in(pupil, "/connexion", account.username, secret_on(pages(out)[0]))
     submit(pupil, pupil.get(page.request.full_path.replace("/activation?", "/activation/non-representant?")))
-    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    settle(build.settings, account, REJECT)
     again = out.with_name("encore.pdf")
     assert printed(act, COLLEGE, again)["printed"] == 1
     parent = app.test_client()
@@ -313,17 +271,3 @@ def test_an_active_account_cannot_dispute_a_tie(browser: FlaskClient, app: Flask
     activate(app.test_client(), account)
     assert submit(browser, page).status_code == 410
     assert reload_account(account).activated_at is not None
-
-
-def test_refused_settlement_names_what_is_open(act: Run, app: Flask, browser: FlaskClient, build: Build) -> None:
-    malo = build.child()
-    disputed = build.never_activated(children=[malo])
-    dispute(browser, disputed, malo)
-    settle = ("--reject", "--reason", REASON)
-    wrong = act("account", "disputes", disputed.username, *settle, "--child", "9701018")
-    assert wrong.code == 1
-    expected = f"no open not_guardian dispute about 9701018; open: not_guardian about {malo.student_id}"
-    assert expected in wrong.err
-    contest = contested(app, build)
-    wrong = act("account", "disputes", contest.username, *settle, "--kind", "not_guardian")
-    assert (wrong.code, "no open not_guardian dispute; open: email_contested" in wrong.err) == (1, True)

@@ -11,30 +11,26 @@ from sqlalchemy import update
 from idp.accounts.models import Guardianship
 from idp.clock import now
 from idp.db import db
+from idp.families.refusals import Code
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
-from tests.commands.disputes import REASON, alarms, apply_change, dispute, listed, notices, printed
+from tests.commands.disputes import alarms, apply_change, dispute, notices, printed
 from tests.my_account.changes import change_email, enter
 from tests.pages import submit
+from tests.settlements import REJECT, refused, settle
 
 pytestmark = pytest.mark.both_databases
 
 
-def test_a_school_sees_the_dispute_of_another_school_on_its_account(
+def test_a_school_does_not_settle_the_dispute_of_another_school_on_its_account(
     act: Run, browser: FlaskClient, build: Build, tmp_path: Path
 ) -> None:
     build.ent(uais=[COLLEGE, LYCEE])
     malo, ines = build.child(), build.child("Inès", uai=LYCEE)
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo)
-    [row] = listed(act, "--uai", LYCEE)
-    assert (row["account"], row["kind"], row["uai"]) == (account.username, "not_guardian", COLLEGE)
-    assert row["children"] == [], "a school learns of no child of another one"
-    table = act("account", "disputes", "--uai", LYCEE).out
-    assert f"a dispute at {COLLEGE} closes the account" in table
-    assert "Malo" not in table
-    refused = act("account", "disputes", account.username, "--uai", LYCEE, "--reject", "--reason", REASON)
-    assert (refused.code, COLLEGE in refused.err) == (1, True)
+    with refused(Code.SETTLED):
+        settle(build.settings, account, REJECT, uai=LYCEE)
     [skipped] = printed(act, LYCEE, tmp_path / "lettres.pdf")["skipped"]
     assert COLLEGE in skipped["reason"]
     named = act("letters", "print", "--username", account.username, "--out", str(tmp_path / "lettre.pdf"))
@@ -73,5 +69,3 @@ def test_a_school_with_only_disputed_ties_is_notified_of_a_contested_email(act: 
     former = app.test_client()
     submit(former, former.get(alarms(build, account)[-1]))
     assert {notice[0] for notice in notices(account) if notice[1] == "email_contested"} == {COLLEGE, LYCEE}
-    for uai in (COLLEGE, LYCEE):
-        assert "email_contested" in {dispute["kind"] for dispute in listed(act, "--uai", uai)}

@@ -28,7 +28,7 @@ from tests.pages import form_token, heading
 pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 GUESSES = ("admin", "administrateur", "root", "test", "demo", "idp", "n.leroy")
-READING = {"disputes", "check", "list", "show", "find", "current", "invites", "notices", "report", "status", "test"}
+READING = {"check", "list", "show", "find", "current", "invites", "report", "status", "test"}
 AWAY = "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"
 SECRETS = ("password", "passwd", "secret", "token", "passphrase", "provisional", "pin", "credential")
 

@@ -13,7 +13,7 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
 from idp.desk.statistics import figures
-from idp.operations.helpdesk.standing import Group
+from idp.families.standing import Group
 from idp.operations.letter_progress import counts
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run

@@ -3,15 +3,18 @@
 import pytest
 from flask import Flask
 
+from idp.clock import now
 from idp.config import Settings
-from idp.operations.helpdesk.dossier import masked, masked_apart
+from idp.families.refusals import Code, RefusedError
+from idp.mail.emails import masked, masked_apart
 from tests.builders import PASSWORD, Build
 from tests.commands.accounts import reload_account
 from tests.commands.conftest import Run
-from tests.commands.disputes import REASON, contested, notices
+from tests.commands.disputes import contested, notices
 from tests.databases import settings_for
 from tests.my_account.changes import NEW, OLD
 from tests.pages import heading, sign_in
+from tests.settlements import CONFIRM, REJECT, settle
 
 pytestmark = pytest.mark.both_databases
 
@@ -22,31 +25,29 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
     return settings_for(database_url, shared_mailbox=getattr(request, "param", "refuse"))
 
 
-def test_a_former_email_confirmed_by_another_account_is_not_restored(act: Run, app: Flask, build: Build) -> None:
+def test_a_former_email_confirmed_by_another_account_is_not_restored(app: Flask, build: Build) -> None:
     account = contested(app, build)
     build.active(email=OLD.upper())
-    settle = ("account", "disputes", account.username, "--reason", REASON)
-    answer = act(*settle, "--confirm")
-    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
-    assert "IDP_SHARED_MAILBOX=refuse" in answer.err
+    with pytest.raises(RefusedError) as refused:
+        settle(build.settings, account, CONFIRM)
+    assert refused.value.code is Code.KEPT_MAILBOX_OF_OTHER
     assert reload_account(account).contested_email == OLD
-    assert act(*settle, "--reject").code == 0
+    settle(build.settings, account, REJECT)
     assert reload_account(account).email == NEW
 
 
 @pytest.mark.parametrize("settings", ["allow"], indirect=True)
-def test_the_school_is_notified_when_another_parent_uses_the_former_email(act: Run, app: Flask, build: Build) -> None:
+def test_the_school_is_notified_when_another_parent_uses_the_former_email(app: Flask, build: Build) -> None:
     malo = build.child()
     account = contested(app, build, children=[malo])
     other = build.active(email=OLD, children=[malo], given_name="Paul", family_name="DURAND")
-    assert act("account", "disputes", account.username, "--confirm", "--reason", REASON).code == 0
+    settle(build.settings, account, CONFIRM)
     assert "shared_mailbox" in {notice[1] for notice in notices(account)}
     assert reload_account(other).email == OLD
 
 
 def test_enable_refuses_an_account_whose_mailbox_another_account_uses(act: Run, app: Flask, build: Build) -> None:
-    account = build.active()
-    assert act("account", "disable", account.username).code == 0
+    account = build.active(disabled_at=now())
     build.active()
     answer = act("account", "enable", account.username)
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)

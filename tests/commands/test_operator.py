@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from idp.audit.models import AuditEntry
 from idp.cli import application
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from tests import forked
@@ -27,10 +28,10 @@ def user(uid: int) -> str:
 
 @pytest.mark.row("O-08")
 def test_actor_is_the_real_user_whatever_the_environment_says(app: Flask, build: Build, settings: Settings) -> None:
-    account = build.active()
+    account = build.active(disabled_at=now())
     clean = {name: value for name, value in environment(settings).items() if name != "SUDO_UID"}
     db.session.rollback()
-    forked.succeed(forked.IDP, "account", "disable", account.username, env={**clean, **LIES})
+    forked.succeed(forked.IDP, "account", "enable", account.username, env={**clean, **LIES})
     change = select(AuditEntry.actor).where(AuditEntry.kind == "account.changed")
     [actor] = db.session.scalars(change)
     assert actor.startswith(user(os.getuid()))

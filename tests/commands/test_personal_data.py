@@ -21,7 +21,7 @@ from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.clients.models import Client
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.operations.personal_data.parts import PARTS
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
@@ -35,6 +35,7 @@ from tests.commands.remains import Remains, keep, number
 from tests.my_account.changes import NEW, OLD
 from tests.pages import submit
 from tests.protocol.flow import tokens_for
+from tests.settlements import CONFIRM, REJECT, settle
 
 pytestmark = pytest.mark.row("K-10")
 
@@ -130,11 +131,11 @@ def test_settled_dispute_is_exported_without_data_of_others(app: Flask, act: Run
     """The export leaves out data of others: the school's reason, children's keys, the other mailbox, foreign IPs."""
     child, stranger = build.child("Malo"), build.child("Ysolde", family_name="ETRANGER")
     account = contested(app, build, children=[child, stranger])
-    reason = "--reason", "Vu avec AUTRE-PARENT"
-    assert act("account", "disputes", account.username, "--reject", *reason).code == 0
+    reason = "Vu avec AUTRE-PARENT"
+    settle(build.settings, account, REJECT, reason=reason)
     db.session.get_one(Guardianship, (account.id, stranger.id)).disputed_at = now()
     db.session.commit()
-    assert act("account", "disputes", account.username, "--confirm", *reason).code == 0
+    settle(build.settings, account, CONFIRM, reason=reason, child=stranger)
     origin = {"account_id": account.id, "ip": "198.51.100.9", "request_id": "ABCD"}
     keep(
         AuditEntry(
@@ -242,7 +243,7 @@ def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Accoun
     before = of_account(parent.id)
     answer = act("account", "erase", parent.username, "--reason", "demande", "--yes")
     assert (answer.code, answer.out) == (1, "")
-    assert f"settle it with `idp account disputes {parent.username}`" in answer.err
+    assert f"{parent.username} is in dispute" in answer.err
     assert of_account(parent.id) == before
     [tie] = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).all()
     tie.disputed_at, tie.ended_at, tie.excluded_at = None, now(), now()
@@ -261,7 +262,7 @@ def test_account_whose_address_is_contested_is_not_erased(act: Run, build: Build
     account = build.active(contested_at=now())
     answer = act("account", "erase", account.username, "--reason", "demande", "--yes")
     assert (answer.code, answer.out) == (1, "")
-    assert f"`idp account disputes {account.username}`" in answer.err
+    assert f"{account.username} is in dispute" in answer.err
     assert number(Account, Account.id == account.id) == 1
 
 
@@ -272,11 +273,9 @@ def test_account_with_a_promised_open_notice_is_not_erased(act: Run, build: Buil
     db.session.commit()
     answer = act("account", "erase", account.username, "--reason", "demande", "--yes")
     assert (answer.code, answer.out) == (1, "")
-    assert "idp school notices --settle ID" in answer.err
-    notice = str(db.session.scalars(select(SchoolNotice.id)).one())
-    db.session.rollback()
-    assert notice in answer.err
-    assert act("school", "notices", "--settle", notice, "--sentence", "Vu avec la famille").code == 0
+    assert "and has not answered" in answer.err
+    with unit_of_work():
+        school_notices.settle(account.id, by="x", sentence="Vu avec la famille")
     assert act("account", "erase", account.username, "--reason", "demande", "--yes").code == 0
 
 
@@ -288,7 +287,6 @@ def test_erasure_keeps_notices_about_other_accounts(act: Run, build: Build) -> N
     notice = db.session.scalars(select(SchoolNotice)).one()
     assert (notice.account_id, notice.other_account_id, notice.settled_at) == (stays.id, None, None)
     db.session.rollback()
-    assert act("school", "notices", "--open").out.count("letter_doubt") == 1
     assert act("account", "show", stays.username).code == 0
 
 

@@ -13,9 +13,9 @@ from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.oidc.logout.back_channel import LOGOUT
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.accounts import OPERATOR, living, reload_account, waiting
 from tests.commands.conftest import Events, Run

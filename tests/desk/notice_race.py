@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from idp.accounts.models import SchoolNotice
 from idp.db import db
 from idp.desk.notices import settling
-from idp.desk.notices.settling import NotSettledError, Reply
+from idp.desk.notices.settling import Reply
 from idp.desk.notices.words import Answer
-from idp.operations.helpdesk import admission
+from idp.families import admission
+from idp.families.refusals import Code, RefusedError
 from tests.applications import inherited
 from tests.databases import settings_for
 
@@ -40,8 +41,8 @@ def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Sim
             try:
                 settling.settle(settings, notice, reply)
                 answers.put((key, answer.value))
-            except NotSettledError as refusal:
-                answers.put((key, "" if refusal.is_late else refusal.sentence))
+            except RefusedError as refused:
+                answers.put((key, "" if refused.code is Code.SETTLED else refused.code.name))
             db.session.remove()
 
 

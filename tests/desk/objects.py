@@ -19,8 +19,8 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.jobs.models import Job, State
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.rostering.models import ImportBatch
 from tests.desk.colleagues import Colleagues
 from tests.my_account.passkeys import store_passkey

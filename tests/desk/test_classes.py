@@ -22,7 +22,7 @@ from idp.db import db
 from idp.desk.classes import board
 from idp.desk.jobs.models import Job
 from idp.desk.statistics.figures import STATES
-from idp.operations.helpdesk.standing import Group
+from idp.families.standing import Group
 from idp.outbox.models import OutboxMessage
 from idp.paths import STATIC
 from idp.throttle.models import ThrottleCounter

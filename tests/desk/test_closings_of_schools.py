@@ -10,8 +10,8 @@ from idp.clock import now, today
 from idp.db import db, unit_of_work
 from idp.desk.alerts.rules import ALERT
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.outbox.models import OutboxMessage
 from idp.rostering.write import moving
 from tests.builders import COLLEGE, LYCEE, Build

@@ -12,11 +12,11 @@ from werkzeug.test import TestResponse
 
 from idp.app import outbox_handlers
 from idp.audit.models import AuditEntry
+from idp.cli import ent_requests as ent_commands
 from idp.clients.models import Client, SubjectType
 from idp.clock import now
 from idp.db import db
 from idp.desk.ents import acceptance
-from idp.desk.ents import commands as ent_commands
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount
 from idp.outbox.models import OutboxMessage
@@ -349,7 +349,7 @@ def test_the_commands_accept_and_refuse_a_change(browser: FlaskClient, own: Rely
     shown = runner.invoke(commands.client, ["show", own.client_id]).output
     assert f"new hosts redirect_uris=neuf.test: idp client accept {own.client_id}" in shown
     assert "pending_hosts: redirect_uris=neuf.test" in shown
-    assert "idp client accept" in runner.invoke(commands.client, ["approve", own.client_id]).output
+    assert "accepted or refused as a whole" in runner.invoke(commands.client, ["approve", own.client_id]).output
     refused = runner.invoke(ent_commands.refuse, [own.client_id, "--reason", "autre serveur"])
     assert (refused.exit_code, row(own).pending_metadata) == (0, None)
     ask(browser, own)

@@ -21,8 +21,8 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.commands.accounts import wrong_tries

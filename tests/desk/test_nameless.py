@@ -10,8 +10,8 @@ from idp.accounts.models import Account
 from idp.db import db
 from idp.desk.jobs.models import JobFile
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.rostering.models import ImportBatch
 from tests.builders import COLLEGE
 from tests.desk.colleagues import Colleagues

@@ -16,10 +16,9 @@ from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
 from idp.desk.staff.models import Role
+from idp.families.standing import Group
 from idp.letters import class_lists
-from idp.operations import batches
-from idp.operations.helpdesk import acts
-from idp.operations.helpdesk.standing import Group
+from idp.operations import batches, blocked_passwords
 from idp.outbox.models import OutboxMessage
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -141,7 +140,7 @@ def test_a_job_that_failed_says_and_records_what_it_blocked(
     browser = colleagues.signed_in(Role.HEAD)
     job = key_of(post(browser, PATH, word="BLOQUER"))
     with monkeypatch.context() as before:
-        before.setattr(acts, "block_passwords", fail)
+        before.setattr(blocked_passwords, "block", fail)
         do_all()
     assert db.session.get_one(Job, job).is_final, "nobody cancels it from the first batch on"
     monkeypatch.setattr(Running, "progress", fail)

@@ -12,11 +12,10 @@ from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.people import retention, words
+from idp.desk.people import retention
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
-from idp.operations.personal_data.erasure import Obstacle
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.personal import LEFT_OUT
 from idp.tables import metadata
 from tests.builders import COLLEGE, LYCEE, Build
@@ -180,10 +179,6 @@ def test_a_person_in_dispute_stays_and_the_page_says_why(build: Build, colleague
     assert '<form class="flow"' not in page
     assert "est contesté" in post(browser, path, "/droits", reason="demande 12", word="EFFACER").get_data(as_text=True)
     assert db.session.get(Account, account.id) is not None
-
-
-def test_every_obstacle_has_a_sentence() -> None:
-    assert words.OBSTACLES.keys() == set(Obstacle)
 
 
 def test_an_erased_person_of_another_key_is_missing(colleagues: Colleagues) -> None:

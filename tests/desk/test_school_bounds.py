@@ -13,8 +13,8 @@ from idp.db import db
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import checking
 from idp.desk.staff.models import Role, StaffAccount
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.services import services
 from idp.throttle import guard, limits

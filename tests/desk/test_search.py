@@ -14,8 +14,8 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.search import service
 from idp.desk.staff.models import Role, StaffAccount
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues
 from tests.pages import heading

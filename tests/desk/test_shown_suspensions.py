@@ -11,8 +11,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now, today
 from idp.db import db
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_suspension import WHY, path_of, rows, text_of

@@ -11,7 +11,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.desk import words
-from idp.operations.helpdesk.standing import Group, Standing, foremost, group_of, in_group, standings
+from idp.families.standing import Group, Standing, foremost, group_of, in_group, standings
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues
 

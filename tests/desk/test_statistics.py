@@ -16,7 +16,7 @@ from idp.desk.staff.models import Role
 from idp.desk.statistics import counting, figures, job, tables
 from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.models import StoredFigures
-from idp.operations.helpdesk.standing import Group
+from idp.families.standing import Group
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.builders import COLLEGE, LYCEE, Build

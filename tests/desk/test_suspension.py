@@ -17,8 +17,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import PARIS, end_of_day, now, today
 from idp.db import db
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
 from idp.web.i18n import day
@@ -93,7 +93,7 @@ def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role)
     assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
     assert not db.session.get_one(Account, account.id).is_suspended_at(now())
     mails = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE))
-    assert [mail["notice"] for mail in mails] == ["compte_suspendu", "compte_rouvert"]
+    assert {mail["notice"] for mail in mails} == {"compte_suspendu", "compte_rouvert"}
     past = text_of(browser, path_of(account)).partition("Suspensions passées")[2]
     assert "par la direction (Sylvie Marchand)" in past
     assert "Motif de la réouverture : réglé" in past

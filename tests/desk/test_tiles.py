@@ -10,8 +10,8 @@ from idp.accounts.models import SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues
 from tests.desk.test_notices import CHECKED, noticed, plain

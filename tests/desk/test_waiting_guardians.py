@@ -20,11 +20,11 @@ from idp.db import db, unit_of_work
 from idp.desk.jobs.models import Job
 from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
+from idp.families import admission, suspension
+from idp.families.suspension import Decision
 from idp.letters import recipients
 from idp.letters.recipients import Skip
 from idp.my_account.connections import acts
-from idp.operations.helpdesk import admission, suspension
-from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.models import ImportIssue
 from idp.rostering.write import waits
 from idp.web import i18n

@@ -10,13 +10,13 @@ from flask.testing import FlaskClient
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk.disputes import Decision, Outcome, settle
 from tests.builders import COLLEGE, PASSWORD, Build
 from tests.email_confirmation.alarms import CLOSED, alarms, confirm, stop, told_schools
 from tests.email_confirmation.post import post_office, text_of
 from tests.my_account.changes import ACCOUNT, NEW, OLD, change_email, enter, reload_account
 from tests.pages import follow, heading, sign_in
 from tests.recovery.steps import ask_password, ask_username
+from tests.settlements import CONFIRM, REJECT, settle
 
 
 @pytest.mark.row("E-12")
@@ -61,7 +61,7 @@ def test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest(
         ask_password(app.test_client(), account.username)
         ask_username(app.test_client(), NEW)
         assert len(office.deliver()) == before + 1, "no mail recovers the account"
-        settle(build.settings, account.id, Decision(outcome=Outcome.REJECT, reason="vu au guichet"))
+        settle(build.settings, account, REJECT)
         [kept, _] = sorted(office.deliver()[before + 1 :], key=lambda mail: mail["To"] != NEW)
         assert "Connectez-vous comme avant." in text_of(kept)
         assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == ACCOUNT
@@ -74,7 +74,7 @@ def test_a_shared_mailbox_that_is_right_ends_the_password(app: Flask, browser: F
     change_email(browser)
     confirm(app, build, account)
     stop(app, alarms(build, account)[-1], "Le changement est signalé")
-    settle(build.settings, account.id, Decision(outcome=Outcome.CONFIRM, reason="vu au guichet"))
+    settle(build.settings, account, CONFIRM)
     row = reload_account(account)
     assert (row.email, row.contested_at) == (OLD, None)
     assert row.password_blocked_at is not None

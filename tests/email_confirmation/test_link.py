@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import Purpose
 from idp.clock import now
-from idp.db import db
-from idp.operations.helpdesk import acts
+from idp.db import db, unit_of_work
+from idp.sessions import manager
 from idp.throttle import limits
 from tests.activation.steps import CHOSEN, activate, newest_link, read_state
 from tests.builders import PASSWORD, Build
@@ -320,7 +320,8 @@ def test_sessions_ended_by_an_operator_end_the_wait_of_an_activation(
 ) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
-    acts.end_sessions(account.id)
+    with unit_of_work():
+        manager.end_all(account.id, by="operator")
     phone = app.test_client()
     page = phone.get(newest_link(build.settings, account.id))
     assert HERE not in page.text

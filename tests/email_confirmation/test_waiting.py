@@ -7,7 +7,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.operations.helpdesk import acts
+from idp.db import unit_of_work
+from idp.sessions import manager
 from tests.activation.race import HOST
 from tests.activation.steps import CHOSEN, CONTINUED, EMAIL, LOST, SENT, activate, newest_code, read_state
 from tests.builders import Build
@@ -42,6 +43,7 @@ def test_a_waiting_page_says_that_the_person_continued_on_another_device(
 def test_a_waiting_page_that_an_operator_ended_names_no_other_device(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
-    acts.end_sessions(account.id)
+    with unit_of_work():
+        manager.end_all(account.id, by="operator")
     page = browser.get(waiting.request.full_path)
     assert (page.status_code, heading(page)) == (400, LOST)

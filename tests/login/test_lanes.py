@@ -14,7 +14,7 @@ from idp.accounts.notices import NOTICE, Notice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, release_connection
-from idp.operations.helpdesk import acts
+from idp.families import acts
 from idp.outbox.models import OutboxMessage
 from idp.sessions import devices
 from idp.throttle import guard, limits

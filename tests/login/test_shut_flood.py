@@ -14,12 +14,11 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.operations.helpdesk import disputes as operators
-from idp.operations.helpdesk.disputes import Decision, Outcome
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import heading, sign_in
 from tests.recovery.steps import answers, ask_password, journal, outbox
+from tests.settlements import REJECT, settle
 
 _RENEW = "Choisissez un nouveau mot de passe"
 _CLOSED = "Ce compte est fermé pour le moment"
@@ -95,7 +94,7 @@ def test_breached_password_is_closed_although_links_were_asked_for_before(browse
 def test_link_is_sent_at_once_when_the_school_has_settled(browser: FlaskClient, build: Build) -> None:
     account = build.active(contested_at=now(), password_blocked_at=now(), contested_email="ancienne@exemple.fr")
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == _CLOSED
-    operators.settle(build.settings, account.id, Decision(outcome=Outcome.REJECT, reason="vu au guichet"))
+    settle(build.settings, account, REJECT)
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert heading(page) == _RENEW
     assert _PARTS in page.text

@@ -13,8 +13,8 @@ from idp.accounts.models import Account
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.web.i18n import day
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office

@@ -16,8 +16,8 @@ from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk import admission, suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import admission, suspension
+from idp.families.suspension import Decision
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, AtHome, Build
 from tests.email_confirmation.post import html_of, post_office

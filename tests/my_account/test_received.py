@@ -15,8 +15,8 @@ from idp.clients.models import Client, ClientSchool
 from idp.clients.released import guardian_vector
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from idp.web.i18n import hour
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.my_account.steps import enter, text_of

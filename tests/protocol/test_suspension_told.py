@@ -3,8 +3,8 @@
 import pytest
 from flask.testing import FlaskClient
 
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.suspension import Decision
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.ent_server import EntServer

@@ -4,9 +4,10 @@ import json
 import re
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.clock import now
 from idp.db import db
 from tests.commands.conftest import Run
 
@@ -69,3 +70,9 @@ def account(key: str) -> Account:
 def children_of(key: str) -> list[str]:
     """Return the given names of a parent's children, as on the pages."""
     return sorted(child.given_name for child in account(key).children)
+
+
+def disable(person: Account) -> None:
+    """Disable an account as something else than its departure does."""
+    db.session.execute(update(Account).where(Account.id == person.id).values(disabled_at=now()))
+    db.session.commit()

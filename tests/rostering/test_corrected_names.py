@@ -11,8 +11,8 @@ from idp.accounts.models import SchoolNotice
 from idp.accounts.suspensions.models import FormerPupilName, Suspension
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk import admission, suspension
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import admission, suspension
+from idp.families.suspension import Decision
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, codes, imported

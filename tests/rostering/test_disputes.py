@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from idp.accounts import directory, disputes
-from idp.accounts.models import Account, Guardianship
+from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk import disputes as operators
-from idp.operations.helpdesk.disputes import Decision, Outcome
+from idp.families import disputes as operators
 from tests import forked
 from tests.builders import PASSWORD, Build
 from tests.commands.accounts import living
@@ -25,6 +24,7 @@ from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year
 from tests.rostering.seen import account, children_of, imported
+from tests.settlements import REJECT, decision_about
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.row("R-13")]
 
@@ -139,11 +139,13 @@ def test_an_import_and_a_settlement_lock_in_the_same_order(
     year.add(brother)
     year.change(CHILD, parents=(("9100000", "10", "1"), (FATHER, "39", "1")))
     command = (forked.IDP, "roster", "import", str(year.write(folder)), "--force")
-    decision = Decision(outcome=Outcome.REJECT, reason="vu au guichet", child=f"aaf:{CHILD}")
+    child = db.session.scalars(select(Child).where(Child.roster_key == f"aaf:{CHILD}")).one()
+    decision = decision_about(him, REJECT, child=child)
     with ExitStack() as started:
         with unit_of_work():
             db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             account = directory.get_for_change(him.id)
+            assert account is not None
             run = started.enter_context(forked.Program(*command, env=environment(settings)))
             for _ in range(300):
                 if run.poll() is not None or _someone_waits():

@@ -16,13 +16,14 @@ from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.accounts.suspensions.traces import Names, Traces
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk import disputes, suspension, telephone
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension, telephone
+from idp.families.suspension import Decision
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, imported
 from tests.rostering.test_disputed_ties import FATHER
+from tests.settlements import REJECT, settle
 
 
 def _school(uai: str) -> School:
@@ -69,15 +70,14 @@ def test_an_open_dispute_and_who_took_the_call_go_to_the_new_school(
     tie.child.school_id = _school(COLLEGE).id  # as a killed import leaves it
     db.session.commit()
     with unit_of_work():
-        refusal = school_notices.settle_one(call.notice, by="lycée", sentence="parti", school=_school(LYCEE))
+        refusal = school_notices.settle_one(call.notice, by="lycée", sentence="parti")
     assert refusal is Refusal.DISPUTED, "nobody else could settle it afterwards"
     year.change(pupil.key, uai=COLLEGE)
     for _ in range(2):
         imported(act, year.write(folder))
         [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_(None)))
         assert (notice.school_id, notice.kind, notice.taken_by) == (_school(COLLEGE).id, "not_guardian", takers)
-    answer = disputes.Decision(outcome=disputes.Outcome.REJECT, reason="vu", school=_school(COLLEGE))
-    disputes.settle(build.settings, father.id, answer)
+    settle(build.settings, father, REJECT, uai=COLLEGE)
     assert children_of(FATHER) == [pupil.given]
 
 

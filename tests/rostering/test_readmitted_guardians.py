@@ -9,13 +9,13 @@ from idp.accounts.models import Child, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk import admission
-from idp.operations.helpdesk.disputes import Decision, Outcome, settle
+from idp.families import admission
 from idp.services import services
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import Year
 from tests.rostering.seen import account, children_of, imported
 from tests.rostering.test_disputed_ties import FATHER, set_ties
+from tests.settlements import CONFIRM, REJECT, settle
 
 pytestmark = pytest.mark.row("R-13")
 
@@ -25,7 +25,7 @@ MOTHER = ("9100000", "10", "1")
 def confirmed(key: str) -> None:
     """Do what the school does when it confirms all disputes of a parent, with the journal entry."""
     set_ties(key, disputed_at=now())
-    settle(services().settings, account(key).id, Decision(outcome=Outcome.CONFIRM, reason="vu", kind=Kind.NOT_GUARDIAN))
+    settle(services().settings, account(key), CONFIRM)
 
 
 def waiting() -> list[tuple[str, list[str]]]:
@@ -96,7 +96,6 @@ def test_an_excluded_guardian_whom_the_head_keeps_out_stays_out(act: Run, year: 
 def test_a_guardian_whom_the_head_restored_returns_without_a_question(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     confirmed(FATHER)
-    restored = Decision(outcome=Outcome.REJECT, reason="vu", kind=Kind.NOT_GUARDIAN, reopens=True)
-    settle(services().settings, account(FATHER).id, restored)
+    settle(services().settings, account(FATHER), REJECT, reopens=True)
     returned(act, year, folder)
     assert (children_of(FATHER), waiting()) == (["Enfanta"], [])

@@ -22,7 +22,7 @@ from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.commands.processes import environment
 from tests.rostering.aaf_school import LYCEE, Parent, Pupil, Year
-from tests.rostering.seen import account, children_of, imported
+from tests.rostering.seen import account, children_of, disable, imported
 
 pytestmark = pytest.mark.both_databases
 
@@ -148,7 +148,7 @@ def test_an_account_disabled_by_an_operator_is_not_recreated_after_the_purge(
 ) -> None:
     imported(act, year.write(folder))
     key = account("9100000").id
-    assert act("account", "disable", account("9100000").username).code == 0
+    disable(account("9100000"))
     earlier(91)
     assert purged(act)["accounts_removed"] == 0
     assert imported(act, folder)["accounts"]["created"] == 0

@@ -1,6 +1,5 @@
 """An account that a file restores, whose mailbox meanwhile belongs to another account (`IDP_SHARED_MAILBOX=refuse`)."""
 
-import json
 import time
 from contextlib import ExitStack
 from datetime import timedelta
@@ -12,11 +11,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 
 from idp.accounts import mailboxes
-from idp.accounts.models import Account, FormerMailbox
+from idp.accounts.models import Account, FormerMailbox, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.families.refusals import Code, RefusedError
+from idp.services import services
 from tests import forked
 from tests.activation.steps import newest_link
 from tests.builders import PASSWORD, Build
@@ -30,6 +31,7 @@ from tests.recovery.steps import answers, ask_password
 from tests.relying_party import Attempt
 from tests.rostering.aaf_school import LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, imported
+from tests.settlements import CONFIRM, REJECT, settle
 
 MAILBOX = "famille@exemple.fr"
 MOTHER, FATHER, CHILD = "9100000", "9150000", "9200000"
@@ -80,10 +82,10 @@ def test_a_returning_account_loses_a_mailbox_used_by_another(
     assert (back.email, back.mailbox, back.email_confirmed_at) == (None, None, None)
     assert (neighbour.email, neighbour.mailbox) == (MAILBOX, MAILBOX)
     assert changes_of(back) == ["left", "mailbox_released", "returned"]
-    [notice] = json.loads(act("school", "notices", "--uai", LYCEE, "--open", "--json").out)
-    assert (notice["kind"], notice["account"]) == ("shared_mailbox", back.username)
+    [notice] = db.session.scalars(select(SchoolNotice))
+    assert (notice.kind, notice.account_id, notice.settled_at) == ("shared_mailbox", back.id, None)
     imported(act, year.write(folder))
-    assert len(json.loads(act("school", "notices", "--json").out)) == 1
+    assert len(db.session.scalars(select(SchoolNotice)).all()) == 1
 
 
 def test_the_next_sign_in_asks_for_another_email(
@@ -178,11 +180,10 @@ def test_the_settlement_refuses_a_contested_mailbox_that_another_uses(
     imported(act, year.write(folder))
     back = account(MOTHER)
     assert (back.disabled_at, back.email) == (None, MAILBOX)
-    settle = ("account", "disputes", back.username, "--reason", "vu au guichet")
-    answer = act(*settle, "--reject")
-    assert (answer.code, answer.err.count("\n")) == (1, 1)
-    assert "IDP_SHARED_MAILBOX=refuse" in answer.err
-    assert act(*settle, "--confirm").code == 0
+    with pytest.raises(RefusedError) as refused:
+        settle(services().settings, back, REJECT)
+    assert refused.value.code is Code.KEPT_MAILBOX_OF_OTHER
+    settle(services().settings, back, CONFIRM)
     assert account(MOTHER).email == "avant@exemple.fr"
 
 

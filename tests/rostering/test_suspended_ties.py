@@ -14,9 +14,9 @@ from idp.accounts.suspensions.models import KeptSuspension, Suspension
 from idp.accounts.suspensions.traces import Likeness, Names, Traces, TracesIndex, likeness
 from idp.clock import now
 from idp.db import db
-from idp.operations.helpdesk import admission, suspension
-from idp.operations.helpdesk.acts import RefusedError
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import admission, suspension
+from idp.families.refusals import RefusedError
+from idp.families.suspension import Decision
 from idp.rostering.reconcile import known_suspensions
 from tests.builders import Build
 from tests.commands.conftest import Run

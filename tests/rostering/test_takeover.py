@@ -11,11 +11,11 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.operations import merging
+from idp.families import merging
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, add, delete, modify, write
-from tests.rostering.seen import account, children_of, codes, imported, state
+from tests.rostering.seen import account, children_of, codes, disable, imported, state
 from tests.rostering.test_onde import MALO, ZOE, guardians, pupils
 
 pytestmark = pytest.mark.both_databases
@@ -160,7 +160,7 @@ def test_a_child_that_came_after_a_wrong_merge_goes_back_with_the_next_file(
     year.add(Pupil("12", "Trois", "DUPONT", parents=(("502", "10", "1"),)))
     imported(act, year.write(folder))
     assert children_of("501") == ["Deux", "Trois", "Un"]
-    merging.unlink("deux homonymes", other)
+    merging.unlink(other, "deux homonymes")
     imported(act, year.write(folder))
     assert (children_of("501"), children_of("502")) == (["Un"], ["Deux", "Trois"])
     assert account("502").id == other
@@ -279,7 +279,7 @@ def test_an_account_disabled_by_file_and_operator_stays_disabled(act: Run, year:
     imported(act, year.write(folder))
     child = year.pupils.pop("9200000")
     imported(act, year.write(folder), "--force")
-    assert act("account", "disable", account("9100000").username).code == 0
+    disable(account("9100000"))
     year.add(child)
     imported(act, year.write(folder))
     assert account("9100000").disabled_at is not None

@@ -1,19 +1,21 @@
 """The whole service as it runs: web server, worker, two ENTs, SMTP server, each a process; on the test's database."""
 
 import atexit
-import json
 import os
 import re
 import shutil
 import socket
 import time
+import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
 
 import requests
+from sqlalchemy import select
 
 from demo import desk, school_file
 from demo.ents import HOST, DemoEnt, ents_at
@@ -22,11 +24,15 @@ from demo.processes import DESK_OFFSET, SERVICE_HOST, SMTP_OFFSET, WEB_OFFSET, e
 from demo.seed import seed
 from demo.supervisor import Child, first_taken
 from idp import schema
+from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.school_notices import children_of
 from idp.app import create_app
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
+from idp.families import acts
+from idp.families.disputes import Outcome
 from idp.services import services_of
-from tests import databases, forked
+from tests import databases, forked, settlements
 from tests.applications import SHARED
 from tests.databases import SECRET
 
@@ -186,10 +192,50 @@ class Site:
         assert done.returncode == code, done.stderr
         return done.stderr if code else done.stdout
 
+    @contextmanager
+    def at_the_desk(self) -> Iterator[None]:
+        """Run acts of the desk on the site's database, in this process."""
+        app = create_app(self.settings)
+        with app.app_context():
+            try:
+                yield
+            finally:
+                db.session.remove()
+                db.engine.dispose()
+                services_of(app).close()
+
+    def settle(self, username: str, outcome: Outcome, reason: str) -> None:
+        """Settle the dispute about an account."""
+        with self.at_the_desk():
+            account = db.session.scalars(select(Account).where(Account.username == username)).one()
+            settlements.settle(self.settings, account, outcome, reason=reason)
+
+    def settle_notice(self, key: uuid.UUID, sentence: str) -> None:
+        """Settle a notice."""
+        with self.at_the_desk(), unit_of_work():
+            acts.settle_notice(key, sentence)
+
     def notices(self) -> list[dict[str, Any]]:
-        """Return what schools have to know, open or settled, as `idp school notices` lists it."""
-        listed: list[dict[str, Any]] = json.loads(self.command("school", "notices", "--json"))
-        return listed
+        """Return what schools have to know, open or settled."""
+        with self.at_the_desk():
+            rows = db.session.execute(
+                select(SchoolNotice, School.uai, Account.username)
+                .join(School, School.id == SchoolNotice.school_id)
+                .join(Account, Account.id == SchoolNotice.account_id)
+                .order_by(SchoolNotice.created_at, SchoolNotice.id)
+            ).all()
+            return [
+                {
+                    "id": notice.id,
+                    "uai": uai,
+                    "kind": notice.kind,
+                    "account": username,
+                    "children": [child.given_name for child in children_of([notice])[notice.id]],
+                    "state": "open" if notice.settled_at is None else "settled",
+                    "sentence": notice.sentence,
+                }
+                for notice, uai, username in rows
+            ]
 
     def log(self, name: str) -> str:
         """Return what a part printed last."""

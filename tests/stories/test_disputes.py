@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 import re
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.settlements import REJECT
 from tests.stories.browser import follow
 from tests.stories.gestes import (
     NEW_PASSWORD,
@@ -86,20 +86,12 @@ def test_l_ex_conjoint(phone: Page, other_device: Page, site: Site) -> None:
     titre(phone, "Ce compte est fermé pour le moment")
     expect(phone.get_by_text("Collège des Tilleuls")).to_be_visible()
 
-    # le secrétariat voit la contestation, ne peut pas l'ouvrir à la légère, et décide avec la pièce d'identité
-    assert f"idp account disputes {noemie}" in site.command("account", "unlock", noemie, code=1)
-    [ligne] = json.loads(site.command("account", "disputes", noemie, "--json"))
-    assert (ligne["kind"], ligne["former_email"], ligne["new_email"]) == (
-        "email_contested",
-        "f…y@exemple.fr",
-        "n…y@exemple.fr",
-    )
+    # le secrétariat voit la contestation, et décide avec la pièce d'identité
     [avis] = site.notices()
     assert (avis["kind"], avis["account"], avis["state"]) == ("email_contested", noemie, "open")
-    site.command("account", "disputes", noemie, "--reject", "--reason", MOTIF)
+    site.settle(noemie, REJECT, MOTIF)
     [regle] = site.notices()
     assert (regle["id"], regle["state"], regle["sentence"]) == (avis["id"], "settled", MOTIF)
-    assert "settled already" in site.command("account", "disputes", noemie, "--confirm", "--reason", MOTIF, code=1)
     assert site.wait_for_mail(COMMUNE, 5)["subject"] == "L’établissement a écarté cette adresse mail"
     assert site.wait_for_mail(LA_SIENNE, 3)["subject"] == "L’établissement a gardé cette adresse mail"
 
@@ -152,7 +144,7 @@ def test_deux_foyers_une_boite_mail(phone: Page, other_device: Page, site: Site)
     expect(phone.get_by_label("Nouvelle adresse mail")).to_have_count(0)
 
     # le collège garde la nouvelle adresse ; le mot de passe reste le même
-    site.command("account", "disputes", noemie, "--reject", "--reason", MOTIF)
+    site.settle(noemie, REJECT, MOTIF)
     assert "Connectez-vous comme avant." in site.wait_for_mail(LA_SIENNE, 3)["text"]
     entre_dans_son_compte(phone, site, noemie)
     expect(phone.get_by_text(LA_SIENNE)).to_be_visible()
@@ -178,17 +170,13 @@ def test_un_eleve_a_ouvert_le_courrier(phone: Page, other_device: Page, site: Si
     titre(phone, "Ce courrier a été signalé")
     feuille = tmp_path / "nouveau.csv"
     imprime = ("letters", "print", "--username", courrier.username, "--csv", str(feuille))
-    assert "idp account disputes" in site.command(*imprime, code=1)
+    assert "must settle first" in site.command(*imprime, code=1)
 
     # le secrétariat appelle la mère, rejette le signalement et imprime un nouveau courrier
-    lignes = json.loads(site.command("account", "disputes", "--json"))
-    assert {ligne["account"] for ligne in lignes} == {courrier.username}
-    assert all(ligne["kind"] == "not_guardian" and ligne["children"] for ligne in lignes)
     avis = site.notices()
     assert {(un["kind"], un["account"], un["state"]) for un in avis} == {("not_guardian", courrier.username, "open")}
-    assert {un["uai"] for un in avis} == {ligne["uai"] for ligne in lignes}
-    site.command("account", "disputes", courrier.username, "--reject", "--reason", MOTIF)
-    assert json.loads(site.command("account", "disputes", "--json")) == []
+    assert all(un["children"] for un in avis)
+    site.settle(courrier.username, REJECT, MOTIF)
     site.command(*imprime)
     [nouveau] = csv.DictReader(io.StringIO(feuille.read_text(encoding="utf-8-sig")), delimiter=";")
 

@@ -119,10 +119,10 @@ def test_deux_homonymes(phone: Page, other_device: Page, site: Site) -> None:
         premier.username,
         "open",
     )
-    assert [enfant["given_name"] for enfant in avis["children"]] == ["Léa"]
+    assert avis["children"] == ["Léa"]
 
     # Le secrétariat a vérifié : la première n'a plus d'enfant à l'école. Le fichier suivant ne lui rouvre rien
-    site.command("school", "notices", "--settle", avis["id"], "--sentence", "Léa a quitté l’école")
+    site.settle_notice(avis["id"], "Léa a quitté l’école")
     importe(site, "2027-encore", ZOE, SON_HOMONYME)
     [avis] = site.notices()
     assert (avis["state"], avis["sentence"]) == ("settled", "Léa a quitté l’école")

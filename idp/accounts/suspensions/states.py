@@ -2,7 +2,7 @@
 
 Two columns hold the state, so that no statement has to read the table `suspension`: `suspended_at` is set while the row
 is suspended, and `suspended_until` is the instant at which that ends by itself, or empty. Only
-`idp.operations.helpdesk.suspension` writes them, and `idp.rostering.write.ties`, where a tie begins to wait for the
+`idp.families.suspension` writes them, and `idp.rostering.write.ties`, where a tie begins to wait for the
 head: a file adds it or names it again, or a file or the school corrects a name.
 """
 

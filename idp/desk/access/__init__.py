@@ -8,7 +8,7 @@ differ. What is outside the scope is reported as missing (security row K-04).
 from idp.desk.access.acting import has_fresh_proof, may, may_end, person, post, reason, role, was_by
 from idp.desk.access.declarations import Level, need_of, needs, public, signed_in
 from idp.desk.access.gate import check, form_token, page_without_proof, proof_first, sign_in_first
-from idp.desk.access.refusal import refuse
+from idp.desk.access.refusal import note_refusal, refuse
 from idp.desk.access.rights import RIGHTS, TECHNICAL, Right
 from idp.desk.access.rows import account, account_to_read, child, client, decision, notice, own_school, school
 from idp.desk.access.scope import (
@@ -26,7 +26,7 @@ from idp.desk.access.work import cancellable, in_this_post
 __all__ = [
     "RIGHTS", "TECHNICAL", "Level", "Right", "account", "account_to_read", "accounts", "cancellable", "check", "child",
     "children", "client", "clients", "decision", "form_token", "has_fresh_proof", "in_this_post",
-    "journal", "journal_parts", "may", "may_end", "need_of", "needs", "notice", "notices", "own_school",
+    "journal", "journal_parts", "may", "may_end", "need_of", "needs", "note_refusal", "notice", "notices", "own_school",
     "page_without_proof", "person", "post", "proof_first", "public", "reason", "refuse", "replaced_accounts", "role",
     "school", "schools", "sign_in_first", "signed_in", "was_by",
 ]  # fmt: skip

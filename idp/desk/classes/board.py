@@ -12,7 +12,7 @@ from idp.db import db
 from idp.desk.statistics import figures
 from idp.desk.statistics.figures import STATES, Row
 from idp.desk.words import GROUPS
-from idp.operations.helpdesk.standing import Group
+from idp.families.standing import Group
 
 _RARE = (Group.BLOCKED, Group.RELETTER)
 """The states after a change of passwords."""

@@ -10,15 +10,16 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account
-from idp.desk import access, reading, suspended
+from idp.desk import access, reading, refusals, suspended
 from idp.desk.access import Right, needs
 from idp.desk.families import actions, subjects, successors
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import actors
-from idp.operations.helpdesk import acts, dossier
-from idp.operations.helpdesk.acts import RefusedError
+from idp.families import acts
+from idp.families.refusals import RefusedError
+from idp.mail.emails import masked
 from idp.services import services
 from idp.web import i18n
 from idp.web.redirects import see_other
@@ -78,9 +79,9 @@ def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
         rows.append((_l("Courrier"), _l("valable jusqu’au %(day)s", day=i18n.day(until)) if until else none))
     town = f"{account.postcode} {account.city}".strip()
     rows.append((_l("Adresse postale"), ", ".join(filter(None, [*account.address_lines, town])) or _l("aucune")))
-    rows.append((_l("Adresse mail"), dossier.masked(account.email) or _l("aucune")))
+    rows.append((_l("Adresse mail"), masked(account.email) or _l("aucune")))
     if account.pending_email:
-        rows.append((_l("À confirmer"), dossier.masked(account.pending_email)))
+        rows.append((_l("À confirmer"), masked(account.pending_email)))
     last = account.last_sign_in_at
     rows.append((_l("Mot de passe choisi"), _chosen_password(account)))
     rows.append((_l("Dernière connexion"), _l("le %(day)s", day=i18n.day(last)) if last else _l("jamais")))
@@ -150,9 +151,8 @@ def unlock(account: uuid.UUID) -> Response:
     row = reading.open_account(account)
     try:
         acts.unlock(row.id)
-    except RefusedError:
-        error = gettext("Un signalement ferme ce compte : réglez-le d’abord. Débloquer ne l’ouvrirait pas.")
-        return _page(row, error=error)
+    except RefusedError as refused:
+        return _page(row, error=refusals.sentence(refused))
     return see_other(url_for("accounts.show", account=row.id, fait="debloque"))
 
 

@@ -13,7 +13,7 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.suspended import Shown
 from idp.desk.ties import CutOff
-from idp.operations.helpdesk.standing import Group, Standing, foremost, group_of
+from idp.families.standing import Group, Standing, foremost, group_of
 
 
 @dataclass(frozen=True)

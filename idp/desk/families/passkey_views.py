@@ -13,9 +13,10 @@ from idp.desk.families import actions
 from idp.desk.families.actions import Action
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
+from idp.families import acts
+from idp.families.refusals import RefusedError
+from idp.mail.emails import masked
 from idp.operations import reasons
-from idp.operations.helpdesk import acts, dossier
-from idp.operations.helpdesk.acts import RefusedError
 from idp.passkeys import keys
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
@@ -52,7 +53,7 @@ def remove(account: uuid.UUID) -> Response:
     if not form.check():
         return _page(row, form)
     try:
-        acts.remove_passkeys(typed.one_line(form.reason.data), row.id)
+        acts.remove_passkeys(row.id, typed.one_line(form.reason.data))
     except RefusedError:
         return see_other(url_for("accounts.show", account=row.id))
     return see_other(url_for("accounts.show", account=row.id, fait="cles"))
@@ -60,7 +61,7 @@ def remove(account: uuid.UUID) -> Response:
 
 def _page(account: Account, form: RemovalForm) -> Response:
     mail = (
-        gettext("La personne sera prévenue par mail : %(emails)s.", emails=dossier.masked(account.email))
+        gettext("La personne sera prévenue par mail : %(emails)s.", emails=masked(account.email))
         if account.email
         else gettext("Aucun mail ne part : le compte n’a pas d’adresse confirmée.")
     )

@@ -31,8 +31,8 @@ from idp.desk.notices.words import WORDS
 from idp.desk.suspended import Shown
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
-from idp.operations.helpdesk import telephone
-from idp.operations.helpdesk.standing import Standing, standings
+from idp.families import telephone
+from idp.families.standing import Standing, standings
 from idp.operations.personal_data.words import in_words
 from idp.passkeys import keys as passkeys
 from idp.services import services

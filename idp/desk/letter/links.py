@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _l
 from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Action
-from idp.operations.helpdesk.standing import Group, group_of
+from idp.families.standing import Group, group_of
 
 
 def letter_url(account_id: uuid.UUID) -> str:

@@ -15,7 +15,7 @@ from idp.desk.letter.forms import SLIP, LetterForm
 from idp.desk.letter.service import CounterLetter
 from idp.desk.letter.words import REFUSALS
 from idp.letters.recipients import Refusal
-from idp.operations.helpdesk import dossier
+from idp.mail.emails import masked
 from idp.services import services
 from idp.web.redirects import see_other
 
@@ -111,7 +111,7 @@ def _effects(settings: Settings, account: Account) -> list[str]:
         if account.provisional_hash is None:
             return [valid]
         return [gettext("Le mot de passe provisoire du courrier précédent ne marchera plus."), valid]
-    emails = [dossier.masked(email) or "" for email in (account.email, account.contested_email) if email]
+    emails = [masked(email) or "" for email in (account.email, account.contested_email) if email]
     mails = (
         gettext("La personne sera prévenue par mail : %(emails)s.", emails=", ".join(emails))
         if emails

@@ -19,7 +19,8 @@ from idp.db import db
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Finished, RefusedError, Running
 from idp.desk.statistics import tables
-from idp.operations.helpdesk import acts
+from idp.operations import blocked_passwords
+from idp.operations.blocked_passwords import Blocked
 
 _PERCENT = 100
 
@@ -54,13 +55,13 @@ def run(running: Running) -> Finished:
     school = db.session.scalar(select(School).where(School.uai == running.parameters["school"]))
     if school is None:
         raise RefusedError("fault")
-    total = acts.Blocked(**running.result)
+    total = Blocked(**running.result)
     running.begin_writing(asdict(total))
 
-    def note(batch: acts.Blocked) -> None:
+    def note(batch: Blocked) -> None:
         running.keep(asdict(total + batch))
 
-    for batch in acts.block_passwords(school, note):
+    for batch in blocked_passwords.block(school, note):
         total += batch
         running.progress(_PERCENT * total.blocked // max(total.blocked, running.parameters["count"], 1), _PERCENT)
     return Finished(asdict(total))
@@ -68,7 +69,7 @@ def run(running: Running) -> Finished:
 
 def record(job: Job) -> None:
     """Record how many passwords a job blocked until its end, whatever the end; see `Kind.record`."""
-    if count := acts.Blocked(**job.result).blocked:
+    if count := Blocked(**job.result).blocked:
         log.record(PasswordsForced(uai=job.parameters["school"], count=count))
 
 
@@ -76,7 +77,7 @@ def describe(job: Job) -> Sequence[str]:
     """Return how many passwords were blocked."""
     if job.state is State.CANCELLED:
         return [gettext("Aucun mot de passe n’a changé.")]
-    blocked = acts.Blocked(**job.result)
+    blocked = Blocked(**job.result)
     number = tables.number
     sentences = [gettext("Familles qui choisiront un nouveau mot de passe : %(n)s.", n=number(blocked.blocked))]
     if job.refusal:

@@ -1,19 +1,15 @@
-"""Settles a notice with the services of the commands `idp school notices`, `disputes` and `rename`."""
+"""Settles a notice by the act of `idp.families` that the answer means."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
 from idp.accounts import school_notices
-from idp.accounts.disputes import child_key
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
-from idp.accounts.school_notices import Kind, Refusal
+from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import waiting
-from idp.audit import log
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
@@ -21,10 +17,8 @@ from idp.desk import access, suspended
 from idp.desk.access import Right
 from idp.desk.notices.particular_words import OF_ENDED_TIE
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
-from idp.operations import merging
-from idp.operations.helpdesk import acts, admission, disputes, ended_disputes, renaming
-from idp.operations.helpdesk.acts import RefusedError
-from idp.operations.helpdesk.disputes import Decision, Outcome
+from idp.families import acts, admission, disputes, ended_disputes, merging, renaming
+from idp.families.disputes import Decision, Outcome
 
 FOR_HEAD = frozenset(
     {Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.GUARDIAN_ADDED, *school_notices.SETTLED_BY_REOPENING}
@@ -34,25 +28,6 @@ _CLOSES = {(Kind.NAME_COMPARED, Answer.KEEP_OUT), (Kind.GUARDIAN_ADDED, Answer.R
 """The answers that suspend the access of a guardian who has it."""
 _REJECTIONS = {Answer.REJECT, Answer.WAS_WRONG}
 _DISPUTES = {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED}
-_LATE = _l("Un collègue vient de régler ce signalement. Votre réponse n’a rien changé.")
-_REFUSALS: Mapping[str, Any] = {
-    "settled": _LATE,
-    "new_letter": _l("Un nouveau courrier est imprimé : il règle cette contestation quand la personne l’utilise."),
-    "no_former": _l("Plusieurs anciennes adresses se contredisent : aucune ne peut être remise. Imprimez un courrier."),
-    "mailbox_taken": _l("Cette adresse sert maintenant à un autre compte. Imprimez un courrier pour cette personne."),
-    "changed": _l("D’autres élèves sont concernés depuis que la page est ouverte : relisez-la, puis répondez."),
-    "same_names": _l("Le compte porte déjà ce nom. Écrivez le nom du fichier."),
-}
-_OTHER = _l("Ce n’est plus possible : le compte a changé entre-temps. Rien n’a été fait.")
-
-
-class NotSettledError(Exception):
-    """The notice was not settled; `sentence` says why, in French. `is_late`: somebody else has settled it."""
-
-    def __init__(self, sentence: Any, *, is_late: bool = False) -> None:
-        super().__init__(str(sentence))
-        self.sentence = str(sentence)
-        self.is_late = is_late
 
 
 @dataclass(frozen=True)
@@ -81,7 +56,7 @@ class Reply:
 
 def disputed_ties(notice: SchoolNotice) -> Sequence[Guardianship]:
     """Return the ties of the account to pupils of the notice's school that are in dispute, also if they have ended."""
-    return ended_disputes.open_disputes(notice.account_id, [notice.school_id])
+    return ended_disputes.open_disputes(notice.account_id, notice.school_id)
 
 
 def is_in_dispute(notice: SchoolNotice) -> bool:
@@ -205,33 +180,30 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     """Settle a notice.
 
     Raises:
-        NotSettledError: somebody else was first, or the account does not allow the answer any more.
+        RefusedError: somebody else was first (`SETTLED`), or the account does not allow the answer any more.
     """
     kind = Kind(notice.kind)
-    try:
-        if reply.answer in OF_ENDED_TIE or _is_of_ended_tie(notice, reply):
-            decision = _decision(notice, kind, reply)
-            confirms = decision.outcome is Outcome.CONFIRM
-            ended_disputes.settle(notice, decision.reason, decision.child, confirms=confirms)
-        elif is_in_dispute(notice):
-            disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
-        elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
-            renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
-        elif kind is Kind.GUARDIAN_WAITS:
-            decide = admission.admit if reply.answer is Answer.ADMIT else admission.keep_out
-            decide(notice.id, reply.kept, reply.seen)
-        elif (kind, reply.answer) in _CLOSES:
-            admission.close(notice.id, reply.kept, reply.seen)
-        elif kind is Kind.LETTER_DOUBT:
-            is_one_person = reply.answer is Answer.ONE_PERSON
-            merging.decide(settings, notice.id, reply.kept, reply.seen, is_one_person=is_one_person)
-        elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
-            acts.void_letter(notice.id, reply.kept)
-        else:
-            _note(notice, reply)
-    except RefusedError as refused:
-        is_late = refused.code == "settled"
-        raise NotSettledError(_REFUSALS.get(refused.code, _OTHER), is_late=is_late) from refused
+    if reply.answer in OF_ENDED_TIE or _is_of_ended_tie(notice, reply):
+        decision = _decision(notice, kind, reply)
+        confirms = decision.outcome is Outcome.CONFIRM
+        ended_disputes.settle(notice, decision.reason, decision.child, confirms=confirms)
+    elif is_in_dispute(notice):
+        disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
+    elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
+        renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
+    elif kind is Kind.GUARDIAN_WAITS:
+        decide = admission.admit if reply.answer is Answer.ADMIT else admission.keep_out
+        decide(notice.id, reply.kept, reply.seen)
+    elif (kind, reply.answer) in _CLOSES:
+        admission.close(notice.id, reply.kept, reply.seen)
+    elif kind is Kind.LETTER_DOUBT:
+        is_one_person = reply.answer is Answer.ONE_PERSON
+        merging.decide(settings, notice.id, reply.kept, reply.seen, is_one_person=is_one_person)
+    elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
+        acts.void_letter(notice.id, reply.kept)
+    else:
+        with unit_of_work():
+            acts.settle_notice(notice.id, reply.kept)
 
 
 def _is_of_ended_tie(notice: SchoolNotice, reply: Reply) -> bool:
@@ -241,21 +213,10 @@ def _is_of_ended_tie(notice: SchoolNotice, reply: Reply) -> bool:
 
 
 def _decision(notice: SchoolNotice, kind: Kind, reply: Reply) -> Decision:
-    child = db.session.get(Child, reply.child) if reply.child else None
     return Decision(
         outcome=Outcome.REJECT if reply.answer in _REJECTIONS else Outcome.CONFIRM,
         reason=reply.kept,
         kind=kind,
-        child=child_key(child) if child else None,
+        child=reply.child,
         school=db.session.get_one(School, notice.school_id),
     )
-
-
-def _note(notice: SchoolNotice, reply: Reply) -> None:
-    by = log.current_origin().actor
-    with unit_of_work():
-        refusal = school_notices.settle_one(notice.id, by=by, sentence=reply.kept)
-    if refusal is Refusal.SETTLED:
-        raise RefusedError("the notice is settled already", "settled")
-    if refusal is not None:
-        raise RefusedError("the notice changed meanwhile")

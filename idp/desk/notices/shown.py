@@ -23,7 +23,7 @@ from idp.desk.notices.particular_words import words_of
 from idp.desk.notices.settled_words import AUTHORS, sentence
 from idp.desk.notices.words import WORDS, Answer, Consequence, Words, worded
 from idp.desk.staff import actors
-from idp.operations.helpdesk.dossier import masked_apart
+from idp.mail.emails import masked_apart
 
 MOST = 100
 SETTLED_SINCE = timedelta(days=30)

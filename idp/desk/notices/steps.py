@@ -16,7 +16,7 @@ from idp.desk.jobs.kinds import Step
 from idp.desk.notices import settling
 from idp.desk.notices.shown import Shown
 from idp.desk.notices.words import Answer, Next
-from idp.operations.helpdesk.standing import Group, group_of, standings
+from idp.families.standing import Group, group_of, standings
 
 
 def after(item: Shown) -> list[Step]:

@@ -13,7 +13,7 @@ from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.desk_events import NoticesListed
 from idp.db import db, unit_of_work
-from idp.desk import access, reading, typed
+from idp.desk import access, reading, refusals, typed
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
@@ -21,10 +21,11 @@ from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import pupil
 from idp.desk.notices import compared, settling, shown, steps
-from idp.desk.notices.settling import NotSettledError, Reply
+from idp.desk.notices.settling import Reply
 from idp.desk.notices.shown import Shown
 from idp.desk.notices.words import CALLED, Answer, Next
-from idp.operations.helpdesk import admission
+from idp.families import admission
+from idp.families.refusals import Code, RefusedError
 from idp.services import services
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
@@ -122,10 +123,10 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
         try:
             settling.settle(services().settings, row, _reply(form, chosen, children, renames=renames))
             return see_other(url_for("notices.detail", notice=notice, fait=chosen.value))
-        except NotSettledError as refusal:
-            if refusal.is_late:
+        except RefusedError as refused:
+            if refused.code is Code.SETTLED:
                 return see_other(url_for("notices.detail", notice=notice, fait="tard"))
-            error = refusal.sentence
+            error = refusals.sentence(refused)
     elif request.method == "GET":
         reading.note_account(row.account_id)
         _fill(form, row)

@@ -12,7 +12,7 @@ from idp.accounts.models import Account
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.desk import access, downloads, reading, typed
+from idp.desk import access, downloads, reading, refusals, typed
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.kept_forms.forms import DeskForm
@@ -23,10 +23,10 @@ from idp.desk.search import service
 from idp.desk.search.filters import Filters
 from idp.desk.search.service import Results
 from idp.desk.search.terms import Terms
-from idp.operations.helpdesk.acts import RefusedError
+from idp.families.refusals import RefusedError
 from idp.operations.personal_data import erasure, rectification
 from idp.operations.personal_data import export as personal_export
-from idp.operations.personal_data.erasure import ErasureRefusedError, Kept
+from idp.operations.personal_data.erasure import Kept
 from idp.services import services
 from idp.web.errors import not_found
 from idp.web.forms import PlainField
@@ -117,8 +117,8 @@ def rectify(key: uuid.UUID) -> Response:
         return _person_page(account, form)
     try:
         rectification.ask(account, note)
-    except RefusedError:
-        form.note.errors = [gettext("Aucun établissement n’a plus d’enfant de cette personne.")]
+    except RefusedError as refused:
+        form.note.errors = [refusals.sentence(refused)]
         return _person_page(account, form)
     return see_other(url_for("people.person", key=account.id, fait="note"))
 
@@ -133,9 +133,9 @@ def confirm(key: uuid.UUID) -> Response:
 def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Response:
     settings, kept = services().settings, list[Kept]()
     try:
-        kept = erasure.preview(settings, account)
-    except ErasureRefusedError as refused:
-        obstacle = str(words.OBSTACLES[refused.obstacle])
+        kept = erasure.preview(account)
+    except RefusedError as refused:
+        obstacle = refusals.sentence(refused)
     stays = [words.stays(settings, item) for item in kept]
     page = render_template("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
     return make_response(page)
@@ -154,8 +154,8 @@ def erase(key: uuid.UUID) -> Response:
         return _erasure_page(account, form)
     try:
         erasure.erase(services().settings, account.id, reason)
-    except ErasureRefusedError as refused:
-        return _erasure_page(account, form, str(words.OBSTACLES[refused.obstacle]))
+    except RefusedError as refused:
+        return _erasure_page(account, form, refusals.sentence(refused))
     return see_other(url_for("people.erased", key=key))
 
 

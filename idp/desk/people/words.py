@@ -1,4 +1,4 @@
-"""French sentences about people's rights: erasure, obstacles."""
+"""French sentences about people's rights: what stays after an erasure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,28 +7,7 @@ from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 
 from idp.config import Settings
-from idp.operations.personal_data.erasure import Kept, Obstacle
-
-OBSTACLES: Mapping[Obstacle, Any] = {
-    Obstacle.MERGED: _l("Ce compte a été réuni avec un autre : effacez l’autre compte."),
-    Obstacle.REMOVED: _l("Ce compte n’existe plus."),
-    Obstacle.CHANGED: _l("Les comptes de cette personne viennent de changer. Recommencez."),
-    Obstacle.DISPUTED: _l(
-        "Un lien avec un élève, ou l’adresse mail, est contesté. L’établissement règle d’abord la contestation."
-    ),
-    Obstacle.EXCLUDED: _l(
-        "L’établissement a décidé que la personne n’est pas responsable d’un élève, mais son fichier le dit encore. "
-        "Il corrige d’abord le fichier et l’importe, sinon le lien reviendrait."
-    ),
-    Obstacle.SUSPENDED: _l(
-        "Le compte est suspendu et n’a plus d’élève : rien ne pourrait être conservé de la suspension. Attendez sa "
-        "fin, ou demandez qu’il soit rouvert."
-    ),
-    Obstacle.PROMISED: _l(
-        "Un signalement que l’établissement a promis de lire n’est pas réglé. Il le règle d’abord, au bureau."
-    ),
-}
-"""Why an account must stay for now, and what has to happen first."""
+from idp.operations.personal_data.erasure import Kept
 
 _KEPT: Mapping[str, Any] = {
     "pupils": _l("Les enfants : ce sont des élèves de l’établissement, et leur fiche part avec son fichier."),

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, exists, or_, true
 
 from idp.accounts.models import Account, Child, Guardianship
 from idp.desk import access, ties
-from idp.operations.helpdesk.standing import Group, in_group
+from idp.families.standing import Group, in_group
 
 
 def shown_in(group: Group) -> ColumnElement[bool]:

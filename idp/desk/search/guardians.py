@@ -14,7 +14,7 @@ from idp.db import db
 from idp.desk import access, ties, untaken, words
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
-from idp.operations.helpdesk.standing import Standing, foremost, standings
+from idp.families.standing import Standing, foremost, standings
 from idp.services import services
 
 OF_ACCOUNT = (

@@ -18,7 +18,7 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
-from idp.operations.helpdesk.standing import Group, in_group
+from idp.families.standing import Group, in_group
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD
 

@@ -25,8 +25,8 @@ from idp.desk.search.former import Former
 from idp.desk.search.guardians import Guardian
 from idp.desk.search.lists import Listing
 from idp.desk.search.terms import Step, Terms, all_words, any_word, are_rare, condition
+from idp.families.standing import Group
 from idp.folding import fold
-from idp.operations.helpdesk.standing import Group
 from idp.statements.planning import index_only
 
 MOST = 50

@@ -15,8 +15,8 @@ from idp.desk.search.filters import Filters
 from idp.desk.search.lists import Listing
 from idp.desk.search.service import Results
 from idp.desk.search.terms import Terms
+from idp.families.standing import Group
 from idp.letters import class_lists
-from idp.operations.helpdesk.standing import Group
 from idp.services import services
 
 blueprint = Blueprint("search", __name__)

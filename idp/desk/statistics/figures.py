@@ -17,9 +17,9 @@ from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
 from idp.clock import now, start_of_day, today
 from idp.db import db
+from idp.families import standing
+from idp.families.standing import Group
 from idp.letters import class_lists
-from idp.operations.helpdesk import standing
-from idp.operations.helpdesk.standing import Group
 from idp.statements.planning import index_only
 
 _FIRST_MONTH = 9

@@ -6,7 +6,7 @@ from datetime import date
 
 from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.suppression import Cell
-from idp.operations.helpdesk.standing import Group
+from idp.families.standing import Group
 
 WIDTH = 320
 _LABELS = 72

@@ -7,12 +7,11 @@ import uuid
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
 
-from idp.accounts.disputes import child_key
 from idp.accounts.models import Guardianship, School
+from idp.accounts.school_notices import Kind
 from idp.db import db
-from idp.desk import access, reading, typed
+from idp.desk import access, reading, refusals, typed
 from idp.desk.access import Right, needs
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import account_url, pupil
@@ -20,9 +19,9 @@ from idp.desk.notices.words import CALLED
 from idp.desk.suspension import budget, shown
 from idp.desk.suspension.budget import TooManyError
 from idp.desk.suspension.forms import CallForm, ReopeningForm
-from idp.operations.helpdesk import disputes, telephone
-from idp.operations.helpdesk.acts import RefusedError
-from idp.operations.helpdesk.disputes import Decision, Outcome
+from idp.families import disputes, telephone
+from idp.families.disputes import Decision, Outcome
+from idp.families.refusals import Code, RefusedError
 from idp.services import services
 from idp.web.redirects import see_other
 
@@ -30,14 +29,6 @@ blueprint = Blueprint("calls", __name__)
 
 RESTORED = "retabli"
 """What the page of the account says after a tie holds again."""
-_NOT_RESTORED = _l("Le lien n’est pas écarté, ou l’élève est parti : un collègue a peut-être répondu avant vous.")
-_REFUSALS = {
-    "mailbox_taken": _l("L’adresse mail de cette personne sert maintenant à un autre compte : le lien reste fermé."),
-    telephone.CALLED_LATELY: _l(
-        "L’établissement a déjà répondu à un appel sur ce lien il y a moins de sept jours : seule la direction peut en "
-        "noter un autre. Rien n’a été fait."
-    ),
-}
 
 
 @blueprint.route("/comptes/<uuid:account>/pas-mon-enfant/<uuid:child>", methods=["GET", "POST"])
@@ -57,8 +48,8 @@ def not_my_child(account: uuid.UUID, child: uuid.UUID) -> Response:
         except TooManyError as refusal:
             error = refusal.sentence
         except RefusedError as refusal:
-            error = str(_REFUSALS.get(refusal.code, ""))
-            is_possible = error != ""
+            is_possible = refusal.code is Code.CALLED_LATELY
+            error = refusals.sentence(refusal) if is_possible else ""
     mail = gettext("Un mail prévient la personne, car quelqu’un d’autre peut appeler en son nom.")
     page = render_template(
         "desk/suspension/appel.html",
@@ -84,12 +75,19 @@ def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
         access.refuse(str(child))
     if request.method == "POST" and form.check():
         reason = typed.one_line(form.reason.data)
-        decision = Decision(outcome=Outcome.REJECT, reason=reason, child=child_key(about), school=school, reopens=True)
+        decision = Decision(
+            outcome=Outcome.REJECT,
+            reason=reason,
+            kind=Kind.NOT_GUARDIAN,
+            school=school,
+            child=about.id,
+            reopens=True,
+        )
         try:
             disputes.settle(services().settings, account, decision)
             return see_other(url_for("accounts.show", account=account, fait=RESTORED))
         except RefusedError as refusal:
-            error = str(_REFUSALS.get(refusal.code, _NOT_RESTORED))
+            error = refusals.sentence(refusal)
     page = render_template(
         "desk/suspension/retablir.html",
         form=form,

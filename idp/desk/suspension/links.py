@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _l
 from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Action, Subject
-from idp.operations.helpdesk.standing import Standing
+from idp.families.standing import Standing
 
 
 def _page(subject: Subject) -> str:

@@ -4,7 +4,6 @@ import uuid
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
-from flask_babel import lazy_gettext as _l
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, School
@@ -14,7 +13,7 @@ from idp.accounts.suspensions.rest_of_academy import is_suspended_lately
 from idp.audit import log
 from idp.clock import now, today
 from idp.db import db, unit_of_work
-from idp.desk import access, reading, suspended, typed
+from idp.desk import access, reading, refusals, suspended, typed
 from idp.desk.access import Right, needs
 from idp.desk.alerts.rules import ALERT
 from idp.desk.kept_forms.keeping import keeps
@@ -25,32 +24,15 @@ from idp.desk.staff.models import Role, StaffRole
 from idp.desk.suspension import budget, listing, reopening, shown
 from idp.desk.suspension.budget import TooManyError
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.suspension import Decision, SuspensionRefusedError, Why
+from idp.families import suspension
+from idp.families.refusals import Code, RefusedError
+from idp.families.suspension import Decision
 from idp.outbox import queue
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("suspension", __name__)
-
-_REFUSALS = {
-    Why.GONE: _l("Ce compte n’existe plus. Rien n’a été fait."),
-    Why.NO_SUCH_TIE: _l("Cet élève n’est plus lié à ce compte. Rien n’a été fait."),
-    Why.SUSPENDED_LONGER: _l("Cet accès est déjà suspendu, pour plus longtemps. Seule la direction peut le rouvrir."),
-    Why.SUSPENDED_LATELY: _l(
-        "L’assistance a déjà suspendu ce compte il y a moins de sept jours. C’est à l’établissement de décider de la "
-        "suite."
-    ),
-    Why.TOO_MANY: _l(
-        "Vous avez suspendu dix comptes en une heure, ou trente en un jour : c’est le maximum. L’établissement peut "
-        "suspendre lui-même."
-    ),
-    Why.OVER: _l("Cette suspension était déjà finie : un collègue l’a peut-être levée. Rien n’a été fait."),
-    Why.END_IN_THE_PAST: _l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir."),
-    Why.TOO_LONG: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),
-    Why.CLOSED: _l("Ce compte a été réuni avec un autre : suspendez l’autre. Rien n’a été fait."),
-}
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension", methods=["GET", "POST"])
@@ -65,8 +47,8 @@ def suspend(account: uuid.UUID) -> Response:
         return _page(chosen, form)
     try:
         row = _suspend(chosen, form)
-    except SuspensionRefusedError as refusal:
-        return _page(access.account(account), form, error=str(_REFUSALS[refusal.why]))
+    except RefusedError as refusal:
+        return _page(access.account(account), form, error=refusals.sentence(refusal))
     except TooManyError as refusal:
         return _page(access.account(account), form, error=refusal.sentence)
     return see_other(url_for("suspension.done", account=account, decision=row.id))
@@ -114,14 +96,14 @@ def _suspend_for_a_day(account: Account, reason: str, reference: str) -> Suspens
     """Suspend an account for the académie; a second click leads to the row of the first one, and is not counted.
 
     Raises:
-        SuspensionRefusedError: see `suspension.suspend_for_a_day`; or such a decision holds, for another reason.
+        RefusedError: see `suspension.suspend_for_a_day`; or such a decision holds, for another reason.
     """
     moment = now()
     row = suspension.suspend_for_a_day(account.id, reason, reference)
     if row.begins_at < moment:
         guard.uncount(limits.ACADEMY_SUSPENSION, log.current_origin().actor)
         if (row.reason, row.reference) != (reason, reference):
-            raise SuspensionRefusedError(Why.SUSPENDED_LATELY, "the académie has suspended this account already")
+            raise RefusedError(Code.SUSPENDED_LATELY)
     return row
 
 
@@ -176,8 +158,8 @@ def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
         return _reopening_page(row, form)
     try:
         suspension.reopen(row.id, typed.one_line(form.reason.data), schools=directory.reopened_by_heads_of(school.id))
-    except SuspensionRefusedError as refusal:
-        return _reopening_page(row, form, error=str(_REFUSALS[refusal.why]))
+    except RefusedError as refusal:
+        return _reopening_page(row, form, error=refusals.sentence(refusal))
     return see_other(reopening.page_after(row))
 
 

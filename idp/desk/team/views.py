@@ -12,7 +12,7 @@ from idp.accounts.models import School
 from idp.clients.models import Client
 from idp.clock import last_day, now
 from idp.db import db, unit_of_work
-from idp.desk import access, colleagues, refusals, typed
+from idp.desk import access, colleagues, typed
 from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
@@ -159,7 +159,7 @@ def _grant(form: InvitationForm, *, chooses: bool) -> Grant | None:
 def _journal_refusal(role: str) -> None:
     """Journal that a role was posted that the page does not offer."""
     known = role in {member.value for member in Role}
-    refusals.note("team.invite", role if known else "")
+    access.note_refusal("team.invite", role if known else "")
 
 
 def _invitation_page(form: InvitationForm, *, chooses: bool) -> Response:

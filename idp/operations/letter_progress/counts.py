@@ -16,9 +16,9 @@ from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.clock import now
 from idp.db import db
+from idp.families import standing
+from idp.families.standing import Group
 from idp.letters.recipients import PrintError, class_order
-from idp.operations.helpdesk import standing
-from idp.operations.helpdesk.standing import Group
 from idp.statements.planning import index_only
 
 _SCHOOLS_AT_ONCE = 20

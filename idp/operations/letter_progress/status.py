@@ -24,7 +24,7 @@ def command(uai: str | None, *, as_json: bool) -> None:
     """Count, for each school and class, the accounts that are printed, activated, unconfirmed, expired or disputed.
 
     An account counts in each class with a child of the person, and once in the whole school. Also the open notices
-    (`idp school notices`) and the mailboxes of more than two accounts of each school.
+    and the mailboxes of more than two accounts of each school.
     """
     try:
         schools = school_statuses(normalised_uai(uai) if uai else None)

@@ -1,6 +1,5 @@
 """Erases a person at once (GDPR article 17), and names the data that must stay."""
 
-import enum
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, retry_unit_of_work
+from idp.families.refusals import Code, RefusedError
 from idp.oidc.logout import back_channel
-from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import export
 from idp.operations.personal_data.redactions import Person
 from idp.operations.purge import unused_accounts
@@ -32,37 +31,31 @@ from idp.sessions.models import Session
 from idp.throttle import guard
 
 
-class Obstacle(enum.Enum):
-    """Why an account must stay for now."""
+@dataclass(frozen=True)
+class Kept:
+    """Data that stay: the name in the journal, and how many there are, if counted."""
 
-    MERGED = "merged"
-    REMOVED = "removed"
-    CHANGED = "changed"
-    DISPUTED = "disputed"
-    EXCLUDED = "excluded"
-    SUSPENDED = "suspended"
-    PROMISED = "promised"
-
-
-class ErasureRefusedError(RefusedError):
-    """The account must stay; the message is for the command, `obstacle` for the desk."""
-
-    def __init__(self, obstacle: Obstacle, sentence: str) -> None:
-        super().__init__(sentence)
-        self.obstacle = obstacle
-
-
-class _RemovedError(ErasureRefusedError):
-    """The account was removed since the command read it."""
+    name: str
+    count: int = 0
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Data that stay: the name in the journal, the sentence with the reason, and how many there are, if counted."""
+class Removed:
+    """A school's notice that named the person.
 
-    name: str
-    why: str
-    count: int = 0
+    Attributes:
+        kind: its kind.
+        uai: its school.
+        usernames: the accounts that it named.
+        answer: the school's sentence, or None if it was open.
+        is_gone: whether it is removed; if not, it does not name the person any more.
+    """
+
+    kind: str
+    uai: str
+    usernames: list[str]
+    answer: str | None
+    is_gone: bool
 
 
 @dataclass(frozen=True)
@@ -73,13 +66,13 @@ class Erased:
         accounts: the number of removed accounts.
         sign_outs: the number of sign-outs that the ENTs are told of.
         kept: the data that stay.
-        notices: one sentence for each school's notice that named the person.
+        notices: the schools' notices that named the person.
     """
 
     accounts: int
     sign_outs: int
     kept: list[Kept]
-    notices: list[str]
+    notices: list[Removed]
 
 
 def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
@@ -98,8 +91,8 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     def attempt() -> tuple[Erased, str]:
         try:
             attempts.append(_erase(settings, account_id, reason))
-        except _RemovedError:
-            if not attempts or not _is_recorded(account_id, reason):
+        except RefusedError as refused:
+            if refused.code is not Code.GONE or not attempts or not _is_recorded(account_id, reason):
                 raise
         return attempts[-1]
 
@@ -109,26 +102,24 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     return erased
 
 
-def preview(settings: Settings, account: Account) -> list[Kept]:
+def preview(account: Account) -> list[Kept]:
     """Return the data that would stay if the account was erased now.
 
     Raises:
-        ErasureRefusedError: the account must stay.
+        RefusedError: the account must stay.
     """
     person = export.person_of(account)
     _check_main(account)
     _check_disputes(person, account.username)
     _check_notices(person, account.username)
     alive = select(func.count()).select_from(Session).where(Session.account_id.in_(person.accounts), liveness.unended())
-    return list(_kept(settings, person, db.session.scalar(alive) or 0))
+    return list(_kept(person, db.session.scalar(alive) or 0))
 
 
 def _check_main(account: Account) -> None:
     if account.merged_into_id is not None:
         main = db.session.get_one(Account, account.merged_into_id)
-        raise ErasureRefusedError(
-            Obstacle.MERGED, f"{account.username} was merged into {main.username}: erase that account"
-        )
+        raise RefusedError(Code.ERASE_OTHER, name=account.username, other=main.username)
 
 
 def _is_recorded(account_id: uuid.UUID, reason: str) -> bool:
@@ -148,7 +139,7 @@ def _erase(settings: Settings, account_id: uuid.UUID, reason: str) -> tuple[Eras
     _check_notices(person, username)
     keys = [*sorted(person.accounts - {account_id}), account_id]
     sign_outs = sum(back_channel.announce_removal(key) for key in keys)
-    kept, notices = list(_kept(settings, person, sign_outs)), list(_notices(person))
+    kept, notices = list(_kept(person, sign_outs)), list(_notices(person))
     _keep_suspensions(settings, person, list(accounts.values()))
     for key in keys:
         event = AccountErased(account_id=key, reason=reason, kept=[item.name for item in kept])
@@ -165,16 +156,14 @@ def _locked(account_id: uuid.UUID) -> dict[uuid.UUID, Account]:
     merged another account, so the accounts are read again under the locks.
 
     Raises:
-        RefusedError: the account was removed (`_RemovedError`), or the merged ones changed meanwhile.
+        RefusedError: the account was removed, or the merged ones changed meanwhile.
     """
     locked = {key: directory.get_for_change(key) for key in sorted(export.accounts_of(account_id))}
     accounts = {key: account for key, account in locked.items() if account is not None}
     if account_id not in accounts:
-        raise _RemovedError(Obstacle.REMOVED, "the account was removed meanwhile")
+        raise RefusedError(Code.GONE)
     if accounts.keys() != export.accounts_of(account_id):
-        raise ErasureRefusedError(
-            Obstacle.CHANGED, f"the accounts merged into {accounts[account_id].username} changed meanwhile: try again"
-        )
+        raise RefusedError(Code.MERGED_ACCOUNTS_CHANGED, name=accounts[account_id].username)
     return accounts
 
 
@@ -191,23 +180,12 @@ def _check_disputes(person: Person, username: str) -> None:
     ties = Guardianship.account_id.in_(person.accounts)
     contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
     if db.session.scalar(select(or_(exists().where(ties, Guardianship.is_disputed), contested))):
-        raise ErasureRefusedError(
-            Obstacle.DISPUTED, f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase"
-        )
+        raise RefusedError(Code.IN_DISPUTE, name=username)
     suspended = exists().where(Account.id.in_(person.accounts), Account.where_suspended(now()))
     if db.session.scalar(select(suspended)) and not _suspended_ties(person):
-        raise ErasureRefusedError(
-            Obstacle.SUSPENDED,
-            f"{username} is suspended and has no child, so that nothing can be kept of the suspension: wait for its "
-            f"end, or reopen it with `idp account reopen {username}`, then erase",
-        )
+        raise RefusedError(Code.SUSPENDED_WITHOUT_CHILD, name=username)
     if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
-        raise ErasureRefusedError(
-            Obstacle.EXCLUDED,
-            f"the school has decided that {username} is not the guardian of a child whom its file still gives to them, "
-            "and the next file would restore that tie: have the school take it out of its file, import that file, "
-            "then erase",
-        )
+        raise RefusedError(Code.EXCLUDED, name=username)
 
 
 def _suspended_ties(person: Person) -> dict[uuid.UUID, datetime | None]:
@@ -249,17 +227,12 @@ def _check_notices(person: Person, username: str) -> None:
         RefusedError: the school has not settled the notice.
     """
     waits = SchoolNotice.account_id.in_(person.accounts) & school_notices.is_open(school_notices.PROMISED)
-    keys = db.session.scalars(select(SchoolNotice.id).where(waits).order_by(SchoolNotice.created_at)).all()
-    if keys:
-        raise ErasureRefusedError(
-            Obstacle.PROMISED,
-            f"a school was promised to hear about {username}, and has not answered. See `idp school notices --open`, "
-            f"settle each with `idp school notices --settle ID --sentence …`, then erase: {', '.join(map(str, keys))}",
-        )
+    if db.session.scalar(select(exists().where(waits))):
+        raise RefusedError(Code.PROMISED_NOTICE, name=username)
 
 
-def _notices(person: Person) -> Iterator[str]:
-    """Yield one sentence for each school's notice that names the person: the school may have to act on it."""
+def _notices(person: Person) -> Iterator[Removed]:
+    """Yield the schools' notices that name the person: the school may have to act on them."""
     other = aliased(Account)
     mine = SchoolNotice.account_id.in_(person.accounts)
     rows = db.session.execute(
@@ -270,50 +243,21 @@ def _notices(person: Person) -> Iterator[str]:
         .where(or_(mine, SchoolNotice.other_account_id.in_(person.accounts)))
         .order_by(SchoolNotice.created_at, SchoolNotice.id)
     )
-    for notice, uai, username, second, is_mine in rows:
-        state = "open" if notice.settled_at is None else f"settled: {notice.sentence}"
-        about = f"{notice.kind} at {uai} about {username}{f' and {second}' if second else ''}, {state}"
-        yield f"removed: {about}" if is_mine else f"does not name the person any more: {about}"
+    for notice, uai, username, second, is_gone in rows:
+        answer = None if notice.settled_at is None else notice.sentence
+        yield Removed(notice.kind, uai, [name for name in (username, second) if name], answer, is_gone)
 
 
-def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
-    """Yield the data that stay, and why; `sign_outs` is the number of sign-outs that the ENTs are told of."""
-    events = db.session.scalar(
-        select(func.count()).select_from(AuditEntry).where(AuditEntry.account_id.in_(person.accounts))
-    )
-    yield Kept(
-        "journal",
-        f"the journal keeps {events} event{'' if events == 1 else 's'} without address and details, as proof of what "
-        f"was done, each for {settings.audit_days} days at most; the account's key in them identifies nobody",
-        events or 0,
-    )
+def _kept(person: Person, sign_outs: int) -> Iterator[Kept]:
+    """Yield the data that stay; `sign_outs` is the number of sign-outs that the ENTs are told of."""
+    events = select(func.count()).select_from(AuditEntry).where(AuditEntry.account_id.in_(person.accounts))
+    yield Kept("journal", db.session.scalar(events) or 0)
     if person.children:
-        yield Kept("pupils", "the children: they are pupils of the school, and leave with its file")
+        yield Kept("pupils")
     suspended = len(_suspended_ties(person))
     if suspended:
-        yield Kept(
-            "suspension",
-            f"the suspended access to {suspended} child{'' if suspended == 1 else 'ren'}: encrypted digests of the "
-            "person's names and keys, so that the next school file does not give the access back. They stay until the "
-            "suspension ends, for five years at most after the child left, or until `idp account end-kept-suspension`",
-            suspended,
-        )
-    if person.roster_keys and suspended:
-        yield Kept(
-            "school_file_refused",
-            "the school's file names the person: in the school of a suspension, the next import refuses the person and "
-            "says so; another school's import brings a new account with a new identifier and a new letter",
-        )
-    elif person.roster_keys:
-        yield Kept(
-            "school_file",
-            "the school's file names the person: the next import brings a new account with a new identifier and a new "
-            "letter, unless the school takes the person out of its file",
-        )
-    news = (
-        "each is asked to sign the person out, nothing more"
-        if sign_outs
-        else "no session was open, so no ENT is notified"
-    )
-    yield Kept("ents", f"the ENTs have accounts of their own: {news}", sign_outs)
-    yield Kept("copies", "this command cannot erase backups of the database, nor mails that were sent")
+        yield Kept("suspension", suspended)
+    if person.roster_keys:
+        yield Kept("school_file_refused" if suspended else "school_file")
+    yield Kept("ents", sign_outs)
+    yield Kept("copies")

@@ -10,7 +10,7 @@ from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.data_events import RectificationAsked
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk.acts import RefusedError
+from idp.families.refusals import Code, RefusedError
 
 LONGEST = 500
 
@@ -27,7 +27,7 @@ def ask(account: Account, note: str) -> list[School]:
     locked = directory.get_for_change(account.id)
     schools = directory.schools_of_ties(locked) if locked is not None else []
     if not schools:
-        raise RefusedError("no school has a child of this person: nobody can correct a file")
+        raise RefusedError(Code.NO_SCHOOL)
     school_notices.add(Kind.RECTIFICATION, account.id, [school.id for school in schools])
     db.session.flush()
     mine = SchoolNotice.account_id == account.id

@@ -4,7 +4,7 @@
 - The same without a confirmed address: nobody can be warned. The account is removed after the sum of the two delays,
   and never before `inactive_warning_days` have passed since it lost its last mailbox.
 - Disabled, also because a school file no longer names a child: removed after `DISABLED_KEPT`. An account that was
-  merged into another one stays as long as that one, so that the two can be separated (`idp.operations.merging`).
+  merged into another one stays as long as that one, so that the two can be separated (`idp.families.merging`).
 
 Every account has to be looked at again and again, since no index has the last sign-in, so that a sign-in writes none.
 `known_use_at` is the last use that a look found, which is never later than the true one: only accounts that it leaves

@@ -18,7 +18,7 @@ compared with the given name that the account had when it was opened, or that th
 small changes do not lead to another person.
 
 « The school decides » means that the record is refused, the account does not change, and the school gets a notice
-(`name_in_doubt`). If it is the same person, an operator runs `idp account rename`. If no letter was ever printed for
+(`name_in_doubt`). If it is the same person, the school answers so. If no letter was ever printed for
 the account, it belongs to nobody yet: the correction is taken, with a warning (`decide`).
 """
 

@@ -2,7 +2,7 @@
 
 A new tie is suspended from its first instant if somebody's access to its pupil is suspended
 (`idp.rostering.reconcile.phases.suspended`), or if the school had excluded its person, until the head decides:
-« Signalements », `idp account reopen` or `idp account suspend`. The corrected name of an activated account, and a new
+« Signalements », or by `idp account reopen`. The corrected name of an activated account, and a new
 guardian beside one who has activated the account, suspend nothing: the head reads a notice.
 """
 

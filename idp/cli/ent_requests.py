@@ -1,4 +1,4 @@
-"""`idp client ask`, `accept` and `refuse`: what the desk does with what an ENT operator asks for."""
+"""The commands `ask`, `accept` and `refuse` of clients: what the desk does with what an ENT operator asks for."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +32,7 @@ def ask(name: str, mail: str, *, as_json: bool, **given: Any) -> None:
     metadata = options.read(name, given)
     staff = db.session.scalar(select(StaffAccount).where(StaffAccount.mailbox == fold_email(mail)))
     if staff is None:
-        raise click.ClickException(f"{plain(mail)} is no operator of an ENT: see `idp staff list`")
+        raise click.ClickException(f"{plain(mail)} is no operator of an ENT")
     settings, staff_id = services().settings, staff.id
     row, secret = or_fail(lambda: acceptance.ask(settings, metadata, staff_id))
     shown = {"client_id": row.client_id, **({"client_secret": secret} if secret else {}), "name": row.name}

@@ -9,12 +9,12 @@ from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import waiting
-from idp.audit import log
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk import suspension
-from idp.operations.helpdesk.acts import RefusedError
-from idp.operations.helpdesk.suspension import Decision
+from idp.families import suspension
+from idp.families.acts import settle_notice
+from idp.families.refusals import Code, RefusedError
+from idp.families.suspension import Decision
 
 
 def pupils_asked(notice: SchoolNotice) -> str:
@@ -36,13 +36,13 @@ def admit(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
         seen: the `pupils_asked` of the page on which a person answered; None answers for all pupils that there are.
 
     Raises:
-        RefusedError: there is no such notice, somebody else has settled it (`settled`), or an import has added pupils
-            that the person has not seen (`changed`).
+        RefusedError: there is no such notice, somebody else has settled it (`SETTLED`), or an import has added pupils
+            that the person has not seen (`QUESTION_CHANGED`).
     """
     notice, account, moment = *_of_notice(notice_id, seen), now()
     for row in waiting.of_account(account.id, notice.school_id, moment):
         suspension.end(account, row, reason, moment)
-    _settle(notice_id, reason)
+    settle_notice(notice_id, reason)
 
 
 @unit_of_work()
@@ -57,7 +57,7 @@ def keep_out(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None
     for row in waiting.of_account(account.id, notice.school_id, moment):
         row.ended_at, row.ended_by = moment, suspension.REPLACED
         suspension.decide_again(account, Decision(reason=reason, child=row.child_id, school=school), moment)
-    _settle(notice_id, reason)
+    settle_notice(notice_id, reason)
 
 
 @unit_of_work()
@@ -68,12 +68,11 @@ def close(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
     one. A tie that has ended meanwhile gives no access, and needs no suspension.
 
     Raises:
-        SuspensionRefusedError: a pupil is in another school now.
-        RefusedError: as for `admit`.
+        RefusedError: as for `admit`, or a pupil is in another school now.
     """
     notice, account = _of_notice(notice_id, seen)
     school = db.session.get_one(School, notice.school_id)
-    _settle(notice_id, reason)
+    settle_notice(notice_id, reason)
     tied = _tied_pupils(account.id)
     for child in school_notices.children_of([notice])[notice_id]:
         if child.id in tied:
@@ -85,10 +84,10 @@ def _of_notice(notice_id: uuid.UUID, seen: str | None) -> tuple[SchoolNotice, Ac
     notice = db.session.get(SchoolNotice, notice_id)
     account = directory.get_for_change(notice.account_id) if notice else None
     if notice is None or account is None:
-        raise RefusedError("there is no such notice")
+        raise RefusedError(Code.CHANGED)
     db.session.refresh(notice)
     if seen is not None and notice.settled_at is None and seen != pupils_asked(notice):
-        raise RefusedError("the notice is about other pupils now", "changed")
+        raise RefusedError(Code.QUESTION_CHANGED)
     return notice, account
 
 
@@ -97,10 +96,3 @@ def _tied_pupils(account_id: uuid.UUID) -> set[uuid.UUID]:
     ties = select(Guardianship.child_id).join(Child, Child.id == Guardianship.child_id)
     mine = ties.where(Guardianship.account_id == account_id, directory.concerns_its_school())
     return set(db.session.scalars(mine))
-
-
-def _settle(notice_id: uuid.UUID, reason: str) -> None:
-    by = log.current_origin().actor
-    refusal = school_notices.settle_one(notice_id, by=by, sentence=reason)
-    if refusal is not None:
-        raise RefusedError("the notice cannot be settled", refusal.value)

@@ -2,7 +2,7 @@
 
 Nothing is open any more, so no session ends and no mail is sent. The dispute would return with the tie, if a file
 names it again: the answer decides that. An answer for all pupils of a notice also answers for those of ended ties, and
-a notice stays open while one of its ties is in dispute (`idp.operations.helpdesk.disputes`).
+a notice stays open while one of its ties is in dispute (`idp.families.disputes`).
 """
 
 import uuid
@@ -18,7 +18,7 @@ from idp.audit import log
 from idp.audit.events import DisputeSettled
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk.acts import RefusedError
+from idp.families.refusals import Code, RefusedError
 
 
 def among(account_ids: Collection[uuid.UUID]) -> set[tuple[uuid.UUID, uuid.UUID]]:
@@ -31,29 +31,28 @@ def among(account_ids: Collection[uuid.UUID]) -> set[tuple[uuid.UUID, uuid.UUID]
     return {(account_id, school_id) for account_id, school_id in db.session.execute(ties)}
 
 
-def of_schools(account_id: uuid.UUID, schools: Collection[uuid.UUID]) -> list[Guardianship]:
-    """Return the ended ties of an account to pupils of schools that are in dispute, as the database has them now."""
-    return [tie for tie in open_disputes(account_id, schools) if not tie.is_unended]
+def of_school(account_id: uuid.UUID, school_id: uuid.UUID) -> list[Guardianship]:
+    """Return the ended ties of an account to pupils of a school that are in dispute, as the database has them now."""
+    return [tie for tie in open_disputes(account_id, school_id) if not tie.is_unended]
 
 
-def open_disputes(account_id: uuid.UUID, schools: Collection[uuid.UUID]) -> Sequence[Guardianship]:
-    """Return the ties of an account to pupils of schools in dispute, ended or not, as the database has them now."""
+def open_disputes(account_id: uuid.UUID, school_id: uuid.UUID) -> Sequence[Guardianship]:
+    """Return the ties of an account to pupils of a school in dispute, ended or not, as the database has them now."""
     disputed = (
         select(Guardianship)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id == account_id, Guardianship.has_open_dispute, Child.school_id.in_(schools))
+        .where(Guardianship.account_id == account_id, Guardianship.has_open_dispute, Child.school_id == school_id)
         .order_by(Guardianship.rank)
     )
     return db.session.scalars(disputed.execution_options(populate_existing=True)).all()
 
 
-def schools_that_wait(account_id: uuid.UUID) -> set[uuid.UUID]:
-    """Return the schools that have to settle a dispute about a tie of the account, ended or not."""
-    disputed = select(Child.school_id).join(Guardianship, Guardianship.child_id == Child.id)
-    return set(db.session.scalars(disputed.where(Guardianship.account_id == account_id, Guardianship.has_open_dispute)))
+def waits(account_id: uuid.UUID, school_id: uuid.UUID) -> bool:
+    """Return whether a school has to settle a dispute about a tie of the account, ended or not."""
+    return bool(open_disputes(account_id, school_id))
 
 
-def settle(notice: SchoolNotice, reason: str, child: str | None = None, *, confirms: bool) -> None:
+def settle(notice: SchoolNotice, reason: str, child: uuid.UUID | None = None, *, confirms: bool) -> None:
     """Settle the disputes about the ended ties to pupils of the notice's school, in one transaction.
 
     A rejected dispute ends: a file that names the tie again restores it. A confirmed one excludes the tie. The notice
@@ -62,7 +61,7 @@ def settle(notice: SchoolNotice, reason: str, child: str | None = None, *, confi
     Args:
         notice: the notice.
         reason: the sentence for the journal and for the notice.
-        child: the key of the only child that is meant, or None.
+        child: the only child that is meant, or None.
         confirms: whether the dispute is right.
 
     Raises:
@@ -70,15 +69,14 @@ def settle(notice: SchoolNotice, reason: str, child: str | None = None, *, confi
     """
     with unit_of_work():
         account = directory.get_for_change(notice.account_id)
-        ties = [
-            tie for tie in open_disputes(notice.account_id, [notice.school_id]) if child in {None, child_key(tie.child)}
-        ]
+        open_ones = open_disputes(notice.account_id, notice.school_id)
+        ties = [tie for tie in open_ones if child in {None, tie.child_id}]
         if account is None or not ties:
-            raise RefusedError("no dispute about an ended tie is open", "settled")
+            raise RefusedError(Code.SETTLED)
         if any(tie.is_unended for tie in ties):
-            raise RefusedError("a file restored the tie")
+            raise RefusedError(Code.CHANGED)
         settle_ties(ties, reason, confirms=confirms)
-        if notice.school_id not in schools_that_wait(account.id):
+        if not waits(account.id, notice.school_id):
             school_notices.settle(
                 account.id,
                 by=log.current_origin().actor,

@@ -12,15 +12,14 @@ from sqlalchemy import select
 
 from idp.accounts.models import School
 from idp.clients.models import Client
-from idp.clock import last_day, now
 from idp.db import db
-from idp.desk.staff import invitations, posts, team
+from idp.desk.staff import invitations, posts
 from idp.desk.staff.invitations import Grant, InvitationError
-from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from idp.desk.staff.models import Role, StaffAccount, StaffInvitation
 from idp.desk.staff.posts import PostError
 from idp.mail.emails import fold_email
 from idp.services import services
-from idp.terminal import AS_JSON, YES, confirm, dumped, instant, plain, table
+from idp.terminal import AS_JSON, YES, confirm, instant, plain
 from idp.uai import normalised_uai
 
 _ROLES = click.Choice([role.value for role in Role])
@@ -28,7 +27,7 @@ _ROLES = click.Choice([role.value for role in Role])
 
 @click.group()
 def staff() -> None:
-    """People of the school desk: invite them, list them, end their access, give a lost access back."""
+    """People of the school desk: invite the first ones, end an access, give a lost access back."""
 
 
 @contextmanager
@@ -98,80 +97,16 @@ def _show(person: StaffAccount, invitation: StaffInvitation | None, *, as_json: 
         click.echo(f"{plain(person.name)} has enrolled already, and is told by mail of the new role")
 
 
-@staff.command("list")
-@click.option("--school", "uai", metavar="UAI", help="Only people with a role in this school.")
-@AS_JSON
-def list_staff(uai: str | None, *, as_json: bool) -> None:
-    """List the people of the desk with their roles in force."""
-    people = select(StaffAccount).order_by(StaffAccount.name)
-    if uai:
-        here = select(StaffRole.staff_id).where(StaffRole.school_id == _school(uai).id, posts.in_force(now()))
-        people = people.where(StaffAccount.id.in_(here))
-    in_force = posts.by_staff(StaffRole.staff_id.in_(people.order_by(None).with_only_columns(StaffAccount.id)))
-    rows = [_row(person, in_force.get(person.id, [])) for person in db.session.scalars(people)]
-    if as_json:
-        click.echo(dumped(rows))
-    else:
-        head = ("id", "name", "mail", "state", "roles")
-        table(head, [(row["id"], row["name"], row["mail"], row["state"], " ".join(row["shown"])) for row in rows])
-
-
-def _row(person: StaffAccount, in_force: Sequence[posts.Post]) -> dict[str, Any]:
-    state = "ended" if person.disabled_at else "enrolled" if person.enrolled_at else "invited"
-    return {
-        "id": str(person.id),
-        "name": person.name,
-        "mail": person.email,
-        "state": state,
-        "roles": sorted({post.role.value for post in in_force}),
-        "schools": sorted({post.school.uai for post in in_force if post.school}),
-        "clients": sorted({post.client.client_id for post in in_force if post.client}),
-        "until": max((last_day(post.valid_until).isoformat() for post in in_force), default=None),
-        "last_sign_in_at": instant(person.last_sign_in_at),
-        "shown": [f"{post.role.value}@{_scope(post)}" for post in in_force],
-    }
-
-
-def _scope(post: posts.Post) -> str:
-    if post.school:
-        return post.school.uai
-    return post.client.client_id if post.client else "academy"
-
-
 @staff.command()
 @click.argument("person")
-@click.option("--role", type=_ROLES, help="End only this role, and keep the access.")
-@click.option("--school", "uai", metavar="UAI", help="The school of the role.")
-@click.option("--client", "client_id", metavar="CLIENT_ID", help="The ENT of the role.")
 @YES
-def end(person: str, role: str | None, uai: str | None, client_id: str | None, *, yes: bool) -> None:
-    """End the access of PERSON, a mail address or an id: sessions, roles and invitations end at once.
-
-    With --role, only that role ends.
-    """
+def end(person: str, *, yes: bool) -> None:
+    """End the access of PERSON, a mail address or an id: sessions, roles and invitations end at once."""
     known = _person(person)
-    if role is not None:
-        _end_role(known, Role(role), uai, client_id)
-        return
-    if uai or client_id:
-        raise click.UsageError("--school and --client are for --role")
     confirm(f"End the access of {known.name}?", yes=yes)
     if not invitations.disable(known.id):
         raise click.ClickException(f"the access of {plain(known.name)} had ended already")
     click.echo(f"the access of {plain(known.name)} has ended")
-
-
-def _end_role(known: StaffAccount, role: Role, uai: str | None, client_id: str | None) -> None:
-    school, client = _school(uai) if uai else None, _client(client_id) if client_id else None
-    held = [
-        post
-        for post in posts.of_staff(known.id)
-        if post.role is role and (post.school, post.client) == (school, client)
-    ]
-    if not held:
-        raise click.ClickException(f"{plain(known.name)} does not have this role: see `idp staff list`")
-    team.end(held[0].id, by=Role.ENGINEER)
-    click.echo(f"{plain(known.name)} no longer is {role.value}@{_scope(held[0])}")
 
 
 @staff.command()

@@ -13,16 +13,18 @@ from idp.accounts import directory, disputes, notices, school_notices
 from idp.accounts.merging import moving
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.notices import Notice
+from idp.accounts.school_notices import Refusal
 from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.events import LetterUnlinked
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.families import admission, suspension
+from idp.families.acts import OPERATOR
+from idp.families.refusals import Code, RefusedError
+from idp.families.suspension import Decision
 from idp.oidc.logout import back_channel
-from idp.operations.helpdesk import admission, suspension
-from idp.operations.helpdesk.acts import OPERATOR, RefusedError
-from idp.operations.helpdesk.suspension import Decision
 from idp.rostering.write import leavers
 from idp.sessions import manager
 
@@ -34,29 +36,29 @@ def decide(settings: Settings, notice_id: uuid.UUID, reason: str, seen: str, *, 
     `seen` is the `admission.pupils_asked` of the page: a settled notice is answered only by who saw that it is settled.
 
     Raises:
-        RefusedError: somebody else has just answered (`settled`), or an account is not any more what it was.
+        RefusedError: somebody else has just answered (`SETTLED`), or an account is not any more what it was.
     """
     notice = db.session.get(SchoolNotice, notice_id)
     mine, other = _locked(notice.other_account_id, notice.account_id) if notice else (None, None)
     if notice is None or other is None:
-        raise RefusedError("the account was removed meanwhile")
+        raise RefusedError(Code.GONE)
     db.session.refresh(notice)
     if seen != admission.pupils_asked(notice):
-        raise RefusedError("somebody else has answered", "settled")
+        raise RefusedError(Code.SETTLED)
     merged_into = mine if mine is not None and other.merged_into_id == mine.id else None
     refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=reason)
     if refusal is not None and (is_one_person or merged_into is None):
-        raise RefusedError("the notice cannot be settled", refusal.value)
+        raise RefusedError(Code.SETTLED if refusal is Refusal.SETTLED else Code.CHANGED)
     if merged_into is not None and not is_one_person:
         _separate(merged_into, other, reason)
     elif is_one_person and merged_into is None:
         if mine is None or not _can_be_merged(mine, other):
-            raise RefusedError("an account changed meanwhile")
+            raise RefusedError(Code.CHANGED)
         moving.merge(settings, mine, other, notice)
 
 
 @unit_of_work()
-def unlink(reason: str, account_id: uuid.UUID) -> None:
+def unlink(account_id: uuid.UUID, reason: str) -> None:
     """Separate an account from the one into which it was merged.
 
     Raises:
@@ -65,7 +67,7 @@ def unlink(reason: str, account_id: uuid.UUID) -> None:
     merged = db.session.get_one(Account, account_id)
     mine, other = _locked(merged.merged_into_id, account_id)
     if mine is None or other is None or other.merged_into_id != mine.id:
-        raise RefusedError(f"{merged.username} is not merged into another account")
+        raise RefusedError(Code.NOT_MERGED, name=merged.username)
     _separate(mine, other, reason)
 
 
@@ -88,7 +90,7 @@ def _separate(mine: Account, other: Account, reason: str) -> None:
     What their schools, or the académie, closed as one account since the merge is closed for both people.
     """
     if mine.merged_into_id is not None:
-        raise RefusedError(f"{mine.username} was merged too: unlink {mine.username} first")
+        raise RefusedError(Code.MERGED_TOO, name=mine.username)
     closings = _closings_since_merge(mine, other)
     schools = moving.give_back(mine, other, by=log.current_origin().actor, sentence=reason)
     for school in schools:

@@ -19,21 +19,18 @@ from idp.accounts.passwords.hasher import MAX_USERNAME_LENGTH, fold_username
 from idp.audit import log
 from idp.audit.events import AccountHidden, AccountRead, DisputeSettled
 from idp.audit.models import AuditEntry
+from idp.cli.refusals import NotFoundError
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.families.standing import Standing, standings
 from idp.folding import fold
-from idp.mail.emails import fold_email
+from idp.mail.emails import fold_email, masked, masked_apart
 from idp.operations.batches import account_ranges
-from idp.operations.helpdesk.standing import Standing, standings
 from idp.passkeys import keys
 from idp.sessions import listed
 from idp.terminal import instant
 from idp.throttle import guard, limits
 from idp.uai import UAI_LENGTH, normalised_uai
-
-
-class NotFoundError(Exception):
-    """There is no such account or school for this operator; the message is the sentence to show."""
 
 
 def get_school(uai: str | None) -> School | None:
@@ -68,18 +65,6 @@ def get_account(username: str, school: School | None) -> Account:
     if account is None:
         raise NotFoundError(f"no account {username}")
     return account
-
-
-def get_child(account: Account, key: str) -> Child:
-    """Return the child of a tie of the account by its key, also if the tie is disputed or suspended.
-
-    Raises:
-        NotFoundError: the account has no such tie, or several.
-    """
-    children = [tie.child for tie in account.guardianships if key in {tie.child.roster_key, tie.child.student_id}]
-    if len(children) != 1:
-        raise NotFoundError(f"{account.username} has no tie to {key}, or several")
-    return children[0]
 
 
 def _is_in(account: Account, school: School) -> bool:
@@ -217,35 +202,6 @@ def _words(account: Account, standing: Standing) -> str:
     if standing is Standing.SUSPENDED and until is not None:
         return f"{standing.value} until {instant(until)}"
     return standing.value
-
-
-def masked(email: str | None) -> str | None:
-    """Return a mail address that its owner recognises, but that nobody else learns: `n…y@exemple.fr`."""
-    if email is None:
-        return None
-    local, _, domain = email.rpartition("@")
-    last = local[-1] if len(local) > 3 else ""  # noqa: PLR2004 - two letters would reveal most of a short one
-    return f"{local[:1]}…{last}@{domain}"
-
-
-def masked_apart(first: str | None, second: str | None) -> tuple[str | None, str | None]:
-    """Return two mail addresses, masked so that a person who knows them can tell them apart.
-
-    If the usual masks are equal, each also shows the first letter that differs, or its length if one continues the
-    other.
-    """
-    masks = masked(first), masked(second)
-    if first is None or second is None or first == second or masks[0] != masks[1]:
-        return masks
-    names = [email.rpartition("@")[0] for email in (first, second)]
-    at = next((n for n, pair in enumerate(zip(*names, strict=False)) if pair[0] != pair[1]), None)
-    if at is None:
-        return f"{masks[0]} ({len(names[0])} letters)", f"{masks[1]} ({len(names[1])} letters)"
-    return _with_letter(masks[0], names[0][at]), _with_letter(masks[1], names[1][at])
-
-
-def _with_letter(mask: str | None, letter: str) -> str:
-    return (mask or "").replace("…", f"…{letter}…", 1)
 
 
 def _disputed(account: Account, school: School | None) -> list[dict[str, Any]]:

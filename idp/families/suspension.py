@@ -12,27 +12,27 @@ A mail tells the person of a suspended account, without the reason: other people
 that the account is open again before the time. A mail about a suspended tie names no child: other people may read it.
 """
 
-import enum
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, true
 
 from idp.accounts import closings, directory, disputes, notices, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
 from idp.accounts.same_person import former_names_of
 from idp.accounts.suspensions import waiting
-from idp.accounts.suspensions.models import Suspension
-from idp.accounts.suspensions.rest_of_academy import REST_OF_ACADEMY, is_suspended_lately
+from idp.accounts.suspensions.models import KeptSuspension, Suspension
+from idp.accounts.suspensions.rest_of_academy import is_suspended_lately
 from idp.audit import log
-from idp.audit.data_events import AccessReopened, AccessSuspended, GuardianAdmitted
+from idp.audit.data_events import AccessReopened, AccessSuspended, GuardianAdmitted, KeptSuspensionEnded
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.families.acts import OPERATOR
+from idp.families.refusals import Code, RefusedError
 from idp.oidc.logout import back_channel
-from idp.operations.helpdesk.acts import OPERATOR, RefusedError
 from idp.sessions import manager
 from idp.throttle import guard, limits
 from idp.throttle.guard import Wait
@@ -42,28 +42,6 @@ LONGEST_OF_ACADEMY = timedelta(hours=24)
 LONGEST = timedelta(days=5 * 366)
 REPLACED = "replaced"
 """Who ended a decision or a wait of which another decision took the place."""
-
-
-class Why(enum.Enum):
-    """The reason for a refusal."""
-
-    GONE = enum.auto()
-    NO_SUCH_TIE = enum.auto()
-    SUSPENDED_LONGER = enum.auto()
-    OVER = enum.auto()
-    END_IN_THE_PAST = enum.auto()
-    TOO_LONG = enum.auto()
-    CLOSED = enum.auto()
-    SUSPENDED_LATELY = enum.auto()
-    TOO_MANY = enum.auto()
-
-
-class SuspensionRefusedError(RefusedError):
-    """The suspension is not possible; `why` is the reason, for a page."""
-
-    def __init__(self, why: Why, sentence: str) -> None:
-        super().__init__(sentence)
-        self.why = why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +64,13 @@ class Decision:
     school: School | None = None
 
 
-def of_account(account_id: uuid.UUID) -> Sequence[Suspension]:
-    """Return all decisions about an account, the youngest first."""
-    rows = select(Suspension).where(Suspension.account_id == account_id)
+def holding(account_id: uuid.UUID, school: School | None) -> Sequence[Suspension]:
+    """Return what closes an account or a tie of it now, by a decision of `school` or of anybody, the youngest first."""
+    rows = select(Suspension).where(
+        Suspension.account_id == account_id,
+        Suspension.where_holding(now()),
+        Suspension.school_id == school.id if school else true(),
+    )
     return db.session.scalars(rows.order_by(Suspension.begins_at.desc(), Suspension.id)).all()
 
 
@@ -98,23 +80,23 @@ def suspend_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Sus
     While such a decision holds, it is not prolonged: its row is returned. Days cannot be strung together either.
 
     Raises:
-        SuspensionRefusedError: the account is gone or was merged into another one, the académie suspended it within
+        RefusedError: the account is gone or was merged into another one, the académie suspended it within
             `REST_OF_ACADEMY`, or the person suspended as many accounts as one may.
         RuntimeError: a unit of work is open.
     """
     counted = limits.ACADEMY_SUSPENSION, log.current_origin().actor
     if isinstance(guard.take(*counted), Wait):
-        raise SuspensionRefusedError(Why.TOO_MANY, "one person suspends 10 accounts an hour and 30 a day at most")
+        raise RefusedError(Code.TOO_MANY_SUSPENSIONS)
     try:
         until = now() + LONGEST_OF_ACADEMY
         return suspend(account_id, Decision(reason=reason, reference=reference, until=until), prolongs=False)
-    except SuspensionRefusedError:
+    except RefusedError:
         guard.settle_success(counted)
         raise
 
 
 def _any(_row: Suspension) -> bool:
-    """Allow an operator of a command to end every decision."""
+    """Allow the operator to end every decision."""
     return True
 
 
@@ -139,11 +121,11 @@ def decide(
         may_end: whether the operator may end a decision, or a wait.
 
     Raises:
-        SuspensionRefusedError: there is no such account or tie, or a decision of the same school ends later.
+        RefusedError: there is no such account or tie, or a decision of the same school ends later.
     """
     account, moment = directory.get_for_change(account_id), now()
     if account is None:
-        raise SuspensionRefusedError(Why.GONE, "the account was removed meanwhile")
+        raise RefusedError(Code.GONE)
     _check(account, decision, moment)
     tie, named = _tie(account, decision) if decision.child else None, closings.nameable(account, decision.school)
     formers = _of_the_same(account, decision, moment)
@@ -154,7 +136,7 @@ def decide(
     if not prolongs:
         _check_rested(account, decision, moment)
     for former in formers:
-        _check_longer(account, former, decision)
+        _check_longer(former, decision)
         if may_end(former):
             former.ended_at, former.ended_by = moment, REPLACED
     row = _row(account, decision, moment)
@@ -230,34 +212,27 @@ def _record(row: Suspension, decision: Decision, formers: Sequence[Suspension] =
     )
 
 
-def _check_longer(account: Account, former: Suspension, decision: Decision) -> None:
+def _check_longer(former: Suspension, decision: Decision) -> None:
     """Refuse a decision that ends before the present decision: to shorten is to reopen."""
     if decision.until is not None and (former.until is None or decision.until < former.until):
-        raise SuspensionRefusedError(
-            Why.SUSPENDED_LONGER,
-            f"{account.username} is suspended {_until(former.until)} already: reopen it first",
-        )
+        raise RefusedError(Code.SUSPENDED_LONGER)
 
 
 def _check_rested(account: Account, decision: Decision, moment: datetime) -> None:
     """Refuse a decision of the académie that follows another one too soon."""
     if is_suspended_lately(account.id, decision.school.id if decision.school else None, moment):
-        raise SuspensionRefusedError(
-            Why.SUSPENDED_LATELY, f"{account.username} was suspended within {REST_OF_ACADEMY.days} days"
-        )
+        raise RefusedError(Code.SUSPENDED_LATELY)
 
 
 def _check(account: Account, decision: Decision, moment: datetime) -> None:
     if account.merged_into_id is not None:
-        raise SuspensionRefusedError(
-            Why.CLOSED, f"{account.username} was merged into another account: suspend that one"
-        )
+        raise RefusedError(Code.MERGED)
     if decision.until is None:
         return
     if decision.until <= moment:
-        raise SuspensionRefusedError(Why.END_IN_THE_PAST, "the end lies in the past")
+        raise RefusedError(Code.END_IN_THE_PAST)
     if decision.until - moment > LONGEST:
-        raise SuspensionRefusedError(Why.TOO_LONG, "the end lies too far ahead: leave it out")
+        raise RefusedError(Code.END_TOO_FAR)
 
 
 def _tie(account: Account, decision: Decision) -> Guardianship:
@@ -273,7 +248,7 @@ def _tie(account: Account, decision: Decision) -> Guardianship:
     )
     tie = db.session.scalar(statement.execution_options(populate_existing=True))
     if tie is None or (decision.school is not None and tie.child.school_id != decision.school.id):
-        raise SuspensionRefusedError(Why.NO_SUCH_TIE, f"{account.username} has no tie to such a child")
+        raise RefusedError(Code.NO_SUCH_TIE)
     return tie
 
 
@@ -343,7 +318,7 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
         schools: the condition of the decisions that the operator may end, if not all.
 
     Raises:
-        SuspensionRefusedError: there is no such decision, or it is over.
+        RefusedError: there is no such decision, or it is over.
     """
     statement = select(Suspension).where(Suspension.id == suspension_id)
     if schools is not None:
@@ -351,11 +326,11 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
     row = db.session.scalar(statement)
     account = directory.get_for_change(row.account_id) if row else None
     if row is None or account is None:
-        raise SuspensionRefusedError(Why.GONE, "there is no such suspension")
+        raise RefusedError(Code.NO_SUCH_SUSPENSION)
     moment = now()
     db.session.refresh(row)
     if not row.holds_at(moment):
-        raise SuspensionRefusedError(Why.OVER, "the suspension is over already")
+        raise RefusedError(Code.SUSPENSION_OVER)
     end(account, row, reason, moment)
     if row.child_id is None and account.is_enabled_at(moment):
         notices.tell(Notice.REOPENED, account.id, school=str(row.school_id or ""))
@@ -386,8 +361,21 @@ def end(account: Account, row: Suspension, reason: str, moment: datetime) -> Non
     )
 
 
-def _until(until: datetime | None) -> str:
-    return f"until {_iso(until)}" if until else "without an end"
+@unit_of_work()
+def end_kept(key: uuid.UUID, reason: str) -> None:
+    """End a kept suspension before its time, with the journal entry.
+
+    Raises:
+        RefusedError: there is no such suspension.
+    """
+    row = db.session.scalar(select(KeptSuspension).where(KeptSuspension.id == key).with_for_update())
+    if row is None:
+        raise RefusedError(Code.NO_SUCH_SUSPENSION)
+    child = db.session.get(Child, row.child_id) if row.child_id else None
+    uai = child.school.uai if child else row.uai
+    event = KeptSuspensionEnded(suspension=str(key), child=str(row.child_id or ""), uai=uai, reason=reason)
+    db.session.delete(row)
+    log.record(event)
 
 
 def _iso(until: datetime | None) -> str:

@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
+from idp.cli import account_view
+from idp.cli.refusals import as_click_error
+from idp.families import acts
 from idp.oidc.claims.standard import ClaimError
-from idp.operations.helpdesk import acts, dossier
-from idp.operations.helpdesk.dossier import NotFoundError
 from idp.terminal import AS_JSON, dumped, plain
 
 
@@ -37,12 +38,13 @@ def claims(username: str, uai: str | None, changes: dict[str, str], removed: tup
     """
     if twice := changes.keys() & set(removed):
         raise click.UsageError(f"given to --set and to --unset: {plain(', '.join(sorted(twice)))}")
-    try:
-        school = dossier.get_school(uai)
-        account = dossier.get_account(username, school)
-        held = acts.change_claims(account.id, changes, removed, school)
-    except (NotFoundError, acts.RefusedError, ClaimError) as refused:
-        raise click.ClickException(plain(refused)) from refused
+    with as_click_error():
+        school = account_view.get_school(uai)
+        account = account_view.get_account(username, school)
+        try:
+            held = acts.change_claims(account.id, changes, removed, school)
+        except ClaimError as refused:
+            raise click.ClickException(plain(refused)) from refused
     if as_json:
         click.echo(dumped(held))
         return

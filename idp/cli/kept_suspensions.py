@@ -9,12 +9,11 @@ from sqlalchemy import select
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Child
 from idp.accounts.suspensions.models import KeptSuspension
-from idp.audit import log
-from idp.audit.data_events import KeptSuspensionEnded
-from idp.db import db, unit_of_work
-from idp.operations.helpdesk.acts import RefusedError
+from idp.cli.refusals import as_click_error
+from idp.db import db
+from idp.families import suspension
 from idp.operations.reasons import check_reason
-from idp.terminal import AS_JSON, dumped, instant, plain, table
+from idp.terminal import AS_JSON, dumped, instant, table
 
 _COLUMNS = ("id", "child", "uai", "until", "kept_at")
 
@@ -46,28 +45,9 @@ def end_kept(key: uuid.UUID, reason: str) -> None:
 
     A person who waits for the head already waits until the answer.
     """
-    try:
-        end(key, reason)
-    except RefusedError as refused:
-        raise click.ClickException(plain(refused)) from refused
+    with as_click_error():
+        suspension.end_kept(key, reason)
     click.echo(f"{key} ended: the next school file opens the access again, unless the person waits for the head")
-
-
-@unit_of_work()
-def end(key: uuid.UUID, reason: str) -> None:
-    """End a kept suspension before its time, with the journal entry.
-
-    Raises:
-        RefusedError: there is no such suspension.
-    """
-    row = db.session.scalar(select(KeptSuspension).where(KeptSuspension.id == key).with_for_update())
-    if row is None:
-        raise RefusedError("there is no such kept suspension")
-    child = db.session.get(Child, row.child_id) if row.child_id else None
-    uai = child.school.uai if child else row.uai
-    event = KeptSuspensionEnded(suspension=str(key), child=str(row.child_id or ""), uai=uai, reason=reason)
-    db.session.delete(row)
-    log.record(event)
 
 
 def _rows() -> list[tuple[KeptSuspension, Child | None]]:

@@ -13,11 +13,9 @@ from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.operations.helpdesk.acts import RefusedError
+from idp.families.refusals import Code, RefusedError
 from idp.sessions import closing
 
-CALLED_LATELY = "called_lately"
-"""The code of the refusal of a call that follows another one too soon."""
 REST = timedelta(days=7)
 """How long after the answer to a call no other call about the same tie is noted, except by the head."""
 
@@ -52,13 +50,13 @@ def note_not_guardian(
     account = directory.get_for_change(account_id)
     tie = db.session.get(Guardianship, (account_id, child_id), populate_existing=True)
     if account is None or tie is None or tie.child.school_id != school.id:
-        raise RefusedError("there is no such tie to a pupil of the school")
+        raise RefusedError(Code.TIE_NOT_HOLDING)
     is_news = not tie.is_disputed
     if is_news:
         if not may_be_disputed(account, tie):
-            raise RefusedError("the tie does not hold any more")
+            raise RefusedError(Code.TIE_NOT_HOLDING)
         if not may_repeat and _is_called_lately(tie, school):
-            raise RefusedError("a call about the tie was answered within 7 days", CALLED_LATELY)
+            raise RefusedError(Code.CALLED_LATELY)
         closing.dispute(account.id, [tie.child], taken_by=log.current_origin().actor, call=call)
         notices.tell(Notice.DISPUTED, account.id, school=str(school.id))
         db.session.flush()
@@ -70,7 +68,7 @@ def note_not_guardian(
         )
     )
     if notice is None:
-        raise RefusedError("the notice about the tie is settled")
+        raise RefusedError(Code.TIE_NOT_HOLDING)
     if notice.taken_by:
         school_notices.note_taker(notice, log.current_origin().actor)
     return Noted(notice.id, is_news)
