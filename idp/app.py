@@ -14,7 +14,7 @@ from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
-from idp.accounts import directory, emails, notices, school_digest
+from idp.accounts import directory, emails, notices, school_digest, school_notices
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.passwords.policy import EXAMPLES
@@ -76,7 +76,6 @@ from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.registration import endpoint as registration
 from idp.registration import metadata
-from idp.rostering import schools
 from idp.services import Services, provide
 from idp.sessions import devices, manager
 from idp.sessions.ending import SESSIONS_ENDED
@@ -279,7 +278,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_ROLE: partial(staff_notices.hand_over_change, settings=settings),
-        schools.CONTACTS: partial(staff_notices.hand_over_change, settings=settings),
+        school_notices.CONTACTS: partial(staff_notices.hand_over_change, settings=settings),
     }
 
 

@@ -17,6 +17,10 @@ from idp.audit import log
 from idp.audit.registry_events import NoticeSettled
 from idp.clock import now
 from idp.db import db
+from idp.outbox import queue
+
+CONTACTS = "school.contacts"
+"""The kind of outbox message about another telephone or address for the notices of a school."""
 
 
 class Kind(enum.StrEnum):
@@ -116,6 +120,13 @@ def add(
             notice.digested_at = None
         if notice.child_ids:  # a notice without children concerns all of them
             notice.child_ids = list(dict.fromkeys((*notice.child_ids, *child_keys))) if child_keys else []
+
+
+def tell_contacts(school_id: uuid.UUID, former_email: str | None) -> None:
+    """Enqueue the message about other contacts of a school, in the caller's transaction."""
+    desk = log.current_origin().desk
+    by = str(desk.staff_id) if desk else ""
+    queue.enqueue(CONTACTS, {"school": str(school_id), "by": by, "former": former_email or ""})
 
 
 def note_taker(notice: SchoolNotice, taken_by: str) -> None:

@@ -6,16 +6,14 @@ from typing import Any
 from sqlalchemy import select
 
 from idp import letter_languages
+from idp.accounts import school_notices
 from idp.accounts.models import Degree, School
 from idp.audit import changes, log
 from idp.audit.registry_events import SchoolChanged
 from idp.db import db
 from idp.mail.emails import InvalidEmailError, parse_email
-from idp.outbox import queue
 from idp.rostering.records import LONGEST
 
-CONTACTS = "school.contacts"
-"""The kind of outbox message about another telephone or address for the notices of a school."""
 LINES = 4
 """Lines of a postal address, at most."""
 
@@ -86,9 +84,7 @@ def change(
     if languages is not None:
         school.letter_languages = stored_languages
     if not made and contacts != (school.phone, school.email):
-        desk = log.current_origin().desk
-        by = str(desk.staff_id) if desk else ""
-        queue.enqueue(CONTACTS, {"school": str(school.id), "by": by, "former": contacts[1] or ""})
+        school_notices.tell_contacts(school.id, contacts[1])
     log.record(SchoolChanged(uai=uai, **changes.difference(before, changes.snapshot(school))))
     return made
 

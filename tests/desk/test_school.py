@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from idp.accounts.models import School
+from idp.accounts.school_notices import CONTACTS
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.desk import typed
@@ -15,7 +16,6 @@ from idp.letter_languages import LANGUAGES
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.rostering.commands import set_school
-from idp.rostering.schools import CONTACTS
 from idp.services import services
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -46,16 +46,14 @@ def test_a_school_changes_its_own_data(colleagues: Colleagues, build: Build, rol
     assert entry.details["after"]["hours"] == VALUES["horaires"]
 
 
-def told() -> list[str]:
+def recipients() -> list[str]:
     """Return who gets a mail about the last change of a school's contacts."""
     Worker({CONTACTS: services().outbox_handlers[CONTACTS]}, batch=1).run_once()
-    mails = (
-        db.session.query(OutboxMessage).filter_by(kind=CONTACTS, outcome="waiting").order_by(OutboxMessage.created_at)
-    )
-    told = [mail.payload.get("email") or mail.payload["recipient"] for mail in mails]
+    mails = db.session.query(OutboxMessage).filter_by(outcome="waiting").order_by(OutboxMessage.created_at)
+    people = [mail.payload.get("email") or mail.payload["recipient"] for mail in mails]
     db.session.query(OutboxMessage).delete()
     db.session.commit()
-    return told
+    return people
 
 
 @pytest.mark.row("K-34")
@@ -72,9 +70,9 @@ def test_other_contacts_of_a_school_need_a_proof_and_are_told(
     post(browser, path, "/etablissement", **VALUES | {"horaires": "Le lundi"})
     assert db.session.query(OutboxMessage).count() == 0
     post(browser, path, "/etablissement", **VALUES | {"mail": "autre@tilleuls.test"})
-    assert told() == [VALUES["mail"], str(head.id)]
+    assert recipients() == [VALUES["mail"], str(head.id)]
     assert desk.test_cli_runner().invoke(set_school, [COLLEGE, "--mail", ""]).exit_code == 0
-    assert told() == ["autre@tilleuls.test", str(head.id)]
+    assert recipients() == ["autre@tilleuls.test", str(head.id)]
     colleagues.age_proofs()
     for page in ("/etablissement", path):
         assert browser.get(page).headers["Location"].startswith("/preuve?"), "before the page opens"

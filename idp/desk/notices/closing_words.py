@@ -15,9 +15,6 @@ CLOSINGS = {
     Kind.CLOSING_PASSED_ON: (
         _l("Un accès suspendu que la direction peut rouvrir"),
         _l("L’accès de %(name)s est suspendu, et c’est maintenant à la direction, ou à l’académie, d’en décider."),
-        _l(
-            "Parlez avec la personne, et demandez à l’académie s’il y a un jugement. "
-            "La direction rouvre sur la page du compte."
-        ),
+        _l("Parlez avec la personne, et demandez à l’académie s’il y a un jugement. Rouvrez sur la page du compte."),
     ),
 }

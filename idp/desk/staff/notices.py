@@ -7,6 +7,7 @@ from flask_babel import force_locale
 from sqlalchemy import and_, or_, select
 
 from idp.accounts.models import School
+from idp.accounts.school_notices import CONTACTS
 from idp.audit import log
 from idp.clock import now
 from idp.config import Settings
@@ -16,7 +17,6 @@ from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffRole
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.rostering.schools import CONTACTS
 from idp.web.request_context import user_agent
 from idp.web.user_agent import describe, from_code
 
