@@ -80,7 +80,7 @@ def record(event: Event) -> None:
     """Add `event` to the caller's transaction, so that it is stored if and only if the act is."""
     entry = entry_of(event)
     db.session.add(entry.as_object())
-    if Instrument.block is not None:
+    if Instrument.registry is not None:
         db.session().info.setdefault(_UNCOUNTED, []).append(entry)
 
 
@@ -110,7 +110,7 @@ def entry_of(event: Event) -> NewRow:
 
 def count(row: NewRow) -> None:
     """Count a row for the metrics, if it is an entry; a statement of its own has written it."""
-    if Instrument.block is not None and row.model is AuditEntry:
+    if Instrument.registry is not None and row.model is AuditEntry:
         journal.count(row.values["kind"], row.values["result"], row.values["details"])
 
 

@@ -1,1 +1,1 @@
-"""Numbers about the running service, for Prometheus: counted in shared memory, served on a port of their own."""
+"""Numbers about the running service, for Prometheus: counted by its own library, served on a port of their own."""

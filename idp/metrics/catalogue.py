@@ -107,7 +107,6 @@ HASHES_REFUSED = Counter(
 POOL = Label("pool", "sessions", "statements")
 CONNECTIONS = Gauge("idp_database_connections_in_use", "Connections to the database that are in use.", POOL)
 CONNECTIONS_LIMIT = Gauge("idp_database_connections_limit", "Connections that the processes may open.", POOL)
-SERIES_LOST = Gauge("idp_metrics_series_lost", "Series that found no room in the memory of the metrics.")
 
 # What the worker does.
 DELIVERIES = Counter(

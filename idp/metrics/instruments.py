@@ -1,19 +1,19 @@
-"""Counters, gauges and histograms. They count in the block of this process, and nothing if it has none.
+"""Counters, gauges and histograms: those of `prometheus_client`, with labels that have closed sets of values.
 
-A label has a closed set of values, and any other value becomes `other`: no series can name a person or grow in number
-by what strangers send.
+Any other value becomes `other`: no series can name a person or grow in number by what strangers send. A process counts
+nothing before `begin`, and imports the library there: most commands have no metrics.
 """
 
-import os
-from bisect import bisect_left
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import product
 from math import prod
 from time import perf_counter
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from idp.metrics.memory import Block, FullError, Memory
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 OTHER = "other"
 _MOST_AT_ZERO = 250
@@ -50,99 +50,107 @@ class Instrument:
         name: its name (https://prometheus.io/docs/practices/naming/).
         help: its description, which Prometheus shows.
         labels: its labels.
+        options: what else the library's class `kind` is given.
         width: how many numbers a series has.
     """
 
     all: ClassVar[dict[str, "Instrument"]] = {}
     """All metrics by their names."""
-    block: ClassVar[Block | None] = None
+    registry: ClassVar["CollectorRegistry | None"] = None
     """Where this process counts."""
+    kind = "Gauge"
     width = 1
+    _creating = threading.Lock()
 
-    def __init__(self, name: str, help: str, *labels: Label) -> None:  # noqa: A002 - as Prometheus calls it
-        self.name, self.help, self.labels = name, help, labels
-        self._places: dict[tuple[str, ...], int] = {}
+    def __init__(self, name: str, help: str, *labels: Label, **options: Any) -> None:  # noqa: A002 - as Prometheus calls it
+        self.name, self.help, self.labels, self.options = name, help, labels, options
+        self._metric: Any = None
+        self._series: dict[tuple[str, ...], Any] = {}
         Instrument.all[name] = self
 
-    def _place(self, block: Block, values: tuple[str, ...]) -> int:
-        """Return the place of the series with these label values; 0 if there is no room. Hold the lock."""
-        place = self._places.get(values)
-        if place is not None:
-            return place
+    def series(self, values: tuple[str, ...]) -> Any:
+        """Return the library's object for these label values, which is there, at 0, from its first use on."""
+        found = self._series.get(values)
+        if found is not None:
+            return found
         known = self.named(values)
-        try:
-            place = block.place_of((self.name, *known), self.width)
-        except FullError:
-            return 0
-        if known == values:  # other values must not fill the memory of the process
-            self._places[values] = place
-        return place
+        with Instrument._creating:
+            if self._metric is None:
+                self._metric = self._create()
+            found = self._metric.labels(*known) if known else self._metric
+            if known == values:  # other values must not fill the memory of the process
+                self._series[values] = found
+        return found
 
     def named(self, values: Iterable[str]) -> tuple[str, ...]:
         """Return the values of the labels, each of which is one that its label has."""
         return tuple(label.value_of(value) for label, value in zip(self.labels, values, strict=True))
 
-    def _add(self, values: tuple[str, ...], by: float) -> None:
-        block = Instrument.block
-        if block is None:
-            return
-        with block.lock:
-            if place := self._place(block, values):
-                block.numbers[place] += by
+    def forget(self) -> None:
+        """Forget all numbers of this process."""
+        self._metric = None
+        self._series = {}
+
+    def _create(self) -> Any:
+        import prometheus_client  # noqa: PLC0415 - see the top of this module
+
+        names = [label.name for label in self.labels]
+        return getattr(prometheus_client, self.kind)(
+            self.name, self.help, names, registry=Instrument.registry, **self.options
+        )
 
 
 class Counter(Instrument):
     """A number that only grows; its name ends in `_total`."""
 
+    kind = "Counter"
+
     def count(self, *values: str, by: float = 1.0) -> None:
         """Count one event, or `by`, under the values of the labels."""
-        self._add(values, by)
+        if Instrument.registry is not None:
+            self.series(values).inc(by)
 
 
 class Gauge(Instrument):
-    """A number that grows and shrinks; the processes' numbers are added up."""
+    """A number that grows and shrinks; the numbers of the processes that run are added up."""
+
+    def __init__(self, name: str, help: str, *labels: Label) -> None:  # noqa: A002 - as above
+        super().__init__(name, help, *labels, multiprocess_mode="livesum")
 
     def change(self, by: float, *values: str) -> None:
         """Add to the number."""
-        self._add(values, by)
+        if Instrument.registry is not None:
+            self.series(values).inc(by)
 
     def set(self, number: float, *values: str) -> None:
         """Set the number of this process."""
-        block = Instrument.block
-        if block is None:
-            return
-        with block.lock:
-            if place := self._place(block, values):
-                block.numbers[place] = number
+        if Instrument.registry is not None:
+            self.series(values).set(number)
 
     @contextmanager
     def held(self, *values: str) -> Iterator[None]:
         """Add 1 while the block runs."""
-        self._add(values, 1)
+        self.change(1, *values)
         try:
             yield
         finally:
-            self._add(values, -1)
+            self.change(-1, *values)
 
 
 class Histogram(Instrument):
     """Durations in seconds, in buckets; its name ends in `_seconds`."""
 
+    kind = "Histogram"
+
     def __init__(self, name: str, help: str, *labels: Label, buckets: tuple[float, ...]) -> None:  # noqa: A002 - as above
-        super().__init__(name, help, *labels)
-        self.buckets = buckets
+        super().__init__(name, help, *labels, buckets=buckets)
         self.width = len(buckets) + 2
         """One number for each bucket, one for what is longer than all, and the sum."""
 
     def observe(self, seconds: float, *values: str) -> None:
         """Note a duration."""
-        block = Instrument.block
-        if block is None:
-            return
-        with block.lock:
-            if place := self._place(block, values):
-                block.numbers[place + bisect_left(self.buckets, seconds)] += 1
-                block.numbers[place + self.width - 1] += seconds
+        if Instrument.registry is not None:
+            self.series(values).observe(seconds)
 
     @contextmanager
     def timed(self, *values: str) -> Iterator[None]:
@@ -158,12 +166,25 @@ class Reading(Instrument):
     """A gauge that is read from the database when somebody asks for the metrics."""
 
 
-def attach(memory: Memory) -> None:
-    """Count from now on in a block of `memory`; without one if all blocks have a process."""
-    block = memory.claim()
-    if block is not None:
-        block.clear([name for name, metric in Instrument.all.items() if isinstance(metric, Gauge)])
-    _count_in(block)
+def begin(*, in_files: bool = False) -> "CollectorRegistry":
+    """Count from now on, from 0, in memory or `in_files` (`idp.metrics.listener.serving_apart`); return the metrics.
+
+    A file belongs to one process: no process waits for another, and a killed one leaves its counters behind.
+    """
+    from prometheus_client import CollectorRegistry, disable_created_metrics, values  # noqa: PLC0415 - as above
+
+    end()
+    disable_created_metrics()
+    values.ValueClass = values.MultiProcessValue() if in_files else values.MutexValue
+    Instrument.registry = CollectorRegistry()
+    return Instrument.registry
+
+
+def end() -> None:
+    """Count nothing from now on."""
+    Instrument.registry = None
+    for metric in Instrument.all.values():
+        metric.forget()
 
 
 def start_at_zero() -> None:
@@ -172,27 +193,9 @@ def start_at_zero() -> None:
     Prometheus sees no rise in a series that is new, and would miss the first event after each start. A gauge without
     labels may be a time, which is not known before its first value.
     """
-    block = Instrument.block
-    if block is None:
-        return
-    with block.lock:
-        for metric in Instrument.all.values():
-            known = [label.known() for label in metric.labels]
-            counts = isinstance(metric, Counter | Histogram) or (isinstance(metric, Gauge) and known)
-            if counts and prod(map(len, known)) * metric.width <= _MOST_AT_ZERO:
-                for values in product(*known):
-                    metric._place(block, values)  # noqa: SLF001 - as below
-
-
-def _count_in(block: Block | None) -> None:
-    Instrument.block = block
     for metric in Instrument.all.values():
-        metric._places.clear()  # noqa: SLF001 - this module owns the class
-
-
-def detach() -> None:
-    """Count nothing from now on."""
-    _count_in(None)
-
-
-os.register_at_fork(after_in_child=detach)  # two processes must not write into one block
+        known = [label.known() for label in metric.labels]
+        counts = isinstance(metric, Counter | Histogram) or (isinstance(metric, Gauge) and known)
+        if counts and prod(map(len, known)) * metric.width <= _MOST_AT_ZERO:
+            for values in product(*known):
+                metric.series(values)

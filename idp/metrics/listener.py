@@ -3,23 +3,28 @@
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
-from typing import Any
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import structlog
 
 from idp.metrics import instruments
-from idp.metrics.memory import Memory
 from idp.metrics.readings import Read
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 PARTS = ("serve", "worker", "desk")
 """The commands with metrics. The port of each is that of the setting plus its place here."""
@@ -29,7 +34,8 @@ _CONNECTIONS = 32
 """The most connections at once, each of which has a thread: more are closed. Few programs watch a process."""
 _PARENT_SECONDS = 0.5
 """Seconds between two looks at the parent process. Once it has ended, the next parent needs the port."""
-_SPARE_BLOCKS = 2
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where `prometheus_client` writes the files of processes that count together; by default, in the temporary folder."""
 log = structlog.get_logger()
 
 Health = Callable[[], str]
@@ -37,7 +43,7 @@ Health = Callable[[], str]
 
 
 class CannotListenError(Exception):
-    """The port of the metrics cannot be used; the text says why."""
+    """The metrics cannot be served; the text says why."""
 
 
 def place_of(bind: str, part: str) -> tuple[str, int]:
@@ -46,40 +52,57 @@ def place_of(bind: str, part: str) -> tuple[str, int]:
     return host.strip("[]"), int(port) + PARTS.index(part)
 
 
-def serve_apart(bind: str, part: str, workers: int) -> Memory:
-    """Serve the metrics of workers in a process of its own, which ends with this one; return their memory.
+@contextmanager
+def serving_apart(bind: str, part: str) -> Iterator[None]:
+    """Serve the metrics of workers in a process of its own during the block, and delete their files after it.
+
+    The files are in a new folder, since those of former processes would be counted too.
 
     Raises:
-        CannotListenError: another process has the port, or this machine has no such IP.
+        CannotListenError: another process has the port, or this machine has no such IP; or no folder can be made.
     """
     listening = _listen(bind, part)
-    memory = Memory(2 * workers + _SPARE_BLOCKS)  # a worker may start before its predecessor ends
-    parent = os.getpid()
+    try:
+        folder = mkdtemp(prefix="idp-metrics-", dir=os.environ.get(_FOLDER) or None)
+    except OSError as fault:
+        raise CannotListenError(f"cannot make the folder {fault.filename} ({fault.strerror})") from fault
+    os.environ[_FOLDER], parent = folder, os.getpid()  # the workers are forked
     get_context("fork").Process(
-        target=_run, args=(listening, memory, part, parent), name="metrics", daemon=True
+        target=_run, args=(listening, folder, part, parent), name="metrics", daemon=True
     ).start()
     listening.close()
-    return memory
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def serve_here(bind: str, part: str, read: Read, health: Health) -> None:
     """Serve the metrics of this process, which are counted from now on, in threads of its own.
 
     Raises:
-        CannotListenError: see `serve_apart`.
+        CannotListenError: see `serving_apart`.
     """
-    listening, memory = _listen(bind, part), Memory(1)
-    instruments.attach(memory)
+    from idp.metrics.exposition import Readings  # noqa: PLC0415 - the workers of `idp serve` do not need it
+
+    listening, registry = _listen(bind, part), instruments.begin()
+    registry.register(Readings(read))
     instruments.start_at_zero()
-    server = _server(listening, memory, part, read, health)
+    server = _server(listening, registry, part, health)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
 
 
-def _run(listening: socket.socket, memory: Memory, part: str, parent: int) -> None:
+def _run(listening: socket.socket, folder: str, part: str, parent: int) -> None:
     """Serve until the parent process is gone."""
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - most services have no metrics
+
+    from idp.metrics.exposition import Processes  # noqa: PLC0415 - as above
+
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends, and this process with it
-    server = _server(listening, memory, part, tuple, str)
+    registry = CollectorRegistry()
+    registry.register(Processes(folder))
+    server = _server(listening, registry, part, str)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     while os.getppid() == parent:
         time.sleep(_PARENT_SECONDS)
@@ -98,14 +121,14 @@ def _listen(bind: str, part: str) -> socket.socket:
     return listening
 
 
-def _server(listening: socket.socket, memory: Memory, part: str, read: Read, health: Health) -> ThreadingHTTPServer:
-    from idp.metrics.exposition import Exposition  # noqa: PLC0415 - the workers of `idp serve` do not need it
+def _server(listening: socket.socket, registry: "CollectorRegistry", part: str, health: Health) -> ThreadingHTTPServer:
+    from idp.metrics import exposition  # noqa: PLC0415 - as in `serve_here`
 
-    exposition = Exposition(memory, part, read)
+    registry.register(exposition.Build(part))
     health_of_process = health
 
     class Handler(_Handler):
-        text = staticmethod(exposition.text)
+        text = staticmethod(partial(exposition.text, registry))
         health = staticmethod(health_of_process)
 
     server = _Server(listening.getsockname()[:2], Handler, bind_and_activate=False)
@@ -164,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer `/metrics` and `/healthz`; 400 if the URL or the version of the format cannot be read."""
-        from idp.metrics.exposition import FormatError  # noqa: PLC0415 - as in `_server`
+        from idp.metrics.exposition import FormatError  # noqa: PLC0415 - as in `serve_here`
 
         self.server.note_received(self.connection)
         try:

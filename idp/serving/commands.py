@@ -5,7 +5,7 @@ import ctypes
 import os
 import resource
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +90,13 @@ def _serve(
     """Serve until SIGTERM."""
     _limit_arenas()  # before any thread has one, here and in the workers, which are forked
     settings = load_settings()
-    if settings.metrics_bind:  # before the listener, whose socket a process of the metrics must not keep open
-        create_app = _counting(create_app, settings.metrics_bind, part, workers)
+    with ExitStack() as stack:
+        if settings.metrics_bind:  # before the listener, whose socket a process of the metrics must not keep open
+            create_app = _counting(create_app, stack, settings.metrics_bind, part)
+        _run(settings, create_app, bind, workers, threads)
+
+
+def _run(settings: "Settings", create_app: _CreateApp, bind: str, workers: int, threads: int) -> None:
     listener = Listener(bind)
     server = Server(
         listener,
@@ -115,17 +120,17 @@ def _serve(
     server.serve(target_loader=loader, wrap_loader=False)
 
 
-def _counting(create_app: _CreateApp, bind: str, part: str, workers: int) -> _CreateApp:
+def _counting(create_app: _CreateApp, stack: ExitStack, bind: str, part: str) -> _CreateApp:
     """Serve the metrics of the workers; return a function that creates an application and counts in its process."""
     from idp.metrics import instruments, listener  # noqa: PLC0415 - most services have no metrics
 
     try:
-        memory = listener.serve_apart(bind, part, workers)
+        stack.enter_context(listener.serving_apart(bind, part))
     except listener.CannotListenError as fault:
         raise click.ClickException(str(fault)) from fault
 
     def create_counting(settings: "Settings") -> "Flask":
-        instruments.attach(memory)
+        instruments.begin(in_files=True)
         app = create_app(settings)
         instruments.start_at_zero()
         return app

@@ -56,7 +56,6 @@ PARENT_MODULES = {
     "idp.metrics",
     "idp.metrics.catalogue",
     "idp.metrics.instruments",
-    "idp.metrics.memory",
     "idp.opaque",
     "idp.pool",
     "idp.production",

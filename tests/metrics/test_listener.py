@@ -7,16 +7,16 @@ from contextlib import ExitStack, suppress
 from threading import Thread, active_count
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from idp.metrics import listener
-from idp.metrics.memory import Memory
 from tests.commands.processes import PATIENCE, read_all
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
     """The metrics of no process, served in this one."""
-    server = listener._server(socket.create_server(("127.0.0.1", 0)), Memory(1), "serve", tuple, str)
+    server = listener._server(socket.create_server(("127.0.0.1", 0)), CollectorRegistry(), "serve", str)
     Thread(target=server.serve_forever, daemon=True).start()
     yield int(server.server_address[1])
     server.shutdown()

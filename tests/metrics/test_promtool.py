@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from idp.metrics import instruments
-from idp.metrics.exposition import Exposition
-from idp.metrics.instruments import Counter, Gauge, Histogram, Instrument
-from idp.metrics.memory import Memory
+from idp.metrics import exposition, instruments
+from idp.metrics.instruments import Instrument, Reading
 from idp.paths import CHECKOUT
 from tests.metrics.test_supplied import RULES, expressions
 from tests.serving.proxy import program
@@ -27,24 +25,17 @@ def promtool(*arguments: str, text: str = "") -> str:
 
 
 def test_the_metrics_follow_the_conventions() -> None:
-    memory = Memory(1)
-    instruments.attach(memory)
+    registry = instruments.begin()
     try:
         for metric in Instrument.all.values():
-            values = ["other"] * len(metric.labels)
-            if isinstance(metric, Counter):
-                metric.count(*values)
-            elif isinstance(metric, Gauge):
-                metric.set(1, *values)
-            elif isinstance(metric, Histogram):
-                metric.observe(0.1, *values)
-        readings = [(m, ("other",) * len(m.labels), 1.0) for m in Instrument.all.values()]
-        exposition = Exposition(
-            memory, "worker", lambda: [r for r in readings if isinstance(r[0], instruments.Reading)]
-        )
-        text, _ = exposition.text("")
+            if not isinstance(metric, Reading):
+                metric.series(("other",) * len(metric.labels))
+        readings = [(m, ("other",) * len(m.labels), 1.0) for m in Instrument.all.values() if isinstance(m, Reading)]
+        registry.register(exposition.Readings(lambda: readings))
+        registry.register(exposition.Build("worker"))
+        text, _ = exposition.text(registry, "")
     finally:
-        instruments.detach()
+        instruments.end()
     assert text.decode().count("# TYPE") == len(Instrument.all) + 1
     assert promtool("check", "metrics", text=text.decode()) == ""
 

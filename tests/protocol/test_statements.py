@@ -12,7 +12,6 @@ from flask.testing import FlaskClient
 from idp.accounts.models import Account
 from idp.db import db
 from idp.metrics import instruments
-from idp.metrics.memory import Memory
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
@@ -25,9 +24,9 @@ pytestmark = pytest.mark.both_databases
 @pytest.fixture(autouse=True)
 def _counting() -> Iterator[None]:
     """Count for the metrics, which must cost no statement."""
-    instruments.attach(Memory(1))
+    instruments.begin()
     yield
-    instruments.detach()
+    instruments.end()
 
 
 BIG = ("session", "account", "token", "authorization_code")

@@ -43,6 +43,9 @@ tolerations: {{ toYaml . | nindent 2 }}
 volumes:
   - name: tmp
     emptyDir: {sizeLimit: 1Gi}
+  # Where the processes write their metrics: in memory.
+  - name: metrics
+    emptyDir: {medium: Memory, sizeLimit: 64Mi}
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -58,6 +61,7 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
 env:
+  - {name: PROMETHEUS_MULTIPROC_DIR, value: /run/metrics}
   {{- range $name, $value := .Values.settings }}
   - name: {{ $name }}
     value: {{ $value | quote }}
@@ -66,6 +70,7 @@ envFrom:
   - secretRef: {name: {{ required "secret: the name of the Secret with IDP_SECRET_KEY and the others" .Values.secret }}}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
+  - {name: metrics, mountPath: /run/metrics}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
