@@ -159,9 +159,7 @@ class Application(Flask):
 def create_app(settings: Settings) -> Flask:
     """Return the application. It opens no connection and creates no key before its first request."""
     app, door = assemble(settings, TEMPLATES)
-    door.add_page(
-        "/connexion", f"{login.blueprint.name}.{login.sign_in.__name__}", plain_sign_in.show, plain_sign_in.submit
-    )
+    door.add_page("/connexion", f"{login.blueprint.name}.{login.sign_in.__name__}", plain_sign_in.show)
     door.nowhere = errors.nowhere
     for page in _PAGES:
         app.register_blueprint(page.blueprint)

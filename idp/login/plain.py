@@ -1,8 +1,8 @@
-"""The plain cases of the sign-in page, which the door answers: most requests of the first evening.
+"""The sign-in page, which the door answers in its plain case: most requests of the first evening.
 
 The page of a browser without a session, of which nothing is known, is rendered once for each client and language, with
-marks in place of the interaction and the form token; the door puts the values of the request in their place. A form
-that opens a session is answered by a redirect. Flask's view does all else, and continues where the door stopped.
+marks in place of the interaction and the form token; the door puts the values of the request in their place. Flask's
+view answers all other requests.
 """
 
 import enum
@@ -12,25 +12,19 @@ from collections.abc import Callable, Mapping
 from flask import current_app, g, render_template
 from flask_babel import gettext
 
-from idp.accounts import directory
-from idp.accounts.passwords.hasher import HasherBusyError, fold_provisional, looks_provisional
+from idp.accounts.passwords.hasher import fold_provisional, looks_provisional
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
-from idp.login import known_accounts, service
+from idp.login import known_accounts
 from idp.login.forms import Offers, SignInForm
-from idp.metrics.catalogue import SIGN_INS
-from idp.passkeys import keys
-from idp.passkeys.forms import PasskeyForm
 from idp.services import services
-from idp.sessions import after_activation, attempts, device_cookie, devices, manager, staying
+from idp.sessions import after_activation, device_cookie, manager
 from idp.web import browser, declarations
-from idp.web.errors import ServiceBusyError
-from idp.web.http import Request, Response, answering, see_other
+from idp.web.http import Request, Response, answering
 from idp.web.languages import choice
 
-OUTCOME = "outcome of the sign-in"
 _MARK = f"mark{secrets.token_hex(16)}"
 _TOKEN_MARK = f"mark{secrets.token_hex(16)}"
 _MOST = 200
@@ -133,62 +127,6 @@ def show(request: Request) -> Response | None:
         pages[key] = _render_marked(client, key[2], offered)
     token = browser.form_token()
     return Response(pages[key].replace(_MARK, signed).replace(_TOKEN_MARK, token), content_type=_TYPE)
-
-
-def submit(request: Request) -> Response | None:
-    """Sign in, and return the redirect if a session was opened.
-
-    None leaves the rest to the ordinary view: it shows the page of a form that has faults or asks for another language,
-    which nothing was decided about, or that of the outcome in `request.decided[OUTCOME]`.
-
-    Raises:
-        InteractionLostError: the interaction of the URL has expired, or belongs to another browser.
-        ServiceBusyError: the hash could not be computed in time; nothing was decided.
-    """
-    if choice.asked() or not browser.has_form_token(request):
-        return None
-    interaction = store.current()
-    form = SignInForm(offers(interaction))
-    if PasskeyForm().answer or not form.identifier or not form.password.data:
-        return None
-    request.decided[OUTCOME] = outcome = decide(form)
-    return opened(interaction, outcome, form) if isinstance(outcome, service.SignedIn) else None
-
-
-def decide(form: SignInForm) -> service.Outcome:
-    """Sign in with the values of a form.
-
-    Raises:
-        ServiceBusyError: the hash could not be computed in time; nothing was decided.
-    """
-    attempt = attempts.of_request(form.identifier, form.password.data or "", door="sign_in")
-    known, former = services(), manager.cookie_value()
-    try:
-        return service.sign_in(known.settings, known.hasher, known.breached, attempt, former, stays=form.is_to_stay)
-    except HasherBusyError as busy:
-        SIGN_INS.count("password", "busy")
-        raise ServiceBusyError(busy.retry_after) from None
-
-
-def opened(interaction: Interaction | None, outcome: service.SignedIn, form: SignInForm | None = None) -> Response:
-    """Return the redirect of a browser that has a new session.
-
-    After a sign-in by the `form`, the first one in a browser that can make passkeys leads to their offer.
-    """
-    browser.renew_form_token()
-    if (language := choice.kept()) and devices.is_settled(devices.known(outcome.username)):
-        directory.keep_language(outcome.username, language)
-    browser.forget_used_link()
-    onward = interaction and interaction.without_person()
-    is_offered = form is not None and bool(form.has_passkeys.data) and keys.record_offer(outcome.account_id)
-    response = see_other(store.page_url("passkey_sign_in.offer", onward) if is_offered else store.resume_url(onward))
-    manager.set_cookie(response, outcome.cookie)
-    if outcome.device_cookie:
-        device_cookie.put(response, outcome.device_cookie)
-    elif device_cookie.is_sent():
-        staying.leave_to(response, outcome.account_id)
-    devices.remember(response, outcome.username)
-    return response
 
 
 def offers(interaction: Interaction | None) -> Offers:

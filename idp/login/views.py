@@ -11,26 +11,29 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import fold_username
+from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.clients import audience
 from idp.clock import now
 from idp.interaction import store
 from idp.login import known_accounts, passkey, plain, service
 from idp.login.forms import Offers, SignInForm
+from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
-from idp.sessions import after_activation, freshness, manager
-from idp.web.browser import renew_form_token
+from idp.sessions import after_activation, attempts, device_cookie, devices, freshness, manager, staying
+from idp.web.browser import forget_used_link, renew_form_token
 from idp.web.declarations import leads_to_ent
 from idp.web.errors import (
     FormTokenError,
     InteractionLostError,
+    ServiceBusyError,
     TooManyRequestsError,
     form_token_refused,
     with_retry_after,
 )
 from idp.web.http import current_request
+from idp.web.languages import choice
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip, user_agent
 
@@ -49,13 +52,23 @@ def sign_in() -> Response:
         return _answer_to_key(interaction, form, answer)
     if _has_empty_field(form):
         return _page(interaction, form, 200)
-    return _answer(interaction, form, current_request().decided.get(plain.OUTCOME) or plain.decide(form))
+    return _answer(interaction, form, _decide(form))
+
+
+def _decide(form: SignInForm) -> service.Outcome:
+    attempt = attempts.of_request(form.identifier, form.password.data or "", door="sign_in")
+    known, former = services(), manager.cookie_value()
+    try:
+        return service.sign_in(known.settings, known.hasher, known.breached, attempt, former, stays=form.is_to_stay)
+    except HasherBusyError as busy:
+        SIGN_INS.count("password", "busy")
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: service.Outcome) -> Response:
     match outcome:
         case service.SignedIn():
-            return make_response(plain.opened(interaction, outcome, form))
+            return _opened(interaction, outcome, form)
         case service.MayActivate(account_id, generation):
             renew_form_token()
             started = (interaction or store.Interaction()).with_person(account_id, generation)
@@ -70,6 +83,29 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
             return _page(interaction, form, 200, failed=plain.By.PASSWORD)
 
 
+def _opened(
+    interaction: store.Interaction | None, outcome: service.SignedIn, form: SignInForm | None = None
+) -> Response:
+    """Redirect a browser that has a new session.
+
+    After a sign-in by the `form`, the first one in a browser that can make passkeys leads to their offer.
+    """
+    renew_form_token()
+    if (language := choice.kept()) and devices.is_settled(devices.known(outcome.username)):
+        directory.keep_language(outcome.username, language)
+    forget_used_link()
+    onward = interaction and interaction.without_person()
+    is_offered = form is not None and bool(form.has_passkeys.data) and keys.record_offer(outcome.account_id)
+    response = see_other(store.page_url("passkey_sign_in.offer", onward) if is_offered else store.resume_url(onward))
+    manager.set_cookie(response, outcome.cookie)
+    if outcome.device_cookie:
+        device_cookie.put(response, outcome.device_cookie)
+    elif device_cookie.is_sent():
+        staying.leave_to(response, outcome.account_id)
+    devices.remember(response, outcome.username)
+    return response
+
+
 def _answer_to_key(interaction: store.Interaction | None, form: SignInForm, answer: str) -> Response:
     browser = manager.Browser(remote_ip(), user_agent())
     outcome = passkey.sign_in(
@@ -77,7 +113,7 @@ def _answer_to_key(interaction: store.Interaction | None, form: SignInForm, answ
     )
     match outcome:
         case service.SignedIn():
-            return make_response(plain.opened(interaction, outcome))
+            return _opened(interaction, outcome)
         case Refused():
             if isinstance(outcome, passkey.UnknownKey):
                 form.unknown_key = keys.signal_unknown(services().settings, answer)

@@ -8,19 +8,17 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from idp.accounts.authentication import Refused
 from idp.accounts.models import Account
 from idp.clients.models import Client
 from idp.db import db
-from idp.login import plain, service
-from idp.login.forms import SignInForm
+from idp.login import service
 from idp.oidc.tokens import bearer
 from idp.services import services_of
 from idp.web import http
 from idp.web.door.door import Door
 from idp.web.http import Request, Response, current_request
 from tests.builders import PASSWORD, Build
-from tests.pages import form_token, sign_in
+from tests.pages import form_token
 from tests.rows import each_row
 from tests.services import changed_services
 
@@ -190,30 +188,10 @@ def test_json_is_compact_and_utf_8() -> None:
     assert response.headers == [("X", "y"), ("Content-Type", "application/json")]
 
 
-def test_an_ordinary_sign_in_is_answered_without_flask_and_any_other_is_decided_once(
-    app: Flask, browser: FlaskClient, build: Build, doors: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account, decided = build.active(), []
-    decide = plain.decide
-
-    def note(form: SignInForm) -> service.Outcome:
-        decided.append(decide(form))
-        return decided[-1]
-
-    monkeypatch.setattr(plain, "decide", note)
-    wrong = sign_in(browser, "/connexion", account.username, "autre phrase de passe")
-    assert "n’êtes pas connecté" in wrong.get_data(as_text=True)
-    assert [type(outcome) for outcome in decided] == [Refused]
-    page = sign_in(browser, "/connexion", account.username, PASSWORD)
-    assert page.request.path == "/mon-compte"
-    assert [type(outcome) for outcome in decided] == [Refused, service.SignedIn]
-    assert [*dict.fromkeys(doors)] == [("/connexion", False)]
-
-
 def test_a_form_without_its_token_or_with_an_empty_field_decides_nothing(
     browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plain, "decide", lambda _form: pytest.fail("nothing may be decided"))
+    monkeypatch.setattr(service, "sign_in", lambda *_, **__: pytest.fail("nothing may be decided"))
     username, token = build.active().username, form_token(browser.get("/connexion"))
     for sent in (token[:-1], f"{token}x", "", "x", "é"):
         form = {"csrf_token": sent, "identifiant": username, "mot-de-passe": PASSWORD}

@@ -106,10 +106,9 @@ class Door:
                 if endpoint.is_in_memory:
                     self._in_memory.add((method, endpoint.path))
 
-    def add_page(self, path: str, name: str, show: Answer, submit: Answer) -> None:
-        """Add the plain cases of a sign-in page and of its form; it has its route and its view, `name`, in Flask."""
+    def add_page(self, path: str, name: str, show: Answer) -> None:
+        """Add the plain case of a sign-in page; it has its route and its view, `name`, in Flask."""
         self.add_in_memory(path, name, lambda request: self._compress(request, show(request)))
-        self._answers["POST", path] = name, submit
         self._sign_in_pages.add(path)
 
     def add_in_memory(self, path: str, name: str, answer: Answer) -> None:
@@ -169,7 +168,8 @@ class Door:
 
     def shed(self, request: Request) -> Response:
         """Return the response of an overloaded service, from memory."""
-        request.endpoint, _ = self._answers.get((request.method, request.path), (None, None))
+        known = self._answers.get((request.method, request.path)) or self._answers.get(("GET", request.path))
+        request.endpoint = known[0] if known else None
         return self._answered(request, partial(self._in_context, self.overloaded))
 
     def refuse(self, request: Request, status: int) -> Response:
