@@ -7,9 +7,9 @@ token that is still valid after a replay.
 
 import json
 import logging
-from typing import Any
+from typing import Any, cast
 
-from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClientError
+from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidClientError
 
 from idp import opaque
 from idp.config import Settings
@@ -40,11 +40,7 @@ class Server(AuthorizationServer):
         self.register_grant(CodeGrant)
         self.register_grant(RefreshGrant)
 
-    def query_client(self, client_id: str) -> client.ProtocolClient | None:  # type: ignore[override] # the stub forgets None
-        """Return the enabled client with this identifier, or None."""
-        return client.find(client_id)
-
-    def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> ClientMixin:
+    def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> client.ProtocolClient:
         """Return the client that the request authenticates.
 
         Raises:
@@ -53,19 +49,13 @@ class Server(AuthorizationServer):
             TooManyRequestsError: Too many authentications failed.
         """
         try:
-            return super().authenticate_client(request, methods, endpoint)
+            return cast("client.ProtocolClient", super().authenticate_client(request, methods, endpoint))
         except InvalidClientError:
             rate_limits.count_failure(request)
             raise client.authentication_error() from None
         except ServiceBusyError:  # the client's keys could not be fetched
             rate_limits.count_failure(request)
             raise
-
-    def save_token(self, token: Any, request: Any) -> None:
-        """Do nothing: the store saved the tokens."""
-
-    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: there are no receivers."""
 
     def create_oauth2_request(self, request: Any) -> Any:
         """Return the request, which is a `ParsedRequest` already."""

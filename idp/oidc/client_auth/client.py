@@ -29,16 +29,9 @@ class ProtocolClient(ClientMixin):
     def __init__(self, registration: Registration) -> None:
         self.registration = registration
 
-    def get_client_id(self) -> str:
-        """Return the client identifier."""
-        return self.registration.client_id
-
-    def check_client_secret(self, client_secret: str) -> bool:
+    def has_secret(self, secret: str) -> bool:
         """Return whether the secret is valid; during a rotation, the former secret is valid too."""
-        return self.has_secret(opaque.digest(client_secret))
-
-    def has_secret(self, digest: bytes) -> bool:
-        """Return whether a valid secret of the client has this digest, comparing in constant time."""
+        digest = opaque.digest(secret)
         return any(hmac.compare_digest(stored, digest) for stored in _secrets(self.registration))
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 - Authlib's signature
@@ -50,7 +43,7 @@ class ProtocolClient(ClientMixin):
 
     def log_refusal(self, reason: str) -> None:
         """Write a line for operators, who learn which ENT is not recognized. Only registered clients have one."""
-        log.info("client authentication refused", client_id=self.get_client_id(), reason=reason)
+        log.info("client authentication refused", client_id=self.registration.client_id, reason=reason)
 
 
 def _secrets(registration: Registration) -> list[bytes]:
@@ -110,9 +103,9 @@ def _find_with_secret(client_id: str, secret: str) -> ProtocolClient | None:
     wrong secret take the same time.
     """
     client = find(client_id)
-    if client and not client.check_client_secret(secret):
+    if client and not client.has_secret(secret):
         client = find(client_id, fresh=True)
-    if client and not client.check_client_secret(secret):
+    if client and not client.has_secret(secret):
         former = client.registration.former_secret_digest
         is_former = former is not None and hmac.compare_digest(former, opaque.digest(secret))
         client.log_refusal("its former secret is not valid any more" if is_former else "its secret is wrong")

@@ -1,7 +1,6 @@
 """Reads and authenticates the requests that clients POST to the token endpoint and its siblings."""
 
 import re
-from typing import cast
 
 from idp.clients.registry import Registration
 from idp.oidc.client_auth import client
@@ -56,7 +55,7 @@ def authenticate(request: Request, parameters: dict[str, str], endpoint: str) ->
         InvalidClientError: The authentication failed.
     """
     parsed = ParsedRequest(request, parameters)
-    return cast("client.ProtocolClient", services().server.authenticate_client(parsed, client.AUTH_METHODS, endpoint))
+    return services().server.authenticate_client(parsed, client.AUTH_METHODS, endpoint)
 
 
 def authenticate_current(request: Request, parameters: dict[str, str], endpoint: str) -> Registration:

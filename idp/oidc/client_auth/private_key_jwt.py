@@ -45,7 +45,7 @@ def authenticate(_query_client: Any, request: OAuth2Request) -> clients.Protocol
             raise InvalidTokenError("its client is unknown")  # noqa: TRY301 - logged below like the others
         return _authenticate(client, assertion, head, claims)
     except InvalidTokenError as bad:
-        log.info("client assertion refused", client_id=client and client.get_client_id(), reason=str(bad))
+        log.info("client assertion refused", client_id=client and client.registration.client_id, reason=str(bad))
         return None
 
 
@@ -56,11 +56,11 @@ def _authenticate(
     try:
         until = _check(client.registration, assertion, head, claims)
     except InvalidTokenError:
-        fresh = clients.find(client.get_client_id(), fresh=True)
+        fresh = clients.find(client.registration.client_id, fresh=True)
         if fresh is None or fresh.registration.version == client.registration.version:
             raise
         client, until = fresh, _check(fresh.registration, assertion, head, claims)
-    check_first_use(claims, client.get_client_id(), until)
+    check_first_use(claims, client.registration.client_id, until)
     return client
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from authlib.oauth2.rfc6749 import (
     InvalidGrantError,
@@ -31,21 +31,17 @@ from idp.oidc.tokens import replay
 from idp.web.http import current_request
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
-_AUTH_METHODS = list(clients.AUTH_METHODS)
 
 
 class CodeGrant(AuthorizationCodeGrant):
     """The authorization code grant: the store redeems a code and stores its tokens in one transaction."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
-
     def validate_token_request(self) -> None:
         """Authenticate the client, then redeem the code (Core 3.1.3.1)."""
-        client = cast("clients.ProtocolClient", self.authenticate_token_endpoint_client())
+        client = self.server.authenticate_client(self.request, clients.AUTH_METHODS)
         code = self.request.form.get("code")
         if not code:
             raise InvalidRequestError("The code is missing.")
-        self.request.client = client
         proof = dpop.read_proof(current_request(), self.server.settings.issuer)
         if proof and _exists(AuthorizationCode.digest == opaque.digest(code)):
             dpop.use_proof(proof)
@@ -102,16 +98,12 @@ class RefreshGrant(RefreshTokenGrant):
     FAPI 2.0 (5.3.2.1) forbids rotation: the token of such a client stays valid, bound to the client's key.
     """
 
-    TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
-    INCLUDE_NEW_REFRESH_TOKEN = True
-
     def validate_token_request(self) -> None:
         """Authenticate the client and rotate the token."""
-        client = cast("clients.ProtocolClient", self.authenticate_token_endpoint_client())
+        client = self.server.authenticate_client(self.request, clients.AUTH_METHODS)
         old = self.request.form.get("refresh_token")
         if not old:
             raise InvalidRequestError("The refresh token is missing.")
-        self.request.client = client
         proof = dpop.read_proof(current_request(), self.server.settings.issuer)
         if proof and _exists(Token.digest == opaque.digest(old)):
             dpop.use_proof(proof)
