@@ -6,7 +6,6 @@ imports them for the type checker only (`tests/architecture/test_home_of_service
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from flask import current_app
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Callable, Mapping, Sequence
-    from contextvars import Token
     from datetime import datetime, timedelta
 
     from flask import Flask
@@ -103,20 +101,7 @@ def services_of(app: Flask) -> Services:
     return own
 
 
-_current: ContextVar[Services | None] = ContextVar("services", default=None)
-
-
-def enter(app: Flask) -> Token[Services | None]:
-    """Make the services of `app` the current ones until `leave`: `services` finds them faster than by Flask."""
-    return _current.set(services_of(app))
-
-
-def leave(token: Token[Services | None]) -> None:
-    """End what `enter` began, which returned `token`."""
-    _current.reset(token)
-
-
 def services() -> Services:
     """Return the services of the current application."""
-    own: Services = _current.get() or current_app.extensions[EXTENSION]
+    own: Services = current_app.extensions[EXTENSION]
     return own

@@ -4,7 +4,7 @@ A value is `payload.time.signature`, all in URL-safe base64, by itsdangerous. It
 each payload and derive the key for each signature, which takes longer than the signature.
 """
 
-import hmac
+import hashlib
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from itsdangerous import BadData, TimestampSigner
-from itsdangerous.signer import SigningAlgorithm
+from itsdangerous.signer import HMACAlgorithm
 
 from idp import opaque
 from idp.clock import now
@@ -27,13 +27,6 @@ is wrong by more is refused, because its value would live for as long."""
 
 class InvalidValueError(Exception):
     """The text was not signed for this purpose, was changed, or is too old."""
-
-
-class _HmacSha256(SigningAlgorithm):
-    """HMAC-SHA256 of the standard library in one call."""
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")
 
 
 class _Signer(TimestampSigner):
@@ -53,7 +46,7 @@ class Signer:
 
     def __init__(self, secrets: Sequence[bytes], purpose: str) -> None:
         keys = [opaque.derive_key(secret, purpose) for secret in reversed(secrets)]  # itsdangerous signs with the last
-        self._signer = _Signer(keys, key_derivation="none", algorithm=_HmacSha256())
+        self._signer = _Signer(keys, key_derivation="none", algorithm=HMACAlgorithm(hashlib.sha256))
 
     def dumps(self, value: Any) -> str:
         """Return a JSON value as a signed text of letters, digits and `-_.`."""

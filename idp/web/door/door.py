@@ -18,7 +18,7 @@ from flask import request as flask_request
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 from werkzeug.exceptions import default_exceptions
 
-from idp import services, waiting
+from idp import waiting
 from idp.config import Settings
 from idp.db import refuse_unwritten_changes
 from idp.tracing.spans import Kind, Span
@@ -184,14 +184,11 @@ class Door:
     def may_upload(self, request: Request) -> bool:
         """Return whether the body of a form with files may be longer than that of other forms."""
         with self._app.app_context(), answering(request):
-            own_services = services.enter(self._app)
             try:
                 return self.admits_files(request)
             except Exception:  # the answer to the request will fail as well, and say so
                 log.exception("an upload was not judged")
                 return False
-            finally:
-                services.leave(own_services)
 
     def answer(self, request: Request) -> Response:
         """Return the response to a request."""
@@ -261,7 +258,6 @@ class Door:
 
     def _ask_endpoint(self, function: Answer, request: Request) -> Response | None:
         with self._app.app_context():
-            own_services = services.enter(self._app)
             try:
                 for check in self._checks:
                     check(request)
@@ -272,8 +268,6 @@ class Door:
             except Exception as error:  # noqa: BLE001 - Flask's handlers decide about all errors
                 waiting.refuse()  # most are pages, which take long to render
                 return self._handle(error, request)
-            finally:
-                services.leave(own_services)
             return response
 
     def _is_nowhere(self, request: Request) -> bool:

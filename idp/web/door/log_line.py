@@ -14,7 +14,6 @@ from idp.web.http import Request
 
 _MAX_METHOD = 20
 _CLASSES = ("", "", "2xx", "3xx", "4xx", "5xx")
-_to_json = json.JSONEncoder().encode
 
 
 def count(request: Request, status: int, seconds: float) -> None:
@@ -25,10 +24,17 @@ def count(request: Request, status: int, seconds: float) -> None:
 
 
 def write_line(request: Request, status: int, seconds: float) -> None:
-    """Write the line as JSON: to encode the whole would take three times as long."""
-    method, endpoint = _to_json(request.method[:_MAX_METHOD]), _to_json(request.endpoint)
-    trace = f'"trace_id": "{request.trace_id}", ' if request.trace_id else ""
-    write(
-        f'{{"event": "request", "request_id": "{request.id}", {trace}"method": {method}, "endpoint": {endpoint}, '
-        f'"status": {status}, "ms": {seconds * 1000:.1f}, "level": "info", "timestamp": "{stamp(now())}"}}'
-    )
+    """Write the line, as JSON."""
+    trace = {"trace_id": request.trace_id} if request.trace_id else {}
+    line = {
+        "event": "request",
+        "request_id": request.id,
+        **trace,
+        "method": request.method[:_MAX_METHOD],
+        "endpoint": request.endpoint,
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "level": "info",
+        "timestamp": stamp(now()),
+    }
+    write(json.dumps(line))
