@@ -10,7 +10,7 @@ from tests.rows import each_row
 READS_ENVIRONMENT = {
     "idp/config.py": "it is the settings",
     "idp/letters/process_pool.py": "it sets PYTHONSAFEPATH for the interpreters that it starts",
-    "idp/metrics/listener.py": "it tells prometheus_client where the workers count, below the folder that an operator named",
+    "idp/metrics/listener.py": "it tells prometheus_client where the workers count, below the folder of an operator",
     "idp/cli/application.py": "SUDO_UID says who became root, for the journal",
     "idp/cli/environment_file.py": "it puts the settings of a file into the environment, before the settings are read",
     "demo/commands.py": "it hands the environment on to the processes that it starts",
