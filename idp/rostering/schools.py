@@ -47,11 +47,8 @@ def change(
 ) -> bool:
     """Change the given values in the caller's transaction, and return whether the school is new.
 
-    Mails about other contacts of a known school go to the former address and the heads.
-
-    An empty `email` or `hours` removes the value.
-
-    `languages` are those of its letters, in their order; with none of them, letters are in French alone.
+    An empty `email` or `hours` removes the value. `languages` are those of its letters, in their order;
+    with none of them, letters are in French alone.
 
     Raises:
         ValueError: A value is too long or is not an email, letters have no such language, or a new school has no name;
