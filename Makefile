@@ -36,7 +36,7 @@ help:
 	@echo "make sbom         write dist/sbom.cdx.json, the list of dependencies (CycloneDX)"
 	@echo "make image        build the image of the service with podman (deploy/Containerfile; IMAGE_OPTIONS: options of the build)"
 	@echo "make deb          build the Debian package, dist/scolarite-services_*.deb"
-	@echo "make demo-reset   delete the demonstration's data"
+	@echo "make demo-reset   end the demonstration and delete its data"
 
 $(UV_INSTALLED):
 	$(PYTHON) -m venv .tools
@@ -64,8 +64,8 @@ setup: .venv/.ready .venv/.written
 demo: setup
 	.venv/bin/idp demo
 
-demo-reset:
-	rm -rf var/demo
+demo-reset: setup
+	.venv/bin/idp demo --reset
 
 test: setup
 	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal

@@ -2,12 +2,13 @@
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from demo import desk, school_file, supervisor
+from demo import desk, postgresql, school_file, supervisor
 from demo.announcement import Announcement
 from demo.desk import Colleague
 from demo.ents import HOST, DemoEnt, ents_at
@@ -39,14 +40,18 @@ def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
         help=f"The service's port; +1 and +2 are the ENTs', +{DESK_OFFSET} the desk's, +{SMTP_OFFSET} SMTP's, "
         f"+{WEB_OFFSET} the mail page's.",
     )
+    @click.option("--reset", is_flag=True, help="End the demonstration that runs, and delete its data.")
     @click.option("--environment", envvar=f"{PREFIX}ENV", default="development", hidden=True)
     @click.option("--database", envvar=f"{PREFIX}DATABASE_URL", hidden=True)
     @click.option("--configuration", envvar=f"{PREFIX}CONFIG", hidden=True)
-    def demo(port: int, environment: str, database: str | None, configuration: str | None) -> None:
+    def demo(port: int, environment: str, database: str | None, configuration: str | None, *, reset: bool) -> None:
         """Run the service, two ENTs, the mail worker and a mailbox with invented families, until Ctrl-C.
 
         All data stay on this machine, in var/demo/; a second start continues with them.
         """
+        if reset:
+            _reset(folder)
+            return
         _refuse_real_settings(environment, database, configuration)
         _check_parts_are_here()
         with supervisor.StopRequest() as stop:
@@ -58,6 +63,12 @@ def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
         click.echo("The demonstration is stopped. `make demo` continues it.")
 
     return demo
+
+
+def _reset(folder: Path) -> None:
+    with alone(folder, end_other=True):
+        postgresql.end_former(folder)
+        shutil.rmtree(folder)
 
 
 def _refuse_real_settings(environment: str, database: str | None, configuration: str | None) -> None:
@@ -77,7 +88,7 @@ def _refuse_real_settings(environment: str, database: str | None, configuration:
 def _check_parts_are_here() -> None:
     if not (paths.CHECKOUT / "clients" / "ent").is_dir():
         raise click.ClickException("the folder clients/ is missing: run the demonstration from the project's sources")
-    missing = [name for name in ("aiosmtpd", "requests") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("aiosmtpd", "requests", postgresql.WHEEL) if importlib.util.find_spec(name) is None]
     if missing:
         raise click.ClickException(f"{' and '.join(missing)} not installed: run `make setup`")
 
@@ -86,12 +97,16 @@ def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Fa
     _check_ports(port)
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith((PREFIX, "ENT_"))}
     index, files = folder / "demo.json", folder / "fichiers"
-    with alone(folder):
-        settings = _settings(port, folder)
+    with alone(folder), postgresql.sockets_for(folder) as sockets:
+        settings = _settings(port, folder, postgresql.url_at(sockets))
         ents = ents_at(port, folder)
         paper = Paper(folder)
         index.unlink(missing_ok=True)
         with supervisor.Supervisor(stop, logs=folder / "logs", folder=paths.CHECKOUT, inherited=inherited) as watched:
+            watched.start([postgresql.server(folder, sockets)])
+            failure = watched.wait_for_answers()
+            if failure or stop:
+                return failure
             watched.start(neighbours(settings, port, ents, folder))  # they need no database
             letters, colleagues = _prepare(settings, ents, paper, files)
             watched.start(service(settings, port))
@@ -125,9 +140,13 @@ def _check_ports(port: int) -> None:
         )
 
 
-def _settings(port: int, folder: Path) -> Settings:
-    database, secret = folder / "idp.db", folder / "secret"
-    if database.is_file() and not secret.is_file():
+def _settings(port: int, folder: Path, database_url: str) -> Settings:
+    secret = folder / "secret"
+    if (folder / "idp.db").exists():
+        raise click.ClickException(
+            f"the demonstration in {folder} is one of a former release: run `make demo-reset` to start anew"
+        )
+    if postgresql.data_of(folder).exists() and not secret.is_file():
         raise click.ClickException(
             f"{secret} is missing, and the demonstration's database cannot be read without it: "
             "run `make demo-reset` to start anew"
@@ -137,7 +156,7 @@ def _settings(port: int, folder: Path) -> Settings:
             env="development",
             issuer=f"http://{SERVICE_HOST}:{port}",
             desk_url=f"http://{desk.HOST}:{port + DESK_OFFSET}",
-            database_url=f"sqlite:///{database}",
+            database_url=database_url,
             secret_key=read_or_draw_secret(secret),
             smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
             drain_seconds=0,

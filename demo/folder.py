@@ -4,13 +4,18 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
+
+_END_SECONDS = 60.0
+"""The longest wait for the end of another demonstration."""
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -57,16 +62,39 @@ def read_or_draw_secret(path: Path) -> str:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, *, end_other: bool = False) -> Iterator[None]:
     """Lock `folder` for this process: two demonstrations on one database would overwrite each other's URLs.
+
+    Args:
+        folder: the folder of the demonstration.
+        end_other: whether the process that has it locked is asked to end first.
 
     Raises:
         ClickException: another process has locked it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise click.ClickException(f"another demonstration uses {folder}: stop it first") from error
+    until = time.monotonic() + _END_SECONDS
+    with (folder / "lock").open("a+") as lock:
+        while not _locked(lock):
+            if not end_other or time.monotonic() > until:
+                raise click.ClickException(f"another demonstration uses {folder}: stop it first")
+            _ask_to_end(lock)
+            time.sleep(0.2)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _ask_to_end(lock: IO[str]) -> None:
+    lock.seek(0)
+    with suppress(ValueError, ProcessLookupError):  # it is about to write its number, or has ended
+        os.kill(int(lock.read()), signal.SIGTERM)

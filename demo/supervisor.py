@@ -30,13 +30,18 @@ _BEAT = 0.1
 
 @dataclass(frozen=True)
 class Child:
-    """A process to run: its name for people, its command, its environment, and a check that it answers."""
+    """A process to run: its name for people, its command, its environment, and a check that it answers.
+
+    Attributes:
+        ends_last: whether the others need it until they have ended.
+    """
 
     name: str
     label: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     answers: Callable[[], bool] = lambda: True
+    ends_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Supervisor:
         Returns:
             None after a request to stop; otherwise the failure.
         """
-        failure = self._wait_for_answers(patience)
+        failure = self.wait_for_answers(patience)
         if failure or self._stop:
             return failure
         ready()
@@ -161,7 +166,8 @@ class Supervisor:
                 start_new_session=True,
             )
 
-    def _wait_for_answers(self, patience: float) -> Failure | None:
+    def wait_for_answers(self, patience: float = PATIENCE) -> Failure | None:
+        """Wait until all processes that were started answer, or a request to stop; return the failure if one ends."""
         waiting = [child for child, _ in self._running]
         deadline = time.monotonic() + patience
         while waiting and not self._stop:
@@ -185,18 +191,22 @@ class Supervisor:
 
     def _end(self) -> None:
         """Ask every process to end, wait `GRACE` seconds (less after a second Ctrl-C), and kill the rest."""
-        for _, process in self._running:
+        for last in (False, True):
+            self._end_all([process for child, process in self._running if child.ends_last is last])
+        self._running.clear()
+
+    def _end_all(self, processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+        for process in processes:
             if process.poll() is None:
                 process.terminate()
         deadline = time.monotonic() + GRACE
-        while any(process.poll() is None for _, process in self._running):
+        while any(process.poll() is None for process in processes):
             if time.monotonic() > deadline or self._stop.hurried:
                 break
             time.sleep(_BEAT)
-        for _, process in self._running:
+        for process in processes:
             _kill_group(process)
             process.wait()
-        self._running.clear()
 
     def _log(self, child: Child) -> Path:
         return self._logs / f"{child.name}.log"

@@ -6,31 +6,33 @@ from pathlib import Path
 
 import pytest
 
-from idp.db import Base, db
+from tests.databases import Rows, postgresql_copy, replace_rows, rows_of
 from tests.demo.house import House
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[House]:
+def empty(tmp_path: Path, database_url: str) -> Iterator[House]:
     """A demonstration before its first start."""
-    house = House(tmp_path)
+    house = House(tmp_path, database_url)
     with house.context():
-        Base.metadata.create_all(db.engine)
         yield house
 
 
 @pytest.fixture(scope="session")
-def after_its_first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    house = House(tmp_path_factory.mktemp("demo"))
-    with house.context():
-        Base.metadata.create_all(db.engine)
-        assert len(house.seed()) == 40
-    return house.folder
+def after_its_first_start(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> tuple[Path, Rows]:
+    folder = tmp_path_factory.mktemp("demo")
+    with postgresql_copy(shared) as url:
+        house = House(folder, url)
+        with house.context():
+            assert len(house.seed()) == 40
+        return folder, rows_of(url)
 
 
 @pytest.fixture
-def house(tmp_path: Path, after_its_first_start: Path) -> Iterator[House]:
+def house(tmp_path: Path, database_url: str, after_its_first_start: tuple[Path, Rows]) -> Iterator[House]:
     """A demonstration that was started once."""
-    house = House(shutil.copytree(after_its_first_start, tmp_path / "demo"))
+    folder, rows = after_its_first_start
+    replace_rows(database_url, rows)
+    house = House(shutil.copytree(folder, tmp_path / "demo"), database_url)
     with house.context():
         yield house

@@ -16,6 +16,7 @@ from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.config import Settings, load
 from idp.db import Base, db, release_connection
 from idp.sessions import models as _sessions  # noqa: F401 - its table is named by the protocol's
+from tests import databases
 from tests.services import change_services
 
 _ISSUER = "http://127.0.0.1:8000"
@@ -24,11 +25,13 @@ _ISSUER = "http://127.0.0.1:8000"
 class House:
     """The folder and database of a demonstration, which can be seeded again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str) -> None:
         self.folder = folder
         self.files = folder / "fichiers"
         self.paper = Paper(folder)
-        self.settings: Settings = load(env="development", issuer=_ISSUER, database_url=f"sqlite:///{folder / 'idp.db'}")
+        self.settings: Settings = load(
+            env="development", issuer=_ISSUER, database_url=database_url, secret_key=databases.SECRET
+        )
         self.hasher = Hasher(self.settings)
         self.app = Flask(__name__)
         self.app.config["SQLALCHEMY_DATABASE_URI"] = self.settings.database_url

@@ -83,8 +83,23 @@ def test_missing_sample_ents_are_reported(tmp_path: Path, monkeypatch: pytest.Mo
     assert "clients/" in read_refusal(run(tmp_path / "demo"))
 
 
-def test_a_lost_secret_is_explained(tmp_path: Path, block: int) -> None:
+def test_a_demonstration_of_a_former_release_is_refused(tmp_path: Path, block: int) -> None:
     (tmp_path / "idp.db").touch()
+    message = read_refusal(run(tmp_path, "--port", str(block)))
+    assert message.count("\n") == 1
+    assert "make demo-reset" in message
+
+
+def test_a_reset_deletes_everything(tmp_path: Path) -> None:
+    data = tmp_path / "demo"
+    data.mkdir()
+    (data / "idp.db").touch()
+    assert run(data, "--reset").exit_code == 0
+    assert not data.exists()
+
+
+def test_a_lost_secret_is_explained(tmp_path: Path, block: int) -> None:
+    (tmp_path / "postgresql").mkdir()
     assert "make demo-reset" in read_refusal(run(tmp_path, "--port", str(block)))
 
 
