@@ -30,11 +30,11 @@ _ROSTER = "roster"
 _LETTERS = "letters"
 """Not a load, and without a database: prints letters."""
 _DESK = "desk"
-"""Not a load, on PostgreSQL only, and only if it is asked for: the pages of the desk with a whole académie."""
+"""Not a load, and only if it is asked for: the pages of the desk with a whole académie."""
 _EVENING = "evening"
-"""On PostgreSQL only, and only if it is asked for: people arrive as in September, whether or not there is room."""
+"""Only if it is asked for: people arrive as in September, whether or not there is room."""
 _PURGE = "purge"
-"""On PostgreSQL only, and only if it is asked for: the rows of whole nights are removed while people sign in."""
+"""Only if it is asked for: the rows of whole nights are removed while people sign in."""
 _OTHERS = (_SLOW, _NEUTRAL, _ROSTER, _LETTERS)
 _NAMES = (*(kind.name for kind in SCENARIOS), *_OTHERS)
 
@@ -62,9 +62,6 @@ class _Choice:
     help="May be repeated; all but desk, evening and purge by default.",
 )
 @click.option(
-    "--database", "kinds", type=click.Choice(databases.NAMES), multiple=True, help="May be repeated; both by default."
-)
-@click.option(
     "--pupils",
     type=click.IntRange(1000),
     help=f"For roster ({roster.PUPILS} by default) and desk ({desk.PUPILS}, an académie).",
@@ -83,7 +80,6 @@ def main(
     plan: Plan,
     quick: bool,
     names: tuple[str, ...],
-    kinds: tuple[str, ...],
     pupils: int | None,
     schools: int | None,
     peak: float,
@@ -94,11 +90,10 @@ def main(
     choice = _Choice(frozenset(names or _NAMES), plan)
     if quick:
         choice = _Choice(choice.names - {_NEUTRAL, _ROSTER, _LETTERS}, plan)
-        kinds = kinds or databases.NAMES[:1]
     faults = _letters() if _LETTERS in choice.names else []
     with tempfile.TemporaryDirectory(prefix="idp-bench-", ignore_cleanup_errors=True) as folder:
         files = roster.generate(Path(folder), pupils or roster.PUPILS, schools) if _ROSTER in choice.names else None
-        faults += _on_databases(kinds, choice, files, Path(folder))
+        faults += _on_database(choice, files, Path(folder))
         if _DESK in choice.names:
             faults += _alone(lambda: desk.run(pupils or desk.PUPILS, Path(folder)))
         if _EVENING in choice.names:
@@ -125,32 +120,27 @@ def _letters() -> list[str]:
     return faults
 
 
-def _on_databases(kinds: tuple[str, ...], choice: _Choice, files: roster.Files | None, folder: Path) -> list[str]:
-    """Run the measurements on each kind of database in turn; return the faults."""
+def _on_database(choice: _Choice, files: roster.Files | None, folder: Path) -> list[str]:
+    """Run the measurements on a temporary database each; return the faults."""
     faults: list[str] = []
-    for kind in kinds or databases.NAMES:
-        try:
-            if choice.scenarios or choice.names & {_SLOW, _NEUTRAL}:
-                faults += _measure(kind, choice)
-            if files is not None:
-                faults += roster.measure(kind, files, folder / kind)
-        except databases.UnavailableError as reason:
-            if kinds:
-                raise click.ClickException(str(reason)) from reason
-            click.echo(f"{reason}.\nMeasured on SQLite alone.\n")
-        except (process.StartError, WrongAnswerError) as failure:
-            raise click.ClickException(str(failure)) from failure
+    try:
+        if choice.scenarios or choice.names & {_SLOW, _NEUTRAL}:
+            faults += _measure(choice)
+        if files is not None:
+            faults += roster.measure(files, folder / "database")
+    except (databases.UnavailableError, process.StartError, WrongAnswerError) as failure:
+        raise click.ClickException(str(failure)) from failure
     return faults
 
 
-def _measure(kind: str, choice: _Choice) -> list[str]:
-    """Run the measurements on one kind of database; return the faults."""
+def _measure(choice: _Choice) -> list[str]:
+    """Measure the service under load, and its public forms; return the faults."""
     server_core, driver_core = machine.split()
     faults: list[str] = []
     with (
         machine.pinned(driver_core),  # inherited by the database, if it is started here
         tempfile.TemporaryDirectory(prefix="idp-bench-", ignore_cleanup_errors=True) as folder,
-        databases.OPENED[kind](Path(folder)) as url,
+        databases.postgresql(Path(folder)) as url,
     ):
         if choice.scenarios or _SLOW in choice.names:
             faults += load.measure_service(

@@ -1,10 +1,10 @@
-"""The databases: a SQLite file, and a temporary database on a PostgreSQL server, given or started here."""
+"""Temporary databases on a PostgreSQL server, given or started here."""
 
 import importlib.util
 import os
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,18 +14,11 @@ from sqlalchemy import URL, make_url
 
 from bench import machine
 
-NAMES = ("postgresql", "sqlite")
 GIVEN = "TEST_DATABASE_URL"
 
 
 class UnavailableError(Exception):
     """There is no such database here; the message says how to get one."""
-
-
-@contextmanager
-def sqlite(folder: Path) -> Iterator[str]:
-    """Yield the URL of a SQLite database in `folder`."""
-    yield f"sqlite:///{folder / 'idp.db'}"
 
 
 @contextmanager
@@ -50,15 +43,8 @@ def temporary(server: URL) -> Iterator[str]:
         _run(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
-OPENED: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"postgresql": postgresql, "sqlite": sqlite}
-
-
 def version(database_url: str) -> str:
     """Return the server's name and version, and whether a commit waits for the disk."""
-    if database_url.startswith("sqlite"):
-        import sqlite3  # noqa: PLC0415 - only for its version
-
-        return f"SQLite {sqlite3.sqlite_version}, synchronous=FULL"
     with psycopg.connect(database_url) as connection:
         number, fsync, waits = (
             connection.execute(f"SHOW {name}").fetchone() or ("?",)
@@ -89,9 +75,7 @@ class Written:
 
 
 def server_pid(database_url: str) -> int | None:
-    """Return the first process of the database's server; None for SQLite, and for a server of another machine."""
-    if database_url.startswith("sqlite"):
-        return None
+    """Return the first process of the database's server; None for a server of another machine."""
     with psycopg.connect(database_url) as connection:
         pid = connection.execute("SELECT pg_backend_pid()").fetchone()
         return machine.parent_of(pid[0], "postgres") if pid else None

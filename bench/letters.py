@@ -51,7 +51,7 @@ def run() -> tuple[list[str], list[str]]:
 def measure() -> None:
     """Write, as JSON, hashes a second on all cores, pages a second on one, and both for a second of processor time."""
     mine = machine.cores()
-    hasher = Hasher(settings_for("sqlite:///not-used.db", 8000))
+    hasher = Hasher(settings_for("postgresql:///not-used", 8000))
     with BatchHasher(hasher) as batch_hasher:
         batch_hasher.hash([provisional.draw() for _ in range(10)])  # the processes are there now
         hashes = _timed(lambda: batch_hasher.hash([provisional.draw() for _ in range(_HASHES)]))

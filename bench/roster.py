@@ -23,26 +23,24 @@ from bench.driver.transport import Connection, runner
 from bench.population import populate
 from bench.servers import process as servers
 from bench.servers import product
-from idp import schema
 from idp.config import Settings
 
 PUPILS = 20_000
 ACADEMY = 800_000
 """The number of pupils of the académie that the promises are about."""
-COLLEGE = 800
 MOST_MEMORY = 300
 """Megabytes, for any size."""
 _CHANGED = 0.01
 _MISTAKES = 0.005
 _IN_A_SCHOOL = 195
 _SLOWER = 2.0
-_COLLEGE_SECONDS = 3.0
+_LEAST_SECONDS = 3.0
 _PROMISED = {"first": 900.0, "unchanged": 300.0, "delta": 60.0}
-"""Seconds for `ACADEMY`; the least promise is that for a collège."""
+"""Seconds for `ACADEMY`."""
 _SIGN_INS = 5
 """Sign-ins a second, as on a usual day."""
 _WITHOUT_IMPORT = 10.0
-_NAMES = {"first": "first import", "unchanged": "unchanged", "delta": "Delta of 1 %", "college": "one collège"}
+_NAMES = {"first": "first import", "unchanged": "unchanged", "delta": "Delta of 1 %"}
 
 
 @dataclass(frozen=True)
@@ -51,53 +49,37 @@ class Files:
 
     complete: Path
     delta: Path
-    college: Path
     pupils: int
 
 
 def generate(folder: Path, pupils: int, schools: int | None) -> Files:
-    """Write an académie's Complet and Delta, and a collège's Complet."""
+    """Write an académie's Complet and Delta."""
     schools = schools or max(1, pupils // _IN_A_SCHOOL)
-    academy, college = folder / "academy", folder / "college"
+    academy = folder / "academy"
     produced = produce(
         Order(out=academy, pupils=pupils, schools=schools, format="aaf", delta=_CHANGED, mistakes=_MISTAKES)
     )
-    produce(Order(out=college, pupils=COLLEGE, schools=1, format="aaf"))
     click.echo(
         f"roster: an académie of {produced.schools:,} schools, {produced.pupils:,} pupils and {produced.people:,} "
         f"responsible people, {produced.size / 1e6:,.0f} MB of AAF"
     )
-    return Files(academy / "complet", academy / "delta", college / "complet", pupils)
+    return Files(academy / "complet", academy / "delta", pupils)
 
 
-def measure(name: str, files: Files, folder: Path) -> list[str]:
-    """Import on one kind of database, created in `folder`; print the figures, and return the faults.
-
-    On PostgreSQL sign-ins continue during the first import. SQLite is for one school, so only one is measured there.
+def measure(files: Files, folder: Path) -> list[str]:
+    """Import, while people sign in during the first import; print the figures, and return the faults.
 
     Raises:
         databases.UnavailableError: there is no such database here.
         servers.StartError: the service for the sign-ins did not start.
     """
     folder.mkdir()
-    opened = databases.OPENED[name]
-    with opened(folder) as url:
+    with databases.postgresql(folder) as url:
         click.echo(f"roster on {databases.version(url)}")
         settings = product.settings_for(url, servers.free_port())
-        if name == "postgresql":
-            faults = _first_with_sign_ins(settings, files, folder)
-        else:
-            schema.upgrade(settings)
-            faults = _imported("first", settings, files.complete, files)
+        faults = _first_with_sign_ins(settings, files, folder)
         faults += _imported("unchanged", settings, files.complete, files)
         faults += _imported("delta", settings, files.delta, files)
-    if name == "sqlite":
-        college = folder / "college"
-        college.mkdir()
-        with opened(college) as url:
-            settings = product.settings_for(url, servers.free_port())
-            schema.upgrade(settings)
-            faults += _imported("college", settings, files.college, files)
     click.echo()
     return faults
 
@@ -134,9 +116,8 @@ def _shown(kind: str, ended: process.Ended, files: Files) -> list[str]:
 
 
 def _promised(kind: str, files: Files) -> float:
-    """Return the promised seconds for an import of this size; at least those for a collège."""
-    whole = _PROMISED.get(kind, 0.0)
-    return max(whole * files.pupils / ACADEMY, _COLLEGE_SECONDS)
+    """Return the promised seconds for an import of this size."""
+    return max(_PROMISED[kind] * files.pupils / ACADEMY, _LEAST_SECONDS)
 
 
 def _first_with_sign_ins(settings: Settings, files: Files, folder: Path) -> list[str]:

@@ -103,7 +103,7 @@ def _make(data: Path) -> None:
             *(_program("initdb"), "-D", str(new), "-U", _USER, "--auth=trust", "--encoding=UTF8"),
             *("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         ],
-        env={**os.environ, "LC_ALL": "C"},
+        env={"LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

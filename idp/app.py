@@ -64,7 +64,7 @@ from idp.oidc.keys import rotation
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.logout import back_channel
 from idp.oidc.server import Server
-from idp.oidc.store.choice import open_store
+from idp.oidc.store.store import Store
 from idp.oidc.tokens import issued
 from idp.operations import audit_chain, health, measured, proxies
 from idp.outbox.worker import Handler
@@ -219,7 +219,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
         hasher=Hasher(settings),
         breached=BreachedPasswords(settings.breached_passwords),
         connections=connections,
-        server=Server(settings, open_store(connections), KeyRing(settings)),
+        server=Server(settings, Store(connections), KeyRing(settings)),
         outgoing=outgoing,
         client_keys=ClientKeys(outgoing),
         transport=Transport(settings),
@@ -284,7 +284,7 @@ def _configure_database(app: Flask, settings: Settings) -> None:
     """Configure the database of `app`, and refuse changes outside a unit of work."""
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(
-        settings.database_url, pool_size=settings.database_pool, pooler=settings.database_pooler
+        pool_size=settings.database_pool, pooler=settings.database_pooler
     )
     db.init_app(app)
     app.after_request(_refuse_unwritten_changes)

@@ -1,11 +1,11 @@
-"""Writes that belong together: one statement on PostgreSQL, a few in one transaction on SQLite.
+"""Writes that belong together, as one statement.
 
-On PostgreSQL a chain is a statement with a CTE for each step, committed by itself. PostgreSQL runs modifying CTEs in no
+A chain is a statement with a CTE for each step, committed by itself. PostgreSQL runs modifying CTEs in no
 order of its own, and two statements that lock the same rows in different orders would deadlock. So each step has a
 condition on the step before, which must have run: rows are locked in the order of the steps.
 
 A chain is compiled once. `Connection.execute` of SQLAlchemy would compute the key of its cache from all parts of the
-statement at each run, which takes longer than the statement. On PostgreSQL it is prepared too (`idp.statements`).
+statement at each run, which takes longer than the statement. It is prepared too (`idp.statements`).
 """
 
 from collections import namedtuple
@@ -37,7 +37,7 @@ from sqlalchemy.exc import DataError
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import BindParameter
 
-from idp.db import Base, autocommitted, db, release_connection
+from idp.db import Base, autocommitted, db
 from idp.services import services
 from idp.statements.prepared import Statement
 
@@ -75,50 +75,27 @@ class NewRow(NamedTuple):
 
 
 class _Compiled:
-    """A statement compiled for one database, with the values of its parameters as the driver takes them."""
-
-    def __init__(self, statement: Any, dialect: Dialect) -> None:
-        self._compiled = statement.compile(dialect=dialect)
-        self.text = str(self._compiled)
-        self.binds: dict[str, BindParameter[Any]] = {name: bind for bind, name in self._compiled.bind_names.items()}
-        self._defaults: dict[str, Any] = dict(self._compiled.params)
-        self._processors: dict[str, Callable[[Any], Any]] = {}
-        for name, bind in self.binds.items():
-            if process := bind.type.dialect_impl(dialect).bind_processor(dialect):
-                self._processors[name] = process
-
-    def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters by name, from the `values` of a run."""
-        parameters = {name: values.get(name, default) for name, default in self._defaults.items()}
-        for name, process in self._processors.items():
-            parameters[name] = process(parameters[name])
-        return parameters
-
-
-class _OnSqlite(_Compiled):
-    """A statement that the cursor of SQLite runs, in the caller's transaction."""
-
-    def run(self, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
-        """Run the statement; return the first row."""
-        parameters = self.parameters(values)
-        given = tuple(parameters[name] for name in self._compiled.positiontup)
-        return connection.exec_driver_sql(self.text, given).first()
-
-
-class _OnPostgresql(_Compiled):
-    """A statement that is prepared, on a connection of its own."""
+    """A statement that is compiled and prepared once; it runs on a connection of its own."""
 
     def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
         named: Any = type(dialect)
-        super().__init__(statement, named(paramstyle="named"))
-        types = {name: _type_of(bind) for name, bind in self.binds.items()}
-        self._statement = Statement(self.text, types)
+        compiled = statement.compile(dialect=named(paramstyle="named"))
+        binds: dict[str, BindParameter[Any]] = {name: bind for bind, name in compiled.bind_names.items()}
+        self._defaults: dict[str, Any] = dict(compiled.params)
+        self._processors: dict[str, Callable[[Any], Any]] = {}
+        for name, bind in binds.items():
+            if process := bind.type.dialect_impl(compiled.dialect).bind_processor(compiled.dialect):
+                self._processors[name] = process
+        self._statement = Statement(str(compiled), {name: _type_of(bind) for name, bind in binds.items()})
         self._as_row = _rows_with(statement.selected_columns.keys())
 
     def run(self, values: Mapping[str, Any]) -> Any:
-        """Run the statement; return the first row."""
+        """Run the statement with the `values` of a run; return the first row."""
+        parameters = {name: values.get(name, default) for name, default in self._defaults.items()}
+        for name, process in self._processors.items():
+            parameters[name] = process(parameters[name])
         with services().connections.lend() as connection:
-            row = self._statement.fetch_row(connection, self.parameters(values))
+            row = self._statement.fetch_row(connection, parameters)
         return self._as_row(row) if row else None
 
 
@@ -159,17 +136,12 @@ class Chain:
         """Run the chain with the `values` of all bind parameters, in a transaction of its own.
 
         Returns:
-            The row of the lookup (on PostgreSQL a row of NULLs if there is none), and the value of the step `answer`,
-            which is None if nothing was written.
+            The row of the lookup (a row of NULLs if there is none), and the value of the step `answer`, which is None
+            if nothing was written.
 
         Raises:
             RuntimeError: a unit of work is open.
         """
-        if db.engine.dialect.name == "postgresql":
-            return self._run_at_once(values)
-        return self._run_in_turn(values)
-
-    def _run_at_once(self, values: Mapping[str, Any]) -> tuple[Row[Any] | None, Any]:
         try:
             row = self._statement.run(values)
         except DataError as error:
@@ -180,35 +152,12 @@ class Chain:
                 return self._read(connection, values), None
         return row, row.chain_value if row else None
 
-    def _run_in_turn(self, values: Mapping[str, Any]) -> tuple[Row[Any] | None, Any]:
-        value = None
-        release_connection()
-        with db.engine.connect() as connection:
-            row = self._read(connection, values)
-            if self._only_if and not (row and getattr(row, self._only_if)):
-                return row, None
-            for step, statement in zip(self._steps, self._statements, strict=True):
-                returned = statement.run(connection, values)
-                if returned is None and step.required:
-                    connection.rollback()
-                    return row, None
-                if returned is not None and step.name == self._answer:
-                    value = returned[0]
-            connection.commit()
-        return row, value
-
     def _read(self, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
         return connection.execute(self._lookup, values).first() if self._lookup is not None else None
 
     @cached_property
-    def _statement(self) -> _OnPostgresql:
-        """The one statement for PostgreSQL."""
-        return _OnPostgresql(self._as_one(), db.engine.dialect)
-
-    @cached_property
-    def _statements(self) -> list[_OnSqlite]:
-        """The statements for SQLite, one for each step."""
-        return [_OnSqlite(step.build(()), db.engine.dialect) for step in self._steps]
+    def _statement(self) -> _Compiled:
+        return _Compiled(self._as_one(), db.engine.dialect)
 
     def _as_one(self) -> Select[Any]:
         """Return the one statement: all steps, each after the one before."""

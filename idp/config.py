@@ -85,8 +85,7 @@ class Settings(WatchSettings, NodeSettings):
     secret_key_fallbacks: tuple[SecretStr, ...] = Field(
         (), description="former secret keys, newest first: the service still reads with them and never writes with them"
     )
-    database_url: str = Field("sqlite:///var/idp.db", description="`postgresql://…` or `sqlite:///…`")
-    allow_sqlite: bool = Field(False, description="production may use a SQLite file: one school, one machine")
+    database_url: str = Field("postgresql:///idp", description="database, such as `postgresql://idp@db.example/idp`")
     database_pool: int = Field(
         8, ge=1, le=100, description="a worker process opens at most 2 × this + 2 connections to PostgreSQL"
     )
@@ -273,11 +272,6 @@ class Settings(WatchSettings, NodeSettings):
                 faults.append(f"{name}: must be 32 bytes or more")
             elif length and len(set(secret.get_secret_value())) < 8:  # noqa: PLR2004
                 faults.append(f"{name}: must be random")
-        if self.env == "production" and self.database_url.startswith("sqlite") and not self.allow_sqlite:
-            faults.append(
-                "database_url: is a SQLite file, which is for a demonstration or one school: set a PostgreSQL URL, "
-                "or IDP_ALLOW_SQLITE=1"
-            )
         return faults
 
     @property

@@ -29,12 +29,10 @@ def without_secrets(database_url: str) -> str:
     libpq takes a user and passwords as options too (`?user=…&password=…&sslpassword=…`).
     """
     url = make_url(database_url)
-    place, _, asked = database_url.partition("?")
-    if url.get_backend_name() != "sqlite":
-        cut = url.username is not None and "@" in asked
-        if cut or any(sign in f"{url.host}{url.database}" for sign in "@=&"):
-            return f"{url.drivername}://{_HIDDEN}"  # not well-formed: some part of a password may stand there
-        place = URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
+    cut = url.username is not None and "@" in database_url.partition("?")[2]
+    if cut or any(sign in f"{url.host}{url.database}" for sign in "@=&"):
+        return f"{url.drivername}://{_HIDDEN}"  # not well-formed: some part of a password may stand there
+    place = URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
     if url.username is not None:
         place = place.replace("://", f"://{_HIDDEN}@", 1)
     shown = [(name, _HIDDEN if _is_secret(name, value) else value) for name, value in url.query.items()]

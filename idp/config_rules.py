@@ -78,9 +78,9 @@ def check_metrics_bind(value: str) -> str:
 
 
 def check_database(value: str) -> str:
-    """Check that it is the URL of a supported database; return it as SQLAlchemy reads it."""
-    if not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-        raise ValueError("must begin with sqlite:/// or postgresql://")
+    """Check that it is the URL of a PostgreSQL database; return it as SQLAlchemy reads it."""
+    if not value.startswith(("postgresql://", "postgresql+psycopg://")):
+        raise ValueError("must begin with postgresql://: the service runs on no other database")
     try:
         with_hosts_as_options = _with_hosts_as_options(value)
         make_url(with_hosts_as_options)
@@ -97,7 +97,7 @@ def _with_hosts_as_options(database_url: str) -> str:
         ValueError: a port is no number.
     """
     scheme, _, rest = database_url.partition("://")
-    if scheme.startswith("sqlite") or "," not in re.split(r"[/?]", rest, maxsplit=1)[0].rpartition("@")[2]:
+    if "," not in re.split(r"[/?]", rest, maxsplit=1)[0].rpartition("@")[2]:
         return database_url
     options = {name: str(value) for name, value in conninfo_to_dict(f"postgresql://{rest}").items()}
     hosts = options["host"].split(",")

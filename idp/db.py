@@ -1,82 +1,58 @@
-"""The database: one typed base for all models, the rules of each engine, and the unit of work.
+"""The database, PostgreSQL: one typed base for all models, and the unit of work.
 
-SQLite is embedded (demonstration, one school); PostgreSQL is production. Both run the same code:
-
-- A read on `db.session` outside a unit of work is a statement of its own (autocommit): no transaction stays open, and
-  SQLite takes no write lock.
-- A write belongs to `unit_of_work()` and is refused outside: one transaction, that takes SQLite's write lock when it
-  begins. A transaction of SQLite that reads first and writes later would fail as soon as another one wrote in between
-  (SQLITE_BUSY_SNAPSHOT), and no timeout waits for that.
+- A read on `db.session` outside a unit of work is a statement of its own (autocommit): no transaction stays open.
+- A write belongs to `unit_of_work()` and is refused outside: one transaction.
 - Whatever takes time (a hash, a mail, an HTTP request) or uses a connection of its own (rate limits, token store) calls
   `release_connection()` first.
 """
 
-import os
-import sqlite3
-import stat
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import structlog
 from flask import has_app_context
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import CompoundSelect, DateTime, Dialect, Engine, MetaData, Select, Table, event, text, types
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import CompoundSelect, DateTime, Dialect, Engine, MetaData, Select, text, types
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from idp import pool, waiting
 from idp.personal import KEY
 
-logger = structlog.get_logger()
-
-_OWNER_ALONE = 0o600
-_creation = threading.Lock()
-"""Held while a file is created: no other thread may have it open when the first descriptor is closed."""
 POOL_OVERFLOW = 2
 """Connections that the sessions' pool of a process opens above its size; the statements' pool opens none."""
-_SWITCH_SECONDS = 5.0
 _PAUSES = (0.1, 0.5, 2.0)
-_LONGEST_YIELD = 0.1
-_READS = "idp_reads"
-"""The execution option of a connection to SQLite that begins no transaction."""
 _TWIN = "idp_autocommit_twin"
 _T = TypeVar("_T")
 
 
 class UtcDateTime(types.TypeDecorator[datetime]):
-    """An instant. Aware and in UTC in Python; `timestamptz` in PostgreSQL, sortable text in SQLite."""
+    """An instant. Aware and in UTC in Python; `timestamptz` in the database."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         """Return the instant as the driver stores it; refuse a time without zone, which is ambiguous."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError("a time without zone cannot be stored")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         """Return the instant in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+        return None if value is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
-    """The base of all models; constraint names are fixed, so that migrations can name them on both engines."""
+    """The base of all models; constraint names are fixed, so that migrations can name them."""
 
     metadata = MetaData(
         naming_convention={
@@ -103,8 +79,8 @@ class UuidKey:
 
 
 def only(condition: str) -> dict[str, Any]:
-    """Return the options of a partial index, on both databases."""
-    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+    """Return the options of a partial index."""
+    return {"postgresql_where": text(condition)}
 
 
 class UnitSession(Session):
@@ -183,22 +159,15 @@ def _in_autocommit(engine: Engine) -> Engine:
     """Return the twin of `engine` in autocommit mode, which has the same pool. A session asks for it by identity."""
     kept = vars(engine)
     if _TWIN not in kept:
-        # The driver of SQLite is in autocommit mode already (`_prepare_sqlite`).
-        options = {_READS: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
-        kept.setdefault(_TWIN, engine.execution_options(**options))
+        kept.setdefault(_TWIN, engine.execution_options(isolation_level="AUTOCOMMIT"))
     return cast("Engine", kept[_TWIN])
 
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False, "class_": UnitSession})
 
 
-def upsert(table: Table | type[Base], dialect: str | None = None) -> postgresql.Insert:
-    """Return an INSERT that takes ON CONFLICT, for the database in use or for the named `dialect`.
-
-    The INSERT of SQLite is another class with the same methods; both are typed as PostgreSQL's.
-    """
-    name = dialect or db.engine.dialect.name
-    return postgresql.insert(table) if name == "postgresql" else cast("postgresql.Insert", sqlite.insert(table))
+upsert = postgresql.insert
+"""An INSERT that takes ON CONFLICT."""
 
 
 @contextmanager
@@ -210,13 +179,12 @@ def unit_of_work() -> Iterator[None]:
 
     Raises:
         RuntimeError: a unit of work is open already.
-        sqlalchemy.exc.OperationalError: on SQLite, another transaction held the write lock for 5 seconds.
     """
     release_connection()
     session = _session()
     session.is_writing = True
     try:
-        session.connection()  # BEGIN IMMEDIATE on SQLite
+        session.connection()
         yield
         session.commit()
     except BaseException:
@@ -234,24 +202,16 @@ def retry_unit_of_work(step: Callable[[], _T]) -> _T:
 def retry(step: Callable[[], _T]) -> _T:
     """Run `step`, which opens its own transaction, up to four times when the database is busy; return its result.
 
-    On SQLite, sleep afterwards about as long as the write lock was held: a transaction that waits for the lock polls
-    it, and batches without a gap would starve it.
-
     Raises:
         sqlalchemy.exc.OperationalError: the database is still busy, or cannot be used.
     """
     for pause in (*_PAUSES, None):
-        started = time.monotonic()
         try:
-            result = step()
+            return step()
         except OperationalError:
             if pause is None:
                 raise
             time.sleep(pause)
-        else:
-            if db.engine.dialect.name == "sqlite":
-                time.sleep(min(_LONGEST_YIELD, time.monotonic() - started))
-            return result
     raise AssertionError("the last try returns or raises")
 
 
@@ -278,7 +238,7 @@ def release_connection() -> None:
 
 @contextmanager
 def patient_unit_of_work(seconds: int) -> Iterator[None]:
-    """Run the block as `unit_of_work` does, with `seconds` for each statement; PostgreSQL only.
+    """Run the block as `unit_of_work` does, with `seconds` for each statement.
 
     For what takes long and locks nothing that a person waits for.
     """
@@ -308,13 +268,8 @@ def _session() -> UnitSession:
     return cast("UnitSession", db.session())
 
 
-def engine_options(url: str, *, pool_size: int, pooler: bool = False) -> dict[str, Any]:
-    """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, a wait for the lock on SQLite.
-
-    See `pool.connect_args` for `pooler`.
-    """
-    if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": 5.0}, "hide_parameters": True}
+def engine_options(*, pool_size: int, pooler: bool = False) -> dict[str, Any]:
+    """Return SQLAlchemy's engine options, with time limits. See `pool.connect_args` for `pooler`."""
     return {
         "connect_args": pool.connect_args(pooler=pooler),
         "hide_parameters": True,
@@ -323,77 +278,3 @@ def engine_options(url: str, *, pool_size: int, pooler: bool = False) -> dict[st
         "pool_timeout": 5,
         "pool_events": pool.listeners("sessions", pool_size + POOL_OVERFLOW),
     }
-
-
-@event.listens_for(Engine, "do_connect")
-def _make_private(dialect: Dialect, _entry: Any, arguments: list[Any], _options: dict[str, Any]) -> None:
-    """Create a SQLite file with mode 0600, before SQLite creates it with the mode of the umask.
-
-    SQLite gives `-wal` and `-shm` the mode of the database file. The listener is on the class, so that it applies to
-    every engine of the process, that of the migrations too.
-
-    A file that exists is never opened here: closing any descriptor of a database drops all locks that the process holds
-    on the database, and corrupts it (https://www.sqlite.org/howtocorrupt.html, 2.2).
-    """
-    path = str(arguments[0]) if dialect.name == "sqlite" and arguments else ""
-    if not path or path == ":memory:" or path.startswith("file:"):
-        return
-    with _creation, suppress(OSError):  # it exists, or SQLite reports what is wrong with the path
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ALONE))
-
-
-def _close_to_others(cursor: sqlite3.Cursor) -> None:
-    """Take the rights of group and others from the files of an open database, and log that.
-
-    The mode is changed by path: a descriptor must not be closed here (see `_make_private`).
-    """
-    _, _, path = cursor.execute("PRAGMA database_list").fetchone()
-    for name in (path, f"{path}-wal", f"{path}-shm") if path else ():
-        try:
-            mode = stat.S_IMODE(os.stat(name).st_mode)  # noqa: PTH116 - of every new connection
-            if mode & ~_OWNER_ALONE:
-                Path(name).chmod(mode & _OWNER_ALONE)
-                logger.warning(
-                    "other users of this machine could open a database file; its mode was changed", mode=oct(mode)
-                )
-        except FileNotFoundError:
-            continue
-        except OSError:
-            logger.warning("other users of this machine can open a database file, and its mode cannot be changed")
-
-
-@event.listens_for(Engine, "connect")
-def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    """Prepare a connection to SQLite: write-ahead log, durable commits, foreign keys, no BEGIN by the driver."""
-    if not isinstance(connection, sqlite3.Connection):
-        return
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    _write_ahead(cursor)
-    _close_to_others(cursor)
-    for pragma in ("synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _write_ahead(cursor: sqlite3.Cursor) -> None:
-    """Switch the file to WAL; retry, since SQLite does not wait when two processes open a new file at once."""
-    until = time.monotonic() + _SWITCH_SECONDS
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-@event.listens_for(Engine, "begin")
-def _begin_immediate(connection: Connection) -> None:
-    """Take SQLite's write lock when a transaction begins; begin none for reads."""
-    options = connection.get_execution_options()
-    reads = options.get(_READS) or options.get("isolation_level") == "AUTOCOMMIT"
-    if connection.dialect.name == "sqlite" and not reads:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

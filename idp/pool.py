@@ -261,9 +261,9 @@ def pooler_fault(error: BaseException | None) -> str:
 
 
 @event.listens_for(Engine, "do_connect")
-def _connect(dialect: Dialect, _entry: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+def _connect(_dialect: Dialect, _entry: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
     """Return a connection with our time limit if those of the server are set too: a migration has neither."""
-    if dialect.name == "postgresql" and _is_limited(options):
+    if _is_limited(options):
         if "," in str(options.get("host", "")):
             hosts.are_several = True
             options = {**hosts.sort(options), "connect_timeout": _SECONDS_FOR_EACH_HOST}

@@ -1,10 +1,8 @@
 """Migrations of the database (Alembic, `migrations/`) and the command `idp db`."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
@@ -31,8 +29,6 @@ _MIGRATION_LOCK = 7201962650
 """The key of the advisory lock of PostgreSQL, so that two nodes do not migrate at the same time."""
 _TOLD_AFTER_SECONDS, _MOST_SECONDS = 1.0, 600.0
 """How long the lock may be held by another process before the operator reads it, and before this one gives up."""
-_alembic = threading.Lock()
-"""Alembic's context belongs to the process."""
 _LIMITS = (
     "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true),"
     " set_config('lock_timeout', '1200ms', true)"
@@ -68,10 +64,6 @@ class EncodingError(Exception):
     """The database cannot store all names as they are written; the text is its encoding."""
 
 
-class ForeignKeyError(Exception):
-    """A migration on SQLite would break foreign keys."""
-
-
 class MigrationRunsError(Exception):
     """Another process has had the lock of migrations for too long; the text names its session."""
 
@@ -89,15 +81,11 @@ def upgrade(settings: Settings) -> tuple[str | None, str | None]:
 
     Raises:
         SQLAlchemyError: the database is not available.
-        OSError: the folder of a SQLite file cannot be created.
         EncodingError: the database is not in UTF-8.
-        ForeignKeyError: a migration is wrong.
         MigrationRunsError: another process has migrated the database for ten minutes.
         TablesInUseError: another transaction kept a lock during all attempts.
     """
     url = make_url(settings.database_url)
-    if _is_file(url):
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     pooler = settings.database_pooler
     with _alone(url, pooler=pooler):
         before, _ = current(settings)
@@ -121,8 +109,6 @@ def _apply(connection: Connection, settings: Settings, applied: list[str | None]
     """Apply the revisions that the database does not have; append to `applied` the one before each."""
 
     def note(*, step: MigrationInfo, **_values: object) -> None:
-        if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-            raise ForeignKeyError
         applied.append(next(iter(step.source_revision_ids), None))
 
     config = _config(connection)
@@ -136,17 +122,13 @@ def _apply(connection: Connection, settings: Settings, applied: list[str | None]
 def _alone(url: URL, *, pooler: bool) -> Iterator[None]:
     """Let one node at a time migrate the database.
 
-    On PostgreSQL, the lock belongs to a transaction beside that of the migration, as a pooler needs it. Others ask
-    again and again: an index that is created concurrently waits for each transaction whose statement runs.
+    The lock belongs to a transaction beside that of the migration, as a pooler needs it. Others ask again and again: an
+    index that is created concurrently waits for each transaction whose statement runs.
 
     Raises:
         EncodingError: the database is not in UTF-8.
         MigrationRunsError: another process keeps the lock.
     """
-    if url.get_backend_name() != "postgresql":  # a transaction on SQLite keeps other processes away
-        with _alembic:
-            yield
-        return
     with _connection(url, pooler=pooler) as connection:
         if (encoding := connection.exec_driver_sql("SHOW server_encoding").scalar_one()) != ENCODING:
             raise EncodingError(encoding)
@@ -171,46 +153,32 @@ def _sessions(statement: str, url: URL, *, pooler: bool) -> str:
 
 
 def current(settings: Settings) -> tuple[str | None, str]:
-    """Return the revision of the database and the newest one. A missing SQLite file is not created."""
+    """Return the revision of the database and the newest one."""
     url = make_url(settings.database_url)
-    if _is_file(url) and not Path(str(url.database)).exists():
-        return None, revisions.newest()
     with _connection(url, pooler=settings.database_pooler) as connection:
-        reading = connection.execution_options(isolation_level="AUTOCOMMIT")  # no write lock on SQLite
+        reading = connection.execution_options(isolation_level="AUTOCOMMIT")
         return MigrationContext.configure(reading).get_current_revision(), revisions.newest()
 
 
 def _store_check_value(connection: Connection, settings: Settings) -> None:
     """Store the check value of the secret key if the database has none: the first node decides which key is used."""
     noting = {secret_check.DIGESTS: {secret_check.KEY: secret_check.check_value(settings.secrets[0])}}
-    first = upsert(NotedSettings, connection.dialect.name).values(
-        id=noted_settings.ROW, noted_at=now(), settings=noting
-    )
+    first = upsert(NotedSettings).values(id=noted_settings.ROW, noted_at=now(), settings=noting)
     connection.execute(first.on_conflict_do_nothing())
-
-
-def _is_file(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite" and bool(url.database) and url.database != ":memory:"
 
 
 @contextmanager
 def _connection(url: URL, *, pooler: bool = False) -> Iterator[Connection]:
-    """Yield a connection without the timeouts of requests; it rolls back changes that are not committed.
-
-    On SQLite, foreign keys are not enforced: a table is altered by creating it again, and dropping the old one would
-    delete the rows that refer to it. `upgrade` checks all foreign keys before it commits.
-    """
-    postgresql = url.get_backend_name() == "postgresql"
-    connect_args: dict[str, Any] = {"timeout": 5.0}
-    if postgresql:
-        connect_args = {"connect_timeout": 5, "client_encoding": ENCODING, "fallback_application_name": "idp db"}
-    if postgresql and not pooler:  # a pooler takes no start options
+    """Yield a connection without the timeouts of requests; it rolls back changes that are not committed."""
+    connect_args: dict[str, Any] = {
+        "connect_timeout": 5,
+        "client_encoding": ENCODING,
+        "fallback_application_name": "idp db",
+    }
+    if not pooler:  # a pooler takes no start options
         connect_args["options"] = _NO_LIMITS
     engine = create_engine(url, poolclass=NullPool, connect_args=connect_args)
-    if postgresql:
-        event.listen(engine, "begin", _limit)
-    else:
-        event.listen(engine, "connect", lambda raw, _record: raw.execute("PRAGMA foreign_keys=OFF").close())
+    event.listen(engine, "begin", _limit)
     with engine.connect() as connection:
         yield connection
 
@@ -235,16 +203,12 @@ def _errors_as_messages() -> Iterator[None]:
     except SQLAlchemyError as fault:
         why = database_faults.message(fault).removesuffix(".")
         raise click.ClickException(f"{why}; no revision was applied in part") from fault
-    except OSError as fault:
-        raise click.ClickException(f"the folder of the database cannot be created ({fault.strerror})") from fault
     except CommandError as fault:
         raise click.ClickException(f"the database belongs to another version of the service: {fault}") from fault
     except EncodingError as fault:
         raise click.ClickException(
             f"the database is in {fault}: create it anew, with TEMPLATE template0 ENCODING 'UTF8'"
         ) from fault
-    except ForeignKeyError as fault:
-        raise click.ClickException("the migration would break foreign keys; it was undone") from fault
     except MigrationRunsError as fault:
         raise click.ClickException(
             f"another process has migrated the database for ten minutes, in the session {fault}; nothing was changed."

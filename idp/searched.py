@@ -1,15 +1,14 @@
 """The folded words by which rows are searched: without accents, apostrophes and hyphens.
 
 A field of several words is also there as one word: « D'ALMEIDA » gives `d almeida dalmeida`, which all spellings find.
-PostgreSQL stores the words as a `tsvector`, whose index finds a word or the beginning of a word at once. SQLite stores
-the text, with a space before and after each word, so that `LIKE '% ler%'` finds the beginning of a word.
+The words are stored as a `tsvector`, whose index finds a word or the beginning of a word at once.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from sqlalchemy import Index, Text, event, inspect, text
+from sqlalchemy import Index, event, inspect
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import InstanceState, Mapped, mapped_column
 
@@ -26,7 +25,7 @@ class Searched:
 
     searched_fields: ClassVar[tuple[str, ...]]
 
-    search_text: Mapped[str] = mapped_column(Text().with_variant(TSVECTOR(), "postgresql"), default="", info=COPY)
+    search_text: Mapped[str] = mapped_column(TSVECTOR(), default="", info=COPY)
 
     @classmethod
     def text_of(cls, columns: Mapping[str, Any]) -> str:
@@ -35,8 +34,8 @@ class Searched:
 
 
 def words_index(name: str) -> Index:
-    """Return the index of the words of `search_text` on PostgreSQL; it has no row on SQLite."""
-    return Index(name, "search_text", postgresql_using="gin", sqlite_where=text("search_text IS NULL"))
+    """Return the index of the words of `search_text`."""
+    return Index(name, "search_text", postgresql_using="gin")
 
 
 def words(typed: str) -> list[str]:
@@ -51,7 +50,7 @@ def _text(*fields: str) -> str:
         seen.update(dict.fromkeys(parts))
         if len(parts) > 1:
             seen["".join(parts)] = None
-    return f" {' '.join(seen)} " if seen else ""
+    return " ".join(seen)
 
 
 @event.listens_for(Searched, "before_insert", propagate=True)

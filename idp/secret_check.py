@@ -5,8 +5,6 @@ value is a digest of the secret key, keyed by that key: it does not help to gues
 digests of `noted_settings` (`idp.audit.noted_settings`), which `idp db upgrade` and each start write.
 """
 
-from pathlib import Path
-
 import sqlalchemy
 from sqlalchemy import JSON, column, create_engine, make_url, select, table
 from sqlalchemy.exc import SQLAlchemyError
@@ -63,17 +61,13 @@ def is_known(settings: Settings) -> bool:
 
 
 def stored(settings: Settings) -> str | None:
-    """Return the check value of the database, or None. A missing SQLite file is not created.
+    """Return the check value of the database, or None.
 
     Raises:
         SQLAlchemyError: the database does not answer, or has no tables.
     """
-    url = make_url(settings.database_url)
-    is_file = url.get_backend_name() == "sqlite"
-    if is_file and not Path(str(url.database)).exists():
-        return None
-    seconds = {"timeout": _CONNECT_SECONDS} if is_file else {"connect_timeout": _CONNECT_SECONDS}
-    engine = create_engine(url, poolclass=NullPool, connect_args=seconds)
+    limits = {"connect_timeout": _CONNECT_SECONDS}
+    engine = create_engine(make_url(settings.database_url), poolclass=NullPool, connect_args=limits)
     noted = table("noted_settings", column("settings", JSON))
     with engine.connect() as connection:
         rows: sqlalchemy.ScalarResult[dict[str, dict[str, str]]] = connection.scalars(select(noted.c.settings))

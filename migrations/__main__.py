@@ -7,6 +7,7 @@ from pathlib import Path
 from alembic import command
 from sqlalchemy import make_url
 
+from bench.databases import postgresql
 from idp import schema
 from idp.config import Settings
 from idp.paths import MIGRATIONS
@@ -15,8 +16,7 @@ from idp.paths import MIGRATIONS
 def main(message: str) -> None:
     """Write `versions/NNNN_<message>.py` and update `HEAD`."""
     number = f"{len(list((MIGRATIONS / 'versions').glob('*.py'))) + 1:04}"
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/idp.db"
+    with tempfile.TemporaryDirectory() as folder, postgresql(Path(folder)) as url:
         settings = Settings(issuer="http://127.0.0.1:8000", env="development", database_url=url)
         schema.upgrade(settings)
         with schema._connection(make_url(url)) as connection:  # noqa: SLF001 - a tool of this repository

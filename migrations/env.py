@@ -8,7 +8,6 @@ attributes = context.config.attributes
 context.configure(
     connection=attributes["connection"],
     target_metadata=metadata,
-    render_as_batch=True,
     compare_type=True,
     transaction_per_migration=True,  # so that a revision keeps no lock while the next one waits for its own
     on_version_apply=attributes.get("on_version_apply", ()),

@@ -61,8 +61,6 @@ def prepare() -> None:
 
 def _open_connections(settings: Settings) -> Connections:
     """Return the connections to a database; they stay open where `lent` keeps the application too."""
-    if not is_shared(settings.database_url):
-        return open_connections(settings)
     key = settings.database_url, settings.database_pool
     if key not in _connections:
         _connections[key] = open_connections(settings)
@@ -112,11 +110,6 @@ def inherited(settings: Settings) -> Flask:
     return _inherited[key]
 
 
-def is_shared(database_url: str) -> bool:
-    """Return whether the tests of this process use the database one after the other (`tests.databases`)."""
-    return database_url.startswith("postgresql") or f"/{Path(os.environ.get(SHARED, '-')).name}/" in database_url
-
-
 def for_command(settings: Settings) -> Flask:
     """Return the application for a run of `idp` in this process, in place of `create_app`.
 
@@ -124,15 +117,12 @@ def for_command(settings: Settings) -> Flask:
     are connections to PostgreSQL: to open one and to read the catalogue again takes longer than most commands.
     """
     key = repr(settings)
-    if not is_shared(settings.database_url):
-        return make(settings)
     if key not in _of_commands:
         while len(_of_commands) >= _MOST:
             _close(_of_commands.popitem(last=False)[1])
         _of_commands[key] = app = make(settings)
-        if settings.database_url.startswith("postgresql"):
-            with app.app_context():
-                db.engine.dispose = lambda close=True: None  # type: ignore[method-assign]  # noqa: ARG005
+        with app.app_context():
+            db.engine.dispose = lambda close=True: None  # type: ignore[method-assign]  # noqa: ARG005
         return app
     _of_commands.move_to_end(key)
     registry.forget()
@@ -146,7 +136,7 @@ def lent(settings: Settings, *, own: bool = False, create: Callable[[Settings], 
     """Yield an application for one test, inside its context; a new one if `own`."""
     registry.forget()
     key = f"{create.__name__} {settings!r}"
-    shared = not own and is_shared(settings.database_url)
+    shared = not own
     if shared and key in _applications:
         app, put_back = _applications[key]
         _applications.move_to_end(key)
@@ -162,7 +152,7 @@ def lent(settings: Settings, *, own: bool = False, create: Callable[[Settings], 
     with app.app_context():
         yield app
         db.session.remove()
-        if not shared or settings.database_url.startswith("sqlite"):  # its file is replaced
+        if not shared:
             db.engine.dispose()
             services_of(app).close()
     put_back()

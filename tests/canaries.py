@@ -19,7 +19,6 @@ import structlog
 from flask import Flask
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from idp import logging as log_lines
 from idp import opaque
@@ -197,9 +196,7 @@ def canaries(request: pytest.FixtureRequest) -> Iterator[Canaries]:
 
 @lru_cache(maxsize=8)
 def _engine(url: str) -> Engine:
-    """Return an engine for the database of a test without an application; SQLite's file is replaced for each test."""
-    if url.startswith("sqlite"):
-        return create_engine(url, poolclass=NullPool)
+    """Return an engine for the database of a test without an application."""
     return create_engine(url, pool_size=1, pool_pre_ping=True)
 
 

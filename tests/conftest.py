@@ -1,9 +1,10 @@
-"""Fixtures that all tests share: a database of each kind, the application on it, a relying party, a browser."""
+"""Fixtures that all tests share: a database, the application on it, a relying party, a browser."""
 
 import contextvars
 import os
 import shutil
 import unicodedata
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser as ChromiumBrowser
+from sqlalchemy import make_url
 
 from idp.config import Settings
 from idp.db import db
@@ -56,25 +58,23 @@ def shared() -> Path:
     return Path(os.environ[applications.SHARED])
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests that depend on the database (marker `both_databases`) on SQLite too."""
-    marker = metafunc.definition.get_closest_marker("both_databases")
-    if "database_url" not in metafunc.fixturenames or marker is None:
-        return
-    if not any("database_url" in marker.args[0] for marker in metafunc.definition.iter_markers("parametrize")):
-        marks = [pytest.mark.long] if marker.kwargs.get("sqlite_is_long") else []
-        metafunc.parametrize("database_url", [pytest.param("sqlite", marks=marks), "postgresql"], indirect=True)
+@pytest.fixture
+def database_url(shared: Path) -> Iterator[str]:
+    """A fresh, migrated database with a signing key."""
+    with databases.postgresql_copy(shared) as url:
+        yield url
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iterator[str]:
-    """A fresh, migrated database with a signing key: of PostgreSQL, which production runs, if a test does not say."""
-    if getattr(request, "param", "postgresql") == "sqlite":
-        with databases.sqlite_copy(shared, databases.folder_of_process(shared)) as url:
-            yield url
-    else:
-        with databases.postgresql_copy(shared) as url:
-            yield url
+def empty(shared: Path) -> Iterator[Settings]:
+    """Return settings for a database without tables."""
+    server, name = databases.server_url(shared), f"idp_empty_{uuid.uuid4().hex}"
+    databases.run_sql(server, "CREATE DATABASE {} TEMPLATE template0", name)
+    try:
+        url = make_url(server).set(drivername="postgresql", database=name)
+        yield databases.settings_for(url.render_as_string(hide_password=False))
+    finally:
+        databases.run_sql(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Real databases for tests: a SQLite file, and a PostgreSQL server (`TEST_DATABASE_URL`, or one started here).
+"""Real databases for tests, on a PostgreSQL server: `TEST_DATABASE_URL`, or one started here.
 
 Each test has a database of its own, copied from a migrated template that holds a signing key and nothing else.
 """
@@ -7,8 +7,6 @@ import fcntl
 import logging
 import os
 import secrets
-import shutil
-import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +38,8 @@ ISSUER = "https://connexion.exemple.test"
 DESK = "https://bureau.exemple.test"
 LOCAL_DESK = "http://localhost:8003"
 """The desk beside a service without TLS."""
+NOWHERE = "postgresql:///nowhere?host=/nowhere"
+"""The database of an application that runs no statement."""
 TEMPLATE = "idp_template"
 LOCK_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 """How many wait for a lock in this database. Other test processes have theirs on the same server."""
@@ -62,7 +62,6 @@ def settings_for(database_url: str, **more: object) -> Settings:
         "contact_mail": "contact@exemple.fr",
         "dpo_mail": "dpd@exemple.fr",
         "accessibility_mail": "accessibilite@exemple.fr",
-        "allow_sqlite": True,
         "drain_seconds": 0,
         **more,
     }
@@ -102,38 +101,9 @@ def once(folder: Path, name: str) -> Iterator[bool]:
         done.touch()
 
 
-@contextmanager
-def sqlite_copy(shared: Path, folder: Path) -> Iterator[str]:
-    """Yield the address of a fresh SQLite database."""
-    template = shared / "template.db"
-    with once(shared, "sqlite") as first:
-        if first:
-            prepare(f"sqlite:///{template}")
-            with_sqlite_closed(template)
-    copy = folder / "idp.db"
-    for old in folder.glob("idp.db*"):
-        old.unlink()  # a process that outlives its test keeps the file that it has
-    shutil.copy(template, copy)
-    yield f"sqlite:///{copy}"
-
-
-def folder_of_process(shared: Path) -> Path:
-    """Return the folder of this process: its SQLite database has one path, so that tests share an application."""
-    folder = shared / f"sqlite-{os.getpid()}"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def with_sqlite_closed(path: Path) -> None:
-    """Write everything into the one file, so that it can be copied."""
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-
-
 @cache
 def server_url(shared: Path) -> str:
-    """Return the address of a PostgreSQL server whose databases may be made and dropped."""
+    """Return the address of a server whose databases may be made and dropped."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         return given
@@ -169,7 +139,7 @@ def drop_template(shared: Path) -> None:
 
 @contextmanager
 def postgresql_copy(shared: Path) -> Iterator[str]:
-    """Yield the address of a PostgreSQL database that holds what the template holds; nobody else has it meanwhile."""
+    """Yield the address of a database that holds what the template holds; nobody else has it meanwhile."""
     server = make_url(server_url(shared)).set(drivername="postgresql")
     template = template_url(shared)
     with once(shared, "postgresql") as first:
@@ -309,7 +279,7 @@ Rows = dict[str, bytes]
 
 
 def rows_of(url: str) -> Rows:
-    """Return all rows of a PostgreSQL database."""
+    """Return all rows of a database."""
     with psycopg.connect(url) as connection:
         return {table.name: _copied_rows(connection, table.name) for table in metadata.sorted_tables}
 
@@ -320,7 +290,7 @@ def _copied_rows(connection: psycopg.Connection[tuple[Any, ...]], table: str) ->
 
 
 def replace_rows(url: str, rows: Rows) -> None:
-    """Replace all rows of a PostgreSQL database by those that `rows_of` returned."""
+    """Replace all rows of a database by those that `rows_of` returned."""
     with psycopg.connect(url) as connection:
         connection.execute("SET LOCAL session_replication_role = replica")  # the order is any
         for table, copied in rows.items():

@@ -23,12 +23,10 @@ _engines: "OrderedDict[str, Engine]" = OrderedDict()
 
 
 def _engine(url: URL, **arguments: Any) -> Engine:
-    """Return `create_engine(…)`; of PostgreSQL the one of the last time, whose connections stay open.
+    """Return `create_engine(…)`: the one of the last time, whose connections stay open.
 
     A connection that the server ended, since the test's database was replaced, is opened again.
     """
-    if url.get_backend_name() != "postgresql":
-        return create_engine(url, **arguments)
     key = f"{url.render_as_string(hide_password=False)} {arguments['connect_args']}"
     if key not in _engines:
         while len(_engines) >= _MOST:

@@ -21,6 +21,7 @@ from idp.paths import TEMPLATES
 from tests import desk_screenshots
 from tests.applications import SHARED
 from tests.checklist import ROOT
+from tests.databases import postgresql_copy
 from tests.stories import gestes
 from tests.stories.browser import ARGUMENTS, CHROMIUM, follow, new_page
 from tests.stories.parcours import code_du_mail
@@ -47,9 +48,13 @@ def main() -> int:
     """Take the screenshots; return 1 if Chromium is missing or an image is too large."""
     if CHROMIUM is None:
         return _refuse("Chromium is not installed: .ci/install brings it, or CHROMIUM names it.")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,  # the database server ends with this process
+        postgresql_copy(Path(folder)) as url,
+        sync_playwright() as playwright,
+    ):
         os.environ[SHARED] = folder  # where the steps of the stories note the pages that they have checked
-        site = Site.on(f"sqlite:///{folder}/idp.db", Path(folder), "")
+        site = Site.on(url, Path(folder), "")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:
             site.start()

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from bench.counting.cost import Cost, Request, total
 
-_SIGN_ON = {"sso": Cost(statements=6, commits=2), "refresh": Cost(statements=3, commits=1)}
-LIMITS: Mapping[str, Mapping[str, Cost]] = {
-    "postgresql": _SIGN_ON | {"login": Cost(statements=5, commits=4)},
-    "sqlite": _SIGN_ON,
+LIMITS: Mapping[str, Cost] = {
+    "sso": Cost(statements=6, commits=2),
+    "refresh": Cost(statements=3, commits=1),
+    "login": Cost(statements=5, commits=4),
 }
-"""The most statements and commits of a flow of the service, by kind of database."""
+"""The most statements and commits of a flow of the service."""
 LOGIN_OF_HASH = 0.8
 """Logins per second, as a share of the password hashes per second of the core."""
 LOGIN_PAGES = 5000.0

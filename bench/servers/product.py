@@ -11,12 +11,11 @@ from platform import python_version
 from pydantic import SecretStr
 
 from bench import databases, machine
-from bench.counting.cost import Request, count, count_over_http
+from bench.counting.cost import Request, count_over_http
 from bench.counting.proxy import CountingProxy
-from bench.counting.sqlite import application
 from bench.driver.provider import Provider
 from bench.driver.scenarios import Scenario
-from bench.driver.transport import HOST, runner
+from bench.driver.transport import HOST
 from bench.driver.window import Processes
 from bench.results import goals
 from bench.servers import process
@@ -91,17 +90,13 @@ def contender(
     with running(settings, core, folder / "serve.log") as server:
         processes = Processes(server.pid, databases.server_pid(settings.database_url))
         version = f"idp {__version__}, Python {python_version()}"
-        limits = goals.LIMITS["sqlite" if settings.database_url.startswith("sqlite") else "postgresql"]
-        yield Contender(provider, processes, server.cold_start, hashes, version, costs, limits)
+        yield Contender(provider, processes, server.cold_start, hashes, version, costs, goals.LIMITS)
 
 
 def _count(
     settings: Settings, provider: Provider, scenarios: Sequence[type[Scenario]], folder: Path
 ) -> dict[str, list[Request]]:
-    """Count the statements of each request: on PostgreSQL of the real server, by a proxy before the database."""
-    if settings.database_url.startswith("sqlite"):
-        with application(settings) as (transport, counter), runner() as loop:
-            return loop.run(count(provider, transport, counter, scenarios))
+    """Count the statements of each request, by a proxy before the database."""
     with CountingProxy(settings.database_url) as proxy:
         proxied = settings_for(proxy.url, provider.port)
         with running(proxied, None, folder / "counted.log"):

@@ -161,9 +161,8 @@ def _known_pairs(account: Account) -> set[uuid.UUID | None]:
 def _lock_mailbox(mailbox: str) -> None:
     """Lock the mailbox until the end of the transaction, so that a second transaction sees what the first confirmed.
 
-    PostgreSQL only: SQLite has one writer. Lock all rows of accounts before, to avoid deadlocks.
+    Lock all rows of accounts before, to avoid deadlocks.
     """
-    if db.engine.dialect.name == "postgresql":
-        digest = hashlib.blake2b(f"mailbox {mailbox}".encode(), digest_size=8).digest()
-        # `connection` is refused outside a unit of work, where autocommit would end the lock at once
-        db.session.connection().execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))
+    digest = hashlib.blake2b(f"mailbox {mailbox}".encode(), digest_size=8).digest()
+    # `connection` is refused outside a unit of work, where autocommit would end the lock at once
+    db.session.connection().execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))

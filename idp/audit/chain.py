@@ -111,7 +111,7 @@ def issued_key(known: Secrets, salt: bytes, at: datetime, client: uuid.UUID, ip:
 
 
 def bind(key: bytes, account: uuid.UUID, sid: str) -> bytes:
-    """Return the first MAC of the entry of an issued code; `idp.oidc.store.postgresql` computes it in SQL.
+    """Return the first MAC of the entry of an issued code; `idp.oidc.store.store` computes it in SQL.
 
     The key is hashed last, which prevents length extension.
     """

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, Index, Integer, String, and_, literal
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, Index, String, and_, literal
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
@@ -52,7 +52,7 @@ class AuditEntry(Base):
     )
 
     id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True, info=KEY
+        BigInteger(), primary_key=True, autoincrement=True, info=KEY
     )
     at: Mapped[datetime] = mapped_column(default=now, index=True, info=shown("Date"))
     kind: Mapped[str] = mapped_column(String(60), info=shown("Événement"))
@@ -103,9 +103,7 @@ class AuditSeal(Base):
     __tablename__ = "audit_seal"
     __table_args__ = ({"info": left_out("hashes that protect the journal")},)
 
-    id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False
-    )
+    id: Mapped[int] = mapped_column(BigInteger(), primary_key=True, autoincrement=False)
     sealed_at: Mapped[datetime]
     newest_at: Mapped[datetime]
     count: Mapped[int]

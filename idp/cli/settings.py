@@ -1,7 +1,6 @@
 """The settings of a command, or a message that names all faults."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import click
 from sqlalchemy import make_url
@@ -26,7 +25,7 @@ def load() -> Settings:
     except ConfigurationError as error:
         raise faults_exception([*error.faults, _ALL_FAULTS]) from None
     log_lines.configure(settings.log_level)
-    return settings.model_copy(update={"database_url": _with_absolute_path(settings.database_url)})
+    return settings
 
 
 def load_to_serve() -> Settings:
@@ -56,20 +55,10 @@ def refuse_another_key(settings: Settings) -> None:
 
 
 def _find_pooler_fault(settings: Settings) -> str:
-    url = make_url(settings.database_url)
-    if url.get_backend_name() == "sqlite":
-        return ""
-    return pool.find_pooler_fault(url.set(drivername="postgresql+psycopg"), pooler=settings.database_pooler)
+    url = make_url(settings.database_url).set(drivername="postgresql+psycopg")
+    return pool.find_pooler_fault(url, pooler=settings.database_pooler)
 
 
 def faults_exception(faults: Iterable[str]) -> click.ClickException:
     """Return the error that ends the command with a line for each fault."""
     return click.ClickException("\n".join(("the settings cannot be used:", *faults)))
-
-
-def _with_absolute_path(database_url: str) -> str:
-    """Make the path of a SQLite URL absolute, since Flask-SQLAlchemy resolves it in another folder."""
-    url = make_url(database_url)
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        return database_url
-    return url.set(database=str(Path(url.database).absolute())).render_as_string(hide_password=False)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from flask_babel import force_locale
 from pydantic import SecretStr
-from sqlalchemy import column, func, make_url, select, table
+from sqlalchemy import column, func, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import __version__
@@ -92,7 +92,6 @@ def collected(settings: Settings) -> dict[str, Any]:
         "version": __version__,
         "python": platform.python_version(),
         "database": without_secrets(settings.database_url),
-        "is_sqlite": make_url(settings.database_url).get_backend_name() == "sqlite",
         "smtp": f"{smtp.hostname} ({smtp.scheme})",
         "categories": categories,
         "retention": kept,
@@ -128,15 +127,11 @@ def _stored() -> Stored | None:
 
 
 def _server() -> str:
-    if db.engine.dialect.name == "sqlite":
-        return "SQLite"
     return f"PostgreSQL {db.session.scalar(select(func.current_setting('server_version')))}"
 
 
 def _database_tls() -> str:
     """Return the version of TLS of the present connection, as the server says it."""
-    if db.engine.dialect.name == "sqlite":
-        return "sans réseau"
     present = table("pg_stat_ssl", column("pid"), column("version"))
     version = db.session.scalar(select(present.c.version).where(present.c.pid == func.pg_backend_pid()))
     return f"{version} mesuré" if version else "sans TLS"

@@ -16,8 +16,7 @@ def deliver(message: EmailMessage, recipient: str) -> None:
 
     Raises:
         RelayDownError, TemporaryDeliveryError, UncertainDeliveryError, PermanentDeliveryError: see `Transport.send`.
-        RuntimeError: the handler left a unit of work open. The link in the mail would not be committed yet, and SQLite
-            would be locked during the SMTP dialogue.
+        RuntimeError: the handler left a unit of work open. The link in the mail would not be committed yet.
     """
     release_connection()
     try:

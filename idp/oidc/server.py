@@ -15,7 +15,7 @@ from idp import opaque
 from idp.config import Settings
 from idp.oidc.client_auth import client, private_key_jwt, rate_limits
 from idp.oidc.keys.ring import KeyRing
-from idp.oidc.store.contract import Store
+from idp.oidc.store.store import Store
 from idp.oidc.tokens.grants import CodeGrant, RefreshGrant
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Response

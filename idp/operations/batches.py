@@ -22,9 +22,8 @@ ROWS = 500
 def delete_some(table: type[Base], *conditions: ColumnElement[bool], order_by: Any) -> int:
     """Delete up to `ROWS` rows in the caller's transaction, except those that another purge has; return the number."""
     [key] = inspect(table).primary_key
-    # A locking CTE, since PostgreSQL runs it once in any plan. SQLite needs no lock: it has one writer.
+    # A locking CTE, since PostgreSQL runs it once in any plan.
     batch = select(key).where(*conditions).order_by(order_by).limit(ROWS).with_for_update(skip_locked=True).cte("batch")
-    # count the returned rows: SQLite's driver does not count those of a statement that begins with WITH
     statement = delete(table).where(key.in_(select(batch.c[key.name]))).returning(key)
     return len(db.session.execute(statement.execution_options(synchronize_session=False)).all())
 

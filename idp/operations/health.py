@@ -75,8 +75,6 @@ def ready() -> Response:
 
 def is_read_only(connection: Connection) -> bool:
     """Return whether PostgreSQL refuses writes: a standby, a recovery that paused, or a setting of its operator."""
-    if connection.dialect.name != "postgresql":
-        return False
     return bool(connection.exec_driver_sql("SHOW transaction_read_only").scalar_one() == "on")
 
 
@@ -133,7 +131,7 @@ def _readiness() -> Readiness:
 
 
 def _missing() -> str:
-    """Return what is missing, outside a transaction: on SQLite, a reading transaction would wait for a writer.
+    """Return what is missing.
 
     Raises:
         SQLAlchemyError: the database is unavailable.

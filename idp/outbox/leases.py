@@ -32,7 +32,6 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
     """
     moment = now()
     # PostgreSQL may run a plain `IN (SELECT …)` twice, and claim more than one row; it runs a locking CTE once.
-    # SQLite has no FOR UPDATE; there, the transaction is the write lock.
     ready = (
         select(OutboxMessage.id)
         .where(
@@ -125,7 +124,5 @@ def note_unknown(kinds: Collection[str]) -> int:
 
 
 def clock() -> Any:
-    """Return the time of the database server, or of this machine for a SQLite file."""
-    if db.engine.dialect.name != "postgresql":
-        return now()
+    """Return the time of the database server."""
     return func.clock_timestamp(type_=DateTime(timezone=True))

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.config import Settings
-from idp.db import autocommitted, db
+from idp.db import db
 from idp.metrics import listener
 from idp.metrics.catalogue import DELIVERIES, READ_FAILED
 from idp.metrics.readings import Sample, Subject
@@ -125,11 +125,6 @@ def _failed(name: str, *, is_failed: bool) -> Sample:
 
 @contextmanager
 def _reading_connection() -> Iterator[Connection]:
-    """Lend a connection that only reads; on SQLite, each statement is a transaction, which takes no write lock."""
-    if db.engine.dialect.name != "postgresql":
-        with autocommitted() as connection:
-            yield connection
-        return
     with db.engine.connect() as connection:
         connection.execute(text("SET TRANSACTION READ ONLY"))
         connection.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_SECONDS}s'"))

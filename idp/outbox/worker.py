@@ -97,7 +97,7 @@ class PermanentDeliveryError(Exception):
 
 Handler = Callable[[OutboxMessage], Outcome]
 """Delivers a message, detached from any session, in an application context of its own. It commits its changes, and has
-no open transaction while it waits for another machine: that would block every writer on SQLite."""
+no open transaction while it waits for another machine."""
 
 
 class Worker:

@@ -1,4 +1,4 @@
-"""Writes many rows in one statement: PostgreSQL takes a page as one JSON parameter, SQLite executes row by row.
+"""Writes many rows in one statement, which takes a page of them as one JSON parameter.
 
 With one parameter for each value, PostgreSQL's driver and parser take several times as long as the rows, and a generic
 plan reads whole tables.
@@ -20,7 +20,6 @@ from sqlalchemy import (
     cast,
     column,
     func,
-    insert,
     literal,
     select,
     text,
@@ -38,32 +37,22 @@ Rows = Sequence[dict[str, Any]]
 
 def insert_rows(table: Table, rows: Rows) -> None:
     """Insert rows."""
-    if not rows:
-        return
-    if db.engine.dialect.name == "postgresql":
+    if rows:
         db.session.execute(_from_json(table, list(rows[0])), {"rows": _text(rows)})
-    else:
-        db.session.execute(insert(table), list(rows))
 
 
 def insert_unless_taken(table: Table, unique: str, rows: Rows) -> set[uuid.UUID]:
     """Insert the rows whose value of the column `unique` is not in the table, and return their ids."""
     if not rows:
         return set()
-    if db.engine.dialect.name == "postgresql":
-        from_json = _from_json(table, list(rows[0])).on_conflict_do_nothing(index_elements=[unique])
-        return set(db.session.scalars(from_json.returning(table.c.id), {"rows": _text(rows)}))
-    one_by_one = upsert(table).on_conflict_do_nothing(index_elements=[unique])
-    return set(db.session.scalars(one_by_one.returning(table.c.id), list(rows)))
+    from_json = _from_json(table, list(rows[0])).on_conflict_do_nothing(index_elements=[unique])
+    return set(db.session.scalars(from_json.returning(table.c.id), {"rows": _text(rows)}))
 
 
 def one_of(column_: Any, values: Sequence[Any]) -> ColumnElement[bool]:
     """Return the condition that a column has one of `values`, in a form that uses the column's index."""
-    if db.engine.dialect.name == "postgresql":
-        matching: ColumnElement[bool] = column_ == any_(literal(list(values), postgresql.ARRAY(column_.type)))
-        return matching
-    chosen: ColumnElement[bool] = column_.in_(values)
-    return chosen
+    matching: ColumnElement[bool] = column_ == any_(literal(list(values), postgresql.ARRAY(column_.type)))
+    return matching
 
 
 def refresh_statistics(*tables: Table) -> None:
@@ -71,8 +60,6 @@ def refresh_statistics(*tables: Table) -> None:
 
     PostgreSQL skips tables that the role does not own. After a timeout, autovacuum refreshes the statistics later.
     """
-    if db.engine.dialect.name != "postgresql":
-        return
     with suppress(OperationalError), patient_unit_of_work(_STATISTICS_SECONDS):
         db.session.execute(text(f"ANALYZE {', '.join(table.name for table in tables)}"))
 

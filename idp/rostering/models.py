@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, Integer, String, Text, cast
+from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, String, Text, cast
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from idp.clock import now
@@ -62,7 +62,7 @@ class ImportIssue(Base):
     __table_args__ = (Index("ix_import_issue_named", "batch_id", **only("person <> ''")),)
 
     id: Mapped[int] = mapped_column(
-        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True, info=KEY
+        BigInteger(), primary_key=True, autoincrement=True, info=KEY
     )
     batch_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("import_batch.id"), index=True, info=left_out("the import, which is an act of an operator")

@@ -27,8 +27,6 @@ grows by thousands of rows a minute. Through a pooler, a statement is planned fo
 
 def open_connections(settings: Settings) -> "Connections":
     """Return autocommitted connections to the database of `settings`; the first is opened when it is needed."""
-    if settings.database_url.startswith("sqlite"):
-        return Connections(create_engine(settings.database_url, connect_args={"timeout": 5.0}))
     engine = create_engine(
         make_url(settings.database_url).set(drivername="postgresql+psycopg"),
         pool_size=settings.database_pool,
@@ -45,15 +43,10 @@ def open_connections(settings: Settings) -> "Connections":
 
 
 class Connections:
-    """Lends autocommitted connections.
-
-    Attributes:
-        is_postgresql: whether they lead to PostgreSQL, and not to a SQLite file.
-    """
+    """Lends autocommitted connections."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.is_postgresql = engine.dialect.name == "postgresql"
         driver: Any = engine.dialect.dbapi
         self._error: type[Exception] = driver.Error
         self._unavailable: tuple[type[Exception], ...] = (
@@ -61,7 +54,7 @@ class Connections:
             driver.InterfaceError,
             driver.InternalError,  # a server that became read-only after a failover
         )
-        if self.is_postgresql and hasattr(os, "register_at_fork"):
+        if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=partial(_leave_to_parent, weakref.ref(self)))
 
     def lend(self) -> "Loan":
@@ -91,7 +84,7 @@ class Connections:
 
     def _is_broken(self, error: BaseException) -> bool:
         """Return whether the connection to the server is lost; a timeout does not break it."""
-        return self.is_postgresql and getattr(error, "sqlstate", None) not in _UNBROKEN
+        return getattr(error, "sqlstate", None) not in _UNBROKEN
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -10,13 +10,10 @@ from idp.db import db, unit_of_work
 
 @contextmanager
 def index_only() -> Iterator[None]:
-    """Make PostgreSQL prefer indexes in the block, which is a transaction there.
+    """Make PostgreSQL prefer indexes in the block, which is a transaction.
 
     It reads a whole table where it overestimates the rows of a statement, or the cost of finding them one by one.
     """
-    if db.engine.dialect.name != "postgresql":
-        yield
-        return
     with unit_of_work():  # the setting ends with the transaction
         db.session.execute(select(func.set_config("enable_seqscan", "off", True)))
         yield

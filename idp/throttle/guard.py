@@ -3,10 +3,9 @@
 A try is counted before its work, by one statement that grants it only while the counter is open: parallel tries never
 exceed the limit, on any number of nodes.
 
-Every function that writes has a short transaction of its own, on PostgreSQL one statement (`idp.chained`). A try stays
-counted when the caller's work fails, and the row is not locked while a hash is computed. No unit of work may be open on
-`db.session` meanwhile: on SQLite the two transactions would wait for each other; on PostgreSQL a request would hold two
-connections of the pool.
+Every function that writes is one statement (`idp.chained`). A try stays counted when the caller's work fails, and the
+row is not locked while a hash is computed. No unit of work may be open on `db.session` meanwhile: a request would hold
+two connections of the pool.
 """
 
 import math

@@ -28,8 +28,6 @@ from tests.email_confirmation.post import html_of, text_of
 from tests.mail.servers import Mailbox, smtp_server
 from tests.services import change_services
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 JOBS = {school_digest.DIGESTS: school_digest.DIGESTS_PERIOD}
 MORNING = datetime(2027, 1, 11, 6, 0, tzinfo=UTC)  # 7 h in Paris
 SCHOOL_EMAIL = "secretariat@college.test"
@@ -324,7 +322,6 @@ def test_lost_server_response_causes_no_second_mail_that_day(app: Flask, build: 
     assert list(days_of(mailbox.mails()).values()) == [1, 1], "and it goes again, since nobody knows"
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize(
     ("act", "points", "days"),
     [

@@ -16,8 +16,6 @@ from tests.commands.conftest import Run
 from tests.my_account.changes import at_once, form
 from tests.pages import heading, submit
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 SHARED = "famille@exemple.fr"
 YEAR = timedelta(days=365)
 
@@ -100,7 +98,6 @@ def test_same_person_another_school_and_a_disabled_account_cause_no_notice(app: 
     assert read_notices() == []
 
 
-@pytest.mark.both_databases
 def test_school_is_notified_when_two_accounts_confirm_a_mailbox_concurrently(app: Flask, build: Build) -> None:
     for round_ in range(3):
         mail = f"famille{round_}@exemple.fr"

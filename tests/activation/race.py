@@ -9,7 +9,6 @@ import multiprocessing
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
 from werkzeug.test import Client
 
 from idp.accounts.passwords import hasher
@@ -41,12 +40,6 @@ def run(
     for name, value in form["cookies"].items():
         browser.set_cookie(name, value, domain=HOST, secure=True)
     with app.app_context():
-        if (
-            db.engine.dialect.name == "sqlite"
-        ):  # the last of sixteen processes waits long for its commit on a loaded machine
-            event.listen(
-                db.engine, "connect", lambda connection, _entry: connection.execute("PRAGMA busy_timeout=60000")
-            )
         db.engine.connect().close()
         with services_of(app).connections.lend():
             pass

@@ -14,8 +14,6 @@ from tests.activation.steps import ACTIVATION, EMAIL, SENT, AccountState, fill_i
 from tests.builders import Build
 from tests.pages import heading
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 _MOST = {killing.WRITES: 25, killing.STATEMENTS: 60}
 """More accounts than there are points."""
 

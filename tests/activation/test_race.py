@@ -16,8 +16,6 @@ from tests.activation.steps import DEAD_LETTER, activate, newest_link, open_acti
 from tests.builders import Build
 from tests.pages import form_token
 
-pytestmark = pytest.mark.both_databases
-
 _CROWD = 16
 
 

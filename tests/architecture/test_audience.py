@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from idp.clients import audience
-from idp.oidc.store import postgresql, sqlite
+from idp.oidc.store import store
 from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
@@ -66,9 +66,7 @@ def test_no_other_module_decides_by_the_audience() -> None:
 def test_each_hot_statement_that_tells_of_a_person_holds_the_rule() -> None:
     rule = audience.admits_sql(client="c", account="a.id", moment=":now")
     for name in ("_ISSUE_CODE", "_REDEEM_CODE", "_REFRESH", "_FIND_HOLDER"):
-        assert rule in getattr(postgresql, name).text, name
-    for name in ("_ISSUE_CODE", "_CLAIM_CODE", "_CLAIM_REFRESH_TOKEN", "_FIND_HOLDER"):
-        assert rule in getattr(sqlite, name), name
+        assert rule in getattr(store, name).text, name
 
 
 @each_row(

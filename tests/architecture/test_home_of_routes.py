@@ -11,7 +11,7 @@ from idp.app import create_app
 from idp.web import declarations
 from idp.web.declarations import NAMESPACES, Trait, declared, leads_to_ent
 from tests.architecture.tree import modules, nodes_of, parsed, shown
-from tests.databases import settings_for
+from tests.databases import NOWHERE, settings_for
 from tests.rows import each_row
 
 _FOLDER = "idp/web/"
@@ -51,7 +51,7 @@ DECLARED = {
 @pytest.fixture(scope="module")
 def wired() -> Flask:
     """Return the application with all its routes."""
-    return create_app(settings_for("sqlite:///:memory:"))
+    return create_app(settings_for(NOWHERE))
 
 
 def routes_named(tree: ast.Module) -> Iterator[str]:

@@ -9,13 +9,11 @@ from tests.rows import each_row
 
 HOME = "idp/db.py"
 OWN_TRANSACTIONS = {
-    "idp/chained.py": "a transaction of few statements on SQLite, which PostgreSQL runs as one statement",
     "idp/throttle/guard.py": "a try stays counted, whatever becomes of the caller's unit of work",
     "idp/outbox/leases.py": "a lease is committed apart from what the handler of the message does",
     "idp/outbox/relay.py": "mails become due apart from what the handler of the message in hand does",
     "idp/rostering/lock.py": "the lock of the imports is held by a transaction of its own connection",
     "idp/outbox/periodic.py": "the same worker, which has no session of its own",
-    "idp/oidc/store/sqlite.py": "the statements of the hot path, by the driver",
     "idp/schema.py": "migrations, without an application",
     "idp/rostering/reconcile/staging.py": "the private SQLite database of an import",
 }
@@ -27,7 +25,6 @@ SLOW = {
     "idp/http_client/outgoing.py": "an HTTP request",
     "idp/oidc/client_auth/client_keys.py": "a wait for a thread that does an HTTP request",
     "idp/oidc/keys/ring.py": "a wait for a thread that reads the keys by a connection of its own",
-    "idp/chained.py": "a connection of its own",
     "idp/throttle/guard.py": "a connection of its own",
     "idp/statements/connections.py": "a connection of its own",
 }

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from idp.app import create_app
 from tests.builders import PASSWORD, Build
-from tests.databases import settings_for
+from tests.databases import NOWHERE, settings_for
 from tests.pages import heading, sign_in
 from tests.rows import each_row
 
@@ -172,7 +172,7 @@ FORMS = {
 
 def routes() -> set[tuple[str, str]]:
     """Return every path and method of the application."""
-    app = create_app(settings_for("sqlite:///:memory:"))
+    app = create_app(settings_for(NOWHERE))
     return {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
 
 

@@ -11,7 +11,7 @@ from idp.app import create_app
 from idp.paths import CHECKOUT
 from tests.architecture.told import SENTENCES
 from tests.architecture.tree import PRODUCT, modules, named, nodes_of, parsed, templates
-from tests.databases import settings_for
+from tests.databases import NOWHERE, settings_for
 from tests.rows import each_row
 
 pytestmark = pytest.mark.row("S-08")
@@ -26,7 +26,7 @@ _TRANSLATES = {"_", "_l", "gettext", "ngettext", "lazy_gettext"}
 @pytest.fixture(scope="module")
 def environment() -> Environment:
     """The Jinja environment of the service."""
-    return create_app(settings_for("sqlite:///:memory:")).jinja_env
+    return create_app(settings_for(NOWHERE)).jinja_env
 
 
 def in_templates(environment: Environment) -> Iterator[str]:

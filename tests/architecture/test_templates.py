@@ -10,7 +10,7 @@ from demo.webmail import create_webmail
 from idp.app import create_app
 from idp.paths import TEMPLATES
 from tests.architecture.tree import pages, shown, templates
-from tests.databases import settings_for
+from tests.databases import NOWHERE, settings_for
 from tests.rows import each_row
 
 _TRANSLATES = {"_", "gettext", "ngettext", "plurals"}
@@ -24,7 +24,7 @@ _HOLE = "\x00"
 @pytest.fixture(scope="module")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Environment]:
     """The Jinja environment of the service and of the demonstration's mail page."""
-    service = create_app(settings_for("sqlite:///:memory:"))
+    service = create_app(settings_for(NOWHERE))
     webmail = create_webmail(Mailbox(tmp_path_factory.mktemp("mails")))
     return {"service": service.jinja_env, "demo": webmail.jinja_env}
 

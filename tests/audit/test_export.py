@@ -20,8 +20,6 @@ from tests.commands.accounts import OPERATOR
 from tests.commands.conftest import Events, Run
 from tests.commands.remains import purged
 
-pytestmark = pytest.mark.both_databases
-
 
 def lines(act: Run, *arguments: str) -> list[dict[str, object]]:
     answer = act("audit", "export", *arguments)

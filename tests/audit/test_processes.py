@@ -14,7 +14,7 @@ from tests.audit.journal import ids, list_findings, verified, write
 from tests.builders import Build
 from tests.commands.conftest import Run
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-06")]
+pytestmark = pytest.mark.row("O-06")
 
 
 def run(*arguments: str) -> str:
@@ -55,7 +55,6 @@ def test_entry_that_commits_late_with_a_lower_id_is_sealed_later(
     assert ids(AuditEntry.seal_id == 2) == [late]
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("points", killing.POINTS)
 def test_killed_sealer_leaves_the_chain_valid(act: Run, app: Flask, build: Build, points: str) -> None:
     write(build.active(), 40)

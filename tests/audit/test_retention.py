@@ -22,7 +22,7 @@ from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.commands.remains import number, purged
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-06")]
+pytestmark = pytest.mark.row("O-06")
 
 DAY = timedelta(days=1)
 
@@ -175,7 +175,6 @@ def test_purges_with_different_settings_leave_the_chain_valid(act: Run, app: Fla
     db.session.rollback()
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("points", killing.POINTS)
 def test_killed_purge_leaves_the_chain_valid(act: Run, app: Flask, build: Build, points: str) -> None:
     a_year(app, build)

@@ -21,7 +21,7 @@ from tests.commands.conftest import Run
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import settings_for
 
-pytestmark = [pytest.mark.both_databases(sqlite_is_long=True), pytest.mark.row("O-08")]
+pytestmark = pytest.mark.row("O-08")
 
 
 def recorded() -> list[tuple[str, dict[str, Any]]]:

@@ -68,7 +68,7 @@ def test_the_cost_of_a_flow_is_the_sum_of_its_requests() -> None:
 
 @pytest.mark.parametrize(("cost", "is_broken"), [(Cost(5, 4), False), (Cost(6, 4), True), (Cost(5, 5), True)])
 def test_a_limit_holds_statements_and_commits(cost: Cost, *, is_broken: bool) -> None:
-    limits = goals.LIMITS["postgresql"]
+    limits = goals.LIMITS
     assert limits["login"] == Cost(5, 4)
     assert bool(goals.broken_limits(limits, "login", [Request("POST /a", cost)])) is is_broken
     assert goals.broken_limits(limits, "discovery", [Request("GET /a", cost)]) == []

@@ -14,7 +14,7 @@ from tests.builders import PROVISIONAL
 from tests.clients.conftest import change
 from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, KEYS, FakeProvider, running_provider
 from tests.clients.service import BACK, REDIRECT_URI, Service, running_service
-from tests.databases import sqlite_copy
+from tests.databases import postgresql_copy
 from tests.protocol.ent_server import authority, listening_ent
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def read_failed_check(done: "subprocess.CompletedProcess[str]") -> str:
 @pytest.fixture(scope="module")
 def service(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    with sqlite_copy(shared, folder) as url, running_service(url, folder) as running:
+    with postgresql_copy(shared) as url, running_service(url, folder) as running:
         yield running
 
 

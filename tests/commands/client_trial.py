@@ -23,7 +23,6 @@ from tests.relying_party import RelyingParty
 HOSTS = ("ent.test", "connexion.test")
 METADATA = "/.well-known/openid-configuration"
 REFUSED: Answer = (400, {}, b'{"error": "invalid_request"}')
-sqlite_alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # does not depend on the database
 
 
 @dataclass

@@ -26,8 +26,6 @@ from tests.my_account.steps import text_of
 from tests.pages import follow, heading, sign_in
 from tests.settlements import refused
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 
 def test_unlock_opens_at_once(act: Run, build: Build, browser: FlaskClient, events: Events) -> None:
     account = build.active()
@@ -169,17 +167,16 @@ def refuse_the_journal() -> None:
     """Make the journal unwritable, as a full disk would."""
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE audit RENAME TO gone"))
-        if db.engine.dialect.name == "postgresql":
-            connection.execute(text("CREATE TABLE audit (LIKE gone INCLUDING DEFAULTS)"))
-            connection.execute(
-                text(
-                    "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-                    "RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$"
-                )
+        connection.execute(text("CREATE TABLE audit (LIKE gone INCLUDING DEFAULTS)"))
+        connection.execute(
+            text(
+                "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                "RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$"
             )
-            connection.execute(
-                text("CREATE TRIGGER full_disk BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION full_disk()")
-            )
+        )
+        connection.execute(
+            text("CREATE TRIGGER full_disk BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION full_disk()")
+        )
 
 
 @pytest.mark.row("O-05")

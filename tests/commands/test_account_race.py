@@ -12,8 +12,6 @@ from tests import forked
 from tests.builders import Build
 from tests.commands.race import ACTS
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.mark.row("Z-05")
 @pytest.mark.parametrize("rounds", [8, pytest.param(32, marks=pytest.mark.long)])

@@ -20,7 +20,6 @@ from tests.commands.client_trial import (  # noqa: F401 - fixtures too
     Place,
     nobody_signed_in,
     public_keys,
-    sqlite_alone,
     trial_ent,
     trial_place,
     trial_published,
@@ -114,7 +113,6 @@ def test_advice_is_reported_without_failure(act: Run, build: Build, place: Place
     assert "secret" not in by_check
 
 
-@sqlite_alone
 @pytest.mark.parametrize("content", [b"no JSON", b"[]", b'{"keys": []}', b'{"keys": [{"kty": "oct", "k": "AAAA"}]}'])
 def test_invalid_keys_of_the_ent_are_reported(act: Run, build: Build, place: Place, content: bytes) -> None:
     build.school()
@@ -125,7 +123,6 @@ def test_invalid_keys_of_the_ent_are_reported(act: Run, build: Build, place: Pla
     assert "JSON" in message or "aucune clé publique utilisable" in message
 
 
-@sqlite_alone
 def test_keys_for_another_algorithm_are_reported(act: Run, build: Build, place: Place) -> None:
     build.school()
     keys = {"jwks_uri": place.ent.uri(path="/keys.json"), "auth_alg": "RS256"}
@@ -136,7 +133,6 @@ def test_keys_for_another_algorithm_are_reported(act: Run, build: Build, place: 
     assert "pas de clé RS256" in message
 
 
-@sqlite_alone
 def test_a_sector_document_without_a_redirect_uri_is_reported(act: Run, build: Build, place: Place) -> None:
     build.school()
     place.ent.served["/s.json"] = (200, {}, json.dumps([f"https://{place.host}/cb"]).encode())
@@ -152,7 +148,6 @@ def test_a_sector_document_without_a_redirect_uri_is_reported(act: Run, build: B
         assert "ne donne pas (200) un tableau JSON" in message
 
 
-@sqlite_alone
 def test_a_sector_of_its_own_is_reported(act: Run, ent: RelyingParty, place: Place) -> None:
     """Several hosts without a sector document, as in a self-registration: reported, but not as a fault."""
     _, findings = tried(act, ent.client_id)
@@ -166,7 +161,6 @@ def test_a_sector_of_its_own_is_reported(act: Run, ent: RelyingParty, place: Pla
     assert "seul dans son secteur" in sector_finding["message"]
 
 
-@sqlite_alone
 def test_an_unreachable_sector_document_is_reported(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
     build.school()
     with listening_ent(tmp_path / "ent.test.pem") as gone:
@@ -177,7 +171,6 @@ def test_an_unreachable_sector_document_is_reported(act: Run, build: Build, plac
     assert "rien n’écoute" in message
 
 
-@sqlite_alone
 def test_the_provider_metadata_is_checked_from_outside(
     act: Run, ent: RelyingParty, place: Place, settings: Settings
 ) -> None:
@@ -204,7 +197,6 @@ def test_the_provider_metadata_is_checked_from_outside(
     assert "idp keys rotate --alg RS256" in message
 
 
-@sqlite_alone
 def test_a_sign_in_request_is_tried_as_the_ent_sends_it(
     act: Run, build: Build, ent: RelyingParty, browser: FlaskClient, place: Place, settings: Settings
 ) -> None:
@@ -232,7 +224,6 @@ def test_a_sign_in_request_is_tried_as_the_ent_sends_it(
     assert signed_in(pushes.client_id) == ""
 
 
-@sqlite_alone
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [

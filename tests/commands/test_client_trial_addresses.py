@@ -15,7 +15,6 @@ from tests import signatures
 from tests.builders import Build
 from tests.commands.client_trial import (  # noqa: F401 - fixtures too
     Place,
-    sqlite_alone,
     trial_ent,
     trial_place,
     trial_published,
@@ -48,14 +47,12 @@ def test_the_token_of_the_trial_lacks_only_a_signature(
         signatures.verified(token, signatures.by_name(json.loads(answer[2])))
 
 
-@sqlite_alone
 def test_a_redirect_is_accepted_and_not_followed(act: Run, ent: RelyingParty, place: Place) -> None:
     place.ent.served["/"] = (302, {"Location": place.back.uri(path="/elsewhere")}, b"")
     assert wrong(act, ent) == []
     assert place.back.asked == []
 
 
-@sqlite_alone
 def test_an_error_of_the_ent_is_reported(act: Run, ent: RelyingParty, place: Place) -> None:
     place.ent.served["/cb"] = (500, {}, b"")
     [(name, message)] = wrong(act, ent)
@@ -63,7 +60,6 @@ def test_an_error_of_the_ent_is_reported(act: Run, ent: RelyingParty, place: Pla
     assert "répond 500" in message
 
 
-@sqlite_alone
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_missing_page_is_reported(act: Run, build: Build, place: Place, status: int) -> None:
     """A page may refuse a request without a code; a missing page is a fault."""
@@ -89,7 +85,6 @@ def test_a_missing_page_is_reported(act: Run, build: Build, place: Place, status
         place.ent.served[path] = before
 
 
-@sqlite_alone
 def test_an_unreachable_or_unresolvable_ent_is_reported(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
     build.school()
     with listening_ent(tmp_path / "ent.test.pem") as gone:
@@ -103,7 +98,6 @@ def test_an_unreachable_or_unresolvable_ent_is_reported(act: Run, build: Build, 
     assert "le nom nulle-part.test est inconnu" in failures[2][1]
 
 
-@sqlite_alone
 def test_invalid_certificates_are_reported(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
     build.school()
     folder = tmp_path / "other"
@@ -123,7 +117,6 @@ def test_invalid_certificates_are_reported(act: Run, build: Build, place: Place,
     assert stranger.asked == []
 
 
-@sqlite_alone
 def test_a_certificate_for_another_host_is_reported(
     act: Run, ent: RelyingParty, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +128,6 @@ def test_a_certificate_for_another_host_is_reported(
     assert "il en faut un pour autre.test" in message
 
 
-@sqlite_alone
 def test_a_private_ip_that_is_not_allowed_is_reported(act: Run, build: Build, place: Place) -> None:
     build.school()
     ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri("interne.test"))
@@ -145,7 +137,6 @@ def test_a_private_ip_that_is_not_allowed_is_reported(act: Run, build: Build, pl
     assert place.back.asked == []
 
 
-@sqlite_alone
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -168,7 +159,6 @@ def test_wrong_answers_of_the_back_channel_are_reported(
     assert expected in message
 
 
-@sqlite_alone
 def test_a_slow_url_is_reported_and_other_urls_of_its_host_are_tried(
     act: Run, ent: RelyingParty, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

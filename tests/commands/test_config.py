@@ -8,10 +8,10 @@ from idp import config
 from idp.config import Settings
 from idp.config_rules import check_issuer
 from tests.commands.conftest import Run
-from tests.databases import SECRET
+from tests.databases import NOWHERE, SECRET
 from tests.rows import each_row
 
-GOOD = {"IDP_ISSUER": "https://connexion.exemple.fr", "IDP_SECRET_KEY": SECRET, "IDP_ALLOW_SQLITE": "1"}
+GOOD = {"IDP_ISSUER": "https://connexion.exemple.fr", "IDP_SECRET_KEY": SECRET, "IDP_DATABASE_URL": NOWHERE}
 COMPLETE = {
     "IDP_MAIL_FROM": "ne-pas-repondre@exemple.fr",
     "IDP_ACADEMY": "Académie des Deux-Rives",
@@ -69,7 +69,6 @@ def test_check_shows_every_setting_without_secrets(bare: Run, monkeypatch: pytes
         ("postgresql://u53r:s3@cr?et@db.test/idp", "postgresql://(hidden)"),
         ("postgresql://db.test/idp&password=s3cret", "postgresql://(hidden)"),
         ("postgresql://db.test/idp?a=1?password=s3cret", "postgresql://db.test/idp?a=(hidden)"),
-        ("sqlite:////srv/idp.db?password=s3cret", "sqlite:////srv/idp.db?password=(hidden)"),
     ],
 )
 def test_secrets_in_options_of_the_database_url_are_hidden(
@@ -237,7 +236,7 @@ def test_the_environment_overrides_the_settings_file(
 ) -> None:
     file = tmp_path / "idp.toml"
     file.write_text(f'issuer = "https://file.test"\nsecret_key = "{SECRET}"\nacademy = "Académie du fichier"\n')
-    for name, value in {**COMPLETE, "IDP_ALLOW_SQLITE": "1"}.items():
+    for name, value in {**COMPLETE, "IDP_DATABASE_URL": NOWHERE}.items():
         if name != "IDP_ACADEMY":
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("IDP_CONFIG", str(file))
@@ -268,12 +267,10 @@ def test_a_file_with_a_fault_is_named(
     assert fault in answer.err
 
 
-def test_a_relative_sqlite_path_starts_at_the_working_directory(
-    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    put(monkeypatch, IDP_DATABASE_URL="sqlite:///data/é 1%.db")
-    monkeypatch.chdir(tmp_path)
-    assert bare("db", "upgrade").code == 0
-    assert (tmp_path / "data" / "é 1%.db").is_file()
-    assert bare("keys", "rotate").code == 0, "pages and migrations mean the same file"
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+def test_a_database_of_another_kind_is_refused(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, **COMPLETE, IDP_DATABASE_URL="sqlite:///var/idp.db")
+    fault = "IDP_DATABASE_URL: must begin with postgresql://: the service runs on no other database"
+    for command in (("config", "check"), ("serve",), ("db", "upgrade")):
+        answer = bare(*command)
+        assert answer.code == 1
+        assert fault in answer.err.splitlines()

@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from sqlalchemy import select, update
 
 from idp.accounts.models import Account, Guardianship
@@ -11,8 +10,6 @@ from idp.clock import now
 from idp.db import db
 from tests import forked
 from tests.builders import Build
-
-pytestmark = pytest.mark.both_databases
 
 ROUNDS = 6
 

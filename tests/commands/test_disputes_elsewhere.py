@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
@@ -18,8 +17,6 @@ from tests.commands.disputes import alarms, apply_change, dispute, notices, prin
 from tests.my_account.changes import change_email, enter
 from tests.pages import submit
 from tests.settlements import REJECT, refused, settle
-
-pytestmark = pytest.mark.both_databases
 
 
 def test_a_school_does_not_settle_the_dispute_of_another_school_on_its_account(

@@ -78,7 +78,7 @@ def test_a_command_runs_with_the_settings_of_the_file_which_win(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "environment"
-    file.write_text(f"IDP_ISSUER=https://file.exemple.fr\nIDP_SECRET_KEY={SECRET}\nIDP_ALLOW_SQLITE=1\n")
+    file.write_text(f"IDP_ISSUER=https://file.exemple.fr\nIDP_SECRET_KEY={SECRET}\n")
     monkeypatch.setattr(os, "environ", {**os.environ, "IDP_ISSUER": "https://shell.exemple.fr"})
     shown_by_check = bare("--env-file", str(file), "config", "check").out
     assert "IDP_ISSUER = https://file.exemple.fr\n" in shown_by_check

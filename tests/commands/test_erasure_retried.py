@@ -17,7 +17,7 @@ from tests.commands.accounts import wrong_tries
 from tests.commands.conftest import Events, Run
 from tests.settlements import refused
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.row("K-10"), pytest.mark.usefixtures("no_pauses")]
+pytestmark = [pytest.mark.row("K-10"), pytest.mark.usefixtures("no_pauses")]
 
 
 def _lost() -> OperationalError:

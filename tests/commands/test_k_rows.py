@@ -2,14 +2,13 @@
 
 import json
 import signal
-import sqlite3
 import time
 from pathlib import Path
 
 import click
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from demo.ents import ents_at
 from demo.processes import exported, neighbours, service
@@ -25,8 +24,6 @@ from tests.commands.sample import APART, arguments, leaves
 from tests.databases import ISSUER, SECRET, settings_for
 from tests.pages import form_token, heading
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 GUESSES = ("admin", "administrateur", "root", "test", "demo", "idp", "n.leroy")
 READING = {"check", "list", "show", "find", "current", "invites", "report", "status", "test"}
 AWAY = "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"
@@ -35,11 +32,10 @@ SECRETS = ("password", "passwd", "secret", "token", "passphrase", "provisional",
 
 def dump(engine: Engine) -> dict[str, list[str]]:
     """Return all rows of all tables."""
-    tables = [name for name in inspect(engine).get_table_names() if not name.startswith("sqlite")]
     with engine.connect() as connection:
         return {
             name: sorted(repr(row) for row in connection.execute(text(f'SELECT * FROM "{name}"')))  # noqa: S608
-            for name in tables
+            for name in inspect(engine).get_table_names()
         }
 
 
@@ -52,25 +48,22 @@ def is_one_sentence(answer: Answer) -> None:
 
 
 @pytest.fixture
-def fresh(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+def fresh(bare: Run, monkeypatch: pytest.MonkeyPatch, empty: Settings) -> Settings:
     """The settings of an installation that has its tables, and nothing else yet."""
-    settings = settings_for(f"sqlite:///{tmp_path / 'fresh.db'}")
-    variables = {"ISSUER": ISSUER, "SECRET_KEY": SECRET, "DATABASE_URL": settings.database_url, "ALLOW_SQLITE": "1"}
+    variables = {"ISSUER": ISSUER, "SECRET_KEY": SECRET, "DATABASE_URL": empty.database_url}
     for name, value in variables.items():
         monkeypatch.setenv(f"IDP_{name}", value)
     assert bare("db", "upgrade").code == 0
-    return settings
+    return empty
 
 
 @pytest.mark.row("K-01")
 def test_a_fresh_install_has_no_account_and_no_key(fresh: Settings) -> None:
-    path = fresh.database_url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        held = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608
-    connection.close()
+    engine = create_engine(fresh.database_url)
+    held = dump(engine)
+    engine.dispose()
     assert {"account", "client", "signing_key", "session"} <= held.keys()
-    assert {name for name, count in held.items() if count} <= {"alembic_version", "noted_settings", "sqlite_sequence"}
+    assert {name for name, rows in held.items() if rows} <= {"alembic_version", "noted_settings"}
 
 
 @pytest.mark.row("K-01")
@@ -175,36 +168,6 @@ def test_an_unreachable_database_is_a_one_line_error(
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.row("K-06", "W-09")
-def test_a_full_disk_is_a_one_line_error_and_changes_nothing(
-    idp: Run, settings: Settings, engine: Engine, tmp_path: Path
-) -> None:
-    if engine.dialect.name != "sqlite":
-        return  # the disk is the server's
-    known = json.loads(
-        idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb", "--json").out
-    )["client_id"]
-    commands = {
-        path: [known if word == "x" else word for word in arguments(path, command, tmp_path)]
-        for path, command in leaves()
-        if path not in APART and path[-1] not in READING and path != ("worker",)
-    }
-    before = dump(engine)
-    reader = sqlite3.connect(str(engine.url.database))  # keeps the files beside the database, as a running server does
-    reader.execute("SELECT count(*) FROM client").fetchone()
-    order = json.dumps(list(commands.values()))
-    shown = forked.succeed("tests.commands.full_disk", order, env=environment(settings))
-    reader.close()
-    answers = dict(zip(commands, json.loads(shown), strict=True))
-    for writing in (("client", "add"), ("client", "rotate-secret"), ("client", "disable"), ("charter", "publish")):
-        assert answers[writing] == [1, "Error: the database cannot be used (OperationalError): its disk may be full.\n"]
-    assert answers["keys", "rotate"][0] == 1
-    for path, (code, stderr) in answers.items():
-        assert stderr.count("\n") == (1 if code else 0), (path, stderr)
-    assert dump(engine) == before
-    assert not (tmp_path / "made").exists()
-
-
 @pytest.mark.row("K-06")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full: Linux")
 @pytest.mark.parametrize("command", [("keys", "list"), ("config", "check"), ("client", "list", "--json")], ids=" ".join)
@@ -217,24 +180,15 @@ def test_unwritable_output_is_a_one_line_error(settings: Settings, tmp_path: Pat
     is_one_sentence(Answer(shown.returncode, "", stderr))
 
 
-def held(engine: Engine) -> object:
+def held(engine: Engine) -> Connection:
     """Keep everybody from writing clients; return what must be closed to let them."""
-    if engine.dialect.name == "sqlite":
-        lock = sqlite3.connect(str(engine.url.database), isolation_level=None)
-        lock.execute("BEGIN IMMEDIATE")
-        return lock
     connection = engine.connect()
     connection.execute(text("LOCK TABLE client IN ACCESS EXCLUSIVE MODE"))
     return connection
 
 
-def is_in_the_middle(engine: Engine, pid: int) -> bool:
-    """Return whether the process has the database open, or waits in it."""
-    if engine.dialect.name == "sqlite":
-        try:
-            return any(link.resolve() == Path(str(engine.url.database)) for link in Path(f"/proc/{pid}/fd").iterdir())
-        except OSError:  # closed meanwhile
-            return False
+def is_in_the_middle(engine: Engine) -> bool:
+    """Return whether a process waits in the database."""
     with engine.connect() as connection:
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'client'::regclass"
         return bool(connection.scalar(text(waiting)))
@@ -248,7 +202,7 @@ def test_an_interrupted_command_changes_nothing(settings: Settings, engine: Engi
     process = forked.Program(forked.IDP, *command, env=environment(settings))
     try:
         until = time.monotonic() + PATIENCE
-        while not is_in_the_middle(engine, process.pid):
+        while not is_in_the_middle(engine):
             assert process.poll() is None
             assert time.monotonic() < until
             time.sleep(0.01)
@@ -257,7 +211,7 @@ def test_an_interrupted_command_changes_nothing(settings: Settings, engine: Engi
     finally:
         process.kill()
         process.wait()
-        lock.close()  # type: ignore[attr-defined]
+        lock.close()
     assert process.returncode != 0
     assert out == ""
     assert "Traceback" not in err

@@ -1,7 +1,6 @@
 """Key rotation by the worker: once, atomically, and never of the first key (rows D-04, X-04, Z-08, Z-12)."""
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ import pytest
 import time_machine
 from flask import Flask
 from psycopg import sql
-from sqlalchemy import Engine, event, make_url, select, text
+from sqlalchemy import make_url, select, text
 
 from idp.app import create_app
 from idp.clock import now
@@ -27,8 +26,6 @@ from tests import applications, forked, killing
 from tests.commands.conftest import Events, Run
 from tests.commands.rotation_race import ROTATIONS
 from tests.databases import settings_for
-
-pytestmark = pytest.mark.both_databases
 
 PROCESSES, ROUNDS = 4, 4
 
@@ -164,20 +161,9 @@ def test_a_worker_with_another_secret_key_creates_no_key_and_records_an_error(ap
         assert len(live()) == 2
 
 
-def _forbid(connection: Any, _entry: object) -> None:
-    """Make SQLite refuse every write with its error for a read-only disk."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA query_only=ON")
-
-
 @contextmanager
 def read_only(database_url: str) -> Iterator[None]:
     """Make the database read-only, as after a disk error or a failover."""
-    if database_url.startswith("sqlite"):
-        event.listen(Engine, "connect", _forbid)
-        yield
-        event.remove(Engine, "connect", _forbid)
-        return
     name = sql.Identifier(str(make_url(database_url).database))
     with psycopg.connect(database_url, autocommit=True) as owner:
         owner.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
@@ -260,7 +246,6 @@ def test_four_concurrent_operators_never_drop_the_last_key(database_url: str) ->
         db.engine.dispose()
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.row("Z-12")
 @pytest.mark.parametrize("points", killing.POINTS)
 @pytest.mark.parametrize("act", ["tend", "rotate", "drop"])

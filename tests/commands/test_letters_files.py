@@ -10,7 +10,6 @@ import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from flask import Flask
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import OperationalError
 
-from idp import db as idp_db
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import day_of
@@ -195,7 +193,6 @@ def test_a_foreign_list_is_not_changed(act: Run, build: Build, tmp_path: Path) -
     assert (path.read_text(), reload_account(account).provisional_hash) == ("nom;note\n", None)
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -239,24 +236,6 @@ def test_an_interruption_before_the_rename_reports_where_the_letters_are(
     [part] = tmp_path.glob("*.part")
     assert (answer.code, str(part) in answer.err) == (1, True)
     assert good(account, secret_on(pages(part)[0]))
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the only one that pauses after a commit
-def test_the_letters_of_a_print_that_is_interrupted_in_the_pause_stay(
-    act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build.ent()
-    account = parent(build, pupil(build, "6e 1"))
-
-    def interrupt(_seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(idp_db, "time", SimpleNamespace(sleep=interrupt, monotonic=time.monotonic))
-        answer = act("letters", "print", "--school", COLLEGE, "--out", str(tmp_path / "x.pdf"))
-    assert answer.code == 1
-    assert files(tmp_path) == ["x.pdf"]
-    assert good(account, secret_on(pages(tmp_path / "x.pdf")[0]))
 
 
 def test_the_letters_of_a_print_that_is_interrupted_before_its_commit_are_removed(

@@ -13,8 +13,6 @@ from tests.builders import COLLEGE, Build
 from tests.commands.conftest import Run
 from tests.commands.families import parent, pupil
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 
 def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(act: Run, build: Build) -> None:
     first, second = pupil(build, "6e 1"), pupil(build, "6e 2")

@@ -19,8 +19,6 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
 from tests.commands.families import link, parent, pupil
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 NUMBERS = ("accounts", "printed", "activated", "waiting", "without_mail", "expired", "never_printed", "disputed")
 
 
@@ -170,20 +168,10 @@ def test_control_characters_in_a_class_name_are_escaped(
 def test_the_count_of_one_school_uses_an_index(build: Build) -> None:
     query = counts._counted([build.school().id]).compile(db.engine, compile_kwargs={"render_postcompile": True})
     with db.engine.connect() as connection:
-        if connection.dialect.name == "postgresql":
-            for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is always scanned
-                connection.execute(text(f"SET enable_{way} = off"))
-            plan = connection.exec_driver_sql(f"EXPLAIN {query}", query.params).scalars().all()
-            assert not [line for line in plan if "Seq Scan" in line], plan
-        else:
-            values = tuple(query.params[name] for name in query.positiontup or ())
-            values = tuple(
-                value.hex if hasattr(value, "hex") and not isinstance(value, float) else value for value in values
-            )
-            values = tuple(str(value) if hasattr(value, "tzinfo") else value for value in values)
-            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
-            tables = ("child", "guardianship", "account", "school")
-            assert not [line for line in plan if line.startswith("SCAN") and line.split()[1] in tables], plan
+        for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is always scanned
+            connection.execute(text(f"SET enable_{way} = off"))
+        plan = connection.exec_driver_sql(f"EXPLAIN {query}", query.params).scalars().all()
+        assert not [line for line in plan if "Seq Scan" in line], plan
 
 
 def test_a_school_without_pupils_prints_a_note(act: Run, build: Build) -> None:

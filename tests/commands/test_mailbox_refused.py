@@ -16,8 +16,6 @@ from tests.my_account.changes import NEW, OLD
 from tests.pages import heading, sign_in
 from tests.settlements import CONFIRM, REJECT, settle
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:

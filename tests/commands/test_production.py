@@ -174,19 +174,6 @@ def test_a_list_of_stolen_passwords_that_cannot_be_read_is_refused(
     assert "IDP_BREACHED_PASSWORDS: cannot be used" in faults(bare, "config", "check")[1]
 
 
-def test_sqlite_in_production_must_be_allowed(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    put(monkeypatch, **COMPLETE)
-    monkeypatch.delenv("IDP_ALLOW_SQLITE")
-    for command in (*STARTS[:2], ("db", "upgrade"), ("client", "list")):
-        assert [line for line in faults(bare, *command) if line.startswith("IDP_DATABASE_URL: is a SQLite file")]
-    assert not list(tmp_path.iterdir()), "no command makes a file by mistake"
-    monkeypatch.setenv("IDP_ENV", "development")
-    monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
-    monkeypatch.setenv("IDP_DESK_URL", "")
-    assert bare("db", "upgrade").code == 0
-
-
 def drawn() -> Iterator[str]:
     """Yield keys as operators draw them."""
     for _ in range(5):

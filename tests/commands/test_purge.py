@@ -36,8 +36,6 @@ from tests.commands.remains import DAY, HOUR, Remains, a_dead_town, keep, number
 from tests.pages import heading, sign_in
 from tests.protocol.flow import tokens_for
 
-pytestmark = pytest.mark.both_databases
-
 
 def test_a_purge_without_work_prints_zeros(act: Run, build: Build) -> None:
     build.active()
@@ -163,11 +161,6 @@ def test_expired_counters_are_removed(act: Run, app: Flask) -> None:
     assert number(ThrottleCounter) == 1
 
 
-def total_changes(connection: Connection) -> int:
-    """Return SQLite's count of changed rows of a connection, because its driver counts few; 0 on PostgreSQL."""
-    return int(getattr(connection.connection.dbapi_connection, "total_changes", 0))
-
-
 @contextmanager
 def transactions() -> Iterator[Counter[int]]:
     """Count the changed rows of each transaction."""
@@ -175,14 +168,14 @@ def transactions() -> Iterator[Counter[int]]:
     sizes: Counter[int] = Counter()
 
     def changed(connection: Connection, cursor: Any, statement: str, *_more: Any) -> None:
-        if connection.dialect.name == "postgresql" and not statement.lstrip().startswith("SELECT"):
+        if not statement.lstrip().startswith("SELECT"):
             open_ones[id(connection)] += max(cursor.rowcount, 0)
 
     def begun(connection: Connection) -> None:
-        open_ones[id(connection)] = -total_changes(connection)
+        open_ones[id(connection)] = 0
 
     def committed(connection: Connection) -> None:
-        sizes[open_ones.pop(id(connection)) + total_changes(connection)] += 1
+        sizes[open_ones.pop(id(connection))] += 1
 
     event.listen(Engine, "begin", begun)
     event.listen(Engine, "after_cursor_execute", changed)
@@ -274,7 +267,6 @@ def assert_done_once(gone: set[uuid.UUID], events: Events) -> None:
     assert number(AuditEntry, AuditEntry.account_id.in_(gone), AuditEntry.ip != "") == 0
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_killed_purge_is_completed_by_the_next_run(act: Run, build: Build, events: Events) -> None:
     gone = every_kind(build)
     done = forked.run("tests.commands.killed", build.settings.database_url, timeout=240)

@@ -2,13 +2,12 @@
 
 import json
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, inspect, select, true
+from sqlalchemy import inspect, select
 
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
@@ -17,7 +16,6 @@ from idp.charter.models import CharterAcceptance
 from idp.clock import now
 from idp.db import db
 from idp.letters import account_reset
-from idp.operations.purge import unused_accounts
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
@@ -25,8 +23,6 @@ from tests.commands.conftest import Events, Run
 from tests.commands.remains import DAY, HOUR, Remains, keep, number, purged
 from tests.email_confirmation.post import post_office, text_of
 from tests.pages import heading, sign_in
-
-pytestmark = pytest.mark.both_databases
 
 HANGING = (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
 
@@ -192,26 +188,6 @@ def test_notice_about_another_account_survives_the_removal(act: Run, build: Buil
     assert purged(act) == {"accounts_removed": 1}
     notice = db.session.scalars(select(SchoolNotice)).one()
     assert (notice.account_id, notice.other_account_id, notice.settled_at) == (stays.id, None, None)
-    db.session.rollback()
-
-
-def test_removing_an_account_scans_no_table(app: Flask, build: Build) -> None:
-    build.ent()
-    account = build.active()
-    Remains(account).everything(build)
-    plans: list[tuple[str, Any]] = []
-    listener = lambda *call: plans.append((call[2], call[3]))  # noqa: E731 - an event listener
-    event.listen(db.engine, "before_cursor_execute", listener)
-    assert unused_accounts.remove(account.id, true())
-    event.remove(db.engine, "before_cursor_execute", listener)
-    assert len(plans) > 9
-    if db.engine.dialect.name == "sqlite":  # PostgreSQL scans such small tables
-        raw = db.session.connection().connection.cursor()
-        for statement, values in plans:
-            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-                steps = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-                assert steps, statement
-                assert not [step for step in steps if step.startswith("SCAN")], statement
     db.session.rollback()
 
 

@@ -23,7 +23,7 @@ COMMANDS = (
     ("purge",),
 )
 
-pytestmark = [pytest.mark.both_databases(sqlite_is_long=True), pytest.mark.usefixtures("new_connections")]
+pytestmark = pytest.mark.usefixtures("new_connections")
 
 
 @pytest.fixture

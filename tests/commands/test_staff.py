@@ -17,7 +17,6 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Answer, Events, Run
 from tests.databases import DESK
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 MAIL = "sylvie@bureau.test"
 WHO = ("staff", "invite", MAIL, "--name", "Sylvie Marchand")
 

@@ -36,8 +36,6 @@ from tests.rows import each_row
 from tests.settlements import refused as refused_act
 from tests.waiting_guardians import wait
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 WHY = "jugement du 3 novembre"
 CLOSED = "Ce compte est fermé pour le moment"
 

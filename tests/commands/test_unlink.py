@@ -49,7 +49,6 @@ def children_of(account: Account) -> list[str]:
     return [child.given_name for child in reload_account(account).children]
 
 
-@pytest.mark.both_databases
 def test_a_month_later_everything_goes_back_and_a_letter_is_printed(
     act: Run, app: Flask, build: Build, events: Events, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def run(database_url: str, times: int, barrier: "Barrier") -> None:
     app = Flask("counting")
     app.config["SQLALCHEMY_DATABASE_URI"] = database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(database_url, pool_size=1)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(pool_size=1)
     db.init_app(app)
     with app.app_context():
         locked = select(Client).with_for_update().execution_options(populate_existing=True)

@@ -45,12 +45,11 @@ GROWING = (
 
 
 def crowd(connection: Connection) -> None:
-    """Fill the tables and run ANALYZE on PostgreSQL, as autovacuum does within a minute."""
+    """Fill the tables and run ANALYZE, as autovacuum does within a minute."""
     for model, values, fresh in _rows():
         table = Base.metadata.tables[model.__tablename__]
         _repeat(connection, table, values, fresh, _OTHERS if model in {School, ImportBatch} else PEOPLE)
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("ANALYZE"))
+    connection.execute(text("ANALYZE"))
     connection.commit()
 
 
@@ -118,12 +117,8 @@ def _rows() -> list[tuple[type[Base], dict[str, Any], dict[str, str]]]:
 
 def _repeat(connection: Connection, table: Table, values: dict[str, Any], fresh: dict[str, str], times: int) -> None:
     """Insert a row with the model's defaults `times` times, `fresh` in place of some columns."""
-    if connection.dialect.name == "sqlite":
-        numbers = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :times) SELECT n FROM c)"
-        key, blob = "printf('000000000000400080%014x', {})", "CAST('x' || n AS BLOB)"
-    else:
-        numbers = "(SELECT n FROM generate_series(1, :times) n) AS numbers"
-        key, blob = "('000000000000400080' || lpad(to_hex({}), 14, '0'))::uuid", "convert_to('x' || n, 'UTF8')"
+    numbers = "(SELECT n FROM generate_series(1, :times) n) AS numbers"
+    key, blob = "('000000000000400080' || lpad(to_hex({}), 14, '0'))::uuid", "convert_to('x' || n, 'UTF8')"
     words = {"key": key.format("n"), "few": key.format(f"(n - 1) / {PEOPLE // _OTHERS} + 1"), "blob": blob}
     constants = [literal(value, table.c[name].type) for name, value in values.items()]
     expressions: list[ColumnElement[Any]] = [

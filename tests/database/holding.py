@@ -18,7 +18,7 @@ def main() -> None:
     database_url, way, file = sys.argv[1:]
     app = Flask("holding")
     app.config["SQLALCHEMY_DATABASE_URI"] = database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(database_url, pool_size=1)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(pool_size=1)
     db.init_app(app)
     with app.app_context():
         if way == "reads":

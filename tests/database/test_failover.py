@@ -102,7 +102,7 @@ def writers(url: str) -> Iterator[tuple[Writer, Writer]]:
     settings = settings_for(url)
     engine = create_engine(
         make_url(settings.database_url).set(drivername="postgresql+psycopg"),
-        **db.engine_options(settings.database_url, pool_size=2),
+        **db.engine_options(pool_size=2),
     )
 
     def write(number: int) -> None:

@@ -17,7 +17,7 @@ A constraint, a trigger or a SQL statement may refuse or change data that the fo
 _BLOCK = "op.get_context().autocommit_block"
 """Where an index is created on a table that has rows: elsewhere, it would stop the writers of the table."""
 _OPERATIONS = {"op", "batch_op"}
-_TYPES = ("sa.", "postgresql.", "sqlite.")
+_TYPES = ("sa.", "postgresql.")
 """The modules of column types, whose calls change nothing."""
 _AGAIN = "postgresql_concurrently=True, if_not_exists=True"
 

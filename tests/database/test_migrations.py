@@ -19,8 +19,6 @@ from idp.paths import MIGRATIONS
 from idp.tables import metadata
 from tests import next_release
 
-pytestmark = pytest.mark.both_databases
-
 
 def seen(settings: Settings) -> Engine:
     return create_engine(settings.database_url, poolclass=NullPool)

@@ -16,8 +16,6 @@ from sqlalchemy.exc import OperationalError
 
 from idp import pool
 
-on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-
 
 def test_one_thread_tries_to_connect_while_the_server_stands_still() -> None:
     outage, is_trying, may_end = pool.Outage(), threading.Event(), threading.Event()
@@ -109,7 +107,6 @@ def backends_of(engine: Engine, count: int) -> set[int]:
         return set(threads.map(backend, range(count)))
 
 
-@on_postgresql
 @pytest.mark.usefixtures("hosts")
 def test_host_that_stands_still_delays_one_connection_and_not_each(database_url: str) -> None:
     with (
@@ -124,7 +121,6 @@ def test_host_that_stands_still_delays_one_connection_and_not_each(database_url:
     assert seconds[0] >= pool._SECONDS_FOR_EACH_HOST > seconds[1]
 
 
-@on_postgresql
 def test_host_that_falls_silent_is_tried_last_until_it_answers(
     database_url: str, hosts: pool.Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +136,6 @@ def test_host_that_falls_silent_is_tried_last_until_it_answers(
     assert hosts.sort(two) == two
 
 
-@on_postgresql
 @pytest.mark.usefixtures("hosts")
 def test_idle_connection_to_a_host_that_stands_still_is_replaced_in_two_seconds(database_url: str) -> None:
     with engine_on(database_url, place_of(database_url), ("127.0.0.1", "1"), connections=1) as engine:
@@ -154,7 +149,6 @@ def test_idle_connection_to_a_host_that_stands_still_is_replaced_in_two_seconds(
             assert time.monotonic() - began < pool.ANSWER_SECONDS - 1
 
 
-@on_postgresql
 @pytest.mark.usefixtures("hosts")
 def test_each_thread_replaces_its_idle_connection_after_a_stall(
     database_url: str, monkeypatch: pytest.MonkeyPatch
@@ -171,7 +165,6 @@ def test_each_thread_replaces_its_idle_connection_after_a_stall(
                 assert not backends_of(engine, 4) & first
 
 
-@on_postgresql
 @pytest.mark.usefixtures("hosts")
 def test_late_ping_of_the_only_host_is_an_outage(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "outage", pool.Outage())

@@ -1,12 +1,10 @@
 """No frequent statement scans a growing table: sign-in, recovery, tokens, import, purge.
 
 The tests record the statements on a database of ten thousand families and ask for their plans with the same values.
-A full scan is `Seq Scan` on PostgreSQL and `SCAN` on SQLite.
 """
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +14,7 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import create_engine, make_url, update
+from sqlalchemy import create_engine, update
 
 from idp.accounts.models import Child, Guardianship
 from idp.audit import sealing, verifying
@@ -31,7 +29,7 @@ from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run, bare, idp  # noqa: F401 - fixtures
 from tests.database.crowd import GROWING, crowd
-from tests.databases import postgresql_copy, sqlite_copy
+from tests.databases import postgresql_copy
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
@@ -43,17 +41,11 @@ from tests.rostering.aaf_school import Year, small_year
 _TABLES = frozenset(model.__tablename__ for model in GROWING)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def database_url(
-    request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def database_url(shared: Path) -> Iterator[str]:
     """One database with many rows for all tests of this module, which do not change these rows."""
-    folder = tmp_path_factory.mktemp("crowd")
-    with sqlite_copy(shared, folder) if request.param == "sqlite" else postgresql_copy(shared) as url:
-        server_url = make_url(url)
-        engine = create_engine(
-            server_url if request.param == "sqlite" else server_url.set(drivername="postgresql+psycopg")
-        )
+    with postgresql_copy(shared) as url:
+        engine = create_engine(url)
         with engine.connect() as connection:
             crowd(connection)
         engine.dispose()
@@ -74,29 +66,18 @@ def check_plans(seen: Seen, database_url: str, *indexes: str) -> None:
 def _is_work(text: str) -> bool:
     """Return whether a statement has a plan and uses our tables."""
     return bool(re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", text)) and not re.search(
-        r"\b(pg_catalog|sqlite_master|pg_try_advisory_lock)\b", text
+        r"\b(pg_catalog|pg_try_advisory_lock)\b", text
     )
 
 
 def _walks(text: str, values: Any, database_url: str) -> list[str]:
     """Return the steps of a plan that scan a growing table."""
-    if database_url.startswith("sqlite"):
-        with sqlite3.connect(str(make_url(database_url).database)) as connection:
-            steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values or ())]
-        connection.close()
-        return [step for step in steps if step.startswith("SCAN") and _named(step.split()[1], text) in _TABLES]
     with psycopg.connect(database_url) as raw:
         cursor = (psycopg.RawCursor if isinstance(values, tuple) else psycopg.Cursor)(raw)
         row = cursor.execute(f"EXPLAIN (FORMAT JSON) {text}", values).fetchone()
         raw.rollback()
     assert row is not None
     return list(_seq_scans(row[0][0]["Plan"]))
-
-
-def _named(name: str, text: str) -> str:
-    """Return the table of a name or alias in a statement."""
-    before = re.findall(rf'\b(\w+)"? (?:AS )?"?{re.escape(name)}\b', text)
-    return next((word for word in before if word in _TABLES), name)
 
 
 def _seq_scans(node: dict[str, Any]) -> Iterator[str]:

@@ -16,7 +16,6 @@ from tests.database.messages import traced
 
 pytestmark = [
     pytest.mark.own_app,
-    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),  # SQLite has no connections to lose
 ]
 
 

@@ -54,9 +54,12 @@ def test_the_package_is_installed_works_and_leaves_nothing_behind(root: Root, pa
     assert "\nidp:x:" in root("getent", "passwd")
     for unit in sorted((CHECKOUT / "deploy").glob("*.service")):
         assert root("cat", f"/usr/lib/systemd/system/{unit.name}") == unit.read_text(encoding="utf-8")
-    settings = ["IDP_ENV=development", "IDP_ISSUER=http://127.0.0.1:8000", "IDP_DATABASE_URL=sqlite:////tmp/idp.db"]
+    settings = [
+        "IDP_ENV=development",
+        "IDP_ISSUER=http://127.0.0.1:8000",
+        "IDP_DATABASE_URL=postgresql:///idp?host=/nowhere",
+    ]
     as_service = ["setpriv", "--reuid=idp", "--regid=idp", "--clear-groups", "env", *settings, "/opt/idp/bin/idp"]
-    root(*as_service, "db", "upgrade")
     assert "password hashes" in (checked := root("env", "IDP_TRACES=1", *as_service, "config", "check"))
     assert "argon2 compiled for this CPU is about twice as fast" not in checked
     assert root("dpkg", "--verify", NAME) == ""

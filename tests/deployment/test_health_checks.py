@@ -3,20 +3,18 @@
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
-from sqlalchemy import make_url
 
 from tests.commands.processes import PATIENCE, free_port, running
 from tests.database.standby import Server, embedded
-from tests.databases import settings_for, sqlite_copy
+from tests.databases import settings_for
 from tests.deployment.test_compose import SERVICES
 from tests.protocol.ent_server import authority
 from tests.serving.proxy import nginx, program, supplied
@@ -50,16 +48,9 @@ def wait_until_healthy(service: str, port: int, log: Path) -> None:
         time.sleep(0.1)
 
 
-@pytest.fixture
-def database_url(shared: Path, tmp_path: Path) -> Iterator[str]:
-    """A database in a file, which a test may break."""
-    with sqlite_copy(shared, tmp_path) as url:
-        yield url
-
-
 def lose_a_table(database_url: str) -> None:
     """Let the service live, and not be ready."""
-    with sqlite3.connect(str(make_url(database_url).database)) as connection:
+    with psycopg.connect(database_url) as connection:
         connection.execute("ALTER TABLE signing_key RENAME TO lost")
 
 

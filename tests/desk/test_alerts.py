@@ -30,7 +30,6 @@ from tests.desk.colleagues import Colleagues
 from tests.desk.entries import write
 from tests.pages import heading
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 MORNING = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
 
@@ -223,7 +222,7 @@ def test_the_database_counts_closed_accesses_and_those_of_roles_without_a_bound_
     finally:
         event.remove(db.engine, "after_cursor_execute", note)
     assert busy == [closed.Busy(staff.id, max(closed.MANY.values()) + 1, [school])]
-    assert rows == [1 if db.engine.dialect.name == "postgresql" else -1], "SQLite does not tell the number"
+    assert rows == [1]
 
 
 def test_letters_of_two_days_are_not_added(clock: Clock, build: Build, colleagues: Colleagues) -> None:

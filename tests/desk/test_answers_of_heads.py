@@ -45,7 +45,6 @@ def test_an_answer_is_about_the_pupils_that_the_head_has_read(
 
 
 @pytest.mark.row("R-14")
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("answer", list(WORDS[Kind.GUARDIAN_WAITS].answers))
 def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues, build: Build, answer: Answer) -> None:
     account = build.active(children=[build.child("Malo"), build.child("Zoé")])

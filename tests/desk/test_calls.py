@@ -44,7 +44,6 @@ def in_role(colleagues: Colleagues, staff: StaffAccount, role: Role) -> FlaskCli
     return browser
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_call_about_a_wrong_child_is_a_dispute_and_says_who_took_it(colleagues: Colleagues, build: Build) -> None:
     malo, zoe = build.child("Malo"), build.child("Zoé")
     account = build.active(children=[malo, zoe])

@@ -53,7 +53,6 @@ def waiting(build: Build) -> list[Account]:
     return people
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_board_counts_each_class_and_their_sum_by_one_statement(
     desk: Flask, colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +91,6 @@ def test_the_board_counts_each_class_and_their_sum_by_one_statement(
     assert "style=" not in words
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_parent_counts_in_the_class_of_each_child_and_once_in_the_school(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
@@ -113,7 +111,6 @@ def test_a_parent_counts_in_the_class_of_each_child_and_once_in_the_school(
     assert Group.BLOCKED not in shown.states, "a rare state has no column without accounts"
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     sixth, fifth, nowhere = pupil(build, "6e 1"), pupil(build, "5e 2"), pupil(build, "")
     build.active(children=[sixth, fifth])
@@ -149,7 +146,6 @@ def remind(browser: FlaskClient) -> str:
     return answer.headers.get("Location", "") or answer.get_data(as_text=True)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_people_whose_address_waits_are_reminded_once_a_week(
     desk: Flask, colleagues: Colleagues, waiting: list[Account]
 ) -> None:
@@ -209,7 +205,6 @@ def test_two_jobs_send_one_reminder_to_each(desk: Flask, colleagues: Colleagues,
     assert db.session.query(OutboxMessage).filter_by(kind=emails.CONFIRM_EMAIL).count() == 2
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     desk: Flask, colleagues: Colleagues, build: Build, waiting: list[Account]
 ) -> None:
@@ -253,11 +248,8 @@ def test_each_page_that_names_families_of_a_class_is_journaled(
     assert (entry.details["class_name"], entry.details["count"]) == ("6e 1", count)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_board_of_one_school_uses_indexes(desk: Flask, build: Build) -> None:
     school = build.school()
-    if db.engine.dialect.name != "postgresql":
-        return
     for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is always scanned
         db.session.execute(text(f"SET LOCAL enable_{way} = off"))
     plans: list[str] = []

@@ -18,8 +18,6 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_suspension import WHY, path_of, rows, text_of
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 
 def siblings(build: Build) -> Account:
     return build.active(children=[build.child("Malo"), build.child("Zoé", uai=LYCEE)])

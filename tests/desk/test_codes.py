@@ -100,7 +100,6 @@ def sylvie(clock: time_machine.Traveller, desk: Flask, colleagues: Colleagues) -
     return enrolled
 
 
-@pytest.mark.both_databases
 def test_a_password_with_a_code_opens_the_desk(visitor: FlaskClient, sylvie: Enrolled) -> None:
     assert sign_in(visitor, sylvie.code()).headers["Location"] == "/"
     assert visitor.get("/").status_code == 200
@@ -151,7 +150,6 @@ def test_a_code_and_those_before_it_work_once(desk: Flask, clock: object, sylvie
 
 
 @pytest.mark.parametrize("kind", ["code", "recovery"])
-@pytest.mark.both_databases
 def test_one_of_two_requests_at_once_uses_a_code(desk: Flask, sylvie: Enrolled, kind: str) -> None:
     code = sylvie.code() if kind == "code" else sylvie.recovery[0]
     browsers = [desk.test_client() for _ in range(2)]

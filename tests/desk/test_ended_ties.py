@@ -61,7 +61,6 @@ def test_an_answer_for_all_pupils_settles_the_ended_tie_too(
     }
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("first", ["Malo", "Zoé"])
 def test_an_answer_for_one_pupil_keeps_the_notice_open_for_the_other(
     colleagues: Colleagues, build: Build, first: str

@@ -95,7 +95,6 @@ def browser(colleagues: Colleagues, operator: StaffAccount) -> FlaskClient:
 
 
 @pytest.mark.row("K-27")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_ent_of_an_operator_waits_closed_and_without_a_school(
     colleagues: Colleagues, operator: StaffAccount, browser: FlaskClient
 ) -> None:
@@ -219,7 +218,6 @@ def test_no_form_field_gives_an_operator_what_the_academy_decides(browser: Flask
     assert (client.release_username, client.pkce_required) == (False, True)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_three_ents_of_an_operator_wait_at_most(browser: FlaskClient) -> None:
     for number in range(acceptance.MOST_WAITING):
         assert heading(ask(browser, name=f"Estuaire {number + 2}")) == "L’ENT est enregistré"
@@ -245,7 +243,6 @@ def asked(browser: FlaskClient) -> Client:
 
 
 @pytest.mark.row("K-27")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_engineer_accepts_an_ent_for_the_schools_that_he_leaves(
     colleagues: Colleagues, browser: FlaskClient, operator: StaffAccount, asked: Client
 ) -> None:
@@ -309,7 +306,6 @@ def test_the_operator_decides_nothing(browser: FlaskClient, asked: Client) -> No
     assert len(waiting()) == 1
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_refused_ent_stays_closed_and_its_operator_is_told_why(
     colleagues: Colleagues, browser: FlaskClient, operator: StaffAccount, asked: Client
 ) -> None:

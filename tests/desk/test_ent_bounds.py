@@ -20,8 +20,6 @@ from idp.throttle.limits import Budget, Window
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 
 @pytest.fixture
 def operator(colleagues: Colleagues, build: Build) -> StaffAccount:

@@ -32,7 +32,6 @@ def write(
     return post(browser, f"/ent/{client.id}/charte", version=version, text=words)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("role", MANAGERS)
 def test_a_charter_is_published_after_its_preview(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
     browser, client = colleagues.signed_in(role, client_id=own.client_id), row(own)

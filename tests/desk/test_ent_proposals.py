@@ -30,7 +30,6 @@ from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_ents import registration, row, text
 from tests.relying_party import RelyingParty
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 URI = "https://neuf.test/retour"
 
 

@@ -221,7 +221,6 @@ def secret_of(page: str) -> str:
 
 
 @pytest.mark.row("K-07")
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("role", MANAGERS)
 def test_a_new_secret_is_shown_once_and_the_former_one_works_for_a_day(
     colleagues: Colleagues, own: RelyingParty, role: Role, caplog: pytest.LogCaptureFixture

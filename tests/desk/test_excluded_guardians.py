@@ -15,7 +15,6 @@ from tests.desk.school_files import families, imported, row, sheet
 
 
 @pytest.mark.row("R-14")
-@pytest.mark.both_databases
 @pytest.mark.parametrize("is_active", [False, True])
 @pytest.mark.parametrize(("family", "asks"), [("MARCHEND", True), ("TIERS", False)])
 def test_a_name_that_the_desk_corrects_is_compared_with_people_whom_the_school_excluded(
@@ -38,7 +37,6 @@ def test_a_name_that_the_desk_corrects_is_compared_with_people_whom_the_school_e
 
 
 @pytest.mark.row("R-14")
-@pytest.mark.both_databases
 @pytest.mark.parametrize("is_active", [False, True])
 def test_a_name_that_a_file_corrects_is_compared_with_people_whom_the_school_excluded(
     colleagues: Colleagues, build: Build, *, is_active: bool

@@ -326,7 +326,6 @@ def test_a_letter_that_expires_this_week_is_on_the_first_page(colleagues: Collea
     assert "expirent" not in main_of(colleagues.signed_in(uai=LYCEE), "/")
 
 
-@pytest.mark.both_databases
 def test_a_refused_mail_is_on_the_first_page(colleagues: Colleagues, build: Build) -> None:
     child = build.child()
     account = build.active(children=[child], email=None, email_confirmed_at=None, pending_email="n@exemple.fr")

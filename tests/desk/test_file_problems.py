@@ -3,7 +3,6 @@
 import re
 from datetime import timedelta
 
-import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
@@ -19,8 +18,6 @@ from tests.desk.colleagues import Colleagues
 from tests.desk.school_files import checked, families, imported, row, sheet, shown, siecle
 from tests.rostering import test_onde as onde
 from tests.rostering import xml_files as xml
-
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 
 def test_the_problems_name_the_person_and_no_command(desk: Flask, colleagues: Colleagues) -> None:

@@ -31,7 +31,6 @@ def sent(browser: FlaskClient, content: bytes, **fields: str) -> tuple[uuid.UUID
     return key, shown(browser.get(f"/fichiers/{key}"))
 
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 DECLINED = "Fichiers refusés par la direction"
 TITLE = "Un fichier attend votre décision"
 

@@ -33,7 +33,6 @@ def former(build: Build, child: Child, *others: Child) -> tuple[Account, Suspens
 
 
 @pytest.mark.row("K-04")
-@pytest.mark.both_databases
 def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
     colleagues: Colleagues, build: Build
 ) -> None:
@@ -78,7 +77,6 @@ def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
 
 
 @pytest.mark.row("K-04")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_search_finds_a_former_guardian_with_the_pupil_in_the_own_school_alone(
     colleagues: Colleagues, build: Build
 ) -> None:

@@ -87,14 +87,12 @@ def test_the_mail_says_for_which_role_and_what_the_desk_is(
     assert "Assistance aux familles" not in mail, "the telephone of parents"
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_link_works_once(desk: Flask, colleagues: Colleagues) -> None:
     link = colleagues.invited()
     authenticator.enrol(desk.test_client(), link, Authenticator())
     assert is_gone(desk.test_client(), link)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_one_of_two_browsers_at_once_enrols(desk: Flask, colleagues: Colleagues) -> None:
     link = colleagues.invited()
     staff = staff_of(link)
@@ -170,7 +168,6 @@ def test_the_end_of_an_account_ends_its_link(visitor: FlaskClient, colleagues: C
     assert is_gone(visitor, link)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_reset_ends_what_was_before_at_its_use_and_not_before(desk: Flask, colleagues: Colleagues) -> None:
     former = Authenticator()
     browser, staff = colleagues.enrolled(former)

@@ -22,8 +22,6 @@ from tests.desk.colleagues import Colleagues, post
 from tests.desk.trial_jobs import ask, do_all, state
 from tests.rows import each_row
 
-pytestmark = pytest.mark.both_databases
-
 
 def test_a_job_that_waits_is_cancelled_at_once(desk: Flask, colleagues: Colleagues, work: object) -> None:
     browser = colleagues.signed_in()

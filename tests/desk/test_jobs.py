@@ -25,8 +25,6 @@ from tests.desk.colleagues import Colleagues, post
 from tests.desk.trial_jobs import CONTENT, ask, do_all, state
 from tests.pages import form_token, heading
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.mark.row("K-24")
 def test_a_job_is_done_and_its_file_is_handed_out_once(desk: Flask, colleagues: Colleagues, work: object) -> None:

@@ -70,7 +70,6 @@ SCOPES = {
 }
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("role", list(Role))
 def test_the_list_and_the_export_show_what_the_role_may_read(build: Build, colleagues: Colleagues, role: Role) -> None:
     people = fill(build, colleagues)
@@ -161,7 +160,6 @@ def test_a_csv_file_has_no_formula(build: Build, colleagues: Colleagues) -> None
         assert cell in text
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_filters_select_by_person_act_day_and_account(build: Build, colleagues: Colleagues) -> None:
     people = fill(build, colleagues)
     account = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "code.issued")).one().account_id

@@ -194,7 +194,6 @@ def test_refused_form_links_to_a_page_that_can_be_opened(desk: Flask) -> None:
 
 
 @pytest.mark.row("K-28")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_all_that_a_page_lets_a_person_fill_in_comes_back(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     build.ent()
     forms, filled = Forms(desk, colleagues), set()

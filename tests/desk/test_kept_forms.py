@@ -92,7 +92,6 @@ def colleague(colleagues: Colleagues) -> Desk:
 
 
 @pytest.mark.row("K-28")
-@pytest.mark.both_databases
 def test_letter_is_filled_in_again_after_the_proof_and_printed_by_a_second_click(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
@@ -236,7 +235,6 @@ def test_only_the_last_ten_forms_of_a_person_are_kept(colleague: Desk, colleague
 
 
 @pytest.mark.row("K-28")
-@pytest.mark.both_databases
 def test_form_that_is_sent_twice_is_kept_once_and_taken_once(colleague: Desk) -> None:
     age(colleague.staff, proved_at=now() - timedelta(minutes=11))
     for words in ("premier envoi", "second envoi"):

@@ -56,7 +56,6 @@ def paper(build: Build) -> None:
 
 
 @pytest.mark.usefixtures("paper")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_letter_replaces_the_one_before_in_two_clicks(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     account, browser = build.never_activated(), colleagues.signed_in(proof_age=timedelta(hours=1))
     page = browser.get(f"/comptes/{account.id}/courrier")
@@ -80,7 +79,6 @@ def test_a_letter_replaces_the_one_before_in_two_clicks(desk: Flask, colleagues:
 
 @pytest.mark.row("K-05")
 @pytest.mark.usefixtures("paper")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_letter_of_an_active_account_ends_its_password_and_tells_its_owner(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
@@ -102,7 +100,6 @@ def test_the_letter_of_an_active_account_ends_its_password_and_tells_its_owner(
 
 @pytest.mark.row("K-05")
 @pytest.mark.usefixtures("paper")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_second_letter_of_an_account_that_has_been_active_needs_the_same_checks(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
@@ -260,7 +257,6 @@ def test_the_file_of_a_letter_is_handed_out_once_to_its_person(
 
 
 @pytest.mark.usefixtures("paper")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_fault_before_the_commit_leaves_the_former_letter_and_no_file(
     desk: Flask, colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

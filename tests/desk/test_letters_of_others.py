@@ -93,7 +93,6 @@ def test_yes_is_refused_once_an_account_has_changed(
 
 
 @pytest.mark.row("R-16")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_month_later_no_is_found_on_the_account_and_takes_the_children_back(
     colleagues: Colleagues, build: Build
 ) -> None:
@@ -142,7 +141,6 @@ def test_the_notice_about_an_erased_account_is_settled_by_no_alone(
 
 
 @pytest.mark.row("Z-03")
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("is_added", [False, True])
 def test_of_yes_and_no_at_once_one_wins(colleagues: Colleagues, build: Build, *, is_added: bool) -> None:
     rows = [doubted(build) for _ in range(3)]

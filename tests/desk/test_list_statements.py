@@ -3,7 +3,6 @@
 import uuid
 from datetime import timedelta
 
-import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -86,7 +85,6 @@ def statements(browser: FlaskClient, page: str) -> list[str]:
     return list(seen)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_list_has_as_many_statements_for_many_rows_as_for_few(
     desk: Flask, build: Build, colleagues: Colleagues
 ) -> None:

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
@@ -12,8 +11,6 @@ from idp.desk.staff.models import Role
 from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, sheet, shown
-
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 
 def test_the_head_reads_each_name_of_files_that_a_secretary_checked(desk: Flask, colleagues: Colleagues) -> None:

@@ -121,7 +121,6 @@ def test_a_head_of_another_school_gives_nothing_back(colleagues: Colleagues, ent
 
 
 @pytest.mark.row("K-31")
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize(
     ("role", "uai", "opens"),
     [

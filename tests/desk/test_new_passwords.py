@@ -105,7 +105,6 @@ def test_two_people_ask_for_one_job(build: Build, colleagues: Colleagues) -> Non
     assert db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").count() == 0
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_job_that_was_interrupted_blocks_the_rest_and_counts_all(
     build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,7 +123,6 @@ def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Collea
     assert "Ysolde" not in shown, "the page of one guardian names no other"
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("answer", list(WORDS[Kind.NOT_GUARDIAN].answers))
 def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: Build, answer: Answer) -> None:
     account, notice = disputed(build)
@@ -313,7 +312,6 @@ def test_who_answers_late_is_told_so(colleagues: Colleagues, build: Build) -> No
     assert reloaded(notice).sentence.startswith("Fondé")
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_of_several_people_who_answer_at_once_one_wins(colleagues: Colleagues, build: Build) -> None:
     ties = [disputed(build) for _ in range(3)]
     guessed = [noticed(build, Kind.LETTER_GUESSED, build.never_activated()) for _ in range(3)]

@@ -42,7 +42,6 @@ def is_in(browser: FlaskClient) -> bool:
     return browser.get("/").status_code == 200
 
 
-@pytest.mark.both_databases
 def test_a_person_enrols_and_signs_in_with_a_passkey(desk: Flask, colleagues: Colleagues) -> None:
     key = Authenticator()
     browser, staff = colleagues.enrolled(key)
@@ -227,7 +226,6 @@ def test_a_proof_by_a_passkey_is_fresh_for_ten_minutes(desk: Flask, colleagues: 
         assert post(browser, "/ma-securite/defi", "/etablissements").status_code == 303
 
 
-@pytest.mark.both_databases
 def test_keys_are_added_and_removed_but_the_last_means_is_kept(colleagues: Colleagues) -> None:
     first, second = Authenticator(), Authenticator()
     browser, staff = colleagues.enrolled(first)

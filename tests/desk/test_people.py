@@ -49,7 +49,6 @@ def test_every_table_with_data_about_people_has_a_time_of_retention(build: Build
     assert all(row.how_long for row in rows)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize(
     ("typed", "school", "is_found"),
     [

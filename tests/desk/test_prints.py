@@ -64,7 +64,6 @@ def opens(account: Account, secret: str) -> bool:
     return bool(hashed) and services().hasher.verify(hashed, fold_provisional(secret), "sign_in")
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_class_is_printed_in_the_order_of_names_and_handed_out_once(
     desk: Flask, colleagues: Colleagues, family: list[Account]
 ) -> None:
@@ -111,7 +110,6 @@ def test_a_print_that_nobody_took_counts_each_of_its_letters(
     assert "Recevront un courrier : 0" in browser.get(PATH).get_data(as_text=True)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_print_again_is_for_the_people_of_that_print_alone(
     desk: Flask, colleagues: Colleagues, build: Build, family: list[Account]
 ) -> None:
@@ -195,7 +193,6 @@ def test_classes_and_prints_of_another_school_do_not_exist(
     assert post(stranger, "/classes/courriers?classe=6e+1", "/etablissements", word="IMPRIMER").status_code == 404
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_valid_letters_are_renewed_only_when_asked(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     child = pupil(build, "6e 1")
     holder = build.never_activated(children=[child])
@@ -229,7 +226,6 @@ def test_a_class_is_printed_once_at_a_time(desk: Flask, colleagues: Colleagues, 
     assert ask(colleague, renew="y").id != job.id
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_a_kill_leaves_no_secret_without_its_file(
     desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch, where: str
@@ -275,7 +271,6 @@ def test_a_kill_leaves_no_secret_without_its_file(
     ]
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_print_that_is_cancelled_at_its_last_step_changes_no_secret(
     desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,7 +291,6 @@ def test_a_print_that_is_cancelled_at_its_last_step_changes_no_secret(
     assert "aucun mot de passe provisoire n’a changé" in browser.get(f"/travaux/{job.id}").get_data(as_text=True)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_accounts_that_another_print_has_just_printed_are_skipped_and_named(
     desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:

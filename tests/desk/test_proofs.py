@@ -27,7 +27,6 @@ from tests.desk.school_files import families, send_with, sheet
 from tests.desk.test_codes import MAIL, PASSWORD
 from tests.pages import form_token
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 SESSION = "__Host-desk"
 HOST = "bureau.exemple.test"
 TO_PROOF = "/preuve?suite=%2Fma-securite"

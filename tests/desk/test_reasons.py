@@ -13,7 +13,6 @@ from tests.desk.colleagues import Colleagues, post
 
 
 @pytest.mark.row("K-40")
-@pytest.mark.both_databases
 def test_a_reason_is_for_one_family(build: Build, colleagues: Colleagues) -> None:
     malo, zoe, other = build.child("Malo"), build.child("Zoé", uai=LYCEE), build.child("Tom")
     mother, father = build.active(children=[malo, zoe]), build.active(children=[malo], email="b@exemple.test")

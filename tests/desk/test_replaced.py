@@ -33,7 +33,6 @@ def replaced(colleagues: Colleagues) -> tuple[Account, Account, Child]:
 
 
 @pytest.mark.row("K-04")
-@pytest.mark.both_databases
 def test_the_former_school_reads_why_an_import_closed_an_account(desk: Flask, colleagues: Colleagues) -> None:
     former, successor, child = replaced(colleagues)
     [notice] = db.session.scalars(select(SchoolNotice.id))

@@ -25,8 +25,6 @@ from tests.desk.school_files import accepted, checked, families, imported, row, 
 from tests.desk.test_suspension import text_of
 from tests.rostering import xml_files as xml
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 OUTSIDE = "Cette personne est aussi connue hors de votre établissement : l’académie fait le rattachement."
 WAITS = (
     "Cette personne attend la direction : elle n’a pas accès à l’élève tant que la direction n’a pas décidé, dans "

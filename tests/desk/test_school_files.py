@@ -47,7 +47,6 @@ from tests.rostering import xml_files as xml
 from tests.rostering.test_onde import ONDE_GUARDIANS, ONDE_PUPILS
 from tests.rows import each_row
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 ALL = ">Tout en CSV</a>"
 
 

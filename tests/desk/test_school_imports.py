@@ -26,8 +26,6 @@ from tests.builders import COLLEGE, LYCEE
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, do_all, families, imported, key_of, names, row, send, sheet, shown
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 
 def test_a_secretary_imports_up_to_five_percent_of_leavers_and_the_head_all(
     desk: Flask, colleagues: Colleagues
@@ -323,7 +321,6 @@ def test_an_import_that_has_begun_to_write_is_finished(
     assert (db.session.get_one(Job, done).state, len(names())) == (State.DONE, 3)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.row("Z-10")
 @pytest.mark.parametrize("commit", [4, 7, 10, 13])
 def test_an_import_whose_worker_was_killed_ends_with_the_same_result(
@@ -374,7 +371,6 @@ def test_the_journal_has_the_import_and_who_read_the_difference(desk: Flask, col
     assert kinds.count("roster.imported") == 2
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_difference_of_eight_hundred_pupils_takes_less_than_five_seconds(
     desk: Flask, colleagues: Colleagues, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -21,8 +21,6 @@ from tests.desk.colleagues import Colleagues
 from tests.pages import heading
 from tests.rows import each_row
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def secretary(colleagues: Colleagues) -> FlaskClient:

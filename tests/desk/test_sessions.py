@@ -126,7 +126,6 @@ def test_a_session_ends_after_eight_hours_of_work(colleagues: Colleagues) -> Non
         assert not is_in(browser)
 
 
-@pytest.mark.both_databases
 def test_signing_out_ends_the_session_and_its_cookie(desk: Flask, colleagues: Colleagues) -> None:
     browser, _ = colleagues.enrolled(Authenticator())
     cookie = browser.get_cookie(SESSION, domain="bureau.exemple.test")

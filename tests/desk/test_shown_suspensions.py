@@ -114,7 +114,6 @@ def test_a_closing_that_protects_pupils_of_two_schools_is_reopened_by_the_academ
     assert db.session.get_one(Suspension, row.id).holds_at(now()) is not is_here
 
 
-@pytest.mark.both_databases
 def test_the_suspensions_of_a_school_are_a_list(colleagues: Colleagues, build: Build) -> None:
     malo, zoe = build.child("Malo"), build.child("Zoé", uai=LYCEE)
     both, there = build.active(children=[malo, zoe]), build.active(children=[zoe], family_name="AILLEURS")

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-import pytest
 from flask import Flask
 from sqlalchemy import select
 
@@ -61,7 +60,6 @@ MAKERS: dict[Standing, Callable[[Build], Account]] = {
 }
 
 
-@pytest.mark.both_databases
 def test_each_account_is_in_one_group_which_sql_finds_too(desk: Flask, build: Build) -> None:
     assert set(MAKERS) == set(Standing)
     for standing, make in MAKERS.items():

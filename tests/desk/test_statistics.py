@@ -25,8 +25,6 @@ from tests.pages import heading
 from tests.rows import each_row
 from tests.statements.heard import heard
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 
 def family(build: Build, **states: int) -> None:
     """Make accounts of each state in the college, in class 6e 1."""

@@ -125,7 +125,6 @@ def test_both_acts_need_a_fresh_proof(colleagues: Colleagues, build: Build) -> N
         assert post(browser, path, "/", reason=WHY).headers["Location"].startswith("/preuve?")
 
 
-@pytest.mark.both_databases
 def test_a_suspended_account_says_first_and_afterwards_what_ends(colleagues: Colleagues, build: Build) -> None:
     account = build.active()
     session_of(account)
@@ -307,7 +306,6 @@ def test_no_reason_of_another_school_is_read(colleagues: Colleagues, build: Buil
     assert WHY not in text_of(colleagues.signed_in(Role.HELPDESK), path_of(account))
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("of_tie", [False, True])
 def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
     colleagues: Colleagues, build: Build, *, of_tie: bool

@@ -205,7 +205,6 @@ def test_team_acts_need_a_fresh_proof(colleagues: Colleagues, build: Build) -> N
     assert db.session.query(StaffInvitation).count() == 0
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_head_ends_a_colleague_who_is_out_at_once(colleagues: Colleagues, build: Build) -> None:
     staff = colleagues.person("Ancien Secrétaire")
     row = colleagues.grant(staff, Role.SECRETARY)
@@ -226,7 +225,6 @@ def test_a_head_ends_a_colleague_who_is_out_at_once(colleagues: Colleagues, buil
     assert listed.index("actif") < listed.index("Rendre un accès")
 
 
-@pytest.mark.both_databases
 def test_a_second_invitation_keeps_the_end_of_a_role_and_its_renewal(colleagues: Colleagues, build: Build) -> None:
     staff = colleagues.person()
     row = colleagues.grant(staff, Role.SECRETARY)
@@ -268,7 +266,6 @@ def test_staff_outside_the_scope_is_not_found(
     assert db.session.query(StaffInvitation).count() == 0
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_the_last_head_ends_only_by_the_engineer(colleagues: Colleagues, build: Build) -> None:
     staff = colleagues.person("Chef")
     own = colleagues.grant(staff, Role.HEAD)
@@ -333,7 +330,6 @@ def test_a_person_who_never_enrolled_gets_an_invitation_again(colleagues: Collea
     assert not db.session.query(StaffInvitation).one().is_reset
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_several_roles_are_renewed_after_their_names_are_shown(colleagues: Colleagues, build: Build) -> None:
     rows = [named(colleagues, name, Role.SECRETARY) for name in ("Ana", "Bilal")]
     browser = colleagues.signed_in(Role.HEAD)

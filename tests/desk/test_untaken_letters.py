@@ -1,6 +1,5 @@
 """A letter whose file nobody took is no paper: the pages say so, and it is printed again."""
 
-import pytest
 from flask import Flask
 
 from idp.clock import now
@@ -16,7 +15,6 @@ from tests.desk.test_notices import plain
 UNTAKEN = "Courriers que personne n’a pris"
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_letter_that_nobody_took_is_told_until_it_is_printed_again(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
@@ -51,7 +49,6 @@ def test_a_letter_that_nobody_took_is_told_until_it_is_printed_again(
     assert UNTAKEN not in plain(browser.get("/"))
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_whoever_reads_an_account_reads_that_nobody_took_its_letter(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:

@@ -117,7 +117,6 @@ def test_accepted_risks_have_the_lifetimes_of_the_settings(write: Write, databas
     assert "Il vaut 30 jours" in risks
 
 
-@pytest.mark.both_databases
 def test_the_flows_are_those_of_the_database_that_is_used(write: Write, settings: Settings) -> None:
     flows = write()["09-architecture.md"].partition("## Flux sortants")[2].partition("## ")[0]
     assert ("PostgreSQL" in flows) is settings.database_url.startswith("postgresql")

@@ -362,7 +362,6 @@ def _at_once(build: Build, browser: FlaskClient, page: TestResponse, codes: list
 
 
 @pytest.mark.row("V-22")
-@pytest.mark.both_databases
 def test_concurrent_wrong_codes_are_five_tries_and_the_right_one_opens_one_session(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:

@@ -20,8 +20,6 @@ from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import form_token, heading, sign_in, submit
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 _MAILBOX = "famille@exemple.fr"
 _TOLD = "Cette adresse sert aussi à un autre compte de parent."
 _REFUSED = "Cette adresse sert déjà"

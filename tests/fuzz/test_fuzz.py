@@ -30,7 +30,6 @@ from tests.fuzz.protocol import PROTOCOL
 from tests.fuzz.sending import MAKERS, Sender, check_routes, routes
 from tests.fuzz.shots import Shot
 from tests.fuzz.world import World
-from tests.protocol.flow import one_database
 from tests.web.tour import break_page
 
 SHORT = 250
@@ -109,7 +108,6 @@ def test_bent_request_gets_no_server_error_no_trace_and_no_redirect_to_a_strange
 
 
 @pytest.mark.long
-@pytest.mark.both_databases
 def test_200_000_bent_requests_get_sound_responses(
     app: Flask, build: Build, unhurried: None, canaries: Canaries
 ) -> None:
@@ -126,14 +124,12 @@ def test_200_000_bent_requests_get_sound_responses(
 
 
 @pytest.mark.own_app
-@one_database
 def test_route_that_the_fuzzer_does_not_know_is_named(app: Flask) -> None:
     app.add_url_rule("/nouveau", "nouveau", lambda: "", methods=["GET", "DELETE"])
     with pytest.raises(UnsoundError, match="DELETE /nouveau, GET /nouveau"):
         check_routes(app)
 
 
-@one_database
 def test_server_error_is_found_and_reported_with_its_smallest_request(app: Flask, build: Build) -> None:
     break_page(app, ZeroDivisionError())
     with pytest.raises(UnsoundError, match=r"^500 ") as raised:
@@ -143,7 +139,6 @@ def test_server_error_is_found_and_reported_with_its_smallest_request(app: Flask
     assert "name='GET /mentions-legales',\n    number=0,\n    seed=0,\n    bends=[],\n" in "\n".join(rest)
 
 
-@one_database
 def test_unsound_response_is_detected(app: Flask, build: Build) -> None:
     world = World(app, build)
     sound = {

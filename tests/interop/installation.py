@@ -25,7 +25,7 @@ from idp.services import services, services_of
 from tests import forked
 from tests.builders import Build
 from tests.commands.processes import connect, environment, free_port, running
-from tests.databases import settings_for, sqlite_copy
+from tests.databases import postgresql_copy, settings_for
 from tests.protocol.ent_server import authority
 from tests.serving.proxy import nginx, supplied
 
@@ -138,7 +138,7 @@ def installed(shared: Path, folder: Path) -> Iterator[Installation]:
     certified = authority(folder, HOST)
     with ExitStack() as stack:
         settings = settings_for(
-            stack.enter_context(sqlite_copy(shared, folder)),
+            stack.enter_context(postgresql_copy(shared)),
             issuer=f"https://{HOST}:{port}",
             trusted_proxies=1,
             outgoing_allow=(HOST,),

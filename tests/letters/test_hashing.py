@@ -18,11 +18,11 @@ from idp.accounts.passwords.hasher import Hasher, Lane
 from idp.letters import provisional
 from idp.letters.hashing import BatchHasher
 from idp.paths import CHECKOUT
-from tests.databases import settings_for
+from tests.databases import NOWHERE, settings_for
 
 pytestmark = pytest.mark.usefixtures("spawned_pools")
 
-SETTINGS = settings_for("sqlite:///nowhere.db", hash_concurrency=2)
+SETTINGS = settings_for(NOWHERE, hash_concurrency=2)
 
 
 class Counting(Hasher):

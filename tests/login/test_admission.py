@@ -21,9 +21,6 @@ from idp.throttle.models import ThrottleCounter
 from tests.builders import PASSWORD, Build
 from tests.database.messages import traced
 from tests.pages import form_token, heading, sign_in
-from tests.protocol.listening import listening
-
-pytestmark = pytest.mark.both_databases
 
 _ACCOUNT = "Gérer mon compte"
 _REFUSED = "Connexion"
@@ -44,7 +41,6 @@ def posting(app: Flask, account: Account, *, device: bool) -> Callable[[], None]
     return post
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("device", [True, False], ids=["known device", "new device"])
 @pytest.mark.parametrize("is_first", [True, False], ids=["first", "later"])
 def test_a_sign_in_sends_two_statements_and_no_other_message(
@@ -63,25 +59,6 @@ def test_a_sign_in_sends_two_statements_and_no_other_message(
             sent = messages.statements()
     assert len(sent) == 2, sent
     assert not re.search("BEGIN|COMMIT|ROLLBACK", "".join(sent)), "each statement commits by itself"
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("device", [True, False], ids=["known device", "new device"])
-def test_a_sign_in_commits_twice_on_sqlite(
-    app: Flask,
-    build: Build,
-    device: bool,  # noqa: FBT001 - a row of the table above
-) -> None:
-    account = build.active()
-    post = posting(app, account, device=device)
-    with listening(app) as seen:
-        post()
-    texts = [text for text, _ in seen]
-    assert [text for text in texts if text in {"BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"}] == 2 * [
-        "BEGIN IMMEDIATE",
-        "COMMIT",
-    ]
-    assert len(seen.work()) <= (7 if device else 12), seen.work()
 
 
 def _block(account: Account) -> None:

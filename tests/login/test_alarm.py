@@ -19,7 +19,7 @@ from tests.databases import ISSUER, settings_for
 from tests.pages import form_token
 from tests.recovery.steps import journal
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.row("I-21")]
+pytestmark = pytest.mark.row("I-21")
 
 MOST = 6
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -93,7 +93,6 @@ def test_zero_switches_it_off(database_url: str) -> None:
             assert journal("failures.alarm") == []
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_more_failures_prepare_no_more_statements(app: Flask, settings: Settings) -> None:
     """A statement that is prepared stays in the memory of the database as long as its connection."""
 

@@ -21,8 +21,6 @@ from tests.activation.steps import CHOSEN, fill_in, open_activation
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.pages import form_token, heading, sign_in
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 _ACCOUNT = "Gérer mon compte"
 
 
@@ -55,7 +53,6 @@ def test_the_pause_grows_up_to_ten_minutes_and_a_right_password_ends_it(
 
 
 @pytest.mark.row("I-06")
-@pytest.mark.both_databases
 def test_concurrent_guesses_are_verified_up_to_the_limit(
     app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

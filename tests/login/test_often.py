@@ -25,7 +25,6 @@ def count_open(account: Account) -> int:
     return number
 
 
-@pytest.mark.both_databases
 def test_an_account_signs_in_sixty_times_an_hour_and_keeps_the_thirty_youngest_sessions(
     app: Flask, build: Build
 ) -> None:

@@ -61,7 +61,6 @@ def reasons() -> list[str]:
     return [entry.details["reason"] for entry in entries if entry.details["door"] == "passkey"]
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize(("is_copyable", "method"), [(True, "swk"), (False, "hwk")])
 def test_a_passkey_opens_a_session_and_the_ent_learns_how(
     app: Flask, parent: Account, ent: RelyingParty, *, is_copyable: bool, method: str

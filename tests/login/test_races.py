@@ -17,8 +17,6 @@ from idp.throttle.models import ThrottleCounter
 from tests import forked
 from tests.builders import Build
 
-pytestmark = pytest.mark.both_databases
-
 PROCESSES, ACCOUNTS = 8, 5
 _SLOW_LOCKS = """
 CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$

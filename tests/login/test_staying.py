@@ -243,7 +243,6 @@ def test_the_purge_removes_it_a_week_after_its_end(app: Flask, browser: FlaskCli
         assert done["device_sessions"] == count
 
 
-@pytest.mark.both_databases
 def test_sixteen_processes_show_one_secret_and_it_turns_once(
     browser: FlaskClient, ent: RelyingParty, parent: Account, database_url: str
 ) -> None:

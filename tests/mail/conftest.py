@@ -5,6 +5,7 @@ from flask import Flask
 
 from idp.config import Settings
 from idp.mail.smtp import Transport
+from tests.databases import NOWHERE
 from tests.mail.handler import TEMPLATES, settings_for
 from tests.outbox.application import running
 from tests.services import change_services
@@ -20,7 +21,7 @@ def mail_settings() -> Callable[[str], Settings]:
 
 @pytest.fixture
 def template_app() -> Iterator[Flask]:
-    with running("sqlite://", TEMPLATES) as app:
+    with running(NOWHERE, TEMPLATES) as app:
         yield app
 
 

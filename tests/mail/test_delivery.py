@@ -20,8 +20,6 @@ from idp.outbox.worker import PermanentDeliveryError, Worker
 from tests.mail.handler import NOEMIE, mailing
 from tests.mail.servers import Mailbox, smtp_server
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 UseServer = Callable[[str], Settings]
 
 

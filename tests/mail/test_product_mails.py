@@ -270,7 +270,6 @@ def test_a_name_keeps_its_full_stop_in_a_mail_from_right_to_left(app: Flask, set
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_mail_scrolls_sideways(app: Flask, settings: Settings, browser_process: Browser) -> None:
     link = f"{settings.issuer}/adresse/lien/{'Jx7v2mQ9sT4kW8bN' * 3}"
     with new_page(browser_process) as page:

@@ -14,7 +14,7 @@ from idp import __version__
 from idp.config import Settings
 from idp.paths import CHECKOUT
 from tests.commands.processes import PATIENCE, connect, free_port, running
-from tests.databases import settings_for, sqlite_copy
+from tests.databases import postgresql_copy, settings_for
 from tests.forked import Program
 from tests.metrics.scraping import ask, numbers_of, scraped, wait_for
 from tests.serving.test_processes import workers
@@ -25,7 +25,7 @@ ALIVE = ("idp_http_requests_total", "endpoint=ops.alive", "status=2xx")
 @pytest.fixture
 def measured(shared: Path, tmp_path: Path) -> Iterator[Settings]:
     """Settings of a service with metrics."""
-    with sqlite_copy(shared, tmp_path) as url:
+    with postgresql_copy(shared) as url:
         yield settings_for(url, metrics_bind=f"127.0.0.1:{_three_ports()}", desk_url="https://bureau.example.test")
 
 

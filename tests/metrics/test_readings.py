@@ -43,7 +43,6 @@ def read(app: Flask, subjects: dict[str, Subject] | None = None) -> Read:
     return {(metric.name, *values): number for metric, values, number in readings.samples()}
 
 
-@pytest.mark.both_databases
 def test_the_numbers_of_the_database_are_read(app: Flask, build: Build) -> None:
     moment = now()
     build.never_activated()
@@ -81,7 +80,6 @@ def test_the_numbers_of_the_database_are_read(app: Flask, build: Build) -> None:
     assert seen[("idp_purge_last_success_timestamp_seconds",)] == pytest.approx(moment.timestamp(), abs=60)
 
 
-@pytest.mark.both_databases
 def test_the_age_is_that_of_the_key_that_signs(app: Flask, settings: Settings) -> None:
     def begin(alg: str, since: timedelta) -> None:
         with unit_of_work():
@@ -102,7 +100,6 @@ def test_the_age_is_that_of_the_key_that_signs(app: Flask, settings: Settings) -
     assert "PS256" not in ages
 
 
-@pytest.mark.both_databases
 def test_mails_that_a_dead_mail_server_holds_for_twenty_minutes_raise_the_alert(app: Flask, settings: Settings) -> None:
     with unit_of_work():
         enqueue("mail.notice", {})
@@ -129,7 +126,6 @@ def imported(state: str, *schools: str, form: str = "onde", hours: int = 0) -> N
         db.session.add(ImportBatch(format=form, mode="replace", state=state, schools=[*schools], started_at=started))
 
 
-@pytest.mark.both_databases
 def test_an_import_that_a_later_one_made_good_need_not_be_redone(app: Flask) -> None:
     def to_redo() -> Read:
         return {name[1:]: number for name, number in read(app).items() if name[0] == "idp_roster_imports_to_redo"}

@@ -10,7 +10,7 @@ import pytest
 from idp.app import create_app
 from idp.metrics.instruments import Histogram, Instrument
 from idp.paths import CHECKOUT
-from tests.databases import settings_for
+from tests.databases import NOWHERE, settings_for
 
 RULES = CHECKOUT / "deploy/prometheus/idp-alerts.yml"
 DASHBOARD = CHECKOUT / "deploy/grafana/idp.json"
@@ -38,7 +38,7 @@ def known() -> dict[str, Instrument | None]:
 
 @pytest.fixture(autouse=True)
 def _wired() -> None:
-    create_app(settings_for("sqlite:///:memory:"))  # it names the values of some labels
+    create_app(settings_for(NOWHERE))  # it names the values of some labels
 
 
 def test_each_metric_and_label_that_dashboard_and_alerts_name_exists() -> None:

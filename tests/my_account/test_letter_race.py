@@ -17,8 +17,6 @@ from tests.my_account.steps import LAPTOP, cookie, device, enter, journal
 from tests.my_account.test_letter import PAGE, read_account
 from tests.pages import form_token
 
-pytestmark = pytest.mark.both_databases
-
 
 def _order(browser: FlaskClient, url: str, **data: str) -> dict[str, Any]:
     names = [name for name in ("__Host-tx", "__Host-ss") if browser.get_cookie(name, domain="connexion.exemple.test")]

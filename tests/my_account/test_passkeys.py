@@ -49,7 +49,6 @@ def phone(app: Flask, parent: Account) -> FlaskClient:
     return browser
 
 
-@pytest.mark.both_databases
 def test_a_parent_adds_names_uses_and_removes_passkeys(app: Flask, phone: FlaskClient, parent: Account) -> None:
     key = key_of_parent()
     laptop = device(app, LAPTOP)
@@ -207,7 +206,6 @@ def test_a_late_answer_enrols_nothing(phone: FlaskClient, parent: Account) -> No
 
 
 @pytest.mark.row("M-09")
-@pytest.mark.both_databases
 def test_one_answer_sent_at_once_enrols_once(settings: Settings, phone: FlaskClient, parent: Account) -> None:
     answer = begin(phone, key_of_parent())
     form = changes.form(phone, phone.get(PAGE), passkey=answer, nom="téléphone")

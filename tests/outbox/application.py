@@ -14,7 +14,7 @@ def running(database_url: str, templates: BaseLoader | None = None) -> Iterator[
     """Yield the application in its context; close its connections at the end."""
     app = Flask("outbox_under_test")
     app.config["SQLALCHEMY_DATABASE_URI"] = database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(database_url, pool_size=4)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(pool_size=4)
     if templates is not None:
         app.jinja_loader = templates
     db.init_app(app)

@@ -15,8 +15,6 @@ from idp.outbox import periodic
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Handler, Outcome, TemporaryDeliveryError, Worker
 
-pytestmark = pytest.mark.both_databases
-
 HOUR = timedelta(hours=1)
 START = datetime(2027, 3, 1, 10, 30, tzinfo=UTC)
 WORKERS = 8

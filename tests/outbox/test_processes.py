@@ -23,8 +23,6 @@ from tests.mail.servers import Mailbox, smtp_server
 from tests.outbox.expired import end_leases
 from tests.services import change_services
 
-pytestmark = pytest.mark.both_databases
-
 _PATIENCE = 120.0
 
 
@@ -81,7 +79,6 @@ def soon(seconds: float = _PATIENCE) -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.row("S-05")
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.parametrize("mails", [100, pytest.param(300, marks=pytest.mark.long)])
 def test_four_workers_send_each_mail_once(queue_app: Flask, start_worker: StartWorker, mails: int) -> None:
     mailbox = Mailbox(delay=0.05)

@@ -8,8 +8,6 @@ from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 
-pytestmark = pytest.mark.both_databases
-
 
 def test_a_message_is_committed_or_rolled_back_with_its_transaction(queue_app: Flask) -> None:
     message = enqueue("mail.confirmation", {"token": 7})

@@ -31,8 +31,6 @@ from idp.outbox.worker import (
 )
 from tests.outbox.expired import end_leases
 
-pytestmark = pytest.mark.both_databases
-
 SECRET = "https://connexion.exemple.fr/adresse/lien/Jx7v2mQ9sT4kW8bN"
 
 

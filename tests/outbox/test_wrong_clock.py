@@ -16,8 +16,6 @@ from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import Outcome, Worker
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def message(queue_app: Flask) -> OutboxMessage:
@@ -35,7 +33,6 @@ def wrong_clock(message: OutboxMessage, request: pytest.FixtureRequest) -> Itera
         yield
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_lease_is_measured_by_the_clock_of_the_server(message: OutboxMessage) -> None:
     assert leases.claim(["mail"]) is not None
     with time_machine.travel(now() + timedelta(minutes=1)):

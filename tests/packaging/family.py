@@ -5,7 +5,6 @@ The Python of the installed wheel runs it, with the parent's password as the arg
 
 import sys
 import uuid
-from pathlib import Path
 
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.app import create_app
@@ -14,7 +13,7 @@ from idp.config import load
 from idp.db import db, unit_of_work
 from idp.services import services_of
 
-app = create_app(load(database_url=f"sqlite:///{Path('var', 'idp.db').absolute()}"))  # the default of `idp`
+app = create_app(load())
 with app.app_context():
     password_hash = services_of(app).hasher.hash(sys.argv[1], "sign_in")
     with unit_of_work():

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from idp import __version__, precompressed
+from idp.config import Settings
 from idp.paths import CHECKOUT, STATIC, STATIC_COMPRESSED
 from tests.commands.processes import PATIENCE, connect, free_port
 from tests.databases import SECRET, once
@@ -33,14 +34,20 @@ def built(shared: Path) -> Built:
 
 
 @pytest.fixture
-def installed(built: Built, shared: Path, tmp_path: Path) -> Installed:
+def installed(built: Built, shared: Path, tmp_path: Path, empty: Settings) -> Installed:
     """The wheel in a separate environment, installed once for all test processes, and settings of this test."""
     environment = shared / "environment"
     with once(shared, "environment") as first:
         if first:
             install(built.wheel, environment)
     issuer = f"http://127.0.0.1:{free_port()}"
-    settings = {"IDP_ENV": "development", "IDP_ISSUER": issuer, "IDP_SECRET_KEY": SECRET, "IDP_DRAIN_SECONDS": "0"}
+    settings = {
+        "IDP_ENV": "development",
+        "IDP_ISSUER": issuer,
+        "IDP_SECRET_KEY": SECRET,
+        "IDP_DATABASE_URL": empty.database_url,
+        "IDP_DRAIN_SECONDS": "0",
+    }
     return Installed(environment, tmp_path, settings)
 
 
@@ -136,7 +143,6 @@ def test_a_parent_signs_in_through_the_wheel(installed: Installed) -> None:
             f"{issuer}/userinfo", headers={"Authorization": f"Bearer {tokens['access_token']}"}, timeout=PATIENCE
         ).json()
     assert (who["given_name"], who["uai"]) == ("Noémie", ["0599001N"])
-    assert (installed.folder / "var" / "idp.db").is_file(), "the default database is where the commands were run"
 
 
 def sign_in(browser: requests.Session, page: requests.Response, username: str) -> str:

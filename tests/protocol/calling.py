@@ -14,7 +14,7 @@ FORM = {"logout_token": "a.b.c"}
 
 
 def production(*allowed: str) -> Outgoing:
-    return Outgoing(load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed))
+    return Outgoing(load(issuer=ISSUER, secret_key=SECRET, outgoing_allow=allowed))
 
 
 @pytest.fixture(name="resolver")

@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -21,7 +20,6 @@ _DESCRIPTION = re.compile("[ !#-\\[\\]-~]+")
 """RFC 6749 A.8."""
 
 # For rows that are decided before any SQL statement: one database is enough and saves half a minute.
-one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def code_for(browser: FlaskClient, ent: RelyingParty, attempt: Attempt, **changes: str | None) -> str:

@@ -1,7 +1,6 @@
 """Records the SQL statements of the application, on every connection of every pool."""
 
 import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,8 +50,6 @@ def listening(app: Flask) -> Iterator[Seen]:
         return executemany(cursor, query, every, **kwargs)
 
     def connected(connection: Any, _record: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.set_trace_callback(lambda statement: seen.append((statement, None)))
         heard.add(id(connection))
 
     fresh_connections(app)

@@ -20,8 +20,6 @@ from tests.protocol.test_races import rush
 from tests.relying_party import Attempt
 from tests.signatures import unb64
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 TOKEN = "https://connexion.exemple.test/token"
 
@@ -255,7 +253,6 @@ def test_a_key_without_a_kid_is_accepted_when_one_key_fits(browser: FlaskClient,
     not_believed(shown(browser, double, double.assertion()))
 
 
-@pytest.mark.both_databases
 @pytest.mark.row("T-16")
 def test_many_processes_send_an_assertion_and_it_is_accepted_once(
     app: Flask, build: Build, key: Key, settings: Settings

@@ -18,7 +18,7 @@ from idp.throttle import limits, local
 from tests.pages import heading
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = [pytest.mark.both_databases(sqlite_is_long=True), pytest.mark.row("A-28")]
+pytestmark = pytest.mark.row("A-28")
 
 [SESSION] = limits.AUTHORIZE_SESSION.windows
 [NETWORK] = limits.AUTHORIZE_NETWORK.windows

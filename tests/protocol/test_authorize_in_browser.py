@@ -22,7 +22,6 @@ from tests.web.test_in_browser import look_narrow_and_wide
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # pages in a browser
 ]
 
 HOSTILE = "\"><script>document.title='taken'</script> é&amp;+ %0A"

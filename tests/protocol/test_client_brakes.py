@@ -20,8 +20,6 @@ from tests.protocol.flow import refused
 from tests.protocol.listening import listening
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 FREE = limits.CLIENT_PROOF.free
 WRONG = "faux"
 [WINDOW] = limits.CLIENT_PROOF_IP.windows

@@ -19,7 +19,7 @@ from idp.db import db
 from idp.oidc.models import SpentProof, Token
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, thumbprint
-from tests.protocol.flow import OFFLINE, bound, code_for, one_database, refused, tokens_for
+from tests.protocol.flow import OFFLINE, bound, code_for, refused, tokens_for
 from tests.protocol.proofs import ALGORITHMS, NEGATIVES, POSITIVES, WITH_A_TOKEN, Maker, Request, now, without_signature
 from tests.relying_party import Attempt
 
@@ -94,7 +94,6 @@ def test_a_bound_token_without_a_proof_is_refused(browser: FlaskClient, party: K
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
-@one_database
 def test_equivalent_spellings_of_a_proof_are_accepted(browser: FlaskClient, party: KeyedParty, alg: str) -> None:
     """RFC 9449, 4.3."""
     party.key = Key.new(alg)
@@ -272,7 +271,6 @@ MEMBERS = st.dictionaries(
 JWKS = st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "d", "alg", "use", "key_ops"]), JSON)
 
 
-@one_database
 def test_an_arbitrary_proof_causes_no_server_error(browser: FlaskClient, party: KeyedParty) -> None:
     """Security rows, never 5xx; RFC 9449, 4.3."""
     token = bound(browser, party)["access_token"]

@@ -96,7 +96,6 @@ def test_a_client_with_a_secret_gets_the_lost_answer_with_a_new_key(browser: Fla
     assert party.read_userinfo(browser, second["access_token"])["sub"]
 
 
-@pytest.mark.both_databases
 @pytest.mark.row("Z-02")
 def test_concurrent_refreshes_with_two_keys_get_one_answer(
     app: Flask, browser: FlaskClient, public: KeyedParty

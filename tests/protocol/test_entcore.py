@@ -28,7 +28,6 @@ from tests.protocol.entcore_recipe import (  # noqa: F401 - fixtures too
     recipe_register,
     signed_in,
 )
-from tests.protocol.flow import one_database
 from tests.signatures import b64
 
 
@@ -205,7 +204,6 @@ def forged(party: EntcoreParty, claims: dict[str, Any], **header: str | None) ->
     return f"{signed}.{b64(party.sign(signed.encode()))}"
 
 
-@one_database
 def test_the_relying_party_itself_refuses_what_the_real_one_does(entcore: EntcoreParty) -> None:
     """entcore (clients/README.md)."""
     assert entcore.payload(forged(entcore, GOOD | {"aud": "another client"})) == GOOD | {"aud": "another client"}

@@ -18,7 +18,7 @@ from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, submit
-from tests.protocol.flow import OFFLINE, one_database, refused, stays_here
+from tests.protocol.flow import OFFLINE, refused, stays_here
 from tests.relying_party import Attempt
 
 ALGORITHMS = ("ES256", "PS256", "EdDSA", "Ed25519")
@@ -179,7 +179,6 @@ def test_the_profile_overrides_the_other_registered_settings(
     assert party.redeem(browser, code, attempt, party.fresh_proof()).status_code == 200
 
 
-@one_database
 def test_a_pushed_request_and_its_code_are_refused_to_another_client(
     browser: FlaskClient, build: Build, party: KeyedParty, session: Account
 ) -> None:

@@ -17,8 +17,6 @@ from tests.dpop_party import Key, KeyedParty
 from tests.protocol.flow import OFFLINE, code_for, refused, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 
 def post(browser: FlaskClient, path: str, ent: RelyingParty, token: str, **more: str) -> TestResponse:
     return browser.post(path, data={"token": token, **more}, headers=ent.basic())

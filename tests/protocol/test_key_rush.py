@@ -21,8 +21,6 @@ from tests.commands.processes import connect, free_port, running
 from tests.protocol.key_rush import Client, Tally, published
 from tests.relying_party import RelyingParty
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 CLIENTS, ACCOUNTS = 4, 2
 PATIENCE = 180.0
 

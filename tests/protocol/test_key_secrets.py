@@ -8,7 +8,7 @@ import time_machine
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from flask.testing import FlaskClient
-from sqlalchemy import func, make_url, select, text
+from sqlalchemy import func, select, text
 
 from idp.accounts.models import Account
 from idp.config import Settings
@@ -23,8 +23,6 @@ from tests.protocol.flow import code_for, refused, tokens_for
 from tests.protocol.nodes import moved, node, published
 from tests.relying_party import Attempt, RelyingParty
 from tests.signatures import b64, read, verified
-
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 OTHER = "another secret key, of more than 32 bytes: 9876543210"
 
@@ -54,17 +52,12 @@ def written(secret: bytes) -> list[bytes]:
 
 
 def dump() -> list[bytes]:
-    """Return every value of the database, and on SQLite its files as they lie there."""
+    """Return every value of the database."""
     values = []
     with db.engine.connect() as connection:
         for table in db.metadata.sorted_tables:
             for row in connection.execute(text(f'SELECT * FROM "{table.name}"')):  # noqa: S608 - our own names
                 values += [bytes(v) if isinstance(v, bytes | memoryview) else str(v).encode() for v in row]
-    if db.engine.dialect.name == "sqlite":
-        path = str(make_url(str(db.engine.url)).database)
-        for name in (path, f"{path}-wal"):
-            with open(name, "rb") as file:  # noqa: PTH123 - as a thief would
-                values.append(file.read())
     return values
 
 

@@ -31,12 +31,10 @@ from idp.oidc.models import SigningKey
 from idp.oidc.tokens import id_token_hint
 from idp.services import services_of
 from tests.builders import Build
-from tests.protocol.flow import code_for, one_database
+from tests.protocol.flow import code_for
 from tests.protocol.nodes import node, published
 from tests.relying_party import Attempt
 from tests.signatures import at_hash, b64, public_key, read, verified
-
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 MEMBERS = {
     "RS256": {"kty", "n", "e", "kid", "use", "alg", "x5c"},
@@ -111,7 +109,6 @@ def test_an_id_token_is_signed_as_the_client_was_registered(
     assert with_hint["code"], "and it comes back as a hint"
 
 
-@one_database
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_a_signer_knows_the_hash_of_its_algorithm(app: Flask, every_key: list[str], alg: str) -> None:
     """OpenID Connect Core 1.0, 3.1.3.6."""
@@ -127,7 +124,6 @@ def test_at_hash_is_that_of_the_specification_s_own_example() -> None:
     assert material.half_hash("RS256", token) == "77QmUPtjPfzWtF2AnpK9RQ"
 
 
-@one_database
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_a_logout_token_is_signed_with_the_same_key(
     app: Flask, browser: FlaskClient, build: Build, every_key: list[str], alg: str

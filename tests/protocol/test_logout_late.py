@@ -24,7 +24,6 @@ from tests.relying_party import Attempt, RelyingParty
 IDLE, EXPIRED = timedelta(minutes=70), timedelta(hours=13)
 FRONT = "https://horizon.test/front"
 pytestmark = [
-    pytest.mark.both_databases(sqlite_is_long=True),
     pytest.mark.parametrize("alone", [IDLE, EXPIRED], ids=["idle", "expired"]),
 ]
 

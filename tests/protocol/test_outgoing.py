@@ -186,14 +186,14 @@ def test_an_entry_that_is_neither_host_nor_network_is_refused_at_the_start(
     """OWASP ASVS 5, V 13.2.4."""
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", f'["ent.intranet", "10.0.0.0/8", "fd00::/8", "{entry}"]')
     with pytest.raises(ConfigurationError) as refusal:
-        load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True)
+        load(issuer=ISSUER, secret_key=SECRET)
     assert [fault for fault in refusal.value.faults if "IDP_OUTGOING_ALLOW: entry 4 must be" in fault]
 
 
 def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """OWASP ASVS 5, V 13.2.4."""
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.intranet", "10.0.0.0/8"]')
-    settings = load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True)
+    settings = load(issuer=ISSUER, secret_key=SECRET)
     assert settings.outgoing_allow == ("ent.intranet", "10.0.0.0/8")
     assert dict(settings.rows())["IDP_OUTGOING_ALLOW"] == "(2 set)"
 
@@ -205,10 +205,8 @@ def test_the_operator_s_authorities_are_trusted_besides_the_system_s(
     ours, systems = authority(tmp_path, "ours.test"), authority(tmp_path, "theirs.test")
     trust_only(monkeypatch, systems.trusted)
     allowed = ("ours.test", "theirs.test")
-    plain = Outgoing(load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed))
-    outgoing_client = Outgoing(
-        load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed, ca_bundle=ours.trusted)
-    )
+    plain = Outgoing(load(issuer=ISSUER, secret_key=SECRET, outgoing_allow=allowed))
+    outgoing_client = Outgoing(load(issuer=ISSUER, secret_key=SECRET, outgoing_allow=allowed, ca_bundle=ours.trusted))
     resolver.hosts |= {"ours.test": ["127.0.0.1"], "theirs.test": ["127.0.0.1"]}
     with listening_ent(ours.chain) as near, listening_ent(systems.chain) as far:
         far.served["/keys"] = near.served["/keys"] = (200, {}, b"{}")

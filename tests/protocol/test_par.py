@@ -21,10 +21,8 @@ from idp.registration import registrations
 from tests.builders import PASSWORD, Build
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in, submit
-from tests.protocol.flow import one_database, refused, stays_here
+from tests.protocol.flow import refused, stays_here
 from tests.relying_party import Attempt, RelyingParty
-
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
 
 URN = "urn:ietf:params:oauth:request_uri:"
 
@@ -228,13 +226,11 @@ def test_a_request_is_refused_as_the_authorization_endpoint_would(
     assert pushed_count() == 0
 
 
-@one_database
 def test_an_error_without_a_description_has_no_member_for_it(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 6749, 5.2."""
     assert party.push(browser, Attempt(), request="x").get_json() == {"error": "request_not_supported"}
 
 
-@one_database
 def test_a_doubled_parameter_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 6749, 3.1."""
     body = party.url(Attempt()).partition("?")[2] + "&state=twice"
@@ -265,7 +261,6 @@ def test_a_public_client_pushes_by_its_name(browser: FlaskClient, build: Build, 
     assert party.tokens(browser, answer["code"], attempt)["claims"]["sub"]
 
 
-@one_database
 def test_the_pushed_request_endpoint_accepts_posted_forms_only(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9126, 2.3."""
     query = party.url(Attempt()).partition("?")[2]
@@ -325,7 +320,6 @@ def test_a_proof_and_a_thumbprint_must_name_one_key(browser: FlaskClient, party:
     assert thumbprints == [party.key.thumbprint, party.key.thumbprint, other.thumbprint]
 
 
-@one_database
 def test_the_metadata_say_where_requests_are_pushed(browser: FlaskClient) -> None:
     """RFC 9126, 5; RFC 9449, 5.1."""
     metadata = browser.get("/.well-known/openid-configuration").get_json()

@@ -19,8 +19,6 @@ from tests.protocol.flow import HOST, code_for
 from tests.protocol.test_races import rush
 from tests.relying_party import Attempt
 
-pytestmark = pytest.mark.both_databases
-
 PROCESSES, ROUNDS = 8, 20
 
 

@@ -11,7 +11,7 @@ from idp.clients import released
 from idp.oidc.claims.release import SCOPES
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
-from tests.protocol.flow import OFFLINE, one_database, step_of, tokens_for
+from tests.protocol.flow import OFFLINE, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
 HEADING = "Ce que l’ENT va recevoir"
@@ -127,7 +127,6 @@ def test_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build
     assert "aussi après votre visite" in fetch_page_text("openid offline_access")
 
 
-@one_database
 def test_every_scope_has_its_words(app: Flask) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. Only data is released that the page of `prompt=consent` and « Mes données dans
     les ENT » list.

@@ -29,8 +29,6 @@ from tests.protocol.flow import OFFLINE, code_for
 from tests.protocol.rush import PATIENCE
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
-
 ROOT = Path(__file__).parents[2]
 PROCESSES = 16
 
@@ -129,7 +127,6 @@ def wait_until_somebody_waits_for_a_lock(database_url: str) -> None:
 
 
 @pytest.mark.row("Z-02")
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite serializes writers
 def test_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     browser: FlaskClient, app: Flask, build: Build, session: Account, database_url: str
 ) -> None:

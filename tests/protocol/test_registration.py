@@ -118,7 +118,6 @@ def test_many_processes_use_an_invitation_and_one_client_is_registered(settings:
     assert db.session.scalars(select(ClientInvite)).one().uses_left == 0
 
 
-@pytest.mark.both_databases
 def test_clients_without_a_name_that_register_at_once_are_numbered(settings: Settings, build: Build) -> None:
     metadata = {name: value for name, value in MINIMAL.items() if name != "client_name"}
     order = {

@@ -68,7 +68,6 @@ def events(change: str) -> int:
     return [entry["change"] for entry in details].count(change)
 
 
-@pytest.mark.both_databases
 def test_a_registration_ends_once(
     browser: FlaskClient, registration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +87,6 @@ def test_a_registration_ends_once(
     assert events("ended") == 1
 
 
-@pytest.mark.both_databases
 def test_a_registration_does_not_end_when_an_operator_disabled_it(
     browser: FlaskClient, registration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,8 +30,6 @@ from tests.protocol.registering import bearer, invited, party, register, registe
 from tests.protocol.test_races import rush
 from tests.relying_party import RelyingParty
 
-pytestmark = pytest.mark.both_databases(sqlite_is_long=True)
-
 BOTH = ["https://un.test/cb", "https://deux.test/cb"]
 
 

@@ -10,7 +10,7 @@ from idp.accounts.models import Account
 from idp.oidc.keys import jose
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, written
-from tests.protocol.flow import code_for, one_database, refused
+from tests.protocol.flow import code_for, refused
 from tests.protocol.registering import register
 from tests.relying_party import Attempt
 from tests.rows import each_row
@@ -84,7 +84,6 @@ def test_generated_keys_are_accepted() -> None:
 
 
 @pytest.mark.row("X-02")
-@one_database
 def test_a_proof_with_a_key_of_small_order_is_refused(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 9449, 4.3."""
     party, attempt = KeyedParty.of(build.ent()), Attempt()
@@ -97,7 +96,6 @@ def test_a_proof_with_a_key_of_small_order_is_refused(browser: FlaskClient, buil
 
 
 @pytest.mark.row("X-02")
-@one_database
 def test_a_key_of_small_order_is_not_registered(browser: FlaskClient, invitation: str) -> None:
     """RFC 7591, 3.2.2."""
     weak = {"kty": "OKP", "crv": "Ed25519", "x": encoded(1), "alg": "EdDSA", "kid": "1", "use": "sig"}

@@ -18,8 +18,6 @@ from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.protocol.listening import fresh_connections, listening
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture(autouse=True)
 def _counting() -> Iterator[None]:
@@ -69,7 +67,6 @@ def test_a_sign_on_with_a_session_costs_five_statements_at_most(
             assert len([text for text, _ in seen if text == "COMMIT"]) <= (name != "userinfo"), name
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # PostgreSQL counts this transaction too
 def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
@@ -117,7 +114,6 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
     assert cost(userinfo) == (1, 0)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # the planner runs
 def test_hot_statements_scan_no_table(
     app: Flask, browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:

@@ -12,10 +12,8 @@ from idp import languages
 from idp.accounts.models import Account
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, submit
-from tests.protocol.flow import one_database
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = one_database
 _LANGUAGE = re.compile(r'<html lang="([^"]+)"')
 
 

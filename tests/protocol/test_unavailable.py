@@ -1,6 +1,5 @@
 """An unavailable or locked database: a 503 with Retry-After, and no data is lost."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,7 +7,6 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import make_url
 
 from idp.accounts.models import Account
 from idp.config import Settings
@@ -20,23 +18,16 @@ from tests.protocol.flow import code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 from tests.short_waits import short_lock_waits
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.row("W-07")]
+pytestmark = pytest.mark.row("W-07")
 
 
 @contextmanager
 def locked(database_url: str) -> Iterator[None]:
     """Hold a lock that blocks all writers of codes and tokens."""
-    if database_url.startswith("sqlite"):
-        connection = sqlite3.connect(str(make_url(database_url).database), isolation_level=None)
-        connection.execute("BEGIN IMMEDIATE")
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE authorization_code, token IN ACCESS EXCLUSIVE MODE")
         yield
-        connection.execute("ROLLBACK")
-        connection.close()
-    else:
-        with psycopg.connect(database_url) as other:
-            other.execute("LOCK TABLE authorization_code, token IN ACCESS EXCLUSIVE MODE")
-            yield
-            other.rollback()
+        other.rollback()
 
 
 @pytest.fixture
@@ -75,7 +66,6 @@ def end_connections(database_url: str) -> None:
         other.execute(f"SELECT pg_terminate_backend(pid, 5000) {others}")
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has no connections to lose
 def test_connections_that_a_restart_broke_cost_no_answer(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
 ) -> None:

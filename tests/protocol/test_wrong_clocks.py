@@ -22,8 +22,6 @@ from tests.protocol.nodes import moved, node
 from tests.recovery.steps import CHOSEN, DONE, FORM, USED, enters, mailed_link
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
-
 STEP = 120
 """By how many seconds a clock is wrong, as in `make chaos`."""
 HOME = "Gérer mon compte"

@@ -12,7 +12,7 @@ from tests.pages import form_token
 from tests.recovery.steps import PASSWORD, USERNAME, from_ip, journal
 from tests.statements.heard import heard
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-07")]
+pytestmark = pytest.mark.row("O-07")
 
 
 def count_entries() -> int:

@@ -9,8 +9,6 @@ from idp.accounts.passwords.hasher import Hasher
 from tests.builders import Build
 from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, read_account_row
 
-pytestmark = pytest.mark.both_databases
-
 _CROWD = 8
 
 

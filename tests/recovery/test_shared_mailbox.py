@@ -20,7 +20,7 @@ from tests.pages import form_token, heading, sign_in, submit
 from tests.recovery.steps import DONE, answers, ask_password, choose, enters, link_of
 from tests.statements.heard import heard
 
-pytestmark = [pytest.mark.both_databases(sqlite_is_long=True), pytest.mark.row("G-14")]
+pytestmark = pytest.mark.row("G-14")
 
 _MAILBOX = "famille@exemple.fr"
 _NO_LINK = "Votre nouveau mot de passe : pas de lien par mail"

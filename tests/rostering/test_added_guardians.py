@@ -51,7 +51,6 @@ def add(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
 
 
-@pytest.mark.both_databases
 def test_a_guardian_added_beside_an_active_one_is_told_once_to_both(act: Run, year: Year, folder: Path) -> None:
     for _ in range(2):
         add(act, year, folder)

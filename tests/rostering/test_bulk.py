@@ -3,7 +3,6 @@
 import uuid
 from typing import Any, cast
 
-import pytest
 from flask import Flask
 from sqlalchemy import Table, select, text
 
@@ -12,8 +11,6 @@ from idp.clock import now
 from idp.db import db
 from idp.rostering.bulk import insert_rows, insert_unless_taken, one_of, refresh_statistics
 from tests.builders import Build
-
-pytestmark = pytest.mark.both_databases
 
 ACCOUNTS, CHILDREN = cast("Table", Account.__table__), cast("Table", Child.__table__)
 NAMES = ("O’Brien", 'dit "le Grand"', "C:\\fin", "Zoé 👩‍👧 {a,b}", "%(n)s %s :n", "محمد", "", "NULL", "a\tb\u2028c")
@@ -75,7 +72,6 @@ def test_instants_and_keys_arrive_and_are_found_by_their_column(app: Flask, buil
     assert db.session.scalars(select(Child.id).where(one_of(Child.id, []))).all() == []
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite keeps no sizes
 def test_postgresql_knows_the_size_of_a_table_at_once(app: Flask) -> None:
     insert_unless_taken(ACCOUNTS, "username", _accounts())
     db.session.commit()

@@ -20,7 +20,6 @@ from tests.rostering.test_disputed_ties import FATHER
 
 
 @pytest.mark.row("R-14")
-@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("first", "corrected", "wait"),
     [
@@ -105,7 +104,6 @@ def test_a_person_who_waits_is_recognised_under_the_former_names_after_the_refus
 
 
 @pytest.mark.row("R-14")
-@pytest.mark.both_databases
 @pytest.mark.parametrize("is_erased", [False, True])
 def test_a_pupil_is_recognised_under_the_names_before_a_correction(
     act: Run, year: Year, folder: Path, *, is_erased: bool
@@ -155,7 +153,6 @@ def test_the_corrected_name_of_a_pupil_completes_no_pair_without_the_head(
 
 
 @pytest.mark.row("R-14")
-@pytest.mark.both_databases
 @pytest.mark.parametrize(
     ("first", "corrected", "asks"),
     [

@@ -26,7 +26,7 @@ from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year
 from tests.rostering.seen import account, children_of, imported
 from tests.settlements import REJECT, decision_about
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.row("R-13")]
+pytestmark = pytest.mark.row("R-13")
 
 FATHER, CHILD = "9150000", "9200000"
 BOTH, MOTHER_ALONE = (("9100000", "10", "1"), (FATHER, "20", "1")), (("9100000", "10", "1"),)
@@ -126,7 +126,6 @@ def _someone_waits() -> bool:
         return bool(connection.scalar(text(LOCK_WAITS)))
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
 def test_an_import_and_a_settlement_lock_in_the_same_order(
     act: Run, build: Build, settings: Settings, year: Year, folder: Path
 ) -> None:

@@ -17,8 +17,6 @@ from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, delete, modify, write
 from tests.rostering.seen import account, children_of, codes, disable, imported, state
 
-pytestmark = pytest.mark.both_databases
-
 NOBODY = {"read": 0, "created": 0, "changed": 0, "unchanged": 0, "left": 0, "refused": 0, "leaving": 0}
 
 

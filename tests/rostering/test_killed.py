@@ -22,7 +22,7 @@ from idp.rostering.models import ImportBatch
 from tests import forked
 from tests.commands.conftest import Run
 from tests.commands.processes import environment
-from tests.databases import settings_for, sqlite_copy
+from tests.databases import postgresql_copy, settings_for
 from tests.rostering.aaf_school import LYCEE, Parent, Pupil, small_year
 from tests.rostering.by_names import written
 from tests.rostering.seen import account, imported, state
@@ -30,7 +30,7 @@ from tests.rostering.seen import account, imported, state
 if TYPE_CHECKING:
     import subprocess
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("new_connections")]
+pytestmark = pytest.mark.usefixtures("new_connections")
 
 SEED = 20261124
 
@@ -58,11 +58,10 @@ def on(database: str, folder: Path, *statements: int) -> int:
 def undisturbed(shared: Path, tmp_path: Path) -> Iterator[str]:
     """A separate database for the undisturbed import."""
     (tmp_path / "other").mkdir()
-    with sqlite_copy(shared, tmp_path / "other") as url:
+    with postgresql_copy(shared) as url:
         yield url
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 @pytest.mark.row("Z-10")
 def test_a_killed_import_run_again_reaches_the_same_state(
     act: Run, database_url: str, undisturbed: str, tmp_path: Path
@@ -80,7 +79,6 @@ def test_a_killed_import_run_again_reaches_the_same_state(
     assert set(db.session.scalars(select(ImportBatch.state))) == {"done", "running"}, "cut ones are seen as such"
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_killed_import_gives_each_namesake_one_account(
     act: Run, database_url: str, undisturbed: str, tmp_path: Path
 ) -> None:

@@ -31,7 +31,6 @@ def _school(uai: str) -> School:
 
 
 @pytest.mark.row("R-14")
-@pytest.mark.both_databases
 def test_the_decision_and_the_notice_of_a_guardian_who_waits_go_to_the_new_school(
     act: Run, year: Year, folder: Path
 ) -> None:

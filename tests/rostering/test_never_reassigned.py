@@ -36,7 +36,7 @@ from tests.rostering.by_names import FIRST, SECOND, of_name, written
 from tests.rostering.seen import account, children_of, codes, imported
 from tests.rostering.test_import import NOBODY
 
-pytestmark = [pytest.mark.both_databases(sqlite_is_long=True), pytest.mark.row("R-12")]
+pytestmark = pytest.mark.row("R-12")
 
 MAIL = "premiere@exemple.fr"
 OTHER_SCHOOL = f"MARTIN;Marie;1 rue A;59990;Rivebelle;;{LYCEE};MARTIN;Tom;2DE1"

@@ -47,7 +47,6 @@ def pupil() -> Child:
     return db.session.scalars(select(Child).where(Child.given_name == "Enfanta")).one()
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("how", ["kinship", "left out", "pupil left"])
 def test_an_excluded_guardian_whom_a_file_brings_back_waits_for_the_head(
     act: Run, year: Year, folder: Path, how: str

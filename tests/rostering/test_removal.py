@@ -24,8 +24,6 @@ from tests.commands.processes import environment
 from tests.rostering.aaf_school import LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, disable, imported
 
-pytestmark = pytest.mark.both_databases
-
 
 def count(table: type[Base]) -> int:
     rows = db.session.scalar(select(func.count()).select_from(table)) or 0

@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE
 from tests.rostering.seen import codes, imported
 from tests.rostering.test_takeover import by_names
-
-pytestmark = pytest.mark.both_databases
 
 
 def test_pupils_in_both_files_are_not_reported_as_repeated(act: Run, folder: Path) -> None:

@@ -192,7 +192,6 @@ def _someone_waits() -> bool:
         return bool(connection.scalar(text(LOCK_WAITS)))
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
 def test_an_import_locks_all_accounts_before_the_first_mailbox(
     act: Run, build: Build, settings: Settings, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:

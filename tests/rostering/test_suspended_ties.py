@@ -81,7 +81,6 @@ def test_a_suspended_tie_that_a_file_brings_back_is_still_suspended(act: Run, ye
 
 
 @pytest.mark.row("R-14")
-@pytest.mark.both_databases
 def test_a_new_guardian_of_a_pupil_waits_for_the_head_if_an_access_to_the_pupil_is_suspended(
     act: Run, year: Year, folder: Path
 ) -> None:

@@ -18,8 +18,6 @@ from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, add,
 from tests.rostering.seen import account, children_of, codes, disable, imported, state
 from tests.rostering.test_onde import MALO, ZOE, guardians, pupils
 
-pytestmark = pytest.mark.both_databases
-
 HEAD = "nom;prenom;adresse;cp;commune;mail;nomenfant;prenomenfant;classeenfant\n"
 
 

@@ -8,8 +8,6 @@ from tests.commands.conftest import Run
 from tests.rostering.aaf_school import LYCEE, Year
 from tests.rostering.seen import imported, state
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.mark.parametrize(("kind", "number"), [("students", "9200000"), ("guardians", "9100001")])
 def test_a_refused_record_without_a_key_prevents_departures(

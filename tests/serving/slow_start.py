@@ -9,7 +9,7 @@ from pathlib import Path
 from idp.config import Settings
 from idp.serving.commands import command
 from tests.commands.processes import PATIENCE
-from tests.databases import settings_for
+from tests.databases import NOWHERE, settings_for
 
 
 def _wait(_settings: Settings) -> None:
@@ -19,4 +19,4 @@ def _wait(_settings: Settings) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig()  # so that lines of granian are shown
-    command(lambda: settings_for("sqlite:///unused"), _wait, workers=2)(sys.argv[2:])  # type: ignore[arg-type] # never returns
+    command(lambda: settings_for(NOWHERE), _wait, workers=2)(sys.argv[2:])  # type: ignore[arg-type] # never returns

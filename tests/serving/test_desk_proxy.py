@@ -14,7 +14,7 @@ import pytest
 
 from idp.web.http import FORM_WITH_FILES, MAX_UPLOAD
 from tests.commands.processes import PATIENCE, connect, free_port, running
-from tests.databases import settings_for, sqlite_copy
+from tests.databases import postgresql_copy, settings_for
 from tests.protocol.ent_server import authority
 from tests.serving.proxy import curl_post, nginx, supplied, supplied_desk, titles_of
 
@@ -44,7 +44,7 @@ def desk(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
     port, desk_port, upstream = free_port(), free_port(), free_port()
     certified, log = authority(folder, "localhost"), folder / "desk.log"
     with ExitStack() as stack:
-        url = stack.enter_context(sqlite_copy(shared, folder))
+        url = stack.enter_context(postgresql_copy(shared))
         settings = settings_for(url, desk_url=f"https://localhost:{desk_port}", trusted_proxies=1)
         process = stack.enter_context(running(settings, log, "desk", "serve", "--bind", f"127.0.0.1:{upstream}"))
         connect(upstream, process, log).close()

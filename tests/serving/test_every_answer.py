@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
-from tests.databases import settings_for, sqlite_copy
+from tests.databases import postgresql_copy, settings_for
 
 PROTECTING = (
     b"x-content-type-options: nosniff",
@@ -28,7 +28,7 @@ FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
 def port(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder, port = tmp_path_factory.mktemp("answers"), free_port()
     arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "4")
-    with sqlite_copy(shared, folder) as url, running(settings_for(url), folder / "log", *arguments) as process:
+    with postgresql_copy(shared) as url, running(settings_for(url), folder / "log", *arguments) as process:
         with connect(port, process, folder / "log") as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert read_all(connection).startswith(b"HTTP/1.1 200 ")

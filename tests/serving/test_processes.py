@@ -14,7 +14,7 @@ import pytest
 
 from tests import forked
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
-from tests.databases import settings_for, sqlite_copy
+from tests.databases import postgresql_copy, settings_for
 
 LAST = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -24,7 +24,7 @@ def served(shared: Path, tmp_path: Path) -> Iterator[tuple[int, forked.Program, 
     """A server with two workers that have answered a request each."""
     port, log = free_port(), tmp_path / "log"
     arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "4")
-    with sqlite_copy(shared, tmp_path) as url, running(settings_for(url), log, *arguments) as process:
+    with postgresql_copy(shared) as url, running(settings_for(url), log, *arguments) as process:
         wait_for(lambda: len(workers(process.pid)) == 2)
         for _ in range(20):
             answer(port, process, log)
@@ -90,7 +90,7 @@ def test_a_server_that_stops_is_not_ready_then_takes_no_connection_and_cuts_none
     """As systemd does, all processes get the signal. The listener must not outlast the last connection it takes."""
     port, log = free_port(), tmp_path / "log"
     arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "4")
-    with sqlite_copy(shared, tmp_path) as url, running(settings_for(url, drain_seconds=1), log, *arguments) as process:
+    with postgresql_copy(shared) as url, running(settings_for(url, drain_seconds=1), log, *arguments) as process:
         answer(port, process, log)
         wait_for(lambda: len(workers(process.pid)) == 2)
         with connect(port, process, log) as in_hand:
@@ -151,7 +151,7 @@ def test_the_socket_file_of_a_killed_server_is_replaced_and_that_of_a_running_on
     arguments = ("serve", "--bind", f"unix:{path}", "--workers", "1", "--threads", "2")
     with socket.socket(socket.AF_UNIX) as abandoned:
         abandoned.bind(str(path))
-    with sqlite_copy(shared, tmp_path) as url, running(settings_for(url), log, *arguments) as process:
+    with postgresql_copy(shared) as url, running(settings_for(url), log, *arguments) as process:
         wait_for(lambda: path.is_socket() and _answers(path))
         assert stat.S_IMODE(path.stat().st_mode) == 0o666
         with running(settings_for(url), tmp_path / "second", *arguments) as second:

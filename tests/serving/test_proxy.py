@@ -26,7 +26,7 @@ from idp.services import services_of
 from idp.web.http import MAX_BODY
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
-from tests.databases import settings_for, sqlite_copy
+from tests.databases import NOWHERE, postgresql_copy, settings_for
 from tests.protocol.ent_server import authority
 from tests.relying_party import Attempt, RelyingParty
 from tests.serving.proxy import adapted, curl_post, nginx, program, supplied, titles_of
@@ -70,7 +70,7 @@ def proxied(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder, port, upstream = tmp_path_factory.mktemp("proxied"), free_port(), free_port()
     certified, log = authority(folder, "localhost"), folder / "serve.log"
     with ExitStack() as stack:
-        url = stack.enter_context(sqlite_copy(shared, folder))
+        url = stack.enter_context(postgresql_copy(shared))
         settings = settings_for(url, issuer=f"https://localhost:{port}", trusted_proxies=1)
         arguments = ("serve", "--bind", f"127.0.0.1:{upstream}", "--workers", "1", "--threads", "4")
         ent = registered(settings)
@@ -139,7 +139,7 @@ def test_doctor_sees_the_visitor_through_the_proxy_and_no_invented_ip(
 ) -> None:
     monkeypatch.setattr(connections, "tls_context", connections.tls_context.__wrapped__)
     issuer = f"https://localhost:{proxied.port}"
-    behind = settings_for("sqlite:///unused.db", issuer=issuer, ca_bundle=proxied.trusted, trusted_proxies=1)
+    behind = settings_for(NOWHERE, issuer=issuer, ca_bundle=proxied.trusted, trusted_proxies=1)
     findings = {finding.check: finding for finding in doctor.check(Site(behind))}
     assert {finding.state for finding in findings.values()} == {"ok"}
     assert set(findings) == {"public URL", "readiness", "forwarded headers"}

@@ -21,7 +21,7 @@ from idp.serving import limits
 from idp.web.http import MAX_BODY
 from tests import forked
 from tests.commands.processes import PATIENCE, connect, environment, free_port, read_all
-from tests.databases import settings_for, sqlite_copy
+from tests.databases import postgresql_copy, settings_for
 from tests.rows import each_row
 from tests.serving.short_deadline import READ_SECONDS
 
@@ -60,7 +60,7 @@ class Served:
 def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder, port = tmp_path_factory.mktemp("served"), free_port()
     arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", str(THREADS))
-    with sqlite_copy(shared, folder) as url, (folder / "log").open("ab") as log:
+    with postgresql_copy(shared) as url, (folder / "log").open("ab") as log:
         env = environment(settings_for(url))
         with forked.Program("tests.serving.short_deadline", *arguments, env=env, output=log) as process:
             with connect(port, process, folder / "log") as connection:

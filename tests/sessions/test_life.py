@@ -16,8 +16,6 @@ from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, sign_in
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
-
 _HOST = "connexion.exemple.test"
 _OPEN, _CLOSED = "Gérer mon compte", "Connexion"
 

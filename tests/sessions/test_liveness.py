@@ -16,8 +16,6 @@ from idp.sessions import liveness
 from idp.sessions.models import Session
 from tests.builders import Build
 
-pytestmark = pytest.mark.both_databases
-
 IDLE = timedelta(hours=1)
 ALL = {"used", "ended", "disabled", "suspended", "reopened", "outdated", "expired", "just expired", "idle", "just idle"}
 HOLDING = {"used", "reopened", "expired", "just expired", "idle", "just idle"}

@@ -13,7 +13,6 @@ from idp.statements.prepared import Statement
 def connections_of(settings: Settings) -> Iterator[Connections]:
     """Yield new connections to PostgreSQL; close the idle ones at the end."""
     connections = open_connections(settings)
-    assert connections.is_postgresql
     yield connections
     connections.close()
 

@@ -91,7 +91,7 @@ class _Seeded:
     def on(cls, site: "Site") -> "_Seeded":
         """Seed `site` and keep what that made."""
         site.seed()
-        folder = databases.folder_of_process(Path(os.environ[SHARED])) / f"seeded-{site.port}"
+        folder = Path(os.environ[SHARED]) / f"seeded-{os.getpid()}-{site.port}"
         shutil.copytree(site.folder, folder)
         return cls(site.ents, site.letters, folder, databases.rows_of(site.settings.database_url))
 

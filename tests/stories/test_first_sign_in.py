@@ -29,7 +29,6 @@ EMAIL = "noemie.leroy@exemple.fr"
 JUSTE, FAUSSE = "karim.leroy@exemple.fr", "karim.lerou@exemple.fr"
 
 
-@pytest.mark.both_databases
 def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent_avec_le_code(phone: Page, site: Site) -> None:
     """Neuf pages depuis l'accueil de l'ENT, un mail. Le code remplace le lien : c'est un cinquième champ tapé."""
     courrier, parcours = site.letter("n.leroy"), Parcours(phone)

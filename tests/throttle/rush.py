@@ -38,7 +38,7 @@ def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[int]") 
     )
     change_services(app, settings=settings, connections=open_connections(settings))
     app.config["SQLALCHEMY_DATABASE_URI"] = order["database"]
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(order["database"], pool_size=2)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(pool_size=2)
     db.init_app(app)
     with app.app_context():
         db.engine.connect().close()

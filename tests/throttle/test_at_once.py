@@ -19,7 +19,6 @@ from tests.databases import LOCK_WAITS
 
 pytestmark = [
     pytest.mark.usefixtures("app"),
-    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),  # SQLite has one writer
 ]
 
 PATIENCE = 30

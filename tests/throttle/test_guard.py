@@ -25,7 +25,7 @@ from tests.services import changed_services
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("app")]
+pytestmark = pytest.mark.usefixtures("app")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ SLOW = Backoff("slow", 2, (MINUTE,), quiet=timedelta(hours=1), by_network=True)
 TWO_A_MINUTE = Budget("one", (Window(2, MINUTE),))
 
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("app")]
+pytestmark = pytest.mark.usefixtures("app")
 
 
 @pytest.fixture

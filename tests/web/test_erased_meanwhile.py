@@ -21,7 +21,7 @@ from tests.charter.tokens import accept, acceptances, token_of
 from tests.pages import form_token, heading, sign_in, submit
 from tests.relying_party import Attempt
 
-pytestmark = [pytest.mark.both_databases, pytest.mark.row("K-10")]
+pytestmark = pytest.mark.row("K-10")
 
 EraseBeforeWrite = Callable[[uuid.UUID], None]
 

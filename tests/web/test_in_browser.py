@@ -13,7 +13,6 @@ from tests.stories.browser import CHROMIUM, follow, look, new_page
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # pages in a browser
 ]
 
 NARROWEST = 180  # 360 px at 200 %

@@ -13,7 +13,7 @@ from idp.outbox.worker import FIRST_DELAY, MAX_ATTEMPTS, MAX_DELAY
 from idp.tables import metadata
 from idp.throttle import limits
 from tests.builders import Build
-from tests.databases import ISSUER, settings_for
+from tests.databases import ISSUER, NOWHERE, settings_for
 
 IP_COLUMNS = {("audit", "ip"), ("session", "ip"), ("device_session", "ip"), ("charter_acceptance", "ip")}
 """The columns with IPs of parents; each has a line on the page."""
@@ -59,7 +59,7 @@ def test_figures_of_the_page_match_the_constants() -> None:
 
 def test_figures_of_the_page_follow_the_settings() -> None:
     longer = {"audit_days": 730, "audit_failure_days": 40, "refresh_absolute": 60 * 86400}
-    app = create_app(settings_for("sqlite:///:memory:", **longer))
+    app = create_app(settings_for(NOWHERE, **longer))
     figures = facts(app.test_client())
     assert figures["Journal de sécurité"] == "24 mois ; pour les refus 40 jours"
     assert "62 jours" in figures["Liste de vos connexions"]

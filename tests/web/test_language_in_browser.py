@@ -12,7 +12,6 @@ from tests.web.test_in_browser import sign_in
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # pages in a browser
 ]
 
 

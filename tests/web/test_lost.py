@@ -13,10 +13,8 @@ from idp.clock import now
 from tests.activation.steps import open_activation
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.pages import follow, heading, text_beside_menu
-from tests.protocol.flow import one_database
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = one_database
 _LOST = "Reprenons depuis l’ENT"
 _LIST = ("/mon-ent", "Trouver mon ENT")
 

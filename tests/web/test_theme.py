@@ -85,7 +85,6 @@ def test_axe_finds_nothing_on_the_pages_of_the_journey_with_dsfr(
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_button_of_a_short_form_is_on_the_first_screen_of_a_phone_with_dsfr(
     browser_process: Browser, build: Build, loopback: str
 ) -> None:

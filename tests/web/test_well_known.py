@@ -30,7 +30,7 @@ def test_security_txt_names_a_contact_and_has_not_expired(app: Flask, browser: F
 
 @each_row("contact", ["securite@exemple.fr", "http://exemple.fr/x", "mailto:a@b c", "mailto:x\nExpires: 1"])
 def test_an_invalid_contact_stops_the_start(contact: str) -> None:
-    options: dict[str, Any] = {"issuer": ISSUER, "secret_key": SECRET, "allow_sqlite": True}
+    options: dict[str, Any] = {"issuer": ISSUER, "secret_key": SECRET}
     with pytest.raises(ConfigurationError, match="IDP_SECURITY_CONTACT"):
         load(**options, security_contact=contact)
 

@@ -109,14 +109,12 @@ def _is_for_the_head(settings: Settings, check: Job) -> bool:
 def is_being_imported() -> ColumnElement[bool]:
     """Return the condition of the files of a check whose import is not over."""
     busy = aliased(Job)
-    # SQLite stores an id without dashes, JSON and PostgreSQL have them
-    check, of_file = busy.parameters["check"].as_string(), cast(JobFile.job_id, String)
     return (
         select(busy.id)
         .where(
             busy.kind == names.IMPORT,
             busy.finished_at.is_(None),
-            func.replace(check, "-", "") == func.replace(of_file, "-", ""),
+            busy.parameters["check"].as_string() == cast(JobFile.job_id, String),
         )
         .correlate(JobFile)
         .exists()

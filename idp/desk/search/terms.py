@@ -1,8 +1,7 @@
 """What a person typed into the search, as conditions about a column `search_text` (`idp.searched`).
 
 A search has steps, from the surest to the least sure: whole words, beginnings of words, one typing error. PostgreSQL
-looks each spelling up in the index of the words; SQLite compares patterns with the rows. Words are letters and digits,
-so that neither a query nor a pattern needs an escape.
+looks each spelling up in the index of the words. Words are letters and digits, so that a query needs no escape.
 """
 
 import string
@@ -16,7 +15,6 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from idp import searched
 from idp.accounts.passwords.hasher import fold_username
-from idp.db import db
 from idp.mail.emails import fold_email
 
 LONGEST = 100
@@ -35,7 +33,7 @@ _LONG = 7
 """Letters from which the typing error may be in the beginning of a longer word."""
 _LONGEST_WITH_ERROR = 20
 _ANY = "_"
-"""A letter in a pattern of SQLite, where the index of the words is missing."""
+"""A letter that is not known."""
 
 Column = InstrumentedAttribute[str] | ColumnElement[str]
 
@@ -83,8 +81,6 @@ def all_words(columns: Sequence[Column], words: Sequence[_Word]) -> ColumnElemen
 
 
 def _compared(column: Column, word: _Word, *, by_index: bool = True) -> ColumnElement[bool]:
-    if db.engine.dialect.name != "postgresql":
-        return _like(column, word)
     return _looked_up(column if by_index else column.op("||")(cast("", TSVECTOR)), word)
 
 
@@ -105,11 +101,6 @@ def _spelled_out(spellings: Iterable[str]) -> Iterator[str]:
 def _has_beginning_in(spellings: Container[str], word: str) -> bool:
     """Return whether the beginning of a word is there too: what begins like the word then begins so as well."""
     return any(word[:length] in spellings for length in range(1, len(word)))
-
-
-def _like(column: Column, word: _Word) -> ColumnElement[bool]:
-    ending = "%" if word.is_beginning else " %"
-    return or_(*(column.like(f"% {spelling}{ending}") for spelling in word.spellings))
 
 
 @dataclass(frozen=True)

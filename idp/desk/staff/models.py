@@ -5,11 +5,11 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
-from idp.db import Base, UuidKey
+from idp.db import Base, UuidKey, only
 from idp.personal import left_out
 
 
@@ -114,13 +114,7 @@ class StaffCredential(UuidKey, Base):
 
     __tablename__ = "staff_credential"
     __table_args__ = (
-        Index(
-            "ix_staff_credential_totp",
-            "staff_id",
-            unique=True,
-            postgresql_where=text("kind = 'totp'"),
-            sqlite_where=text("kind = 'totp'"),
-        ),
+        Index("ix_staff_credential_totp", "staff_id", unique=True, **only("kind = 'totp'")),
         {"info": left_out("people of the desk")},
     )
 

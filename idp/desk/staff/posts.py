@@ -173,7 +173,7 @@ def _grant_one(
         StaffRole.school_id == school.id if school else StaffRole.school_id.is_(None),
         StaffRole.client_id == client.id if client else StaffRole.client_id.is_(None),
     ]
-    kept = literal(until, StaffRole.valid_until.type)  # CASE gives a bare value no type, and SQLite no time zone
+    kept = literal(until, StaffRole.valid_until.type)  # CASE gives a bare value no type
     prolonged = db.session.scalars(
         update(StaffRole)
         .where(*same, in_force(now()))

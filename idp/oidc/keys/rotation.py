@@ -192,9 +192,7 @@ def replaced_at(key: SigningKey, live: Sequence[SigningKey]) -> datetime | None:
 def _exclusive() -> Iterator[datetime]:
     """Run a unit of work that excludes other writers of the table, but not readers; yield its instant."""
     with unit_of_work():
-        connection = db.session.connection()
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("LOCK TABLE signing_key IN SHARE ROW EXCLUSIVE MODE"))
+        db.session.connection().execute(text("LOCK TABLE signing_key IN SHARE ROW EXCLUSIVE MODE"))
         yield now()
 
 

@@ -1,9 +1,8 @@
 """The contract of the store: the four hot database requests, which run outside SQLAlchemy's ORM.
 
-PostgreSQL runs each request as one autocommitted statement whose WHERE is the decision. A request whose conditions
-do not hold returns None without a change; the caller then reads why. One statement claims a code and stores its tokens,
-because with two commits the revocation after a replay could run before there is a token to revoke. SQLite has no
-data-modifying CTE: there a request is two or three statements in one BEGIN IMMEDIATE transaction.
+Each request is one autocommitted statement whose WHERE is the decision (`idp.oidc.store.store`). A request whose
+conditions do not hold returns None without a change; the caller then reads why. One statement claims a code and stores
+its tokens, because with two commits the revocation after a replay could run before there is a token to revoke.
 
 All instants are passed in, from the clock of this process.
 """
@@ -11,7 +10,7 @@ All instants are passed in, from the clock of this process.
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,22 +186,3 @@ class Holder:
     charter_version: str | None
     charter_accepted_at: datetime | None
     children: list[dict[str, str]]
-
-
-class Store(Protocol):
-    """The four requests. Each returns None if one of its conditions does not hold.
-
-    All raise `sqlalchemy.exc.OperationalError` if the database is unreachable, or locked for too long.
-    """
-
-    def issue_code(self, request: CodeRequest) -> str | None:
-        """Store a code, use up the pushed request, record the audit entry; return the session's `sid`."""
-
-    def redeem_code(self, request: Redemption) -> Grant | None:
-        """Use a code up and store its tokens. At most one call for a code returns a grant."""
-
-    def refresh(self, request: Rotation) -> Grant | None:
-        """Use a refresh token and store the pair that follows it, in the same family."""
-
-    def find_holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
-        """Return the holder of an access token that is valid at `moment`."""

@@ -1,10 +1,8 @@
-"""The SQL that both databases share, as text.
+"""The parts of the store's statements, as text.
 
-The notation is PostgreSQL's, with placeholders `:name`; `sqlite.py` turns it into that of SQLite.
-
-A placeholder is a field of the request (`idp.oidc.store.contract`); its annotation is the type of the parameter. The
-columns of an answer are the fields of the result, in their order: the list is made of the fields, so that a row can be
-unpacked into the result.
+A placeholder `:name` is a field of the request (`idp.oidc.store.contract`); its annotation is the type of the
+parameter. The columns of an answer are the fields of the result, in their order: the list is made of the fields, so
+that a row can be unpacked into the result.
 """
 
 from dataclasses import fields
@@ -107,13 +105,13 @@ SELECT new.digest, new.kind, claimed.family, :client, claimed.account_id, claime
   CASE WHEN new.kind = 'a' OR new.expires_at < claimed.family_expires_at THEN new.expires_at
     ELSE claimed.family_expires_at END,
   CASE WHEN new.kind = 'r' THEN claimed.family_expires_at END
-FROM {claimed} CROSS JOIN (
+FROM live claimed CROSS JOIN (
   SELECT :access_digest AS digest, 'a' AS kind, :access_scope AS scope, :access_expires_at AS expires_at
   UNION ALL SELECT :refresh_digest, 'r', NULL, :refresh_expires_at) new
-WHERE new.digest IS NOT NULL AND (new.kind = 'a' OR {is_offline})
+WHERE new.digest IS NOT NULL AND (new.kind = 'a' OR 'offline_access' = ANY (string_to_array(claimed.scope, ' ')))
 ON CONFLICT (digest) DO NOTHING
 """
-"""To be formatted with the source of the row `claimed`, and the condition that its scope has `offline_access`."""
+"""`live` is the row that was claimed, with its grant."""
 
 GRANT_COLUMNS = "a.join_key, s.sid, cv.version AS charter_version, ca.accepted_at AS charter_accepted_at"
 GRANT_TABLES = f"""
@@ -125,12 +123,10 @@ GRANT = ", ".join(field.name for field in fields(Grant))
 
 # Access tokens
 
-CHILDREN = audience.known_children_sql(client="c", account="a.id", moment=":now")
-CHILD_MEMBERS = (
-    "'given_name', k.given_name, 'family_name', k.family_name, 'class', k.class_name, 'uai', k.uai, "
-    "'student_id', k.student_id, 'degree', k.degree"
-)
-"""The arguments of the database's function that makes a JSON object of a row `k` of CHILDREN."""
+_CHILDREN = f"""(SELECT coalesce(json_agg(json_build_object(
+    'given_name', k.given_name, 'family_name', k.family_name, 'class', k.class_name, 'uai', k.uai,
+    'student_id', k.student_id, 'degree', k.degree) ORDER BY k.rank), '[]')
+  FROM {audience.known_children_sql(client="c", account="a.id", moment=":now")} k)"""  # noqa: S608 - made of constants
 
 _HOLDER_SOURCES = {
     "scope": "t.scope",
@@ -142,7 +138,7 @@ _HOLDER_SOURCES = {
     "account_id": "a.id",
     "charter_version": "cv.version",
     "charter_accepted_at": "ca.accepted_at",
-    "children": "{children}",
+    "children": _CHILDREN,
 }
 """Where the fields of a holder come from; the others are columns of the account under their own names."""
 _HOLDER_COLUMNS = ", ".join(
@@ -157,4 +153,3 @@ JOIN account a ON a.id = t.account_id AND {_HOLDING}
 JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL AND {_ADMITS} {_CHARTER_OF_CLIENT}
 WHERE t.digest = :digest AND t.kind = 'a' AND t.revoked_at IS NULL AND t.expires_at > :now
 """  # noqa: S608 - made of constants
-"""To be formatted with `children`, the query that gives them as one JSON array."""

@@ -42,20 +42,18 @@ def check(site: Site) -> Iterator[Finding]:
     """Check the database; the first error ends the check."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield _latency(connection)
-        if connection.dialect.name == "postgresql":
-            yield _version(connection)
-            yield _tls(connection)
-            yield _disk(connection)
-            yield _connections(connection, site)
-            yield _clock(connection)
+        yield _version(connection)
+        yield _tls(connection)
+        yield _disk(connection)
+        yield _connections(connection, site)
+        yield _clock(connection)
         migrations = _migrations(connection)
         yield migrations
         if migrations.state == "fault":
             return  # the tables are not those that the next checks look at
         yield _indexes(connection)
-        if connection.dialect.name == "postgresql":
-            yield _statistics(connection)
-            yield _writes(connection)
+        yield _statistics(connection)
+        yield _writes(connection)
 
 
 def _latency(connection: Connection) -> Finding:
@@ -164,10 +162,9 @@ def _indexes(connection: Connection) -> Finding:
     for name, table in Base.metadata.tables.items():
         present = {index["name"] for index in inspector.get_indexes(name)} if inspector.has_table(name) else set()
         missing += sorted(str(index.name) for index in table.indexes if index.name not in present)
-    if connection.dialect.name == "postgresql":
-        missing += connection.exec_driver_sql(
-            "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1"
-        ).scalars()
+    missing += connection.exec_driver_sql(
+        "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1"
+    ).scalars()
     if missing:
         advice = "requests scan whole tables: create the index again (REINDEX INDEX), or restore the migration"
         return Finding("indexes", f"missing or invalid: {', '.join(missing)}", "fault", advice)

@@ -8,7 +8,7 @@ from idp.config import Settings
 
 MIB = 1024 * 1024
 LITTLE, FULL = 2048 * MIB, 256 * MIB
-"""An import of a school file needs a temporary database, and a SQLite database grows. The log goes to the standard
+"""An import of a school file needs a temporary database. The log goes to the standard
 error: where it is kept, and how much, is the matter of journald or of the container."""
 
 State = Literal["ok", "warning", "fault", "unknown"]

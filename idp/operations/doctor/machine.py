@@ -38,30 +38,20 @@ def hash_rate(hasher: Hasher) -> tuple[str, str]:
     return f"{hasher.rate():.0f} a second on one core", COMPILE if is_for_any_cpu else ""
 
 
-def check_disks(site: Site) -> Iterator[Finding]:
-    """Check the free space for temporary files, and for a SQLite database."""
-    folders = {"temporary files": Path(tempfile.gettempdir())}
-    if database := _sqlite_file(site):
-        folders["database file"] = database.parent
-    for use, folder in folders.items():
-        try:
-            free = shutil.disk_usage(folder).free
-        except OSError as error:
-            yield Finding(f"disk of {use}", f"{folder}: {error.strerror}", "fault", "create the folder")
-            continue
-        result = f"{folder}: {free // MIB} MiB free"
-        if free < LITTLE:
-            yield Finding(f"disk of {use}", result, "fault" if free < FULL else "warning", "make room")
-        else:
-            yield Finding(f"disk of {use}", result)
+def check_disks(_site: Site) -> Iterator[Finding]:
+    """Check the free space for temporary files."""
+    folder, check = tempfile.gettempdir(), "disk of temporary files"
+    free = shutil.disk_usage(folder).free
+    result = f"{folder}: {free // MIB} MiB free"
+    if free < LITTLE:
+        yield Finding(check, result, "fault" if free < FULL else "warning", "make room")
+    else:
+        yield Finding(check, result)
 
 
 def check_modes(site: Site) -> Iterator[Finding]:
     """Check that only the service reads the files with secrets."""
-    files = [Path(name) for name in site.secret_files]
-    if database := _sqlite_file(site):
-        files.append(database)
-    for file in files:
+    for file in map(Path, site.secret_files):
         try:
             mode = stat.S_IMODE(file.stat().st_mode)
         except OSError as error:
@@ -133,8 +123,3 @@ def _is_missing(file: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-def _sqlite_file(site: Site) -> Path | None:
-    url = make_url(site.settings.database_url)
-    return Path(str(url.database)) if url.get_backend_name() == "sqlite" and url.database else None

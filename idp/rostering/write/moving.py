@@ -40,7 +40,7 @@ def follow_pupils() -> None:
             Child.school_id != SchoolNotice.school_id,
         )
     )
-    elsewhere = (  # a condition and no join: SQLite would begin with all ties
+    elsewhere = (
         select(Guardianship.child_id)
         .join(Child, Child.id == Guardianship.child_id)
         .where(Guardianship.account_id == SchoolNotice.account_id, Child.school_id != SchoolNotice.school_id)

@@ -29,7 +29,6 @@ from tests.pages import form_token, heading
 
 
 @pytest.mark.row("K-26")
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_a_linked_person_signs_in(visitor: FlaskClient, provider: Provider, linked: StaffAccount) -> None:
     page = sign_in(visitor, provider)
     assert heading(page) == "L’académie vous a reconnu"
@@ -110,7 +109,6 @@ def test_a_person_who_left_does_not_enter(
     assert not is_in(visitor)
 
 
-@pytest.mark.both_databases(sqlite_is_long=True)
 def test_an_invitation_links_and_enrols(desk: Flask, colleagues: Colleagues, provider: Provider) -> None:
     link, browser = colleagues.invited("Inès Faure"), desk.test_client()
     token = link.rpartition("/")[2]

@@ -12,8 +12,6 @@ from idp.oidc.models import Token
 from tests.builders import LYCEE, Build
 from tests.protocol.store.world import LOST, SCOPE, World
 
-pytestmark = pytest.mark.both_databases
-
 
 def test_the_holder_is_the_person_the_client_and_the_scope(world: World) -> None:
     more_claims = {"nickname": "Nono"}

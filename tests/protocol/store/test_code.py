@@ -18,8 +18,6 @@ from tests.builders import LYCEE, Build
 from tests.protocol.store.world import CLIENT_CHANGED, LOST, SCOPE, World, digest, lose, token
 from tests.relying_party import RelyingParty
 
-pytestmark = pytest.mark.both_databases
-
 
 def count(table: type) -> int:
     db.session.rollback()

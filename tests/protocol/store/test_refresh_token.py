@@ -17,8 +17,6 @@ from tests.protocol.listening import Seen, listening
 from tests.protocol.store.world import CLIENT_CHANGED, LOST, SCOPE, World, lose, token
 from tests.protocol.test_races import wait_until_somebody_waits_for_a_lock
 
-pytestmark = pytest.mark.both_databases
-
 KEY, OTHER = "key", "other"
 
 
@@ -185,11 +183,7 @@ def racing(world: World, first: bytes, rival_jkt: str | None, **changes: Any) ->
         yield rival, call
 
 
-on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite's writers take turns
-
-
 @pytest.mark.row("Z-02")
-@on_postgresql
 def test_the_successor_of_a_concurrent_rotation_is_found_by_a_second_statement(
     app: Flask, world: World, database_url: str
 ) -> None:
@@ -202,7 +196,6 @@ def test_the_successor_of_a_concurrent_rotation_is_found_by_a_second_statement(
 
 
 @pytest.mark.row("Z-02")
-@on_postgresql
 def test_the_successor_of_a_concurrent_rotation_is_not_given_to_another_key(
     app: Flask, world: World, database_url: str
 ) -> None:
@@ -214,7 +207,6 @@ def test_the_successor_of_a_concurrent_rotation_is_not_given_to_another_key(
 
 
 @pytest.mark.row("Z-02")
-@on_postgresql
 def test_a_concurrent_rotation_that_is_rolled_back_leaves_one_statement(
     app: Flask, world: World, database_url: str
 ) -> None:
@@ -226,7 +218,6 @@ def test_a_concurrent_rotation_that_is_rolled_back_leaves_one_statement(
 
 
 @pytest.mark.row("Z-02")
-@on_postgresql
 def test_a_token_that_is_revoked_concurrently_is_refused_by_one_statement(
     app: Flask, world: World, database_url: str
 ) -> None:

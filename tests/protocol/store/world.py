@@ -15,7 +15,8 @@ from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import Token
-from idp.oidc.store.contract import CodeRequest, Redemption, Rotation, Store
+from idp.oidc.store.contract import CodeRequest, Redemption, Rotation
+from idp.oidc.store.store import Store
 from idp.sessions import liveness
 from idp.sessions.models import Session
 from tests.builders import LYCEE, Build
@@ -26,7 +27,7 @@ _numbers = itertools.count()
 
 
 class Unlocked:
-    """A store that is called while the test has no transaction open: SQLite would wait for its lock."""
+    """A store that is called while the test has no transaction open, which might wait for its locks."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

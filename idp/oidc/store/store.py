@@ -1,4 +1,4 @@
-"""The store on PostgreSQL: one statement a request. All parts of a statement see one snapshot, and commit together."""
+"""The store: one statement a request. All parts of a statement see one snapshot, and commit together."""
 
 from datetime import datetime
 from functools import cache
@@ -32,10 +32,6 @@ SELECT sid FROM s
     get_type_hints(CodeRequest),
 )
 
-_INSERT_TOKENS = sql.INSERT_TOKENS.format(
-    claimed="live claimed", is_offline="'offline_access' = ANY (string_to_array(claimed.scope, ' '))"
-)
-
 
 def _exchange(claim: str, request: type, *more_columns: str) -> Statement:
     """Return the statement that runs `claim`, stores the tokens and returns the grant, with `more_columns`."""
@@ -44,7 +40,7 @@ def _exchange(claim: str, request: type, *more_columns: str) -> Statement:
     text = f"""
 WITH claimed AS ({claim}), live AS MATERIALIZED (
   SELECT {claimed}, {sql.GRANT_COLUMNS} FROM claimed JOIN session s ON s.id = claimed.session_id {sql.GRANT_TABLES}
-), tokens AS ({_INSERT_TOKENS} RETURNING kind)
+), tokens AS ({sql.INSERT_TOKENS} RETURNING kind)
 SELECT {answer} FROM live
 """  # noqa: S608 - made of constants
     return Statement(text, {"access_scope": str} | get_type_hints(request))
@@ -59,9 +55,7 @@ _REFRESH = _exchange(
     OR EXISTS (SELECT 1 FROM token WHERE digest = :refresh_digest)) AS is_successor_seen""",
 )
 
-_CHILDREN = f"""(SELECT coalesce(json_agg(json_build_object({sql.CHILD_MEMBERS}) ORDER BY k.rank), '[]')
-  FROM {sql.CHILDREN} k)"""  # noqa: S608 - made of constants
-_FIND_HOLDER = Statement(sql.HOLDER.format(children=_CHILDREN), {"digest": bytes, "now": datetime})
+_FIND_HOLDER = Statement(sql.HOLDER, {"digest": bytes, "now": datetime})
 
 
 def _values(request: Any) -> dict[str, Any]:
@@ -74,24 +68,27 @@ def _getter(names: tuple[str, ...]) -> "attrgetter[tuple[Any, ...]]":
     return attrgetter(*names)
 
 
-class PostgresqlStore:
-    """The store of `idp.oidc.store.contract.Store` on PostgreSQL."""
+class Store:
+    """The four requests. Each returns None if one of its conditions does not hold.
+
+    All raise `sqlalchemy.exc.OperationalError` if the database is unreachable, or locked for too long.
+    """
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     def issue_code(self, request: CodeRequest) -> str | None:
-        """Store a code."""
+        """Store a code, use up the pushed request, record the audit entry; return the session's `sid`."""
         row = self._one(_ISSUE_CODE, _values(request))
         return cast("str", row[0]) if row else None
 
     def redeem_code(self, request: Redemption) -> Grant | None:
-        """Use a code up and store its tokens."""
+        """Use a code up and store its tokens. At most one call for a code returns a grant."""
         row = self._one(_REDEEM_CODE, _values(request) | {"access_scope": None})
         return Grant(*row) if row else None
 
     def refresh(self, request: Rotation) -> Grant | None:
-        """Use a refresh token and store the pair that follows it.
+        """Use a refresh token and store the pair that follows it, in the same family.
 
         A concurrent request may store the successor after our snapshot was taken: then our INSERT meets it, and our
         SELECT does not see it. The statement runs again, so that it sees whether the successor may be given again. A
@@ -104,7 +101,7 @@ class PostgresqlStore:
         return Grant(*grant) if grant else None
 
     def find_holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
-        """Return the holder of a valid access token."""
+        """Return the holder of an access token that is valid at `moment`."""
         row = self._one(_FIND_HOLDER, {"digest": access_digest, "now": moment})
         return Holder(*row) if row else None
 
