@@ -51,9 +51,7 @@ class AuditEntry(Base):
         CheckConstraint("seal_id > 0", name="seal_id"),
     )
 
-    id: Mapped[int] = mapped_column(
-        BigInteger(), primary_key=True, autoincrement=True, info=KEY
-    )
+    id: Mapped[int] = mapped_column(BigInteger(), primary_key=True, autoincrement=True, info=KEY)
     at: Mapped[datetime] = mapped_column(default=now, index=True, info=shown("Date"))
     kind: Mapped[str] = mapped_column(String(60), info=shown("Événement"))
     result: Mapped[str] = mapped_column(String(10), info=shown("Résultat"))

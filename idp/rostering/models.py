@@ -61,9 +61,7 @@ class ImportIssue(Base):
     __tablename__ = "import_issue"
     __table_args__ = (Index("ix_import_issue_named", "batch_id", **only("person <> ''")),)
 
-    id: Mapped[int] = mapped_column(
-        BigInteger(), primary_key=True, autoincrement=True, info=KEY
-    )
+    id: Mapped[int] = mapped_column(BigInteger(), primary_key=True, autoincrement=True, info=KEY)
     batch_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("import_batch.id"), index=True, info=left_out("the import, which is an act of an operator")
     )
