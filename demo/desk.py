@@ -14,9 +14,9 @@ from idp.accounts.school_notices import Kind
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk.staff import invitations
-from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.team import invitations
+from idp.desk.team.invitations import Grant
 from idp.mail.emails import fold_email
 from idp.operations.personal_data import rectification
 

@@ -36,9 +36,9 @@ from idp.desk.new_passwords import job as password_jobs
 from idp.desk.prints import job as print_jobs
 from idp.desk.school_files import job as school_files
 from idp.desk.school_files import names as school_file_names
-from idp.desk.staff import invitations
-from idp.desk.staff import notices as staff_notices
 from idp.desk.statistics import job as figures_job
+from idp.desk.team import invitations
+from idp.desk.team import notices as staff_notices
 from idp.email_confirmation import contest_views as email_contest
 from idp.email_confirmation import link_views as email_link
 from idp.email_confirmation import report_views as activation_report

@@ -35,7 +35,6 @@ from idp.desk.sign_in import academy_views as academy
 from idp.desk.sign_in import enrolment_views as enrolment
 from idp.desk.sign_in import views as sign_in
 from idp.desk.staff import posts, sessions
-from idp.desk.staff.names import role_name
 from idp.desk.statistics import views as statistics
 from idp.desk.suspension import calls
 from idp.desk.suspension import links as suspension_links
@@ -81,14 +80,14 @@ def create_desk(settings: Settings) -> Flask:
     declarations.of(app).read(app)
     ENDPOINT.allow(app.view_functions)
     app.context_processor(_shell)
-    app.jinja_env.globals.update(role_name=role_name, now=now, kept_form=kept_form, csrf_token=access.form_token)
+    app.jinja_env.globals.update(spec=access.spec, now=now, kept_form=kept_form, csrf_token=access.form_token)
     return app
 
 
 def _may_upload(_request: http.Request) -> bool:
     """Return whether the person of a request may send school files, before the files are received."""
     known = sessions.current()
-    return known is not None and known.post is not None and known.post.role in access.RIGHTS[Right.IMPORT_FILES]
+    return known is not None and known.post is not None and Right.IMPORT_FILES in access.spec(known.post.role).rights
 
 
 def _shell() -> dict[str, Any]:
@@ -99,7 +98,7 @@ def _shell() -> dict[str, Any]:
     return {
         "desk_person": person,
         "desk_place": posts.place(person.post) or services().settings.academy,
-        "desk_role": role_name(person.post.role),
+        "desk_role": access.spec(person.post.role).label,
         "desk_menu": list(menu.entries()),
         "desk_reason": access.reason(person),
         "desk_page": shown_page(),

@@ -13,10 +13,11 @@ from sqlalchemy import select
 from idp.accounts.models import School
 from idp.clients.models import Client
 from idp.db import db
-from idp.desk.staff import invitations, posts
-from idp.desk.staff.invitations import Grant, InvitationError
+from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation
 from idp.desk.staff.posts import PostError
+from idp.desk.team import invitations
+from idp.desk.team.invitations import Grant, InvitationError
 from idp.mail.emails import fold_email
 from idp.services import services
 from idp.terminal import AS_JSON, YES, confirm, instant, plain

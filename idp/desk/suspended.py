@@ -5,11 +5,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from flask import url_for
 from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import aliased, joinedload
 
@@ -22,15 +20,7 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import pupil
 from idp.desk.staff import actors
-from idp.desk.staff.models import Role
 from idp.families.suspension import REPLACED
-
-_WHO: Mapping[Role | None, Any] = {
-    Role.SECRETARY: _l("Le secrétariat"),
-    Role.HEAD: _l("La direction"),
-    Role.HELPDESK: _l("L’assistance de l’académie"),
-}
-"""Who suspends, by role; a command of the service is by nobody of the desk."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,7 @@ class Shown:
         """Who decided, by role, as a sentence begins: « Le secrétariat »; empty if the post may not know."""
         if not self.is_known:
             return ""
-        return str(_WHO.get(actors.role(self.row.begun_by)) or gettext("L’équipe du service"))
+        return _who(self.row.begun_by)
 
     @property
     def by(self) -> str:
@@ -99,7 +89,7 @@ class Shown:
         actor = self.row.ended_by
         if not self.is_own or not actor or actor == REPLACED:
             return ""
-        who, name = str(_WHO.get(actors.role(actor)) or gettext("L’équipe du service")), actors.name(actor)
+        who, name = _who(actor), actors.name(actor)
         who = who[0].lower() + who[1:]
         return f"{who} ({name})" if name and access.post().school is not None else who
 
@@ -120,6 +110,12 @@ class Shown:
         if not self.may_reopen:
             return ""
         return url_for("suspension.reopen", account=self.row.account_id, decision=self.row.id)
+
+
+def _who(actor: str) -> str:
+    """Return the role of a person who suspends; a command of the service is by nobody of the desk."""
+    closings = access.spec(actors.role(actor)).closings
+    return str(closings.who if closings else gettext("L’équipe du service"))
 
 
 def _is_known(row: Suspension) -> bool:

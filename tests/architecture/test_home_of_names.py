@@ -86,8 +86,8 @@ def test_a_package_with_an_interface_is_imported_as_a_whole() -> None:
 @each_row(
     ("code", "names"),
     [
-        ("from idp.desk.access.rights import Right", ["idp.desk.access.rights"]),
-        ("import idp.desk.access.rights", ["idp.desk.access.rights"]),
+        ("from idp.desk.access.roles import Right", ["idp.desk.access.roles"]),
+        ("import idp.desk.access.roles", ["idp.desk.access.roles"]),
         ("from idp.desk.access import Right", []),
         ("from idp.desk.accessories import rights", []),
     ],

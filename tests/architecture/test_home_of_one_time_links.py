@@ -10,7 +10,7 @@ HOME = "idp/accounts/one_time_links.py"
 ELSEWHERE = {("idp/operations/purge/commands.py", "expires_at"): "it removes links long after their end"}
 """The comparisons of other modules, and why they do not decide whether a link works."""
 
-_OWN_COLUMNS = {"idp/oidc/", "idp/registration/", "idp/desk/staff/"}
+_OWN_COLUMNS = {"idp/oidc/", "idp/registration/", "idp/desk/staff/", "idp/desk/team/"}
 """The folders of the other tables that have `used_at` and `revoked_at`."""
 _STATES = {"used_at", "revoked_at"}
 _DECIDING = _STATES | {"expires_at", "generation"}

@@ -10,8 +10,9 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk.staff import invitations, posts
+from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.team import invitations
 from tests.builders import Build
 
 

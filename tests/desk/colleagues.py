@@ -13,14 +13,15 @@ from idp import opaque
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.desk.staff import invitations, models
-from idp.desk.staff.invitations import Grant
+from idp.desk.staff import models
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole, StaffSession
-from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT
+from idp.desk.team import invitations
+from idp.desk.team.invitations import Grant
 from idp.web.browser import cookie_name
 from tests.authenticator import Authenticator
 from tests.builders import COLLEGE, Build
 from tests.desk import authenticator
+from tests.desk.contract import AT_A_SCHOOL, AT_AN_ENT
 from tests.pages import form_token, heading, hidden
 
 _numbers = itertools.count(1)

@@ -225,17 +225,11 @@ NOT_WHOLE = frozenset(
 )
 """Endpoints whose object needs more than the school, such as a file that was uploaded: only refusals are tried."""
 NARROWER: dict[str, frozenset[Role]] = {
-    "ents.accept": frozenset({Role.ENT_OPERATOR}),
-    "ents.accept_change": frozenset({Role.ENT_OPERATOR}),
-    "ents.read_change": frozenset({Role.ENT_OPERATOR}),
-    "ents.refuse": frozenset({Role.ENT_OPERATOR}),
-    "ents.refuse_change": frozenset({Role.ENT_OPERATOR}),
     "ents.withdraw_change": frozenset({Role.ENGINEER}),
-    "files.decline": frozenset(Role) - {Role.HEAD},
     "jobs.cancel": frozenset(Role) - {Role.HEAD},
 }
-"""Endpoints that refuse roles which have the right: the académie decides about an ENT, not its operator; the direction
-about files that wait for it, and about the jobs of its team."""
+"""Endpoints that refuse roles which have the right: who refuses a change of an ENT does not withdraw it; the direction
+decides about the jobs of its team."""
 
 
 class Kept:

@@ -27,6 +27,7 @@ from idp.outbox.worker import Outcome
 from idp.services import services_of
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues
+from tests.desk.contract import MANY_CLOSINGS
 from tests.desk.entries import write
 from tests.pages import heading
 
@@ -177,7 +178,7 @@ def test_ten_letters_for_active_accounts_in_a_day(
     assert [number for name, number, _ in alerts() if name == "many_letters"] == expected
 
 
-@pytest.mark.parametrize(("role", "most"), closed.MANY.items())
+@pytest.mark.parametrize(("role", "most"), MANY_CLOSINGS.items())
 def test_many_accesses_closed_by_one_person_in_a_day_in_all_schools(
     clock: Clock, build: Build, colleagues: Colleagues, role: Role, most: int
 ) -> None:
@@ -207,7 +208,7 @@ def test_the_database_counts_closed_accesses_and_those_of_roles_without_a_bound_
 ) -> None:
     staff, engineer, school = colleagues.person(), colleagues.person(), build.school().id
     suspended = AccessSuspended(account_id=uuid.uuid4(), suspension=uuid.uuid4().hex, reason="x")
-    for i in range(max(closed.MANY.values()) + 1):
+    for i in range(max(MANY_CLOSINGS.values()) + 1):
         clock.set(MORNING + timedelta(minutes=i))
         write(suspended, staff, school, role=Role.SECRETARY.value)
         write(suspended, engineer, role=Role.ENGINEER.value)
@@ -221,7 +222,7 @@ def test_the_database_counts_closed_accesses_and_those_of_roles_without_a_bound_
         busy = list(closed.many(MORNING, MORNING + timedelta(hours=1)))
     finally:
         event.remove(db.engine, "after_cursor_execute", note)
-    assert busy == [closed.Busy(staff.id, max(closed.MANY.values()) + 1, [school])]
+    assert busy == [closed.Busy(staff.id, max(MANY_CLOSINGS.values()) + 1, [school])]
     assert rows == [1]
 
 

@@ -14,9 +14,9 @@ from sqlalchemy import func, select
 from idp.audit.models import AuditEntry
 from idp.clock import last_day, now
 from idp.db import db
-from idp.desk.staff import invitations
-from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation, StaffRole
+from idp.desk.team import invitations
+from idp.desk.team.invitations import Grant
 from idp.outbox.models import OutboxMessage
 from idp.services import services
 from tests.authenticator import Authenticator, options

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from idp.clock import now
 from idp.db import db
 from idp.desk.staff.models import CredentialKind, Role, StaffCredential, StaffInvitation
-from idp.desk.staff.notices import NEW_CREDENTIAL
+from idp.desk.team.notices import NEW_CREDENTIAL
 from idp.outbox.models import OutboxMessage
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post

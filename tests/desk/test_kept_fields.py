@@ -17,11 +17,11 @@ from werkzeug.test import TestResponse
 from idp.clock import now
 from idp.db import db
 from idp.desk import access
-from idp.desk.access import RIGHTS
 from idp.desk.kept_forms import keeping
 from idp.desk.staff.models import Role, StaffAccount, StaffSession
 from tests.builders import COLLEGE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.contract import RIGHTS
 from tests.desk.objects import NOT_WHOLE, OBJECTS, Ids
 from tests.desk.test_kept_forms import NOTHING_DONE, move_session
 from tests.desk.test_matrix import rules, url
@@ -147,7 +147,7 @@ class Forms:
     def member_for(self, rule: Rule) -> StaffAccount:
         """Return a person who has the right to a route, for some forms the engineer."""
         right = access.need_of(self.desk, rule.endpoint).right
-        roles = [role for role in self.staff if right is None or role in RIGHTS[right]]
+        roles = [role for role in self.staff if right is None or role in RIGHTS[right.name]]
         return self.staff[roles[-1] if rule.endpoint in _FOR_ENGINEERS else roles[0]]
 
     def sign_in(self, browser: FlaskClient, staff: StaffAccount) -> None:

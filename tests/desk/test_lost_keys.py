@@ -7,9 +7,9 @@ from flask.testing import FlaskClient
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.desk.ents import acceptance
-from idp.desk.staff import invitations
-from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from idp.desk.team import invitations
+from idp.desk.team.invitations import Grant
 from idp.registration.metadata import ClientMetadata
 from tests.authenticator import Authenticator
 from tests.builders import COLLEGE, LYCEE, Build

@@ -15,10 +15,11 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk.staff import invitations, notices, team
-from idp.desk.staff.invitations import Grant
 from idp.desk.staff.models import Role, StaffRole, StaffSession
-from idp.desk.staff.notices import NEW_DEVICE
+from idp.desk.team import colleagues as team
+from idp.desk.team import invitations, notices
+from idp.desk.team.invitations import Grant
+from idp.desk.team.notices import NEW_DEVICE
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.authenticator import Authenticator, options
@@ -261,7 +262,7 @@ def test_a_session_ends_with_the_role_in_which_it_acts(colleagues: Colleagues, b
         browsers[row.id], session = colleagues.session(staff)
         session.role_id = row.id
     db.session.commit()
-    team.end(ended.id, by=Role.HEAD)
+    team.end(ended.id, may_end_last=False)
     assert browsers[kept.id].get("/").status_code == 200
     assert browsers[ended.id].get("/").status_code == 303
 

@@ -10,12 +10,14 @@ from werkzeug.test import TestResponse
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.staff import invitations, notices, posts
-from idp.desk.staff.invitations import Grant
+from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from idp.desk.team import invitations, notices
+from idp.desk.team.invitations import Grant
 from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.contract import AT_A_SCHOOL
 from tests.pages import heading
 
 PERSON = {"nom": "Inès Nouvelle", "mail": "ines@college.test"}
@@ -107,7 +109,7 @@ def test_no_form_field_raises_a_role(
     assert row.role.value == posted
     if role is Role.HEAD:
         assert row.school_id == build.school().id, "the UAI of another school is not read"
-    if role is Role.ENGINEER and row.role in posts.AT_A_SCHOOL:
+    if role is Role.ENGINEER and row.role in AT_A_SCHOOL:
         assert row.school_id == build.school(LYCEE).id
     assert db.session.query(StaffInvitation).filter_by(staff_id=staff.id).count() == 1
 

@@ -5,28 +5,31 @@ for a family, a school or an ENT also takes its rows by the conditions of this p
 differ. What is outside the scope is reported as missing (security row K-04).
 """
 
-from idp.desk.access.acting import has_fresh_proof, may, may_end, person, post, reason, role, was_by
+from idp.desk.access.acting import has_fresh_proof, may, may_end, own_spec, person, post, reason, role, was_by
 from idp.desk.access.declarations import Level, need_of, needs, public, signed_in
 from idp.desk.access.gate import check, form_token, page_without_proof, proof_first, sign_in_first
 from idp.desk.access.refusal import note_refusal, refuse
-from idp.desk.access.rights import RIGHTS, TECHNICAL, Right
+from idp.desk.access.roles import ROLES, TECHNICAL, Journal, Right, Scope, heads, held, is_told, spec
 from idp.desk.access.rows import account, account_to_read, child, client, decision, notice, own_school, school
 from idp.desk.access.scope import (
     accounts,
+    bounded,
+    cancellable,
     children,
     clients,
+    in_this_post,
     journal,
     journal_parts,
     notices,
     replaced_accounts,
     schools,
 )
-from idp.desk.access.work import cancellable, in_this_post
 
 __all__ = [
-    "RIGHTS", "TECHNICAL", "Level", "Right", "account", "account_to_read", "accounts", "cancellable", "check", "child",
-    "children", "client", "clients", "decision", "form_token", "has_fresh_proof", "in_this_post",
-    "journal", "journal_parts", "may", "may_end", "need_of", "needs", "note_refusal", "notice", "notices", "own_school",
-    "page_without_proof", "person", "post", "proof_first", "public", "reason", "refuse", "replaced_accounts", "role",
-    "school", "schools", "sign_in_first", "signed_in", "was_by",
+    "ROLES", "TECHNICAL", "Journal", "Level", "Right", "Scope", "account", "account_to_read", "accounts", "bounded",
+    "cancellable", "check", "child", "children", "client", "clients", "decision", "form_token", "has_fresh_proof",
+    "heads", "held", "in_this_post", "is_told", "journal", "journal_parts", "may", "may_end", "need_of", "needs",
+    "note_refusal", "notice", "notices", "own_school", "own_spec", "page_without_proof", "person", "post",
+    "proof_first", "public", "reason", "refuse", "replaced_accounts", "role", "school", "schools", "sign_in_first",
+    "signed_in", "spec", "was_by",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from flask import request
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.desk.access import families
-from idp.desk.access.rights import RIGHTS, Right
+from idp.desk.access.roles import Right, RoleSpec, spec
 from idp.desk.staff import actors, sessions
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import Post
@@ -20,8 +20,6 @@ FORM = timedelta(minutes=10)
 """How long a proof counts for the forms of these pages: nobody is asked between opening a page and sending its form."""
 REASON = timedelta(minutes=30)
 """How long a reason for reading families' data holds."""
-_LOWER = RIGHTS[Right.SUSPEND] - RIGHTS[Right.REOPEN]
-"""The roles that suspend and do not reopen."""
 
 
 def person() -> SignedIn:
@@ -45,9 +43,14 @@ def role() -> Role:
     return post().role
 
 
+def own_spec() -> RoleSpec:
+    """Return the facts of the role that the person acts in."""
+    return spec(role())
+
+
 def may(right: Right) -> bool:
     """Return whether the role that the person acts in has a right."""
-    return role() in RIGHTS[right]
+    return right in own_spec().rights
 
 
 def may_end(row: Suspension) -> bool:
@@ -55,7 +58,8 @@ def may_end(row: Suspension) -> bool:
 
     Who may not reopen an access ends only decisions of others who may not.
     """
-    return may(Right.REOPEN) or (not row.awaits_head and actors.role(row.begun_by) in _LOWER)
+    begun = spec(actors.role(row.begun_by)).rights
+    return may(Right.REOPEN) or (not row.awaits_head and Right.SUSPEND in begun and Right.REOPEN not in begun)
 
 
 def was_by(actor: str) -> bool:

@@ -2,11 +2,12 @@
 
 import enum
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from flask import Flask
 
-from idp.desk.access.rights import Right
+from idp.desk.access.roles import Right
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _NEED = "idp_desk_need"
@@ -20,16 +21,14 @@ class Level(enum.Enum):
     POST = enum.auto()
 
 
+@dataclass(frozen=True)
 class Need:
     """What a view needs: a level, a right, a fresh proof: always, or in some cases that the view itself decides."""
 
-    def __init__(
-        self, level: Level, right: Right | None = None, *, fresh: bool = False, sometimes_fresh: bool = False
-    ) -> None:
-        self.level = level
-        self.right = right
-        self.fresh = fresh
-        self.sometimes_fresh = sometimes_fresh
+    level: Level
+    right: Right | None = None
+    fresh: bool = False
+    sometimes_fresh: bool = False
 
 
 def public(view: _View) -> _View:

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 from flask import Response, current_app, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from idp.desk.access.acting import has_fresh_proof, lacks_reason, may, person, role
+from idp.desk.access.acting import has_fresh_proof, lacks_reason, may, own_spec, person
 from idp.desk.access.declarations import Level, Need, need_of
 from idp.desk.access.refusal import refuse
-from idp.desk.access.rights import ASKED_FOR_A_REASON, RIGHTS
+from idp.desk.access.roles import spec
 from idp.desk.kept_forms import keeping
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.posts import Post
@@ -41,7 +41,7 @@ def check() -> Response | None:
             return _refuse_other_post()
         if need.right is not None and not may(need.right):
             refuse()
-    asks = first is None and need.right is not None and need.right in ASKED_FOR_A_REASON.get(role(), ())
+    asks = first is None and need.right is not None and need.right in own_spec().asks_reason
     if asks and lacks_reason(person()):
         first = "home.give_reason"
     return _first(first) if first else None
@@ -70,7 +70,7 @@ def _keep_form(page: str) -> None:
     need, person = need_of(current_app, request.endpoint or ""), sessions.current() or sessions.lapsed()
     if person and need.level is not Level.POST:
         keeping.keep(person, page, None)
-    elif person and (post := _form_post(person)) and (need.right is None or post.role in RIGHTS[need.right]):
+    elif person and (post := _form_post(person)) and (need.right is None or need.right in spec(post.role).rights):
         keeping.keep(person, page, post)
 
 
@@ -115,7 +115,7 @@ def _opens_without_proof(endpoint: str) -> bool:
     need, known = need_of(current_app, endpoint), person()
     if need.level is Level.PUBLIC or need.fresh or need.sometimes_fresh or endpoint == "sign_in.prove":
         return False
-    return need.right is None or (known.post is not None and known.post.role in RIGHTS[need.right])
+    return need.right is None or (known.post is not None and need.right in spec(known.post.role).rights)
 
 
 def sign_in_first() -> Response:

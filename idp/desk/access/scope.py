@@ -1,8 +1,11 @@
-"""The conditions of the rows in the scope of a post: schools, pupils, accounts, notices, ENTs and the journal."""
+"""The conditions of the rows in the scope of a post: families, schools, ENTs, the journal, and the post's own jobs."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
+from typing import assert_never
 
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
@@ -10,41 +13,48 @@ from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.clients import audience
 from idp.clients.models import Client
+from idp.clock import now
 from idp.desk import replaced, ties
-from idp.desk.access.acting import person, post
-from idp.desk.access.rights import TECHNICAL
-from idp.desk.staff.models import Role
-from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT
+from idp.desk.access.acting import may, own_spec, person, post
+from idp.desk.access.roles import TECHNICAL, Journal, Right, Scope
+from idp.desk.staff.models import StaffRole
+from idp.desk.staff.posts import in_force
+
+
+def bounded(
+    school: Callable[[School], ColumnElement[bool]], ent: Callable[[Client], ColumnElement[bool]]
+) -> ColumnElement[bool]:
+    """Return the condition of the rows of the post's school or ENT; the académie has all rows."""
+    chosen, of_role = post(), own_spec().scope
+    match of_role:
+        case Scope.SCHOOL:
+            return school(chosen.school) if chosen.school else false()
+        case Scope.ENT:
+            return ent(chosen.client) if chosen.client else false()
+        case Scope.ACADEMY:
+            return true()
+        case Scope.NOTHING:
+            return false()
+    assert_never(of_role)
 
 
 def schools() -> ColumnElement[bool]:
     """Return the condition of the schools in scope."""
-    chosen = post()
-    if chosen.role in AT_A_SCHOOL:
-        return School.id == chosen.school.id if chosen.school else false()
-    if chosen.role in AT_AN_ENT:
-        return audience.served_by(chosen.client.id) if chosen.client else false()
-    return true()
+    return bounded(lambda school: School.id == school.id, lambda client: audience.served_by(client.id))
 
 
 def children() -> ColumnElement[bool]:
     """Return the condition of the pupils in scope. `Child` need not be joined with `School`."""
-    chosen = post()
-    if chosen.role in AT_A_SCHOOL and chosen.school:
-        return Child.school_id == chosen.school.id
-    if chosen.role in AT_AN_ENT:
-        return Child.school_id.in_(select(School.id).where(schools()))
-    return true() if chosen.role not in AT_A_SCHOOL else false()
+    return bounded(
+        lambda school: Child.school_id == school.id, lambda _: Child.school_id.in_(select(School.id).where(schools()))
+    )
 
 
 def accounts() -> ColumnElement[bool]:
     """Return the condition of the guardians' accounts in scope: those that concern a school in scope."""
-    if post().role not in AT_A_SCHOOL | AT_AN_ENT:
-        return true()
-    concerned = ties.are_shown()
-    return exists().where(
-        Guardianship.account_id == Account.id, Guardianship.child_id == Child.id, concerned, children()
-    )
+    of_account = Guardianship.account_id == Account.id, Guardianship.child_id == Child.id
+    concerned = exists().where(*of_account, ties.are_shown(), children())
+    return bounded(lambda _: concerned, lambda _: concerned)
 
 
 def replaced_accounts() -> ColumnElement[bool]:
@@ -60,11 +70,11 @@ def decisions() -> ColumnElement[bool]:
 
     For a school: those that its head may reopen, also if the account is in scope no more, and the académie's.
     """
-    school = post().school
-    if school is None:
-        return accounts()
     of_academy = and_(Suspension.school_id.is_(None), Suspension.child_id.is_(None))
-    return or_(directory.reopened_by_heads_of(school.id), and_(of_academy, accounts()))
+    return bounded(
+        lambda school: or_(directory.reopened_by_heads_of(school.id), and_(of_academy, accounts())),
+        lambda _: accounts(),
+    )
 
 
 def notices() -> ColumnElement[bool]:
@@ -74,40 +84,56 @@ def notices() -> ColumnElement[bool]:
 
 def clients() -> ColumnElement[bool]:
     """Return the condition of the ENTs in scope: that of the post, those that serve its school, or all."""
-    chosen = post()
-    if chosen.role in AT_AN_ENT:
-        return Client.id == chosen.client.id if chosen.client else false()
-    if chosen.role in AT_A_SCHOOL:
-        return audience.serving(chosen.school)
-    return true()
+    return bounded(audience.serving, lambda client: Client.id == client.id)
 
 
 def journal() -> ColumnElement[bool]:
-    """Return the condition of the journal's entries in scope, for the page and the export.
-
-    A secretary and the help desk read their own acts, a secretary those of the school in use. A head reads the acts
-    for the school, the own ones, and those of the académie on accounts of the school. An ENT operator reads the events
-    of the own ENT, and an engineer the technical ones: both without those of families.
-    """
-    return or_(*journal_parts())
+    """Return the condition of the journal's entries in scope, for the page and the export; see `Journal`."""
+    return or_(false(), *journal_parts())
 
 
 def journal_parts() -> Sequence[ColumnElement[bool]]:
     """Return the same as conditions of which one holds: each of them is read in the order of an index."""
-    chosen = post()
+    chosen, read = post(), own_spec().journal
     own = AuditEntry.staff_id == person().staff.id
     no_school, no_account = AuditEntry.school_id.is_(None), AuditEntry.account_id.is_(None)
     here = AuditEntry.school_id == chosen.school.id if chosen.school else false()
-    match chosen.role:
-        case Role.SECRETARY:
-            return [and_(own, or_(here, no_school))]
-        case Role.HEAD:
+    match read:
+        case Journal.NOTHING:
+            return []
+        case Journal.OWN:
+            return [and_(own, bounded(lambda _: or_(here, no_school), lambda _: true()))]
+        case Journal.SCHOOL:
             ours = AuditEntry.account_id.in_(select(Account.id).where(accounts()))
             return [here, and_(own, no_school), and_(AuditEntry.staff_id.is_not(None), no_school, ours)]
-        case Role.ENT_OPERATOR:
+        case Journal.ENT:
             return [and_(AuditEntry.client_id == chosen.client.id, no_account) if chosen.client else false()]
-        case Role.HELPDESK:
-            return [own]
-        case Role.ENGINEER:
+        case Journal.TECHNICAL:
             return [and_(no_account, AuditEntry.where_kind(kind)) for kind in TECHNICAL]
-    return [true()]
+        case Journal.ALL:
+            return [true()]
+    assert_never(read)
+
+
+def in_this_post(role_id: InstrumentedAttribute[uuid.UUID]) -> ColumnElement[bool]:
+    """Return the condition that the person asked for a row in the post of now, and that the post has not ended since.
+
+    What a person made as a secretary of a school is not theirs as a head, or in another school.
+    """
+    return and_(role_id == post().id, exists().where(StaffRole.id == post().id, in_force(now())))
+
+
+def cancellable(role_id: InstrumentedAttribute[uuid.UUID]) -> ColumnElement[bool]:
+    """Return the condition of the rows asked for that the person may cancel: those of the post, or of its team.
+
+    Who manages a team may end a role of it, and the end of a role stops the jobs of its person. The team of a school is
+    its staff; elsewhere it is the colleagues in the same role.
+    """
+    own, chosen = in_this_post(role_id), post()
+    if not may(Right.MANAGE_TEAM):
+        return own
+    if chosen.school:
+        team = StaffRole.school_id == chosen.school.id
+    else:
+        team = and_(StaffRole.role == chosen.role, StaffRole.client_id == (chosen.client and chosen.client.id))
+    return or_(own, role_id.in_(select(StaffRole.id).where(team)))

@@ -1,7 +1,7 @@
 """Finds in the journal the people who closed many accesses."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,12 +12,8 @@ from idp.audit.events import AccountChanged, GuardianshipDisputed
 from idp.audit.models import AuditEntry
 from idp.audit.registry_events import AccountImported
 from idp.db import db
-from idp.desk.staff.models import Role
+from idp.desk.access import ROLES
 
-MANY: Mapping[Role, int] = {Role.SECRETARY: 5, Role.HEAD: 20, Role.HELPDESK: 10}
-"""How many accesses that one person closes in a role on one day are an alert. Answers to notices of other roles do not
-count. Of imports, the accounts count whose key goes to another person, and the ties that end although the pupil and the
-guardian stay; departures do not."""
 _ROLE = AuditEntry.details["desk"]["role"].as_string()
 
 
@@ -31,7 +27,8 @@ class Busy:
 
 
 def many(start: datetime, end: datetime) -> Iterator[Busy]:
-    """Yield the people who closed many accesses from `start` until `end`, in all their schools together."""
+    """Yield the people who closed many accesses from `start` until `end`, in all schools; see `Closings.alert`."""
+    alerts = {role.value: row.closings.alert for role, row in ROLES.items() if row.closings}
     calls = and_(
         AuditEntry.where_kind(GuardianshipDisputed.kind), AuditEntry.details["by_telephone"].as_boolean().is_(True)
     )
@@ -44,7 +41,7 @@ def many(start: datetime, end: datetime) -> Iterator[Busy]:
             AuditEntry.staff_id.is_not(None),
             AuditEntry.at >= start,
             AuditEntry.at < end,
-            _ROLE.in_([role.value for role in MANY]),
+            _ROLE.in_(list(alerts)),
             or_(AuditEntry.where_kind(AccessSuspended.kind), calls, replaced, ended),
         )
         .subquery()
@@ -54,5 +51,5 @@ def many(start: datetime, end: datetime) -> Iterator[Busy]:
     for staff_id, role, school_id, count in db.session.execute(select(*group, func.count()).group_by(*group)):
         counts.setdefault((staff_id, role), {})[school_id] = count
     for (staff_id, role), of_person in counts.items():
-        if (total := sum(of_person.values())) >= MANY[Role(role)]:
+        if (total := sum(of_person.values())) >= alerts[role]:
             yield Busy(staff_id, total, list(of_person))

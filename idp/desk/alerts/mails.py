@@ -15,9 +15,10 @@ from idp.audit.desk_events import AlertRaised
 from idp.audit.events import AccountRead, LetterReissued
 from idp.config import Settings
 from idp.db import db
+from idp.desk import access
 from idp.desk.journal.filters import Filters
 from idp.desk.staff import mails, posts
-from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.staff.models import StaffAccount
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 
@@ -55,7 +56,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 def _is_head(recipient: StaffAccount, school: School | None) -> bool:
     held = posts.of_staff(recipient.id)
-    return school is not None and any(post.role is Role.HEAD and post.school == school for post in held)
+    return school is not None and any(access.spec(post.role).leads and post.school == school for post in held)
 
 
 def _acts(payload: Mapping[str, Any], colleague: str) -> Filters:

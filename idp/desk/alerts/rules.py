@@ -26,9 +26,10 @@ from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import OK, AuditEntry
 from idp.clock import day_of, now, start_of_day
 from idp.db import db, retry_unit_of_work, upsert
+from idp.desk import access
 from idp.desk.alerts import closed, opened
-from idp.desk.alerts.recipients import of_alert
-from idp.desk.staff.models import StaffAccount
+from idp.desk.staff import posts
+from idp.desk.staff.models import StaffAccount, StaffRole
 from idp.folding import fold
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -208,6 +209,11 @@ def _raise(alert: Alert) -> bool:
         )
     )
     return True
+
+
+def of_alert(staff_id: uuid.UUID | None, school_id: uuid.UUID | None) -> Sequence[uuid.UUID]:
+    """Return the people to tell of an act of a person, or of a school, without the person who acted."""
+    return posts.holders(access.is_told(access.Scope.SCHOOL, school_id), StaffRole.staff_id != staff_id)
 
 
 def _enqueue(name: str, payload: dict[str, Any]) -> bool:

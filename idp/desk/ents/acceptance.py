@@ -19,10 +19,12 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk.alerts.recipients import of_alert
-from idp.desk.staff import invitations, posts
-from idp.desk.staff.invitations import Grant
-from idp.desk.staff.models import Role, StaffRole
+from idp.desk import access
+from idp.desk.alerts.rules import of_alert
+from idp.desk.staff import posts
+from idp.desk.staff.models import StaffRole
+from idp.desk.team import invitations
+from idp.desk.team.invitations import Grant
 from idp.outbox import queue
 from idp.registration import approvals, registrations, sectors
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
@@ -65,8 +67,8 @@ def ask(
         staff = invitations.get_for_change(staff_id)
         if staff is None or staff.disabled_at is not None:
             raise registrations.state_error("the ENT operator left")
-        ends = [post.valid_until for post in posts.of_staff(staff_id) if post.role is Role.ENT_OPERATOR]
-        if not ends:
+        own = [post for post in posts.of_staff(staff_id) if access.spec(post.role).scope is access.Scope.ENT]
+        if not own:
             raise registrations.state_error(f"{staff.email} is no operator of an ENT")
         check_number(staff_id)
         client, secret = registrations.add(replace(metadata, uais=()), sector, client_id=client_id)
@@ -74,7 +76,7 @@ def ask(
         client.asked_uais, client.asked_by = list(dict.fromkeys(metadata.uais)), staff_id
         db.session.flush()
         approvals.check_name(settings, client.name, client, accepted=client.name)
-        invitations.grant_role(staff, Grant(Role.ENT_OPERATOR, clients=[client], until=max(ends)))
+        invitations.grant_role(staff, Grant(own[0].role, clients=[client], until=max(post.valid_until for post in own)))
         after = changes.made(registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="asked", after=after))
         enqueue(client, "asked", of_alert(staff_id, None), by=staff_id)

@@ -21,7 +21,7 @@ from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.staff.models import StaffAccount
 from idp.operations import reasons
 from idp.registration import approvals, rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
@@ -44,24 +44,23 @@ class RefusalForm(DeskForm):
         return ""
 
 
-@tiles.source(Right.MANAGE_ENTS)
+@tiles.source(Right.DECIDE_ENTS)
 def waiting() -> Iterator[Tile]:
     """Yield the tiles of the ENTs and of the changes that wait for the engineer."""
-    if access.role() is Role.ENGINEER:
-        count = db.session.scalar(select(func.count()).select_from(Client).where(Client.waiting_since.is_not(None)))
-        sentence = gettext("Leur exploitant les a enregistrés. Personne n’y entre avant votre accord.")
-        yield Tile(count or 0, gettext("ENT à accepter"), sentence, url_for("ents.show"))
-        changing = sum(map(approvals.has_proposal, db.session.scalars(select(Client))))
-        sentence = gettext("Leur exploitant les demande. Rien ne change avant votre accord.")
-        yield Tile(changing, gettext("Changements d’ENT à accepter"), sentence, url_for("ents.show"))
+    count = db.session.scalar(select(func.count()).select_from(Client).where(Client.waiting_since.is_not(None)))
+    sentence = gettext("Leur exploitant les a enregistrés. Personne n’y entre avant votre accord.")
+    yield Tile(count or 0, gettext("ENT à accepter"), sentence, url_for("ents.show"))
+    changing = sum(map(approvals.has_proposal, db.session.scalars(select(Client))))
+    sentence = gettext("Leur exploitant les demande. Rien ne change avant votre accord.")
+    yield Tile(changing, gettext("Changements d’ENT à accepter"), sentence, url_for("ents.show"))
 
 
 @blueprint.route("/ent/<uuid:key>/accord", methods=["GET", "POST"])
-@needs(Right.MANAGE_ENTS, fresh=True)
+@needs(Right.DECIDE_ENTS, fresh=True)
 @keeps("uais", *acceptance.DECIDED)
 def accept(key: UUID) -> Response:
     """Decide which schools a waiting ENT serves and what it gets, and open it."""
-    client, form = for_engineer(key), RegistrationForm()
+    client, form = access.client(key), RegistrationForm()
     form.restrict(Purpose.ACCEPT)
     former = rows.read(client)
     if request.method == "GET":
@@ -78,11 +77,11 @@ def accept(key: UUID) -> Response:
 
 
 @blueprint.post("/ent/<uuid:key>/accord/refus")
-@needs(Right.MANAGE_ENTS, fresh=True)
+@needs(Right.DECIDE_ENTS, fresh=True)
 @keeps("reason")
 def refuse(key: UUID) -> Response:
     """Refuse a waiting ENT, with a reason that its operators read."""
-    client, refusal = for_engineer(key), RefusalForm()
+    client, refusal = access.client(key), RefusalForm()
     reason = refusal.sentence()
     if not reason:
         return _page(client, refusal=refusal)
@@ -93,14 +92,6 @@ def refuse(key: UUID) -> Response:
         refusal.form_errors.extend(map(sentence, refused.faults))
         return _page(client, refusal=refusal)
     return see_other(url_for("ents.detail", key=key, fait="refuse"))
-
-
-def for_engineer(key: UUID) -> Client:
-    """Return an ENT; refuse the page to an ENT operator, who decides nothing here."""
-    client = access.client(key)
-    if access.role() is not Role.ENGINEER:
-        access.refuse(str(key))
-    return client
 
 
 def check_version(client: Client) -> None:

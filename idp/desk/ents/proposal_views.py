@@ -12,25 +12,24 @@ from idp.desk.ents.acceptance_views import RefusalForm
 from idp.desk.ents.fault_words import sentence
 from idp.desk.ents.views import blueprint
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.staff.models import Role
 from idp.registration.faults import RegistrationRefusedError
 from idp.services import services
 from idp.web.redirects import button_on, see_other
 
 
 @blueprint.get("/ent/<uuid:key>/changement")
-@needs(Right.MANAGE_ENTS, fresh=True)
+@needs(Right.DECIDE_ENTS, fresh=True)
 def read_change(key: UUID) -> Response:
     """Show the engineer a change that waits."""
-    return _page(acceptance_views.for_engineer(key), RefusalForm())
+    return _page(access.client(key), RefusalForm())
 
 
 @blueprint.post("/ent/<uuid:key>/changement")
-@needs(Right.MANAGE_ENTS, fresh=True)
+@needs(Right.DECIDE_ENTS, fresh=True)
 @keeps()
 def accept_change(key: UUID) -> Response:
     """Make a change that waits."""
-    client, refusal = acceptance_views.for_engineer(key), RefusalForm()
+    client, refusal = access.client(key), RefusalForm()
     try:
         acceptance_views.check_version(client)
         proposals.accept(services().settings, client)
@@ -41,11 +40,11 @@ def accept_change(key: UUID) -> Response:
 
 
 @blueprint.post("/ent/<uuid:key>/changement/refus")
-@needs(Right.MANAGE_ENTS, fresh=True)
+@needs(Right.DECIDE_ENTS, fresh=True)
 @keeps("reason")
 def refuse_change(key: UUID) -> Response:
     """Refuse a change that waits, with a reason that its operator reads."""
-    client, refusal = acceptance_views.for_engineer(key), RefusalForm()
+    client, refusal = access.client(key), RefusalForm()
     reason = refusal.sentence()
     if not reason:
         return _page(client, refusal)
@@ -65,7 +64,7 @@ def refuse_change(key: UUID) -> Response:
 def withdraw_change(key: UUID) -> Response:
     """Drop a change that waits, as an operator of the ENT; the engineer refuses it, with a reason."""
     client = access.client(key)
-    if access.role() is not Role.ENT_OPERATOR:
+    if access.may(Right.DECIDE_ENTS):
         access.refuse(str(key))
     try:
         proposals.withdraw(client, request.form.get("waiting", ""), access.person().staff.id)

@@ -25,9 +25,9 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
-from idp.desk.alerts.recipients import of_alert
+from idp.desk.alerts.rules import of_alert
 from idp.desk.ents import acceptance
-from idp.desk.staff import invitations
+from idp.desk.team import invitations
 from idp.registration import approvals, registrations, rows
 from idp.registration.declarations import Kind
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError

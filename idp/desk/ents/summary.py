@@ -18,8 +18,6 @@ from idp.desk import access
 from idp.desk.ents import proposed
 from idp.desk.ents.fields import RegistrationForm, scope_names
 from idp.desk.ents.proposed import Proposed
-from idp.desk.staff.models import Role
-from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.desk.statistics import suppression, tables
 from idp.desk.statistics.suppression import Hidden
 from idp.oidc.client_auth.client import SECRET_METHODS
@@ -78,7 +76,7 @@ def asked_schools(client: Client) -> list[str]:
     The engineer reads their names and the ENTs that serve them today. Anybody else reads the numbers alone: an ENT
     operator could otherwise ask for all numbers, and learn who serves which school of the académie.
     """
-    if access.role() is not Role.ENGINEER:
+    if not access.may(access.Right.DECIDE_ENTS):
         return list(client.asked_uais)
     schools = select(School.uai, School.name).where(School.uai.in_(client.asked_uais))
     names: dict[str, str] = dict(db.session.execute(schools).all())
@@ -163,7 +161,7 @@ def _subject(client: Client) -> str:
 def _pending(client: Client) -> str:
     if not client.pending_metadata:
         return ""
-    if access.role() is Role.ENGINEER:
+    if access.may(access.Right.DECIDE_ENTS):
         return str(gettext("Une modification attend votre accord"))
     return str(gettext("Une modification attend l’accord de l’académie"))
 
@@ -208,7 +206,7 @@ def acceptance(client: Client) -> str:
         return str(gettext("Cet ENT ne demande pas de charte."))
     if client.charter_version_id is None:
         return str(gettext("Aucune charte n’est publiée."))
-    in_school = access.role() in AT_A_SCHOOL
+    in_school = access.own_spec().is_at_school
     try:
         people, accepted = charters.count_acceptances(client.id, *([access.accounts()] if in_school else []))
     except OperationalError:  # the statement ran into its time limit

@@ -25,7 +25,6 @@ from idp.desk.ents.trials import TooManyTrialsError
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import posts, sessions
-from idp.desk.staff.models import Role
 from idp.registration import approvals, registrations, rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
@@ -76,7 +75,7 @@ def _common() -> dict[str, object]:
     }
     return {
         "may_change": access.may(Right.MANAGE_ENTS),
-        "is_engineer": access.role() is Role.ENGINEER,
+        "is_engineer": access.may(Right.DECIDE_ENTS),
         "is_school": access.post().school is not None,
         "others": [post for post in access.person().posts if post.client and post.id != access.post().id],
         "done": sentences.get(request.args.get("fait", ""), ""),
@@ -97,7 +96,7 @@ def detail(key: UUID) -> Response:
 def edit(key: UUID) -> Response:
     """Change the registration of an ENT in scope, within what the role may change."""
     client, form = access.client(key), RegistrationForm()
-    is_engineer, former = access.role() is Role.ENGINEER, rows.read(client)
+    is_engineer, former = access.may(Right.DECIDE_ENTS), rows.read(client)
     form.restrict(Purpose.WHOLE if is_engineer else Purpose.OWN)
     if request.method == "GET":
         if not form.is_refilled:
@@ -148,7 +147,7 @@ def _waiting_key(client: Client) -> str:
     """Return the key of the proposal that the form shows; a form that comes back with a fault shows the same."""
     if request.method == "POST":
         return request.form.get("waiting", "")
-    proposal = None if access.role() is Role.ENGINEER else Proposal.of(client)
+    proposal = None if access.may(Right.DECIDE_ENTS) else Proposal.of(client)
     return proposal.key if proposal else ""
 
 
@@ -162,7 +161,7 @@ def register() -> Response:
     """
     form, drawn, empty = RegistrationForm(), request.form.get("drawn", ""), ClientMetadata(name="")
     client_id = _client_id(drawn)
-    waits = access.role() is not Role.ENGINEER
+    waits = not access.may(Right.DECIDE_ENTS)
     form.restrict(Purpose.ASK if waits else Purpose.WHOLE)
     if request.method == "GET":
         if not form.is_refilled:
@@ -214,7 +213,7 @@ def _registered_before(client_id: str) -> Response:
     The first answer showed the secret, and a double click may have hidden that answer.
     """
     client = registrations.get(client_id)
-    if access.role() is not Role.ENGINEER and not _act_for(client):
+    if not access.may(Right.DECIDE_ENTS) and not _act_for(client):
         access.refuse(str(client.id))
     done = "deja" if summary.has_secret(client) else "enregistre"
     return see_other(url_for("ents.detail", key=client.id, fait=done))

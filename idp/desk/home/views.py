@@ -18,7 +18,7 @@ from idp.desk.kept_forms import keeping
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import sessions
-from idp.desk.staff.models import Role, StaffSession
+from idp.desk.staff.models import StaffSession
 from idp.operations import reasons
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
@@ -93,16 +93,7 @@ def give_reason() -> Response:
 
 
 def _reason_page(form: ReasonForm) -> Response:
-    until = keeping.kept_until(onward.path())
+    until, example = keeping.kept_until(onward.path()), access.own_spec().reason
     return make_response(
-        render_template(
-            "desk/home/motif.html", form=form, kept_until=until, shortest=reasons.SHORTEST, example=_example()
-        )
+        render_template("desk/home/motif.html", form=form, kept_until=until, shortest=reasons.SHORTEST, example=example)
     )
-
-
-def _example() -> str:
-    """Return an example of a reason, from the work of the person's role."""
-    if access.role() is Role.DPO:
-        return str(gettext("demande d’accès reçue le 3 septembre, dossier 45"))
-    return str(gettext("ticket 4512, le parent ne reçoit pas le mail"))

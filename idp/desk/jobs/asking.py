@@ -17,8 +17,7 @@ from idp.desk.jobs import files, kinds
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import Kind
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.staff.models import Role, StaffAccount
-from idp.desk.staff.posts import AT_A_SCHOOL
+from idp.desk.staff.models import StaffAccount
 from idp.outbox import queue
 
 JOB = "desk.job"
@@ -104,10 +103,10 @@ def done_at_once(kind: Kind, parameters: Mapping[str, Any], result: Mapping[str,
 
 def in_scope() -> ColumnElement[bool]:
     """Return the condition of the jobs that the person may see: those of the school, or those of the post elsewhere."""
-    post = access.post()
-    if post.role in AT_A_SCHOOL and post.school:
-        return Job.school_id == post.school.id
-    return true() if post.role is Role.ENGINEER else access.in_this_post(Job.role_id)
+    if not access.may(access.Right.READ_JOBS):
+        return access.in_this_post(Job.role_id)
+    school = access.post().school
+    return Job.school_id == school.id if school else true()
 
 
 def is_own(job: Job) -> bool:

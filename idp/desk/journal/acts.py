@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from idp.audit import kinds
 from idp.audit.catalogue import KINDS
 from idp.audit.kinds import Kind
 from idp.desk import access
-from idp.desk.staff.models import Role
 from idp.folding import fold
 
 
@@ -27,15 +27,19 @@ def groups() -> list[Group]:
 
 
 def _readable() -> list[Kind]:
-    every = KINDS.values()
-    match access.role():
-        case Role.DPO:
-            return list(every)
-        case Role.ENGINEER:
-            return [kind for kind in every if kind.technical]
-        case Role.ENT_OPERATOR:
+    every, read = KINDS.values(), access.own_spec().journal
+    match read:
+        case access.Journal.NOTHING:
+            return []
+        case access.Journal.OWN | access.Journal.SCHOOL:
+            return [kind for kind in every if kind.by_staff]
+        case access.Journal.ENT:
             return [kind for kind in every if kind.of_ent]
-    return [kind for kind in every if kind.by_staff]
+        case access.Journal.TECHNICAL:
+            return [kind for kind in every if kind.technical]
+        case access.Journal.ALL:
+            return list(every)
+    assert_never(read)
 
 
 def capital(text: str) -> str:

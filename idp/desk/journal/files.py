@@ -11,7 +11,6 @@ from idp.audit.models import AuditEntry
 from idp.clock import PARIS
 from idp.desk import access
 from idp.desk.journal.listing import Line, readable_details
-from idp.desk.staff.models import Role
 from idp.spreadsheet import rows_to_csv
 
 MOST = 20_000
@@ -46,10 +45,10 @@ def _cells(line: Line) -> list[str]:
 def as_json(entries: Sequence[AuditEntry]) -> bytes:
     """Return entries as a JSON object: `entries`, and `entries_sha256`, the digest of their canonical spelling.
 
-    The canonical spelling has sorted keys, no spaces, and ASCII only. Only the data protection officer, who reads every
-    entry, gets the ids: their gaps tell the others of entries that they do not read.
+    The canonical spelling has sorted keys, no spaces, and ASCII only. Only a role that reads every entry gets
+    the ids: their gaps tell the others of entries that they do not read.
     """
-    with_ids = access.role() is Role.DPO
+    with_ids = access.own_spec().journal is access.Journal.ALL
     rows = [{"id": entry.id, **_row(entry)} if with_ids else _row(entry) for entry in entries]
     canonical = json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()
     head = {"count": len(rows), "entries_sha256": hashlib.sha256(canonical).hexdigest()}

@@ -18,13 +18,12 @@ from idp.audit.desk_events import DeskRefused, PasswordsForced
 from idp.audit.models import OK, AuditEntry
 from idp.clients.models import Client
 from idp.db import Base, db
-from idp.desk import access, colleagues
+from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.journal.acts import capital
 from idp.desk.journal.filters import Filters
-from idp.desk.staff import team
 from idp.desk.staff.models import Role, StaffAccount
-from idp.desk.staff.names import role_name
+from idp.desk.team import colleagues
 from idp.operations.personal_data.words import in_words, known_details
 
 PAGE = 50
@@ -151,7 +150,7 @@ def _who(row: AuditEntry, staff: _Names) -> str:
 
 def _role(value: object) -> str:
     try:
-        return role_name(Role(value))
+        return str(access.spec(Role(value)).label)
     except ValueError:
         return ""
 
@@ -197,10 +196,10 @@ def _staff_keys(rows: Sequence[AuditEntry]) -> Iterable[uuid.UUID | None]:
 
 def _emails_of_unseen(rows: Sequence[AuditEntry]) -> _Names:
     """Return the mail addresses of the people of whom an inviter knows no more, as on the page of the team."""
-    if not access.may(Right.MANAGE_TEAM) or access.role() is Role.ENGINEER:
+    if not access.may(Right.MANAGE_TEAM) or access.may(Right.MANAGE_ALL_TEAMS):
         return {}
     concerned = {key for row in rows if (key := _key(row.details.get("staff")))}
-    return team.emails_of_unseen(colleagues.staff_roles(), concerned)
+    return colleagues.emails_of_unseen(concerned)
 
 
 def _key(value: object) -> uuid.UUID | None:

@@ -15,9 +15,10 @@ from idp.desk.access import signed_in
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.sign_in import choice
 from idp.desk.sign_in.forms import EnrolForm
-from idp.desk.staff import ceremonies, codes, invitations, notices, passkeys, sessions
+from idp.desk.staff import ceremonies, codes, passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import CredentialKind, StaffAccount, StaffCredential, StaffSession
+from idp.desk.team import invitations, notices
 from idp.passkeys.ceremony import PasskeyError
 from idp.passkeys.responses import as_json
 from idp.services import services

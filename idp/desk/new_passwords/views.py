@@ -63,7 +63,7 @@ def _page(school: School, form: ConfirmationForm) -> Response:
         "desk/new_passwords/mots_de_passe.html",
         school=school,
         form=form,
-        is_nobody=tables.sees_all() and not concerned.accounts,
+        is_nobody=access.own_spec().is_at_school and not concerned.accounts,
         accounts=tables.number(concerned.accounts),
         without_email=tables.number(concerned.without_email),
     )

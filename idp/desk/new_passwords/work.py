@@ -16,6 +16,7 @@ from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit import log
 from idp.audit.desk_events import PasswordsForced
 from idp.db import db
+from idp.desk import access
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Finished, RefusedError, Running
 from idp.desk.statistics import tables
@@ -83,7 +84,7 @@ def describe(job: Job) -> Sequence[str]:
     if job.refusal:
         stopped = gettext("Le travail s’est arrêté. Demandez-le de nouveau : il reprend où il s’est arrêté.")
         sentences.insert(0, stopped)
-    if blocked.without_address or not tables.sees_all():
+    if blocked.without_address or not access.own_spec().is_at_school:
         letters = number(blocked.without_address)
         sentences.append(gettext("Sans adresse mail confirmée, il leur faut un nouveau courrier : %(n)s.", n=letters))
     return [*sentences, gettext("Appareils déconnectés : %(n)s.", n=number(blocked.sessions_ended))]

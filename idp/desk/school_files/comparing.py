@@ -6,11 +6,11 @@ from typing import Any
 
 from idp.clock import today
 from idp.config import Settings
+from idp.desk import access
 from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.work import RefusedError
 from idp.desk.staff.models import Role
-from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.encrypted import UndecryptableError
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import InMemory
@@ -23,14 +23,12 @@ MOST_REFUSED = 10_000
 """How many records of the files may be refused: more of them are no file of families, and each costs time."""
 PERCENT = 100
 _OF_SCHOOL = frozenset({Format.SIECLE, Format.ONDE, Format.CSV})
-_HEAD_ACCEPTS = frozenset({"other_source", "many_accounts", "many_ties", "emptied"})
 
 
 def acceptable(role: Role) -> frozenset[str]:
     """Return the mistakes that files may look like and that the role may accept with a typed word."""
-    if role is Role.ENGINEER:
-        return ALL_MISTAKES
-    return _HEAD_ACCEPTS if role is Role.HEAD else frozenset()
+    accepted = access.spec(role).accepts
+    return ALL_MISTAKES if accepted is None else accepted
 
 
 def uploads(settings: Settings, check_id: uuid.UUID) -> list[NewFile]:
@@ -56,13 +54,13 @@ def given(uploads: Sequence[NewFile]) -> list[InMemory]:
 def form(parameters: Mapping[str, Any], *, writes: bool) -> Form:
     """Return how the files are read, to import or to check them; those of a school's staff may hold it alone."""
     uai = parameters["school"] or None
-    is_bound = Role(parameters["role"]) in AT_A_SCHOOL
+    is_bound = access.spec(Role(parameters["role"])).is_at_school
     return Form(today=today(), school=uai, refuses_others=is_bound, hides_others=not writes, most_refused=MOST_REFUSED)
 
 
 def terms(role: Role, accepted: Collection[str], agree: Callable[[ImportResult], None] | None = None) -> Terms:
     """Return the terms of a check or an import."""
-    formats = _OF_SCHOOL if role in AT_A_SCHOOL else frozenset(Format)
+    formats = _OF_SCHOOL if access.spec(role).is_at_school else frozenset(Format)
     if agree is None:
         return Terms(accepted=frozenset(accepted), limits=LIMITS, formats=formats)
     return Terms(accepted=frozenset(accepted), limits=LIMITS, formats=formats, agree=agree)

@@ -18,7 +18,7 @@ from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import names, waiting
 from idp.desk.staff import mails, posts
-from idp.desk.staff.models import Role, StaffRole
+from idp.desk.staff.models import StaffRole
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -77,8 +77,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if recipient is None or check is None or not _is_unread(check):
         return Outcome.DROPPED
     school = db.session.get(School, check.school_id)
-    of_recipient = StaffRole.staff_id == recipient.id, StaffRole.role == Role.SECRETARY
-    if school is None or not posts.holders(*of_recipient, StaffRole.school_id == school.id):
+    author = StaffRole.staff_id == recipient.id, access.held(lambda row: row.hands_files_to is not None)
+    if school is None or not posts.holders(*author, StaffRole.school_id == school.id):
         return Outcome.DROPPED
     link = mails.page_url(settings, f"/fichiers/{check.id}")
     return mails.send(message, settings, "bureau_fichier_refuse", recipient, link=link, school=school.name)

@@ -19,7 +19,6 @@ from idp.desk.school_files import nameless, words
 from idp.desk.school_files import problems as problem_lists
 from idp.desk.school_files.problems import NamedIssue, Problem, grouped
 from idp.desk.staff import actors
-from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.rostering import bulk
 from idp.rostering.issue_codes import COMPARED, WITHOUT_ACCOUNT
 from idp.rostering.models import ImportBatch, ImportIssue
@@ -267,7 +266,7 @@ def _parts() -> Sequence[ColumnElement[bool]]:
 
 def _own_uai() -> str | None:
     post = access.post()
-    if post.role not in AT_A_SCHOOL:
+    if not access.own_spec().is_at_school:
         return None
     return post.school.uai if post.school else ""
 

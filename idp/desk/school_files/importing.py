@@ -3,6 +3,7 @@
 import uuid
 
 from idp.config import Settings
+from idp.desk import access
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
 from idp.desk.school_files import comparing, leaving
@@ -34,8 +35,8 @@ def exceeded_limit(settings: Settings, check: Job, role: Role) -> str:
     if leaving.too_many(settings, role, check.parameters["school"], summary["leaving"]):
         return "too_many_leave"
     if unacceptable := set(summary["mistakes"]) - comparing.acceptable(role):
-        acceptable_to_head = unacceptable <= comparing.acceptable(Role.HEAD)
-        return "for_the_head" if role is Role.SECRETARY and acceptable_to_head else "for_the_academy"
+        head = access.spec(role).hands_files_to
+        return "for_the_head" if head and unacceptable <= comparing.acceptable(head) else "for_the_academy"
     return ""
 
 

@@ -17,7 +17,7 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk import replaced
+from idp.desk import access, replaced
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ImportResult
 from idp.rostering.reconcile import counts, mistakes
@@ -71,7 +71,7 @@ def numbers(result: ImportResult) -> dict[str, tuple[int, int]]:
 
 def too_many(settings: Settings, role: Role, uai: str, numbers: Mapping[str, Sequence[int]]) -> bool:
     """Return whether more people would have left in the window than the role may let go; see `exceeded`."""
-    return role is Role.SECRETARY and bool(exceeded(settings, uai, numbers))
+    return access.spec(role).hands_files_to is not None and bool(exceeded(settings, uai, numbers))
 
 
 def exceeded(settings: Settings, uai: str, numbers: Mapping[str, Sequence[int]]) -> list[Exceeded]:

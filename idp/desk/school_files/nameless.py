@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from idp.accounts.models import School
 from idp.db import db
-from idp.desk.access import RIGHTS, Right
+from idp.desk import access
 from idp.desk.jobs.models import Job
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ImportResult
@@ -35,7 +35,7 @@ MOST_SCHOOLS = 20
 
 def is_for(role: Role) -> bool:
     """Return whether the role reads no names."""
-    return role not in RIGHTS[Right.READ_FAMILIES]
+    return access.Right.READ_FAMILIES not in access.spec(role).rights
 
 
 def schools(check: Job) -> list[str]:

@@ -19,7 +19,6 @@ from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.school_files import comparing, job, nameless, names, waiting
 from idp.desk.school_files.waiting import Waiting
 from idp.desk.staff.models import StaffAccount
-from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.throttle import guard, limits
 from idp.throttle.guard import Wait
 from idp.uai import normalised_uai, uai_fault
@@ -101,7 +100,7 @@ def school(request: Request) -> str:
         UploadError: the typed UAI is none.
     """
     post = access.post()
-    if post.role in AT_A_SCHOOL:
+    if access.own_spec().is_at_school:
         return post.school.uai if post.school else ""
     typed = normalised_uai(request.fields.get("uai", "")[:20])
     if typed and uai_fault(typed):
@@ -116,7 +115,7 @@ class ReplacingError(UploadError):
 def waiting_for_the_head(settings: Settings) -> list[Waiting]:
     """Return the checks of the school in use that wait for its direction; none for the académie."""
     post = access.post()
-    return waiting.of_school(settings, post.school.id) if post.role in AT_A_SCHOOL and post.school else []
+    return waiting.of_school(settings, post.school.id) if access.own_spec().is_at_school and post.school else []
 
 
 def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces: bool = False) -> Job:
@@ -197,7 +196,9 @@ def start_import(check: Job) -> Job | None:
 def recent() -> list[Job]:
     """Return the last checks and imports, without the checks whose difference is removed; declined ones stay."""
     own = access.person().staff.id
-    rows = [row for row in asking.recent(job.CHECK, job.IMPORT) if row.staff_id == own or access.role() in AT_A_SCHOOL]
+    rows = [
+        row for row in asking.recent(job.CHECK, job.IMPORT) if row.staff_id == own or access.own_spec().is_at_school
+    ]
     readable = set(
         db.session.scalars(
             select(JobFile.job_id).where(
@@ -230,6 +231,6 @@ def checked(key: uuid.UUID) -> Job:
     """
     check, kind = asking.get(key)
     is_own = check.staff_id == access.person().staff.id and check.parameters.get("role") == access.role().value
-    if kind is not job.CHECK or not (is_own or access.role() in AT_A_SCHOOL):
+    if kind is not job.CHECK or not (is_own or access.own_spec().is_at_school):
         access.refuse(str(key))
     return db.session.scalars(select(Job).where(Job.id == check.id)).one()

@@ -35,7 +35,6 @@ from idp.desk.school_files.names import DECLINED, SENT
 from idp.desk.school_files.uploading import AcceptanceForm, DeclineForm, ReplacingError, SendingForm, UploadError
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
-from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.services import services
 from idp.web.declarations import takes_files
 from idp.web.http import MAX_UPLOAD, current_request
@@ -63,7 +62,7 @@ def _problems_of_last_file() -> Iterator[Tile]:
 
 @tiles.source(Right.IMPORT_FILES)
 def _waiting_for_the_head() -> Iterator[Tile]:
-    waits = uploading.waiting_for_the_head(services().settings) if access.role() is Role.HEAD else []
+    waits = uploading.waiting_for_the_head(services().settings) if access.may(Right.DECIDE_FILES) else []
     if len(waits) == 1:
         [item] = waits
         yield Tile(
@@ -145,7 +144,7 @@ def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str 
         again=current_request().arguments.get("fait") == "rien",
         withdrawn=current_request().arguments.get("fait") == _WITHDRAWN,
         megabytes=MAX_UPLOAD >> 20,
-        asks_school=access.role() is Role.ENGINEER,
+        asks_school=access.post().school is None,
         uai=uai,
         jobs=uploading.recent()[:_SHOWN_JOBS],
         titles={kind.name: kind.title for kind in (job.CHECK, job.IMPORT)},
@@ -174,7 +173,7 @@ def compare(key: uuid.UUID) -> Response:
 
 def _declined(check: Job) -> Response:
     """Return the page about files that the direction declined; who has just done so reads that it is done."""
-    is_done = current_request().arguments.get("fait") == _DECLINED and access.role() is Role.HEAD
+    is_done = current_request().arguments.get("fait") == _DECLINED and access.may(Right.DECIDE_FILES)
     done = gettext("C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.") if is_done else ""
     page = render_template(
         "desk/school_files/refuses.html",
@@ -223,13 +222,11 @@ def import_(key: uuid.UUID) -> Response:
 
 
 @blueprint.post("/fichiers/<uuid:key>/ne-pas-importer")
-@needs(Right.IMPORT_FILES, sometimes_fresh=True)
+@needs(Right.DECIDE_FILES, sometimes_fresh=True)
 @keeps("motif")
 def decline(key: uuid.UUID) -> Response:
     """Remove files that wait for the direction, which says why it does not import them."""
     check = uploading.checked(key)
-    if access.role() is not Role.HEAD:
-        access.refuse(str(key))
     form = DeclineForm()
     if not form.check():
         return _difference(check, declining=form)
@@ -291,8 +288,8 @@ def _difference(
     sentences = [] if refused else words.counted(check.result["counts"])
     if is_nameless and not refused and not code and not check.result["mistakes"]:
         sentences.append(words.importable())
-    waits = _waits(check, role)
-    declines = bool(waits) and role is Role.HEAD
+    waits = _waits(check)
+    declines = bool(waits) and access.may(Right.DECIDE_FILES)
     if parts:
         _note_names(check)
     page = render_template(
@@ -327,17 +324,18 @@ def _reasons(check: Job, code: str) -> list[str]:
     if check.result["refused"] or code not in {"", *importing.EXCEEDED}:
         return []
     limits = []
-    if check.parameters["role"] == Role.SECRETARY.value:
+    if access.spec(Role(check.parameters["role"])).hands_files_to:
         limits = leaving.exceeded(services().settings, check.parameters["school"], check.result["leaving"])
     return [*words.exceeded(limits), *words.of_mistakes(check.result)]
 
 
-def _waits(check: Job, role: Role) -> str:
+def _waits(check: Job) -> str:
     """Return what the school reads about files that wait for its direction; empty if they do not."""
     until = waiting.until(services().settings, check)
-    if until is None or role not in AT_A_SCHOOL:
+    if until is None or not access.own_spec().is_at_school:
         return ""
-    return words.waits(until, role, has_head=bool(waiting.heads(check.school_id, check.staff_id)))
+    has_head = bool(waiting.heads(check.school_id, check.staff_id))
+    return words.waits(until, decides=access.may(Right.DECIDE_FILES), has_head=has_head)
 
 
 @blueprint.get("/fichiers/imports/<uuid:key>")

@@ -17,6 +17,7 @@ from idp.accounts.models import School
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.desk import access
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import importing, names
@@ -100,10 +101,11 @@ def _for_the_head(settings: Settings, *conditions: ColumnElement[bool]) -> list[
 
 def _is_for_the_head(settings: Settings, check: Job) -> bool:
     """Return whether the direction may import what a secretary checked and may not import."""
-    if check.parameters["role"] != Role.SECRETARY.value:
+    role = Role(check.parameters["role"])
+    head = access.spec(role).hands_files_to
+    if head is None or not importing.exceeded_limit(settings, check, role):
         return False
-    exceeds = [importing.exceeded_limit(settings, check, role) != "" for role in (Role.SECRETARY, Role.HEAD)]
-    return exceeds == [True, False]
+    return not importing.exceeded_limit(settings, check, head)
 
 
 def is_being_imported() -> ColumnElement[bool]:
@@ -131,7 +133,7 @@ def is_imported(check_id: uuid.UUID) -> bool:
 
 def heads(school_id: uuid.UUID | None, but: uuid.UUID) -> Sequence[uuid.UUID]:
     """Return the people of a school's direction, without one person."""
-    return posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id == school_id, StaffRole.staff_id != but)
+    return posts.holders(access.heads(), StaffRole.school_id == school_id, StaffRole.staff_id != but)
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:

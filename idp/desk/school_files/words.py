@@ -12,7 +12,6 @@ from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import nameless, names
 from idp.desk.school_files.leaving import Exceeded
 from idp.desk.school_files.names import DECLINED
-from idp.desk.staff.models import Role
 from idp.desk.statistics import tables
 from idp.rostering.reconcile.told.difference import Kind
 from idp.web import i18n
@@ -183,9 +182,9 @@ def refusal(code: str) -> str:
     return str(_REFUSALS.get(code, _UNREADABLE))
 
 
-def waits(until: datetime, role: Role, *, has_head: bool) -> str:
+def waits(until: datetime, *, decides: bool, has_head: bool) -> str:
     """Return what a person reads about files that wait for the direction: who decides, and until when."""
-    if role is Role.HEAD:
+    if decides:
         sentence = gettext("Le secrétariat ne peut pas importer ces fichiers. Ils attendent votre décision %(until)s.")
     elif has_head:
         sentence = gettext(

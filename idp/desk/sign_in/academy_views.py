@@ -24,9 +24,10 @@ from idp.desk.sign_in.enrolment import UsedError
 from idp.desk.sign_in.enrolment_views import entered, gone
 from idp.desk.sign_in.id_token import AcademyError, Identity
 from idp.desk.sign_in.views import set_cookies
-from idp.desk.staff import invitations, sessions
+from idp.desk.staff import sessions
 from idp.desk.staff.models import Authenticator, StaffAccount
 from idp.desk.staff.sessions import Missed
+from idp.desk.team import invitations
 from idp.services import services
 from idp.throttle import guard
 from idp.throttle.limits import Limit

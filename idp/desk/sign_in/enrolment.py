@@ -5,8 +5,9 @@ import uuid
 from idp.audit import log
 from idp.audit.desk_events import StaffEnrolled
 from idp.clock import now
-from idp.desk.staff import codes, invitations, sessions
+from idp.desk.staff import codes, sessions
 from idp.desk.staff.models import Authenticator, StaffAccount
+from idp.desk.team import invitations
 
 
 class UsedError(Exception):

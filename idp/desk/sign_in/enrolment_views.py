@@ -11,9 +11,10 @@ from idp.desk.sign_in import choice, enrolment, service
 from idp.desk.sign_in.enrolment import UsedError
 from idp.desk.sign_in.forms import EnrolForm
 from idp.desk.sign_in.views import set_cookies
-from idp.desk.staff import ceremonies, codes, invitations, passkeys, posts
+from idp.desk.staff import ceremonies, codes, passkeys, posts
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import Authenticator, StaffAccount, StaffCeremony
+from idp.desk.team import invitations
 from idp.passkeys.ceremony import PasskeyError
 from idp.passkeys.responses import as_json
 from idp.services import services

@@ -10,10 +10,11 @@ from idp.audit import log
 from idp.audit.desk_events import StaffProofFailed, StaffSignInFailed
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk.staff import codes, notices, passkeys, posts, sessions
+from idp.desk.staff import codes, passkeys, posts, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import Authenticator, StaffAccount
 from idp.desk.staff.sessions import Missed, SignedIn
+from idp.desk.team import notices
 from idp.mail.emails import fold_email
 from idp.passkeys.ceremony import PasskeyError
 from idp.sessions import devices

@@ -165,7 +165,7 @@ class StaffSession(UuidKey, Base):
 class StaffInvitation(UuidKey, Base):
     """A link by which a person enrols a first credential, or another one after a loss; it works once.
 
-    `digest` is that of the token, which is computed from the id (`idp.desk.staff.invitations`). `is_reset` says that
+    `digest` is that of the token, which is computed from the id (`idp.desk.team.invitations`). `is_reset` says that
     the former credentials end when it is used.
     """
 

@@ -15,10 +15,6 @@ from idp.clock import day_of, end_of_day, last_day, now
 from idp.db import db
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 
-AT_A_SCHOOL = frozenset({Role.SECRETARY, Role.HEAD})
-"""The roles whose scope is a school."""
-AT_AN_ENT = frozenset({Role.ENT_OPERATOR})
-"""The roles whose scope is an ENT; the scope of all other roles is the académie."""
 LAST_DAY = (8, 31)
 """The month and the day on which roles end."""
 _SHORTEST = timedelta(days=62)
@@ -128,11 +124,7 @@ def grant(
 
     Return the roles that are new. A role that is in force is prolonged instead, and never shortened: to shorten is to
     end it and grant another one.
-
-    Raises:
-        PostError: the role needs a school or an ENT, or takes none.
     """
-    _check_scope(role, schools, clients)
     scopes: list[tuple[School | None, Client | None]] = [
         *((school, None) for school in schools),
         *((None, client) for client in clients),
@@ -154,13 +146,6 @@ def is_granted(
     }
     scopes = [*((school.id, None) for school in schools), *((None, client.id) for client in clients)]
     return held.issuperset(scopes or [(None, None)])
-
-
-def _check_scope(role: Role, schools: Sequence[School], clients: Sequence[Client]) -> None:
-    if bool(schools) != (role in AT_A_SCHOOL):
-        raise PostError(f"{role.value} {'needs a school' if role in AT_A_SCHOOL else 'has no school'}")
-    if bool(clients) != (role in AT_AN_ENT):
-        raise PostError(f"{role.value} {'needs an ENT' if role in AT_AN_ENT else 'has no ENT'}")
 
 
 def _grant_one(

@@ -8,7 +8,6 @@ from flask_babel import gettext, ngettext
 
 from idp.accounts.models import School
 from idp.desk import access, naming, words
-from idp.desk.staff.posts import AT_A_SCHOOL
 from idp.desk.statistics import counting, figures, suppression
 from idp.desk.statistics.counting import Figures
 from idp.desk.statistics.figures import STATES, Row
@@ -34,11 +33,6 @@ class Table:
     total: list[str]
 
 
-def sees_all() -> bool:
-    """Return whether the person works in a school, which knows its families and sees all numbers."""
-    return access.role() in AT_A_SCHOOL
-
-
 def in_words(cell: Cell) -> str:
     """Return a number, or the words in its place."""
     if cell is Hidden.SMALL:
@@ -50,7 +44,7 @@ def in_words(cell: Cell) -> str:
 
 def number(count: int) -> str:
     """Return a number of accounts of a school or an ENT in words: a person outside the school sees « de 10 à 19 »."""
-    if sees_all():
+    if access.own_spec().is_at_school:  # a school knows its families and sees all numbers
         return in_words(count)
     [[cell]] = suppression.rounded([suppression.alone([count])])
     if isinstance(cell, Hidden):

@@ -27,11 +27,11 @@ _PAGE = 100
 @needs(Right.READ_STATISTICS)
 def show() -> Response:
     """Show the present figures of the school by class, or the stored ones of the scope by school and ENT; by week."""
-    page = _of_school(access.own_school()) if tables.sees_all() else _of_scope()
+    page = _of_school(access.own_school()) if access.own_spec().is_at_school else _of_scope()
     context = {
         "states": [(state.value, title) for state, title in zip(STATES, tables.titles(), strict=True)],
         "may_force": access.may(Right.FORCE_PASSWORDS),
-        "hides": not tables.sees_all(),
+        "hides": not access.own_spec().is_at_school,
     }
     return make_response(render_template("desk/statistics/activation.html", **page, **context))
 
@@ -95,7 +95,7 @@ def _for_spreadsheet(cell: str) -> str:
 
 def _table(key: str) -> Table | None:
     """Return a table that the person's page has, by its key."""
-    if tables.sees_all():
+    if access.own_spec().is_at_school:
         shown = tables.of_school(access.own_school()).tables
     else:
         figures = tables.of_scope()

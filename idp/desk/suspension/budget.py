@@ -1,31 +1,13 @@
 """Limits how many accesses one person of a school closes: by suspensions and by calls, counted together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flask_babel import lazy_gettext as _l
-
 from idp.desk import access
-from idp.desk.staff.models import Role
-from idp.throttle import guard, limits
+from idp.throttle import guard
 from idp.throttle.guard import Wait
-from idp.throttle.limits import Budget
-
-_BUDGETS: Mapping[Role, tuple[Budget, Any]] = {
-    Role.SECRETARY: (
-        limits.SECRETARY_CLOSINGS,
-        _l(
-            "Vous avez fermé cinq accès en une heure, ou quinze en un jour : c’est le maximum. La direction peut en "
-            "fermer d’autres."
-        ),
-    ),
-    Role.HEAD: (
-        limits.HEAD_CLOSINGS,
-        _l("Vous avez fermé vingt accès en une heure : c’est le maximum. Attendez une heure pour en fermer d’autres."),
-    ),
-}
 
 
 class TooManyError(Exception):
@@ -51,9 +33,12 @@ def counted() -> Iterator[Closing]:
         TooManyError: the person closed as many as one may.
         RuntimeError: a unit of work is open.
     """
-    (limit, sentence), person = _BUDGETS[access.role()], str(access.person().staff.id)
+    closings, person = access.own_spec().closings, str(access.person().staff.id)
+    limit = closings.budget if closings else None
+    if closings is None or limit is None:
+        access.refuse()
     if isinstance(guard.take(limit, person), Wait):
-        raise TooManyError(sentence)
+        raise TooManyError(closings.refusal)
     closing = Closing()
     try:
         yield closing

@@ -20,7 +20,7 @@ from idp.desk.kept_forms.keeping import keeps
 from idp.desk.naming import account_url
 from idp.desk.search import service
 from idp.desk.staff import posts
-from idp.desk.staff.models import Role, StaffRole
+from idp.desk.staff.models import StaffRole
 from idp.desk.suspension import budget, listing, reopening, shown
 from idp.desk.suspension.budget import TooManyError
 from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
@@ -77,7 +77,7 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
     with budget.counted() as closing, unit_of_work():
         row = suspension.decide(account.id, decision, may_end=access.may_end)
         closing.is_news = row.begins_at >= moment
-        if closing.is_news and access.role() is Role.SECRETARY:
+        if closing.is_news and not access.own_spec().leads:
             _tell_heads(row, account, school)
     return row
 
@@ -88,7 +88,7 @@ def _tell_heads(row: Suspension, account: Account, school: School) -> None:
     if row.child_id is None and (row.until is None or len(schools) > 1):
         school_notices.add(Kind.ACCOUNT_CLOSED, account.id, schools)
         payload = {"alert": "account_closed", "day": today().isoformat(), "count": 1, "staff": "", "school": ""}
-        for head in posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id.in_(schools)):
+        for head in posts.holders(access.heads(), StaffRole.school_id.in_(schools)):
             queue.enqueue(ALERT, {**payload, "recipient": str(head)})
 
 
@@ -119,7 +119,7 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         error=error,
         choices=choices,
         chooses_end=_chooses_end(),
-        tells_heads=access.role() is Role.SECRETARY,
+        tells_heads=_chooses_end() and not access.own_spec().leads,
         in_force=[(item, shown.change(item)) for item in decisions if item.holds],
         is_possible=_chooses_end() or not is_suspended_lately(account.id, None, now()),
         over=[item for item in decisions if not item.holds],

@@ -1,1 +1,1 @@
-"""`/equipe`: the colleagues of a scope: invited, renewed, ended, given a lost access back."""
+"""The team: who invites a person of the desk, renews and ends roles, and what is told of it; `/equipe`, `idp staff`."""

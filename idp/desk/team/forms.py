@@ -4,11 +4,11 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts import emails
+from idp.desk import access
 from idp.desk.choices import ChoiceField
 from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.staff.invitations import LONGEST_NAME
 from idp.desk.staff.models import Role
-from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT
+from idp.desk.team.invitations import LONGEST_NAME
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.uai import is_uai, normalised_uai
 from idp.web.forms import PlainField
@@ -47,9 +47,10 @@ class InvitationForm(DeskForm):
         return not self.errors
 
     def _check_scope(self, role: Role) -> None:
-        if role in AT_A_SCHOOL and not is_uai(normalised_uai(self.uai.data or "")):
+        scope = access.spec(role).scope
+        if scope is access.Scope.SCHOOL and not is_uai(normalised_uai(self.uai.data or "")):
             self.uai.errors = [gettext("Écrivez le numéro de l’établissement (UAI) : sept chiffres et une lettre.")]
-        if role in AT_AN_ENT and not self.client.chosen:
+        if scope is access.Scope.ENT and not self.client.chosen:
             self.client.errors = [gettext("Choisissez l’ENT.")]
 
 

@@ -12,19 +12,19 @@ from idp.accounts.models import School
 from idp.clients.models import Client
 from idp.clock import last_day, now
 from idp.db import db, unit_of_work
-from idp.desk import access, colleagues, typed
-from idp.desk.access import Right, needs
+from idp.desk import access, typed
+from idp.desk.access import Right, Scope, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.staff import invitations, posts, sessions, team
-from idp.desk.staff.invitations import AlreadyGrantedError, Grant, InvitationError
+from idp.desk.staff import posts, sessions
 from idp.desk.staff.models import Role
-from idp.desk.staff.names import role_name
-from idp.desk.staff.posts import AT_A_SCHOOL, AT_AN_ENT, PostError
-from idp.desk.staff.team import Colleague, Refusal, TeamError
+from idp.desk.staff.posts import PostError
+from idp.desk.team import colleagues, invitations
+from idp.desk.team.colleagues import Colleague, Refusal, TeamError
 from idp.desk.team.forms import InvitationForm
+from idp.desk.team.invitations import AlreadyGrantedError, Grant, InvitationError
 from idp.services import services
 from idp.uai import normalised_uai
 from idp.web.redirects import see_other
@@ -43,7 +43,7 @@ def show() -> Response:
 
 def _list(error: str = "") -> Response:
     words = typed.search_words()
-    rows = team.colleagues(colleagues.staff_roles(), most=_MOST_ROWS + 1, typed=words, sees_all=_sees_all())
+    rows = colleagues.find(most=_MOST_ROWS + 1, typed=words)
     sentences = {
         "invite": gettext("L’invitation part par mail."),
         "termine": gettext("L’accès est terminé. Si la personne était connectée, elle ne l’est plus."),
@@ -57,7 +57,7 @@ def _list(error: str = "") -> Response:
         rows=rows[:_MOST_ROWS],
         is_cut=len(rows) > _MOST_ROWS,
         typed=words,
-        searches=_sees_all(),
+        searches=access.may(Right.MANAGE_ALL_TEAMS),
         ending=ending[:_MOST_RENEWED],
         may_renew=any(row.is_renewable for row in ending),
         own_end=_own_end(rows),
@@ -72,14 +72,10 @@ def _list(error: str = "") -> Response:
 @tiles.source(Right.MANAGE_TEAM)
 def ending_roles() -> Iterator[Tile]:
     """Yield the tile of the roles that end on 31 August, once they may be renewed."""
-    rows = team.colleagues(colleagues.staff_roles(), most=_MOST_ROWS)
+    rows = colleagues.find(most=_MOST_ROWS)
     count = sum(row.is_renewable and row.ends_with_the_year and not _is_own(row) for row in rows)
     sentence = gettext("Ces accès finissent le 31 août : renouvelez ceux des personnes qui restent.")
     yield Tile(count, gettext("Accès à renouveler"), sentence, url_for("team.show"))
-
-
-def _sees_all() -> bool:
-    return access.role() is Role.ENGINEER
 
 
 def _is_own(row: Colleague) -> bool:
@@ -109,9 +105,9 @@ def _new_end() -> date:
 @keeps("nom", "mail", "role", "uai", "ent")
 def invite() -> Response:
     """Invite a person to a role that the inviter may grant, in the inviter's scope."""
-    form, own, chooses = InvitationForm(), access.post(), access.role() is Role.ENGINEER
-    granted = [role for role in Role if role in colleagues.GRANTS[own.role]]
-    form.role.options = [(role.value, role_name(role)) for role in granted]
+    form, chooses = InvitationForm(), access.may(Right.MANAGE_ALL_TEAMS)
+    granted = [role for role in Role if role in access.own_spec().grants]
+    form.role.options = [(role.value, access.spec(role).label) for role in granted]
     if chooses:
         clients = db.session.scalars(select(Client).where(access.clients()).order_by(Client.name))
         form.client.options = [("", gettext("Aucun")), *((str(client.id), client.name) for client in clients)]
@@ -147,11 +143,12 @@ def _grant(form: InvitationForm, *, chooses: bool) -> Grant | None:
         return None
     if not chooses:
         return Grant(role, [own.school] if own.school else (), [own.client] if own.client else ())
-    if role in AT_A_SCHOOL:
+    scope = access.spec(role).scope
+    if scope is Scope.SCHOOL:
         uai = normalised_uai(form.uai.data or "")
         school = db.session.scalar(select(School).where(School.uai == uai, access.schools()))
         return Grant(role, [school]) if school else None
-    if role in AT_AN_ENT:
+    if scope is Scope.ENT:
         return Grant(role, clients=[access.client(UUID(form.client.chosen))])
     return Grant(role)
 
@@ -177,7 +174,7 @@ def end(key: UUID) -> Response:
         return _end_page(row)
     is_own = _is_own(row)
     try:
-        team.end(row.role.id, by=access.role())
+        colleagues.end(row.role.id, may_end_last=access.may(Right.MANAGE_ALL_TEAMS))
     except TeamError as error:
         return _list(_explain(error.refusal))
     if is_own and sessions.current() is None:
@@ -208,12 +205,12 @@ def _end_page(row: Colleague) -> Response:
 @keeps()
 def give_back(key: UUID) -> Response:
     """Send a link to a colleague who lost the access, after a page that names the person."""
-    row, person, own = _colleague(key), access.person(), access.post()
+    row = _colleague(key)
     try:
         if request.method == "GET":
-            team.check_give_back(row, by=person.staff.id, own=own)
+            colleagues.check_give_back(row)
             return _link_page(row)
-        team.give_back(services().settings, row, by=person.staff.id, own=own)
+        colleagues.give_back(services().settings, row)
     except TeamError as error:
         return _list(_explain(error.refusal))
     return see_other(url_for("team.show", fait="renvoye" if row.state == "invited" else "acces"))
@@ -245,7 +242,7 @@ def _link_page(row: Colleague) -> Response:
 
 def _colleague(key: UUID) -> Colleague:
     """Return a role in scope with its person; refuse the page otherwise."""
-    row = team.colleague(colleagues.staff_roles(), key, sees_all=_sees_all())
+    row = colleagues.get(key)
     if row is None:
         access.refuse(str(key))
     return row
@@ -287,9 +284,9 @@ def renew() -> Response:
     typed = request.form if request.method == "POST" else kept.fields if kept else request.args
     keys = _keys(typed.getlist("acces"))
     if request.method == "POST":
-        team.renew(colleagues.staff_roles(), keys, by=access.person().staff.id)
+        colleagues.renew(keys)
         return see_other(url_for("team.show", fait="renouvele"))
-    rows = [row for key in keys if (row := team.colleague(colleagues.staff_roles(), key, sees_all=_sees_all()))]
+    rows = [row for key in keys if (row := colleagues.get(key))]
     rows = [row for row in rows if row.is_renewable and not _is_own(row)]
     if not rows:
         return _list(gettext("Cochez au moins un accès à renouveler."))

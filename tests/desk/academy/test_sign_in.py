@@ -15,8 +15,9 @@ from sqlalchemy import select, update
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.staff import invitations, sessions
+from idp.desk.staff import sessions
 from idp.desk.staff.models import Role, StaffAccount, StaffCeremony, StaffSession
+from idp.desk.team import invitations
 from tests.authenticator import Authenticator
 from tests.desk import authenticator
 from tests.desk.academy import provider as academy

@@ -1,6 +1,6 @@
 """What a person may do for colleagues: invite, renew and end roles, give a lost access back.
 
-Who is a colleague is a condition of `idp.desk.colleagues`; the rules here hold for colleagues.
+Who is a colleague is decided by `in_scope` alone.
 """
 
 import enum
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -19,9 +19,10 @@ from idp.clients.models import Client
 from idp.clock import last_day, now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk.staff import invitations, posts
-from idp.desk.staff.models import Role, StaffAccount, StaffRole
-from idp.desk.staff.posts import AT_A_SCHOOL, Post
+from idp.desk import access
+from idp.desk.staff import posts
+from idp.desk.staff.models import StaffAccount, StaffRole
+from idp.desk.team import invitations
 from idp.throttle import guard
 from idp.throttle.guard import Wait
 from idp.throttle.limits import STAFF_LINK
@@ -128,19 +129,20 @@ class Colleague:
         return (self.last_day.month, self.last_day.day) == posts.LAST_DAY
 
 
-def colleagues(scope: ColumnElement[bool], *, most: int, typed: str = "", sees_all: bool = False) -> list[Colleague]:
-    """Return the roles in a scope, of people, schools or ENTs that match each typed word; ended ones last.
+def in_scope() -> ColumnElement[bool]:
+    """Return the condition of the roles of colleagues in scope: those that the person may grant, renew and end."""
+    here = access.bounded(
+        lambda school: StaffRole.school_id == school.id, lambda client: StaffRole.client_id == client.id
+    )
+    return and_(StaffRole.role.in_(access.own_spec().grants), here)
 
-    Args:
-        scope: the condition of the roles.
-        most: the number of rows, at most.
-        typed: words of a name, a mail address, a school or an ENT.
-        sees_all: see `Colleague`.
-    """
-    moment = now()
+
+def find(*, most: int, typed: str = "") -> list[Colleague]:
+    """Return at most `most` roles in scope, of people, schools or ENTs that match each typed word; ended ones last."""
+    moment, sees_all = now(), access.may(access.Right.MANAGE_ALL_TEAMS)
     listed = or_(StaffRole.valid_until > moment - RECENT, StaffRole.ended_at > moment - RECENT)
-    statement = _rows(scope).where(listed)
-    name = StaffAccount.name if sees_all else case((_was_here(scope), StaffAccount.name), else_=StaffAccount.email)
+    statement = _rows().where(listed)
+    name = StaffAccount.name if sees_all else case((_was_here(), StaffAccount.name), else_=StaffAccount.email)
     for word in typed.split():
         columns = (name, StaffAccount.email, School.name, School.uai, Client.name)
         statement = statement.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
@@ -151,43 +153,43 @@ def colleagues(scope: ColumnElement[bool], *, most: int, typed: str = "", sees_a
     return [Colleague(*row, sees_all=sees_all) for row in db.session.execute(statement.limit(most))]
 
 
-def colleague(scope: ColumnElement[bool], role_id: uuid.UUID, *, sees_all: bool = False) -> Colleague | None:
-    """Return a role in a scope with its person, or None."""
-    row = db.session.execute(_rows(scope).where(StaffRole.id == role_id)).one_or_none()
-    return Colleague(*row, sees_all=sees_all) if row else None
+def get(role_id: uuid.UUID) -> Colleague | None:
+    """Return a role in scope with its person, or None."""
+    row = db.session.execute(_rows().where(StaffRole.id == role_id)).one_or_none()
+    return Colleague(*row, sees_all=access.may(access.Right.MANAGE_ALL_TEAMS)) if row else None
 
 
-def emails_of_unseen(scope: ColumnElement[bool], people: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """Return the mail addresses of those people whom a reader of the scope knows by them (`Colleague.is_unseen`)."""
-    unseen = select(StaffAccount.id, StaffAccount.email).where(StaffAccount.id.in_(people), ~_was_here(scope))
+def emails_of_unseen(people: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Return the mail addresses of those people whom the reader knows by them (`Colleague.is_unseen`)."""
+    unseen = select(StaffAccount.id, StaffAccount.email).where(StaffAccount.id.in_(people), ~_was_here())
     return {row.id: row.email for row in db.session.execute(unseen)} if people else {}
 
 
-def _was_here(scope: ColumnElement[bool]) -> ColumnElement[bool]:
+def _was_here() -> ColumnElement[bool]:
     """Return the condition of `Colleague.was_here`."""
-    here = select(StaffRole.id).where(scope, StaffRole.staff_id == StaffAccount.id, posts.held_at_last_sign_in())
+    here = select(StaffRole.id).where(in_scope(), StaffRole.staff_id == StaffAccount.id, posts.held_at_last_sign_in())
     return here.correlate(StaffAccount).exists()
 
 
-def _rows(scope: ColumnElement[bool]) -> Select[Any, Any, Any, Any, Any]:
+def _rows() -> Select[Any, Any, Any, Any, Any]:
     return (
-        select(StaffRole, StaffAccount, School, Client, _was_here(scope))
+        select(StaffRole, StaffAccount, School, Client, _was_here())
         .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
         .outerjoin(School, School.id == StaffRole.school_id)
         .outerjoin(Client, Client.id == StaffRole.client_id)
-        .where(scope)
+        .where(in_scope())
     )
 
 
 @unit_of_work()
-def end(role_id: uuid.UUID, *, by: Role) -> None:
+def end(role_id: uuid.UUID, *, may_end_last: bool) -> None:
     """End a role with the sessions that act in it; with the last role, all sessions and open links of the person.
 
     Raises:
-        TeamError: the role has ended, or is that of the last head and `by` is not the engineer.
+        TeamError: the role has ended, or is that of the last head and `may_end_last` is false.
     """
     row = db.session.get(StaffRole, role_id)
-    if row is not None and row.role is Role.HEAD and by is not Role.ENGINEER:
+    if row is not None and access.spec(row.role).leads and not may_end_last:
         _check_other_head(row)
     if row is None or invitations.get_for_change(row.staff_id) is None or not posts.end(role_id):
         raise TeamError(Refusal.ENDED)
@@ -206,7 +208,7 @@ def _check_other_head(row: StaffRole) -> None:
         .join(StaffAccount, StaffAccount.id == StaffRole.staff_id)
         .where(
             StaffRole.school_id == row.school_id,
-            StaffRole.role == Role.HEAD,
+            access.heads(),
             StaffRole.staff_id != row.staff_id,
             posts.in_force(now()),
             StaffAccount.enrolled_at.is_not(None),
@@ -218,8 +220,8 @@ def _check_other_head(row: StaffRole) -> None:
 
 
 @unit_of_work()
-def renew(scope: ColumnElement[bool], role_ids: Collection[uuid.UUID], *, by: uuid.UUID) -> int:
-    """Let roles in a scope last until the end of the school year; return how many were prolonged.
+def renew(role_ids: Collection[uuid.UUID]) -> int:
+    """Let roles in scope last until the end of the school year; return how many were prolonged.
 
     Roles outside of the scope, the person's own and those that ended are left alone.
     """
@@ -229,8 +231,8 @@ def renew(scope: ColumnElement[bool], role_ids: Collection[uuid.UUID], *, by: uu
         update(StaffRole)
         .where(
             StaffRole.id.in_(role_ids),
-            scope,
-            StaffRole.staff_id != by,
+            in_scope(),
+            StaffRole.staff_id != access.person().staff.id,
             StaffRole.staff_id.in_(enabled),
             StaffRole.valid_until < until,
             posts.in_force(now()),
@@ -254,7 +256,7 @@ def renew(scope: ColumnElement[bool], role_ids: Collection[uuid.UUID], *, by: uu
     return len(renewed)
 
 
-def give_back(settings: Settings, row: Colleague, *, by: uuid.UUID, own: Post) -> None:
+def give_back(settings: Settings, row: Colleague) -> None:
     """Send a link to enrol again to a colleague who lost the access, or the invitation again to one who never came.
 
     Raises:
@@ -262,35 +264,27 @@ def give_back(settings: Settings, row: Colleague, *, by: uuid.UUID, own: Post) -
             many mails by the person.
         RuntimeError: a unit of work is open.
     """
-    check_give_back(row, by=by, own=own)
-    if isinstance(guard.take(STAFF_LINK, f"{by} {row.staff.mailbox}"), Wait):
+    check_give_back(row)
+    if isinstance(guard.take(STAFF_LINK, f"{access.person().staff.id} {row.staff.mailbox}"), Wait):
         raise TeamError(Refusal.MAILED)
     send = invitations.send_again if row.is_unseen else invitations.reset
     if not send(settings, row.staff.id):
         raise TeamError(Refusal.ENDED)
 
 
-def check_give_back(row: Colleague, *, by: uuid.UUID, own: Post) -> None:
-    """Check that a person may give a colleague's access back: it opens all roles of the colleague.
+def check_give_back(row: Colleague) -> None:
+    """Check that the person may give a colleague's access back: it opens all roles of the colleague.
 
     An invitation that is sent again opens none of those that the colleague uses elsewhere.
 
     Raises:
         TeamError: see `give_back`.
     """
-    if row.staff.id == by:
+    if row.staff.id == access.person().staff.id:
         raise TeamError(Refusal.OWN)
     held = posts.of_staff(row.staff.id)
     if not held:
         raise TeamError(Refusal.ENDED)
-    if own.role is not Role.ENGINEER and not row.is_unseen and not all(_is_within(own, post) for post in held):
+    within = posts.by_staff(and_(StaffRole.staff_id == row.staff.id, in_scope())).get(row.staff.id, [])
+    if not row.is_unseen and len(within) < len(held):
         raise TeamError(Refusal.ELSEWHERE)
-
-
-def _is_within(own: Post, held: Post) -> bool:
-    """Return whether a post is of the person's own scope; for a head, a post in the own school."""
-    if own.role in AT_A_SCHOOL:
-        return held.school is not None and own.school is not None and held.school.id == own.school.id
-    if own.client is not None:
-        return held.role is own.role and held.client is not None and held.client.id == own.client.id
-    return held.role is own.role

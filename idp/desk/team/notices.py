@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 
 from flask_babel import force_locale
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 
 from idp.accounts.models import School
 from idp.accounts.school_notices import CONTACTS
@@ -12,6 +12,7 @@ from idp.audit import log
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.desk import access
 from idp.desk.staff import mails, posts
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffRole
 from idp.outbox import queue
@@ -28,7 +29,6 @@ NEW_CREDENTIAL = "staff.new_credential"
 
 NEW_ROLE = "staff.new_role"
 """The kind that tells of a new head, or a new role at the académie."""
-_AT_THE_ACADEMY = (Role.HELPDESK, Role.DPO, Role.ENGINEER)
 
 
 def tell_new_roles(granted: Sequence[StaffRole]) -> None:
@@ -40,12 +40,11 @@ def tell_new_roles(granted: Sequence[StaffRole]) -> None:
     desk = log.current_origin().desk
     by = str(desk.staff_id) if desk else ""
     for row in granted:
-        if row.role is not Role.HEAD and row.role not in _AT_THE_ACADEMY:
+        new = access.spec(row.role)
+        if not new.leads and new.scope is not access.Scope.ACADEMY:
             continue
-        heads = and_(StaffRole.role == Role.HEAD, StaffRole.school_id == row.school_id)
-        informed = or_(StaffRole.role == Role.ENGINEER, heads if row.school_id else StaffRole.role == Role.DPO)
         payload = {"staff": str(row.staff_id), "role": row.role.value, "by": by}
-        for recipient in posts.holders(informed, StaffRole.staff_id != row.staff_id):
+        for recipient in posts.holders(access.is_told(new.scope, row.school_id), StaffRole.staff_id != row.staff_id):
             queue.enqueue(NEW_ROLE, {**payload, "school": str(row.school_id or ""), "recipient": str(recipient)})
 
 
@@ -54,7 +53,7 @@ def _tell_contacts(former: str, **payload: str) -> Outcome:
     """Enqueue the mails about other contacts of a school to the former address and the heads, as for a new role."""
     if former:
         queue.enqueue(CONTACTS, {**payload, "email": former})
-    for recipient in posts.holders(StaffRole.role == Role.HEAD, StaffRole.school_id == uuid.UUID(payload["school"])):
+    for recipient in posts.holders(access.heads(), StaffRole.school_id == uuid.UUID(payload["school"])):
         queue.enqueue(CONTACTS, {**payload, "recipient": str(recipient)})
     return Outcome.DONE
 
@@ -92,7 +91,7 @@ def _heads_of(staff_id: uuid.UUID) -> list[uuid.UUID]:
         )
     )
     return posts.holders(
-        StaffRole.role == Role.HEAD,
+        access.heads(),
         StaffRole.school_id.in_(schools),
         StaffRole.staff_id != staff_id,
         StaffAccount.enrolled_at.is_not(None),
@@ -101,8 +100,6 @@ def _heads_of(staff_id: uuid.UUID) -> list[uuid.UUID]:
 
 def hand_over_change(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send a mail about a new role or other contacts of a school (outbox handler)."""
-    from idp.desk.staff.names import role_name  # noqa: PLC0415 - as in `invitations`
-
     payload = message.payload
     if "former" in payload:
         return _tell_contacts(**payload)
@@ -117,7 +114,7 @@ def hand_over_change(message: OutboxMessage, settings: Settings) -> Outcome:
         "bureau_role" if message.kind == NEW_ROLE else "bureau_contacts",
         recipient,
         colleague=staff.email if staff else "",
-        role=role_name(Role(payload["role"])) if staff else "",
+        role=access.spec(Role(payload["role"])).label if staff else "",
         place=school.name if school else settings.academy,
         by=mails.find_name(payload["by"]),
         at=message.created_at,
@@ -142,7 +139,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "bureau_appareil" if message.kind == NEW_DEVICE else "bureau_securite",
         recipient,
         colleague="" if recipient.id == staff.id else staff.name,
-        is_head=any(post.role is Role.HEAD for post in posts.of_staff(recipient.id)),
+        is_head=any(access.spec(post.role).leads for post in posts.of_staff(recipient.id)),
         ip=payload["ip"],
         at=message.created_at,
         **about,

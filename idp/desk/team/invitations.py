@@ -19,8 +19,11 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
-from idp.desk.staff import codes, mails, notices, posts, sessions
+from idp.desk import access
+from idp.desk.staff import codes, mails, posts, sessions
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole
+from idp.desk.staff.posts import PostError
+from idp.desk.team import notices
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
@@ -101,6 +104,11 @@ def grant_role(staff: StaffAccount, grant: Grant) -> None:
     Raises:
         PostError: the role needs another scope.
     """
+    scope, role = access.spec(grant.role).scope, grant.role.value
+    if bool(grant.schools) != (scope is access.Scope.SCHOOL):
+        raise PostError(f"{role} {'has no' if grant.schools else 'needs a'} school")
+    if bool(grant.clients) != (scope is access.Scope.ENT):
+        raise PostError(f"{role} {'has no' if grant.clients else 'needs an'} ENT")
     before = _scopes(staff.id)
     notices.tell_new_roles(
         posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
@@ -298,8 +306,6 @@ def redeem(token: str) -> StaffInvitation | None:
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send an invitation (outbox handler), or tell a person of a new role; drop a link that does not work any more."""
-    from idp.desk.staff.names import role_name  # noqa: PLC0415 - one module less at the start of each process
-
     invitation = None
     if "invitation" in message.payload:
         invitation = db.session.get(StaffInvitation, uuid.UUID(message.payload["invitation"]), populate_existing=True)
@@ -318,7 +324,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         is_reset=invitation is not None and invitation.is_reset,
         until=invitation.expires_at if invitation else None,
         places=[
-            ", ".join(filter(None, (role_name(post.role), posts.place(post)))) for post in posts.of_staff(staff.id)
+            ", ".join(filter(None, (str(access.spec(post.role).label), posts.place(post))))
+            for post in posts.of_staff(staff.id)
         ],
     )
 
