@@ -136,3 +136,29 @@ def test_an_occupied_port_of_the_metrics_is_a_one_line_error(measured: Settings,
         assert process.wait(PATIENCE) == 1
     place = f"127.0.0.1:{_port(measured)}"
     assert log.read_text() == f"Error: cannot listen on {place} for the metrics (Address already in use)\n"
+
+
+def test_a_folder_that_is_not_there_is_a_one_line_error(
+    measured: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
+    with running(measured, log, "serve") as process:
+        assert process.wait(PATIENCE) == 1
+    error = f"Error: cannot make the folder {tmp_path}/gone/idp-metrics-\\w+ \\(No such file or directory\\)\n"
+    assert re.fullmatch(error, log.read_text())
+
+
+def test_the_files_of_the_metrics_go_with_the_service(
+    measured: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, log, folder = free_port(), tmp_path / "log", tmp_path / "files"
+    folder.mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
+    with running(measured, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1") as process:
+        connect(port, process, log).close()
+        assert ask(port, "/healthz")[0] == 200
+        assert list(folder.glob("*/counter_*.db"))
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    assert list(folder.iterdir()) == []
