@@ -118,7 +118,8 @@ def _make(data: Path) -> None:
 def _not_as_root(data: Path) -> list[str]:
     """Return the beginning of a command for root, whom PostgreSQL refuses: it runs as the owner of its data.
 
-    It may still open the sources and their folders, which may be root's alone.
+    It may still open the sources and their folders, which may be root's alone (capabilities(7)). The secure bit lets
+    access(2), by which it looks for its own programs, say so too.
     """
     if os.geteuid() != 0:
         return []
@@ -127,8 +128,9 @@ def _not_as_root(data: Path) -> list[str]:
         raise click.ClickException(
             "PostgreSQL does not run as root: install setpriv (util-linux), or run `make demo` as another user"
         )
-    rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=TERM"]
-    return [setpriv, f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", *rights]
+    user = [f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--pdeathsig=TERM"]
+    rights = ["--inh-caps=-all,+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
+    return [setpriv, *user, *rights]
 
 
 def _program(name: str) -> str:
