@@ -30,7 +30,7 @@ _OPTIONS = (
     click.option(
         "--retries", type=click.IntRange(0, 10), default=2, show_default=True, help="The most repetitions of a window."
     ),
-    click.option("--quick", is_flag=True, help="One round of two seconds, of the load scenarios on PostgreSQL only."),
+    click.option("--quick", is_flag=True, help="One round of two seconds, of the load scenarios only."),
 )
 
 _NIGHTS = (

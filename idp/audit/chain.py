@@ -84,7 +84,7 @@ def unpack(entries: bytes) -> Iterator[Sealed]:
 
 
 def microseconds(moment: datetime) -> int:
-    """Return an instant as microseconds since the epoch, the resolution of both databases."""
+    """Return an instant as microseconds since the epoch, the resolution of the database."""
     return (moment - _EPOCH) // _MICROSECOND
 
 

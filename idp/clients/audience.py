@@ -144,5 +144,5 @@ def _known_ties(client: _Column, account: _Column, moment: Any, *columns: Any) -
 
 
 def _as_text(clause: ClauseElement) -> str:
-    """Compile a clause to SQL for both databases, with its values as literals."""
+    """Compile a clause to SQL, with its values as literals."""
     return str(clause.compile(compile_kwargs={"literal_binds": True}))

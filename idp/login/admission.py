@@ -38,7 +38,7 @@ def note(account_id: uuid.UUID, password_hash: str | None) -> None:
 
 
 def admit(verified: VerifiedSecret, rows: Sequence[NewRow], former: str | None) -> bool:
-    """Record the sign-in on the account, insert `rows` and settle the try, by one statement on PostgreSQL.
+    """Record the sign-in on the account, insert `rows` and settle the try, by one statement.
 
     Return False, without any change, if the account is not as it was read, if nobody has ended the session of the
     cookie `former`, which the browser sent, or if the account has no room for a session (`_has_room`).

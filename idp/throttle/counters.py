@@ -1,4 +1,4 @@
-"""The writes of rate limit counters, as steps of a chain; the same SQL on both databases.
+"""The writes of rate limit counters, as steps of a chain.
 
 The bind parameters of a step end with the counter's place in the order of the counters (`in_order`).
 """

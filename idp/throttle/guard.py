@@ -99,7 +99,7 @@ def take_or_wait(*demands: tuple[Limit, str]) -> int:
 def look_up_and_take(
     lookup: Select[Any], values: dict[str, Any], *demands: tuple[Limit, str], only_if: str = ""
 ) -> tuple[Row[Any] | None, Granted | Wait | None]:
-    """Run a SELECT of at most one row and count a try (`take_all`), on PostgreSQL in one statement.
+    """Run a SELECT of at most one row and count a try (`take_all`), in one statement.
 
     Args:
         lookup: the SELECT.

@@ -1,4 +1,4 @@
-"""Batches of rows are stored unchanged, on both databases."""
+"""Batches of rows are stored unchanged."""
 
 import uuid
 from typing import Any, cast

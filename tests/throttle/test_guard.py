@@ -1,4 +1,4 @@
-"""Rate limits, on both databases. Ids are those of docs/security.md."""
+"""Rate limits. Ids are those of docs/security.md."""
 
 import json
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""The conformance suite of the store: what each request does and refuses, on both databases."""
+"""The conformance suite of the store: what each request does and refuses."""
