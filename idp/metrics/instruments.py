@@ -1,7 +1,7 @@
 """Counters, gauges and histograms: those of `prometheus_client`, with labels that have closed sets of values.
 
 Any other value becomes `other`: no series can name a person or grow in number by what strangers send. A process counts
-nothing before `begin`, and imports the library there: most commands have no metrics.
+nothing before `start`, and imports the library there: most commands have no metrics.
 """
 
 import threading
@@ -70,17 +70,17 @@ class Instrument:
 
     def series(self, values: tuple[str, ...]) -> Any:
         """Return the library's object for these label values, which is there, at 0, from its first use on."""
-        found = self._series.get(values)
-        if found is not None:
-            return found
+        series = self._series.get(values)
+        if series is not None:
+            return series
         known = self.named(values)
         with Instrument._creating:
             if self._metric is None:
                 self._metric = self._create()
-            found = self._metric.labels(*known) if known else self._metric
+            series = self._metric.labels(*known) if known else self._metric
             if known == values:  # other values must not fill the memory of the process
-                self._series[values] = found
-        return found
+                self._series[values] = series
+        return series
 
     def named(self, values: Iterable[str]) -> tuple[str, ...]:
         """Return the values of the labels, each of which is one that its label has."""
@@ -166,7 +166,7 @@ class Reading(Instrument):
     """A gauge that is read from the database when somebody asks for the metrics."""
 
 
-def begin(*, in_files: bool = False) -> "CollectorRegistry":
+def start(*, in_files: bool = False) -> "CollectorRegistry":
     """Count from now on, from 0, in memory or `in_files` (`idp.metrics.listener.serving_apart`); return the metrics.
 
     A file belongs to one process: no process waits for another, and a killed one leaves its counters behind.

@@ -85,7 +85,7 @@ def serve_here(bind: str, part: str, read: Read, health: Health) -> None:
     """
     from idp.metrics.exposition import Readings  # noqa: PLC0415 - the workers of `idp serve` do not need it
 
-    listening, registry = _listen(bind, part), instruments.begin()
+    listening, registry = _listen(bind, part), instruments.start()
     registry.register(Readings(read))
     instruments.start_at_zero()
     server = _server(listening, registry, part, health)

@@ -130,7 +130,7 @@ def _counting(create_app: _CreateApp, stack: ExitStack, bind: str, part: str) ->
         raise click.ClickException(str(fault)) from fault
 
     def create_counting(settings: "Settings") -> "Flask":
-        instruments.begin(in_files=True)
+        instruments.start(in_files=True)
         app = create_app(settings)
         instruments.start_at_zero()
         return app

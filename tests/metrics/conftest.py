@@ -9,6 +9,6 @@ from tests.metrics.scraping import Numbers, numbers_of
 @pytest.fixture
 def counted() -> Iterator[Callable[[], Numbers]]:
     """Count in this process; return the numbers so far."""
-    registry = instruments.begin()
+    registry = instruments.start()
     yield lambda: numbers_of(exposition.text(registry, "")[0].decode())
     instruments.end()

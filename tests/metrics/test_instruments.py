@@ -34,7 +34,7 @@ def test_numbers_of_all_processes_are_added_up_and_stay_when_a_process_is_killed
     registry.register(exposition.Processes(str(tmp_path)))
 
     def count(number: int, ready: Any) -> None:
-        instruments.begin(in_files=True)
+        instruments.start(in_files=True)
         for _ in range(number):
             tries.count("ok")
         waiting.change(1)
@@ -63,7 +63,7 @@ def test_numbers_of_all_processes_are_added_up_and_stay_when_a_process_is_killed
 
 def test_a_histogram_has_cumulated_buckets_and_a_sum() -> None:
     seconds = Histogram("idp_answer_seconds", "Time.", buckets=(0.1, 1.0))
-    registry = instruments.begin()
+    registry = instruments.start()
     try:
         for duration in (0.1, 0.5, 3.0):
             seconds.observe(duration)

@@ -25,7 +25,7 @@ def promtool(*arguments: str, text: str = "") -> str:
 
 
 def test_the_metrics_follow_the_conventions() -> None:
-    registry = instruments.begin()
+    registry = instruments.start()
     try:
         for metric in Instrument.all.values():
             if not isinstance(metric, Reading):

@@ -206,7 +206,7 @@ def test_a_notification_waits_for_a_signing_key(
     db.session.commit()
     log_out(browser, tokens)
     work()
-    assert outcomes() == [("waiting", "no key signs ES256: run `idp keys rotate`")]
+    assert outcomes() == [("waiting", "no key signs ES256")]
     rotation.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     work(timedelta(minutes=2))

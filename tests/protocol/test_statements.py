@@ -22,7 +22,7 @@ from tests.relying_party import Attempt, RelyingParty
 @pytest.fixture(autouse=True)
 def _counting() -> Iterator[None]:
     """Count for the metrics, which must cost no statement."""
-    instruments.begin()
+    instruments.start()
     yield
     instruments.end()
 
