@@ -18,8 +18,8 @@ _KILLS = 10
 _BETWEEN_SERVER_KILLS = 7.0
 """Seconds. A server whose worker ends twice within 5.5 seconds takes itself for broken and ends, for systemd."""
 _BETWEEN_WORKER_KILLS = 1.0
-_AFTER_FLOOD = 3.0
-"""Seconds after the end of a flood from which on everybody is served."""
+_AFTER_FLOOD, _TRIES = 3.0, 3
+"""The seconds after a flood in which a quiet machine serves everybody; a busy one has three times as many."""
 
 _STEP = 120
 """Seconds by which a clock is wrong."""
@@ -127,10 +127,12 @@ def _clock_stepped(service: Service, seconds: float) -> list[Injection]:
 
 def _flooded(service: Service, seconds: float) -> list[Injection]:
     flood.flood(service.port, seconds)
-    time.sleep(_AFTER_FLOOD)
-    served = flood.people_served(service.port)
-    if served < flood.PEOPLE:
-        service.faults.append(f"{served} of {flood.PEOPLE} people were served {_AFTER_FLOOD:g} s after the flood")
+    for _ in range(_TRIES):
+        time.sleep(_AFTER_FLOOD)
+        served = flood.people_served(service.port)
+        if served == flood.PEOPLE:
+            return []
+    service.faults.append(f"{served} of {flood.PEOPLE} people were served {_TRIES * _AFTER_FLOOD:g} s after the flood")
     return []
 
 
