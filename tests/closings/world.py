@@ -42,7 +42,7 @@ class Post(NamedTuple):
 HEAD, SECRETARY = Post(Role.HEAD, "college"), Post(Role.SECRETARY, "college")
 OTHER_HEAD, HELP_DESK = Post(Role.HEAD, "lycee"), Post(Role.HELPDESK)
 POSTS = (SECRETARY, HEAD, OTHER_HEAD)
-"""Those of whom the stories say whether they may decide."""
+"""The people whose right to decide the stories check."""
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""The team: who invites a person of the desk, renews and ends roles, and what is told of it; `/equipe`, `idp staff`."""
+"""The team: invites people of the desk, renews and ends roles, and tells others of it; `/equipe`, `idp staff`."""
