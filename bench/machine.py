@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -14,6 +15,15 @@ _USER_NICE_SYSTEM = slice(0, 3)
 _STEAL = 7
 """The columns of /proc/stat that are processes' time, or time that the hypervisor gave to others. Interrupts are left
 out: the kernel counts the work for loopback connections there, for every process."""
+
+
+class _Process(NamedTuple):
+    """When a process started, in ticks of the kernel, and its processor time with that of its ended children."""
+
+    started: int
+    pid: int
+    parent: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,13 @@ def is_known() -> bool:
 
 
 def family(root: int) -> list[int]:
-    """Return a process and those that it started, the oldest first; empty if it has ended."""
-    parents = {pid: parent for pid, parent, _ in _processes()}
-    return sorted(pid for pid in parents if _descends(pid, root, parents))
+    """Return a process and those that it started, the oldest first; empty if it has ended.
+
+    Ids do not tell the age: after the highest one the kernel gives low ones again.
+    """
+    processes = sorted(_processes())
+    parents = {each.pid: each.parent for each in processes}
+    return [each.pid for each in processes if _descends(each.pid, root, parents)]
 
 
 def parent_of(pid: int, name: str) -> int | None:
@@ -83,8 +97,8 @@ def used_seconds(root: int | None) -> float:
     if root is None:
         return 0.0
     processes = list(_processes())
-    parents = {pid: parent for pid, parent, _ in processes}
-    return sum(seconds for pid, _, seconds in processes if _descends(pid, root, parents))
+    parents = {each.pid: each.parent for each in processes}
+    return sum(each.seconds for each in processes if _descends(each.pid, root, parents))
 
 
 def busy_seconds() -> float:
@@ -110,8 +124,7 @@ def _memory(pid: int) -> Memory | None:
     return Memory(pid, sizes["Rss"], sizes["Pss"])
 
 
-def _processes() -> Iterator[tuple[int, int, float]]:
-    """Yield each process, its parent, and its processor time with that of its ended children, in seconds."""
+def _processes() -> Iterator[_Process]:
     if not is_known():
         return
     for entry in _PROC.iterdir():
@@ -121,7 +134,8 @@ def _processes() -> Iterator[tuple[int, int, float]]:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
         except OSError:  # the process has ended meanwhile
             continue
-        yield int(entry.name), int(fields[1]), sum(int(field) for field in fields[11:15]) / _TICKS
+        seconds = sum(int(field) for field in fields[11:15]) / _TICKS
+        yield _Process(int(fields[19]), int(entry.name), int(fields[1]), seconds)
 
 
 def _descends(pid: int, root: int, parents: dict[int, int]) -> bool:
