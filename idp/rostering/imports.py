@@ -5,6 +5,7 @@ too many accounts, changes nothing.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,21 +129,17 @@ def check(settings: Settings, paths: Sequence[Given], form: Form, steps: Steps, 
         ImportStoppedError: The files cannot be imported.
     """
     result = ImportResult(staging=Staging())
-    try:
-        _compare(settings, result, paths, form, steps, terms)
-        _check_plausible(settings, result, terms)
-        terms.agree(result)
-    except ImportStoppedError:
-        raise
-    except UndecryptableError as fault:
-        why = (
-            "a suspension that was kept when its person was erased cannot be decrypted; "
-            "add the former secret key to IDP_SECRET_KEY_FALLBACKS"
-        )
-        raise ImportStoppedError("kept_suspension", why, result) from fault
-    except BaseException:
-        result.staging.close()
-        raise
+    with _handing_over(result):
+        try:
+            _compare(settings, result, paths, form, steps, terms)
+            _check_plausible(settings, result, terms)
+            terms.agree(result)
+        except UndecryptableError as fault:
+            why = (
+                "a suspension that was kept when its person was erased cannot be decrypted; "
+                "add the former secret key to IDP_SECRET_KEY_FALLBACKS"
+            )
+            raise ImportStoppedError("kept_suspension", why, result) from fault
     return result
 
 
@@ -157,17 +154,31 @@ def run(settings: Settings, paths: Sequence[Given], form: Form, steps: Steps, te
         try:
             result = check(settings, paths, form, steps, terms)
         except ImportStoppedError as stopped:
-            _store(stopped.result, paths, terms, state="stopped")
+            with _handing_over(stopped.result):
+                _store(stopped.result, paths, terms, state="stopped")
             raise
-        batch = _store(result, paths, terms, state="running")
-        assert result.format is not None, "plausible files have a format"  # noqa: S101 - narrows the type
-        try:
-            apply.apply(settings, result.staging, result.format, str(batch.id), steps.writing)
-        except Exception:
-            _finish(batch, "failed")
-            raise
-        _finish(batch, "done")
+        with _handing_over(result):
+            batch = _store(result, paths, terms, state="running")
+            assert result.format is not None, "plausible files have a format"  # noqa: S101 - narrows the type
+            try:
+                apply.apply(settings, result.staging, result.format, str(batch.id), steps.writing)
+            except Exception:
+                _finish(batch, "failed")
+                raise
+            _finish(batch, "done")
     return result
+
+
+@contextmanager
+def _handing_over(result: ImportResult) -> Iterator[None]:
+    """Close the staging database if the block ends by an error that does not hand it to the caller."""
+    try:
+        yield
+    except ImportStoppedError:
+        raise
+    except BaseException:
+        result.staging.close()
+        raise
 
 
 def _compare(
