@@ -15,8 +15,8 @@ from bench.driver.transport import CutConnectionError
 
 _KILLS = 10
 """Of each row that kills, at least."""
-_BETWEEN_SERVER_KILLS = 7.0
-"""Seconds. Each of two workers lives twice as long, and so has served by then on a slow machine too."""
+_STARTS_BETWEEN_SERVER_KILLS = 3
+"""How often this machine could start the server meanwhile: a killed worker is replaced before the other is killed."""
 _BETWEEN_WORKER_KILLS = 1.0
 _AFTER_FLOOD, _TRIES = 3.0, 3
 """The seconds after a flood in which a quiet machine serves everybody; a busy one has three times as many."""
@@ -46,7 +46,7 @@ class Fault:
 
 
 def _server_killed(service: Service, seconds: float) -> list[Injection]:
-    return _repeat(service.kill_server_worker, seconds, _BETWEEN_SERVER_KILLS)
+    return _repeat(service.kill_server_worker, seconds, _STARTS_BETWEEN_SERVER_KILLS * service.server.cold_start)
 
 
 def _worker_killed(service: Service, seconds: float) -> list[Injection]:

@@ -95,7 +95,7 @@ class Service:
     """The running parts."""
 
     settings: Settings
-    server: int
+    server: process.Server
     database: Database
     mailbox: Mailbox
     back_channel: BackChannel
@@ -136,7 +136,7 @@ class Service:
         The server ends, for systemd, if the worker that it started last ends within 5.5 seconds: it takes that for a
         crash loop. Of two workers the oldest is never that one, however long a slow machine needs to start it.
         """
-        _, oldest, *_ = machine.family(self.server)
+        _, oldest, *_ = machine.family(self.server.pid)
         with suppress(ProcessLookupError):
             os.kill(oldest, signal.SIGKILL)
 
@@ -163,7 +163,7 @@ def running(
     """
     command = clock.command if clock else [product.IDP]
     with product.running(settings, None, log, _WORKERS, idp=command) as server:
-        service = Service(settings, server.pid, database, mailbox, back_channel, folder, clock)
+        service = Service(settings, server, database, mailbox, back_channel, folder, clock)
         mailbox.open()
         service.start_worker()
         try:
