@@ -110,6 +110,14 @@ def busy_seconds() -> float:
     return (sum(ticks[_USER_NICE_SYSTEM]) + ticks[_STEAL]) / _TICKS
 
 
+def foreign_seconds(*roots: int) -> float:
+    """Return the processor time of all others than this process, these ones and those that they started.
+
+    Only the difference of two calls has a meaning.
+    """
+    return busy_seconds() - own_seconds() - sum(map(used_seconds, roots))
+
+
 def memory(root: int) -> list[Memory]:
     """Return the memory of a process and those that it started, the oldest first."""
     return [each for pid in family(root) if (each := _memory(pid))]

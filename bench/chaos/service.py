@@ -70,6 +70,11 @@ class Database:
         self._control = _commands.POSTGRES_BIN_PATH / "pg_ctl"
         self.url = make_url(self._server.get_uri()).set(drivername="postgresql").render_as_string(hide_password=False)
 
+    @property
+    def pid(self) -> int:
+        """Of the first process."""
+        return int(self._server.get_pid())
+
     def stop(self) -> None:
         """Stop the server as an operator who does not wait for clients."""
         arguments = [self._control, "stop", "-w", "-m", "immediate", "-D", self._server.pgdata]
@@ -81,7 +86,7 @@ class Database:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all processes of the server."""
-        for pid in machine.family(self._server.get_pid()):
+        for pid in machine.family(self.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -109,6 +114,11 @@ class Service:
     def port(self) -> int:
         """Where the server listens."""
         return int(self.settings.issuer.rpartition(":")[2])
+
+    @property
+    def roots(self) -> list[int]:
+        """The first processes of the server, `idp worker` and PostgreSQL."""
+        return [self.server.pid, self.database.pid, *([self._worker.pid] if self._worker else [])]
 
     def start_worker(self) -> None:
         """Start `idp worker`."""

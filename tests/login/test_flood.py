@@ -97,11 +97,15 @@ def test_five_hundred_concurrent_sign_ins_are_served_or_get_retry_after(
     assert served
     assert len(excess) > 3 * len(served), "most are sent away; were they made to wait, most would be served"
     assert sorted(answer.before for answer in excess)[len(excess) // 2] < max(answer.before for answer in served)
-    # 5 s when too many passwords are checked at once, 8 s when too many requests wait for a thread, on a slow machine
-    assert {"5"} <= {answer.retry_after for answer in excess} <= {"5", "8"}
+    # 5 s when too many passwords are checked at once; 8 s when a slow machine let too many wait for a thread
+    refusals = {answer.retry_after for answer in excess}
+    assert {"5"} <= refusals <= {"5", "8"}
     assert all("Votre compte va bien." in answer.text for answer in excess)
-    assert {page.status for page in meanwhile} <= {200, 503}, "a busy machine may send some of them away"
-    assert any(page.status == 200 and 0 < page.before < _PEOPLE for page in meanwhile), "other pages answer meanwhile"
+    if "8" in refusals:  # then other pages, which wait in the same queue, are sent away too
+        assert {page.status for page in meanwhile} <= {200, 503}
+    else:
+        assert {page.status for page in meanwhile} == {200}
+        assert any(0 < page.before < _PEOPLE for page in meanwhile), "other pages answer meanwhile"
     assert calm.keys() == peaks.keys(), "no worker died"
     assert max(peaks.values()) < max(calm.values()) + 19 * (_HASHES + 1) + 40, (calm, peaks)
 
