@@ -21,6 +21,7 @@ def test_the_time_of_ended_children_counts() -> None:
         assert process.stdout
         assert process.stdout.readline() == b"done\n"
         assert 0.3 <= machine.used_seconds(process.pid) < 5
+        assert machine.foreign_seconds(process.pid) < machine.foreign_seconds()
         assert machine.family(process.pid) == [process.pid]
         [memory] = machine.memory(process.pid)
         assert memory.pid == process.pid
