@@ -2,7 +2,7 @@
 
 import enum
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, or_
@@ -72,7 +72,7 @@ class School(UuidKey, Base):
 
 
 class Child(UuidKey, Searched, Base):
-    """A pupil in one school. `student_id` is SIECLE's ELEVE_ID and goes into FrEduVecteur.
+    """A pupil in one school. `student_id` is SIECLE's ELEVE_ID, for FrEduVecteur; `birth_date` tells namesakes apart.
 
     `roster_key` is the pupil's key in the files, also in another school. `moved_at` is when a file last brought the
     pupil from another school, `left_at` when one said or implied that the pupil is in no school any more.
@@ -86,9 +86,9 @@ class Child(UuidKey, Searched, Base):
     )
 
     searched_fields = ("given_name", "family_name", "class_name", "student_id")
-
     family_name: Mapped[str] = mapped_column(String(200), info=shown("Nom"))
     given_name: Mapped[str] = mapped_column(String(200), info=shown("Prénom"))
+    birth_date: Mapped[date | None] = mapped_column(info=shown("Date de naissance"))
     class_name: Mapped[str] = mapped_column(String(60), default="", info=shown("Classe"))
     school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"), info=shown("Établissement"))
     student_id: Mapped[str] = mapped_column(String(30), info=shown("Numéro d’élève"))

@@ -137,11 +137,16 @@ class Student:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentLink:
-    """A link in a record of its own, as in SIECLE and CSV; `student` is the pupil's key."""
+    """A link in a record of its own, as in SIECLE and CSV; `student` is the pupil's key.
+
+    The class and the birth date that it names tell pupils of one name apart.
+    """
 
     place: Place
     student: str
     link: Link
+    class_name: str = ""
+    birth_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -313,6 +313,7 @@ def upgrade() -> None:
     sa.Column('student_id', sa.String(length=30), nullable=False),
     sa.Column('family_name', sa.String(length=200), nullable=False),
     sa.Column('given_name', sa.String(length=200), nullable=False),
+    sa.Column('birth_date', sa.Date(), nullable=True),
     sa.Column('class_name', sa.String(length=60), nullable=False),
     sa.Column('moved_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('left_at', sa.DateTime(timezone=True), nullable=True),

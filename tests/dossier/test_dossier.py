@@ -76,7 +76,7 @@ def test_the_record_of_processing_names_who_is_responsible_and_who_receives(writ
     assert "preferred_username" not in ent, "the registration withholds it"
     assert "`birthdate`" in seldom
     assert "`birthdate`" not in always
-    assert "- **Vos enfants** : Nom ; Prénom ; Classe ;" in record
+    assert "- **Vos enfants** : Nom ; Prénom ; Date de naissance ; Classe ;" in record
     assert "empreinte du mot de passe" in record
     assert (
         "| Passerelle \\| Nord \\<b\\> \\[a\\](b) | ent.test | 1 | par ce service | ouvert |"

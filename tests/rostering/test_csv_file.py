@@ -48,21 +48,24 @@ def links(records: Sequence[Record]) -> list[tuple[str, Link]]:
 def test_pupils_with_their_guardians() -> None:
     records = read(PUPILS, degree=Degree.SECONDARY)
     assert issues(records) == []
-    first, second = Place("familles.csv", 2), Place("familles.csv", 3)
+    first, second, born = Place("familles.csv", 2), Place("familles.csv", 3), date(2013, 9, 14)
     assert records == [
         School(place=first, key=OTHER, uai=OTHER, degree=Degree.SECONDARY),
         Student(
             place=first, key=f"csv:{OTHER}:701001", school=OTHER, student_id="701001", family_name="LEROY",
-            given_name="Malo", birth_date=date(2013, 9, 14), class_name="6A",
+            given_name="Malo", birth_date=born, class_name="6A",
         ),
-        StudentLink(place=first, student=f"csv:{OTHER}:701001", link=Link(f"csv:{OTHER}:P1", "10", 1)),
-        StudentLink(place=first, student=f"csv:{OTHER}:701001", link=Link(f"csv:{OTHER}:P2", "20", 1)),
+        StudentLink(place=first, student=f"csv:{OTHER}:701001", link=Link(f"csv:{OTHER}:P1", "10", 1), birth_date=born),
+        StudentLink(place=first, student=f"csv:{OTHER}:701001", link=Link(f"csv:{OTHER}:P2", "20", 1), birth_date=born),
         School(place=second, key=SCHOOL, uai=SCHOOL, degree=Degree.SECONDARY),
         Student(
             place=second, key=f"csv:{SCHOOL}:701002", school=SCHOOL, student_id="701002", family_name="ÖZ",
             given_name="Can", birth_date=date(2013, 1, 31), left_on=date(2026, 6, 30),
         ),
-        StudentLink(place=second, student=f"csv:{SCHOOL}:701002", link=Link(f"csv:{SCHOOL}:P3", "10", 1)),
+        StudentLink(
+            place=second, student=f"csv:{SCHOOL}:701002", link=Link(f"csv:{SCHOOL}:P3", "10", 1),
+            birth_date=date(2013, 1, 31),
+        ),
     ]  # fmt: skip
 
 

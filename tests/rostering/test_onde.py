@@ -61,9 +61,7 @@ def test_every_column_of_a_pupil_is_read() -> None:
 
 
 def test_a_responsable_is_linked_to_the_children_of_the_pupil_file() -> None:
-    malo, zoe = some(read(ONDE_PUPILS), Student)
-    assert isinstance(malo, Student)
-    assert isinstance(zoe, Student)
+    malo, zoe = keys(pupils(MALO.replace("14/09/2018", ""), ZOE.replace("2016-03-01", "")))
     school, noemie, *links = read(ONDE_GUARDIANS)
     assert isinstance(school, School)
     assert isinstance(noemie, Guardian)
@@ -75,8 +73,8 @@ def test_a_responsable_is_linked_to_the_children_of_the_pupil_file() -> None:
     )  # fmt: skip
     link = Link(noemie.key, "", 1)
     assert links == [
-        StudentLink(place=place, student=malo.key, link=link),
-        StudentLink(place=place, student=zoe.key, link=link),
+        StudentLink(place=place, student=malo, link=link, class_name="CP A"),
+        StudentLink(place=place, student=zoe, link=link, class_name="CM1"),
     ]
 
 
@@ -108,9 +106,13 @@ def test_the_key_of_a_responsable_uses_all_three_names() -> None:
 
 
 @pytest.mark.row("R-08")
-def test_two_rows_with_one_key_are_two_records() -> None:
-    first, second = keys(pupils(MALO, MALO.replace("14/09", "15/09")))
-    assert first == second
+def test_namesakes_share_all_but_the_end_of_their_keys() -> None:
+    first, again, other, undated = keys(
+        pupils(MALO, MALO, *(MALO.replace("14/09/2018", d) for d in ("15/09/2018", "")))
+    )
+    assert first == again
+    assert len({first, other, undated}) == 3
+    assert len({key[:-16] for key in (first, other, undated)}) == 1
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from idp.rostering.records import Form
 from idp.services import services
 from tests.architecture.tree import modules, parsed, shown
 from tests.commands.conftest import Run
-from tests.rostering import numbered
+from tests.rostering import by_names, numbered
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, delete, modify, write
 from tests.rostering.numbered import MARIE, PAUL
 from tests.rostering.seen import account, imported
@@ -98,6 +98,8 @@ def import_everything(act: Run, year: Year, folder: Path) -> None:
     db.session.commit()
     imported(act, numbered.written(folder / "numbers", MARIE.but(number="2"), PAUL.but(number="1")), "--force")
     imported(act, numbered.written(folder / "numbers", PAUL.but(number="1", given="Jules")), "--force")
+    for _ in range(2):
+        imported(act, by_names.written(folder / "names", by_names.FIRST), "--force")
     imported(act, year.write(folder / "first"), "--force")
     [holder, excluded] = [account(key).id for key in ("9100000", "9150000")]
     db.session.add(RosterAlias(roster_key="aaf:77", account_id=holder))

@@ -158,9 +158,9 @@ class Cells:
             raise UnreadableCellError("field_too_long", sentence)
         return texts
 
-    def day(self, name: str) -> date | None:
+    def day(self, name: str, block: Mapping[str, int] | None = None) -> date | None:
         """Return a day; None and a warning if it does not exist."""
-        text = self.raw(name)
+        text = self.raw(name, block)
         parsed = values.day(text)
         if text and parsed is None:
             self.warn("date_impossible", "Une date de cette ligne n’existe pas (JJ/MM/AAAA) : elle est ignorée.")

@@ -6,7 +6,8 @@ names. An unknown column is reported and not read (R-09).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 
 from idp.rostering.files.sources import Source
 from idp.rostering.files.text import read_rows
@@ -87,6 +88,8 @@ GUARDIANS = Vocabulary(
         "nomenfant": "family_name",
         "prenomenfant": "given_name",
         "classeenfant": "class_name",
+        "datenaissanceenfant": "birth_date",
+        "datedenaissanceenfant": "birth_date",
         **_RIGHTS,
     },
     ignored={*_PHONES, "profil", "type"},
@@ -176,15 +179,15 @@ class _Reader:
         """Yield the school if it is new, the pupil, and the links of the row."""
         uai = self._uai(cells)
         family_name, usual_name, given_name = _names(cells, "student_without_name")
-        number = cells.text("id", "key")
+        number, born = cells.text("id", "key"), cells.day("birth_date")
         student = Student(
             place=cells.place,
-            key=_key(uai, number, family_name, given_name),
+            key=_key(uai, number, family_name, given_name, born=born),
             school=uai,
             student_id=_student_id(number),
             family_name=usual_name or family_name,
             given_name=given_name,
-            birth_date=cells.day("birth_date"),
+            birth_date=born,
             class_name=cells.text("class_name", "class_name"),
             left_on=cells.day("left_on"),
         )
@@ -198,7 +201,8 @@ class _Reader:
             except UnreadableCellError:
                 cells.warn("link_unreadable", _MESSAGES["link_unreadable"])
             else:
-                yield StudentLink(place=cells.place, student=student.key, link=_link(cells, guardian, block))
+                link = _link(cells, guardian, block)
+                yield StudentLink(place=cells.place, student=student.key, link=link, birth_date=born)
 
     def family(self, cells: Cells) -> Iterator[Record]:
         """Yield the children that the row describes, then the guardian and the links.
@@ -207,7 +211,7 @@ class _Reader:
         """
         uai = self._uai(cells)
         yield from self._new_school(uai, cells.place)
-        children = []
+        children: list[tuple[StudentLink, dict[str, int]]] = []
         for block in self.columns.blocks:
             for record in self._child(cells, uai, block):
                 if isinstance(record, Student):
@@ -218,30 +222,33 @@ class _Reader:
                     children.append((record, block))
         guardian = _guardian(cells, uai)
         yield guardian
-        for student, block in children:
-            yield StudentLink(place=cells.place, student=student, link=_link(cells, guardian.key, block))
+        for child, block in children:
+            yield replace(child, link=_link(cells, guardian.key, block))
 
-    def _child(self, cells: Cells, uai: str, block: Mapping[str, int]) -> Iterator[Student | Issue | str]:
-        """Yield the pupil if the row describes the child, then the child's key."""
+    def _child(self, cells: Cells, uai: str, block: Mapping[str, int]) -> Iterator[Student | Issue | StudentLink]:
+        """Yield the pupil if the row describes the child, then the link, which has no guardian yet."""
         if not any(cells.raw(name, block) for name in ("id", "family_name", "given_name", "class_name")):
             return
         described = "class_name" in block and "family_name" in block
         try:
             number = cells.text("id", "key", block)
             family_name, given_name = _child_names(cells, block, needed=described or not number)
-            key = _key(uai, number, family_name, given_name)
+            class_name = cells.text("class_name", "class_name", block) if described else ""
+            born = cells.day("birth_date", block)
             if described:
                 yield Student(
                     place=cells.place,
-                    key=key,
+                    key=_key(uai, number, family_name, given_name, born=born),
                     school=uai,
                     student_id=_student_id(number),
                     family_name=family_name,
                     given_name=given_name,
-                    class_name=cells.text("class_name", "class_name", block),
+                    birth_date=born,
+                    class_name=class_name,
                     is_second_hand=True,
                 )
-            yield key
+            key = _key(uai, number, family_name, given_name)
+            yield StudentLink(place=cells.place, student=key, link=Link(""), class_name=class_name, birth_date=born)
         except UnreadableCellError as unfit:
             if described:
                 yield Issue(Severity.ERROR, cells.place, "", unfit.code, str(unfit), "student")
@@ -307,9 +314,9 @@ def _child_names(cells: Cells, block: Mapping[str, int], *, needed: bool) -> tup
     return family_name, given_name
 
 
-def _key(uai: str, number: str, *names: str) -> str:
+def _key(uai: str, number: str, *names: str, born: date | None = None) -> str:
     """Return the key of a person: made of the file's number as it is written, or of the names."""
-    return checked(f"csv:{uai}:{number}", "key") if number else values.key_of_names("csv", uai, *names)
+    return checked(f"csv:{uai}:{number}", "key") if number else values.key_of_names("csv", uai, *names, born=born)
 
 
 def _student_id(number: str) -> str:

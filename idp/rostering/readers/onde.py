@@ -1,8 +1,9 @@
 """Reads the two CSV exports of ONDE, from a primary school: the pupils, and their guardians.
 
-ONDE has no numbers. A key is made of the names, within the school that the operator names. A child's key has the family
-name and the given name, which both files have, and not the class, which changes. All people in the second file are
-legal representatives. The postal addresses in the first file are the household's and are not read.
+ONDE has no numbers. A key is made of the names, within the school that the operator names. A pupil's key has the family
+name, the given name and the birth date, and not the class, which changes. The second file says the class of a child and
+no birth date. All people in it are legal representatives. The postal addresses in the first file are the household's
+and are not read.
 """
 
 from collections.abc import Iterator
@@ -114,13 +115,14 @@ def _student(cells: Cells, uai: str) -> Student:
     birth_name, usual_name, given_name = _names(cells)
     if not (birth_name and given_name):
         raise _unfit("student_without_name")
+    born = cells.day("birth_date")
     return Student(
         place=cells.place,
-        key=key_of_names("onde", uai, birth_name, given_name),
+        key=key_of_names("onde", uai, birth_name, given_name, born=born),
         school=uai,
         family_name=usual_name,
         given_name=given_name,
-        birth_date=cells.day("birth_date"),
+        birth_date=born,
         class_name=cells.text("class_name", "class_name"),
     )
 
@@ -156,7 +158,8 @@ def _links(cells: Cells, uai: str, guardian: str) -> Iterator[StudentLink]:
             birth_name = given_name = ""
         if birth_name and given_name:
             key = key_of_names("onde", uai, birth_name, given_name)
-            yield StudentLink(place=cells.place, student=key, link=Link(guardian))
+            of_class = cells.raw("class_name", block)
+            yield StudentLink(place=cells.place, student=key, link=Link(guardian), class_name=of_class)
         else:
             cells.warn("child_unreadable", _MESSAGES["child_unreadable"])
 

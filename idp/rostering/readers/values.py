@@ -71,13 +71,16 @@ def authority(text: str) -> int | None:
     return _AUTHORITIES.get(clean(text))
 
 
-def key_of_names(source: str, uai: str, *names: str) -> str:
+def key_of_names(source: str, uai: str, *names: str, born: date | None = None) -> str:
     """Return the key of a person without a number: equal for equal names in the same school.
 
-    Accents, case and hyphens do not count, because two files of a school may spell a name in two ways.
+    Accents, case and hyphens do not count, because two files of a school may spell a name in two ways. The birth date
+    changes the end of the key: namesakes share the rest (`reconcile.statements.stem`).
     """
-    digest = hashlib.sha256("\n".join(map(_words, names)).encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{source}:{uai}:{digest[:32]}"
+    words = "\n".join(map(_words, names)).encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(words).hexdigest()
+    end = hashlib.sha256(words + born.isoformat().encode()).hexdigest() if born else digest
+    return f"{source}:{uai}:{digest[:16]}{end[16:32]}"
 
 
 @lru_cache(maxsize=20_000)

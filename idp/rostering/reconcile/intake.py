@@ -25,8 +25,9 @@ def add(staging: Staging, record: Record) -> None:
         case Guardian():
             _add_guardian(staging, record)
         case StudentLink():
+            born = record.birth_date.isoformat() if record.birth_date else None
             place = staging.place(record.place)
-            staging.put(LinkRow, (record.student, *_link(record.link), 0, *place))
+            staging.put(LinkRow, (record.student, *_link(record.link), _clean(record.class_name), born, 0, *place))
         case School():
             _add_school(staging, record)
         case Issue():
@@ -81,7 +82,7 @@ def _add_student(staging: Staging, record: Student) -> None:
     listed = (None, None) if record.links is None else (1, number)
     staging.put(StudentRow, (record.key, record.act.value, *values, *listed, record.is_second_hand, *place))
     for link in record.links or ():
-        staging.put(LinkRow, (record.key, *_link(link), number, *place))
+        staging.put(LinkRow, (record.key, *_link(link), "", None, number, *place))
 
 
 def _add_guardian(staging: Staging, record: Guardian) -> None:

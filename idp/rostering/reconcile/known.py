@@ -63,7 +63,8 @@ _CHILD = (
     Child.family_name,
     Child.given_name,
     Child.class_name,
-    Child.left_at,
+    func.to_char(Child.birth_date, "YYYY-MM-DD"),
+    Child.left_at.is_not(None),
 )
 _IS_BLANK = and_(
     Account.generation == 0,
@@ -290,7 +291,7 @@ def _copy_children(staging: Staging, some: ColumnElement[bool], *, in_scope: boo
     rows = _all(select(*_CHILD).where(some))
     staging.insert(
         KnownChildRow,
-        ((c.id.hex, c.roster_key, c.school_id.hex, *c[3:7], int(c.left_at is not None), int(in_scope)) for c in rows),
+        ((c.id.hex, c.roster_key, c.school_id.hex, *c[3:9], int(in_scope), c.roster_key) for c in rows),
     )
     return len(rows)
 

@@ -9,12 +9,15 @@ Ids of the database are 32 hexadecimal digits. Postal address lines are a JSON l
 
 from typing import NamedTuple
 
+from idp.rostering.reconcile.statements import stem
 from idp.rostering.reconcile.tables import table
 
 INDEXES = {
     "link_guardian": "CREATE INDEX link_guardian ON link (guardian)",
     "student_folded": "CREATE INDEX student_folded ON student (lower(key))",
     "guardian_folded": "CREATE INDEX guardian_folded ON guardian (lower(key))",
+    "student_stem": f"CREATE INDEX student_stem ON student ({stem('key')})",
+    "known_child_stem": f"CREATE INDEX known_child_stem ON known_child ({stem('stored')})",
     "student_child": "CREATE INDEX student_child ON student (child_id)",
     "known_school_key": "CREATE INDEX known_school_key ON known_school (key)",
     "known_account_name": "CREATE INDEX known_account_name ON known_account (name_key)",
@@ -122,6 +125,8 @@ class LinkRow(NamedTuple):
     guardian: str
     kinship: str
     authority: int
+    class_name: str
+    birth_date: str | None
     record: int
     file: int
     line: int
@@ -166,7 +171,7 @@ class KnownSchoolRow(NamedTuple):
 
 @table("known_child", "PRIMARY KEY (id)", "UNIQUE (key)", has_rowid=True)
 class KnownChildRow(NamedTuple):
-    """A pupil of the database; `in_scope` says that the files speak for the pupil's school."""
+    """A pupil, `in_scope` if of a school of the files; `key`: of the pupil's record; `stored`: of the database."""
 
     id: str
     key: str | None
@@ -175,8 +180,10 @@ class KnownChildRow(NamedTuple):
     family_name: str
     given_name: str
     class_name: str
+    birth_date: str | None
     is_left: bool
     in_scope: bool
+    stored: str | None
 
 
 @table("known_account", "PRIMARY KEY (id)", "UNIQUE (key)", has_rowid=True)
@@ -376,22 +383,6 @@ class ChangedStudentRow(NamedTuple):
 @table("changed_guardian", "PRIMARY KEY (key)")
 class ChangedGuardianRow(NamedTuple):
     """A known guardian whom the files change."""
-
-    key: str
-
-
-@table("new_person", has_rowid=True)
-class NewPersonRow(NamedTuple):
-    """A new guardian, as near duplicates are looked for."""
-
-    key: str
-    name_key: str
-    postcode: str | None
-
-
-@table("near_duplicate", "PRIMARY KEY (key)")
-class NearDuplicateRow(NamedTuple):
-    """A new guardian who looks like somebody under another key."""
 
     key: str
 

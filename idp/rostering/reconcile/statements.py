@@ -12,6 +12,14 @@ def made_of_names(key: str) -> str:
     return f"({key} GLOB 'onde:*' OR ({key} GLOB 'csv:*' AND {digest}))"
 
 
+def stem(key: str) -> str:
+    """Return what the keys of namesakes share (`values.key_of_names`)."""
+    return f"substr({key}, 1, length({key}) - 16)"
+
+
+HAS_NAMES = f"SELECT EXISTS (SELECT 1 FROM student WHERE {made_of_names('key')})"
+
+
 def said_or_known(record: str, known: str, *fields: str) -> str:
     """Return the fields of a record, with the known value where the record says nothing."""
     return ", ".join(f"coalesce({record}.{field}, {known}.{field})" for field in fields)

@@ -9,6 +9,7 @@ parent confirmed, a password or an identifier of an existing account.
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -149,6 +150,7 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str,
             "family_name": pupil.family_name,
             "given_name": pupil.given_name,
             "class_name": pupil.class_name,
+            "birth_date": pupil.birth_date and date.fromisoformat(pupil.birth_date),
             "left_at": None,
         }
         values["search_text"] = Child.text_of(values)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from idp.rostering.reconcile.schema import GUARDIAN_FIELDS
-from idp.rostering.reconcile.statements import ACTIVE, HERE, added_links, said_or_known
+from idp.rostering.reconcile.statements import ACTIVE, HERE, added_links, made_of_names, said_or_known, stem
 
 
 class SchoolOfFile(NamedTuple):
@@ -118,7 +118,11 @@ IS_ANSWERED = (
 
 
 class Pupil(NamedTuple):
-    """A pupil to write; `known_id` is None for a new one, and `own` says that more than the links changes."""
+    """A pupil to write; `known_id` is None for a new one, and `own` says that more than the links changes.
+
+    A new pupil has another key than the file's if a namesake has that one. The number is not a digest of the birth
+    date, which an ENT that knows the names would compute.
+    """
 
     child_id: str
     key: str
@@ -129,13 +133,18 @@ class Pupil(NamedTuple):
     family_name: str
     given_name: str
     class_name: str
+    birth_date: str | None
 
 
 STUDENTS = (
-    "SELECT s.child_id AS child_id, s.key AS key, k.id AS known_id, coalesce(c.own, 1) AS own, s.uai AS uai, "
-    "coalesce(nullif(s.student_id, ''), k.student_id) AS student_id, "
+    f"SELECT s.child_id AS child_id, iif(k.id IS NULL AND {made_of_names('s.key')}, coalesce((SELECT {stem('s.key')} "
+    f"|| substr(o.id, 1, 16) FROM known_child o WHERE {stem('o.stored')} = {stem('s.key')} AND o.stored = s.key), "
+    "s.key), s.key) AS key, k.id AS known_id, coalesce(c.own, 1) AS own, s.uai AS uai, "
+    f"coalesce(nullif(s.student_id, ''), k.student_id, iif(s.birth_date IS NOT NULL AND {made_of_names('s.key')}, "
+    "substr(s.child_id, 1, 16), NULL)) AS student_id, "
     "coalesce(s.family_name, k.family_name) AS family_name, coalesce(s.given_name, k.given_name) AS given_name, "
-    "coalesce(s.class_name, k.class_name) AS class_name FROM student s LEFT JOIN known_child k ON k.key = s.key "
+    "coalesce(s.class_name, k.class_name) AS class_name, coalesce(s.birth_date, k.birth_date) AS birth_date "
+    "FROM student s LEFT JOIN known_child k ON k.key = s.key "
     "LEFT JOIN changed_student c ON c.key = s.key "
     f"WHERE s.fate IN {HERE} AND (k.id IS NULL OR c.key IS NOT NULL) ORDER BY s.rowid"
 )

@@ -6,7 +6,7 @@ from idp.rostering.reconcile.statements import HERE, differs
 
 _STUDENT_CHANGED = (
     "k.is_left OR EXISTS (SELECT 1 FROM known_school o WHERE o.id = k.school_id AND o.uai IS NOT s.uai) "
-    f"OR {differs('s', 'k', 'family_name', 'given_name', 'class_name')} "
+    f"OR {differs('s', 'k', 'family_name', 'given_name', 'class_name', 'birth_date')} "
     "OR coalesce(nullif(s.student_id, ''), k.student_id) IS NOT k.student_id"
 )
 _LINKS_CHANGED = (

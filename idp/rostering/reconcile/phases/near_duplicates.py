@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from idp.rostering.reconcile import known
 from idp.rostering.reconcile.context import Context
-from idp.rostering.reconcile.schema import NearDuplicateRow
+from idp.rostering.reconcile.rows.bounds import NearDuplicateRow
 from idp.rostering.records import Severity
 
 _PAGE = 500

@@ -16,6 +16,7 @@ from idp.rostering.reconcile.phases import (
     guardians,
     leavers,
     links,
+    namesakes,
     near_duplicates,
     outside,
     records,
@@ -49,6 +50,7 @@ _PERSON = "link student known_link known_account"
 PHASES = (
     _phase(records.drop_former_links, "link student", "link"),
     _phase(known.copy_schools, "known_school", "known_school", asks_database=True),
+    _phase(namesakes.tell_apart, "student link", "student student.differs student.renamed link.student"),
     _phase(
         records.refuse_copies,
         "school student guardian",
@@ -72,6 +74,11 @@ PHASES = (
         "outside_student outside_guardian outside_account shared_account student.fate student.outcome guardian.fate "
         "guardian.outcome link known_link known_child known_alias known_account issue",
         asks_database=True,
+    ),
+    _phase(
+        namesakes.find_same_pupils,
+        "student link guardian known_child known_account known_link",
+        "known_child.key unread",
     ),
     _phase(
         students.decide_students,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.statements import made_of_names
+from idp.rostering.reconcile.statements import made_of_names, stem
 from idp.rostering.records import Mode, Severity
 
 _DROP_FORMER_LINKS = (
@@ -58,12 +58,20 @@ _NO_EMAIL = "L’adresse mail de cette personne n’en est pas une : elle est la
 
 
 _NAMESAKES = (
-    "SELECT key, given_name || ' ' || family_name AS name, first_class_name, first_birth_date, class_name, birth_date "
-    f"FROM student WHERE {{wrong}} AND {_BY_NAMES} ORDER BY key"
+    "SELECT s.key, s.given_name || ' ' || s.family_name AS name, iif(o.key IS NULL, s.first_class_name, o.class_name) "
+    "AS other_class_name, iif(o.key IS NULL, s.first_birth_date, o.birth_date) AS other_birth_date, s.class_name, "
+    f"s.birth_date FROM student s LEFT JOIN student o ON {stem('o.key')} = {stem('s.key')} AND o.key <> s.key "
+    f"AND o.{{wrong}} WHERE s.{{wrong}} AND {made_of_names('s.key')} GROUP BY s.key"
 )
 _PLACES_OF_PAIR = (
-    "SELECT file, line, key FROM student WHERE key = :key UNION SELECT file2, line2, key FROM student WHERE key = :key"
+    "SELECT file, line, key FROM student WHERE key = :key "
+    "UNION SELECT file2, line2, key FROM student WHERE key = :key AND file2 IS NOT NULL"
 )
+_REMEDIES = {  # whether the files are ONDE's
+    True: "Dans ONDE, ajoutez à l’un son deuxième prénom, puis refaites les deux exports.",
+    False: "Donnez un numéro à chacun, ou écrivez leur date de naissance dans les deux fichiers (colonnes "
+    "« dateNaissance » des élèves et « dateNaissanceEnfant » des responsables).",
+}
 
 
 class _Pair(NamedTuple):
@@ -71,19 +79,19 @@ class _Pair(NamedTuple):
 
     key: str
     name: str
-    first_class_name: str | None
-    first_birth_date: str | None
+    other_class_name: str | None
+    other_birth_date: str | None
     class_name: str | None
     birth_date: str | None
 
     @property
     def sentence(self) -> str:
         """What the secretary reads: both pupils, and how to tell them apart."""
-        pupils = (self.first_class_name, self.first_birth_date), (self.class_name, self.birth_date)
-        first, second = (_told(class_name, born) for class_name, born in pupils)
+        pupils = (self.other_class_name, self.other_birth_date), (self.class_name, self.birth_date)
+        first, second = sorted(_told(class_name, born) for class_name, born in pupils)
         return (
-            f"Deux élèves s’appellent {self.name} ({first} ; {second}), et le fichier n’a pas de numéros : aucun des "
-            "deux n’est pris. Donnez un numéro à chacun, ou le deuxième prénom de l’un."
+            f"Deux élèves s’appellent {self.name} ({first} ; {second}), et les fichiers ne disent pas partout duquel "
+            f"ils parlent : aucun des deux n’est pris. {_REMEDIES[self.key.startswith('onde:')]}"
         )
 
 

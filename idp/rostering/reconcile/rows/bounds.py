@@ -1,4 +1,4 @@
-"""Declares the staging tables of what an import may not touch: people of other schools, and suspended people."""
+"""Declares the staging tables of people of other schools, suspended people, and people who look like others."""
 
 from typing import NamedTuple
 
@@ -79,3 +79,19 @@ class ComparedLinkRow(NamedTuple):
 
     child: str
     account: str
+
+
+@table("new_person", has_rowid=True)
+class NewPersonRow(NamedTuple):
+    """A new guardian, as near duplicates are looked for."""
+
+    key: str
+    name_key: str
+    postcode: str | None
+
+
+@table("near_duplicate", "PRIMARY KEY (key)")
+class NearDuplicateRow(NamedTuple):
+    """A new guardian who looks like somebody under another key."""
+
+    key: str
