@@ -149,3 +149,13 @@ def test_a_corrected_date_keeps_the_pupil_and_the_ties_and_a_later_namesake_is_n
     assert ties() == {"Anne": [], "Paul": [YOUNGER]}
     for parents in ((ANNE, PAUL), (PAUL, ANNE)):
         assert imported(act, onde(folder, BOTH, parents), "--school", COLLEGE)["students"]["created"] == 0
+
+
+def test_the_date_of_a_pupil_with_a_number_is_not_stored(act: Run, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "eleves.csv").write_text("id;nom;prenom;classe;dateNaissance\n7;LEROY;Malo;6A;14/09/2017\n")
+    (folder / "responsables.csv").write_text("id;nom;prenom;idenfant\n8;LEROY;Anne;7\n")
+    for created in (1, 0):
+        report = imported(act, folder, "--school", COLLEGE)
+        assert (report["students"]["created"], report["students"]["changed"]) == (created, 0)
+        assert ties() == {"Anne": [None]}

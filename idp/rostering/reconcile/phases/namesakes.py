@@ -8,6 +8,8 @@ from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.statements import HAS_NAMES, made_of_names, same_home, stem
 
 _BY_NAMES = made_of_names("key")
+_FORGET = f"UPDATE student SET birth_date = NULL WHERE birth_date IS NOT NULL AND NOT {_BY_NAMES}"
+"""A number tells a pupil from namesakes, so the service has no use for the date."""
 _OF_STEM = f"FROM student o WHERE {stem('o.key')} = {stem('student.key')} AND o.key <> student.key"
 _JOIN = (
     f"DELETE FROM student WHERE birth_date IS NULL AND left_on IS NULL AND {_BY_NAMES} AND 1 = (SELECT count(*) "
@@ -72,7 +74,8 @@ _KEEP_KNOWN = (
 
 
 def tell_apart(context: Context) -> None:
-    """Join the rows about one pupil, and find which pupil each guardian's row means."""
+    """Join the rows about one pupil, and find which pupil each guardian's row means; forget dates beside numbers."""
+    context.staging.run(_FORGET)
     if context.staging.value(HAS_NAMES):
         context.staging.create_index("student_stem")
         for statement in (_JOIN, _CONTRADICT, _LOOSEN, *_FASTEN, _REFUSE_MEANT, _FASTEN_REFUSED):

@@ -50,7 +50,9 @@ _PERSON = "link student known_link known_account"
 PHASES = (
     _phase(records.drop_former_links, "link student", "link"),
     _phase(known.copy_schools, "known_school", "known_school", asks_database=True),
-    _phase(namesakes.tell_apart, "student link", "student student.differs student.renamed link.student"),
+    _phase(
+        namesakes.tell_apart, "student link", "student student.birth_date student.differs student.renamed link.student"
+    ),
     _phase(
         records.refuse_copies,
         "school student guardian",
