@@ -122,6 +122,9 @@ def look(settings: Settings, value: str) -> Question:
     if state is LinkState.USED and (account.email != link.row.email or account.contested_at is not None):
         state = LinkState.DEAD
     alive = state is LinkState.ALIVE
+    asks_password = alive and not after_activation.is_owners(account)
+    if asks_password and emails.find_link(value).state is not LinkState.ALIVE:
+        return look(settings, value)  # the first of two clicks used it, and so changed the account, between the reads
     shared = state is not LinkState.DEAD and mailboxes.serves_another(account, link.row.email)
     return Question(
         state,
@@ -129,7 +132,7 @@ def look(settings: Settings, value: str) -> Question:
         shared=shared,
         refused=shared and alive and settings.shared_mailbox == "refuse",
         waits_elsewhere=not _changes(link.row) and after_activation.waits_elsewhere(account),
-        asks_password=alive and not after_activation.is_owners(account),
+        asks_password=asks_password,
     )
 
 

@@ -8,12 +8,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from idp.accounts import emails
+from idp.accounts.one_time_links import Link
 from idp.accounts.passwords.hasher import Hasher
 from idp.db import db
 from tests import forked
 from tests.activation.race import HOST
 from tests.activation.steps import DEAD_LETTER, activate, newest_link, open_activation, read_state
 from tests.builders import Build
+from tests.databases import ISSUER
 from tests.pages import form_token
 
 _CROWD = 16
@@ -82,3 +85,25 @@ def test_both_clicks_on_the_link_say_confirmed(browser: FlaskClient, build: Buil
         assert answer["status"] == 200
         assert "Votre compte a été validé." in answer["text"]
     assert [read_state(account.id).email for account in accounts] == [f"{a.username}@exemple.fr" for a in accounts]
+
+
+@pytest.mark.row("Z-04")
+def test_a_click_while_another_reads_the_link_leaves_it_confirmed(
+    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    form = _form(browser, browser.get(newest_link(build.settings, account.id)))
+    find, twin = emails.find_link, browser.application.test_client()
+    for name, value in form["cookies"].items():
+        twin.set_cookie(name, value, domain=HOST, secure=True)
+
+    def find_and_be_overtaken(value: str) -> Link:
+        link = find(value)
+        monkeypatch.undo()
+        assert "Votre compte a été validé." in twin.post(form["url"], base_url=ISSUER, data=form["data"]).text
+        return link
+
+    monkeypatch.setattr(emails, "find_link", find_and_be_overtaken)
+    answer = browser.post(form["url"], data=form["data"])
+    assert "Votre compte a été validé." in answer.text
