@@ -27,16 +27,12 @@ from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
 from idp.desk.alerts import mails as alert_mails
 from idp.desk.alerts import rules as alerts
-from idp.desk.classes import job as class_jobs
 from idp.desk.ents import acceptance
 from idp.desk.ents import mails as ent_mails
 from idp.desk.jobs import asking, files, open_jobs, running
-from idp.desk.letter import job as letter_jobs
-from idp.desk.new_passwords import job as password_jobs
-from idp.desk.prints import job as print_jobs
-from idp.desk.school_files import job as school_files
-from idp.desk.school_files import names as school_file_names
-from idp.desk.statistics import job as figures_job
+from idp.desk.jobs.kinds import later
+from idp.desk.school_files import names as school_files
+from idp.desk.statistics import models as figures
 from idp.desk.team import invitations
 from idp.desk.team import notices as staff_notices
 from idp.email_confirmation import contest_views as email_contest
@@ -123,10 +119,6 @@ _PAGES = (
     well_known,
     health,
 )
-
-
-_JOBS = (letter_jobs, class_jobs, password_jobs, print_jobs, school_files)
-"""The slices of the desk that register kinds of jobs when they are imported (`idp.desk.jobs.kinds`)."""
 
 
 class Application(Flask):
@@ -237,7 +229,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
             audit_chain.SEALING: audit_chain.SEALING_PERIOD,
             school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
             alerts.ALERTS: alerts.ALERTS_PERIOD,
-            figures_job.FIGURES: figures_job.FIGURES_PERIOD,
+            figures.FIGURES: figures.FIGURES_PERIOD,
         },
         form_lifetime=form_lifetime,
     )
@@ -267,10 +259,10 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         invitations.INVITED: partial(invitations.hand_over, settings=settings),
         asking.JOB: partial(running.hand_over, settings=settings),
         files.EXPIRY: files.hand_over,
-        school_file_names.WAITS: partial(school_files.hand_over, settings=settings),
-        school_file_names.DECLINED_MAIL: partial(school_files.hand_over_declined, settings=settings),
+        school_files.WAITS: partial(later("idp.desk.school_files.waiting:hand_over"), settings=settings),
+        school_files.DECLINED_MAIL: partial(later("idp.desk.school_files.declined:hand_over"), settings=settings),
         alerts.ALERTS: alerts.look,
-        figures_job.FIGURES: figures_job.count,
+        figures.FIGURES: later("idp.desk.statistics.counting:hand_over"),
         alerts.ALERT: partial(alert_mails.hand_over, settings=settings),
         acceptance.MAIL: partial(ent_mails.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),

@@ -10,13 +10,14 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk.jobs.models import LETTER, PRINT, Job, JobFile
+from idp.desk.jobs.kinds import LETTER, PRINT
+from idp.desk.jobs.models import Job, JobFile
 from idp.rostering import bulk
 
 
 def accounts_of(job: Job) -> frozenset[uuid.UUID]:
     """Return the accounts that got a letter of a job: one at the counter, or a print."""
-    keys = [job.parameters["account"]] if job.kind == LETTER else job.result.get("people", [])
+    keys = [job.parameters["account"]] if job.kind == LETTER.name else job.result.get("people", [])
     return frozenset(map(uuid.UUID, keys))
 
 
@@ -42,7 +43,7 @@ def _untaken(settings: Settings, of_jobs: ColumnElement[bool], of_accounts: Colu
     is_there = made & (JobFile.taken_at.is_not(None) | (JobFile.expires_at > now()))
     jobs = select(Job).where(
         of_jobs,
-        Job.kind.in_([LETTER, PRINT]),
+        Job.kind.in_([LETTER.name, PRINT.name]),
         Job.finished_at > now() - lifetime,
         exists().where(made),
         ~exists().where(is_there),

@@ -5,14 +5,17 @@ A module that is named here is imported by a function, at its first use.
 
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
 from demo.processes import exported
 from idp.cli import ENTRIES
 from idp.paths import CHECKOUT
+from tests.architecture.tree import modules
 from tests.databases import settings_for
 from tests.rows import each_row
 
@@ -84,6 +87,8 @@ LATE = {
 }
 """What a worker must not import before a request needs it, and what does need it."""
 
+_LATER = re.compile(r"later\(\"([^\"]+)\"")
+
 
 def loaded(program: str, *arguments: str) -> set[str]:
     """Run a program in a new interpreter; return the modules that it imported."""
@@ -143,6 +148,12 @@ def test_worker_imports_what_requests_need() -> None:
 @each_row("module", LATE)
 def test_late_module_exists(module: str) -> None:
     assert within(loaded(f"import {module}"), module)
+
+
+def test_every_function_that_is_imported_at_its_call_exists() -> None:
+    homes = {home for path in modules("idp") for home in _LATER.findall(path.read_text(encoding="utf-8"))}
+    assert len(homes) > 10
+    assert [home for home in homes if not hasattr(import_module(home.partition(":")[0]), home.partition(":")[2])] == []
 
 
 def test_every_command_can_be_imported() -> None:

@@ -37,8 +37,8 @@ def test_a_job_that_waits_is_cancelled_at_once(desk: Flask, colleagues: Colleagu
 def test_who_manages_the_team_cancels_a_job_and_a_colleague_does_not(
     desk: Flask, colleagues: Colleagues, work: object, *, role: Role, cancels: bool
 ) -> None:
-    kind = kinds._kinds["trial"]
-    kinds._kinds["trial"] = replace(kind, right=Right.IMPORT_FILES, cancel_hint="Vous pouvez annuler.")
+    kind = kinds.KINDS["trial"]
+    kinds.KINDS["trial"] = replace(kind, right=Right.IMPORT_FILES, cancel_hint="Vous pouvez annuler.")
     key, other = ask(desk, colleagues.signed_in()), colleagues.signed_in(role)
     page = other.get(f"/travaux/{key}").get_data(as_text=True)
     assert ("/annuler" in page) is ("Vous pouvez annuler." in page) is cancels
@@ -195,7 +195,7 @@ def test_a_job_that_has_begun_to_write_is_not_cancelled(
         raise ZeroDivisionError
 
     work.append(begin)
-    kinds._kinds["trial"] = replace(kinds._kinds["trial"], cancel_hint="Vous pouvez annuler.")
+    kinds.KINDS["trial"] = replace(kinds.KINDS["trial"], cancel_hint="Vous pouvez annuler.")
     browser = colleagues.signed_in()
     key = ask(desk, browser)
     assert "Annuler</button>" in browser.get(f"/travaux/{key}").get_data(as_text=True)
@@ -241,7 +241,7 @@ def test_a_job_that_kills_its_workers_is_ended(
 
 def test_a_job_of_a_newer_version_waits(desk: Flask, colleagues: Colleagues, work: object) -> None:
     key = ask(desk, colleagues.signed_in())
-    kind = kinds._kinds.pop("trial")
+    kind = kinds.KINDS.pop("trial")
     do_all()
     assert state(key) is State.WAITING
-    kinds.register(kind)
+    kinds.KINDS["trial"] = kind

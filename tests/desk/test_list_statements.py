@@ -11,9 +11,8 @@ from idp.accounts.school_notices import Kind
 from idp.audit.events import AccountRead
 from idp.clock import now
 from idp.db import db
+from idp.desk.jobs.kinds import CHECK, PRINT
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.prints.job import KIND as PRINT
-from idp.desk.school_files.job import CHECK
 from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.statistics import counting
 from idp.families import suspension

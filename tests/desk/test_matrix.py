@@ -64,9 +64,9 @@ BOUNDED = AT_A_SCHOOL | AT_AN_ENT
 def trial() -> Iterator[None]:
     """A kind of job that all roles may see."""
     back = kinds.page("home.today", _l("Revenir à « Aujourd’hui »"))
-    kinds.register(Kind("trial", _l("Essai"), Right.READ_JOURNAL, lambda _: Finished({}), lambda _: [], back))
+    kinds.KINDS["trial"] = Kind("trial", _l("Essai"), Right.READ_JOURNAL, lambda _: Finished({}), lambda _: [], back)
     yield
-    kinds._kinds.pop("trial")
+    del kinds.KINDS["trial"]
 
 
 def rules(desk: Flask) -> list[Rule]:

@@ -15,14 +15,13 @@ from idp.desk import access, downloads, naming, untaken
 from idp.desk.access import Right, needs
 from idp.desk.classes import board
 from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm
-from idp.desk.classes.job import KIND as REMINDERS
 from idp.desk.classes.words import MISSING
 from idp.desk.jobs import asking
+from idp.desk.jobs.kinds import PRINT, REMINDERS
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import words
 from idp.desk.letter.groups import Group, getting_letters, skipped_people
-from idp.desk.prints.job import KIND as PRINT
 from idp.letters import class_lists, recipients
 from idp.letters.class_lists import Remaining
 from idp.letters.recipients import PrintError, Recipient, Skip, Skipped

@@ -1,4 +1,4 @@
-"""The work of the job `reminders` (`job.py`): a new link for people whose mail address waits.
+"""The work of the job `reminders`: a new link for people whose mail address waits.
 
 After a kill it runs again; the limit of one reminder a week and account skips those who have theirs.
 """

@@ -13,9 +13,9 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
-from idp.desk.jobs import files, kinds
+from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
-from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.kinds import KINDS, Kind
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.staff.models import StaffAccount
 from idp.outbox import queue
@@ -122,7 +122,7 @@ def may_cancel(job: Job) -> bool:
 def get(key: uuid.UUID) -> tuple[Job, Kind]:
     """Return a job in scope and its kind; refuse the page otherwise."""
     job = db.session.scalar(select(Job).where(Job.id == key, in_scope()))
-    kind = kinds.find(job.kind) if job else None
+    kind = KINDS.get(job.kind) if job else None
     if job is None or kind is None or not access.may(kind.right):
         access.refuse(str(key))
     return job, kind

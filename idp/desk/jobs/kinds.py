@@ -1,10 +1,16 @@
-"""The kinds of jobs. A slice of the desk registers its kinds when it is imported; `idp.app` imports these slices."""
+"""The kinds of jobs: one table.
+
+Every server imports this module, and few of them print letters or import files: what does the work is named by its
+module, which is imported when it is called.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 from flask import url_for
+from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 from idp.desk.access import Right
@@ -63,16 +69,76 @@ def page(endpoint: str, label: LazyString) -> Callable[[Job], Step]:
     return lambda _job: Step(str(label), url_for(endpoint))
 
 
-_kinds: dict[str, Kind] = {}
+def later(home: str) -> Callable[..., Any]:
+    """Return a function that imports `module:function` when it is called, and calls it."""
+    module, _, name = home.partition(":")
+
+    def call(*given: Any, **named: Any) -> Any:
+        return getattr(import_module(module), name)(*given, **named)
+
+    return call
 
 
-def register(kind: Kind) -> Kind:
-    """Register a kind of job."""
-    _kinds[kind.name] = kind
-    JOB.allow([kind.name])
-    return kind
-
-
-def find(name: str) -> Kind | None:
-    """Return a kind of job, or None if this version has no such kind."""
-    return _kinds.get(name)
+LETTER = Kind(
+    "letter",  # the request itself prints it: the job hands out its file
+    _l("Nouveau courrier"),
+    Right.PRINT_LETTER,
+    later("idp.desk.letter.work:run"),
+    later("idp.desk.letter.work:describe"),
+    later("idp.desk.letter.work:back"),
+    again_to=later("idp.desk.letter.work:again"),
+    again=_l("Imprimer à nouveau"),
+)
+PRINT = Kind(
+    "print",
+    _l("Impression de courriers"),
+    Right.PRINT_CLASSES,
+    later("idp.desk.prints.work:run"),
+    later("idp.desk.prints.work:describe"),
+    page("prints.show", _l("Revenir aux impressions")),
+    again_to=later("idp.desk.prints.work:again"),
+    again=_l("Imprimer à nouveau"),
+)
+REMINDERS = Kind(
+    "reminders",
+    _l("Rappels par mail"),
+    Right.READ_CLASSES,
+    later("idp.desk.classes.work:run"),
+    later("idp.desk.classes.work:describe"),
+    page("classes.show", _l("Revenir aux classes")),
+)
+PASSWORDS = Kind(
+    "passwords",
+    _l("Nouveaux mots de passe"),
+    Right.FORCE_PASSWORDS,
+    later("idp.desk.new_passwords.work:run"),
+    later("idp.desk.new_passwords.work:describe"),
+    page("new_passwords.show", _l("Revenir aux nouveaux mots de passe")),
+    cancel_hint=_l("Vous pouvez annuler tant que rien n’a commencé. Un travail qui a commencé va à son terme."),
+    record=later("idp.desk.new_passwords.work:record"),
+)
+CHECK = Kind(
+    "check",
+    _l("Vérification des fichiers"),
+    Right.IMPORT_FILES,
+    later("idp.desk.school_files.checking:run"),
+    later("idp.desk.school_files.words:of_check"),
+    page("files.show", _l("Revenir aux fichiers")),
+    next_page="files.compare",
+    again_to=lambda _job: url_for("files.show"),
+    again=_l("Vérifier à nouveau"),
+    hint=_l("Rien n’est importé : les fichiers sont lus et comparés avec ce qui est connu."),
+    keeps_uploads=True,
+)
+IMPORT = Kind(
+    "import",
+    _l("Import des fichiers"),
+    Right.IMPORT_FILES,
+    later("idp.desk.school_files.importing:run"),
+    later("idp.desk.school_files.words:of_import"),
+    page("files.show", _l("Revenir aux fichiers")),
+    steps=later("idp.desk.school_files.steps:after_import"),
+    cancel_hint=_l("Vous pouvez annuler tant que rien n’est écrit. Un import qui a commencé à écrire va à son terme."),
+)
+KINDS = {kind.name: kind for kind in (LETTER, PRINT, REMINDERS, PASSWORDS, CHECK, IMPORT)}
+JOB.allow(KINDS)

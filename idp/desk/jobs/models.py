@@ -12,9 +12,6 @@ from idp.clock import now
 from idp.db import Base, UuidKey, only
 from idp.personal import left_out
 
-LETTER, PRINT = "letter", "print"
-"""The kinds of jobs that make letters: one at the counter, and those of a class or of the school."""
-
 
 class State(enum.Enum):
     """The state of a job."""

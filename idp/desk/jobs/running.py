@@ -15,8 +15,8 @@ from idp.audit import log
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk.jobs import asking, kinds
-from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs import asking
+from idp.desk.jobs.kinds import KINDS, Kind
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running, StoppedError, store_end
 from idp.logging import frames
@@ -99,7 +99,7 @@ def _begin(key: uuid.UUID) -> tuple[Job, Kind, bool] | None:
     former = db.session.execute(select(Job.kind, Job.state).where(Job.id == key)).one_or_none()
     if former is None or former.state.is_over:
         return None
-    kind = kinds.find(former.kind)
+    kind = KINDS.get(former.kind)
     if kind is None:
         raise TemporaryDeliveryError("this version has no such job")
     job = _mark_running(key)
@@ -140,7 +140,7 @@ def _origin(job: Job) -> log.Origin:
 
 def _end(job: Job, state: State, finished: Finished, settings: Settings, *, refusal: str = "") -> None:
     """Store the end of a job and record what it did, unless it is over."""
-    kind = kinds.find(job.kind)
+    kind = KINDS.get(job.kind)
     keeps_uploads = state is State.DONE and kind is not None and kind.keeps_uploads
     with unit_of_work():
         stored = store_end(job.id, state, finished, settings=settings, refusal=refusal, keeps_uploads=keeps_uploads)

@@ -21,8 +21,8 @@ from idp.db import db
 from idp.desk import access, downloads
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.kinds import LETTER
 from idp.desk.jobs.models import Job
-from idp.desk.letter.job import KIND
 from idp.letters import printing, recipients
 from idp.letters.printing import PrintOrder, Report
 from idp.letters.recipients import PrintError, Skip
@@ -106,7 +106,7 @@ def print_letter(settings: Settings, hasher: Hasher, letter: CounterLetter) -> J
 
     def keep(pdfs: Sequence[tuple[str, bytes]], report: Report) -> None:
         parameters = {"account": str(account.id), "slips": letter.as_slip}
-        jobs.append(asking.done_at_once(KIND, parameters, {"letters": report.printed}))
+        jobs.append(asking.done_at_once(LETTER, parameters, {"letters": report.printed}))
         for _, pdf in pdfs:
             files.store(settings, jobs[-1].id, NewFile(_file_name(), downloads.PDF, pdf))
         if letter.reason:
@@ -137,7 +137,7 @@ def last_printed(account_id: uuid.UUID) -> Job | None:
     jobs = db.session.scalars(
         select(Job)
         .where(
-            Job.kind == KIND.name,
+            Job.kind == LETTER.name,
             access.in_this_post(Job.role_id),
             Job.created_at > now() - _AGAIN,
         )

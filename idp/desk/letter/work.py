@@ -1,4 +1,4 @@
-"""The functions of the job `letter` (`job.py`). The request has printed the letter, so that no work is left."""
+"""The functions of the job `letter`. The request has printed the letter, so that no work is left."""
 
 import uuid
 from collections.abc import Sequence

@@ -11,10 +11,11 @@ from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.jobs import asking
+from idp.desk.jobs.kinds import PASSWORDS
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.new_passwords import job, work
+from idp.desk.new_passwords import work
 from idp.desk.statistics import tables
 from idp.uai import typed_uai
 from idp.web.forms import Form, PlainField
@@ -83,9 +84,9 @@ def force() -> Response:
         return see_other(url_for("new_passwords.show"))
     if not form.word.is_typed():
         return _page(school, form)
-    lane = f"{job.KIND.name} {school.uai}"
+    lane = f"{PASSWORDS.name} {school.uai}"
     parameters = {"school": school.uai, "count": work.concerned(school).accounts}
-    started = asking.start_alone(job.KIND, parameters, lane) or asking.in_lane(lane)
+    started = asking.start_alone(PASSWORDS, parameters, lane) or asking.in_lane(lane)
     if started is None or started.staff_id != access.person().staff.id:
         form.word.errors = [gettext("Quelqu’un d’autre l’a déjà demandé : le travail est en cours.")]
         return _page(school, form)

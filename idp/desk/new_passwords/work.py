@@ -1,4 +1,4 @@
-"""The work of the job `passwords` (`job.py`), and the numbers that are shown before it.
+"""The work of the job `passwords`, and the numbers that are shown before it.
 
 Before the first batch, the job is marked final and goes to its end: half a school is no state to stay in. After a kill
 it runs again; passwords that are blocked already are passed over. Each batch is stored with the sum of all.

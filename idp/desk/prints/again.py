@@ -13,13 +13,13 @@ from idp.desk import access, untaken
 from idp.desk.access import Right, needs
 from idp.desk.choices import WordField
 from idp.desk.jobs import asking
+from idp.desk.jobs.kinds import PRINT
 from idp.desk.jobs.models import Job
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import words
 from idp.desk.letter.groups import getting_letters, skipped_people
 from idp.desk.prints import work
-from idp.desk.prints.job import KIND
 from idp.desk.prints.views import blueprint
 from idp.letters import recipients
 from idp.letters.recipients import PrintError, Recipient, Skipped
@@ -57,7 +57,7 @@ def again(key: UUID) -> Response:
 def _print(key: UUID) -> Job:
     """Return a print in scope, of which somebody got a letter; refuse the page otherwise."""
     job, kind = asking.get(key)
-    if kind is not KIND or not untaken.accounts_of(job):
+    if kind is not PRINT or not untaken.accounts_of(job):
         access.refuse(str(key))
     return job
 
@@ -65,8 +65,8 @@ def _print(key: UUID) -> Job:
 def _start(job: Job, uai: str) -> Job | None:
     """Ask for the print, and return its job, also after a second tap; None if a colleague asked for it first."""
     parameters = {**job.parameters, "renew": True, "again": str(job.id)}
-    lane = f"{KIND.name} {uai} {job.id}"
-    started = asking.start_alone(KIND, parameters, lane) or asking.in_lane(lane)
+    lane = f"{PRINT.name} {uai} {job.id}"
+    started = asking.start_alone(PRINT, parameters, lane) or asking.in_lane(lane)
     return started if started and asking.is_own(started) else None
 
 

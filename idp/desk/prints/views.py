@@ -13,11 +13,10 @@ from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.jobs import asking, files
+from idp.desk.jobs.kinds import LETTER, PRINT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.letter import words
-from idp.desk.letter.job import KIND as LETTER
 from idp.desk.prints import work as prints
-from idp.desk.prints.job import KIND as PRINT
 from idp.services import services
 
 blueprint = Blueprint("prints", __name__)

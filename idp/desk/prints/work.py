@@ -1,4 +1,4 @@
-"""The work of the job `print` (`job.py`): the letters of a class or of a school.
+"""The work of the job `print`: the letters of a class or of a school.
 
 All secrets and the encrypted files are stored in one transaction, together with the end of the job: after a kill or a
 cancellation before it, no secret has changed and the job is done again or not at all; after it, the job is over.

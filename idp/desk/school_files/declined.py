@@ -15,6 +15,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.jobs import asking, files
+from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import names, waiting
 from idp.desk.staff import mails, posts
@@ -47,8 +48,8 @@ def _locked(check_id: uuid.UUID) -> Job:
 
 def last() -> Job | None:
     """Return the last check of the person if the direction declined its files and no other file followed."""
-    own = (Job.kind == names.CHECK) & (Job.staff_id == access.person().staff.id)
-    imported = (Job.kind == names.IMPORT) & (Job.state == State.DONE)
+    own = (Job.kind == CHECK.name) & (Job.staff_id == access.person().staff.id)
+    imported = (Job.kind == IMPORT.name) & (Job.state == State.DONE)
     files_of_school = select(Job).where(own | imported, asking.in_scope())
     newest = db.session.scalar(files_of_school.order_by(Job.created_at.desc(), Job.id).limit(1))
     return newest if newest is not None and newest.result.get(names.DECLINED) else None

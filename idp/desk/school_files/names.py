@@ -1,9 +1,5 @@
-"""The names of the jobs of this slice, and of its outbox message."""
+"""The names of the outbox messages of this slice, and of what it keeps in the result of a check."""
 
-CHECK = "check"
-"""The kind of job that checks files."""
-IMPORT = "import"
-"""The kind of job that imports checked files."""
 WAITS = "desk.file_waits"
 """The kind of outbox message that tells a person of the direction of files that wait for a decision."""
 SENT = "sent"

@@ -14,9 +14,10 @@ from idp.desk import access, typed
 from idp.desk.choices import WordField
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.school_files import comparing, job, nameless, names, waiting
+from idp.desk.school_files import comparing, nameless, names, waiting
 from idp.desk.school_files.waiting import Waiting
 from idp.desk.staff.models import StaffAccount
 from idp.throttle import guard, limits
@@ -149,7 +150,7 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces
 
 def _store_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces: bool) -> Job:
     staff_id = access.person().staff.id
-    own = select(Job.id).where(Job.staff_id == staff_id, Job.kind == job.CHECK.name, asking.in_scope())
+    own = select(Job.id).where(Job.staff_id == staff_id, Job.kind == CHECK.name, asking.in_scope())
     with unit_of_work():
         # the lock lets the checks of one person be asked for one after the other
         db.session.execute(select(StaffAccount.id).where(StaffAccount.id == staff_id).with_for_update())
@@ -165,7 +166,7 @@ def _store_check(settings: Settings, chosen: list[NewFile], uai: str, *, replace
             )
             raise ReplacingError(sentence)
         files.empty(JobFile.job_id.in_(own.where(Job.finished_at.is_not(None))) & ~waiting.is_being_imported())
-        return asking.store(settings, job.CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
+        return asking.store(settings, CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
 
 
 def start_import(check: Job) -> Job | None:
@@ -175,9 +176,9 @@ def start_import(check: Job) -> Job | None:
     """
     role, uai = access.role(), check.parameters["school"]
     mistakes = {*check.result["mistakes"], *nameless.not_compared(role)}
-    lane = f"{job.IMPORT.name} {uai}"
+    lane = f"{IMPORT.name} {uai}"
     started = asking.start_alone(
-        job.IMPORT,
+        IMPORT,
         {
             "check": str(check.id),
             "school": uai,
@@ -196,9 +197,7 @@ def start_import(check: Job) -> Job | None:
 def recent() -> list[Job]:
     """Return the last checks and imports, without the checks whose difference is removed; declined ones stay."""
     own = access.person().staff.id
-    rows = [
-        row for row in asking.recent(job.CHECK, job.IMPORT) if row.staff_id == own or access.own_spec().is_at_school
-    ]
+    rows = [row for row in asking.recent(CHECK, IMPORT) if row.staff_id == own or access.own_spec().is_at_school]
     readable = set(
         db.session.scalars(
             select(JobFile.job_id).where(
@@ -212,10 +211,7 @@ def recent() -> list[Job]:
     return [
         row
         for row in rows
-        if row.kind != job.CHECK.name
-        or row.state is not State.DONE
-        or row.id in readable
-        or names.DECLINED in row.result
+        if row.kind != CHECK.name or row.state is not State.DONE or row.id in readable or names.DECLINED in row.result
     ]
 
 
@@ -231,6 +227,6 @@ def checked(key: uuid.UUID) -> Job:
     """
     check, kind = asking.get(key)
     is_own = check.staff_id == access.person().staff.id and check.parameters.get("role") == access.role().value
-    if kind is not job.CHECK or not (is_own or access.own_spec().is_at_school):
+    if kind is not CHECK or not (is_own or access.own_spec().is_at_school):
         access.refuse(str(key))
     return db.session.scalars(select(Job).where(Job.id == check.id)).one()

@@ -15,6 +15,7 @@ from idp.desk.access import Right, needs
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.desk.jobs import asking
+from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.keeping import keeps
@@ -23,7 +24,6 @@ from idp.desk.school_files import (
     declined,
     history,
     importing,
-    job,
     leaving,
     nameless,
     uploading,
@@ -147,7 +147,7 @@ def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str 
         asks_school=access.post().school is None,
         uai=uai,
         jobs=uploading.recent()[:_SHOWN_JOBS],
-        titles={kind.name: kind.title for kind in (job.CHECK, job.IMPORT)},
+        titles={kind.name: kind.title for kind in (CHECK, IMPORT)},
         job_state=words.job_state,
         until_when=words.until_when,
         arrivals=words.arrivals,

@@ -19,6 +19,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.jobs import files
+from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import importing, names
 from idp.desk.staff import mails, posts
@@ -85,7 +86,7 @@ def _for_the_head(settings: Settings, *conditions: ColumnElement[bool]) -> list[
         .join(JobFile, JobFile.job_id == Job.id)
         .where(
             *conditions,
-            Job.kind == names.CHECK,
+            Job.kind == CHECK.name,
             Job.state == State.DONE,
             Job.created_at > now() - files.UPLOAD_LIFETIME,
             JobFile.is_upload,
@@ -114,7 +115,7 @@ def is_being_imported() -> ColumnElement[bool]:
     return (
         select(busy.id)
         .where(
-            busy.kind == names.IMPORT,
+            busy.kind == IMPORT.name,
             busy.finished_at.is_(None),
             busy.parameters["check"].as_string() == cast(JobFile.job_id, String),
         )
@@ -126,7 +127,7 @@ def is_being_imported() -> ColumnElement[bool]:
 def is_imported(check_id: uuid.UUID) -> bool:
     """Return whether the files of a check have been imported."""
     done = select(Job.id).where(
-        Job.kind == names.IMPORT, Job.state == State.DONE, Job.parameters["check"].as_string() == str(check_id)
+        Job.kind == IMPORT.name, Job.state == State.DONE, Job.parameters["check"].as_string() == str(check_id)
     )
     return db.session.scalar(done.limit(1)) is not None
 

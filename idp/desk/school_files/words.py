@@ -8,8 +8,9 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.desk import access
+from idp.desk.jobs.kinds import CHECK
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import nameless, names
+from idp.desk.school_files import nameless
 from idp.desk.school_files.leaving import Exceeded
 from idp.desk.school_files.names import DECLINED
 from idp.desk.statistics import tables
@@ -246,7 +247,7 @@ def job_state(job: Job, until: datetime | None = None) -> str:
         return str(gettext("attend la direction, %(until)s", until=until_when(until)))
     if job.result.get(DECLINED):
         return str(gettext("refusés par la direction"))
-    if job.state is State.DONE and job.kind == names.CHECK:
+    if job.state is State.DONE and job.kind == CHECK.name:
         return str(gettext("à lire"))
     return str(_JOB_STATES[job.state])
 

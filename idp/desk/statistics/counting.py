@@ -20,6 +20,8 @@ from idp.desk.statistics import figures, suppression
 from idp.desk.statistics.figures import Row, Week
 from idp.desk.statistics.models import StoredFigures
 from idp.desk.statistics.suppression import Cell, Hidden
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
 
 ACADEMY = "academy"
 """The scope of the académie."""
@@ -51,6 +53,12 @@ class _Served:
     key: uuid.UUID
     name: str
     uais: frozenset[str]
+
+
+def hand_over(_message: OutboxMessage) -> Outcome:
+    """Count the figures (outbox handler of the periodic job)."""
+    count()
+    return Outcome.DONE
 
 
 def count() -> None:

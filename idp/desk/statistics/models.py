@@ -1,6 +1,6 @@
 """The table of the stored figures."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import String
@@ -8,6 +8,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.db import Base
 from idp.personal import left_out
+
+FIGURES = "desk.figures"
+"""The periodic job that counts the figures, and its period."""
+FIGURES_PERIOD = timedelta(hours=1)
 
 
 class StoredFigures(Base):
