@@ -160,6 +160,8 @@ def _pages(desk: _Desk) -> Iterator[Measured]:
     secretary, helpdesk = desk.signed_in(Role.SECRETARY, school), desk.signed_in(Role.HELPDESK)
     for person, where in ((secretary, "school"), (helpdesk, "académie")):
         for kind, terms in _terms(school).items():
+            if kind == "class" and person is helpdesk:
+                continue  # an académie has hundreds of classes of this name: the page asks for a name or a school
             yield desk.timed(f"search, {where}: {kind}", person, goals.DESK_SEARCH, "/recherche", q=terms)
     yield desk.timed("search, school: a state", secretary, goals.DESK_SEARCH, "/recherche", etat=_STATES)
     yield desk.timed("board of classes", secretary, goals.DESK_BOARD, "/classes")

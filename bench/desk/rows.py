@@ -35,7 +35,7 @@ _FAMILIES = (
         ('000000000000400080' || lpad(to_hex(f.school), 14, '0'))::uuid, (700000 + f.n)::text, upper(s.s), initcap(g.s),
         f.class, (g.s || ' ' || s.s || ' ' || f.class || ' ' || replace(f.class, ' ', '') || ' ' || (700000 + f.n)
         )::tsvector
-        FROM family f JOIN surname s ON s.n = f.surname JOIN given g ON g.n = f.g0 ORDER BY f.n""",
+        FROM family f JOIN surname s ON s.n = f.surname JOIN given g ON g.n = f.g0 ORDER BY f.school, f.n""",
     """INSERT INTO account (id, username, profile, civility, family_name, given_name, birth_name, search_text,
         address_lines, postcode, city, country, locale, more_claims, is_from_desk, generation, created_at, updated_at,
         activated_at, email, mailbox, pending_email, provisional_hash, provisional_expires_at)
@@ -52,11 +52,11 @@ _FAMILIES = (
         FROM family f CROSS JOIN generate_series(0, 1) p(p)
         CROSS JOIN LATERAL (SELECT abs(hashint4(2 * f.n + p.p)) % 100) d(d)
         JOIN surname s ON s.n = CASE p.p WHEN 0 THEN f.surname ELSE f.other END
-        JOIN given g ON g.n = CASE p.p WHEN 0 THEN f.g1 ELSE f.g2 END ORDER BY f.n""",
+        JOIN given g ON g.n = CASE p.p WHEN 0 THEN f.g1 ELSE f.g2 END ORDER BY f.school, f.n""",
     """INSERT INTO guardianship (account_id, child_id, rank, kinship, authority, was_excluded)
         SELECT ('0000000000004000' || 8 + p.p || '0' || lpad(to_hex(f.n), 14, '0'))::uuid,
         ('000000000000400080' || lpad(to_hex(f.n), 14, '0'))::uuid, 0, '', 1, false
-        FROM family f CROSS JOIN generate_series(0, 1) p(p) ORDER BY f.n""",
+        FROM family f CROSS JOIN generate_series(0, 1) p(p) ORDER BY f.school, f.n""",
 )
 
 _JOURNAL = (
@@ -88,7 +88,7 @@ _JOURNAL = (
 
 
 def fill(connection: Connection, pupils: int, schools: int, entries: int = 0) -> None:
-    """Insert pupils with two guardians each, spread over the schools, and refresh the statistics.
+    """Insert pupils with two guardians each, school by school as their files are imported; refresh the statistics.
 
     With `entries`, insert a secretary for each school too, and that many entries of the journal, over ten months.
     """

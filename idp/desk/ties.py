@@ -12,6 +12,7 @@ from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
+from idp.rostering.bulk import one_of
 
 
 class CutOff(enum.Enum):
@@ -61,8 +62,10 @@ def are_cut_off(of_pupils: ColumnElement[bool]) -> ColumnElement[bool]:
         .where(Guardianship.account_id == Account.id, of_pupils)
         .correlate(Account)
     )
+    # decisions that hold are few and read once: the ties of nearly all accounts need no look
+    decided = Account.id.in_(select(Suspension.account_id).where(Suspension.where_holding(moment)))
     is_shut_out = ties_of.where(or_(Guardianship.is_unended, are_kept_out()), Guardianship.where_suspended(moment))
-    return and_(is_shut_out.exists(), ~ties_of.where(Guardianship.where_holds(moment)).exists())
+    return and_(decided, is_shut_out.exists(), ~ties_of.where(Guardianship.where_holds(moment)).exists())
 
 
 def cut_off_among(account_ids: Collection[uuid.UUID], of_pupils: ColumnElement[bool]) -> dict[uuid.UUID, CutOff]:
@@ -80,7 +83,11 @@ def cut_off_among(account_ids: Collection[uuid.UUID], of_pupils: ColumnElement[b
             Guardianship.where_suspended(moment),
         )
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id.in_(account_ids), or_(Guardianship.is_unended, are_kept_out()), of_pupils)
+        .where(
+            one_of(Guardianship.account_id, list(account_ids)),
+            or_(Guardianship.is_unended, are_kept_out()),
+            of_pupils,
+        )
     )
     for account_id, *states in db.session.execute(of_accounts):
         ties_of.setdefault(account_id, []).append((states[0], states[1], states[2]))

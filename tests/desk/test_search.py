@@ -172,6 +172,8 @@ def test_the_academie_finds_all_schools(colleagues: Colleagues, build: Build, fa
     browser = colleagues.signed_in(Role.HELPDESK)
     assert set(names(browser, "malo leroy")) == {str(families["malo"].id), str(there.id)}
     assert "Lycée Louise-Weber" in browser.get("/recherche?q=malo").get_data(as_text=True)
+    assert "Avec une classe, tapez aussi un nom" in browser.get("/recherche?q=6e 1").get_data(as_text=True)
+    assert str(there.id) in names(browser, "malo 6e 1")
 
 
 @each_row("role", [Role.HELPDESK, Role.DPO])
@@ -219,12 +221,12 @@ def test_a_parent_whose_only_tie_is_suspended_is_found_as_closed(
         assert "Un élève trouvé. Touchez" in page
 
 
-def test_at_most_fifty_rows_are_shown(colleagues: Colleagues, build: Build) -> None:
+def test_at_most_forty_rows_are_shown(colleagues: Colleagues, build: Build) -> None:
     for number in range(52):
         build.child(f"Élève{number}", "MARTIN")
     browser = colleagues.signed_in()
-    assert len(names(browser, "martin")) == 50
-    assert "les 50 premiers élèves" in browser.get("/recherche?q=martin").get_data(as_text=True)
+    assert len(names(browser, "martin")) == 40
+    assert "les 40 premiers élèves" in browser.get("/recherche?q=martin").get_data(as_text=True)
 
 
 def test_a_state_or_a_class_alone_is_searched_in_a_school(colleagues: Colleagues, families: dict[str, Child]) -> None:
@@ -259,7 +261,7 @@ def test_a_class_says_who_is_listed_and_not_counted(colleagues: Colleagues, buil
     assert "1 compte, 1 élève. 2 autres sont dans la liste sans être comptés : fermés, ou sans lien ouvert" in page
 
 
-def test_a_state_has_pages_of_fifty_pupils(colleagues: Colleagues, build: Build) -> None:
+def test_a_state_has_pages_of_forty_pupils(colleagues: Colleagues, build: Build) -> None:
     children = [build.child(f"Élève{number:02}", "MARTIN") for number in range(52)]
     build.never_activated(children=children)
     browser = colleagues.signed_in()
@@ -271,7 +273,7 @@ def test_a_state_has_pages_of_fifty_pupils(colleagues: Colleagues, build: Build)
     assert following.startswith("/recherche?")
     second = browser.get(following).get_data(as_text=True)
     shown = [str(child.id) for child in children if f"/familles/{child.id}" in second]
-    assert shown == [str(child.id) for child in children[50:]]
+    assert shown == [str(child.id) for child in children[40:]]
     for page in ("0", "-1", "x", "99999999999999999999", "3"):
         assert browser.get(f"/recherche?etat=courrier&page={page}").status_code == 200
 

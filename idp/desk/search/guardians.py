@@ -15,6 +15,7 @@ from idp.desk import access, ties, untaken, words
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.families.standing import Standing, foremost, standings
+from idp.rostering.bulk import one_of
 from idp.services import services
 
 OF_ACCOUNT = (
@@ -56,7 +57,7 @@ def of_pupils(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
         select(Guardianship, Account, ties.wait_for_head())
         .join(Account, Account.id == Guardianship.account_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.child_id.in_(keys), ties.are_shown())
+        .where(one_of(Guardianship.child_id, keys), ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
         .options(*OF_ACCOUNT, lazyload(Guardianship.child))
     ).all()
@@ -81,7 +82,8 @@ def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
     if not by_key:
         return {}
     disputed, cut_off = disputes.disputed_among(by_key), ties.cut_off_among(by_key, access.children())
-    unprinted = untaken.among(services().settings, by_key)
+    with_letter = [key for key, account in by_key.items() if account.provisional_hash and not account.activated_at]
+    unprinted = untaken.among(services().settings, with_letter) if with_letter else set()
     return {
         key: Guardian(
             account,
@@ -97,6 +99,6 @@ def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
 def _read_ties(accounts: Iterable[Account]) -> None:
     """Read the ties of accounts together: they say why an account is closed."""
     if closed := [account.id for account in accounts]:
-        with_ties = select(Account).where(Account.id.in_(closed)).execution_options(populate_existing=True)
+        with_ties = select(Account).where(one_of(Account.id, closed)).execution_options(populate_existing=True)
         ties_of = selectinload(Account.guardianships).lazyload(Guardianship.child)
         db.session.scalars(with_ties.options(*OF_ACCOUNT[:-1], ties_of)).all()

@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_babel import ngettext
 from sqlalchemy import CTE, ColumnElement, Select, or_, select
-from sqlalchemy.orm import defer, joinedload
+from sqlalchemy.orm import defer, selectinload
 
 from idp import opaque
 from idp.accounts import directory
@@ -24,23 +24,23 @@ from idp.desk.search.filters import Filters, shown_in
 from idp.desk.search.former import Former
 from idp.desk.search.guardians import Guardian
 from idp.desk.search.lists import Listing
-from idp.desk.search.terms import Step, Terms, all_words, any_word, are_rare, condition
+from idp.desk.search.terms import Step, Terms, all_words, any_word, are_of_class, are_rare, condition
 from idp.families.standing import Group
 from idp.folding import fold
+from idp.rostering.bulk import one_of
 from idp.statements.planning import index_only
 
-MOST = 50
+MOST = 40
 """The number of rows of a page."""
 _AT_ONCE = 200
 """The matches that a step reads, to sort them by name."""
+_FEW = 1000
+"""Fewer matches in all schools than this are compared with the school one by one."""
 _DIGEST_LENGTH = 32
 _SUREST, _SURE, _NEAR = range(3)
 """The steps of a search: whole words, beginnings of words, words with one typing error."""
 _Names = dict[uuid.UUID, tuple[str, str, datetime | None]]
 """Family names, given names and the instants at which pupils left, by key."""
-
-
-_OF_CHILD = (defer(Child.search_text), joinedload(Child.school).load_only(School.name))
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class _Matches:
     alone: dict[uuid.UUID, int] = field(default_factory=dict)
     names: _Names = field(default_factory=dict)
     """The names of pupils that were read with the keys, and when they left."""
+    has_no_account: bool = False
+    """Whether no account of any school has the words."""
 
     @property
     def count(self) -> int:
@@ -127,7 +129,8 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
         if not matches.count:
             _match_words(matches, terms)
     results = _results(matches)
-    if filters == Filters() and not terms.mailbox and all(family.is_near for family in results.families):
+    is_former = not terms.mailbox and not matches.has_no_account and all(family.is_near for family in results.families)
+    if is_former and filters == Filters():
         results = replace(results, former=former.find(terms))
     return journalled(settings, terms.canonical, results)
 
@@ -220,10 +223,15 @@ def _match(matches: _Matches, step: Step, rank: int) -> None:
         shown = of_child.where(Guardianship.child_id == Child.id, ties.are_shown(), shown_in(filters.group))
         children.append(shown.correlate(Child).exists())
     for table, conditions, add in ((Child, children, _add_children), (Account, accounts, _add_accounts)):
+        if table is Account and are_of_class(step):
+            continue
         if not of_school:
             chosen = select(table.id).where(condition(table.search_text, step), *conditions)
         elif (rank == _NEAR or are_rare(step)) and (few := _few(table, step)) is not None:
-            chosen = select(table.id).where(table.id.in_(few), *conditions)
+            if not few:
+                matches.has_no_account |= table is Account and rank != _NEAR
+                continue
+            chosen = select(table.id).where(one_of(table.id, few), *conditions)
         elif rank == _NEAR:
             rows = _separately(select(table.id).where(condition(table.search_text, step)), "matching")
             chosen = select(table.id).where(table.id.in_(select(rows.c.id)), *conditions)
@@ -238,8 +246,8 @@ def _few(table: type[Child] | type[Account], step: Step) -> Sequence[uuid.UUID] 
 
     PostgreSQL looks few keys up. If it did not know how many there are, it would read all families of the school.
     """
-    keys = _first(select(table.id).where(condition(table.search_text, step)))
-    return keys if len(keys) < _AT_ONCE else None
+    keys = db.session.scalars(select(table.id).where(condition(table.search_text, step)).limit(_FEW)).all()
+    return keys if len(keys) < _FEW else None
 
 
 def _match_together(matches: _Matches, terms: Terms) -> None:
@@ -268,12 +276,7 @@ def _separately(chosen: Select[*tuple[Any, ...]], name: str) -> CTE:
 
 
 def _first(chosen: Select[Any]) -> Sequence[uuid.UUID]:
-    """Return the first keys of a statement.
-
-    PostgreSQL plans the statement without the limit: it would else read the table in the hope of a few early rows.
-    """
-    every = _separately(chosen, "every")
-    return db.session.scalars(select(every.c.id).limit(_AT_ONCE)).all()
+    return db.session.scalars(chosen.limit(_AT_ONCE)).all()
 
 
 def _add_children(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> None:
@@ -288,7 +291,7 @@ def _add_accounts(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> No
     shown = (
         select(Guardianship.account_id, Child.id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id.in_(keys), matches.filters.children(), ties.are_shown())
+        .where(one_of(Guardianship.account_id, keys), matches.filters.children(), ties.are_shown())
     )
     with_child = set()
     for account_id, child_id in db.session.execute(shown):
@@ -308,10 +311,12 @@ def _results(matches: _Matches, page: int = 1) -> Results:
     page = min(max(page, 1), max(-(-len(chosen) // MOST), 1))
     rows = chosen[(page - 1) * MOST : page * MOST]
     shown = [row.key for row in rows]
-    with_child = select(Child).where(Child.id.in_(shown)).options(*_OF_CHILD)
+    with_child = select(Child).where(one_of(Child.id, shown)).options(defer(Child.search_text))
+    if access.post().school is None:
+        with_child = with_child.options(selectinload(Child.school).load_only(School.name))
     children = {row.id: row for row in db.session.scalars(with_child)}
     of_pupils = guardians.of_pupils(children.values())
-    without_child = select(Account).where(Account.id.in_(matches.alone), Account.id.in_(shown))
+    without_child = select(Account).where(one_of(Account.id, [key for key in shown if key in matches.alone]))
     lonely = guardians.of_accounts(db.session.scalars(without_child.options(*guardians.OF_ACCOUNT)))
     families = []
     for row in rows:
@@ -322,8 +327,7 @@ def _results(matches: _Matches, page: int = 1) -> Results:
     return Results(families, page, len(chosen))
 
 
-@dataclass(frozen=True)
-class _Named:
+class _Named(NamedTuple):
     key: uuid.UUID
     rank: int
     has_left: bool
@@ -334,8 +338,9 @@ def _names(table: type[Child] | type[Account], ranks: dict[uuid.UUID, int], read
     """Return what rows are sorted by; those of `read` are known already."""
     known = dict(read)
     if unread := ranks.keys() - known.keys():
-        named = select(table.id, table.family_name, table.given_name, table.left_at).where(table.id.in_(unread))
-        known |= {key: (family, given, left_at) for key, family, given, left_at in db.session.execute(named)}
+        named = select(table.id, table.family_name, table.given_name, table.left_at)
+        rows = db.session.execute(named.where(one_of(table.id, list(unread))))
+        known |= {key: (family, given, left_at) for key, family, given, left_at in rows}
     return [
         _Named(key, ranks[key], left_at is not None, fold(f"{family} {given}"))
         for key, (family, given, left_at) in known.items()

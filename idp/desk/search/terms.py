@@ -60,6 +60,11 @@ def are_rare(step: Step) -> bool:
     return all(any(len(spelling) >= _RARE for word in words for spelling in word.spellings) for words in step)
 
 
+def are_of_class(step: Step) -> bool:
+    """Return whether only pupils can have the words of a step: a word of a class is in each of its lists."""
+    return all(any(_is_of_class(spelling) for word in words for spelling in word.spellings) for words in step)
+
+
 def any_word(column: Column, words: Sequence[_Word]) -> ColumnElement[bool]:
     """Return the SQL of the rows with at least one of the words."""
     return or_(*(_compared(column, word) for word in words))
@@ -141,6 +146,11 @@ class Terms:
         return any(char.isdigit() for word in self.words for char in word)
 
     @property
+    def is_only_class(self) -> bool:
+        """Whether every word is in the name of a class, as in « 6e 1 » and « CM2 A »: no name was typed."""
+        return bool(self.words) and all(len(word) == 1 or _is_of_class(word) for word in self.words)
+
+    @property
     def _length(self) -> int:
         return sum(map(len, self.words))
 
@@ -185,8 +195,11 @@ def _joined(words: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _beginning(word: str) -> _Word:
     """Return a word that begins so; « 6e1 » does not begin « 6e12 »."""
-    is_class = len(word) <= _SHORTEST and any(char.isdigit() for char in word)
-    return _Word((word,), is_beginning=not is_class)
+    return _Word((word,), is_beginning=not _is_of_class(word))
+
+
+def _is_of_class(word: str) -> bool:
+    return len(word) <= _SHORTEST and any(char.isdigit() for char in word)
 
 
 def _with_error(word: str) -> _Word:

@@ -88,11 +88,19 @@ def _fault(text: str, filters: Filters, classes: list[str]) -> Any:
     if filters.class_name is not None and filters.class_name not in classes:
         return gettext("Cette classe n’existe plus dans l’établissement.")
     if text:
-        return _too_short() if Terms.parse(text).is_empty else ""
+        return _fault_of_words(Terms.parse(text), filters)
     if len(filters.schools) > 1:
         return gettext("Plusieurs établissements ont ce nom : tapez aussi un nom de famille, ou leur numéro (UAI).")
     if filters.group is not None and not filters.are_of_schools:
         return gettext("Avec un état, tapez aussi un nom, ou un établissement.")
+    return ""
+
+
+def _fault_of_words(terms: Terms, filters: Filters) -> Any:
+    if terms.is_empty:
+        return _too_short()
+    if terms.is_only_class and not filters.are_of_schools:
+        return gettext("Avec une classe, tapez aussi un nom, ou un établissement.")
     return ""
 
 
