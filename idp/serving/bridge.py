@@ -197,8 +197,8 @@ class Bridge:
         """Return the response of a thread, or that of an overloaded service, if too many wait or the loop is late."""
         queue = self._probes if self._door.is_probe(request) else self._queue
         shares = self._door.shares(request)
-        # a request has waited for the lag of the loop before it comes here
-        patience = self._door.patience(request) - (self.heartbeat.lag if queue.waiting else 0.0)
+        # a request has waited for the lag of the loop before it comes here, and its answer waits once more
+        patience = self._door.patience(request) - (2 * self.heartbeat.lag if queue.waiting else 0.0)
         if patience <= 0 or not queue.has_room(shares):
             return self._shed(request)
         answer = partial(self._attempt, self._door.answer, request)
