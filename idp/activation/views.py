@@ -5,6 +5,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from wtforms import Field
 
 from idp.accounts import directory, emails
 from idp.accounts.models import Account, School
@@ -12,7 +14,6 @@ from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.passwords.identity import identity, second_faults
 from idp.accounts.passwords.policy import check_password
 from idp.activation import kept_passwords, service
-from idp.activation.forms import ActivationForm, NotGuardianForm
 from idp.activation.kept_passwords import ActivationKey
 from idp.clients import registry
 from idp.clock import ACTIVATION_LIFETIME, now
@@ -23,9 +24,48 @@ from idp.sessions import manager
 from idp.throttle import guard, limits
 from idp.web import browser, i18n
 from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
+from idp.web.forms import Form, PlainField, SecretField
 from idp.web.http import current_request
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
+
+_MOST_CHILDREN = 100
+_KEY_LENGTH = 32
+
+
+class ActivationForm(Form):
+    """The new password and a mail address. Only a browser without a script has the second field."""
+
+    password = SecretField(_l("Nouveau mot de passe"), name="nouveau")
+    confirmation = SecretField(_l("Confirmez le mot de passe"), name="confirmation")
+    email = PlainField(_l("Adresse mail"), name="mail", longest=400)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether a password was typed in any of the fields."""
+        return bool(self.password.data or self.confirmation.data)
+
+    @property
+    def is_password_wrong(self) -> bool:
+        """Whether a field of the password has an error."""
+        return bool(self.password.errors or self.confirmation.errors)
+
+
+class ChildrenField(Field):  # type: ignore[misc]
+    """The keys of the ticked children. The values are limited in number and length, but not yet checked."""
+
+    data: list[str]
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Keep the values that have the form of a key."""
+        self.data = [value[:_KEY_LENGTH] for value in valuelist[:_MOST_CHILDREN]]
+
+
+class NotGuardianForm(Form):
+    """The children whose guardian the holder of a letter is not."""
+
+    children = ChildrenField(_l("Élèves"), name="enfant", default=list)
+
 
 blueprint = Blueprint("activation", __name__)
 

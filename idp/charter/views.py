@@ -5,17 +5,26 @@ from contextlib import suppress
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
+from wtforms import BooleanField
 
 from idp.charter import markdown, service
-from idp.charter.forms import CharterForm
 from idp.clients import registry
 from idp.interaction import store
 from idp.sessions import manager
 from idp.web.declarations import leads_to_ent
 from idp.web.errors import InteractionLostError
+from idp.web.forms import Form
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
+
+
+class CharterForm(Form):
+    """One box, which is never ticked in advance."""
+
+    accept = BooleanField(_l("J’ai lu et j’accepte la charte"), name="accepte")
+
 
 blueprint = Blueprint("charter", __name__)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 
 from idp.accounts import emails
 from idp.accounts.models import Account
@@ -14,15 +15,37 @@ from idp.clients import registry
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError
 from idp.passkeys import keys
+from idp.passkeys.forms import RemovalField
 from idp.recovery import password as passwords
 from idp.recovery import username as usernames
-from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
 from idp.services import services
 from idp.sessions import bad_links, devices, manager
 from idp.web import browser
 from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
+from idp.web.forms import Form, PlainField, SecretField
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
+
+
+class UsernameForm(Form):
+    """The mailbox that gets the identifiers."""
+
+    email = PlainField(_l("Adresse mail"), name="mail", longest=400)
+
+
+class PasswordForm(Form):
+    """The identifier whose password is forgotten."""
+
+    username = PlainField(_l("Identifiant"), name="identifiant")
+
+
+class NewPasswordForm(Form):
+    """A new password, typed twice without a script; the link names the account."""
+
+    password = SecretField(_l("Nouveau mot de passe"), name="nouveau")
+    confirmation = SecretField(_l("Confirmez le mot de passe"), name="confirmation")
+    without_passkeys = RemovalField(name="retirer-cles")
+
 
 blueprint = Blueprint("recovery", __name__)
 

@@ -1,10 +1,13 @@
 """`/classes`: the board, the letters of a class, reminders by mail, the list for the class teacher."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from wtforms import BooleanField
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -13,9 +16,8 @@ from idp.clock import today
 from idp.db import unit_of_work
 from idp.desk import access, downloads, naming, untaken
 from idp.desk.access import Right, needs
+from idp.desk.choices import WordField
 from idp.desk.classes import board
-from idp.desk.classes.forms import LAYOUTS, SLIPS, PrintForm
-from idp.desk.classes.words import MISSING
 from idp.desk.jobs import asking
 from idp.desk.jobs.kinds import PRINT, REMINDERS
 from idp.desk.kept_forms.forms import DeskForm
@@ -23,10 +25,37 @@ from idp.desk.kept_forms.keeping import keeps
 from idp.desk.letter import words
 from idp.desk.letter.groups import Group, getting_letters, skipped_people
 from idp.letters import class_lists, recipients
-from idp.letters.class_lists import Remaining
+from idp.letters.class_lists import Missing, Remaining
 from idp.letters.recipients import PrintError, Recipient, Skip, Skipped
 from idp.services import services
+from idp.web.forms import PlainField
 from idp.web.redirects import see_other
+
+MISSING: Mapping[Missing, Any] = {
+    Missing.ACTIVATION: _l("compte à activer avec le courrier"),
+    Missing.NEW_ACTIVATION: _l("compte à activer de nouveau, avec le nouveau courrier"),
+    Missing.LETTER: _l("compte à activer : demander un courrier au secrétariat"),
+    Missing.CONFIRMATION: _l("adresse mail à confirmer, par le code ou le lien du mail"),
+    Missing.EMAIL: _l("adresse mail à donner"),
+}
+"""What a guardian still has to do."""
+
+
+SLIPS = "slips"
+LAYOUTS = (
+    ("letters", _l("Lettres : une page par personne")),
+    (SLIPS, _l("Petit format : trois par feuille, à découper")),
+)
+"""The layouts of a print, with their labels."""
+
+
+class PrintForm(DeskForm):
+    """How to print, and whether people with a valid letter get a new one."""
+
+    word = WordField("IMPRIMER")
+    layout = PlainField(_l("Format"), longest=10)
+    renew = BooleanField(_l("Imprimer aussi pour les personnes dont le courrier est encore valable"))
+
 
 blueprint = Blueprint("classes", __name__)
 

@@ -1,21 +1,26 @@
 """`/comptes/<account>` of the desk, and the acts « Renvoyer le message » and « Débloquer »."""
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
 
 from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account
-from idp.desk import access, reading, refusals, suspended
+from idp.db import db
+from idp.desk import access, reading, refusals, replaced, suspended
 from idp.desk.access import Right, needs
-from idp.desk.families import actions, subjects, successors
+from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
 from idp.desk.kept_forms.keeping import keeps
+from idp.desk.naming import account_urls
 from idp.desk.staff import actors
 from idp.families import acts
 from idp.families.refusals import RefusedError
@@ -23,6 +28,23 @@ from idp.mail.emails import masked
 from idp.services import services
 from idp.web import i18n
 from idp.web.redirects import see_other
+
+
+@dataclass(frozen=True)
+class Successor:
+    """A person to whom the file gives the number or the name now; `url` is empty if the post may not open the page."""
+
+    name: str
+    url: str = ""
+
+
+def successors_of(account_id: uuid.UUID) -> Sequence[Successor]:
+    """Return who replaced a person; an account that was removed since is named as such."""
+    keys = replaced.successors([account_id], access.notices()).get(account_id, ())
+    known = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(filter(None, keys))))}
+    urls, gone = account_urls(known), str(gettext("une personne dont le compte est supprimé"))
+    return [Successor(known[key].display_name, urls.get(key, "")) if key in known else Successor(gone) for key in keys]
+
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -64,7 +86,7 @@ def _page(account: Account, *, done: str = "", error: str = "") -> Response:
             facts=_facts(guardian),
             events=subjects.events(account),
             notices=subjects.notices(account),
-            successors=successors.of(account.id) if is_replaced else [],
+            successors=successors_of(account.id) if is_replaced else [],
         )
     )
 

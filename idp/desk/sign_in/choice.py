@@ -3,18 +3,25 @@
 import uuid
 from contextlib import suppress
 
+import segno
 from flask import Response, make_response, render_template
 from flask_babel import gettext
+from markupsafe import Markup
 
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.desk.sign_in.forms import EnrolForm
-from idp.desk.sign_in.qr import as_svg
 from idp.desk.staff import ceremonies, codes
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.codes import ProvedTotp
 from idp.desk.staff.models import StaffAccount, StaffCeremony
+
+
+def _as_svg(text: str) -> Markup:
+    """Return the QR code of a text as an inline SVG, black on white whatever the theme."""
+    code = segno.make(text, error="m", micro=False)
+    return Markup(code.svg_inline(scale=4, border=4, dark="#000", light="#fff", omitsize=True))  # noqa: S704 - drawn by segno
 
 
 def start(settings: Settings, staff: StaffAccount) -> StaffCeremony:
@@ -42,7 +49,7 @@ def page(settings: Settings, staff: StaffAccount, form: EnrolForm, ceremony: Sta
             ceremony=ceremony.id,
             secret=codes.in_groups(secret),
             uri=uri,
-            picture=as_svg(uri),
+            picture=_as_svg(uri),
             min_length=codes.min_length(settings),
         )
     )

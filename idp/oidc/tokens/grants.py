@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,17 +19,61 @@ from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGr
 from sqlalchemy import ColumnElement, literal, select
 
 from idp import opaque
+from idp.audit import log
+from idp.audit.events import CodeReused, RefreshReused
+from idp.audit.kinds import Event
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
 from idp.oidc.keys.ring import Signer
 from idp.oidc.models import AuthorizationCode, Token
 from idp.oidc.store.contract import Grant, Holder, Redemption, Rotation
-from idp.oidc.tokens import replay
+from idp.oidc.tokens import issued
+from idp.throttle import guard, limits
 from idp.web.http import current_request
+
+
+def _revoke_if_reused(code_digest: bytes, client: Registration) -> None:
+    """Revoke all tokens of a code, if its own client replays it (RFC 6749 4.1.2)."""
+    row = db.session.execute(
+        select(AuthorizationCode.family, AuthorizationCode.account_id).where(
+            AuthorizationCode.digest == code_digest,
+            AuthorizationCode.client_id == client.key,
+            AuthorizationCode.used_at.is_not(None),
+        )
+    ).one_or_none()
+    if row is not None:
+        _revoke(row.family, CodeReused(account_id=row.account_id, client_id=client.key))
+
+
+def _revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
+    """Revoke the family of a rotated refresh token that its client replays after the grace period (RFC 9700 4.14)."""
+    row = db.session.execute(
+        select(Token.family, Token.account_id).where(
+            Token.digest == refresh_digest,
+            Token.kind == "r",
+            Token.client_id == client.key,
+            Token.used_at.is_not(None),
+        )
+    ).one_or_none()
+    if row is not None:
+        _revoke(row.family, RefreshReused(account_id=row.account_id, client_id=client.key))
+
+
+def _revoke(family: uuid.UUID, replay: Event) -> None:
+    """Revoke the tokens of a family and record the replay.
+
+    A replay that ends tokens is always recorded. One that finds them ended is recorded if it is the family's first in
+    an hour, so that a client that repeats it does not fill the journal.
+    """
+    noted = guard.take(limits.REFUSAL_NOTED, f"{replay.kind} {family.hex}")
+    with unit_of_work():
+        if issued.revoke_all(Token.family == family) or isinstance(noted, guard.Granted):
+            log.record(replay)
+
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 
@@ -88,7 +133,7 @@ class CodeGrant(AuthorizationCodeGrant):
                 self.grant, self.registration = grant, registration
                 self.refresh = refresh if "offline_access" in grant.scope.split() else None
                 return
-        replay.revoke_if_reused(opaque.digest(code), client.registration)
+        _revoke_if_reused(opaque.digest(code), client.registration)
         raise InvalidGrantError("The code is unknown, used, expired, or bound to something else.")
 
 
@@ -158,7 +203,7 @@ class RefreshGrant(RefreshTokenGrant):
                 return
         if not allowed:
             raise UnauthorizedClientError("The client may not ask for offline access.")
-        replay.revoke_if_rotated(old, client.registration)
+        _revoke_if_rotated(old, client.registration)
         raise InvalidGrantError("The refresh token is unknown, used, expired or revoked.")
 
     def _narrowed(self, old: bytes) -> str | None:

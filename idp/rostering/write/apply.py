@@ -15,8 +15,10 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Table, bindparam, select, update
 
-from idp.accounts.models import Account, Child, Degree, Guardianship, School
+from idp.accounts import school_notices
+from idp.accounts.models import Account, Child, Degree, Guardianship, School, SchoolNotice
 from idp.accounts.same_person import keep_former_names, keep_former_pupil_names
+from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
@@ -25,8 +27,27 @@ from idp.db import db, retry_unit_of_work
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Format
-from idp.rostering.write import doubts, leavers, moving, opening, replacing, statements, ties
+from idp.rostering.write import leavers, moving, opening, replacing, statements, ties
 from idp.rostering.write.statements import ChangedPerson, ChildAccount, Person, Pupil, SchoolOfFile
+
+
+def _tell_schools(page: Sequence[str]) -> None:
+    """Write the notices about a page of accounts, in the caller's transaction."""
+    ids = [uuid.UUID(account) for account in page]
+    db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
+    for account_id, schools in replacing.families(ids).items():
+        school_notices.add(Kind.NAME_IN_DOUBT, account_id, schools)
+
+
+def _settle_answered(staging: Staging) -> None:
+    """Settle the notices about accounts whose person the files name again, in the caller's transaction."""
+    waiting = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.NAME_IN_DOUBT])).distinct()
+    for account_id in db.session.scalars(waiting.order_by(SchoolNotice.account_id)).all():
+        if staging.value(statements.IS_ANSWERED, account=account_id.hex):
+            school_notices.settle(
+                account_id, by="import", sentence="the file names the same person", kinds=[Kind.NAME_IN_DOUBT]
+            )
+
 
 _PAGE = 500
 _SMALL_PAGE = 100
@@ -79,7 +100,7 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
             retry_unit_of_work(partial(phase.write, page))
             written += len(page)
             tick(len(page))
-    retry_unit_of_work(partial(doubts.settle_answered, staging))
+    retry_unit_of_work(partial(_settle_answered, staging))
     retry_unit_of_work(moving.follow_pupils)
     retry_unit_of_work(moving.tell_heirs)
     if written >= _MANY_ROWS:
@@ -99,7 +120,7 @@ def _phases(
         Phase(statements.NEW_ACCOUNTS, Person, _PAGE, partial(opening.open_accounts, format_)),
         Phase(statements.FORMER_ACCOUNTS, None, _SMALL_PAGE, replace),
         Phase(statements.CHANGED_ACCOUNTS, ChangedPerson, _PAGE, partial(_change_accounts, staging, batch)),
-        Phase(statements.DOUBTED_ACCOUNTS, None, _SMALL_PAGE, doubts.tell_schools),
+        Phase(statements.DOUBTED_ACCOUNTS, None, _SMALL_PAGE, _tell_schools),
         Phase(statements.STUDENTS, Pupil, _PAGE, write_students),
         Phase(statements.LIFTED_EXCLUSIONS, ChildAccount, _PAGE, ties.lift_exclusions),
         Phase(statements.RETURNING_ACCOUNTS, None, _SMALL_PAGE, welcome_back),
