@@ -172,7 +172,9 @@ def test_the_academie_finds_all_schools(colleagues: Colleagues, build: Build, fa
     browser = colleagues.signed_in(Role.HELPDESK)
     assert set(names(browser, "malo leroy")) == {str(families["malo"].id), str(there.id)}
     assert "Lycée Louise-Weber" in browser.get("/recherche?q=malo").get_data(as_text=True)
-    assert "Avec une classe, tapez aussi un nom" in browser.get("/recherche?q=6e 1").get_data(as_text=True)
+    assert "Avec une classe seule, tapez" in browser.get("/recherche?q=6e 1").get_data(as_text=True)
+    at_school = browser.get("/recherche", query_string={"q": "6e 1", "ecole": "Lycée Louise-Weber"})
+    assert str(there.id) in at_school.get_data(as_text=True)
     assert str(there.id) in names(browser, "malo 6e 1")
 
 

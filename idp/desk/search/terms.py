@@ -148,7 +148,7 @@ class Terms:
     @property
     def is_only_class(self) -> bool:
         """Whether every word is in the name of a class, as in « 6e 1 » and « CM2 A »: no name was typed."""
-        return bool(self.words) and all(len(word) == 1 or _is_of_class(word) for word in self.words)
+        return self.is_class and all(len(word) == 1 or _is_of_class(word) for word in self.words)
 
     @property
     def _length(self) -> int:

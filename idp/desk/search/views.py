@@ -62,7 +62,7 @@ def search() -> Response:
     if not is_wrong and text:
         results = service.find(services().settings, Terms.parse(text), filters)
         if not (results.families or results.former) and Terms.parse(text).needs_more:
-            error, results = _too_short(), None
+            error, results = _too_short(filters), None
     elif not is_wrong and listing is not None:
         results = service.find_listed(services().settings, listing, filters, _page())
     elif not is_wrong and filters != Filters():
@@ -88,19 +88,13 @@ def _fault(text: str, filters: Filters, classes: list[str]) -> Any:
     if filters.class_name is not None and filters.class_name not in classes:
         return gettext("Cette classe n’existe plus dans l’établissement.")
     if text:
-        return _fault_of_words(Terms.parse(text), filters)
+        terms = Terms.parse(text)
+        is_wrong = terms.is_empty or (terms.is_only_class and not filters.are_of_schools)
+        return _too_short(filters) if is_wrong else ""
     if len(filters.schools) > 1:
         return gettext("Plusieurs établissements ont ce nom : tapez aussi un nom de famille, ou leur numéro (UAI).")
     if filters.group is not None and not filters.are_of_schools:
         return gettext("Avec un état, tapez aussi un nom, ou un établissement.")
-    return ""
-
-
-def _fault_of_words(terms: Terms, filters: Filters) -> Any:
-    if terms.is_empty:
-        return _too_short()
-    if terms.is_only_class and not filters.are_of_schools:
-        return gettext("Avec une classe, tapez aussi un nom, ou un établissement.")
     return ""
 
 
@@ -150,7 +144,9 @@ def _links(results: Results, text: str) -> list[tuple[str, Any]]:
     return [(url_for("search.search", **kept, page=number), label) for number, label in shown]
 
 
-def _too_short() -> Any:
+def _too_short(filters: Filters) -> Any:
+    if not filters.are_of_schools:  # hundreds of classes of an académie have the same name
+        return gettext("Tapez au moins trois lettres d’un nom. Avec une classe seule, tapez aussi l’établissement.")
     return gettext("Tapez au moins trois lettres d’un nom, ou une classe, par exemple 6e 1.")
 
 
