@@ -4,9 +4,10 @@ import hashlib
 import unicodedata
 import uuid
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, exists, or_, select, union, update
 
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.suspensions.models import Suspension
@@ -79,6 +80,20 @@ def has_lost_its_school() -> ColumnElement[bool]:
 def _has_tie(of_school: ColumnElement[bool]) -> ColumnElement[bool]:
     tie = Guardianship.account_id == Suspension.account_id, Guardianship.is_unended, Guardianship.child_id == Child.id
     return exists().where(*tie, of_school).correlate_except(Guardianship, Child)
+
+
+def protected_pupils(moment: datetime) -> CompoundSelect[uuid.UUID]:
+    """Return the query of the pupils to whom a decision suspends a person's access, by a tie or the whole account.
+
+    Ended ties count: a pupil may be left out of a file for one day. So do decisions about people who were erased since.
+    """
+    of_ties = select(Suspension.child_id).where(Suspension.child_id.is_not(None), Suspension.where_decided(moment))
+    of_accounts = (
+        select(Guardianship.child_id)
+        .join(Suspension, Suspension.account_id == Guardianship.account_id)
+        .where(Suspension.child_id.is_(None), Suspension.where_decided(moment))
+    )
+    return union(of_ties, of_accounts)
 
 
 def lives(moment: Any) -> ColumnElement[bool]:

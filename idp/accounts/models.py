@@ -180,9 +180,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     breached_at: Mapped[datetime | None] = mapped_column(info=shown("Mot de passe trouvé dans une liste volée le"))
     letter_school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"), info=COPY)
     tries_forgotten_at: Mapped[datetime | None] = mapped_column(info=shown("Essais effacés le"))
-    is_from_desk: Mapped[bool] = mapped_column(
-        default=False, info=shown("Compte ouvert par un fichier donné au bureau")
-    )
+    is_from_desk: Mapped[bool] = mapped_column(default=False, info=shown("Compte ouvert par un fichier du bureau"))
     last_sign_in_at: Mapped[datetime | None] = mapped_column(info=shown("Dernière connexion"))
     # the last use that the purge knows (`operations.purge.unused_accounts`)
     known_use_at: Mapped[datetime | None] = mapped_column(info=COPY)
@@ -284,6 +282,7 @@ class Guardianship(Suspendable, Base):
     __tablename__ = "guardianship"
     __table_args__ = (
         Index("ix_guardianship_ended_at", "ended_at", **only("ended_at IS NOT NULL")),
+        Index("ix_guardianship_excluded", "account_id", **only("excluded_at IS NOT NULL")),
         Index("ix_guardianship_disputed", "account_id", **only("disputed_at IS NOT NULL AND ended_at IS NULL")),
     )
 

@@ -69,9 +69,6 @@ _SENTENCES = {
         "Votre fichier donne un nouveau responsable à un élève : %(who)s. La direction doit le vérifier. En attendant, "
         "cette personne n’a pas accès à l’élève."
     ),
-    Kind.NAME_COMPARED: _(
-        "Le nom de %(who)s ou d’un élève de cette personne a été corrigé. La direction doit le vérifier."
-    ),
     Kind.GUARDIAN_ADDED: _(
         "Votre fichier donne un autre responsable à un élève dont un responsable utilise son compte : %(who)s. La "
         "direction doit le vérifier."

@@ -37,7 +37,6 @@ class Kind(enum.StrEnum):
     NAME_IN_DOUBT = "name_in_doubt"
     RECTIFICATION = "rectification"
     GUARDIAN_WAITS = "guardian_waits"
-    NAME_COMPARED = "name_compared"
     GUARDIAN_ADDED = "guardian_added"
     ACCOUNT_CLOSED = "account_closed"
     CLOSING_PASSED_ON = "closing_passed_on"

@@ -160,19 +160,6 @@ class GuardianAdmitted(Event):
     uai: str
 
 
-class KeptSuspensionEnded(Event):
-    """An operator ended the suspension of an erased person, or of a pupil who left: the next file may give the access.
-
-    `child` is empty if the pupil's row was removed.
-    """
-
-    row = Kind("account.kept_suspension_ended", "fin de la suspension d’une personne effacée", Group.ACCOUNTS)
-    suspension: str
-    child: str
-    uai: str
-    reason: str
-
-
 class PurgeCompleted(Event):
     """`idp purge` removed all that had expired; `removed` is the number of rows by the names in its `--json`."""
 

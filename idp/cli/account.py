@@ -13,7 +13,6 @@ from idp.audit.desk_events import PasswordsForced
 from idp.cli import account_view
 from idp.cli.account_data import erase, export
 from idp.cli.claims import claims
-from idp.cli.kept_suspensions import end_kept, list_kept
 from idp.cli.refusals import as_click_error
 from idp.families import acts, merging, suspension
 from idp.operations import batches, blocked_passwords
@@ -42,7 +41,7 @@ def account() -> None:
     """
 
 
-for _command in (claims, end_kept, export, erase, list_kept):
+for _command in (claims, export, erase):
     account.add_command(_command)
 
 

@@ -21,13 +21,12 @@ _KEPT = {
     ),
     "pupils": "the children: they are pupils of the school, and leave with its file",
     "suspension": (
-        "the suspended access to {children}: encrypted digests of the person's names and keys, so that the "
-        "next school file does not give the access back. They stay until the suspension ends, for five years at most "
-        "after the child left, or until `idp account end-kept-suspension`"
+        "the suspended access to {children}: any new guardian of such a child waits for the head of the school. "
+        "Nothing of the person is in it. It stays until the suspension ends, at most five years after the child left"
     ),
     "school_file_refused": (
-        "the school's file names the person: in the school of a suspension, the next import refuses the person and "
-        "says so; another school's import brings a new account with a new identifier and a new letter"
+        "the school's file names the person: the next import brings a new account with a new identifier, which waits "
+        "for the head of the school where a child's access is suspended; in another school it gets a new letter"
     ),
     "school_file": (
         "the school's file names the person: the next import brings a new account with a new identifier and a new "
@@ -81,7 +80,7 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
         account = account_view.get_account(username, None)
         if not yes:
             click.confirm(f"Erase {account.username} ({plain(account.display_name)}) for good?", abort=True, err=True)
-        done = erasure.erase(settings, account.id, reason)
+        done = erasure.erase(account.id, reason)
     kept = {item.name: _why(settings, item) for item in done.kept}
     notices = [_notice(removed) for removed in done.notices]
     if as_json:

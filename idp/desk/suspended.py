@@ -8,12 +8,12 @@ from datetime import date
 
 from flask import url_for
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, and_, exists, or_, select
-from sqlalchemy.orm import aliased, joinedload
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import joinedload
 
 from idp.accounts import directory
 from idp.accounts.models import Child, Guardianship, School
-from idp.accounts.suspensions.models import KeptSuspension, Suspension
+from idp.accounts.suspensions.models import Suspension
 from idp.clock import is_end_of_day, last_day, now
 from idp.db import db
 from idp.desk import access
@@ -180,16 +180,8 @@ def beside(accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Return those of some accounts that are or were guardians of a pupil to whom somebody's access is suspended."""
     if not accounts:
         return set()
-    moment, closed = now(), aliased(Guardianship)
-    decided = exists().where(
-        closed.child_id == Guardianship.child_id,
-        Suspension.account_id == closed.account_id,
-        or_(Suspension.child_id.is_(None), Suspension.child_id == closed.child_id),
-        Suspension.where_decided(moment),
-    )
-    kept = exists().where(KeptSuspension.child_id == Guardianship.child_id, KeptSuspension.where_holding(moment))
     ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(accounts))
-    return set(db.session.scalars(ties.where(or_(decided, kept))))
+    return set(db.session.scalars(ties.where(Guardianship.child_id.in_(directory.protected_pupils(now())))))
 
 
 def holding_here() -> ColumnElement[bool]:

@@ -3,9 +3,6 @@
 An import accepts a corrected given name or civility only if the rest proves that it is the same person
 (`idp.rostering.reconcile.continuity`). Otherwise it refuses the record, and the school gets a notice. The answer « the
 same person » is this act: afterwards the files match the account under the new name.
-
-The new name may be a suspended person's. The head is asked then, as about a name that a file corrects
-(`idp.rostering.reconcile.phases.suspended`), because the next import sees no correction any more.
 """
 
 import uuid
@@ -13,26 +10,17 @@ import uuid
 from sqlalchemy import Select, select
 
 from idp.accounts import directory, school_notices
-from idp.accounts.models import Account, SchoolNotice
-from idp.accounts.same_person import keep_former_names
+from idp.accounts.models import SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.data_events import AccountRenamed
 from idp.db import db, unit_of_work
-from idp.encrypted import UndecryptableError
 from idp.families.refusals import Code, RefusedError
-from idp.rostering.reconcile.phases import suspended
-from idp.rostering.write import ties
-from idp.rostering.write.statements import ChildAccount, CorrectedLink
-from idp.services import services
 
 
 @unit_of_work()
 def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id: uuid.UUID) -> None:
     """Change an account's names, and settle the notices that asked about them, in one transaction.
-
-    If the new names are, or may be, a suspended person's, the ties of an account that is not activated wait for the
-    head, and the head compares the names of an activated one.
 
     Args:
         account_id: the account.
@@ -41,8 +29,7 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id:
         notice_id: the notice that is answered: of two people who answer it at once, one succeeds.
 
     Raises:
-        RefusedError: the account is gone, or has these names already, or the notice is settled, or no secret key
-            decrypts the suspensions.
+        RefusedError: the account is gone, or has these names already, or the notice is settled.
     """
     account = directory.get_for_change(account_id)
     if account is None:
@@ -52,26 +39,12 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id:
     changed = [name for name, value in names.items() if getattr(account, name) != value]
     if not changed:
         raise RefusedError(Code.SAME_NAMES)
-    waiting, compared = _stopped(account, names)
-    keep_former_names({account.id: names})
     for name in changed:
         setattr(account, name, names[name])
     account.name_key = directory.name_key(account.given_name, account.family_name)
     account.first_given_name = None
     school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason, kinds=[Kind.NAME_IN_DOUBT])
     log.record(AccountRenamed(account_id=account.id, changed=changed, reason=reason))
-    ties.check_renamed(waiting, compared)
-
-
-def _stopped(account: Account, names: dict[str, str]) -> tuple[list[CorrectedLink], list[ChildAccount]]:
-    try:
-        waiting, compared = suspended.stopped_by_renaming(services().settings.secrets, account.id.hex, names)
-    except UndecryptableError as error:
-        raise RefusedError(Code.CHANGED) from error
-    return (
-        [CorrectedLink(row.child, row.account, row.why) for row in waiting],
-        [ChildAccount(row.child, row.account) for row in compared],
-    )
 
 
 def _is_open(notice_id: uuid.UUID) -> Select[uuid.UUID]:

@@ -22,12 +22,11 @@ from sqlalchemy import ColumnElement, select, true
 from idp.accounts import closings, directory, disputes, notices, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
-from idp.accounts.same_person import former_names_of
 from idp.accounts.suspensions import waiting
-from idp.accounts.suspensions.models import KeptSuspension, Suspension
+from idp.accounts.suspensions.models import Suspension
 from idp.accounts.suspensions.rest_of_academy import is_suspended_lately
 from idp.audit import log
-from idp.audit.data_events import AccessReopened, AccessSuspended, GuardianAdmitted, KeptSuspensionEnded
+from idp.audit.data_events import AccessReopened, AccessSuspended, GuardianAdmitted
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.families.acts import OPERATOR
@@ -192,7 +191,6 @@ def _row(account: Account, decision: Decision, moment: datetime) -> Suspension:
         begins_at=moment,
         until=decision.until,
         begun_by=log.current_origin().actor[:80],
-        former_names=former_names_of(account.id),
     )
 
 
@@ -359,23 +357,6 @@ def end(account: Account, row: Suspension, reason: str, moment: datetime) -> Non
             uai=school.uai if school else "",
         )
     )
-
-
-@unit_of_work()
-def end_kept(key: uuid.UUID, reason: str) -> None:
-    """End a kept suspension before its time, with the journal entry.
-
-    Raises:
-        RefusedError: there is no such suspension.
-    """
-    row = db.session.scalar(select(KeptSuspension).where(KeptSuspension.id == key).with_for_update())
-    if row is None:
-        raise RefusedError(Code.NO_SUCH_SUSPENSION)
-    child = db.session.get(Child, row.child_id) if row.child_id else None
-    uai = child.school.uai if child else row.uai
-    event = KeptSuspensionEnded(suspension=str(key), child=str(row.child_id or ""), uai=uai, reason=reason)
-    db.session.delete(row)
-    log.record(event)
 
 
 def _iso(until: datetime | None) -> str:

@@ -16,7 +16,6 @@ from idp.audit.registry_events import RosterImported
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.encrypted import UndecryptableError
 from idp.rostering import lock, reading
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import LIMITS, Given
@@ -130,16 +129,9 @@ def check(settings: Settings, paths: Sequence[Given], form: Form, steps: Steps, 
     """
     result = ImportResult(staging=Staging())
     with _handing_over(result):
-        try:
-            _compare(settings, result, paths, form, steps, terms)
-            _check_plausible(settings, result, terms)
-            terms.agree(result)
-        except UndecryptableError as fault:
-            why = (
-                "a suspension that was kept when its person was erased cannot be decrypted; "
-                "add the former secret key to IDP_SECRET_KEY_FALLBACKS"
-            )
-            raise ImportStoppedError("kept_suspension", why, result) from fault
+        _compare(settings, result, paths, form, steps, terms)
+        _check_plausible(settings, result, terms)
+        terms.agree(result)
     return result
 
 
@@ -200,7 +192,6 @@ def _compare(
             refuses_others=form.refuses_others,
             hides_others=form.hides_others,
             most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,
-            secrets=settings.secrets,
             today=form.today,
             set_total=lambda count: steps.plan_size(count, 0),
             tick=steps.comparing,

@@ -26,10 +26,8 @@ COMPARED = frozenset(
         "student_school_unknown",
         "student_without_class",
         "student_without_representative",
-        "suspended",
         "tie_disputed",
         "tie_excluded",
-        "tie_readmitted",
     }
 )
 """Codes of issues about a person whom the database knows, or does not know."""

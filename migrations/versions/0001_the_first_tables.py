@@ -517,17 +517,6 @@ def upgrade() -> None:
     with op.batch_alter_table('former_mailbox', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_former_mailbox_mailbox'), ['mailbox'], unique=False)
 
-    op.create_table('former_pupil_name',
-    sa.Column('child_id', sa.Uuid(), nullable=False),
-    sa.Column('given_name', sa.String(length=200), nullable=False),
-    sa.Column('family_name', sa.String(length=200), nullable=False),
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_former_pupil_name_child_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_former_pupil_name'))
-    )
-    with op.batch_alter_table('former_pupil_name', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_former_pupil_name_child_id'), ['child_id'], unique=False)
-
     op.create_table('guardianship',
     sa.Column('account_id', sa.Uuid(), nullable=False),
     sa.Column('child_id', sa.Uuid(), nullable=False),
@@ -547,21 +536,8 @@ def upgrade() -> None:
     with op.batch_alter_table('guardianship', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_guardianship_child_id'), ['child_id'], unique=False)
         batch_op.create_index('ix_guardianship_disputed', ['account_id'], unique=False, postgresql_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'))
+        batch_op.create_index('ix_guardianship_excluded', ['account_id'], unique=False, postgresql_where=sa.text('excluded_at IS NOT NULL'))
         batch_op.create_index('ix_guardianship_ended_at', ['ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'))
-
-    op.create_table('kept_suspension',
-    sa.Column('child_id', sa.Uuid(), nullable=True),
-    sa.Column('uai', sa.String(length=8), nullable=False),
-    sa.Column('pupil', sa.LargeBinary(), nullable=True),
-    sa.Column('person', sa.LargeBinary(), nullable=False),
-    sa.Column('until', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('kept_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_kept_suspension_child_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_kept_suspension'))
-    )
-    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_kept_suspension_child_id'), ['child_id'], unique=False)
 
     op.create_table('one_time_link',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
@@ -688,7 +664,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_staff_role_staff_id'), ['staff_id'], unique=False)
 
     op.create_table('suspension',
-    sa.Column('account_id', sa.Uuid(), nullable=False),
+    sa.Column('account_id', sa.Uuid(), nullable=True),
     sa.Column('child_id', sa.Uuid(), nullable=True),
     sa.Column('school_id', sa.Uuid(), nullable=True),
     sa.Column('reason', sa.String(length=500), nullable=False),
@@ -701,7 +677,6 @@ def upgrade() -> None:
     sa.Column('ended_by', sa.String(length=80), nullable=False),
     sa.Column('end_reason', sa.String(length=500), nullable=False),
     sa.Column('wait', sa.String(length=20), nullable=False),
-    sa.Column('former_names', sa.JSON(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_suspension_account_id')),
     sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_suspension_child_id')),
@@ -938,20 +913,13 @@ def downgrade() -> None:
         batch_op.drop_index('ix_one_time_link_account_id_purpose')
 
     op.drop_table('one_time_link')
-    with op.batch_alter_table('kept_suspension', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_kept_suspension_child_id'))
-
-    op.drop_table('kept_suspension')
     with op.batch_alter_table('guardianship', schema=None) as batch_op:
+        batch_op.drop_index('ix_guardianship_excluded', postgresql_where=sa.text('excluded_at IS NOT NULL'))
         batch_op.drop_index('ix_guardianship_ended_at', postgresql_where=sa.text('ended_at IS NOT NULL'))
         batch_op.drop_index('ix_guardianship_disputed', postgresql_where=sa.text('disputed_at IS NOT NULL AND ended_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_guardianship_child_id'))
 
     op.drop_table('guardianship')
-    with op.batch_alter_table('former_pupil_name', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_former_pupil_name_child_id'))
-
-    op.drop_table('former_pupil_name')
     with op.batch_alter_table('former_mailbox', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_former_mailbox_mailbox'))
 

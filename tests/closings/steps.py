@@ -231,7 +231,7 @@ def erase(parent: Parent) -> Step:
     """Erase a guardian who asked for it."""
 
     def act(world: World) -> None:
-        erasure.erase(world.settings, world.person(parent).account, _WHY)
+        erasure.erase(world.person(parent).account, _WHY)
 
     return act
 

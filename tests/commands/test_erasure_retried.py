@@ -59,7 +59,7 @@ def test_erasure_that_was_rolled_back_is_refused_after_another_operators(
 
     def erase_as_another() -> None:
         with app.app_context(), log.acting_for(log.Origin(actor="autre")):
-            erasure.erase(build.settings, key, "demande")
+            erasure.erase(key, "demande")
             db.session.remove()
 
     def break_before_commit(session: UnitSession) -> None:
@@ -72,5 +72,5 @@ def test_erasure_that_was_rolled_back_is_refused_after_another_operators(
 
     monkeypatch.setattr(UnitSession, "commit", break_before_commit)
     with refused(Code.GONE):
-        erasure.erase(build.settings, key, "demande")
+        erasure.erase(key, "demande")
     assert [event.actor for event in events("account.erased")] == ["autre"]

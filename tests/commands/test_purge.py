@@ -41,7 +41,7 @@ def test_a_purge_without_work_prints_zeros(act: Run, build: Build) -> None:
     build.active()
     answer = act("purge")
     assert (answer.code, answer.err) == (0, "")
-    assert len(answer.out.splitlines()) == 28
+    assert len(answer.out.splitlines()) == 27
     assert all(line.split()[0] == "0" for line in answer.out.splitlines())
 
 

@@ -18,7 +18,6 @@ COMMANDS = (
     ("letters", "print", "--school", "0599001N", "--csv", "nowhere.csv"),
     ("staff", "invite", "a@exemple.test", "--name", "Anne", "--role", "engineer"),
     ("client", "rotate-secret", "moncollege"),
-    ("account", "kept-suspensions"),
     ("roster", "check", "nowhere"),
     ("purge",),
 )

@@ -1,6 +1,5 @@
 """A suspended account signs in nowhere, a suspended tie gives an ENT no child."""
 
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,12 +10,9 @@ from sqlalchemy import select
 
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.notices import NOTICE
-from idp.accounts.suspensions import kept as kept_suspensions
-from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension, Suspension
-from idp.accounts.suspensions.traces import Names, Traces
+from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.encrypted import UndecryptableError
 from idp.families import suspension
 from idp.families.refusals import Code
 from idp.families.suspension import Decision
@@ -297,44 +293,26 @@ def test_no_purge_removes_a_suspension_and_an_erasure_keeps_it(act: Run, build: 
     moment = now()
     account = build.active(activated_at=moment - timedelta(days=5000), email=None)
     [tie] = account.guardianships
-    suspension.suspend(account.id, Decision(reason=WHY, child=tie.child_id))
+    until, child_id = moment + timedelta(days=2), tie.child_id
+    suspension.suspend(account.id, Decision(reason=WHY, child=child_id, until=until))
     with unit_of_work():
-        db.session.get_one(Guardianship, (account.id, tie.child_id)).ended_at = moment - timedelta(days=4000)
+        db.session.get_one(Guardianship, (account.id, child_id)).ended_at = moment - timedelta(days=4000)
     with unit_of_work():
         assert unused_accounts.remove_ended_links(moment) == 0
         assert not unused_accounts.remove(account.id, unused_accounts.removable(build.settings, moment))
-    child_id, until, other = tie.child_id, moment + timedelta(days=2), Traces.of([Names.of("a")])
     answer = act("account", "erase", account.username, "--yes", "--reason", "demande")
-    assert "the suspended access to 1 child: encrypted digests" in answer.out
-    assert "refuses the person and says so" not in answer.out, "no file named the person"
-    [kept] = db.session.scalars(select(KeptSuspension))
-    assert (kept.child_id, kept.until) == (child_id, None)
-    assert b"leroy" not in kept.person
-    with unit_of_work():
-        kept_suspensions.keep([b"former secret of 32 bytes or more"], child_id, until, other)
-    both = [*build.settings.secrets, b"former secret of 32 bytes or more"]
-    assert len(list(kept_suspensions.holding(both, moment))) == 2
-    with pytest.raises(UndecryptableError):
-        list(kept_suspensions.holding(build.settings.secrets, moment))
-    with unit_of_work():
-        kept_suspensions.encrypt_again(both)
-    db.session.expire_all()
-    assert other in [tie.person for tie in kept_suspensions.holding(build.settings.secrets, moment)]
-    with unit_of_work():
-        for pupil in (child_id, build.child("Zoé").id):
-            db.session.add(FormerPupilName(child_id=pupil, given_name="Malo", family_name="ANCIEN"))
-    with time_machine.travel(until):
-        assert json.loads(act("purge", "--json").out)["suspensions_removed"] == 1
-    assert db.session.scalars(select(FormerPupilName.child_id)).all() == [child_id]
-    [tie_of_erased] = kept_suspensions.holding(build.settings.secrets, until)
-    assert tie_of_erased.child_id == child_id
+    assert "the suspended access to 1 child: any new guardian of such a child waits" in answer.out
+    assert "the school's file names the person" not in answer.out, "no file named the person"
+    [row] = db.session.scalars(select(Suspension))
+    assert not db.session.scalar(select(Suspension.account_id)), "nothing says whose it was"
+    assert (row.child_id, row.until, row.reason) == (child_id, until, "")
 
 
 def test_an_erasure_keeps_nothing_of_a_guardian_who_only_waited(act: Run, build: Build) -> None:
     account = build.active()
     wait(account)
     assert act("account", "erase", account.username, "--yes", "--reason", "demande").code == 0
-    assert db.session.query(KeptSuspension).count() == 0
+    assert db.session.query(Suspension).count() == 0
 
 
 def test_a_suspended_account_without_a_child_is_not_erased(act: Run, build: Build) -> None:

@@ -280,8 +280,8 @@ def test_other_keys_do_not_undo_a_suspension(desk: Flask, colleagues: Colleagues
         assert imported(head if role is Role.SECRETARY else browser, *files, **key).state is State.DONE
         db.session.expire_all()
         assert waiting_for("1812") == {account("1005").id, account("1006").id}
-    messages = select(ImportIssue.message).where(ImportIssue.code == "suspended")
-    assert db.session.scalars(messages).all() == [WAITS], "the head has the notice since the first import"
+    messages = select(ImportIssue.message).where(ImportIssue.code == "guardian_waits")
+    assert db.session.scalars(messages).all() == [WAITS] * 2, "the head has the notice since the first import"
 
 
 def test_another_key_of_the_pupil_alone_does_not_undo_the_suspension_of_a_tie(
@@ -294,12 +294,12 @@ def test_another_key_of_the_pupil_alone_does_not_undo_the_suspension_of_a_tie(
     suspension.suspend(account("6").id, decision)
     moved = FATHER._replace(street="44 rue Haute")
     imported(head, *siecle(MALO._replace(key="1812", parents=(MOTHER, moved)), INES), mot="IMPORTER")
-    assert ("suspended", WAITS) in issues()
+    assert ("guardian_waits", WAITS) in issues()
     db.session.expire_all()
     assert waiting_for("1812") == {account("5").id, account("6").id}
     notice = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.account_id == account("6").id)).one()
     page = text_of(head, f"/signalements/{notice}")
-    assert "C’est le nom d’une personne dont l’accès est suspendu" in page
+    assert "C’est le nom d’une personne dont l’établissement a fermé l’accès" in page
     assert (
         f'<a href="/comptes/{account("6").id}">M. Paul LEROY</a><br>Motif : « jugement »<br>Document : RG 26/1' in page
     )
@@ -312,11 +312,11 @@ def test_a_suspension_leaves_the_ordinary_import_and_other_schools_as_they_are(
     head = colleagues.signed_in(Role.HEAD)
     namesake = FATHER._replace(key="66")
     assert imported(head, *siecle(INES._replace(parents=(namesake,)))).state is State.DONE
-    assert "suspended" not in dict(issues())
+    assert "guardian_waits" not in dict(issues())
     suspension.suspend(account("66").id, Decision(reason="jugement", child=child("900").id))
     moved = namesake._replace(street="9 place Neuve")
     assert imported(head, *siecle(INES._replace(parents=(moved,)))).state is State.DONE
-    assert "suspended" not in dict(issues())
+    assert "guardian_waits" not in dict(issues())
     db.session.expire_all()
     assert account("66").address_lines == ["9 place Neuve"], "the same tie, still suspended"
     assert not account("66").guardianships[0].holds_at(now())

@@ -17,7 +17,7 @@ from tests.desk.colleagues import Colleagues
 from tests.desk.test_notices import CHECKED, noticed, plain
 
 
-@pytest.mark.parametrize(("role", "beside"), [(Role.SECRETARY, 6), (Role.HEAD, 0)])
+@pytest.mark.parametrize(("role", "beside"), [(Role.SECRETARY, 5), (Role.HEAD, 0)])
 def test_a_tile_counts_the_notices_that_its_person_may_settle(
     colleagues: Colleagues, build: Build, role: Role, beside: int
 ) -> None:

@@ -16,8 +16,7 @@ from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.families import admission, suspension
-from idp.families.suspension import Decision
+from idp.families import admission
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, AtHome, Build
 from tests.email_confirmation.post import html_of, post_office
@@ -165,21 +164,6 @@ def test_a_tie_that_waits_for_the_head_waits_for_the_other_account(browser: Flas
     admission.admit(notices[0].id, "vu au dossier")
     assert {child.given_name for child in read_account(mine).children} == {"Malo", "Tom", "Inès"}
     assert db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all() == []
-
-
-@pytest.mark.row("R-14")
-def test_a_suspension_keeps_the_names_of_the_letter_that_joins_the_account(browser: FlaskClient, build: Build) -> None:
-    mine = build.active(children=[], family_name="ZIDANI")
-    letter = build.never_activated(children=[build.child("Malo")], family_name="MARCHAND", birth_name="ZIDANI")
-    [tie] = letter.guardianships
-    suspension.suspend(letter.id, Decision(reason="jugement", child=tie.child_id)).former_names = [["", "A", "B", ""]]
-    db.session.commit()
-    enter(browser, mine)
-    assert DONE in text_of(add(browser, letter.username))
-    [row] = db.session.scalars(select(Suspension))
-    assert row.account_id == mine.id
-    families = [family for _, _, family, _ in row.former_names]
-    assert families == ["B", "MARCHAND"], "a file that has them again names the suspended person"
 
 
 def test_an_account_without_children_takes_them_from_the_first_rank_on(browser: FlaskClient, build: Build) -> None:

@@ -39,7 +39,7 @@ def test_ent_is_notified_of_the_session_of_an_erased_person(
 ) -> None:
     """Back-Channel Logout 1.0, 2.4."""
     tokens = tokens_for(browser, notified_ent)
-    done = erasure.erase(build.settings, session.id, "demande")
+    done = erasure.erase(session.id, "demande")
     assert (done.accounts, done.sign_outs) == (1, 1)
     assert db.session.get(Account, session.id) is None
     [message] = outbox("backchannel.logout")
@@ -64,7 +64,7 @@ def test_pending_notification_is_sent_after_an_erasure(
     tokens = tokens_for(browser, notified_ent)
     manager.end_all(session.id, by="operator")
     db.session.commit()
-    assert erasure.erase(build.settings, session.id, "demande").sign_outs == 1
+    assert erasure.erase(session.id, "demande").sign_outs == 1
     work()
     assert read(browser, notified_ent, server)["sid"] == tokens["claims"]["sid"]
 
@@ -80,7 +80,7 @@ def test_ent_is_not_notified_a_day_after_an_erasure(
 ) -> None:
     """Back-Channel Logout 1.0, 2.5."""
     tokens_for(browser, notified_ent)
-    erasure.erase(build.settings, session.id, "demande")
+    erasure.erase(session.id, "demande")
     with time_machine.travel(now() + timedelta(hours=25)):
         work()
     assert outcomes() == [("dropped", "")]

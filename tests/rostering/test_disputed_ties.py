@@ -12,7 +12,7 @@ from idp.db import db
 from idp.operations.purge import unused_accounts
 from tests.builders import Build
 from tests.commands.conftest import Run
-from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, modify, write
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year, modify, write
 from tests.rostering.by_names import FIRST, of_name, written
 from tests.rostering.seen import account, children_of, codes, imported
 
@@ -76,7 +76,7 @@ def test_an_excluded_tie_waits_for_the_head_when_its_record_changes(
     monkeypatch.setenv("IDP_ROSTER_PERSON_IN_CHARGE", "1")
     report = imported(act, year.write(folder))
     assert not {"tie_excluded", "tie_disputed"} & set(codes(report))
-    assert codes(report).count("tie_readmitted") == 1
+    assert codes(report).count("guardian_waits") == 1
     assert children_of(FATHER) == []
     opened = tie(FATHER, "Enfanta")
     assert (opened.excluded_at, opened.disputed_at, opened.ended_at) == (None, None, None)
@@ -94,21 +94,9 @@ def test_an_added_or_removed_column_does_not_readmit_a_tie(
     db.session.commit()
     year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, after, "1")))
     report = imported(act, year.write(folder))
-    assert (codes(report).count("tie_excluded"), codes(report).count("tie_readmitted")) == (1, 0)
+    assert (codes(report).count("tie_excluded"), codes(report).count("guardian_waits")) == (1, 0)
     assert children_of(FATHER) == []
     assert tie(FATHER, "Enfanta").excluded_at is not None
-
-
-def test_an_excluded_person_under_another_number_waits_for_the_head(act: Run, year: Year, folder: Path) -> None:
-    imported(act, year.write(folder))
-    excluded(FATHER)
-    year.add(Parent("9999", "Pèrea", "FAMILLEAX", civility="M."), Parent("9998", "Luc", "TIERS", civility="M."))
-    year.change("9200000", parents=(("9100000", "10", "1"), ("9999", "20", "1"), ("9998", "20", "1")))
-    for waiting in (1, 0):
-        assert imported(act, year.write(folder), "--force")["waiting"]["people"] == waiting
-        assert (children_of("9999"), children_of("9998")) == ([], ["Enfanta"])
-    [notice] = db.session.scalars(select(SchoolNotice))
-    assert (notice.kind, notice.account_id) == ("guardian_waits", account("9999").id)
 
 
 def test_an_exclusion_ends_when_the_file_omits_the_tie(act: Run, year: Year, folder: Path) -> None:

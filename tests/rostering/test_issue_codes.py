@@ -14,10 +14,9 @@ from idp.rostering.reconcile.phases import (
     records,
     schools,
     students,
-    suspended,
 )
 
-PHASES = (former_accounts, guardians, links, near_duplicates, outside, records, schools, students, suspended)
+PHASES = (former_accounts, guardians, links, near_duplicates, outside, records, schools, students)
 
 
 def test_every_code_of_the_phases_is_sorted() -> None:

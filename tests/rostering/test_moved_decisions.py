@@ -11,13 +11,12 @@ from sqlalchemy import select
 from idp.accounts import school_notices
 from idp.accounts.models import Child, School, SchoolNotice
 from idp.accounts.school_notices import Refusal
-from idp.accounts.suspensions import kept
-from idp.accounts.suspensions.models import KeptSuspension, Suspension
-from idp.accounts.suspensions.traces import Names, Traces
+from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.families import suspension, telephone
 from idp.families.suspension import Decision
+from idp.operations.purge.unused_accounts import LONGEST_AFTER_DEPARTURE
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
@@ -82,33 +81,22 @@ def test_an_open_dispute_and_who_took_the_call_go_to_the_new_school(
 
 @pytest.mark.row("R-14")
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_purge_of_the_pupil_ends_no_suspension(
-    act: Run, year: Year, folder: Path, build: Build, *, whole: bool
-) -> None:
+def test_a_pupil_stays_as_long_as_a_suspension(act: Run, year: Year, folder: Path, *, whole: bool) -> None:
     pupil = year.pupils["9200000"]
-    assert pupil.uai != COLLEGE
     imported(act, year.write(folder))
     father = account(FATHER)
     child = father.guardianships[0].child_id
     suspension.suspend(father.id, Decision(reason="jugement", child=None if whole else child))
-    if not whole:
-        with unit_of_work():
-            kept.keep(build.settings.secrets, child, None, Traces.of([Names.of(given=["Max"], family=["EFFACÉ"])]))
     del year.pupils["9200000"]
     imported(act, year.write(folder), "--force")
     with time_machine.travel(now() + timedelta(days=91)):
-        for _ in range(2):
-            act("purge")
-        assert db.session.get(Child, child) is None
-        assert {row.until is None for row in db.session.scalars(select(KeptSuspension))} == {False}
-        year.add(
-            Parent("9999", "Pèrea", "FAMILLEAX", civility="M."),
-            Parent("9998", "Max", "EFFACÉ", civility="M."),
-            Parent("9997", "Pèrea", "FAMILLEAA", civility="M."),
-            Pupil("9299999", "Enfanta", "FAMILLEA", uai=pupil.uai, parents=(("9999", "20", "1"), ("9998", "20", "1"))),
-            Pupil("9299998", "Enfanta", "FAMILLEA", uai=COLLEGE, parents=(("9997", "20", "1"),)),
-        )
+        act("purge")
+        year.add(Parent("9999", "Paul", "AUTRE", civility="M."))
+        year.add(Pupil("9200000", pupil.given, pupil.family, uai=COLLEGE, parents=(("9999", "20", "1"),)))
         imported(act, year.write(folder), "--force")
-        assert [children_of(key) for key in ("9999", "9998", "9997")] == [[], [], []]
-        waits = select(Suspension.wait).where(Suspension.account_id == account("9999").id)
-        assert db.session.scalars(waits).all() == ["recognised"], "nearly the names, and the pupil has another number"
+        assert children_of("9999") == []
+        del year.pupils["9200000"]
+        imported(act, year.write(folder), "--force")
+    with time_machine.travel(now() + LONGEST_AFTER_DEPARTURE + timedelta(days=92)):
+        act("purge")
+        assert db.session.get(Child, child, populate_existing=True) is None

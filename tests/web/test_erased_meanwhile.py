@@ -33,7 +33,7 @@ def erase_before_write(app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 
     def erase(account_id: uuid.UUID) -> None:
         with app.app_context():
-            erasure.erase(build.settings, account_id, "demande")
+            erasure.erase(account_id, "demande")
             db.session.remove()
 
     def prepare(account_id: uuid.UUID) -> None:

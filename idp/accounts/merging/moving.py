@@ -13,7 +13,6 @@ from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 from idp.accounts import directory, disputes, notices, school_notices
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
-from idp.accounts.same_person import add_former_names, former_names_of, names_of
 from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
@@ -36,7 +35,6 @@ def merge(settings: Settings, mine: Account, other: Account, decided: SchoolNoti
     moment, schools = now(), directory.schools_of_ties(other)
     children = _movable(mine.id, other.id)
     _move_ties(other.id, mine.id, children)
-    add_former_names(mine.id, [names_of(other), *former_names_of(other.id)])
     waiting.end_all(other.id, by=_BY, reason=_ADDED, moment=moment)
     school_notices.settle_waits(other.id, by=_BY, sentence=_ADDED)
     other.merged_rows = {"children": [child.hex for child in children], "keys": _move_keys(mine.id, other)}

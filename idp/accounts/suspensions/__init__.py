@@ -1,5 +1,5 @@
 """Suspensions: a school closes an account, or one tie, for a time.
 
-`states` has the rule, `models` the tables; `idp.families.suspension` changes states and decisions. `kept`
-keeps the suspension of a person who is erased, and `traces` recognises suspended people in the schools' files.
+`states` has the rule, `models` the table; `idp.families.suspension` changes states and decisions. New guardians of a
+pupil to whom a decision closes an access wait for the head (`idp.rostering.reconcile.phases.waits`).
 """

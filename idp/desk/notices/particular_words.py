@@ -11,21 +11,17 @@ from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Wait
 from idp.desk.notices.words import WORDS, Answer, Consequence, Words
 
-_ALIKE = _l(
-    "Votre fichier ajoute %(name)s aux responsables de %(children)s. Ce nom est presque celui d’une personne dont "
-    "l’accès à un autre élève est suspendu. En attendant la direction, %(name)s n’a pas accès à l’élève."
-)
 _RECOGNISED = _l(
-    "Votre fichier ajoute %(name)s aux responsables de %(children)s. C’est le nom d’une personne dont l’accès est "
-    "suspendu, ou l’était. En attendant la direction, %(name)s n’a ni accès à l’élève, ni courrier."
+    "Votre fichier ajoute %(name)s aux responsables de %(children)s. C’est le nom d’une personne dont "
+    "l’établissement a fermé l’accès. En attendant la direction, %(name)s n’a ni accès à l’élève, ni courrier."
 )
 _EXCLUDED = _l(
     "L’établissement avait confirmé que %(name)s n’est pas responsable de %(children)s. Votre fichier dit maintenant "
     "autre chose, ou nomme de nouveau cette personne. En attendant la direction, elle n’a pas accès à l’élève."
 )
 _RECOGNISED_CHECK = _l(
-    "Est-ce la personne suspendue ? Regardez le motif et le document de la suspension : vaut-elle aussi pour cet "
-    "élève ? Sinon, la personne peut entrer."
+    "Est-ce cette personne ? Regardez le motif et le document de la suspension : vaut-elle aussi pour cet élève ? "
+    "Sinon, la personne peut entrer."
 )
 _BY_TELEPHONE = _l(
     "Au téléphone, quelqu’un a dit au nom de %(name)s : « Ce n’est pas mon enfant », pour %(children)s. En attendant "
@@ -59,32 +55,18 @@ OF_ENDED_TIE: Mapping[Answer, Consequence] = {
     ),
 }
 """The answers about a disputed tie that an import has ended."""
-_OF_CHECK: Mapping[Kind, tuple[Any, Mapping[Answer, Mapping[str, Any]]]] = {
-    Kind.GUARDIAN_WAITS: (
-        _l(
-            "Votre fichier donne à %(children)s un nouveau responsable : %(name)s. La direction doit le vérifier. En "
-            "attendant, cette personne n’a pas accès à l’élève."
-        ),
-        {
-            Answer.ADMIT: {
-                "label": _l("C’est un responsable de l’élève : %(name)s peut entrer"),
-                "before": _l("%(name)s a accès à l’élève tout de suite."),
-            },
-            Answer.KEEP_OUT: {"label": _l("C’est à refuser : %(name)s reste dehors")},
-        },
-    ),
-    Kind.NAME_COMPARED: (
-        _l(
-            "Le nom de %(name)s ou de %(children)s a été corrigé. La direction doit le vérifier. Le compte est "
-            "activé : il reste ouvert en attendant."
-        ),
-        {
-            Answer.ADMIT: {"label": _l("C’est un responsable de l’élève : %(name)s garde son accès")},
-            Answer.KEEP_OUT: {"label": _l("C’est à refuser : suspendre l’accès de %(name)s")},
-        },
-    ),
+_CHECKED = _l(
+    "Votre fichier donne à %(children)s un nouveau responsable : %(name)s. La direction doit le vérifier. En "
+    "attendant, cette personne n’a pas accès à l’élève."
+)
+_CHECKED_ANSWERS: Mapping[Answer, Mapping[str, Any]] = {
+    Answer.ADMIT: {
+        "label": _l("C’est un responsable de l’élève : %(name)s peut entrer"),
+        "before": _l("%(name)s a accès à l’élève tout de suite."),
+    },
+    Answer.KEEP_OUT: {"label": _l("C’est à refuser : %(name)s reste dehors")},
 }
-"""What a notice means, and what its answers say, for who may not know that anybody is suspended."""
+"""What the answers say to a post that may not know that anybody is suspended."""
 _DOUBT = WORDS[Kind.LETTER_DOUBT]
 _ADDED = replace(
     _DOUBT,
@@ -112,8 +94,7 @@ def words_of(
 ) -> Words:
     """Return the words of a notice.
 
-    Who does not decide about people who wait reads the same words whatever the reason is: one that had its own words
-    would tell that somebody is suspended in another school.
+    Who does not decide about people who wait reads the same words whatever the reason is.
 
     Args:
         notice: the notice.
@@ -128,24 +109,20 @@ def words_of(
     kind = Kind(notice.kind)
     words = _ADDED if is_added else WORDS[kind]
     if wait is not None and not decides:
-        return replace(_of_check(words, kind), check=_HEAD_CHECKS)
+        return replace(_of_check(words), check=_HEAD_CHECKS)
     match wait:
-        case Wait.ALIKE:
-            return replace(words, meaning=_ALIKE)
-        case Wait.RECOGNISED if kind is Kind.GUARDIAN_WAITS:
+        case Wait.RECOGNISED:
             return replace(words, meaning=_RECOGNISED, check=_RECOGNISED_CHECK)
-        case Wait.EXCLUDED | Wait.CHECK:
-            checked = _of_check(words, kind)
-            return replace(checked, meaning=_EXCLUDED) if wait is Wait.EXCLUDED else checked
+        case Wait.EXCLUDED:
+            return replace(_of_check(words), meaning=_EXCLUDED)
         case _:
             return words
 
 
-def _of_check(words: Words, kind: Kind) -> Words:
+def _of_check(words: Words) -> Words:
     """Return the words about a person whom the head has to check; they do not say that anybody is suspended."""
-    meaning, texts = _OF_CHECK[kind]
-    answers = {answer: replace(words.answers[answer], **changed) for answer, changed in texts.items()}
+    answers = {answer: replace(words.answers[answer], **changed) for answer, changed in _CHECKED_ANSWERS.items()}
     check = _l(
         "Cette personne peut-elle savoir ce qui concerne l’élève ? Regardez son dossier, ou demandez à la famille."
     )
-    return replace(words, meaning=meaning, check=check, answers=answers)
+    return replace(words, meaning=_CHECKED, check=check, answers=answers)

@@ -9,8 +9,6 @@ from sqlalchemy import select
 from idp.accounts import school_notices
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions import waiting
-from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access, suspended
@@ -20,12 +18,8 @@ from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
 from idp.families import acts, admission, disputes, ended_disputes, merging, renaming
 from idp.families.disputes import Decision, Outcome
 
-FOR_HEAD = frozenset(
-    {Kind.GUARDIAN_WAITS, Kind.NAME_COMPARED, Kind.GUARDIAN_ADDED, *school_notices.SETTLED_BY_REOPENING}
-)
+FOR_HEAD = frozenset({Kind.GUARDIAN_WAITS, Kind.GUARDIAN_ADDED, *school_notices.SETTLED_BY_REOPENING})
 """The kinds of notices that only the head answers; of other kinds, some notices are for the head (`for_head`)."""
-_CLOSES = {(Kind.NAME_COMPARED, Answer.KEEP_OUT), (Kind.GUARDIAN_ADDED, Answer.REJECT)}
-"""The answers that suspend the access of a guardian who has it."""
 _REJECTIONS = {Answer.REJECT, Answer.WAS_WRONG}
 _DISPUTES = {Kind.NOT_GUARDIAN, Kind.EMAIL_CONTESTED}
 
@@ -148,9 +142,9 @@ def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_f
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a suspension.
 
-    They are about a new guardian who waits, about a corrected name that may be a suspended person's, about a guardian
-    whom a file added beside an active one, or about another name for a guardian of a pupil to whom somebody's access
-    is suspended: under another name a person is not recognised any more, or is another person.
+    They are about a new guardian who waits, about a guardian whom a file added beside an active one, or about another
+    name for a guardian of a pupil to whom somebody's access is suspended: under another name a person is not recognised
+    any more, or is another person.
     """
     doubts = [notice for notice in notices if notice.kind == Kind.NAME_IN_DOUBT.value]
     beside = suspended.beside({notice.account_id for notice in doubts})
@@ -167,13 +161,6 @@ def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
 def answer_of(notice: SchoolNotice) -> Answer | None:
     """Return the answer that settled a notice, or None if an act settled it by itself."""
     return next((answer for answer, short in SHORT.items() if notice.sentence.startswith(f"{short} : ")), None)
-
-
-def is_stopped_by_name(notice: SchoolNotice) -> bool:
-    """Return whether a notice about a name is settled, and ties of its person wait for the head of the school."""
-    if notice.kind != Kind.NAME_IN_DOUBT.value or notice.settled_at is None:
-        return False
-    return bool(waiting.of_account(notice.account_id, notice.school_id, now()))
 
 
 def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
@@ -194,7 +181,7 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     elif kind is Kind.GUARDIAN_WAITS:
         decide = admission.admit if reply.answer is Answer.ADMIT else admission.keep_out
         decide(notice.id, reply.kept, reply.seen)
-    elif (kind, reply.answer) in _CLOSES:
+    elif kind is Kind.GUARDIAN_ADDED and reply.answer is Answer.REJECT:
         admission.close(notice.id, reply.kept, reply.seen)
     elif kind is Kind.LETTER_DOUBT:
         is_one_person = reply.answer is Answer.ONE_PERSON

@@ -186,11 +186,6 @@ def _done(item: Shown) -> str:
     if consequence is None:
         return ""
     sentence = item.say(consequence.after)
-    if settling.is_stopped_by_name(item.row):
-        sentence += " " + gettext(
-            "Mais la direction doit d’abord vérifier ce nom : en attendant, cette personne n’a pas accès à l’élève. "
-            "Voyez « Nouveau responsable à vérifier », dans « Signalements »."
-        )
     if consequence.next is not Next.LETTER and steps.needs_letter(item):
         sentence += " " + gettext("Son courrier ne marche plus : imprimez-en un autre.")
     return sentence

@@ -104,29 +104,6 @@ WORDS: Mapping[Kind, Words] = {
             ),
         },
     ),
-    Kind.NAME_COMPARED: Words(
-        _l("Nom corrigé à vérifier"),
-        _l(
-            "Le nom de %(name)s ou de %(children)s a été corrigé. C’est maintenant, ou presque, le nom d’une personne "
-            "dont l’accès est suspendu. Le compte est activé : il reste ouvert en attendant votre réponse."
-        ),
-        _l("Est-ce la personne suspendue ? Regardez le motif et le document : la suspension vaut-elle ici aussi ?"),
-        {
-            Answer.ADMIT: Consequence(
-                _l("C’est une autre personne : %(name)s garde son accès"),
-                _l("Rien ne change pour %(name)s. Le prochain import de ce fichier ne repose pas la question."),
-                _l("%(name)s garde son accès."),
-            ),
-            Answer.KEEP_OUT: Consequence(
-                _l("C’est la personne suspendue : suspendre l’accès de %(name)s"),
-                _l(
-                    "%(name)s n’a plus accès à %(children)s, tout de suite, jusqu’à ce que vous rouvriez son accès. "
-                    "Ses accès à d’autres élèves restent."
-                ),
-                _l("L’accès de %(name)s à %(children)s est suspendu."),
-            ),
-        },
-    ),
     Kind.GUARDIAN_ADDED: Words(
         _l("Responsable ajouté à côté d’un autre"),
         _l(

@@ -9,13 +9,12 @@ from datetime import timedelta
 
 from flask_babel import gettext, ngettext
 
-from idp.accounts.suspensions.kept import LONGEST_WITHOUT_PUPIL
 from idp.config import Settings
 from idp.desk import purge
 from idp.desk.jobs import files
 from idp.desk.kept_forms import keeping
 from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
-from idp.operations.purge.unused_accounts import DISABLED_KEPT
+from idp.operations.purge.unused_accounts import DISABLED_KEPT, LONGEST_AFTER_DEPARTURE
 from idp.throttle import limits
 
 
@@ -99,23 +98,21 @@ def _of_pupils() -> list[Row]:
         ),
         Row(
             gettext("Suspensions d’un accès"),
-            gettext("Aussi longtemps que le compte, ou que la fiche de l’élève."),
+            gettext(
+                "Aussi longtemps que le compte. Si le compte est effacé avant la fin d’une suspension, elle reste avec "
+                "la fiche de l’élève, sans rien de la personne."
+            ),
             ("suspension",),
         ),
         Row(
-            gettext("Suspension d’une personne effacée, ou pour un élève parti (empreintes chiffrées des noms)"),
+            gettext("Fiche d’un élève parti, si un accès à cet élève est suspendu"),
             gettext(
-                "Jusqu’à la fin de la suspension, et au plus %(days)s après l’effacement de la fiche de l’élève, qui "
-                "peut revenir sous un autre numéro ou dans un autre établissement. Ce maximum de cinq ans, la plus "
-                "longue scolarité dans un établissement, est à confirmer par le délégué à la protection des données.",
-                days=_days(LONGEST_WITHOUT_PUPIL),
+                "Jusqu’à la fin de la suspension, et au plus %(days)s après le départ : l’élève peut revenir. Ce "
+                "maximum de cinq ans, la plus longue scolarité dans un établissement, est à confirmer par le délégué à "
+                "la protection des données.",
+                days=_days(LONGEST_AFTER_DEPARTURE),
             ),
-            ("kept_suspension",),
-        ),
-        Row(
-            gettext("Noms d’un élève avant une correction, si un accès à cet élève est suspendu"),
-            gettext("Jusqu’à la fin de la suspension, ou de la fiche de l’élève."),
-            ("former_pupil_name",),
+            ("child",),
         ),
     ]
 

@@ -153,7 +153,7 @@ def erase(key: uuid.UUID) -> Response:
     if not form.word.is_typed() or form.errors:
         return _erasure_page(account, form)
     try:
-        erasure.erase(services().settings, account.id, reason)
+        erasure.erase(account.id, reason)
     except RefusedError as refused:
         return _erasure_page(account, form, refusals.sentence(refused))
     return see_other(url_for("people.erased", key=key))

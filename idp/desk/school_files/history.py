@@ -41,7 +41,6 @@ _NOTICES = {
     "name_in_doubt": NoticeKind.NAME_IN_DOUBT,
     "namesake_starts_again": NoticeKind.PERSON_REPLACED,
     "tie_disputed": NoticeKind.NOT_GUARDIAN,
-    "tie_readmitted": NoticeKind.GUARDIAN_WAITS,
 }
 """The notices that become of problems, by the code of the issue. The key of such an issue is the guardian's."""
 
@@ -219,10 +218,9 @@ def _shown(problem: Problem, *, hides_people: bool) -> Problem:
 def _is_shown() -> ColumnElement[bool]:
     """Return the condition of the issues that somebody has to look at, one by one; others say who leaves.
 
-    People who wait for the head are counted, and « Signalements » names them. No import has an issue for a person who
-    may be suspended in another school: a line for the others would tell by its absence.
+    People who wait for the head are counted, and « Signalements » names them.
     """
-    hidden = COMPARED if nameless.is_for(access.role()) else named_issues.TOLD_BY_NAME | named_issues.WAITS
+    hidden = COMPARED if nameless.is_for(access.role()) else named_issues.TOLD_BY_NAME | {named_issues.WAITS}
     return ImportIssue.code.not_in(hidden) & (ImportIssue.because == "")
 
 

@@ -36,9 +36,6 @@ _REFUSALS = {
         "Il manque un fichier : SIECLE et ONDE en donnent deux, celui des élèves et celui des responsables. "
         "Donnez les deux ensemble."
     ),
-    "kept_suspension": _l(
-        "Le service ne peut pas lire une suspension conservée. Rien n’est importé : écrivez à l’académie."
-    ),
     "all_refused": _l("Aucune ligne n’a pu être prise : voyez les problèmes."),
     "too_many_refused": _l(
         "Trop de lignes de ces fichiers ne peuvent pas être prises : la lecture s’est arrêtée. Exportez-les de nouveau "

@@ -1,24 +1,18 @@
 """Erases a person at once (GDPR article 17), and names the data that must stay."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
-from idp.accounts.same_person import digests_of
-from idp.accounts.suspensions import kept as kept_suspensions
-from idp.accounts.suspensions.models import Suspension
-from idp.accounts.suspensions.traces import Names, Traces
 from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.clock import now
-from idp.config import Settings
 from idp.db import db, retry_unit_of_work
 from idp.families.refusals import Code, RefusedError
 from idp.oidc.logout import back_channel
@@ -75,7 +69,7 @@ class Erased:
     notices: list[Removed]
 
 
-def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
+def erase(account_id: uuid.UUID, reason: str) -> Erased:
     """Remove an account, and those that were merged into it, in one transaction with their journal entries.
 
     No mail is sent, since its message would have to keep the address. Answer the person in writing.
@@ -90,7 +84,7 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
 
     def attempt() -> tuple[Erased, str]:
         try:
-            attempts.append(_erase(settings, account_id, reason))
+            attempts.append(_erase(account_id, reason))
         except RefusedError as refused:
             if refused.code is not Code.GONE or not attempts or not _is_recorded(account_id, reason):
                 raise
@@ -129,7 +123,7 @@ def _is_recorded(account_id: uuid.UUID, reason: str) -> bool:
     return entry is not None and (entry.actor, entry.details["reason"]) == (log.current_origin().actor, reason)
 
 
-def _erase(settings: Settings, account_id: uuid.UUID, reason: str) -> tuple[Erased, str]:
+def _erase(account_id: uuid.UUID, reason: str) -> tuple[Erased, str]:
     """Remove the accounts of a person; return what was done, and the identifier that was erased."""
     accounts = _locked(account_id)
     account = accounts[account_id]
@@ -140,7 +134,6 @@ def _erase(settings: Settings, account_id: uuid.UUID, reason: str) -> tuple[Eras
     keys = [*sorted(person.accounts - {account_id}), account_id]
     sign_outs = sum(back_channel.announce_removal(key) for key in keys)
     kept, notices = list(_kept(person, sign_outs)), list(_notices(person))
-    _keep_suspensions(settings, person, list(accounts.values()))
     for key in keys:
         event = AccountErased(account_id=key, reason=reason, kept=[item.name for item in kept])
         unused_accounts.erase(accounts[key], event)
@@ -171,7 +164,7 @@ def _check_disputes(person: Person, username: str) -> None:
     """Refuse to erase the record of a school's decision, or the account of a person in dispute.
 
     A school's decision that the person is not the guardian of a child is stored in the tie. Without it, the next import
-    would give the child back to the person. A suspension is kept in another form (`_keep_suspensions`).
+    would give the child back to the person. A suspension stays with the pupil (`unused_accounts.erase`).
 
     Raises:
         RefusedError: a tie or the address is in dispute, the school excluded the person from a tie, or the account is
@@ -182,42 +175,10 @@ def _check_disputes(person: Person, username: str) -> None:
     if db.session.scalar(select(or_(exists().where(ties, Guardianship.is_disputed), contested))):
         raise RefusedError(Code.IN_DISPUTE, name=username)
     suspended = exists().where(Account.id.in_(person.accounts), Account.where_suspended(now()))
-    if db.session.scalar(select(suspended)) and not _suspended_ties(person):
+    if db.session.scalar(select(suspended)) and not unused_accounts.suspended_pupils(person.accounts):
         raise RefusedError(Code.SUSPENDED_WITHOUT_CHILD, name=username)
     if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
         raise RefusedError(Code.EXCLUDED, name=username)
-
-
-def _suspended_ties(person: Person) -> dict[uuid.UUID, datetime | None]:
-    """Return the pupils to whom the person has no access by a decision about a tie or the account, and until when.
-
-    Ended ties count, as in an import. Of several ends the last one counts; None is no end. A guardian who only waits
-    for the head is not suspended: the next file brings a new guardian, who waits again.
-    """
-    moment = now()
-    rows = db.session.execute(
-        select(Guardianship.child_id, Suspension.until)
-        .join(Suspension, Suspension.account_id == Guardianship.account_id)
-        .where(
-            Guardianship.account_id.in_(person.accounts),
-            or_(Suspension.child_id.is_(None), Suspension.child_id == Guardianship.child_id),
-            Suspension.where_decided(moment),
-        )
-    )
-    ends: dict[uuid.UUID, list[datetime | None]] = {}
-    for child_id, until in rows:
-        ends.setdefault(child_id, []).append(until)
-    return {child: kept_suspensions.last_end(untils) for child, untils in ends.items()}
-
-
-def _keep_suspensions(settings: Settings, person: Person, accounts: Sequence[Account]) -> None:
-    """Keep what recognises the person whose access to pupils is suspended, so that no file gives it back."""
-    held = select(Suspension).where(Suspension.account_id.in_(person.accounts), Suspension.where_decided(now()))
-    decisions = db.session.scalars(held).all()
-    names = [name for account in accounts for name in digests_of(account, decisions)]
-    traces = Traces.of([*names, *map(Names.of, person.roster_keys)])
-    for child_id, until in _suspended_ties(person).items():
-        kept_suspensions.keep(settings.secrets, child_id, until, traces)
 
 
 def _check_notices(person: Person, username: str) -> None:
@@ -254,7 +215,7 @@ def _kept(person: Person, sign_outs: int) -> Iterator[Kept]:
     yield Kept("journal", db.session.scalar(events) or 0)
     if person.children:
         yield Kept("pupils")
-    suspended = len(_suspended_ties(person))
+    suspended = len(unused_accounts.suspended_pupils(person.accounts))
     if suspended:
         yield Kept("suspension", suspended)
     if person.roster_keys:

@@ -35,7 +35,6 @@ NOTICES: Mapping[str, Any] = {
     "name_in_doubt": _l("fichier dont le nom n’est pas sûrement celui de la même personne"),
     "rectification": _l("correction de données demandée par le délégué à la protection des données"),
     "guardian_waits": _l("fichier qui nomme une personne de plus pour un élève dont un accès est suspendu"),
-    "name_compared": _l("nom corrigé, à vérifier par la direction"),
     "guardian_added": _l("nouveau responsable d’un élève qui en a déjà un, à vérifier par la direction"),
     "account_closed": _l("accès suspendu par un secrétariat, à vérifier par les directions"),
     "closing_passed_on": _l("accès suspendu qu’une autre direction peut rouvrir"),

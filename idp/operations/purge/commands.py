@@ -1,7 +1,7 @@
 """`idp purge`: removes expired data, in short transactions while the service runs. Run it once a day.
 
-A run costs what it removes, not what is kept: an index finds the rows of each part. The exceptions have few rows (kept
-suspensions, people of the desk) or name their reason.
+A run costs what it removes, not what is kept: an index finds the rows of each part. The exceptions have few rows
+(people of the desk) or name their reason.
 
 It can be interrupted and run again, and two may run at once: each batch is handled by one of them. A run that ends well
 is recorded in the journal: metrics and `idp doctor` look for the last one.
@@ -18,9 +18,6 @@ from sqlalchemy import ColumnElement, and_, literal, or_, select, update
 
 from idp.accounts.models import Account, Child, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
-from idp.accounts.same_person import concerns_pupil
-from idp.accounts.suspensions import kept as kept_suspensions
-from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension
 from idp.activation.models import KeptPassword
 from idp.audit import log, sealing
 from idp.audit.data_events import PurgeCompleted
@@ -70,7 +67,6 @@ _COUNTED = {
     "pupils_removed": "pupils who left, removed",
     "links_removed": "ties to a pupil that ended",
     "notices_removed": "notices that schools settled",
-    "suspensions_removed": "kept suspensions, of erased people or pupils who left, that are over",
     "imports_removed": "imports of school files, with their issues",
     "kept_forms": "forms of the desk that were kept while a proof or a sign-in came first",
     "staff_sessions": "sessions of the desk",
@@ -89,7 +85,7 @@ def purge(*, as_json: bool) -> None:
     settings = services().settings
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
     own = (_counters, _links, _kept_passwords, _proofs, _sessions, _messages, _journal, _notices)
-    for part in (*own, _accounts, _rosters, _suspensions, *services().purges):
+    for part in (*own, _accounts, _rosters, *services().purges):
         done.update(part(settings, now()))
     retry_unit_of_work(lambda: log.record(PurgeCompleted(removed={name: n for name, n in done.items() if n})))
     if as_json:
@@ -218,10 +214,10 @@ def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
     30 November 2006, article 6).
     """
     ended_before = moment - unused_accounts.DISABLED_KEPT
-    left = Child.left_at <= ended_before
+    left = unused_accounts.removable_pupils(moment)
     done = Counter({"links_removed": _in_batches(partial(unused_accounts.remove_ended_links, ended_before))})
     while keys := db.session.scalars(select(Child.id).where(left).order_by(Child.left_at).limit(batches.ROWS)).all():
-        done["pupils_removed"] += retry_unit_of_work(partial(unused_accounts.remove_children, settings.secrets, keys))
+        done["pupils_removed"] += retry_unit_of_work(partial(unused_accounts.remove_children, keys, left))
     retry_unit_of_work(partial(_forget_names, moment))
     old = ImportBatch.started_at <= moment - timedelta(days=settings.audit_days)
     issues = ImportIssue.batch_id.in_(select(ImportBatch.id).where(old))
@@ -238,19 +234,6 @@ def _forget_names(moment: datetime) -> None:
         ImportIssue.person != literal("", literal_execute=True),  # as the index of the named ones needs it
     )
     db.session.execute(update(ImportIssue).where(named).values(person="").execution_options(synchronize_session=False))
-
-
-def _suspensions(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove the kept suspensions that are over, and names of pupils that no suspension needs any more.
-
-    The other suspensions change to the present secret key.
-    """
-    over = KeptSuspension.where_over(moment)
-    done = {"suspensions_removed": delete_all(KeptSuspension, over, order_by=KeptSuspension.id)}
-    needless = ~concerns_pupil(FormerPupilName.child_id, moment)
-    delete_all(FormerPupilName, needless, order_by=FormerPupilName.id)
-    retry_unit_of_work(partial(kept_suspensions.encrypt_again, settings.secrets))
-    return done
 
 
 def _in_batches(step: Callable[[], int]) -> int:

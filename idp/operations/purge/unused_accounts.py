@@ -12,20 +12,23 @@ in doubt are looked at, each about once in `inactive_days`. Before the activatio
 
 An account that was never activated stays as the school's file brought it; only its secret expires. No account is
 removed while it or one of its ties is suspended, or a school has to settle a notice that the person was told of.
+
+A pupil to whom a decision suspends somebody's access stays longer than other pupils who left, and the decision stays
+with the pupil when its person's account is removed (`directory.protected_pupils`).
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, exists, literal, or_, select, update
 
-from idp.accounts import disputes, notices, retired, school_notices
+from idp.accounts import directory, disputes, notices, retired, school_notices
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink
-from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension, Suspension
+from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.events import AccountPurged, InactivityWarned
@@ -35,12 +38,13 @@ from idp.config import Settings
 from idp.db import UtcDateTime, db
 from idp.oidc.models import AuthorizationCode, Token
 from idp.operations import batches
-from idp.operations.purge import protected_pupils
 from idp.passkeys.models import Passkey, PasskeyUser
 from idp.sessions.models import DeviceSession, Session
 
 DISABLED_KEPT = timedelta(days=90)
 """How long a disabled account can be enabled again."""
+LONGEST_AFTER_DEPARTURE = timedelta(days=5 * 366)
+"""How long a pupil who left is kept at most for a suspension, because the pupil may return."""
 
 
 def remove_expired_secrets(moment: datetime) -> int:
@@ -164,11 +168,13 @@ def _is_promised() -> ColumnElement[bool]:
 
 
 def _is_suspended(moment: datetime) -> ColumnElement[bool]:
-    """Return the condition of the accounts that are suspended, or have a suspended tie.
+    """Return the condition of the accounts that are suspended, or have a suspended tie to a pupil who is here.
 
     A school's file would bring the person back under a new account, without the suspension.
     """
-    return or_(Account.where_suspended(moment), _any(_ties(Guardianship.where_suspended(moment))))
+    is_here = or_(Child.left_at.is_(None), Child.left_at > moment - DISABLED_KEPT)
+    to_pupil = exists().where(Child.id == Guardianship.child_id, is_here).correlate(Guardianship)
+    return or_(Account.where_suspended(moment), _any(_ties(Guardianship.where_suspended(moment), to_pupil)))
 
 
 def _orphan_since(moment: datetime) -> ColumnElement[bool]:
@@ -226,6 +232,7 @@ def erase(account: Account, event: AccountErased) -> None:
 def _take_away(account: Account) -> None:
     """Remove an account with all its rows, and the person's data in the journal."""
     account_id = account.id
+    _leave_decisions(account_id)
     retired.retire(account)
     sessions = select(Session.id).where(Session.account_id == account_id)
     for statement in (
@@ -258,27 +265,59 @@ def _take_away(account: Account) -> None:
     log.forget(account_id)
 
 
+def suspended_pupils(accounts: Collection[uuid.UUID]) -> dict[uuid.UUID, datetime | None]:
+    """Return the pupils to whom people have no access by a decision about a tie or the account, and until when.
+
+    Ended ties count, as in an import. Of several ends the last one counts; None is no end. A guardian who only waits
+    for the head is not suspended: the next file brings a new guardian, who waits again.
+    """
+    rows = db.session.execute(
+        select(Guardianship.child_id, Suspension.until)
+        .join(Suspension, Suspension.account_id == Guardianship.account_id)
+        .where(
+            Guardianship.account_id.in_(accounts),
+            or_(Suspension.child_id.is_(None), Suspension.child_id == Guardianship.child_id),
+            Suspension.where_decided(now()),
+        )
+    )
+    ends: dict[uuid.UUID, datetime | None] = {}
+    for child_id, until in rows:
+        known = ends.get(child_id, until)
+        ends[child_id] = max(known, until) if known and until else None
+    return ends
+
+
+def _leave_decisions(account_id: uuid.UUID) -> None:
+    """Keep with the pupils that decisions of an account hold, without a word about its person."""
+    for child_id, until in suspended_pupils([account_id]).items():
+        db.session.add(Suspension(id=uuid.uuid4(), child_id=child_id, until=until, reason="", begun_by=""))
+    db.session.flush()
+
+
 def _why(account: Account) -> str:
     if account.disabled_at is None:
         return "inactive"  # or never given to anybody
     return "left" if account.is_disabled_by_departure else "disabled"
 
 
-def remove_children(secrets: Sequence[bytes], keys: Sequence[uuid.UUID]) -> int:
+def removable_pupils(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the pupils who left and have to be removed."""
+    longest = Child.left_at <= moment - LONGEST_AFTER_DEPARTURE
+    return and_(
+        Child.left_at <= moment - DISABLED_KEPT, or_(longest, Child.id.not_in(directory.protected_pupils(moment)))
+    )
+
+
+def remove_children(keys: Sequence[uuid.UUID], due: ColumnElement[bool]) -> int:
     """Remove pupils who left, with their ties, in the caller's transaction; return their number.
 
-    Suspensions that hold are kept without the pupils (`protected_pupils`).
-
-    A file may just have brought one back, so the rows are locked and checked again.
+    A file may just have brought one back, so the rows are locked and checked again, whether they are still `due`.
     """
-    locked = select(Child.id).where(Child.id.in_(keys), Child.left_at.is_not(None)).order_by(Child.id)
+    locked = select(Child.id).where(Child.id.in_(keys), due).order_by(Child.id)
     gone = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
-    protected_pupils.keep_decisions(secrets, gone)
     for statement in (
         _look_again(select(Guardianship.account_id).where(Guardianship.child_id.in_(gone))),
         delete(Suspension).where(Suspension.child_id.in_(gone)),
-        delete(KeptSuspension).where(KeptSuspension.child_id.in_(gone)),
-        delete(FormerPupilName).where(FormerPupilName.child_id.in_(gone)),
         delete(Guardianship).where(Guardianship.child_id.in_(gone)),
         delete(Child).where(Child.id.in_(gone)),
     ):

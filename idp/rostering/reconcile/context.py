@@ -1,6 +1,6 @@
 """Holds what the phases of an import share beside the staging database."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,7 +19,6 @@ class Context:
         refuses_others: Whether the files are refused if they hold anything of another school.
         hides_others: Whether nothing tells people of other schools from unknown ones.
         most_authority: The last rank of authority that gets an account.
-        secrets: The secret keys, which decrypt the suspensions of erased people.
         today: The day against which leaving dates are compared.
         set_total: Called with the number of keys that will be compared with the database.
         tick: Called with the number of keys that a statement compared.
@@ -31,7 +30,6 @@ class Context:
     refuses_others: bool
     hides_others: bool
     most_authority: int
-    secrets: Sequence[bytes]
     today: date
     set_total: Tick
     tick: Tick

@@ -13,9 +13,7 @@ _GONE = "SELECT count(*) FROM {table} s JOIN {known} k ON k.key = s.key WHERE s.
 _NEW_STUDENT = "s.fate = 'open' AND NOT EXISTS (SELECT 1 FROM known_child k WHERE k.key = s.key)"
 _NEW_STUDENTS = f"SELECT count(*) FROM student s WHERE {_NEW_STUDENT}"
 _NEW_GUARDIANS = "SELECT count(*) FROM guardian WHERE fate = 'new'"
-_WAITING = (
-    "SELECT count(*) FROM (SELECT account FROM allowed_link WHERE wait <> '' UNION SELECT account FROM corrected_link)"
-)
+_WAITING = "SELECT count(DISTINCT account) FROM allowed_link WHERE wait <> ''"
 _NEW_WAITING = (
     "SELECT count(*) FROM guardian g WHERE g.fate = 'new' "
     "AND EXISTS (SELECT 1 FROM allowed_link l WHERE l.account = g.account_id AND l.wait <> '') "

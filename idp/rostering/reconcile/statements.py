@@ -3,8 +3,6 @@
 The arguments are aliases of tables in the statement: a record is a `guardian`, an account a `known_account`.
 """
 
-from idp.accounts.suspensions.models import Wait
-
 
 def made_of_names(key: str) -> str:
     """Return the condition that a key was made of names (`values.key_of_names`): namesakes have the same one."""
@@ -53,14 +51,6 @@ def is_named(record: str, account: str) -> str:
     )
 
 
-def is_told(wait: str) -> str:
-    """Return the condition that the difference and the issues tell a wait; an empty one is none.
-
-    They do not tell `Wait.CHECK`: a file with invented names would ask who is kept from which pupil in another school.
-    """
-    return f"{wait} NOT IN ('', '{Wait.CHECK}')"
-
-
 ACTIVE = (
     "SELECT o.child, o.account FROM known_link o WHERE o.is_active AND NOT EXISTS "
     "(SELECT 1 FROM ending_link e WHERE e.child = o.child AND e.account = o.account)"
@@ -68,11 +58,11 @@ ACTIVE = (
 """The links of guardians who have activated the account, and keep access."""
 
 
-def added_links(condition: str) -> str:
-    """Return the statement of the links `l` that give access anew beside an active guardian, under a condition."""
+def added_links(more: str = "") -> str:
+    """Return the statement of the links `l` that give access anew beside an active guardian, if `more` holds too."""
     return (
         "SELECT l.child, l.account FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child "
-        f"AND t.account = l.account WHERE {condition} AND (t.child IS NULL OR t.is_ended AND t.closed = '' "
+        f"AND t.account = l.account WHERE l.wait = '' {more} AND (t.child IS NULL OR t.is_ended AND t.closed = '' "
         f"AND NOT t.is_disputed) AND EXISTS ({ACTIVE} AND o.child = l.child)"
     )
 
@@ -103,8 +93,8 @@ def is_seen(account: str) -> str:
 
 
 def has_access(account_id: str) -> str:
-    """Return the condition that an account has a link that is neither suspended nor, as told, waits for the head."""
+    """Return the condition that an account has a link that is neither suspended nor waits for the head."""
     return (
         "EXISTS (SELECT 1 FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
-        f"WHERE l.account = {account_id} AND NOT {is_told('l.wait')} AND coalesce(t.closed, '') = '')"
+        f"WHERE l.account = {account_id} AND l.wait = '' AND coalesce(t.closed, '') = '')"
     )

@@ -17,7 +17,6 @@ from sqlalchemy import Table, bindparam, select, update
 
 from idp.accounts import school_notices
 from idp.accounts.models import Account, Child, Degree, Guardianship, School, SchoolNotice
-from idp.accounts.same_person import keep_former_names, keep_former_pupil_names
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
@@ -119,7 +118,7 @@ def _phases(
     return (
         Phase(statements.NEW_ACCOUNTS, Person, _PAGE, partial(opening.open_accounts, format_)),
         Phase(statements.FORMER_ACCOUNTS, None, _SMALL_PAGE, replace),
-        Phase(statements.CHANGED_ACCOUNTS, ChangedPerson, _PAGE, partial(_change_accounts, staging, batch)),
+        Phase(statements.CHANGED_ACCOUNTS, ChangedPerson, _PAGE, partial(_change_accounts, batch)),
         Phase(statements.DOUBTED_ACCOUNTS, None, _SMALL_PAGE, _tell_schools),
         Phase(statements.STUDENTS, Pupil, _PAGE, write_students),
         Phase(statements.LIFTED_EXCLUSIONS, ChildAccount, _PAGE, ties.lift_exclusions),
@@ -145,7 +144,7 @@ def _write_schools(staging: Staging, format_: Format) -> None:
         school.phone = row.phone or school.phone
 
 
-def _change_accounts(staging: Staging, batch: str, page: Sequence[ChangedPerson]) -> None:
+def _change_accounts(batch: str, page: Sequence[ChangedPerson]) -> None:
     moment, changed = now(), []
     ids = [uuid.UUID(row.account_id) for row in page]
     named = select(_accounts.c.id, _accounts.c.username).where(bulk.one_of(_accounts.c.id, ids))
@@ -157,9 +156,7 @@ def _change_accounts(staging: Staging, batch: str, page: Sequence[ChangedPerson]
         values["search_text"] = Account.text_of(named_values)
         changed.append(values | {"first_given_name": row.first_given_name, "updated_at": moment})
         log.record(AccountImported(account_id=values["changed_id"], batch=batch, change="record"))
-    keep_former_names({values["changed_id"]: values for values in changed})
     db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("changed_id")), changed)
-    ties.check_corrected(staging, [row.account_id for row in page])
 
 
 def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str, page: Sequence[Pupil]) -> None:
@@ -181,8 +178,6 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str,
             changed.append({"changed_id": uuid.UUID(pupil.child_id), **values})
     bulk.insert_rows(_children, new)
     if changed:
-        names = {row["changed_id"]: (row["given_name"], row["family_name"]) for row in changed}
-        keep_former_pupil_names(names)
         moment = now()
         moves = [
             {"changed_id": row["changed_id"], "new_school": row["school_id"], "arrived_at": moment} for row in changed

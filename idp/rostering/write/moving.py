@@ -1,9 +1,9 @@
 """Has a decision or an open dispute about a tie follow its pupil to another school.
 
 The school that the pupil left reopens and settles nothing any more. The pupil's school sees the decision, may end it,
-and gets the notices about a dispute, about a guardian who waits for its head, and about a name or an added guardian
-that its head checks. A decision about a whole account stays with its school; when the school has no tie to the person
-any more, the schools that have one are told that their heads may reopen (`directory.reopened_by_heads_of`).
+and gets the notices about a dispute, about a guardian who waits for its head, and about an added guardian whom its head
+checks. A decision about a whole account stays with its school; when the school has no tie to the person any more, the
+schools that have one are told that their heads may reopen (`directory.reopened_by_heads_of`).
 """
 
 import uuid
@@ -18,8 +18,6 @@ from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
 
-_OF_PRESENT_TIES = (Kind.NAME_COMPARED, Kind.GUARDIAN_ADDED)
-"""The kinds of notices about ties that give access."""
 _SENTENCE = "L’élève a changé d’établissement, et le signalement avec lui."
 
 
@@ -47,8 +45,8 @@ def follow_pupils() -> None:
         .correlate(SchoolNotice)
         .exists()
     )
-    compared = select(SchoolNotice.account_id).where(school_notices.is_open(_OF_PRESENT_TIES), elsewhere)
-    followed = (suspended, disputed, compared)
+    added = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.GUARDIAN_ADDED]), elsewhere)
+    followed = (suspended, disputed, added)
     for account_id in sorted({key for statement in followed for key in db.session.scalars(statement)}):
         if directory.get_for_change(account_id) is not None:
             _follow(account_id)
@@ -98,8 +96,7 @@ def _follow(account_id: uuid.UUID) -> None:
         .where(Guardianship.account_id == account_id)
     )
     schools = {child_id.hex: school_id for child_id, school_id in db.session.execute(present)}
-    for kind in _OF_PRESENT_TIES:
-        _move_notices(kind, account_id, schools)
+    _move_notices(Kind.GUARDIAN_ADDED, account_id, schools)
     disputed = (
         select(Child.id, Child.school_id)
         .join(Guardianship, Guardianship.child_id == Child.id)

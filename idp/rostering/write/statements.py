@@ -183,26 +183,8 @@ class ChildAccount(NamedTuple):
     account: str
 
 
-class CorrectedLink(NamedTuple):
-    """A tie that waits for the head because of a corrected name of its guardian or its pupil."""
-
-    child: str
-    account: str
-    wait: str
-
-
-CORRECTED_LINKS = (
-    "SELECT child, account, why AS wait FROM corrected_link WHERE account IN (SELECT value FROM json_each(:keys)) "
-    "OR child IN (SELECT value FROM json_each(:keys)) ORDER BY account, child"
-)
-"""Those of some accounts or some pupils."""
-COMPARED_LINKS = (
-    "SELECT child, account FROM compared_link WHERE account IN (SELECT value FROM json_each(:keys)) "
-    "OR child IN (SELECT value FROM json_each(:keys)) ORDER BY account, child"
-)
-"""The `ChildAccount` rows of some accounts or some pupils whose names the head compares."""
 _OF_PUPILS = "child IN (SELECT value FROM json_each(:keys))"
-ADDED_LINKS = added_links(f"l.wait = '' AND l.{_OF_PUPILS}") + " ORDER BY 2, 1"
+ADDED_LINKS = added_links(f"AND l.{_OF_PUPILS}") + " ORDER BY 2, 1"
 """The `ChildAccount` rows of some pupils whom the files add beside an active guardian."""
 ACTIVE_LINKS = f"{ACTIVE} AND o.{_OF_PUPILS} ORDER BY 2, 1"
 LIFTED_EXCLUSIONS = "SELECT child, account FROM lifted_exclusion ORDER BY child, account"

@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Collection, Iterable, Sequence
-from itertools import chain
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, func, or_, select, update
@@ -19,7 +18,7 @@ from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.write import statements, waits
-from idp.rostering.write.statements import ChangedLink, ChildAccount, CorrectedLink
+from idp.rostering.write.statements import ChangedLink, ChildAccount
 from idp.rostering.write.waits import WaitingTie
 from idp.sessions import closing
 
@@ -52,9 +51,7 @@ def lock_accounts(accounts: Iterable[str]) -> None:
 def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     """Write the ties of a page of pupils that are new, changed or hold again. A tie that waits is suspended."""
     rows = list(staging.rows(ChangedLink, statements.CHANGED_LINKS, children=json.dumps(children)))
-    corrected = list(staging.rows(CorrectedLink, statements.CORRECTED_LINKS, keys=json.dumps(children)))
-    compared = list(staging.rows(ChildAccount, statements.COMPARED_LINKS, keys=json.dumps(children)))
-    lock_accounts(chain((row.account for row in rows), (r.account for r in corrected), (r.account for r in compared)))
+    lock_accounts(row.account for row in rows)
     new, known, readmitted, opened, reopened = [], [], [], [], set()
     for row in rows:
         ends = {"account_id": uuid.UUID(row.account), "child_id": uuid.UUID(row.child)}
@@ -80,38 +77,11 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         db.session.execute(UPDATE_ONE, readmitted)
     _dispute(disputed)
     _close_again(reopened)
-    _suspend([*(row for row in rows if row.wait), *_open(corrected)])
-    _compare(compared)
+    _suspend([row for row in rows if row.wait])
     _tell_of_added(staging, children)
 
 
-def check_corrected(staging: Staging, accounts: Sequence[str]) -> None:
-    """Have the heads check accounts with corrected names, in the transaction that corrects them and has locked them.
-
-    The ties of an account that is not activated are suspended until then.
-    """
-    keys = json.dumps(accounts)
-    _suspend(_open(list(staging.rows(CorrectedLink, statements.CORRECTED_LINKS, keys=keys))))
-    _compare(list(staging.rows(ChildAccount, statements.COMPARED_LINKS, keys=keys)))
-
-
-def check_renamed(waiting: Sequence[CorrectedLink], compared: Sequence[ChildAccount]) -> None:
-    """Have the heads check an account that the school renamed, in the transaction that has locked it."""
-    _suspend(waiting)
-    _compare(compared)
-
-
-def _open(rows: Sequence[CorrectedLink]) -> list[CorrectedLink]:
-    """Return the ties that are not suspended yet: a guardian and the pupil may both have a corrected name."""
-    ids = sorted({uuid.UUID(row.account) for row in rows})
-    suspended = select(_links.c.account_id, _links.c.child_id).where(
-        bulk.one_of(_links.c.account_id, ids), Guardianship.where_suspended(now())
-    )
-    closed = {(account.hex, child.hex) for account, child in db.session.execute(suspended)} if ids else set()
-    return [row for row in rows if (row.account, row.child) not in closed]
-
-
-def _suspend(rows: Sequence[ChangedLink | CorrectedLink]) -> None:
+def _suspend(rows: Sequence[ChangedLink]) -> None:
     """Suspend the ties that wait for the head, from the transaction that writes them, and tell the heads."""
     if not rows:
         return
@@ -120,12 +90,6 @@ def _suspend(rows: Sequence[ChangedLink | CorrectedLink]) -> None:
     db.session.execute(UPDATE_ONE, suspended)
     ties = [WaitingTie(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows]
     waits.tell_heads(ties, moment)
-
-
-def _compare(rows: Sequence[ChildAccount]) -> None:
-    """Have the heads compare the names of activated accounts with suspensions; the ties stay."""
-    if rows:
-        waits.tell_of_names(_ends(rows))
 
 
 def _tell_of_added(staging: Staging, children: Sequence[str]) -> None:

@@ -1,9 +1,8 @@
-"""Has the head of the school decide about guardians whom a file adds, renames or gives access again.
+"""Has the head of the school decide about guardians whom a file adds or gives access again.
 
-A new tie is suspended from its first instant if somebody's access to its pupil is suspended
-(`idp.rostering.reconcile.phases.suspended`), or if the school had excluded its person, until the head decides:
-« Signalements », or by `idp account reopen`. The corrected name of an activated account, and a new
-guardian beside one who has activated the account, suspend nothing: the head reads a notice.
+A tie that waits (`idp.rostering.reconcile.phases.waits`) is suspended from its first instant until the head decides:
+« Signalements », or by `idp account reopen`. A new guardian beside one who has activated the account has access: the
+head reads a notice.
 """
 
 import uuid
@@ -25,9 +24,7 @@ from idp.rostering import bulk
 
 _REASONS: Mapping[Wait, str] = {
     Wait.NEW_GUARDIAN: "Nouveau responsable, à vérifier : un accès à cet élève est suspendu.",
-    Wait.RECOGNISED: "À vérifier : ce nom est celui d’une personne dont l’accès est suspendu, ou l’était.",
-    Wait.CHECK: "Nouveau responsable, à vérifier.",
-    Wait.ALIKE: "À vérifier : ce nom est presque celui d’une personne dont l’accès est suspendu.",
+    Wait.RECOGNISED: "À vérifier : ce nom est celui d’une personne dont l’établissement a fermé l’accès.",
     Wait.EXCLUDED: "À vérifier : l’établissement avait écarté cette personne de l’élève.",
 }
 
@@ -76,37 +73,22 @@ def tell_heads(ties: Sequence[WaitingTie], moment: datetime) -> None:
         school_notices.add(Kind.GUARDIAN_WAITS, account_id, children_of)
 
 
-def tell_of_names(ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
-    """Write one notice for each account and school: the head compares a corrected name with a suspension.
-
-    A file asks once, because only the import that corrects a name compares it.
-
-    Args:
-        ties: the account and the pupil of each tie. The caller has locked the accounts.
-    """
-    _tell(Kind.NAME_COMPARED, ties)
-
-
 def tell_of_added(ties: Sequence[tuple[uuid.UUID, uuid.UUID]], active: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
     """Write the notices about new guardians beside active ones, and the mails to these, which name nobody.
 
     Args:
-        ties: as for `tell_of_names`.
+        ties: the account and the pupil of each tie. The caller has locked the accounts.
         active: the same of the guardians of these pupils who have activated the account.
     """
-    _tell(Kind.GUARDIAN_ADDED, ties)
+    pupils = _schools({child_id for _, child_id in ties})
+    concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    for account_id, child_id in ties:
+        concerned.setdefault(account_id, {}).setdefault(pupils[child_id][0], []).append(child_id)
+    for account_id, children_of in concerned.items():
+        school_notices.add(Kind.GUARDIAN_ADDED, account_id, children_of)
     schools = _schools({child_id for _, child_id in active})
     for account_id, school_id in dict.fromkeys((account_id, schools[child_id][0]) for account_id, child_id in active):
         notices.tell(Notice.GUARDIAN_ADDED, account_id, school=str(school_id))
-
-
-def _tell(kind: Kind, ties: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
-    schools = _schools({child_id for _, child_id in ties})
-    concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
-    for account_id, child_id in ties:
-        concerned.setdefault(account_id, {}).setdefault(schools[child_id][0], []).append(child_id)
-    for account_id, children_of in concerned.items():
-        school_notices.add(kind, account_id, children_of)
 
 
 def _schools(children: Collection[uuid.UUID]) -> Mapping[uuid.UUID, tuple[uuid.UUID, str]]:

@@ -1,22 +1,19 @@
 """Phases on links: which ones hold, and what is told about links and pupils without any."""
 
-from idp.accounts.suspensions.models import Wait
 from idp.rostering.reconcile.context import Context
+from idp.rostering.reconcile.phases import waits
 from idp.rostering.reconcile.statements import HERE
 from idp.rostering.records import Severity
 
 _HOLDER = "coalesce(g.account_id, a.account, k.id)"
 _FIND_ALLOWED = (
-    f"INSERT INTO allowed_link SELECT s.child_id, {_HOLDER}, l.kinship, l.authority, "
-    "coalesce(w.why, '') "
+    f"INSERT INTO allowed_link SELECT s.child_id, {_HOLDER}, l.kinship, l.authority, '' "
     f"FROM link l JOIN student s ON s.key = l.student AND s.fate IN {HERE} "
     "LEFT JOIN guardian g ON g.key = l.guardian AND g.fate IN ('known', 'alias', 'new') "
     "LEFT JOIN known_alias a ON a.key = l.guardian AND l.guardian NOT IN (SELECT key FROM guardian) "
     "LEFT JOIN known_account k ON k.key = l.guardian AND l.guardian NOT IN (SELECT key FROM guardian) "
-    "LEFT JOIN stopped_link w ON w.student = l.student AND w.guardian = l.guardian "
     f"WHERE l.authority BETWEEN 1 AND :most AND {_HOLDER} IS NOT NULL "
-    "ON CONFLICT DO UPDATE SET authority = min(authority, excluded.authority), "
-    "wait = max(wait, excluded.wait)"
+    "ON CONFLICT DO UPDATE SET authority = min(authority, excluded.authority)"
 )
 _FIND_EXCLUDED = (
     "INSERT INTO excluded_link SELECT l.child, l.account FROM known_link k CROSS JOIN allowed_link l "
@@ -24,10 +21,6 @@ _FIND_EXCLUDED = (
     "AND (l.kinship IS k.kinship OR coalesce(l.kinship, '') = '' OR k.kinship = '') WHERE k.is_excluded"
 )
 """A kinship that was unknown, or that the file no longer says, is not a change."""
-_WAIT_EXCLUDED = (
-    f"UPDATE allowed_link SET wait = '{Wait.EXCLUDED}' "
-    "WHERE (child, account) IN (SELECT child, account FROM known_link WHERE is_excluded OR was_excluded)"
-)
 _DROP_EXCLUDED = "DELETE FROM allowed_link WHERE (child, account) IN (SELECT child, account FROM excluded_link)"
 _MISSING_GUARDIANS = (
     "SELECT l.file, l.line, l.guardian FROM link l JOIN student s ON s.key = l.student "
@@ -57,7 +50,7 @@ _ALLOWED = (
 )
 _DISPUTED = _OF_FILE.format(links=_ALLOWED.format(state="d.is_disputed AND NOT d.is_excluded"))
 _EXCLUDED = _OF_FILE.format(links="excluded_link")
-_READMITTED = _OF_FILE.format(links=_ALLOWED.format(state=f"v.wait = '{Wait.EXCLUDED}'"))
+_WAITING = _OF_FILE.format(links="(SELECT child, account FROM allowed_link WHERE wait <> '')")
 _LEFT = (
     "SELECT :no_file AS file, 0 AS line, coalesce(a.key, '') AS key FROM leaving_account l "
     "LEFT JOIN known_account a ON a.id = l.account ORDER BY 3"
@@ -80,14 +73,6 @@ _DISPUTES = (
         ),
         _EXCLUDED,
     ),
-    (
-        "tie_readmitted",
-        (
-            "L’établissement avait confirmé que cette personne n’est pas représentante légale de cet élève. Le fichier "
-            "dit maintenant autre chose de leur lien, ou la nomme de nouveau : elle attend la direction, sans accès."
-        ),
-        _READMITTED,
-    ),
 )
 
 
@@ -97,8 +82,8 @@ def find_links(context: Context) -> None:
     staging.run(_FIND_ALLOWED, most=most)
     staging.run(_FIND_EXCLUDED)
     staging.run(_DROP_EXCLUDED)
-    staging.run(_WAIT_EXCLUDED)
     staging.create_index("allowed_link_account")
+    waits.let_wait(staging)
     staging.tell_all(
         Severity.WARNING,
         "guardian_missing",
@@ -122,6 +107,13 @@ def tell_left_out(context: Context) -> None:
         "student_without_representative",
         "Cet élève n’a aucun représentant légal dans le fichier : personne ne recevra de courrier pour lui.",
         _NO_REPRESENTATIVE,
+    )
+    staging.tell_all(
+        Severity.ERROR,
+        "guardian_waits",
+        "Cette personne attend la direction : elle n’a pas accès à l’élève tant que la direction n’a pas décidé, dans "
+        "« Signalements ».",  # the secretary reads the issues; the head alone reads in the notice why a person waits
+        _WAITING,
     )
     for code, message, statement in _DISPUTES:
         staging.tell_all(Severity.WARNING, code, message, statement)

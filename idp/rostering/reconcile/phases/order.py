@@ -22,7 +22,7 @@ from idp.rostering.reconcile.phases import (
     records,
     schools,
     students,
-    suspended,
+    waits,
 )
 
 
@@ -106,11 +106,9 @@ PHASES = (
     _phase(guardians.refuse_retired_keys, "guardian retired_key", "retired_key guardian.outcome", asks_database=True),
     _phase(outside.keep_shared_accounts, "guardian shared_account", "guardian.outcome"),
     _phase(
-        suspended.stop_suspended,
-        "student link guardian compared known_account known_alias known_child known_link suspended_school "
-        "suspended_name protected_child stopped_link corrected_link",
-        "suspended_school suspended_name protected_child stopped_link corrected_link compared_link guardian.outcome "
-        "issue",
+        waits.doubt_corrections,
+        "student link guardian known_link protected_child",
+        "protected_child closed_person guardian.outcome",
         asks_database=True,
     ),
     _phase(
@@ -127,7 +125,7 @@ PHASES = (
     _phase(
         links.find_links,
         "link student guardian known_alias known_account known_link known_child allowed_link excluded_link "
-        "stopped_link",
+        "protected_child closed_person",
         "allowed_link allowed_link.authority allowed_link.wait excluded_link issue",
     ),
     _phase(leavers.find_absent, "student known_child unread", "absent_student student.lists_guardians"),

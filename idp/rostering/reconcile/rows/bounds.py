@@ -1,4 +1,4 @@
-"""Declares the staging tables of people of other schools, suspended people, and people who look like others."""
+"""Declares the staging tables of people of other schools, closed people, and people who look like others."""
 
 from typing import NamedTuple
 
@@ -33,52 +33,22 @@ class SharedAccountRow(NamedTuple):
     account: str
 
 
-@table("suspended_school", "PRIMARY KEY (uai)")
-class SuspendedSchoolRow(NamedTuple):
-    """A school in which somebody is suspended; empty for an account without ties, which no school may open again."""
-
-    uai: str
-
-
-@table("suspended_name", "PRIMARY KEY (name)")
-class SuspendedNameRow(NamedTuple):
-    """A name of a pupil with a new link, like that of a pupil to whom somebody's access is suspended, in any school."""
-
-    name: str
-
-
 @table("protected_child", "PRIMARY KEY (child)")
 class ProtectedChildRow(NamedTuple):
-    """A pupil to whom somebody's access is suspended."""
+    """A pupil to whom somebody's access is suspended, with the school and the names."""
 
     child: str
+    uai: str
+    name_key: str
 
 
-@table("stopped_link", "PRIMARY KEY (student, guardian)")
-class StoppedLinkRow(NamedTuple):
-    """A new link of the files that gives no access for now; `why` is a `Wait`."""
+@table("closed_person", "PRIMARY KEY (uai, name_key, is_excluded)")
+class ClosedPersonRow(NamedTuple):
+    """The names of a person whose access a school suspended, or whom it excluded from a pupil."""
 
-    student: str
-    guardian: str
-    why: str
-
-
-@table("corrected_link", "PRIMARY KEY (child, account)")
-class CorrectedLinkRow(NamedTuple):
-    """A tie of the database that waits for the head because of a corrected name; `why` is a `Wait`."""
-
-    child: str
-    account: str
-    guardian: str
-    why: str
-
-
-@table("compared_link", "PRIMARY KEY (child, account)")
-class ComparedLinkRow(NamedTuple):
-    """A tie of an activated account that stays: the head compares a corrected name with a suspension."""
-
-    child: str
-    account: str
+    uai: str
+    name_key: str
+    is_excluded: bool
 
 
 @table("new_person", has_rowid=True)

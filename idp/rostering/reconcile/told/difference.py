@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from idp.rostering.issue_codes import WITHOUT_ACCOUNT
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.statements import added_links, has_access, is_seen, is_told, said_or_known
+from idp.rostering.reconcile.statements import added_links, has_access, is_seen, said_or_known
 from idp.rostering.reconcile.told import named_issues
 from idp.rostering.reconcile.told.named_issues import OF_CHILD, Person, whole_name
 from idp.rostering.records import Severity
@@ -208,7 +208,7 @@ _TIES = (
     "SELECT coalesce(g.family_name, k.family_name) AS family_name, coalesce(g.given_name, k.given_name) AS given_name, "
     f"coalesce(s.class_name, c.class_name, '') AS class_name, {OF_CHILD}, "
     "l.kinship AS kinship, coalesce(t.kinship, '') AS known_kinship, "
-    f"coalesce(nullif(t.closed, ''), iif({is_told('l.wait')}, 'waits', '')) AS closed "
+    f"coalesce(nullif(t.closed, ''), iif(l.wait <> '', 'waits', '')) AS closed "
     "FROM allowed_link l JOIN known_account k ON k.id = l.account "
     "LEFT JOIN guardian g ON g.account_id = k.id AND g.fate = 'known' LEFT JOIN student s ON s.child_id = l.child "
     "LEFT JOIN known_child c ON c.id = l.child LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
@@ -229,7 +229,7 @@ class _OtherTie(NamedTuple):
 _ADDED = (
     f"SELECT {said_or_known('g', 'k', 'family_name')} AS family_name, "
     f"{said_or_known('g', 'k', 'given_name')} AS given_name, coalesce(s.class_name, c.class_name, '') AS class_name, "
-    f"{OF_CHILD}, '' AS closed FROM ({added_links('NOT ' + is_told('l.wait'))}) a "
+    f"{OF_CHILD}, '' AS closed FROM ({added_links()}) a "
     "LEFT JOIN guardian g ON g.account_id = a.account AND g.fate IN ('known', 'new') "
     "LEFT JOIN known_account k ON k.id = a.account LEFT JOIN student s ON s.child_id = a.child "
     "LEFT JOIN known_child c ON c.id = a.child ORDER BY 1, 2"

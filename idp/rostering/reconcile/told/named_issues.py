@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.statements import is_told
 from idp.rostering.records import Issue
 
 OF_CHILD = "coalesce(s.given_name, c.given_name, '') || ' ' || coalesce(s.family_name, c.family_name, '') AS child"
@@ -24,8 +23,7 @@ class _Caused(NamedTuple):
     student: str
 
 
-WAITS = frozenset({"suspended", "guardian_waits"})
-"""The issues of people who wait for the head, except those who may be suspended in another school."""
+WAITS = "guardian_waits"
 _LONGEST = 410
 """Characters of the names that are stored with an issue."""
 _NAMED = (
@@ -42,23 +40,17 @@ _CAUSED = (
     f"({', '.join(repr(code) for code in sorted(CAUSES))})) "
     f"AND guardian IN (SELECT key FROM issue WHERE code = '{_FOLLOWING}') GROUP BY guardian"
 )
-_STOPPED_FOR = (
-    f"SELECT DISTINCT {OF_CHILD} FROM stopped_link w JOIN student s ON s.key = w.student "
-    "LEFT JOIN known_child c ON c.id = s.child_id WHERE w.guardian = :key "
-    f"AND {is_told('w.why')} ORDER BY 1"
-)
 _OF_TIE = (
     f"SELECT DISTINCT {OF_CHILD} FROM link l JOIN student s ON s.key = l.student LEFT JOIN known_child c "
     "ON c.id = s.child_id LEFT JOIN guardian g ON g.key = l.guardian LEFT JOIN known_alias a ON a.key = l.guardian "
-    "LEFT JOIN known_account k ON k.key = l.guardian JOIN known_link d ON d.child = s.child_id "
+    "LEFT JOIN known_account k ON k.key = l.guardian JOIN {links} d ON d.child = s.child_id "
     "AND d.account = coalesce(g.account_id, a.account, k.id) WHERE l.guardian = :key AND {state} ORDER BY 1"
 )
 _IS_STILL_EXCLUDED = "(d.child, d.account) IN (SELECT child, account FROM excluded_link)"
 _PUPILS_OF = {
-    **dict.fromkeys(sorted(WAITS), _STOPPED_FOR),
-    "tie_disputed": _OF_TIE.format(state="d.is_disputed AND NOT d.is_excluded"),
-    "tie_excluded": _OF_TIE.format(state=_IS_STILL_EXCLUDED),
-    "tie_readmitted": _OF_TIE.format(state=f"(d.is_excluded OR d.was_excluded) AND NOT {_IS_STILL_EXCLUDED}"),
+    WAITS: _OF_TIE.format(links="allowed_link", state="d.wait <> ''"),
+    "tie_disputed": _OF_TIE.format(links="known_link", state="d.is_disputed AND NOT d.is_excluded"),
+    "tie_excluded": _OF_TIE.format(links="known_link", state=_IS_STILL_EXCLUDED),
 }
 """The statements of the pupils whom an issue of a guardian is about, by the code of the issue."""
 TOLD_BY_NAME = frozenset({"guardian_left"})
