@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account, Child, School, SchoolNotice
 from idp.accounts.suspensions.models import Suspension
+from idp.audit import log
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
 from idp.clock import now
@@ -184,7 +185,7 @@ def test_a_role_that_is_not_in_the_table_sees_nothing_and_may_do_nothing(
     build.ent()
     browser, session = colleagues.session(member(colleagues, build, role), reason="ticket 4512")
     monkeypatch.delitem(ROLES, role)
-    with desk.test_request_context():
+    with log.acting_for(log.current_origin()), desk.test_request_context():
         sessions.resume(session.id)
         for rows, condition in (
             (School, scope.schools()), (Child, scope.children()), (Account, scope.accounts()),
