@@ -2,9 +2,7 @@
 
 import uuid
 
-from sqlalchemy import update
-
-from idp.accounts.models import Account, Guardianship
+from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Wait
 from idp.clock import now
 from idp.db import db, unit_of_work
@@ -15,7 +13,5 @@ def wait(account: Account, *children: uuid.UUID, why: Wait = Wait.NEW_GUARDIAN) 
     """Suspend ties of an account until the head has decided: all of them, or those to some children."""
     moment, chosen = now(), children or [tie.child_id for tie in account.guardianships]
     with unit_of_work():
-        mine = Guardianship.account_id == account.id, Guardianship.child_id.in_(chosen)
-        db.session.execute(update(Guardianship).where(*mine).values(suspended_at=moment))
         tell_heads([WaitingTie(account.id, child, why) for child in chosen], moment)
     db.session.expire_all()

@@ -23,15 +23,14 @@ class AccountState:
         known_device: whether its password was verified on the device of the try since it last changed. The device is
             also unknown if an operator has reset the account's tries since: the device's own counter may be full.
 
-    The others are columns of the account.
+    The others are attributes of the account.
     """
 
     id: uuid.UUID
     username: str
     generation: int
     disabled_at: datetime | None
-    suspended_at: datetime | None
-    suspended_until: datetime | None
+    shut_until: datetime | None
     activated_at: datetime | None
     password_hash: str | None
     password_blocked_at: datetime | None
@@ -48,7 +47,7 @@ class AccountState:
 
     def is_suspended_at(self, moment: datetime) -> bool:
         """Return whether the account is suspended at `moment`."""
-        return is_running(self.suspended_at, self.suspended_until, moment)
+        return is_running(self.shut_until, moment)
 
     def values(self) -> dict[str, Any]:
         """Return the values of the bind parameters of `is_unchanged`."""
@@ -59,8 +58,7 @@ _NAMES = tuple(field.name for field in fields(AccountState))
 _DECISIVE = (
     "generation",
     "disabled_at",
-    "suspended_at",
-    "suspended_until",
+    "shut_until",
     "password_hash",
     "password_blocked_at",
     "has_signed_in",

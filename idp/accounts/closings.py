@@ -1,5 +1,6 @@
 """Says what a suspended person may learn of it: since when, until when, and whom to ask, but no reason."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,34 +49,34 @@ def nameable(account: Account, school: School | None) -> School | None:
 
 def of_account(account: Account) -> Closing:
     """Return what the person of a suspended account learns."""
-    return _closing(account, account, _last_decision(account, None))
+    return _closing(account, account, _decisions(account, None))
 
 
 def of_ties(account: Account) -> list[Closing]:
     """Return what a person learns of each tie that a decision suspends; nothing of those that wait for the head."""
     moment = now()
     ties = [tie for tie in account.guardianships if tie.is_unended and tie.is_suspended_at(moment)]
-    decided = [(tie, _last_decision(account, tie)) for tie in ties]
-    return [_closing(account, tie, row) for tie, row in decided if row is not None]
+    decided = [(tie, _decisions(account, tie)) for tie in ties]
+    return [_closing(account, tie, rows) for tie, rows in decided if rows]
 
 
-def _last_decision(account: Account, tie: Guardianship | None) -> Suspension | None:
-    """Return the decision about an account or a tie that holds and ends last."""
+def _decisions(account: Account, tie: Guardianship | None) -> Sequence[Suspension]:
+    """Return the decisions about an account or a tie that hold, the last one to end first."""
     rows = select(Suspension).where(
         Suspension.account_id == account.id,
         Suspension.child_id.is_not_distinct_from(tie.child_id if tie else None),
         Suspension.where_decided(now()),
     )
     ends_last = (Suspension.until.is_(None).desc(), Suspension.until.desc())
-    return db.session.scalars(rows.order_by(*ends_last, Suspension.begins_at).limit(1)).first()
+    return db.session.scalars(rows.order_by(*ends_last, Suspension.begins_at)).all()
 
 
-def _closing(account: Account, held: Account | Guardianship, row: Suspension | None) -> Closing:
-    school = db.session.get(School, row.school_id) if row and row.school_id else None
+def _closing(account: Account, held: Account | Guardianship, rows: Sequence[Suspension]) -> Closing:
+    school = db.session.get(School, rows[0].school_id) if rows and rows[0].school_id else None
     return Closing(
-        held.suspended_at or now(),
-        held.suspended_until,
+        min((row.begins_at for row in rows), default=now()),
+        held.announced_end,
         nameable(account, school),
-        by_academy=row is not None and school is None,
+        by_academy=bool(rows) and school is None,
         child=held.child if isinstance(held, Guardianship) else None,
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, or_
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship, validates
 
-from idp.accounts.suspensions.states import Suspendable, SuspendableAccount
+from idp.accounts.suspensions.states import SuspendableAccount, SuspendableTie, last_end
 from idp.clock import now
 from idp.db import Base, UuidKey, only
 from idp.mail.emails import fold_email
@@ -189,8 +189,6 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
     merged_rows: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), info=COPY)
     left_at: Mapped[datetime | None] = mapped_column(info=shown("Fin de scolarité du dernier enfant"))
     disabled_at: Mapped[datetime | None] = mapped_column(info=shown("Compte fermé le"))
-    suspended_at: Mapped[datetime | None] = mapped_column(info=shown("Compte suspendu le"))
-    suspended_until: Mapped[datetime | None] = mapped_column(info=shown("Compte suspendu jusqu’au"))
     created_at: Mapped[datetime] = mapped_column(default=now, sort_order=1, info=shown("Créé le"))
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now, sort_order=1, info=shown("Modifié le"))
 
@@ -271,7 +269,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
         return [tie.child for tie in self.guardianships if tie.holds_at(now())]
 
 
-class Guardianship(Suspendable, Base):
+class Guardianship(SuspendableTie, Base):
     """The tie between a guardian's account and a child.
 
     `disputed_at`: the person says not to be the guardian; the account is closed until the school settles it
@@ -299,8 +297,6 @@ class Guardianship(Suspendable, Base):
     was_excluded: Mapped[bool] = mapped_column(
         default=False, info=shown("Écarté par l’établissement avant un changement du fichier")
     )
-    suspended_at: Mapped[datetime | None] = mapped_column(info=shown("Suspendu le"))
-    suspended_until: Mapped[datetime | None] = mapped_column(info=shown("Suspendu jusqu’au"))
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
 
@@ -352,6 +348,10 @@ class Guardianship(Suspendable, Base):
     @classmethod
     def _is_excluded(cls) -> ColumnElement[bool]:
         return cls.excluded_at.is_not(None)
+
+
+Account.shut_until = column_property(last_end(Account.closed_by()).scalar_subquery())
+Guardianship.shut_until = column_property(last_end(Guardianship.closed_by()).scalar_subquery())
 
 
 class FormerMailbox(Base):

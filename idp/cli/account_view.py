@@ -198,7 +198,7 @@ def state(account: Account) -> str:
 
 
 def _words(account: Account, standing: Standing) -> str:
-    until = account.suspended_until
+    until = account.announced_end
     if standing is Standing.SUSPENDED and until is not None:
         return f"{standing.value} until {instant(until)}"
     return standing.value
@@ -228,7 +228,7 @@ def _suspended(account: Account, school: School | None) -> list[dict[str, Any]]:
             "given_name": link.child.given_name,
             "family_name": link.child.family_name,
             "uai": link.child.school.uai,
-            "until": instant(link.suspended_until),
+            "until": instant(link.announced_end),
         }
         for link in account.guardianships
         if link.is_suspended_at(moment) and (school is None or link.child.school_id == school.id)

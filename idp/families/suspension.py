@@ -140,8 +140,7 @@ def decide(
             former.ended_at, former.ended_by = moment, REPLACED
     row = _row(account, decision, moment)
     db.session.add(row)
-    db.session.flush()
-    _set_states(account, tie, moment)
+    _refresh(account, tie)
     _tell(account, tie, closings.Closing(moment, decision.until, named, by_academy=decision.school is None))
     row.sessions_ended = _close(account) if tie is None else _close_ents(account, tie)
     _record(row, decision, formers)
@@ -266,23 +265,10 @@ def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Sequ
     ).all()
 
 
-def _set_states(account: Account, tie: Guardianship | None, moment: datetime) -> None:
-    """Write the state of the account, or of the tie: that of the decision that ends last."""
-    child_id = tie.child_id if tie else None
-    rows = db.session.scalars(
-        select(Suspension)
-        .where(
-            Suspension.account_id == account.id,
-            Suspension.child_id.is_not_distinct_from(child_id),
-            Suspension.where_holding(moment),
-        )
-        .order_by(Suspension.begins_at)
-    ).all()
-    ends = [row.until for row in rows if row.until is not None]
-    target = tie or account
-    target.suspended_at = rows[0].begins_at if rows else None
-    target.suspended_until = max(ends) if len(ends) == len(rows) and ends else None
+def _refresh(account: Account, tie: Guardianship | None) -> None:
+    """Have the account, or the tie, read again what closes it."""
     db.session.flush()
+    db.session.expire(tie or account, ["shut_until"])
 
 
 def _tell(account: Account, tie: Guardianship | None, closing: closings.Closing) -> None:
@@ -342,10 +328,7 @@ def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool
 def end(account: Account, row: Suspension, reason: str, moment: datetime) -> None:
     """End a decision that holds, or a wait, with its journal entry, in the caller's transaction."""
     row.ended_at, row.ended_by, row.end_reason = moment, log.current_origin().actor[:80], reason
-    db.session.flush()
-    tie = db.session.get(Guardianship, (account.id, row.child_id), populate_existing=True) if row.child_id else None
-    if tie is not None or row.child_id is None:
-        _set_states(account, tie, moment)
+    _refresh(account, db.session.get(Guardianship, (account.id, row.child_id)) if row.child_id else None)
     school = db.session.get(School, row.school_id) if row.school_id else None
     event = GuardianAdmitted if row.awaits_head else AccessReopened
     log.record(

@@ -84,8 +84,7 @@ def holding_sql(session: str, account: str, *, moment: str) -> str:
         account: the alias under which the statement reads the table `account`.
         moment: the driver's placeholder for the present instant.
     """
-    row = aliased(Session, name=session)
-    return _as_text(_holding(row, aliased(Account, name=account), literal_column(moment)))
+    return _as_text(_holding_as_text(session, account, moment))
 
 
 def live_sql(session: str, account: str, *, moment: str, idle_since: str) -> str:
@@ -99,8 +98,7 @@ def live_sql(session: str, account: str, *, moment: str, idle_since: str) -> str
     """
     row = aliased(Session, name=session)
     in_time = _in_time(row, literal_column(moment), literal_column(idle_since))
-    holding = _holding(row, aliased(Account, name=account), literal_column(moment))
-    return _as_text(and_(holding, in_time))
+    return _as_text(and_(_holding_as_text(session, account, moment), in_time))
 
 
 def idle_since(settings: Settings, moment: datetime) -> datetime:
@@ -129,8 +127,16 @@ def is_touch_due(session: Session, moment: datetime) -> bool:
     return session.last_seen_at < touch_before(moment)
 
 
-def _holding(session: type[Session | DeviceSession], account: type[Account], moment: Any) -> ColumnElement[bool]:
-    return and_(unended(session), account.where_enabled(moment), account.generation == session.generation)
+def _holding(
+    session: type[Session | DeviceSession], account: type[Account], moment: Any, key: Any = None
+) -> ColumnElement[bool]:
+    return and_(unended(session), account.where_enabled(moment, key), account.generation == session.generation)
+
+
+def _holding_as_text(session: str, account: str, moment: str) -> ColumnElement[bool]:
+    rows = aliased(Session, name=session), aliased(Account, name=account)
+    # outside of a statement, a column in a subquery would bring its table into it
+    return _holding(*rows, literal_column(moment), literal_column(f"{account}.id"))
 
 
 def _in_time(session: type[Session], moment: Any, idle_since: Any) -> ColumnElement[bool]:

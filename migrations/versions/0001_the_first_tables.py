@@ -282,8 +282,6 @@ def upgrade() -> None:
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('disabled_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('suspended_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('suspended_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('search_text', postgresql.TSVECTOR(), nullable=False),
     sa.ForeignKeyConstraint(['letter_school_id'], ['school.id'], name=op.f('fk_account_letter_school_id')),
@@ -527,8 +525,6 @@ def upgrade() -> None:
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('excluded_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('was_excluded', sa.Boolean(), nullable=False),
-    sa.Column('suspended_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('suspended_until', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_guardianship_account_id')),
     sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_guardianship_child_id')),
     sa.PrimaryKeyConstraint('account_id', 'child_id', name=op.f('pk_guardianship'))
@@ -686,6 +682,7 @@ def upgrade() -> None:
     with op.batch_alter_table('suspension', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_suspension_account_id'), ['account_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_suspension_child_id'), ['child_id'], unique=False)
+        batch_op.create_index('ix_suspension_open', ['account_id', 'child_id'], unique=False, postgresql_where=sa.text('ended_at IS NULL'))
         batch_op.create_index(batch_op.f('ix_suspension_school_id'), ['school_id'], unique=False)
 
     op.create_table('authorization_code',
@@ -878,6 +875,7 @@ def downgrade() -> None:
     op.drop_table('authorization_code')
     with op.batch_alter_table('suspension', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_suspension_school_id'))
+        batch_op.drop_index('ix_suspension_open', postgresql_where=sa.text('ended_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_suspension_child_id'))
         batch_op.drop_index(batch_op.f('ix_suspension_account_id'))
 

@@ -10,6 +10,7 @@ from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
 from tests.builders import COLLEGE, Build
+from tests.closed import suspend
 from tests.commands.conftest import Run
 from tests.commands.families import parent, pupil
 
@@ -24,7 +25,7 @@ def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(act: Run, bui
     build.active(children=[first], family_name="SANS", email=None)
     build.active(children=[first], family_name="SIGNALE", email=None, contested_at=now())
     build.never_activated(children=[first], family_name="REFAIT", first_activated_at=now())
-    parent(build, first, family_name="SUSPENDU", suspended_at=now())
+    suspend(parent(build, first, family_name="SUSPENDU").id)
     answer = act("letters", "remaining", "--school", COLLEGE, "--class", "6e 1", "--json")
     assert [(row["pupil"], row["guardian"], row["state"]) for row in json.loads(answer.out)] == [
         ("LEROY Malo", "ATTEND Noémie", "email_to_confirm"),
@@ -42,7 +43,7 @@ def test_parents_whose_address_waits_are_reminded_once_a_week(act: Run, build: B
     child = pupil(build, "6e 1")
     for number in range(2):
         build.active(children=[child], email=None, pending_email=f"p{number}@exemple.fr")
-    build.active(children=[child], email=None, pending_email="s@exemple.fr", suspended_at=now())
+    suspend(build.active(children=[child], email=None, pending_email="s@exemple.fr").id)
     expected = (
         {"sent": 2, "too_soon": 0, "later": 0, "nothing": 0},
         {"sent": 0, "too_soon": 2, "later": 0, "nothing": 0},

@@ -268,7 +268,7 @@ def test_a_second_click_is_one_suspension_and_a_longer_one_takes_its_place(build
     longer = suspension.suspend(account.id, Decision(reason=WHY, school=school))
     db.session.expire_all()
     assert (first.ended_by, longer.ended_at) == ("replaced", None)
-    assert account.suspended_until is None
+    assert account.announced_end is None
     with refused_act(Code.SUSPENDED_LONGER):
         suspension.suspend(account.id, Decision(reason=WHY, until=day, school=school))
 
@@ -281,10 +281,10 @@ def test_reopening_one_of_two_suspensions_leaves_the_other(build: Build) -> None
     suspension.reopen(of_school.id, "réglé")
     db.session.expire_all()
     assert account.is_suspended_at(now())
-    assert account.suspended_until == of_academy.until
+    assert account.announced_end == of_academy.until
     suspension.reopen(of_academy.id, "réglé")
     db.session.expire_all()
-    assert account.suspended_at is None
+    assert not account.is_suspended_at(now())
     with refused_act(Code.SUSPENSION_OVER):
         suspension.reopen(of_academy.id, "réglé")
 

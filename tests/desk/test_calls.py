@@ -22,6 +22,7 @@ from idp.outbox.models import OutboxMessage
 from idp.throttle import guard
 from idp.throttle.limits import HEAD_CLOSINGS, SECRETARY_CLOSINGS, Budget
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.closed import suspend
 from tests.desk.colleagues import Colleagues, post
 from tests.email_confirmation.post import text_of
 from tests.pages import form_token
@@ -216,7 +217,7 @@ def test_calls_and_suspensions_of_one_person_are_bounded_together(
         assert ties[number][0].guardianships[0].holds_at(now())
 
 
-@pytest.mark.parametrize("state", ["suspended_at", "ended_at", "none"])
+@pytest.mark.parametrize("state", ["suspended", "ended", "none"])
 def test_a_call_about_a_tie_that_does_not_hold_changes_nothing(
     colleagues: Colleagues, build: Build, state: str
 ) -> None:
@@ -228,7 +229,10 @@ def test_a_call_about_a_tie_that_does_not_hold_changes_nothing(
         for child in (zoe.id, build.child("Tom").id, uuid.uuid4()):
             assert post(browser, f"{path}/{child}", "/", **CALL).status_code == 404
     else:
-        setattr(tie, state, now())
+        if state == "ended":
+            tie.ended_at = now()
+        else:
+            suspend(account.id, malo.id)
         db.session.add(Guardianship(account_id=account.id, child_id=build.child("Lou").id))  # it keeps it in scope
         db.session.commit()
         assert "Rien n’a été fait" in plain(post(browser, f"{path}/{malo.id}", "/", **CALL))

@@ -27,6 +27,7 @@ from idp.outbox.models import OutboxMessage
 from idp.paths import STATIC
 from idp.throttle.models import ThrottleCounter
 from tests.builders import LYCEE, Build
+from tests.closed import suspend
 from tests.commands.families import link, parent, pupil
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.paper import do_all, last_job
@@ -118,11 +119,10 @@ def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleag
     build.active(children=[fifth], password_blocked_at=now())
     build.never_activated(children=[sixth, fifth], provisional_expires_at=now() - timedelta(days=1))
     build.never_activated(children=[sixth])
-    build.never_activated(children=[sixth], suspended_at=now())
+    suspend(build.never_activated(children=[sixth]).id)
     parent(build, nowhere)
     held = build.active(children=[sixth, fifth], email=None, pending_email="a@exemple.fr")
-    link(held, sixth).suspended_at = now()
-    db.session.commit()
+    suspend(held.id, sixth.id)
     browser = colleagues.signed_in()
     page = unescape(browser.get("/classes").get_data(as_text=True))
     links = re.findall(r'<a href="(/recherche\?[^"]+)"><span class="vh">[^<]+</span>(\d+)</a>', page)
@@ -132,8 +132,7 @@ def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleag
         assert re.search(rf">{number} comptes?( dans cet état, pour|,) \d+ élève", words), (url, number)
     left_out = "Une personne dont tous les liens avec les élèves d’ici sont suspendus"
     assert left_out not in page
-    link(held, fifth).suspended_at = now()
-    db.session.commit()
+    suspend(held.id, fifth.id)
     assert left_out in unescape(browser.get("/classes").get_data(as_text=True))
 
 

@@ -23,6 +23,7 @@ from idp.letters.recipients import PrintError, Skip
 from idp.outbox.models import OutboxMessage
 from idp.services import services
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.closed import suspend
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.paper import last_job, secret_on, take
 from tests.pages import heading
@@ -305,8 +306,8 @@ def test_a_suspended_account_and_a_suspended_tie_get_no_letter(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
     account, tied = build.never_activated(), build.never_activated()
-    account.suspended_at = db.session.query(Guardianship).filter_by(account_id=tied.id).one().suspended_at = now()
-    db.session.commit()
+    suspend(account.id)
+    suspend(tied.id, tied.guardianships[0].child_id)
     browser = colleagues.signed_in()
     for row, words in ((account, "L’accès est suspendu"), (tied, "Pas de courrier pour ce compte")):
         page = browser.get(f"/comptes/{row.id}/courrier").get_data(as_text=True)

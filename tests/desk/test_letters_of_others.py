@@ -16,6 +16,7 @@ from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.closed import suspend
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_notices import CHECKED, answered, plain, reloaded
 
@@ -76,16 +77,19 @@ def test_no_adds_nothing_and_leads_to_another_letter(colleagues: Colleagues, bui
 
 @pytest.mark.parametrize(
     ("is_mine", "changed"),
-    [(True, "disabled_at"), (True, "suspended_at"), (True, "activated_at")]
-    + [(False, name) for name in ("disabled_at", "suspended_at", "activated_at")],
+    [(True, "disabled_at"), (True, "suspended"), (True, "activated_at")]
+    + [(False, name) for name in ("disabled_at", "suspended", "activated_at")],
 )
 def test_yes_is_refused_once_an_account_has_changed(
     colleagues: Colleagues, build: Build, changed: str, *, is_mine: bool
 ) -> None:
     mine, other, notice = doubted(build)
-    values = {changed: None if is_mine and changed == "activated_at" else now()}
-    db.session.execute(update(Account).where(Account.id == (mine if is_mine else other).id).values(**values))
-    db.session.commit()
+    changing = mine if is_mine else other
+    if changed == "suspended":
+        suspend(changing.id)
+    else:
+        setattr(changing, changed, None if is_mine and changed == "activated_at" else now())
+        db.session.commit()
     page = plain(answered(colleagues.signed_in(), notice, YES))
     assert "le compte a changé entre-temps. Rien n’a été fait." in page
     assert reloaded(notice).settled_at is None

@@ -34,6 +34,7 @@ from idp.desk.staff import sessions
 from idp.desk.staff.models import Role, StaffAccount, StaffRole, StaffSession
 from idp.desk.team import colleagues as team
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.closed import suspend
 from tests.desk.colleagues import Colleagues
 from tests.desk.contract import AT_A_SCHOOL, AT_AN_ENT, RIGHTS, SCOPES
 from tests.desk.objects import NARROWER, NOT_WHOLE, OBJECTS, Ids, Kept
@@ -181,7 +182,7 @@ def test_roles_have_the_rights_and_the_scope_of_the_contract() -> None:
 def test_a_role_that_is_not_in_the_table_sees_nothing_and_may_do_nothing(
     desk: Flask, colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch, role: Role
 ) -> None:
-    build.active(children=[build.child()], suspended_at=now())
+    suspend(build.active(children=[build.child()]).id)
     build.ent()
     browser, session = colleagues.session(member(colleagues, build, role), reason="ticket 4512")
     monkeypatch.delitem(ROLES, role)

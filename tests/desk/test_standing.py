@@ -12,6 +12,7 @@ from idp.db import db
 from idp.desk import words
 from idp.families.standing import Group, Standing, foremost, group_of, in_group, standings
 from tests.builders import Build
+from tests.closed import suspend
 from tests.desk.colleagues import Colleagues
 
 
@@ -26,6 +27,11 @@ def left(build: Build) -> Account:
     return build.active(disabled_at=moment, left_at=moment)
 
 
+def suspended(account: Account) -> Account:
+    suspend(account.id)
+    return account
+
+
 def excluded(account: Account) -> Account:
     account.guardianships[0].excluded_at = account.left_at
     db.session.commit()
@@ -35,7 +41,7 @@ def excluded(account: Account) -> Account:
 _PAST = timedelta(days=-1)
 MAKERS: dict[Standing, Callable[[Build], Account]] = {
     Standing.LETTER_VALID: lambda build: build.never_activated(),
-    Standing.SUSPENDED: lambda build: build.active(suspended_at=now()),
+    Standing.SUSPENDED: lambda build: suspended(build.active()),
     Standing.LETTER_EXPIRED: lambda build: build.never_activated(provisional_expires_at=now() + _PAST),
     Standing.NO_LETTER: lambda build: build.never_activated(provisional_hash=None, provisional_expires_at=None),
     Standing.NEW_LETTER_VALID: lambda build: build.never_activated(first_activated_at=now() + _PAST),

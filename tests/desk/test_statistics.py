@@ -20,6 +20,7 @@ from idp.families.standing import Group
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.closed import suspend
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
 from tests.rows import each_row
@@ -92,7 +93,7 @@ def test_a_share_is_rounded_and_whole_for_the_whole_alone(
 
 def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None:
     family(build, **ALL)
-    build.active(children=[build.child()], email="x@exemple.fr", suspended_at=now())
+    suspend(build.active(children=[build.child()], email="x@exemple.fr").id)
     page = colleagues.signed_in(Role.SECRETARY).get("/activation")
     text = page.get_data(as_text=True)
     assert heading(page) == "Activation"

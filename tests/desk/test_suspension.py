@@ -329,7 +329,7 @@ def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
     assert "Seule la direction peut le rouvrir." in plain(shorter)
     assert "<title>Erreur" in shorter.get_data(as_text=True)
     state = db.session.get_one(Account, account.id)
-    assert state.suspended_until == month, "a shorter decision of a school leaves another's longer one"
+    assert state.announced_end == month, "a shorter decision of a school leaves another's longer one"
     longer = post(secretary, path, **filled, until=f"{today() + timedelta(days=10)}")
     done = text_of(secretary, longer.headers["Location"])
     assert "Cette décision remplace celle du" not in done, "only the head ends a decision of the head"

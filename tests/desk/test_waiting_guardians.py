@@ -59,8 +59,8 @@ def test_a_judgement_about_a_guardian_who_waits_is_a_decision(
     if admitted:
         admission.admit(notice.id, "vu avec la mère")
     tie = db.session.get_one(Guardianship, (account.id, tie.child_id), populate_existing=True)
-    assert tie.suspended_at is not None, "an answer about the names leaves the judgement"
-    assert tie.suspended_until == until
+    assert tie.is_suspended_at(now()), "an answer about the names leaves the judgement"
+    assert tie.announced_end == until
     other = suspension.suspend(account.id, replace(judged, reference="RG 26/2"))
     assert other.id != row.id
 

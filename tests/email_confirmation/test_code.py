@@ -25,6 +25,7 @@ from tests import forked
 from tests.activation.race import HOST
 from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_code, newest_link, open_activation, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.closed import suspend
 from tests.databases import settings_for
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -254,10 +255,6 @@ def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClien
     assert read_state(account.id).sessions == 0
 
 
-def _suspend(account_id: uuid.UUID) -> None:
-    db.session.execute(update(Account).where(Account.id == account_id).values(suspended_at=now()))
-
-
 def _contest(account_id: uuid.UUID) -> None:
     db.session.execute(
         update(Account).where(Account.id == account_id).values(contested_at=now(), password_blocked_at=now())
@@ -273,7 +270,7 @@ def _block(account_id: uuid.UUID) -> None:
 
 
 @pytest.mark.row("V-23")
-@pytest.mark.parametrize("closes", [_suspend, _contest, _reset, _block])
+@pytest.mark.parametrize("closes", [suspend, _contest, _reset, _block])
 def test_an_account_that_changed_since_the_confirmation_opens_no_session(
     app: Flask, browser: FlaskClient, build: Build, closes: object
 ) -> None:

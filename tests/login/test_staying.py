@@ -20,6 +20,7 @@ from idp.sessions.models import DeviceSession, Session
 from tests import forked
 from tests.authenticator import key_of_parent
 from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.closed import suspend
 from tests.login.staying import (
     DEVICE,
     HOST,
@@ -176,11 +177,13 @@ def test_an_account_that_changed_ends_it(browser: FlaskClient, ent: RelyingParty
     close(browser)
     changes: dict[str, dict[str, object]] = {
         "generation": {"generation": Account.generation + 1},
-        "suspended": {"suspended_at": now()},
         "disabled": {"disabled_at": now()},
     }
-    db.session.execute(update(Account).where(Account.id == parent.id).values(**changes[ending]))
-    db.session.commit()
+    if ending == "suspended":
+        suspend(parent.id)
+    else:
+        db.session.execute(update(Account).where(Account.id == parent.id).values(**changes[ending]))
+        db.session.commit()
     assert is_asked(browser, ent.url(Attempt(), login_hint="profil:parent"))
     assert not cookie_of(browser)
     assert journal("device_session.reused") == []

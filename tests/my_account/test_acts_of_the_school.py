@@ -15,6 +15,7 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.my_account.connections import rules
 from tests.builders import PASSWORD, Build
+from tests.closed import suspend
 from tests.pages import sign_in
 
 
@@ -84,12 +85,16 @@ def test_a_reason_is_not_shown_to_the_person(build: Build, browser: FlaskClient)
     assert "secret-reason" not in page
 
 
-@pytest.mark.parametrize("state", ["suspended_at", "disputed_at", "excluded_at", "waited", "another's"])
+@pytest.mark.parametrize("state", ["suspended", "disputed_at", "excluded_at", "waited", "another's"])
 def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: FlaskClient, state: str) -> None:
     account, malo = build.active(children=[build.child("Malo")]), build.child("Malo")
     [tie] = account.guardianships
-    if state == "waited":
-        db.session.add(Suspension(account_id=account.id, child_id=tie.child_id, reason="", begun_by="", wait="alike"))
+    if state == "suspended":
+        suspend(account.id, tie.child_id)
+    elif state == "waited":
+        db.session.add(
+            Suspension(account_id=account.id, child_id=tie.child_id, reason="", begun_by="", wait="recognised")
+        )
     elif state != "another's":
         setattr(tie, state, now())
     db.session.commit()
@@ -103,7 +108,7 @@ def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: F
         assert "Mes connexions" not in page
         assert "pour Malo" not in str(rules.acts_of_others(account.id))
         return
-    name = "Malo" if state == "suspended_at" else "un élève"
+    name = "Malo" if state == "suspended" else "un élève"
     assert f"La direction de l’établissement a suspendu votre accès pour {name} aujourd’hui à" in page
     assert f"La direction de l’établissement a rouvert votre accès pour {name} aujourd’hui à" in page
     assert "Le secrétariat a suspendu votre accès aujourd’hui à" in page

@@ -10,10 +10,10 @@ from idp.accounts.models import Account, SchoolNotice
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
+from tests.closed import suspend
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import Parent, Year
 from tests.rostering.seen import account, children_of, imported
-from tests.rostering.test_disputed_ties import set_ties
 
 pytestmark = pytest.mark.row("R-15")
 
@@ -76,7 +76,8 @@ def test_nobody_is_told_beside_a_guardian_who_has_no_access(act: Run, year: Year
         db.session.execute(hers.values(disabled_at=now()))
     db.session.commit()
     if why == "suspended":
-        set_ties("9100000", suspended_at=now(), suspended_until=now() + timedelta(days=1))
+        mother = account("9100000")
+        suspend(mother.id, mother.guardianships[0].child_id, until=now() + timedelta(days=1))
     year.change("9200000", parents=(STRANGER,) if why == "leaves" else (MOTHER, STRANGER))
     imported(act, year.write(folder), "--force")
     assert informed() == ([], [])

@@ -129,7 +129,6 @@ def check_for_a_school(year: Year, folder: Path) -> None:
     elsewhere = db.session.scalars(select(Child.id).where(Child.roster_key == f"aaf:{moved}")).one()
     db.session.add(Guardianship(account_id=both, child_id=elsewhere, kinship="10", authority=1))
     suspended = Account.roster_key.in_(("aaf:9150003", "aaf:9150011"))
-    db.session.execute(update(Account).where(suspended).values(suspended_at=now()))
     for key in db.session.scalars(select(Account.id).where(suspended)):
         db.session.add(Suspension(account_id=key, reason="Jugement", begun_by="test"))
     for name_of, namesake in (("9150003", "9100005"), ("9150011", "9150009")):

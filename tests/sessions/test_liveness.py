@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import ColumnElement, bindparam, false, select, text, true
 
 from idp.accounts.models import Account
+from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.config import Settings
 from idp.db import UtcDateTime, db
@@ -38,14 +39,12 @@ def moment(app: Flask, build: Build) -> Iterator[datetime]:
                 last_seen_at=moment,
                 expires_at=moment + timedelta(hours=1),
             )
-            closed: dict[str, dict[str, datetime]] = {
-                "disabled": {"disabled_at": moment},
-                "suspended": {"suspended_at": moment},
-                "reopened": {"suspended_at": moment - IDLE, "suspended_until": moment},
-            }
-            for name, value in closed.get(kind, {}).items():
-                setattr(account, name, value)
             match kind:
+                case "disabled":
+                    account.disabled_at = moment
+                case "suspended" | "reopened":
+                    until = moment if kind == "reopened" else None
+                    db.session.add(Suspension(account_id=account.id, reason="", begun_by="", until=until))
                 case "ended":
                     session.ended_at = moment
                 case "outdated":

@@ -6,6 +6,7 @@ the school files that moved. What an import brings later goes back with the next
 
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
@@ -35,7 +36,7 @@ def merge(settings: Settings, mine: Account, other: Account, decided: SchoolNoti
     moment, schools = now(), directory.schools_of_ties(other)
     children = _movable(mine.id, other.id)
     _move_ties(other.id, mine.id, children)
-    waiting.end_all(other.id, by=_BY, reason=_ADDED, moment=moment)
+    _drop_waiting(other.id, moment)
     school_notices.settle_waits(other.id, by=_BY, sentence=_ADDED)
     other.merged_rows = {"children": [child.hex for child in children], "keys": _move_keys(mine.id, other)}
     if other.contested_at is not None:
@@ -138,6 +139,16 @@ def _move_ties(source: uuid.UUID, target: uuid.UUID, children: Sequence[uuid.UUI
     for school_id, child_id in rows:
         waits.setdefault(school_id, []).append(child_id)
     school_notices.add(Kind.GUARDIAN_WAITS, target, waits)
+
+
+def _drop_waiting(account_id: uuid.UUID, moment: datetime) -> None:
+    """Remove the ties that wait for the head and do not move: `mine` has their pupils. A file may bring them again."""
+    children = waiting.end_all(account_id, by=_BY, reason=_ADDED, moment=moment)
+    db.session.execute(
+        delete(Guardianship)
+        .where(Guardianship.account_id == account_id, Guardianship.child_id.in_(children))
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _children(account_id: uuid.UUID) -> Select[uuid.UUID]:

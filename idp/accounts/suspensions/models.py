@@ -4,12 +4,12 @@ import enum
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, ForeignKey, String, and_, or_
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, and_, or_
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
-from idp.db import Base, UuidKey
+from idp.db import Base, UuidKey, only
 from idp.personal import OWN, STAFF, held, shown
 
 
@@ -38,6 +38,7 @@ class Suspension(UuidKey, Base):
     """
 
     __tablename__ = "suspension"
+    __table_args__ = (Index("ix_suspension_open", "account_id", "child_id", **only("ended_at IS NULL")),)
 
     # not None in the type: who reads the decisions about people joins or names their accounts
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), nullable=True, index=True, info=OWN)

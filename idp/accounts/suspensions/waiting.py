@@ -28,11 +28,12 @@ def only_waits(account: _Key, child: _Key, moment: datetime) -> ColumnElement[bo
     return waits & ~exists().where(*same, Suspension.where_decided(moment)).correlate_except(Suspension)
 
 
-def end_all(account_id: uuid.UUID, *, by: str, reason: str, moment: datetime) -> None:
-    """End the rows that wait of an account, in the caller's transaction; the ties themselves do not change."""
-    db.session.execute(
+def end_all(account_id: uuid.UUID, *, by: str, reason: str, moment: datetime) -> Sequence[uuid.UUID | None]:
+    """End the rows that wait of an account, in the caller's transaction, which removes the ties; return the pupils."""
+    ended = (
         update(Suspension)
         .where(Suspension.account_id == account_id, Suspension.where_waiting(moment))
         .values(ended_at=moment, ended_by=by, end_reason=reason)
-        .execution_options(synchronize_session=False)
+        .returning(Suspension.child_id)
     )
+    return db.session.scalars(ended.execution_options(synchronize_session=False)).all()

@@ -83,13 +83,8 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
 
 def _suspend(rows: Sequence[ChangedLink]) -> None:
     """Suspend the ties that wait for the head, from the transaction that writes them, and tell the heads."""
-    if not rows:
-        return
-    moment = now()
-    suspended = [parameters(row.account, row.child) | {"suspended_at": moment, "suspended_until": None} for row in rows]
-    db.session.execute(UPDATE_ONE, suspended)
     ties = [WaitingTie(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows]
-    waits.tell_heads(ties, moment)
+    waits.tell_heads(ties, now())
 
 
 def _tell_of_added(staging: Staging, children: Sequence[str]) -> None:
