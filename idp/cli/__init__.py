@@ -80,7 +80,7 @@ ENTRIES = {
         "idp.oidc.keys.commands:keys_group", "Keys that sign ID tokens and logout tokens.", takes_any_key=True
     ),
     "letters": Entry(
-        "idp.letters.commands:letters",
+        "idp.cli.letters:letters",
         "Letters that schools hand out: an identifier and a provisional password on paper.",
         parts=("idp.operations.letter_progress.status:command",),
     ),
