@@ -141,14 +141,11 @@ def accept(settings: Settings, client: Client, metadata: ClientMetadata) -> None
     registrations.check(settings, metadata)
     registrations.check_change(settings, client, metadata)
     approvals.check_name(settings, metadata.name, client, accepted=metadata.name)
-    before = registrations.audited(client)
-    with unit_of_work():
+    with unit_of_work(), registrations.journaled(client, "accepted"):
         _check_asker(client)
         registrations.change(client, metadata)
         client.disabled_at = client.waiting_since = None
         client.asked_uais = []
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientChanged(client_id=client.id, change="accepted", **changed))
         enqueue(client, "accepted", {role.staff_id for role in operators(client)})
 
 
@@ -159,12 +156,11 @@ def refuse(client: Client, reason: str) -> None:
         RegistrationRefusedError: the ENT does not wait, or was changed after it was read.
     """
     _check_waiting(client)
-    before, roles = registrations.audited(client), operators(client)
+    roles = operators(client)
     with unit_of_work():
-        registrations.count_change(client)
-        client.waiting_since, client.declined_at, client.asked_uais = None, now(), []
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientDeclined(client_id=client.id, reason=reason, **changed))
+        with registrations.journaled(client, "refused", ClientDeclined, reason=reason):
+            registrations.count_change(client)
+            client.waiting_since, client.declined_at, client.asked_uais = None, now(), []
         enqueue(client, "refused", {role.staff_id for role in roles}, reason=reason)
         for role in roles:
             posts.end(role.id)

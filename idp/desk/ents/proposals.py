@@ -18,8 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
-from idp.audit import changes, log
-from idp.audit.registry_events import ClientChanged, ClientDeclined
+from idp.audit.registry_events import ClientDeclined
 from idp.clients import names
 from idp.clients.models import Client
 from idp.clock import now
@@ -113,7 +112,7 @@ def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id:
         if asked and not stays:
             _propose(client, asked, staff_id)
         elif standing and not asked:
-            _withdraw(client)
+            approvals.drop(client, "proposal withdrawn")
         if standing and not stays:
             _tell_withdrawn(client, standing, staff_id)
     changes_now = at_once != former
@@ -182,11 +181,9 @@ def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None
     if client.pending_metadata is not None and not approvals.has_proposal(client):
         raise registrations.state_error("a change that the ENT itself asked for waits", FaultCode.OTHER_WAITS)
     acceptance.check_number(staff_id, replaced=client)
-    before = registrations.audited(client)
-    registrations.count_change(client)
-    client.pending_metadata = {"asked_at": now().isoformat(), approvals.ASKED_BY: str(staff_id), "metadata": asked}
-    changed = changes.difference(before, registrations.audited(client))
-    log.record(ClientChanged(client_id=client.id, change=acceptance.PROPOSED, **changed))
+    with registrations.journaled(client, acceptance.PROPOSED):
+        registrations.count_change(client)
+        client.pending_metadata = {"asked_at": now().isoformat(), approvals.ASKED_BY: str(staff_id), "metadata": asked}
     acceptance.enqueue(client, "proposed", of_alert(staff_id, None), by=staff_id)
 
 
@@ -200,16 +197,8 @@ def withdraw(client: Client, shown: str, staff_id: uuid.UUID) -> None:
     if proposal.key != shown:
         raise registrations.state_error("another change waits by now", FaultCode.CHANGED_MEANWHILE)
     with unit_of_work():
-        _withdraw(client)
+        approvals.drop(client, "proposal withdrawn")
         _tell_withdrawn(client, proposal, staff_id)
-
-
-def _withdraw(client: Client) -> None:
-    before = registrations.audited(client)
-    registrations.count_change(client)
-    client.pending_metadata = None
-    changed = changes.difference(before, registrations.audited(client))
-    log.record(ClientChanged(client_id=client.id, change="proposal withdrawn", **changed))
 
 
 def accept(settings: Settings, client: Client) -> None:
@@ -222,19 +211,17 @@ def accept(settings: Settings, client: Client) -> None:
     Raises:
         RegistrationRefusedError: with every fault; or no proposal waits, or its person acts for the ENT no longer.
     """
-    proposal, former, before = get(client), rows.read(client), registrations.audited(client)
+    proposal, former = get(client), rows.read(client)
     metadata = proposal.applied(former)
     approvals.check_name(settings, metadata.name, client, accepted=metadata.name)
     registrations.check_change(settings, client, metadata, approved=True)
-    with unit_of_work():
+    with unit_of_work(), registrations.journaled(client, "proposal accepted"):
         if not acceptance.acts_for(proposal.by, client):
             text = f"the ENT operator who asked for this change acts for {client.name} no longer: refuse it"
             raise registrations.state_error(text, FaultCode.ASKER_LEFT)
         registrations.change(client, metadata)
         client.pending_metadata = None
         bind(client, former, metadata)
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientChanged(client_id=client.id, change="proposal accepted", **changed))
         acceptance.enqueue(client, "change_accepted", [proposal.by])
 
 
@@ -244,12 +231,9 @@ def refuse(client: Client, reason: str) -> None:
     Raises:
         RegistrationRefusedError: no proposal waits, or the client was changed after it was read.
     """
-    proposal, before = get(client), registrations.audited(client)
+    proposal = get(client)
     with unit_of_work():
-        registrations.count_change(client)
-        client.pending_metadata = None
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientDeclined(client_id=client.id, change="proposal refused", reason=reason, **changed))
+        approvals.drop(client, "proposal refused", ClientDeclined, reason=reason)
         acceptance.enqueue(client, "change_refused", [proposal.by], reason=reason)
 
 
