@@ -17,6 +17,7 @@ from idp.clients.models import Client, SubjectType
 from idp.clock import now
 from idp.db import db
 from idp.desk.ents import acceptance
+from idp.desk.ents.mails import MAIL
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount
 from idp.outbox.models import OutboxMessage
@@ -70,7 +71,7 @@ def key(own: RelyingParty) -> str:
 
 def news(kind: str) -> list[str]:
     """Return the recipients of the mails with these news."""
-    mails = db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).all()
+    mails = db.session.query(OutboxMessage).filter_by(kind=MAIL).all()
     return [mail.payload["recipient"] for mail in mails if mail.payload["news"] == kind]
 
 
@@ -199,8 +200,8 @@ def test_another_path_of_an_accepted_server_is_in_force_and_the_others_get_the_f
         "idp.desk.staff.mails.deliver",
         lambda mail, _: sent.extend(mail.get_body((part,)).get_content() for part in ("plain", "html")),
     )
-    send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
-    assert send(db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).all()[0]) is Outcome.DONE
+    send = outbox_handlers(services().settings, services().outgoing)[MAIL]
+    assert send(db.session.query(OutboxMessage).filter_by(kind=MAIL).all()[0]) is Outcome.DONE
     content, page = (re.sub(r"\s+", " ", part) for part in sent)
     whole = "post_logout_redirect_uris — avant : https://ent.test/bye — maintenant : https://ent.test/go?u=1"
     assert whole in content, "an operator reads and copies it"
@@ -389,8 +390,8 @@ def test_each_mail_says_what_happened(
         "reason": "",
         "recipient": str(operator.id),
     }
-    message = OutboxMessage(kind=acceptance.MAIL, payload=payload, created_at=now())
-    send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
+    message = OutboxMessage(kind=MAIL, payload=payload, created_at=now())
+    send = outbox_handlers(services().settings, services().outgoing)[MAIL]
     assert send(message) is Outcome.DONE
     sentence = {"proposed": "Lina Roy demande de changer", "change_accepted": "a accepté le changement"}
     assert sentence.get(kind, "n’a pas accepté le changement") in re.sub(r"\s+", " ", sent[0])

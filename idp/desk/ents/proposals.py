@@ -25,7 +25,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.desk.alerts.rules import of_alert
-from idp.desk.ents import acceptance
+from idp.desk.ents import acceptance, mails
 from idp.desk.team import invitations
 from idp.registration import approvals, registrations, rows
 from idp.registration.declarations import Kind
@@ -164,13 +164,13 @@ def _tell_moved(client: Client, moved: Sequence[Any], staff_id: uuid.UUID) -> No
     """Tell the engineers and the other operators what changed at once, in the caller's transaction."""
     if moved:
         recipients = {*of_alert(staff_id, None), *(role.staff_id for role in acceptance.operators(client))} - {staff_id}
-        acceptance.enqueue(client, "moved", recipients, by=staff_id, moved=list(moved))
+        mails.enqueue(client, "moved", recipients, by=staff_id, moved=list(moved))
 
 
 def _tell_withdrawn(client: Client, proposal: Proposal, staff_id: uuid.UUID) -> None:
     """Tell who asked for a change that a colleague withdrew or replaced it, in the caller's transaction."""
     if proposal.by != staff_id:
-        acceptance.enqueue(client, "withdrawn", [proposal.by], by=staff_id)
+        mails.enqueue(client, "withdrawn", [proposal.by], by=staff_id)
 
 
 def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None:
@@ -184,7 +184,7 @@ def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None
     with registrations.journaled(client, acceptance.PROPOSED):
         registrations.count_change(client)
         client.pending_metadata = {"asked_at": now().isoformat(), approvals.ASKED_BY: str(staff_id), "metadata": asked}
-    acceptance.enqueue(client, "proposed", of_alert(staff_id, None), by=staff_id)
+    mails.enqueue(client, "proposed", of_alert(staff_id, None), by=staff_id)
 
 
 def withdraw(client: Client, shown: str, staff_id: uuid.UUID) -> None:
@@ -222,7 +222,7 @@ def accept(settings: Settings, client: Client) -> None:
         registrations.change(client, metadata)
         client.pending_metadata = None
         bind(client, former, metadata)
-        acceptance.enqueue(client, "change_accepted", [proposal.by])
+        mails.enqueue(client, "change_accepted", [proposal.by])
 
 
 def refuse(client: Client, reason: str) -> None:
@@ -234,7 +234,7 @@ def refuse(client: Client, reason: str) -> None:
     proposal = get(client)
     with unit_of_work():
         approvals.drop(client, "proposal refused", ClientDeclined, reason=reason)
-        acceptance.enqueue(client, "change_refused", [proposal.by], reason=reason)
+        mails.enqueue(client, "change_refused", [proposal.by], reason=reason)
 
 
 def get(client: Client) -> Proposal:
