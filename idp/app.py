@@ -27,7 +27,6 @@ from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
 from idp.desk.alerts import mails as alert_mails
 from idp.desk.alerts import rules as alerts
-from idp.desk.ents import acceptance
 from idp.desk.ents import mails as ent_mails
 from idp.desk.jobs import asking, files, open_jobs, running
 from idp.desk.jobs.kinds import later
@@ -264,7 +263,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         alerts.ALERTS: alerts.look,
         figures.FIGURES: later("idp.desk.statistics.counting:hand_over"),
         alerts.ALERT: partial(alert_mails.hand_over, settings=settings),
-        acceptance.MAIL: partial(ent_mails.hand_over, settings=settings),
+        ent_mails.MAIL: partial(ent_mails.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_ROLE: partial(staff_notices.hand_over_change, settings=settings),

@@ -55,16 +55,7 @@ ENTRIES = {
         takes_any_key=True,
     ),
     "charter": Entry("idp.charter.commands:charter", "Charters of the ENTs: what parents accept before they enter."),
-    "client": Entry(
-        "idp.registration.commands:client",
-        "ENTs that may ask who signs in.",
-        parts=(
-            "idp.registration.trial.commands:try_client",
-            "idp.cli.ent_requests:ask",
-            "idp.cli.ent_requests:accept",
-            "idp.cli.ent_requests:refuse",
-        ),
-    ),
+    "client": Entry("idp.cli.client:client", "ENTs that may ask who signs in."),
     "config": Entry(
         "idp.cli.config:config",
         "Check the settings, and accept a new secret key when the former one is lost.",
@@ -89,7 +80,7 @@ ENTRIES = {
         "idp.oidc.keys.commands:keys_group", "Keys that sign ID tokens and logout tokens.", takes_any_key=True
     ),
     "letters": Entry(
-        "idp.letters.commands:letters",
+        "idp.cli.letters:letters",
         "Letters that schools hand out: an identifier and a provisional password on paper.",
         parts=("idp.operations.letter_progress.status:command",),
     ),

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, case, null, or_, select, update
 
 from idp import opaque
 from idp.audit import log
-from idp.audit.registry_events import ClientChangedItself, ClientTokenExpired
+from idp.audit.registry_events import ClientChangedItself
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work
@@ -89,11 +89,6 @@ def replace(client: Client, token: str) -> str | None:
         return None
     log.record(ClientChangedItself(client_id=client.id, change="registration token replaced"))
     return made
-
-
-def note_expired(client: Client) -> None:
-    """Record the use of an expired token, in the caller's transaction."""
-    log.record(ClientTokenExpired(client_id=client.id))
 
 
 def _own(client: Client, digest: bytes) -> tuple[ColumnElement[bool], ...]:

@@ -9,11 +9,12 @@ refused while a change waits that an ENT operator asked for at the desk: the one
 A client stays in its sector after the approval, so that everybody keeps their `sub`.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from idp.audit import changes, log
+from idp.audit import log
+from idp.audit.kinds import Event
 from idp.audit.registry_events import ClientChanged, ClientChangedItself
 from idp.clients import names
 from idp.clients.models import Client
@@ -164,13 +165,10 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     if hosts and added != set(hosts):
         raise registrations.state_error(f"the new hosts are {', '.join(sorted(added)) or 'none'}: nothing was approved")
     registrations.check_change(settings, client, metadata, approved=True)
-    before = registrations.audited(client)
-    with unit_of_work():
+    with unit_of_work(), registrations.journaled(client, "approved"):
         secret = registrations.change(client, metadata)
         client.pending_metadata = None
         invitations.bind(client, metadata, metadata)
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientChanged(client_id=client.id, change="approved", **changed))
     return client, former, secret
 
 
@@ -196,11 +194,10 @@ def write(client: Client, metadata: ClientMetadata) -> str | None:
     Raises:
         RegistrationRefusedError: the registration changed at this moment.
     """
-    former, before = rows.read(client), registrations.audited(client)
-    secret = registrations.change(client, metadata)
-    invitations.bind(client, former, metadata)
-    changed = changes.difference(before, registrations.audited(client))
-    log.record(ClientChanged(client_id=client.id, change="changed", **changed))
+    former = rows.read(client)
+    with registrations.journaled(client, "changed"):
+        secret = registrations.change(client, metadata)
+        invitations.bind(client, former, metadata)
     return secret
 
 
@@ -212,12 +209,19 @@ def reject(client_id: str) -> Client:
         RegistrationRefusedError: no change waits.
     """
     client = _waiting(client_id)
-    before = registrations.audited(client)
-    registrations.count_change(client)
-    client.pending_metadata = None
-    changed = changes.difference(before, registrations.audited(client))
-    log.record(ClientChanged(client_id=client.id, change="rejected", **changed))
+    drop(client, "rejected")
     return client
+
+
+def drop(client: Client, change: str, event: Callable[..., Event] = ClientChanged, **fields: str) -> None:
+    """Drop the change that waits, in the caller's transaction; see `registrations.journaled`.
+
+    Raises:
+        RegistrationRefusedError: the client was changed after it was read.
+    """
+    with registrations.journaled(client, change, event, **fields):
+        registrations.count_change(client)
+        client.pending_metadata = None
 
 
 def check_name(settings: Settings, name: str, client: Client, *, accepted: str) -> None:

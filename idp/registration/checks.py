@@ -102,7 +102,8 @@ def _algorithm_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     usable = signing_algorithms() or {"RS256"}  # the algorithm of the key that the first `idp keys rotate` makes
     for name, alg in (("id_token_alg", metadata.id_token_alg), ("userinfo_alg", metadata.userinfo_alg)):
         if alg in ALGORITHMS and alg not in usable:
-            yield Fault(name, f"{alg}: this service has no such key yet", f"run `idp keys rotate --alg {alg}` first")
+            text = f"{alg}: this service has no such key yet"
+            yield Fault(name, text, code=FaultCode.NO_SIGNING_KEY, value=alg)
 
 
 def signing_algorithms() -> set[str]:

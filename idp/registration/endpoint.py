@@ -9,7 +9,8 @@ engineer (`approvals`).
 import hmac
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any
 
 from flask import Blueprint, request
 from sqlalchemy import select
@@ -17,7 +18,7 @@ from sqlalchemy import select
 from idp import opaque
 from idp.accounts import alarm
 from idp.audit import changes, log
-from idp.audit.registry_events import ClientChangedItself
+from idp.audit.registry_events import ClientChangedItself, ClientTokenExpired
 from idp.clients import names
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
@@ -35,7 +36,6 @@ from idp.web.errors import TooManyRequestsError
 from idp.web.http import Response
 from idp.web.request_context import remote_ip
 
-T = TypeVar("T")
 _ERRORS = {"redirect_uris": "invalid_redirect_uri"}
 """The errors of RFC 7591, 3.2.2 by the field of a fault; that of all other fields is `_METADATA_ERROR`."""
 _METADATA_ERROR = "invalid_client_metadata"
@@ -68,29 +68,51 @@ class _UnauthorizedError(Exception):
 
 
 class _RefusedError(Exception):
-    """The request is refused, with a response."""
+    """The request is refused with an error of RFC 7591 or RFC 6750."""
 
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
+    def __init__(self, error: str, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.error = error
+        self.text = text
+        self.status = status
+
+
+def _answers_refusals(view: Callable[..., Response]) -> Callable[..., Response]:
+    """Return a view that answers what `view` raises as RFC 7591, 3.2.2 and RFC 6750, 3.1 say."""
+
+    @wraps(view)
+    def answered(**arguments: str) -> Response:
+        try:
+            return view(**arguments)
+        except _RefusedError as refused:
+            return client_request.refuse(refused.status, refused.error, refused.text)
+        except RegistrationRefusedError as refused:  # the hints of its faults are the engineer's
+            error = _ERRORS.get(refused.faults[0].field, _METADATA_ERROR)
+            text = "; ".join(f"{json_metadata.label(fault.field)} {fault.text}".strip() for fault in refused.faults)
+            return client_request.refuse(400, error, text)
+        except _UnauthorizedError as refused:
+            return _unauthorized(refused.text, refused.challenge)
+        except TokenExpiredError as expired:
+            response = _unauthorized(_EXPIRED)
+            with unit_of_work():
+                log.record(ClientTokenExpired(client_id=expired.client.id))
+            return response
+
+    return answered
 
 
 @for_programs
+@_answers_refusals
 def register() -> Response:
     """Register the client that the JSON describes (RFC 7591, 3.1)."""
-    try:
-        invitation = _invitation()
-        members = _members()
-        name = _free_name(invitation)
-        metadata = _or_refuse(lambda: _checked(invitation, members, name))
-        sector = _or_refuse(lambda: sectors.find(metadata))
-        if metadata.name == name:
-            metadata = replace(metadata, name="")
-        client, token, secret = _or_refuse(lambda: _add(invitation, metadata, sector))
-    except _RefusedError as refused:
-        return refused.response
-    except _UnauthorizedError as refused:
-        return _unauthorized(refused.text, refused.challenge)
+    invitation = _invitation()
+    members = _members()
+    name = _free_name(invitation)
+    metadata = _checked(invitation, members, name)
+    sector = sectors.find(metadata)
+    if metadata.name == name:
+        metadata = replace(metadata, name="")
+    client, token, secret = _add(invitation, metadata, sector)
     return client_request.answer(_answer(client, token, secret), 201)
 
 
@@ -148,19 +170,15 @@ def _checked(invitation: ClientInvite, members: dict[str, Any], name: str) -> Cl
 
 
 @for_programs
+@_answers_refusals
 def manage(client_id: str) -> Response:
     """Read, replace or end a registration (RFC 7592 2)."""
-    try:
-        client, token = _owned(client_id)
-        if request.method == "DELETE":
-            return _end(client, token)
-        secret = None
-        if request.method == "PUT":
-            token, secret = _replaced(client, token)
-    except _RefusedError as refused:
-        return refused.response
-    except _UnauthorizedError as refused:
-        return _unauthorized(refused.text, refused.challenge)
+    client, token = _owned(client_id)
+    if request.method == "DELETE":
+        return _end(client, token)
+    secret = None
+    if request.method == "PUT":
+        token, secret = _replaced(client, token)
     return client_request.answer(_answer(client, token, secret))
 
 
@@ -168,15 +186,14 @@ def _replaced(client: Client, token: str) -> tuple[str, str | None]:
     """Replace the registration by the JSON (2.2); return a new access token, and a secret if the client needs one."""
     members = _members()
     if members.get("client_id") != client.client_id:
-        raise _RefusedError(client_request.refuse(400, "invalid_request", "client_id must be the client's own"))
+        raise _RefusedError("invalid_request", "client_id must be the client's own")
     if any(name in members for name in _SERVER_MEMBERS):
-        text = f"these must be left out: {', '.join(_SERVER_MEMBERS)}"
-        raise _RefusedError(client_request.refuse(400, "invalid_request", text))
+        raise _RefusedError("invalid_request", f"these must be left out: {', '.join(_SERVER_MEMBERS)}")
     shown = members.get("client_secret")
     if shown is not None and not (isinstance(shown, str) and _is_own_secret(client, shown)):
-        raise _RefusedError(client_request.refuse(400, "invalid_request", "a client does not choose its secret"))
-    metadata, hosts = _or_refuse(lambda: _checked_change(client, members))
-    following, secret = _or_refuse(lambda: _write(client, token, members, metadata, hosts))
+        raise _RefusedError("invalid_request", "a client does not choose its secret")
+    metadata, hosts = _checked_change(client, members)
+    following, secret = _write(client, token, members, metadata, hosts)
     db.session.refresh(client)
     return following, secret
 
@@ -212,12 +229,11 @@ def _write(
 
 def _change(client: Client, metadata: ClientMetadata) -> str | None:
     settings = services().settings
-    before, former_name = registrations.audited(client), client.name
-    secret = registrations.change(client, metadata)
-    approvals.check_name(settings, client.name, client, accepted=former_name)
-    approvals.withdraw(client)
-    changed = changes.difference(before, registrations.audited(client))
-    log.record(ClientChangedItself(client_id=client.id, change="changed", **changed))
+    former_name = client.name
+    with registrations.journaled(client, "changed", ClientChangedItself):
+        secret = registrations.change(client, metadata)
+        approvals.check_name(settings, client.name, client, accepted=former_name)
+        approvals.withdraw(client)
     return secret
 
 
@@ -230,13 +246,11 @@ def _end(client: Client, token: str) -> Response:
     """
     if not access_tokens.lock(client, token):
         raise _UnauthorizedError(_NOT_VALID)
-    before = registrations.audited(client)
-    client.disabled_at = now()
-    changed = changes.difference(before, registrations.audited(client))
+    with registrations.journaled(client, "ended", ClientChangedItself):
+        client.disabled_at = now()
     client.version = Client.version + 1
     client.pending_metadata = None
     access_tokens.take(client)
-    log.record(ClientChangedItself(client_id=client.id, change="ended", **changed))
     return Response(status=204, headers=[("Cache-Control", "no-store")])
 
 
@@ -256,14 +270,7 @@ def _owned(client_id: str) -> tuple[Client, str]:
         client = registrations.get(client_id) if client_id.isascii() and client_id.isalnum() else None
     except RegistrationRefusedError:
         client = None
-    try:
-        is_own = client is not None and access_tokens.verify(client, token)
-    except TokenExpiredError as expired:
-        response = _unauthorized(_EXPIRED)
-        with unit_of_work():
-            access_tokens.note_expired(expired.client)
-        raise _RefusedError(response) from expired
-    if client is None or not is_own:
+    if client is None or not access_tokens.verify(client, token):
         raise _UnauthorizedError(_NOT_VALID)
     return client, token
 
@@ -307,30 +314,14 @@ def _members() -> dict[str, Any]:
             2.3).
     """
     if request.mimetype != "application/json":
-        raise _RefusedError(client_request.refuse(415, _METADATA_ERROR, "the body must be application/json"))
+        raise _RefusedError(_METADATA_ERROR, "the body must be application/json", 415)
     try:
         members = jose.json_object(request.get_data())
     except ValueError as error:
-        text = f"the body is no JSON object: {error}"
-        raise _RefusedError(client_request.refuse(400, _METADATA_ERROR, text)) from None
+        raise _RefusedError(_METADATA_ERROR, f"the body is no JSON object: {error}") from None
     if members.get("software_statement") is not None:
-        text = "no software statement is approved here"
-        raise _RefusedError(client_request.refuse(400, "unapproved_software_statement", text))
+        raise _RefusedError("unapproved_software_statement", "no software statement is approved here")
     return members
-
-
-def _or_refuse(act: Callable[[], T]) -> T:
-    """Run `act`; answer its faults as RFC 7591, 3.2.2 says, the fields called by their JSON names.
-
-    Raises:
-        _RefusedError: there are faults. Their hints are the engineer's and not answered.
-    """
-    try:
-        return act()
-    except RegistrationRefusedError as refused:
-        error = _ERRORS.get(refused.faults[0].field, _METADATA_ERROR)
-        text = "; ".join(f"{json_metadata.label(fault.field)} {fault.text}".strip() for fault in refused.faults)
-        raise _RefusedError(client_request.refuse(400, error, text)) from refused
 
 
 blueprint = Blueprint("registration", __name__)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 class FaultCode(enum.Enum):
-    """The kinds of faults that a page explains in its own words; all others are `OTHER`."""
+    """The kinds of faults that a shell explains in its own words; all others are `OTHER`."""
 
     OTHER = enum.auto()
     NAME = enum.auto()
@@ -36,6 +36,8 @@ class FaultCode(enum.Enum):
     KEY_IS_PRIVATE = enum.auto()
     KEYS_TWICE = enum.auto()
     """The keys are given by value and by their URI."""
+    NO_SIGNING_KEY = enum.auto()
+    """This service has no key for the algorithm."""
     PKCE_NEEDED = enum.auto()
     CHANGED_MEANWHILE = enum.auto()
     """Somebody else changed the registration after it was read."""
@@ -68,7 +70,7 @@ class Fault:
         field: the name of a field of `ClientMetadata`, or of what else the caller gave; empty if the fault is about no
             single field.
         text: what is wrong, without the name of the field: each surface has its own name for it.
-        hint: for the engineer alone, as it says how to repair the service, or why a request inside the network failed.
+        hint: for the engineer alone: why a request inside the network failed.
         code: the kind of the fault, for surfaces that have sentences of their own.
         value: the value at fault, if it is one of several.
     """

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
@@ -215,6 +216,26 @@ def revoke(invitation: uuid.UUID) -> bool:
 def listed() -> list[ClientInvite]:
     """Return all invitations, youngest first."""
     return list(db.session.scalars(select(ClientInvite).order_by(ClientInvite.created_at.desc())))
+
+
+def shown(invitation: ClientInvite) -> dict[str, Any]:
+    """Return an invitation as JSON values, without its digest."""
+    used_at = invitation.used_at
+    return {
+        "invite": str(invitation.id),
+        "label": invitation.label,
+        "uais": invitation.uais,
+        "scopes": invitation.scopes,
+        "hosts": invitation.hosts,
+        "subject": invitation.subject_type,
+        "auth_method": invitation.auth_method,
+        "pkce_required": invitation.pkce_required,
+        "release_username": invitation.release_username,
+        "uses_left": invitation.uses_left,
+        "created_at": invitation.created_at.isoformat(),
+        "expires_at": invitation.expires_at.isoformat(),
+        "used_at": used_at.isoformat() if used_at else None,
+    }
 
 
 def _open(moment: datetime) -> tuple[ColumnElement[bool], ...]:

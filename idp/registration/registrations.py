@@ -1,6 +1,8 @@
 """Registrations: made, changed, disabled and enabled, each in one transaction with its audit entry."""
 
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,6 +12,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from idp import opaque
 from idp.audit import changes, log
+from idp.audit.kinds import Event
 from idp.audit.registry_events import ClientChanged
 from idp.clients.models import Client, SubjectType
 from idp.clock import now
@@ -166,6 +169,23 @@ def count_change(client: Client) -> None:
     set_committed_value(client, "version", counted)
 
 
+@contextmanager
+def journaled(
+    client: Client, change: str, event: Callable[..., Event] = ClientChanged, **fields: str
+) -> Iterator[None]:
+    """Record what the block changes of a client, in the caller's transaction.
+
+    Args:
+        client: the client.
+        change: the name of the change in the journal.
+        event: the class of the event.
+        fields: its other fields.
+    """
+    before = audited(client)
+    yield
+    log.record(event(client_id=client.id, change=change, **fields, **changes.difference(before, audited(client))))
+
+
 def audited(client: Client) -> dict[str, Any]:
     """Return a registration as the audit keeps it: without secret, salt, or a digest of either."""
     return {
@@ -223,15 +243,14 @@ def rotate_secret(
         raise state_error(f"{client.name} {kind}: it has no secret", FaultCode.NO_SECRET)
     if keep and not lost and not force:
         _check_former_secret_ended(client)
-    secret, before = secret or opaque.new_value(), audited(client)
-    count_change(client)
-    if not keep:
-        client.former_secret_digest = client.former_secret_until = None
-    elif not lost:
-        client.former_secret_digest, client.former_secret_until = client.secret_digest, now() + keep
-    _set_secret(client, secret)
-    changed = changes.difference(before, audited(client))
-    log.record(ClientChanged(client_id=client.id, change="secret rotated", **changed))
+    secret = secret or opaque.new_value()
+    with journaled(client, "secret rotated"):
+        count_change(client)
+        if not keep:
+            client.former_secret_digest = client.former_secret_until = None
+        elif not lost:
+            client.former_secret_digest, client.former_secret_until = client.secret_digest, now() + keep
+        _set_secret(client, secret)
     return secret
 
 
@@ -276,10 +295,8 @@ def disable(client_id: str) -> None:
     """
     client = _locked(client_id)
     if client.disabled_at is None:
-        before, client.disabled_at = audited(client), now()
-        changed = changes.difference(before, audited(client))
-        client.version = Client.version + 1
-        log.record(ClientChanged(client_id=client.id, change="disabled", **changed))
+        with journaled(client, "disabled"):
+            client.disabled_at, client.version = now(), Client.version + 1
 
 
 @unit_of_work()
@@ -298,10 +315,8 @@ def enable(client_id: str) -> None:
     if ended_itself(client):
         raise state_error(f"{client.name} ended its registration itself: invite it to register again")
     if client.disabled_at is not None:
-        before, client.disabled_at = audited(client), None
-        changed = changes.difference(before, audited(client))
-        client.version = Client.version + 1
-        log.record(ClientChanged(client_id=client.id, change="enabled", **changed))
+        with journaled(client, "enabled"):
+            client.disabled_at, client.version = None, Client.version + 1
 
 
 def came_by_invitation(client: Client) -> bool:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 from idp.cli import ENTRIES
 from idp.cli import refusals as english
+from idp.cli.client import trial
 from idp.desk import refusals as french
 from idp.families.refusals import Code
+from idp.registration.trial.findings import Repair
 from tests.architecture.tree import modules, parsed, sentences, shown
 
 _COMMAND = re.compile(rf"\bidp (?:{'|'.join(ENTRIES)})\b")
@@ -19,7 +21,6 @@ _SHELLS = (
     "idp/cli/",
     "idp/operations/",  # the engineers' commands
     "idp/serving/",
-    "idp/registration/trial/",  # a finding names the command that repairs it
 )
 _SPEAKING_TO_ENGINEERS = {
     "idp/accounts/passwords/breached.py": "the file that an engineer makes by a command",
@@ -30,7 +31,6 @@ _SPEAKING_TO_ENGINEERS = {
     "idp/dossier/sbom.py": "it reads a file of pip",
     "idp/metrics/catalogue.py": "the metrics, which an engineer reads",
     "idp/production.py": "the settings, which an engineer reads",
-    "idp/registration/checks.py": "the hint of a fault is for the engineer alone",
     "idp/registration/metadata.py": "it declares the options of the commands",
     "idp/secret_check.py": "a service that does not start says so to an engineer",
 }
@@ -65,3 +65,7 @@ def test_no_text_below_the_shells_names_a_command_or_an_option() -> None:
 
 def test_each_refusal_has_a_sentence_in_a_shell() -> None:
     assert english.SENTENCES.keys() | french.SENTENCES.keys() | _SAID_BY_THE_PAGE == set(Code)
+
+
+def test_each_repair_of_a_finding_has_a_sentence_in_the_shell_of_engineers() -> None:
+    assert trial.REPAIRS.keys() == set(Repair)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -64,14 +63,6 @@ class Browser:
         self.sign_in()
         self.submit("/charte", accord="oui")
         return self.submit("/notifications", mail="noemie@exemple.fr")
-
-
-@contextmanager
-def visited_ent(folder: Path) -> Iterator[tuple[Flask, Browser, FakeProvider]]:
-    """Yield a separate ENT, its browser and its provider, for one row of a table."""
-    with running_provider() as provider:
-        app = create_app(read_settings(environment(provider.issuer, folder)))
-        yield app, Browser(app.test_client()), provider
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """`clients.kit` without a framework: its requests, valid responses, and one false response for each check.
 
-False ID tokens and logout tokens for the sample ENT are in test_ent.py and test_ent_backchannel.py.
+False ID tokens are in test_kit_id_tokens.py, false logout tokens in test_kit_logout_tokens.py.
 """
 
 import base64
@@ -31,7 +31,7 @@ from tests.clients.fake_provider import (
     signed_with_public_key,
     unsigned,
 )
-from tests.clients.kit_steps import OFFLINE, catch_failed_check, complete_sign_in, registered
+from tests.clients.kit_steps import CALLBACK, OFFLINE, catch_failed_check, complete_sign_in, registered
 from tests.rows import each_row
 
 
@@ -39,13 +39,16 @@ def test_a_sign_in_asks_all_that_its_answer_proves(provider: FakeProvider) -> No
     kit = Provider(registered(provider))
     url, attempt = kit.start_sign_in("/devoirs", login_hint="profil:parent", ui_locales="en")
     parameters = parse_qs(urlsplit(url).query)
-    assert parameters["code_challenge_method"] == ["S256"]
+    sent = {"response_type": "code", "client_id": CLIENT_ID, "redirect_uri": CALLBACK, "code_challenge_method": "S256"}
+    assert {name: parameters[name] for name in sent} == {name: [value] for name, value in sent.items()}
     assert parameters["login_hint"] == ["profil:parent"]
     assert parameters["ui_locales"] == ["en"]
     assert (parameters["state"], parameters["nonce"]) == ([attempt.state], [attempt.nonce])
     assert attempt.code_verifier not in url
     assert {len(value) for value in (attempt.state, attempt.nonce, attempt.code_verifier)} == {43}
     assert attempt.target == "/devoirs"
+    _, again = kit.start_sign_in("/devoirs")
+    assert not {again.state, again.nonce, again.code_verifier} & {attempt.state, attempt.nonce, attempt.code_verifier}
     person = complete_sign_in(kit)
     assert person.claims["sub"] == person.userinfo["sub"] == provider.sub
     assert person.refresh_token is None
@@ -78,7 +81,7 @@ def test_the_registered_signature_algorithm_alone_is_accepted(
         assert catch_failed_check(lambda: complete_sign_in(kit)) == "alg"
 
 
-@pytest.mark.parametrize("registration", ["none", "HS256", ""])
+@pytest.mark.parametrize("registration", ["none", "HS256", "", "RS256"])
 def test_unsigned_token_is_refused_for_every_registration(provider: FakeProvider, registration: str) -> None:
     kit = Provider(registered(provider, id_token_alg=registration))
     for forge in (unsigned, signed_with_public_key):

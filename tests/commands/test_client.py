@@ -29,35 +29,6 @@ SHOWN = {
 }  # fmt: skip
 
 
-UNASKED: dict[str, Any] = {
-    "waiting_since": None,
-    "declined_at": None,
-    "asked_uais": [],
-    "frontchannel_logout_uri": "",
-    "auth_alg": "",
-    "assertion_audience": "issuer",
-    "jwks": None,
-    "jwks_uri": "",
-    "profile": "",
-    "par_required": False,
-    "dpop_required": False,
-    "sector_identifier_uri": "",
-    "userinfo_alg": "",
-    "refresh_id_token": True,
-    "default_max_age": None,
-    "description": {},
-    "former_secret_until": None,
-    "registered_by_itself": False,
-    "ended_itself_at": None,
-    "sector": "ent.test",
-    "bounds": None,
-    "registration_used_at": None,
-    "pending_since": None,
-    "pending_hosts": None,
-    "pending_metadata": None,
-}
-
-
 def add(idp: Run, *more: str) -> dict[str, Any]:
     basic = WAY_BACK if "--uai" in more else BASIC
     answer = idp("client", "add", "ENT des Tilleuls", *basic, *more, "--json")
@@ -102,16 +73,13 @@ def test_a_client_is_registered_with_its_options(idp: Run) -> None:
     assert set(client) == {"client_id", "client_secret", "name"}
     shown = show(idp, client["client_id"])
     assert set(shown) == SHOWN
-    assert shown.pop("created_at")
-    assert shown == {
+    given = {
         "client_id": client["client_id"],
         "name": "ENT des Tilleuls",
         "audience": "families",
         "uais": ["0599001N", "0599002P"],
-        "release_username": False,
         "redirect_uris": ["https://ent.test/cb", "https://ent.test/cb2"],
         "post_logout_redirect_uris": ["https://ent.test/bye"],
-        "backchannel_logout_uri": "",
         "home_uri": "https://ent.test/",
         "initiate_login_uri": "https://ent.test/login",
         "auth_method": "client_secret_post",
@@ -124,9 +92,8 @@ def test_a_client_is_registered_with_its_options(idp: Run) -> None:
         "id_token_alg": "ES256",
         "default_profile": "parent",
         "profile_uris": {"eleve": "https://ent.test/eleves?a=b"},
-        "disabled_at": None,
-        **UNASKED,
     }
+    assert given.items() <= shown.items()
 
 
 def test_the_defaults_are_the_strict_ones(idp: Run) -> None:
@@ -181,7 +148,8 @@ def test_a_new_secret_replaces_the_former(idp: Run, engine: Engine) -> None:
     answer = idp("client", "rotate-secret", client["client_id"], "--force")
     assert re.fullmatch(r"client_secret: [\w-]{43}\nformer_secret_until: 20[-\dT:.+]+\n", answer.out)
     last = json.loads(idp("client", "rotate-secret", client["client_id"], "--keep-former", "0", "--json").out)
-    assert last["former_secret_until"] is None
+    assert last["former_secret_until"] is show(idp, client["client_id"])["former_secret_until"] is None
+    assert idp("client", "rotate-secret", client["client_id"], "--keep-former", "721").code == 2
 
 
 def test_rotation_refuses_to_revoke_a_valid_former_secret(idp: Run, engine: Engine) -> None:
@@ -231,11 +199,13 @@ def test_each_change_is_counted_and_recorded(idp: Run, engine: Engine) -> None:
     assert all(actor for _, actor in audit), "who did it is kept"
 
 
-def test_a_disabled_client_is_marked(idp: Run) -> None:
+def test_a_disabled_client_is_marked_and_enabled_again(idp: Run) -> None:
     client_id = add(idp)["client_id"]
     assert idp("client", "disable", client_id).out == f"{client_id} is disabled\n"
     assert show(idp, client_id)["disabled_at"]
     assert "(disabled)" in idp("client", "list").out
+    assert idp("client", "enable", client_id).out == f"{client_id} is enabled\n"
+    assert show(idp, client_id)["disabled_at"] is None
 
 
 def test_the_list_is_an_array_sorted_by_name(idp: Run) -> None:
@@ -332,49 +302,3 @@ def test_all_faults_are_listed_and_no_client_is_registered(idp: Run) -> None:
     assert "https://ok.test/" not in answer.err
     assert "0599001N" not in answer.err
     assert json.loads(idp("client", "list", "--json").out) == []
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--subject", "aaf", "--subject-prefix", "LILLE-"), "--subject-prefix must be given without its hyphen"),
-        (("--subject", "aaf", "--subject-prefix", "Île"), "--subject-prefix must have 30 printable ASCII characters"),
-        (("--subject-prefix", "LILLE"), "--subject-prefix is for subjects of the type aaf"),
-    ],
-)
-def test_an_ambiguous_subject_prefix_is_refused(idp: Run, options: tuple[str, ...], message: str) -> None:
-    answer = idp("client", "add", "ENT", *BASIC, *options)
-    assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith(f"Error: {message}")
-    assert answer.err.count("\n") == 1
-
-
-NO_ADDRESS = (
-    "", " ", "ent.test/cb", "/cb", "//ent.test/cb", "javascript:alert(1)", "data:text/html,x", "ftp://ent.test/cb",
-    "https:///cb", "https://", "https://[::1/cb", "https://ent.test:port/cb", "https://ent.test:99999/cb",
-    "https://ent.test:0/cb", "https://user@ent.test/cb", "https://ent.test@evil.test/cb", "https://ent.test/cb#f",
-    "https://ent.test/c b", "https://ent.test/cb\\..", "https://ent.test/*|x", "https://ént.test/cb",
-    "https://ent.test/cb\x7f", "https://ent.test/cb\t", "http://127.0.0.1/cb", "http://localhost/cb",
-    "https://ent.test/" + "a" * 500, "https://ent.test/cb%0a", "https://ent.test/cb%7F", "https://ent.test/[cb]",
-    "https://ENT.test/cb", "https://ent..test/cb", "https://./cb", "https://ent.test./cb", "https://ent.test:/cb",
-    "https://a;sandbox;b.test/cb", "https://a,b.test/cb", "https://*.test/cb", "https://'none'/cb", "https://-a.test/cb",
-    "https://" + "a" * 64 + ".test/cb", "https://" + "a." * 130 + "test/cb",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("option", ["--redirect-uri", "--post-logout-redirect-uri"])
-def test_an_invalid_url_is_refused(idp: Run, option: str) -> None:
-    answer = idp("client", "add", "ENT", *BASIC, *(part for uri in NO_ADDRESS for part in (option, uri)))
-    assert (answer.code, answer.out) == (1, "")
-    lines = answer.err.removeprefix("Error: ").splitlines()
-    assert [line[: len(f"{option} {uri!r}: ")] for line, uri in zip(lines, NO_ADDRESS, strict=True)] == [
-        f"{option} {uri!r}: " for uri in NO_ADDRESS
-    ]
-
-
-def test_development_allows_plain_http_on_loopback(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IDP_ENV", "development")
-    monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
-    monkeypatch.setenv("IDP_DESK_URL", "")
-    assert idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "http://127.0.0.1:8001/cb").code == 0
-    assert idp("client", "add", "ENT", "--redirect-uri", "http://ent.test/cb").code == 1

@@ -54,17 +54,6 @@ def test_the_audience_is_chosen_explicitly_and_shown(idp: Run) -> None:
     assert show(idp, own)["audience"] == "families", "what is not given stays"
 
 
-def test_the_identifier_is_released_on_demand(idp: Run) -> None:
-    client_id = add(idp, "--uai", "0599001N")["client_id"]
-    assert show(idp, client_id)["release_username"] is False
-    assert idp("client", "set", client_id, "--release-username").code == 0
-    assert show(idp, client_id)["release_username"] is True
-    assert idp("client", "set", client_id, "--home-uri", "https://ent.test/").code == 0
-    assert show(idp, client_id)["release_username"] is True
-    assert idp("client", "set", client_id, "--no-release-username").code == 0
-    assert show(idp, client_id)["release_username"] is False
-
-
 def test_an_invitation_needs_a_school(idp: Run) -> None:
     answer = idp("client", "invite", "--label", "ENT 59")
     assert (answer.code, answer.out) == (1, "")

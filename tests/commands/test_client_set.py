@@ -71,15 +71,6 @@ def test_set_lists_removed_values(idp: Run) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["", " "])
-def test_an_ent_needs_a_name(idp: Run, name: str) -> None:
-    client_id = add(idp)["client_id"]
-    for command in (("set", client_id, "--name", name), ("add", name, *BASIC)):
-        answer = idp("client", *command)
-        assert (answer.code, answer.out) == (1, "")
-        assert answer.err == "Error: the name must have 1 to 80 printable characters\n"
-
-
 @pytest.mark.parametrize(
     ("option", "values"),
     [
@@ -213,13 +204,6 @@ def test_an_ent_keeps_its_own_sector_when_its_hosts_change(act: Run, browser: Fl
         assert show(act, client_id)["sector"] == ""
 
 
-def test_a_disabled_ent_is_enabled_again(idp: Run) -> None:
-    client_id = add(idp)["client_id"]
-    idp("client", "disable", client_id)
-    assert idp("client", "enable", client_id).out == f"{client_id} is enabled\n"
-    assert show(idp, client_id)["disabled_at"] is None
-
-
 @pytest.mark.row("N-03")
 def test_a_scope_removed_by_an_operator_stays_removed(act: Run, browser: FlaskClient) -> None:
     client = registered(browser, invited(act))
@@ -265,15 +249,6 @@ def test_an_algorithm_without_a_key_is_refused_with_a_command_to_run(idp: Run, e
             assert (answer.code, answer.out) == (1, "")
             assert "run `idp keys rotate --alg ES256` first" in answer.err
         assert idp("client", "add", "ENT", *BASIC, "--id-token-alg", "RS256").code == 0
-
-
-def test_show_prints_the_end_of_the_former_secret(idp: Run) -> None:
-    client_id = add(idp)["client_id"]
-    idp("client", "rotate-secret", client_id)
-    assert show(idp, client_id)["former_secret_until"]
-    assert idp("client", "rotate-secret", client_id, "--keep-former", "0").code == 0
-    assert show(idp, client_id)["former_secret_until"] is None
-    assert idp("client", "rotate-secret", client_id, "--keep-former", "721").code == 2
 
 
 def test_an_invitation_is_shown_once_listed_without_its_token_and_revoked(idp: Run) -> None:

@@ -17,6 +17,7 @@ from idp.clients.models import Audience, Client
 from idp.clock import now
 from idp.db import db
 from idp.desk.ents import acceptance, mails
+from idp.desk.ents.mails import MAIL
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.outbox.models import OutboxMessage
@@ -59,7 +60,7 @@ def waiting() -> list[Client]:
 
 def news() -> list[tuple[str, str]]:
     """Return the news and the recipient of each mail."""
-    mails = db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).order_by(OutboxMessage.id).all()
+    mails = db.session.query(OutboxMessage).filter_by(kind=MAIL).order_by(OutboxMessage.id).all()
     return sorted((mail.payload["news"], mail.payload["recipient"]) for mail in mails)
 
 
@@ -346,9 +347,7 @@ def test_the_link_of_a_mail_opens_the_ent_for_a_session_that_acts_for_another(
         "idp.desk.staff.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
     )
     payload = {"client": str(asked.id), "news": "accepted", "by": "", "reason": "", "recipient": str(operator.id)}
-    mails.hand_over(
-        OutboxMessage(id=uuid.uuid4(), kind=acceptance.MAIL, payload=payload, created_at=now()), services().settings
-    )
+    mails.hand_over(OutboxMessage(id=uuid.uuid4(), kind=MAIL, payload=payload, created_at=now()), services().settings)
     link = re.search(r"https://bureau\.exemple\.test(/\S+)", sent[0])
     assert link
     by_name = {post.client.name: post for post in posts.of_staff(operator.id) if post.client}
@@ -376,9 +375,9 @@ def test_each_mail_says_what_happened(
     )
     payload = {"client": str(asked.id), "news": kind, "by": str(operator.id), "reason": "", "recipient": ""}
     message = OutboxMessage(
-        id=uuid.uuid4(), kind=acceptance.MAIL, payload=payload | {"recipient": str(operator.id)}, created_at=now()
+        id=uuid.uuid4(), kind=MAIL, payload=payload | {"recipient": str(operator.id)}, created_at=now()
     )
-    send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
+    send = outbox_handlers(services().settings, services().outgoing)[MAIL]
     assert send(message) is Outcome.DONE
     assert sentence in sent[0].replace("\u00a0", " ")
     assert operator.email in sent[0]

@@ -12,16 +12,17 @@ from werkzeug.test import TestResponse
 
 from idp.app import outbox_handlers
 from idp.audit.models import AuditEntry
-from idp.cli import ent_requests as ent_commands
+from idp.cli.client import client as client_command
 from idp.clients.models import Client, SubjectType
 from idp.clock import now
 from idp.db import db
 from idp.desk.ents import acceptance
+from idp.desk.ents.mails import MAIL
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.registration import commands, registrations
+from idp.registration import registrations
 from idp.services import services
 from idp.throttle import guard
 from idp.throttle.limits import ENT_MOVES
@@ -70,7 +71,7 @@ def key(own: RelyingParty) -> str:
 
 def news(kind: str) -> list[str]:
     """Return the recipients of the mails with these news."""
-    mails = db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).all()
+    mails = db.session.query(OutboxMessage).filter_by(kind=MAIL).all()
     return [mail.payload["recipient"] for mail in mails if mail.payload["news"] == kind]
 
 
@@ -199,8 +200,8 @@ def test_another_path_of_an_accepted_server_is_in_force_and_the_others_get_the_f
         "idp.desk.staff.mails.deliver",
         lambda mail, _: sent.extend(mail.get_body((part,)).get_content() for part in ("plain", "html")),
     )
-    send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
-    assert send(db.session.query(OutboxMessage).filter_by(kind=acceptance.MAIL).all()[0]) is Outcome.DONE
+    send = outbox_handlers(services().settings, services().outgoing)[MAIL]
+    assert send(db.session.query(OutboxMessage).filter_by(kind=MAIL).all()[0]) is Outcome.DONE
     content, page = (re.sub(r"\s+", " ", part) for part in sent)
     whole = "post_logout_redirect_uris — avant : https://ent.test/bye — maintenant : https://ent.test/go?u=1"
     assert whole in content, "an operator reads and copies it"
@@ -336,7 +337,7 @@ def test_the_change_of_a_person_who_left_is_only_refused(
     page = text(decide(engineer, client))
     assert "la demande ne peut plus qu’être refusée" in page
     assert "Accepter le changement" not in page
-    command = desk.test_cli_runner().invoke(ent_commands.accept, [client.client_id])
+    command = desk.test_cli_runner().invoke(client_command, ["accept", client.client_id])
     assert (command.exit_code, "no longer: refuse it" in command.output) == (1, True)
     assert row(own).redirect_uris != [URI]
     assert decide(engineer, row(own), "/refus", reason="Personne ne le demande.").status_code == 303
@@ -345,16 +346,16 @@ def test_the_change_of_a_person_who_left_is_only_refused(
 def test_the_commands_accept_and_refuse_a_change(browser: FlaskClient, own: RelyingParty, desk: Flask) -> None:
     runner = desk.test_cli_runner()
     ask(browser, own)
-    shown = runner.invoke(commands.client, ["show", own.client_id]).output
+    shown = runner.invoke(client_command, ["show", own.client_id]).output
     assert f"new hosts redirect_uris=neuf.test: idp client accept {own.client_id}" in shown
     assert "pending_hosts: redirect_uris=neuf.test" in shown
-    assert "accepted or refused as a whole" in runner.invoke(commands.client, ["approve", own.client_id]).output
-    refused = runner.invoke(ent_commands.refuse, [own.client_id, "--reason", "autre serveur"])
+    assert "accepted or refused as a whole" in runner.invoke(client_command, ["approve", own.client_id]).output
+    refused = runner.invoke(client_command, ["refuse", own.client_id, "--reason", "autre serveur"])
     assert (refused.exit_code, row(own).pending_metadata) == (0, None)
     ask(browser, own)
-    assert runner.invoke(ent_commands.accept, [own.client_id]).exit_code == 0
+    assert runner.invoke(client_command, ["accept", own.client_id]).exit_code == 0
     assert row(own).redirect_uris == [URI]
-    assert runner.invoke(ent_commands.accept, [own.client_id]).exit_code == 1
+    assert runner.invoke(client_command, ["accept", own.client_id]).exit_code == 1
 
 
 def test_an_operator_asks_for_five_ents_and_changes_a_day(browser: FlaskClient, own: RelyingParty) -> None:
@@ -389,8 +390,8 @@ def test_each_mail_says_what_happened(
         "reason": "",
         "recipient": str(operator.id),
     }
-    message = OutboxMessage(kind=acceptance.MAIL, payload=payload, created_at=now())
-    send = outbox_handlers(services().settings, services().outgoing)[acceptance.MAIL]
+    message = OutboxMessage(kind=MAIL, payload=payload, created_at=now())
+    send = outbox_handlers(services().settings, services().outgoing)[MAIL]
     assert send(message) is Outcome.DONE
     sentence = {"proposed": "Lina Roy demande de changer", "change_accepted": "a accepté le changement"}
     assert sentence.get(kind, "n’a pas accepté le changement") in re.sub(r"\s+", " ", sent[0])

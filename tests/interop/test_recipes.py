@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from click.testing import CliRunner
 from flask import Flask
 
-from idp.registration import commands
+from idp.cli.client import client
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 RECIPES = CLIENTS / "recipes"
@@ -46,7 +46,7 @@ def test_apache_and_oauth2_proxy_read_their_secrets_elsewhere() -> None:
 def test_every_registration_command_is_taken_as_it_stands(app: Flask) -> None:
     for title, command in COMMANDS.items():
         arguments = shlex.split(command.replace("\\\n", " "))
-        done = CliRunner().invoke(commands.client, arguments[2:])
+        done = CliRunner().invoke(client, arguments[2:])
         assert done.exit_code == 0, f"{title}: {done.output}"
 
 

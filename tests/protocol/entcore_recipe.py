@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
-from idp.registration.commands import add
+from idp.cli.client.commands import add
 from tests.builders import PASSWORD
 from tests.entcore_party import Departure, EntcoreParty
 from tests.pages import sign_in

@@ -12,13 +12,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from idp.accounts.models import Account
+from idp.cli.client import client as client_command
 from idp.clock import now
 from idp.config import load
 from idp.db import db
 from idp.oidc.keys import rotation
 from idp.oidc.models import Token
 from idp.outbox import queue
-from idp.registration import commands, registrations
+from idp.registration import registrations
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services_of
@@ -268,7 +269,7 @@ def test_the_operator_registers_the_address_and_sees_it(app: Flask) -> None:
     """Back-Channel Logout 1.0, 2.2."""
     uri = "https://ent.test/backchannel-logout"
     options = ["--redirect-uri", "https://ent.test/cb", "--uai", COLLEGE, "--backchannel-logout-uri", uri, "--json"]
-    added = CliRunner().invoke(commands.client, ["add", "Passerelle", *options])
+    added = CliRunner().invoke(client_command, ["add", "Passerelle", *options])
     assert added.exit_code == 0, added.output
-    shown = CliRunner().invoke(commands.client, ["show", json.loads(added.output)["client_id"], "--json"])
+    shown = CliRunner().invoke(client_command, ["show", json.loads(added.output)["client_id"], "--json"])
     assert json.loads(shown.output)["backchannel_logout_uri"] == uri

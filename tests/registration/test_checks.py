@@ -103,6 +103,25 @@ def test_a_fault_of_a_redirect_uri_names_its_field(app: Flask, settings: Setting
         assert find_fault_fields(settings, redirect_uris=uris) == ["redirect_uris"]
 
 
+NO_ADDRESS: Any = (
+    "", " ", "ent.test/cb", "/cb", "//ent.test/cb", "javascript:alert(1)", "data:text/html,x", "ftp://ent.test/cb",
+    "https:///cb", "https://", "https://[::1/cb", "https://ent.test:port/cb", "https://ent.test:99999/cb",
+    "https://ent.test:0/cb", "https://user@ent.test/cb", "https://ent.test@evil.test/cb", "https://ent.test/cb#f",
+    "https://ent.test/c b", "https://ent.test/cb\\..", "https://ent.test/*|x", "https://ént.test/cb",
+    "https://ent.test/cb\x7f", "https://ent.test/cb\t", "http://127.0.0.1/cb", "http://localhost/cb",
+    "https://ent.test/" + "a" * 500, "https://ent.test/cb%0a", "https://ent.test/cb%7F", "https://ent.test/[cb]",
+    "https://ENT.test/cb", "https://ent..test/cb", "https://./cb", "https://ent.test./cb", "https://ent.test:/cb",
+    "https://a;sandbox;b.test/cb", "https://a,b.test/cb", "https://*.test/cb", "https://'none'/cb", "https://-a.test/cb",
+    "https://" + "a" * 64 + ".test/cb", "https://" + "a." * 130 + "test/cb",
+)  # fmt: skip
+
+
+def test_each_invalid_uri_is_a_fault(app: Flask, settings: Settings) -> None:
+    for name in ("redirect_uris", "post_logout_redirect_uris"):
+        faults = checks.find_faults(settings, replace(VALID, **{name: NO_ADDRESS}))
+        assert [(fault.field, fault.value) for fault in faults] == [(name, uri) for uri in NO_ADDRESS]
+
+
 def test_all_faults_are_found_at_once(app: Flask, settings: Settings) -> None:
     wrong = {"name": "", "redirect_uris": ["x", "y"], "uais": ["z"], "scopes": [], "charter": "maybe"}
     names = ["name", "redirect_uris", "redirect_uris", "uais", "charter", "scopes"]

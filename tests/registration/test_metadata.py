@@ -9,11 +9,12 @@ from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 
+from idp.cli.client import options
 from idp.clients import registry
 from idp.clients.models import Client
 from idp.clock import now
 from idp.oidc.claims.release import PASSWORD_CLASS
-from idp.registration import json_metadata, options, rows
+from idp.registration import json_metadata, rows
 from idp.registration.declarations import Declaration, Kind
 from idp.registration.invitations import Bounds
 from idp.registration.metadata import BY_MEMBER, FIELDS, ClientMetadata

@@ -5,10 +5,9 @@ and serves no school: its operator may correct it, test it and write its charter
 """
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import case, func, select
 
@@ -21,17 +20,15 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.alerts.rules import of_alert
+from idp.desk.ents import mails
 from idp.desk.staff import posts
 from idp.desk.staff.models import StaffRole
 from idp.desk.team import invitations
 from idp.desk.team.invitations import Grant
-from idp.outbox import queue
 from idp.registration import approvals, registrations, sectors
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import BY_NAME, ClientMetadata
 
-MAIL = "desk.ent"
-"""The kind of outbox message for one recipient: an ENT waits, was accepted or was refused."""
 MOST_WAITING = 3
 """The ENTs and the changes of one ENT operator that may wait at a time."""
 MOST_A_DAY = 5
@@ -79,7 +76,7 @@ def ask(
         invitations.grant_role(staff, Grant(own[0].role, clients=[client], until=max(post.valid_until for post in own)))
         after = changes.made(registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="asked", after=after))
-        enqueue(client, "asked", of_alert(staff_id, None), by=staff_id)
+        mails.enqueue(client, "asked", of_alert(staff_id, None), by=staff_id)
     return client, secret
 
 
@@ -141,15 +138,14 @@ def accept(settings: Settings, client: Client, metadata: ClientMetadata) -> None
     registrations.check(settings, metadata)
     registrations.check_change(settings, client, metadata)
     approvals.check_name(settings, metadata.name, client, accepted=metadata.name)
-    before = registrations.audited(client)
-    with unit_of_work():
-        _check_asker(client)
+    with unit_of_work(), registrations.journaled(client, "accepted"):
+        if not acts_for(client.asked_by, client):
+            text = f"the ENT operator who registered {client.name} acts for it no longer: refuse it"
+            raise registrations.state_error(text, FaultCode.ASKER_LEFT)
         registrations.change(client, metadata)
         client.disabled_at = client.waiting_since = None
         client.asked_uais = []
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientChanged(client_id=client.id, change="accepted", **changed))
-        enqueue(client, "accepted", {role.staff_id for role in operators(client)})
+        mails.enqueue(client, "accepted", {role.staff_id for role in operators(client)})
 
 
 def refuse(client: Client, reason: str) -> None:
@@ -159,13 +155,12 @@ def refuse(client: Client, reason: str) -> None:
         RegistrationRefusedError: the ENT does not wait, or was changed after it was read.
     """
     _check_waiting(client)
-    before, roles = registrations.audited(client), operators(client)
+    roles = operators(client)
     with unit_of_work():
-        registrations.count_change(client)
-        client.waiting_since, client.declined_at, client.asked_uais = None, now(), []
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientDeclined(client_id=client.id, reason=reason, **changed))
-        enqueue(client, "refused", {role.staff_id for role in roles}, reason=reason)
+        with registrations.journaled(client, "refused", ClientDeclined, reason=reason):
+            registrations.count_change(client)
+            client.waiting_since, client.declined_at, client.asked_uais = None, now(), []
+        mails.enqueue(client, "refused", {role.staff_id for role in roles}, reason=reason)
         for role in roles:
             posts.end(role.id)
 
@@ -176,46 +171,10 @@ def operators(client: Client) -> list[StaffRole]:
 
 
 def _check_waiting(client: Client) -> None:
-    """Check that a client waits.
-
-    Raises:
-        RegistrationRefusedError: it does not.
-    """
     if client.waiting_since is None:
         raise registrations.state_error(f"{client.name} does not wait for the académie", FaultCode.NOT_WAITING)
 
 
-def has_asker(client: Client) -> bool:
-    """Return whether the person who registered an ENT still acts for it; the académie can only refuse it otherwise."""
-    return acts_for(client.asked_by, client)
-
-
 def acts_for(staff_id: uuid.UUID | None, client: Client) -> bool:
-    """Return whether a person acts for an ENT now."""
+    """Return whether a person acts for an ENT now; the académie can only refuse what somebody else asked for it."""
     return staff_id in posts.holders(StaffRole.client_id == client.id)
-
-
-def _check_asker(client: Client) -> None:
-    """Check that the person who registered an ENT still acts for it.
-
-    Raises:
-        RegistrationRefusedError: the role ended, or the person left.
-    """
-    if not has_asker(client):
-        text = f"the ENT operator who registered {client.name} acts for it no longer: refuse it"
-        raise registrations.state_error(text, FaultCode.ASKER_LEFT)
-
-
-def enqueue(
-    client: Client,
-    news: str,
-    recipients: Iterable[uuid.UUID],
-    *,
-    by: uuid.UUID | None = None,
-    reason: str = "",
-    moved: Sequence[Any] = (),
-) -> None:
-    """Enqueue a mail for each recipient, in the caller's transaction; `moved` are fields, and URIs before and after."""
-    payload = {"client": str(client.id), "news": news, "by": str(by) if by else "", "reason": reason, "moved": moved}
-    for recipient in sorted(recipients):
-        queue.enqueue(MAIL, {**payload, "recipient": str(recipient)})

@@ -1,16 +1,37 @@
 """The mail about what an ENT operator asks for: to engineers while it waits, then to those who asked."""
 
 import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
 from idp.desk.staff import mails
+from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.registration import approvals
 from idp.registration.metadata import BY_NAME
+
+MAIL = "desk.ent"
+"""The kind of outbox message for one recipient: an ENT or a change waits, was accepted or was refused."""
+
+
+def enqueue(
+    client: Client,
+    news: str,
+    recipients: Iterable[uuid.UUID],
+    *,
+    by: uuid.UUID | None = None,
+    reason: str = "",
+    moved: Sequence[Any] = (),
+) -> None:
+    """Enqueue a mail for each recipient, in the caller's transaction; `moved` are fields, and URIs before and after."""
+    payload = {"client": str(client.id), "news": news, "by": str(by) if by else "", "reason": reason, "moved": moved}
+    for recipient in sorted(recipients):
+        queue.enqueue(MAIL, {**payload, "recipient": str(recipient)})
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
@@ -35,7 +56,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         ent=client.name,
         operator=mails.find_name(payload["by"]),
         reason=payload["reason"],
-        moved=[(_label(name), before, after) for name, before, after in moved],
+        moved=[(BY_NAME[name].member or name, before, after) for name, before, after in moved],
         shown_urls=[url for _, before, after in moved for url in (*before, *after) if _is_on_accepted_host(url)],
     )
 
@@ -48,8 +69,3 @@ def _is_on_accepted_host(url: str) -> bool:
     """
     parts = urlsplit(url)
     return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
-
-
-def _label(name: str) -> str:
-    """Return the name of a field in the protocol."""
-    return BY_NAME[name].member or name

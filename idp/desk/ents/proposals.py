@@ -18,15 +18,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
-from idp.audit import changes, log
-from idp.audit.registry_events import ClientChanged, ClientDeclined
+from idp.audit.registry_events import ClientDeclined
 from idp.clients import names
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.desk.alerts.rules import of_alert
-from idp.desk.ents import acceptance
+from idp.desk.ents import acceptance, mails
 from idp.desk.team import invitations
 from idp.registration import approvals, registrations, rows
 from idp.registration.declarations import Kind
@@ -113,7 +112,7 @@ def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id:
         if asked and not stays:
             _propose(client, asked, staff_id)
         elif standing and not asked:
-            _withdraw(client)
+            approvals.drop(client, "proposal withdrawn")
         if standing and not stays:
             _tell_withdrawn(client, standing, staff_id)
     changes_now = at_once != former
@@ -165,13 +164,13 @@ def _tell_moved(client: Client, moved: Sequence[Any], staff_id: uuid.UUID) -> No
     """Tell the engineers and the other operators what changed at once, in the caller's transaction."""
     if moved:
         recipients = {*of_alert(staff_id, None), *(role.staff_id for role in acceptance.operators(client))} - {staff_id}
-        acceptance.enqueue(client, "moved", recipients, by=staff_id, moved=list(moved))
+        mails.enqueue(client, "moved", recipients, by=staff_id, moved=list(moved))
 
 
 def _tell_withdrawn(client: Client, proposal: Proposal, staff_id: uuid.UUID) -> None:
     """Tell who asked for a change that a colleague withdrew or replaced it, in the caller's transaction."""
     if proposal.by != staff_id:
-        acceptance.enqueue(client, "withdrawn", [proposal.by], by=staff_id)
+        mails.enqueue(client, "withdrawn", [proposal.by], by=staff_id)
 
 
 def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None:
@@ -182,12 +181,10 @@ def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None
     if client.pending_metadata is not None and not approvals.has_proposal(client):
         raise registrations.state_error("a change that the ENT itself asked for waits", FaultCode.OTHER_WAITS)
     acceptance.check_number(staff_id, replaced=client)
-    before = registrations.audited(client)
-    registrations.count_change(client)
-    client.pending_metadata = {"asked_at": now().isoformat(), approvals.ASKED_BY: str(staff_id), "metadata": asked}
-    changed = changes.difference(before, registrations.audited(client))
-    log.record(ClientChanged(client_id=client.id, change=acceptance.PROPOSED, **changed))
-    acceptance.enqueue(client, "proposed", of_alert(staff_id, None), by=staff_id)
+    with registrations.journaled(client, acceptance.PROPOSED):
+        registrations.count_change(client)
+        client.pending_metadata = {"asked_at": now().isoformat(), approvals.ASKED_BY: str(staff_id), "metadata": asked}
+    mails.enqueue(client, "proposed", of_alert(staff_id, None), by=staff_id)
 
 
 def withdraw(client: Client, shown: str, staff_id: uuid.UUID) -> None:
@@ -200,16 +197,8 @@ def withdraw(client: Client, shown: str, staff_id: uuid.UUID) -> None:
     if proposal.key != shown:
         raise registrations.state_error("another change waits by now", FaultCode.CHANGED_MEANWHILE)
     with unit_of_work():
-        _withdraw(client)
+        approvals.drop(client, "proposal withdrawn")
         _tell_withdrawn(client, proposal, staff_id)
-
-
-def _withdraw(client: Client) -> None:
-    before = registrations.audited(client)
-    registrations.count_change(client)
-    client.pending_metadata = None
-    changed = changes.difference(before, registrations.audited(client))
-    log.record(ClientChanged(client_id=client.id, change="proposal withdrawn", **changed))
 
 
 def accept(settings: Settings, client: Client) -> None:
@@ -222,20 +211,18 @@ def accept(settings: Settings, client: Client) -> None:
     Raises:
         RegistrationRefusedError: with every fault; or no proposal waits, or its person acts for the ENT no longer.
     """
-    proposal, former, before = get(client), rows.read(client), registrations.audited(client)
+    proposal, former = get(client), rows.read(client)
     metadata = proposal.applied(former)
     approvals.check_name(settings, metadata.name, client, accepted=metadata.name)
     registrations.check_change(settings, client, metadata, approved=True)
-    with unit_of_work():
+    with unit_of_work(), registrations.journaled(client, "proposal accepted"):
         if not acceptance.acts_for(proposal.by, client):
             text = f"the ENT operator who asked for this change acts for {client.name} no longer: refuse it"
             raise registrations.state_error(text, FaultCode.ASKER_LEFT)
         registrations.change(client, metadata)
         client.pending_metadata = None
         bind(client, former, metadata)
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientChanged(client_id=client.id, change="proposal accepted", **changed))
-        acceptance.enqueue(client, "change_accepted", [proposal.by])
+        mails.enqueue(client, "change_accepted", [proposal.by])
 
 
 def refuse(client: Client, reason: str) -> None:
@@ -244,13 +231,10 @@ def refuse(client: Client, reason: str) -> None:
     Raises:
         RegistrationRefusedError: no proposal waits, or the client was changed after it was read.
     """
-    proposal, before = get(client), registrations.audited(client)
+    proposal = get(client)
     with unit_of_work():
-        registrations.count_change(client)
-        client.pending_metadata = None
-        changed = changes.difference(before, registrations.audited(client))
-        log.record(ClientDeclined(client_id=client.id, change="proposal refused", reason=reason, **changed))
-        acceptance.enqueue(client, "change_refused", [proposal.by], reason=reason)
+        approvals.drop(client, "proposal refused", ClientDeclined, reason=reason)
+        mails.enqueue(client, "change_refused", [proposal.by], reason=reason)
 
 
 def get(client: Client) -> Proposal:

@@ -1,15 +1,29 @@
-"""Limits the trials of ENTs: each may hold a thread for 20 seconds, and an ENT may name hosts that never answer."""
+"""`/ent/…/test` of the desk: the trial of an ENT, and how many run at a time.
+
+A trial may hold a thread for 20 seconds, and an ENT may name hosts that never answer.
+"""
 
 import math
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from flask import Response, make_response, render_template
 from flask_babel import gettext
 
+from idp.desk import access
+from idp.desk.access import Right, needs
+from idp.desk.ents.fields import untested
+from idp.desk.ents.views import blueprint
+from idp.desk.kept_forms.keeping import keeps
+from idp.registration.trial import checks
+from idp.registration.trial.findings import Finding
+from idp.services import services
 from idp.throttle import guard, limits
 
+TRIAL_SECONDS = 20.0
+"""After so many seconds a trial begins no further check; each request has its own deadline."""
 MOST_AT_ONCE = 3
 """The trials that run at once in a process: a small part of its threads."""
 _lock = threading.Lock()
@@ -22,7 +36,7 @@ class TooManyTrialsError(Exception):
 
 
 @contextmanager
-def counted(person: uuid.UUID) -> Iterator[None]:
+def _counted(person: uuid.UUID) -> Iterator[None]:
     """Count the trial of a person, who has one at a time.
 
     Raises:
@@ -44,3 +58,34 @@ def counted(person: uuid.UUID) -> Iterator[None]:
     finally:
         with _lock:
             _running.discard(person)
+
+
+@blueprint.post("/ent/<uuid:key>/test")
+@needs(Right.MANAGE_ENTS)
+@keeps()
+def trial(key: uuid.UUID) -> Response:
+    """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
+    client = access.client(key)
+    subject = checks.read(client.client_id)
+    try:
+        with _counted(access.person().staff.id):
+            findings, is_cut = checks.findings_in_time(services().server, subject, TRIAL_SECONDS)
+    except TooManyTrialsError as refused:
+        return make_response(_trial_page(key, str(refused)), 429)
+    wrong = sum(not finding.ok for finding in findings)
+    lead = gettext("Ce qui a été vérifié est bon.") if is_cut else gettext("Tout ce qui a été testé est bon.")
+    lead = gettext("Points à corriger : %(n)s.", n=wrong) if wrong else lead
+    return make_response(_trial_page(key, lead, findings, untested(subject.metadata), is_cut=is_cut))
+
+
+def _trial_page(
+    key: uuid.UUID, lead: str, findings: Sequence[Finding] = (), untested: Sequence[str] = (), *, is_cut: bool = False
+) -> str:
+    return render_template(
+        "desk/ents/test.html",
+        client=access.client(key),
+        findings=findings,
+        lead=lead,
+        untested=untested,
+        is_cut=is_cut,
+    )

@@ -1,7 +1,6 @@
-"""`/ent` of the desk: the list, an ENT, its registration, its trial and its secret."""
+"""`/ent` of the desk: the list, an ENT, its registration and its secret."""
 
 import uuid
-from collections.abc import Sequence
 from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -17,25 +16,19 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.choices import ChoiceField
-from idp.desk.ents import acceptance, proposals, summary, trials
-from idp.desk.ents.fault_words import sentence
-from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names, untested
+from idp.desk.ents import acceptance, proposals, summary
+from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names, sentence
 from idp.desk.ents.proposals import Done, Proposal
-from idp.desk.ents.trials import TooManyTrialsError
 from idp.desk.kept_forms.forms import DeskForm
 from idp.desk.kept_forms.keeping import keeps
 from idp.desk.staff import posts, sessions
 from idp.registration import approvals, registrations, rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
-from idp.registration.trial import checks
-from idp.registration.trial.findings import Finding
 from idp.services import services
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("ents", __name__)
-TRIAL_SECONDS = 20.0
-"""After so many seconds a trial begins no further check; each request has its own deadline."""
 
 
 class SecretForm(DeskForm):
@@ -226,37 +219,6 @@ def _act_for(client: Client) -> bool:
     if own is not None:
         sessions.choose_post(person, own)
     return own is not None
-
-
-@blueprint.post("/ent/<uuid:key>/test")
-@needs(Right.MANAGE_ENTS)
-@keeps()
-def trial(key: UUID) -> Response:
-    """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
-    client = access.client(key)
-    subject = checks.read(client.client_id)
-    try:
-        with trials.counted(access.person().staff.id):
-            findings, is_cut = checks.findings_in_time(services().server, subject, TRIAL_SECONDS)
-    except TooManyTrialsError as refused:
-        return make_response(_trial_page(key, str(refused)), 429)
-    wrong = sum(not finding.ok for finding in findings)
-    lead = gettext("Ce qui a été vérifié est bon.") if is_cut else gettext("Tout ce qui a été testé est bon.")
-    lead = gettext("Points à corriger : %(n)s.", n=wrong) if wrong else lead
-    return make_response(_trial_page(key, lead, findings, untested(subject.metadata), is_cut=is_cut))
-
-
-def _trial_page(
-    key: UUID, lead: str, findings: Sequence[Finding] = (), untested: Sequence[str] = (), *, is_cut: bool = False
-) -> str:
-    return render_template(
-        "desk/ents/test.html",
-        client=access.client(key),
-        findings=findings,
-        lead=lead,
-        untested=untested,
-        is_cut=is_cut,
-    )
 
 
 @blueprint.route("/ent/<uuid:key>/secret", methods=["GET", "POST"])

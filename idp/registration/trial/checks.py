@@ -27,9 +27,8 @@ from idp.oidc.server import Server
 from idp.registration import registrations, rows, sectors
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
-from idp.registration.trial import back_channel, sign_in
-from idp.registration.trial.findings import Finding, Problem, judged, noted
-from idp.registration.trial.wording import failure
+from idp.registration.trial import probes
+from idp.registration.trial.findings import Finding, Problem, Repair, failure, judged, noted
 from idp.services import services
 from idp.terminal import instant
 
@@ -104,22 +103,15 @@ def steps(server: Server, subject: Subject) -> list[Callable[[], Iterable[Findin
     if metadata.sector_identifier_uri:
         made.append(partial(_sector, metadata))
     if metadata.backchannel_logout_uri:
-        made.append(partial(_back_channel, outgoing, server, subject))
+        made.append(lambda: [probes.send_logout_token(outgoing, server, subject.client_id, metadata)])
     return made
-
-
-def _back_channel(outgoing: Outgoing, server: Server, subject: Subject) -> Iterator[Finding]:
-    """Check that the ENT refuses a logout token that is not valid."""
-    metadata = subject.metadata
-    token = back_channel.refusable_token(server, subject.client_id, metadata.id_token_alg)
-    yield back_channel.send(outgoing, metadata.backchannel_logout_uri, token)
 
 
 def _registered(subject: Subject) -> Iterator[Finding]:
     """Check the registration itself."""
     if subject.waits:
         message = "l’ENT attend l’accord de l’académie : personne n’y entre encore"
-        yield noted("enabled", message, f"idp client accept {subject.client_id} --uai UAI")
+        yield noted("enabled", message, Repair.ACCEPT)
     elif subject.enabled:
         yield Finding("enabled", ok=True, message="l’ENT est ouvert")
     elif subject.declined:
@@ -127,11 +119,11 @@ def _registered(subject: Subject) -> Iterator[Finding]:
         yield Finding("enabled", ok=False, message=message)
     else:
         message = "l’ENT est fermé, personne n’y entre : demandez à l’académie"
-        yield Finding("enabled", ok=False, message=message, repair=f"idp client enable {subject.client_id}")
+        yield Finding("enabled", ok=False, message=message, repair=Repair.ENABLE)
     yield from _audience(subject)
     for uai in subject.metadata.uais:
         text = "inconnu ici, personne n’y a de compte ; son fichier n’est pas importé"
-        unknown = Problem(text, f"ou idp school set {uai} --name NOM")
+        unknown = Problem(text, Repair.NAME_SCHOOL, uai)
         yield judged("school", f"établissement {uai}", "connu", None if uai in subject.known_uais else unknown)
     if subject.metadata.charter != CharterMode.NONE.value:
         yield _charter(subject)
@@ -156,25 +148,23 @@ def _charter(subject: Subject) -> Finding:
         "charte : l’enregistrement en demande une, et aucune charte publiée n’existe. L’ENT marche sans elle, et "
         "personne ne l’accepte : publiez-la, ou choisissez « pas de charte »"
     )
-    return noted("charter", message, f"idp charter publish {subject.client_id}, ou --charter none")
+    return noted("charter", message, Repair.PUBLISH_CHARTER)
 
 
 def _audience(subject: Subject) -> Iterator[Finding]:
     """Check whom the client may know, and name what reaches beyond the families of its schools."""
-    metadata, command = subject.metadata, f"idp client set {subject.client_id}"
+    metadata = subject.metadata
     if metadata.audience == Audience.EVERYONE.value:
         message = "public : TOUS les parents de l’académie, quel que soit l’établissement"
-        repair = f"--audience everyone ; si ce n’est pas voulu : {command} --audience families --uai UAI"
-        yield noted("audience", message, repair)
+        yield noted("audience", message, Repair.NARROW_AUDIENCE)
     elif metadata.uais:
         yield Finding("audience", ok=True, message="public : les familles de ses établissements, personne d’autre")
     elif not subject.waits:
         message = "public : personne n’entre, l’ENT ne sert aucun établissement ; demandez à l’académie"
-        yield Finding("audience", ok=False, message=message, repair=f"{command} --uai UAI")
+        yield Finding("audience", ok=False, message=message, repair=Repair.ADD_SCHOOL)
     if metadata.release_username:
         message = "l’ENT reçoit l’identifiant de connexion des parents"
-        repair = f"s’il n’en a pas besoin : {command} --no-release-username"
-        yield noted("release_username", message, repair)
+        yield noted("release_username", message, Repair.KEEP_USERNAME)
 
 
 def _provider(settings: Settings, subject: Subject) -> Iterator[Finding]:
@@ -185,18 +175,18 @@ def _provider(settings: Settings, subject: Subject) -> Iterator[Finding]:
     document, problem = _document(outgoing, uri)
     if problem:
         text = f"{problem.text}. Les ENT ne verront pas mieux : dites-le à l’académie"
-        problem = Problem(text, "voyez IDP_ISSUER, le proxy, le certificat")
+        problem = Problem(text, Repair.REACH_SERVICE)
     yield judged("metadata", f"adresses de ce service {uri}", f"lues{_certified(uri)}", problem)
     if problem:
         return
     issuer = document.get("issuer")
-    differs = Problem(f"ce service dit {issuer!r:.200} de lui-même ; l’ENT le refusera", "IDP_ISSUER doit être le même")
+    differs = Problem(f"ce service dit {issuer!r:.200} de lui-même ; l’ENT le refusera", Repair.CORRECT_ISSUER)
     named = f"nom de ce service (issuer) {settings.issuer}"
     yield judged("issuer", named, "le même, lettre pour lettre", None if issuer == settings.issuer else differs)
     yield from _provider_keys(outgoing, document.get("jwks_uri"), metadata)
     endpoint = document.get("authorization_endpoint")
     if subject.enabled and isinstance(endpoint, str):
-        yield sign_in.ask(outgoing, endpoint, subject.client_id, metadata)
+        yield probes.ask_sign_in(outgoing, endpoint, subject.client_id, metadata)
 
 
 def _provider_keys(outgoing: Outgoing, uri: object, metadata: ClientMetadata) -> Iterator[Finding]:
@@ -207,7 +197,7 @@ def _provider_keys(outgoing: Outgoing, uri: object, metadata: ClientMetadata) ->
     keys, problem = _document(outgoing, uri)
     given = client_keys.usable(keys)
     for alg in dict.fromkeys(filter(None, (metadata.id_token_alg, metadata.userinfo_alg))):
-        missing = Problem(f"pas de clé {alg} : dites-le à l’académie", f"idp keys rotate --alg {alg}")
+        missing = Problem(f"pas de clé {alg} : dites-le à l’académie", Repair.MAKE_KEY, alg)
         wrong = problem or (None if alg in given else missing)
         yield judged("provider_keys", f"clés de ce service {uri:.200}", f"{alg} y est", wrong)
 
@@ -231,20 +221,20 @@ def _page(outgoing: Outgoing, check: str, label: str, uri: str) -> Iterator[Find
     status = 0
     try:
         status = outgoing.get(uri).status
-        problem = _problem(check, status)
+        problem = _problem(status)
     except OutgoingError as error:
         problem = failure(uri, error)
     yield judged(check, f"{label} {uri}", f"répond ({status}){_certified(uri)}", problem)
 
 
-def _problem(check: str, status: int) -> Problem | None:
+def _problem(status: int) -> Problem | None:
     """Return what is wrong with the status of a page, or None.
 
     A page may refuse a request without a code or by GET (400, 401, 403, 405).
     """
     if status in _NOTHING_THERE:
         text = f"répond {status}, il n’y a rien à cette adresse : mettez la page en service, ou corrigez-la"
-        return Problem(text, f"--{check.replace('_', '-')}")
+        return Problem(text, Repair.CORRECT_FIELD)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Problem(f"répond {status}, une erreur du serveur de l’ENT : voyez son journal")
     return None
@@ -258,7 +248,7 @@ def _keys(outgoing: Outgoing, metadata: ClientMetadata) -> Iterator[Finding]:
         text = "aucune clé publique utilisable (RSA de 2048 à 4096 bits, P-256, Ed25519 ; jamais de clé privée)"
         problem = Problem(text)
     if not problem and metadata.auth_alg and metadata.auth_alg not in given:
-        problem = Problem(f"pas de clé {metadata.auth_alg}, que l’enregistrement demande", "--auth-alg")
+        problem = Problem(f"pas de clé {metadata.auth_alg}, que l’enregistrement demande", Repair.CORRECT_ALGORITHM)
     yield judged("jwks_uri", f"clés de l’ENT {metadata.jwks_uri}", f"utilisables pour {', '.join(given)}", problem)
 
 

@@ -1,6 +1,6 @@
-"""`/ent/…/accord` of the desk: the engineer accepts or refuses an ENT that an ENT operator registered."""
+"""`/ent/…/accord` and `/ent/…/changement` of the desk: the engineer decides what an ENT operator asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from uuid import UUID
 
@@ -13,9 +13,8 @@ from idp.clients.models import Client
 from idp.db import db
 from idp.desk import access, typed
 from idp.desk.access import Right, needs
-from idp.desk.ents import acceptance, summary
-from idp.desk.ents.fault_words import sentence
-from idp.desk.ents.fields import Purpose, RegistrationForm, scope_names
+from idp.desk.ents import acceptance, proposals, summary
+from idp.desk.ents.fields import Purpose, RegistrationForm, scope_names, sentence
 from idp.desk.ents.views import blueprint
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
@@ -27,7 +26,7 @@ from idp.registration import approvals, rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.services import services
 from idp.web.forms import PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import button_on, see_other
 
 
 class RefusalForm(DeskForm):
@@ -66,14 +65,36 @@ def accept(key: UUID) -> Response:
     if request.method == "GET":
         if not form.is_refilled:
             form.show(replace(former, uais=client.asked_uais))
-        return _page(client, form)
+        return _waiting_page(client, form=form)
     try:
-        check_version(client)
+        _check_version(client)
         acceptance.accept(services().settings, client, form.changed(former))
     except RegistrationRefusedError as refused:
         form.explain(refused.faults)
-        return _page(client, form)
+        return _waiting_page(client, form=form)
     return see_other(url_for("ents.detail", key=key, fait="accepte"))
+
+
+@blueprint.get("/ent/<uuid:key>/changement")
+@needs(Right.DECIDE_ENTS, fresh=True)
+def read_change(key: UUID) -> Response:
+    """Show the engineer a change that waits."""
+    return _change_page(access.client(key), RefusalForm())
+
+
+@blueprint.post("/ent/<uuid:key>/changement")
+@needs(Right.DECIDE_ENTS, fresh=True)
+@keeps()
+def accept_change(key: UUID) -> Response:
+    """Make a change that waits."""
+    client, refusal = access.client(key), RefusalForm()
+    try:
+        _check_version(client)
+        proposals.accept(services().settings, client)
+    except RegistrationRefusedError as refused:
+        refusal.form_errors.extend(map(sentence, refused.faults))
+        return _change_page(client, refusal)
+    return see_other(url_for("ents.detail", key=key, fait="change-accepte"))
 
 
 @blueprint.post("/ent/<uuid:key>/accord/refus")
@@ -81,20 +102,53 @@ def accept(key: UUID) -> Response:
 @keeps("reason")
 def refuse(key: UUID) -> Response:
     """Refuse a waiting ENT, with a reason that its operators read."""
-    client, refusal = access.client(key), RefusalForm()
+    return _refuse(access.client(key), acceptance.refuse, _waiting_page, "refuse")
+
+
+@blueprint.post("/ent/<uuid:key>/changement/refus")
+@needs(Right.DECIDE_ENTS, fresh=True)
+@keeps("reason")
+def refuse_change(key: UUID) -> Response:
+    """Refuse a change that waits, with a reason that its operator reads."""
+    return _refuse(access.client(key), proposals.refuse, _change_page, "change-refuse")
+
+
+def _refuse(
+    client: Client,
+    act: Callable[[Client, str], None],
+    page: Callable[[Client, RefusalForm], Response],
+    done: str,
+) -> Response:
+    refusal = RefusalForm()
     reason = refusal.sentence()
     if not reason:
-        return _page(client, refusal=refusal)
+        return page(client, refusal)
     try:
-        check_version(client)
-        acceptance.refuse(client, reason)
+        _check_version(client)
+        act(client, reason)
     except RegistrationRefusedError as refused:
         refusal.form_errors.extend(map(sentence, refused.faults))
-        return _page(client, refusal=refusal)
-    return see_other(url_for("ents.detail", key=key, fait="refuse"))
+        return page(client, refusal)
+    return see_other(url_for("ents.detail", key=client.id, fait=done))
 
 
-def check_version(client: Client) -> None:
+@blueprint.post("/ent/<uuid:key>/changement/retrait")
+@button_on("ents.detail")
+@needs(Right.MANAGE_ENTS)
+@keeps()
+def withdraw_change(key: UUID) -> Response:
+    """Drop a change that waits, as an operator of the ENT; the engineer refuses it, with a reason."""
+    client = access.client(key)
+    if access.may(Right.DECIDE_ENTS):
+        access.refuse(str(key))
+    try:
+        proposals.withdraw(client, request.form.get("waiting", ""), access.person().staff.id)
+    except RegistrationRefusedError:
+        return see_other(url_for("ents.detail", key=key, fait="autre"))
+    return see_other(url_for("ents.detail", key=key, fait="retire"))
+
+
+def _check_version(client: Client) -> None:
     """Check that the ENT is as the page showed it: its operator may have changed it since.
 
     Raises:
@@ -104,7 +158,7 @@ def check_version(client: Client) -> None:
         raise RegistrationRefusedError(Fault("", "was changed since", code=FaultCode.CHANGED_MEANWHILE))
 
 
-def _page(client: Client, form: RegistrationForm | None = None, refusal: RefusalForm | None = None) -> Response:
+def _waiting_page(client: Client, refusal: RefusalForm | None = None, form: RegistrationForm | None = None) -> Response:
     if client.waiting_since is None:
         return see_other(url_for("ents.detail", key=client.id, fait="tard"))
     if form is None:
@@ -120,7 +174,15 @@ def _page(client: Client, form: RegistrationForm | None = None, refusal: Refusal
         operators=operators.all(),
         form=form,
         refusal=refusal or RefusalForm(),
-        left="" if acceptance.has_asker(client) else sentence(Fault("", "", code=FaultCode.ASKER_LEFT)),
+        left="" if acceptance.acts_for(client.asked_by, client) else sentence(Fault("", "", code=FaultCode.ASKER_LEFT)),
         scope_names=scope_names(),
     )
+    return make_response(html)
+
+
+def _change_page(client: Client, refusal: RefusalForm) -> Response:
+    waiting = summary.proposed_change(client)
+    if waiting is None:
+        return see_other(url_for("ents.detail", key=client.id, fait="tard"))
+    html = render_template("desk/ents/changement.html", client=client, proposed=waiting, refusal=refusal)
     return make_response(html)

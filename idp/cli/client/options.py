@@ -168,7 +168,8 @@ _NEXT = {
     FaultCode.FORMER_SECRET_WORKS: (
         "if nobody has the last secret, use --lost, and a new one replaces it; if the ENT already uses the last one, "
         "use --force"
-    )
+    ),
+    FaultCode.NO_SIGNING_KEY: "run `idp keys rotate --alg {value}` first",
 }
 """What the engineer types next."""
 
@@ -181,5 +182,5 @@ def sentence(fault: Fault) -> str:
         # the fault of a switch that is true by default is that somebody switched it off
         label = declared.option.flag.split("/")[1 if declared.default is True else 0]
     text = f"{label} {fault.text}".strip()
-    hint = fault.hint or _NEXT.get(fault.code, "")
+    hint = fault.hint or _NEXT.get(fault.code, "").format(value=fault.value)
     return f"{text}: {hint}" if hint else text

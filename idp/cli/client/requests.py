@@ -1,0 +1,190 @@
+"""The commands for what ENTs and their operators ask: invitations, and what waits for the engineer."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import click
+from sqlalchemy import select
+
+from idp.cli.client import options
+from idp.cli.client.commands import (
+    client,
+    note_gone,
+    note_neighbours,
+    note_sector,
+    show_added,
+    show_registration,
+    texts,
+)
+from idp.cli.client.options import read_uais, registration_options
+from idp.db import db
+from idp.desk.ents import acceptance, proposals
+from idp.desk.staff.models import StaffAccount
+from idp.mail.emails import fold_email
+from idp.operations.reasons import check_reason
+from idp.registration import approvals, invitations, registrations, rows
+from idp.registration.invitations import SUBJECTS, Bounds
+from idp.registration.metadata import DEFAULT_SCOPES
+from idp.services import services
+from idp.terminal import AS_JSON, dumped, members, plain
+
+
+@client.command()
+@click.argument("client_id")
+@click.option("--reject", is_flag=True, help="Leave the registration as it is.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="FIELD=HOST",
+    help="A field and its new host that you expect, with the port if it has one; with another, nothing is approved.",
+)
+@AS_JSON
+def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool) -> None:
+    """Approve the new hosts that an ENT which registered itself asks for; `client show` lists them.
+
+    The ENT stays in its sector: it knows each person by the same sub as before.
+    """
+    if reject and hosts:
+        raise click.UsageError("--host is for an approval")
+    if reject:
+        show_registration(approvals.reject(client_id), as_json=as_json)
+        return
+    row, former, secret = approvals.approve(services().settings, client_id, hosts)
+    show_registration(row, secret, as_json=as_json)
+    note_gone(former, row)
+    note_sector(row)
+
+
+@client.command()
+@click.option("--label", default="", help="The recipient; also the name of an ENT that registers without one.")
+@click.option(
+    "--uai", "uais", multiple=True, metavar="UAI", callback=read_uais, help="A school that the ENT will serve."
+)
+@click.option(
+    "--scopes", default=" ".join(DEFAULT_SCOPES), show_default=True, help="The scopes that the ENT may ask for at most."
+)
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A host of its URIs, now and later; default: the hosts that it registers with.",
+)
+@click.option(
+    "--subject",
+    type=click.Choice(SUBJECTS),
+    help="The only subject_type that it may ask for; default: both.",
+)
+@click.option(
+    "--auth-method", default="", help="The only authentication method that it may ask for; default: its choice."
+)
+@click.option("--pkce/--no-pkce", "pkce", default=None, help="Whether the ENT must send PKCE.  [default: pkce]")
+@click.option("--release-username", is_flag=True, help="The ENT gets the identifier that a person signs in with.")
+@click.option(
+    "--reusable", type=click.IntRange(1, 1000), default=1, metavar="N", help="How many ENTs may use it, for trials."
+)
+@click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="How long it may be used.")
+@AS_JSON
+def invite(  # noqa: PLR0913 - one for each option
+    *,
+    label: str,
+    uais: Sequence[str],
+    scopes: str,
+    hosts: Sequence[str],
+    subject: str | None,
+    auth_method: str,
+    pkce: bool | None,
+    release_username: bool,
+    reusable: int,
+    days: int,
+    as_json: bool,
+) -> None:
+    """Invite an ENT to register itself at /register (RFC 7591); the token is shown this once."""
+    bounds = Bounds(scopes=scopes.split(), hosts=hosts, subject_type=subject or "", auth_method=auth_method)
+    life = timedelta(days=days)
+    given: dict[str, Any] = {"uses": reusable, "pkce": pkce, "release_username": release_username}
+    row, token = invitations.invite(label, uais, bounds, life, **given)
+    members(invitations.shown(row) | {"initial_access_token": token}, texts, as_json=as_json)
+    note_neighbours(uais)
+
+
+@client.command("invites")
+@AS_JSON
+def list_invites(*, as_json: bool) -> None:
+    """List all invitations, youngest first."""
+    rows = [invitations.shown(row) for row in invitations.listed()]
+    if as_json:
+        click.echo(dumped(rows))
+        return
+    for row in rows:
+        state = f"until {row['expires_at']}" if row["uses_left"] else f"used {row['used_at']}"
+        state += f", {row['uses_left']} uses left" if row["uses_left"] > 1 else ""
+        click.echo(f"{row['invite']}  {row['label']}  {state}")
+
+
+@client.command("revoke-invite")
+@click.argument("invite_id", type=click.UUID)
+def revoke_invite(invite_id: uuid.UUID) -> None:
+    """Revoke an invitation."""
+    if not invitations.revoke(invite_id):
+        raise click.ClickException(f"{invite_id}: no invitation with this id may still be used")
+    click.echo(f"{invite_id} is revoked")
+
+
+@client.command()
+@click.argument("name")
+@click.option("--operator", "mail", required=True, help="The mail address of an operator of another ENT.")
+@registration_options(new=True)
+@AS_JSON
+def ask(name: str, mail: str, *, as_json: bool, **given: Any) -> None:
+    """Register an ENT called NAME for its ENT operator; it stays closed until `idp client accept`.
+
+    The schools are those that the ENT operator asks for. The secret is shown this once.
+    """
+    metadata = options.read(name, given)
+    staff = db.session.scalar(select(StaffAccount).where(StaffAccount.mailbox == fold_email(mail)))
+    if staff is None:
+        raise click.ClickException(f"{plain(mail)} is no operator of an ENT")
+    settings, staff_id = services().settings, staff.id
+    row, secret = acceptance.ask(settings, metadata, staff_id)
+    show_added(row, secret, as_json=as_json)
+
+
+@client.command()
+@click.argument("client_id")
+@click.option(
+    "--uai", "uais", multiple=True, metavar="UAI", callback=read_uais, help="A school that the ENT serves; repeatable."
+)
+@AS_JSON
+def accept(client_id: str, uais: Sequence[str], *, as_json: bool) -> None:
+    """Open an ENT that an ENT operator registered, for these schools; `idp client show` lists those it asked for.
+
+    If the ENT is open and its operator asked for a change, make the change; give no school then.
+    """
+    row = registrations.get(client_id)
+    if row.waiting_since is None and not uais:
+        proposals.accept(services().settings, row)
+        show_registration(row, as_json=as_json)
+        return
+    metadata = replace(rows.read(row), uais=tuple(uais))
+    acceptance.accept(services().settings, row, metadata)
+    show_registration(row, as_json=as_json)
+    note_neighbours(uais, row)
+
+
+@client.command()
+@click.argument("client_id")
+@click.option("--reason", required=True, callback=check_reason, help="Why; the mail to the ENT operator says it.")
+def refuse(client_id: str, reason: str) -> None:
+    """Refuse an ENT that an ENT operator registered, which stays closed, or a change; the ENT operator is told why."""
+    row = registrations.get(client_id)
+    if row.waiting_since is None:
+        proposals.refuse(row, reason)
+        click.echo(f"the change of {client_id} is refused")
+    else:
+        acceptance.refuse(row, reason)
+        click.echo(f"{client_id} is refused")
