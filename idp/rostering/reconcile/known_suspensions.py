@@ -12,8 +12,7 @@ from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import Suspension
 from idp.accounts.suspensions.traces import Names, Traces
 from idp.clock import now
-from idp.db import db
-from idp.rostering.bulk import one_of
+from idp.db import db, one_of
 from idp.rostering.reconcile.staging import Staging
 
 _Row = tuple[Child | None, str | None, str, Traces]
