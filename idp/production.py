@@ -23,8 +23,7 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from idp.config import Settings
-from idp.config_rules import LOOPBACK
+from idp.config import LOOPBACK, Settings
 from idp.mail.emails import InvalidEmailError, parse_email
 
 _PUBLISHED = frozenset(

@@ -195,7 +195,7 @@ def test_secret_keys_of_the_source_are_refused() -> None:
             if path.suffix in {".py", ".md", ".env", ".service", ".conf", ".toml", ".mjs"}:
                 for match in SECRET_NAME.finditer(path.read_text(encoding="utf-8")):
                     source_keys[match[1]] = path.name
-    source_keys["development only: not a secret, and never in production"] = "config.py"
+    source_keys["development only: not a secret, and never in production"] = "settings.py"
     source_keys["$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"] = (
         "docs/exploitation.md, as systemd reads it"
     )

@@ -11,8 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 from idp.clock import now
-from idp.config import Settings
-from idp.config_rules import desk_faults
+from idp.config import Settings, desk_faults
 from idp.http_client.connections import Deadline, DeadlineSocket, connect, resolve, secure, tls_context
 from idp.operations import proxies
 from idp.operations.doctor.finding import Finding, Site
