@@ -63,6 +63,7 @@ from idp.oidc.server import Server
 from idp.oidc.store.store import Store
 from idp.oidc.tokens import issued
 from idp.operations import audit_chain, health, measured, proxies
+from idp.operations.checks.settings import production_faults
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
 from idp.profile_choice import ent_list_views as ent_list
@@ -208,6 +209,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
     outgoing, connections = Outgoing(settings), open_connections(settings)
     new_services = Services(
         settings=settings,
+        settings_faults=production_faults,
         hasher=Hasher(settings),
         breached=BreachedPasswords(settings.breached_passwords),
         connections=connections,

@@ -41,6 +41,8 @@ class Services:
 
     settings: Settings
     """The settings."""
+    settings_faults: Callable[[Settings], Sequence[str]]
+    """Returns why some settings must not serve real families, for letters."""
     connections: Connections
     """Connections for the statements of hot requests."""
     hasher: Hasher

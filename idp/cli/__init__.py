@@ -77,7 +77,7 @@ ENTRIES = {
         in_application=False,
     ),
     "doctor": Entry(
-        "idp.operations.doctor.commands:doctor",
+        "idp.operations.checks.commands:doctor",
         "Check all that the service needs; exit 1 on a fault.",
         takes_any_key=True,
     ),
@@ -93,7 +93,7 @@ ENTRIES = {
         "Letters that schools hand out: an identifier and a provisional password on paper.",
         parts=("idp.operations.letter_progress.status:command",),
     ),
-    "mail": Entry("idp.operations.doctor.commands:mail_group", "Try the mail server."),
+    "mail": Entry("idp.operations.checks.commands:mail_group", "Try the mail server."),
     "outbox": Entry(
         "idp.operations.outbox_commands:outbox", "Outgoing messages: list them, retry or drop those that failed."
     ),

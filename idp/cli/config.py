@@ -13,8 +13,8 @@ from idp.cli import settings as command_settings
 from idp.cli.application import opened
 from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
 from idp.operations import proxies
-from idp.operations.doctor import machine
-from idp.production import production_faults
+from idp.operations.checks import machine
+from idp.operations.checks.settings import production_faults
 
 
 @click.group("config")

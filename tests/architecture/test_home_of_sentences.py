@@ -27,7 +27,6 @@ _SPEAKING_TO_ENGINEERS = {
     "idp/database_faults.py": "the causes of an engineer's fault",
     "idp/dossier/sbom.py": "it reads a file of pip",
     "idp/metrics/catalogue.py": "the metrics, which an engineer reads",
-    "idp/production.py": "the settings, which an engineer reads",
     "idp/registration/checks.py": "the hint of a fault is for the engineer alone",
     "idp/registration/metadata.py": "it declares the options of the commands",
     "idp/secret_check.py": "a service that does not start says so to an engineer",

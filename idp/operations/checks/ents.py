@@ -11,7 +11,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
 from idp.http_client.outgoing import Outgoing, OutgoingError, UrlRefusedError
-from idp.operations.doctor.finding import Finding, Site
+from idp.operations.checks.finding import Finding, Site
 from idp.services import services
 
 _SOON = timedelta(days=21)

@@ -1,4 +1,4 @@
-"""Checks of the settings, the secret key and the signing keys."""
+"""Checks of the secret key and the signing keys."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,20 +13,10 @@ from idp.db import db
 from idp.oidc.keys import material
 from idp.oidc.keys.rotation import ROTATION_PERIOD, select_live, signing
 from idp.oidc.models import SigningKey
-from idp.operations.doctor.finding import Finding, Site
-from idp.production import production_faults
+from idp.operations.checks.finding import Finding, Site
 
 _LATE = 24 * ROTATION_PERIOD
 _OLD = timedelta(days=400)
-
-
-def check_settings(site: Site) -> Iterator[Finding]:
-    """Check that the settings may serve real families."""
-    faults = production_faults(site.settings)
-    for fault in faults:
-        yield Finding("settings", fault, "fault", "change the setting; idp config check names all faults")
-    if not faults:
-        yield Finding("settings", "complete")
 
 
 def check_secret_key(site: Site) -> Iterator[Finding]:
