@@ -62,7 +62,7 @@ from idp.oidc.logout import back_channel
 from idp.oidc.server import Server
 from idp.oidc.store.store import Store
 from idp.oidc.tokens import issued
-from idp.operations import audit_chain, health, measured, proxies
+from idp.operations import audit_commands, health, measured, proxies
 from idp.operations.checks.settings import production_faults
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
@@ -228,7 +228,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
         readings={**measured.READINGS, "jobs": open_jobs.SUBJECT},
         periodic_jobs={
             rotation.ROTATION: rotation.ROTATION_PERIOD,
-            audit_chain.SEALING: audit_chain.SEALING_PERIOD,
+            audit_commands.SEALING: audit_commands.SEALING_PERIOD,
             school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
             alerts.ALERTS: alerts.ALERTS_PERIOD,
             figures.FIGURES: figures.FIGURES_PERIOD,
@@ -255,7 +255,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         SESSIONS_ENDED: back_channel.sessions_ended,
         back_channel.LOGOUT: partial(back_channel.hand_over, outgoing=outgoing),
         rotation.ROTATION: partial(rotation.hand_over, settings=settings),
-        audit_chain.SEALING: partial(audit_chain.hand_over, settings=settings),
+        audit_commands.SEALING: partial(audit_commands.hand_over, settings=settings),
         school_digest.DIGESTS: partial(school_digest.ask, settings=settings),
         school_digest.DIGEST: partial(school_digest.hand_over, settings=settings),
         invitations.INVITED: partial(invitations.hand_over, settings=settings),

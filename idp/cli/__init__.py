@@ -51,7 +51,6 @@ ENTRIES = {
     "audit": Entry(
         "idp.operations.audit_commands:audit",
         "Show, check and export the journal: who did what, when, from where, with what result.",
-        parts=("idp.operations.audit_chain:verify", "idp.operations.audit_chain:export"),
         takes_any_key=True,
     ),
     "charter": Entry("idp.charter.commands:charter", "Charters of the ENTs: what parents accept before they enter."),
@@ -91,7 +90,7 @@ ENTRIES = {
     "letters": Entry(
         "idp.letters.commands:letters",
         "Letters that schools hand out: an identifier and a provisional password on paper.",
-        parts=("idp.operations.letter_progress.status:command",),
+        parts=("idp.operations.letter_status:command",),
     ),
     "mail": Entry("idp.operations.checks.commands:mail_group", "Try the mail server."),
     "outbox": Entry(
