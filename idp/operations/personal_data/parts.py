@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, or_
 
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, SchoolNotice
@@ -27,7 +26,6 @@ from idp.rostering.models import ImportIssue
 from idp.sessions.models import DeviceSession, Session
 
 _OF_CHILD = ("rank", "kinship", "authority", "was_excluded")
-_OTHER_EMAIL = _l("une autre adresse")
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def _tie(person: Person, row: Row) -> Row:
 
 def _link(person: Person, row: Row) -> Row:
     """Return a link; its address only if it is the account's today, since a former one may be another person's."""
-    return row if fold_email(row["email"]) in person.emails else row | {"email": str(_OTHER_EMAIL)}
+    return row if fold_email(row["email"]) in person.emails else row | {"email": "une autre adresse"}
 
 
 def _notice(person: Person, row: Row) -> Row:
