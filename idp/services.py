@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from idp.config import Settings
     from idp.http_client.outgoing import Outgoing
     from idp.mail.smtp import Transport
-    from idp.metrics.readings import Subject
+    from idp.metrics.instruments import Subject
     from idp.oidc.client_auth.client_keys import ClientKeys
     from idp.oidc.server import Server
     from idp.outbox.worker import Handler

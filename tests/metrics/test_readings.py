@@ -19,8 +19,8 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.metrics import catalogue as metrics
+from idp.metrics.instruments import Subject
 from idp.metrics.listener import _Server
-from idp.metrics.readings import Subject
 from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from idp.operations.checks import delivery
