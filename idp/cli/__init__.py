@@ -69,9 +69,9 @@ ENTRIES = {
         "Check the settings, and accept a new secret key when the former one is lost.",
         in_application=False,
     ),
-    "db": Entry("idp.cli.db:db", "Manage the tables of the database.", in_application=False),
+    "db": Entry("idp.cli.config:db", "Manage the tables of the database.", in_application=False),
     "desk": Entry(
-        "idp.cli.desk:desk",
+        "idp.cli.serve:desk",
         "Serve the school desk: the pages for schools, operators of ENTs and the académie.",
         in_application=False,
     ),

@@ -11,9 +11,7 @@ from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.desk_events import PasswordsForced
 from idp.cli import account_view
-from idp.cli.account_data import erase, export
-from idp.cli.claims import claims
-from idp.cli.kept_suspensions import end_kept, list_kept
+from idp.cli.account_data import claims, end_kept, erase, export, list_kept
 from idp.cli.refusals import as_click_error
 from idp.families import acts, merging, suspension
 from idp.operations import batches, blocked_passwords

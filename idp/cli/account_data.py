@@ -1,19 +1,30 @@
-"""`idp account export` and `idp account erase`: export or erase a person's data."""
+"""`idp account claims`, `export`, `erase`: a person's data; and what was kept of the suspensions of erased people."""
 
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+from sqlalchemy import select
 
+from idp.accounts.disputes import child_key
+from idp.accounts.models import Child
+from idp.accounts.suspensions.models import KeptSuspension
 from idp.cli import account_view
 from idp.cli.refusals import as_click_error
 from idp.config import Settings
+from idp.db import db
+from idp.families import acts, suspension
+from idp.oidc.claims.standard import ClaimError
 from idp.operations.personal_data import erasure
 from idp.operations.personal_data import export as personal_export
 from idp.operations.personal_data.erasure import Kept, Removed
 from idp.operations.reasons import check_reason
 from idp.services import services
-from idp.terminal import AS_JSON, dumped, plain
+from idp.terminal import AS_JSON, dumped, instant, plain, table
 
+_KEPT_SUSPENSION = ("id", "child", "uai", "until", "kept_at")
 _KEPT = {
     "journal": (
         "the journal keeps {events} without address and details, as proof of what was done, each for "
@@ -112,3 +123,103 @@ def _why(settings: Settings, kept: Kept) -> str:
     events = "1 event" if kept.count == 1 else f"{kept.count} events"
     children = "1 child" if kept.count == 1 else f"{kept.count} children"
     return sentence.format(events=events, children=children, days=settings.audit_days)
+
+
+@click.command("kept-suspensions")
+@AS_JSON
+def list_kept(*, as_json: bool) -> None:
+    """List the suspensions that were kept when their people were erased or their pupils left.
+
+    While one is kept, no school file gives its person an account or a child in the pupil's school; each import says
+    which line it refused. Any other person whom a file adds to the pupil waits for the head. The person is stored as
+    encrypted digests and cannot be named: the pupil tells which decision it is. Once the pupil's row was removed, the
+    pupil is stored in the same way, and only the school and the dates tell it.
+    """
+    rows = [_kept_line(row, child) for row, child in _kept_suspensions()]
+    if as_json:
+        click.echo(dumped(rows))
+    elif rows:
+        table(_KEPT_SUSPENSION, [[row[name] or "" for name in _KEPT_SUSPENSION] for row in rows])
+    else:
+        click.echo("no kept suspension", err=True)
+
+
+@click.command("end-kept-suspension")
+@click.argument("key", type=click.UUID, metavar="ID")
+@click.option("--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it.")
+def end_kept(key: uuid.UUID, reason: str) -> None:
+    """End a suspension of the list `kept-suspensions`: the next school file opens the access again.
+
+    A person who waits for the head already waits until the answer.
+    """
+    with as_click_error():
+        suspension.end_kept(key, reason)
+    click.echo(f"{key} ended: the next school file opens the access again, unless the person waits for the head")
+
+
+def _kept_suspensions() -> list[tuple[KeptSuspension, Child | None]]:
+    chosen = (
+        select(KeptSuspension, Child)
+        .outerjoin(Child, Child.id == KeptSuspension.child_id)
+        .order_by(KeptSuspension.kept_at.desc(), KeptSuspension.id)
+    )
+    return [(row, child) for row, child in db.session.execute(chosen)]
+
+
+def _kept_line(row: KeptSuspension, child: Child | None) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "child": child_key(child) if child else "",
+        "uai": child.school.uai if child else row.uai,
+        "until": instant(row.until),
+        "kept_at": instant(row.kept_at),
+    }
+
+
+def _pairs(_ctx: click.Context, _option: click.Parameter, typed: Sequence[str]) -> dict[str, str]:
+    """Read `NAME=VALUE`, once for each name."""
+    pairs: dict[str, str] = {}
+    for pair in typed:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or name in pairs:
+            raise click.BadParameter("must be NAME=VALUE, given once for a name")
+        pairs[name] = value
+    return pairs
+
+
+@click.command()
+@click.argument("username")
+@click.option("--school", "uai", metavar="UAI", help="Only an account with a child in this school.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Set a claim.")
+@click.option("--unset", "removed", multiple=True, metavar="NAME", help="Remove a claim.")
+@AS_JSON
+def claims(username: str, uai: str | None, changes: dict[str, str], removed: tuple[str, ...], *, as_json: bool) -> None:
+    """Show or change the standard claims of an account that no school file has.
+
+    Names and values are those of OpenID Connect Core 5.1: nickname, birthdate, zoneinfo, phone_number…; parts of the
+    address are written address.locality and so on, and replace those of the school file. ENTs receive only the claims
+    that they are registered for.
+    """
+    if twice := changes.keys() & set(removed):
+        raise click.UsageError(f"given to --set and to --unset: {plain(', '.join(sorted(twice)))}")
+    with as_click_error():
+        school = account_view.get_school(uai)
+        account = account_view.get_account(username, school)
+        try:
+            held = acts.change_claims(account.id, changes, removed, school)
+        except ClaimError as refused:
+            raise click.ClickException(plain(refused)) from refused
+    if as_json:
+        click.echo(dumped(held))
+        return
+    for name, value in _flat(held):
+        click.echo(f"{name}: {plain(value)}")
+
+
+def _flat(held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield claims under the names that `--set` takes."""
+    for name, value in held.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{member}", text) for member, text in value.items())
+        else:
+            yield name, str(value).lower() if isinstance(value, bool) else value

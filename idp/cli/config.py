@@ -1,4 +1,4 @@
-"""`idp config`."""
+"""`idp config` and `idp db`."""
 
 from collections.abc import Iterator
 
@@ -15,6 +15,8 @@ from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
 from idp.operations import proxies
 from idp.operations.checks import machine
 from idp.operations.checks.settings import production_faults
+
+db = schema.commands(command_settings.load)
 
 
 @click.group("config")
