@@ -13,7 +13,7 @@ from idp.config import settings_file
 from idp.db import db
 from idp.mail import deliver
 from idp.mail.emails import InvalidEmailError, check_recipient
-from idp.operations.checks import database, delivery, ents, keys, machine, proxy, settings
+from idp.operations.checks import database, delivery, keys, machine, proxy, settings
 from idp.operations.checks.finding import Check, Finding, Site
 from idp.origins import DEFAULT_PORTS
 from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
@@ -35,7 +35,7 @@ _CHECKS: dict[str, Check] = {
     "public URL": proxy.check,
     "desk URL": proxy.check_desk,
     "nodes": proxy.check_nodes,
-    "certificates of ENTs": ents.check,
+    "certificates of ENTs": keys.check_ents,
 }
 _IN_DATABASE = {"secret key", "signing keys", "outbox", "purge", "certificates of ENTs"}
 """The checks that only read the database, after the one of the database itself."""
