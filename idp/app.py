@@ -309,5 +309,4 @@ def _protocol(app: Flask, door: Door) -> None:
 
 
 def _remember_origin(request: http.Request) -> None:
-    """Set the origin of a request, for the journal."""
     log.set_origin(log.Origin(ip=request.remote_ip, request_id=request_context.request_id()))

@@ -137,7 +137,6 @@ class Check:
         return verdict
 
     def _walk(self, last: int) -> Iterator[Finding]:
-        """Check the seals from the beginning to `last`, each with its entries."""
         expected, former = self._first, None
         previous: bytes | None = self.report.beginning.previous if self.report.beginning else b""
         while expected <= last:
@@ -177,7 +176,6 @@ class Check:
             yield from self._check_alone(seal)
 
     def _check_alone(self, seal: int) -> Iterator[Finding]:
-        """Check the entries of a seal that is missing or unreadable."""
         for page in _pages(AuditEntry.seal_id == seal):
             self.report.entries += len(page.ids)
             yield from self._check_entries(page, seal)
@@ -196,7 +194,6 @@ class Check:
                 yield Finding("the seal was changed", seal.id)
 
     def _check_batch(self, seal: AuditSeal) -> Iterator[Finding]:
-        """Compare the rows of a seal with the seal's records of them."""
         try:
             records = {record.id: record for record in chain.unpack(seal.entries)}
         except ValueError:
@@ -223,7 +220,6 @@ class Check:
                 yield Finding("the entry was removed", seal.id, record.id, _instant(record.at))
 
     def _is_expired(self, record: Sealed) -> bool:
-        """Return whether the last purge may have removed an entry of this age."""
         entries, failures = self._cut
         return record.at <= entries or (record.failure and record.at <= failures)
 

@@ -251,7 +251,6 @@ def _discard_output() -> None:
 
 
 def _is_text(argument: str) -> bool:
-    """Return whether an argument is UTF-8."""
     try:
         argument.encode()
     except UnicodeEncodeError:

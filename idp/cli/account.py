@@ -172,8 +172,6 @@ def force_password_change(uai: str | None, *, everybody: bool, yes: bool, as_jso
 
 
 def _batch_recorder(school: School | None) -> Callable[[Blocked], None]:
-    """Return the function that records a batch of a school's accounts, in its transaction."""
-
     def note(batch: Blocked) -> None:
         if school is not None and batch.blocked:
             log.record(PasswordsForced(uai=school.uai, count=batch.blocked))

@@ -116,7 +116,6 @@ def _notice(removed: Removed) -> str:
 
 
 def _why(settings: Settings, kept: Kept) -> str:
-    """Return why data stay."""
     sentence = _KEPT[kept.name]
     if kept.name == "ents" and not kept.count:
         sentence = "the ENTs have accounts of their own: no session was open, so no ENT is notified"

@@ -81,12 +81,10 @@ def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
 
 
 def _show_hash_rate(settings: Settings) -> None:
-    """Say how many sign-ins a core allows, and whether argon2 could be faster."""
     click.echo(f"password hashes: {'; '.join(filter(None, machine.hash_rate(Hasher(settings))))}")
 
 
 def _check_proxies(settings: Settings) -> None:
-    """Warn if the service ignored forwarded headers in the last week."""
     try:
         if None in schema.current(settings):
             return  # there are no tables yet

@@ -54,7 +54,6 @@ def parse(content: bytes) -> dict[str, str]:
 
 
 def _assignments(text: str) -> Iterator[tuple[str, str]]:
-    """Yield all assignments, in their order."""
     at = 0
     while at < len(text):
         line = text[at : text.index("\n", at)]

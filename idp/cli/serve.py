@@ -35,7 +35,6 @@ def desk() -> None:
 
 
 def _create_desk(chosen: "Settings") -> "Flask":
-    """Return the desk's application of a worker process."""
     from idp.cli import application  # noqa: PLC0415 - see above
     from idp.desk_app import create_desk  # noqa: PLC0415 - see above
 

@@ -111,6 +111,5 @@ def _fault(detail: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _named(line: str) -> str:
-    """Return a line `field: Message` with the name of the setting."""
     name, _, rest = line.partition(": ")
     return f"{PREFIX}{name.upper()}: {rest[:1].lower()}{rest[1:]}"

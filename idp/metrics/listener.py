@@ -177,8 +177,6 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers the requests of a Prometheus server and of whatever watches the process."""
-
     timeout = _SECONDS
     server: _Server
     server_version, sys_version = "idp", ""

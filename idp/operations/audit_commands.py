@@ -72,7 +72,6 @@ def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | Non
 
 
 def _kind(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
-    """Check that the value is a kind of event, or the beginning of a kind up to a dot."""
     if typed is None or any(_is_of(kind, typed) for kind in KINDS):
         return typed
     raise click.BadParameter(f"must be one of {', '.join(sorted(KINDS))}, or the part before a dot")
@@ -209,7 +208,6 @@ def _as_line(row: dict[str, Any]) -> str:
 
 
 def _place(row: dict[str, Any]) -> str:
-    """Return the school for which a person of the desk acted."""
     return f"for {row['school']}" if row["school"] else ""
 
 
@@ -359,7 +357,6 @@ def _seals(since: datetime | None) -> Iterator[AuditSeal]:
 
 
 def _line(type_: str, row: Base) -> str:
-    """Return a row of the journal as a JSON line."""
     columns = {_EXPORTED_AS.get(name, name): _as_json(getattr(row, name)) for name in _EXPORTED[type_]}
     return json.dumps({"type": type_, **columns})
 

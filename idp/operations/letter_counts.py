@@ -128,7 +128,6 @@ def _statuses(schools: Sequence[Any]) -> list[SchoolStatus]:
 
 
 def _of_school(school: Any, rows: Sequence[Any]) -> tuple[ClassStatus, list[ClassStatus]]:
-    """Return the counts of a school, and those of its classes in their order."""
     size = len(_COUNTS)
     classes = [ClassStatus(school.uai, school.name, *row[1 : 2 + size]) for row in rows]
     whole = [sum(row[i] for row in rows) for i in range(2 + size, 2 + 2 * size)]
@@ -143,7 +142,6 @@ def _by_school(counts: Select[uuid.UUID, int]) -> dict[uuid.UUID, int]:
 
 
 def _open_notices(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
-    """Return the query that counts the open notices of `schools`."""
     return (
         select(SchoolNotice.school_id, func.count())
         .where(SchoolNotice.school_id.in_(schools), SchoolNotice.settled_at.is_(None))

@@ -233,7 +233,6 @@ def ask(settings: Settings, url: str, host_header: str = "") -> Answer:
 
 
 def _end_of(certificate: Any) -> datetime | None:
-    """Return when a certificate ends."""
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC) if certificate else None
 
 

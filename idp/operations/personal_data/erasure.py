@@ -123,7 +123,6 @@ def _check_main(account: Account) -> None:
 
 
 def _is_recorded(account_id: uuid.UUID, reason: str) -> bool:
-    """Return whether the journal has the erasure of an account by this operator, for this reason."""
     of_account = select(AuditEntry).where(AuditEntry.account_id == account_id, AuditEntry.kind == AccountErased.kind)
     entry = db.session.scalar(of_account)
     return entry is not None and (entry.actor, entry.details["reason"]) == (log.current_origin().actor, reason)

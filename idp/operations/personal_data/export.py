@@ -93,7 +93,6 @@ def collect(account: Account) -> list[dict[str, Any]]:
 
 
 def _names(person: Person) -> dict[uuid.UUID, str]:
-    """Return the names for keys of other tables."""
     names = {
         row.id: f"{row.name} ({row.uai})" for row in db.session.execute(select(School.id, School.name, School.uai))
     }

@@ -48,7 +48,6 @@ Row = dict[str, Any]
 
 
 def _whole(_person: Person, row: Row) -> Row:
-    """Return the row unchanged: it is about this person only."""
     return row
 
 
@@ -113,7 +112,6 @@ class Part:
 
 
 def _of_account(table: Any, title: str, redact: Callable[[Person, Row], Row] = _whole) -> Part:
-    """Return the part of a table whose rows name the account."""
     return Part(table, title, lambda person: table.account_id.in_(person.accounts), redact)
 
 
