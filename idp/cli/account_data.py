@@ -20,7 +20,7 @@ from idp.oidc.claims.standard import ClaimError
 from idp.operations.personal_data import erasure
 from idp.operations.personal_data import export as personal_export
 from idp.operations.personal_data.erasure import Kept, Removed
-from idp.operations.reasons import check_reason
+from idp.operations.reasons import REASON
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, instant, plain, table
 
@@ -79,7 +79,7 @@ def export(username: str, path: Path) -> None:
 
 @click.command()
 @click.argument("username")
-@click.option("--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it.")
+@REASON
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @AS_JSON
 def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
@@ -145,7 +145,7 @@ def list_kept(*, as_json: bool) -> None:
 
 @click.command("end-kept-suspension")
 @click.argument("key", type=click.UUID, metavar="ID")
-@click.option("--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it.")
+@REASON
 def end_kept(key: uuid.UUID, reason: str) -> None:
     """End a suspension of the list `kept-suspensions`: the next school file opens the access again.
 

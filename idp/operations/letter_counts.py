@@ -33,8 +33,6 @@ class ClassStatus:
     """The counts of a class, or of a whole school.
 
     Attributes:
-        uai: the school.
-        school: its name.
         class_name: the class; empty for pupils without a class, and for the whole school.
         accounts: accounts that are neither disabled nor suspended: the sum of the states.
         printed: accounts with a letter, valid or not.
@@ -71,8 +69,6 @@ class SchoolStatus:
     """The counts of a school.
 
     Attributes:
-        uai: the school.
-        name: its name.
         whole: the counts of all classes, in which each account counts once.
         classes: its classes with accounts, sorted.
         notices_open: notices that the school has not settled.

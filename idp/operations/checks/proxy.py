@@ -35,10 +35,7 @@ class Arrived:
 
     Attributes:
         ip: the IP that the request counts for.
-        scheme: `http` or `https`.
-        host: the header `Host`.
         has_forwarded: whether there was a header of a proxy.
-        is_desk: whether the desk was asked.
     """
 
     ip: str
