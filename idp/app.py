@@ -61,7 +61,8 @@ from idp.oidc.logout import back_channel
 from idp.oidc.server import Server
 from idp.oidc.store.store import Store
 from idp.oidc.tokens import issued
-from idp.operations import audit_chain, health, measured, proxies
+from idp.operations import audit_commands, health, measured, proxies
+from idp.operations.checks.settings import production_faults
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
 from idp.profile_choice import ent_list_views as ent_list
@@ -207,6 +208,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
     outgoing, connections = Outgoing(settings), open_connections(settings)
     new_services = Services(
         settings=settings,
+        settings_faults=production_faults,
         hasher=Hasher(settings),
         breached=BreachedPasswords(settings.breached_passwords),
         connections=connections,
@@ -225,7 +227,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
         readings={**measured.READINGS, "jobs": open_jobs.SUBJECT},
         periodic_jobs={
             rotation.ROTATION: rotation.ROTATION_PERIOD,
-            audit_chain.SEALING: audit_chain.SEALING_PERIOD,
+            audit_commands.SEALING: audit_commands.SEALING_PERIOD,
             school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
             alerts.ALERTS: alerts.ALERTS_PERIOD,
             figures.FIGURES: figures.FIGURES_PERIOD,
@@ -252,7 +254,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         SESSIONS_ENDED: back_channel.sessions_ended,
         back_channel.LOGOUT: partial(back_channel.hand_over, outgoing=outgoing),
         rotation.ROTATION: partial(rotation.hand_over, settings=settings),
-        audit_chain.SEALING: partial(audit_chain.hand_over, settings=settings),
+        audit_commands.SEALING: partial(audit_commands.hand_over, settings=settings),
         school_digest.DIGESTS: partial(school_digest.ask, settings=settings),
         school_digest.DIGEST: partial(school_digest.hand_over, settings=settings),
         invitations.INVITED: partial(invitations.hand_over, settings=settings),
@@ -306,5 +308,4 @@ def _protocol(app: Flask, door: Door) -> None:
 
 
 def _remember_origin(request: http.Request) -> None:
-    """Set the origin of a request, for the journal."""
     log.set_origin(log.Origin(ip=request.remote_ip, request_id=request_context.request_id()))

@@ -100,14 +100,12 @@ class _Compiled:
 
 
 def _rows_with(names: Sequence[str]) -> Callable[[tuple[Any, ...]], Any]:
-    """Return the function that gives a row its names."""
     named: Any = namedtuple("Row", names)  # type: ignore[misc] # noqa: PYI024 - the names are known at run time
     make: Callable[[tuple[Any, ...]], Any] = named._make
     return make
 
 
 def _type_of(bind: BindParameter[Any]) -> type | str:
-    """Return the type of a parameter for `Statement`."""
     if isinstance(bind.type, BigInteger):
         return "int8"
     if isinstance(bind.type, JSON):
@@ -160,7 +158,6 @@ class Chain:
         return _Compiled(self._as_one(), db.engine.dialect)
 
     def _as_one(self) -> Select[Any]:
-        """Return the one statement: all steps, each after the one before."""
         lookup = self._lookup.cte("lookup").prefix_with("MATERIALIZED") if self._lookup is not None else None
         gates: Gates = ()
         if lookup is not None and self._only_if:

@@ -8,7 +8,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
@@ -16,7 +16,19 @@ from typing import Any, TypeVar, cast
 from flask import has_app_context
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import CompoundSelect, DateTime, Dialect, Engine, MetaData, Select, text, types
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    Select,
+    any_,
+    literal,
+    text,
+    types,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -132,6 +144,12 @@ class UnitSession(Session):
     def refuse_write(self, statement: str) -> None:
         """Raise RuntimeError for a write outside a unit of work, which would be rolled back."""
         raise RuntimeError(f"outside unit_of_work(), where nothing commits it: {statement}")
+
+
+def one_of(column: Any, values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of `values`, in a form that uses the column's index."""
+    matching: ColumnElement[bool] = column == any_(literal(list(values), postgresql.ARRAY(column.type)))
+    return matching
 
 
 def refuse_unwritten_changes() -> None:

@@ -85,7 +85,6 @@ def create_desk(settings: Settings) -> Flask:
 
 
 def _may_upload(_request: http.Request) -> bool:
-    """Return whether the person of a request may send school files, before the files are received."""
     known = sessions.current()
     return known is not None and known.post is not None and Right.IMPORT_FILES in access.spec(known.post.role).rights
 

@@ -60,16 +60,8 @@ _HOLDER_OF_LOCK = f"""
 """  # noqa: S608 - our own number
 
 
-class EncodingError(Exception):
-    """The database cannot store all names as they are written; the text is its encoding."""
-
-
-class MigrationRunsError(Exception):
-    """Another process has had the lock of migrations for too long; the text names its session."""
-
-
-class TablesInUseError(Exception):
-    """A migration would stop the service, since another transaction keeps a lock; the text names who does."""
+class UpgradeRefusedError(Exception):
+    """The database cannot be upgraded now; the text says why, which session is in the way, and what to do."""
 
 
 def upgrade(settings: Settings) -> tuple[str | None, str | None]:
@@ -81,9 +73,8 @@ def upgrade(settings: Settings) -> tuple[str | None, str | None]:
 
     Raises:
         SQLAlchemyError: the database is not available.
-        EncodingError: the database is not in UTF-8.
-        MigrationRunsError: another process has migrated the database for ten minutes.
-        TablesInUseError: another transaction kept a lock during all attempts.
+        UpgradeRefusedError: the database is not in UTF-8, another process has migrated it for ten minutes, or another
+            transaction kept a lock during all attempts.
     """
     url = make_url(settings.database_url)
     pooler = settings.database_pooler
@@ -102,7 +93,11 @@ def upgrade(settings: Settings) -> tuple[str | None, str | None]:
                     raise
             else:
                 return (applied or [revisions.newest()])[0], revisions.newest()
-        raise TablesInUseError(_sessions(_USERS_OF_TABLES, url, pooler=pooler))
+        raise UpgradeRefusedError(
+            "the database is in use, and the migration would stop the service; it was undone. These sessions keep"
+            f" tables locked (a backup?): {_sessions(_USERS_OF_TABLES, url, pooler=pooler)}. Wait for their end, or end"
+            " them by SELECT pg_terminate_backend(NUMBER), then run idp db upgrade again"
+        )
 
 
 def _apply(connection: Connection, settings: Settings, applied: list[str | None]) -> None:
@@ -126,17 +121,22 @@ def _alone(url: URL, *, pooler: bool) -> Iterator[None]:
     index that is created concurrently waits for each transaction whose statement runs.
 
     Raises:
-        EncodingError: the database is not in UTF-8.
-        MigrationRunsError: another process keeps the lock.
+        UpgradeRefusedError: the database is not in UTF-8, or another process keeps the lock.
     """
     with _connection(url, pooler=pooler) as connection:
         if (encoding := connection.exec_driver_sql("SHOW server_encoding").scalar_one()) != ENCODING:
-            raise EncodingError(encoding)
+            raise UpgradeRefusedError(
+                f"the database is in {encoding}: create it anew, with TEMPLATE template0 ENCODING 'UTF8'"
+            )
         began, is_told = time.monotonic(), False
         while not connection.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_MIGRATION_LOCK})").scalar_one():
             waited = time.monotonic() - began
             if waited > _MOST_SECONDS:
-                raise MigrationRunsError(_sessions(_HOLDER_OF_LOCK, url, pooler=pooler))
+                raise UpgradeRefusedError(
+                    "another process has migrated the database for ten minutes, in the session"
+                    f" {_sessions(_HOLDER_OF_LOCK, url, pooler=pooler)}; nothing was changed. Wait for its end, or end"
+                    " it by SELECT pg_terminate_backend(NUMBER), then run idp db upgrade again"
+                )
             if waited > _TOLD_AFTER_SECONDS and not is_told:
                 holder = _sessions(_HOLDER_OF_LOCK, url, pooler=pooler)
                 click.echo(f"waiting: another process migrates the database, in the session {holder}", err=True)
@@ -205,21 +205,8 @@ def _errors_as_messages() -> Iterator[None]:
         raise click.ClickException(f"{why}; no revision was applied in part") from fault
     except CommandError as fault:
         raise click.ClickException(f"the database belongs to another version of the service: {fault}") from fault
-    except EncodingError as fault:
-        raise click.ClickException(
-            f"the database is in {fault}: create it anew, with TEMPLATE template0 ENCODING 'UTF8'"
-        ) from fault
-    except MigrationRunsError as fault:
-        raise click.ClickException(
-            f"another process has migrated the database for ten minutes, in the session {fault}; nothing was changed."
-            " Wait for its end, or end it by SELECT pg_terminate_backend(NUMBER), then run idp db upgrade again"
-        ) from fault
-    except TablesInUseError as fault:
-        raise click.ClickException(
-            "the database is in use, and the migration would stop the service; it was undone. These sessions keep"
-            f" tables locked (a backup?): {fault}. Wait for their end, or end them by"
-            " SELECT pg_terminate_backend(NUMBER), then run idp db upgrade again"
-        ) from fault
+    except UpgradeRefusedError as fault:
+        raise click.ClickException(str(fault)) from fault
 
 
 def _of_newer_release(revision: str | None) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from idp.config import Settings
     from idp.http_client.outgoing import Outgoing
     from idp.mail.smtp import Transport
-    from idp.metrics.readings import Subject
+    from idp.metrics.instruments import Subject
     from idp.oidc.client_auth.client_keys import ClientKeys
     from idp.oidc.server import Server
     from idp.outbox.worker import Handler
@@ -41,6 +41,8 @@ class Services:
 
     settings: Settings
     """The settings."""
+    settings_faults: Callable[[Settings], Sequence[str]]
+    """Returns why some settings must not serve real families, for letters."""
     connections: Connections
     """Connections for the statements of hot requests."""
     hasher: Hasher

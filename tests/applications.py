@@ -26,12 +26,13 @@ from sqlalchemy.orm import SessionTransaction
 
 from idp import app as wiring
 from idp import logging as log_lines
-from idp import precompressed, production
+from idp import precompressed
 from idp.app import connect, create_app
 from idp.clients import registry
 from idp.config import Settings
 from idp.db import UnitSession, db
 from idp.oidc.keys import material
+from idp.operations.checks import settings as settings_check
 from idp.services import services_of
 from idp.statements.connections import Connections, open_connections
 
@@ -44,7 +45,7 @@ _CHANGED_LISTS = ("before_request_funcs", "after_request_funcs", "teardown_reque
 # the template's signing key is the same for all tests, and to check an RSA key takes 20 ms
 material.import_key = lru_cache(maxsize=32)(material.import_key)
 # and so is its secret key, which each command checks at its start
-production.key_weakness = lru_cache(maxsize=64)(production.key_weakness)
+settings_check.key_weakness = lru_cache(maxsize=64)(settings_check.key_weakness)
 
 _connections: dict[tuple[str, int], Connections] = {}
 """By database and size of the pool: the connections for hot requests that stay open from test to test."""

@@ -148,7 +148,6 @@ def verify_entry(known: Secrets, entry: AuditEntry) -> Verdict:
 
 
 def _verify_issued(known: Secrets, entry: AuditEntry, mac: bytes) -> Verdict:
-    """Check the first MAC of the entry of an issued code."""
     others = entry.result, entry.actor, entry.staff_id, entry.school_id
     if entry.kind != ISSUED or others != ("ok", "", None, None) or not entry.salt:
         return Verdict.WRONG

@@ -76,7 +76,6 @@ def _changed_secrets(settings: "Settings", noted: Mapping[str, str]) -> Iterator
 
 
 def _digests(settings: "Settings", key: bytes) -> dict[str, str]:
-    """Return the digest of each secret setting under one secret key."""
     return {name: digest(key, name, value) for name, value in _secrets(settings)}
 
 

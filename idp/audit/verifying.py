@@ -1,30 +1,48 @@
 """Checks the whole journal against its chain, and reports what was changed, removed or inserted, and where.
 
 Reads page by page, each in a transaction of its own, while the service runs. Seals written meanwhile are left to the
-next check: their entries count as not sealed yet.
+next check: their entries count as not sealed yet. Somebody may have broken rows by SQL: an unreadable row does not hide
+the others.
 """
 
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.exc import DataError
 
 from idp.audit import chain
 from idp.audit.chain import Sealed, Secrets, Verdict
 from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
-from idp.audit.reading import Page, load
 from idp.db import db
 
 REMOVED = frozenset({"account.purged", "account.erased"})
 """The kinds of the events that erase the personal part of an account's entries."""
 
+_R = TypeVar("_R", AuditEntry, AuditSeal, AuditBeginning)
+_UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, DataError)
+"""The exceptions of drivers and column types for a value that the column's type does not allow."""
 _PAGE = 500
 _SEALS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = -1
 _NOT_THERE = "the entry names a seal that is not there"
+
+
+@dataclass(frozen=True)
+class Page(Generic[_R]):
+    """The readable rows of a page, and the ids of the others."""
+
+    rows: Sequence[_R] = ()
+    unreadable: Sequence[int] = field(default=())
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Return the ids of all rows of the page."""
+        return [*(row.id for row in self.rows), *self.unreadable]
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,7 @@ class Check:
 
     def _load_beginning(self) -> Verdict:
         """Read the record of the last purge, also if it was just written; return what its MAC says."""
-        page = load(AuditBeginning, select(AuditBeginning).limit(1))
+        page = _load(AuditBeginning, select(AuditBeginning).limit(1))
         beginning = next(iter(page.rows), None)
         self.report.beginning = beginning
         if beginning is None:
@@ -119,12 +137,11 @@ class Check:
         return verdict
 
     def _walk(self, last: int) -> Iterator[Finding]:
-        """Check the seals from the beginning to `last`, each with its entries."""
         expected, former = self._first, None
         previous: bytes | None = self.report.beginning.previous if self.report.beginning else b""
         while expected <= last:
             some = select(AuditSeal).where(AuditSeal.id.between(expected, last)).order_by(AuditSeal.id).limit(_SEALS)
-            page = load(AuditSeal, some)
+            page = _load(AuditSeal, some)
             seals = {seal.id: seal for seal in page.rows}
             for number in sorted(page.ids):
                 if number != expected:
@@ -159,7 +176,6 @@ class Check:
             yield from self._check_alone(seal)
 
     def _check_alone(self, seal: int) -> Iterator[Finding]:
-        """Check the entries of a seal that is missing or unreadable."""
         for page in _pages(AuditEntry.seal_id == seal):
             self.report.entries += len(page.ids)
             yield from self._check_entries(page, seal)
@@ -178,7 +194,6 @@ class Check:
                 yield Finding("the seal was changed", seal.id)
 
     def _check_batch(self, seal: AuditSeal) -> Iterator[Finding]:
-        """Compare the rows of a seal with the seal's records of them."""
         try:
             records = {record.id: record for record in chain.unpack(seal.entries)}
         except ValueError:
@@ -205,7 +220,6 @@ class Check:
                 yield Finding("the entry was removed", seal.id, record.id, _instant(record.at))
 
     def _is_expired(self, record: Sealed) -> bool:
-        """Return whether the last purge may have removed an entry of this age."""
         entries, failures = self._cut
         return record.at <= entries or (record.failure and record.at <= failures)
 
@@ -235,7 +249,7 @@ class Check:
         the whole MACs are compared, including those that are not stored yet.
         """
         moments = {entry.at for entry in rows}
-        same_time = load(AuditEntry, select(AuditEntry).where(AuditEntry.at.in_(moments))).rows if moments else ()
+        same_time = _load(AuditEntry, select(AuditEntry).where(AuditEntry.at.in_(moments))).rows if moments else ()
         macs = {entry.id: chain.completed_mac(self.known, entry) for entry in (*same_time, *rows)}
         first: dict[bytes, int] = {}
         for key, mac in macs.items():
@@ -287,6 +301,36 @@ class Check:
             yield from self._check_entries(page, None)
 
 
+def _load(model: type[_R], statement: Select[_R]) -> Page[_R]:
+    """Load the rows of `statement`, detached.
+
+    The database keeps JSON that Python cannot read. If one row cannot be read, load each row alone.
+    """
+    rows = _load_all(statement)
+    if rows is not None:
+        return Page(rows)
+    keys = db.session.scalars(statement.with_only_columns(model.id)).all()
+    readable: list[_R] = []
+    unreadable: list[int] = []
+    for key in keys:
+        row = _load_all(statement.where(model.id == key))
+        if row is None:
+            unreadable.append(key)
+        else:
+            readable.extend(row)
+    return Page(readable, unreadable)
+
+
+def _load_all(statement: Select[_R]) -> Sequence[_R] | None:
+    """Load rows; return None if one of them cannot be read."""
+    try:
+        return db.session.scalars(statement.execution_options(populate_existing=True)).all()
+    except _UNREADABLE:
+        return None
+    finally:
+        db.session.expunge_all()
+
+
 def _named_seals(above: int | None, below: int | None) -> Iterator[int]:
     """Yield the numbers of seals that entries name, between two numbers; one index lookup for each."""
     while True:
@@ -305,7 +349,7 @@ def _pages(condition: ColumnElement[bool]) -> Iterator[Page[AuditEntry]]:
     after: int | None = None
     while True:
         page = select(AuditEntry).where(condition).order_by(AuditEntry.seal_id, AuditEntry.id).limit(_PAGE)
-        entries = load(AuditEntry, page if after is None else page.where(AuditEntry.id > after))
+        entries = _load(AuditEntry, page if after is None else page.where(AuditEntry.id > after))
         if not entries.ids:
             return
         yield entries

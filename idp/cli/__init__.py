@@ -51,7 +51,6 @@ ENTRIES = {
     "audit": Entry(
         "idp.operations.audit_commands:audit",
         "Show, check and export the journal: who did what, when, from where, with what result.",
-        parts=("idp.operations.audit_chain:verify", "idp.operations.audit_chain:export"),
         takes_any_key=True,
     ),
     "charter": Entry("idp.charter.commands:charter", "Charters of the ENTs: what parents accept before they enter."),
@@ -61,14 +60,14 @@ ENTRIES = {
         "Check the settings, and accept a new secret key when the former one is lost.",
         in_application=False,
     ),
-    "db": Entry("idp.cli.db:db", "Manage the tables of the database.", in_application=False),
+    "db": Entry("idp.cli.config:db", "Manage the tables of the database.", in_application=False),
     "desk": Entry(
-        "idp.cli.desk:desk",
+        "idp.cli.serve:desk",
         "Serve the school desk: the pages for schools, operators of ENTs and the académie.",
         in_application=False,
     ),
     "doctor": Entry(
-        "idp.operations.doctor.commands:doctor",
+        "idp.operations.checks.commands:doctor",
         "Check all that the service needs; exit 1 on a fault.",
         takes_any_key=True,
     ),
@@ -82,9 +81,9 @@ ENTRIES = {
     "letters": Entry(
         "idp.cli.letters:letters",
         "Letters that schools hand out: an identifier and a provisional password on paper.",
-        parts=("idp.operations.letter_progress.status:command",),
+        parts=("idp.operations.letter_status:command",),
     ),
-    "mail": Entry("idp.operations.doctor.commands:mail_group", "Try the mail server."),
+    "mail": Entry("idp.operations.checks.commands:mail_group", "Try the mail server."),
     "outbox": Entry(
         "idp.operations.outbox_commands:outbox", "Outgoing messages: list them, retry or drop those that failed."
     ),
@@ -243,7 +242,6 @@ def _discard_output() -> None:
 
 
 def _is_text(argument: str) -> bool:
-    """Return whether an argument is UTF-8."""
     try:
         argument.encode()
     except UnicodeEncodeError:

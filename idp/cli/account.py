@@ -11,20 +11,16 @@ from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.desk_events import PasswordsForced
 from idp.cli import account_view
-from idp.cli.account_data import erase, export
-from idp.cli.claims import claims
+from idp.cli.account_data import claims, erase, export
 from idp.cli.refusals import as_click_error
 from idp.families import acts, merging, suspension
 from idp.operations import batches, blocked_passwords
 from idp.operations.blocked_passwords import Blocked
-from idp.operations.reasons import check_reason
+from idp.operations.reasons import REASON
 from idp.services import services
 from idp.terminal import AS_JSON, YES, confirm, dumped, members, plain, table
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
-_REASON = click.option(
-    "--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it."
-)
 _USERNAME = click.argument("username")
 
 
@@ -107,7 +103,7 @@ def enable(username: str, uai: str | None) -> None:
 @account.command()
 @_USERNAME
 @_SCHOOL
-@_REASON
+@REASON
 def reopen(username: str, uai: str | None, reason: str) -> None:
     """Reopen all that is suspended of an account, also what waits for the head; with --school, what that school closed.
 
@@ -126,7 +122,7 @@ def reopen(username: str, uai: str | None, reason: str) -> None:
 @account.command()
 @_USERNAME
 @_SCHOOL
-@_REASON
+@REASON
 @YES
 def unlink(username: str, uai: str | None, reason: str, *, yes: bool) -> None:
     """Give an account its children back whose letter somebody else added: the two are not one person.
@@ -173,8 +169,6 @@ def force_password_change(uai: str | None, *, everybody: bool, yes: bool, as_jso
 
 
 def _batch_recorder(school: School | None) -> Callable[[Blocked], None]:
-    """Return the function that records a batch of a school's accounts, in its transaction."""
-
     def note(batch: Blocked) -> None:
         if school is not None and batch.blocked:
             log.record(PasswordsForced(uai=school.uai, count=batch.blocked))

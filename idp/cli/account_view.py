@@ -153,6 +153,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
     with unit_of_work():
         log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     merged = db.session.get(Account, account.merged_into_id) if account.merged_into_id else None
+    ties, moment = _ties(account, school), now()
     contested_email, email = masked_apart(account.contested_email, account.email)
     return {
         **line(account, school),
@@ -185,9 +186,9 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
             }
             for child in _children(account, school)
         ],
-        "suspended": _suspended(account, school),
-        "disputed": _disputed(account, school),
-        "ended_by_school": _ended_by_school(account, school),
+        "suspended": [_named(link, until=instant(link.announced_end)) for link in ties if link.is_suspended_at(moment)],
+        "disputed": [_named(link, since=instant(link.disputed_at)) for link in ties if link.is_disputed],
+        "ended_by_school": _ended_by_school(account, ties),
         "notices": _notices(account, school),
     }
 
@@ -204,45 +205,26 @@ def _words(account: Account, standing: Standing) -> str:
     return standing.value
 
 
-def _disputed(account: Account, school: School | None) -> list[dict[str, Any]]:
-    """Return the ties whose dispute is open."""
-    return [
-        {
-            "key": disputes.child_key(link.child),
-            "given_name": link.child.given_name,
-            "family_name": link.child.family_name,
-            "uai": link.child.school.uai,
-            "since": instant(link.disputed_at),
-        }
-        for link in account.guardianships
-        if link.is_disputed and (school is None or link.child.school_id == school.id)
-    ]
+def _ties(account: Account, school: School | None) -> list[Guardianship]:
+    return [link for link in account.guardianships if school is None or link.child.school_id == school.id]
 
 
-def _suspended(account: Account, school: School | None) -> list[dict[str, Any]]:
-    """Return the ties that are suspended now."""
-    moment = now()
-    return [
-        {
-            "key": disputes.child_key(link.child),
-            "given_name": link.child.given_name,
-            "family_name": link.child.family_name,
-            "uai": link.child.school.uai,
-            "until": instant(link.announced_end),
-        }
-        for link in account.guardianships
-        if link.is_suspended_at(moment) and (school is None or link.child.school_id == school.id)
-    ]
+def _named(link: Guardianship, **more: str | None) -> dict[str, str | None]:
+    """Return what names the child of a tie, and what is said of the tie."""
+    child = link.child
+    return {
+        "key": disputes.child_key(child),
+        "given_name": child.given_name,
+        "family_name": child.family_name,
+        "uai": child.school.uai,
+        **more,
+    }
 
 
-def _ended_by_school(account: Account, school: School | None) -> list[dict[str, Any]]:
+def _ended_by_school(account: Account, ties: list[Guardianship]) -> list[dict[str, str | None]]:
     """Return the ties that a school ended when it confirmed a dispute, with its reason if the journal still has it."""
-    ties = [
-        link
-        for link in account.guardianships
-        if link.is_excluded and (school is None or link.child.school_id == school.id)
-    ]
-    if not ties:
+    excluded = [link for link in ties if link.is_excluded]
+    if not excluded:
         return []
     settled = (
         select(AuditEntry.details)
@@ -256,15 +238,8 @@ def _ended_by_school(account: Account, school: School | None) -> list[dict[str, 
         for key in details.get("children", ())
     }
     return [
-        {
-            "key": disputes.child_key(link.child),
-            "given_name": link.child.given_name,
-            "family_name": link.child.family_name,
-            "uai": link.child.school.uai,
-            "at": instant(link.excluded_at),
-            "reason": reasons.get(disputes.child_key(link.child)),
-        }
-        for link in ties
+        _named(link, at=instant(link.excluded_at), reason=reasons.get(disputes.child_key(link.child)))
+        for link in excluded
     ]
 
 

@@ -1,4 +1,4 @@
-"""`idp config`."""
+"""`idp config` and `idp db`."""
 
 from collections.abc import Iterator
 
@@ -13,8 +13,10 @@ from idp.cli import settings as command_settings
 from idp.cli.application import opened
 from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
 from idp.operations import proxies
-from idp.operations.doctor import machine
-from idp.production import production_faults
+from idp.operations.checks import machine
+from idp.operations.checks.settings import production_faults
+
+db = schema.commands(command_settings.load)
 
 
 @click.group("config")
@@ -79,12 +81,10 @@ def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
 
 
 def _show_hash_rate(settings: Settings) -> None:
-    """Say how many sign-ins a core allows, and whether argon2 could be faster."""
     click.echo(f"password hashes: {'; '.join(filter(None, machine.hash_rate(Hasher(settings))))}")
 
 
 def _check_proxies(settings: Settings) -> None:
-    """Warn if the service ignored forwarded headers in the last week."""
     try:
         if None in schema.current(settings):
             return  # there are no tables yet

@@ -6,12 +6,17 @@ Units and the command line read one file, so that both run with the same setting
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_BLANK = " \t\r\n"
+_BLANK = " \t\n"
+_QUOTED = re.compile(r"""[ \t]*(?:'([^']*)'|"((?:[^"\\]|\\.)*)")""", re.DOTALL)
+_UNQUOTED = re.compile(r"[ \t]*((?:[^\n\\]|\\.)*?)[ \t]*(?:\n|\Z)", re.DOTALL)
+"""The rest of a line; a backslash takes the next character as it is, and a newline away."""
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED_IN_QUOTES = '"\\`$'
 
 
@@ -45,90 +50,45 @@ def parse(content: bytes) -> dict[str, str]:
         raise EnvironmentFileError("is not UTF-8") from None
     if "\0" in text:
         raise EnvironmentFileError("has a NUL")
-    return dict(_Assignments(text).read())
+    return dict(_assignments(text.replace("\r", "\n") + "\n"))
 
 
-class _Assignments:
-    """A text, and the place up to which it was read."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text.replace("\r", "\n") + "\n"
-        self._at = 0
-
-    def read(self) -> list[tuple[str, str]]:
-        """Return all assignments, in their order."""
-        assignments = []
-        while self._skip_blanks():
-            if self._text[self._at] in "#;":
-                self._skip_comment()
-            else:
-                assignments.append((self._name(), self._value()))
-        return assignments
-
-    def _skip_blanks(self) -> bool:
-        """Go to the next character that is not blank; return whether there is one."""
-        while self._at < len(self._text) and self._text[self._at] in _BLANK:
-            self._at += 1
-        return self._at < len(self._text)
-
-    def _skip_comment(self) -> None:
-        comment = self._rest_of_line()
-        if comment.endswith("\\"):  # systemd continues the comment on the next line before version 254
-            raise self._error("a comment ends with a backslash")
-        self._at += len(comment)
-
-    def _name(self) -> str:
-        """Read up to the equals sign."""
-        name, sign, _ = self._rest_of_line().partition("=")
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    at = 0
+    while at < len(text):
+        line = text[at : text.index("\n", at)]
+        if not line.strip(_BLANK) or line.lstrip(_BLANK)[0] in "#;":
+            if line.endswith("\\"):  # systemd continues a comment on the next line before version 254
+                raise _error(text, at, "a comment ends with a backslash")
+            at += len(line) + 1
+            continue
+        before, sign, _ = line.partition("=")
+        name = before.lstrip(_BLANK).rstrip()
         if not sign:
-            raise self._error("there is no =")
-        if not _NAME.fullmatch(name.rstrip()):
-            raise self._error("what stands before = is no name (`export` has no place here)")
-        self._at += len(name) + 1
-        return name.rstrip()
+            raise _error(text, at, "there is no =")
+        if not _NAME.fullmatch(name):
+            raise _error(text, at, "what stands before = is no name (`export` has no place here)")
+        value, at = _value(text, at + len(before) + 1)
+        yield name, value
 
-    def _value(self) -> str:
-        """Read a value: quoted parts at its beginning, then text up to the end of the line."""
-        value = ""
-        while True:
-            while self._text[self._at] in " \t":
-                self._at += 1
-            if self._text[self._at] == "'":
-                value += self._single_quoted()
-            elif self._text[self._at] == '"':
-                value += self._double_quoted()
-            else:
-                return value + self._unquoted()
 
-    def _single_quoted(self) -> str:
-        end = self._text.find("'", self._at + 1)
-        if end < 0:
-            raise self._error("a quote is not closed")
-        value = self._text[self._at + 1 : end]
-        self._at = end + 1
-        return value
+def _value(text: str, at: int) -> tuple[str, int]:
+    """Return a value, and where it ends: quoted parts at its beginning, then text up to the end of the line."""
+    value = ""
+    while quoted := _QUOTED.match(text, at):
+        single, double = quoted.groups()
+        value += _ESCAPED.sub(_escaped_in_quotes, double) if single is None else single
+        at = quoted.end()
+    rest = _UNQUOTED.match(text, at)
+    assert rest is not None  # noqa: S101 - the text ends with a newline
+    if rest[1].startswith(("'", '"')):
+        raise _error(text, at, "a quote is not closed")
+    return value + _ESCAPED.sub(lambda escaped: escaped[1].strip("\n"), rest[1]), rest.end()
 
-    def _double_quoted(self) -> str:
-        match = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL).match(self._text, self._at)
-        if match is None:
-            raise self._error("a quote is not closed")
-        self._at = match.end()
-        return re.sub(r"\\(.)", _escaped_in_quotes, match[1], flags=re.DOTALL)
 
-    def _unquoted(self) -> str:
-        """Read to the end of the line; a backslash takes the next character as it is, and a newline away."""
-        match = re.compile(r"((?:[^\n\\]|\\.)*)(\n|\\\Z|\Z)", re.DOTALL).match(self._text, self._at)
-        assert match is not None  # noqa: S101 - the text ends with a newline
-        self._at = match.end()
-        value = re.match(r"((?:[^\\]|\\.)*?)[ \t]*\Z", match[1], re.DOTALL)
-        assert value is not None  # noqa: S101 - anything matches
-        return re.sub(r"\\(.)", lambda escaped: escaped[1].strip("\n"), value[1], flags=re.DOTALL)
-
-    def _rest_of_line(self) -> str:
-        return self._text[self._at : self._text.index("\n", self._at)]
-
-    def _error(self, what: str) -> EnvironmentFileError:
-        return EnvironmentFileError(f"line {self._text.count(chr(10), 0, self._at) + 1}: {what}")
+def _error(text: str, at: int, what: str) -> EnvironmentFileError:
+    line = text.count("\n", 0, at) + 1
+    return EnvironmentFileError(f"line {line}: {what}")
 
 
 def _escaped_in_quotes(escape: re.Match[str]) -> str:

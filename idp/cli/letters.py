@@ -18,7 +18,6 @@ from idp.letters.files import LetterFileError
 from idp.letters.printing import LONGEST_REASON, PrintOrder, Report
 from idp.letters.recipients import PrintError, Refusal
 from idp.letters.render.pdf import LetterError
-from idp.production import production_faults
 from idp.services import services
 from idp.terminal import AS_JSON, YES, confirm, dumped, plain, table
 from idp.uai import normalised_uai
@@ -88,7 +87,7 @@ def print_letters(*, as_json: bool, yes: bool, **asked: Any) -> None:
     if order.usernames:
         people = ", ".join(order.usernames)
         confirm(f"Print letters for {people}, and close active accounts until these are used?", yes=yes)
-    if faults := production_faults(settings):
+    if faults := services().settings_faults(settings):
         raise click.ClickException("\n".join(("letters cannot be printed with these settings:", *faults)))
     with _errors_as_messages():
         report = printing.print_letters(settings, hasher, order, _ignore if as_json else _show_line)

@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 from idp import config, pool, secret_check
 from idp import logging as log_lines
 from idp.config import ConfigurationError, Settings
-from idp.production import production_faults
+from idp.operations.checks.settings import production_faults
 
 _ALL_FAULTS = "`idp config check` names the faults of the other settings too."
 """Said where only the faults that stop every command are known."""

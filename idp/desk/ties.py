@@ -11,8 +11,7 @@ from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.suspensions import waiting
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
-from idp.db import db
-from idp.rostering.bulk import one_of
+from idp.db import db, one_of
 
 
 class CutOff(enum.Enum):

@@ -9,10 +9,9 @@ from sqlalchemy import ColumnElement, exists, select, true
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, one_of
 from idp.desk.jobs.kinds import LETTER, PRINT
 from idp.desk.jobs.models import Job, JobFile
-from idp.rostering import bulk
 
 
 def accounts_of(job: Job) -> frozenset[uuid.UUID]:
@@ -28,7 +27,7 @@ def of_school(settings: Settings, school_id: uuid.UUID) -> set[uuid.UUID]:
 
 def among(settings: Settings, accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Return those of some accounts whose valid letter, of whichever school, never was on paper."""
-    chosen = bulk.one_of(Account.id, sorted(accounts))
+    chosen = one_of(Account.id, sorted(accounts))
     schools = select(Account.letter_school_id).where(chosen, _has_valid_letter())
     return _untaken(settings, Job.school_id.in_(schools), chosen)
 
@@ -53,7 +52,7 @@ def _untaken(settings: Settings, of_jobs: ColumnElement[bool], of_accounts: Colu
     if not ends:
         return set()
     letters = select(Account.id, Account.letter_school_id, Account.provisional_expires_at).where(
-        of_accounts, bulk.one_of(Account.id, sorted({key for _, key in ends})), _has_valid_letter()
+        of_accounts, one_of(Account.id, sorted({key for _, key in ends})), _has_valid_letter()
     )
     return {
         key

@@ -17,8 +17,7 @@ from idp.accounts.models import Account, School
 from idp.clients import registry
 from idp.clients.models import CharterMode, Client
 from idp.clock import today
-from idp.config import PREFIX, Settings
-from idp.config_display import shown, without_secrets
+from idp.config import PREFIX, Settings, shown, without_secrets
 from idp.db import db
 from idp.desk.people import retention
 from idp.oidc.claims.release import SET_BY_OPERATORS, releasable_claims

@@ -20,8 +20,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from idp.clock import now
-from idp.config import Settings
-from idp.config_rules import LOOPBACK
+from idp.config import LOOPBACK, Settings
 from idp.db import release_connection
 from idp.http_client.connections import Deadline, DeadlineSocket, Ip, connect, resolve, secure, tls_context
 from idp.origins import DEFAULT_PORTS

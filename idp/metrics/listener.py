@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from idp.metrics import instruments
-from idp.metrics.readings import Read
+from idp.metrics.instruments import Read
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -177,8 +177,6 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers the requests of a Prometheus server and of whatever watches the process."""
-
     timeout = _SECONDS
     server: _Server
     server_version, sys_version = "idp", ""

@@ -1,7 +1,7 @@
-"""`idp audit show`: the journal, with the names of existing accounts and ENTs.
+"""`idp audit`: shows, checks and exports the journal; and the worker's periodic job that seals it.
 
-Pages are read by index, each in a statement of its own: a year of a region's sign-ons takes constant memory, and no
-other transaction waits.
+`show` names existing accounts and ENTs. Pages are read by index, each in a statement of its own: a year of a region's
+sign-ons takes constant memory, and no other transaction waits.
 """
 
 import json
@@ -17,19 +17,45 @@ from sqlalchemy import ColumnElement, and_, or_, select
 
 from idp.accounts.models import Account, School
 from idp.accounts.passwords.hasher import fold_username
-from idp.audit import log
+from idp.audit import log, sealing
 from idp.audit.catalogue import KINDS
+from idp.audit.data_events import JournalExported
 from idp.audit.events import AccountRead
-from idp.audit.models import AuditEntry
+from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
+from idp.audit.verifying import Check, Finding, Report
 from idp.clients.models import Client
 from idp.clock import now
-from idp.db import db, unit_of_work
+from idp.config import Settings
+from idp.db import Base, db, unit_of_work
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+from idp.services import services
 from idp.terminal import AS_JSON, dumped, instant, plain
 
+SEALING = "audit.seal"
+"""The kind of the outbox message that makes the worker seal the journal."""
+SEALING_PERIOD = timedelta(minutes=5)
+
+_LONGEST = timedelta(seconds=30)
+"""The most time that the worker seals without a pause, since mails wait meanwhile. The next period seals the rest."""
+_LATE = 3 * SEALING_PERIOD
 _PAGE = 1000
 _MOST = 100_000
 _CHANGE = ("before", "after")
 _AGO = re.compile(r"(\d{1,5})([mhdw])")
+_HEAD = re.compile(r"(\d{1,18}):([0-9a-f]{72})")
+_SEALS = 100
+_EXPORTED = {
+    "entry": (
+        *("id", "at", "kind", "result", "account_id", "client_id", "staff_id", "school_id"),
+        *("actor", "ip", "request_id", "details", "mac", "seal_id"),
+    ),
+    "beginning": ("entries_before", "failures_before", "first_seal", "recorded_at", "actor", "mac"),
+    "seal": ("id", "sealed_at", "count", "previous", "mac"),
+}
+"""The columns of the lines of an export, by their type."""
+_EXPORTED_AS = {"seal_id": "seal", "count": "entries"}
+"""The other names that columns have in an export."""
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -46,7 +72,6 @@ def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | Non
 
 
 def _kind(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
-    """Check that the value is a kind of event, or the beginning of a kind up to a dot."""
     if typed is None or any(_is_of(kind, typed) for kind in KINDS):
         return typed
     raise click.BadParameter(f"must be one of {', '.join(sorted(KINDS))}, or the part before a dot")
@@ -54,6 +79,11 @@ def _kind(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> s
 
 def _is_of(kind: str, family: str) -> bool:
     return kind == family or kind.startswith(f"{family}.")
+
+
+def hand_over(_message: OutboxMessage, *, settings: Settings) -> Outcome:
+    """Seal the entries without a seal (outbox handler)."""
+    return Outcome.DONE if sealing.seal_all(settings.secrets, within=_LONGEST) else Outcome.DROPPED
 
 
 @click.group()
@@ -178,7 +208,6 @@ def _as_line(row: dict[str, Any]) -> str:
 
 
 def _place(row: dict[str, Any]) -> str:
-    """Return the school for which a person of the desk acted."""
     return f"for {row['school']}" if row["school"] else ""
 
 
@@ -197,3 +226,144 @@ def _print_array(rows: Iterator[dict[str, Any]]) -> None:
         click.echo(f"{opening}\n{dumped(row)}", nl=False)
         opening = ","
     click.echo("[]" if opening == "[" else "\n]")
+
+
+def _head(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> tuple[int, str] | None:
+    """Read `NUMBER:MAC`."""
+    if typed is None:
+        return None
+    parts = _HEAD.fullmatch(typed.strip().lower())
+    if parts is None:
+        raise click.BadParameter("must be NUMBER:MAC, from an earlier check, an export or the worker's log")
+    return int(parts[1]), parts[2]
+
+
+@audit.command()
+@click.option("--head", callback=_head, metavar="NUMBER:MAC", help="A seal that was noted before and must be there.")
+@AS_JSON
+def verify(*, head: tuple[int, str] | None, as_json: bool) -> None:
+    """Check that no event was changed, removed or inserted; exit 1 and say where if one was.
+
+    The worker seals events every five minutes. The removal of an event that is not sealed yet leaves no trace. Neither
+    does the removal of the last seals with all of their events, unless the last seal was noted outside of the database:
+    --head compares it.
+    """
+    settings = services().settings
+    check = Check(settings.secrets, head)
+    wrong = 0
+    for finding in check.findings():
+        wrong += 1
+        click.echo(json.dumps(_shown(finding)) if as_json else _finding_line(finding))
+    summary = _summary(check.report, wrong)
+    if as_json:
+        click.echo(json.dumps(summary))
+    else:
+        for line in _lines(check.report, wrong):
+            click.echo(line)
+    first = check.report.beginning.first_seal if check.report.beginning else 1
+    if head is not None and head[0] < first:
+        click.echo(f"note: seal {head[0]} was purged since: the chain begins at seal {first}", err=True)
+    if _is_late(check.report):
+        click.echo("note: events wait for their seal: check that `idp worker` runs", err=True)
+    if wrong:
+        raise click.exceptions.Exit(1)
+
+
+def _shown(finding: Finding) -> dict[str, Any]:
+    place = {"seal": finding.seal, "entry": finding.entry, "at": instant(finding.at)}
+    return {"type": "finding", **place, "what": finding.what}
+
+
+def _finding_line(finding: Finding) -> str:
+    places = [
+        f"seal {finding.seal}" if finding.seal is not None else "",
+        f"entry {finding.entry}" if finding.entry is not None else "",
+        f"of {instant(finding.at)}" if finding.at else "",
+    ]
+    return plain(f"{', '.join(place for place in places if place) or 'journal'}: {finding.what}")
+
+
+def _summary(report: Report, wrong: int) -> dict[str, Any]:
+    beginning = report.beginning
+    return {
+        "type": "summary",
+        "findings": wrong,
+        "entries": report.entries,
+        "seals": report.seals,
+        "unsealed": report.unsealed,
+        "expired": report.expired,
+        "head": _head_text(report.head),
+        "entries_before": instant(beginning.entries_before) if beginning else None,
+        "failures_before": instant(beginning.failures_before) if beginning else None,
+    }
+
+
+def _lines(report: Report, wrong: int) -> Iterator[str]:
+    verdict = f"{wrong} finding{'s' if wrong > 1 else ''}" if wrong else "whole"
+    yield f"{verdict}: {report.entries} entries in {report.seals} seals, {report.unsealed} not sealed yet"
+    if beginning := report.beginning:
+        ages = f"{instant(beginning.entries_before)}, failures up to {instant(beginning.failures_before)}"
+        yield plain(f"purged: entries up to {ages}, by {beginning.actor or 'nobody'}; {report.expired} sealed ones")
+    if report.head:
+        yield f"head: {_head_text(report.head)}"
+
+
+def _head_text(head: tuple[int, str] | None) -> str | None:
+    return f"{head[0]}:{head[1]}" if head else None
+
+
+def _is_late(report: Report) -> bool:
+    return report.oldest_unsealed_at is not None and report.oldest_unsealed_at < now() - _LATE
+
+
+@audit.command()
+@click.option(
+    "--since",
+    callback=since_option,
+    metavar="D",
+    help="A date, a time, or how long ago: 5m, 2h, 3d, 1w.",
+)
+def export(since: datetime | None) -> None:
+    """Write events, then the seals, as JSON lines for another machine, oldest first.
+
+    A copy of these lines elsewhere proves later that the end of the journal was cut off: pass the last seal's number
+    and MAC to `idp audit verify --head`.
+    """
+    asked_at = now()
+    with unit_of_work():
+        log.record(JournalExported(since=instant(since) or ""))
+    conditions = [AuditEntry.at < asked_at]
+    if since is not None:
+        conditions.append(AuditEntry.at >= since)
+    for entry in entries(conditions, None, backwards=False):
+        click.echo(_line("entry", entry))
+    if (beginning := db.session.scalar(select(AuditBeginning))) is not None:
+        click.echo(_line("beginning", beginning))
+    for seal in _seals(since):
+        click.echo(_line("seal", seal))
+
+
+def _seals(since: datetime | None) -> Iterator[AuditSeal]:
+    """Yield the seals that hold events since an instant, page by page."""
+    after = 0
+    while True:
+        page = select(AuditSeal).where(AuditSeal.id > after).order_by(AuditSeal.id).limit(_SEALS)
+        seals = db.session.scalars(page).all()
+        db.session.expunge_all()
+        yield from (seal for seal in seals if since is None or seal.newest_at >= since)
+        if len(seals) < _SEALS:
+            return
+        after = seals[-1].id
+
+
+def _line(type_: str, row: Base) -> str:
+    columns = {_EXPORTED_AS.get(name, name): _as_json(getattr(row, name)) for name in _EXPORTED[type_]}
+    return json.dumps({"type": type_, **columns})
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    return value.hex() if isinstance(value, bytes) else value

@@ -102,7 +102,6 @@ def _locked(
 
 
 def _retry_fault(message: OutboxMessage) -> str:
-    """Return why `message` cannot be retried, or an empty string."""
     is_over = message.outcome in {Outcome.DONE, Outcome.DROPPED}
     return f"was {message.outcome}, its content is deleted" if is_over else ""
 

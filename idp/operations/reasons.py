@@ -17,3 +17,9 @@ def check_reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> s
     if not reason.isprintable() or not SHORTEST <= len(reason) <= LONGEST:
         raise click.BadParameter(f"must have {SHORTEST} to {LONGEST} printable characters")
     return reason
+
+
+REASON = click.option(
+    "--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it."
+)
+"""The option of a command whose reason the journal stores."""

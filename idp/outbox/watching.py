@@ -22,7 +22,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.metrics import listener
 from idp.metrics.catalogue import DELIVERIES, READ_FAILED
-from idp.metrics.readings import Sample, Subject
+from idp.metrics.instruments import Sample, Subject
 from idp.outbox.worker import DEAD, Worker
 from idp.services import services
 

@@ -11,8 +11,7 @@ from idp import origins
 from idp.clients import names
 from idp.clients.models import Audience, SubjectType
 from idp.clock import now
-from idp.config import Settings
-from idp.config_rules import LOOPBACK
+from idp.config import LOOPBACK, Settings
 from idp.db import db
 from idp.oidc.keys import jose
 from idp.oidc.keys.material import ALGORITHMS, FAPI2_ALGORITHMS

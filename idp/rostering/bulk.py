@@ -10,20 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    ColumnElement,
-    Table,
-    Text,
-    any_,
-    bindparam,
-    cast,
-    column,
-    func,
-    literal,
-    select,
-    text,
-)
+from sqlalchemy import JSON, Table, Text, bindparam, cast, column, func, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 
@@ -47,12 +34,6 @@ def insert_unless_taken(table: Table, unique: str, rows: Rows) -> set[uuid.UUID]
         return set()
     from_json = _from_json(table, list(rows[0])).on_conflict_do_nothing(index_elements=[unique])
     return set(db.session.scalars(from_json.returning(table.c.id), {"rows": _text(rows)}))
-
-
-def one_of(column_: Any, values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition that a column has one of `values`, in a form that uses the column's index."""
-    matching: ColumnElement[bool] = column_ == any_(literal(list(values), postgresql.ARRAY(column_.type)))
-    return matching
 
 
 def refresh_statistics(*tables: Table) -> None:

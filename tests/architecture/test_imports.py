@@ -8,7 +8,8 @@ from tests.architecture.tree import PRODUCT, imported, modules, named, nodes_of,
 from tests.rows import each_row
 
 READS_ENVIRONMENT = {
-    "idp/config.py": "it is the settings",
+    "idp/config/settings.py": "it is the settings",
+    "idp/config/loading.py": "it refuses unknown settings",
     "idp/letters/process_pool.py": "it sets PYTHONSAFEPATH for the interpreters that it starts",
     "idp/metrics/listener.py": "it tells prometheus_client where the workers count, below the folder of an operator",
     "idp/cli/application.py": "SUDO_UID says who became root, for the journal",

@@ -6,7 +6,7 @@ import pytest
 
 from idp import config
 from idp.config import Settings
-from idp.config_rules import check_issuer
+from idp.config.rules import check_issuer
 from tests.commands.conftest import Run
 from tests.databases import NOWHERE, SECRET
 from tests.rows import each_row

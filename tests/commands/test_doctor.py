@@ -28,8 +28,9 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.models import SigningKey
-from idp.operations.doctor import database, deliveries, machine, secrets
-from idp.operations.doctor.finding import Check, Finding, Site
+from idp.operations.checks import database, delivery, keys, machine
+from idp.operations.checks import settings as settings_check
+from idp.operations.checks.finding import Check, Finding, Site
 from idp.operations.revisions import newest
 from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
@@ -178,8 +179,8 @@ def test_a_table_without_statistics_is_named(
 
 
 def test_settings_that_must_not_serve_families_are_named(app: Flask, settings: Settings) -> None:
-    assert states(secrets.check_settings, settings) == {"settings": "ok"}
-    assert states(secrets.check_settings, settings.model_copy(update={"legal_publisher": ""})) == {"settings": "fault"}
+    assert states(settings_check.check, settings) == {"settings": "ok"}
+    assert states(settings_check.check, settings.model_copy(update={"legal_publisher": ""})) == {"settings": "fault"}
 
 
 def test_another_secret_key_is_named(app: Flask, settings: Settings) -> None:
@@ -190,37 +191,37 @@ def test_another_secret_key_is_named(app: Flask, settings: Settings) -> None:
 
     former = b"a former secret key, of 32 bytes or more"
     noted()
-    assert states(secrets.check_secret_key, settings) == {"secret key": "warning"}
+    assert states(keys.check_secret_key, settings) == {"secret key": "warning"}
     noted(**{secret_check.KEY: secret_check.check_value(former)})
-    assert states(secrets.check_secret_key, settings) == {"secret key": "fault"}
-    [lost] = secrets.check_secret_key(Site(settings))
+    assert states(keys.check_secret_key, settings) == {"secret key": "fault"}
+    [lost] = keys.check_secret_key(Site(settings))
     assert lost.advice.endswith(" or, if it is lost, idp config accept-secret-key")
     rotated = settings_for(settings.database_url, secret_key_fallbacks=[former.decode()])
-    assert states(secrets.check_secret_key, rotated) == {"secret key": "ok"}
+    assert states(keys.check_secret_key, rotated) == {"secret key": "ok"}
     noted(**{secret_check.KEY: secret_check.check_value(settings.secrets[0])})
-    assert states(secrets.check_secret_key, settings) == {"secret key": "ok"}
+    assert states(keys.check_secret_key, settings) == {"secret key": "ok"}
 
 
 def test_missing_late_and_unreadable_signing_keys_are_named(app: Flask, settings: Settings, build: Build) -> None:
     key = "signing key RS256"
-    assert states(secrets.check_signing_keys, settings) == {key: "ok"}
+    assert states(keys.check_signing_keys, settings) == {key: "ok"}
     build.ent()
     with unit_of_work():
         db.session.execute(update(Client).values(id_token_alg="ES256"))
-    assert states(secrets.check_signing_keys, settings) == {key: "ok", "signing key ES256": "fault"}
+    assert states(keys.check_signing_keys, settings) == {key: "ok", "signing key ES256": "fault"}
     other = settings_for(settings.database_url, secret_key="another secret key, of 32 bytes or more: 9876543210")
-    assert states(secrets.check_signing_keys, other)[key] == "fault"
-    lost = next(finding for finding in secrets.check_signing_keys(Site(other)) if finding.check == key)
+    assert states(keys.check_signing_keys, other)[key] == "fault"
+    lost = next(finding for finding in keys.check_signing_keys(Site(other)) if finding.check == key)
     kid = lost.result.rpartition(" ")[2]
     assert lost.advice.endswith(f"_FALLBACKS or, if it is lost, idp keys retire {kid} --emergency")
     with unit_of_work():
         db.session.execute(update(SigningKey).values(active_from=now() - timedelta(days=500)))
-    assert states(secrets.check_signing_keys, settings)[key] == "fault"
+    assert states(keys.check_signing_keys, settings)[key] == "fault"
     by_command = settings.model_copy(update={"key_rotation_days": 0})
-    assert states(secrets.check_signing_keys, by_command)[key] == "warning"
+    assert states(keys.check_signing_keys, by_command)[key] == "warning"
     with unit_of_work():
         db.session.execute(update(SigningKey).values(retired_at=now()))
-    assert states(secrets.check_signing_keys, settings)["signing key ES256"] == "fault"
+    assert states(keys.check_signing_keys, settings)["signing key ES256"] == "fault"
 
 
 def test_messages_that_wait_and_a_worker_that_does_not_run_are_named(app: Flask, settings: Settings) -> None:
@@ -231,18 +232,18 @@ def test_messages_that_wait_and_a_worker_that_does_not_run_are_named(app: Flask,
             moment = now() - age
             db.session.add(OutboxMessage(payload={}, available_at=moment, created_at=moment, **more))
 
-    assert states(deliveries.check, settings) == {"outbox": "ok", "worker": "warning"}
+    assert states(delivery.check_outbox, settings) == {"outbox": "ok", "worker": "warning"}
     store(timedelta(), kind=kind, finished_at=now(), outcome="done")
     store(timedelta(minutes=1), kind="any")
     store(timedelta(hours=1), kind="any", lease=uuid.uuid4(), leased_until=now() + timedelta(minutes=5))
     store(timedelta(hours=1), kind="any", finished_at=now(), outcome="dead")
-    assert states(deliveries.check, settings) == {"outbox": "ok", "dead messages": "warning", "worker": "ok"}
+    assert states(delivery.check_outbox, settings) == {"outbox": "ok", "dead messages": "warning", "worker": "ok"}
     store(timedelta(hours=1), kind="any")
     with unit_of_work():
         db.session.execute(
             update(OutboxMessage).where(OutboxMessage.kind == kind).values(finished_at=now() - 9 * period)
         )
-    assert states(deliveries.check, settings) == {"outbox": "fault", "dead messages": "warning", "worker": "fault"}
+    assert states(delivery.check_outbox, settings) == {"outbox": "fault", "dead messages": "warning", "worker": "fault"}
 
 
 def test_a_leased_message_does_not_wait_whatever_the_clock_of_this_machine(app: Flask, settings: Settings) -> None:
@@ -250,15 +251,15 @@ def test_a_leased_message_does_not_wait_whatever_the_clock_of_this_machine(app: 
         db.session.add(OutboxMessage(kind="any", payload={}, available_at=now() - timedelta(hours=1)))
     with time_machine.travel(now() + timedelta(seconds=40)):
         assert leases.claim(["any"]) is not None
-        assert states(deliveries.check, settings)["outbox"] == "ok"
+        assert states(delivery.check_outbox, settings)["outbox"] == "ok"
 
 
 def test_a_purge_that_is_not_completed_is_named(app: Flask, settings: Settings) -> None:
-    assert states(deliveries.check_purge, settings) == {"purge": "warning"}
+    assert states(delivery.check_purge, settings) == {"purge": "warning"}
     for age, state in ((timedelta(days=3), "fault"), (timedelta(hours=30), "ok")):
         with time_machine.travel(now() - age), unit_of_work():
             log.record(PurgeCompleted(removed={}))
-        assert states(deliveries.check_purge, settings) == {"purge": state}
+        assert states(delivery.check_purge, settings) == {"purge": state}
 
 
 @each_row(("free", "state"), [(10**12, "ok"), (10**9, "warning"), (10**6, "fault")])
@@ -324,7 +325,7 @@ def test_the_command_shows_each_finding_and_exits_with_1_on_a_fault(
     checks: dict[str, Check] = {
         "one": lambda _: [Finding("one", "fine"), Finding("two", "late \x1b", "warning", "wait")],
     }
-    monkeypatch.setattr("idp.operations.doctor.commands._CHECKS", checks)
+    monkeypatch.setattr("idp.operations.checks.commands._CHECKS", checks)
     answer = act("doctor")
     assert (answer.code, answer.out) == (0, "ok       one: fine\nwarning  two: late \\x1b\n         → wait\n")
     checks["three"] = lambda _: iter([Finding("three", "broken", "fault", "repair")])
@@ -334,7 +335,7 @@ def test_the_command_shows_each_finding_and_exits_with_1_on_a_fault(
     secret = tmp_path / "environment"
     secret.write_text("IDP_LOG_LEVEL=INFO\n")
     secret.chmod(0o644)
-    monkeypatch.setattr("idp.operations.doctor.commands._CHECKS", {"permissions": machine.check_modes})
+    monkeypatch.setattr("idp.operations.checks.commands._CHECKS", {"permissions": machine.check_modes})
     answer = act("--env-file", str(secret), "doctor")
     assert (answer.code, f"chmod o=,g-w {secret}" in answer.out) == (1, True)
 

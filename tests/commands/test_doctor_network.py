@@ -18,9 +18,9 @@ from idp import __version__
 from idp.config import Settings
 from idp.http_client.outgoing import Outgoing
 from idp.mail.smtp import Transport
-from idp.operations.doctor import commands, ents, mail, nodes, proxy
-from idp.operations.doctor.finding import Finding, Site
-from idp.operations.doctor.proxy import Arrived
+from idp.operations.checks import commands, delivery, keys, proxy
+from idp.operations.checks.finding import Finding, Site
+from idp.operations.checks.proxy import Arrived
 from idp.operations.health import ECHO_HEADER, sign_echo
 from tests.builders import Build
 from tests.commands.conftest import Run
@@ -38,7 +38,7 @@ def greeted(app: Flask, settings: Settings, smtp_url: str) -> tuple[str, str]:
     """Return the state and the result of the check of one mail server."""
     transport = Transport(settings_for(settings.database_url, smtp_url=smtp_url))
     with changed_services(app, transport=transport):
-        [finding] = mail.check(Site(settings))
+        [finding] = delivery.check_mail_server(Site(settings))
     assert finding.advice or finding.state == "ok"
     assert "p@ss" not in str(finding)
     return finding.state, finding.result
@@ -229,7 +229,7 @@ def test_each_node_says_its_version_and_whether_its_settings_are_those_of_the_co
 
         def judged(answer: dict[str, object], of: Settings = settings) -> tuple[str, str]:
             served.served["/healthz"] = (200, {}, json.dumps(answer).encode())
-            [finding] = nodes.check(Site(of, nodes=(url,)))
+            [finding] = proxy.check_nodes(Site(of, nodes=(url,)))
             assert finding.check == f"node {url}"
             return finding.state, finding.result
 
@@ -242,7 +242,7 @@ def test_each_node_says_its_version_and_whether_its_settings_are_those_of_the_co
         away = {"status": "database", "cause": "it is away."}
         assert judged({**healthy, "readiness": away}) == ("fault", f"version {__version__}, database")
         assert judged({"status": "ok"})[0] == "fault", "another secret key"
-    [finding] = nodes.check(Site(settings, nodes=(url,)))
+    [finding] = proxy.check_nodes(Site(settings, nodes=(url,)))
     assert (finding.state, "cannot be asked" in finding.result) == ("fault", True)
 
 
@@ -269,7 +269,7 @@ def test_certificates_of_ents_are_checked(
     def states(allowed: list[str]) -> list[str]:
         outgoing = Outgoing(settings_for(settings.database_url, outgoing_allow=allowed))
         with changed_services(app, outgoing=outgoing):
-            findings = list(ents.check(Site(settings)))
+            findings = list(keys.check_ents(Site(settings)))
         assert all(finding.advice or finding.state == "ok" for finding in findings)
         return [finding.state for finding in findings]
 
@@ -281,7 +281,7 @@ def test_certificates_of_ents_are_checked(
         assert states(["ent.test"]) == ["fault"], "nobody trusts its certificate"
         trust_only(monkeypatch, certified.trusted)
         assert states(["ent.test"]) == ["ok"]
-        monkeypatch.setattr(ents, "_SOON", timedelta(days=40))
+        monkeypatch.setattr(keys, "_SOON", timedelta(days=40))
         assert states(["ent.test"]) == ["warning"]
         assert served.asked == [], "nothing was requested"
     assert states(["ent.test"]) == ["fault"], "nobody listens"
@@ -289,7 +289,7 @@ def test_certificates_of_ents_are_checked(
 
 def test_an_ent_that_may_name_an_endpoint_as_audience_is_named(app: Flask, settings: Settings, build: Build) -> None:
     ent = build.ent(auth_method="private_key_jwt", jwks={"keys": [Key.new().jwk]}, assertion_audience="legacy")
-    [_, finding] = ents.check(Site(settings))
+    [_, finding] = keys.check_ents(Site(settings))
     assert (finding.check, finding.state) == (f"assertions of ENT {ent.client_id}", "warning")
     assert f"idp client set {ent.client_id} --assertion-audience issuer" in finding.advice
 

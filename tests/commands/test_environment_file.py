@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from idp.cli.environment_file import EnvironmentFileError, parse
-from idp.config import PREFIX, Settings
-from idp.config_display import shown
+from idp.config import PREFIX, Settings, shown
 from idp.paths import CHECKOUT
 from tests.commands.conftest import Run
 from tests.databases import SECRET

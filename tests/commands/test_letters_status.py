@@ -14,7 +14,7 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.statistics import figures
 from idp.families.standing import Group
-from idp.operations.letter_progress import counts
+from idp.operations import letter_counts as counts
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
 from tests.commands.families import link, parent, pupil

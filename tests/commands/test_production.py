@@ -14,8 +14,8 @@ from flask import Flask
 
 from idp.app import create_app
 from idp.db import db
+from idp.operations.checks.settings import key_weakness
 from idp.paths import CHECKOUT
-from idp.production import key_weakness
 from idp.services import services_of
 from tests.builders import Build
 from tests.commands.conftest import Events, Run
@@ -195,7 +195,7 @@ def test_secret_keys_of_the_source_are_refused() -> None:
             if path.suffix in {".py", ".md", ".env", ".service", ".conf", ".toml", ".mjs"}:
                 for match in SECRET_NAME.finditer(path.read_text(encoding="utf-8")):
                     source_keys[match[1]] = path.name
-    source_keys["development only: not a secret, and never in production"] = "config.py"
+    source_keys["development only: not a secret, and never in production"] = "settings.py"
     source_keys["$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"] = (
         "docs/exploitation.md, as systemd reads it"
     )
@@ -258,7 +258,8 @@ def test_an_encoded_text_is_refused_as_a_key(key: str) -> None:
 def test_the_secret_key_is_checked_where_exit_statuses_are_ignored() -> None:
     """A process inherits an ignored SIGCHLD from its parent."""
     judge = (
-        "from idp.production import key_weakness; print(key_weakness('soleil' * 8), key_weakness(os.urandom(32).hex()))"
+        "from idp.operations.checks.settings import key_weakness as weakness; "
+        "print(weakness('soleil' * 8), weakness(os.urandom(32).hex()))"
     )
     program = f"import os, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); {judge}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)

@@ -122,7 +122,7 @@ def test_requests_of_clients_with_keys_walk_no_table(
         for path in ("/introspect", "/revoke"):
             assert party.post(browser, path, {"token": tokens["access_token"]}, None).status_code == 200
         assert party.post(browser, "/revoke", {"token": "x", "client_id": "another"}, None).status_code == 401
-        commands._proofs(services_of(app).settings, now())
+        commands._aged(services_of(app).settings, now())
         db.session.remove()
     check_plans(seen, database_url, "pushed_request", "spent_proof", "token", "throttle")
 

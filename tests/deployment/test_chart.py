@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from idp import __version__, cli
 from idp.config import PREFIX, Settings, load
 from idp.metrics.listener import PARTS
+from idp.operations.checks.settings import production_faults
 from idp.paths import CHECKOUT
-from idp.production import production_faults
 from tests.databases import SECRET
 from tests.deployment.clean_root import run, tool
 

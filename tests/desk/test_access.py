@@ -17,7 +17,7 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import refusal
 from idp.desk.staff.models import Role
-from idp.operations.doctor.proxy import Arrived
+from idp.operations.checks.proxy import Arrived
 from idp.operations.health import ECHO_HEADER, sign_echo
 from idp.web.door.door import Door
 from idp.web.errors import ServiceBusyError

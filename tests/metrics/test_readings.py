@@ -19,12 +19,12 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.metrics import catalogue as metrics
+from idp.metrics.instruments import Subject
 from idp.metrics.listener import _Server
-from idp.metrics.readings import Subject
 from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
-from idp.operations.doctor import deliveries
-from idp.operations.doctor.finding import Site
+from idp.operations.checks import delivery
+from idp.operations.checks.finding import Site
 from idp.outbox import watching
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
@@ -113,7 +113,7 @@ def test_mails_that_a_dead_mail_server_holds_for_twenty_minutes_raise_the_alert(
             worker.run_once()
             clock.shift(timedelta(minutes=1))
         assert read(app)["idp_outbox_oldest_ready_seconds", "mail.notice"] == pytest.approx(1200, abs=1)
-        outbox = next(finding for finding in deliveries.check(Site(settings)) if finding.check == "outbox")
+        outbox = next(finding for finding in delivery.check_outbox(Site(settings)) if finding.check == "outbox")
     assert (outbox.state, "1 of them wait for the mail server" in outbox.result) == ("fault", True)
     assert "20 minutes" in outbox.result
     assert "IDP_SMTP_URL" in outbox.advice

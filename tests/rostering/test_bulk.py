@@ -8,8 +8,8 @@ from sqlalchemy import Table, select, text
 
 from idp.accounts.models import Account, Child, SchoolProfile
 from idp.clock import now
-from idp.db import db
-from idp.rostering.bulk import insert_rows, insert_unless_taken, one_of, refresh_statistics
+from idp.db import db, one_of
+from idp.rostering.bulk import insert_rows, insert_unless_taken, refresh_statistics
 from tests.builders import Build
 
 ACCOUNTS, CHILDREN = cast("Table", Account.__table__), cast("Table", Child.__table__)

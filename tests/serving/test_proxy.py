@@ -20,8 +20,8 @@ from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
 from idp.http_client import connections
-from idp.operations.doctor import proxy as doctor
-from idp.operations.doctor.finding import Site
+from idp.operations.checks import proxy as doctor
+from idp.operations.checks.finding import Site
 from idp.services import services_of
 from idp.web.http import MAX_BODY
 from tests.builders import Build

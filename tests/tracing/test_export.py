@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import ValidationError
 
 from idp import waiting
-from idp.config_watch import WatchSettings
+from idp.config import Settings
 from idp.db import unit_of_work
 from idp.outbox import queue
 from idp.outbox.worker import PermanentDeliveryError, Worker
@@ -113,7 +113,7 @@ def test_spans_are_sent_where_the_variables_of_opentelemetry_say(monkeypatch: py
 
 
 def test_traces_without_the_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert WatchSettings(traces=True).traces
+    assert Settings(issuer="http://127.0.0.1:8000", env="development", traces=True).traces
     monkeypatch.setattr(export, "_NEEDED", ("opentelemetry.never_installed",))
     with pytest.raises(ValidationError, match=r"extra `traces`, which constraints\.txt lists"):
-        WatchSettings(traces=True)
+        Settings(issuer="http://127.0.0.1:8000", env="development", traces=True)

@@ -26,7 +26,6 @@ from idp.letters import printing
 from idp.letters.printing import PrintOrder, Report
 from idp.letters.recipients import PrintError, Skip
 from idp.letters.render.pdf import LetterError
-from idp.production import production_faults
 from idp.services import services
 
 _WITHOUT_CLASS = "sans-classe"
@@ -38,7 +37,7 @@ def run(running: Running) -> Finished:
     """Print the letters; see `Kind.run`."""
     settings, parameters = running.settings, running.parameters
     school = db.session.get(School, running.school_id) if running.school_id else None
-    if school is None or production_faults(settings):
+    if school is None or services().settings_faults(settings):
         raise RefusedError("settings")
     only = _people_of(parameters.get("again"))
     order = PrintOrder(

@@ -12,14 +12,13 @@ from idp import spreadsheet
 from idp.accounts.models import Account, Child, RosterAlias, SchoolNotice
 from idp.accounts.school_notices import Kind as NoticeKind
 from idp.clock import now
-from idp.db import db
+from idp.db import db, one_of
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.school_files import nameless, words
 from idp.desk.school_files import problems as problem_lists
 from idp.desk.school_files.problems import NamedIssue, Problem, grouped
 from idp.desk.staff import actors
-from idp.rostering import bulk
 from idp.rostering.issue_codes import COMPARED, WITHOUT_ACCOUNT
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile.told import named_issues
@@ -176,8 +175,8 @@ def _notice_urls(batch: ImportBatch, problems_: Iterable[Problem]) -> dict[tuple
     if not asked or not access.may(Right.READ_NOTICES):
         return {}
     keys = sorted({key for _, key in asked})
-    by_key = select(Account.roster_key, Account.id).where(bulk.one_of(Account.roster_key, keys))
-    by_alias = select(RosterAlias.roster_key, RosterAlias.account_id).where(bulk.one_of(RosterAlias.roster_key, keys))
+    by_key = select(Account.roster_key, Account.id).where(one_of(Account.roster_key, keys))
+    by_alias = select(RosterAlias.roster_key, RosterAlias.account_id).where(one_of(RosterAlias.roster_key, keys))
     accounts = {row[0]: row[1] for statement in (by_alias, by_key) for row in db.session.execute(statement)}
     people = sorted(set(accounts.values()))
     about = func.coalesce(
@@ -187,7 +186,7 @@ def _notice_urls(batch: ImportBatch, problems_: Iterable[Problem]) -> dict[tuple
     statement = select(about, SchoolNotice.kind, SchoolNotice.id).where(
         access.notices(),
         SchoolNotice.kind.in_({kind.value for kind in _NOTICES.values()}),
-        or_(bulk.one_of(SchoolNotice.account_id, people), bulk.one_of(SchoolNotice.other_account_id, people)),
+        or_(one_of(SchoolNotice.account_id, people), one_of(SchoolNotice.other_account_id, people)),
         SchoolNotice.created_at <= (batch.finished_at or now()),
         or_(SchoolNotice.settled_at.is_(None), SchoolNotice.settled_at >= batch.started_at),
     )
@@ -201,7 +200,7 @@ def _followers(batch: ImportBatch, issues: Iterable[ImportIssue]) -> Sequence[Im
     causes = {issue.key for issue in issues if issue.code in named_issues.CAUSES} - {""}
     if batch.only_school is None or not causes:
         return []
-    return _issues(batch, bulk.one_of(ImportIssue.because, sorted(causes)))
+    return _issues(batch, one_of(ImportIssue.because, sorted(causes)))
 
 
 def _shown(problem: Problem, *, hides_people: bool) -> Problem:
@@ -230,10 +229,10 @@ def _names(keys: Iterable[str]) -> dict[str, str]:
         return {}
     asked = sorted(set(keys))
     pupils = select(Child.roster_key, Child.family_name, Child.given_name).where(
-        bulk.one_of(Child.roster_key, asked), access.children()
+        one_of(Child.roster_key, asked), access.children()
     )
     guardians = select(Account.roster_key, Account.family_name, Account.given_name).where(
-        bulk.one_of(Account.roster_key, asked), access.accounts()
+        one_of(Account.roster_key, asked), access.accounts()
     )
     rows = [*db.session.execute(pupils), *db.session.execute(guardians)]
     return {row[0]: f"{row[1]} {row[2]}".strip() for row in rows}

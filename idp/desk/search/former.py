@@ -7,11 +7,10 @@ from sqlalchemy import exists, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.suspensions.models import Suspension
-from idp.db import db
+from idp.db import db, one_of
 from idp.desk import access, ties
 from idp.desk.search.terms import Terms, condition
 from idp.folding import fold
-from idp.rostering.bulk import one_of
 
 _FIRST_DAY = timedelta(days=1)
 """How long after the pupil's arrival a tie is taken for one that ended by it: the file names other guardians."""

@@ -10,12 +10,11 @@ from sqlalchemy.orm import defer, lazyload, selectinload
 from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
-from idp.db import db
+from idp.db import db, one_of
 from idp.desk import access, ties, untaken, words
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.families.standing import Standing, foremost, standings
-from idp.rostering.bulk import one_of
 from idp.services import services
 
 OF_ACCOUNT = (

@@ -17,7 +17,7 @@ from idp.audit import log
 from idp.audit.desk_events import FamiliesSearched
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, unit_of_work
+from idp.db import db, one_of, unit_of_work
 from idp.desk import access, ties
 from idp.desk.search import former, guardians, lists
 from idp.desk.search.filters import Filters, shown_in
@@ -27,7 +27,6 @@ from idp.desk.search.lists import Listing
 from idp.desk.search.terms import Step, Terms, all_words, any_word, are_of_class, are_rare, condition
 from idp.families.standing import Group
 from idp.folding import fold
-from idp.rostering.bulk import one_of
 from idp.statements.planning import index_only
 
 MOST = 40

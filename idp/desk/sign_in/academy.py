@@ -16,8 +16,7 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from idp import encrypted
-from idp.config import Settings
-from idp.config_rules import LOOPBACK
+from idp.config import LOOPBACK, Settings
 from idp.db import unit_of_work
 from idp.desk.sign_in import id_token
 from idp.desk.sign_in.id_token import AcademyError, Fault, Identity

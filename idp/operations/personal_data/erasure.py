@@ -17,7 +17,7 @@ from idp.db import db, retry_unit_of_work
 from idp.families.refusals import Code, RefusedError
 from idp.oidc.logout import back_channel
 from idp.operations.personal_data import export
-from idp.operations.personal_data.redactions import Person
+from idp.operations.personal_data.parts import Person
 from idp.operations.purge import unused_accounts
 from idp.rostering.models import ImportIssue
 from idp.sessions import liveness
@@ -117,7 +117,6 @@ def _check_main(account: Account) -> None:
 
 
 def _is_recorded(account_id: uuid.UUID, reason: str) -> bool:
-    """Return whether the journal has the erasure of an account by this operator, for this reason."""
     of_account = select(AuditEntry).where(AuditEntry.account_id == account_id, AuditEntry.kind == AccountErased.kind)
     entry = db.session.scalar(of_account)
     return entry is not None and (entry.actor, entry.details["reason"]) == (log.current_origin().actor, reason)

@@ -26,8 +26,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.mail.emails import fold_email
-from idp.operations.personal_data.parts import PARTS, Part
-from idp.operations.personal_data.redactions import Person
+from idp.operations.personal_data.parts import PARTS, Part, Person
 from idp.operations.personal_data.words import in_words
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
@@ -94,7 +93,6 @@ def collect(account: Account) -> list[dict[str, Any]]:
 
 
 def _names(person: Person) -> dict[uuid.UUID, str]:
-    """Return the names for keys of other tables."""
     names = {
         row.id: f"{row.name} ({row.uai})" for row in db.session.execute(select(School.id, School.name, School.uai))
     }

@@ -9,9 +9,10 @@ is recorded in the journal: metrics and `idp doctor` look for the last one.
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import click
 from sqlalchemy import ColumnElement, and_, literal, or_, select, update
@@ -47,6 +48,16 @@ SENT_KEPT = timedelta(days=30)
 PROOFS_KEPT = timedelta(days=1)
 """How long proofs are kept beyond their end, in case the purging node's clock is wrong."""
 
+_AGED: Sequence[tuple[str, Any, timedelta]] = (
+    ("links", OneTimeLink.expires_at, ENDED_KEPT),
+    ("kept_passwords", KeptPassword.kept_at, ACTIVATION_LIFETIME),
+    # every sign-in that one of them may have begun is over
+    ("pushed_requests", PushedRequest.expires_at, INTERACTION_LIFETIME + ACTIVATION_LIFETIME),
+    ("proofs", SpentProof.expires_at, PROOFS_KEPT),
+    ("challenges", SpentChallenge.expires_at, PROOFS_KEPT),
+    ("outbox_messages", OutboxMessage.finished_at, SENT_KEPT),
+)
+"""The rows that are removed at an age: their name in `--json`, an indexed time, and how long they stay after it."""
 _COUNTED = {
     "throttle_counters": "expired counters of tries",
     "links": "one-time links",
@@ -84,8 +95,8 @@ def purge(*, as_json: bool) -> None:
     """Remove expired links, sessions, messages, old events and unused accounts. Run it once a day."""
     settings = services().settings
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
-    own = (_counters, _links, _kept_passwords, _proofs, _sessions, _messages, _journal, _notices)
-    for part in (*own, _accounts, _rosters, *services().purges):
+    own = (_counters, _aged, _sessions, _journal, _accounts, _rosters)
+    for part in (*own, *services().purges):
         done.update(part(settings, now()))
     retry_unit_of_work(lambda: log.record(PurgeCompleted(removed={name: n for name, n in done.items() if n})))
     if as_json:
@@ -99,33 +110,10 @@ def _counters(_settings: Settings, _moment: datetime) -> dict[str, int]:
     return {"throttle_counters": retry(guard.purge_expired)}
 
 
-def _links(_settings: Settings, moment: datetime) -> dict[str, int]:
-    over = OneTimeLink.expires_at <= moment - ENDED_KEPT
-    return {"links": delete_all(OneTimeLink, over, order_by=OneTimeLink.expires_at)}
-
-
-def _kept_passwords(_settings: Settings, moment: datetime) -> dict[str, int]:
-    over = KeptPassword.kept_at <= moment - ACTIVATION_LIFETIME
-    return {"kept_passwords": delete_all(KeptPassword, over, order_by=KeptPassword.kept_at)}
-
-
-def _proofs(_settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove pushed requests after every sign-in that they may have begun, and expired proofs."""
-    longest = INTERACTION_LIFETIME + ACTIVATION_LIFETIME
-    over = PushedRequest.expires_at <= moment - longest
-    old = SpentProof.expires_at <= moment - PROOFS_KEPT
-    return {
-        "pushed_requests": delete_all(PushedRequest, over, order_by=PushedRequest.expires_at),
-        "proofs": delete_all(SpentProof, old, order_by=SpentProof.expires_at),
-        "challenges": delete_all(
-            SpentChallenge, SpentChallenge.expires_at <= moment - PROOFS_KEPT, order_by=SpentChallenge.expires_at
-        ),
-    }
-
-
-def _messages(_settings: Settings, moment: datetime) -> dict[str, int]:
-    over = OutboxMessage.finished_at <= moment - SENT_KEPT
-    return {"outbox_messages": delete_all(OutboxMessage, over, order_by=OutboxMessage.finished_at)}
+def _aged(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove the rows whose age alone decides. A notice stays as long as the journal; an open one has no time."""
+    kept = (*_AGED, ("notices_removed", SchoolNotice.settled_at, timedelta(days=settings.audit_days)))
+    return {name: delete_all(column.class_, column <= moment - age, order_by=column) for name, column, age in kept}
 
 
 def _sessions(settings: Settings, moment: datetime) -> Counter[str]:
@@ -185,12 +173,6 @@ def _journal(settings: Settings, moment: datetime) -> dict[str, int]:
     }
     sealing.drop_old_seals()
     return done
-
-
-def _notices(settings: Settings, moment: datetime) -> dict[str, int]:
-    """Remove the notices that were settled longer ago than the journal reaches; open ones stay."""
-    over = SchoolNotice.settled_at <= moment - timedelta(days=settings.audit_days)
-    return {"notices_removed": delete_all(SchoolNotice, over, order_by=SchoolNotice.settled_at)}
 
 
 def _accounts(settings: Settings, moment: datetime) -> Counter[str]:

@@ -17,8 +17,7 @@ from idp.accounts.models import Account, Child, Guardianship, RosterAlias, Schoo
 from idp.accounts.retired import RetiredName
 from idp.accounts.suspensions import waiting
 from idp.clock import now
-from idp.db import db
-from idp.rostering.bulk import one_of
+from idp.db import db, one_of
 from idp.rostering.reconcile import counts
 from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.schema import (

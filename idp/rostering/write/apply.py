@@ -22,7 +22,7 @@ from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, retry_unit_of_work
+from idp.db import db, one_of, retry_unit_of_work
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Format
@@ -33,7 +33,7 @@ from idp.rostering.write.statements import ChangedPerson, ChildAccount, Person, 
 def _tell_schools(page: Sequence[str]) -> None:
     """Write the notices about a page of accounts, in the caller's transaction."""
     ids = [uuid.UUID(account) for account in page]
-    db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
+    db.session.execute(select(Account.id).where(one_of(Account.id, ids)).order_by(Account.id).with_for_update())
     for account_id, schools in replacing.families(ids).items():
         school_notices.add(Kind.NAME_IN_DOUBT, account_id, schools)
 
@@ -147,7 +147,7 @@ def _write_schools(staging: Staging, format_: Format) -> None:
 def _change_accounts(batch: str, page: Sequence[ChangedPerson]) -> None:
     moment, changed = now(), []
     ids = [uuid.UUID(row.account_id) for row in page]
-    named = select(_accounts.c.id, _accounts.c.username).where(bulk.one_of(_accounts.c.id, ids))
+    named = select(_accounts.c.id, _accounts.c.username).where(one_of(_accounts.c.id, ids))
     usernames = dict(db.session.execute(named).all())
     for row in page:
         values = opening.columns_of(row.person())

@@ -14,8 +14,7 @@ from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.audit.registry_events import AccountImported
 from idp.config import Settings
-from idp.db import UtcDateTime, db
-from idp.rostering import bulk
+from idp.db import UtcDateTime, db, one_of
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.write import statements, ties
 from idp.rostering.write.statements import EndingLink
@@ -35,7 +34,7 @@ def welcome_back(settings: Settings, batch: str, page: Sequence[str]) -> None:
     Lock all accounts before the first mailbox to avoid a deadlock: the confirmation of an email locks the account, then
     the mailbox.
     """
-    these = bulk.one_of(Account.id, [uuid.UUID(account) for account in page])
+    these = one_of(Account.id, [uuid.UUID(account) for account in page])
     locking = select(Account).where(these).order_by(Account.id).with_for_update()
     for account in db.session.scalars(locking.execution_options(populate_existing=True)).all():
         if account.left_at is None:
@@ -90,7 +89,7 @@ def _disable(account_id: uuid.UUID, moment: datetime) -> Any:
 
 def mark_left(moment: datetime, page: Sequence[str]) -> None:
     """Mark pupils as left, at the same instant at which their ties ended."""
-    these = bulk.one_of(_children.c.id, [uuid.UUID(child) for child in page])
+    these = one_of(_children.c.id, [uuid.UUID(child) for child in page])
     db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=moment))
 
 

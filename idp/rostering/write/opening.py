@@ -12,7 +12,7 @@ from idp.accounts.directory import name_key
 from idp.accounts.models import Account
 from idp.accounts.retired import RetiredName
 from idp.audit import log
-from idp.db import db
+from idp.db import db, one_of
 from idp.rostering import bulk
 from idp.rostering.records import Format
 from idp.rostering.write import usernames
@@ -56,11 +56,11 @@ def _insert(candidates: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
     """
     inserted = bulk.insert_unless_taken(_accounts, "username", list(candidates.values()))
     traces = {values["id"]: retired.username(name) for name, values in candidates.items() if values["id"] in inserted}
-    of_these = bulk.one_of(RetiredName.trace, list(traces.values()))
+    of_these = one_of(RetiredName.trace, list(traces.values()))
     retired_traces = set(db.session.scalars(select(RetiredName.trace).where(of_these)))
     had = {account_id for account_id, trace in traces.items() if trace in retired_traces}
     if had:
-        db.session.execute(delete(_accounts).where(bulk.one_of(_accounts.c.id, list(had))))
+        db.session.execute(delete(_accounts).where(one_of(_accounts.c.id, list(had))))
     return inserted - had
 
 

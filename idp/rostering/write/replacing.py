@@ -22,8 +22,7 @@ from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
-from idp.db import UtcDateTime, db
-from idp.rostering import bulk
+from idp.db import UtcDateTime, db, one_of
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Format
 from idp.rostering.write import opening, statements
@@ -39,7 +38,7 @@ def replace(
     """Open the new accounts of a page of former ones, which lose their keys in the same transaction."""
     rows = list(staging.rows(Replacement, statements.REPLACEMENTS, accounts=json.dumps(page)))
     keys, ids = [row.key for row in rows], [uuid.UUID(account) for account in page]
-    db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
+    db.session.execute(select(Account.id).where(one_of(Account.id, ids)).order_by(Account.id).with_for_update())
     keyless = _take_keys(keys, ids)
     opening.open_accounts(format_, [row.person() for row in rows])
     families_of = families(ids)
@@ -66,19 +65,19 @@ def _take_keys(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     accounts, aliases = cast("Table", Account.__table__), cast("Table", RosterAlias.__table__)
     moment = now()
     db.session.execute(
-        update(accounts).where(bulk.one_of(accounts.c.roster_key, keys)).values(roster_key=None, updated_at=moment)
+        update(accounts).where(one_of(accounts.c.roster_key, keys)).values(roster_key=None, updated_at=moment)
     )
-    db.session.execute(delete(aliases).where(bulk.one_of(aliases.c.roster_key, keys)))
+    db.session.execute(delete(aliases).where(one_of(aliases.c.roster_key, keys)))
     others = (
         select(aliases.c.account_id, func.min(aliases.c.roster_key))
         .join(accounts, accounts.c.id == aliases.c.account_id)
-        .where(bulk.one_of(aliases.c.account_id, ids), accounts.c.roster_key.is_(None))
+        .where(one_of(aliases.c.account_id, ids), accounts.c.roster_key.is_(None))
         .group_by(aliases.c.account_id)
     )
     for account_id, key in db.session.execute(others).all():
         db.session.execute(delete(aliases).where(aliases.c.roster_key == key))
         db.session.execute(update(accounts).where(accounts.c.id == account_id).values(roster_key=key))
-    keyless = select(accounts.c.id).where(bulk.one_of(accounts.c.id, ids), accounts.c.roster_key.is_(None))
+    keyless = select(accounts.c.id).where(one_of(accounts.c.id, ids), accounts.c.roster_key.is_(None))
     return set(db.session.scalars(keyless))
 
 
@@ -87,7 +86,7 @@ def families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[u
     rows = db.session.execute(
         select(Guardianship.account_id, Child.school_id, Child.id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(bulk.one_of(Guardianship.account_id, ids), directory.concerns_its_school())
+        .where(one_of(Guardianship.account_id, ids), directory.concerns_its_school())
         .order_by(Guardianship.rank, Child.id)
     ).all()
     by_account: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}

@@ -14,7 +14,7 @@ from idp.accounts.suspensions.models import Wait
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
-from idp.db import db
+from idp.db import db, one_of
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.write import statements, waits
@@ -44,7 +44,7 @@ def lock_accounts(accounts: Iterable[str]) -> None:
     """
     ids = sorted({uuid.UUID(account) for account in accounts})
     if ids:
-        locking = select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update()
+        locking = select(Account.id).where(one_of(Account.id, ids)).order_by(Account.id).with_for_update()
         db.session.execute(locking).all()
 
 
@@ -113,7 +113,7 @@ def _close_again(accounts: Collection[uuid.UUID]) -> None:
 def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return new ties with ranks after the guardian's other children, in the order of the file."""
     guardians = sorted({link["account_id"] for link in links})
-    query = select(_links.c.account_id, func.max(_links.c.rank)).where(bulk.one_of(_links.c.account_id, guardians))
+    query = select(_links.c.account_id, func.max(_links.c.rank)).where(one_of(_links.c.account_id, guardians))
     last = dict(db.session.execute(query.group_by(_links.c.account_id)).all()) if guardians else {}
     ranked = []
     for link in links:
@@ -136,7 +136,7 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
         select(Guardianship.account_id, Child.school_id, Guardianship.has_open_dispute)
         .join(Child, Child.id == Guardianship.child_id)
         .where(
-            bulk.one_of(Guardianship.account_id, accounts),
+            one_of(Guardianship.account_id, accounts),
             or_(Guardianship.is_unended, Guardianship.has_open_dispute),  # a dispute stays open when the pupil leaves
             ~Guardianship.is_excluded,
         )
@@ -147,7 +147,7 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
     if not any(is_disputed.values()):
         return []
     ids = sorted({tie["child_id"] for tie in ties})
-    chosen = select(_children.c.id, _children.c.school_id).where(bulk.one_of(_children.c.id, ids))
+    chosen = select(_children.c.id, _children.c.school_id).where(one_of(_children.c.id, ids))
     schools: dict[uuid.UUID, uuid.UUID] = dict(db.session.execute(chosen).all())
     keys = ((tie["account_id"], schools[tie["child_id"]], tie["child_id"]) for tie in ties)
     return [key for key in keys if is_disputed.get(key[:2], False)]

@@ -19,8 +19,7 @@ from idp.accounts.school_notices import Kind
 from idp.accounts.suspensions.models import Suspension, Wait
 from idp.audit import log
 from idp.audit.data_events import GuardianWaits
-from idp.db import db
-from idp.rostering import bulk
+from idp.db import db, one_of
 
 _REASONS: Mapping[Wait, str] = {
     Wait.NEW_GUARDIAN: "Nouveau responsable, à vérifier : un accès à cet élève est suspendu.",
@@ -94,5 +93,5 @@ def tell_of_added(ties: Sequence[tuple[uuid.UUID, uuid.UUID]], active: Sequence[
 def _schools(children: Collection[uuid.UUID]) -> Mapping[uuid.UUID, tuple[uuid.UUID, str]]:
     """Return the id and the UAI of the school of each pupil."""
     of_children = select(Child.id, School.id, School.uai).join(School, School.id == Child.school_id)
-    rows = db.session.execute(of_children.where(bulk.one_of(Child.id, sorted(children))))
+    rows = db.session.execute(of_children.where(one_of(Child.id, sorted(children))))
     return {child_id: (school_id, uai) for child_id, school_id, uai in rows}

@@ -1,4 +1,4 @@
-"""Asks the public URLs of the service and of the desk what arrives through the proxies."""
+"""Asks the public URLs of the service and of the desk what arrives through the proxies, and each node what it runs."""
 
 import http.client
 import json
@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
+from idp import __version__
 from idp.clock import now
-from idp.config import Settings
-from idp.config_rules import desk_faults
+from idp.config import Settings, desk_faults
 from idp.http_client.connections import Deadline, DeadlineSocket, connect, resolve, secure, tls_context
 from idp.operations import proxies
-from idp.operations.doctor.finding import Finding, Site
-from idp.operations.health import ECHO_HEADER, Readiness, sign_echo
+from idp.operations.checks.finding import Finding, Site
+from idp.operations.health import ECHO_HEADER, Readiness, fingerprints, sign_echo
 from idp.origins import DEFAULT_PORTS
 
 _Kind = TypeVar("_Kind")
@@ -35,10 +35,7 @@ class Arrived:
 
     Attributes:
         ip: the IP that the request counts for.
-        scheme: `http` or `https`.
-        host: the header `Host`.
         has_forwarded: whether there was a header of a proxy.
-        is_desk: whether the desk was asked.
     """
 
     ip: str
@@ -111,6 +108,35 @@ def check_desk(site: Site) -> Iterator[Finding]:
     yield _of_certificate(name, url, answer.certificate_end)
     yield _of_readiness("readiness of the desk", answer.readiness)
     yield from judge(settings, answer.seen, url, "forwarded headers of the desk")
+
+
+def check_nodes(site: Site) -> Iterator[Finding]:
+    """Yield one finding for each node that the operator names."""
+    for url in site.nodes:
+        yield _of_node(site, url)
+
+
+def _of_node(site: Site, url: str) -> Finding:
+    name = f"node {url}"
+    try:
+        answer = ask(site.settings, url, urlsplit(site.settings.issuer).netloc)
+    except (ssl.SSLError, OSError, http.client.HTTPException, UnicodeError) as error:
+        return Finding(name, f"cannot be asked ({reason(error)})", "fault", "start it: systemctl status idp-serve")
+    process = answer.json.get("process")
+    if answer.seen is None or not isinstance(process, dict):
+        advice = "the URL leads elsewhere, or the node has another secret key or an older release"
+        return Finding(name, f"status {answer.status}, without what runs there", "fault", advice)
+    version, theirs = str(process.get("version", "")), process.get("settings")
+    result = f"version {version}, {answer.readiness.status}"
+    if version != __version__:
+        return Finding(name, result, "warning", f"this command is of version {__version__}: upgrade all nodes")
+    ours, theirs = fingerprints(site.settings), theirs if isinstance(theirs, dict) else {}
+    if different := [setting for setting in ours if ours[setting] != theirs.get(setting)]:
+        advice = "give all nodes one file of settings, and restart this one"
+        return Finding(name, f"{result}, runs with another {', '.join(different)}", "fault", advice)
+    if answer.readiness.status != "ok":
+        return Finding(name, result, "fault", answer.readiness.cause.removesuffix(".") or "see its log")
+    return Finding(name, f"{result}, runs with the settings of this command")
 
 
 def _of_certificate(name: str, url: str, end: datetime | None) -> Finding:
@@ -204,7 +230,6 @@ def ask(settings: Settings, url: str, host_header: str = "") -> Answer:
 
 
 def _end_of(certificate: Any) -> datetime | None:
-    """Return when a certificate ends."""
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC) if certificate else None
 
 

@@ -1,18 +1,14 @@
-"""Settings: read from the environment (prefix `IDP_`) and from the TOML file that `IDP_CONFIG` names, then frozen.
-
-No other module reads the environment. All faults are reported together, by setting name, without values.
-"""
+"""All settings: their bounds, and what they mean for an operator."""
 
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -22,33 +18,17 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from idp import config_rules as rules
 from idp import opening_hours
-from idp.config_display import shown
-from idp.config_nodes import NodeSettings
-from idp.config_rules import LOOPBACK
-from idp.config_watch import WatchSettings
+from idp.config import rules
+from idp.config.display import shown
+from idp.config.rules import LOOPBACK
 
 PREFIX = "IDP_"
-_FORBIDDEN_VARIABLE = "AUTHLIB_INSECURE_TRANSPORT"
 
 
-class ConfigurationError(Exception):
-    """The settings cannot be used.
-
-    Attributes:
-        faults: a message for each fault.
-        readable: the settings with a default in place of each wrong value; None if the file cannot be read.
-        wrong: the fields with a wrong or missing value.
-    """
-
-    def __init__(
-        self, faults: list[str], readable: "Settings | None" = None, wrong: frozenset[str] = frozenset()
-    ) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
-        self.readable = readable
-        self.wrong = wrong
+def settings_file() -> str | None:
+    """Return the name of the TOML file with settings, if there is one."""
+    return os.environ.get(f"{PREFIX}CONFIG")
 
 
 class _Environment(EnvSettingsSource):
@@ -61,13 +41,49 @@ class _Environment(EnvSettingsSource):
             return value
 
 
-class Settings(WatchSettings, NodeSettings):
+class Settings(BaseSettings):
     """All that an operator can set. Durations are in seconds unless their name says otherwise."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True
     )
 
+    database_pooler: bool = Field(
+        False,
+        description="PgBouncer in transaction mode is before PostgreSQL; the role has the time limits (`ALTER ROLE`)",
+    )
+    drain_seconds: int = Field(
+        6,
+        ge=0,
+        le=120,
+        description="seconds that `idp serve` still accepts connections after SIGTERM, while `/readyz` fails: longer"
+        " than a proxy keeps an idle connection, and 24 seconds shorter than the supervisor's patience",
+    )
+    desk_url: str = Field(
+        "",
+        description="public URL of the school desk: another host than that of this service. Empty: there is no desk",
+    )
+    desk_oidc_issuer: str = Field(
+        "",
+        max_length=500,
+        description="issuer of the académie's OpenID provider, by which staff may sign in at the desk",
+    )
+    desk_oidc_client_id: str = Field("", max_length=200, description="the desk's client id at that provider")
+    desk_oidc_client_secret: SecretStr = Field(SecretStr(""), description="the desk's client secret at that provider")
+    desk_oidc_acr: str = Field(
+        "", max_length=200, description="the `acr` of that provider that proves two factors; any other value is refused"
+    )
+    metrics_bind: str = Field(
+        "",
+        description="IP and port on which Prometheus reads the metrics, such as `127.0.0.1:9464`: `idp serve` at this"
+        " port, `idp worker` at the next one, `idp desk serve` at the one after. Everybody who reaches the port reads"
+        " them, so no proxy may lead there. Empty: no metrics",
+    )
+    traces: bool = Field(
+        False,
+        description="export spans by OTLP, as the variables `OTEL_…` of OpenTelemetry say; needs the extra"
+        " `traces`, which `constraints.txt`, the image and the Debian package include",
+    )
     env: Literal["production", "development"] = Field(
         "production", description="`development` allows http on loopback and needs no secret key"
     )
@@ -238,6 +254,16 @@ class Settings(WatchSettings, NodeSettings):
             raise ValueError(f"must be empty, since {PREFIX}SECRET_KEY_FILE is set")
         return SecretStr(file.read_text(encoding="utf-8").strip())
 
+    @field_validator("traces")
+    @classmethod
+    def _check_traces(cls, value: bool) -> bool:  # noqa: FBT001 - pydantic's signature
+        if value:
+            from idp.tracing import export  # noqa: PLC0415 - most services export no traces
+
+            if not export.is_installed():
+                raise ValueError("needs the packages of the extra `traces`, which constraints.txt lists")
+        return value
+
     _check_key_file = field_validator("secret_key_file")(rules.check_text_file)
     _check_issuer = field_validator("issuer")(rules.check_issuer)
     _check_database = field_validator("database_url")(rules.check_database)
@@ -249,6 +275,9 @@ class Settings(WatchSettings, NodeSettings):
     _check_theme = field_validator("theme")(rules.check_theme)
     _check_filter = field_validator("breached_passwords")(rules.check_filter)
     _check_authorities = field_validator("ca_bundle")(rules.check_authorities)
+    _check_metrics_bind = field_validator("metrics_bind")(rules.unless_empty(rules.check_metrics_bind))
+    _check_desk_url = field_validator("desk_url")(rules.unless_empty(rules.check_issuer))
+    _check_provider = field_validator("desk_oidc_issuer")(rules.unless_empty(rules.check_provider))
 
     @model_validator(mode="after")
     def _values_fit_together(self) -> "Settings":
@@ -258,7 +287,7 @@ class Settings(WatchSettings, NodeSettings):
 
     def contradictions(self) -> list[str]:
         """Return `field: message` for each value that is wrong together with other values."""
-        faults = self.desk_contradictions(self.issuer)
+        faults = self._desk_contradictions()
         parts = urlsplit(self.issuer)
         own_machine = self.env == "development" and parts.hostname in LOOPBACK
         if parts.scheme == "http" and not own_machine:
@@ -272,6 +301,23 @@ class Settings(WatchSettings, NodeSettings):
                 faults.append(f"{name}: must be 32 bytes or more")
             elif length and len(set(secret.get_secret_value())) < 8:  # noqa: PLR2004
                 faults.append(f"{name}: must be random")
+        return faults
+
+    def _desk_contradictions(self) -> list[str]:
+        faults = []
+        if self.desk_url:
+            faults += rules.desk_faults(self.desk_url, self.issuer)
+        oidc = {
+            "desk_oidc_client_id": self.desk_oidc_client_id,
+            "desk_oidc_client_secret": self.desk_oidc_client_secret.get_secret_value(),
+            "desk_oidc_acr": self.desk_oidc_acr,
+        }
+        if self.desk_oidc_issuer:
+            faults += [f"{name}: must be set with IDP_DESK_OIDC_ISSUER" for name, value in oidc.items() if not value]
+            if not self.desk_url:
+                faults.append("desk_oidc_issuer: is of no use without IDP_DESK_URL")
+        else:
+            faults += [f"{name}: is of no use without IDP_DESK_OIDC_ISSUER" for name, value in oidc.items() if value]
         return faults
 
     @property
@@ -299,92 +345,3 @@ class Settings(WatchSettings, NodeSettings):
         for field in type(self).model_fields:
             value = getattr(self, field)
             yield f"{PREFIX}{field.upper()}", shown(field, value)
-
-
-class _Readable(Settings):
-    """Settings with defaults in place of wrong values, without the check for contradictions."""
-
-    model_config = SettingsConfigDict(extra="ignore")
-
-    @model_validator(mode="after")
-    def _values_fit_together(self) -> "_Readable":
-        return self
-
-
-_STAND_INS = {"issuer": "https://unknown.invalid"}
-"""Defaults for fields without one."""
-
-
-def settings_file() -> str | None:
-    """Return the name of the TOML file with settings, if there is one."""
-    return os.environ.get(f"{PREFIX}CONFIG")
-
-
-def load(**overrides: Any) -> Settings:
-    """Return the settings; `overrides`, by field name, win over the environment and the file.
-
-    Raises:
-        ConfigurationError: with all faults: unknown names, missing or wrong values, an unreadable file.
-    """
-    faults = list(_unknown_names(os.environ))
-    if os.environ.get(_FORBIDDEN_VARIABLE):
-        faults.append(f"{_FORBIDDEN_VARIABLE}: must not be set: any value disables a check of the protocol library")
-    toml = settings_file()
-    if toml and (unreadable := rules.toml_fault(toml)):
-        raise ConfigurationError([*faults, f"{PREFIX}CONFIG: {unreadable}", *_without_file(overrides)])
-    try:
-        settings = Settings(**overrides)
-    except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False)
-        wrong = frozenset(str(detail["loc"][0]) for detail in details if detail["loc"])
-        readable = _readable(overrides, wrong)
-        faults += [fault for detail in details for fault in _fault(detail)]
-        if wrong:  # then pydantic did not run the model validator
-            faults += [f for f in map(_named, readable.contradictions()) if not concerns(f, wrong)]
-        raise ConfigurationError(faults, readable, wrong) from None
-    if faults:
-        raise ConfigurationError(faults, settings)
-    return settings
-
-
-def _readable(overrides: Mapping[str, Any], wrong: frozenset[str]) -> Settings:
-    """Return the settings with a default for each field of `wrong`."""
-    fields = Settings.model_fields
-    stand_ins = {name: _STAND_INS.get(name, fields[name].default) for name in wrong & fields.keys()}
-    return _Readable(**{**overrides, **stand_ins})
-
-
-def _without_file(overrides: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the faults of the environment, except missing values, which the unreadable file may have."""
-    try:
-        _Readable(**overrides)
-    except ValidationError as error:
-        for detail in error.errors(include_input=False, include_url=False):
-            if detail["type"] != "missing":
-                yield from _fault(detail)
-
-
-def concerns(fault: str, fields: frozenset[str]) -> bool:
-    """Return whether the text of a fault names one of `fields`."""
-    named = {word.removeprefix(PREFIX).lower() for word in re.findall(rf"\b{PREFIX}[A-Z0-9_]+", fault)}
-    return bool(named & fields)
-
-
-def _unknown_names(environment: Mapping[str, str]) -> Iterator[str]:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
-    for name in sorted(environment):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            yield f"{name}: unknown setting"
-
-
-def _fault(detail: Mapping[str, Any]) -> Iterator[str]:
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    if detail["loc"]:
-        message = f"{'.'.join(str(part) for part in detail['loc'])}: {message}"
-    yield from map(_named, message.splitlines())
-
-
-def _named(line: str) -> str:
-    """Return a line `field: Message` with the name of the setting."""
-    name, _, rest = line.partition(": ")
-    return f"{PREFIX}{name.upper()}: {rest[:1].lower()}{rest[1:]}"

@@ -1,4 +1,4 @@
-"""Faults of settings that must not be used in production, for `idp config check`, `idp serve` and `idp letters print`.
+"""Checks that the settings may serve real families: `idp doctor`, `idp config check`, `idp serve`, printed letters.
 
 `idp.config` refuses settings that no command can use. The settings here can be loaded, so that an operator can create
 the database and keys before the legal notice is written; but pages are not served and letters are not printed.
@@ -23,9 +23,9 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from idp.config import Settings
-from idp.config_rules import LOOPBACK
+from idp.config import LOOPBACK, Settings
 from idp.mail.emails import InvalidEmailError, parse_email
+from idp.operations.checks.finding import Finding, Site
 
 _PUBLISHED = frozenset(
     {
@@ -70,6 +70,15 @@ _RANDOM_SHARE = 1 / 16
 _DEVIATIONS, _MIN_PAIRS = 4.5, 5
 """A key is a text if the number of these pairs exceeds that of a random key by so many standard deviations: one random
 key in 5,000 does."""
+
+
+def check(site: Site) -> Iterator[Finding]:
+    """Check that the settings may serve real families."""
+    faults = production_faults(site.settings)
+    for fault in faults:
+        yield Finding("settings", fault, "fault", "change the setting; idp config check names all faults")
+    if not faults:
+        yield Finding("settings", "complete")
 
 
 def production_faults(settings: Settings) -> list[str]:

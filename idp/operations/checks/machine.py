@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import settings_file
-from idp.operations.doctor.finding import FULL, LITTLE, MIB, Finding, Site
+from idp.operations.checks.finding import FULL, LITTLE, MIB, Finding, Site
 from idp.services import services
 
 _CREATE = "create the file, or correct its path"

@@ -13,29 +13,29 @@ from idp.config import settings_file
 from idp.db import db
 from idp.mail import deliver
 from idp.mail.emails import InvalidEmailError, check_recipient
-from idp.operations.doctor import database, deliveries, ents, machine, mail, nodes, proxy, secrets
-from idp.operations.doctor.finding import Check, Finding, Site
+from idp.operations.checks import database, delivery, keys, machine, proxy, settings
+from idp.operations.checks.finding import Check, Finding, Site
 from idp.origins import DEFAULT_PORTS
 from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain
 
 _CHECKS: dict[str, Check] = {
-    "settings": secrets.check_settings,
+    "settings": settings.check,
     "permissions": machine.check_modes,
     "permissions of the service": machine.check_readable,
     "disk": machine.check_disks,
     "password hashes": machine.check_hash_rate,
     "database": database.check,
-    "secret key": secrets.check_secret_key,
-    "signing keys": secrets.check_signing_keys,
-    "mail server": mail.check,
-    "outbox": deliveries.check,
-    "purge": deliveries.check_purge,
+    "secret key": keys.check_secret_key,
+    "signing keys": keys.check_signing_keys,
+    "mail server": delivery.check_mail_server,
+    "outbox": delivery.check_outbox,
+    "purge": delivery.check_purge,
     "public URL": proxy.check,
     "desk URL": proxy.check_desk,
-    "nodes": nodes.check,
-    "certificates of ENTs": ents.check,
+    "nodes": proxy.check_nodes,
+    "certificates of ENTs": keys.check_ents,
 }
 _IN_DATABASE = {"secret key", "signing keys", "outbox", "purge", "certificates of ENTs"}
 """The checks that only read the database, after the one of the database itself."""
@@ -64,9 +64,9 @@ def doctor(context: click.Context, nodes: tuple[str, ...], workers: int, *, as_j
 
     Each line says what was checked, the result, and what to do. Nothing is changed, and no mail is sent.
     """
-    settings = services().settings
-    files = (context.find_root().params.get("env_file"), settings_file(), settings.secret_key_file)
-    site = Site(settings, nodes, workers, tuple(str(file) for file in files if file))
+    used = services().settings
+    files = (context.find_root().params.get("env_file"), settings_file(), used.secret_key_file)
+    site = Site(used, nodes, workers, tuple(str(file) for file in files if file))
     findings = []
     for finding in _findings(site):
         findings.append(finding)
@@ -132,7 +132,7 @@ def send_test(email: str) -> None:
     except InvalidEmailError as error:
         raise click.UsageError(f"{plain(email)} is not one email ({error.reason})") from None
     try:
-        deliver.deliver(mail.compose_test(services().settings, recipient), recipient)
+        deliver.deliver(delivery.compose_test(services().settings, recipient), recipient)
     except (TemporaryDeliveryError, PermanentDeliveryError, UncertainDeliveryError) as error:
         raise click.ClickException(f"the mail was not sent: {error}") from None
     click.echo("the mail server accepted the mail; look at the mailbox, and among its spam")

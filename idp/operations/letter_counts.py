@@ -33,8 +33,6 @@ class ClassStatus:
     """The counts of a class, or of a whole school.
 
     Attributes:
-        uai: the school.
-        school: its name.
         class_name: the class; empty for pupils without a class, and for the whole school.
         accounts: accounts that are neither disabled nor suspended: the sum of the states.
         printed: accounts with a letter, valid or not.
@@ -71,8 +69,6 @@ class SchoolStatus:
     """The counts of a school.
 
     Attributes:
-        uai: the school.
-        name: its name.
         whole: the counts of all classes, in which each account counts once.
         classes: its classes with accounts, sorted.
         notices_open: notices that the school has not settled.
@@ -128,7 +124,6 @@ def _statuses(schools: Sequence[Any]) -> list[SchoolStatus]:
 
 
 def _of_school(school: Any, rows: Sequence[Any]) -> tuple[ClassStatus, list[ClassStatus]]:
-    """Return the counts of a school, and those of its classes in their order."""
     size = len(_COUNTS)
     classes = [ClassStatus(school.uai, school.name, *row[1 : 2 + size]) for row in rows]
     whole = [sum(row[i] for row in rows) for i in range(2 + size, 2 + 2 * size)]
@@ -143,7 +138,6 @@ def _by_school(counts: Select[uuid.UUID, int]) -> dict[uuid.UUID, int]:
 
 
 def _open_notices(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
-    """Return the query that counts the open notices of `schools`."""
     return (
         select(SchoolNotice.school_id, func.count())
         .where(SchoolNotice.school_id.in_(schools), SchoolNotice.settled_at.is_(None))

@@ -3,6 +3,7 @@
 import re
 import ssl
 import tomllib
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +23,11 @@ _CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*|tel:\+?[0-9()
 _MOST_METRICS_PORT = 65_533
 _WIDEST = {4: 8, 6: 7}
 """The shortest prefix of an allowed private network, by IP version: those of 10.0.0.0/8 and fc00::/7."""
+
+
+def unless_empty(check: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a validator that leaves an empty text as it is, and checks any other."""
+    return lambda value: check(value) if value else value
 
 
 def check_issuer(value: str) -> str:

@@ -1,4 +1,4 @@
-"""`idp letters status`: the counts of each school and class (`idp.operations.letter_progress.counts`)."""
+"""`idp letters status`: the counts of each school and class (`idp.operations.letter_counts`)."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from idp.letters.recipients import PrintError
-from idp.operations.letter_progress.counts import ClassStatus, SchoolStatus, school_statuses
+from idp.operations.letter_counts import ClassStatus, SchoolStatus, school_statuses
 from idp.terminal import AS_JSON, dumped, plain
 from idp.uai import normalised_uai
 

@@ -18,7 +18,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import POOL_OVERFLOW, Base, db, unit_of_work
 from idp.operations import revisions
-from idp.operations.doctor.finding import FULL, LITTLE, MIB, Finding, Site, State
+from idp.operations.checks.finding import FULL, LITTLE, MIB, Finding, Site, State
 from idp.operations.health import is_read_only
 from idp.outbox.queue import enqueue
 from idp.pool import ENCODING

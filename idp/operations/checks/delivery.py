@@ -1,26 +1,46 @@
-"""Checks that a worker runs, that its messages do not wait, and that the daily purge is completed."""
+"""Checks of the mail server, the outbox, its worker and the daily purge; and the test mail of `idp mail test`."""
 
+import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
 
 from sqlalchemy import func, select
 
 from idp.clock import now
+from idp.config import Settings
 from idp.db import db
 from idp.operations import measured
-from idp.operations.doctor.finding import Finding, Site
+from idp.operations.checks.finding import Finding, Site
 from idp.outbox import leases, relay
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import DEAD
+from idp.outbox.worker import DEAD, TemporaryDeliveryError
 from idp.services import services
 
+_TEXT = """\
+Bonjour,
+
+Ce mail d’essai vient de {name} ({issuer}), par la commande « idp mail test ».
+S’il est arrivé dans les indésirables, faites vérifier SPF, DKIM et DMARC pour le domaine {domain}.
+"""
 _LONG = timedelta(minutes=10)
 _PURGED_WITHIN = timedelta(days=2)
 _PERIODS = 3
 """A worker that runs has done each periodic job within so many periods."""
 
 
-def check(_site: Site) -> Iterator[Finding]:
+def check_mail_server(_site: Site) -> Iterator[Finding]:
+    """Connect to the mail server, start TLS and authenticate, as for a mail."""
+    try:
+        yield Finding("mail server", services().transport.greet())
+    except TemporaryDeliveryError as error:
+        advice = "check IDP_SMTP_URL and the mail server; mails wait in the outbox meanwhile"
+        yield Finding("mail server", str(error), "fault", advice)
+
+
+def check_outbox(_site: Site) -> Iterator[Finding]:
     """Check the age of what is ready for delivery, dead messages, and the last periodic job."""
     moment = now()
     yield _waiting(moment)
@@ -78,3 +98,18 @@ def check_purge(_site: Site) -> Iterator[Finding]:
         yield Finding("purge", result, "fault", advice)
     else:
         yield Finding("purge", result)
+
+
+def compose_test(settings: Settings, recipient: str) -> EmailMessage:
+    """Return a mail to somebody who operates the service."""
+    domain = settings.mail_from.rpartition("@")[2]
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = Address(display_name=settings.service_name, addr_spec=settings.mail_from)
+    mail["To"] = Address(addr_spec=recipient)
+    mail["Subject"] = "Mail d’essai"
+    mail["Date"] = now()
+    mail["Message-ID"] = f"<{uuid.uuid4()}@{domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    text = _TEXT.format(name=settings.service_name, issuer=settings.issuer, domain=domain)
+    mail.set_content(text, cte="quoted-printable")
+    return mail

@@ -1,1 +1,0 @@
-"""Follows the letters of schools, from the print to the confirmed email."""
