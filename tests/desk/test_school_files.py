@@ -16,7 +16,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.school_files import comparing
+from idp.desk.school_files import policy
 from idp.desk.staff.models import Role
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
@@ -314,7 +314,7 @@ def test_a_file_that_cannot_be_imported_says_why(
 def test_a_school_has_lower_limits_of_archives(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "LIMITS", Limits(total=1000, ratio=200, entries=10))
+    monkeypatch.setattr(policy, "LIMITS", Limits(total=1000, ratio=200, entries=10))
     _, page = checked(colleagues.signed_in(), ("gros.zip", zipped(("eleves.xml", b"<a/>" * 1000))))
     assert "trop de fichiers, ou de trop gros fichiers" in page
 

@@ -15,8 +15,10 @@ from idp.clock import now
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.school_files import nameless, words
+from idp.desk.jobs.kinds import Step
+from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import problems as problem_lists
+from idp.desk.school_files import words
 from idp.desk.school_files.problems import NamedIssue, Problem, grouped
 from idp.desk.staff import actors
 from idp.rostering import bulk
@@ -136,7 +138,7 @@ def _is_known_before(batch: ImportBatch) -> ColumnElement[bool]:
 
 
 def _with_notices(batch: ImportBatch, shown: list[Problem]) -> list[Problem]:
-    if nameless.is_for(access.role()):
+    if not access.may(Right.READ_FAMILIES):
         return shown
     urls = _notice_urls(batch, shown)
     return [replace(problem, notice_url=urls.get((problem.code, problem.key), "")) for problem in shown]
@@ -144,7 +146,7 @@ def _with_notices(batch: ImportBatch, shown: list[Problem]) -> list[Problem]:
 
 def _problems(batch: ImportBatch, issues: Sequence[ImportIssue], known: Collection[int] = frozenset()) -> list[Problem]:
     followers = _followers(batch, issues)
-    hides_people = nameless.is_for(access.role())
+    hides_people = not access.may(Right.READ_FAMILIES)
     named = {} if hides_people else _names(issue.key for issue in (*issues, *followers))
     with_names = (
         NamedIssue(
@@ -222,7 +224,7 @@ def _is_shown() -> ColumnElement[bool]:
     People who wait for the head are counted, and « Signalements » names them. No import has an issue for a person who
     may be suspended in another school: a line for the others would tell by its absence.
     """
-    hidden = COMPARED if nameless.is_for(access.role()) else named_issues.TOLD_BY_NAME | named_issues.WAITS
+    hidden = COMPARED if not access.may(Right.READ_FAMILIES) else named_issues.TOLD_BY_NAME | named_issues.WAITS
     return ImportIssue.code.not_in(hidden) & (ImportIssue.because == "")
 
 
@@ -305,3 +307,22 @@ def _place(schools: Sequence[str]) -> str:
     if len(schools) == 1:
         return schools[0]
     return str(gettext("%(n)s établissements", n=len(schools)))
+
+
+def after_import(job: Job) -> Sequence[Step]:
+    """Return the steps after an import, the likeliest first."""
+    steps = []
+    counts = job.result.get("counts", {})  # before the end, what the import was going to do
+    if job.state is State.DONE and words.new_accounts(counts) and access.may(Right.PRINT_CLASSES):
+        steps.append(Step(gettext("Imprimer les courriers"), url_for("classes.letters", tout="1")))
+    waiting = counts.get("waiting", {}).get("people", 0)
+    if job.state is State.DONE and waiting and access.may(Right.REOPEN):
+        steps.append(Step(gettext("Voir les signalements"), url_for("notices.show")))
+    if batch := job.result.get("batch"):
+        past = db.session.get(ImportBatch, uuid.UUID(batch))
+        if past and (problems := new_problems(past)):
+            label = gettext("Voir les problèmes (%(n)s)", n=problems)
+            steps.append(Step(label, url_for("files.problems", key=past.id)))
+        elif past and new_problems(past, Kind.DOUBT):
+            steps.append(Step(gettext("Voir ce qui est à vérifier"), url_for("files.problems", key=past.id)))
+    return [*steps, Step(gettext("Revenir aux fichiers"), url_for("files.show"))]

@@ -1,4 +1,4 @@
-"""How many people and ties may leave a school by the files of its secretary: the only home of this limit.
+"""How many people and ties may leave a school by the files of its secretary: the only home of this limit (`policy`).
 
 A guardian whose key a file gives to another person leaves too, because the account closes. What left by the imports of
 the last days counts with what a file would remove. These are the imports of the secretary, the direction, the
@@ -17,8 +17,7 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk import access, replaced
-from idp.desk.staff.models import Role
+from idp.desk import replaced
 from idp.rostering.imports import ImportResult
 from idp.rostering.reconcile import counts, mistakes
 
@@ -67,11 +66,6 @@ def numbers(result: ImportResult) -> dict[str, tuple[int, int]]:
         "guardians": (accounts["disabled"], present),
         "ties": mistakes.ties_of_staying(result.staging),
     }
-
-
-def too_many(settings: Settings, role: Role, uai: str, numbers: Mapping[str, Sequence[int]]) -> bool:
-    """Return whether more people would have left in the window than the role may let go; see `exceeded`."""
-    return access.spec(role).hands_files_to is not None and bool(exceeded(settings, uai, numbers))
 
 
 def exceeded(settings: Settings, uai: str, numbers: Mapping[str, Sequence[int]]) -> list[Exceeded]:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import aliased
 
 from idp.db import db
 from idp.desk.school_files import words
+from idp.rostering.issue_codes import COMPARED
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.told import named_issues
@@ -119,6 +120,13 @@ def of_check(staging: Staging, refusal: str, last: uuid.UUID | None) -> Iterator
     for problem in grouped(issues):
         place = f"{problem.place} : " if problem.place else ""
         yield Difference(problem.kind, problem.person, problem.class_name, f"{place}{problem.sentence}")
+
+
+def of_files_alone(staging: Staging) -> Iterator[Difference]:
+    """Yield the problems that the files have without the database, by line and without names."""
+    for issue in named_issues.issues(staging):
+        if issue.code not in COMPARED:
+            yield Difference(kind_of(issue.code, issue.severity.value), "", "", named_issues.sentence_of(issue))
 
 
 def grouped(issues: Iterable[NamedIssue]) -> list[Problem]:
