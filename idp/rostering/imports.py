@@ -33,7 +33,6 @@ from idp.rostering.write import apply
 
 _PAGE = 1000
 _LEGAL, _IN_CHARGE = 1, 2
-_PAIRS = (Format.SIECLE, Format.ONDE)
 
 
 class ImportStoppedError(Exception):
@@ -228,7 +227,7 @@ def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> 
         raise ImportStoppedError("unknown_format", "no file of a known format", result)
     if not any(counted.read for counted in result.counts.values()):
         raise ImportStoppedError("nobody", "the files contain no pupil and no guardian", result)
-    if result.format in _PAIRS:
+    if result.format is not None and result.format.facts.is_pair:
         for uai in mistakes.half_pairs(staging):
             pair = f"{result.format.value} takes two files, one of pupils and one of guardians"
             raise ImportStoppedError("half_pair", f"{pair}, and one of {uai} is missing", result)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from idp.accounts.models import Degree
-from idp.rostering.readers.aaf import reader
+from idp.rostering.readers import aaf as reader
 from idp.rostering.records import Act, Form, Format, Guardian, Issue, Link, Place, Record, School, Severity, Student
 from tests.rostering import xml_files as xml
 from tests.rostering.files import FORM, issues, source

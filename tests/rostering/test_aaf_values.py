@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from idp.rostering.readers.aaf import reader
+from idp.rostering.readers import aaf as reader
 from idp.rostering.records import Form, Guardian, Issue, Link, School, Severity, Student
 from tests.rostering import xml_files as xml
 from tests.rostering.files import issues, source

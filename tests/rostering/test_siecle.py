@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from idp.accounts.models import Degree
-from idp.rostering.readers.siecle import reader
+from idp.rostering.readers import siecle as reader
 from idp.rostering.records import Form, Guardian, Issue, Link, Place, Record, School, Severity, Student, StudentLink
 from tests.rostering import xml_files as xml
 from tests.rostering.files import FORM, SCHOOL, issues, some, source

@@ -27,7 +27,6 @@ MOST_REFUSED = 10_000
 """How many records of the files may be refused: more of them are no file of families, and each costs time."""
 CROWDED = "crowded"
 """The only mistake that speaks of one person."""
-_OF_SCHOOL = frozenset({Format.SIECLE, Format.ONDE, Format.CSV})
 
 
 class Decision(enum.Enum):
@@ -151,5 +150,6 @@ def form(parameters: Mapping[str, Any], *, writes: bool) -> Form:
 
 def terms(role: Role, mistakes: Collection[str], agree: Callable[[ImportResult], None] = lambda _result: None) -> Terms:
     """Return the terms of a check or an import that accepts `mistakes`."""
-    formats = _OF_SCHOOL if access.spec(role).is_at_school else frozenset(Format)
+    is_at_school = access.spec(role).is_at_school
+    formats = frozenset(format_ for format_ in Format if not (is_at_school and format_.facts.is_aaf))
     return Terms(accepted=frozenset(mistakes), limits=LIMITS, formats=formats, agree=agree)

@@ -16,6 +16,7 @@ from idp.desk.school_files.leaving import Exceeded
 from idp.desk.school_files.waiting import DECLINED
 from idp.desk.statistics import tables
 from idp.rostering.reconcile.told.difference import Kind
+from idp.rostering.records import Format
 from idp.web import i18n
 
 _REFUSALS = {
@@ -129,7 +130,7 @@ KINDS = {
     Kind.WITHOUT_ACCOUNT: _l("Sans compte, c’est normal"),
 }
 
-FORMATS = {"siecle": "SIECLE", "onde": "ONDE", "csv": "CSV", "aaf": "AAF", "aaf1d": "AAF 1D"}
+FORMATS = {format_.value: format_.facts.label for format_ in Format}
 STATES = {
     "done": _l("importé"),
     "stopped": _l("refusé, rien n’a changé"),
