@@ -61,6 +61,7 @@ def test_mistakes_are_for_the_first_role_that_accepts_them(
 def test_limits_of_people_who_leave_are_the_secretarys_alone(limits: list[Exceeded]) -> None:
     limits += TOO_MANY
     assert policy.decide(Role.SECRETARY, findings()) == Verdict(HAND_OVER, "too_many_leave", TOO_MANY)
+    assert policy.decide(Role.SECRETARY, findings("crowded")) == Verdict(LEAVE, "for_the_academy", TOO_MANY)
     for role in (Role.HEAD, Role.ENGINEER):
         assert policy.decide(role, findings()) == Verdict(IMPORT)
 

@@ -111,7 +111,7 @@ def decide(role: Role, check: Findings) -> Verdict:
         return Verdict(Decision.AGREE if check.mistakes else Decision.IMPORT)
     if head and decide(head, check).imports:
         return Verdict(Decision.HAND_OVER, "too_many_leave" if limits else "for_the_head", limits)
-    return Verdict(Decision.LEAVE, "too_many_leave" if limits else "for_the_academy", limits)
+    return Verdict(Decision.LEAVE, "for_the_academy", limits)
 
 
 def _acceptable(role: Role) -> frozenset[str]:
