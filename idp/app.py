@@ -30,7 +30,7 @@ from idp.desk.alerts import mails as alert_mails
 from idp.desk.alerts import rules as alerts
 from idp.desk.ents import acceptance
 from idp.desk.ents import mails as ent_mails
-from idp.desk.jobs import asking, files, open_jobs, running
+from idp.desk.jobs import asking, files, running
 from idp.desk.jobs.kinds import later
 from idp.desk.statistics import models as figures
 from idp.desk.team import invitations
@@ -223,7 +223,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
         outbox_handlers=outbox_handlers(settings, outgoing),
         outbox_lanes=(frozenset({back_channel.LOGOUT}), frozenset({asking.JOB})),
         purges=(_purge_desk,),
-        readings={**measured.READINGS, "jobs": open_jobs.SUBJECT},
+        readings={**measured.READINGS, "jobs": running.OPEN_JOBS},
         periodic_jobs={
             rotation.ROTATION: rotation.ROTATION_PERIOD,
             audit_chain.SEALING: audit_chain.SEALING_PERIOD,

@@ -87,10 +87,6 @@ class Running:
         self._role_id = job.role_id
         self._next_look = 0.0
 
-    def uploads(self) -> list[NewFile]:
-        """Return the files that were uploaded for the job; see `files.uploads`."""
-        return files.uploads(self.settings, self.id)
-
     def tick(self, done: int, total: int = 0) -> None:
         """Store the progress, at most once a second. Call it between two transactions.
 

@@ -208,14 +208,9 @@ def _followers(batch: ImportBatch, issues: Iterable[ImportIssue]) -> Sequence[Im
 
 
 def _shown(problem: Problem, *, hides_people: bool) -> Problem:
-    """Return a problem as the page shows it: in the words of the desk, with the person or the number in the file."""
+    """Return a problem as the page shows it: with the name of the person, or the number in the file."""
     key = "" if hides_people else problem.key
-    return replace(
-        problem,
-        key=key,
-        person=words.person(problem.person, key),
-        sentence=problem.sentence,
-    )
+    return replace(problem, key=key, person=words.person(problem.person, key))
 
 
 def _is_shown() -> ColumnElement[bool]:
