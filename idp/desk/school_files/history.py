@@ -19,7 +19,7 @@ from idp.desk.jobs.kinds import Step
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import problems as problem_lists
 from idp.desk.school_files import words
-from idp.desk.school_files.problems import NamedIssue, Problem, grouped
+from idp.desk.school_files.problems import Problem, grouped
 from idp.desk.staff import actors
 from idp.rostering import bulk
 from idp.rostering.issue_codes import COMPARED, WITHOUT_ACCOUNT
@@ -149,10 +149,10 @@ def _problems(batch: ImportBatch, issues: Sequence[ImportIssue], known: Collecti
     hides_people = not access.may(Right.READ_FAMILIES)
     named = {} if hides_people else _names(issue.key for issue in (*issues, *followers))
     with_names = (
-        NamedIssue(
+        Problem(
             issue.severity,
             issue.file,
-            issue.line,
+            [issue.line],
             issue.key,
             issue.code,
             issue.message,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
@@ -99,42 +99,33 @@ def _counted(name: str, limit: _Limit, uai: str, since: datetime, leaving: int, 
     return Exceeded(name, leaving + before, present + before, limit.percent)
 
 
+def _count(counted: ColumnElement[int], uai: str, *conditions: ColumnElement[bool]) -> int:
+    """Return how many pupils, accounts or ties of a school there are for some conditions."""
+    of_ties = select(counted).select_from(Guardianship)
+    of_accounts = of_ties.join(Account, Account.id == Guardianship.account_id)
+    of_schools = of_accounts.join(Child, Child.id == Guardianship.child_id).join(School, School.id == Child.school_id)
+    return db.session.scalar(of_schools.where(School.uai == uai, *conditions)) or 0
+
+
 def _pupils_left(uai: str, since: datetime) -> int:
     """Return how many pupils with a guardian left; with a pupil who had left before the first file, nobody goes."""
-    has_guardian = exists().where(Guardianship.child_id == Child.id)
-    left = select(func.count()).select_from(Child).join(School, School.id == Child.school_id)
-    return db.session.scalar(left.where(School.uai == uai, Child.left_at > since, has_guardian)) or 0
+    return _count(func.count(Child.id.distinct()), uai, Child.left_at > since)
 
 
 def _guardians_left(uai: str, since: datetime) -> int:
-    """Return how many accounts of the school closed: the last child left, or another person got the key."""
-    return _without_child(uai, since) + _replaced(uai, since)
+    """Return how many accounts of the school closed: the last child left, or another person got the key.
 
-
-def _without_child(uai: str, since: datetime) -> int:
-    left = select(func.count(Account.id.distinct())).select_from(Child).join(School, School.id == Child.school_id)
-    of_children = left.join(Guardianship, Guardianship.child_id == Child.id)
-    of_accounts = of_children.join(Account, Account.id == Guardianship.account_id)
-    return db.session.scalar(of_accounts.where(School.uai == uai, Account.left_at > since)) or 0
-
-
-def _replaced(uai: str, since: datetime) -> int:
-    """Return how many accounts lost their key to another person; the notice to the school is the trace of it."""
+    The notice to the school is the trace of the latter.
+    """
     closed = select(func.count(Account.id.distinct())).select_from(SchoolNotice)
     of_schools = closed.join(School, School.id == SchoolNotice.school_id)
     of_accounts = of_schools.join(Account, Account.id == SchoolNotice.account_id)
     notice = SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.created_at > since
-    return (
-        db.session.scalar(
-            of_accounts.where(School.uai == uai, *notice, replaced.are_closed(), Account.disabled_at > since)
-        )
-        or 0
-    )
+    of_keys = of_accounts.where(School.uai == uai, *notice, replaced.are_closed(), Account.disabled_at > since)
+    return _count(func.count(Account.id.distinct()), uai, Account.left_at > since) + (db.session.scalar(of_keys) or 0)
 
 
 def _ties_ended(uai: str, since: datetime) -> int:
     """Return how many ties ended between a guardian and a pupil who both stay."""
-    ended = select(func.count()).select_from(Guardianship).join(Account, Account.id == Guardianship.account_id)
-    of_children = ended.join(Child, Child.id == Guardianship.child_id).join(School, School.id == Child.school_id)
     stays = and_(Child.left_at.is_(None), or_(Account.disabled_at.is_(None), Account.disabled_at <= since))
-    return db.session.scalar(of_children.where(School.uai == uai, Guardianship.ended_at > since, stays)) or 0
+    return _count(func.count(), uai, Guardianship.ended_at > since, stays)

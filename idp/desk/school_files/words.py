@@ -221,9 +221,7 @@ def _percent(number: float) -> str:
 
 def of_mistakes(summary: Mapping[str, Any]) -> list[str]:
     """Return what the files of a check would do that look like a mistake, with the figures."""
-    if not access.may(Right.READ_FAMILIES):
-        return mistakes(summary["mistakes"])
-    return [_with_figures(code, summary) for code in summary["mistakes"]]
+    return mistakes(summary["mistakes"], summary)
 
 
 def _with_figures(code: str, summary: Mapping[str, Any]) -> str:
@@ -235,10 +233,10 @@ def _with_figures(code: str, summary: Mapping[str, Any]) -> str:
     return f"{sentence.removesuffix('.')} : {str(_FIGURES[code]) % values}."
 
 
-def mistakes(codes: Sequence[str]) -> list[str]:
+def mistakes(codes: Sequence[str], summary: Mapping[str, Any]) -> list[str]:
     """Return what files that look like a mistake would do; in one sentence for a person who reads no names."""
     if access.may(Right.READ_FAMILIES):
-        return [str(_MISTAKES[code]) for code in codes]
+        return [_with_figures(code, summary) for code in codes]
     sentences = [str(_MISTAKES[code]) for code in codes if code in _OF_SCHOOLS_OR_FILES]
     return sentences if _OF_SCHOOLS_OR_FILES.issuperset(codes) else [str(_MUCH_CHANGES), *sentences]
 
@@ -291,7 +289,7 @@ def of_import(job: Job) -> Sequence[str]:
     if job.state is State.CANCELLED:
         return [gettext("Rien n’a été importé.")]
     if job.refusal in _MISTAKES:  # nobody accepted it: it was not there when the files were checked
-        return [refusal("mistake_since_begun" if job.is_final else "mistake_since"), *mistakes([job.refusal])]
+        return [refusal("mistake_since_begun" if job.is_final else "mistake_since"), *mistakes([job.refusal], {})]
     if job.refusal:
         return [refusal(job.refusal)]
     counts = job.result.get("counts")
