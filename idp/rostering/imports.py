@@ -81,23 +81,23 @@ class ImportResult:
     access: dict[str, int] = field(default_factory=dict)
 
 
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Steps:
     """The progress callbacks of an import, called with bytes read, keys compared, and rows written."""
 
-    reading: Tick
-    comparing: Tick
-    writing: Tick
-    plan_size: Callable[[int, int], None]
+    reading: Tick = _nothing
+    comparing: Tick = _nothing
+    writing: Tick = _nothing
+    plan_size: Callable[[int, int], None] = _nothing
     """Called with the number of keys to compare and of rows to write; the latter is 0 until the plan is made."""
 
 
 ALL_MISTAKES = frozenset({"other_source", "many_accounts", "many_ties", "many_strangers", "crowded", "emptied"})
 """What files may look like and be imported all the same, if the operator says so: the codes of `mistakes`."""
-
-
-def _agree(_: ImportResult) -> None:
-    """Agree to an import."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ class Terms:
     accepted: frozenset[str] = frozenset()
     limits: Limits = LIMITS
     formats: frozenset[Format] = frozenset(Format)
-    agree: Callable[[ImportResult], None] = _agree
+    agree: Callable[[ImportResult], None] = _nothing
 
 
 TERMS = Terms()

@@ -55,7 +55,8 @@ def _run(job: Job, kind: Kind, message: OutboxMessage, settings: Settings) -> No
     """Do a job that has begun, and store its end."""
     running = Running(job, settings, renewal.lease_lost())
     try:
-        running.check_begun()
+        if not running.is_final:  # what a killed run had begun to write is finished, also without its person
+            running.check()
         finished = kind.run(running)
     except StoppedError as stopped:
         if stopped.state is not State.RUNNING:

@@ -156,11 +156,6 @@ class Running:
         for file in made:
             files.store(self.settings, self.id, file)
 
-    def check_begun(self) -> None:
-        """Check that the job may begin; what a killed run had begun to write is finished, also without its person."""
-        if not self.is_final:
-            self.check()
-
     def check(self) -> None:
         """Check that the job may continue; see `tick`."""
         if self.lease_lost.is_set():

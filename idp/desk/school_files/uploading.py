@@ -179,7 +179,6 @@ def start_import(check: Job) -> Job | None:
     If the import of these files was asked for and is not over, return it.
     """
     role, uai = access.role(), check.parameters["school"]
-    lane = f"{IMPORT.name} {uai}"
     started = asking.start_alone(
         IMPORT,
         {
@@ -189,12 +188,9 @@ def start_import(check: Job) -> Job | None:
             "accepted": sorted(policy.accepted(role, check.result["mistakes"])),
             "leaving": {name: numbers[0] for name, numbers in check.result["leaving"].items()},
         },
-        lane,
+        f"{IMPORT.name} {uai}",
     )
-    if started is not None:
-        return started
-    running = asking.in_lane(lane)
-    return running if running and running.parameters["check"] == str(check.id) else None
+    return started if started and started.parameters["check"] == str(check.id) else None
 
 
 def recent() -> list[Job]:
