@@ -44,6 +44,7 @@ _PRIMARY = re.compile(r"""["'](?:ENTPersonNom|ENTPersRelEleveEleve|ENTEcole\w+)[
 _PRIMARY_NAME = re.compile(r"ENT_?1D", re.IGNORECASE)
 # « Incomplet » does not match; « ENT2DComplet » does, by its capital
 _MODE = re.compile(r"(?<![a-zA-Z])(?i:(complet|delta))(?![a-zA-Z])|(?<=[A-Z])(Complet|Delta)(?![a-z])")
+_EVERYWHERE = Place("", 0)
 Tick = Callable[[int], None]
 
 
@@ -60,9 +61,8 @@ def read(staging: Staging, paths: Sequence[Given], form: Form, tick: Tick, limit
             continue
         kind = form.format or recognise(source)
         if kind is None:
-            _say(
-                staging, Severity.WARNING, source, "not_read", "Ce fichier n’est pas d’un format connu : il est laissé."
-            )
+            message = "Ce fichier n’est pas d’un format connu : il est laissé."
+            intake.add(staging, Issue(Severity.WARNING, Place(source.name, 1), "", "not_read", message))
             continue
         if {kind, format_} == _AAF:  # a primary AAF whose first file has no attribute of the 1D
             kind = Format.AAF1D
@@ -70,7 +70,7 @@ def read(staging: Staging, paths: Sequence[Given], form: Form, tick: Tick, limit
             sentence = (
                 f"Ce fichier est au format {kind.value}, les autres au format {format_.value} : donnez-les à part."
             )
-            _say(staging, Severity.ERROR, source, "two_formats", sentence)
+            _stop(staging, "two_formats", sentence, Place(source.name, 1))
             continue
         format_, source.tick = kind, partial(tick, 0)
         if kind in _AAF and (mode := mode_of(path_in_archives(source.name))):
@@ -110,12 +110,8 @@ def _mode(staging: Staging, forced: Mode | None, named: set[Mode]) -> Mode:
     return mode
 
 
-def _stop(staging: Staging, code: str, message: str) -> None:
-    intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", code, message))
-
-
-def _say(staging: Staging, severity: Severity, source: Source, code: str, message: str) -> None:
-    intake.add(staging, Issue(severity, Place(source.name, 1), "", code, message))
+def _stop(staging: Staging, code: str, message: str, place: Place = _EVERYWHERE) -> None:
+    intake.add(staging, Issue(Severity.ERROR, place, "", code, message))
 
 
 def recognise(source: Source) -> Format | None:

@@ -225,7 +225,7 @@ def _is_shown() -> ColumnElement[bool]:
 
 def _names(keys: Iterable[str]) -> dict[str, str]:
     """Return the names of the people of the school in use who have these keys in the files; none for the académie."""
-    if _own_uai() is None:
+    if own_uai() is None:
         return {}
     asked = sorted(set(keys))
     pupils = select(Child.roster_key, Child.family_name, Child.given_name).where(
@@ -252,7 +252,7 @@ def _parts() -> Sequence[ColumnElement[bool]]:
 
     For a school, those of its own files come first, and then those of the académie's files that have the school.
     """
-    uai = _own_uai()
+    uai = own_uai()
     if uai is None:
         return [true()]
     return [
@@ -261,17 +261,16 @@ def _parts() -> Sequence[ColumnElement[bool]]:
     ]
 
 
-def _own_uai() -> str | None:
-    post = access.post()
-    if not access.own_spec().is_at_school:
-        return None
-    return post.school.uai if post.school else ""
+def own_uai() -> str | None:
+    """Return the UAI of the school in use; None for a person of the académie."""
+    school = access.post().school
+    return (school.uai if school else "") if access.own_spec().is_at_school else None
 
 
 def _past(batches: Sequence[ImportBatch]) -> list[Past]:
     counts = _problem_counts([batch.id for batch in batches], _KIND.in_([Kind.PROBLEM.value]))
     staff = actors.names(batch.actor for batch in batches)
-    uai = _own_uai()
+    uai = own_uai()
     return [
         Past(
             batch,

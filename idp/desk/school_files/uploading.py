@@ -20,7 +20,7 @@ from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.jobs.work import RefusedError
 from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.school_files import policy, waiting, work
+from idp.desk.school_files import history, policy, waiting, work
 from idp.desk.school_files.policy import Verdict
 from idp.desk.school_files.waiting import Waiting
 from idp.desk.staff.models import StaffAccount
@@ -104,9 +104,8 @@ def school(request: Request) -> str:
     Raises:
         UploadError: the typed UAI is none.
     """
-    post = access.post()
-    if access.own_spec().is_at_school:
-        return post.school.uai if post.school else ""
+    if (own := history.own_uai()) is not None:
+        return own
     typed = normalised_uai(request.fields.get("uai", "")[:20])
     if typed and uai_fault(typed):
         raise UploadError(gettext("Cet UAI n’est pas juste : sept chiffres et une lettre, comme 0590001A."))

@@ -15,6 +15,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -108,10 +109,8 @@ def check(running: Running) -> Finished:
         refusal = ""
     except ImportStoppedError as stopped:
         result, refusal = stopped.result, stopped.code
-    try:
+    with closing(result.staging):
         return _checked(running, role, result, refusal)
-    finally:
-        result.staging.close()
 
 
 def _checked(running: Running, role: Role, result: ImportResult, refusal: str) -> Finished:
