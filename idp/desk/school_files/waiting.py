@@ -219,7 +219,7 @@ def hand_over_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
     recipient, check, school = _mailed(message)
     if not (recipient and check and school and _is_unread(check)):
         return Outcome.DROPPED
-    author = StaffRole.staff_id == recipient.id, access.held(lambda row: row.hands_files_to is not None)
+    author = StaffRole.staff_id == recipient.id, StaffRole.role == Role(check.parameters["role"])
     if not posts.holders(*author, StaffRole.school_id == school.id):
         return Outcome.DROPPED
     link = mails.page_url(settings, f"/fichiers/{check.id}")
