@@ -26,12 +26,6 @@ from idp.rostering.imports import FORCED, Steps
 from idp.rostering.records import Form
 
 _OF_SIECLE: Sequence[DemoSchool] = [school for school in SCHOOLS if school.source == SIECLE]
-_QUIET = Steps(
-    reading=lambda _bytes: None,
-    comparing=lambda _keys: None,
-    writing=lambda _rows: None,
-    plan_size=lambda _compared, _written: None,
-)
 
 
 def write_files(folder: Path) -> None:
@@ -98,7 +92,7 @@ def _digest(source: Path) -> str:
 def _import(settings: Settings, folder: Path, source: Path) -> None:
     try:
         # forced, since a person who changes these files wants to see the effect, also if many accounts are disabled
-        result = imports.run(settings, [source], Form(today=today()), _QUIET, FORCED)
+        result = imports.run(settings, [source], Form(today=today()), Steps(), FORCED)
     except imports.ImportStoppedError as stopped:
         stopped.result.staging.close()
         raise click.ClickException(

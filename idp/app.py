@@ -25,12 +25,12 @@ from idp.charter import views as charter
 from idp.clock import INTERACTION_LIFETIME
 from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
+from idp.desk import school_files
 from idp.desk.alerts import mails as alert_mails
 from idp.desk.alerts import rules as alerts
 from idp.desk.ents import mails as ent_mails
-from idp.desk.jobs import asking, files, open_jobs, running
+from idp.desk.jobs import asking, files, running
 from idp.desk.jobs.kinds import later
-from idp.desk.school_files import names as school_files
 from idp.desk.statistics import models as figures
 from idp.desk.team import invitations
 from idp.desk.team import notices as staff_notices
@@ -224,7 +224,7 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
         outbox_handlers=outbox_handlers(settings, outgoing),
         outbox_lanes=(frozenset({back_channel.LOGOUT}), frozenset({asking.JOB})),
         purges=(_purge_desk,),
-        readings={**measured.READINGS, "jobs": open_jobs.SUBJECT},
+        readings={**measured.READINGS, "jobs": running.OPEN_JOBS},
         periodic_jobs={
             rotation.ROTATION: rotation.ROTATION_PERIOD,
             audit_commands.SEALING: audit_commands.SEALING_PERIOD,
@@ -261,7 +261,9 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         asking.JOB: partial(running.hand_over, settings=settings),
         files.EXPIRY: files.hand_over,
         school_files.WAITS: partial(later("idp.desk.school_files.waiting:hand_over"), settings=settings),
-        school_files.DECLINED_MAIL: partial(later("idp.desk.school_files.declined:hand_over"), settings=settings),
+        school_files.DECLINED_MAIL: partial(
+            later("idp.desk.school_files.waiting:hand_over_refusal"), settings=settings
+        ),
         alerts.ALERTS: alerts.look,
         figures.FIGURES: later("idp.desk.statistics.counting:hand_over"),
         alerts.ALERT: partial(alert_mails.hand_over, settings=settings),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ def _go(
         result, stopped = error.result, error
     except lock.ImportRunningError:
         raise click.ClickException("another import is running, nothing was done") from None
-    with _closing(result):
+    with closing(result.staging):
         if issues is not None:
             report.write_csv(issues, result.staging.issues())
         if difference is not None:
@@ -150,14 +150,6 @@ def _form(*, format_: str | None, mode: str | None, uai: str | None, degree: str
         degree=Degree(degree) if degree else None,
         encoding=encoding,
     )
-
-
-@contextmanager
-def _closing(result: ImportResult) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        result.staging.close()
 
 
 @roster.command("list")

@@ -32,7 +32,6 @@ from idp.rostering.write import apply
 
 _PAGE = 1000
 _LEGAL, _IN_CHARGE = 1, 2
-_PAIRS = (Format.SIECLE, Format.ONDE)
 
 
 class ImportStoppedError(Exception):
@@ -81,23 +80,23 @@ class ImportResult:
     access: dict[str, int] = field(default_factory=dict)
 
 
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Steps:
     """The progress callbacks of an import, called with bytes read, keys compared, and rows written."""
 
-    reading: Tick
-    comparing: Tick
-    writing: Tick
-    plan_size: Callable[[int, int], None]
+    reading: Tick = _nothing
+    comparing: Tick = _nothing
+    writing: Tick = _nothing
+    plan_size: Callable[[int, int], None] = _nothing
     """Called with the number of keys to compare and of rows to write; the latter is 0 until the plan is made."""
 
 
 ALL_MISTAKES = frozenset({"other_source", "many_accounts", "many_ties", "many_strangers", "crowded", "emptied"})
 """What files may look like and be imported all the same, if the operator says so: the codes of `mistakes`."""
-
-
-def _agree(_: ImportResult) -> None:
-    """Agree to an import."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,7 @@ class Terms:
     accepted: frozenset[str] = frozenset()
     limits: Limits = LIMITS
     formats: frozenset[Format] = frozenset(Format)
-    agree: Callable[[ImportResult], None] = _agree
+    agree: Callable[[ImportResult], None] = _nothing
 
 
 TERMS = Terms()
@@ -219,7 +218,7 @@ def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> 
         raise ImportStoppedError("unknown_format", "no file of a known format", result)
     if not any(counted.read for counted in result.counts.values()):
         raise ImportStoppedError("nobody", "the files contain no pupil and no guardian", result)
-    if result.format in _PAIRS:
+    if result.format is not None and result.format.facts.is_pair:
         for uai in mistakes.half_pairs(staging):
             pair = f"{result.format.value} takes two files, one of pupils and one of guardians"
             raise ImportStoppedError("half_pair", f"{pair}, and one of {uai} is missing", result)

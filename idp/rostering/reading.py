@@ -1,29 +1,50 @@
-"""Reads files into the staging database, each with the reader of its format."""
+"""Reads files into the staging database, each with the reader of its format.
 
+The first bytes of a file say its format, and its name says the mode, Complet or Delta.
+"""
+
+import codecs
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from idp.rostering.files.archives import Limits
-from idp.rostering.files.sources import LIMITS, Given, Source, open_sources
-from idp.rostering.readers import csv_file, onde
-from idp.rostering.readers.aaf import reader
-from idp.rostering.readers.recognise import mode_of, recognise
-from idp.rostering.readers.siecle import reader as siecle
+from idp.rostering.files.sources import LIMITS, PEEK, Given, Source, open_sources
+from idp.rostering.files.text import header_of
+from idp.rostering.readers import aaf, csv_file, onde, siecle
+from idp.rostering.readers.columns import clean_headers
 from idp.rostering.reconcile import intake
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Act, Form, Format, Issue, Mode, Place, Record, Severity
 
 _READERS: Mapping[Format, Callable[[Source, Form], Iterator[Record]]] = {
-    Format.AAF: reader.read,
-    Format.AAF1D: reader.read,
+    Format.AAF: aaf.read,
+    Format.AAF1D: aaf.read,
     Format.SIECLE: siecle.read,
     Format.ONDE: onde.read,
     Format.CSV: csv_file.read,
 }
-_AAF = {Format.AAF, Format.AAF1D}
-"""The formats that have Deltas. Other files are complete unless the operator says otherwise."""
+_AAF = {format_ for format_ in Format if format_.facts.is_aaf}
 _ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+# All that may come before the root, also a DTD with declarations. Possessive quantifiers (`*+`) prevent backtracking,
+# so that a crafted file cannot make the search slow.
+_DEFINITIONS = r"""\[(?:[^\]"'<]|"[^"]*"|'[^']*'|<!--.*?-->|<\?.*?\?>|<(?!!--|\?))*+\]"""
+_PROLOG = re.compile(
+    rf"""(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE(?:[^"'\[>]|"[^"]*"|'[^']*'|{_DEFINITIONS})*+>)*+<([\w.:-]+)""", re.DOTALL
+)
+
+_PRIMARY = re.compile(r"""["'](?:ENTPersonNom|ENTPersRelEleveEleve|ENTEcole\w+)["']""")
+_PRIMARY_NAME = re.compile(r"ENT_?1D", re.IGNORECASE)
+# « Incomplet » does not match; « ENT2DComplet » does, by its capital
+_MODE = re.compile(r"(?<![a-zA-Z])(?i:(complet|delta))(?![a-zA-Z])|(?<=[A-Z])(Complet|Delta)(?![a-z])")
+_EVERYWHERE = Place("", 0)
 Tick = Callable[[int], None]
 
 
@@ -40,9 +61,8 @@ def read(staging: Staging, paths: Sequence[Given], form: Form, tick: Tick, limit
             continue
         kind = form.format or recognise(source)
         if kind is None:
-            _say(
-                staging, Severity.WARNING, source, "not_read", "Ce fichier n’est pas d’un format connu : il est laissé."
-            )
+            message = "Ce fichier n’est pas d’un format connu : il est laissé."
+            intake.add(staging, Issue(Severity.WARNING, Place(source.name, 1), "", "not_read", message))
             continue
         if {kind, format_} == _AAF:  # a primary AAF whose first file has no attribute of the 1D
             kind = Format.AAF1D
@@ -50,7 +70,7 @@ def read(staging: Staging, paths: Sequence[Given], form: Form, tick: Tick, limit
             sentence = (
                 f"Ce fichier est au format {kind.value}, les autres au format {format_.value} : donnez-les à part."
             )
-            _say(staging, Severity.ERROR, source, "two_formats", sentence)
+            _stop(staging, "two_formats", sentence, Place(source.name, 1))
             continue
         format_, source.tick = kind, partial(tick, 0)
         if kind in _AAF and (mode := mode_of(path_in_archives(source.name))):
@@ -90,9 +110,41 @@ def _mode(staging: Staging, forced: Mode | None, named: set[Mode]) -> Mode:
     return mode
 
 
-def _stop(staging: Staging, code: str, message: str) -> None:
-    intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", code, message))
+def _stop(staging: Staging, code: str, message: str, place: Place = _EVERYWHERE) -> None:
+    intake.add(staging, Issue(Severity.ERROR, place, "", code, message))
 
 
-def _say(staging: Staging, severity: Severity, source: Source, code: str, message: str) -> None:
-    intake.add(staging, Issue(severity, Place(source.name, 1), "", code, message))
+def recognise(source: Source) -> Format | None:
+    """Return the format of a source, or None; nothing is read from its stream."""
+    head = source.stream.peek(PEEK)[:PEEK]
+    text = _as_xml(head)
+    if (prolog := _PROLOG.match(text)) is not None:
+        root = prolog[1]
+        if root == aaf.ROOT:
+            primary = _PRIMARY.search(text) or _PRIMARY_NAME.search(source.name)
+            return Format.AAF1D if primary else Format.AAF
+        return Format.SIECLE if root in siecle.ROOTS else None
+    headers = clean_headers(header_of(head))
+    if onde.is_onde(headers):
+        return Format.ONDE
+    return Format.CSV if csv_file.kind_of(headers) else None
+
+
+def mode_of(name: str) -> Mode | None:
+    """Return the mode in the nearest name of a path: the file, then the archives and folders around it; or None."""
+    for part in reversed(name.replace("\\", "/").split("/")):
+        words = {(first or second).lower() for first, second in _MODE.findall(part)}
+        if len(words) == 1:
+            return Mode.COMPLETE if words == {"complet"} else Mode.DELTA
+    return None
+
+
+def _as_xml(head: bytes) -> str:
+    """Return the beginning of a file as text in which names in ASCII are correct."""
+    for mark, codec in _MARKS:
+        if head.startswith(mark):
+            return head[len(mark) :].decode(codec, "replace")
+    # without a byte order mark: the text before the root is ASCII, so that UTF-16 has a zero in every other byte
+    first, second = (head[at : at + 1] == b"\0" for at in range(2))
+    codec = "utf-16-le" if second and not first else "utf-16-be" if first and not second else "latin-1"
+    return head.decode(codec, "replace")

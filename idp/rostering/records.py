@@ -12,8 +12,23 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from idp.accounts.models import Degree
+
+
+class Facts(NamedTuple):
+    """What a format of files is.
+
+    Attributes:
+        label: The name of the software for a secretary.
+        is_aaf: Whether the files are those of an académie, which have Deltas; others are complete.
+        is_pair: Whether one file has the pupils and another one the guardians.
+    """
+
+    label: str
+    is_aaf: bool = False
+    is_pair: bool = False
 
 
 class Format(enum.Enum):
@@ -24,6 +39,20 @@ class Format(enum.Enum):
     SIECLE = "siecle"
     ONDE = "onde"
     CSV = "csv"
+
+    @property
+    def facts(self) -> Facts:
+        """What the format is."""
+        return _FACTS[self]
+
+
+_FACTS: Mapping[Format, Facts] = {
+    Format.AAF: Facts("AAF", is_aaf=True),
+    Format.AAF1D: Facts("AAF 1D", is_aaf=True),
+    Format.SIECLE: Facts("SIECLE", is_pair=True),
+    Format.ONDE: Facts("ONDE", is_pair=True),
+    Format.CSV: Facts("CSV"),
+}
 
 
 class Mode(enum.Enum):

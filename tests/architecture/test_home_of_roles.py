@@ -21,6 +21,16 @@ def test_roles_are_named_in_one_table() -> None:
     assert {path for path in matches if not path.startswith(HOME)} == set()
 
 
+def test_one_module_asks_the_table_who_imports_files() -> None:
+    facts = {"accepts", "hands_files_to"}
+    matches = {
+        shown(path)
+        for path in modules("idp")
+        if any(isinstance(node, ast.Attribute) and node.attr in facts for node in nodes_of(parsed(path)))
+    }
+    assert matches == {"idp/desk/school_files/policy.py"}
+
+
 @each_row(("code", "is_one"), [("access.role() is Role.HEAD", True), ("Role(value)", False), ("StaffRole.role", False)])
 def test_a_role_that_is_named_would_be_seen(code: str, is_one: bool) -> None:  # noqa: FBT001 - a row of the table above
     assert names_a_role(ast.parse(code)) is is_one

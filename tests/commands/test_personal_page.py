@@ -17,7 +17,7 @@ from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.oidc.claims.release import SCOPES as ALL_SCOPES
 from idp.operations.personal_data.words import KINSHIPS, MESSAGES, NOTICES, PURPOSES, SCOPES
-from idp.rostering.readers.xml_values import kinship_of
+from idp.rostering.readers.values import kinship_of
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from sqlalchemy import select, update
 
-from demo import intake, school_file
+from demo import school_file
 from demo.announcement import Announcement
 from demo.ents import ents_at
 from demo.families import GUARDIANS
@@ -18,10 +18,12 @@ from demo.siecle_files import ENCODING
 from idp.accounts.models import Account, Child, School
 from idp.clock import now
 from idp.db import Base, db
-from idp.desk.school_files import comparing, leaving
+from idp.desk.school_files import leaving, policy
+from idp.desk.school_files.policy import Decision, Findings
 from idp.desk.staff.models import Role
 from idp.rostering import imports
 from idp.rostering.files.sources import InMemory
+from idp.rostering.imports import Steps
 from tests.demo.house import House, account, count
 
 
@@ -70,11 +72,12 @@ def test_the_secretary_may_import_the_next_file_and_a_start_does_not_undo_it(hou
     path = school_file.write(house.folder)
     assert path.stat().st_mode & 0o077 == 0
     upload = [InMemory(path.name, path.read_bytes())]
-    form = comparing.form({"school": school_file.SCHOOL.uai, "role": Role.SECRETARY.value}, writes=True)
-    checked = imports.check(house.settings, upload, form, intake._QUIET, comparing.terms(Role.SECRETARY, ()))
-    assert not leaving.too_many(house.settings, Role.SECRETARY, school_file.SCHOOL.uai, leaving.numbers(checked))
+    form = policy.form({"school": school_file.SCHOOL.uai, "role": Role.SECRETARY.value}, writes=True)
+    checked = imports.check(house.settings, upload, form, Steps(), policy.terms(Role.SECRETARY, ()))
+    findings = Findings(settings=house.settings, school=school_file.SCHOOL.uai, leaving=leaving.numbers(checked))
+    assert policy.decide(Role.SECRETARY, findings).decision is Decision.IMPORT
     checked.staging.close()
-    result = imports.run(house.settings, upload, form, intake._QUIET, comparing.terms(Role.SECRETARY, ()))
+    result = imports.run(house.settings, upload, form, Steps(), policy.terms(Role.SECRETARY, ()))
     people = result.counts["students"], result.counts["guardians"]
     result.staging.close()
     assert [(counted.created, counted.changed, counted.left) for counted in people] == [(1, 1, 1), (2, 0, 0)]

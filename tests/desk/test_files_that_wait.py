@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.desk import school_files
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.school_files import names
 from idp.desk.staff import mails
 from idp.desk.staff.models import Role, StaffRole
 from idp.outbox.models import OutboxMessage
@@ -76,7 +76,7 @@ def test_a_secretary_removes_a_mistake_before_anybody_is_told(desk: Flask, colle
     imported(head, sheet(*families(20)))
     key, page = checked(secretary, sheet(row(1)))
     assert "C’est une erreur : retirer</button>" in page
-    assert not db.session.query(OutboxMessage).filter_by(kind=names.WAITS).count()
+    assert not db.session.query(OutboxMessage).filter_by(kind=school_files.WAITS).count()
     assert TITLE not in shown(head.get("/"))
     post(secretary, f"/fichiers/{key}/envoyer", f"/fichiers/{key}", phrase="x")
     assert TITLE not in shown(head.get("/")), "a sentence is asked for"
@@ -108,7 +108,7 @@ def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Co
     assert not [word for word in ("ne sont plus là", "personne ne l’a pris", "Vérifier à nouveau") if word in done]
     assert not files.uploads(services().settings, key)
     assert TITLE not in shown(head.get("/"))
-    assert db.session.query(OutboxMessage).filter_by(kind=names.DECLINED_MAIL).count() == 1
+    assert db.session.query(OutboxMessage).filter_by(kind=school_files.DECLINED_MAIL).count() == 1
     tile = f'href="/fichiers/{key}"><span class="count">1</span><span><b>{DECLINED}</b><small>« C’est l’export de juin.'
     for browser, is_told in ((secretary, True), (colleagues.signed_in(), False), (head, False)):
         browser.get(f"/fichiers/{key}") if browser is head else browser.head(f"/fichiers/{key}")
@@ -154,12 +154,12 @@ def test_the_head_gets_a_mail_while_the_files_wait(
     imported(secretary, sheet(*families(20)))
     key, page = sent(secretary, sheet(*families(17)))
     assert "personne de la direction n’a d’accès au bureau. Écrivez à l’académie." in page
-    assert not db.session.query(OutboxMessage).filter_by(kind=names.WAITS).count()
+    assert not db.session.query(OutboxMessage).filter_by(kind=school_files.WAITS).count()
     head = colleagues.person("Bruno Castel")
     colleagues.grant(head, Role.HEAD)
     key, _ = sent(secretary, sheet(*families(16)), remplacer="oui")
-    [message] = db.session.query(OutboxMessage).filter_by(kind=names.WAITS).all()
-    hand_over = services().outbox_handlers[names.WAITS]
+    [message] = db.session.query(OutboxMessage).filter_by(kind=school_files.WAITS).all()
+    hand_over = services().outbox_handlers[school_files.WAITS]
     assert hand_over(message) is Outcome.DONE
     [(text, to)] = delivered
     assert to == head.email
@@ -187,8 +187,8 @@ def test_the_author_of_declined_files_gets_a_mail_until_the_reason_is_read(
     imported(head, sheet(*families(20)))
     key, _ = sent(browser, sheet(*families(17)))
     post(head, f"/fichiers/{key}/ne-pas-importer", f"/fichiers/{key}", motif="la famille Petit reste")
-    [message] = db.session.query(OutboxMessage).filter_by(kind=names.DECLINED_MAIL).all()
-    hand_over = services().outbox_handlers[names.DECLINED_MAIL]
+    [message] = db.session.query(OutboxMessage).filter_by(kind=school_files.DECLINED_MAIL).all()
+    hand_over = services().outbox_handlers[school_files.DECLINED_MAIL]
     role.ended_at = now()
     db.session.commit()
     assert hand_over(message) is Outcome.DROPPED, "the person has left the school"

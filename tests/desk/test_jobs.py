@@ -149,7 +149,7 @@ def test_an_upload_is_encrypted_and_goes_with_the_end_of_its_job(
     seen: list[NewFile] = []
 
     def read(job: Running) -> Finished:
-        seen.extend(job.uploads())
+        seen.extend(files.uploads(job.settings, job.id))
         return Finished()
 
     work.append(read)

@@ -11,7 +11,7 @@ from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import checking
+from idp.desk.school_files import work
 from idp.desk.staff.models import Role, StaffAccount
 from idp.families import suspension
 from idp.families.suspension import Decision
@@ -194,7 +194,7 @@ def test_a_check_answers_about_people_of_another_school_as_about_unknown_ones(
             files[1] = (files[1][0], files[1][1].replace(b"</DONNEES>", alone + b"</DONNEES>"))
         key, _ = checked(browser, *files)
         job = db.session.get_one(Job, key)
-        answers.append((job.result, checking.parts(services().settings, job)))
+        answers.append((job.result, work.parts(services().settings, job)))
     assert answers[0] == answers[1]
 
 

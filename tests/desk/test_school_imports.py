@@ -27,28 +27,13 @@ from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, do_all, families, imported, key_of, names, row, send, sheet, shown
 
 
-def test_a_secretary_imports_up_to_five_percent_of_leavers_and_the_head_all(
-    desk: Flask, colleagues: Colleagues
-) -> None:
-    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
-    imported(secretary, sheet(*families(40)))
-    assert imported(secretary, sheet(*families(38))).state is State.DONE  # 2 of 40
-    key, page = checked(secretary, sheet(*families(35)))  # 3 of 38
-    assert "Trop d’élèves ou de responsables partiraient, avec les départs des sept derniers jours. La dir" in page
-    assert "Importer</button>" not in page
-    assert post(secretary, f"/fichiers/{key}/importer", "/fichiers").status_code == 200
-    assert db.session.query(Job).filter_by(kind="import").count() == 2
-    done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
-    do_all()
-    assert db.session.get_one(Job, done).state is State.DONE
-    assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 35
-
-
 def leave(browser: FlaskClient, *left: int) -> str:
     """Check files without some of forty families; return why they are refused, empty if they were imported."""
     rows = [line for number, line in enumerate(families(40), 1) if number not in left]
     key, page = checked(browser, sheet(*rows), remplacer="oui")
     if "Importer</button>" not in page:
+        assert post(browser, f"/fichiers/{key}/importer", "/fichiers").status_code == 200, "nothing is asked for"
+        assert db.session.query(Job).filter(Job.finished_at.is_(None)).count() == 0
         return page
     post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER")
     do_all()
@@ -161,7 +146,7 @@ def test_one_import_of_a_school_is_asked_for_at_a_time(desk: Flask, colleagues: 
     assert "D’autres fichiers de cet établissement sont en cours d’import" in shown(refused)
     assert db.session.query(Job).filter_by(kind="import").count() == 1
     do_all()
-    assert len(names()) == 3
+    assert (len(names()), db.session.query(ImportBatch).count()) == (3, 1)
     post(second, f"/fichiers/{other}/importer", f"/fichiers/{other}")
     do_all()
     assert len(names()) == 4, "the lane is free"
@@ -217,20 +202,6 @@ def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flas
     assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 15
 
 
-def test_another_source_is_for_the_head(desk: Flask, colleagues: Colleagues) -> None:
-    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
-    imported(head, sheet(*families(40)))
-    school = db.session.scalars(select(School)).one()
-    school.source = "siecle"
-    db.session.commit()
-    key, page = checked(secretary, sheet(*families(40)))
-    assert "La direction de l’établissement peut les importer" in page
-    assert "Importer</button>" not in page
-    done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
-    do_all()
-    assert db.session.get_one(Job, done).state is State.DONE
-
-
 def test_an_import_stops_if_more_would_leave_than_was_shown(desk: Flask, colleagues: Colleagues) -> None:
     head, other = colleagues.signed_in(Role.HEAD), colleagues.signed_in(Role.HEAD)
     imported(head, sheet(*families(40)))
@@ -278,15 +249,6 @@ def test_an_import_waits_for_another_one(desk: Flask, colleagues: Colleagues) ->
     db.session.commit()
     do_all()
     assert (db.session.get_one(Job, done).state, len(names())) == (State.DONE, 3)
-
-
-def test_the_same_files_are_imported_once(desk: Flask, colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in()
-    key, _ = checked(browser, sheet(*families(3)))
-    first, second = (key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")) for _ in range(2))
-    assert first == second
-    do_all()
-    assert db.session.query(ImportBatch).count() == 1
 
 
 def test_an_import_is_cancelled_before_it_writes(desk: Flask, colleagues: Colleagues) -> None:

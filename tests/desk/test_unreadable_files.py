@@ -6,7 +6,7 @@ from flask import Flask
 from idp.db import db
 from idp.desk.jobs import asking, work
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import comparing
+from idp.desk.school_files import policy
 from idp.rostering.files.text import ROWS_PER_TICK
 from idp.rostering.reconcile import intake
 from idp.rostering.reconcile.staging import Staging
@@ -19,7 +19,7 @@ from tests.desk.school_files import checked, do_all, key_of, row, send, sheet, z
 def test_files_of_unreadable_rows_are_not_read_to_their_end(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparing, "MOST_REFUSED", 20)
+    monkeypatch.setattr(policy, "MOST_REFUSED", 20)
     browser, unreadable = colleagues.signed_in(), ["illisible"] * 15
     _, page = checked(browser, ("familles.csv", sheet(row(1), *unreadable)))
     assert "Importer</button>" in page

@@ -1,8 +1,9 @@
 """Files in memory."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
+from typing import TypeVar
 
 from idp.rostering.files.sources import PEEK, Source
 from idp.rostering.records import Form, Issue, Record
@@ -21,5 +22,8 @@ def issues(records: list[Record]) -> list[tuple[str, int, str]]:
     return [(item.code, item.place.line, item.refuses) for item in records if isinstance(item, Issue)]
 
 
-def some(records: list[Record], kind: type[Record]) -> Iterator[Record]:
+Kind = TypeVar("Kind")
+
+
+def some(records: Iterable[object], kind: type[Kind]) -> Iterator[Kind]:
     return (item for item in records if isinstance(item, kind))

@@ -22,8 +22,6 @@ from idp.rostering.write import apply
 from tests.applications import inherited
 from tests.databases import settings_for
 
-NOWHERE = Steps(reading=lambda _: None, comparing=lambda _: None, writing=lambda _: None, plan_size=lambda *_: None)
-
 
 def arm(countdown: int) -> None:
     """Kill this process before its `countdown`-th statement or commit."""
@@ -45,7 +43,7 @@ def live(database: str, folder: Path, countdown: int) -> None:
     with inherited(settings_for(database, database_pool=2)).app_context():
         if countdown:
             arm(countdown)
-        imports.run(settings_for(database), [folder], Form(today=date(2026, 10, 1)), NOWHERE, FORCED).staging.close()
+        imports.run(settings_for(database), [folder], Form(today=date(2026, 10, 1)), Steps(), FORCED).staging.close()
 
 
 def main(database: str, folder: str, *statements: str) -> None:

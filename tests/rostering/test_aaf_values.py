@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from idp.rostering.readers.aaf import reader
+from idp.rostering.readers import aaf as reader
 from idp.rostering.records import Form, Guardian, Issue, Link, School, Severity, Student
 from tests.rostering import xml_files as xml
 from tests.rostering.files import issues, source
@@ -33,9 +33,7 @@ from tests.rows import each_row
 )
 def test_a_link_without_six_fields_is_reported_and_dropped(value: str) -> None:
     record, issue = read(xml.put("Eleve", {**PUPIL, "ENTElevePersRelEleve": [value, "9100002$20$0$1$1$0"]}))
-    assert isinstance(record, Student)
     assert record.links == (Link("aaf:9100002", "20", 1),)
-    assert isinstance(issue, Issue)
     assert (issue.severity, issue.code, issue.key) == (Severity.WARNING, "bad_link", "9200001")
     assert value not in issue.message
 
@@ -51,7 +49,6 @@ def test_old_kinship_codes_have_one_digit(written: str, kinship: str) -> None:
 
 def test_an_unknown_kinship_is_reported_and_the_link_stays() -> None:
     record, issue = read(xml.put("Eleve", {**PUPIL, "ENTElevePersRelEleve": "9100001$MERE$1$1$1$0"}))
-    assert isinstance(record, Student)
     assert record.links == (Link("aaf:9100001", "", 1),)
     assert issues([issue]) == [("unknown_kinship", 4, "")]
 
@@ -59,7 +56,6 @@ def test_an_unknown_kinship_is_reported_and_the_link_stays() -> None:
 @each_row("text", ["31/02/2013", "00/00/0000", "2013-09-14", "1/9/2013", "١٤/٠٩/٢٠١٣", "x" * 1000])
 def test_an_impossible_date_is_reported_and_dropped(text: str) -> None:
     record, birth, left = read(xml.put("Eleve", {**PUPIL, "ENTPersonDateNaissance": text, "ENTEleveDateSortie": text}))
-    assert isinstance(record, Student)
     assert (record.birth_date, record.left_on) == (None, None)
     assert issues([birth, left]) == [("bad_date", 4, ""), ("bad_date", 4, "")]
 
@@ -74,14 +70,12 @@ def test_a_leaving_date() -> None:
 )
 def test_a_class_of_another_school_is_dropped(classes: list[str], code: str) -> None:
     record, issue = read(xml.put("Eleve", {**PUPIL, "ENTEleveClasses": classes}))
-    assert isinstance(record, Student)
     assert record.class_name == ""
     assert issues([issue]) == [(code, 4, "")]
 
 
 def test_a_pupil_of_two_schools_belongs_to_the_first() -> None:
     record, issue = read(xml.put("Eleve", {**PUPIL, "ENTPersonStructRattach": ["52002", "52001"]}))
-    assert isinstance(record, Student)
     assert (record.school, record.class_name) == ("aaf:52002", "6EMEX")
     assert issues([issue]) == [("several_schools", 4, "")]
 
@@ -98,7 +92,6 @@ def test_a_pupil_of_two_schools_belongs_to_the_first() -> None:
 )
 def test_an_invalid_school_does_not_stop_the_other_records(values: Mapping[str, str]) -> None:
     issue, pupil = read(xml.put("EtabEducNat", values), xml.put("Eleve", PUPIL))
-    assert isinstance(issue, Issue)
     assert (issue.severity, issue.code) == (Severity.WARNING, "bad_school")
     assert isinstance(pupil, Student)
 

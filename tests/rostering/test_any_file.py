@@ -14,11 +14,10 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.db import db
 from idp.rostering import imports
-from idp.rostering.imports import FORCED, ImportResult, ImportStoppedError
+from idp.rostering.imports import FORCED, ImportResult, ImportStoppedError, Steps
 from idp.rostering.records import Form
 from idp.services import services_of
 from tests.rostering.aaf_school import COLLEGE, KEYS, LYCEE, Parent, Pupil, Year, small_year
-from tests.rostering.killed import NOWHERE
 
 _numbers = itertools.count()
 CALM = settings(
@@ -41,7 +40,7 @@ pupils = st.builds(
 
 def looked_at(app: Flask, folder: Path) -> ImportResult:
     try:
-        return imports.check(services_of(app).settings, [folder], Form(today=date(2026, 10, 1)), NOWHERE, FORCED)
+        return imports.check(services_of(app).settings, [folder], Form(today=date(2026, 10, 1)), Steps(), FORCED)
     except ImportStoppedError as stopped:
         return stopped.result
 
@@ -124,6 +123,6 @@ def test_an_unreadable_file_stops_the_import_with_one_error(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ImportStoppedError) as stopped:
-        imports.check(services_of(app).settings, [tmp_path / name], Form(today=date(2026, 10, 1)), NOWHERE)
+        imports.check(services_of(app).settings, [tmp_path / name], Form(today=date(2026, 10, 1)), Steps())
     assert stopped.value.why
     stopped.value.result.staging.close()

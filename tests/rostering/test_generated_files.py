@@ -1,6 +1,5 @@
 """The files of synthetic académies, format by format, read without the project's readers."""
 
-import csv
 import io
 import tarfile
 import zipfile
@@ -10,12 +9,11 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from bench.academy.expected import expected
 from bench.academy.families import families
 from bench.academy.mistakes import Kind
 from bench.academy.produce import Order, Produced, produce
 from bench.academy.schools import draw_schools
-from bench.academy.writers import onde, siecle
+from bench.academy.writers import siecle
 from bench.academy.writers.output import Folder
 
 SEED, PUPILS, SCHOOLS = 7, 1_200, 17
@@ -27,13 +25,18 @@ def _made(out: Path, form: str, **options: object) -> Produced:
 
 
 def test_aaf_parts_are_numbered_and_limited_in_size(tmp_path: Path) -> None:
-    _made(tmp_path, "aaf", part=500)
+    _made(tmp_path, "aaf", part=500, latin9=True)
 
     parts = sorted(path.name for path in (tmp_path / "complet").glob("*_Eleve_*"))
     assert parts == [f"ENT_2D_Complet_20260921_Eleve_{number:04d}.xml" for number in range(3)]
     sizes = [len(etree.parse(path).getroot()) for path in sorted((tmp_path / "complet").glob("*_PersRelEleve_*"))]
     assert set(sizes[:-1]) == {500}
     assert 0 < sizes[-1] <= 500
+    assert {_encoding(path.read_bytes()) for path in tmp_path.rglob("*.xml")} == {b"ISO-8859-15"}
+
+
+def _encoding(document: bytes) -> bytes:
+    return document.split(b'"')[3]
 
 
 def test_a_tgz_holds_the_same_parts_as_the_folder(tmp_path: Path) -> None:
@@ -43,6 +46,7 @@ def test_a_tgz_holds_the_same_parts_as_the_folder(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "packed" / "ENT_2D_Complet.tgz") as archive:
         packed = {name: _content(archive, name) for name in archive.getnames()}
     assert packed == {path.name: path.read_bytes() for path in (tmp_path / "plain" / "complet").iterdir()}
+    assert set(map(_encoding, packed.values())) == {b"UTF-8"}
 
 
 def _content(archive: tarfile.TarFile, name: str) -> bytes:
@@ -86,56 +90,3 @@ def _document(path: Path) -> etree._ElementTree:
         with zipfile.ZipFile(path) as archive:
             return etree.parse(io.BytesIO(archive.read(archive.namelist()[0])))
     return etree.parse(path)
-
-
-def test_onde_files_name_the_expected_people_and_their_children(tmp_path: Path) -> None:
-    _made(tmp_path, "onde")
-    read = set()
-    for path in tmp_path.rglob("ONDE_responsables.csv"):
-        _, *rows = csv.reader(io.StringIO(path.read_bytes().decode("latin-1"), newline=""), delimiter=";")
-        for row in rows:
-            for start in range(12, len(row), 4):
-                if row[start + 3]:
-                    read.add((row[1] or row[2], row[3], *row[start + 1 : start + 4], path.parent.name))
-
-    assert read == {
-        tuple(
-            onde.as_written(text)
-            for text in (
-                guardian.family_name,
-                guardian.given_name,
-                child.family_name,
-                child.given_name,
-                child.class_name,
-                child.uai,
-            )
-        )
-        for family in expected(SEED, PUPILS, SCHOOLS)
-        for guardian in family.guardians
-        for child in guardian.children
-    }
-
-
-def test_plain_csv_files_hold_the_expected_accounts(tmp_path: Path) -> None:
-    _made(tmp_path, "csv")
-    pupils = {row["Id"]: row for path in tmp_path.rglob("eleves.csv") for row in _csv(path)}
-    read = set()
-    for row in (row for path in tmp_path.rglob("responsables.csv") for row in _csv(path)):
-        for number in range(1, 5):
-            child = pupils.get(row.get(f"Id enfant {number}", ""), {})
-            if row.get(f"Autorité {number}") == "1" and child["Classe"] and not child["Date de sortie"]:
-                name = row["Nom d'usage"] or row["Nom"]
-                read.add((row["Id"], name, row["Prénom"], child["Id"], child["Classe"], child["UAI"], row["UAI"]))
-
-    assert read == {
-        (key, guardian.family_name, guardian.given_name, str(child.student_id), child.class_name, child.uai, child.uai)
-        for family in expected(SEED, PUPILS, SCHOOLS)
-        for guardian in family.guardians
-        for child in guardian.children
-        for key in [str(guardian.key)]
-    }
-
-
-def _csv(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file, delimiter=";"))

@@ -14,7 +14,7 @@ from lxml import etree
 
 from bench.academy.__main__ import main
 from bench.academy.delta import Change, Event, after, changes
-from bench.academy.expected import Family, accounts, expected
+from bench.academy.expected import accounts, expected
 from bench.academy.families import Household, Pupil, families
 from bench.academy.mistakes import Mistakes
 from bench.academy.names import FAMILY_NAMES, GIVEN_NAMES
@@ -203,36 +203,6 @@ def test_expected_accounts_are_legal_representatives_of_present_children() -> No
         }
         assert pairs == {(guardian.key, child.key) for guardian in family.guardians for child in guardian.children}
         assert family.number == household.number
-
-
-@pytest.mark.parametrize("latin9", [False, True])
-def test_an_aaf_holds_exactly_the_expected_accounts(tmp_path: Path, *, latin9: bool) -> None:
-    _made(tmp_path, "aaf", latin9=latin9, part=300)
-    records = _complete(tmp_path / "complet")
-    uais = {key: values["ENTStructureUAI"][0] for (kind, key), values in records.items() if kind == "EtabEducNat"}
-    found_there: set[tuple[str, ...]] = set()
-    for (kind, _), pupil in records.items():
-        if kind != "Eleve" or pupil["ENTEleveClasses"] == [""]:
-            continue
-        school, _, class_name = pupil["ENTEleveClasses"][0].partition("$")
-        for link in pupil["ENTElevePersRelEleve"]:
-            parent, _, _, authority, _, _ = link.split("$")
-            if authority == "1":
-                person = records["PersRelEleve", parent]
-                names = person["sn"][0], person["givenName"][0], person["mail"][0]
-                found_there.add((parent, *names, pupil["ENTEleveStructRattachId"][0], class_name, uais[school]))
-
-    assert found_there == set(_rows(expected(SEED, PUPILS, SCHOOLS)))
-    encodings = {path.read_bytes().split(b'"')[3] for path in tmp_path.rglob("*.xml")}
-    assert encodings == {b"ISO-8859-15" if latin9 else b"UTF-8"}
-
-
-def _rows(options: Iterable[Family]) -> Iterator[tuple[str, ...]]:
-    for family in options:
-        for guardian in family.guardians:
-            for child in guardian.children:
-                names = guardian.family_name, guardian.given_name, guardian.mail
-                yield (str(guardian.key), *names, str(child.student_id), child.class_name, child.uai)
 
 
 @pytest.mark.parametrize("first_degree", [False, True])

@@ -142,9 +142,8 @@ def check_for_a_school(year: Year, folder: Path) -> None:
     year.add(Pupil("90", family="FAMILLEDA", uai=COLLEGE, parents=tuple((key, "20", "1") for key in parents)))
     del year.parents["9150003"], year.parents["9150007"]
     form = Form(today=date(2026, 10, 1), school=COLLEGE, refuses_others=True)
-    nothing = Steps(lambda _: None, lambda _: None, lambda _: None, lambda _, __: None)
     with pytest.raises(ImportStoppedError) as stopped:
-        imports.check(services().settings, [year.write(folder)], form, nothing, FORCED)
+        imports.check(services().settings, [year.write(folder)], form, Steps(), FORCED)
     stopped.value.result.staging.close()
 
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idp.rostering.files.sources import Source, open_sources
-from idp.rostering.readers.recognise import mode_of, recognise
-from idp.rostering.reading import path_in_archives
+from idp.rostering.reading import mode_of, path_in_archives, recognise
 from idp.rostering.records import Format, Mode
 from tests.rostering.files import source
 from tests.rostering.test_csv_file import GUARDIANS, PUPILS

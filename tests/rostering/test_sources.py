@@ -114,7 +114,7 @@ class TestFolders:
         def refuse(*_: object) -> None:
             raise PermissionError
 
-        monkeypatch.setattr("idp.rostering.files.sources._Metered", refuse)  # root may open any file
+        monkeypatch.setattr("idp.rostering.files.sources._unread", refuse)  # root may open any file
         assert codes(folder / "a.xml") == ["file_unreadable"]
 
 

@@ -135,7 +135,7 @@ def letters() -> Response:
                 "renew": bool(form.renew.data),
             }
             lane = f"{PRINT.name} {chosen.school.uai} {'*' if chosen.class_name is None else f'={chosen.class_name}'}"
-            job = asking.start_alone(PRINT, parameters, lane) or asking.in_lane(lane)
+            job = asking.start_alone(PRINT, parameters, lane)
             if job and asking.is_own(job) and job.parameters == parameters:
                 return see_other(url_for("jobs.show", key=job.id))  # a second tap leads to the print of the first one
             form.form_errors.append(gettext("Une impression de ces courriers est déjà en cours. Attendez sa fin."))

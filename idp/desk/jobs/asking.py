@@ -48,14 +48,17 @@ def store(settings: Settings, kind: Kind, parameters: Mapping[str, Any], *, uplo
 
 
 def start_alone(kind: Kind, parameters: Mapping[str, Any], lane: str) -> Job | None:
-    """Ask for a job, unless one of this lane is not over: then return None. Of two requests at once, one wins."""
+    """Ask for a job, and return the one of this lane that is not over: of two requests at once, one wins.
+
+    Return None if the other job has ended meanwhile.
+    """
     job = _new(kind, parameters)
     job.lane = lane
     try:
         with unit_of_work():
             _store(job)
     except IntegrityError:  # the unique index of the lanes
-        return None
+        return in_lane(lane)
     return job
 
 

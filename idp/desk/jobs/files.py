@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, case, exists, select, update
 from sqlalchemy.orm import defer
@@ -146,11 +145,7 @@ def _take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID) -> NewFile 
 def empty(condition: ColumnElement[bool]) -> None:
     """Remove the content of files, in the caller's transaction: they are over, and are not offered any more."""
     over = case((JobFile.expires_at > now(), now()), else_=JobFile.expires_at)
-    _store(condition, content=b"", expires_at=over)
-
-
-def _store(condition: ColumnElement[bool], **values: Any) -> None:
-    statement = update(JobFile).where(condition).values(**values)
+    statement = update(JobFile).where(condition).values(content=b"", expires_at=over)
     db.session.execute(statement.execution_options(synchronize_session=False))
 
 

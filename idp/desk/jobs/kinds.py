@@ -121,7 +121,7 @@ CHECK = Kind(
     "check",
     _l("Vérification des fichiers"),
     Right.IMPORT_FILES,
-    later("idp.desk.school_files.checking:run"),
+    later("idp.desk.school_files.work:check"),
     later("idp.desk.school_files.words:of_check"),
     page("files.show", _l("Revenir aux fichiers")),
     next_page="files.compare",
@@ -134,10 +134,10 @@ IMPORT = Kind(
     "import",
     _l("Import des fichiers"),
     Right.IMPORT_FILES,
-    later("idp.desk.school_files.importing:run"),
+    later("idp.desk.school_files.work:import_"),
     later("idp.desk.school_files.words:of_import"),
     page("files.show", _l("Revenir aux fichiers")),
-    steps=later("idp.desk.school_files.steps:after_import"),
+    steps=later("idp.desk.school_files.history:after_import"),
     cancel_hint=_l("Vous pouvez annuler tant que rien n’est écrit. Un import qui a commencé à écrire va à son terme."),
 )
 KINDS = {kind.name: kind for kind in (LETTER, PRINT, REMINDERS, PASSWORDS, CHECK, IMPORT)}

@@ -6,10 +6,11 @@ if its person asks for that, or loses the role meanwhile.
 """
 
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import Connection, func, select, update
 
 from idp.audit import log
 from idp.clock import now
@@ -20,6 +21,8 @@ from idp.desk.jobs.kinds import KINDS, Kind
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running, StoppedError, store_end
 from idp.logging import frames
+from idp.metrics.catalogue import JOBS, JOBS_AGE
+from idp.metrics.instruments import Sample, Subject
 from idp.outbox import renewal
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome, PostponedError, TemporaryDeliveryError
@@ -52,7 +55,8 @@ def _run(job: Job, kind: Kind, message: OutboxMessage, settings: Settings) -> No
     """Do a job that has begun, and store its end."""
     running = Running(job, settings, renewal.lease_lost())
     try:
-        running.check_begun()
+        if not running.is_final:  # what a killed run had begun to write is finished, also without its person
+            running.check()
         finished = kind.run(running)
     except StoppedError as stopped:
         if stopped.state is not State.RUNNING:
@@ -147,3 +151,18 @@ def _end(job: Job, state: State, finished: Finished, settings: Settings, *, refu
         if stored and kind is not None and kind.record is not None:
             over = select(Job).where(Job.id == job.id).execution_options(populate_existing=True)
             kind.record(db.session.scalars(over).one())
+
+
+def _read_open_jobs(connection: Connection, _settings: Settings) -> Iterator[Sample]:
+    """Yield the numbers of jobs that are not over, by their states, and the age of the oldest."""
+    is_open = Job.finished_at.is_(None)
+    states = select(Job.kind, Job.state, func.count(), func.min(Job.created_at)).where(is_open)
+    rows = connection.execute(states.group_by(Job.kind, Job.state)).all()
+    for kind, state, count, _ in rows:
+        yield JOBS, (kind, state.value), count
+    oldest = min((since for *_, since in rows), default=None)
+    yield JOBS_AGE, (), (now() - oldest).total_seconds() if oldest else 0.0
+
+
+OPEN_JOBS = Subject(_read_open_jobs)
+"""What the database tells the metrics of jobs."""

@@ -1,7 +1,9 @@
 """`/travaux/…`: the progress of a job, its result, its file once.
 
 A browser takes a file in two steps: the form leads to a page, and this page begins the download. A form that answers
-with the file itself would leave the former page on the screen, which still offers the file.
+with the file itself would leave the former page on the screen, which still offers the file. The form gives a ticket,
+and the download needs it: a link of another site, or a browser that loads links in advance, cannot spend a file that is
+handed out once.
 """
 
 import uuid
@@ -11,14 +13,16 @@ from flask_babel import gettext
 
 from idp.desk import access, downloads
 from idp.desk.access import needs
-from idp.desk.jobs import asking, files, tickets
+from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms.keeping import keeps
 from idp.services import services
+from idp.signed import InvalidValueError, Signer, signer
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("jobs", __name__)
 _PAGE_SECONDS = 3
+_TICKET_SECONDS = 120
 
 
 @blueprint.get("/travaux/<uuid:key>")
@@ -87,7 +91,7 @@ def take(key: uuid.UUID, file: uuid.UUID) -> Response:
     asking.get(key)
     if "text/html" not in request.headers.get("Accept", ""):
         return _content(key, file)
-    ticket = tickets.issue(services().settings, file)
+    ticket = _tickets().dumps(_claim(file))
     return see_other(url_for("jobs.hand_out", key=key, file=file, billet=ticket))
 
 
@@ -98,9 +102,7 @@ def hand_out(key: uuid.UUID, file: uuid.UUID) -> Response:
     job, kind = asking.get(key)
     ticket = request.args.get("billet", "")
     row = next((row for row in files.made(job.id) if row.id == file), None)
-    if row is None or not (
-        asking.is_own(job) and row.is_waiting and tickets.is_valid(services().settings, file, ticket)
-    ):
+    if row is None or not (asking.is_own(job) and row.is_waiting and _is_valid(ticket, file)):
         return see_other(url_for("jobs.show", key=job.id))
     page = render_template("desk/jobs/remise.html", job=job, kind=kind, file=row, ticket=ticket)
     return make_response(page)
@@ -111,7 +113,7 @@ def hand_out(key: uuid.UUID, file: uuid.UUID) -> Response:
 def content(key: uuid.UUID, file: uuid.UUID) -> Response:
     """Hand out a file, once, to the browser that has a ticket for it."""
     ticket = request.args.get("billet", "")
-    if request.method == "HEAD" or not tickets.is_valid(services().settings, file, ticket):
+    if request.method == "HEAD" or not _is_valid(ticket, file):
         return see_other(url_for("jobs.show", key=asking.get(key)[0].id))
     return _content(key, file)
 
@@ -123,3 +125,21 @@ def _content(key: uuid.UUID, file: uuid.UUID) -> Response:
     if taken is None or not taken.content:
         return see_other(url_for("jobs.show", key=job.id))
     return downloads.as_download(taken.content, taken.name, taken.media_type)
+
+
+def _tickets() -> Signer:
+    return signer(services().settings.secrets, "desk file ticket")
+
+
+def _claim(file: uuid.UUID) -> list[str]:
+    """Return what a ticket says: this person asked for a file. It is no proof that the person may take it."""
+    return [str(file), str(access.person().staff.id)]
+
+
+def _is_valid(ticket: str, file: uuid.UUID) -> bool:
+    """Return whether this person got the ticket for this file in the last two minutes."""
+    try:
+        claim, _ = _tickets().loads(ticket, _TICKET_SECONDS)
+    except InvalidValueError:
+        return False
+    return bool(claim == _claim(file))

@@ -87,10 +87,6 @@ class Running:
         self._role_id = job.role_id
         self._next_look = 0.0
 
-    def uploads(self) -> list[NewFile]:
-        """Return the files that were uploaded for the job; see `files.uploads`."""
-        return files.uploads(self.settings, self.id)
-
     def tick(self, done: int, total: int = 0) -> None:
         """Store the progress, at most once a second. Call it between two transactions.
 
@@ -159,11 +155,6 @@ class Running:
             raise StoppedError(State.RUNNING)  # another worker has stored the end
         for file in made:
             files.store(self.settings, self.id, file)
-
-    def check_begun(self) -> None:
-        """Check that the job may begin; what a killed run had begun to write is finished, also without its person."""
-        if not self.is_final:
-            self.check()
 
     def check(self) -> None:
         """Check that the job may continue; see `tick`."""

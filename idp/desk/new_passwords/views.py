@@ -86,7 +86,7 @@ def force() -> Response:
         return _page(school, form)
     lane = f"{PASSWORDS.name} {school.uai}"
     parameters = {"school": school.uai, "count": work.concerned(school).accounts}
-    started = asking.start_alone(PASSWORDS, parameters, lane) or asking.in_lane(lane)
+    started = asking.start_alone(PASSWORDS, parameters, lane)
     if started is None or started.staff_id != access.person().staff.id:
         form.word.errors = [gettext("Quelqu’un d’autre l’a déjà demandé : le travail est en cours.")]
         return _page(school, form)

@@ -66,7 +66,7 @@ def _start(job: Job, uai: str) -> Job | None:
     """Ask for the print, and return its job, also after a second tap; None if a colleague asked for it first."""
     parameters = {**job.parameters, "renew": True, "again": str(job.id)}
     lane = f"{PRINT.name} {uai} {job.id}"
-    started = asking.start_alone(PRINT, parameters, lane) or asking.in_lane(lane)
+    started = asking.start_alone(PRINT, parameters, lane)
     return started if started and asking.is_own(started) else None
 
 

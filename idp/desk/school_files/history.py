@@ -15,9 +15,11 @@ from idp.clock import now
 from idp.db import db, one_of
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.school_files import nameless, words
+from idp.desk.jobs.kinds import Step
+from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import problems as problem_lists
-from idp.desk.school_files.problems import NamedIssue, Problem, grouped
+from idp.desk.school_files import words
+from idp.desk.school_files.problems import Problem, grouped
 from idp.desk.staff import actors
 from idp.rostering.issue_codes import COMPARED, WITHOUT_ACCOUNT
 from idp.rostering.models import ImportBatch, ImportIssue
@@ -134,7 +136,7 @@ def _is_known_before(batch: ImportBatch) -> ColumnElement[bool]:
 
 
 def _with_notices(batch: ImportBatch, shown: list[Problem]) -> list[Problem]:
-    if nameless.is_for(access.role()):
+    if not access.may(Right.READ_FAMILIES):
         return shown
     urls = _notice_urls(batch, shown)
     return [replace(problem, notice_url=urls.get((problem.code, problem.key), "")) for problem in shown]
@@ -142,13 +144,13 @@ def _with_notices(batch: ImportBatch, shown: list[Problem]) -> list[Problem]:
 
 def _problems(batch: ImportBatch, issues: Sequence[ImportIssue], known: Collection[int] = frozenset()) -> list[Problem]:
     followers = _followers(batch, issues)
-    hides_people = nameless.is_for(access.role())
+    hides_people = not access.may(Right.READ_FAMILIES)
     named = {} if hides_people else _names(issue.key for issue in (*issues, *followers))
     with_names = (
-        NamedIssue(
+        Problem(
             issue.severity,
             issue.file,
-            issue.line,
+            [issue.line],
             issue.key,
             issue.code,
             issue.message,
@@ -204,14 +206,9 @@ def _followers(batch: ImportBatch, issues: Iterable[ImportIssue]) -> Sequence[Im
 
 
 def _shown(problem: Problem, *, hides_people: bool) -> Problem:
-    """Return a problem as the page shows it: in the words of the desk, with the person or the number in the file."""
+    """Return a problem as the page shows it: with the name of the person, or the number in the file."""
     key = "" if hides_people else problem.key
-    return replace(
-        problem,
-        key=key,
-        person=words.person(problem.person, key),
-        sentence=problem.sentence,
-    )
+    return replace(problem, key=key, person=words.person(problem.person, key))
 
 
 def _is_shown() -> ColumnElement[bool]:
@@ -219,13 +216,13 @@ def _is_shown() -> ColumnElement[bool]:
 
     People who wait for the head are counted, and « Signalements » names them.
     """
-    hidden = COMPARED if nameless.is_for(access.role()) else named_issues.TOLD_BY_NAME | {named_issues.WAITS}
+    hidden = COMPARED if not access.may(Right.READ_FAMILIES) else named_issues.TOLD_BY_NAME | {named_issues.WAITS}
     return ImportIssue.code.not_in(hidden) & (ImportIssue.because == "")
 
 
 def _names(keys: Iterable[str]) -> dict[str, str]:
     """Return the names of the people of the school in use who have these keys in the files; none for the académie."""
-    if _own_uai() is None:
+    if own_uai() is None:
         return {}
     asked = sorted(set(keys))
     pupils = select(Child.roster_key, Child.family_name, Child.given_name).where(
@@ -252,7 +249,7 @@ def _parts() -> Sequence[ColumnElement[bool]]:
 
     For a school, those of its own files come first, and then those of the académie's files that have the school.
     """
-    uai = _own_uai()
+    uai = own_uai()
     if uai is None:
         return [true()]
     return [
@@ -261,17 +258,16 @@ def _parts() -> Sequence[ColumnElement[bool]]:
     ]
 
 
-def _own_uai() -> str | None:
-    post = access.post()
-    if not access.own_spec().is_at_school:
-        return None
-    return post.school.uai if post.school else ""
+def own_uai() -> str | None:
+    """Return the UAI of the school in use; None for a person of the académie."""
+    school = access.post().school
+    return (school.uai if school else "") if access.own_spec().is_at_school else None
 
 
 def _past(batches: Sequence[ImportBatch]) -> list[Past]:
     counts = _problem_counts([batch.id for batch in batches], _KIND.in_([Kind.PROBLEM.value]))
     staff = actors.names(batch.actor for batch in batches)
-    uai = _own_uai()
+    uai = own_uai()
     return [
         Past(
             batch,
@@ -302,3 +298,22 @@ def _place(schools: Sequence[str]) -> str:
     if len(schools) == 1:
         return schools[0]
     return str(gettext("%(n)s établissements", n=len(schools)))
+
+
+def after_import(job: Job) -> Sequence[Step]:
+    """Return the steps after an import, the likeliest first."""
+    steps = []
+    counts = job.result.get("counts", {})  # before the end, what the import was going to do
+    if job.state is State.DONE and words.new_accounts(counts) and access.may(Right.PRINT_CLASSES):
+        steps.append(Step(gettext("Imprimer les courriers"), url_for("classes.letters", tout="1")))
+    waiting = counts.get("waiting", {}).get("people", 0)
+    if job.state is State.DONE and waiting and access.may(Right.REOPEN):
+        steps.append(Step(gettext("Voir les signalements"), url_for("notices.show")))
+    if batch := job.result.get("batch"):
+        past = db.session.get(ImportBatch, uuid.UUID(batch))
+        if past and (problems := new_problems(past)):
+            label = gettext("Voir les problèmes (%(n)s)", n=problems)
+            steps.append(Step(label, url_for("files.problems", key=past.id)))
+        elif past and new_problems(past, Kind.DOUBT):
+            steps.append(Step(gettext("Voir ce qui est à vérifier"), url_for("files.problems", key=past.id)))
+    return [*steps, Step(gettext("Revenir aux fichiers"), url_for("files.show"))]

@@ -1,4 +1,4 @@
-"""How many people and ties may leave a school by the files of its secretary: the only home of this limit.
+"""How many people and ties may leave a school by the files of its secretary: the only home of this limit (`policy`).
 
 A guardian whose key a file gives to another person leaves too, because the account closes. What left by the imports of
 the last days counts with what a file would remove. These are the imports of the secretary, the direction, the
@@ -10,15 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk import access, replaced
-from idp.desk.staff.models import Role
+from idp.desk import replaced
 from idp.rostering.imports import ImportResult
 from idp.rostering.reconcile import counts, mistakes
 
@@ -69,11 +68,6 @@ def numbers(result: ImportResult) -> dict[str, tuple[int, int]]:
     }
 
 
-def too_many(settings: Settings, role: Role, uai: str, numbers: Mapping[str, Sequence[int]]) -> bool:
-    """Return whether more people would have left in the window than the role may let go; see `exceeded`."""
-    return access.spec(role).hands_files_to is not None and bool(exceeded(settings, uai, numbers))
-
-
 def exceeded(settings: Settings, uai: str, numbers: Mapping[str, Sequence[int]]) -> list[Exceeded]:
     """Return the limits of the secretary, who alone has some, that the people who leave would exceed.
 
@@ -105,42 +99,33 @@ def _counted(name: str, limit: _Limit, uai: str, since: datetime, leaving: int, 
     return Exceeded(name, leaving + before, present + before, limit.percent)
 
 
+def _count(counted: ColumnElement[int], uai: str, *conditions: ColumnElement[bool]) -> int:
+    """Return how many pupils, accounts or ties of a school there are for some conditions."""
+    of_ties = select(counted).select_from(Guardianship)
+    of_accounts = of_ties.join(Account, Account.id == Guardianship.account_id)
+    of_schools = of_accounts.join(Child, Child.id == Guardianship.child_id).join(School, School.id == Child.school_id)
+    return db.session.scalar(of_schools.where(School.uai == uai, *conditions)) or 0
+
+
 def _pupils_left(uai: str, since: datetime) -> int:
     """Return how many pupils with a guardian left; with a pupil who had left before the first file, nobody goes."""
-    has_guardian = exists().where(Guardianship.child_id == Child.id)
-    left = select(func.count()).select_from(Child).join(School, School.id == Child.school_id)
-    return db.session.scalar(left.where(School.uai == uai, Child.left_at > since, has_guardian)) or 0
+    return _count(func.count(Child.id.distinct()), uai, Child.left_at > since)
 
 
 def _guardians_left(uai: str, since: datetime) -> int:
-    """Return how many accounts of the school closed: the last child left, or another person got the key."""
-    return _without_child(uai, since) + _replaced(uai, since)
+    """Return how many accounts of the school closed: the last child left, or another person got the key.
 
-
-def _without_child(uai: str, since: datetime) -> int:
-    left = select(func.count(Account.id.distinct())).select_from(Child).join(School, School.id == Child.school_id)
-    of_children = left.join(Guardianship, Guardianship.child_id == Child.id)
-    of_accounts = of_children.join(Account, Account.id == Guardianship.account_id)
-    return db.session.scalar(of_accounts.where(School.uai == uai, Account.left_at > since)) or 0
-
-
-def _replaced(uai: str, since: datetime) -> int:
-    """Return how many accounts lost their key to another person; the notice to the school is the trace of it."""
+    The notice to the school is the trace of the latter.
+    """
     closed = select(func.count(Account.id.distinct())).select_from(SchoolNotice)
     of_schools = closed.join(School, School.id == SchoolNotice.school_id)
     of_accounts = of_schools.join(Account, Account.id == SchoolNotice.account_id)
     notice = SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.created_at > since
-    return (
-        db.session.scalar(
-            of_accounts.where(School.uai == uai, *notice, replaced.are_closed(), Account.disabled_at > since)
-        )
-        or 0
-    )
+    of_keys = of_accounts.where(School.uai == uai, *notice, replaced.are_closed(), Account.disabled_at > since)
+    return _count(func.count(Account.id.distinct()), uai, Account.left_at > since) + (db.session.scalar(of_keys) or 0)
 
 
 def _ties_ended(uai: str, since: datetime) -> int:
     """Return how many ties ended between a guardian and a pupil who both stay."""
-    ended = select(func.count()).select_from(Guardianship).join(Account, Account.id == Guardianship.account_id)
-    of_children = ended.join(Child, Child.id == Guardianship.child_id).join(School, School.id == Child.school_id)
     stays = and_(Child.left_at.is_(None), or_(Account.disabled_at.is_(None), Account.disabled_at <= since))
-    return db.session.scalar(of_children.where(School.uai == uai, Guardianship.ended_at > since, stays)) or 0
+    return _count(func.count(), uai, Guardianship.ended_at > since, stays)

@@ -6,10 +6,9 @@ are named with the pupil. Lines of a file that say the same of one key are one p
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePath
-from typing import NamedTuple
 
 from flask_babel import gettext
 from sqlalchemy import ColumnElement, exists, select
@@ -17,6 +16,7 @@ from sqlalchemy.orm import aliased
 
 from idp.db import db
 from idp.desk.school_files import words
+from idp.rostering.issue_codes import COMPARED
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.told import named_issues
@@ -26,40 +26,28 @@ _OF_HALF_PAIRS = frozenset({"guardian_missing", "student_missing", "student_with
 """The issues of people whose pupils, or guardians, are in the other file of a pair."""
 
 
-class NamedIssue(NamedTuple):
-    """An issue of an import, with the name of its person.
-
-    `because` is the key of the pupil from whose issue it follows; empty if it follows from none. `person` is the name
-    in the file, family name first. `is_known` says whether the file before had the issue too.
-    """
-
-    severity: str
-    file: str
-    line: int
-    key: str
-    code: str
-    message: str
-    because: str
-    person: str
-    class_name: str = ""
-    is_known: bool = False
-
-
 @dataclass(frozen=True)
 class Problem:
-    """A problem, ready to be shown: `lines` are those of the file that say the same of one key.
+    """A problem of files, about one person or none.
 
-    `notice_url` is the page of the notice that the import made of it, if it made one that the post may read.
+    Attributes:
+        lines: the lines of the file that say the same of one key.
+        sentence: what is wrong, and what follows from it.
+        because: the key of the pupil from whose problem it follows; empty if it follows from none.
+        person: the name in the file, family name first.
+        is_known: whether the file before had the problem too.
+        notice_url: the page of the notice that the import made of it, if it made one that the post may read.
     """
 
     severity: str
     file: str
     lines: Sequence[int]
     key: str
-    person: str
-    class_name: str
+    code: str
     sentence: str
-    code: str = ""
+    because: str
+    person: str
+    class_name: str = ""
     is_known: bool = False
     notice_url: str = ""
 
@@ -103,10 +91,10 @@ def of_check(staging: Staging, refusal: str, last: uuid.UUID | None) -> Iterator
     known = {tuple(row) for row in db.session.execute(former)} if last else set()
     causes = named_issues.causes(staging)
     issues = (
-        NamedIssue(
+        Problem(
             issue.severity.value,
             issue.place.file,
-            issue.place.line,
+            [issue.place.line],
             issue.key,
             issue.code,
             issue.message + named_issues.about_pupils(staging, issue),
@@ -121,35 +109,38 @@ def of_check(staging: Staging, refusal: str, last: uuid.UUID | None) -> Iterator
         yield Difference(problem.kind, problem.person, problem.class_name, f"{place}{problem.sentence}")
 
 
-def grouped(issues: Iterable[NamedIssue]) -> list[Problem]:
-    """Return the problems that issues make, in their order."""
-    groups: dict[tuple[object, ...], list[NamedIssue]] = {}
+def of_files_alone(staging: Staging) -> Iterator[Difference]:
+    """Yield the problems that the files have without the database, by line and without names."""
+    for issue in named_issues.issues(staging):
+        if issue.code not in COMPARED:
+            yield Difference(kind_of(issue.code, issue.severity.value), "", "", named_issues.sentence_of(issue))
+
+
+def grouped(problems: Iterable[Problem]) -> list[Problem]:
+    """Return each problem once, in their order, with its lines and the guardians who have one because of it."""
+    groups: dict[tuple[object, ...], list[Problem]] = {}
     followers: dict[str, list[str]] = {}
-    for issue in issues:
-        if issue.because:
-            followers.setdefault(issue.because, []).append(issue.person)
+    for problem in problems:
+        if problem.because:
+            followers.setdefault(problem.because, []).append(problem.person)
         else:
-            line = 0 if issue.key else issue.line
-            groups.setdefault((issue.file, issue.code, issue.key, issue.message, line), []).append(issue)
-    return [_problem(same, followers) for same in groups.values()]
+            line = 0 if problem.key else problem.lines[0]
+            same = (problem.file, problem.code, problem.key, problem.sentence, line)
+            groups.setdefault(same, []).append(problem)
+    return [_merged(group, followers) for group in groups.values()]
+
+
+def _merged(group: Sequence[Problem], followers: dict[str, list[str]]) -> Problem:
+    first = group[0]
+    following = followers.pop(first.key, []) if first.code in named_issues.CAUSES else []
+    return replace(
+        first,
+        file=_without_folder(first.file),
+        lines=list(dict.fromkeys(problem.lines[0] for problem in group)),
+        sentence=words.with_followers(first.sentence, following),
+    )
 
 
 def _without_folder(file: str) -> str:
     """Return the name of a file that a command imported, without its folder on the server; another name stays."""
     return PurePath(file).name if PurePath(file).is_absolute() else file
-
-
-def _problem(same: Sequence[NamedIssue], followers: dict[str, list[str]]) -> Problem:
-    first = same[0]
-    following = followers.pop(first.key, []) if first.code in named_issues.CAUSES else []
-    return Problem(
-        first.severity,
-        _without_folder(first.file),
-        list(dict.fromkeys(issue.line for issue in same)),
-        first.key,
-        first.person,
-        first.class_name,
-        words.with_followers(first.message, following),
-        first.code,
-        first.is_known,
-    )

@@ -2,11 +2,13 @@
 
 import math
 import uuid
+from dataclasses import replace
 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
+from idp.accounts.models import School
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
@@ -16,8 +18,10 @@ from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.jobs.work import RefusedError
 from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.school_files import comparing, nameless, names, waiting
+from idp.desk.school_files import history, policy, waiting, work
+from idp.desk.school_files.policy import Verdict
 from idp.desk.school_files.waiting import Waiting
 from idp.desk.staff.models import StaffAccount
 from idp.throttle import guard, limits
@@ -100,9 +104,8 @@ def school(request: Request) -> str:
     Raises:
         UploadError: the typed UAI is none.
     """
-    post = access.post()
-    if access.own_spec().is_at_school:
-        return post.school.uai if post.school else ""
+    if (own := history.own_uai()) is not None:
+        return own
     typed = normalised_uai(request.fields.get("uai", "")[:20])
     if typed and uai_fault(typed):
         raise UploadError(gettext("Cet UAI n’est pas juste : sept chiffres et une lettre, comme 0590001A."))
@@ -175,23 +178,18 @@ def start_import(check: Job) -> Job | None:
     If the import of these files was asked for and is not over, return it.
     """
     role, uai = access.role(), check.parameters["school"]
-    mistakes = {*check.result["mistakes"], *nameless.not_compared(role)}
-    lane = f"{IMPORT.name} {uai}"
     started = asking.start_alone(
         IMPORT,
         {
             "check": str(check.id),
             "school": uai,
             "role": role.value,
-            "accepted": sorted(mistakes & comparing.acceptable(role)),
+            "accepted": sorted(policy.accepted(role, check.result["mistakes"])),
             "leaving": {name: numbers[0] for name, numbers in check.result["leaving"].items()},
         },
-        lane,
+        f"{IMPORT.name} {uai}",
     )
-    if started is not None:
-        return started
-    running = asking.in_lane(lane)
-    return running if running and _check_of(running) == check.id else None
+    return started if started and started.parameters["check"] == str(check.id) else None
 
 
 def recent() -> list[Job]:
@@ -211,12 +209,8 @@ def recent() -> list[Job]:
     return [
         row
         for row in rows
-        if row.kind != CHECK.name or row.state is not State.DONE or row.id in readable or names.DECLINED in row.result
+        if row.kind != CHECK.name or row.state is not State.DONE or row.id in readable or waiting.DECLINED in row.result
     ]
-
-
-def _check_of(row: Job) -> uuid.UUID:
-    return uuid.UUID(row.parameters["check"])
 
 
 def checked(key: uuid.UUID) -> Job:
@@ -230,3 +224,23 @@ def checked(key: uuid.UUID) -> Job:
     if kind is not CHECK or not (is_own or access.own_spec().is_at_school):
         access.refuse(str(key))
     return db.session.scalars(select(Job).where(Job.id == check.id)).one()
+
+
+def verdict(settings: Settings, check: Job) -> Verdict:
+    """Return what the role in use may do with the files of a check that is done; nothing if they are gone."""
+    findings = policy.findings(settings, check)
+    try:
+        work.uploads(settings, check.id)
+    except RefusedError as gone:
+        findings = replace(findings, refused=findings.refused or gone.code)
+    return policy.decide(access.role(), findings)
+
+
+def schools(check: Job) -> list[str]:
+    """Return the schools that files speak for, as lines: the number, and the name if the school is known here."""
+    uais = check.result.get("uais", [])
+    known = select(School.uai, School.name).where(School.uai.in_(uais))
+    names: dict[str, str] = dict(db.session.execute(known).all())
+    lines = [f"{names[uai]} ({uai})" if uai in names else gettext("%(uai)s, inconnu ici", uai=uai) for uai in uais]
+    more = check.result["schools"] - len(uais)
+    return [*lines, gettext("et %(n)s autres", n=more)] if more > 0 else lines

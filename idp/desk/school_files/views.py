@@ -19,20 +19,11 @@ from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import forms as kept_forms
 from idp.desk.kept_forms.keeping import keeps
-from idp.desk.school_files import (
-    checking,
-    declined,
-    history,
-    importing,
-    leaving,
-    nameless,
-    uploading,
-    waiting,
-    words,
-)
+from idp.desk.school_files import history, policy, uploading, waiting, words, work
 from idp.desk.school_files.history import Past
-from idp.desk.school_files.names import DECLINED, SENT
+from idp.desk.school_files.policy import Decision
 from idp.desk.school_files.uploading import AcceptanceForm, DeclineForm, ReplacingError, SendingForm, UploadError
+from idp.desk.school_files.waiting import DECLINED, SENT
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role
 from idp.services import services
@@ -83,7 +74,7 @@ def _waiting_for_the_head() -> Iterator[Tile]:
 
 @tiles.source(Right.IMPORT_FILES)
 def _declined_by_the_head() -> Iterator[Tile]:
-    check = declined.last()
+    check = waiting.last_declined()
     if check is not None:
         yield Tile(
             1,
@@ -167,7 +158,7 @@ def compare(key: uuid.UUID) -> Response:
     if DECLINED not in check.result:
         return _difference(check)
     if current_request().method == "GET":
-        declined.note_reading(check)
+        waiting.note_reading(check)
     return _declined(check)
 
 
@@ -190,7 +181,7 @@ def _declined(check: Job) -> Response:
 def sheet(key: uuid.UUID) -> Response:
     """Return all that checked files change as CSV: a file of names that leaves the desk needs a fresh proof."""
     check = uploading.checked(key)
-    whole = checking.sheet(services().settings, check)
+    whole = work.sheet(services().settings, check)
     if whole is None:
         return see_other(url_for("files.compare", key=key))
     _note_names(check)
@@ -199,7 +190,7 @@ def sheet(key: uuid.UUID) -> Response:
 
 def _note_names(check: Job) -> None:
     """Journal that a person reads the difference of files, if it has names."""
-    if not nameless.is_for(access.role()):
+    if access.may(Right.READ_FAMILIES):
         with unit_of_work():
             log.record(FileDifferenceRead(job=str(check.id)))
 
@@ -210,10 +201,11 @@ def _note_names(check: Job) -> None:
 def import_(key: uuid.UUID) -> Response:
     """Import checked files."""
     check = uploading.checked(key)
-    if importing.refusal(services().settings, check, access.role()):
+    verdict = uploading.verdict(services().settings, check) if check.state is State.DONE else None
+    if verdict is None or not verdict.imports:
         return _difference(check)
     form = AcceptanceForm()
-    if check.result["mistakes"] and not form.word.is_typed():
+    if verdict.decision is Decision.AGREE and not form.word.is_typed():
         return _difference(check, form)
     started = uploading.start_import(check)
     if started is None:
@@ -230,7 +222,7 @@ def decline(key: uuid.UUID) -> Response:
     form = DeclineForm()
     if not form.check():
         return _difference(check, declining=form)
-    is_done = declined.decline(services().settings, check.id, typed.one_line(form.motif.data))
+    is_done = waiting.decline(services().settings, check.id, typed.one_line(form.motif.data))
     return see_other(url_for("files.compare", key=key, fait=_DECLINED if is_done else None))
 
 
@@ -276,17 +268,17 @@ def _difference(
 ) -> Response:
     if check.state is not State.DONE:
         return see_other(url_for("jobs.show", key=check.id))
-    settings, role = services().settings, access.role()
-    refused = check.result["refused"]
-    parts = checking.parts(settings, check)
-    code = "" if refused else importing.refusal(settings, check, role) or ("busy" if is_busy else "")
-    if not (refused or code) and (first := access.proof_first()) is not None:
+    settings, is_refused = services().settings, bool(check.result["refused"])
+    verdict = uploading.verdict(settings, check)
+    code = verdict.reason or ("busy" if is_busy else "")
+    parts = work.parts(settings, check)
+    if not code and (first := access.proof_first()) is not None:
         return first
     if code == "gone" and waiting.is_imported(check.id):
         code = "imported"
-    is_nameless = nameless.is_for(role)
-    sentences = [] if refused else words.counted(check.result["counts"])
-    if is_nameless and not refused and not code and not check.result["mistakes"]:
+    is_gone, is_nameless = code in words.GONE, not access.may(Right.READ_FAMILIES)
+    sentences = [] if is_refused or is_gone else words.counted(check.result["counts"])
+    if is_nameless and not code and verdict.decision is Decision.IMPORT:
         sentences.append(words.importable())
     waits = _waits(check)
     declines = bool(waits) and access.may(Right.DECIDE_FILES)
@@ -296,37 +288,30 @@ def _difference(
         "desk/school_files/difference.html",
         job=check,
         form=form or AcceptanceForm(),
-        refusal=words.refusal(refused or code) if refused or code else "",
+        refusal=words.refusal(code) if code else "",
         waits=waits,
         declining=(declining or DeclineForm()) if declines else None,
         sending=(sending or SendingForm()) if code and _own_unsent(check.id) else None,
         sent=check.result.get(SENT, ""),
-        is_gone=code in words.GONE,
-        is_refused=bool(refused),
-        reasons=_reasons(check, code),
-        asks_word=bool(check.result["mistakes"]),
-        sentences=[] if code in words.GONE else sentences,
-        parts=parts or [],
+        is_gone=is_gone,
+        is_refused=is_refused,
+        reasons=[] if verdict.decision is Decision.REFUSE or code == "busy" else _reasons(check),
+        asks_word=verdict.decision is Decision.AGREE,
+        sentences=sentences,
+        parts=parts,
         kinds=words.KINDS,
-        shown=checking.SHOWN,
+        shown=work.SHOWN,
         unfolded=_UNFOLDED,
         is_nameless=is_nameless,
-        schools=nameless.schools(check) if is_nameless else [],
+        schools=uploading.schools(check) if is_nameless else [],
     )
     return make_response(page)
 
 
-def _reasons(check: Job, code: str) -> list[str]:
-    """Return why the secretary may not import files, and what they look like: the same for the secretary and the head.
-
-    `code` is why they cannot be imported; nothing is said of files that are gone.
-    """
-    if check.result["refused"] or code not in {"", *importing.EXCEEDED}:
-        return []
-    limits = []
-    if access.spec(Role(check.parameters["role"])).hands_files_to:
-        limits = leaving.exceeded(services().settings, check.parameters["school"], check.result["leaving"])
-    return [*words.exceeded(limits), *words.of_mistakes(check.result)]
+def _reasons(check: Job) -> list[str]:
+    """Return why the secretary may not import files, and what they look like: the head reads the same."""
+    author = policy.decide(Role(check.parameters["role"]), policy.findings(services().settings, check))
+    return [*words.exceeded(author.limits), *words.of_mistakes(check.result)]
 
 
 def _waits(check: Job) -> str:
@@ -350,7 +335,7 @@ def problems(key: uuid.UUID) -> Response:
         groups=history.groups(past.batch),
         kinds=words.KINDS,
         shown=history.SHOWN,
-        is_nameless=nameless.is_for(access.role()),
+        is_nameless=not access.may(Right.READ_FAMILIES),
         formats=words.FORMATS,
         states=words.STATES,
     )
@@ -367,7 +352,7 @@ def problems_csv(key: uuid.UUID) -> Response:
 
 def _read_by_name(past: Past) -> Past:
     """Journal that a person reads the problems of an import, if they have names; return the import."""
-    if not nameless.is_for(access.role()):
+    if access.may(Right.READ_FAMILIES):
         with unit_of_work():
             log.record(ImportProblemsRead(batch=str(past.batch.id)))
     return past

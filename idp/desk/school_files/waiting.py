@@ -1,8 +1,12 @@
-"""The checked files of a secretary that wait for the direction: which, until when, and who is told.
+"""The checked files of a secretary that wait for the direction: which, until when, who is told, and what was decided.
 
 A secretary may not import files by which many people leave; the direction may. Most such files are a mistake, so the
 secretary removes the check or sends it, and nobody is told before. A sent check stays where it is until the direction
 imports or declines it, another file of the same person replaces it, or its lifetime is over.
+
+A mail and a tile of « Aujourd’hui » tell the secretary that the direction declined files. The tile stays until the next
+file: the secretary checks other ones, or anybody imports some for the school. The mail is not sent to who has read the
+reason.
 """
 
 import uuid
@@ -14,19 +18,29 @@ from sqlalchemy import ColumnElement, String, cast, func, select
 from sqlalchemy.orm import aliased
 
 from idp.accounts.models import School
+from idp.audit import log
+from idp.audit.desk_events import FilesDeclined
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
-from idp.desk.jobs import files
+from idp.desk.jobs import asking, files
 from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.school_files import importing, names
+from idp.desk.school_files import DECLINED_MAIL, WAITS, policy
+from idp.desk.school_files.policy import Decision
 from idp.desk.staff import mails, posts
-from idp.desk.staff.models import Role, StaffRole
+from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
+
+SENT = "sent"
+"""The key of a check's result under which the sentence is kept with which the secretary sent it to the direction."""
+DECLINED = "declined"
+"""The key of a check's result under which the direction's reason is kept, if it did not import the files."""
+_READ = "declined_read"
+"""The key of a check's result that says that its author has read the reason."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +72,10 @@ def send(settings: Settings, check_id: uuid.UUID, sentence: str) -> bool:
     check = db.session.get_one(Job, check_id, with_for_update=True, populate_existing=True)
     if not is_unsent(settings, check):
         return False
-    check.result = {**check.result, names.SENT: sentence}
+    check.result = {**check.result, SENT: sentence}
     db.session.flush()
     for recipient in heads(check.school_id, check.staff_id):
-        queue.enqueue(names.WAITS, {"job": str(check.id), "recipient": str(recipient)})
+        queue.enqueue(WAITS, {"job": str(check.id), "recipient": str(recipient)})
     return True
 
 
@@ -72,7 +86,7 @@ def withdraw(check_id: uuid.UUID) -> None:
 
 
 def _is_sent() -> ColumnElement[bool]:
-    sentence: ColumnElement[str] = Job.result[names.SENT].as_string()
+    sentence: ColumnElement[str] = Job.result[SENT].as_string()
     return sentence.is_not(None)
 
 
@@ -101,12 +115,8 @@ def _for_the_head(settings: Settings, *conditions: ColumnElement[bool]) -> list[
 
 
 def _is_for_the_head(settings: Settings, check: Job) -> bool:
-    """Return whether the direction may import what a secretary checked and may not import."""
-    role = Role(check.parameters["role"])
-    head = access.spec(role).hands_files_to
-    if head is None or not importing.exceeded_limit(settings, check, role):
-        return False
-    return not importing.exceeded_limit(settings, check, head)
+    verdict = policy.decide(Role(check.parameters["role"]), policy.findings(settings, check))
+    return verdict.decision is Decision.HAND_OVER
 
 
 def is_being_imported() -> ColumnElement[bool]:
@@ -137,17 +147,57 @@ def heads(school_id: uuid.UUID | None, but: uuid.UUID) -> Sequence[uuid.UUID]:
     return posts.holders(access.heads(), StaffRole.school_id == school_id, StaffRole.staff_id != but)
 
 
+@unit_of_work()
+def decline(settings: Settings, check_id: uuid.UUID, reason: str) -> bool:
+    """Remove the files of a check that waits for the direction, keep why, and enqueue the mail to its author.
+
+    Return whether the check still waited.
+    """
+    check = _locked(check_id)
+    if until(settings, check) is None:
+        return False
+    check.result = {**check.result, DECLINED: reason}
+    files.empty((JobFile.job_id == check.id) & ~is_being_imported())
+    log.record(FilesDeclined(job=str(check.id), reason=reason))
+    queue.enqueue(DECLINED_MAIL, {"job": str(check.id), "recipient": str(check.staff_id)})
+    return True
+
+
+def _locked(check_id: uuid.UUID) -> Job:
+    locked = select(Job).where(Job.id == check_id).with_for_update().execution_options(populate_existing=True)
+    return db.session.scalars(locked).one()
+
+
+def last_declined() -> Job | None:
+    """Return the last check of the person if the direction declined its files and no other file followed."""
+    own = (Job.kind == CHECK.name) & (Job.staff_id == access.person().staff.id)
+    imported = (Job.kind == IMPORT.name) & (Job.state == State.DONE)
+    files_of_school = select(Job).where(own | imported, asking.in_scope())
+    newest = db.session.scalar(files_of_school.order_by(Job.created_at.desc(), Job.id).limit(1))
+    return newest if newest is not None and newest.result.get(DECLINED) else None
+
+
+def note_reading(check: Job) -> None:
+    """Note that the person reads why the direction declined the person's own files."""
+    if check.staff_id != access.person().staff.id or not _is_unread(check):
+        return
+    with unit_of_work():
+        row = _locked(check.id)
+        row.result = {**row.result, _READ: True}
+
+
+def _is_unread(check: Job) -> bool:
+    return bool(check.result.get(DECLINED)) and not check.result.get(_READ)
+
+
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail about a check that waits for the direction (outbox handler).
 
     Drop it if the check waits no longer, or if the recipient's role at the school has ended.
     """
-    recipient = mails.find_recipient(message.payload["recipient"])
-    check = db.session.get(Job, uuid.UUID(message.payload["job"]), populate_existing=True)
-    if recipient is None or check is None:
-        return Outcome.DROPPED
-    end, school = until(settings, check), db.session.get(School, check.school_id)
-    if end is None or school is None or recipient.id not in heads(school.id, check.staff_id):
+    recipient, check, school = _mailed(message)
+    end = until(settings, check) if check else None
+    if not (recipient and check and school and end) or recipient.id not in heads(school.id, check.staff_id):
         return Outcome.DROPPED
     return mails.send(
         message,
@@ -159,3 +209,25 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         school=school.name,
         until=end,
     )
+
+
+def hand_over_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send the mail about declined files (outbox handler); it leaves out the reason, which may name a family.
+
+    Drop it if the person has read the reason or has left the school.
+    """
+    recipient, check, school = _mailed(message)
+    if not (recipient and check and school and _is_unread(check)):
+        return Outcome.DROPPED
+    author = StaffRole.staff_id == recipient.id, StaffRole.role == Role(check.parameters["role"])
+    if not posts.holders(*author, StaffRole.school_id == school.id):
+        return Outcome.DROPPED
+    link = mails.page_url(settings, f"/fichiers/{check.id}")
+    return mails.send(message, settings, "bureau_fichier_refuse", recipient, link=link, school=school.name)
+
+
+def _mailed(message: OutboxMessage) -> tuple[StaffAccount | None, Job | None, School | None]:
+    """Return the recipient of a mail, the check that it is about and the school, as far as they exist."""
+    check = db.session.get(Job, uuid.UUID(message.payload["job"]), populate_existing=True)
+    school = db.session.get(School, check.school_id) if check and check.school_id else None
+    return mails.find_recipient(message.payload["recipient"]), check, school

@@ -8,13 +8,15 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.desk import access
+from idp.desk.access import Right
 from idp.desk.jobs.kinds import CHECK
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import nameless
+from idp.desk.school_files import policy
 from idp.desk.school_files.leaving import Exceeded
-from idp.desk.school_files.names import DECLINED
+from idp.desk.school_files.waiting import DECLINED
 from idp.desk.statistics import tables
 from idp.rostering.reconcile.told.difference import Kind
+from idp.rostering.records import Format
 from idp.web import i18n
 
 _REFUSALS = {
@@ -105,7 +107,7 @@ _EXCEEDED = {
         "derniers jours ; limite du secrétariat : %(percent)s %%."
     ),
 }
-_OF_SCHOOLS_OR_FILES = frozenset({"other_source", nameless.CROWDED})
+_OF_SCHOOLS_OR_FILES = frozenset({"other_source", policy.CROWDED})
 """The mistakes that a person who reads no names sees one by one."""
 
 _MUCH_CHANGES = _l(
@@ -125,7 +127,7 @@ KINDS = {
     Kind.WITHOUT_ACCOUNT: _l("Sans compte, c’est normal"),
 }
 
-FORMATS = {"siecle": "SIECLE", "onde": "ONDE", "csv": "CSV", "aaf": "AAF", "aaf1d": "AAF 1D"}
+FORMATS = {format_.value: format_.facts.label for format_ in Format}
 STATES = {
     "done": _l("importé"),
     "stopped": _l("refusé, rien n’a changé"),
@@ -216,9 +218,7 @@ def _percent(number: float) -> str:
 
 def of_mistakes(summary: Mapping[str, Any]) -> list[str]:
     """Return what the files of a check would do that look like a mistake, with the figures."""
-    if nameless.is_for(access.role()):
-        return mistakes(summary["mistakes"])
-    return [_with_figures(code, summary) for code in summary["mistakes"]]
+    return mistakes(summary["mistakes"], summary)
 
 
 def _with_figures(code: str, summary: Mapping[str, Any]) -> str:
@@ -230,10 +230,10 @@ def _with_figures(code: str, summary: Mapping[str, Any]) -> str:
     return f"{sentence.removesuffix('.')} : {str(_FIGURES[code]) % values}."
 
 
-def mistakes(codes: Sequence[str]) -> list[str]:
+def mistakes(codes: Sequence[str], summary: Mapping[str, Any]) -> list[str]:
     """Return what files that look like a mistake would do; in one sentence for a person who reads no names."""
-    if not nameless.is_for(access.role()):
-        return [str(_MISTAKES[code]) for code in codes]
+    if access.may(Right.READ_FAMILIES):
+        return [_with_figures(code, summary) for code in codes]
     sentences = [str(_MISTAKES[code]) for code in codes if code in _OF_SCHOOLS_OR_FILES]
     return sentences if _OF_SCHOOLS_OR_FILES.issuperset(codes) else [str(_MUCH_CHANGES), *sentences]
 
@@ -259,7 +259,7 @@ def problem_count(count: int) -> str:
     """Return a number of problems in words."""
     if count:
         return str(gettext("%(n)s à corriger", n=count))
-    return str(gettext("rien de format") if nameless.is_for(access.role()) else gettext("rien à corriger"))
+    return str(gettext("rien de format") if not access.may(Right.READ_FAMILIES) else gettext("rien à corriger"))
 
 
 def arrivals(counts: dict[str, dict[str, int]]) -> str:
@@ -267,7 +267,7 @@ def arrivals(counts: dict[str, dict[str, int]]) -> str:
     numbers, guardians = counts.get("students"), counts.get("guardians")
     if not numbers:
         return "–"
-    if nameless.is_for(access.role()):
+    if not access.may(Right.READ_FAMILIES):
         return str(gettext("élèves dans les fichiers : %(n)s", n=tables.number(numbers["read"])))
     sentences = [gettext("élèves : arrivées %(new)s, départs %(left)s", new=numbers["created"], left=numbers["left"])]
     if guardians:
@@ -286,11 +286,11 @@ def of_import(job: Job) -> Sequence[str]:
     if job.state is State.CANCELLED:
         return [gettext("Rien n’a été importé.")]
     if job.refusal in _MISTAKES:  # nobody accepted it: it was not there when the files were checked
-        return [refusal("mistake_since_begun" if job.is_final else "mistake_since"), *mistakes([job.refusal])]
+        return [refusal("mistake_since_begun" if job.is_final else "mistake_since"), *mistakes([job.refusal], {})]
     if job.refusal:
         return [refusal(job.refusal)]
     counts = job.result.get("counts")
-    if not counts or nameless.is_for(access.role()):
+    if not counts or not access.may(Right.READ_FAMILIES):
         return counted(counts or {})
     return [*counted(counts), *_of_accounts(counts), *_of_access(counts)]
 
@@ -345,7 +345,7 @@ def _of_access(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
 
 def of_former(counts: dict[str, dict[str, int]]) -> list[str]:
     """Return the counts of a former import as sentences, with the numbers of files that a school may have brought."""
-    if nameless.is_for(access.role()):
+    if not access.may(Right.READ_FAMILIES):
         return counted(counts, tables.number)
     return [*counted(counts, tables.number), *_of_access(counts)]
 
@@ -355,7 +355,7 @@ def counted(counts: dict[str, dict[str, int]], number: Callable[[int], str] = st
 
     Counts that were stored before `leaving` was counted do not have it.
     """
-    is_nameless = nameless.is_for(access.role())
+    is_nameless = not access.may(Right.READ_FAMILIES)
     sentences = []
     for name, whole, short in _COUNTED:
         if numbers := counts.get(name):

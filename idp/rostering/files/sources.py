@@ -152,7 +152,7 @@ def _open(path: Given, ledger: Ledger, progress: Callable[[int], None]) -> Itera
     meter = _Meter(_size(path), progress)
     sources = 0
     try:
-        with _raw(path, meter) as raw, _buffered(raw) as file:
+        with _Metered(_unread(path), meter) as raw, _buffered(raw) as file:
             kind = _kind(file.peek(512))
             if kind == "zip" and is_document(file):
                 kind = ""
@@ -263,24 +263,11 @@ class _Meter:
         self.add(self._left)
 
 
-class _Metered(io.FileIO):
-    """A file on the disk that reports its progress."""
+class _Metered(io.RawIOBase):
+    """A file on the disk or in memory that reports its progress."""
 
-    def __init__(self, path: Path, meter: _Meter) -> None:
-        super().__init__(path)
-        self._meter = meter
-
-    def readinto(self, buffer: "memoryview") -> int | None:  # type: ignore[override]
-        size = super().readinto(buffer)
-        self._meter.add(size or 0)
-        return size
-
-
-class _Memory(io.RawIOBase):
-    """A file in memory that reports its progress."""
-
-    def __init__(self, content: bytes, meter: _Meter) -> None:
-        self._inner = io.BytesIO(content)
+    def __init__(self, inner: io.BytesIO | io.FileIO, meter: _Meter) -> None:
+        self._inner = inner
         self._meter = meter
         self.seek, self.tell = self._inner.seek, self._inner.tell  # type: ignore[method-assign]
 
@@ -291,13 +278,17 @@ class _Memory(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        size = self._inner.readinto(buffer)
+        size = self._inner.readinto(buffer) or 0
         self._meter.add(size)
         return size
 
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
 
-def _raw(path: Given, meter: _Meter) -> _Metered | _Memory:
-    return _Memory(path.content, meter) if isinstance(path, InMemory) else _Metered(path, meter)
+
+def _unread(path: Given) -> io.BytesIO | io.FileIO:
+    return io.BytesIO(path.content) if isinstance(path, InMemory) else io.FileIO(path)
 
 
 def _size(path: Given) -> int:

@@ -12,7 +12,7 @@ from datetime import date
 
 from idp.rostering.files.text import Row
 from idp.rostering.readers import values
-from idp.rostering.readers.xml_values import too_long, too_long_address
+from idp.rostering.readers.values import too_long, too_long_address
 from idp.rostering.records import LONGEST, Issue, Place, Record, Severity
 
 _NUMBERED = re.compile(r"(.*?)[-_(]?([0-9]{1,4})\)?")

@@ -5,12 +5,13 @@ is the file's number, or a digest of the names, within the school: the column `u
 names. An unknown column is reported and not read (R-09).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from idp.accounts.models import Degree
 from idp.rostering.files.sources import Source
-from idp.rostering.files.text import read_rows
+from idp.rostering.files.text import Row, read_rows
 from idp.rostering.readers import values
 from idp.rostering.readers.columns import (
     Cells,
@@ -154,11 +155,8 @@ def read(source: Source, form: Form) -> Iterator[Record]:
     yield from issues_of(columns, place)
     if columns.doubled:
         return
-    reader = _Reader(columns, school, form)
-    if vocabulary is PUPILS:
-        yield from records_of(rows, columns, source.name, "student", reader.pupil)
-    else:
-        yield from records_of(rows, columns, source.name, "guardian", reader.family)
+    reader = RowReader("csv", columns, school, form.degree)
+    yield from reader.records(rows, source.name, has_pupils=vocabulary is PUPILS)
 
 
 def _have(columns: Columns, *names: str) -> bool:
@@ -166,14 +164,31 @@ def _have(columns: Columns, *names: str) -> bool:
 
 
 @dataclass(slots=True)
-class _Reader:
-    """Make records from the rows of one file."""
+class RowReader:
+    """Make records from the rows of one file.
 
+    Attributes:
+        source: The beginning of the keys.
+        school: The UAI of the rows that do not name their school.
+        degree: That of new schools.
+        describes_children: Whether the row of a guardian may describe pupils of whom there is no other row.
+        lost_link: The code and the message if a child in the row of a guardian cannot be read.
+        schools: The schools that were yielded.
+    """
+
+    source: str
     columns: Columns
     school: str
-    form: Form
+    degree: Degree | None
+    describes_children: bool = True
+    lost_link: tuple[str, str] = ("link_unreadable", _MESSAGES["link_unreadable"])
     schools: set[str] = field(default_factory=set)
     pupils: set[tuple[str, ...]] = field(default_factory=set)
+
+    def records(self, rows: Iterable[Row | Issue], file: str, *, has_pupils: bool) -> Iterator[Record]:
+        """Yield the records of the rows of a file, which has pupils or guardians."""
+        kind, make = ("student", self.pupil) if has_pupils else ("guardian", self.family)
+        return records_of(rows, self.columns, file, kind, make)
 
     def pupil(self, cells: Cells) -> Iterator[Record]:
         """Yield the school if it is new, the pupil, and the links of the row."""
@@ -182,7 +197,7 @@ class _Reader:
         number, born = cells.text("id", "key"), cells.day("birth_date")
         student = Student(
             place=cells.place,
-            key=_key(uai, number, family_name, given_name, born=born),
+            key=self._key(uai, number, family_name, given_name, born=born),
             school=uai,
             student_id=_student_id(number),
             family_name=usual_name or family_name,
@@ -197,7 +212,7 @@ class _Reader:
             if not cells.raw("guardian", block):
                 continue
             try:
-                guardian = _key(uai, cells.text("guardian", "key", block))
+                guardian = self._key(uai, cells.text("guardian", "key", block))
             except UnreadableCellError:
                 cells.warn("link_unreadable", _MESSAGES["link_unreadable"])
             else:
@@ -220,25 +235,26 @@ class _Reader:
                     yield record
                 else:
                     children.append((record, block))
-        guardian = _guardian(cells, uai)
+        guardian = self._guardian(cells, uai)
         yield guardian
         for child, block in children:
             yield replace(child, link=_link(cells, guardian.key, block))
 
     def _child(self, cells: Cells, uai: str, block: Mapping[str, int]) -> Iterator[Student | Issue | StudentLink]:
         """Yield the pupil if the row describes the child, then the link, which has no guardian yet."""
-        if not any(cells.raw(name, block) for name in ("id", "family_name", "given_name", "class_name")):
+        if not any(cells.raw(name, block) for name in ("id", "family_name", "usual_name", "given_name", "class_name")):
             return
-        described = "class_name" in block and "family_name" in block
+        described = self.describes_children and "class_name" in block and "family_name" in block
         try:
             number = cells.text("id", "key", block)
-            family_name, given_name = _child_names(cells, block, needed=described or not number)
+            missing = "child_without_name" if described or not number else ""
+            family_name, _, given_name = _names(cells, missing, block)
             class_name = cells.text("class_name", "class_name", block) if described else ""
             born = cells.day("birth_date", block)
             if described:
                 yield Student(
                     place=cells.place,
-                    key=_key(uai, number, family_name, given_name, born=born),
+                    key=self._key(uai, number, family_name, given_name, born=born),
                     school=uai,
                     student_id=_student_id(number),
                     family_name=family_name,
@@ -247,13 +263,14 @@ class _Reader:
                     class_name=class_name,
                     is_second_hand=True,
                 )
-            key = _key(uai, number, family_name, given_name)
-            yield StudentLink(place=cells.place, student=key, link=Link(""), class_name=class_name, birth_date=born)
+            key = self._key(uai, number, family_name, given_name)
+            named_class = class_name if self.describes_children else cells.raw("class_name", block)
+            yield StudentLink(place=cells.place, student=key, link=Link(""), class_name=named_class, birth_date=born)
         except UnreadableCellError as unfit:
             if described:
                 yield Issue(Severity.ERROR, cells.place, "", unfit.code, str(unfit), "student")
             else:
-                cells.warn("link_unreadable", _MESSAGES["link_unreadable"])
+                cells.warn(*self.lost_link)
 
     def _uai(self, cells: Cells) -> str:
         uai = normalised_uai(cells.raw("uai")) or self.school
@@ -264,7 +281,7 @@ class _Reader:
     def _new_school(self, uai: str, place: Place) -> Iterator[School]:
         if uai not in self.schools:
             self.schools.add(uai)
-            yield School(place=place, key=uai, uai=uai, degree=self.form.degree)
+            yield School(place=place, key=uai, uai=uai, degree=self.degree)
 
     def _new_pupil(self, student: Student) -> Iterator[Student]:
         """Yield a pupil, unless the row of the other parent has described the same one."""
@@ -276,47 +293,42 @@ class _Reader:
         self.pupils.add(identity)
         yield student
 
+    def _guardian(self, cells: Cells, uai: str) -> Guardian:
+        family_name, usual_name, given_name = _names(cells, "guardian_without_name")
+        number = cells.text("id", "key")
+        return Guardian(
+            place=cells.place,
+            key=self._key(uai, number, family_name, usual_name or family_name, given_name),
+            civility=cells.civility(),
+            family_name=usual_name or family_name,
+            birth_name=family_name if "usual_name" in self.columns.once or not self.describes_children else "",
+            given_name=given_name,
+            address_lines=cells.lines(*_ADDRESS),
+            postcode=cells.text("postcode", "postcode"),
+            city=cells.text("city", "city"),
+            country=cells.text("country", "city"),
+            email=cells.text("mail", "mail"),
+        )
 
-def _guardian(cells: Cells, uai: str) -> Guardian:
-    family_name, usual_name, given_name = _names(cells, "guardian_without_name")
-    number = cells.text("id", "key")
-    return Guardian(
-        place=cells.place,
-        key=_key(uai, number, family_name, usual_name or family_name, given_name),
-        civility=cells.civility(),
-        family_name=usual_name or family_name,
-        birth_name=family_name if "usual_name" in cells.columns.once else "",
-        given_name=given_name,
-        address_lines=cells.lines(*_ADDRESS),
-        postcode=cells.text("postcode", "postcode"),
-        city=cells.text("city", "city"),
-        country=cells.text("country", "city"),
-        email=cells.text("mail", "mail"),
-    )
+    def _key(self, uai: str, number: str, *names: str, born: date | None = None) -> str:
+        """Return the key of a person: made of the file's number as it is written, or of the names."""
+        if number:
+            return checked(f"{self.source}:{uai}:{number}", "key")
+        return values.key_of_names(self.source, uai, *names, born=born)
 
 
-def _names(cells: Cells, missing: str) -> tuple[str, str, str]:
-    """Return the family name, the usual name (may be empty) and the given name of a person."""
-    usual_name = cells.text("usual_name", "name")
-    family_name = cells.text("family_name", "name") or usual_name
-    given_name = cells.text("given_name", "name")
-    if not (family_name and given_name):
+def _names(cells: Cells, missing: str, block: Mapping[str, int] | None = None) -> tuple[str, str, str]:
+    """Return the family name, the usual name (may be empty) and the given name of a person.
+
+    Raises:
+        UnreadableCellError: A name cannot be read, or `missing`, which is empty if names may be missing.
+    """
+    usual_name = cells.text("usual_name", "name", block)
+    family_name = cells.text("family_name", "name", block) or usual_name
+    given_name = cells.text("given_name", "name", block)
+    if missing and not (family_name and given_name):
         raise UnreadableCellError(missing, _MESSAGES[missing])
     return family_name, usual_name, given_name
-
-
-def _child_names(cells: Cells, block: Mapping[str, int], *, needed: bool) -> tuple[str, str]:
-    """Return the family name and the given name of a child in a guardian's row."""
-    family_name = cells.text("family_name", "name", block)
-    given_name = cells.text("given_name", "name", block)
-    if needed and not (family_name and given_name):
-        raise UnreadableCellError("child_without_name", _MESSAGES["child_without_name"])
-    return family_name, given_name
-
-
-def _key(uai: str, number: str, *names: str, born: date | None = None) -> str:
-    """Return the key of a person: made of the file's number as it is written, or of the names."""
-    return checked(f"csv:{uai}:{number}", "key") if number else values.key_of_names("csv", uai, *names, born=born)
 
 
 def _student_id(number: str) -> str:

@@ -1,0 +1,253 @@
+"""The work of the jobs `check` and `import`.
+
+A check reads and compares files, and stores the difference by name; nothing is imported. The import compares again, and
+stops if more people would leave than was shown.
+
+The académie's engineer imports files and reads no names. Who brings the file would learn from every answer about one of
+its lines something of a person: a file of one pupil would ask whether this pupil is known, where the family lives,
+whether somebody is suspended. Even a rounded number reveals one person: with nine invented people in the file, it
+depends on the tenth alone. So the engineer reads what the files say of themselves, and one verdict on the whole:
+whether so much would end that the files look like a mistake. Files at the threshold of that verdict still ask about one
+person; without it, an import by mistake could close a school.
+"""
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any, NamedTuple
+
+from idp import spreadsheet
+from idp.config import Settings
+from idp.desk import downloads
+from idp.desk.jobs import files
+from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.models import Job
+from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
+from idp.desk.school_files import leaving, policy, problems
+from idp.desk.school_files.policy import Findings
+from idp.desk.staff.models import Role
+from idp.encrypted import UndecryptableError
+from idp.rostering import imports, lock
+from idp.rostering.files.sources import InMemory
+from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError, Steps
+from idp.rostering.reconcile import mistakes
+from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.told import difference
+from idp.rostering.reconcile.told.difference import Difference, Kind
+from idp.rostering.reconcile.told.named_issues import whole_name
+
+SHOWN = 200
+"""How many lines of a kind the page shows; the CSV has all."""
+_MOST_SCHOOLS = 20
+"""The schools of files that a check names."""
+_ENDS_OF_CHECK, _ENDS_OF_IMPORT = (50, 100), (20, 40)
+"""The percents of a job at the end of reading and of comparing."""
+_PERCENT = 100
+_LINES, _SHEET = "difference.json", "difference.csv"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The lines of a kind that are shown, of `total`."""
+
+    kind: Kind
+    lines: Sequence[tuple[str, str, str]]
+    total: int
+
+
+def uploads(settings: Settings, check_id: uuid.UUID) -> list[InMemory]:
+    """Return the files of a check.
+
+    Raises:
+        RefusedError: they are gone, or the key that protects them was replaced.
+    """
+    try:
+        chosen = files.uploads(settings, check_id)
+    except UndecryptableError:
+        raise RefusedError("unreadable") from None
+    if not chosen:
+        raise RefusedError("gone")
+    return [InMemory(upload.name, upload.content) for upload in chosen]
+
+
+Store = Callable[[int, int], None]
+"""Stores how much of a job is done, and all of it."""
+
+
+def _steps(store: Store, finish: Store, uploaded: Sequence[InMemory], ends: tuple[int, int]) -> Steps:
+    """Return the progress callbacks of an import in percent; `finish` stores that of the phase that writes."""
+    totals, done, bounds = [sum(len(file.content) for file in uploaded), 0, 0], [0, 0, 0], (0, *ends, _PERCENT)
+
+    def add(phase: int, to: Store, count: int) -> None:
+        done[phase] += count
+        start, end = bounds[phase : phase + 2]
+        part = min(1.0, done[phase] / totals[phase]) if totals[phase] else 0.0
+        to(int(start + part * (end - start)), _PERCENT)
+
+    def plan(compared: int, written: int) -> None:
+        totals[1:] = compared, written
+
+    return Steps(partial(add, 0, store), partial(add, 1, store), partial(add, 2, finish), plan)
+
+
+def check(running: Running) -> Finished:
+    """Check the files of a job."""
+    uploaded, role = uploads(running.settings, running.id), Role(running.parameters["role"])
+    try:
+        result = imports.check(
+            running.settings,
+            uploaded,
+            policy.form(running.parameters, writes=False),
+            _steps(running.tick, running.tick, uploaded, _ENDS_OF_CHECK),
+            policy.terms(role, ALL_MISTAKES),
+        )
+        refusal = ""
+    except ImportStoppedError as stopped:
+        result, refusal = stopped.result, stopped.code
+    with closing(result.staging):
+        return _checked(running, role, result, refusal)
+
+
+def _checked(running: Running, role: Role, result: ImportResult, refusal: str) -> Finished:
+    staging, has_names = result.staging, policy.reads_names(role)
+    read = sum(counted.read for counted in result.counts.values())
+    refusal = policy.told_refusal(role, refusal, refused=staging.refused.total(), read=read)
+    if has_names:
+        lines = problems.of_check(staging, refusal, problems.of_last_file(running.parameters["school"]))
+        lines = lines if refusal else chain(lines, difference.changes(staging), _of_ties_alone(staging))
+    else:
+        lines = problems.of_files_alone(staging)
+    kept, totals, sheet = _bounded(lines)
+    summary = {
+        "format": _format(result),
+        "schools": len(result.schools),
+        "uais": result.schools[:_MOST_SCHOOLS],
+        "counts": {name: count for name, count in imports.totals(result).items() if name != "waiting"},
+        "leaving": {} if refusal else leaving.numbers(result),
+        "mistakes": _mistakes(result, has_names=has_names),
+        "figures": {row.code: row.figures for row in result.mistakes if row.figures and has_names},
+        "percent": running.settings.roster_leaving_percent,
+        "refused": refusal,
+        "lines": dict(totals),
+    }
+    return Finished(
+        summary,
+        for_pages=[
+            NewFile(_LINES, "application/json", json.dumps(kept).encode()),
+            *([NewFile(_SHEET, downloads.CSV, sheet)] if totals else []),
+        ],
+        frees=running.id if refusal else None,
+    )
+
+
+def _format(result: ImportResult) -> str:
+    return result.format.value if result.format else ""
+
+
+def _mistakes(result: ImportResult, *, has_names: bool) -> list[str]:
+    """Return the codes of what files look like; without names, the children of one person are counted in the files."""
+    codes = dict.fromkeys(mistake.code for mistake in result.mistakes)
+    if not has_names:
+        codes.pop(policy.CROWDED, None)
+        codes |= dict.fromkeys([policy.CROWDED] if mistakes.is_crowded(result.staging) else [])
+    return list(codes)
+
+
+class _Pupil(NamedTuple):
+    family_name: str
+    given_name: str
+    class_name: str
+
+
+_OF_TIES_ALONE = (
+    "SELECT coalesce(s.family_name, k.family_name) AS family_name, coalesce(s.given_name, k.given_name) AS given_name, "
+    "coalesce(s.class_name, k.class_name) AS class_name FROM changed_student c JOIN student s ON s.key = c.key "
+    "JOIN known_child k ON k.key = c.key WHERE NOT c.own AND k.in_scope ORDER BY 1, 2"
+)
+
+
+def _of_ties_alone(staging: Staging) -> Iterator[Difference]:
+    """Yield the pupils who count as changed and of whom nothing but the guardians changes."""
+    for pupil in staging.rows(_Pupil, _OF_TIES_ALONE):
+        name = whole_name(pupil.family_name, pupil.given_name)
+        yield Difference(Kind.CHANGED, name, pupil.class_name, "Élève : ses responsables changent.")
+
+
+def _bounded(lines: Iterable[Difference]) -> tuple[dict[str, list[Sequence[str]]], Counter[str], bytes]:
+    """Return the first lines of each kind, how many there are, and all of them as CSV."""
+    kept: dict[str, list[Sequence[str]]] = {}
+    totals: Counter[str] = Counter()
+
+    def counted() -> Iterable[Sequence[str]]:
+        for line in lines:
+            totals[line.kind.value] += 1
+            shown = kept.setdefault(line.kind.value, [])
+            if len(shown) < SHOWN:
+                shown.append(line[1:])
+            yield difference.cells(line)
+
+    sheet = b"".join(spreadsheet.rows_to_csv(difference.COLUMNS, counted()))
+    return kept, totals, sheet
+
+
+def parts(settings: Settings, job: Job) -> list[Part]:
+    """Return the difference that a check found, in the order of `Kind`; nothing if it is removed."""
+    stored = files.for_pages(settings, job.id, _LINES)
+    kept: dict[str, Any] = json.loads(stored.content) if stored else {}
+    totals = job.result.get("lines", {})
+    return [Part(kind, kept[kind.value], totals.get(kind.value, 0)) for kind in Kind if kept.get(kind.value)]
+
+
+def sheet(settings: Settings, job: Job) -> NewFile | None:
+    """Return all lines of the difference that a check found, as CSV; None if it has none, or is removed."""
+    return files.for_pages(settings, job.id, _SHEET)
+
+
+def import_(running: Running) -> Finished:
+    """Import the files of a job's check. After a kill, write what is missing."""
+    check_id = uuid.UUID(running.parameters["check"])
+    uploaded, role = uploads(running.settings, check_id), Role(running.parameters["role"])
+    store = running.progress if running.is_final else running.tick
+    try:
+        result = imports.run(
+            running.settings,
+            uploaded,
+            policy.form(running.parameters, writes=True),
+            _steps(store, running.progress, uploaded, _ENDS_OF_IMPORT),
+            policy.terms(role, running.parameters["accepted"], partial(_begin_writing, running, role)),
+        )
+    except lock.ImportRunningError:
+        raise BusyError from None
+    except ImportStoppedError as stopped:
+        stopped.result.staging.close()
+        raise RefusedError(stopped.code) from None
+    result.staging.close()
+    return Finished({**running.result, "batch": result.batch}, frees=check_id)
+
+
+def _begin_writing(running: Running, role: Role, result: ImportResult) -> None:
+    """Check that the import does not do more than its role may and its person saw, before anything is written.
+
+    Raises:
+        ImportStoppedError: More people would leave.
+    """
+    if running.is_final:  # a killed run has checked it, and had begun to write
+        return
+    verdict = policy.decide(
+        role,
+        Findings(
+            settings=running.settings,
+            school=running.parameters["school"],
+            leaving=leaving.numbers(result),
+            mistakes=[mistake.code for mistake in result.mistakes],
+            shown=running.parameters["leaving"],
+        ),
+    )
+    if not verdict.imports:
+        raise ImportStoppedError(verdict.reason, "the role may not import so much, or more than was shown", result)
+    running.begin_writing({"counts": imports.totals(result), "format": _format(result)})

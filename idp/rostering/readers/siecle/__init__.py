@@ -1,1 +1,0 @@
-"""Reads SIECLE's XML exports."""
