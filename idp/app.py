@@ -14,6 +14,7 @@ from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
+from idp import profile_choice
 from idp.accounts import directory, emails, notices, school_digest, school_notices
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
@@ -46,14 +47,12 @@ from idp.login import plain as plain_sign_in
 from idp.login import views as login
 from idp.mail.smtp import Transport
 from idp.metrics.catalogue import ENDPOINT, MESSAGE
-from idp.my_account import email_views as account_email
-from idp.my_account import ent_data, ent_data_views
-from idp.my_account import letter_views as letter
-from idp.my_account import password_views as account_password
+from idp.my_account import connections_views as connections
+from idp.my_account import email as account_email
+from idp.my_account import ent_data, letter, reauthentication
+from idp.my_account import passkeys as account_passkeys
+from idp.my_account import password as account_password
 from idp.my_account import views as my_account
-from idp.my_account.connections import views as connections
-from idp.my_account.passkeys import views as account_passkeys
-from idp.my_account.reauthentication import views as reauthentication
 from idp.oidc import routes
 from idp.oidc.client_auth.client_keys import ClientKeys
 from idp.oidc.keys import rotation
@@ -65,8 +64,6 @@ from idp.oidc.tokens import issued
 from idp.operations import audit_chain, health, measured, proxies
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
-from idp.profile_choice import ent_list_views as ent_list
-from idp.profile_choice import views as profile_choice
 from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
@@ -96,7 +93,6 @@ from idp.web.languages import menu
 
 _PAGES = (
     profile_choice,
-    ent_list,
     login,
     passkey_sign_in,
     activation,
@@ -113,7 +109,7 @@ _PAGES = (
     connections,
     reauthentication,
     account_passkeys,
-    ent_data_views,
+    ent_data,
     letter,
     legal,
     well_known,

@@ -1,19 +1,19 @@
 """Texts and dates in the language of a page or mail."""
 
 import re
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from babel import Locale
 from babel.dates import format_date, get_day_names
 from flask import Flask
-from flask_babel import Babel, get_locale, get_translations
+from flask_babel import Babel, get_locale, get_translations, gettext
 from flask_babel import gettext as _
 from markupsafe import Markup
 
 from idp import languages
 from idp import opening_hours as notation
-from idp.clock import PARIS, day_of
+from idp.clock import PARIS, day_of, now
 from idp.languages import SOURCE
 from idp.opening_hours import OpeningHours
 from idp.paths import TRANSLATIONS
@@ -155,3 +155,13 @@ def configure(app: Flask, *, french_only: bool = False) -> None:
             "direction": languages.direction(own),
             "languages": [] if french_only else [(code, languages.OWN_NAMES[code]) for code in languages.OFFERED],
         }
+
+
+def instant_in_words(instant: datetime) -> str:
+    """Return `instant` in words, in the reader's language and in the time of Paris."""
+    moment = now()
+    if day(instant) == day(moment):
+        return str(gettext("aujourd’hui à %(hour)s", hour=hour(instant)))
+    if day(instant) == day(moment - timedelta(days=1)):
+        return str(gettext("hier à %(hour)s", hour=hour(instant)))
+    return str(gettext("le %(day)s à %(hour)s", day=day(instant), hour=hour(instant)))

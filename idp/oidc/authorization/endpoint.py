@@ -7,7 +7,7 @@
 import uuid
 from datetime import timedelta
 
-from idp import journey, opaque
+from idp import journey, opaque, profile_choice
 from idp.audit import chain
 from idp.clients import registry
 from idp.clients.models import CharterMode
@@ -24,7 +24,6 @@ from idp.oidc.claims import release
 from idp.oidc.logout import session_state
 from idp.oidc.parameters import as_get
 from idp.oidc.store.contract import CodeRequest
-from idp.profile_choice import profiles
 from idp.services import services
 from idp.sessions import browser_state, device_cookie, liveness, manager
 from idp.web.declarations import acts_on_get
@@ -89,8 +88,8 @@ def _begin(request: Request, encoded: bytes, checked: Checked) -> Response:
     """
     if manager.cookie_value() or device_cookie.is_sent() or "none" in checked.request.prompt:
         checked = check(services().settings, services().server.ring, encoded, fresh=True)
-    hint = profiles.from_hint(checked.request.login_hint)
-    profile = hint or checked.client.default_profile or profiles.remembered()
+    hint = profile_choice.from_hint(checked.request.login_hint)
+    profile = hint or checked.client.default_profile or profile_choice.remembered()
     return _dispatch(request, Interaction(request=checked.request, profile=profile), checked.client)
 
 

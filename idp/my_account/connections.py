@@ -1,24 +1,59 @@
 """The rules of « Mes connexions »: the connected devices, the last sign-ins, and signing devices out."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from flask_babel import gettext
 from sqlalchemy import func, or_, select
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.suspensions.models import Suspension
+from idp.audit import catalogue
 from idp.audit.catalogue import without_twins
+from idp.audit.kinds import CHILD, NAMED_CHILD, chosen
 from idp.audit.models import AuditEntry
 from idp.db import db, unit_of_work
-from idp.my_account.connections import acts
 from idp.sessions import listed, liveness, manager
 from idp.sessions.models import DeviceSession, Session
 from idp.throttle.limits import network_of
 from idp.web.user_agent import Device, describe, from_code
+
+_OWN = {name: kind.own for name, kind in catalogue.KINDS.items() if kind.own}
+KINDS_OF_OTHERS = tuple(_OWN)
+"""The kinds of events to read."""
+
+
+def words_of(kind: str, details: Mapping[str, Any], children: Mapping[str, str]) -> Any:
+    """Return the sentence for an event with places for `who` and `when`, or None if it is not listed.
+
+    `children` are the given names that the person may read, by key.
+    """
+    words, change = _OWN.get(kind, ""), str(details.get("change", ""))
+    if not details.get("child"):
+        return chosen(words, "", change) or None
+    name = children.get(str(details["child"]))
+    if not name:
+        return chosen(words, CHILD, "", change) or None
+    sentence = str(chosen(words, NAMED_CHILD, "", change))
+    return sentence % {"child": name.replace("%", "%%"), "who": "%(who)s", "when": "%(when)s"} or None
+
+
+def actor(details: Mapping[str, Any]) -> str:
+    """Return who did it, by the role at the desk; a command is run by the service's team."""
+    desk = details.get("desk")
+    role = desk.get("role") if isinstance(desk, dict) else ""
+    names: dict[Any, str] = {
+        "secretary": gettext("Le secrétariat"),
+        "head": gettext("La direction de l’établissement"),
+        "helpdesk": gettext("L’assistance de l’académie"),
+        "dpo": gettext("Le délégué à la protection des données"),
+    }
+    return names.get(role) or gettext("L’équipe du service")
+
 
 _SHOWN = 10
 _READ = 100
@@ -112,14 +147,14 @@ def acts_of_others(account_id: uuid.UUID) -> list[tuple[AuditEntry, Any]]:
     """
     rows = db.session.scalars(
         select(AuditEntry)
-        .where(AuditEntry.account_id == account_id, AuditEntry.kind.in_(acts.KINDS), AuditEntry.actor != "")
+        .where(AuditEntry.account_id == account_id, AuditEntry.kind.in_(KINDS_OF_OTHERS), AuditEntry.actor != "")
         .where(AuditEntry.result == "ok")
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(_ACTS_READ)
     )
     listed = without_twins(rows)
     children = _given_names(account_id) if any(row.details.get("child") for row in listed) else {}
-    known = ((row, acts.words_of(row.kind, row.details, children)) for row in listed)
+    known = ((row, words_of(row.kind, row.details, children)) for row in listed)
     return [(row, words) for row, words in known if words is not None][:_SHOWN]
 
 

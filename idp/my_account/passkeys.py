@@ -1,4 +1,10 @@
-"""`/mon-compte/cles`: « Se connecter sans mot de passe », and what password managers ask for its URL."""
+"""`/mon-compte/cles`: « Se connecter sans mot de passe », and what password managers ask for its URL.
+
+Nobody enrols for another person: to add a passkey takes the password, typed minutes ago in this session, and a
+challenge that was drawn for this browser, session and account. To remove one takes the password too: one passkey of
+the account must not be enough to take away the others. Additions are counted, removals are not: an account has a few
+keys to remove, and its owner may always remove a key that somebody else added.
+"""
 
 import uuid
 from typing import Any
@@ -8,9 +14,10 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
+from idp.config import Settings
+from idp.db import unit_of_work
 from idp.interaction import store
-from idp.my_account.moments import instant_in_words
-from idp.my_account.passkeys import rules
+from idp.my_account import reauthentication
 from idp.passkeys import keys
 from idp.passkeys.ceremony import MOST_KEYS, PasskeyError
 from idp.passkeys.forms import AnswerField
@@ -19,9 +26,10 @@ from idp.passkeys.responses import as_json
 from idp.services import services
 from idp.sessions.guard import signed_in, typed_password_recently
 from idp.sessions.models import Session
-from idp.web.errors import not_found
+from idp.throttle import guard, limits
+from idp.web.errors import TooManyRequestsError, not_found
 from idp.web.forms import Form, PlainField
-from idp.web.i18n import day
+from idp.web.i18n import day, instant_in_words
 from idp.web.redirects import see_other
 from idp.web.request_context import user_agent
 from idp.web.user_agent import describe
@@ -102,7 +110,7 @@ def add(session: Session, account: Account) -> Response:
     form = KeyForm()
     answer, by_itself = form.passkey.data or "", bool(form.by_itself.data)
     try:
-        rules.add(services().settings, account.id, session.id, answer, _name(form), by_itself=by_itself)
+        _add(services().settings, account.id, session.id, answer, _name(form), by_itself=by_itself)
     except PasskeyError:
         if interaction is not None:
             return see_other(f"{store.page_url('passkey_sign_in.offer', interaction)}&fait=echec")
@@ -128,7 +136,7 @@ def remove(session: Session, account: Account) -> Response:
     """Remove a passkey; ask for the password first, unless just typed."""
     if not typed_password_recently(session):
         return _ask_password()
-    if not rules.remove(account.id, session.id, _key(KeyForm())):
+    if not _remove(account.id, session.id, _key(KeyForm())):
         not_found()
     return see_other(url_for("account_passkeys.show", fait="retiree"))
 
@@ -138,6 +146,31 @@ def endpoints() -> Response:
     """Tell password managers where passkeys are added and managed (W3C, Passkey Endpoints Well-Known URL)."""
     page = f"{services().settings.issuer}{url_for('account_passkeys.show')}"
     return jsonify(enroll=page, manage=page)
+
+
+def _add(
+    settings: Settings, account_id: uuid.UUID, session_id: uuid.UUID, answer: str, name: str, *, by_itself: bool
+) -> None:
+    """Add the passkey of a browser's answer.
+
+    Raises:
+        PasskeyError: the answer proves nothing, or the session ended or grew old meanwhile.
+        TooManyRequestsError: the account added passkeys too often.
+    """
+    if seconds := guard.take_or_wait((limits.PASSKEY_ADDITIONS, str(account_id))):
+        raise TooManyRequestsError(seconds)
+    with unit_of_work():
+        locked = reauthentication.lock_session(account_id, session_id)
+        if locked is None or not typed_password_recently(locked[1]):
+            raise PasskeyError
+        keys.add(settings, locked[0], session_id, answer, name, by_itself=by_itself)
+
+
+def _remove(account_id: uuid.UUID, session_id: uuid.UUID, key_id: uuid.UUID) -> bool:
+    """Remove a passkey; return whether the account had it, and the session is still one of the password."""
+    with unit_of_work():
+        locked = reauthentication.lock_session(account_id, session_id)
+        return locked is not None and typed_password_recently(locked[1]) and keys.remove(account_id, key_id)
 
 
 def _ask_password() -> Response:
