@@ -21,7 +21,7 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.passwords.policy import EXAMPLES
 from idp.activation import views as activation
 from idp.audit import log
-from idp.charter import my_charter_views as my_charter
+from idp.charter import my_charter
 from idp.charter import views as charter
 from idp.clock import INTERACTION_LIFETIME
 from idp.config import Settings
@@ -36,13 +36,13 @@ from idp.desk.school_files import names as school_files
 from idp.desk.statistics import models as figures
 from idp.desk.team import invitations
 from idp.desk.team import notices as staff_notices
-from idp.email_confirmation import contest_views as email_contest
+from idp.email_confirmation import contest as email_contest
 from idp.email_confirmation import link_views as email_link
-from idp.email_confirmation import report_views as activation_report
+from idp.email_confirmation import report as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.http_client.outgoing import Outgoing
-from idp.login import passkey_views as passkey_sign_in
+from idp.login import passkey as passkey_sign_in
 from idp.login import plain as plain_sign_in
 from idp.login import views as login
 from idp.mail.smtp import Transport
@@ -65,14 +65,14 @@ from idp.operations import audit_chain, health, measured, proxies
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
 from idp.recovery import answer as recovery_answer
-from idp.recovery import username as recovery_username
+from idp.recovery import service as recovery_service
 from idp.recovery import views as recovery
 from idp.registration import endpoint as registration
 from idp.registration import metadata
 from idp.services import Services, provide
 from idp.sessions import devices, manager
 from idp.sessions.ending import SESSIONS_ENDED
-from idp.statements.connections import open_connections
+from idp.statements import open_connections
 from idp.throttle import limits, local
 from idp.web import (
     browser,
@@ -80,16 +80,15 @@ from idp.web import (
     errors,
     http,
     i18n,
+    languages,
     legal,
     request_context,
     security,
     telling,
     theme,
-    well_known,
 )
 from idp.web.door.door import Door
 from idp.web.http import current_request
-from idp.web.languages import menu
 
 _PAGES = (
     profile_choice,
@@ -112,7 +111,6 @@ _PAGES = (
     ent_data,
     letter,
     legal,
-    well_known,
     health,
 )
 
@@ -245,7 +243,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         emails.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
         notices.NOTICE: partial(notices.hand_over, settings=settings, ent_names=ent_data.names),
         notices.RESET_REQUESTED: partial(recovery_answer.hand_over, settings=settings),
-        recovery_username.USERNAME_REQUESTED: partial(recovery_username.hand_over, settings=settings),
+        recovery_service.USERNAME_REQUESTED: partial(recovery_service.send_usernames, settings=settings),
         SESSIONS_ENDED: back_channel.sessions_ended,
         back_channel.LOGOUT: partial(back_channel.hand_over, outgoing=outgoing),
         rotation.ROTATION: partial(rotation.hand_over, settings=settings),
@@ -289,7 +287,7 @@ def _keep_language(response: Response) -> Response:
     A link chooses for this browser alone, since any site may lead there; so does a browser that the account has not
     known for long: a thief of the password must not choose the language of the mails that warn of it.
     """
-    language = menu.chosen() if current_request().shows_again else ""
+    language = languages.chosen() if current_request().shows_again else ""
     with suppress(SQLAlchemyError):  # the page is shown without it
         if language and (current := manager.current()) and devices.is_settled(devices.known(current[1].username)):
             directory.keep_language(current[1].username, language)

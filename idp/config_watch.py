@@ -3,6 +3,7 @@
 from pydantic import Field, field_validator
 
 from idp import config_rules as rules
+from idp import tracing
 from idp.config_desk import DeskSettings
 
 
@@ -25,11 +26,8 @@ class WatchSettings(DeskSettings):
     @field_validator("traces")
     @classmethod
     def _check_traces(cls, value: bool) -> bool:  # noqa: FBT001 - pydantic's signature
-        if value:
-            from idp.tracing import export  # noqa: PLC0415 - most services export no traces
-
-            if not export.is_installed():
-                raise ValueError("needs the packages of the extra `traces`, which constraints.txt lists")
+        if value and not tracing.is_installed():
+            raise ValueError("needs the packages of the extra `traces`, which constraints.txt lists")
         return value
 
     @field_validator("metrics_bind")

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from idp.config import Settings
     from idp.http_client.outgoing import Outgoing
     from idp.mail.smtp import Transport
-    from idp.metrics.readings import Subject
+    from idp.metrics.instruments import Subject
     from idp.oidc.client_auth.client_keys import ClientKeys
     from idp.oidc.server import Server
     from idp.outbox.worker import Handler
-    from idp.statements.connections import Connections
+    from idp.statements import Connections
     from idp.throttle.local import Counts, Marks
 
 EXTENSION = "idp.services"

@@ -25,7 +25,7 @@ from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD, Outcome, PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 
 DIGESTS = "school.digests"

@@ -5,14 +5,37 @@ for `ACTIVATION_LIFETIME` at most, and is removed when the activation is complet
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import String, delete, select
+from sqlalchemy.orm import Mapped, mapped_column
 
 from idp import opaque
-from idp.activation.models import KeptPassword
 from idp.clock import ACTIVATION_LIFETIME, now
-from idp.db import db, unit_of_work, upsert
+from idp.db import Base, db, unit_of_work, upsert
 from idp.interaction.store import Interaction, Person
+from idp.personal import left_out
+
+
+class KeptPassword(Base):
+    """The hash of a good password whose form had a wrong email: the person corrects the email alone.
+
+    `digest` is that of the interaction, which works in one browser, with the account and its generation. The row names
+    nobody; nothing reads it after `ACTIVATION_LIFETIME`.
+    """
+
+    __tablename__ = "kept_password"
+    __table_args__ = (
+        {
+            "info": left_out(
+                "hashes of passwords before the activation, under digests that name nobody; gone within a day"
+            )
+        },
+    )
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    password_hash: Mapped[str] = mapped_column(String(200))
+    kept_at: Mapped[datetime] = mapped_column(default=now, index=True)
 
 
 @dataclass(frozen=True)

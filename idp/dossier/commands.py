@@ -1,12 +1,86 @@
 """`idp dossier`."""
 
+import json
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+from flask import current_app, render_template
 
-from idp.dossier import writing
+from idp import paths
+from idp.config import Settings
+from idp.dossier import facts, sbom
 from idp.services import services
 from idp.terminal import plain
+
+DOCUMENTS = {
+    "01-registre-des-traitements.md": "Fiche du registre des traitements",
+    "02-analyse-d-impact.md": "Analyse d’impact relative à la protection des données (projet)",
+    "03-homologation.md": "Dossier d’homologation de sécurité (projet)",
+    "04-declaration-d-accessibilite.md": "Déclaration d’accessibilité",
+    "05-conformite-rfc-9700.md": "Conformité : RFC 9700, sécurité d’OAuth 2.0",
+    "06-conformite-asvs-5.md": "Conformité : OWASP ASVS 5.0",
+    "07-conformite-anssi.md": "Conformité : ANSSI-PA-080, OpenID Connect",
+    "08-conformite-doctrine.md": "Conformité : doctrine technique du numérique pour l’éducation",
+    "09-architecture.md": "Architecture",
+    "10-durees-de-conservation.md": "Durées de conservation",
+    "11-capacite-et-fiabilite.md": "Capacité et fiabilité",
+}
+"""The title of each document; its template has its name without the number."""
+RULES = "12-security.md"
+"""The rules and their tests, in English, without the links to the sources."""
+SBOM = "13-sbom.cdx.json"
+SUMMARY = "00-sommaire.md"
+_OWNER_ONLY = 0o600
+_DRAFT = "> **ESSAI. Écrit hors production (`IDP_ENV=development`) : ce document ne décrit aucun service réel.**"
+
+
+def write(settings: Settings, folder: Path) -> list[tuple[str, int]]:
+    """Write all documents into a new folder; return the name of each, and how often it says « à compléter ».
+
+    Raises:
+        FileExistsError: the folder is there.
+        OSError: it cannot be written.
+    """
+    folder.mkdir(mode=0o700)
+    written = []
+    values = facts.collected(settings)
+    for name, text in _documents(values):
+        _write(folder / name, text)
+        written.append((name, text.count(facts.TO_COMPLETE)))
+    rules = (paths.DOCUMENTS / "security.md").read_text(encoding="utf-8")
+    _write(folder / RULES, re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", rules))
+    _write(folder / SBOM, json.dumps(sbom.bill_of_materials(), indent=2, ensure_ascii=False))
+    rows = [(name, DOCUMENTS[name], missing) for name, missing in written]
+    summary = _rendered(
+        "sommaire.md", {**values, "documents": rows, "rules": RULES, "sbom": SBOM, "title": "Dossier du service"}
+    )
+    _write(folder / SUMMARY, summary)
+    return [(SUMMARY, 0), *written, (RULES, 0), (SBOM, 0)]
+
+
+def _documents(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, title in DOCUMENTS.items():
+        template = name.partition("-")[2]
+        yield name, _rendered(template, {**values, "title": title})
+
+
+def _rendered(template: str, values: dict[str, Any]) -> str:
+    current_app.jinja_env.filters |= {"known": facts.known, "literal": facts.literal, "counted": facts.counted}
+    functions = {"section": facts.section, "to_complete": facts.TO_COMPLETE}
+    text = render_template(f"dossier/{template}", **values, **functions)
+    if values["settings"].env == "production":
+        return text
+    heading, _, body = text.partition("\n")
+    return f"{heading}\n\n{_DRAFT}\n{body}"
+
+
+def _write(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY), "w", encoding="utf-8") as file:
+        file.write(text.rstrip("\n") + "\n")
 
 
 @click.command("dossier")
@@ -26,7 +100,7 @@ def dossier(folder: Path) -> None:
     is marked « à compléter ».
     """
     try:
-        written = writing.write(services().settings, folder)
+        written = write(services().settings, folder)
     except FileExistsError as there:
         raise click.ClickException(plain(f"{folder} exists already: choose another folder")) from there
     except OSError as fault:

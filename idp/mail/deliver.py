@@ -5,10 +5,10 @@ from email.message import EmailMessage
 from idp.db import release_connection
 from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.metrics.catalogue import MAILS
-from idp.outbox import relay, renewal
+from idp.outbox import leases, relay
 from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 from idp.services import services
-from idp.tracing.spans import Kind, Span
+from idp.tracing import Kind, Span
 
 
 def deliver(message: EmailMessage, recipient: str) -> None:
@@ -33,7 +33,7 @@ def deliver(message: EmailMessage, recipient: str) -> None:
         MAILS.count(domain, _result_of(error))
         raise
     MAILS.count(domain, "sent")
-    renewal.after_settling(relay.note_success)
+    leases.after_settling(relay.note_success)
 
 
 def _result_of(error: Exception) -> str:

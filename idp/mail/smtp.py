@@ -7,21 +7,66 @@ operators, without emails and links.
 import re
 import smtplib
 import ssl
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from urllib.parse import unquote, urlsplit
 
 from idp.config import Settings
-from idp.mail.smtp_connection import SmtpConnection, SmtpTlsConnection
-from idp.outbox import renewal
+from idp.outbox import leases
 from idp.outbox.worker import (
     PermanentDeliveryError,
     RelayDownError,
     TemporaryDeliveryError,
     UncertainDeliveryError,
 )
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
+DIALOGUE_SECONDS = 90.0
+"""From the connection to the last line of the mail."""
+ACCEPT_SECONDS = 120.0
+"""For the answer to the last line: a server that scans mails may take a minute. After a timeout, a copy is sent."""
+_QUIT_SECONDS = 1.0
+
+
+class SmtpConnection(smtplib.SMTP):
+    """An SMTP connection with a deadline for the whole dialogue."""
+
+    def __init__(self, host: str, port: int, name: str, **options: ssl.SSLContext) -> None:
+        """Connect to `host` and read its greeting; `name` is the name of this machine in EHLO.
+
+        Raises:
+            OSError: the connection failed, or (`smtplib.SMTPConnectError`) the server refused it.
+        """
+        self._end = time.monotonic() + DIALOGUE_SECONDS
+        self._answer_seconds = ANSWER_SECONDS
+        super().__init__(host, port, name, timeout=CONNECT_SECONDS, **options)  # type: ignore[arg-type]
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Read one answer before the deadline."""
+        if self.sock is not None:
+            self.sock.settimeout(max(0.1, min(self._answer_seconds, self._end - time.monotonic())))
+        return super().getreply()
+
+    def await_acceptance(self) -> tuple[int, bytes]:
+        """Read the answer to the whole mail, with a deadline of its own."""
+        self._end, self._answer_seconds = time.monotonic() + ACCEPT_SECONDS, ACCEPT_SECONDS
+        return self.getreply()
+
+    def leave(self) -> None:
+        """Quit with a short deadline; errors no longer matter to the mail."""
+        self._end, self._answer_seconds = time.monotonic() + _QUIT_SECONDS, _QUIT_SECONDS
+        with suppress(OSError):
+            self.quit()
+        self.close()
+
+
+class SmtpTlsConnection(SmtpConnection, smtplib.SMTP_SSL):
+    """An SMTP connection over implicit TLS (RFC 8314); takes `context`."""
+
 
 _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 _START_MAIL, _PERMANENT = 354, 500
@@ -63,7 +108,7 @@ class Transport:
                 client.send(data)
                 _await_acceptance(client, recipient)
         finally:
-            renewal.after_settling(client.leave)
+            leases.after_settling(client.leave)
 
     def can_be_used(self) -> bool:
         """Return whether the server lets this service begin a mail."""

@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from idp import __version__
-from idp.metrics.readings import Read
+from idp.metrics.instruments import Read
 
 if TYPE_CHECKING:
     from idp.metrics.instruments import Instrument

@@ -5,8 +5,9 @@ nothing before `start`, and imports the library there: most commands have no met
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from time import perf_counter
@@ -199,3 +200,21 @@ def start_at_zero() -> None:
         if counts and prod(map(len, known)) * metric.width <= _MOST_AT_ZERO:
             for values in product(*known):
                 metric.series(values)
+
+
+Sample = tuple[Instrument, tuple[str, ...], float]
+"""The metric, the values of its labels, and the number."""
+Read = Callable[[], Iterable[Sample]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is read together.
+
+    Attributes:
+        read: is given a connection to the database and the settings, and returns the numbers.
+        period: seconds for which they are kept, however often somebody asks.
+    """
+
+    read: Callable[[Any, Any], Iterable[Sample]]
+    period: float = 10.0

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from idp.metrics import instruments
-from idp.metrics.readings import Read
+from idp.metrics.instruments import Read
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -19,13 +19,13 @@ from idp.db import db, unit_of_work
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.my_account import reauthentication
 from idp.services import services
-from idp.sessions import attempts, manager
+from idp.sessions import devices, manager
 from idp.sessions.guard import proved_recently, sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
-from idp.web.durations import in_words
 from idp.web.errors import ServiceBusyError, with_retry_after
 from idp.web.forms import Form, PlainField, SecretField
+from idp.web.i18n import in_words
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
 
@@ -130,7 +130,7 @@ def _ask(session: Session, account: Account) -> Response:
     new_email = _check(form, account)
     if new_email is None or form.errors:
         return _form_page(account, form, 200)
-    attempt, session_id = attempts.of_request(account.username, form.current.data or ""), session.id
+    attempt, session_id = devices.attempt(account.username, form.current.data or ""), session.id
     return _answer(account, form, ask(services().settings, services().hasher, attempt, session_id, new_email))
 
 

@@ -24,7 +24,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.services import services
-from idp.sessions import attempts, liveness
+from idp.sessions import devices, liveness
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
 from idp.web.errors import ServiceBusyError, with_retry_after
@@ -164,7 +164,7 @@ def doubt(_session: Session, account: Account) -> Response:
 
 
 def _try(form: LetterForm, session: Session) -> Outcome:
-    attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="letter")
+    attempt = devices.attempt(form.username.data or "", form.password.data or "", door="letter")
     try:
         return link_letter(services().settings, services().hasher, attempt, session)
     except HasherBusyError as busy:

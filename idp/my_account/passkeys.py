@@ -20,9 +20,8 @@ from idp.interaction import store
 from idp.my_account import reauthentication
 from idp.passkeys import keys
 from idp.passkeys.ceremony import MOST_KEYS, PasskeyError
-from idp.passkeys.forms import AnswerField
+from idp.passkeys.forms import AnswerField, as_json
 from idp.passkeys.models import Passkey
-from idp.passkeys.responses import as_json
 from idp.services import services
 from idp.sessions.guard import signed_in, typed_password_recently
 from idp.sessions.models import Session

@@ -23,7 +23,7 @@ from idp.my_account import reauthentication
 from idp.passkeys import keys
 from idp.passkeys.forms import RemovalField
 from idp.services import services
-from idp.sessions import attempts, devices, manager
+from idp.sessions import devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
@@ -128,7 +128,7 @@ def _change(session: Session, account: Account) -> Response:
     _check(form, account)
     if form.errors:
         return _page(account, form, 200)
-    attempt = attempts.of_request(username, form.current.data or "")
+    attempt = devices.attempt(username, form.current.data or "")
     new, without_passkeys = form.password.data or "", form.without_passkeys.data
     outcome = set_password(
         services().settings, services().hasher, attempt, session.id, new, without_passkeys=without_passkeys
@@ -158,7 +158,7 @@ def _again() -> Response:
     if renewed is None:
         return sign_in_first()
     session, username = renewed[0], renewed[1].username
-    attempt = attempts.of_request(username, form.password.data or "")
+    attempt = devices.attempt(username, form.password.data or "")
     outcome = reauthentication.verify_password(services().settings, services().hasher, attempt, session)
     if not isinstance(outcome, str):
         return sign_in_first()

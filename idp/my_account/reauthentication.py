@@ -19,7 +19,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.services import services
-from idp.sessions import attempts, devices, liveness, manager
+from idp.sessions import devices, liveness, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
@@ -168,7 +168,7 @@ def _back_to_page(cookie: str, account: Account) -> Response:
 
 
 def _try(form: ProofForm, session: Session, account: Account) -> str | Refused | Throttled:
-    attempt = attempts.of_request(account.username, form.password.data or "")
+    attempt = devices.attempt(account.username, form.password.data or "")
     try:
         return verify_password(services().settings, services().hasher, attempt, session)
     except HasherBusyError as busy:

@@ -17,7 +17,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.operations import audit_commands
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.services import services
 from idp.terminal import AS_JSON, instant, plain

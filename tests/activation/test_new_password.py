@@ -14,8 +14,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.passwords.hasher import Hasher
 from idp.activation import kept_passwords
-from idp.activation.kept_passwords import ActivationKey
-from idp.activation.models import KeptPassword
+from idp.activation.kept_passwords import ActivationKey, KeptPassword
 from idp.clock import now
 from idp.db import db
 from tests.activation.steps import ACTIVATION, CHOSEN, EMAIL, SENT, fill_in, open_activation, read_state

@@ -26,7 +26,7 @@ SLOW = {
     "idp/oidc/client_auth/client_keys.py": "a wait for a thread that does an HTTP request",
     "idp/oidc/keys/ring.py": "a wait for a thread that reads the keys by a connection of its own",
     "idp/throttle/guard.py": "a connection of its own",
-    "idp/statements/connections.py": "a connection of its own",
+    "idp/statements.py": "a connection of its own",
 }
 """The modules that release the session's connection, and what for."""
 _METHODS = {"commit", "rollback", "begin", "begin_nested"}

@@ -22,7 +22,7 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.alerts import closed, mails, opened, rules
 from idp.desk.staff.models import Role, StaffAccount
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.services import services_of
 from tests.builders import LYCEE, Build

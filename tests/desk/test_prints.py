@@ -17,7 +17,7 @@ from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.letter import groups
 from idp.desk.staff.models import Role
 from idp.letters import printing, secrets
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.services import services
 from tests.builders import LYCEE, PROVISIONAL, Build
 from tests.commands.families import parent, pupil

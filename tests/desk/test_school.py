@@ -13,7 +13,7 @@ from idp.db import db
 from idp.desk import typed
 from idp.desk.staff.models import Role
 from idp.letter_languages import LANGUAGES
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.rostering.commands import set_school
 from idp.services import services

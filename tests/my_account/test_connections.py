@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from idp.db import db
 from idp.my_account.connections_views import origin_of
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions.ending import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build

@@ -19,7 +19,7 @@ from idp.desk import access
 from idp.desk.journal.filters import Filters
 from idp.desk.staff import mails, posts
 from idp.desk.staff.models import StaffAccount
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 _ACTS = {

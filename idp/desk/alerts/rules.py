@@ -31,7 +31,7 @@ from idp.desk.alerts import closed, opened
 from idp.desk.staff import posts
 from idp.desk.staff.models import StaffAccount, StaffRole
 from idp.folding import fold
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 ALERTS = "desk.alerts"

@@ -8,7 +8,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.desk.jobs.models import Job
 from idp.metrics.catalogue import JOBS, JOBS_AGE
-from idp.metrics.readings import Sample, Subject
+from idp.metrics.instruments import Sample, Subject
 
 
 def read(connection: Connection, _settings: Settings) -> Iterator[Sample]:

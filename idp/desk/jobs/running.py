@@ -1,6 +1,6 @@
 """Does the jobs, in `idp worker`: the handler of the outbox messages of the kind `desk.job`.
 
-After a kill, the lease of the message ends (`idp.outbox.renewal`), another worker claims the message, and the job runs
+After a kill, the lease of the message ends (`idp.outbox.leases`), another worker claims the message, and the job runs
 again: each kind of job says how it continues. A job ends at its next step
 if its person asks for that, or loses the role meanwhile.
 """
@@ -20,8 +20,8 @@ from idp.desk.jobs.kinds import KINDS, Kind
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running, StoppedError, store_end
 from idp.logging import frames
-from idp.outbox import renewal
-from idp.outbox.models import OutboxMessage
+from idp.outbox import leases
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome, PostponedError, TemporaryDeliveryError
 
 _WAIT = timedelta(seconds=20)
@@ -50,7 +50,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 def _run(job: Job, kind: Kind, message: OutboxMessage, settings: Settings) -> None:
     """Do a job that has begun, and store its end."""
-    running = Running(job, settings, renewal.lease_lost())
+    running = Running(job, settings, leases.lease_lost())
     try:
         running.check_begun()
         finished = kind.run(running)

@@ -20,7 +20,7 @@ from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import CredentialKind, StaffAccount, StaffCredential, StaffSession
 from idp.desk.team import invitations, notices
 from idp.passkeys.ceremony import PasskeyError
-from idp.passkeys.responses import as_json
+from idp.passkeys.forms import as_json
 from idp.services import services
 from idp.web.redirects import see_other
 from idp.web.user_agent import describe

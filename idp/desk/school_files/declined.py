@@ -21,7 +21,7 @@ from idp.desk.school_files import names, waiting
 from idp.desk.staff import mails, posts
 from idp.desk.staff.models import StaffRole
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 

@@ -25,7 +25,7 @@ from idp.desk.school_files import importing, names
 from idp.desk.staff import mails, posts
 from idp.desk.staff.models import Role, StaffRole
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 

@@ -19,7 +19,7 @@ from idp.desk.access import Right
 from idp.desk.home import tiles
 from idp.desk.home.tiles import Tile
 from idp.families.standing import Group, in_group
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD
 
 _WEEK = timedelta(days=7)

@@ -28,7 +28,7 @@ from idp.desk.search.terms import Step, Terms, all_words, any_word, are_of_class
 from idp.families.standing import Group
 from idp.folding import fold
 from idp.rostering.bulk import one_of
-from idp.statements.planning import index_only
+from idp.statements import index_only
 
 MOST = 40
 """The number of rows of a page."""

@@ -16,7 +16,7 @@ from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import Authenticator, StaffAccount, StaffCeremony
 from idp.desk.team import invitations
 from idp.passkeys.ceremony import PasskeyError
-from idp.passkeys.responses import as_json
+from idp.passkeys.forms import as_json
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.errors import TooManyRequestsError

@@ -10,7 +10,7 @@ from idp.db import db
 from idp.desk.staff.models import StaffAccount
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 

@@ -17,7 +17,7 @@ from idp.config import Settings
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.metrics.catalogue import EVENTS
-from idp.oidc.authorization import errors, pushed_requests, rate_limits, responses
+from idp.oidc.authorization import errors, pushed_requests, rate_limits
 from idp.oidc.authorization.checks import Checked, check, check_again
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import release
@@ -28,7 +28,7 @@ from idp.services import services
 from idp.sessions import browser_state, device_cookie, liveness, manager
 from idp.web.declarations import acts_on_get
 from idp.web.door import pages
-from idp.web.door.endpoints import Endpoint
+from idp.web.door.pages import Endpoint
 from idp.web.errors import InteractionLostError
 from idp.web.http import Request, Response, see_other
 from idp.web.request_context import request_id
@@ -238,7 +238,7 @@ def _issue(request: Request, client: Registration, requested: AuthorizationReque
     rate_limits.note_live_session()
     state = browser_state.value(sid)
     pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, requested.redirect_uri))]
-    response = responses.send(requested.redirect_uri, pairs, requested.state, requested.response_mode)
+    response = errors.send(requested.redirect_uri, pairs, requested.state, requested.response_mode)
     browser_state.keep(response, state)
     return response
 

@@ -10,7 +10,7 @@ from idp.db import db
 from idp.operations import measured
 from idp.operations.doctor.finding import Finding, Site
 from idp.outbox import leases, relay
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD
 from idp.services import services
 

@@ -17,7 +17,7 @@ from idp.charter.models import CharterAcceptance
 from idp.oidc.models import AuthorizationCode, Token
 from idp.operations.personal_data import redactions
 from idp.operations.personal_data.redactions import Person, Row
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.passkeys.models import Passkey, PasskeyUser
 from idp.personal import HELD, SHOWN
 from idp.rostering.models import ImportIssue

@@ -21,7 +21,7 @@ from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.same_person import concerns_pupil
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension
-from idp.activation.models import KeptPassword
+from idp.activation.kept_passwords import KeptPassword
 from idp.audit import log, sealing
 from idp.audit.data_events import PurgeCompleted
 from idp.audit.models import AuditEntry
@@ -32,7 +32,7 @@ from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.operations import batches
 from idp.operations.batches import delete_all
 from idp.operations.purge import unused_accounts
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.passkeys.models import SpentChallenge
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.services import services

@@ -1,12 +1,17 @@
-"""« Mot de passe oublié »: the request, and the new password that a link of the confirmed mailbox leads to."""
+"""The rules of the recovery: of a forgotten identifier, and of a forgotten password.
+
+« Identifiant oublié » mails the identifiers of a mailbox to that mailbox. « Mot de passe oublié » takes the request,
+and the new password that a link of the confirmed mailbox leads to.
+"""
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
-from sqlalchemy import false, select
+from sqlalchemy import ColumnElement, false, select
 
 from idp.accounts import directory, disputes, notices, one_time_links
 from idp.accounts.account_state import proved_since
@@ -18,16 +23,42 @@ from idp.accounts.passwords.hasher import Hasher, fold_username
 from idp.accounts.passwords.identity import identity
 from idp.accounts.passwords.policy import check_password
 from idp.audit import log
-from idp.audit.credential_events import PasswordReset
+from idp.audit.credential_events import PasswordReset, RecoveryThrottled, UsernameRequested, UsernameTold
 from idp.clients import audience, registry
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.languages import of_account
+from idp.mail.compose import compose
+from idp.mail.deliver import deliver
+from idp.mail.emails import fold_email, parse_email
+from idp.outbox import queue
+from idp.outbox.queue import OutboxMessage
+from idp.outbox.worker import Outcome
 from idp.passkeys import keys
-from idp.recovery import rate_limits
 from idp.sessions import manager
 from idp.throttle import guard, limits
+
+
+def take_slots(form: Literal["username", "password"], *demands: tuple[limits.Limit, str]) -> int:
+    """Count one request of `form` in each limit; return the seconds to wait, 0 if the request may continue.
+
+    A refused request leaves one journal entry for each counter and hour, so that a flood fills neither the journal nor
+    the disk.
+
+    Raises:
+        RuntimeError: a unit of work is open.
+    """
+    if seconds := guard.cached_wait(*demands):
+        return seconds
+    verdict = guard.take_all(*demands)
+    if isinstance(verdict, guard.Granted):
+        return 0
+    if guard.is_first_refusal(verdict):
+        with unit_of_work():
+            log.record(RecoveryThrottled(form=form))
+    return verdict.seconds
 
 
 @dataclass(frozen=True)
@@ -38,7 +69,7 @@ class ResetLink:
     account: Account | None
 
 
-def ask(typed: str, ip: str, device: Device | None) -> int:
+def request_link(typed: str, ip: str, device: Device | None) -> int:
     """Enqueue a request for a link for the account `typed`; return the seconds to wait, 0 if it was accepted.
 
     `device` is this browser, if the account knows it: it has a limit of its own, which no stranger exhausts. The answer
@@ -54,7 +85,7 @@ def ask(typed: str, ip: str, device: Device | None) -> int:
         (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject),
         (limits.FORGOTTEN_IP, ip),
     )
-    if seconds := rate_limits.take_slots("password", *((of_device,) if of_device else elsewhere)):
+    if seconds := take_slots("password", *((of_device,) if of_device else elsewhere)):
         return seconds
     known = proved_since(device.since, Account.password_changed_at) if device else false()
     row = db.session.execute(select(Account.id, known.label("known")).where(Account.username == subject)).one_or_none()
@@ -154,3 +185,99 @@ def _choose(value: str, password_hash: str, former: str | None, *, without_passk
     manager.end_former(former)
     keys.tell_new_password(account.id, removes=without_passkeys)
     return NewPassword(account.username, row.id)
+
+
+def entrance(settings: Settings, account: Account) -> str:
+    """Return the URL of the ENT that serves a child's school, or of our own sign-in page if there is none."""
+    ent = audience.first_ent(account)
+    url = ent.home_uri or ent.entrance(settings.issuer) if ent else ""
+    return url or f"{settings.issuer}/connexion"
+
+
+def ent_name(account: Account) -> str:
+    """Return the name of the ENT that serves a child's school, or an empty string."""
+    ent = audience.first_ent(account)
+    return ent.name if ent else ""
+
+
+def school_names(account: Account) -> str:
+    """Return the schools of the account's children on one line: « Collège des Tilleuls, Lycée Louise-Weber »."""
+    return ", ".join(school.name for school in directory.schools(account))
+
+
+USERNAME_REQUESTED = "recovery.username"
+"""The kind of outbox message for such a request; its payload names the accounts, often none."""
+
+
+def request_usernames(typed: str, ip: str) -> int:
+    """Enqueue a mail with the identifiers of a mailbox; return the seconds to wait, 0 if it was accepted.
+
+    The number of accounts changes no statement: there is always one read and one row in the outbox (security rows F-01,
+    N-01). No unit of work may be open.
+
+    Raises:
+        InvalidEmailError: it is no address, which depends on the typed text only.
+    """
+    mailbox = fold_email(parse_email(typed))
+    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_IP, ip)
+    if seconds := take_slots("username", *demands):
+        return seconds
+    account_ids = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_listed_accounts())).all()
+    origin = log.current_origin()
+    payload = {"accounts": [str(key) for key in account_ids], "ip": origin.ip, "request_id": origin.request_id}
+    with unit_of_work():
+        queue.enqueue(USERNAME_REQUESTED, payload)
+        log.record(UsernameRequested(count=len(account_ids)))
+    return 0
+
+
+def send_usernames(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send the mail that lists the accounts (outbox handler); drop it if there are none."""
+    accounts = _still_there(message)
+    if not accounts:
+        return Outcome.DROPPED
+    recipient, link = str(accounts[0].email), entrance(settings, accounts[0])
+    lines = [
+        {"name": a.short_name, "username": a.username, "schools": school_names(a), "is_suspended": is_suspended}
+        for a, is_suspended in ((account, account.is_suspended_at(now())) for account in accounts)
+    ]
+    mail = compose(
+        "identifiant",
+        recipient=recipient,
+        context={"accounts": lines, "link": link, "ent": ent_name(accounts[0])},
+        message_id=f"{message.id}",
+        settings=settings,
+        other_urls=[link],
+        language=of_account(accounts[0].locale),
+    )
+    deliver(mail, recipient)
+    payload = message.payload
+    origin = log.Origin(ip=payload.get("ip", ""), request_id=payload.get("request_id", ""))
+    with unit_of_work(), log.acting_for(origin):
+        for account in accounts:
+            log.record(UsernameTold(account_id=account.id))
+    return Outcome.DONE
+
+
+def _listed_accounts() -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of the accounts that are listed: confirmed, neither disabled, disputed nor merged."""
+    return (
+        Account.email_confirmed_at.is_not(None),
+        Account.contested_at.is_(None),
+        ~disputes.has_disputed_tie(),
+        Account.disabled_at.is_(None),
+        Account.merged_into_id.is_(None),
+    )
+
+
+def _still_there(message: OutboxMessage) -> Sequence[Account]:
+    """Return the accounts of the request that still have the requested address."""
+    account_ids = [uuid.UUID(key) for key in message.payload["accounts"]]
+    if not account_ids:
+        return []
+    return db.session.scalars(
+        select(Account)
+        .where(Account.id.in_(account_ids), Account.email_confirmed_at <= message.created_at, *_listed_accounts())
+        .order_by(Account.created_at, Account.username)
+        .execution_options(populate_existing=True)
+    ).all()
