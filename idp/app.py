@@ -26,7 +26,6 @@ from idp.charter import views as charter
 from idp.clock import INTERACTION_LIFETIME
 from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
-from idp.desk.alerts import mails as alert_mails
 from idp.desk.alerts import rules as alerts
 from idp.desk.ents import acceptance
 from idp.desk.ents import mails as ent_mails
@@ -257,7 +256,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         school_files.DECLINED_MAIL: partial(later("idp.desk.school_files.declined:hand_over"), settings=settings),
         alerts.ALERTS: alerts.look,
         figures.FIGURES: later("idp.desk.statistics.counting:hand_over"),
-        alerts.ALERT: partial(alert_mails.hand_over, settings=settings),
+        alerts.ALERT: partial(alerts.hand_over, settings=settings),
         acceptance.MAIL: partial(ent_mails.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),

@@ -1,4 +1,4 @@
-"""Driver connections for the statements of hot requests, from a pool of SQLAlchemy.
+"""Prepared statements of hot requests, run by psycopg's wrapper of libpq (`psycopg.pq`) on connections of their own.
 
 `Connection.execute` of SQLAlchemy would double the time that a statement takes, so they use the driver itself.
 

@@ -8,8 +8,8 @@ from idp.audit import models as audit
 from idp.charter import models as charter
 from idp.clients import models as clients
 from idp.db import Base
+from idp.desk import kept_forms
 from idp.desk.jobs import models as jobs
-from idp.desk.kept_forms import models as kept_forms
 from idp.desk.staff import models as staff
 from idp.desk.statistics import models as statistics
 from idp.oidc import models as oidc

@@ -1,8 +1,8 @@
 """Spans of a trace: a request, the hash that it waits for, the mail that it causes.
 
 The proxy's `traceparent` names the trace. Its id is in the lines of the log, and the messages of the outbox keep it, so
-that the lines of the worker have it too. With `IDP_TRACES`, spans are also recorded and exported
-(`idp.tracing`). Without, a span costs next to nothing.
+that the lines of the worker have it too. With `IDP_TRACES`, spans are also recorded and exported by OTLP, as the
+variables `OTEL_…` of OpenTelemetry's SDK say; it needs the extra `traces`. Without, a span costs next to nothing.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""`/mon-compte/charte`: « Ma charte », for a person who is signed in."""
+"""`/mon-compte/charte`: « Ma charte », the charters of a person's ENTs, and what the person accepted."""
 
 import uuid
 from collections.abc import Sequence

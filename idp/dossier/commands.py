@@ -1,4 +1,4 @@
-"""`idp dossier`."""
+"""`idp dossier`: writes the documents of the file, each from a template of templates/dossier."""
 
 import json
 import os

@@ -1,12 +1,13 @@
 """`/adresse/contestation/<token>`: « Ce n’était pas vous ? ». GET shows a button and changes nothing, POST acts.
 
+The link of a confirmed mailbox stops a change of address, or contests one that is done.
+
 The person who asked for the change knew the password: the password is blocked, and every session ends. The link gives
 no control of the account: it signs nobody in and shows nothing of the account.
 
 A change that still waits is stopped: the confirmed address stays, and the account is recovered by mail. A change that
 was applied is contested: either mailbox may be the intruder's, so that no mail to either recovers the account. There is
-no time limit: the school settles the dispute, or a new letter is used (security row E-05,
-trade-off 4).
+no time limit: the school settles the dispute, or a new letter is used (security row E-05, trade-off 4).
 
 If the former mailbox is, or was, another account's too, its reader may be the other parent, whom the person has left
 there: an applied change is contested, and the password and the passkeys stay valid (security row E-12).

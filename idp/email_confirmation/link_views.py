@@ -1,5 +1,7 @@
 """`/adresse/lien/<token>`: the link of the mail. GET shows a form and changes nothing, POST confirms.
 
+It has the forms of the slice, and the page after the confirmation.
+
 The mail may have gone to a stranger, because of one wrong letter in the address. So a browser that neither activated
 the account nor has a session of it asks for the account's password too.
 """

@@ -1,5 +1,7 @@
 """`/adresse/signalement/<token>`: « Ce n’est pas moi ». GET shows a button and changes nothing, POST reports.
 
+Somebody else activated the account with the letter, says the mailbox of the school's file.
+
 The link gives no control of the account: the account stays as it is, and the school decides.
 """
 

@@ -1,8 +1,8 @@
-"""Hashes the provisional passwords of a batch of letters on all cores: argon2id is slow on purpose.
+"""Provisional passwords: 12 random characters of Crockford's base32, which is 60 bits; and the hashes of a batch.
 
-The processes of the pool import this module, and nothing of the application.
-
-The alphabet has no I, L and O, which look like 1 and 0 on paper, and no U, so that no rude word appears.
+argon2id is slow on purpose, so that a batch is hashed on all cores. The processes of the pool import this module, and
+nothing of the application. The alphabet has no I, L and O, which look like 1 and 0 on paper, and no U, so that no rude
+word appears.
 """
 
 import secrets

@@ -1,4 +1,7 @@
-"""`/connexion/cle-d-acces`: the challenge of a sign-in by a passkey, and the offer of a first passkey."""
+"""`/connexion/cle-d-acces`: sign-in by a passkey, and the offer of a first passkey.
+
+The decisions about the account are those for its password; every failure has one text.
+"""
 
 from flask import Blueprint, Response, make_response, render_template, request
 

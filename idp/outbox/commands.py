@@ -1,7 +1,7 @@
 """`idp worker`. The command runs in the application context that `idp.cli` opens.
 
-The numbers are read when somebody asks, within a time limit and on a connection of their own. No request of a family
-waits for them.
+The numbers of the worker's metrics are read when somebody asks, within a time limit and on a connection of their own.
+No request of a family waits for them.
 """
 
 import http.client

@@ -4,7 +4,8 @@ When a lease expires, its worker is taken for dead and the message is claimed ag
 while it has the lease. PostgreSQL measures leases by its own clock: those of two nodes may differ by more than a lease.
 So statements compare `leased_until` (`is_free`), and Python never compares a value that it read.
 
-After a kill, the lease ends within `leases.LEASE`, and another worker claims the message.
+While a handler runs, its lease is renewed. After a kill, the lease ends within `LEASE`, and another worker claims the
+message.
 """
 
 import threading

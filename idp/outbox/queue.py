@@ -1,4 +1,4 @@
-"""Stores outgoing messages in the caller's transaction."""
+"""The table of the outbox; outgoing messages are stored in the caller's transaction."""
 
 import uuid
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The passkeys of an account: add, use, name, remove. What changes is told by mail, and no session ends.
 
-To draw one stores nothing, since each sign-in page draws one for the browser's list of accounts. To spend one is one
-statement.
+A challenge is signed, bound to a browser and a purpose, valid for minutes and used once. To draw one stores nothing,
+since each sign-in page draws one for the browser's list of accounts. To spend one is one statement.
 """
 
 import enum

@@ -1,4 +1,4 @@
-"""Texts and dates in the language of a page or mail."""
+"""Texts, dates and waiting times in the language of a page or mail."""
 
 import math
 import re

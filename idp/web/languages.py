@@ -1,13 +1,13 @@
-"""The menu of languages on each page.
+"""The language of a request, and the menu of languages on each page.
 
 A page without a form has links, which lead back to the page without their parameter. A page with a form has buttons of
 that form, so that it is shown again with what was typed, but without passwords. It is answered as a GET: whatever the
 form does, a change of language does not do it. The script (`enhance.js`) replaces the page by the answer in place, and
 what was typed stays, passwords too, which it does not send.
 
-The first of these that names an offered language decides: the menu of the page, the cookie that remembers an earlier
-choice in the menu, the parameter `ui_locales` (OpenID Connect Core 3.1.2.1), and the header `Accept-Language`. If none
-does, the language is French. Values that are malformed or unknown count as absent.
+The first of these that names an offered language decides for a request: the menu of the page, the cookie that remembers
+an earlier choice in the menu, the parameter `ui_locales` (OpenID Connect Core 3.1.2.1), and the header
+`Accept-Language`. If none does, the language is French. Values that are malformed or unknown count as absent.
 """
 
 from collections.abc import Iterator

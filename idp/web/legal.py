@@ -1,4 +1,4 @@
-"""The legal notice, the page on personal data and the accessibility statement, filled from the settings."""
+"""The legal notice, the page on personal data and the accessibility statement, from the settings; security.txt."""
 
 import math
 import tomllib

@@ -12,11 +12,10 @@ from idp.charter import markdown, service
 from idp.clients.models import CharterMode, Client
 from idp.desk import access
 from idp.desk.access import Right, needs
-from idp.desk.choices import AreaField, WordField
 from idp.desk.ents import summary
 from idp.desk.ents.views import blueprint
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.fields import AreaField, WordField
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 

@@ -11,7 +11,7 @@ from idp.desk.ents import acceptance_views, proposals, proposed
 from idp.desk.ents.acceptance_views import RefusalForm
 from idp.desk.ents.fault_words import sentence
 from idp.desk.ents.views import blueprint
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.kept_forms import keeps
 from idp.registration.faults import RegistrationRefusedError
 from idp.services import services
 from idp.web.redirects import button_on, see_other

@@ -13,7 +13,7 @@ from idp.desk import access, downloads
 from idp.desk.access import needs
 from idp.desk.jobs import asking, files, tickets
 from idp.desk.jobs.models import Job, State
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.kept_forms import keeps
 from idp.services import services
 from idp.web.redirects import see_other
 

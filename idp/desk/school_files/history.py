@@ -18,7 +18,7 @@ from idp.desk.access import Right
 from idp.desk.school_files import nameless, words
 from idp.desk.school_files import problems as problem_lists
 from idp.desk.school_files.problems import NamedIssue, Problem, grouped
-from idp.desk.staff import actors
+from idp.desk.staff import models
 from idp.rostering import bulk
 from idp.rostering.issue_codes import COMPARED, WITHOUT_ACCOUNT
 from idp.rostering.models import ImportBatch, ImportIssue
@@ -273,7 +273,7 @@ def _own_uai() -> str | None:
 
 def _past(batches: Sequence[ImportBatch]) -> list[Past]:
     counts = _problem_counts([batch.id for batch in batches], _KIND.in_([Kind.PROBLEM.value]))
-    staff = actors.names(batch.actor for batch in batches)
+    staff = models.names(batch.actor for batch in batches)
     uai = _own_uai()
     return [
         Past(

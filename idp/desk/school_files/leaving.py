@@ -17,7 +17,7 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk import access, replaced
+from idp.desk import access, ties
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ImportResult
 from idp.rostering.reconcile import counts, mistakes
@@ -132,7 +132,7 @@ def _replaced(uai: str, since: datetime) -> int:
     notice = SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.created_at > since
     return (
         db.session.scalar(
-            of_accounts.where(School.uai == uai, *notice, replaced.are_closed(), Account.disabled_at > since)
+            of_accounts.where(School.uai == uai, *notice, ties.are_replaced(), Account.disabled_at > since)
         )
         or 0
     )

@@ -1,6 +1,7 @@
-"""Errors of the authorization endpoint: sent to the client (RFC 6749 4.1.2.1), or shown if it cannot be trusted.
+"""Responses of the authorization endpoint (RFC 6749 4.1.2, RFC 9207, Form Post 1.0), and its errors (4.1.2.1).
 
-They are sent in the query of the redirect URI, or with `response_mode=form_post` as a form that the browser posts.
+Errors are sent to the client, or shown if it cannot be trusted.
+Responses are sent in the query of the redirect URI, or with `response_mode=form_post` as a form that the browser posts.
 """
 
 import enum

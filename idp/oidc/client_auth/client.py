@@ -1,7 +1,7 @@
 """Authenticates clients by secret or as public clients, for Authlib (RFC 6749 2).
 
-It never delays a request that authenticates, so that nobody can lock an ENT out by guessing in its name. The response
-says after how many seconds to retry. Clients that do not exist have the same limits.
+The rate limit on failed authentication never delays a request that authenticates, so that nobody can lock an ENT out by
+guessing in its name. The response says after how many seconds to retry. Clients that do not exist have the same limits.
 """
 
 import base64

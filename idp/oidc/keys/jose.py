@@ -1,5 +1,7 @@
 """Verifies signed JWTs strictly (RFC 7515, RFC 7519, RFC 8725): client assertions, DPoP proofs, ID token hints.
 
+Each `jti` of a client assertion (RFC 7523 3) or DPoP proof (RFC 9449 11.1) is used once.
+
 The checks cover the length, the form, JSON without duplicate members, an allowed algorithm, and a public key of the
 algorithm's type and of an acceptable size. Header parameters that refer to a key elsewhere are never followed.
 """

@@ -1,4 +1,4 @@
-"""Finds and revokes issued tokens for the client that they were issued to (RFC 7009, RFC 7662)."""
+"""Finds and revokes tokens for the client that they were issued to (RFC 7009, RFC 7662); reads ID token hints."""
 
 import base64
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""Pages that endpoints of the protocol show: errors, and forms that a script submits.
+"""Endpoints of the protocol, without a web framework, and the pages that they show: errors, forms for a script.
 
-The door (`idp.web.door.door`) calls them by exact method and path. Flask has their routes too, for the requests that
-the door leaves to it: `HEAD`, `OPTIONS`, other methods and other spellings of a path.
+The door (`idp.web.door.door`) calls endpoints by exact method and path. Flask has their routes too, for the requests
+that the door leaves to it: `HEAD`, `OPTIONS`, other methods and other spellings of a path.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""The choice of a password and an authenticator application, at the enrolment and in « Ma sécurité »."""
+"""The forms of the desk's sign-in, and the choice of a password and an authenticator application."""
 
 import uuid
 from contextlib import suppress
@@ -6,16 +6,44 @@ from contextlib import suppress
 import segno
 from flask import Response, make_response, render_template
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.config import Settings
 from idp.db import unit_of_work
-from idp.desk.sign_in.forms import EnrolForm
+from idp.desk.kept_forms import DeskForm
 from idp.desk.staff import ceremonies, codes
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.codes import ProvedTotp
 from idp.desk.staff.models import StaffAccount, StaffCeremony
+from idp.passkeys.forms import AnswerField
+from idp.web.forms import Form, PlainField, SecretField
+
+
+class CodeForm(Form):
+    """The fallback: mail address, password and code together."""
+
+    email = PlainField(_l("Adresse mail"))
+    password = SecretField(_l("Mot de passe"))
+    code = PlainField(_l("Code"), longest=40)
+
+
+class ProofForm(Form):
+    """The fallback of a person who is signed in: password and code."""
+
+    password = SecretField(_l("Mot de passe"))
+    code = PlainField(_l("Code"), longest=40)
+
+
+class EnrolForm(DeskForm):
+    """The enrolment of a password with a code, and the name of a passkey."""
+
+    passkey = AnswerField()
+    passkey_name = PlainField(_l("Nom de la clé"), longest=60)
+    password = SecretField(_l("Mot de passe"))
+    ceremony = PlainField(longest=40)
+    code = PlainField(_l("Code"), longest=12)
 
 
 def _as_svg(text: str) -> Markup:

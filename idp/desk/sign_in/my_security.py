@@ -12,9 +12,9 @@ from idp.audit.desk_events import StaffCredentialChanged
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.access import signed_in
-from idp.desk.kept_forms.keeping import keeps
-from idp.desk.sign_in import choice
-from idp.desk.sign_in.forms import EnrolForm
+from idp.desk.kept_forms import keeps
+from idp.desk.sign_in import credential_forms
+from idp.desk.sign_in.credential_forms import EnrolForm
 from idp.desk.staff import ceremonies, codes, passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import CredentialKind, StaffAccount, StaffCredential, StaffSession
@@ -127,7 +127,9 @@ def remove_key() -> Response:
 def begin_code() -> Response:
     """Draw a TOTP secret, and ask for the password and the first code."""
     settings, staff = services().settings, access.person().staff
-    return choice.page(settings, staff, EnrolForm(), choice.start(settings, staff), url_for("my_security.add_code"))
+    return credential_forms.page(
+        settings, staff, EnrolForm(), credential_forms.start(settings, staff), url_for("my_security.add_code")
+    )
 
 
 @blueprint.post("/ma-securite/code/enregistrer")
@@ -136,12 +138,12 @@ def begin_code() -> Response:
 def add_code() -> Response:
     """Store a password with an authenticator application, and show its recovery codes once; other sessions end."""
     form, person, settings = EnrolForm(), access.person(), services().settings
-    ceremony = choice.begun(person.staff, form)
+    ceremony = credential_forms.begun(person.staff, form)
     if ceremony is None:
         return _page(EnrolForm(), gettext("Cette page est restée ouverte trop longtemps. Recommencez."))
-    proved = choice.check(settings, person.staff, form, ceremony, services().breached)
+    proved = credential_forms.check(settings, person.staff, form, ceremony, services().breached)
     if proved is None:
-        return choice.page(settings, person.staff, form, ceremony, url_for("my_security.add_code"))
+        return credential_forms.page(settings, person.staff, form, ceremony, url_for("my_security.add_code"))
     hashed = services().hasher.hash(form.password.data or "", "activation")
     with unit_of_work():
         staff = _locked()

@@ -11,22 +11,49 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from flask import current_app, request
-from sqlalchemy import ColumnElement, and_, delete, or_, select
+from flask import current_app, g, request
+from sqlalchemy import ColumnElement, ForeignKey, UniqueConstraint, and_, delete, or_, select
+from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.datastructures import MultiDict
 
 from idp import encrypted, opaque
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, unit_of_work
-from idp.desk.kept_forms.models import KeptForm
+from idp.db import Base, UuidKey, db, unit_of_work
+from idp.desk.staff import sessions
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import Post
 from idp.desk.staff.sessions import SignedIn
 from idp.encrypted import UndecryptableError
+from idp.personal import left_out
 from idp.services import services
 from idp.web import browser
+from idp.web.forms import Form
 from idp.web.http import Request, current_request
+from idp.web.redirects import shown_page
+
+
+class KeptForm(UuidKey, Base):
+    """A form that was sent but not accepted, because a proof, a sign-in or a reason came first.
+
+    `role_id` is the post whose page was filled in, or None for a page that does not depend on the post. `browser` is
+    the digest of the browser's own value, `page` that of the path and query of the page. `content` is encrypted.
+    """
+
+    __tablename__ = "desk_kept_form"
+    __table_args__ = (
+        UniqueConstraint("staff_id", "browser", "page"),
+        {"info": left_out("what people of the desk typed, encrypted; readable for 15 minutes, gone within a day")},
+    )
+
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"))
+    role_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff_role.id"))
+    browser: Mapped[bytes]
+    page: Mapped[bytes]
+    content: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -175,3 +202,27 @@ def _browser() -> bytes:
 def _digest(page: str) -> bytes:
     """Return the digest of a page's path and query, which may name a class or a person."""
     return opaque.digest(page)
+
+
+def current() -> Kept | None:
+    """Return the form that the page of this GET gets back, or None; it is taken at the first call."""
+    if "kept_form" not in g:
+        person = sessions.current() if request.method == "GET" else None
+        g.kept_form = take(person, shown_page()) if person else None
+    kept: Kept | None = g.kept_form
+    return kept
+
+
+class DeskForm(Form):
+    """A form of a page of the desk. A view builds it after its access checks: a GET takes what was kept.
+
+    Attributes:
+        is_refilled: Whether the fields have the values that were kept. The view then fills in no others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        kept = current()
+        self.is_refilled = kept is not None and any(field.name in kept.fields for field in self)
+        if kept is not None and self.is_refilled:  # another form of the same page may be the kept one
+            self.process(kept.fields)

@@ -1,29 +1,122 @@
-"""`/etablissement` of the desk."""
+"""`/etablissement`: the data of a school that letters print, a preview of its letter, and the search of a school."""
 
+import uuid
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import Select, or_, select
 
 from idp import letter_languages
+from idp.accounts import emails
 from idp.accounts.models import School
 from idp.db import db, unit_of_work
-from idp.desk import access, downloads, typed
+from idp.desk import access, downloads, fields, home
 from idp.desk.access import Right, needs
-from idp.desk.home import tiles
-from idp.desk.home.tiles import Tile
-from idp.desk.kept_forms.keeping import keeps
-from idp.desk.school.finding import matching
-from idp.desk.school.forms import SchoolForm
+from idp.desk.fields import AreaField, TickField
+from idp.desk.home import Tile
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.letter_languages import LANGUAGES
 from idp.letters import recipients
 from idp.letters.recipients import PrintError
 from idp.letters.render import contents, pdf
 from idp.letters.render.pdf import LetterError
+from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering import schools
+from idp.rostering.records import LONGEST
+from idp.rostering.schools import LINES
 from idp.services import services
+from idp.web.forms import PlainField
 from idp.web.redirects import see_other
+
+MOST = 20
+"""The most schools among whose families one search looks."""
+
+
+def matching(words: str) -> Select[School]:
+    """Return the statement of the schools with all the words, each in the name or at the beginning of the UAI."""
+    statement = select(School).where(access.schools()).order_by(School.name, School.uai)
+    for word in words.split():
+        like = School.name.icontains(word, autoescape=True), School.uai.istartswith(word, autoescape=True)
+        statement = statement.where(or_(*like))
+    return statement
+
+
+def find_typed(words: str) -> tuple[list[uuid.UUID], str]:
+    """Return the keys of the schools with a typed name or number, none for an empty text; and what is wrong with it."""
+    schools = [school.id for school in db.session.scalars(matching(words).limit(MOST + 1))] if words else []
+    if words and not schools:
+        return [], gettext("Aucun établissement n’a ce nom ou ce numéro.")
+    if len(schools) > MOST:
+        return [], gettext("Plus de %(n)s établissements : précisez le nom, ou la commune.", n=MOST)
+    return schools, ""
+
+
+class SchoolForm(DeskForm):
+    """What letters print about a school, and where its notices go."""
+
+    name = PlainField(_l("Nom affiché"), name="nom", longest=400)
+    postal_address = AreaField(_l("Adresse postale"), name="adresse", longest=1000)
+    phone = PlainField(_l("Téléphone"), name="telephone", longest=100)
+    hours = PlainField(_l("Horaires du secrétariat"), name="horaires", longest=200)
+    email = PlainField(_l("Adresse mail pour les signalements"), name="mail", longest=400)
+    languages = TickField(_l("Langues du courrier, après le français"), name="langues", options=LANGUAGES)
+
+    def show(self, school: School) -> None:
+        """Fill the form with what is stored."""
+        self.name.data = school.name
+        self.postal_address.data = "\n".join(school.postal_address)
+        self.phone.data, self.hours.data, self.email.data = school.phone, school.hours, school.email or ""
+        self.languages.data = letter_languages.chosen(school.letter_languages)
+
+    def languages_of(self, school: School) -> list[str] | None:
+        """Return the ticked languages in the order of the school's letters; None if the request has no such field."""
+        ticked = self.languages.data
+        return None if ticked is None else letter_languages.in_order(school.letter_languages, ticked)
+
+    def is_valid(self, school: School) -> bool:
+        """Return whether the values can be stored for a school; write what is wrong beside each field.
+
+        A telephone that the school's file brought may stay, however it is written.
+        """
+        if not self.name.data:
+            self.name.errors = [gettext("Écrivez le nom de l’établissement.")]
+        for field, limit in ((self.name, "school_name"), (self.phone, "phone"), (self.hours, "hours")):
+            if not field.errors and (problem := _problem(field.data or "", LONGEST[limit])):
+                field.errors = [problem]
+        self.languages.are_options()
+        phone = self.phone.data or ""
+        if phone not in {"", school.phone} and not self.phone.errors and not fields.is_phone(phone):
+            self.phone.errors = [
+                gettext("Écrivez un numéro de téléphone, par exemple 03 20 12 34 56, ou +687 12 34 56 outre-mer.")
+            ]
+        if problem := self._postal_problem():
+            self.postal_address.errors = [problem]
+        if self.email.data:
+            try:
+                parse_email(self.email.data)
+            except InvalidEmailError as fault:
+                self.email.errors = [emails.explain(fault)]
+        return not self.errors
+
+    def _postal_problem(self) -> str:
+        lines = self.postal_address.lines
+        if not lines:
+            return str(gettext("Écrivez l’adresse postale : le courrier aux familles la porte."))
+        if len(lines) > LINES:
+            return str(gettext("L’adresse a au plus %(n)s lignes.", n=LINES))
+        return next((problem for line in lines if (problem := _problem(line, LONGEST["line"]))), "")
+
+
+def _problem(text: str, longest: int) -> str:
+    if len(text) > longest:
+        return str(gettext("%(n)s caractères au plus par ligne.", n=longest))
+    if not text.isprintable():
+        return str(gettext("Ce texte contient un caractère qui ne s’imprime pas. Écrivez-le au clavier."))
+    return ""
+
 
 blueprint = Blueprint("school", __name__)
 _MOST_ROWS = 50
@@ -35,7 +128,7 @@ _PDF_POLICY = (
 """The policy of a PDF that a browser shows in its own viewer, which needs its own styles and nothing else."""
 
 
-@tiles.source(Right.EDIT_SCHOOL)
+@home.source(Right.EDIT_SCHOOL)
 def _without_mail() -> Iterator[Tile]:
     school = access.post().school
     if school is not None and not school.email:
@@ -54,7 +147,7 @@ def show() -> Response:
     own = access.post().school
     if own is not None:
         return access.proof_first() or _page(access.school(own.id))
-    words = typed.search_words()
+    words = fields.search_words()
     rows = db.session.scalars(matching(words).limit(_MOST_ROWS + 1)).all()
     html = render_template(
         "desk/school/etablissements.html", schools=rows[:_MOST_ROWS], typed=words, is_cut=len(rows) > _MOST_ROWS
