@@ -3,7 +3,7 @@
 from idp.accounts import models as accounts
 from idp.accounts import one_time_links, retired
 from idp.accounts.suspensions import models as suspensions
-from idp.activation import kept_passwords as activation
+from idp.activation import service as activation
 from idp.audit import models as audit
 from idp.charter import models as charter
 from idp.clients import models as clients

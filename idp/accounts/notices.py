@@ -22,8 +22,8 @@ from idp.config import Settings
 from idp.db import db
 from idp.languages import locale_name, of_account
 from idp.mail.compose import compose
-from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
+from idp.mail.smtp import deliver
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome

@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, select
 
 from idp.accounts import directory
 from idp.accounts.models import Account
-from idp.charter import markdown
+from idp.charter import service
 from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clients.models import Client, ClientSchool
 from idp.db import db
@@ -130,7 +130,7 @@ def read(_session: Session, account: Account, version: str) -> Response:
         "charter/charte_lue.html",
         dest=None,
         reading=reading,
-        body=Markup(markdown.render(reading.acceptance.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
+        body=Markup(service.as_html(reading.acceptance.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
     )
     return make_response(html)
 

@@ -32,7 +32,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.passkeys import keys
 from idp.services import services
-from idp.sessions import bad_links, manager
+from idp.sessions import guard, manager
 from idp.web.redirects import see_other
 
 
@@ -175,7 +175,7 @@ _AFTER = {
 @blueprint.route("/adresse/contestation/<token>", methods=["GET", "POST"])
 def alarm(token: str) -> Response:
     """Ask whether to stop the change; on a POST stop it. The page signs nobody in and shows nothing of the account."""
-    bad_links.refuse_incomplete(token)
+    guard.refuse_incomplete_link(token)
     if request.method == "POST" and stop(services().settings, token):
         return see_other(url_for("email_contest.alarm", token=token))
     alarm_state = look(token)
@@ -188,7 +188,7 @@ def alarm(token: str) -> Response:
             open_still = alarm_state.shared and alarm_state.standing is Standing.CONTESTED
             return _page("pas_moi_signale.html" if open_still else _AFTER[alarm_state.standing], alarm_state)
         case _:
-            bad_links.count()
+            guard.count_bad_link()
             return _page("pas_moi_expire.html", alarm_state, 410)
 
 

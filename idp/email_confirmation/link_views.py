@@ -24,7 +24,7 @@ from idp.email_confirmation import service
 from idp.email_confirmation.service import Question
 from idp.interaction import store
 from idp.services import services
-from idp.sessions import bad_links, devices, manager
+from idp.sessions import devices, guard, manager
 from idp.sessions.after_activation import Here
 from idp.web import browser
 from idp.web.errors import FormTokenError, ServiceBusyError, form_token_refused, with_retry_after
@@ -116,10 +116,10 @@ def link(token: str) -> Response:
 
     « Confirmer ici » signs in here, in place of the browser that waits, the person who typed the password.
     """
-    bad_links.refuse_incomplete(token)
+    guard.refuse_incomplete_link(token)
     if request.method == "POST" and "renvoyer" in request.form:
         if not service.resend_for_link(services().settings, token, remote_ip()):
-            bad_links.count()
+            guard.count_bad_link()
         return _invalid_link_page(sent=True)
     acts = request.method == "POST"
     used = None
@@ -132,7 +132,7 @@ def link(token: str) -> Response:
     if question.state is LinkState.USED:
         return _confirmed_page(token, question, used, acts=acts)
     if question.state is LinkState.DEAD or (acts and not question.refused):
-        bad_links.count()
+        guard.count_bad_link()
         return _invalid_link_page(sent=False)
     if question.refused:
         sign_in_url = store.page_url("login.sign_in", None)

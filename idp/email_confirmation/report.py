@@ -17,7 +17,7 @@ from idp.audit import log
 from idp.audit.events import ActivationReported
 from idp.db import db, unit_of_work
 from idp.services import services
-from idp.sessions import bad_links
+from idp.sessions import guard
 from idp.web.redirects import see_other
 
 
@@ -66,7 +66,7 @@ blueprint = Blueprint("activation_report", __name__)
 @blueprint.route("/adresse/signalement/<token>", methods=["GET", "POST"])
 def activation(token: str) -> Response:
     """Ask whether somebody else activated the account; on a POST tell the schools. The page signs nobody in."""
-    bad_links.refuse_incomplete(token)
+    guard.refuse_incomplete_link(token)
     if request.method == "POST" and send(token):
         return see_other(url_for("activation_report.activation", token=token))
     link_report = look(token)
@@ -78,7 +78,7 @@ def activation(token: str) -> Response:
         case LinkState.USED:
             return _page("activation_autre_fait.html", link_report)
         case _:
-            bad_links.count()
+            guard.count_bad_link()
             return _page("activation_autre_expire.html", link_report, 410)
 
 

@@ -12,8 +12,7 @@ from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSec
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import Purpose
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
-from idp.accounts.passwords.identity import identity, second_faults, typed_twice
-from idp.accounts.passwords.policy import check_password
+from idp.accounts.passwords.policy import check_password, identity, second_faults, typed_twice
 from idp.audit import log
 from idp.audit.credential_events import PasswordChanged
 from idp.clients import registry

@@ -22,8 +22,8 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.languages import of_account
 from idp.mail.compose import compose
-from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
+from idp.mail.smtp import deliver
 from idp.metrics.catalogue import RECOVERY
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome, TemporaryDeliveryError

@@ -20,8 +20,7 @@ from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState, OneTimeLink, Purpose
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher, fold_username
-from idp.accounts.passwords.identity import identity
-from idp.accounts.passwords.policy import check_password
+from idp.accounts.passwords.policy import check_password, identity
 from idp.audit import log
 from idp.audit.credential_events import PasswordReset, RecoveryThrottled, UsernameRequested, UsernameTold
 from idp.clients import audience, registry
@@ -31,8 +30,8 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.languages import of_account
 from idp.mail.compose import compose
-from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email, parse_email
+from idp.mail.smtp import deliver
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome

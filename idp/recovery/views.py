@@ -10,7 +10,7 @@ from idp.accounts import emails
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError, fold_username
-from idp.accounts.passwords.identity import second_faults
+from idp.accounts.passwords.policy import second_faults
 from idp.clients import registry
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError
@@ -18,7 +18,7 @@ from idp.passkeys import keys
 from idp.passkeys.forms import RemovalField
 from idp.recovery import service
 from idp.services import services
-from idp.sessions import bad_links, devices, manager
+from idp.sessions import devices, guard, manager
 from idp.web import browser
 from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.forms import Form, PlainField, SecretField
@@ -96,7 +96,7 @@ def link(token: str) -> Response:
     field, by which a password manager files the new password; the mail of « Identifiant oublié » has it too.
     """
     asking = gettext("Recevoir un nouveau lien"), url_for("recovery.password")
-    bad_links.refuse_incomplete(token, onward=asking)
+    guard.refuse_incomplete_link(token, onward=asking)
     if request.method != "POST":
         reset_link = service.look_up(token)
         account = reset_link.account
@@ -163,7 +163,7 @@ def _closed(token: str, state: LinkState) -> Response:
     interaction = _interaction()
     if state is LinkState.USED:
         return _page("lien_servi.html", interaction, dest=service.ent_of(token))
-    bad_links.count()
+    guard.count_bad_link()
     return _page("lien_expire.html", interaction, status=410, minutes=_minutes())
 
 

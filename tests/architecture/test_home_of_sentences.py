@@ -27,7 +27,7 @@ _SPEAKING_TO_ENGINEERS = {
     "idp/config_nodes.py": "the same",
     "idp/config_watch.py": "the same",
     "idp/database_faults.py": "the causes of an engineer's fault",
-    "idp/dossier/sbom.py": "it reads a file of pip",
+    "idp/dossier/commands.py": "it reads a file of pip",
     "idp/metrics/catalogue.py": "the metrics, which an engineer reads",
     "idp/production.py": "the settings, which an engineer reads",
     "idp/registration/checks.py": "the hint of a fault is for the engineer alone",

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, event, func, or_, select, text
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.notices import NOTICE
 from idp.accounts.one_time_links import OneTimeLink
-from idp.activation.kept_passwords import KeptPassword
+from idp.activation.service import KeptPassword
 from idp.audit.models import AuditEntry
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.config import Settings

@@ -8,7 +8,7 @@ from flask_babel import format_decimal, gettext
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
-from idp.charter import markdown, service
+from idp.charter import service
 from idp.clients.models import CharterMode, Client
 from idp.desk import access
 from idp.desk.access import Right, needs
@@ -98,7 +98,7 @@ def _draft_page(client: Client, kept: dict[str, str], form: PublicationForm, err
         version=kept["version"],
         body=_html(kept["text"]),
         is_shown_here=client.charter_mode is CharterMode.PROVIDER,
-        hosts=markdown.hosts(kept["text"]),
+        hosts=service.hosts(kept["text"]),
         digest=_digest(kept),
         concerned=summary.concerned(client),
         form=form,
@@ -108,7 +108,7 @@ def _draft_page(client: Client, kept: dict[str, str], form: PublicationForm, err
 
 
 def _html(text: str) -> Markup:
-    return Markup(markdown.render(text))  # noqa: S704 - Markdown rendered without raw HTML
+    return Markup(service.as_html(text))  # noqa: S704 - Markdown rendered without raw HTML
 
 
 def _digest(kept: dict[str, str]) -> str:

@@ -21,7 +21,7 @@ from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.same_person import concerns_pupil
 from idp.accounts.suspensions import kept as kept_suspensions
 from idp.accounts.suspensions.models import FormerPupilName, KeptSuspension
-from idp.activation.kept_passwords import KeptPassword
+from idp.activation.service import KeptPassword
 from idp.audit import log, sealing
 from idp.audit.data_events import PurgeCompleted
 from idp.audit.models import AuditEntry
