@@ -18,7 +18,7 @@ from bench.academy.families import families
 from bench.servers.product import settings_for
 from idp.accounts.passwords.hasher import Hasher
 from idp.letters import provisional
-from idp.letters.hashing import BatchHasher
+from idp.letters.provisional import BatchHasher
 from idp.letters.render.pdf import Letter, LetterChild
 from idp.letters.render.typesetting import Typesetter
 

@@ -29,7 +29,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.letters import recipients, secrets
-from idp.letters.hashing import BatchHasher
+from idp.letters.provisional import BatchHasher
 from idp.letters.render.pdf import LetterEnt
 from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey

@@ -14,19 +14,19 @@ from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
+from idp import profile_choice
 from idp.accounts import directory, emails, notices, school_digest, school_notices
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.passwords.policy import EXAMPLES
 from idp.activation import views as activation
 from idp.audit import log
-from idp.charter import my_charter_views as my_charter
+from idp.charter import my_charter
 from idp.charter import views as charter
 from idp.clock import INTERACTION_LIFETIME
 from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
 from idp.desk import school_files
-from idp.desk.alerts import mails as alert_mails
 from idp.desk.alerts import rules as alerts
 from idp.desk.ents import mails as ent_mails
 from idp.desk.jobs import asking, files, running
@@ -34,25 +34,23 @@ from idp.desk.jobs.kinds import later
 from idp.desk.statistics import models as figures
 from idp.desk.team import invitations
 from idp.desk.team import notices as staff_notices
-from idp.email_confirmation import contest_views as email_contest
+from idp.email_confirmation import contest as email_contest
 from idp.email_confirmation import link_views as email_link
-from idp.email_confirmation import report_views as activation_report
+from idp.email_confirmation import report as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.http_client.outgoing import Outgoing
-from idp.login import passkey_views as passkey_sign_in
+from idp.login import passkey as passkey_sign_in
 from idp.login import plain as plain_sign_in
 from idp.login import views as login
 from idp.mail.smtp import Transport
 from idp.metrics.catalogue import ENDPOINT, MESSAGE
-from idp.my_account import email_views as account_email
-from idp.my_account import ent_data, ent_data_views
-from idp.my_account import letter_views as letter
-from idp.my_account import password_views as account_password
+from idp.my_account import connections_views as connections
+from idp.my_account import email as account_email
+from idp.my_account import ent_data, letter, reauthentication
+from idp.my_account import passkeys as account_passkeys
+from idp.my_account import password as account_password
 from idp.my_account import views as my_account
-from idp.my_account.connections import views as connections
-from idp.my_account.passkeys import views as account_passkeys
-from idp.my_account.reauthentication import views as reauthentication
 from idp.oidc import routes
 from idp.oidc.client_auth.client_keys import ClientKeys
 from idp.oidc.keys import rotation
@@ -65,17 +63,15 @@ from idp.operations import audit_commands, health, measured, proxies
 from idp.operations.checks.settings import production_faults
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
-from idp.profile_choice import ent_list_views as ent_list
-from idp.profile_choice import views as profile_choice
 from idp.recovery import answer as recovery_answer
-from idp.recovery import username as recovery_username
+from idp.recovery import service as recovery_service
 from idp.recovery import views as recovery
 from idp.registration import endpoint as registration
 from idp.registration import metadata
 from idp.services import Services, provide
 from idp.sessions import devices, manager
 from idp.sessions.ending import SESSIONS_ENDED
-from idp.statements.connections import open_connections
+from idp.statements import open_connections
 from idp.throttle import limits, local
 from idp.web import (
     browser,
@@ -83,20 +79,18 @@ from idp.web import (
     errors,
     http,
     i18n,
+    languages,
     legal,
     request_context,
     security,
     telling,
     theme,
-    well_known,
 )
 from idp.web.door.door import Door
 from idp.web.http import current_request
-from idp.web.languages import menu
 
 _PAGES = (
     profile_choice,
-    ent_list,
     login,
     passkey_sign_in,
     activation,
@@ -113,10 +107,9 @@ _PAGES = (
     connections,
     reauthentication,
     account_passkeys,
-    ent_data_views,
+    ent_data,
     letter,
     legal,
-    well_known,
     health,
 )
 
@@ -250,7 +243,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         emails.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
         notices.NOTICE: partial(notices.hand_over, settings=settings, ent_names=ent_data.names),
         notices.RESET_REQUESTED: partial(recovery_answer.hand_over, settings=settings),
-        recovery_username.USERNAME_REQUESTED: partial(recovery_username.hand_over, settings=settings),
+        recovery_service.USERNAME_REQUESTED: partial(recovery_service.send_usernames, settings=settings),
         SESSIONS_ENDED: back_channel.sessions_ended,
         back_channel.LOGOUT: partial(back_channel.hand_over, outgoing=outgoing),
         rotation.ROTATION: partial(rotation.hand_over, settings=settings),
@@ -266,8 +259,8 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         ),
         alerts.ALERTS: alerts.look,
         figures.FIGURES: later("idp.desk.statistics.counting:hand_over"),
-        alerts.ALERT: partial(alert_mails.hand_over, settings=settings),
         ent_mails.MAIL: partial(ent_mails.hand_over, settings=settings),
+        alerts.ALERT: partial(alerts.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_ROLE: partial(staff_notices.hand_over_change, settings=settings),
@@ -296,7 +289,7 @@ def _keep_language(response: Response) -> Response:
     A link chooses for this browser alone, since any site may lead there; so does a browser that the account has not
     known for long: a thief of the password must not choose the language of the mails that warn of it.
     """
-    language = menu.chosen() if current_request().shows_again else ""
+    language = languages.chosen() if current_request().shows_again else ""
     with suppress(SQLAlchemyError):  # the page is shown without it
         if language and (current := manager.current()) and devices.is_settled(devices.known(current[1].username)):
             directory.keep_language(current[1].username, language)

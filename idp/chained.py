@@ -39,7 +39,7 @@ from sqlalchemy.sql.elements import BindParameter
 
 from idp.db import Base, autocommitted, db
 from idp.services import services
-from idp.statements.prepared import Statement
+from idp.statements import Statement
 
 _NOT_A_NUMBER = "22P02"
 """SQLSTATE of the text that is cast to a number in order to undo a chain."""

@@ -1,38 +1,33 @@
 """Builds the application of the school desk: the same services as the parents' application, other pages."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from flask import Flask, has_request_context
+from flask import Flask, has_request_context, request, url_for
+from flask_babel import lazy_gettext as _l
 
 from idp.app import assemble
 from idp.clock import now
 from idp.config import Settings
-from idp.desk import access, menu
+from idp.desk import access, home, new_passwords, school
 from idp.desk.access import Right
 from idp.desk.classes import views as classes
 from idp.desk.ents import charter_views, decision_views, trials
 from idp.desk.ents import views as ents
 from idp.desk.families import account_views as accounts
 from idp.desk.families import passkey_views as passkey_removal
-from idp.desk.families import views as families
-from idp.desk.home import views as home
 from idp.desk.jobs import views as jobs
 from idp.desk.journal import views as journal
-from idp.desk.kept_forms.forms import current as kept_form
-from idp.desk.letter import links as letter_links
+from idp.desk.kept_forms import current as kept_form
+from idp.desk.letter import prints
 from idp.desk.letter import views as letter
-from idp.desk.my_security import views as my_security
-from idp.desk.new_passwords import views as new_passwords
 from idp.desk.notices import views as notices
-from idp.desk.people import links as people_links
 from idp.desk.people import views as people
-from idp.desk.prints import again as prints_again
-from idp.desk.prints import views as prints
-from idp.desk.school import views as school
 from idp.desk.school_files import views as school_files
 from idp.desk.search import views as search
 from idp.desk.sign_in import academy_views as academy
 from idp.desk.sign_in import enrolment_views as enrolment
+from idp.desk.sign_in import my_security
 from idp.desk.sign_in import views as sign_in
 from idp.desk.staff import posts, sessions
 from idp.desk.statistics import views as statistics
@@ -47,11 +42,36 @@ from idp.services import services
 from idp.web import declarations, http
 from idp.web.redirects import shown_page
 
-_JOINED = (letter_links, suspension_links, people_links, decision_views, charter_views, trials, prints_again)
+_ENTRIES = (
+    ("home.today", _l("Aujourd’hui"), None),
+    ("search.search", _l("Rechercher"), Right.READ_FAMILIES),
+    ("notices.show", _l("Signalements"), Right.READ_NOTICES),
+    ("classes.show", _l("Classes"), Right.READ_CLASSES),
+    ("prints.show", _l("Impressions"), Right.PRINT_CLASSES),
+    ("files.show", _l("Fichiers"), Right.IMPORT_FILES),
+    ("school.show", _l("Établissement"), Right.EDIT_SCHOOL),
+    ("team.show", _l("Équipe"), Right.MANAGE_TEAM),
+    ("ents.show", _l("ENT"), Right.READ_ENTS),
+    ("statistics.show", _l("Activation"), Right.READ_STATISTICS),
+    ("journal.show", _l("Journal"), Right.READ_JOURNAL),
+    ("people.show", _l("Droits des personnes"), Right.READ_RETENTION),
+)
+"""The endpoints of the pages, their labels, and the right that each needs."""
+
+
+def entries() -> Iterator[tuple[str, str, bool]]:
+    """Yield the URL and the label of each page, and whether it is the present one."""
+    blueprint = request.blueprint or ""
+    for endpoint, label, right in _ENTRIES:
+        if right is None or access.may(right):
+            yield url_for(endpoint), str(label), endpoint.partition(".")[0] == blueprint
+
+
+_JOINED = (suspension_links, decision_views, charter_views, trials)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
-    *(search, families, accounts, passkey_removal, suspension, notices, calls, letter, classes, prints, school_files),
+    *(search, accounts, passkey_removal, suspension, notices, calls, letter, classes, prints, school_files),
     *(school, team, ents, journal, statistics, people, new_passwords, health),
 )
 
@@ -98,7 +118,7 @@ def _shell() -> dict[str, Any]:
         "desk_person": person,
         "desk_place": posts.place(person.post) or services().settings.academy,
         "desk_role": access.spec(person.post.role).label,
-        "desk_menu": list(menu.entries()),
+        "desk_menu": list(entries()),
         "desk_reason": access.reason(person),
         "desk_page": shown_page(),
     }

@@ -15,7 +15,7 @@ from idp.charter import service as charters
 from idp.clients import audience
 from idp.clients.models import CharterMode
 from idp.clients.registry import Registration
-from idp.sessions import freshness
+from idp.sessions import liveness
 from idp.sessions.models import Session
 
 
@@ -77,7 +77,7 @@ def _profile_is_not_parent(state: State) -> bool:
 
 def _authentication_is_needed(state: State) -> bool:
     """Return whether there is no session, or the request needs a newer one (`prompt`, `max_age`; Core 3.1.2.1)."""
-    return state.session is None or not freshness.is_enough(
+    return state.session is None or not liveness.is_fresh_enough(
         state.session,
         prompts=state.prompts,
         max_age=state.max_age,
@@ -143,4 +143,4 @@ def next_step(state: State) -> Step | None:
 def is_acr_unmet(state: State) -> bool:
     """Return whether the person signed in for this request without its essential `acr` (Core 5.5.1.1)."""
     session = state.session
-    return session is not None and freshness.lacks(session, state.acr) and not _authentication_is_needed(state)
+    return session is not None and liveness.lacks_acr(session, state.acr) and not _authentication_is_needed(state)

@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from idp import waiting
 from idp.metrics.catalogue import CONNECTIONS, CONNECTIONS_LIMIT
-from idp.tracing.spans import Kind, begin_recorded
+from idp.tracing import Kind, begin_recorded
 
 _LIMITS = {"statement_timeout": "5s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "10s"}
 _SETTINGS = {**_LIMITS, "timezone": "UTC"}

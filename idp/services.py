@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from idp.oidc.client_auth.client_keys import ClientKeys
     from idp.oidc.server import Server
     from idp.outbox.worker import Handler
-    from idp.statements.connections import Connections
+    from idp.statements import Connections
     from idp.throttle.local import Counts, Marks
 
 EXTENSION = "idp.services"

@@ -34,7 +34,7 @@ from idp.db import UnitSession, db
 from idp.oidc.keys import material
 from idp.operations.checks import settings as settings_check
 from idp.services import services_of
-from idp.statements.connections import Connections, open_connections
+from idp.statements import Connections, open_connections
 
 SHARED = "TEST_SHARED_FOLDER"
 """The variable that names the folder which all processes of one run share."""

@@ -19,7 +19,7 @@ from idp import tables
 from idp.app import create_app
 from idp.paths import CHECKOUT
 from idp.services import services_of
-from idp.statements.prepared import Statement
+from idp.statements import Statement
 from tests.databases import postgresql_copy, settings_for
 
 FILE = CHECKOUT / "tests/database/former_release.jsonl"

@@ -22,10 +22,10 @@ from idp.config import Settings
 from idp.db import db
 from idp.languages import locale_name, of_account
 from idp.mail.compose import compose
-from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
+from idp.mail.smtp import deliver
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.throttle import guard, limits
 from idp.web.user_agent import from_code

@@ -22,10 +22,10 @@ from idp.clock import day_of, now, start_of_day
 from idp.config import Settings
 from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.mail.compose import compose
-from idp.mail.deliver import deliver
 from idp.mail.emails import InvalidEmailError, check_recipient
+from idp.mail.smtp import deliver
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD, Outcome, PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 
 DIGESTS = "school.digests"

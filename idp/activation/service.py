@@ -1,24 +1,83 @@
-"""The rules of the activation."""
+"""The rules of the activation.
+
+The hash of a password that was accepted is kept while the person corrects the email of the same form. The person does
+not type the password again, and no page contains it. A hash is kept under the key of its activation, for
+`ACTIVATION_LIFETIME` at most, and is removed when the activation is complete.
+"""
 
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, String, delete, select, update
+from sqlalchemy.orm import Mapped, mapped_column
 
 from idp import opaque
 from idp.accounts import directory, disputes, emails, mailboxes
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.activation import kept_passwords
-from idp.activation.kept_passwords import ActivationKey
 from idp.audit import log
 from idp.audit.events import ActivationCompleted
-from idp.clock import now
+from idp.clock import ACTIVATION_LIFETIME, now
 from idp.config import Settings
-from idp.db import db, unit_of_work
+from idp.db import Base, db, unit_of_work, upsert
+from idp.interaction.store import Interaction, Person
 from idp.languages import for_account
+from idp.personal import left_out
 from idp.sessions import closing
+
+
+class KeptPassword(Base):
+    """The hash of a good password whose form had a wrong email: the person corrects the email alone.
+
+    `digest` is that of the interaction, which works in one browser, with the account and its generation. The row names
+    nobody; nothing reads it after `ACTIVATION_LIFETIME`.
+    """
+
+    __tablename__ = "kept_password"
+    __table_args__ = (
+        {
+            "info": left_out(
+                "hashes of passwords before the activation, under digests that name nobody; gone within a day"
+            )
+        },
+    )
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    password_hash: Mapped[str] = mapped_column(String(200))
+    kept_at: Mapped[datetime] = mapped_column(default=now, index=True)
+
+
+@dataclass(frozen=True)
+class ActivationKey:
+    """The activation that a password belongs to: an interaction of one browser, and an account with its generation."""
+
+    digest: bytes
+
+    @classmethod
+    def of(cls, interaction: Interaction, person: Person) -> "ActivationKey":
+        """Return the key of the activation of `person` in `interaction`."""
+        return cls(opaque.digest(f"{interaction.id} {person.account_id.hex} {person.generation}"))
+
+
+@unit_of_work()
+def keep_password(key: ActivationKey, password_hash: str) -> None:
+    """Keep the hash of a password that the policy accepted, and replace the former one. No unit of work may be open."""
+    values = {"password_hash": password_hash, "kept_at": now()}
+    statement = upsert(KeptPassword).values(digest=key.digest, **values)
+    db.session.execute(statement.on_conflict_do_update(index_elements=[KeptPassword.digest], set_=values))
+
+
+def kept_password(key: ActivationKey) -> str | None:
+    """Return the hash that was kept during this activation, or None if there is none or its time is over."""
+    oldest = now() - ACTIVATION_LIFETIME
+    kept = select(KeptPassword.password_hash).where(KeptPassword.digest == key.digest, KeptPassword.kept_at > oldest)
+    return db.session.scalar(kept)
+
+
+def forget_password(key: ActivationKey) -> None:
+    """Remove the hash in the caller's transaction, which stores it in the account."""
+    db.session.execute(delete(KeptPassword).where(KeptPassword.digest == key.digest))
 
 
 @dataclass(frozen=True)
@@ -105,7 +164,7 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     if activation.email:
         emails.send_link(settings, account, activation.client_id)
     mailboxes.tell_file_mailbox(settings, account, activation.email)
-    kept_passwords.forget(activation.key)
+    forget_password(activation.key)
     return True
 
 

@@ -11,10 +11,9 @@ from wtforms import Field
 from idp.accounts import directory, emails
 from idp.accounts.models import Account, School
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.accounts.passwords.identity import identity, second_faults
-from idp.accounts.passwords.policy import check_password
-from idp.activation import kept_passwords, service
-from idp.activation.kept_passwords import ActivationKey
+from idp.accounts.passwords.policy import check_password, identity, second_faults
+from idp.activation import service
+from idp.activation.service import ActivationKey
 from idp.clients import registry
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.interaction import store
@@ -86,7 +85,7 @@ def activate() -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    kept = kept_passwords.find(ActivationKey.of(interaction, person))
+    kept = service.kept_password(ActivationKey.of(interaction, person))
     return _page(interaction, account, ActivationForm(), is_kept=kept is not None)
 
 
@@ -95,16 +94,16 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     if account is None:
         return _repeated_click(interaction, person)
     form, client, key = ActivationForm(), store.client_of(interaction), ActivationKey.of(interaction, person)
-    kept = None if form.has_password else kept_passwords.find(key)
+    kept = None if form.has_password else service.kept_password(key)
     if kept is None:
         _check_password(form, account)
     email = _check_email(form)
     if form.is_password_wrong:
-        former = kept_passwords.find(key)
+        former = service.kept_password(key)
         return _page(interaction, account, form, is_kept=former is not None)
     hashed = kept or services().hasher.hash(form.password.data or "", "activation")
     if form.errors:
-        kept_passwords.keep(key, hashed)
+        service.keep_password(key, hashed)
         return _page(interaction, account, form, is_kept=True)
     client_key, language = client.key if client else None, i18n.language()
     done = service.Activation(hashed, email, interaction.id, client_key, key, language)

@@ -17,21 +17,10 @@ from idp.audit.models import AuditEntry
 from idp.chained import NewRow
 from idp.clock import now
 from idp.db import UnitSession, db
-from idp.metrics import catalogue as metrics
+from idp.metrics import catalogue
 from idp.metrics.instruments import Instrument
 from idp.services import services
 
-_STEPS = {
-    "activation.opened": "opened",
-    "activation.completed": "completed",
-    "email.link_sent": "mail_sent",
-    "email.confirmed": "confirmed",
-}
-_RECOVERIES = {
-    "recovery.username": "username_asked",
-    "recovery.username_told": "username_told",
-    "password.reset": "password_chosen",
-}
 _COLUMNS = frozenset({"account_id", "client_id"})
 _UNCOUNTED = "entries that are not committed"
 """The name of the entries among the information of a session: they count once they are committed."""
@@ -122,41 +111,7 @@ def entry_of(event: Event) -> NewRow:
 def count(row: NewRow) -> None:
     """Count a row for the metrics, if it is an entry; a statement of its own has written it."""
     if Instrument.registry is not None and row.model is AuditEntry:
-        _count_event(row.values["kind"], row.values["result"], row.values["details"])
-
-
-def _count_event(kind: str, result: str, details: Mapping[str, Any]) -> None:
-    """Count an event of the journal: so no slice has to count sign-ins, activations, recoveries and jobs."""
-    metrics.EVENTS.count(kind, result)
-    if kind == "sign_in":
-        _count_sign_in(result, details)
-    elif kind in _STEPS:
-        metrics.ACTIVATIONS.count(_STEPS[kind])
-    elif kind in _RECOVERIES:
-        metrics.RECOVERIES.count(_RECOVERIES[kind])
-    else:
-        _count_other(kind, result, details)
-
-
-def _count_sign_in(result: str, details: Mapping[str, Any]) -> None:
-    """Count a sign-in. Throttled ones are counted where they happen, since the journal has one an hour."""
-    if result == "ok":
-        metrics.SIGN_INS.count("password" if "pwd" in details["amr"] else "passkey", "ok")
-    elif result == "refused" and details["door"] in {"sign_in", "passkey"}:
-        metrics.SIGN_INS.count("passkey" if details["door"] == "passkey" else "password", details["reason"])
-
-
-def _count_other(kind: str, result: str, details: Mapping[str, Any]) -> None:
-    if kind == "recovery.password":
-        metrics.RECOVERIES.count(details["answer"])
-    elif kind == "staff.sign_in":
-        metrics.STAFF_SIGN_INS.count(result)
-    elif kind == "device_session.changed" and details["change"] == "used":
-        metrics.SIGN_INS.count("device", "ok")
-    elif kind == "device_session.reused":
-        metrics.SIGN_INS.count("device", "reused")
-    elif kind == "desk.job_finished":
-        metrics.JOBS_ENDED.count(details["work"], details["outcome"])
+        catalogue.count_event(row.values["kind"], row.values["result"], row.values["details"])
 
 
 @sqlalchemy_event.listens_for(UnitSession, "after_commit")

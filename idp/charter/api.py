@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from idp.charter import markdown, service
+from idp.charter import service
 from idp.charter.service import Current
 from idp.web.declarations import for_programs
-from idp.web.door.endpoints import Endpoint
+from idp.web.door.pages import Endpoint
 from idp.web.http import Request, Response, json_response
 
 
@@ -90,7 +90,7 @@ def _json(status: int, charter: Current, **more: str) -> Response:
         "version": charter.version.version,
         "published_at": charter.version.published_at.isoformat(),
         "markdown": charter.version.text,
-        "html": markdown.render(charter.version.text),
+        "html": service.as_html(charter.version.text),
         "accepted": charter.accepted_at is not None,
     }
     if charter.accepted_at:

@@ -1,17 +1,24 @@
-"""The rules of « Ma charte »: the charters of a person's ENTs, and what the person accepted."""
+"""`/mon-compte/charte`: « Ma charte », the charters of a person's ENTs, and what the person accepted."""
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from flask import Blueprint, Response, make_response, render_template
+from flask_babel import gettext
+from markupsafe import Markup
 from sqlalchemy import Select, func, select
 
 from idp.accounts import directory
 from idp.accounts.models import Account
+from idp.charter import service
 from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clients.models import Client, ClientSchool
 from idp.db import db
+from idp.sessions.guard import signed_in
+from idp.sessions.models import Session
+from idp.web.errors import not_found
 
 
 @dataclass(frozen=True)
@@ -96,3 +103,46 @@ def _of_ent(client: Client, accepted: Sequence[Acceptance]) -> EntCharter:
         current=Acceptance(version, at) if version else None,
         earlier=[acceptance for acceptance in accepted if version is None or acceptance.version.id != version.id],
     )
+
+
+blueprint = Blueprint("my_charter", __name__)
+
+
+@blueprint.get("/mon-compte/charte")
+@signed_in
+def show(_session: Session, account: Account) -> Response:
+    """Show each ENT's charter, and whether it is accepted."""
+    html = render_template("charter/ma_charte.html", dest=None, charters=charters(account))
+    return make_response(html)
+
+
+@blueprint.get("/mon-compte/charte/<version>")
+@signed_in
+def read(_session: Session, account: Account, version: str) -> Response:
+    """Show the text of a version, when it was published, and when it was accepted."""
+    try:
+        reading = find(account, uuid.UUID(version))
+    except ValueError:
+        not_found()
+    if reading is None:
+        not_found()
+    html = render_template(
+        "charter/charte_lue.html",
+        dest=None,
+        reading=reading,
+        body=Markup(service.as_html(reading.acceptance.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
+    )
+    return make_response(html)
+
+
+@blueprint.app_template_global("accepted_charters")
+def accepted_charters(account: Account) -> str:
+    """Return the sentence for the account's page: « Acceptée pour 1 ENT sur 2 ».
+
+    That page is in another slice, and slices do not import one another: its template calls this function.
+    """
+    current = [charter.current for charter in charters(account) if charter.current]
+    accepted = sum(1 for acceptance in current if acceptance.accepted_at)
+    if not current:
+        return str(gettext("Aucune charte à accepter"))
+    return str(gettext("Acceptée pour %(n)s ENT sur %(all)s", n=accepted, all=len(current)))

@@ -1,10 +1,20 @@
-"""The rules of the charters."""
+"""The rules of the charters, and how a charter's Markdown is rendered.
+
+An ENT writes the text, and parents read it on pages of this service. A page of the service lends its credit to every
+link, and the words of a link may name another site than its target. So a link leads to an https address alone, the host
+that it leads to is shown after its words, and the site learns neither the page that the parent came from nor a window
+to steer. Everything else that would be a link is shown as text.
+"""
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from markupsafe import escape
 from sqlalchemy import ColumnElement, func, select, update
 
 from idp.accounts import directory
@@ -16,6 +26,10 @@ from idp.clients import audience
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work, upsert
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 LONGEST_TEXT = 100_000
 LONGEST_VERSION = 40
@@ -159,3 +173,49 @@ def publish(client_id: str, version: str, text: str) -> CharterVersion:
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     log.record(CharterPublished(client_id=client.id, version=version, former=former or "", sha256=sha256))
     return charter
+
+
+_REL = "noopener noreferrer nofollow"
+
+
+def as_html(text: str) -> str:
+    """Return the charter's Markdown as HTML. Raw HTML, images and other links than https are text (row C-05)."""
+    html: str = _parser().render(text)
+    return html.replace("<h1>", "<h2>").replace("</h1>", "</h2>")
+
+
+def hosts(text: str) -> list[str]:
+    """Return the hosts that the links of a charter lead to, each once, in alphabetical order."""
+    inline = [child for token in _parser().parse(text) for child in token.children or ()]
+    return sorted({_host(str(token.attrs["href"])) for token in inline if token.type == "link_open"})
+
+
+def _parser() -> "MarkdownIt":
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - 60 modules, and few requests show a charter
+
+    parser = MarkdownIt("commonmark", {"html": False}).disable("image")
+    parser.validateLink = lambda url: bool(_host(url))  # type: ignore[method-assign]
+    parser.add_render_rule("link_open", _open)
+    parser.add_render_rule("link_close", _close)
+    return parser
+
+
+def _host(url: str) -> str:
+    """Return the host of an https address; the empty text for another link, and for one that hides its host."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    is_plain = parts.scheme == "https" and "@" not in parts.netloc and "\\" not in url and host.isascii()
+    return host if is_plain else ""
+
+
+def _open(_renderer: Any, tokens: Sequence["Token"], index: int, _options: Any, _env: Any) -> str:
+    return f'<a href="{escape(tokens[index].attrs["href"])}" rel="{_REL}">'
+
+
+def _close(_renderer: Any, tokens: Sequence["Token"], index: int, _options: Any, _env: Any) -> str:
+    """End a link, and name its host unless its words are its address. A link has no link inside (CommonMark 6.3)."""
+    opened = next(token for token in reversed(tokens[:index]) if token.type == "link_open")
+    return "</a>" if opened.markup == "autolink" else f"</a> ({escape(_host(str(opened.attrs['href'])))})"

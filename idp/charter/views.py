@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 from wtforms import BooleanField
 
-from idp.charter import markdown, service
+from idp.charter import service
 from idp.clients import registry
 from idp.interaction import store
 from idp.sessions import manager
@@ -56,7 +56,7 @@ def show() -> Response:
         dest=client,
         version=charter.version.version,
         published_at=charter.version.published_at,
-        body=Markup(markdown.render(charter.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
+        body=Markup(service.as_html(charter.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
         form=form,
         refuse_url=store.page_url("charter.refused", interaction),
     )

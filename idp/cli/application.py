@@ -12,6 +12,7 @@ from typing import Any
 import click
 from flask import Flask
 
+from idp import tracing
 from idp.app import create_app
 from idp.audit import log, noted_settings
 from idp.cli import settings as command_settings
@@ -112,9 +113,7 @@ def create_for_service(
     """
     app = create(settings)
     if settings.traces:
-        from idp.tracing import export  # noqa: PLC0415 - most services export no traces
-
-        export.start(part)
+        tracing.start(part)
     contextvars.copy_context().run(_note_settings, app, settings)
     return app
 

@@ -28,7 +28,7 @@ _MOST_UNKNOWN = 1000
 _LONGEST_CLIENT_ID = 64
 _LONGEST_IN_A_CODE = 250  # characters: a QR code of more has dots too small for paper
 PROFILE_HINT = "profil:"
-"""The beginning of a `login_hint` that names a profile (`idp.profile_choice.profiles`)."""
+"""The beginning of a `login_hint` that names a profile (`idp.profile_choice`)."""
 PARENT_HINT = f"{PROFILE_HINT}parent"
 """The `login_hint` of a parent."""
 LETTER_HINT = f"{PARENT_HINT}:courrier"

@@ -258,9 +258,9 @@ class Settings(BaseSettings):
     @classmethod
     def _check_traces(cls, value: bool) -> bool:  # noqa: FBT001 - pydantic's signature
         if value:
-            from idp.tracing import export  # noqa: PLC0415 - most services export no traces
+            from idp import tracing  # noqa: PLC0415 - most services export no traces
 
-            if not export.is_installed():
+            if not tracing.is_installed():
                 raise ValueError("needs the packages of the extra `traces`, which constraints.txt lists")
         return value
 

@@ -12,7 +12,7 @@ from idp.clients.models import Client
 from idp.config import Settings
 from idp.desk.jobs import running
 from idp.desk.jobs.models import Job, JobFile
-from idp.desk.kept_forms.models import KeptForm
+from idp.desk.kept_forms import KeptForm
 from idp.desk.staff.models import (
     StaffAccount,
     StaffCeremony,

@@ -19,7 +19,7 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import pupil
-from idp.desk.staff import actors
+from idp.desk.staff import models
 from idp.families.suspension import REPLACED
 
 
@@ -78,7 +78,7 @@ class Shown:
         if self.row.school_id is None:
             return who
         if access.post().school is not None:
-            name = actors.name(self.row.begun_by)
+            name = models.name(self.row.begun_by)
         else:
             name = db.session.get_one(School, self.row.school_id).name
         return f"{who} ({name})" if name else who
@@ -89,7 +89,7 @@ class Shown:
         actor = self.row.ended_by
         if not self.is_own or not actor or actor == REPLACED:
             return ""
-        who, name = _who(actor), actors.name(actor)
+        who, name = _who(actor), models.name(actor)
         who = who[0].lower() + who[1:]
         return f"{who} ({name})" if name and access.post().school is not None else who
 
@@ -114,7 +114,7 @@ class Shown:
 
 def _who(actor: str) -> str:
     """Return the role of a person who suspends; a command of the service is by nobody of the desk."""
-    closings = access.spec(actors.role(actor)).closings
+    closings = access.spec(models.role(actor)).closings
     return str(closings.who if closings else gettext("L’équipe du service"))
 
 

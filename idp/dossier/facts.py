@@ -22,6 +22,7 @@ from idp.db import db
 from idp.desk.people import retention
 from idp.oidc.claims.release import SET_BY_OPERATORS, releasable_claims
 from idp.operations.personal_data.parts import PARTS
+from idp.paths import DOCUMENTS
 from idp.web.legal import AUDIT
 
 TO_COMPLETE = "**à compléter**"
@@ -148,3 +149,20 @@ def _ent(client: Client) -> Ent:
         charter=client.charter_mode,
         is_open=client.disabled_at is None,
     )
+
+
+_HEADING = re.compile(r"^## ", re.MULTILINE)
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+
+
+def section(document: str, title: str) -> str:
+    """Return the text below the heading that begins with `title`, without links: their pages are not in the file.
+
+    Raises:
+        LookupError: the document has no such heading.
+    """
+    for part in _HEADING.split((DOCUMENTS / document).read_text(encoding="utf-8"))[1:]:
+        heading, _, body = part.partition("\n")
+        if heading.startswith(title):
+            return _LINK.sub(r"\1", body).strip()
+    raise LookupError(f"{document} has no section {title!r}")

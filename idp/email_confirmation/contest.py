@@ -1,12 +1,13 @@
-"""« Ce n’était pas moi »: the link of a confirmed mailbox that stops a change of address, or contests one that is done.
+"""`/adresse/contestation/<token>`: « Ce n’était pas vous ? ». GET shows a button and changes nothing, POST acts.
+
+The link of a confirmed mailbox stops a change of address, or contests one that is done.
 
 The person who asked for the change knew the password: the password is blocked, and every session ends. The link gives
 no control of the account: it signs nobody in and shows nothing of the account.
 
 A change that still waits is stopped: the confirmed address stays, and the account is recovered by mail. A change that
 was applied is contested: either mailbox may be the intruder's, so that no mail to either recovers the account. There is
-no time limit: the school settles the dispute, or a new letter is used (security row E-05,
-trade-off 4).
+no time limit: the school settles the dispute, or a new letter is used (security row E-05, trade-off 4).
 
 If the former mailbox is, or was, another account's too, its reader may be the other parent, whom the person has left
 there: an applied change is contested, and the password and the passkeys stay valid (security row E-12).
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from sqlalchemy import or_, update
 
 from idp.accounts import directory, disputes, mailboxes, notices, one_time_links, school_notices
@@ -29,7 +31,9 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.passkeys import keys
-from idp.sessions import manager
+from idp.services import services
+from idp.sessions import guard, manager
+from idp.web.redirects import see_other
 
 
 class Standing(Enum):
@@ -156,3 +160,46 @@ def _contest(settings: Settings, account: Account, former: str) -> None:
     closed, present = disputes.is_closed_by_contest(account), account.email or former
     for email in sorted({former, present} if closed else {present}):
         notices.tell_at(settings, Notice.EMAIL_CONTESTED if closed else Notice.EMAIL_QUESTIONED, account, email)
+
+
+blueprint = Blueprint("email_contest", __name__)
+
+_AFTER = {
+    Standing.OURS: "pas_moi_fait.html",
+    Standing.CONTESTED: "pas_moi_ferme.html",
+    Standing.CHANGED: "pas_moi_regle.html",
+}
+"""The page of a used link."""
+
+
+@blueprint.route("/adresse/contestation/<token>", methods=["GET", "POST"])
+def alarm(token: str) -> Response:
+    """Ask whether to stop the change; on a POST stop it. The page signs nobody in and shows nothing of the account."""
+    guard.refuse_incomplete_link(token)
+    if request.method == "POST" and stop(services().settings, token):
+        return see_other(url_for("email_contest.alarm", token=token))
+    alarm_state = look(token)
+    match alarm_state.state:
+        case LinkState.ALIVE:
+            return _page("pas_moi.html", alarm_state)
+        case LinkState.USED if request.method == "POST":
+            return see_other(url_for("email_contest.alarm", token=token))
+        case LinkState.USED:
+            open_still = alarm_state.shared and alarm_state.standing is Standing.CONTESTED
+            return _page("pas_moi_signale.html" if open_still else _AFTER[alarm_state.standing], alarm_state)
+        case _:
+            guard.count_bad_link()
+            return _page("pas_moi_expire.html", alarm_state, 410)
+
+
+def _page(name: str, alarm_state: Alarm, status: int = 200) -> Response:
+    html = render_template(
+        f"email_confirmation/{name}",
+        dest=None,
+        applied=alarm_state.standing is not Standing.OURS,
+        shared=alarm_state.shared,
+        schools=directory.tellable(alarm_state.schools),
+        hours=services().settings.contest_link_lifetime // 3600,
+        forgotten_password_url=url_for("recovery.password"),
+    )
+    return make_response(html, status)

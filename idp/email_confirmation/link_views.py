@@ -1,5 +1,7 @@
 """`/adresse/lien/<token>`: the link of the mail. GET shows a form and changes nothing, POST confirms.
 
+It has the forms of the slice, and the page after the confirmation.
+
 The mail may have gone to a stranger, because of one wrong letter in the address. So a browser that neither activated
 the account nor has a session of it asks for the account's password too.
 """
@@ -9,21 +11,101 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp.accounts import authentication
+from idp.accounts import authentication, directory
 from idp.accounts.authentication import Refused, Throttled
+from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.email_confirmation import confirmed, service
-from idp.email_confirmation.forms import LinkForm
+from idp.clients import audience, registry
+from idp.email_confirmation import service
+from idp.email_confirmation.service import Question
 from idp.interaction import store
 from idp.services import services
-from idp.sessions import attempts, bad_links, manager
+from idp.sessions import devices, guard, manager
 from idp.sessions.after_activation import Here
 from idp.web import browser
 from idp.web.errors import FormTokenError, ServiceBusyError, form_token_refused, with_retry_after
+from idp.web.forms import Form, PlainField, SecretField
 from idp.web.request_context import remote_ip
+
+
+class AddressForm(Form):
+    """Another mail address, and the password that was chosen at the activation."""
+
+    email = PlainField(_l("Adresse mail"), name="mail", longest=400)
+    password = SecretField(_l("Mot de passe"), name="mot-de-passe")
+
+
+class LinkForm(Form):
+    """The password, where the link of the mail is opened in a browser that did not choose it."""
+
+    password = SecretField(_l("Le mot de passe que vous venez de choisir"), name="mot-de-passe")
+
+
+class CodeForm(Form):
+    """The code of the mail."""
+
+    code = PlainField(_l("Code reçu par mail"), name="code", longest=40)
+
+
+def confirmed_page(
+    name: str,
+    account: Account | None,
+    ent: registry.Registration | None,
+    question: Question,
+    *,
+    is_signed_in: bool = False,
+    is_recent: bool = False,
+    onward: store.Interaction | None = None,
+) -> Response:
+    """Return the page `name`, which leads to `ent`, or to the sign-in page without one.
+
+    Args:
+        name: the template.
+        account: the account whose address was confirmed.
+        ent: the ENT.
+        question: the values of the link that was used.
+        is_signed_in: whether the person is signed in, so that the ENT asks for no password.
+        is_recent: whether this request confirmed the address, so that the link worked until now.
+        onward: the request of the ENT, for a person who is signed in and an ENT whose home is unknown.
+    """
+    html = render_template(
+        f"email_confirmation/{name}",
+        dest=ent,
+        ents=_ents(account, ent, named=is_signed_in, placed=is_recent) if account and ent else [],
+        is_signed_in=is_signed_in,
+        waits_elsewhere=question.waits_elsewhere,
+        changes=question.changes,
+        shared=question.shared,
+        sign_in_url=store.resume_url(onward) if is_signed_in else store.page_url("login.sign_in", None),
+    )
+    return make_response(html)
+
+
+def _ents(
+    account: Account, first: registry.Registration, *, named: bool, placed: bool
+) -> list[tuple[registry.Registration, list[str]]]:
+    """Return the ENTs of a family that has several, each with what says whose it is.
+
+    A person who has only the link reads no name (security row V-11): a used link in an old mail does not tell where the
+    children go to school today.
+
+    Args:
+        account: the account.
+        first: the ENT that comes first.
+        named: whether to show the children.
+        placed: whether to show the schools.
+    """
+    ents = audience.ents_of_children(account, first)
+    if len(ents) == 1:
+        return []
+    if named:
+        return [(ent, [directory.child_sentence(child) for child in children]) for ent, children in ents]
+    return [(ent, list(dict.fromkeys(child.school.name for child in children if placed))) for ent, children in ents]
+
 
 blueprint = Blueprint("email_link", __name__)
 
@@ -34,10 +116,10 @@ def link(token: str) -> Response:
 
     « Confirmer ici » signs in here, in place of the browser that waits, the person who typed the password.
     """
-    bad_links.refuse_incomplete(token)
+    guard.refuse_incomplete_link(token)
     if request.method == "POST" and "renvoyer" in request.form:
         if not service.resend_for_link(services().settings, token, remote_ip()):
-            bad_links.count()
+            guard.count_bad_link()
         return _invalid_link_page(sent=True)
     acts = request.method == "POST"
     used = None
@@ -50,7 +132,7 @@ def link(token: str) -> Response:
     if question.state is LinkState.USED:
         return _confirmed_page(token, question, used, acts=acts)
     if question.state is LinkState.DEAD or (acts and not question.refused):
-        bad_links.count()
+        guard.count_bad_link()
         return _invalid_link_page(sent=False)
     if question.refused:
         sign_in_url = store.page_url("login.sign_in", None)
@@ -65,7 +147,7 @@ def _password_refusal(token: str, question: service.Question) -> Response | None
     if account is None or not form.password.data:
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
         return _question_page(question, form)
-    attempt = attempts.of_request(account.username, form.password.data, door="link")
+    attempt = devices.attempt(account.username, form.password.data, door="link")
     try:
         # a link ends when its account's password changes: nothing has to be compared again
         outcome = authentication.verify_secret(services().settings, services().hasher, attempt, lambda proof: proof)
@@ -95,7 +177,7 @@ def form_is_old(error: FormTokenError) -> Response:
 def _confirmed_page(token: str, question: service.Question, used: service.Used | None, *, acts: bool) -> Response:
     account, ent = service.account_and_ent(token)
     opened, current = used.opened if used else None, manager.current()
-    response = confirmed.page(
+    response = confirmed_page(
         "confirme.html" if acts else "confirme_deja.html",
         account,
         ent,

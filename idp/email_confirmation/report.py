@@ -1,9 +1,13 @@
-"""« Ce n’est pas moi », from the mailbox of the school's file: somebody else activated the account with the letter.
+"""`/adresse/signalement/<token>`: « Ce n’est pas moi ». GET shows a button and changes nothing, POST reports.
+
+Somebody else activated the account with the letter, says the mailbox of the school's file.
 
 The link gives no control of the account: the account stays as it is, and the school decides.
 """
 
 from dataclasses import dataclass
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 
 from idp.accounts import directory, one_time_links, school_notices
 from idp.accounts.models import Account, School
@@ -12,6 +16,9 @@ from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import ActivationReported
 from idp.db import db, unit_of_work
+from idp.services import services
+from idp.sessions import guard
+from idp.web.redirects import see_other
 
 
 @dataclass(frozen=True)
@@ -51,3 +58,35 @@ def send(value: str) -> bool:
     school_notices.add(Kind.OTHER_MAILBOX, account.id, [school.id for school in schools])
     log.record(ActivationReported(account_id=account.id, uais=[school.uai for school in schools]))
     return True
+
+
+blueprint = Blueprint("activation_report", __name__)
+
+
+@blueprint.route("/adresse/signalement/<token>", methods=["GET", "POST"])
+def activation(token: str) -> Response:
+    """Ask whether somebody else activated the account; on a POST tell the schools. The page signs nobody in."""
+    guard.refuse_incomplete_link(token)
+    if request.method == "POST" and send(token):
+        return see_other(url_for("activation_report.activation", token=token))
+    link_report = look(token)
+    match link_report.state:
+        case LinkState.ALIVE:
+            return _page("activation_autre.html", link_report)
+        case LinkState.USED if request.method == "POST":
+            return see_other(url_for("activation_report.activation", token=token))
+        case LinkState.USED:
+            return _page("activation_autre_fait.html", link_report)
+        case _:
+            guard.count_bad_link()
+            return _page("activation_autre_expire.html", link_report, 410)
+
+
+def _page(name: str, link_report: Report, status: int = 200) -> Response:
+    html = render_template(
+        f"email_confirmation/{name}",
+        dest=None,
+        schools=directory.tellable(link_report.schools),
+        hours=services().settings.contest_link_lifetime // 3600,
+    )
+    return make_response(html, status)

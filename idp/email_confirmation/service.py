@@ -19,8 +19,8 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.languages import of_account
 from idp.mail.compose import compose
-from idp.mail.deliver import deliver
-from idp.outbox.models import OutboxMessage
+from idp.mail.smtp import deliver
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.sessions import after_activation, manager
 from idp.sessions.after_activation import Here, Opened

@@ -17,18 +17,18 @@ from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import audience
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.db import db
-from idp.email_confirmation import codes, confirmed, service
-from idp.email_confirmation.forms import AddressForm, CodeForm
+from idp.email_confirmation import codes, link_views, service
+from idp.email_confirmation.link_views import AddressForm, CodeForm
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
-from idp.sessions import attempts, devices, manager
+from idp.sessions import devices, manager
 from idp.sessions.after_activation import Here, Opened
 from idp.throttle import guard, limits
 from idp.web.declarations import leads_to_ent
-from idp.web.durations import in_words
 from idp.web.errors import FormTokenError, InteractionLostError, ServiceBusyError, form_token_refused, with_retry_after
 from idp.web.http import current_request
+from idp.web.i18n import in_words
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
 
@@ -169,7 +169,7 @@ def _correct(interaction: store.Interaction | None, account: Account, form: Addr
     to = _check(form)
     if to is None or form.errors:
         return _correction_page(interaction, account, form, 200)
-    client, attempt = store.client_of(interaction), attempts.of_request(account.username, form.password.data or "")
+    client, attempt = store.client_of(interaction), devices.attempt(account.username, form.password.data or "")
     hasher = services().hasher
     outcome = service.correct(services().settings, hasher, attempt, to, client.key if client else None)
     match outcome:
@@ -345,7 +345,9 @@ def _activated(interaction: store.Interaction | None, account: Account, opened: 
         response = see_other(home or store.resume_url(onward))
     else:
         question = service.Question(LinkState.USED, shared=shared)
-        response = confirmed.page("confirme.html", account, ent, question, is_signed_in=is_signed_in, onward=onward)
+        response = link_views.confirmed_page(
+            "confirme.html", account, ent, question, is_signed_in=is_signed_in, onward=onward
+        )
     if opened:
         opened.give_to(response)
     return response

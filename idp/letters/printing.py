@@ -16,7 +16,7 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
 from idp.letters import account_reset, merge_csv, recipients
 from idp.letters.files import LetterFile, LetterFileError, check_appendable, remove_leftovers
-from idp.letters.hashing import BatchHasher
+from idp.letters.provisional import BatchHasher
 from idp.letters.recipients import PrintError, Recipient, Refusal, Skipped
 from idp.letters.render.typesetting import Typesetter
 from idp.letters.secrets import DrawnLetter, draw

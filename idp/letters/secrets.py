@@ -23,7 +23,7 @@ from idp.db import db, retry_unit_of_work
 from idp.letters import provisional
 from idp.letters.account_reset import AccountsChangedError, NewSecret, are_stored, reset_accounts
 from idp.letters.files import LetterFileError
-from idp.letters.hashing import BatchHasher
+from idp.letters.provisional import BatchHasher
 from idp.letters.recipients import PrintError, Recipient, Refusal, Skip, Skipped, ents_of
 from idp.letters.render.contents import Ents, compose
 from idp.letters.render.pdf import Letter, LetterError, TooLongError, UnknownGlyphError

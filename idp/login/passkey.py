@@ -1,4 +1,9 @@
-"""Sign-in by a passkey: the same decisions about the account as for its password, and one text for every failure."""
+"""`/connexion/cle-d-acces`: sign-in by a passkey, and the offer of a first passkey.
+
+The decisions about the account are those for its password; every failure has one text.
+"""
+
+from flask import Blueprint, Response, make_response, render_template, request
 
 from idp.accounts import disputes
 from idp.accounts.authentication import Refused, Throttled
@@ -7,16 +12,45 @@ from idp.audit import log
 from idp.audit.credential_events import PasskeyRefused
 from idp.config import Settings
 from idp.db import unit_of_work
+from idp.interaction import store
 from idp.login import admission, service
 from idp.login.service import Closed, MustRenew, NeedsSlot, SignedIn
 from idp.passkeys import keys
 from idp.passkeys.ceremony import PasskeyError
+from idp.passkeys.forms import as_json
 from idp.passkeys.keys import Proof
+from idp.services import services
 from idp.sessions import devices, listed, manager
-from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE
+from idp.sessions.guard import signed_in
+from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, Session
 from idp.throttle import guard, limits
 from idp.throttle.limits import Limit
+from idp.web.declarations import leads_to_ent
 from idp.web.user_agent import describe
+
+blueprint = Blueprint("passkey_sign_in", __name__)
+
+
+@blueprint.post("/connexion/cle-d-acces/defi")
+def challenge() -> Response:
+    """Begin a sign-in by a passkey: return the options for the browser. Nothing is stored, and no account is read."""
+    return as_json(keys.begin_sign_in(services().settings))
+
+
+@blueprint.get("/connexion/cle-d-acces")
+@leads_to_ent
+@signed_in
+def offer(_session: Session, _account: Account) -> Response:
+    """Offer a passkey after the first sign-in; « Plus tard » leads to the next page at once."""
+    interaction = store.current()
+    html = render_template(
+        "login/cle_d_acces.html",
+        dest=None,
+        add_url=store.page_url("account_passkeys.add", interaction),
+        onward_url=store.resume_url(interaction),
+        failed=request.args.get("fait") == "echec",
+    )
+    return make_response(html)
 
 
 class UnknownKey(Refused):

@@ -8,9 +8,11 @@ view answers all other requests.
 import enum
 import secrets
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from flask import current_app, g, render_template
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 
 from idp.accounts.passwords.hasher import fold_provisional, looks_provisional
 from idp.clients import registry
@@ -18,12 +20,51 @@ from idp.clients.registry import Registration
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.login import known_accounts
-from idp.login.forms import Offers, SignInForm
 from idp.services import services
-from idp.sessions import after_activation, device_cookie, manager
-from idp.web import browser, declarations
+from idp.sessions import after_activation, device_cookie, devices, manager
+from idp.web import browser, declarations, languages
+from idp.web.forms import Form, PlainField, SecretField
 from idp.web.http import Request, Response, answering
-from idp.web.languages import choice
+
+
+class Offers(NamedTuple):
+    """Whether the page offers « Rester connecté sur cet appareil », and a passkey beside the password."""
+
+    stay: bool
+    passkey: bool
+
+
+class SignInForm(Form):
+    """The identifier and the password, as typed."""
+
+    username = PlainField(_l("Identifiant"), name="identifiant", longest=200)
+    password = SecretField(_l("Mot de passe"), name="mot-de-passe")
+    has_passkeys = PlainField(name="cles", longest=1)
+    """Whether the browser can make passkeys; the page's script says so."""
+    stays = PlainField(_l("Rester connecté sur cet appareil"), name="rester", longest=1)
+
+    known_account = PlainField(name=known_accounts.PARAMETER, longest=20)
+    """The browser's number of the account that was chosen by its name."""
+
+    def __init__(self, offers: Offers) -> None:
+        """Read the form. Unless it is offered, the person cannot stay signed in, whatever was sent."""
+        super().__init__()
+        self.offers_passkey = offers.passkey
+        self.choice = known_accounts.Choice()
+        self.unknown_key: dict[str, str] = {}  # for the browser, which offers it no more
+        if not offers.stay:
+            del self.stays
+
+    @property
+    def identifier(self) -> str:
+        """The identifier that was typed, or that of the account that was chosen. No page shows the latter."""
+        return self.username.data or devices.parents().get(self.known_account.data or "", "")
+
+    @property
+    def is_to_stay(self) -> bool:
+        """Whether the person stays signed in on this device."""
+        return bool(self.stays and self.stays.data)
+
 
 _MARK = f"mark{secrets.token_hex(16)}"
 _TOKEN_MARK = f"mark{secrets.token_hex(16)}"
@@ -119,7 +160,7 @@ def show(request: Request) -> Response | None:
     client = _plain_client(interaction)
     if client is None or after_activation.expected_username():
         return None
-    key = client.key, client.version, choice.choose_language(), (offered := offers(interaction))
+    key = client.key, client.version, languages.choose_language(), (offered := offers(interaction))
     pages = services().sign_in_pages
     if key not in pages:
         if len(pages) >= _MOST:

@@ -16,12 +16,13 @@ from idp.clients import audience
 from idp.clock import now
 from idp.interaction import store
 from idp.login import known_accounts, passkey, plain, service
-from idp.login.forms import Offers, SignInForm
+from idp.login.plain import Offers, SignInForm
 from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
 from idp.passkeys.forms import PasskeyForm
 from idp.services import services
-from idp.sessions import after_activation, attempts, device_cookie, devices, freshness, manager, staying
+from idp.sessions import after_activation, device_cookie, devices, liveness, manager, staying
+from idp.web import languages
 from idp.web.browser import forget_used_link, renew_form_token
 from idp.web.declarations import leads_to_ent
 from idp.web.errors import (
@@ -33,7 +34,6 @@ from idp.web.errors import (
     with_retry_after,
 )
 from idp.web.http import current_request
-from idp.web.languages import choice
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip, user_agent
 
@@ -56,7 +56,7 @@ def sign_in() -> Response:
 
 
 def _decide(form: SignInForm) -> service.Outcome:
-    attempt = attempts.of_request(form.identifier, form.password.data or "", door="sign_in")
+    attempt = devices.attempt(form.identifier, form.password.data or "", door="sign_in")
     known, former = services(), manager.cookie_value()
     try:
         return service.sign_in(known.settings, known.hasher, known.breached, attempt, former, stays=form.is_to_stay)
@@ -91,7 +91,7 @@ def _opened(
     After a sign-in by the `form`, the first one in a browser that can make passkeys leads to their offer.
     """
     renew_form_token()
-    if (language := choice.kept()) and devices.is_settled(devices.known(outcome.username)):
+    if (language := languages.kept()) and devices.is_settled(devices.known(outcome.username)):
         directory.keep_language(outcome.username, language)
     forget_used_link()
     onward = interaction and interaction.without_person()
@@ -180,7 +180,7 @@ def _session_answers(interaction: store.Interaction | None, *, typed: bool = Fal
         return typed or not after_activation.expected_username()
     if authorization.subject is not None and not typed and not store.has_answer(interaction):
         return False
-    return freshness.is_enough(
+    return liveness.is_fresh_enough(
         current[0],
         prompts=frozenset(authorization.prompt.split()),
         max_age=authorization.max_age,

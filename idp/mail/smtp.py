@@ -1,27 +1,77 @@
 """Sends mails through the SMTP server of the settings (RFC 5321).
 
 Certificates are verified, and `smtp+starttls://` never falls back to clear text. The answers of the server are kept for
-operators, without emails and links.
+operators, without emails and links. `deliver` sends outside any transaction.
 """
 
 import re
 import smtplib
 import ssl
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from urllib.parse import unquote, urlsplit
 
 from idp.config import Settings
-from idp.mail.smtp_connection import SmtpConnection, SmtpTlsConnection
-from idp.outbox import renewal
+from idp.db import release_connection
+from idp.mail.emails import InvalidEmailError, check_recipient
+from idp.metrics.catalogue import MAILS
+from idp.outbox import leases, relay
 from idp.outbox.worker import (
     PermanentDeliveryError,
     RelayDownError,
     TemporaryDeliveryError,
     UncertainDeliveryError,
 )
+from idp.services import services
+from idp.tracing import Kind, Span
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
+DIALOGUE_SECONDS = 90.0
+"""From the connection to the last line of the mail."""
+ACCEPT_SECONDS = 120.0
+"""For the answer to the last line: a server that scans mails may take a minute. After a timeout, a copy is sent."""
+_QUIT_SECONDS = 1.0
+
+
+class SmtpConnection(smtplib.SMTP):
+    """An SMTP connection with a deadline for the whole dialogue."""
+
+    def __init__(self, host: str, port: int, name: str, **options: ssl.SSLContext) -> None:
+        """Connect to `host` and read its greeting; `name` is the name of this machine in EHLO.
+
+        Raises:
+            OSError: the connection failed, or (`smtplib.SMTPConnectError`) the server refused it.
+        """
+        self._end = time.monotonic() + DIALOGUE_SECONDS
+        self._answer_seconds = ANSWER_SECONDS
+        super().__init__(host, port, name, timeout=CONNECT_SECONDS, **options)  # type: ignore[arg-type]
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Read one answer before the deadline."""
+        if self.sock is not None:
+            self.sock.settimeout(max(0.1, min(self._answer_seconds, self._end - time.monotonic())))
+        return super().getreply()
+
+    def await_acceptance(self) -> tuple[int, bytes]:
+        """Read the answer to the whole mail, with a deadline of its own."""
+        self._end, self._answer_seconds = time.monotonic() + ACCEPT_SECONDS, ACCEPT_SECONDS
+        return self.getreply()
+
+    def leave(self) -> None:
+        """Quit with a short deadline; errors no longer matter to the mail."""
+        self._end, self._answer_seconds = time.monotonic() + _QUIT_SECONDS, _QUIT_SECONDS
+        with suppress(OSError):
+            self.quit()
+        self.close()
+
+
+class SmtpTlsConnection(SmtpConnection, smtplib.SMTP_SSL):
+    """An SMTP connection over implicit TLS (RFC 8314); takes `context`."""
+
 
 _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 _START_MAIL, _PERMANENT = 354, 500
@@ -63,7 +113,7 @@ class Transport:
                 client.send(data)
                 _await_acceptance(client, recipient)
         finally:
-            renewal.after_settling(client.leave)
+            leases.after_settling(client.leave)
 
     def can_be_used(self) -> bool:
         """Return whether the server lets this service begin a mail."""
@@ -183,3 +233,34 @@ def _without_personal_data(text: str, recipient: str) -> str:
         local = re.escape(recipient.partition("@")[0])
         text = re.sub(rf"(?<![\w.]){local}(?!\w)", "…", text, flags=re.IGNORECASE)
     return " ".join(text.split())[:300]
+
+
+def deliver(message: EmailMessage, recipient: str) -> None:
+    """Send `message` to `recipient`, the only email of its `To`.
+
+    Raises:
+        RelayDownError, TemporaryDeliveryError, UncertainDeliveryError, PermanentDeliveryError: see `Transport.send`.
+        RuntimeError: the handler left a unit of work open. The link in the mail would not be committed yet.
+    """
+    release_connection()
+    try:
+        check_recipient(recipient)
+    except InvalidEmailError as error:
+        raise PermanentDeliveryError(f"the recipient is not a valid email ({error.reason})") from error
+    if [email.addr_spec for email in message["To"].addresses] != [recipient]:
+        raise PermanentDeliveryError("the To header of the mail is not its recipient")
+    domain = recipient.rpartition("@")[2].lower()
+    try:
+        with Span("smtp", Kind.CLIENT):
+            services().transport.send(message, recipient)
+    except (TemporaryDeliveryError, PermanentDeliveryError) as error:
+        MAILS.count(domain, _result_of(error))
+        raise
+    MAILS.count(domain, "sent")
+    leases.after_settling(relay.note_success)
+
+
+def _result_of(error: Exception) -> str:
+    if isinstance(error, UncertainDeliveryError):
+        return "uncertain"
+    return "temporary" if isinstance(error, TemporaryDeliveryError) else "permanent"

@@ -1,19 +1,25 @@
-"""The rules of « Mes données dans les ENT »: which ENT receives which data, and when it was entered."""
+"""`/mon-compte/ent`: « Mes données dans les ENT »: which ENT receives which data, and when it was entered."""
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from flask import Blueprint, Response, make_response, render_template
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
-from idp.accounts import directory
+from idp.accounts import closings, directory
 from idp.accounts.models import Account, Child
 from idp.audit.models import AuditEntry
-from idp.clients import audience, registry
+from idp.clients import audience, registry, released
 from idp.clients.models import Audience, Client, ClientSchool
 from idp.clients.registry import Registration
 from idp.db import db
+from idp.sessions import manager
+from idp.sessions.guard import signed_in
+from idp.sessions.models import Session
+from idp.web.i18n import instant_in_words, spacing
 
 _ENTERED = "code.issued"
 """The kind of the journal entry for each entry into an ENT; the protocol's own statement writes it."""
@@ -95,3 +101,62 @@ def _entries(account_id: uuid.UUID, client_id: uuid.UUID) -> list[datetime]:
             .limit(_DATES)
         )
     )
+
+
+blueprint = Blueprint("received", __name__)
+
+_NO_CHILD = _l("Cet ENT ne reçoit rien sur vos enfants.")
+_FOR_EVERYONE = _l("Service ouvert à toutes les familles : il ne reçoit rien sur vos enfants.")
+
+
+@blueprint.app_template_global("own_ents")
+def own_ents() -> list[Registration]:
+    """Return the ENTs that the signed-in person can enter from the account's pages."""
+    current = manager.current()
+    return entrances(current[1]) if current else []
+
+
+@blueprint.app_template_global("own_ents_of_children")
+def own_ents_of_children() -> list[tuple[Registration, list[str]]]:
+    """Return `own_ents`, each with the person's children in its schools."""
+    current = manager.current()
+    ents = entrances_of_children(current[1]) if current else []
+    return [(ent, [directory.child_sentence(child) for child in children]) for ent, children in ents]
+
+
+@blueprint.get("/mon-compte/ent")
+@signed_in
+def show(_session: Session, account: Account) -> Response:
+    """Show the data that each ENT receives."""
+    known = receivers(account)
+    html = render_template(
+        "my_account/mes_donnees.html",
+        dest=None,
+        closed_ties=closings.of_ties(account),
+        receivers=[_shown(receiver) for receiver in known if receiver.serves],
+        former=[
+            (receiver.name, instant_in_words(receiver.entries[0]))
+            for receiver in known
+            if not receiver.serves and receiver.entries
+        ],
+    )
+    return make_response(html)
+
+
+def _shown(receiver: Receiver) -> dict[str, object]:
+    return {
+        "name": receiver.name,
+        "children": [
+            (
+                f"{child.given_name} {child.family_name}",
+                ", ".join(part for part in (child.class_name, child.school.name) if part),
+            )
+            for child in receiver.children
+        ],
+        "everyone": receiver.everyone,
+        "no_child": spacing(str(_FOR_EVERYONE if receiver.everyone else _NO_CHILD)),
+        "told": released.sentences_of(
+            receiver.scopes, username=receiver.release_username, child=bool(receiver.children)
+        ),
+        "entries": [instant_in_words(at) for at in receiver.entries],
+    }

@@ -1,8 +1,14 @@
-"""The rules of « Ajouter un autre courrier »: a family whose schools use two files gets two letters and one account."""
+"""`/mon-compte/courrier`: « Ajouter un autre courrier ».
+
+A family whose schools use two files gets two letters and one account.
+"""
 
 import uuid
 from dataclasses import dataclass
 
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
 from idp.accounts import authentication, directory, school_notices
@@ -10,15 +16,20 @@ from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSec
 from idp.accounts.merging import moving
 from idp.accounts.merging.agreement import surely_one_person
 from idp.accounts.models import Account, School, SchoolNotice
-from idp.accounts.passwords.hasher import Hasher, fold_username
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_username
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import LetterLinkDoubted
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.sessions import liveness
+from idp.services import services
+from idp.sessions import devices, liveness
+from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
+from idp.web.errors import ServiceBusyError, with_retry_after
+from idp.web.forms import Form, PlainField, SecretField
+from idp.web.redirects import see_other
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,7 @@ class Doubted:
 Outcome = Linked | Doubted | Refused | Throttled
 
 
-def link(settings: Settings, hasher: Hasher, attempt: Attempt, session: Session) -> Outcome:
+def link_letter(settings: Settings, hasher: Hasher, attempt: Attempt, session: Session) -> Outcome:
     """Verify a letter's identifier and provisional password, and move its children to the account of `session`.
 
     Raises:
@@ -100,3 +111,73 @@ def _doubt(mine: Account, other: Account) -> None:
     schools = [school.id for school in directory.schools_of_ties(other)]
     school_notices.add(Kind.LETTER_DOUBT, other.id, schools, other_account_id=mine.id)
     log.record(LetterLinkDoubted(account_id=mine.id, other=str(other.id)))
+
+
+class LetterForm(Form):
+    """The identifier and the secret of another letter."""
+
+    username = PlainField(_l("Identifiant"), name="identifiant", longest=200)
+    password = SecretField(_l("Mot de passe provisoire"), name="mot-de-passe")
+
+
+blueprint = Blueprint("letter", __name__)
+
+
+@blueprint.route("/mon-compte/courrier", methods=["GET", "POST"])
+@signed_in
+def link(session: Session, account: Account) -> Response:
+    """Ask for the other letter's identifier and secret; on a POST add its children, or tell its school."""
+    if not proved_recently(session):
+        return see_other(url_for("reauthentication.verify", suite="courrier"))
+    form = LetterForm()
+    return _answer(form, session, account) if request.method == "POST" else _page(form, 200)
+
+
+def _answer(form: LetterForm, session: Session, account: Account) -> Response:
+    typed = form.username.data or ""
+    if fold_username(typed) == account.username:
+        form.username.errors = [
+            gettext("C’est l’identifiant de ce compte. Tapez celui qui est écrit sur l’autre courrier.")
+        ]
+        return _page(form, 200)
+    outcome = Linked() if is_linked(account.id, typed) else _try(form, session)
+    match outcome:
+        case Linked():
+            return see_other(url_for("my_account.show", fait="courrier"))
+        case Doubted():
+            return see_other(url_for("letter.doubt"))
+        case Throttled(seconds):
+            return with_retry_after(_page(form, 429, wait=seconds), seconds)
+        case Refused():
+            return _page(form, 200, failed=True)
+
+
+@blueprint.get("/mon-compte/courrier/doute")
+@signed_in
+def doubt(_session: Session, account: Account) -> Response:
+    """Show that a school has to decide about a letter; without such a letter, redirect."""
+    schools = doubtful_schools(account.id)
+    if not schools:
+        return see_other(url_for("my_account.show"))
+    tellable = directory.tellable(schools)
+    return make_response(render_template("my_account/courrier_doute.html", dest=None, schools=tellable))
+
+
+def _try(form: LetterForm, session: Session) -> Outcome:
+    attempt = devices.attempt(form.username.data or "", form.password.data or "", door="letter")
+    try:
+        return link_letter(services().settings, services().hasher, attempt, session)
+    except HasherBusyError as busy:
+        raise ServiceBusyError(busy.retry_after) from None
+
+
+def _page(form: LetterForm, status: int, *, failed: bool = False, wait: int = 0) -> Response:
+    html = render_template(
+        "my_account/courrier.html",
+        dest=None,
+        form=form,
+        failed=failed,
+        wait=wait,
+        letter_days=services().settings.provisional_days,
+    )
+    return make_response(html, status)

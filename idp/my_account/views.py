@@ -8,8 +8,8 @@ from flask_babel import gettext, ngettext
 from idp.accounts import closings
 from idp.accounts.models import Account, Child
 from idp.clock import now
-from idp.my_account.connections import rules
-from idp.my_account.connections.views import in_words
+from idp.my_account import connections
+from idp.my_account.connections_views import in_words
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.i18n import day
@@ -40,7 +40,7 @@ def root() -> Response:
 @signed_in
 def show(session: Session, account: Account) -> Response:
     """Show the account's person, its pages, and the children."""
-    devices = rules.live(account, session)
+    devices = connections.live(account, session)
     html = render_template(
         "my_account/mon_compte.html",
         dest=None,

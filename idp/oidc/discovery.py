@@ -6,13 +6,13 @@ from functools import lru_cache
 from typing import Any
 
 from idp.languages import OFFERED
-from idp.oidc.authorization.responses import RESPONSE_MODES
+from idp.oidc.authorization.errors import RESPONSE_MODES
 from idp.oidc.claims.release import CLAIMS_BY_SCOPE
 from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS
 from idp.services import services
 from idp.web.declarations import for_other_sites, for_programs
-from idp.web.door.endpoints import Endpoint
+from idp.web.door.pages import Endpoint
 from idp.web.http import Request, Response
 
 _JSON = (("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))

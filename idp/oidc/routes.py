@@ -4,17 +4,17 @@ from flask import Blueprint, request
 
 from idp.charter import api as charter_api
 from idp.oidc import discovery
-from idp.oidc.authorization import consent, is_it_you, other_ent, par
 from idp.oidc.authorization import endpoint as authorize
+from idp.oidc.authorization import pages, par
 from idp.oidc.logout import rp_initiated, session_state
-from idp.oidc.tokens import bearer, introspection, revocation, userinfo
-from idp.oidc.tokens import endpoint as token
+from idp.oidc.tokens import bearer
+from idp.oidc.tokens import endpoints as token
 from idp.web import declarations
 from idp.web.door.door import Door
 from idp.web.http import Response
 
-_ENDPOINTS = (authorize, par, token, revocation, introspection, userinfo, discovery)
-_PAGES = (consent, is_it_you, other_ent, session_state, rp_initiated)
+_ENDPOINTS = (authorize, par, token, discovery)
+_PAGES = (pages, session_state, rp_initiated)
 
 
 def blueprints(door: Door) -> tuple[Blueprint, ...]:

@@ -13,7 +13,7 @@ from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidClientError
 
 from idp import opaque
 from idp.config import Settings
-from idp.oidc.client_auth import client, private_key_jwt, rate_limits
+from idp.oidc.client_auth import client, private_key_jwt
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.store.store import Store
 from idp.oidc.tokens.grants import CodeGrant, RefreshGrant
@@ -51,10 +51,10 @@ class Server(AuthorizationServer):
         try:
             return cast("client.ProtocolClient", super().authenticate_client(request, methods, endpoint))
         except InvalidClientError:
-            rate_limits.count_failure(request)
+            client.count_failure(request)
             raise client.authentication_error() from None
         except ServiceBusyError:  # the client's keys could not be fetched
-            rate_limits.count_failure(request)
+            client.count_failure(request)
             raise
 
     def create_oauth2_request(self, request: Any) -> Any:

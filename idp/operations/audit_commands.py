@@ -27,7 +27,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db, unit_of_work
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, instant, plain

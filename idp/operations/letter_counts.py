@@ -19,7 +19,7 @@ from idp.db import db
 from idp.families import standing
 from idp.families.standing import Group
 from idp.letters.recipients import PrintError, class_order
-from idp.statements.planning import index_only
+from idp.statements import index_only
 
 _SCHOOLS_AT_ONCE = 20
 _FAMILY = 2

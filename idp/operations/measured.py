@@ -17,7 +17,7 @@ from idp.metrics.instruments import Sample, Subject
 from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.keys.rotation import signing_since
 from idp.outbox import relay
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD
 from idp.rostering.models import ImportBatch
 

@@ -13,7 +13,7 @@ from idp.audit.registry_events import MessagesChanged
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.outbox import leases
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD, Outcome
 from idp.terminal import AS_JSON, YES, confirm, table
 

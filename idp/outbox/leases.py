@@ -3,19 +3,29 @@
 When a lease expires, its worker is taken for dead and the message is claimed again. A worker can only settle a message
 while it has the lease. PostgreSQL measures leases by its own clock: those of two nodes may differ by more than a lease.
 So statements compare `leased_until` (`is_free`), and Python never compares a value that it read.
+
+While a handler runs, its lease is renewed. After a kill, the lease ends within `LEASE`, and another worker claims the
+message.
 """
 
+import threading
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import structlog
+from flask import current_app
 from sqlalchemy import ColumnElement, DateTime, func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 
 LEASE = timedelta(seconds=30)
 """How long the message of a killed worker waits. A worker renews the lease while its handler runs."""
@@ -126,3 +136,73 @@ def note_unknown(kinds: Collection[str]) -> int:
 def clock() -> Any:
     """Return the time of the database server."""
     return func.clock_timestamp(type_=DateTime(timezone=True))
+
+
+BEAT_SECONDS = 8.0
+"""A third of the lease at most, so that one lost beat changes nothing."""
+
+log = structlog.get_logger()
+
+
+@dataclass
+class _Delivery:
+    lease_lost: threading.Event = field(default_factory=threading.Event)
+    afterwards: list[Callable[[], object]] = field(default_factory=list)
+
+
+_current: ContextVar[_Delivery | None] = ContextVar("delivery", default=None)
+
+
+@contextmanager
+def renewed(message: OutboxMessage) -> Iterator[None]:
+    """Renew the lease of a claimed message during the block, then call the functions given to `after_settling`."""
+    app, over, held = current_app._get_current_object(), threading.Event(), _Delivery()  # type: ignore[attr-defined] # noqa: SLF001 - for the thread
+
+    def beat() -> None:
+        with app.app_context():
+            while not over.wait(BEAT_SECONDS):
+                if not _renew(message):
+                    held.lease_lost.set()
+                    return
+
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    thread.start()
+    token = _current.set(held)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+        over.set()
+        thread.join()
+        for act in held.afterwards:
+            _do(act)
+
+
+def lease_lost() -> threading.Event:
+    """Return the event that is set when another worker has claimed the message that this thread delivers."""
+    held = _current.get()
+    return held.lease_lost if held else threading.Event()
+
+
+def after_settling(act: Callable[[], object]) -> None:
+    """Call `act` when the outcome of the message that this thread delivers is stored; without a message, at once."""
+    held = _current.get()
+    if held:
+        held.afterwards.append(act)
+    else:
+        act()
+
+
+def _renew(message: OutboxMessage) -> bool:
+    """Return whether this worker still has the lease. If the database does not answer, the next beat tries again."""
+    try:
+        return extend(message)
+    except SQLAlchemyError:
+        return True
+
+
+def _do(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001 - the message is settled, whatever happens here
+        log.warning("outbox.not_done_afterwards", error=type(error).__name__)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from idp.clock import now
 from idp.db import db, upsert
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 
 _NAMES = uuid.UUID("b6f3f6a2-5c6f-4a2e-9d52-7a4f3c1f0d11")
 """The namespace of the message ids, which are made from kind and period: two workers would store the same row."""

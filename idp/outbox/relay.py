@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 
 DOWN = "relay_down"
 """The outcome of a mail that waits for the server."""

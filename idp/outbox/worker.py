@@ -22,9 +22,9 @@ from structlog.contextvars import bound_contextvars
 
 from idp.clock import now
 from idp.metrics.catalogue import DELIVERIES, DELIVERY_SECONDS, WORKER_BEAT
-from idp.outbox import leases, periodic, relay, renewal
-from idp.outbox.models import TRACE, OutboxMessage
-from idp.tracing.spans import Kind, Span
+from idp.outbox import leases, periodic, relay
+from idp.outbox.queue import TRACE, OutboxMessage
+from idp.tracing import Kind, Span
 
 WAITING = "waiting"
 DEAD = "dead"
@@ -214,7 +214,7 @@ class Worker:
 
     def _deliver(self, message: OutboxMessage) -> str:
         """Run the handler and store the outcome, which is returned."""
-        with renewal.renewed(message):
+        with leases.renewed(message):
             values = self._run_handler(message)
             is_settled = _settle(message, values)
         result = values.get("outcome", message.outcome) if is_settled else "lease_lost"

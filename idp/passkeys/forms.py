@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flask import Response, jsonify
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField
 
@@ -35,3 +36,10 @@ class PasskeyForm(Form):
     def answer(self) -> str:
         """The answer, empty without a script."""
         return self.passkey.data or ""
+
+
+def as_json(options: str) -> Response:
+    """Return options for the browser's passkeys, which are JSON already."""
+    response = jsonify()
+    response.set_data(options)
+    return response

@@ -1,13 +1,21 @@
-"""The passkeys of an account: add, use, name, remove. What changes is told by mail, and no session ends."""
+"""The passkeys of an account: add, use, name, remove. What changes is told by mail, and no session ends.
 
+A challenge is signed, bound to a browser and a purpose, valid for minutes and used once. To draw one stores nothing,
+since each sign-in page draws one for the browser's list of accounts. To spend one is one statement.
+"""
+
+import enum
+import hmac
 import secrets
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
+from idp import opaque, signed
 from idp.accounts import notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
@@ -16,12 +24,54 @@ from idp.audit.credential_events import PasskeyChanged
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
-from idp.passkeys import ceremony, challenges
+from idp.passkeys import ceremony
 from idp.passkeys.ceremony import MOST_KEYS, Answer, PasskeyError, RelyingParty, User
-from idp.passkeys.challenges import Purpose
-from idp.passkeys.models import Passkey, PasskeyUser
+from idp.passkeys.models import Passkey, PasskeyUser, SpentChallenge
+from idp.web import browser
 from idp.web.request_context import user_agent
 from idp.web.user_agent import describe
+
+LIFETIME = timedelta(minutes=10)
+
+
+class Purpose(enum.Enum):
+    """What a challenge is for."""
+
+    ADD = "add"
+    SIGN_IN = "sign_in"
+
+
+def draw(settings: Settings, purpose: Purpose, *bound_to: str) -> bytes:
+    """Return a new challenge for this browser and, if named, for one session and account."""
+    return _signer(settings).dumps([opaque.new_value(), _subject(purpose, bound_to)]).encode()
+
+
+def spend(settings: Settings, challenge: bytes, purpose: Purpose, *bound_to: str) -> None:
+    """Use a challenge in the caller's transaction: of any number of requests, exactly one gets it.
+
+    Raises:
+        PasskeyError: it was not drawn for this browser, purpose, session and account, is too old, or was used.
+    """
+    try:
+        content, drawn_at = _signer(settings).loads(challenge.decode(), int(LIFETIME.total_seconds()) - 1)
+        subject = str(content[1])
+    except (signed.InvalidValueError, UnicodeDecodeError, TypeError, IndexError, KeyError) as error:
+        raise PasskeyError("late") from error
+    if not hmac.compare_digest(subject, _subject(purpose, bound_to)):
+        raise PasskeyError("late")
+    spending = upsert(SpentChallenge).values(digest=opaque.digest(challenge.decode()), expires_at=drawn_at + LIFETIME)
+    first = db.session.scalar(spending.on_conflict_do_nothing().returning(SpentChallenge.digest))
+    if first is None:
+        raise PasskeyError("late")
+
+
+def _subject(purpose: Purpose, bound_to: tuple[str, ...]) -> str:
+    return opaque.digest(" ".join((purpose.value, browser.binding(), *bound_to))).hex()
+
+
+def _signer(settings: Settings) -> signed.Signer:
+    return signed.signer(settings.secrets, "passkey challenge")
+
 
 LONGEST_NAME = 60
 _HANDLE_BYTES = 32
@@ -96,7 +146,7 @@ def begin_to_add(settings: Settings, account: Account, session_id: uuid.UUID) ->
     handle = db.session.scalar(select(PasskeyUser.handle).where(PasskeyUser.account_id == account.id))
     if handle is None:
         raise PasskeyError
-    challenge = challenges.draw(settings, Purpose.ADD, *_bound(account.id, session_id))
+    challenge = draw(settings, Purpose.ADD, *_bound(account.id, session_id))
     user = User(handle, account.username, account.short_name)
     known = [key.credential_id for key in of_account(account.id)]
     return ceremony.registration_options(_party(settings), user, challenge, known)
@@ -116,7 +166,7 @@ def add(
     if not may_be_added(account):
         raise PasskeyError
     parsed = ceremony.parse(answer)
-    challenges.spend(settings, parsed.challenge, Purpose.ADD, *_bound(account.id, session_id))
+    spend(settings, parsed.challenge, Purpose.ADD, *_bound(account.id, session_id))
     verified = ceremony.verify_registration(_party(settings), parsed, by_itself=by_itself)
     if count(account.id) >= MOST_KEYS:
         raise PasskeyError
@@ -139,7 +189,7 @@ def add(
 
 def begin_sign_in(settings: Settings) -> str:
     """Return the options with which this browser signs in by any of its passkeys, in JSON; nothing is stored."""
-    return ceremony.authentication_options(_party(settings), challenges.draw(settings, Purpose.SIGN_IN))
+    return ceremony.authentication_options(_party(settings), draw(settings, Purpose.SIGN_IN))
 
 
 def authenticate(settings: Settings, answer: str) -> Proof:
@@ -149,7 +199,7 @@ def authenticate(settings: Settings, answer: str) -> Proof:
         PasskeyError: the answer proves nothing.
     """
     parsed = ceremony.parse(answer)
-    challenges.spend(settings, parsed.challenge, Purpose.SIGN_IN)
+    spend(settings, parsed.challenge, Purpose.SIGN_IN)
     row = _find(parsed)
     if row is None:
         raise PasskeyError("unknown")

@@ -22,13 +22,12 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.languages import of_account
 from idp.mail.compose import compose
-from idp.mail.deliver import deliver
 from idp.mail.emails import fold_email
+from idp.mail.smtp import deliver
 from idp.metrics.catalogue import RECOVERY
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome, TemporaryDeliveryError
-from idp.recovery.entrance import ent_name, entrance, school_names
-from idp.recovery.password import may_reset
+from idp.recovery.service import ent_name, entrance, may_reset, school_names
 from idp.throttle import guard, limits
 
 _LATEST = timedelta(hours=24)

@@ -10,16 +10,15 @@ from idp.accounts import emails
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
 from idp.accounts.passwords.hasher import HasherBusyError, fold_username
-from idp.accounts.passwords.identity import second_faults
+from idp.accounts.passwords.policy import second_faults
 from idp.clients import registry
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError
 from idp.passkeys import keys
 from idp.passkeys.forms import RemovalField
-from idp.recovery import password as passwords
-from idp.recovery import username as usernames
+from idp.recovery import service
 from idp.services import services
-from idp.sessions import bad_links, devices, manager
+from idp.sessions import devices, guard, manager
 from idp.web import browser
 from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.forms import Form, PlainField, SecretField
@@ -56,7 +55,7 @@ def username() -> Response:
     interaction, form = _interaction(), UsernameForm()
     if request.method == "POST":
         try:
-            wait = usernames.ask(form.email.data or "", remote_ip())
+            wait = service.request_usernames(form.email.data or "", remote_ip())
         except InvalidEmailError as fault:
             form.email.errors = [emails.explain(fault)]
         else:
@@ -78,7 +77,7 @@ def password() -> Response:
         typed = form.username.data or ""
         if typed:
             device = devices.known(fold_username(typed) or "")
-            return _asked("recovery.password_sent", interaction, passwords.ask(typed, remote_ip(), device))
+            return _asked("recovery.password_sent", interaction, service.request_link(typed, remote_ip(), device))
         form.username.errors = [gettext("Tapez votre identifiant. Il est écrit sur le courrier de l’établissement.")]
     return _page("mot_de_passe_oublie.html", interaction, form=form)
 
@@ -97,9 +96,9 @@ def link(token: str) -> Response:
     field, by which a password manager files the new password; the mail of « Identifiant oublié » has it too.
     """
     asking = gettext("Recevoir un nouveau lien"), url_for("recovery.password")
-    bad_links.refuse_incomplete(token, onward=asking)
+    guard.refuse_incomplete_link(token, onward=asking)
     if request.method != "POST":
-        reset_link = passwords.look_up(token)
+        reset_link = service.look_up(token)
         account = reset_link.account
         return _form(NewPasswordForm(), account) if account else _closed(token, reset_link.state)
     try:
@@ -117,25 +116,25 @@ def changed() -> Response:
 
 def _choose(token: str) -> Response:
     """Change the password: first check whether the link is alive, then the password (G-06, G-11)."""
-    reset_link = passwords.look_up(token)
+    reset_link = service.look_up(token)
     if reset_link.account is None:
         return _closed(token, reset_link.state)
     form, settings, hasher = NewPasswordForm(), services().settings, services().hasher
     chosen = form.password.data or ""
-    form.password.errors = list(passwords.faults(settings, hasher, services().breached, reset_link.account, chosen))
+    form.password.errors = list(service.faults(settings, hasher, services().breached, reset_link.account, chosen))
     if not form.password.errors:
         form.confirmation.errors = second_faults(chosen, form.confirmation.raw_data)
     if form.errors:
         return _form(form, reset_link.account)
-    done = passwords.choose(
+    done = service.choose(
         token,
         hasher.hash(chosen, "activation"),
         former=manager.cookie_value(),
         without_passkeys=form.without_passkeys.data,
     )
     if done is None:
-        return _closed(token, passwords.look_up(token).state)
-    ent = passwords.ent_of(token)
+        return _closed(token, service.look_up(token).state)
+    ent = service.ent_of(token)
     response = see_other(
         url_for("recovery.changed", ent=ent.client_id) if ent else store.page_url("recovery.changed", _interaction())
     )
@@ -163,8 +162,8 @@ def _closed(token: str, state: LinkState) -> Response:
     """Show that a link was used, also for a second click, or is invalid; count invalid links."""
     interaction = _interaction()
     if state is LinkState.USED:
-        return _page("lien_servi.html", interaction, dest=passwords.ent_of(token))
-    bad_links.count()
+        return _page("lien_servi.html", interaction, dest=service.ent_of(token))
+    guard.count_bad_link()
     return _page("lien_expire.html", interaction, status=410, minutes=_minutes())
 
 

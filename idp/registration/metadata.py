@@ -15,7 +15,7 @@ from idp.oidc.claims.release import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.client_auth.client import AUTH_METHODS
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS
 from idp.oidc.keys.material import ALGORITHMS
-from idp.profile_choice.profiles import PROFILES
+from idp.profile_choice import PROFILES
 from idp.registration.declarations import Kind, Option, Texts, declarations, declare
 
 DEFAULT_SCOPES = ("openid", "profile", "email", "ent", "charter")

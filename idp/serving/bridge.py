@@ -26,9 +26,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import cached_property
 
 from idp.metrics.catalogue import NOWHERE, REQUESTS
-from idp.serving import limits
-from idp.serving.heartbeat import Heartbeat
-from idp.serving.queue import Late, Queue
+from idp.serving import server
+from idp.serving.queue import Heartbeat, Late, Queue
 from idp.stopping import stopping
 from idp.web.door.door import Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
@@ -153,7 +152,7 @@ class Bridge:
         self.heartbeat = Heartbeat(clock)
         self._queue = Queue(threads, clock)
         self._probes = Queue(1, clock)
-        self._uploads = asyncio.Semaphore(limits.MAX_UPLOADS)
+        self._uploads = asyncio.Semaphore(server.MAX_UPLOADS)
         self._told_until = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -234,9 +233,9 @@ async def _receive(request: _Request, receive: Receive) -> int:
         return 414
     if request.length == "0" or request.oversized:
         return 0
-    seconds, parts, next_part = limits.READ_SECONDS, bytearray(), receive
+    seconds, parts, next_part = server.READ_SECONDS, bytearray(), receive
     if request.max_body > MAX_BODY:
-        seconds += int(request.length) / limits.UPLOAD_RATE
+        seconds += int(request.length) / server.UPLOAD_RATE
         next_part = partial(_next, receive)
     try:
         async with asyncio.timeout(seconds):
@@ -252,7 +251,7 @@ async def _receive(request: _Request, receive: Receive) -> int:
 
 async def _next(receive: Receive) -> dict[str, Any]:
     """Return the next part of a body; no pause may be longer than `READ_SECONDS`."""
-    async with asyncio.timeout(limits.READ_SECONDS):
+    async with asyncio.timeout(server.READ_SECONDS):
         return await receive()
 
 
@@ -275,6 +274,6 @@ def _sent_name(name: str) -> bytes:
 async def _discard(receive: Receive) -> None:
     """Read what a client still sends after its response, for a moment."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(limits.LINGER_SECONDS):
+        async with asyncio.timeout(server.LINGER_SECONDS):
             while (message := await receive())["type"] == "http.request" and message.get("more_body"):
                 pass

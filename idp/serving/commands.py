@@ -15,9 +15,8 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from idp.serving import limits
-from idp.serving.listening import UNIX, Listener
-from idp.serving.server import Server
+from idp.serving import server
+from idp.serving.server import UNIX, Listener, Server
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -98,7 +97,7 @@ def _serve(
 
 def _run(settings: "Settings", create_app: _CreateApp, bind: str, workers: int, threads: int) -> None:
     listener = Listener(bind)
-    server = Server(
+    parent = Server(
         listener,
         settings.drain_seconds,
         interface=Interfaces.ASGINL,
@@ -108,7 +107,7 @@ def _run(settings: "Settings", create_app: _CreateApp, bind: str, workers: int, 
         workers=workers,
         backpressure=_most_connections(),
         http1_settings=HTTP1Settings(
-            header_read_timeout=int(1000 * limits.READ_SECONDS), max_buffer_size=limits.MAX_HEAD
+            header_read_timeout=int(1000 * server.READ_SECONDS), max_buffer_size=server.MAX_HEAD
         ),
         log_dictconfig=_LOGGING,
         log_level=LogLevels.warning,
@@ -116,8 +115,8 @@ def _run(settings: "Settings", create_app: _CreateApp, bind: str, workers: int, 
         workers_kill_timeout=_STOP_SECONDS,
     )
     log.info("server.listening", url=listener.url, workers=workers, threads=threads)
-    loader: Any = partial(_load, create_app, settings, threads, server)  # granian's type is for functions
-    server.serve(target_loader=loader, wrap_loader=False)
+    loader: Any = partial(_load, create_app, settings, threads, parent)  # granian's type is for functions
+    parent.serve(target_loader=loader, wrap_loader=False)
 
 
 def _counting(create_app: _CreateApp, stack: ExitStack, bind: str, part: str) -> _CreateApp:

@@ -11,11 +11,13 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 
 from idp import encrypted, opaque, signed
-from idp.accounts.authentication import Device
+from idp.accounts.authentication import Attempt, Device, Door
+from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
 from idp.services import services
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
+from idp.web.request_context import remote_ip, user_agent
 
 LIFETIME = timedelta(days=90)
 SETTLED = timedelta(days=1)
@@ -135,3 +137,15 @@ def _name(username: str, *, of_desk: bool) -> str:
 
 def _signer() -> signed.Signer:
     return signed.signer(services().settings.secrets, "device")
+
+
+def attempt(username: str, typed: str, *, door: Door = "reauthentication") -> Attempt:
+    """Return the attempt to sign in as `username` with the secret `typed`, at `door`."""
+    return Attempt(
+        username=username,
+        password=typed,
+        ip=remote_ip(),
+        user_agent=user_agent(),
+        device=known(fold_username(username) or ""),
+        door=door,
+    )

@@ -1,4 +1,7 @@
-"""Guards of the account's pages: one requires a session, the other a password typed recently."""
+"""Guards of the account's pages: one requires a session, the other a password typed recently.
+
+The pages of the links in mails limit guesses, and tell a link that was cut from one that does not work.
+"""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,11 +10,15 @@ from typing import Concatenate, ParamSpec
 
 from flask import Response, request, url_for
 
+from idp.accounts import one_time_links
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.sessions import manager, staying
 from idp.sessions.models import PASSKEY_IN_SOFTWARE, Session, is_at_least
+from idp.throttle import guard, limits
+from idp.web.errors import IncompleteLinkError, TooManyRequestsError
 from idp.web.redirects import see_other
+from idp.web.request_context import remote_ip
 
 _REAUTHENTICATION_WINDOW = timedelta(minutes=5)
 """How long a password that was typed again counts on the pages of the account."""
@@ -55,3 +62,25 @@ def proved_recently(session: Session) -> bool:
 def typed_password_recently(session: Session) -> bool:
     """Return whether the password itself was verified within that window: a passkey adds no other passkey."""
     return proved_recently(session) and not is_at_least(session.acr, PASSKEY_IN_SOFTWARE)
+
+
+def count_bad_link() -> None:
+    """Count an invalid link for the IP.
+
+    Raises:
+        TooManyRequestsError: there were too many.
+    """
+    if seconds := guard.take_or_wait((limits.BAD_LINK_IP, remote_ip())):
+        raise TooManyRequestsError(seconds)
+
+
+def refuse_incomplete_link(token: str, onward: tuple[str, str] | None = None) -> None:
+    """Count a text that is no token. `onward` is the button of the page that says so.
+
+    Raises:
+        IncompleteLinkError: the text is no token.
+        TooManyRequestsError: there were too many.
+    """
+    if not one_time_links.is_complete(token):
+        count_bad_link()
+        raise IncompleteLinkError(onward)

@@ -24,7 +24,7 @@ from sqlalchemy.orm import aliased
 
 from idp.accounts.models import Account
 from idp.config import Settings
-from idp.sessions.models import DeviceSession, Session
+from idp.sessions.models import DeviceSession, Session, is_at_least
 
 TOUCH_AFTER = timedelta(minutes=5)
 """The least time between two updates of `last_seen_at`: not every request has to write."""
@@ -146,3 +146,30 @@ def _in_time(session: type[Session], moment: Any, idle_since: Any) -> ColumnElem
 def _as_text(condition: ColumnElement[bool]) -> str:
     """Compile a condition without values of its own to SQL."""
     return str(condition.compile())
+
+
+_WAY_BACK_SECONDS = 60
+
+
+def is_fresh_enough(
+    session: Session,
+    *,
+    prompts: frozenset[str],
+    max_age: int | None,
+    acr: str | None,
+    started_at: datetime,
+    now: datetime,
+) -> bool:
+    """Return whether the session satisfies `prompt`, `max_age` and `acr` of a request that began at `started_at`."""
+    age = (now - session.auth_time).total_seconds()
+    if session.auth_time >= started_at:
+        # the person signed in for this request: the redirects back to the client may take a minute
+        return max_age is None or age <= max(max_age, _WAY_BACK_SECONDS)
+    if prompts & {"login", "select_account"} or lacks_acr(session, acr):
+        return False
+    return max_age is None or age <= max_age
+
+
+def lacks_acr(session: Session, acr: str | None) -> bool:
+    """Return whether the session lacks an essential `acr` (OpenID Connect Core 5.5.1.1)."""
+    return acr is not None and not is_at_least(session.acr, acr)

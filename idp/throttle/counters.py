@@ -25,12 +25,28 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import literal_column as sql
+from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.dml import ReturningInsert, UpdateBase
 
 from idp.chained import Chain, Gates, Step
-from idp.db import UtcDateTime, upsert
+from idp.db import Base, UtcDateTime, upsert
+from idp.personal import left_out
 from idp.throttle.limits import Backoff, Limit, Window
-from idp.throttle.models import ThrottleCounter as Row
+
+
+class ThrottleCounter(Base):
+    """A counter of one limit for one subject; `key` is its keyed digest, so that no row names a person."""
+
+    __tablename__ = "throttle"
+    __table_args__ = ({"info": left_out("counters under keyed digests, which name nobody")},)
+
+    limit: Mapped[str] = mapped_column(String(40), primary_key=True)
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    since: Mapped[datetime]
+    open_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
 
 _OPEN = datetime(1970, 1, 1, tzinfo=UTC)
 """The `open_at` of an open counter. It is before any try: a try that waited for the row has an earlier moment than the
@@ -60,7 +76,9 @@ def in_order(counters: Iterable[Counter]) -> list[Counter]:
 
 def is_any(counters: Iterable[Counter]) -> ColumnElement[bool]:
     """Return the condition that selects the rows of `counters`."""
-    return or_(*(and_(Row.limit == counter.name, Row.key == counter.key) for counter in counters))
+    return or_(
+        *(and_(ThrottleCounter.limit == counter.name, ThrottleCounter.key == counter.key) for counter in counters)
+    )
 
 
 def forgets(counter: Counter) -> bool:
@@ -82,7 +100,7 @@ def taking(
         lookup: as for `Chain`.
         only_if: as for `Chain`.
     """
-    closed = exists().where(or_(*map(_at, range(len(rules)))), Row.open_at > _instant("moment"))
+    closed = exists().where(or_(*map(_at, range(len(rules)))), ThrottleCounter.open_at > _instant("moment"))
     steps = [Step(_take(0), partial(_taken, rules[0], 0, ~closed), required=True)]
     steps += [Step(_take(n), partial(_taken, rule, n, true()), required=True) for n, rule in enumerate(rules) if n]
     return Chain(steps, answer=_take(answer), lookup=lookup, only_if=only_if)
@@ -121,32 +139,32 @@ def _take(place: int) -> str:
 
 def _taken(rule: Window | Backoff, place: int, when: ColumnElement[bool], gates: Gates) -> ReturningInsert[Any]:
     moment, first_end = _instant("moment"), _instant(f"first_end_{place}")
-    is_fresh, one_more = Row.expires_at <= moment, Row.count + sql("1")
+    is_fresh, one_more = ThrottleCounter.expires_at <= moment, ThrottleCounter.count + sql("1")
     # A window keeps its end; a back-off ends after a time without a try.
-    ends = case((is_fresh, first_end), else_=Row.expires_at) if isinstance(rule, Window) else first_end
+    ends = case((is_fresh, first_end), else_=ThrottleCounter.expires_at) if isinstance(rule, Window) else first_end
     first_opening = _instant(f"first_opening_{place}")
     row: dict[Any, ColumnElement[Any]] = {
-        Row.limit: bindparam(f"limit_{place}", type_=String()),
-        Row.key: bindparam(f"key_{place}", type_=LargeBinary()),
-        Row.count: sql("1"),
-        Row.since: moment,
-        Row.open_at: first_opening,
-        Row.expires_at: first_end,
+        ThrottleCounter.limit: bindparam(f"limit_{place}", type_=String()),
+        ThrottleCounter.key: bindparam(f"key_{place}", type_=LargeBinary()),
+        ThrottleCounter.count: sql("1"),
+        ThrottleCounter.since: moment,
+        ThrottleCounter.open_at: first_opening,
+        ThrottleCounter.expires_at: first_end,
     }
     return (
-        upsert(Row)
+        upsert(ThrottleCounter)
         .from_select(list(row), select(*row.values()).where(when, *gates))
         .on_conflict_do_update(
-            index_elements=[Row.limit, Row.key],
+            index_elements=[ThrottleCounter.limit, ThrottleCounter.key],
             set_={
                 "count": case((is_fresh, sql("1")), else_=one_more),
-                "since": case((is_fresh, moment), else_=Row.since),
+                "since": case((is_fresh, moment), else_=ThrottleCounter.since),
                 "open_at": case((is_fresh, first_opening), else_=_opening(rule, place, one_more)),
                 "expires_at": ends,
             },
-            where=Row.open_at <= moment,
+            where=ThrottleCounter.open_at <= moment,
         )
-        .returning(Row.count)
+        .returning(ThrottleCounter.count)
     )
 
 
@@ -157,13 +175,13 @@ def _settled(deleted: bool, place: int, gates: Gates) -> UpdateBase:  # noqa: FB
     first pause, of a later try of somebody else, is lost.
     """
     if deleted:
-        return delete(Row).where(_at(place), *gates).returning(Row.count)
-    opened = update(Row).values(count=Row.count - sql("1"), open_at=_instant("open"))
-    return opened.where(_at(place), Row.count > sql("0"), *gates).returning(Row.count)
+        return delete(ThrottleCounter).where(_at(place), *gates).returning(ThrottleCounter.count)
+    opened = update(ThrottleCounter).values(count=ThrottleCounter.count - sql("1"), open_at=_instant("open"))
+    return opened.where(_at(place), ThrottleCounter.count > sql("0"), *gates).returning(ThrottleCounter.count)
 
 
 def _at(place: int) -> ColumnElement[bool]:
-    return and_(Row.limit == bindparam(f"limit_{place}"), Row.key == bindparam(f"key_{place}"))
+    return and_(ThrottleCounter.limit == bindparam(f"limit_{place}"), ThrottleCounter.key == bindparam(f"key_{place}"))
 
 
 def _instant(name: str) -> ColumnElement[datetime]:
@@ -179,7 +197,7 @@ def _first_opening(rule: Window | Backoff, moment: datetime) -> datetime:
 def _opening(rule: Window | Backoff, place: int, count: ColumnElement[int]) -> ColumnElement[datetime]:
     """Return when the next try is granted, after `count` tries."""
     if isinstance(rule, Window):
-        return case((count >= _number(rule.tries), Row.expires_at), else_=_instant("open"))
+        return case((count >= _number(rule.tries), ThrottleCounter.expires_at), else_=_instant("open"))
     last = len(rule.steps) - 1
     pauses = [(count == _number(rule.free + index), _instant(f"pause_{index}_{place}")) for index in range(last)]
     return case((count < _number(rule.free), _instant("open")), *pauses, else_=_instant(f"pause_{last}_{place}"))

@@ -24,7 +24,7 @@ from idp.db import autocommitted, db, release_connection
 from idp.metrics.catalogue import LIMITED
 from idp.services import services
 from idp.throttle import counters as rows
-from idp.throttle.counters import Counter, in_order, is_any
+from idp.throttle.counters import Counter, ThrottleCounter, in_order, is_any
 from idp.throttle.limits import (
     FORGOTTEN_PASSWORD,
     FORGOTTEN_PASSWORD_ACCOUNT,
@@ -37,7 +37,6 @@ from idp.throttle.limits import (
     network_of,
     site_of,
 )
-from idp.throttle.models import ThrottleCounter
 
 _PURGE_BATCH = 1000
 _MAX_CACHED_SECONDS = 10

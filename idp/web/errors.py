@@ -13,10 +13,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from idp.clock import now
 from idp.logging import frames
 from idp.metrics.catalogue import SHED
-from idp.web import http
+from idp.web import http, languages
 from idp.web.declarations import is_called_by_program
 from idp.web.door import pages
-from idp.web.languages import choice
 from idp.web.redirects import page_of_button, shown_page
 from idp.web.request_context import request_id
 
@@ -179,8 +178,8 @@ def overloaded(_request: http.Request) -> http.Response:
 def nowhere(_request: http.Request) -> http.Response:
     """Return the page of a path that no page has, from memory; remember a language that was chosen on it."""
     page = pages.from_memory("errors/introuvable.html", 404)
-    if language := choice.asked():
-        choice.keep(page, language)
+    if language := languages.asked():
+        languages.keep(page, language)
     return page
 
 

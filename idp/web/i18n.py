@@ -1,25 +1,85 @@
-"""Texts and dates in the language of a page or mail."""
+"""Texts, dates and waiting times in the language of a page or mail."""
 
+import math
 import re
-from datetime import date, datetime, time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 
 from babel import Locale
 from babel.dates import format_date, get_day_names
 from flask import Flask
-from flask_babel import Babel, get_locale, get_translations
+from flask_babel import Babel, get_locale, get_translations, gettext, ngettext
 from flask_babel import gettext as _
 from markupsafe import Markup
 
 from idp import languages
 from idp import opening_hours as notation
-from idp.clock import PARIS, day_of
+from idp.clock import PARIS, day_of, now
 from idp.languages import SOURCE
 from idp.opening_hours import OpeningHours
 from idp.paths import TRANSLATIONS
-from idp.web import durations
-from idp.web.languages import menu
-from idp.web.languages.choice import choose_language
+from idp.web import languages as web_languages
+from idp.web.languages import choose_language
+
+_MINUTE = 60
+_HOUR = 3600
+_COUNTED = range(1, 120)
+"""The numbers that a countdown shows: seconds below two minutes, and minutes, which are seldom more."""
+
+
+def in_words(seconds: int) -> str:
+    """Return a waiting time in the page's language, rounded up: « 40 secondes », « 12 minutes », « 3 heures »."""
+    if seconds < 2 * _MINUTE:
+        return str(ngettext("une seconde", "%(num)s secondes", max(1, seconds)))
+    if seconds < 2 * _HOUR:
+        minutes = math.ceil(seconds / _MINUTE)
+        return str(ngettext("une minute", "%(num)s minutes", minutes))
+    hours = math.ceil(seconds / _HOUR)
+    return str(ngettext("une heure", "%(num)s heures", hours))
+
+
+@lru_cache(maxsize=64)  # a language and a least number take a millisecond, half of the page of an overloaded service
+def _examples(locale: Locale, least: int) -> tuple[tuple[str, int], ...]:
+    """Return the plural categories that occur from `least` on, each with its first number."""
+    first: dict[str, int] = {}
+    for number in _COUNTED[least - 1 :]:
+        first.setdefault(locale.plural_form(number), number)
+    return tuple(first.items())
+
+
+@dataclass(frozen=True)
+class Plurals:
+    """A text that holds a number as `{n}`, in each plural form that the language has (CLDR plural rules).
+
+    Attributes:
+        locale: the language.
+        form: returns the text for a number, with `{n}` in place of the number.
+    """
+
+    locale: Locale
+    form: Callable[[int], str]
+
+    def of(self, number: int) -> Markup:
+        """Return the text with a number in it."""
+        return Markup(self.form(number).replace("{n}", str(number)))  # noqa: S704 - the texts are ours, or of our catalogues
+
+    def attributes(self, name: str, *, least: int = 1) -> Markup:
+        """Return the forms as attributes of an element, for the countdown in `enhance.js`.
+
+        `data-<name>` is the form for most numbers. Each other category of `Intl.PluralRules` that occurs from `least`
+        on has one that is named after it: `data-few` beside `data-text`, `data-minutes-few` beside `data-minutes`.
+        """
+        forms = {
+            category: self.form(number).replace('"', "&quot;") for category, number in _examples(self.locale, least)
+        }
+        usual = forms.pop("other", "") or forms.pop("many")
+        named = {name: usual}
+        named |= {category if name == "text" else f"{name}-{category}": text for category, text in forms.items()}
+        return Markup("".join(f' data-{key}="{text}"' for key, text in named.items()))  # noqa: S704 - as above
+
 
 _NO_BREAK = "\u00a0"
 _BEFORE = re.compile(r" ([:;?!»%])(?!\()")
@@ -49,8 +109,8 @@ def _ngettext(singular: str, plural: str, n: int) -> str:
     return spacing(get_translations().ungettext(singular, plural, n))
 
 
-def _plurals(singular: str, plural: str) -> durations.Plurals:
-    return durations.Plurals(get_locale() or Locale(SOURCE), lambda n: _ngettext(singular, plural, n))
+def _plurals(singular: str, plural: str) -> Plurals:
+    return Plurals(get_locale() or Locale(SOURCE), lambda n: _ngettext(singular, plural, n))
 
 
 def language() -> str:
@@ -141,11 +201,11 @@ def configure(app: Flask, *, french_only: bool = False) -> None:
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
     app.jinja_env.filters.update(
-        day=day, hour=hour, spacing=spacing, ltr=left_to_right, isolated=isolated, waiting=durations.in_words
+        day=day, hour=hour, spacing=spacing, ltr=left_to_right, isolated=isolated, waiting=in_words
     )
-    app.jinja_env.globals.update(plurals=_plurals, language_url=menu.url)
+    app.jinja_env.globals.update(plurals=_plurals, language_url=web_languages.url)
     if not french_only:
-        menu.configure(app)
+        web_languages.configure(app)
 
     @app.context_processor
     def shown() -> dict[str, Any]:
@@ -155,3 +215,13 @@ def configure(app: Flask, *, french_only: bool = False) -> None:
             "direction": languages.direction(own),
             "languages": [] if french_only else [(code, languages.OWN_NAMES[code]) for code in languages.OFFERED],
         }
+
+
+def instant_in_words(instant: datetime) -> str:
+    """Return `instant` in words, in the reader's language and in the time of Paris."""
+    moment = now()
+    if day(instant) == day(moment):
+        return str(gettext("aujourd’hui à %(hour)s", hour=hour(instant)))
+    if day(instant) == day(moment - timedelta(days=1)):
+        return str(gettext("hier à %(hour)s", hour=hour(instant)))
+    return str(gettext("le %(day)s à %(hour)s", day=day(instant), hour=hour(instant)))

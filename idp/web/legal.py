@@ -1,14 +1,15 @@
-"""The legal notice, the page on personal data and the accessibility statement, filled from the settings."""
+"""The legal notice, the page on personal data and the accessibility statement, from the settings; security.txt."""
 
 import math
 import tomllib
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
-from flask import Blueprint, render_template
+from flask import Blueprint, Response, abort, make_response, render_template
 from flask_babel import lazy_gettext as _l
 
+from idp.clock import now
 from idp.services import services
 
 blueprint = Blueprint("legal", __name__)
@@ -100,3 +101,25 @@ def accessibility() -> str:
     """Show the accessibility statement (RGAA)."""
     failures = [FAILURES[criterion.number] for criterion in AUDIT.results("NC")]
     return render_template("legal/accessibilite.html", legal=services().settings, failures=failures)
+
+
+_VALID = timedelta(days=180)
+"""RFC 9116 2.5.5 recommends less than a year."""
+
+
+@blueprint.get("/.well-known/security.txt")
+def security() -> Response:
+    """Return where to report vulnerabilities; 404 if `IDP_SECURITY_CONTACT` is empty."""
+    settings = services().settings
+    if not settings.security_contact:
+        abort(404)
+    expires = (now() + _VALID).replace(hour=0, minute=0, second=0, microsecond=0)
+    lines = (
+        f"Contact: {settings.security_contact}",
+        f"Expires: {expires:%Y-%m-%dT%H:%M:%SZ}",
+        "Preferred-Languages: fr, en",
+        f"Canonical: {settings.issuer}/.well-known/security.txt",
+    )
+    response = make_response("".join(f"{line}\n" for line in lines))
+    response.content_type = "text/plain; charset=utf-8"
+    return response

@@ -1,4 +1,4 @@
-"""Redirects of pages, and the page that a request leads back to."""
+"""Redirects of pages, and the page that a request leads back or onward to."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -65,3 +65,13 @@ def _page_above(path: str) -> str:
     while path and not adapter.test(path, "GET"):
         path = path.rpartition("/")[0]
     return path
+
+
+_LONGEST = 3000
+
+
+def next_path() -> str:
+    """Return the path of the page that came before a sign-in, the parameter `suite`: of this site only, else `/`."""
+    suite = request.args.get("suite", "")
+    ours = suite.startswith("/") and not suite.startswith(("//", "/\\")) and suite.isprintable()
+    return suite if ours and len(suite) <= _LONGEST else "/"

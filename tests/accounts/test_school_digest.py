@@ -19,7 +19,7 @@ from idp.accounts.school_notices import Kind
 from idp.clock import PARIS, now
 from idp.db import db
 from idp.mail.smtp import Transport
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD, Worker
 from idp.services import services_of
 from tests import forked, killing

@@ -13,7 +13,7 @@ from idp.accounts.one_time_links import OneTimeLink
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PROVISIONAL
 from tests.pages import form_token, heading, sign_in, submit

@@ -13,9 +13,8 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from idp.accounts.passwords.hasher import Hasher
-from idp.activation import kept_passwords
-from idp.activation.kept_passwords import ActivationKey
-from idp.activation.models import KeptPassword
+from idp.activation import service
+from idp.activation.service import ActivationKey, KeptPassword
 from idp.clock import now
 from idp.db import db
 from tests.activation.steps import ACTIVATION, CHOSEN, EMAIL, SENT, fill_in, open_activation, read_state
@@ -143,9 +142,9 @@ def test_a_kept_password_is_replaced_and_expires_with_the_activation(browser: Fl
         page = submit(browser, page, nouveau=other, mail="rien")
         stored = db.session.scalars(select(KeptPassword.password_hash)).one()
         settings = build.settings
-        assert kept_passwords.find(ActivationKey(db.session.scalars(select(KeptPassword.digest)).one())) == stored
+        assert service.kept_password(ActivationKey(db.session.scalars(select(KeptPassword.digest)).one())) == stored
         clock.shift(timedelta(minutes=30))
-        assert kept_passwords.find(ActivationKey(db.session.scalars(select(KeptPassword.digest)).one())) is None
+        assert service.kept_password(ActivationKey(db.session.scalars(select(KeptPassword.digest)).one())) is None
     assert Hasher(settings).verify(stored, other, "activation")
 
 

@@ -17,9 +17,9 @@ LEADS_ELSEWHERE = {
         "idp/interaction/store.py",
         "activation.activate",
     ): "after a letter's password, which needs no request of a client",
-    ("idp/my_account/passkeys/views.py", "passkey_sign_in.offer"): "the page whose form it is",
-    ("idp/oidc/authorization/other_ent.py", "login.sign_in"): "a link: another person continues the same request",
-    ("idp/profile_choice/views.py", "login.sign_in"): "no client asked: the dispatcher serves requests of clients",
+    ("idp/my_account/passkeys.py", "passkey_sign_in.offer"): "the page whose form it is",
+    ("idp/oidc/authorization/pages.py", "login.sign_in"): "a link: another person continues the same request",
+    ("idp/profile_choice.py", "login.sign_in"): "no client asked: the dispatcher serves requests of clients",
     ("idp/sessions/guard.py", "login.sign_in"): "the account's pages have no request of a client",
     ("idp/sessions/guard.py", "email_confirmation.waiting"): "the same",
 }

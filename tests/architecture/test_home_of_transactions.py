@@ -21,12 +21,12 @@ OWN_TRANSACTIONS = {
 SLOW = {
     "idp/accounts/passwords/hasher.py": "a hash",
     "idp/accounts/passwords/breached.py": "the first reading of a large file",
-    "idp/mail/deliver.py": "an SMTP dialogue",
+    "idp/mail/smtp.py": "an SMTP dialogue",
     "idp/http_client/outgoing.py": "an HTTP request",
     "idp/oidc/client_auth/client_keys.py": "a wait for a thread that does an HTTP request",
     "idp/oidc/keys/ring.py": "a wait for a thread that reads the keys by a connection of its own",
     "idp/throttle/guard.py": "a connection of its own",
-    "idp/statements/connections.py": "a connection of its own",
+    "idp/statements.py": "a connection of its own",
 }
 """The modules that release the session's connection, and what for."""
 _METHODS = {"commit", "rollback", "begin", "begin_nested"}

@@ -41,9 +41,9 @@ def test_days_in_paris_are_computed_in_one_module() -> None:
 
 def test_typed_texts_are_read_in_one_place() -> None:
     assert {(shown(path), what) for path in modules("idp/desk") for what in typed_texts(parsed(path))} == {
-        ("idp/desk/choices.py", "a word in capitals"),
-        ("idp/desk/typed.py", "a search"),
-        ("idp/desk/typed.py", "a day"),
+        ("idp/desk/fields.py", "a word in capitals"),
+        ("idp/desk/fields.py", "a search"),
+        ("idp/desk/fields.py", "a day"),
     }
 
 

@@ -67,7 +67,6 @@ PARENT_MODULES = {
     "idp.secret_check",
     "idp.stopping",
     "idp.tracing",
-    "idp.tracing.spans",
     "idp.waiting",
 }
 """What the parent process of `idp serve` has of the product, beside `idp.serving`."""

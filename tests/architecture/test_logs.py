@@ -23,7 +23,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.letters import provisional
 from idp.mail.smtp import Transport
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services_of
 from tests.builders import PASSWORD, PROVISIONAL, Build

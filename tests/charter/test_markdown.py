@@ -2,7 +2,7 @@
 
 import pytest
 
-from idp.charter import markdown
+from idp.charter import service
 from tests.rows import each_row
 
 REL = 'rel="noopener noreferrer nofollow"'
@@ -10,14 +10,14 @@ REL = 'rel="noopener noreferrer nofollow"'
 
 @pytest.mark.row("C-05")
 def test_a_link_names_the_host_that_it_leads_to() -> None:
-    html = markdown.render("Lisez [educonnect.gouv.fr](https://loin.example/a?b=1&c=2 'Aide').")
+    html = service.as_html("Lisez [educonnect.gouv.fr](https://loin.example/a?b=1&c=2 'Aide').")
     assert html == (
         f'<p>Lisez <a href="https://loin.example/a?b=1&amp;c=2" {REL}>educonnect.gouv.fr</a> (loin.example).</p>\n'
     )
-    assert markdown.render("<https://ent.test/aide>") == (
+    assert service.as_html("<https://ent.test/aide>") == (
         f'<p><a href="https://ent.test/aide" {REL}>https://ent.test/aide</a></p>\n'
     ), "words that are the address say its host already"
-    assert "(xn--exmple-cva.fr)" in markdown.render("[a](https://exémple.fr/)"), "no letter that looks like another"
+    assert "(xn--exmple-cva.fr)" in service.as_html("[a](https://exémple.fr/)"), "no letter that looks like another"
 
 
 @each_row(
@@ -41,10 +41,10 @@ def test_a_link_names_the_host_that_it_leads_to() -> None:
 @pytest.mark.row("C-05")
 def test_another_link_is_text(url: str) -> None:
     text = f"[aide]({url}) et [aide][1]\n\n[1]: {url}"
-    assert "<a" not in markdown.render(text)
-    assert markdown.hosts(text) == []
+    assert "<a" not in service.as_html(text)
+    assert service.hosts(text) == []
 
 
 def test_the_hosts_of_all_links_are_listed_once() -> None:
     text = "# [a](https://b.fr/1)\n\n- [c](https://B.fr/2) et <https://a.fr/>\n- [d](http://non.fr)"
-    assert markdown.hosts(text) == ["a.fr", "b.fr"]
+    assert service.hosts(text) == ["a.fr", "b.fr"]

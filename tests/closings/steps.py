@@ -26,9 +26,9 @@ from idp.db import db
 from idp.desk.alerts.rules import ALERT
 from idp.desk.staff.models import Role
 from idp.operations.personal_data import erasure
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 from tests.builders import COLLEGE, LYCEE
 from tests.closings.world import HEAD, PLACES, POSTS, SECRETARY, Is, Person, Post, Seen, Step, Then, World
 from tests.desk.colleagues import post

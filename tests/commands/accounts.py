@@ -6,7 +6,7 @@ from idp.accounts.models import Account
 from idp.cli.application import _operator
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions import liveness
 from idp.sessions.models import Session
 from idp.throttle import guard, limits

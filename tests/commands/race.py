@@ -30,13 +30,13 @@ from idp.db import db, unit_of_work
 from idp.families import suspension
 from idp.families.suspension import Decision
 from idp.letters import recipients
-from idp.letters.hashing import BatchHasher
+from idp.letters.provisional import BatchHasher
 from idp.letters.recipients import Skipped
 from idp.letters.secrets import DrawnLetter, draw
 from idp.login.service import SignedIn, sign_in
-from idp.my_account.reauthentication import rules
+from idp.my_account import reauthentication
 from idp.operations import blocked_passwords
-from idp.recovery import password as recovery
+from idp.recovery import service as recovery
 from idp.services import services, services_of
 from idp.sessions import manager
 from idp.web.errors import TooManyRequestsError
@@ -163,7 +163,7 @@ def once(settings: Settings, username: str, inside: "Event") -> int:
     db.session.commit()
     if session is None:
         return 1
-    renewed = rules.verify(settings, hasher, attempt(username, "reauthentication"), session[0])
+    renewed = reauthentication.verify_password(settings, hasher, attempt(username, "reauthentication"), session[0])
     return 1 + isinstance(renewed, str)
 
 

@@ -16,10 +16,10 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.db import Base, db
 from idp.oidc.models import AuthorizationCode, Token
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.passkeys.models import Passkey, PasskeyUser
 from idp.sessions.models import Session
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 from tests.builders import Build
 from tests.commands.conftest import Run
 

@@ -33,7 +33,7 @@ from idp.operations.checks import settings as settings_check
 from idp.operations.checks.finding import Check, Finding, Site
 from idp.operations.revisions import newest
 from idp.outbox import leases
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.paths import CHECKOUT
 from idp.services import services
 from tests.builders import Build

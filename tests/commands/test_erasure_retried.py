@@ -11,7 +11,7 @@ from idp.audit import log
 from idp.db import UnitSession, db
 from idp.families.refusals import Code
 from idp.operations.personal_data import erasure
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 from tests.builders import Build
 from tests.commands.accounts import wrong_tries
 from tests.commands.conftest import Events, Run

@@ -19,7 +19,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services_of
 from tests import applications, forked, killing

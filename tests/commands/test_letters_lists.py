@@ -8,7 +8,7 @@ import pytest
 from idp.accounts import emails
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.builders import COLLEGE, Build
 from tests.closed import suspend
 from tests.commands.conftest import Run

@@ -23,10 +23,10 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.operations.personal_data.parts import PARTS
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import wrong_tries
 from tests.commands.conftest import Events, Run

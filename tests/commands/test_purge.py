@@ -18,16 +18,16 @@ from sqlalchemy import Connection, Engine, event, func, or_, select, text
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.notices import NOTICE
 from idp.accounts.one_time_links import OneTimeLink
-from idp.activation.models import KeptPassword
+from idp.activation.service import KeptPassword
 from idp.audit.models import AuditEntry
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.passkeys.models import SpentChallenge
 from idp.sessions.models import Session
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 from tests import forked
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Events, Run

@@ -16,7 +16,7 @@ from idp.charter.models import CharterAcceptance
 from idp.clock import now
 from idp.db import db
 from idp.letters import account_reset
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Events, Run

@@ -15,10 +15,10 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import Base
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import DeviceSession, Session
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 
 PEOPLE = 10_000
 _OTHERS = 500

@@ -11,7 +11,7 @@ from idp.accounts.models import Child
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 from tests import forked
 from tests.builders import Build
 

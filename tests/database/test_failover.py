@@ -23,7 +23,7 @@ from idp import db
 from idp.app import create_app
 from idp.config import Settings
 from idp.services import services_of
-from idp.statements.prepared import Statement
+from idp.statements import Statement
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, free_port, running
 from tests.database.standby import Server

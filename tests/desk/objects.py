@@ -183,7 +183,7 @@ OBJECTS: dict[str, Make] = {
     "ents.trial": _ent,
     "ents.withdraw_change": _proposed_change,
     "ents.write_charter": _ent,
-    "families.show": _pupil,
+    "accounts.family": _pupil,
     "files.compare": _job,
     "files.decline": _job,
     "files.import_": _job,

@@ -20,9 +20,9 @@ from idp.audit.models import AuditEntry
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import db
-from idp.desk.alerts import closed, mails, opened, rules
+from idp.desk.alerts import counting, rules
 from idp.desk.staff.models import Role, StaffAccount
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.services import services_of
 from tests.builders import LYCEE, Build
@@ -122,9 +122,9 @@ def test_each_hour_is_counted_as_one_entry_after_another_would(
         clock.set(moment)
         write(AccountRead(account_id=subject), staff, build.school().id)
     for most in range(1, 6):
-        hours = ({subject for at, subject in openings if end - opened.HOUR < at <= end} for end in moments)
+        hours = ({subject for at, subject in openings if end - counting.HOUR < at <= end} for end in moments)
         expected = [end for end, hour in zip(moments, hours, strict=True) if len(hour) > most][:1]
-        crossings = opened.more_than(most, MORNING - opened.HOUR, moments[-1], MORNING - timedelta(hours=9))
+        crossings = counting.more_than(most, MORNING - counting.HOUR, moments[-1], MORNING - timedelta(hours=9))
         assert [(row.at, row.count) for row in crossings][:1] == [(end, most + 1) for end in expected]
 
 
@@ -219,10 +219,10 @@ def test_the_database_counts_closed_accesses_and_those_of_roles_without_a_bound_
 
     event.listen(db.engine, "after_cursor_execute", note)
     try:
-        busy = list(closed.many(MORNING, MORNING + timedelta(hours=1)))
+        busy = list(counting.many(MORNING, MORNING + timedelta(hours=1)))
     finally:
         event.remove(db.engine, "after_cursor_execute", note)
-    assert busy == [closed.Busy(staff.id, max(MANY_CLOSINGS.values()) + 1, [school])]
+    assert busy == [counting.Busy(staff.id, max(MANY_CLOSINGS.values()) + 1, [school])]
     assert rows == [1]
 
 
@@ -273,7 +273,7 @@ def test_the_mail_names_the_colleague_and_no_family(
         "school": str(build.school().id), "recipient": str(chief.id),
     }  # fmt: skip
     message = OutboxMessage(id=uuid.uuid4(), kind=rules.ALERT, payload=payload, created_at=now())
-    partial(mails.hand_over, settings=services_of(desk).settings)(message)
+    partial(rules.hand_over, settings=services_of(desk).settings)(message)
     assert chief.email in sent[0]
     assert "24/11/2026" in sent[0]
     assert "Collège des Tilleuls" in sent[0]
@@ -295,7 +295,7 @@ def test_the_link_of_an_alert_shows_what_its_reader_may_read(
     read(clock, staff, build, 31, minutes=30)
     assert len(alerts()) == 1
     [message] = db.session.query(OutboxMessage).filter_by(kind=rules.ALERT)
-    mails.hand_over(message, build.settings)
+    rules.hand_over(message, build.settings)
     [link] = re.findall(r"https://bureau\.exemple\.test(/\S+)", sent[0])
     browser, _ = colleagues.session(reader)
     page = browser.get(browser.get(link).headers["Location"]).get_data(as_text=True)

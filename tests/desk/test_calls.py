@@ -17,8 +17,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role, StaffAccount
-from idp.my_account.connections.rules import acts_of_others
-from idp.outbox.models import OutboxMessage
+from idp.my_account.connections import acts_of_others
+from idp.outbox.queue import OutboxMessage
 from idp.throttle import guard
 from idp.throttle.limits import HEAD_CLOSINGS, SECRETARY_CLOSINGS, Budget
 from tests.builders import COLLEGE, LYCEE, Build

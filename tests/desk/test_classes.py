@@ -23,9 +23,9 @@ from idp.desk.classes import board
 from idp.desk.jobs.models import Job
 from idp.desk.statistics.figures import STATES
 from idp.families.standing import Group
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.paths import STATIC
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 from tests.builders import LYCEE, Build
 from tests.closed import suspend
 from tests.commands.families import link, parent, pupil

@@ -12,7 +12,7 @@ from idp.desk.alerts.rules import ALERT
 from idp.desk.staff.models import Role
 from idp.families import suspension
 from idp.families.suspension import Decision
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.rostering.write import moving
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post

@@ -25,7 +25,7 @@ from idp.db import db
 from idp.desk.staff import ceremonies, codes
 from idp.desk.staff.models import CredentialKind, Role, StaffCredential
 from idp.desk.team import invitations, notices
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.authenticator import Authenticator
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token, heading

@@ -20,7 +20,7 @@ from idp.desk.ents import acceptance
 from idp.desk.ents.mails import MAIL
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.registration import registrations
 from idp.services import services

@@ -23,7 +23,7 @@ from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
 from idp.families import suspension
 from idp.families.suspension import Decision
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.commands.accounts import wrong_tries
 from tests.desk.colleagues import Colleagues, post

@@ -15,7 +15,7 @@ from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.staff import mails
 from idp.desk.staff.models import Role, StaffRole
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.services import services
 from tests.builders import LYCEE

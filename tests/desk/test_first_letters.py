@@ -11,7 +11,7 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.alerts import rules
 from idp.desk.staff.models import Role
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.throttle import guard, limits
 from idp.throttle.guard import Granted
 from tests.builders import PROVISIONAL, Build

@@ -17,7 +17,7 @@ from idp.db import db
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation, StaffRole
 from idp.desk.team import invitations
 from idp.desk.team.invitations import Grant
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.services import services
 from tests.authenticator import Authenticator, options
 from tests.desk import authenticator

@@ -10,7 +10,7 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.staff.models import CredentialKind, Role, StaffCredential, StaffInvitation
 from idp.desk.team.notices import NEW_CREDENTIAL
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_team import PERSON, invited, roles_of, text

@@ -17,7 +17,7 @@ from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
 from idp.desk.staff.models import Role, StaffRole
 from idp.outbox import leases
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.trial_jobs import ask, do_all, state
 from tests.rows import each_row

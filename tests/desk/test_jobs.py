@@ -17,7 +17,7 @@ from idp.desk.jobs.kinds import Kind
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.jobs.work import Finished, Running
 from idp.desk.staff.models import Role, StaffRole
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services
 from tests.builders import COLLEGE, LYCEE

@@ -16,7 +16,7 @@ from idp.config import Settings
 from idp.desk.alerts import rules
 from idp.desk.journal.filters import cursor
 from idp.desk.staff.models import Role
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues
 from tests.protocol.listening import Seen, listening

@@ -16,8 +16,7 @@ from werkzeug.test import TestResponse
 
 from idp.clock import now
 from idp.db import db
-from idp.desk import access
-from idp.desk.kept_forms import keeping
+from idp.desk import access, kept_forms
 from idp.desk.staff.models import Role, StaffAccount, StaffSession
 from tests.builders import COLLEGE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -72,7 +71,9 @@ def guarded_posts(desk: Flask) -> list[Rule]:
 
 def test_every_form_declares_what_it_keeps(desk: Flask) -> None:
     silent = {
-        rule.endpoint for rule in guarded_posts(desk) if keeping.kept_fields(desk.view_functions[rule.endpoint]) is None
+        rule.endpoint
+        for rule in guarded_posts(desk)
+        if kept_forms.kept_fields(desk.view_functions[rule.endpoint]) is None
     }
     assert silent == set(KEEPS_NOTHING)
 

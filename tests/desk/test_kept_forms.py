@@ -18,10 +18,9 @@ from idp.charter import service as charters
 from idp.clients.models import Client
 from idp.clock import now, today
 from idp.db import db
-from idp.desk import purge
+from idp.desk import kept_forms, purge
 from idp.desk.jobs.models import Job
-from idp.desk.kept_forms import keeping
-from idp.desk.kept_forms.models import KeptForm
+from idp.desk.kept_forms import KeptForm
 from idp.desk.staff.models import Role, StaffAccount, StaffSession
 from idp.web import http
 from tests.authenticator import Authenticator, options
@@ -222,14 +221,14 @@ def test_only_the_last_ten_forms_of_a_person_are_kept(colleague: Desk, colleague
         someone.end_session()
     other.send()
     first, paths = colleague.path, []
-    for _ in range(keeping.MOST):
+    for _ in range(kept_forms.MOST):
         colleague.path = f"/comptes/{build.active().id}/suspension"
         paths.append(colleague.path)
         colleague.send()
     colleague.path = first
     colleague.send()
     of_each = [sum(row.staff_id == someone.staff.id for row in kept()) for someone in (other, colleague)]
-    assert of_each == [1, keeping.MOST]
+    assert of_each == [1, kept_forms.MOST]
     colleague.sign_in()
     assert [REASON in body(colleague.browser.get(path)) for path in (paths[0], paths[1], first)] == [False, True, True]
 

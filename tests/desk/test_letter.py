@@ -20,7 +20,7 @@ from idp.desk.jobs.models import JobFile
 from idp.desk.staff.models import Role
 from idp.letters import recipients, secrets
 from idp.letters.recipients import PrintError, Skip
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.services import services
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.closed import suspend

@@ -19,7 +19,7 @@ from idp.desk.staff.models import Role
 from idp.families.standing import Group
 from idp.letters import class_lists
 from idp.operations import batches, blocked_passwords
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import do_all, key_of, shown

@@ -15,11 +15,11 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.staff.models import CredentialKind, StaffAccount, StaffCredential
 from idp.desk.team.notices import NEW_CREDENTIAL
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions import devices
 from idp.throttle import guard, limits
+from idp.throttle.counters import ThrottleCounter
 from idp.throttle.limits import Limit
-from idp.throttle.models import ThrottleCounter
 from tests.authenticator import Authenticator, options
 from tests.desk import authenticator
 from tests.desk.authenticator import answer_with

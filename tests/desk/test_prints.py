@@ -14,10 +14,10 @@ from idp.clock import now, today
 from idp.db import db, retry_unit_of_work
 from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.letter import groups
+from idp.desk.letter import words as letter_words
 from idp.desk.staff.models import Role
 from idp.letters import printing, secrets
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.services import services
 from tests.builders import LYCEE, PROVISIONAL, Build
 from tests.commands.families import parent, pupil
@@ -161,7 +161,7 @@ def test_no_valid_letter_is_replaced_without_the_typed_word(
 def test_many_names_are_folded_by_class(
     desk: Flask, colleagues: Colleagues, family: list[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups, "MOST_OPEN", 2)
+    monkeypatch.setattr(letter_words, "MOST_OPEN", 2)
     page = colleagues.signed_in().get("/classes/courriers?tout=1").get_data(as_text=True).replace("\xa0", " ")
     titles = re.findall(r"<details class=\"more\">\s*<summary>Recevront un courrier, (.*?)</summary>", page)
     assert titles == ["6e 1 : 2", "6e 2 : 1"]

@@ -10,10 +10,10 @@ from idp.accounts.models import School
 from idp.accounts.school_notices import CONTACTS
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.desk import typed
+from idp.desk import fields
 from idp.desk.staff.models import Role
 from idp.letter_languages import LANGUAGES
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.rostering.commands import set_school
 from idp.services import services
@@ -133,7 +133,7 @@ def test_a_wrong_value_is_explained_and_nothing_is_lost(
     ]
 )  # fmt: skip
 def test_a_telephone_of_france_or_overseas_is_one(number: str) -> None:
-    assert typed.is_phone(number)
+    assert fields.is_phone(number)
 
 
 @each_row(
@@ -141,7 +141,7 @@ def test_a_telephone_of_france_or_overseas_is_one(number: str) -> None:
     ["abc", "3", "03 20 12 34", "03 20 12 34 5a", "00 20 12 34 56", "+49 30 1234567", "٠٣ ٢٠ ١٢ ٣٤ ٥٦", "++33"],
 )
 def test_another_text_is_no_telephone(number: str) -> None:
-    assert not typed.is_phone(number)
+    assert not fields.is_phone(number)
 
 
 def test_a_telephone_of_a_file_may_stay(colleagues: Colleagues, build: Build) -> None:

@@ -19,7 +19,7 @@ from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import policy
 from idp.desk.staff.models import Role
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.rostering.files.archives import Limits
 from idp.rostering.models import ImportBatch

@@ -18,7 +18,7 @@ from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
 from idp.desk.staff.models import Role
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.rostering import lock
 from idp.rostering.models import ImportBatch
 from tests import forked

@@ -13,7 +13,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.desk.search.terms import Terms, condition
 from idp.desk.staff.models import Role
-from idp.statements.planning import index_only
+from idp.statements import index_only
 from tests.database.test_plans import _is_work, _walks
 from tests.desk.colleagues import Colleagues
 from tests.protocol.listening import listening

@@ -20,7 +20,7 @@ from idp.desk.team import colleagues as team
 from idp.desk.team import invitations, notices
 from idp.desk.team.invitations import Grant
 from idp.desk.team.notices import NEW_DEVICE
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.authenticator import Authenticator, options
 from tests.builders import LYCEE, Build

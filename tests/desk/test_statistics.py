@@ -17,7 +17,7 @@ from idp.desk.statistics import counting, figures, tables
 from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.models import StoredFigures
 from idp.families.standing import Group
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.closed import suspend

@@ -19,7 +19,7 @@ from idp.db import db
 from idp.desk.staff.models import Role
 from idp.families import suspension
 from idp.families.suspension import Decision
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from idp.web.i18n import day
 from tests.builders import COLLEGE, LYCEE, Build

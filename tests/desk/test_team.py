@@ -14,7 +14,7 @@ from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
 from idp.desk.team import invitations, notices
 from idp.desk.team.invitations import Grant
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.contract import AT_A_SCHOOL

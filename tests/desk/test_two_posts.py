@@ -6,7 +6,7 @@ from werkzeug.test import TestResponse
 from idp.clock import now
 from idp.db import db
 from idp.desk.jobs.models import Job
-from idp.desk.kept_forms.models import KeptForm
+from idp.desk.kept_forms import KeptForm
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.desk.staff.sessions import IDLE
 from tests.builders import COLLEGE, LYCEE

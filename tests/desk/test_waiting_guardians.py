@@ -21,7 +21,7 @@ from idp.families import admission, suspension
 from idp.families.suspension import Decision
 from idp.letters import recipients
 from idp.letters.recipients import Skip
-from idp.my_account.connections import acts
+from idp.my_account import connections
 from idp.web import i18n
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues, post
@@ -107,7 +107,7 @@ def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Col
     events = db.session.scalars(select(AuditEntry.kind).where(AuditEntry.account_id == account.id)).all()
     assert "guardianship.waits" in events
     assert not {"account.suspended", "account.reopened"}.intersection(events), "« Mes connexions » names these"
-    assert "guardianship.waits" not in acts.KINDS
+    assert "guardianship.waits" not in connections.KINDS_OF_OTHERS
 
 
 def test_the_result_of_an_import_counts_who_waits_as_every_new_guardian(desk: Flask, colleagues: Colleagues) -> None:

@@ -13,7 +13,7 @@ from idp.accounts.models import Account
 from idp.accounts.one_time_links import OneTimeLink
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.activation.steps import CHOSEN, EMAIL, activate, read_state
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of

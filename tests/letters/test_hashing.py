@@ -16,7 +16,7 @@ from argon2 import PasswordHasher, extract_parameters
 
 from idp.accounts.passwords.hasher import Hasher, Lane
 from idp.letters import provisional
-from idp.letters.hashing import BatchHasher
+from idp.letters.provisional import BatchHasher
 from idp.paths import CHECKOUT
 from tests.databases import NOWHERE, settings_for
 
@@ -79,7 +79,7 @@ def test_a_killed_process_of_the_pool_is_an_error() -> None:
             batch_hasher.hash([provisional.draw() for _ in range(3)])
 
 
-@pytest.mark.parametrize("module", ["idp.letters.hashing", "idp.__main__"])
+@pytest.mark.parametrize("module", ["idp.letters.provisional", "idp.__main__"])
 def test_a_process_of_the_pool_imports_nothing_of_the_application(module: str) -> None:
     heavy = "{'flask', 'sqlalchemy', 'pydantic', 'idp.app'}"
     known = f"import sys, {module}; print(sorted({heavy} & {{*sys.modules}}))"

@@ -12,7 +12,7 @@ import pytest
 import typst
 
 from idp.letter_languages import LANGUAGES
-from idp.letters.render import pdf, slips
+from idp.letters.render import pdf, typesetting
 from idp.letters.render.pdf import Letter, LetterChild, LetterError, TooLongError
 from tests.letters.read_back import (
     COMPOUND,
@@ -31,16 +31,16 @@ from tests.letters.read_back import (
 )
 from tests.rows import each_row
 
-TALL = 297 / slips.PER_SHEET
+TALL = 297 / typesetting.PER_SHEET
 
 
 def open_slips(*letters: Letter) -> pypdf.PdfReader:
-    return pypdf.PdfReader(BytesIO(slips.render(letters)))
+    return pypdf.PdfReader(BytesIO(typesetting.render_slips(letters)))
 
 
 def said_on(page: pypdf.PageObject) -> list[str]:
     """The text of each slip of a page, from the top."""
-    thirds: list[list[str]] = [[] for _ in range(slips.PER_SHEET)]
+    thirds: list[list[str]] = [[] for _ in range(typesetting.PER_SHEET)]
     for run in pieces(page):
         thirds[int(run.y // TALL)].append(run.text)
     return [" ".join(runs) for runs in thirds]
@@ -140,29 +140,29 @@ def test_a_slip_names_the_children_of_each_ent() -> None:
 def test_a_name_without_room_on_a_slip_is_refused() -> None:
     letters = [NOEMIE, replace(NOEMIE, username="long", recipient=(LONG, "59990 Rivebelle"))]
     with pytest.raises(TooLongError) as refused:
-        slips.render(letters)
+        typesetting.render_slips(letters)
     assert refused.value.usernames == ("long",)
 
 
 @pytest.mark.row("P-06")
 def test_a_misplaced_slip_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for file in slips._TEMPLATE.parent.iterdir():
+    for file in typesetting._TEMPLATE.parent.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     template = tmp_path / "strip.typ"
     source = template.read_text()
     # a layout with two slips on a sheet: the third is on the second page
     template.write_text(source.replace("#let per-sheet = 3", "#let per-sheet = 2"))
-    monkeypatch.setattr(slips, "_TEMPLATE", template)
+    monkeypatch.setattr(typesetting, "_TEMPLATE", template)
     with pytest.raises(LetterError, match="the letter of parent0002 does not fit") as refused:
-        slips.render(letters_of(5))
+        typesetting.render_slips(letters_of(5))
     assert refused.value.usernames == ("parent0002",)
 
 
 def test_an_invalid_slip_is_refused_like_a_letter() -> None:
     with pytest.raises(LetterError, match="identifier"):
-        slips.render([replace(NOEMIE, username="a\nb")])
+        typesetting.render_slips([replace(NOEMIE, username="a\nb")])
     with pytest.raises(LetterError, match="no letter"):
-        slips.render([])
+        typesetting.render_slips([])
 
 
 @pytest.mark.parametrize("template", ["letter.typ", "strip.typ"])

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import DeviceSession
 from tests.builders import PASSWORD
 from tests.pages import follow, heading, submit

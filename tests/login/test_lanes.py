@@ -15,7 +15,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, release_connection
 from idp.families import acts
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions import devices
 from idp.throttle import guard, limits
 from tests.builders import PASSWORD, PROVISIONAL, Build

@@ -17,7 +17,7 @@ from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.oidc.claims.release import PASSKEY_CLASS, PASSWORD_CLASS
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.passkeys import ceremony, keys
 from idp.passkeys.models import Passkey, PasskeyUser, SpentChallenge
 from idp.sessions.models import Session

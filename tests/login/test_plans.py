@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from idp.accounts.models import Account
 from idp.db import db
 from idp.services import services_of
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.listening import Seen, fresh_connections, listening

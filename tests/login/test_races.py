@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.sessions.models import Session
-from idp.throttle.models import ThrottleCounter
+from idp.throttle.counters import ThrottleCounter
 from tests import forked
 from tests.builders import Build
 

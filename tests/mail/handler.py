@@ -4,8 +4,8 @@ from jinja2 import DictLoader
 
 from idp.config import Settings, load
 from idp.mail.compose import compose
-from idp.mail.deliver import deliver
-from idp.outbox.models import OutboxMessage
+from idp.mail.smtp import deliver
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Handler, Outcome
 
 NOEMIE = "noemie@exemple.test"

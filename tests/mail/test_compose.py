@@ -10,9 +10,8 @@ import time_machine
 from flask import Flask
 
 from idp.config import Settings
-from idp.mail.compose import compose
+from idp.mail.compose import compose, plain_words, without_links
 from idp.mail.emails import InvalidEmailError
-from idp.mail.wording import plain_words, without_links
 from idp.paths import TEMPLATES
 from tests.rows import each_row
 

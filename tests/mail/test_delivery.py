@@ -14,8 +14,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.mail.smtp import Transport
 from idp.outbox import relay
-from idp.outbox.models import OutboxMessage
-from idp.outbox.queue import enqueue
+from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import PermanentDeliveryError, Worker
 from tests.mail.handler import NOEMIE, mailing
 from tests.mail.servers import Mailbox, smtp_server

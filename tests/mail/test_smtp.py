@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from idp.config import ConfigurationError, Settings
-from idp.mail import smtp_connection
+from idp.mail import smtp
 from idp.mail.smtp import Transport
 from idp.outbox.worker import (
     PermanentDeliveryError,
@@ -111,19 +111,19 @@ def test_a_stripped_starttls_sends_neither_mail_nor_password(mail_settings: Sett
 def test_a_server_that_scans_longer_than_any_other_answer_may_take_is_waited_for(
     mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp_connection, "ANSWER_SECONDS", 2)
+    monkeypatch.setattr(smtp, "ANSWER_SECONDS", 2)
     mailbox = Mailbox(delay=3)
     with smtp_server(mailbox) as port:
         Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
     assert len(mailbox.envelopes) == 1
-    assert smtp_connection.ACCEPT_SECONDS > 60
+    assert smtp.ACCEPT_SECONDS > 60
 
 
 @pytest.mark.row("S-04")
 def test_a_server_that_never_answers_after_the_mail_is_uncertain(
     mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp_connection, "ACCEPT_SECONDS", 0.3)
+    monkeypatch.setattr(smtp, "ACCEPT_SECONDS", 0.3)
     mailbox = Mailbox(delay=30)
     with smtp_server(mailbox) as port, pytest.raises(UncertainDeliveryError):
         Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
@@ -228,8 +228,8 @@ def test_failure_after_quit_does_not_undo_the_mail(mail_settings: SettingsFor, l
 def test_a_peer_that_answers_drop_by_drop_does_not_outlast_the_lease(
     mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp_connection, "DIALOGUE_SECONDS", 0.5)
-    monkeypatch.setattr(smtp_connection, "ANSWER_SECONDS", 3600)  # each answer alone would be waited for
+    monkeypatch.setattr(smtp, "DIALOGUE_SECONDS", 0.5)
+    monkeypatch.setattr(smtp, "ANSWER_SECONDS", 3600)  # each answer alone would be waited for
     given_up = threading.Event()
     port, thread = answering(*HELLO, until=given_up)
     with pytest.raises(TemporaryDeliveryError, match="timed out"):

@@ -25,8 +25,7 @@ from idp.audit.events import ActivationCompleted
 from idp.audit.kinds import Event
 from idp.config import Settings
 from idp.db import unit_of_work
-from idp.outbox.models import OutboxMessage
-from idp.outbox.queue import enqueue
+from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import (
     Outcome,
     PermanentDeliveryError,

@@ -25,10 +25,9 @@ from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from idp.operations.checks import delivery
 from idp.operations.checks.finding import Site
-from idp.outbox import watching
-from idp.outbox.models import OutboxMessage
-from idp.outbox.queue import enqueue
-from idp.outbox.watching import Readings
+from idp.outbox import commands
+from idp.outbox.commands import Readings
+from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import DEAD, Outcome, RelayDownError, Worker
 from idp.rostering.models import ImportBatch
 from idp.rostering.records import Format
@@ -151,7 +150,7 @@ def test_an_import_that_a_later_one_made_good_need_not_be_redone(app: Flask) -> 
 def test_a_subject_that_takes_too_long_is_missing_and_the_others_are_read(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_STATEMENT_SECONDS", 0.05)
+    monkeypatch.setattr(commands, "_STATEMENT_SECONDS", 0.05)
 
     def sleep(connection: Any, _settings: object) -> list[Any]:
         connection.execute(text("SELECT pg_sleep(20)"))

@@ -18,7 +18,7 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests import forked
 from tests.activation.race import HOST
 from tests.builders import PASSWORD, Build

@@ -13,7 +13,7 @@ from idp.audit.kinds import Event
 from idp.audit.registry_events import NoticeSettled
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.my_account.connections import rules
+from idp.my_account import connections
 from tests.builders import PASSWORD, Build
 from tests.closed import suspend
 from tests.pages import sign_in
@@ -106,7 +106,7 @@ def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: F
     page = browser.get("/mon-compte/sessions").get_data(as_text=True).replace("\u00a0", " ")
     if state == "disputed_at":
         assert "Mes connexions" not in page
-        assert "pour Malo" not in str(rules.acts_of_others(account.id))
+        assert "pour Malo" not in str(connections.acts_of_others(account.id))
         return
     name = "Malo" if state == "suspended" else "un élève"
     assert f"La direction de l’établissement a suspendu votre accès pour {name} aujourd’hui à" in page

@@ -13,7 +13,7 @@ from idp.accounts import one_time_links
 from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions.ending import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.activation.race import HOST

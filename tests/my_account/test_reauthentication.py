@@ -11,7 +11,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.my_account.steps import HOST, LAPTOP, REFUSED, cookie, device, enter, is_in, journal, text_of, wait_out

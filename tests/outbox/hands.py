@@ -6,7 +6,7 @@ from pathlib import Path
 
 from idp.mail.smtp import Transport
 from idp.outbox.commands import worker
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.mail.handler import TEMPLATES, mailing, settings_for
 from tests.outbox.application import running

@@ -16,8 +16,7 @@ from idp.operations import outbox_commands
 from idp.operations.outbox_commands import outbox
 from idp.outbox import leases
 from idp.outbox.commands import worker
-from idp.outbox.models import OutboxMessage
-from idp.outbox.queue import enqueue
+from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import Handler, Outcome, PermanentDeliveryError, TemporaryDeliveryError, Worker
 from tests import databases
 from tests.mail.handler import settings_for

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from idp.db import db
 from idp.outbox import periodic
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Handler, Outcome, TemporaryDeliveryError, Worker
 
 HOUR = timedelta(hours=1)

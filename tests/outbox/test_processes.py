@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 
 from idp.db import db
 from idp.mail.smtp import Transport
-from idp.outbox.models import OutboxMessage
-from idp.outbox.queue import enqueue
+from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import Worker
 from tests import forked
 from tests.mail.handler import TEMPLATES, mailing, settings_for

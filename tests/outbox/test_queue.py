@@ -5,8 +5,7 @@ from flask import Flask
 
 from idp.db import db
 from idp.outbox import leases
-from idp.outbox.models import OutboxMessage
-from idp.outbox.queue import enqueue
+from idp.outbox.queue import OutboxMessage, enqueue
 
 
 def test_a_message_is_committed_or_rolled_back_with_its_transaction(queue_app: Flask) -> None:

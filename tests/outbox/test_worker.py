@@ -14,9 +14,8 @@ from structlog.testing import capture_logs
 
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.outbox import leases, renewal
-from idp.outbox.models import OutboxMessage
-from idp.outbox.queue import enqueue
+from idp.outbox import leases
+from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import (
     MAX_AGE,
     MAX_ATTEMPTS,
@@ -204,8 +203,8 @@ def test_a_message_is_claimed_again_after_its_lease_expires(queue_app: Flask) ->
 
 
 def test_the_lease_is_renewed_while_a_handler_runs(queue_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert leases.LEASE.total_seconds() > 3 * renewal.BEAT_SECONDS
-    monkeypatch.setattr(renewal, "BEAT_SECONDS", 0.02)
+    assert leases.LEASE.total_seconds() > 3 * leases.BEAT_SECONDS
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.02)
     queued()
 
     def slow(message: OutboxMessage) -> Outcome:
@@ -213,7 +212,7 @@ def test_the_lease_is_renewed_while_a_handler_runs(queue_app: Flask, monkeypatch
         assert claimed is not None
         while (read_message(message.id).leased_until or now()) <= claimed:
             assert time.monotonic() < until
-        assert not renewal.lease_lost().is_set()
+        assert not leases.lease_lost().is_set()
         return Outcome.DONE
 
     with capture_logs() as logs:
@@ -224,7 +223,7 @@ def test_the_lease_is_renewed_while_a_handler_runs(queue_app: Flask, monkeypatch
 def test_a_worker_whose_lease_expired_learns_it_and_changes_nothing(
     queue_app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewal, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.02)
     message_id = queued()
 
     def slow(message: OutboxMessage) -> Outcome:
@@ -232,7 +231,7 @@ def test_a_worker_whose_lease_expired_learns_it_and_changes_nothing(
             still.setattr(leases, "extend", lambda _message: True)  # the process stood still
             end_leases()
             assert leases.claim(["mail"]) is not None  # another worker has the lease now
-        assert renewal.lease_lost().wait(10)
+        assert leases.lease_lost().wait(10)
         return Outcome.DONE
 
     with capture_logs() as logs:

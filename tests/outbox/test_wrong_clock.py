@@ -12,8 +12,7 @@ from idp.clock import now
 from idp.db import unit_of_work
 from idp.operations.outbox_commands import outbox
 from idp.outbox import leases
-from idp.outbox.models import OutboxMessage
-from idp.outbox.queue import enqueue
+from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import Outcome, Worker
 
 

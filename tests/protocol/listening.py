@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 
 from idp.db import db
 from idp.services import services_of
-from idp.statements.prepared import Statement
+from idp.statements import Statement
 from tests import applications
 
 

@@ -13,7 +13,7 @@ from joserfc import jwt
 
 from idp.accounts.models import Account
 from idp.oidc.keys import rotation
-from idp.oidc.tokens import id_token_hint
+from idp.oidc.tokens import issued
 from idp.services import services_of
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
@@ -130,4 +130,4 @@ def test_the_provider_signs_with_the_older_algorithm_name(
     claims = {"iss": build.settings.issuer, "sub": "a", "sid": "b"}
     for name, expected in (("EdDSA", claims), ("Ed25519", None)):
         token = jwt.encode({"alg": name, "kid": signer.kid, "typ": "JWT"}, claims, signer.key, algorithms=[name])
-        assert id_token_hint.read_id_token(build.settings, server.ring, token) == expected
+        assert issued.read_id_token(build.settings, server.ring, token) == expected

@@ -7,7 +7,7 @@ from joserfc import jwt
 
 from idp.accounts.models import Account
 from idp.oidc.keys import rotation
-from idp.oidc.tokens import id_token_hint
+from idp.oidc.tokens import issued
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import tokens_for
@@ -50,7 +50,7 @@ def test_a_token_of_another_type_is_refused_as_a_hint(app: Flask, build: Build, 
 
     def read(changed: dict[str, object], typ: str = "JWT") -> object:
         token = jwt.encode({"alg": "RS256", "kid": signer.kid, "typ": typ}, changed, signer.key)
-        return id_token_hint.read_id_token(build.settings, server.ring, token)
+        return issued.read_id_token(build.settings, server.ring, token)
 
     assert read(claims) == claims
     assert read({name: value for name, value in claims.items() if name != missing}) is None

@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, parse_qsl, quote_plus, urlencode, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
+from idp import profile_choice
 from idp.clients import registry
-from idp.profile_choice import profiles
 from tests.activation.steps import activate, newest_link
 from tests.builders import Build
 from tests.pages import heading, submit
@@ -72,7 +72,11 @@ def test_the_code_of_a_letter_starts_the_sign_in_of_a_parent(build: Build, begin
     assert client
     issuer = build.settings.issuer
     assert client.short_entrance(issuer) == (url % quote_plus(issuer) if "%s" in url else url)
-    assert profiles.from_hint("profil:parent:courrier") == profiles.from_hint("profil:parent") == profiles.PARENT
+    assert (
+        profile_choice.from_hint("profil:parent:courrier")
+        == profile_choice.from_hint("profil:parent")
+        == profile_choice.PARENT
+    )
 
 
 @pytest.mark.parametrize("begin", [BEGIN, ""])

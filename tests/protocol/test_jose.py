@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.oidc.keys import jose
-from idp.oidc.tokens import id_token_hint
+from idp.oidc.tokens import issued
 from idp.services import services_of
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
@@ -49,11 +49,11 @@ def test_a_forged_id_token_is_not_read(
     genuine = tokens_for(browser, ent)["id_token"]
     ring = services_of(app).server.ring
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
-    claims = id_token_hint.read_id_token(build.settings, ring, genuine)
+    claims = issued.read_id_token(build.settings, ring, genuine)
     assert claims is not None
     assert claims["sid"]
     for name, token in quickly(forgeries(genuine, jwk)):
-        assert id_token_hint.read_id_token(build.settings, ring, token) is None, name
+        assert issued.read_id_token(build.settings, ring, token) is None, name
 
 
 @pytest.mark.row("X-02")

@@ -28,7 +28,7 @@ from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.logout import back_channel
 from idp.oidc.models import SigningKey
-from idp.oidc.tokens import id_token_hint
+from idp.oidc.tokens import issued
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import code_for
@@ -143,9 +143,9 @@ def test_a_key_signs_and_verifies_one_algorithm_alone(app: Flask, settings: Sett
     for alg, other in (("RS256", "PS256"), ("PS256", "RS256")):
         signer = ring.signer(alg)
         good = jwt.encode({"alg": alg, "kid": signer.kid}, body, signer.key, algorithms=[alg])
-        assert id_token_hint.read_id_token(settings, ring, good) == body
+        assert issued.read_id_token(settings, ring, good) == body
         swapped = jwt.encode({"alg": other, "kid": signer.kid}, body, signer.key, algorithms=[other])
-        assert id_token_hint.read_id_token(settings, ring, swapped) is None
+        assert issued.read_id_token(settings, ring, swapped) is None
 
 
 class Clock:
@@ -226,20 +226,17 @@ def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_lo
     here, there = KeyRing(settings), KeyRing(settings)
     body = {"iss": settings.issuer, "sub": "a", "sid": "b"}
     old = there.signer("RS256")
-    assert (
-        id_token_hint.read_id_token(settings, there, jwt.encode({"alg": "RS256", "kid": old.kid}, body, old.key))
-        == body
-    )
+    assert issued.read_id_token(settings, there, jwt.encode({"alg": "RS256", "kid": old.kid}, body, old.key)) == body
     rotation.rotate(settings, at_once=True)
     signer = here.signer("RS256")
     token = jwt.encode({"alg": "RS256", "kid": signer.kid}, body, signer.key)
     clock.seconds += 1.1
-    assert id_token_hint.read_id_token(settings, there, token) == body
+    assert issued.read_id_token(settings, there, token) == body
     forged = [jwt.encode({"alg": "RS256", "kid": f"made up {number}"}, body, signer.key) for number in range(50)]
     before = clock.looks
     for tenth in range(30):
         clock.seconds += 0.1
-        assert [id_token_hint.read_id_token(settings, there, forgery) for forgery in forged] == [None] * 50, tenth
+        assert [issued.read_id_token(settings, there, forgery) for forgery in forged] == [None] * 50, tenth
     assert clock.looks - before <= 3
 
 

@@ -15,7 +15,7 @@ from idp.db import db
 from idp.oidc.keys import rotation
 from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.models import SigningKey
-from idp.oidc.tokens import id_token_hint
+from idp.oidc.tokens import issued
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import tokens_for
@@ -96,6 +96,6 @@ def test_a_signed_answer_is_no_id_token(app: Flask, browser: FlaskClient, build:
     """RFC 8725, 2.8."""
     ent = build.ent(userinfo_alg="RS256")
     signed = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_data(as_text=True)
-    assert id_token_hint.read_id_token(build.settings, services_of(app).server.ring, signed) is None
+    assert issued.read_id_token(build.settings, services_of(app).server.ring, signed) is None
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=signed)))["error"] == "invalid_request"
     assert ent.userinfo(browser, signed).status_code == 401

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from idp.config import Settings
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services_of
 from tests import signatures

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests import forked
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import form_token, heading, sign_in, submit

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from idp.accounts.models import Account, SchoolNotice
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from tests.closed import suspend
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import Parent, Year

@@ -16,7 +16,7 @@ from idp.accounts.notices import NOTICE
 from idp.app import create_app
 from idp.clock import now
 from idp.db import db
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.rostering import lock
 from idp.rostering.models import ImportBatch
 from tests import forked

@@ -10,9 +10,9 @@ import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp.serving import bridge as serving_bridge
-from idp.serving import limits
+from idp.serving import server
 from idp.serving.bridge import Bridge
-from idp.serving.heartbeat import Heartbeat
+from idp.serving.queue import Heartbeat
 from idp.web.door import forwarded
 from idp.web.http import Request, Response
 from tests.rows import each_row
@@ -120,19 +120,19 @@ def test_a_body_above_the_limit_of_uploads_is_not_received(monkeypatch: pytest.M
 
 
 def test_an_upload_has_time_for_its_length_but_no_long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "READ_SECONDS", 0.5)
-    monkeypatch.setattr(limits, "UPLOAD_RATE", 20_000)
-    monkeypatch.setattr(limits, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(server, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(server, "UPLOAD_RATE", 20_000)
+    monkeypatch.setattr(server, "LINGER_SECONDS", 0.1)
     door: Any = UploadDoor()
     parts = [b"x" * 8_000] * 25
     assert upload(Bridge(door, 1), parts, pause=0.03)[0]["status"] == 200, "0.75 s of 10.5 s"
     assert upload(Bridge(door, 1), LONG, pause=5)[0]["status"] == 408, "a pause"
-    monkeypatch.setattr(limits, "UPLOAD_RATE", 2_000_000)
+    monkeypatch.setattr(server, "UPLOAD_RATE", 2_000_000)
     assert upload(Bridge(door, 1), parts, pause=0.1)[0]["status"] == 408, "2.5 s of 0.6 s"
 
 
 def test_few_uploads_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_UPLOADS", 1)
+    monkeypatch.setattr(server, "MAX_UPLOADS", 1)
     door: Any = UploadDoor()
     bridge, held, most = Bridge(door, 2), 0, 0
 

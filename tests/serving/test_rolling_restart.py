@@ -21,7 +21,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.paths import CHECKOUT
 from idp.services import services_of
-from idp.serving import commands, listening
+from idp.serving import commands, server
 from tests import forked, next_release
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, free_port, running
@@ -48,7 +48,7 @@ def test_a_server_accepts_for_longer_than_nginx_keeps_a_connection_or_shuns_a_no
 
 
 def test_supervisors_wait_for_longer_than_a_server_takes_to_stop() -> None:
-    longest = Settings.model_fields["drain_seconds"].default + listening._MOST_SECONDS + commands._STOP_SECONDS
+    longest = Settings.model_fields["drain_seconds"].default + server._MOST_SECONDS + commands._STOP_SECONDS
     for name in ("deploy/idp-serve.service", "deploy/idp-desk.service", "docs/mise-a-jour.md"):
         [seconds] = re.findall(r"TimeoutStopSec=(\d+)", (CHECKOUT / name).read_text(encoding="utf-8"))
         assert int(seconds) > longest, name

@@ -17,7 +17,7 @@ import pytest
 from flask import Flask
 
 from idp.paths import CHECKOUT
-from idp.serving import limits
+from idp.serving import server
 from idp.web.http import MAX_BODY
 from tests import forked
 from tests.commands.processes import PATIENCE, connect, environment, free_port, read_all
@@ -280,7 +280,7 @@ def test_the_content_of_a_refused_request_is_never_logged(served: Served) -> Non
 @pytest.mark.row("W-03")
 def test_slow_requests_and_idle_connections_are_closed(lasting: Lasting) -> None:
     """This test comes last of those with the server: the connections were opened for the first one."""
-    assert limits.READ_SECONDS == 10, "the product's deadline, which the served one shortens"
+    assert server.READ_SECONDS == 10, "the product's deadline, which the served one shortens"
     for closing in lasting.closings:
         assert closing.result(PATIENCE) >= READ_SECONDS - 0.5
 
@@ -291,7 +291,7 @@ def test_the_proxy_that_we_supply_closes_idle_connections_first() -> None:
     text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
     [upstream] = re.findall(r"^upstream idp \{(.*?)^\}", text, re.MULTILINE | re.DOTALL)
     [seconds] = re.findall(r"^\s*keepalive_timeout (\d+)s;", upstream, re.MULTILINE)
-    assert int(seconds) < limits.READ_SECONDS
+    assert int(seconds) < server.READ_SECONDS
 
 
 def processor_seconds(pid: int) -> float:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from idp.statements.prepared import Statement
+from idp.statements import Statement
 
 Hear = Callable[[str], object]
 

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from idp.config import Settings
-from idp.statements.connections import Connections, open_connections
-from idp.statements.prepared import Statement
+from idp.statements import Connections, Statement, open_connections
 
 
 @contextmanager

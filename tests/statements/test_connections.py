@@ -16,8 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from idp.config import Settings
-from idp.statements.connections import Connections
-from idp.statements.prepared import Statement
+from idp.statements import Connections, Statement
 from tests.databases import settings_for
 from tests.statements.lending import connections_of, execute, row_of
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from idp.config import Settings
-from idp.statements.connections import Connections
-from idp.statements.prepared import Statement
+from idp.statements import Connections, Statement
 from tests.statements.lending import connections_of, execute, row_of
 
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

@@ -15,7 +15,7 @@ from flask import Flask
 from idp import config
 from idp.db import db, engine_options
 from idp.services import services_of
-from idp.statements.connections import open_connections
+from idp.statements import open_connections
 from idp.throttle import guard, limits
 from tests.services import change_services
 

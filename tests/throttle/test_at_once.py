@@ -13,8 +13,8 @@ from sqlalchemy import select
 from idp.clock import now
 from idp.db import db
 from idp.throttle import guard, limits
+from idp.throttle.counters import ThrottleCounter
 from idp.throttle.guard import Granted, Wait
-from idp.throttle.models import ThrottleCounter
 from tests.databases import LOCK_WAITS
 
 pytestmark = [

@@ -17,8 +17,8 @@ from idp.accounts.passwords.hasher import fold_username
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.throttle import guard, limits
+from idp.throttle.counters import ThrottleCounter
 from idp.throttle.guard import Granted, Wait
-from idp.throttle.models import ThrottleCounter
 from tests import forked
 from tests.services import changed_services
 

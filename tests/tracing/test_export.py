@@ -13,13 +13,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import ValidationError
 
-from idp import waiting
+from idp import tracing, waiting
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.outbox import queue
 from idp.outbox.worker import PermanentDeliveryError, Worker
-from idp.tracing import export, spans
-from idp.tracing.spans import Kind, Span
+from idp.tracing import Kind, Span
 from idp.waiting import WouldWaitError
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
@@ -28,11 +27,11 @@ from tests.pages import sign_in
 @pytest.fixture
 def exported() -> Iterator[InMemorySpanExporter]:
     """Record the spans of this process."""
-    exporter, provider = InMemorySpanExporter(), export.new_provider("serve")
+    exporter, provider = InMemorySpanExporter(), tracing.new_provider("serve")
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    export.record_with(provider)
+    tracing.record_with(provider)
     yield exporter
-    spans.record_by(None)
+    tracing.record_by(None)
     provider.shutdown()
 
 
@@ -98,12 +97,12 @@ def test_spans_are_sent_where_the_variables_of_opentelemetry_say(monkeypatch: py
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
         monkeypatch.setenv("OTEL_SERVICE_NAME", "connexion-lyon")
-        provider = export.start("serve")
+        provider = tracing.start("serve")
         try:
             with Span("request", Kind.SERVER):
                 pass
         finally:
-            spans.record_by(None)
+            tracing.record_by(None)
             provider.shutdown()
             collector.shutdown()
     [(path, body)] = received
@@ -114,6 +113,6 @@ def test_spans_are_sent_where_the_variables_of_opentelemetry_say(monkeypatch: py
 
 def test_traces_without_the_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings(issuer="http://127.0.0.1:8000", env="development", traces=True).traces
-    monkeypatch.setattr(export, "_NEEDED", ("opentelemetry.never_installed",))
+    monkeypatch.setattr(tracing, "_NEEDED", ("opentelemetry.never_installed",))
     with pytest.raises(ValidationError, match=r"extra `traces`, which constraints\.txt lists"):
         Settings(issuer="http://127.0.0.1:8000", env="development", traces=True)

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from idp.db import db, unit_of_work
 from idp.outbox import queue
-from idp.outbox.models import TRACE, OutboxMessage
+from idp.outbox.queue import TRACE, OutboxMessage
 from idp.outbox.worker import Outcome, TemporaryDeliveryError, Worker
-from idp.tracing.spans import Span, current
+from idp.tracing import Span, current
 from tests import applications
 from tests.databases import settings_for
 from tests.rows import each_row

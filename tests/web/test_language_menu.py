@@ -15,7 +15,7 @@ from idp import languages
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.web.durations import Plurals
+from idp.web.i18n import Plurals
 from tests.activation.steps import EMAIL, activate, open_activation
 from tests.builders import PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office

@@ -22,7 +22,7 @@ from idp.accounts.passwords.huge_pages import HugePageHasher
 from idp.config import Settings
 from idp.db import release_connection
 from idp.metrics.catalogue import HASH_WAIT_SECONDS, HASHES_REFUSED, HASHES_WAITING
-from idp.tracing.spans import Span
+from idp.tracing import Span
 
 MAX_PASSWORD_LENGTH: Final = 128
 """Code points of a password; in UTF-8 this is never more than 512 bytes."""

@@ -1,18 +1,55 @@
 """Who acts in this request: the person, the post, and what the person proved and gave as a reason."""
 
+import uuid
 from datetime import timedelta
 
 from flask import request
+from sqlalchemy import func, or_, select, update
 
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
-from idp.desk.access import families
+from idp.db import db, unit_of_work
 from idp.desk.access.roles import Right, RoleSpec, spec
-from idp.desk.staff import actors, sessions
-from idp.desk.staff.models import Role
+from idp.desk.staff import models, sessions
+from idp.desk.staff.models import Role, StaffSession
 from idp.desk.staff.posts import Post
 from idp.desk.staff.sessions import SignedIn
 from idp.web.errors import not_found
+
+
+def is_other(session: StaffSession) -> bool:
+    """Return whether the page is about another family than the reason; the first family that is opened has it.
+
+    Siblings, and guardians of one pupil, are one family.
+    """
+    arguments = request.view_args or {}
+    key = arguments.get("account") or arguments.get("pupil") or arguments.get("key") or _of_notice(arguments)
+    if key is None:
+        return False
+    about = session.reason_about or _begin(session, key)
+    return about != key and _guardians(about).isdisjoint(_guardians(key))
+
+
+def _of_notice(arguments: dict[str, uuid.UUID]) -> uuid.UUID | None:
+    return db.session.scalar(select(SchoolNotice.account_id).where(SchoolNotice.id == arguments.get("notice")))
+
+
+@unit_of_work()
+def _begin(session: StaffSession, key: uuid.UUID) -> uuid.UUID:
+    """Note the family of the reason, if it exists; return that which another tab noted first, if one did."""
+    known = (select(table.id).where(table.id == key).scalar_subquery() for table in (Account, Child))
+    first = func.coalesce(StaffSession.reason_about, *known)
+    noted = update(StaffSession).where(StaffSession.id == session.id).values(reason_about=first)
+    return db.session.scalars(noted.returning(StaffSession.reason_about)).one() or key
+
+
+def _guardians(key: uuid.UUID) -> set[uuid.UUID]:
+    """Return the guardians of a pupil; or an account with the other guardians of its pupils."""
+    pupils = select(Guardianship.child_id).where(Guardianship.account_id == key)
+    of_pupils = or_(Guardianship.child_id == key, Guardianship.child_id.in_(pupils))
+    return {key, *db.session.scalars(select(Guardianship.account_id).where(of_pupils))}
+
 
 PROOF = timedelta(minutes=5)
 """How long a proof opens the pages that need one."""
@@ -58,13 +95,13 @@ def may_end(row: Suspension) -> bool:
 
     Who may not reopen an access ends only decisions of others who may not.
     """
-    begun = spec(actors.role(row.begun_by)).rights
+    begun = spec(models.role(row.begun_by)).rights
     return may(Right.REOPEN) or (not row.awaits_head and Right.SUSPEND in begun and Right.REOPEN not in begun)
 
 
 def was_by(actor: str) -> bool:
     """Return whether the person of this request is the one of a stored actor, in whatever role."""
-    return actors.staff_id(actor) == person().staff.id
+    return models.staff_id(actor) == person().staff.id
 
 
 def has_fresh_proof(person: SignedIn) -> bool:
@@ -81,4 +118,4 @@ def reason(person: SignedIn) -> str:
 
 def lacks_reason(person: SignedIn) -> bool:
     """Return whether the person of the académie has to say first why they read the data of this page."""
-    return not reason(person) or families.is_other(person.session)
+    return not reason(person) or is_other(person.session)

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from flask import Response, current_app, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from idp.desk import kept_forms
 from idp.desk.access.acting import has_fresh_proof, lacks_reason, may, own_spec, person
 from idp.desk.access.declarations import Level, Need, need_of
 from idp.desk.access.refusal import refuse
 from idp.desk.access.roles import spec
-from idp.desk.kept_forms import keeping
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.posts import Post
 from idp.desk.staff.sessions import SignedIn
@@ -69,9 +69,9 @@ def _keep_form(page: str) -> None:
     """Keep what was typed, for a person who may open the page, also if their session has just ended."""
     need, person = need_of(current_app, request.endpoint or ""), sessions.current() or sessions.lapsed()
     if person and need.level is not Level.POST:
-        keeping.keep(person, page, None)
+        kept_forms.keep(person, page, None)
     elif person and (post := _form_post(person)) and (need.right is None or need.right in spec(post.role).rights):
-        keeping.keep(person, page, post)
+        kept_forms.keep(person, page, post)
 
 
 def form_token() -> str:

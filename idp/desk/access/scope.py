@@ -14,7 +14,7 @@ from idp.audit.models import AuditEntry
 from idp.clients import audience
 from idp.clients.models import Client
 from idp.clock import now
-from idp.desk import replaced, ties
+from idp.desk import ties
 from idp.desk.access.acting import may, own_spec, person, post
 from idp.desk.access.roles import TECHNICAL, Journal, Right, Scope
 from idp.desk.staff.models import StaffRole
@@ -62,7 +62,7 @@ def replaced_accounts() -> ColumnElement[bool]:
 
     The school reads why they are closed. They are in no list and open to no act: those take `accounts`.
     """
-    return replaced.were_here(notices(), children())
+    return ties.were_replaced_here(notices(), children())
 
 
 def decisions() -> ColumnElement[bool]:

@@ -2,20 +2,24 @@
 
 - More than 30 accounts and pupils together, opened within an hour by one person.
 - Ten letters for accounts that have been active, on one day by one school.
-- Accesses that one person closed on one day (`closed`).
+- Accesses that one person closed on one day (`counting`).
 - An account of the opener's own family name.
 
 A periodic job of the worker looks at the entries since its last run, and at those of a day if it did not run, so that
 no alert is lost while the worker is stopped. The id of a mail is made from alert, subject, day and recipient: a mail
 that was enqueued once is not enqueued again.
+
+The link of the mail leads to what the recipient may read in the journal: to the acts for a head of the school, to the
+entry of the alert for an engineer, who reads no act on a family.
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import func, select
 
@@ -25,13 +29,15 @@ from idp.audit.desk_events import AlertRaised
 from idp.audit.events import AccountRead, LetterReissued
 from idp.audit.models import OK, AuditEntry
 from idp.clock import day_of, now, start_of_day
+from idp.config import Settings
 from idp.db import db, retry_unit_of_work, upsert
 from idp.desk import access
-from idp.desk.alerts import closed, opened
-from idp.desk.staff import posts
+from idp.desk.alerts import counting
+from idp.desk.journal.filters import Filters
+from idp.desk.staff import mails, posts
 from idp.desk.staff.models import StaffAccount, StaffRole
 from idp.folding import fold
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 ALERTS = "desk.alerts"
@@ -73,7 +79,7 @@ def look(_message: OutboxMessage) -> Outcome:
     """Enqueue the mails of new alerts (outbox handler of the periodic job)."""
     moment = now()
     since = _last_look(moment)
-    many = [*_many_opened(moment, since - opened.HOUR), *_many_letters(moment), *_many_closed(moment)]
+    many = [*_many_opened(moment, since - counting.HOUR), *_many_letters(moment), *_many_closed(moment)]
     alerts = [*many, *_own_names(since)]
     raised = sum(retry_unit_of_work(_raising(alert)) for alert in alerts)
     return Outcome.DONE if raised else Outcome.DROPPED
@@ -101,7 +107,7 @@ def _last_look(moment: datetime) -> datetime:
 
 def _many_opened(moment: datetime, since: datetime) -> Iterator[Alert]:
     """Yield an alert for each person and day with more than `MOST_OPENED` subjects within an hour."""
-    for crossing in opened.more_than(MOST_OPENED, since, moment, start_of_day(day_of(moment))):
+    for crossing in counting.more_than(MOST_OPENED, since, moment, start_of_day(day_of(moment))):
         yield Alert("many_accounts", _day(crossing.at), crossing.count, crossing.staff_id, crossing.school_id)
 
 
@@ -122,7 +128,7 @@ def _many_letters(moment: datetime) -> Iterator[Alert]:
 def _many_closed(moment: datetime) -> Iterator[Alert]:
     """Yield an alert for each person who closed many accesses on a day, as for letters, and each of their schools."""
     for start, end in _days(moment):
-        for busy in closed.many(start, end):
+        for busy in counting.many(start, end):
             for school_id in busy.schools:
                 yield Alert("many_closed", _day(start), busy.count, busy.staff_id, school_id)
 
@@ -229,3 +235,50 @@ def _enqueue(name: str, payload: dict[str, Any]) -> bool:
         .returning(OutboxMessage.id)
     )  # fmt: skip
     return db.session.scalar(statement) is not None
+
+
+_ACTS = {
+    "many_letters": LetterReissued.kind,
+    "own_name": AccountRead.kind,
+}
+"""The kind of the acts that an alert is about, if it is one kind."""
+
+
+def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send the mail about an alert (outbox handler)."""
+    payload = message.payload
+    recipient = mails.find_recipient(payload["recipient"])
+    if recipient is None:
+        return Outcome.DROPPED
+    school = db.session.get(School, uuid.UUID(payload["school"])) if payload["school"] else None
+    colleague, is_head = mails.find_name(payload["staff"]), _is_head(recipient, school)
+    entries = _acts(payload, colleague) if is_head else _entry(payload)
+    path = "/signalements" if payload["alert"] == "account_closed" else f"/journal?{urlencode(entries.typed)}"
+    return mails.send(
+        message,
+        settings,
+        "bureau_alerte",
+        recipient,
+        link=mails.page_url(settings, path),
+        alert=payload["alert"],
+        count=payload["count"],
+        day=f"{date.fromisoformat(payload['day']):%d/%m/%Y}",
+        colleague=colleague,
+        school=school.name if school else settings.academy,
+        is_head=is_head,
+    )
+
+
+def _is_head(recipient: StaffAccount, school: School | None) -> bool:
+    held = posts.of_staff(recipient.id)
+    return school is not None and any(access.spec(post.role).leads and post.school == school for post in held)
+
+
+def _acts(payload: Mapping[str, Any], colleague: str) -> Filters:
+    """Return the filters that show the acts of an alert."""
+    return Filters(who=colleague, act=_ACTS.get(payload["alert"], ""), first=payload["day"], last=payload["day"])
+
+
+def _entry(payload: Mapping[str, Any]) -> Filters:
+    """Return the filters that show the entry of an alert, which may be of the next day."""
+    return Filters(act=AlertRaised.kind, first=payload["day"])

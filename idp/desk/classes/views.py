@@ -1,7 +1,10 @@
-"""`/classes`: the board, the letters of a class, reminders by mail, the list for the class teacher."""
+"""`/classes`: the board, the letters of a class, the list for the class teacher, and the job `reminders`.
+
+After a kill, the job runs again; the limit of one reminder a week and account skips those who have theirs.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -13,19 +16,20 @@ from idp.accounts.models import School
 from idp.audit import log
 from idp.audit.desk_events import ClassListed
 from idp.clock import today
-from idp.db import unit_of_work
-from idp.desk import access, downloads, naming, untaken
+from idp.db import db, unit_of_work
+from idp.desk import access, downloads, naming, uncollected_letters
 from idp.desk.access import Right, needs
-from idp.desk.choices import WordField
 from idp.desk.classes import board
+from idp.desk.fields import WordField
 from idp.desk.jobs import asking
 from idp.desk.jobs.kinds import PRINT, REMINDERS
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.jobs.models import Job, State
+from idp.desk.jobs.work import Finished, RefusedError, Running
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.letter import words
-from idp.desk.letter.groups import Group, getting_letters, skipped_people
+from idp.desk.letter.words import Group, getting_letters, skipped_people
 from idp.letters import class_lists, recipients
-from idp.letters.class_lists import Missing, Remaining
+from idp.letters.class_lists import Missing, Remaining, Reminded
 from idp.letters.recipients import PrintError, Recipient, Skip, Skipped
 from idp.services import services
 from idp.web.forms import PlainField
@@ -122,7 +126,7 @@ def letters() -> Response:
         return see_other(url_for("classes.show"))
     try:
         recipients.check_school(chosen.school)
-        unprinted = untaken.of_school(services().settings, chosen.school.id)
+        unprinted = uncollected_letters.of_school(services().settings, chosen.school.id)
         people, skipped = recipients.in_school(chosen.school, chosen.class_name, renew=False, unprinted=unprinted)
     except PrintError as refused:
         return _letters_page(chosen, form, [], [], refusal=str(refused.refusal or "fault"))
@@ -238,3 +242,39 @@ def _remaining(chosen: Chosen) -> list[Remaining]:
 def _journal(chosen: Chosen, count: int) -> None:
     """Journal that a page or a file names people of a class."""
     log.record(ClassListed(class_name=chosen.class_name or "", count=count))
+
+
+def run(running: Running) -> Finished:
+    """Send the reminders; see `Kind.run`."""
+    school = db.session.get(School, running.school_id) if running.school_id else None
+    if school is None:
+        raise RefusedError("fault")
+    people = [person.account_id for person in class_lists.waiting(school, running.parameters["class"])]
+
+    def progress(reminded: Reminded) -> None:
+        running.tick(sum(asdict(reminded).values()), len(people))
+
+    reminded = class_lists.remind(running.settings, people, progress)
+    return Finished(asdict(reminded))
+
+
+def describe(job: Job) -> Sequence[str]:
+    """Return how many reminders were sent."""
+    if job.state is State.CANCELLED:
+        return [gettext("Les mails déjà partis restent partis ; les autres ne partent pas.")]
+    if job.refusal:
+        return [gettext("Les rappels se sont arrêtés. Vous pouvez les relancer : personne n’en reçoit deux.")]
+    result = job.result
+    sentences = [
+        gettext("Mails de rappel envoyés : %(n)s.", n=result.get("sent", 0)),
+        gettext("Déjà rappelés depuis moins d’une semaine : %(n)s.", n=result.get("too_soon", 0)),
+        gettext(
+            "Un autre mail vient de partir à la même adresse : %(n)s. Réessayez plus tard, après une minute au moins.",
+            n=result.get("later", 0),
+        ),
+        gettext("Plus rien à confirmer : %(n)s.", n=result.get("nothing", 0)),
+    ]
+    return [
+        sentences[0],
+        *(s for s, key in zip(sentences[1:], ("too_soon", "later", "nothing"), strict=True) if result.get(key)),
+    ]

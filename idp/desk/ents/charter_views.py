@@ -8,15 +8,14 @@ from flask_babel import format_decimal, gettext
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
 
-from idp.charter import markdown, service
+from idp.charter import service
 from idp.clients.models import CharterMode, Client
 from idp.desk import access
 from idp.desk.access import Right, needs
-from idp.desk.choices import AreaField, WordField
 from idp.desk.ents import summary
 from idp.desk.ents.views import blueprint
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.fields import AreaField, WordField
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 
@@ -99,7 +98,7 @@ def _draft_page(client: Client, kept: dict[str, str], form: PublicationForm, err
         version=kept["version"],
         body=_html(kept["text"]),
         is_shown_here=client.charter_mode is CharterMode.PROVIDER,
-        hosts=markdown.hosts(kept["text"]),
+        hosts=service.hosts(kept["text"]),
         digest=_digest(kept),
         concerned=summary.concerned(client),
         form=form,
@@ -109,7 +108,7 @@ def _draft_page(client: Client, kept: dict[str, str], form: PublicationForm, err
 
 
 def _html(text: str) -> Markup:
-    return Markup(markdown.render(text))  # noqa: S704 - Markdown rendered without raw HTML
+    return Markup(service.as_html(text))  # noqa: S704 - Markdown rendered without raw HTML
 
 
 def _digest(kept: dict[str, str]) -> str:

@@ -11,15 +11,13 @@ from sqlalchemy import func, select
 
 from idp.clients.models import Client
 from idp.db import db
-from idp.desk import access, typed
+from idp.desk import access, fields, home
 from idp.desk.access import Right, needs
 from idp.desk.ents import acceptance, proposals, summary
 from idp.desk.ents.fields import Purpose, RegistrationForm, scope_names, sentence
 from idp.desk.ents.views import blueprint
-from idp.desk.home import tiles
-from idp.desk.home.tiles import Tile
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.home import Tile
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.staff.models import StaffAccount
 from idp.operations import reasons
 from idp.registration import approvals, rows
@@ -36,14 +34,14 @@ class RefusalForm(DeskForm):
 
     def sentence(self) -> str:
         """Return the reason; if it is none, write what is wrong, and return an empty text."""
-        reason = typed.one_line(self.reason.data)
-        if typed.is_sentence(reason):
+        reason = fields.one_line(self.reason.data)
+        if fields.is_sentence(reason):
             return reason
         self.reason.errors = [gettext("Écrivez le motif en quelques mots : l’exploitant le lira.")]
         return ""
 
 
-@tiles.source(Right.DECIDE_ENTS)
+@home.source(Right.DECIDE_ENTS)
 def waiting() -> Iterator[Tile]:
     """Yield the tiles of the ENTs and of the changes that wait for the engineer."""
     count = db.session.scalar(select(func.count()).select_from(Client).where(Client.waiting_since.is_not(None)))

@@ -17,9 +17,9 @@ from wtforms import BooleanField, Field
 from wtforms.fields.core import UnboundField
 
 from idp.clients.models import Audience, CharterMode
-from idp.desk.choices import AreaField, ChoiceField
 from idp.desk.ents.acceptance import DECIDED, METHODS, MOST_A_DAY, MOST_WAITING
-from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.fields import AreaField, ChoiceField
+from idp.desk.kept_forms import DeskForm
 from idp.oidc.claims.release import SCOPES
 from idp.registration import client_jwks
 from idp.registration.declarations import Kind

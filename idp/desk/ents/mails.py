@@ -10,7 +10,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.desk.staff import mails
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.registration import approvals
 from idp.registration.metadata import BY_NAME

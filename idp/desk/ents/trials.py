@@ -16,7 +16,7 @@ from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.ents.fields import untested
 from idp.desk.ents.views import blueprint
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.kept_forms import keeps
 from idp.registration.trial import checks
 from idp.registration.trial.findings import Finding
 from idp.services import services

@@ -15,12 +15,11 @@ from idp.clock import now
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right, needs
-from idp.desk.choices import ChoiceField
 from idp.desk.ents import acceptance, proposals, summary
 from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names, sentence
 from idp.desk.ents.proposals import Done, Proposal
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.fields import ChoiceField
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.staff import posts, sessions
 from idp.registration import approvals, registrations, rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError

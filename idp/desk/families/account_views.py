@@ -1,4 +1,4 @@
-"""`/comptes/<account>` of the desk, and the acts « Renvoyer le message » and « Débloquer »."""
+"""`/comptes/<account>` and `/familles/<pupil>`, and the acts « Renvoyer le message » and « Débloquer »."""
 
 import uuid
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account
 from idp.db import db
-from idp.desk import access, reading, refusals, replaced, suspended
+from idp.desk import access, reading, refusals, suspended, ties
 from idp.desk.access import Right, needs
 from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.kept_forms import keeps
 from idp.desk.naming import account_urls
-from idp.desk.staff import actors
+from idp.desk.staff import models
 from idp.families import acts
 from idp.families.refusals import RefusedError
 from idp.mail.emails import masked
@@ -40,7 +40,7 @@ class Successor:
 
 def successors_of(account_id: uuid.UUID) -> Sequence[Successor]:
     """Return who replaced a person; an account that was removed since is named as such."""
-    keys = replaced.successors([account_id], access.notices()).get(account_id, ())
+    keys = ties.successors([account_id], access.notices()).get(account_id, ())
     known = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(filter(None, keys))))}
     urls, gone = account_urls(known), str(gettext("une personne dont le compte est supprimé"))
     return [Successor(known[key].display_name, urls.get(key, "")) if key in known else Successor(gone) for key in keys]
@@ -129,7 +129,7 @@ def resend(account: uuid.UUID) -> Response:
     The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff.
     """
     row = reading.open_account(account)
-    by, is_school = actors.actor(access.person().staff.id), access.post().school is not None
+    by, is_school = models.actor(access.person().staff.id), access.post().school is not None
     match emails.resend(services().settings, row.id, ip=by, client_id=None, reminds=is_school):
         case Sent():
             return see_other(url_for("accounts.show", account=row.id, fait="renvoye"))
@@ -215,3 +215,26 @@ actions.register(
         rank=30,
     )
 )
+
+
+@blueprint.get("/familles/<uuid:pupil>")
+@needs(Right.READ_FAMILIES)
+def family(pupil: uuid.UUID) -> Response:
+    """Show a pupil with the guardians side by side: the state of each, what to say, the next step."""
+    child = access.child(pupil)
+    reading.note_pupil(child.id)
+    guardians = subjects.guardians(child)
+    page = render_template(
+        "desk/families/famille.html",
+        child=child,
+        guardians=guardians,
+        former=subjects.former_guardians(child),
+        ents=subjects.entrances(tie for _, tie in guardians),
+        done=_ended() if request.args.get("fait") == "finie" else "",
+    )
+    return make_response(page)
+
+
+def _ended() -> str:
+    """Return what the end of the suspension of a former guardian did."""
+    return str(gettext("Cette suspension est finie. Rien ne s’ouvre tant que le fichier ne nomme pas cette personne."))

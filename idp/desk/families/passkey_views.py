@@ -7,12 +7,11 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
-from idp.desk import access, reading, typed
+from idp.desk import access, fields, reading
 from idp.desk.access import Right, needs
 from idp.desk.families import actions
 from idp.desk.families.actions import Action
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.families import acts
 from idp.families.refusals import RefusedError
 from idp.mail.emails import masked
@@ -31,7 +30,7 @@ class RemovalForm(DeskForm):
 
     def check(self) -> bool:
         """Write the fault of the form; return whether it has none."""
-        if not typed.is_sentence(typed.one_line(self.reason.data)):
+        if not fields.is_sentence(fields.one_line(self.reason.data)):
             self.reason.errors = [_l("Écrivez le motif en quelques mots. Il reste au journal.")]
         return not self.errors
 
@@ -53,7 +52,7 @@ def remove(account: uuid.UUID) -> Response:
     if not form.check():
         return _page(row, form)
     try:
-        acts.remove_passkeys(row.id, typed.one_line(form.reason.data))
+        acts.remove_passkeys(row.id, fields.one_line(form.reason.data))
     except RefusedError:
         return see_other(url_for("accounts.show", account=row.id))
     return see_other(url_for("accounts.show", account=row.id, fait="cles"))

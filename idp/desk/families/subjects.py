@@ -21,7 +21,7 @@ from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, replaced, suspended, ties, untaken, words
+from idp.desk import access, suspended, ties, uncollected_letters, words
 from idp.desk.access import Right
 from idp.desk.families import actions
 from idp.desk.families.actions import Offered, Subject
@@ -180,8 +180,8 @@ def views(
     notices_of = Counter(key for row in _for_post(open_notices) for key in {row.account_id, row.other_account_id})
     tried = _with_wrong_tries(accounts) | {row.account_id for row in open_notices if row.kind in _UNLOCKED}
     with_passkeys = passkeys.holders(keys)
-    closed = replaced.successors(keys, access.notices())
-    unprinted = untaken.among(services().settings, keys)
+    closed = ties.successors(keys, access.notices())
+    unprinted = uncollected_letters.among(services().settings, keys)
     shown = {}
     for account in accounts:
         subject = Subject(

@@ -18,7 +18,7 @@ from idp.desk import access
 from idp.desk.jobs.models import Job, JobFile
 from idp.encrypted import UndecryptableError
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 LIFETIME = timedelta(minutes=15)

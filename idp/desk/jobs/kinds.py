@@ -83,39 +83,39 @@ LETTER = Kind(
     "letter",  # the request itself prints it: the job hands out its file
     _l("Nouveau courrier"),
     Right.PRINT_LETTER,
-    later("idp.desk.letter.work:run"),
-    later("idp.desk.letter.work:describe"),
-    later("idp.desk.letter.work:back"),
-    again_to=later("idp.desk.letter.work:again"),
+    later("idp.desk.letter.views:run"),
+    later("idp.desk.letter.views:describe"),
+    later("idp.desk.letter.views:back"),
+    again_to=later("idp.desk.letter.views:again"),
     again=_l("Imprimer à nouveau"),
 )
 PRINT = Kind(
     "print",
     _l("Impression de courriers"),
     Right.PRINT_CLASSES,
-    later("idp.desk.prints.work:run"),
-    later("idp.desk.prints.work:describe"),
+    later("idp.desk.letter.prints:run"),
+    later("idp.desk.letter.prints:describe"),
     page("prints.show", _l("Revenir aux impressions")),
-    again_to=later("idp.desk.prints.work:again"),
+    again_to=later("idp.desk.letter.prints:again_of"),
     again=_l("Imprimer à nouveau"),
 )
 REMINDERS = Kind(
     "reminders",
     _l("Rappels par mail"),
     Right.READ_CLASSES,
-    later("idp.desk.classes.work:run"),
-    later("idp.desk.classes.work:describe"),
+    later("idp.desk.classes.views:run"),
+    later("idp.desk.classes.views:describe"),
     page("classes.show", _l("Revenir aux classes")),
 )
 PASSWORDS = Kind(
     "passwords",
     _l("Nouveaux mots de passe"),
     Right.FORCE_PASSWORDS,
-    later("idp.desk.new_passwords.work:run"),
-    later("idp.desk.new_passwords.work:describe"),
+    later("idp.desk.new_passwords:run"),
+    later("idp.desk.new_passwords:describe"),
     page("new_passwords.show", _l("Revenir aux nouveaux mots de passe")),
     cancel_hint=_l("Vous pouvez annuler tant que rien n’a commencé. Un travail qui a commencé va à son terme."),
-    record=later("idp.desk.new_passwords.work:record"),
+    record=later("idp.desk.new_passwords:record"),
 )
 CHECK = Kind(
     "check",

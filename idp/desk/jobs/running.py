@@ -1,6 +1,6 @@
 """Does the jobs, in `idp worker`: the handler of the outbox messages of the kind `desk.job`.
 
-After a kill, the lease of the message ends (`idp.outbox.renewal`), another worker claims the message, and the job runs
+After a kill, the lease of the message ends (`idp.outbox.leases`), another worker claims the message, and the job runs
 again: each kind of job says how it continues. A job ends at its next step
 if its person asks for that, or loses the role meanwhile.
 """
@@ -23,8 +23,8 @@ from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running, Stopp
 from idp.logging import frames
 from idp.metrics.catalogue import JOBS, JOBS_AGE
 from idp.metrics.instruments import Sample, Subject
-from idp.outbox import renewal
-from idp.outbox.models import OutboxMessage
+from idp.outbox import leases
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome, PostponedError, TemporaryDeliveryError
 
 _WAIT = timedelta(seconds=20)
@@ -53,7 +53,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 def _run(job: Job, kind: Kind, message: OutboxMessage, settings: Settings) -> None:
     """Do a job that has begun, and store its end."""
-    running = Running(job, settings, renewal.lease_lost())
+    running = Running(job, settings, leases.lease_lost())
     try:
         if not running.is_final:  # what a killed run had begun to write is finished, also without its person
             running.check()

@@ -15,7 +15,7 @@ from idp.desk import access, downloads
 from idp.desk.access import needs
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.kept_forms import keeps
 from idp.services import services
 from idp.signed import InvalidValueError, Signer, signer
 from idp.web.redirects import see_other

@@ -1,29 +1,79 @@
-"""The filters of the journal: who acted, act, days, the account concerned."""
+"""The filters of the journal: who acted, act, days, the account concerned; and what they can be set to."""
 
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, assert_never
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import CTE, ColumnElement, and_, func, or_, select, true
 
 from idp import encrypted
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
-from idp.audit.catalogue import WORDS
+from idp.audit import kinds
+from idp.audit.catalogue import KINDS, WORDS
+from idp.audit.kinds import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import end_of_day, start_of_day
 from idp.db import db
-from idp.desk import access, typed
+from idp.desk import access, fields
 from idp.desk.access import Right
-from idp.desk.journal import authors
-from idp.desk.journal.authors import TooManyError
+from idp.desk.staff.models import StaffAccount, StaffRole
 from idp.encrypted import UndecryptableError
+from idp.folding import fold
 from idp.services import services
 from idp.web import i18n
+
+MOST = 40
+"""The most people, and the most users, whose acts one page brings together: each of them is looked up for itself."""
+
+
+class TooManyError(Exception):
+    """More than `MOST` people have such a name."""
+
+
+def named(name: str) -> list[ColumnElement[bool]]:
+    """Return the condition of the acts of each person with a part of the name, and of each user of that beginning.
+
+    Raises:
+        TooManyError: there are more than `MOST`.
+    """
+    people, users = _people(name), _users(name)
+    if max(len(people), len(users)) > MOST:
+        raise TooManyError
+    by_people = [AuditEntry.staff_id == key for key in people]
+    return [*by_people, *(and_(AuditEntry.where_by_command(), AuditEntry.actor == user) for user in users)]
+
+
+def _people(name: str) -> Sequence[uuid.UUID]:
+    """Return the people of the desk; for a post at a school, those who had a role there or in the académie."""
+    known: ColumnElement[bool] = true()
+    if school := access.post().school:
+        in_academy = and_(StaffRole.school_id.is_(None), StaffRole.client_id.is_(None))
+        with_role = select(StaffRole.staff_id).where(or_(StaffRole.school_id == school.id, in_academy))
+        known = StaffAccount.id.in_(with_role)
+    matching = select(StaffAccount.id).where(StaffAccount.name.icontains(name, autoescape=True), known)
+    return db.session.scalars(matching.limit(MOST + 1)).all()
+
+
+def _users(name: str) -> Sequence[str]:
+    every = _every_user()
+    matching = select(every.c.actor).where(every.c.actor.istartswith(name, autoescape=True))
+    return db.session.scalars(matching.limit(MOST + 1)).all()
+
+
+def _every_user() -> CTE:
+    """Return the few different users of commands, each of them by one step into the index."""
+    first = select(func.min(AuditEntry.actor).label("actor")).where(AuditEntry.where_by_command())
+    users = first.cte("users", recursive=True)
+    following = select(func.min(AuditEntry.actor)).where(
+        AuditEntry.where_by_command(), AuditEntry.actor > users.c.actor
+    )
+    return users.union_all(select(following.scalar_subquery()).where(users.c.actor.is_not(None)))
+
 
 _LONGEST = 80
 _PURPOSE = "journal cursor"
@@ -76,7 +126,7 @@ class Filters:
 
 def read(values: Mapping[str, str]) -> Filters:
     """Return the filters of a request. A filter with a fault is not applied, and its sentence says so."""
-    who, act, first_day, last_day, account = (typed.one_line(values.get(name, "")[:_LONGEST]) for name in NAMES)
+    who, act, first_day, last_day, account = (fields.one_line(values.get(name, "")[:_LONGEST]) for name in NAMES)
     filters = Filters(who, act, first_day, last_day, account, before=_cursor(values.get("avant", "")))
     if filters.act and filters.act not in WORDS:
         filters.act = ""
@@ -99,11 +149,9 @@ NAMES = ("qui", "acte", "du", "au", "compte")
 def _by_person(filters: Filters) -> None:
     if filters.who:
         try:
-            filters.people = authors.named(filters.who)
+            filters.people = named(filters.who)
         except TooManyError:
-            filters.faults["who"] = gettext(
-                "Plus de %(n)s personnes portent ce nom : écrivez-le en entier.", n=authors.MOST
-            )
+            filters.faults["who"] = gettext("Plus de %(n)s personnes portent ce nom : écrivez-le en entier.", n=MOST)
 
 
 def _by_account(filters: Filters) -> None:
@@ -138,7 +186,7 @@ def _account(text: str) -> Account | None:
 
 def _day(filters: Filters, name: str) -> date | None:
     text = getattr(filters, name)
-    chosen = typed.day(text)
+    chosen = fields.day(text)
     if text and chosen is None:
         filters.faults[name] = gettext("Écrivez le jour ainsi : 24/11/2026.")
     return chosen
@@ -146,7 +194,7 @@ def _day(filters: Filters, name: str) -> date | None:
 
 def _shown(text: str) -> str:
     """Return a typed day as it is written in a sentence; other text stays."""
-    day = typed.day(text)
+    day = fields.day(text)
     return i18n.day(start_of_day(max(day, _FIRST_DAY))) if day else text
 
 
@@ -168,3 +216,44 @@ def cursor(entry: AuditEntry) -> str:
     """
     content = f"{entry.at.astimezone(UTC).isoformat()}_{entry.id}"
     return urlsafe_b64encode(encrypted.encrypt(services().settings.secrets, _PURPOSE, content.encode(), "")).decode()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Acts under one title: the kinds of events with their words, sorted by the words."""
+
+    title: str
+    acts: Sequence[tuple[str, str]]
+
+
+def groups() -> list[Group]:
+    """Return the acts that the role may read, in groups; a group without an act is left out."""
+    readable = _readable()
+    acts = {group: [(kind.name, capital(kind.fr)) for kind in readable if kind.group is group] for group in kinds.Group}
+    return [Group(title.value, sorted(of, key=lambda act: _order(act[1]))) for title, of in acts.items() if of]
+
+
+def _readable() -> list[Kind]:
+    every, read = KINDS.values(), access.own_spec().journal
+    match read:
+        case access.Journal.NOTHING:
+            return []
+        case access.Journal.OWN | access.Journal.SCHOOL:
+            return [kind for kind in every if kind.by_staff]
+        case access.Journal.ENT:
+            return [kind for kind in every if kind.of_ent]
+        case access.Journal.TECHNICAL:
+            return [kind for kind in every if kind.technical]
+        case access.Journal.ALL:
+            return list(every)
+    assert_never(read)
+
+
+def capital(text: str) -> str:
+    """Return words as they begin a line."""
+    return text[:1].upper() + text[1:]
+
+
+def _order(words: str) -> str:
+    """Return the key that sorts words as a French reader does: no accents, capitals or quotation marks count."""
+    return "".join(c for c in fold(words) if c.isalnum() or c == " ").strip()

@@ -20,8 +20,7 @@ from idp.clients.models import Client
 from idp.db import Base, db
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.journal.acts import capital
-from idp.desk.journal.filters import Filters
+from idp.desk.journal.filters import Filters, capital
 from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.team import colleagues
 from idp.operations.personal_data.words import in_words, known_details

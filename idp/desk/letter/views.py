@@ -1,6 +1,7 @@
-"""`/comptes/<account>/courrier`: « Nouveau courrier »."""
+"""`/comptes/<account>/courrier`: « Nouveau courrier », a letter for one person at the counter."""
 
 import uuid
+from collections.abc import Sequence
 
 from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
@@ -9,13 +10,19 @@ from wtforms import BooleanField
 
 from idp.accounts.models import Account, School
 from idp.config import Settings
-from idp.desk import access, reading, typed
+from idp.desk import access, fields, reading
 from idp.desk.access import Right, needs
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
-from idp.desk.letter import service
+from idp.desk.families import actions
+from idp.desk.families.actions import Action
+from idp.desk.jobs import files
+from idp.desk.jobs.kinds import Step
+from idp.desk.jobs.models import Job
+from idp.desk.jobs.work import Finished, RefusedError, Running
+from idp.desk.kept_forms import DeskForm, keeps
+from idp.desk.letter import service, words
 from idp.desk.letter.service import CounterLetter
 from idp.desk.letter.words import REFUSALS
+from idp.families.standing import Group, group_of
 from idp.letters.printing import LONGEST_REASON
 from idp.letters.recipients import Refusal
 from idp.mail.emails import masked
@@ -38,11 +45,11 @@ class LetterForm(DeskForm):
 
     def sentence(self) -> str:
         """Return the reason on one line."""
-        return typed.one_line(self.reason.data)
+        return fields.one_line(self.reason.data)
 
     def is_complete(self) -> bool:
         """Return whether there is a reason and all points are ticked; put an error beside what is missing."""
-        if not typed.is_sentence(self.sentence()):
+        if not fields.is_sentence(self.sentence()):
             self.reason.errors = [gettext("Écrivez le motif en quelques mots : il reste au journal.")]
         for point in (self.came, self.document, self.guardian):
             if not point.data:
@@ -155,3 +162,53 @@ def _effects(settings: Settings, account: Account) -> list[str]:
         mails,
         valid,
     ]
+
+
+def letter_url(account_id: uuid.UUID) -> str:
+    """Return the URL of « Nouveau courrier » for an account."""
+    return url_for("letter.show", key=account_id)
+
+
+actions.register(
+    Action(
+        key="letter",
+        right=Right.PRINT_LETTER,
+        label=_l("Nouveau courrier"),
+        url=lambda subject: letter_url(subject.account.id),
+        is_offered=lambda subject: group_of(subject.holding) is not Group.CLOSED and subject.cut_off is None,
+        rank=40,
+    )
+)
+
+
+def run(_running: Running) -> Finished:
+    """Refuse: no such job waits for the worker."""
+    raise RefusedError("fault")
+
+
+def describe(job: Job) -> Sequence[str]:
+    """Return whose letter it is, and what to do with it: after its file was taken, and if nobody took it."""
+    name = words.name(uuid.UUID(job.parameters["account"]))
+    made = files.made(job.id)
+    if any(file.is_waiting for file in made):
+        what = gettext("Prenez le fichier, imprimez-le et remettez le papier en main propre.")
+    elif any(file.taken_at for file in made):
+        what = gettext("Le fichier est pris : imprimez-le et remettez le papier en main propre.")
+    else:
+        what = gettext("Personne n’a pris le fichier, et il est effacé. Imprimez un autre courrier.")
+    return [
+        gettext("Le courrier de %(name)s est préparé. Ce qui ouvrait le compte avant ne marche plus.", name=name),
+        what,
+    ]
+
+
+def again(job: Job) -> str:
+    """Return the URL at which the letter is printed again, with another code."""
+    return letter_url(uuid.UUID(job.parameters["account"]))
+
+
+def back(job: Job) -> Step:
+    """Return the way back to the page of the account."""
+    key = uuid.UUID(job.parameters["account"])
+    label = gettext("Revenir au compte de %(name)s", name=words.name(key))
+    return Step(label, url_for("accounts.show", account=key))

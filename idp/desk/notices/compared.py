@@ -170,7 +170,7 @@ def _compared(item: Shown, account: Account, child: Child, url: str) -> Compared
     """Return a suspended person. The pupil's page shows the suspension if the post may not open the account."""
     if not item.is_known and not url:
         return Compared(str(gettext("une personne dont l’accès est suspendu")))
-    url = url or url_for("families.show", pupil=child.id)
+    url = url or url_for("accounts.family", pupil=child.id)
     return Compared(account.display_name, url, _lines(item) if item.is_own else ())
 
 

@@ -22,7 +22,7 @@ from idp.desk.notices import compared, settling
 from idp.desk.notices.particular_words import words_of
 from idp.desk.notices.settled_words import AUTHORS, sentence
 from idp.desk.notices.words import WORDS, Answer, Consequence, Words, worded
-from idp.desk.staff import actors
+from idp.desk.staff import models
 from idp.mail.emails import masked_apart
 
 MOST = 100
@@ -132,7 +132,7 @@ def as_shown(rows: Sequence[SchoolNotice]) -> list[Shown]:
     people = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
     urls, schools = account_urls(people), _schools(rows)
     children = school_notices.children_of(rows)
-    staff = actors.names(key for row in rows for key in (row.settled_by, *row.taken_by))
+    staff = models.names(key for row in rows for key in (row.settled_by, *row.taken_by))
     open_rows, added = [row for row in rows if row.settled_at is None], settling.added(rows)
     may_answer = access.may(Right.SETTLE_NOTICES)
     answerable = [row for row in rows if may_answer and (row.settled_at is None or row.id in added)]

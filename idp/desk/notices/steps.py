@@ -66,4 +66,4 @@ def _families(item: Shown) -> Iterator[Step]:
     keys = [child.id for child in school_notices.children_of([item.row])[item.row.id]]
     for child in db.session.scalars(select(Child).where(Child.id.in_(keys), access.children())):
         label = gettext("Voir la famille de %(name)s", name=f"{child.given_name} {child.family_name}")
-        yield Step(label, url_for("families.show", pupil=child.id))
+        yield Step(label, url_for("accounts.family", pupil=child.id))

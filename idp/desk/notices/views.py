@@ -13,12 +13,10 @@ from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.desk_events import NoticesListed
 from idp.db import db, unit_of_work
-from idp.desk import access, reading, refusals, typed
+from idp.desk import access, fields, home, reading, refusals
 from idp.desk.access import Right, needs
-from idp.desk.home import tiles
-from idp.desk.home.tiles import Tile
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.home import Tile
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.naming import pupil
 from idp.desk.notices import compared, settling, shown, steps
 from idp.desk.notices.settling import Reply
@@ -45,7 +43,7 @@ class AnswerForm(DeskForm):
 
     def check(self, children: Sequence[Child], *, renames: bool) -> bool:
         """Write the faults of the form; return whether it has none."""
-        if not typed.is_sentence(typed.one_line(self.sentence.data)):
+        if not fields.is_sentence(fields.one_line(self.sentence.data)):
             self.sentence.errors = [_l("Écrivez en une phrase ce que vous avez vérifié.")]
         if len(children) > 1 and self.child.data not in {_ALL, *(child.id.hex for child in children)}:
             self.child.errors = [_l("Choisissez l’élève, ou tous.")]
@@ -148,7 +146,7 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
 def _reply(form: AnswerForm, chosen: Answer, children: Sequence[Child], *, renames: bool) -> Reply:
     child = next((child.id for child in children if child.id.hex == form.child.data), None)
     names = {"given_name": form.given_name.data or "", "family_name": form.family_name.data or ""} if renames else None
-    return Reply(chosen, typed.one_line(form.sentence.data), child, names, request.form.get("seen", ""))
+    return Reply(chosen, fields.one_line(form.sentence.data), child, names, request.form.get("seen", ""))
 
 
 def _choices(ties: Sequence[Guardianship]) -> list[Mapping[str, Any]]:
@@ -191,7 +189,7 @@ def _done(item: Shown) -> str:
     return sentence
 
 
-@tiles.source(Right.READ_NOTICES)
+@home.source(Right.READ_NOTICES)
 def _tiles() -> list[Tile]:
     """Return the tiles of the first page: what the person answers, what only the head does, what is only read."""
     count, url = shown.open_count(), url_for("notices.show")

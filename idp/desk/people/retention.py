@@ -10,9 +10,8 @@ from datetime import timedelta
 from flask_babel import gettext, ngettext
 
 from idp.config import Settings
-from idp.desk import purge
+from idp.desk import kept_forms, purge
 from idp.desk.jobs import files
-from idp.desk.kept_forms import keeping
 from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
 from idp.operations.purge.unused_accounts import DISABLED_KEPT, LONGEST_AFTER_DEPARTURE
 from idp.throttle import limits
@@ -183,7 +182,7 @@ def _of_the_desk(settings: Settings) -> list[Row]:
             gettext(
                 "%(n)s minutes, chiffrées, pour la seule personne qui les a remplies. Effacées dès qu’elle les "
                 "retrouve, sinon dans la journée.",
-                n=int(keeping.LIFETIME.total_seconds()) // 60,
+                n=int(kept_forms.LIFETIME.total_seconds()) // 60,
             ),
             ("desk_kept_form",),
         ),

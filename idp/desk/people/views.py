@@ -1,24 +1,28 @@
 """`/droits`: find a person, hand out all data, ask for a correction, erase."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
-from flask_babel import gettext
+from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
+from idp.config import Settings
 from idp.db import db
-from idp.desk import access, downloads, reading, refusals, typed
+from idp.desk import access, downloads, fields, reading, refusals
 from idp.desk.access import Right, needs
-from idp.desk.choices import WordField
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
-from idp.desk.people import retention, words
-from idp.desk.school import finding
+from idp.desk.families import actions
+from idp.desk.families.actions import Action
+from idp.desk.fields import WordField
+from idp.desk.kept_forms import DeskForm, keeps
+from idp.desk.people import retention
+from idp.desk.school import find_typed
 from idp.desk.search import service
 from idp.desk.search.filters import Filters
 from idp.desk.search.service import Results
@@ -31,6 +35,49 @@ from idp.services import services
 from idp.web.errors import not_found
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
+
+_KEPT: Mapping[str, Any] = {
+    "pupils": _l("Les enfants : ce sont des élèves de l’établissement, et leur fiche part avec son fichier."),
+    "suspension": _l(
+        "La suspension de l’accès à un élève : des empreintes chiffrées des noms et des numéros de la personne, pour "
+        "que le prochain fichier ne lui rende pas cet accès. Elles restent jusqu’à la fin de la suspension, ou jusqu’à "
+        "ce que la fiche de l’élève soit effacée. L’académie peut y mettre fin avant."
+    ),
+    "school_file_refused": _l(
+        "Le fichier de l’établissement : il nomme encore la personne. Là où son accès est suspendu, l’import refuse sa "
+        "ligne et le dit. Ailleurs, il crée un nouveau compte."
+    ),
+    "school_file": _l(
+        "Le fichier de l’établissement : il nomme encore la personne. Le prochain import crée un nouveau compte, "
+        "sauf si l’établissement retire la personne de son fichier."
+    ),
+    "ents": _l("Les comptes dans les ENT : chaque ENT répond lui-même. Nous lui demandons de fermer les connexions."),
+    "copies": _l("Les sauvegardes de la base et les mails déjà envoyés : personne ne peut y effacer une ligne."),
+}
+
+
+def what_stays(settings: Settings, kept: Kept) -> str:
+    """Return the sentence about data that stay, with the reason."""
+    if kept.name != "journal":
+        return str(_KEPT[kept.name])
+    return str(
+        ngettext(
+            "Le journal : %(num)s ligne, sans adresse ni détails, comme preuve de ce qui a été fait, "
+            "pendant %(days)s jours au plus.",
+            "Le journal : %(num)s lignes, sans adresse ni détails, comme preuve de ce qui a été fait, "
+            "pendant %(days)s jours au plus.",
+            kept.count,
+            days=settings.audit_days,
+        )
+    )
+
+
+def what_stayed(name: str) -> str:
+    """Return the sentence about data that stayed, by the name in the journal; empty for an unknown name."""
+    if name == "journal":
+        return str(gettext("Le journal : la trace de ce qui a été fait, sans adresse ni détails."))
+    return str(_KEPT.get(name, ""))
+
 
 blueprint = Blueprint("people", __name__)
 _DONE = {"note": _l("La demande de correction est dans les signalements de l’établissement.")}
@@ -71,8 +118,8 @@ class Search:
 @needs(Right.SERVE_RIGHTS, fresh=True)
 def find() -> Response:
     """Find a person by a name, a pupil, an identifier or a mail address, and by the school if one is typed."""
-    search = Search(typed.search_words(), typed.school_words())
-    terms, (schools, fault) = Terms.parse(search.text), finding.typed(search.school)
+    search = Search(fields.search_words(), fields.school_words())
+    terms, (schools, fault) = Terms.parse(search.text), find_typed(search.school)
     if terms.is_empty:
         search.faults["q"] = gettext("Tapez au moins trois lettres d’un nom, un identifiant ou une adresse mail.")
     if fault:
@@ -111,8 +158,8 @@ def copy(key: uuid.UUID) -> Response:
 def rectify(key: uuid.UUID) -> Response:
     """Ask the schools of a person to correct its data."""
     account, form = access.account(key), NoteForm()
-    note = typed.one_line(form.note.data)
-    if not typed.is_sentence(note):
+    note = fields.one_line(form.note.data)
+    if not fields.is_sentence(note):
         form.note.errors = [gettext("Écrivez ce que l’établissement doit corriger.")]
         return _person_page(account, form)
     try:
@@ -136,7 +183,7 @@ def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Re
         kept = erasure.preview(account)
     except RefusedError as refused:
         obstacle = refusals.sentence(refused)
-    stays = [words.stays(settings, item) for item in kept]
+    stays = [what_stays(settings, item) for item in kept]
     page = render_template("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
     return make_response(page)
 
@@ -147,8 +194,8 @@ def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Re
 def erase(key: uuid.UUID) -> Response:
     """Erase a person, once the reason and the word were typed."""
     account, form = access.account(key), ErasureForm()
-    reason = typed.one_line(form.reason.data)
-    if not typed.is_sentence(reason):
+    reason = fields.one_line(form.reason.data)
+    if not fields.is_sentence(reason):
         form.reason.errors = [gettext("Écrivez le motif : la référence de la demande, ou quelques mots.")]
     if not form.word.is_typed() or form.errors:
         return _erasure_page(account, form)
@@ -168,5 +215,17 @@ def erased(key: uuid.UUID) -> Response:
     if entry is None:
         not_found()
     names = entry.details.get("kept", [])
-    stayed = [sentence for name in names if (sentence := words.stayed(str(name)))]
+    stayed = [sentence for name in names if (sentence := what_stayed(str(name)))]
     return make_response(render_template("desk/people/efface.html", stayed=stayed, key=key))
+
+
+actions.register(
+    Action(
+        key="rights",
+        right=Right.SERVE_RIGHTS,
+        label=_l("Droits de cette personne"),
+        url=lambda subject: url_for("people.person", key=subject.account.id),
+        is_offered=lambda _subject: True,
+        rank=90,
+    )
+)

@@ -20,7 +20,7 @@ from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import problems as problem_lists
 from idp.desk.school_files import words
 from idp.desk.school_files.problems import Problem, grouped
-from idp.desk.staff import actors
+from idp.desk.staff import models
 from idp.rostering.issue_codes import COMPARED, WITHOUT_ACCOUNT
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile.told import named_issues
@@ -266,7 +266,7 @@ def own_uai() -> str | None:
 
 def _past(batches: Sequence[ImportBatch]) -> list[Past]:
     counts = _problem_counts([batch.id for batch in batches], _KIND.in_([Kind.PROBLEM.value]))
-    staff = actors.names(batch.actor for batch in batches)
+    staff = models.names(batch.actor for batch in batches)
     uai = own_uai()
     return [
         Past(

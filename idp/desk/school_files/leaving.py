@@ -17,7 +17,7 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk import replaced
+from idp.desk import ties
 from idp.rostering.imports import ImportResult
 from idp.rostering.reconcile import counts, mistakes
 
@@ -121,7 +121,7 @@ def _guardians_left(uai: str, since: datetime) -> int:
     of_schools = closed.join(School, School.id == SchoolNotice.school_id)
     of_accounts = of_schools.join(Account, Account.id == SchoolNotice.account_id)
     notice = SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.created_at > since
-    of_keys = of_accounts.where(School.uai == uai, *notice, replaced.are_closed(), Account.disabled_at > since)
+    of_keys = of_accounts.where(School.uai == uai, *notice, ties.are_replaced(), Account.disabled_at > since)
     return _count(func.count(Account.id.distinct()), uai, Account.left_at > since) + (db.session.scalar(of_keys) or 0)
 
 

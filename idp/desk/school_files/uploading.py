@@ -12,14 +12,14 @@ from idp.accounts.models import School
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk import access, typed
-from idp.desk.choices import WordField
+from idp.desk import access, fields
+from idp.desk.fields import WordField
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.jobs.work import RefusedError
-from idp.desk.kept_forms.forms import DeskForm
+from idp.desk.kept_forms import DeskForm
 from idp.desk.school_files import history, policy, waiting, work
 from idp.desk.school_files.policy import Verdict
 from idp.desk.school_files.waiting import Waiting
@@ -50,7 +50,7 @@ class DeclineForm(DeskForm):
 
     def check(self) -> bool:
         """Write the fault of the form; return whether it has none."""
-        if not typed.is_sentence(typed.one_line(self.motif.data)):
+        if not fields.is_sentence(fields.one_line(self.motif.data)):
             self.motif.errors = [_l("Écrivez le motif en quelques mots : le secrétariat le lit.")]
         return not self.errors
 
@@ -62,7 +62,7 @@ class SendingForm(DeskForm):
 
     def check(self) -> bool:
         """Write the fault of the form; return whether it has none."""
-        if not typed.is_sentence(typed.one_line(self.phrase.data)):
+        if not fields.is_sentence(fields.one_line(self.phrase.data)):
             self.phrase.errors = [_l("Écrivez en quelques mots pourquoi tant de personnes partent.")]
         return not self.errors
 

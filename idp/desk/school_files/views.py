@@ -10,15 +10,14 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from idp.audit import log
 from idp.audit.desk_events import FileDifferenceRead, ImportProblemsRead
 from idp.db import unit_of_work
-from idp.desk import access, downloads, typed
+from idp.desk import access, downloads, home, kept_forms
+from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
-from idp.desk.home import tiles
-from idp.desk.home.tiles import Tile
+from idp.desk.home import Tile
 from idp.desk.jobs import asking
 from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, State
-from idp.desk.kept_forms import forms as kept_forms
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.kept_forms import keeps
 from idp.desk.school_files import history, policy, uploading, waiting, words, work
 from idp.desk.school_files.history import Past
 from idp.desk.school_files.policy import Decision
@@ -39,7 +38,7 @@ _DECLINED, _WITHDRAWN = "refus", "retire"
 """What was done with the files of a check, in a URL: the direction declined them, or their author removed them."""
 
 
-@tiles.source(Right.IMPORT_FILES)
+@home.source(Right.IMPORT_FILES)
 def _problems_of_last_file() -> Iterator[Tile]:
     last = history.last()
     if last is not None:
@@ -51,7 +50,7 @@ def _problems_of_last_file() -> Iterator[Tile]:
         )
 
 
-@tiles.source(Right.IMPORT_FILES)
+@home.source(Right.IMPORT_FILES)
 def _waiting_for_the_head() -> Iterator[Tile]:
     waits = uploading.waiting_for_the_head(services().settings) if access.may(Right.DECIDE_FILES) else []
     if len(waits) == 1:
@@ -72,7 +71,7 @@ def _waiting_for_the_head() -> Iterator[Tile]:
         )
 
 
-@tiles.source(Right.IMPORT_FILES)
+@home.source(Right.IMPORT_FILES)
 def _declined_by_the_head() -> Iterator[Tile]:
     check = waiting.last_declined()
     if check is not None:
@@ -222,7 +221,7 @@ def decline(key: uuid.UUID) -> Response:
     form = DeclineForm()
     if not form.check():
         return _difference(check, declining=form)
-    is_done = waiting.decline(services().settings, check.id, typed.one_line(form.motif.data))
+    is_done = waiting.decline(services().settings, check.id, desk_fields.one_line(form.motif.data))
     return see_other(url_for("files.compare", key=key, fait=_DECLINED if is_done else None))
 
 
@@ -236,7 +235,7 @@ def send(key: uuid.UUID) -> Response:
     if check is not None and not form.check():
         return _difference(check, sending=form)
     if check is not None:
-        waiting.send(services().settings, check.id, typed.one_line(form.phrase.data))
+        waiting.send(services().settings, check.id, desk_fields.one_line(form.phrase.data))
     return see_other(url_for("files.compare", key=key))
 
 

@@ -32,7 +32,7 @@ from idp.desk.school_files.policy import Decision
 from idp.desk.staff import mails, posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 SENT = "sent"

@@ -19,15 +19,14 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, one_of, unit_of_work
 from idp.desk import access, ties
-from idp.desk.search import former, guardians, lists
-from idp.desk.search.filters import Filters, shown_in
-from idp.desk.search.former import Former
-from idp.desk.search.guardians import Guardian
-from idp.desk.search.lists import Listing
+from idp.desk.search import filters as search_filters
+from idp.desk.search import guardians
+from idp.desk.search.filters import Filters, Listing, shown_in
+from idp.desk.search.guardians import Former, Guardian
 from idp.desk.search.terms import Step, Terms, all_words, any_word, are_of_class, are_rare, condition
 from idp.families.standing import Group
 from idp.folding import fold
-from idp.statements.planning import index_only
+from idp.statements import index_only
 
 MOST = 40
 """The number of rows of a page."""
@@ -130,7 +129,7 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
     results = _results(matches)
     is_former = not terms.mailbox and not matches.has_no_account and all(family.is_near for family in results.families)
     if is_former and filters == Filters():
-        results = replace(results, former=former.find(terms))
+        results = replace(results, former=guardians.find(terms))
     return journalled(settings, terms.canonical, results)
 
 
@@ -150,7 +149,7 @@ def _match_words(matches: _Matches, terms: Terms) -> None:
 def find_listed(settings: Settings, listing: Listing, filters: Filters, page: int) -> Results:
     """Return a page of the families of a list of the school; the journal records it as a search."""
     matches = _Matches(filters)
-    keys = db.session.scalars(select(Account.id).where(filters.accounts(), lists.condition(listing))).all()
+    keys = db.session.scalars(select(Account.id).where(filters.accounts(), search_filters.condition(listing))).all()
     _add_accounts(matches, keys, _SURE)
     results = replace(_results(matches, page), accounts=len(keys))
     return journalled(settings, f"list {listing.value}", results)

@@ -7,12 +7,12 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 
-from idp.desk import access, naming, typed, words
+from idp.desk import access, naming, words
+from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
-from idp.desk.school import finding
+from idp.desk.school import find_typed
 from idp.desk.search import service
-from idp.desk.search.filters import Filters
-from idp.desk.search.lists import Listing
+from idp.desk.search.filters import Filters, Listing
 from idp.desk.search.service import Results
 from idp.desk.search.terms import Terms
 from idp.families.standing import Group
@@ -52,8 +52,13 @@ class Choice:
 @needs(Right.READ_FAMILIES)
 def search() -> Response:
     """Show the field and, once something was typed or chosen, what it finds."""
-    text, listing, own, school = typed.search_words(), _listing(), access.post().school, typed.school_words()
-    keys, fault = ([own.id], "") if own else finding.typed(school)
+    text, listing, own, school = (
+        desk_fields.search_words(),
+        _listing(),
+        access.post().school,
+        desk_fields.school_words(),
+    )
+    keys, fault = ([own.id], "") if own else find_typed(school)
     only = keys[0] if len(keys) == 1 else None
     classes = class_lists.classes(only) if only else []
     filters = Filters(_group(), _class_name() if only else None, () if own else tuple(keys))

@@ -16,12 +16,10 @@ from sqlalchemy.exc import IntegrityError
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk import onward
 from idp.desk.access import public
-from idp.desk.sign_in import academy, enrolment, service
+from idp.desk.sign_in import academy, enrolment_views, service
 from idp.desk.sign_in.academy import Begun, Completed, Intent
-from idp.desk.sign_in.enrolment import UsedError
-from idp.desk.sign_in.enrolment_views import entered, gone
+from idp.desk.sign_in.enrolment_views import UsedError, entered, gone
 from idp.desk.sign_in.id_token import AcademyError, Identity
 from idp.desk.sign_in.views import set_cookies
 from idp.desk.staff import sessions
@@ -31,6 +29,7 @@ from idp.desk.team import invitations
 from idp.services import services
 from idp.throttle import guard
 from idp.throttle.limits import Limit
+from idp.web import redirects
 from idp.web.errors import TooManyRequestsError, not_found
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -69,8 +68,8 @@ def _begun() -> Begun | None:
         return Begun(Intent.ENROL, invitation=token) if invitations.look_up(token) else None
     person = sessions.current()
     if request.form.get("preuve") and person:
-        return Begun(Intent.PROVE, onward.path(), session=person.session.id)
-    return Begun(Intent.SIGN_IN, onward.path())
+        return Begun(Intent.PROVE, redirects.next_path(), session=person.session.id)
+    return Begun(Intent.SIGN_IN, redirects.next_path())
 
 
 @blueprint.get("/connexion/academie/retour")
@@ -146,7 +145,7 @@ def _enrol(completed: Completed) -> Response:
     if taken is not None and taken.id != known[1].id:
         service.note_refusal("academy")
         return _shown("taken")
-    owner = enrolment.redeem(completed.begun.invitation, known[1].id)
+    owner = enrolment_views.redeem(completed.begun.invitation, known[1].id)
     owner.issuer, owner.subject = completed.identity.issuer, completed.identity.subject
     db.session.flush()
     return entered(owner, Authenticator.ACADEMY)

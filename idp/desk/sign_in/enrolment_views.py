@@ -1,25 +1,57 @@
 """`/invitation/…`: a person enrols a passkey, or a password with an authenticator application."""
 
+import uuid
 from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
+from idp.audit import log
+from idp.audit.desk_events import StaffEnrolled
+from idp.clock import now
 from idp.db import unit_of_work
 from idp.desk.access import public
-from idp.desk.sign_in import choice, enrolment, service
-from idp.desk.sign_in.enrolment import UsedError
-from idp.desk.sign_in.forms import EnrolForm
+from idp.desk.sign_in import credential_forms, service
+from idp.desk.sign_in.credential_forms import EnrolForm
 from idp.desk.sign_in.views import set_cookies
-from idp.desk.staff import ceremonies, codes, passkeys, posts
+from idp.desk.staff import ceremonies, codes, passkeys, posts, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import Authenticator, StaffAccount, StaffCeremony
 from idp.desk.team import invitations
 from idp.passkeys.ceremony import PasskeyError
-from idp.passkeys.responses import as_json
+from idp.passkeys.forms import as_json
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.errors import TooManyRequestsError
+
+
+class UsedError(Exception):
+    """Another request used the invitation first, or it does not work any more."""
+
+
+def redeem(token: str, staff_id: uuid.UUID) -> StaffAccount:
+    """Use an invitation in the caller's transaction; return its person, whose row is locked.
+
+    Raises:
+        UsedError: the invitation does not work.
+    """
+    owner = invitations.get_for_change(staff_id)
+    invitation = invitations.redeem(token)
+    if invitation is None or owner is None or owner.disabled_at is not None or invitation.staff_id != owner.id:
+        raise UsedError
+    if owner.enrolled_at is not None and not invitation.is_reset:
+        raise UsedError
+    invitations.forget_credentials(owner)
+    sessions.end_all(owner.id, by="reset")
+    return owner
+
+
+def finish(owner: StaffAccount, authenticator: Authenticator) -> list[str]:
+    """Note the enrolment in the caller's transaction; return the recovery codes of a password, to be shown once."""
+    owner.enrolled_at = owner.enrolled_at or now()
+    log.record(StaffEnrolled(staff=str(owner.id), authenticator=authenticator.value))
+    return codes.draw_recovery_codes(owner.id) if authenticator is Authenticator.CODE else []
+
 
 blueprint = Blueprint("enrolment", __name__)
 
@@ -58,7 +90,7 @@ def begin_code(token: str) -> Response:
     if known is None:
         return gone()
     staff, settings = known[1], services().settings
-    return choice.page(settings, staff, EnrolForm(), choice.start(settings, staff), _action(token))
+    return credential_forms.page(settings, staff, EnrolForm(), credential_forms.start(settings, staff), _action(token))
 
 
 def _action(token: str) -> str:
@@ -86,7 +118,7 @@ def gone() -> Response:
 def _enrol_passkey(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
     try:
         with unit_of_work():
-            owner = enrolment.redeem(token, staff.id)
+            owner = redeem(token, staff.id)
             passkeys.register(
                 services().settings, owner, Purpose.ENROL, form.passkey.data or "", form.passkey_name.data or ""
             )
@@ -98,19 +130,19 @@ def _enrol_passkey(token: str, staff: StaffAccount, form: EnrolForm) -> Response
 
 
 def _enrol_code(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
-    ceremony = choice.begun(staff, form)
+    ceremony = credential_forms.begun(staff, form)
     if ceremony is None:
         return _page(staff, form, gettext("Cette page est restée ouverte trop longtemps. Recommencez."))
     settings, subject = services().settings, f"enrol {staff.id}"
     if seconds := guard.take_or_wait((limits.DESK_SIGN_IN_ACCOUNT, subject)):
         raise TooManyRequestsError(seconds)
-    proved = choice.check(settings, staff, form, ceremony, services().breached)
+    proved = credential_forms.check(settings, staff, form, ceremony, services().breached)
     if proved is None:
-        return choice.page(settings, staff, form, ceremony, _action(token))
+        return credential_forms.page(settings, staff, form, ceremony, _action(token))
     hashed = services().hasher.hash(form.password.data or "", "activation")
     try:
         with unit_of_work():
-            owner = enrolment.redeem(token, staff.id)
+            owner = redeem(token, staff.id)
             _complete(ceremony, owner)
             codes.store_totp(settings, owner, proved, hashed)
             response = entered(owner, Authenticator.CODE)
@@ -131,7 +163,7 @@ def entered(owner: StaffAccount, authenticator: Authenticator) -> Response:
 
     A person with a passkey alone is led to a second one.
     """
-    drawn = enrolment.finish(owner, authenticator)
+    drawn = finish(owner, authenticator)
     opened = service.open_for(owner.id, authenticator)
     page, is_alone = "codes_de_secours" if drawn else "pret", authenticator is Authenticator.PASSKEY
     response = make_response(

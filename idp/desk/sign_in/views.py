@@ -4,20 +4,19 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext
 
 from idp.db import unit_of_work
-from idp.desk import access, onward
+from idp.desk import access, kept_forms
 from idp.desk.access import public, signed_in
-from idp.desk.kept_forms import keeping
 from idp.desk.sign_in import service
-from idp.desk.sign_in.forms import CodeForm, ProofForm
+from idp.desk.sign_in.credential_forms import CodeForm, ProofForm
 from idp.desk.staff import passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.sessions import Missed
-from idp.passkeys.forms import PasskeyForm
-from idp.passkeys.responses import as_json
+from idp.passkeys.forms import PasskeyForm, as_json
 from idp.services import services
 from idp.sessions import devices
 from idp.throttle import guard
+from idp.web import redirects
 from idp.web.errors import TooManyRequestsError
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -30,7 +29,7 @@ blueprint = Blueprint("sign_in", __name__)
 def sign_in() -> Response:
     """Show the ways to sign in; on a POST, sign in with a passkey or with a password and a code."""
     if request.method == "GET":
-        return see_other(onward.path()) if sessions.current() else _page(CodeForm())
+        return see_other(redirects.next_path()) if sessions.current() else _page(CodeForm())
     settings, form = services().settings, CodeForm()
     if answer := PasskeyForm().answer:
         outcome = service.by_passkey(settings, answer, remote_ip())
@@ -55,7 +54,7 @@ def _answer(outcome: service.Outcome, form: CodeForm, sentence: str) -> Response
 
 def enter(opened: service.Opened) -> Response:
     """Return the redirect into the desk, with the cookies of the new session."""
-    response = see_other(onward.path())
+    response = see_other(redirects.next_path())
     set_cookies(response, opened)
     return response
 
@@ -76,8 +75,8 @@ def _page(form: CodeForm, error: str = "") -> Response:
             ended=request.args.get("fait") == "termine",
             has_academy=bool(settings.desk_oidc_issuer),
             other=_by_code(),
-            suite=onward.path(),
-            kept_until=keeping.kept_until(onward.path()),
+            suite=redirects.next_path(),
+            kept_until=kept_forms.kept_until(redirects.next_path()),
         )
     )
 
@@ -110,7 +109,7 @@ def prove() -> Response:
     """Ask again who the person is; on a POST, verify it and lead on."""
     person, form = access.person(), ProofForm()
     if request.method == "GET":
-        return see_other(onward.path()) if access.has_fresh_proof(person) else _proof_page(form)
+        return see_other(redirects.next_path()) if access.has_fresh_proof(person) else _proof_page(form)
     settings = services().settings
     if answer := PasskeyForm().answer:
         error = _unknown_key(_other_way(person.staff))
@@ -127,7 +126,7 @@ def prove() -> Response:
         return _proof_page(form, error)
     if proved is Missed.SESSION_ENDED:
         return access.sign_in_first()
-    response = see_other(onward.path())
+    response = see_other(redirects.next_path())
     sessions.replace_cookie(response, proved)
     return response
 
@@ -144,9 +143,9 @@ def _proof_page(form: ProofForm, error: str = "") -> Response:
             has_academy=_has_academy(staff),
             has_code=staff.password_hash is not None,
             other=other,
-            suite=onward.path(),
-            back=access.page_without_proof(onward.path()),
-            kept_until=keeping.kept_until(onward.path()),
+            suite=redirects.next_path(),
+            back=access.page_without_proof(redirects.next_path()),
+            kept_until=kept_forms.kept_until(redirects.next_path()),
         )
     )
 

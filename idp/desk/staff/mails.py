@@ -9,8 +9,8 @@ from idp.config import Settings
 from idp.db import db
 from idp.desk.staff.models import StaffAccount
 from idp.mail.compose import compose
-from idp.mail.deliver import deliver
-from idp.outbox.models import OutboxMessage
+from idp.mail.smtp import deliver
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 

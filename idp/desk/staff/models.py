@@ -2,14 +2,15 @@
 
 import enum
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKey, Index, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
-from idp.db import Base, UuidKey, only
+from idp.db import Base, UuidKey, db, only
 from idp.personal import left_out
 
 
@@ -201,3 +202,41 @@ class StaffCeremony(UuidKey, Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     used_at: Mapped[datetime | None]
+
+
+def actor(staff_id: uuid.UUID, role: Role | None = None) -> str:
+    """Return a person as an actor."""
+    return f"desk {role.value} {staff_id}" if role else f"desk {staff_id}"
+
+
+def role(actor: str) -> Role | None:
+    """Return the role in which the person of an actor acted, or None if the actor names none."""
+    desk, _, rest = actor.partition(" ")
+    value = rest.partition(" ")[0]
+    return next((role for role in Role if role.value == value), None) if desk == "desk" else None
+
+
+def staff_id(actor: str) -> uuid.UUID | None:
+    """Return the person of an actor, or None if the actor is not of the desk."""
+    desk, _, rest = actor.partition(" ")
+    try:
+        return uuid.UUID(rest.rpartition(" ")[2]) if desk == "desk" else None
+    except ValueError:
+        return None
+
+
+def name(actor: str) -> str | None:
+    """Return the name of the person of an actor, None if the actor is not of the desk, "" for a removed person."""
+    key = staff_id(actor)
+    if key is None:
+        return None
+    staff = db.session.get(StaffAccount, key)
+    return staff.name if staff else ""
+
+
+def names(actors: Iterable[str]) -> dict[str, str]:
+    """Return the names of the people of all actors of a list, as `name` does; others have no place in it."""
+    keys = {actor: key for actor in set(actors) if (key := staff_id(actor))}
+    named = select(StaffAccount.id, StaffAccount.name).where(StaffAccount.id.in_(keys.values()))
+    known = {row.id: row.name for row in db.session.execute(named)} if keys else {}
+    return {actor: known.get(key, "") for actor, key in keys.items()}

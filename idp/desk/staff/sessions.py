@@ -18,7 +18,7 @@ from idp.audit import log
 from idp.audit.desk_events import StaffProved, StaffSignedIn, StaffSignedOut
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.staff import actors, posts
+from idp.desk.staff import models, posts
 from idp.desk.staff.models import Authenticator, StaffAccount, StaffSession
 from idp.desk.staff.posts import Post
 from idp.services import services
@@ -175,7 +175,7 @@ def note_origin() -> None:
         log.Origin(
             ip=origin.ip,
             request_id=origin.request_id,
-            actor=actors.actor(person.staff.id, post.role if post else None),
+            actor=models.actor(person.staff.id, post.role if post else None),
             desk=log.Desk(person.staff.id, school_id, details),
         )
     )
@@ -212,7 +212,7 @@ def _as_person(staff: StaffAccount) -> log.Origin:
     """Return the origin of a sign-in: the person, and the school if the person works for one only."""
     schools = {post.school.id for post in posts.of_staff(staff.id) if post.school}
     school_id = schools.pop() if len(schools) == 1 else None
-    return replace(log.current_origin(), actor=actors.actor(staff.id), desk=log.Desk(staff.id, school_id))
+    return replace(log.current_origin(), actor=models.actor(staff.id), desk=log.Desk(staff.id, school_id))
 
 
 def prove(person: SignedIn, authenticator: Authenticator) -> str | Missed:

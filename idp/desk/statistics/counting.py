@@ -20,7 +20,7 @@ from idp.desk.statistics import figures, suppression
 from idp.desk.statistics.figures import Row, Week
 from idp.desk.statistics.models import StoredFigures
 from idp.desk.statistics.suppression import Cell, Hidden
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 ACADEMY = "academy"

@@ -20,7 +20,7 @@ from idp.db import db
 from idp.families import standing
 from idp.families.standing import Group
 from idp.letters import class_lists
-from idp.statements.planning import index_only
+from idp.statements import index_only
 
 _FIRST_MONTH = 9
 _WEEK = timedelta(days=7)

@@ -11,9 +11,9 @@ from flask_babel import gettext
 from idp.accounts.models import Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.db import db
-from idp.desk import access, reading, refusals, typed
+from idp.desk import access, fields, reading, refusals
 from idp.desk.access import Right, needs
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.kept_forms import keeps
 from idp.desk.naming import account_url, pupil
 from idp.desk.notices.words import CALLED
 from idp.desk.suspension import budget, shown
@@ -74,7 +74,7 @@ def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
     if tie is None:
         access.refuse(str(child))
     if request.method == "POST" and form.check():
-        reason = typed.one_line(form.reason.data)
+        reason = fields.one_line(form.reason.data)
         decision = Decision(
             outcome=Outcome.REJECT,
             reason=reason,

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from flask_babel import lazy_gettext as _l
 
 from idp.clock import end_of_day, today
-from idp.desk import typed
-from idp.desk.kept_forms.forms import DeskForm
+from idp.desk import fields
+from idp.desk.kept_forms import DeskForm
 from idp.web.forms import PlainField
 
 ACCOUNT = "compte"
@@ -35,7 +35,7 @@ class SuspensionForm(DeskForm):
 
     def last_day(self) -> date | None:
         """Return the typed last day, or None if it is not a date."""
-        return typed.day(self.until.data or "")
+        return fields.day(self.until.data or "")
 
     def instant(self) -> datetime | None:
         """Return when the last day is over in Paris; None for a suspension without an end."""
@@ -44,7 +44,7 @@ class SuspensionForm(DeskForm):
 
     def check(self, *, has_end: bool) -> bool:
         """Write the faults of the form; return whether it has none. `has_end`: whether the person chooses the end."""
-        if not typed.is_sentence(typed.one_line(self.reason.data)):
+        if not fields.is_sentence(fields.one_line(self.reason.data)):
             self.reason.errors = [_l("Écrivez le motif en quelques mots. Il reste au journal.")]
         if not self.scope.data:
             self.scope.errors = [_l("Choisissez ce que vous suspendez.")]
@@ -77,7 +77,7 @@ class ReopeningForm(DeskForm):
 
     def check(self) -> bool:
         """Write the faults of the form; return whether it has none."""
-        if not typed.is_sentence(typed.one_line(self.reason.data)):
+        if not fields.is_sentence(fields.one_line(self.reason.data)):
             self.reason.errors = [_l("Écrivez-le en quelques mots. Cela reste au journal.")]
         return not self.errors
 
@@ -91,10 +91,10 @@ class CallForm(ReopeningForm):
     def check(self) -> bool:
         """Write the faults of the form; return whether it has none."""
         super().check()
-        if not typed.is_sentence(typed.one_line(self.caller.data)):
+        if not fields.is_sentence(fields.one_line(self.caller.data)):
             self.caller.errors = [_l("Écrivez qui appelle. Cela reste au journal.")]
         return not self.errors
 
     def call(self) -> str:
         """Return what the journal keeps of the call."""
-        return f"{typed.one_line(self.caller.data)} : {typed.one_line(self.reason.data)}"
+        return f"{fields.one_line(self.caller.data)} : {fields.one_line(self.reason.data)}"

@@ -10,10 +10,9 @@ from sqlalchemy import func, select
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.suspensions.models import Suspension
 from idp.db import db
-from idp.desk import suspended, ties
+from idp.desk import home, suspended, ties
 from idp.desk.access import Right
-from idp.desk.home import tiles
-from idp.desk.home.tiles import Tile
+from idp.desk.home import Tile
 from idp.desk.naming import account_urls
 from idp.desk.suspended import Shown
 
@@ -74,7 +73,7 @@ def page(number: int) -> Page:
 
 
 def _url(item: Shown) -> str:
-    return url_for("families.show", pupil=item.row.child_id) if item.is_tie else item.reopening_url
+    return url_for("accounts.family", pupil=item.row.child_id) if item.is_tie else item.reopening_url
 
 
 def _count() -> int:
@@ -82,7 +81,7 @@ def _count() -> int:
     return db.session.scalar(joined.where(suspended.holding_here())) or 0
 
 
-@tiles.source(Right.SUSPEND)
+@home.source(Right.SUSPEND)
 def waiting() -> Iterator[Tile]:
     """Yield the tile of the suspensions."""
     yield Tile(

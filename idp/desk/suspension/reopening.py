@@ -61,7 +61,7 @@ def page_after(row: Suspension) -> str:
     done = ENDED if still_closed(row) else OPEN
     if account_url(row.account_id):
         return url_for("accounts.show", account=row.account_id, fait=done)
-    return url_for("families.show", pupil=row.child_id, fait=done) if row.child_id else url_for("suspension.show")
+    return url_for("accounts.family", pupil=row.child_id, fait=done) if row.child_id else url_for("suspension.show")
 
 
 def _others(row: Suspension) -> list[Suspension]:

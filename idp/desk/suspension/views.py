@@ -13,10 +13,11 @@ from idp.accounts.suspensions.rest_of_academy import is_suspended_lately
 from idp.audit import log
 from idp.clock import now, today
 from idp.db import db, unit_of_work
-from idp.desk import access, reading, refusals, suspended, typed
+from idp.desk import access, reading, refusals, suspended
+from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
 from idp.desk.alerts.rules import ALERT
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.kept_forms import keeps
 from idp.desk.naming import account_url
 from idp.desk.search import service
 from idp.desk.staff import posts
@@ -60,7 +61,7 @@ def _chooses_end() -> bool:
 
 
 def _suspend(account: Account, form: SuspensionForm) -> Suspension:
-    reason, reference = typed.one_line(form.reason.data), typed.one_line(form.reference.data)
+    reason, reference = desk_fields.one_line(form.reason.data), desk_fields.one_line(form.reference.data)
     try:
         child = form.child()
     except ValueError:
@@ -157,7 +158,9 @@ def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     if request.method == "GET" or not form.check():
         return _reopening_page(row, form)
     try:
-        suspension.reopen(row.id, typed.one_line(form.reason.data), schools=directory.reopened_by_heads_of(school.id))
+        suspension.reopen(
+            row.id, desk_fields.one_line(form.reason.data), schools=directory.reopened_by_heads_of(school.id)
+        )
     except RefusedError as refusal:
         return _reopening_page(row, form, error=refusals.sentence(refusal))
     return see_other(reopening.page_after(row))

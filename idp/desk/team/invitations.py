@@ -26,7 +26,7 @@ from idp.desk.staff.posts import PostError
 from idp.desk.team import notices
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 LIFETIME = timedelta(hours=24)

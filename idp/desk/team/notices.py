@@ -16,7 +16,7 @@ from idp.desk import access
 from idp.desk.staff import mails, posts
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffRole
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.web.request_context import user_agent
 from idp.web.user_agent import describe, from_code

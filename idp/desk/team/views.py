@@ -14,14 +14,11 @@ from idp.accounts.models import School
 from idp.clients.models import Client
 from idp.clock import last_day, now
 from idp.db import db, unit_of_work
-from idp.desk import access, typed
+from idp.desk import access, fields, home, kept_forms
 from idp.desk.access import Right, Scope, needs
-from idp.desk.choices import ChoiceField
-from idp.desk.home import tiles
-from idp.desk.home.tiles import Tile
-from idp.desk.kept_forms import forms as kept_forms
-from idp.desk.kept_forms.forms import DeskForm
-from idp.desk.kept_forms.keeping import keeps
+from idp.desk.fields import ChoiceField
+from idp.desk.home import Tile
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import PostError
@@ -94,7 +91,7 @@ def show() -> Response:
 
 
 def _list(error: str = "") -> Response:
-    words = typed.search_words()
+    words = fields.search_words()
     rows = colleagues.find(most=_MOST_ROWS + 1, typed=words)
     sentences = {
         "invite": gettext("L’invitation part par mail."),
@@ -121,7 +118,7 @@ def _list(error: str = "") -> Response:
     return make_response(html)
 
 
-@tiles.source(Right.MANAGE_TEAM)
+@home.source(Right.MANAGE_TEAM)
 def ending_roles() -> Iterator[Tile]:
     """Yield the tile of the roles that end on 31 August, once they may be renewed."""
     rows = colleagues.find(most=_MOST_ROWS)

@@ -2,17 +2,34 @@
 
 The typesetter keeps about a megabyte for each letter until its process ends. `max_tasks_per_child` is not used: it
 counts files, not letters, and hangs on Python 3.11 to 3.13 (https://github.com/python/cpython/issues/115634).
+
+Slip K of page N is letter 3 (N - 1) + K: each letter is within its third of the sheet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from idp.letters.process_pool import process_pool
-from idp.letters.render import pdf, slips
-from idp.letters.render.pdf import Letter
+from idp.letters.render import pdf
+from idp.letters.render.pdf import Letter, typeset
+from idp.paths import TEMPLATES
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
+
+PER_SHEET = 3
+_TEMPLATE = TEMPLATES / "letter" / "strip.typ"
+
+
+def render_slips(letters: Iterable[Letter]) -> bytes:
+    """Return one PDF/UA-1 file with the slips of `letters`, in their order.
+
+    Raises:
+        LetterError: see `pdf.render`.
+    """
+    batch = list(letters)
+    return typeset(_TEMPLATE, batch, [(rank // PER_SHEET + 1,) * 2 for rank in range(len(batch))])
+
 
 _LETTERS_PER_PROCESS = 500
 
@@ -42,7 +59,7 @@ class Typesetter:
         if self._pool is None:
             self._pool = process_pool(1)
         self._letters += len(letters)
-        return self._pool.submit(slips.render if as_slips else pdf.render, list(letters)).result()
+        return self._pool.submit(render_slips if as_slips else pdf.render, list(letters)).result()
 
     def _end_process(self) -> None:
         if self._pool is not None:

@@ -18,15 +18,14 @@ from idp.config import Settings
 from idp.interaction.store import AuthorizationRequest
 from idp.languages import first_offered
 from idp.oidc.authorization import pushed_requests
-from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
-from idp.oidc.authorization.responses import FORM_POST, RESPONSE_MODES
+from idp.oidc.authorization.errors import FORM_POST, RESPONSE_MODES, Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import parameter, release
 from idp.oidc.claims.parameter import ClaimsRequest, ClaimsRequestError, UnknownAcrError
 from idp.oidc.client_auth import client as clients
 from idp.oidc.keys import jose
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.parameters import ParameterError, parse
-from idp.oidc.tokens.id_token_hint import read_id_token
+from idp.oidc.tokens.issued import read_id_token
 
 _JWT = re.compile(r"[\w-]+\.([\w-]+)\.[\w-]*", re.ASCII)
 """A JWT whose claims can be read. Its signature is empty for the algorithm `none` (RFC 7519 6.1)."""

@@ -7,7 +7,7 @@
 import uuid
 from datetime import timedelta
 
-from idp import journey, opaque
+from idp import journey, opaque, profile_choice
 from idp.audit import chain
 from idp.clients import registry
 from idp.clients.models import CharterMode
@@ -17,19 +17,18 @@ from idp.config import Settings
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.metrics.catalogue import EVENTS
-from idp.oidc.authorization import errors, pushed_requests, rate_limits, responses
+from idp.oidc.authorization import errors, pushed_requests, rate_limits
 from idp.oidc.authorization.checks import Checked, check, check_again
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import release
 from idp.oidc.logout import session_state
 from idp.oidc.parameters import as_get
 from idp.oidc.store.contract import CodeRequest
-from idp.profile_choice import profiles
 from idp.services import services
 from idp.sessions import browser_state, device_cookie, liveness, manager
 from idp.web.declarations import acts_on_get
 from idp.web.door import pages
-from idp.web.door.endpoints import Endpoint
+from idp.web.door.pages import Endpoint
 from idp.web.errors import InteractionLostError
 from idp.web.http import Request, Response, see_other
 from idp.web.request_context import request_id
@@ -89,8 +88,8 @@ def _begin(request: Request, encoded: bytes, checked: Checked) -> Response:
     """
     if manager.cookie_value() or device_cookie.is_sent() or "none" in checked.request.prompt:
         checked = check(services().settings, services().server.ring, encoded, fresh=True)
-    hint = profiles.from_hint(checked.request.login_hint)
-    profile = hint or checked.client.default_profile or profiles.remembered()
+    hint = profile_choice.from_hint(checked.request.login_hint)
+    profile = hint or checked.client.default_profile or profile_choice.remembered()
     return _dispatch(request, Interaction(request=checked.request, profile=profile), checked.client)
 
 
@@ -239,7 +238,7 @@ def _issue(request: Request, client: Registration, requested: AuthorizationReque
     rate_limits.note_live_session()
     state = browser_state.value(sid)
     pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, requested.redirect_uri))]
-    response = responses.send(requested.redirect_uri, pairs, requested.state, requested.response_mode)
+    response = errors.send(requested.redirect_uri, pairs, requested.state, requested.response_mode)
     browser_state.keep(response, state)
     return response
 

@@ -1,20 +1,50 @@
-"""Errors of the authorization endpoint: sent to the client (RFC 6749 4.1.2.1), or shown if it cannot be trusted."""
+"""Responses of the authorization endpoint (RFC 6749 4.1.2, RFC 9207, Form Post 1.0), and its errors (4.1.2.1).
+
+Errors are sent to the client, or shown if it cannot be trusted.
+Responses are sent in the query of the redirect URI, or with `response_mode=form_post` as a form that the browser posts.
+"""
 
 import enum
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import structlog
 
 from idp.clients import registry
 from idp.clock import now
 from idp.interaction import store
-from idp.oidc.authorization import responses
 from idp.oidc.logout import session_state
+from idp.services import services
 from idp.sessions import browser_state, manager
 from idp.web import declarations
 from idp.web.door import pages
-from idp.web.http import Request, Response
+from idp.web.http import Request, Response, see_other
 from idp.web.request_context import request_id
+from idp.web.security import POLICY
+
+QUERY, FORM_POST = "query", "form_post"
+RESPONSE_MODES = (QUERY, FORM_POST)
+
+
+def send(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None, response_mode: str = "") -> Response:
+    """Send `parameters`, the unchanged state and `iss` (RFC 9207) to a checked redirect URI."""
+    pairs = list(parameters)
+    if state is not None:
+        pairs.append(("state", state))
+    pairs.append(("iss", services().settings.issuer))
+    if response_mode == FORM_POST:
+        return _form(redirect_uri, pairs)
+    return see_other(f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(pairs)}")
+
+
+def _form(redirect_uri: str, pairs: list[tuple[str, str]]) -> Response:
+    """Return a page with a form that a script submits, with a button for browsers without scripts (Form Post 2).
+
+    Its Content-Security-Policy has no `form-action`, since the form goes to another site, which may redirect.
+    """
+    response = pages.render("oidc/form_post.html", action=redirect_uri, fields=pairs)
+    response.headers.append(("Content-Security-Policy", POLICY))
+    return response
+
 
 log = structlog.get_logger()
 
@@ -72,7 +102,7 @@ def refuse(refused: RequestRefusedError) -> Response:
         pairs.append(("error_description", refused.description))
     state = _browser_state()
     pairs.append(("session_state", session_state.of(state, refused.client_id, refused.redirect_uri)))
-    response = responses.send(refused.redirect_uri, pairs, refused.state, refused.response_mode)
+    response = send(refused.redirect_uri, pairs, refused.state, refused.response_mode)
     browser_state.keep(response, state)
     return response
 

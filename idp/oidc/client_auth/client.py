@@ -1,4 +1,8 @@
-"""Authenticates clients by secret or as public clients, for Authlib (RFC 6749 2)."""
+"""Authenticates clients by secret or as public clients, for Authlib (RFC 6749 2).
+
+The rate limit on failed authentication never delays a request that authenticates, so that nobody can lock an ENT out by
+guessing in its name. The response says after how many seconds to retry. Clients that do not exist have the same limits.
+"""
 
 import base64
 import binascii
@@ -10,9 +14,15 @@ import structlog
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, OAuth2Request
 
 from idp import opaque
+from idp.accounts import alarm
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now
+from idp.oidc.keys import jose
+from idp.services import services
+from idp.throttle import guard, limits
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 AUTH_METHODS = (*SECRET_METHODS, "private_key_jwt", "none")
@@ -152,3 +162,34 @@ def basic_credentials(header: str) -> tuple[str, str] | None:
     except (binascii.Error, ValueError):
         return None
     return (client_id, secret) if colon else None
+
+
+def count_failure(request: OAuth2Request) -> None:
+    """Count a failed client authentication.
+
+    Raises:
+        TooManyRequestsError: There were too many in the name of that client, or from that IP address.
+    """
+    name = claimed_client(request)
+    demands: list[tuple[limits.Limit, str]] = [(limits.CLIENT_PROOF_IP, remote_ip())]
+    if name:
+        demands.append((limits.CLIENT_PROOF, name))
+    if seconds := guard.cached_wait(*demands):  # from memory: a flood must not load the database
+        raise TooManyRequestsError(seconds)
+    verdict = guard.take_all(*demands)
+    if isinstance(verdict, guard.Wait):
+        log.warning("client authentication rate-limited", limit=verdict.limit.name, seconds=verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
+    alarm.count_failure(services().settings)
+
+
+def claimed_client(request: OAuth2Request) -> str:
+    """Return the client that an unauthenticated request names, or an empty string."""
+    credentials = basic_credentials((request.headers or {}).get("Authorization", ""))
+    if credentials:
+        return unquote_plus(credentials[0])
+    try:
+        subject = jose.parts(request.form.get("client_assertion", ""))[1].get("sub")
+    except jose.InvalidTokenError:
+        subject = None
+    return subject if isinstance(subject, str) else request.form.get("client_id", "")

@@ -24,7 +24,6 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.oidc.client_auth import single_use
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import InvalidTokenError
 from idp.oidc.keys.material import FAPI2_ALGORITHMS
@@ -211,7 +210,7 @@ def check_binding(proof: Proof, jkt: str) -> None:
 
 def check_first_use(proof: Proof) -> None:
     """Mark the proof as used on all nodes; refuse a replay (section 11.1). Each key has its own `jti` values."""
-    if not single_use.use_once(f"dpop {proof.jkt} {proof.jti}", proof.remember_until):
+    if not jose.use_once(f"dpop {proof.jkt} {proof.jti}", proof.remember_until):
         raise InvalidTokenError("it was used before")
 
 

@@ -15,7 +15,6 @@ from authlib.oauth2.rfc6749 import OAuth2Request
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.oidc.client_auth import client as clients
-from idp.oidc.client_auth import single_use
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import InvalidTokenError
 from idp.services import services
@@ -133,5 +132,5 @@ def check_id(claims: Mapping[str, Any]) -> None:
 
 def check_first_use(claims: Mapping[str, Any], client_id: str, until: datetime) -> None:
     """Mark the assertion as used on all nodes; refuse a replay."""
-    if not single_use.use_once(f"assertion {client_id} {claims['jti']}", until):
+    if not jose.use_once(f"assertion {client_id} {claims['jti']}", until):
         raise InvalidTokenError("it was used before")

@@ -1,5 +1,7 @@
 """Verifies signed JWTs strictly (RFC 7515, RFC 7519, RFC 8725): client assertions, DPoP proofs, ID token hints.
 
+Each `jti` of a client assertion (RFC 7523 3) or DPoP proof (RFC 9449 11.1) is used once.
+
 The checks cover the length, the form, JSON without duplicate members, an allowed algorithm, and a public key of the
 algorithm's type and of an acceptable size. Header parameters that refer to a key elsewhere are never followed.
 """
@@ -8,13 +10,17 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry, deserialize_compact
 
+from idp import opaque
+from idp.db import db, unit_of_work, upsert
 from idp.oidc.keys.material import ALGORITHMS, FAPI2_ALGORITHMS, JoseKey
+from idp.oidc.models import SpentProof
 
 MAX_LENGTH = 6000
 """Characters of a token; a proof or an assertion needs a tenth of it."""
@@ -192,3 +198,10 @@ def _has_small_order(point: str) -> bool:
     except ValueError:
         return False  # joserfc refuses the malformed key
     return int.from_bytes(encoded, "little") % 2**255 % _FIELD in _SMALL_ORDER
+
+
+@unit_of_work()
+def use_once(name: str, until: datetime) -> bool:
+    """Mark `name` as used on all nodes until `until`; return whether it was unused."""
+    statement = upsert(SpentProof).values(digest=opaque.digest(name), expires_at=until).on_conflict_do_nothing()
+    return db.session.scalar(statement.returning(SpentProof.digest)) is not None

@@ -22,7 +22,7 @@ from idp.db import db, unit_of_work
 from idp.oidc.keys import material
 from idp.oidc.keys.material import ALGORITHMS, Material, NoSigningKeyError
 from idp.oidc.models import SigningKey
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome, TemporaryDeliveryError
 
 PUBLISHED_BEFORE_USE = timedelta(hours=24)

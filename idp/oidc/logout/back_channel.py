@@ -26,7 +26,7 @@ from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.models import Token
 from idp.oidc.server import Server
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome, PermanentDeliveryError, TemporaryDeliveryError
 from idp.services import services
 from idp.sessions import liveness

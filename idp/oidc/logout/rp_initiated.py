@@ -25,7 +25,7 @@ from idp.oidc.logout import front_channel
 from idp.oidc.models import AuthorizationCode
 from idp.oidc.parameters import ParameterError, as_get, parse
 from idp.oidc.tokens import issued
-from idp.oidc.tokens.id_token_hint import read_id_token
+from idp.oidc.tokens.issued import read_id_token
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.models import Session

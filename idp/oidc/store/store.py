@@ -7,8 +7,7 @@ from typing import Any, cast, get_type_hints
 
 from idp.oidc.store import sql
 from idp.oidc.store.contract import CodeRequest, Grant, Holder, Redemption, Rotation
-from idp.statements.connections import Connections
-from idp.statements.prepared import Statement
+from idp.statements import Connections, Statement
 
 _ISSUE_CODE = Statement(
     f"""

@@ -1,4 +1,4 @@
-"""Finds and revokes issued tokens for the client that they were issued to (RFC 7009, RFC 7662)."""
+"""Finds and revokes tokens for the client that they were issued to (RFC 7009, RFC 7662); reads ID token hints."""
 
 import base64
 from collections.abc import Mapping
@@ -15,8 +15,11 @@ from idp.clients import audience
 from idp.clients.models import Client
 from idp.clients.registry import Registration
 from idp.clock import now
+from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.claims import release
+from idp.oidc.keys import jose
+from idp.oidc.keys.ring import KeyRing
 from idp.oidc.models import Token
 from idp.sessions import liveness
 from idp.sessions.models import Session
@@ -140,3 +143,24 @@ def revoke_all(condition: ColumnElement[bool]) -> int:
     while digests := db.session.scalars(revoking.returning(Token.digest)).all():
         revoked += len(digests)
     return revoked
+
+
+def read_id_token(settings: Settings, ring: KeyRing, token: str) -> dict[str, Any] | None:
+    """Return the claims of an ID token that this service signed, also of an expired one; None for anything else.
+
+    The algorithm must be one of ours, and the key one that we publish for it under that `kid`. Other header parameters
+    are refused (RFC 8725 3.1, 3.2).
+    """
+    try:
+        head, claims = jose.parts(token)
+        if head.keys() != {"alg", "kid", "typ"} or head["typ"] != "JWT":  # a logout token is signed alike
+            return None
+        alg, kid = jose.algorithm(head), head["kid"]
+        if not isinstance(kid, str):
+            return None
+        jose.check_signature(token, alg, ring.published(kid))
+    except jose.InvalidTokenError:
+        return None
+    if claims.get("iss") != settings.issuer:
+        return None
+    return claims if isinstance(claims.get("sub"), str) and isinstance(claims.get("sid"), str) else None

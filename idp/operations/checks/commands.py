@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp import database_faults
 from idp.config import settings_file
 from idp.db import db
-from idp.mail import deliver
+from idp.mail import smtp
 from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.operations.checks import database, delivery, keys, machine, proxy, settings
 from idp.operations.checks.finding import Check, Finding, Site
@@ -132,7 +132,7 @@ def send_test(email: str) -> None:
     except InvalidEmailError as error:
         raise click.UsageError(f"{plain(email)} is not one email ({error.reason})") from None
     try:
-        deliver.deliver(delivery.compose_test(services().settings, recipient), recipient)
+        smtp.deliver(delivery.compose_test(services().settings, recipient), recipient)
     except (TemporaryDeliveryError, PermanentDeliveryError, UncertainDeliveryError) as error:
         raise click.ClickException(f"the mail was not sent: {error}") from None
     click.echo("the mail server accepted the mail; look at the mailbox, and among its spam")

@@ -15,7 +15,7 @@ from idp.db import db
 from idp.operations import measured
 from idp.operations.checks.finding import Finding, Site
 from idp.outbox import leases, relay
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD, TemporaryDeliveryError
 from idp.services import services
 

@@ -28,7 +28,7 @@ from idp.db import db, unit_of_work
 from idp.mail.emails import fold_email
 from idp.operations.personal_data.parts import PARTS, Part, Person
 from idp.operations.personal_data.words import in_words
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 
 

@@ -19,7 +19,7 @@ from idp.audit.models import OK, AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.mail.emails import fold_email
 from idp.oidc.models import AuthorizationCode, Token
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.passkeys.models import Passkey, PasskeyUser
 from idp.personal import HELD, SHOWN
 from idp.rostering.models import ImportIssue

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, literal, or_, select, update
 
 from idp.accounts.models import Account, Child, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
-from idp.activation.models import KeptPassword
+from idp.activation.service import KeptPassword
 from idp.audit import log, sealing
 from idp.audit.data_events import PurgeCompleted
 from idp.audit.models import AuditEntry
@@ -30,7 +30,7 @@ from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.operations import batches
 from idp.operations.batches import delete_all
 from idp.operations.purge import unused_accounts
-from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import OutboxMessage
 from idp.passkeys.models import SpentChallenge
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.services import services

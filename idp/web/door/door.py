@@ -21,11 +21,11 @@ from werkzeug.exceptions import default_exceptions
 from idp import waiting
 from idp.config import Settings
 from idp.db import refuse_unwritten_changes
-from idp.tracing.spans import Kind, Span
+from idp.tracing import Kind, Span
 from idp.waiting import WouldWaitError
 from idp.web import browser, declarations
 from idp.web.door import compression, forwarded, log_line
-from idp.web.door.endpoints import Endpoint, add_route
+from idp.web.door.pages import Endpoint, add_route
 from idp.web.http import MAX_UPLOAD, Request, Response, answering, current_request
 from idp.web.request_context import new_id
 

@@ -1,16 +1,69 @@
-"""Pages that endpoints of the protocol show: errors, and forms that a script submits."""
+"""Endpoints of the protocol, without a web framework, and the pages that they show: errors, forms for a script.
+
+The door (`idp.web.door.door`) calls endpoints by exact method and path. Flask has their routes too, for the requests
+that the door leaves to it: `HEAD`, `OPTIONS`, other methods and other spellings of a path.
+"""
 
 import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 
-from flask import current_app, has_request_context, render_template
+from flask import Blueprint, current_app, has_request_context, render_template
 from markupsafe import escape
 
 from idp.services import services
-from idp.web import i18n
+from idp.web import i18n, languages
 from idp.web.http import Request, Response, answering, current_request
-from idp.web.languages import choice, menu
 from idp.web.redirects import shown_page
 from idp.web.request_context import request_id
+
+Function = Callable[[Request], Response]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint.
+
+    Attributes:
+        path: Its path.
+        name: Its name in its blueprint.
+        function: What answers its requests.
+        methods: The methods that it has.
+        options: Whether Flask answers OPTIONS.
+        is_in_memory: Whether the memory of the process is enough for most requests without a session.
+        observe: Is given each request with its response, for the metrics.
+    """
+
+    path: str
+    name: str
+    function: Function
+    methods: tuple[str, ...]
+    options: bool = True
+    is_in_memory: bool = False
+    observe: Callable[[Request, Response], None] | None = None
+
+
+def add_route(blueprint: Blueprint, endpoint: Endpoint) -> None:
+    """Add the route of an endpoint to a blueprint."""
+    blueprint.add_url_rule(
+        endpoint.path,
+        endpoint.name,
+        _view(endpoint.function),
+        methods=list(endpoint.methods),
+        provide_automatic_options=None if endpoint.options else False,
+    )
+
+
+def _view(function: Function) -> Callable[[], Response]:
+    """Return a view of Flask with the traits of `function`."""
+
+    @wraps(function)
+    def view() -> Response:
+        return function(current_request())
+
+    return view
+
 
 _HTML = "text/html; charset=utf-8"
 _QUERY, _RETRY, _REFERENCE = (f"mark{secrets.token_hex(16)}" for _ in range(3))
@@ -35,7 +88,7 @@ def from_memory(template: str, status: int, **context: object) -> Response:
     language, rendered = i18n.language(), services().refused_pages
     key = language, template, *context.items()
     page = rendered.get(key) or rendered.setdefault(key, _render_for_stranger(language, template, context))
-    for mark, make in ((_QUERY, menu.kept_query), (_RETRY, shown_page), (_REFERENCE, request_id)):
+    for mark, make in ((_QUERY, languages.kept_query), (_RETRY, shown_page), (_REFERENCE, request_id)):
         if mark in page:
             page = page.replace(mark, escape(make()))
     return Response(page, status, content_type=_HTML)
@@ -46,8 +99,8 @@ def _render_for_stranger(language: str, template: str, context: dict[str, object
     app = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - as Flask documents it
     with (
         app.app_context(),
-        app.test_request_context(query_string={choice.NAME: language}) as stranger,
+        app.test_request_context(query_string={languages.NAME: language}) as stranger,
         answering(Request(stranger.request.environ)),
-        menu.keeping(_QUERY),
+        languages.keeping(_QUERY),
     ):
         return render_template(template, dest=None, is_error=True, retry_url=_RETRY, reference=_REFERENCE, **context)

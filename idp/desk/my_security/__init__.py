@@ -1,1 +1,0 @@
-"""« Ma sécurité »: a person's own passkeys, password, recovery codes and sessions at the desk."""

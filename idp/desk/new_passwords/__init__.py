@@ -1,1 +1,0 @@
-"""`/etablissement/mots-de-passe`: make the families of a school choose new passwords."""

@@ -1,1 +1,0 @@
-"""`/impressions`: the letters that a school prints, by class or all together, as jobs of the worker."""

@@ -1,1 +1,0 @@
-"""« Mes connexions »: devices, sign-ins, and how to sign out other devices."""

@@ -1,1 +1,0 @@
-"""« Se connecter sans mot de passe »: the passkeys of the signed-in person."""

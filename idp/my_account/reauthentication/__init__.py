@@ -1,1 +1,0 @@
-"""« Confirmez que c’est vous »: asks for the password again before access changes."""
