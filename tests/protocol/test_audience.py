@@ -19,7 +19,7 @@ from idp.db import db
 from idp.registration import registrations, rows
 from idp.services import services
 from tests.builders import LYCEE, PASSWORD, Build, change_registration
-from tests.pages import follow, heading, sign_in, submit
+from tests.pages import follow, heading, submit
 from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
@@ -111,11 +111,6 @@ def test_without_a_page_a_foreign_ent_gets_access_denied(
     assert answer.keys() <= {"error", "state", "iss", "session_state"}, "nothing more is told"
 
 
-def test_without_a_session_a_foreign_ent_learns_nothing(browser: FlaskClient, foreign: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
-    assert foreign.answer(browser.get(foreign.url(Attempt(), prompt="none")))["error"] == "login_required"
-
-
 def test_the_person_goes_back_to_the_ent_with_access_denied(
     browser: FlaskClient, foreign: RelyingParty, session: Account
 ) -> None:
@@ -200,18 +195,6 @@ def test_a_parent_whose_tie_ended_gets_access_denied(
 
 @pytest.mark.row("A-27")
 @each_end
-def test_a_code_is_refused_after_the_tie_ended(
-    browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
-) -> None:
-    """RFC 6749, 5.2."""
-    attempt = Attempt()
-    code = code_for(browser, own, attempt)
-    end_tie(session)
-    refused(own.exchange(browser, code, attempt), "invalid_grant")
-
-
-@pytest.mark.row("A-27")
-@each_end
 def test_tokens_are_refused_after_the_tie_ended(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
@@ -263,23 +246,6 @@ def test_a_service_for_everyone_accepts_everybody(browser: FlaskClient, build: B
     end(session)
     assert everyone.userinfo(browser, tokens["access_token"]).status_code == 200
     assert everyone.refresh(browser, tokens["refresh_token"]).status_code == 200
-
-
-def test_the_audience_is_checked_before_the_charter(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. No person is asked to accept the charter of another school's ENT."""
-    foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE], charter="provider")
-    build.publish(foreign, "1")
-    page = sign_in(browser, foreign.url(Attempt()), parent.username, PASSWORD)
-    assert heading(page) == NOT_THIS_ENT
-
-
-def test_an_unconfirmed_email_is_checked_before_the_audience(
-    browser: FlaskClient, build: Build, foreign: RelyingParty
-) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6. The ENT's audience is checked at the end of the activation."""
-    account = build.unconfirmed()
-    page = sign_in(browser, foreign.url(Attempt()), account.username, PASSWORD)
-    assert heading(page) == "Consultez votre messagerie"
 
 
 def test_the_identifier_is_released_to_clients_registered_for_it(

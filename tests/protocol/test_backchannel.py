@@ -1,12 +1,10 @@
 """The ENTs are told that a session ended (security row L-06), by real servers over TLS."""
 
-import json
 import time
 import uuid
 from datetime import timedelta
 
 import pytest
-from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
@@ -18,7 +16,7 @@ from idp.db import db
 from idp.oidc.keys import rotation
 from idp.oidc.models import Token
 from idp.outbox import queue
-from idp.registration import commands, registrations
+from idp.registration import registrations
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services_of
@@ -262,13 +260,3 @@ def test_in_development_loopback_is_registered_without_tls(build: Build) -> None
     )
     client, _ = registrations.register(own_machine, metadata)
     assert client.backchannel_logout_uri == uri
-
-
-def test_the_operator_registers_the_address_and_sees_it(app: Flask) -> None:
-    """Back-Channel Logout 1.0, 2.2."""
-    uri = "https://ent.test/backchannel-logout"
-    options = ["--redirect-uri", "https://ent.test/cb", "--uai", COLLEGE, "--backchannel-logout-uri", uri, "--json"]
-    added = CliRunner().invoke(commands.client, ["add", "Passerelle", *options])
-    assert added.exit_code == 0, added.output
-    shown = CliRunner().invoke(commands.client, ["show", json.loads(added.output)["client_id"], "--json"])
-    assert json.loads(shown.output)["backchannel_logout_uri"] == uri

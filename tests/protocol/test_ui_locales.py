@@ -69,15 +69,6 @@ def test_a_language_that_is_not_there_is_no_error(
         assert (heading(page), language(page)) == ("Connexion", "fr")
 
 
-@pytest.mark.row("A-25")
-@pytest.mark.parametrize("display", ["page", "popup", "touch", "wap", "x"])
-def test_every_display_is_served_as_a_page(
-    browser: FlaskClient, ent: RelyingParty, session: Account, display: str
-) -> None:
-    """OpenID Connect Core 1.0, 15.1."""
-    assert ent.answer(browser.get(ent.url(Attempt(), display=display)))["code"]
-
-
 def test_parameters_with_names_of_flask_stay_in_the_language_link(app: Flask) -> None:
     """RFC 6749, 3.1. The framework uses these names of unknown parameters itself."""
     odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c&prompt=none&prompt=login"
