@@ -71,19 +71,6 @@ def test_mail_goes_only_to_the_mailbox_that_was_counted(
 
 
 @pytest.mark.row("E-10")
-def test_links_of_former_mails_are_refused(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, account)
-        first = newest_link(build.settings, account.id)
-        clock.shift(timedelta(seconds=61))
-        submit(browser, browser.get(waiting.request.full_path))
-        second = newest_link(build.settings, account.id)
-        assert browser.get(first).status_code == 410
-        assert heading(submit(browser, browser.get(second))) == "Confirmation de votre adresse mail"
-
-
-@pytest.mark.row("E-10")
 def test_five_mails_an_hour_and_ten_a_day(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:

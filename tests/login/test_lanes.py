@@ -194,15 +194,6 @@ def test_a_browser_is_a_device_of_several_parents_for_ninety_days(app: Flask, bu
             assert devices.known(names[-1]) is None
 
 
-@pytest.mark.row("I-05")
-def test_the_device_cookie_signs_nobody_in(app: Flask, build: Build) -> None:
-    account = build.active()
-    browser = _from(app, "203.0.113.1")
-    sign_in(browser, "/connexion", account.username, PASSWORD)
-    _leave(browser)
-    assert browser.get("/mon-compte").headers["Location"] == "/connexion"
-
-
 @pytest.mark.row("I-04")
 def test_an_operator_resets_the_rate_limit_of_the_parents_phone(app: Flask, build: Build) -> None:
     account = build.active()

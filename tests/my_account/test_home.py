@@ -189,6 +189,8 @@ def test_actions_by_get_or_with_the_form_token_of_another_session_are_refused(
         ("/mon-compte/sessions", {"toutes": "1"}),
         ("/mon-compte/verification", {"mot-de-passe": PASSWORD}),
         ("/mon-compte/courrier", {"identifiant": "x", "mot-de-passe": "y"}),
+        ("/mon-compte/mot-de-passe", {"actuel": PASSWORD, "nouveau": "orage brique hamster violon"}),
+        ("/mon-compte/adresse", {"actuel": PASSWORD, "mail": "x@exemple.fr"}),
     )
     second = device(app, PHONE)
     enter(second, account)

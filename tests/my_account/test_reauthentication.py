@@ -16,7 +16,6 @@ from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.my_account.steps import HOST, LAPTOP, REFUSED, cookie, device, enter, is_in, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit
-from tests.relying_party import Attempt
 
 PAGE = "/mon-compte/verification"
 TITLE = "Confirmez que c’est vous"
@@ -171,15 +170,3 @@ def test_the_window_is_as_long_as_the_setting(browser: FlaskClient, build: Build
         clock.shift(timedelta(seconds=1))
         answer = browser.get("/mon-compte/courrier")
         assert (answer.status_code, answer.headers["Location"]) == (303, f"{PAGE}?suite=courrier")
-
-
-@pytest.mark.row("T-22")
-def test_reauthentication_keeps_the_tokens_of_the_ents(browser: FlaskClient, build: Build) -> None:
-    account, ent = build.active(), build.ent(scopes="openid profile offline_access")
-    attempt = Attempt()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
-    answer = ent.answer(browser.get(ent.url(attempt, scope="openid offline_access")))
-    tokens = ent.tokens(browser, answer["code"], attempt)
-    submit(browser, browser.get("/mon-compte/verification"), mot_de_passe=PASSWORD)
-    assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
-    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200

@@ -182,24 +182,6 @@ def test_a_request_too_long_for_a_url_is_refused(app: Flask, ent: RelyingParty) 
     assert (answer["error"], answer["state"]) == ("invalid_request", attempt.state)
 
 
-@pytest.mark.row("A-21")
-def test_two_requests_in_two_tabs_end_each_at_its_own_client(
-    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
-) -> None:
-    """RFC 6749, 4.1.2."""
-    second, first_attempt, second_attempt = build.ent("Horizon", "horizon.test"), Attempt(), Attempt()
-    first_tab = follow(browser, browser.get(ent.url(first_attempt)))
-    second_tab = follow(browser, browser.get(second.url(second_attempt)))
-    names = {"identifiant": parent.username, "mot_de_passe": PASSWORD}
-    answer = ent.answer(submit(browser, first_tab, **names))
-    assert answer["state"] == first_attempt.state
-    ent.tokens(browser, answer["code"], first_attempt)
-    # the form of the second tab is of before the sign-in (row I-12) and signs nobody in: the session answers
-    answer = second.answer(submit(browser, second_tab, **names))
-    assert answer["state"] == second_attempt.state
-    second.tokens(browser, answer["code"], second_attempt)
-
-
 @pytest.mark.row("A-22")
 def test_a_continuation_opens_in_the_browser_that_started_it_alone(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
