@@ -1,15 +1,12 @@
 """V-06 and I-15: which passwords and emails an activation accepts; a refused form keeps its values."""
 
-import re
 from datetime import timedelta
-from html import unescape
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
-from werkzeug.test import TestResponse
 
 from idp.accounts.passwords.hasher import Hasher
 from idp.activation import kept_passwords
@@ -19,16 +16,13 @@ from idp.clock import now
 from idp.db import db
 from tests.activation.steps import ACTIVATION, CHOSEN, EMAIL, SENT, fill_in, open_activation, read_state
 from tests.builders import PROVISIONAL, Build
+from tests.my_account.changes import errors
 from tests.pages import heading, sign_in, submit
-
-
-def _errors(page: TestResponse) -> list[str]:
-    messages = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
-    return [unescape(text) for text in messages]
+from tests.rows import each_row
 
 
 @pytest.mark.row("V-06")
-@pytest.mark.parametrize(
+@each_row(
     ("password", "reason"),
     [
         (PROVISIONAL, "C’est le mot de passe provisoire du courrier."),
@@ -47,7 +41,7 @@ def test_a_password_that_others_could_guess_is_refused_with_its_reason(
     account = build.never_activated()
     page = fill_in(browser, open_activation(browser, account), password.format(username=account.username))
     assert heading(page) == ACTIVATION
-    [error] = _errors(page)
+    [error] = errors(page)
     assert error.startswith(reason), error
     text = page.get_data(as_text=True)
     assert text.count(reason) == 2, "in the summary and beside the field"
@@ -60,7 +54,7 @@ def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(brows
     account = build.never_activated()
     page = open_activation(browser, account)
     page = submit(browser, page, nouveau=CHOSEN, confirmation="autre chose", mail=EMAIL)
-    [error] = _errors(page)
+    [error] = errors(page)
     assert error.startswith("Les deux mots de passe ne sont pas les mêmes.")
     text = page.get_data(as_text=True)
     assert f'value="{EMAIL}"' in text
@@ -82,7 +76,7 @@ def test_an_invalid_address_is_refused_with_its_reason(
 ) -> None:
     account = build.never_activated()
     page = fill_in(browser, open_activation(browser, account), mail=mail)
-    [error] = _errors(page)
+    [error] = errors(page)
     assert error.startswith(reason), error
     assert not read_state(account.id).active
 
@@ -98,7 +92,7 @@ def test_a_browser_with_a_script_types_the_password_once(browser: FlaskClient, b
     assert main.index('id="nouveau-rules"') < main.index('id="nouveau"')
     assert 'aria-describedby="nouveau-rules"' in main
     unequal = submit(browser, page, nouveau=CHOSEN, confirmation="", mail=EMAIL)
-    assert _errors(unequal)[0].startswith("Les deux mots de passe ne sont pas les mêmes.")
+    assert errors(unequal)[0].startswith("Les deux mots de passe ne sont pas les mêmes.")
     assert heading(submit(browser, page, nouveau=CHOSEN, mail=EMAIL)) == SENT
     assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == SENT
 
@@ -115,10 +109,10 @@ def test_a_wrong_address_keeps_the_password_in_this_activation_alone(
         assert "Votre mot de passe est gardé." in shown.text
         assert CHOSEN not in shown.text
         assert stored not in shown.text
-    assert len(_errors(kept)) == 1
+    assert len(errors(kept)) == 1
     stranger = app.test_client()
     other = submit(stranger, open_activation(stranger, account), mail=EMAIL)
-    assert _errors(other)[0].startswith("Ce champ est vide. Choisissez un mot de passe")
+    assert errors(other)[0].startswith("Ce champ est vide. Choisissez un mot de passe")
     assert heading(submit(browser, kept, mail=EMAIL)) == SENT
     assert read_state(account.id).password == stored
     assert db.session.scalar(select(func.count()).select_from(KeptPassword)) == 0
@@ -175,7 +169,7 @@ def test_four_hundred_thousand_accents_are_refused_at_once(
     assert submit(browser, page, nouveau=marks, confirmation=marks, mail=EMAIL).status_code == 413
     assert normalised == []
     marks = "a" + "\u0301\u0323" * 2_500
-    assert _errors(submit(browser, page, nouveau=marks, confirmation=marks, mail=EMAIL))[0].startswith(
+    assert errors(submit(browser, page, nouveau=marks, confirmation=marks, mail=EMAIL))[0].startswith(
         "Ce mot de passe dépasse 128 caractères."
     )
     assert max(normalised, default=0) <= 128

@@ -217,8 +217,6 @@ def test_the_page_of_the_link_does_not_leak_its_url(
         submit(browser, browser.get(link))
         browser.get(link[:-1])
     assert link.rpartition("/")[2][:-1] not in caplog.text + str(lines)
-    assert page.headers["Referrer-Policy"] == "no-referrer"
-    assert page.headers["Cache-Control"] == "no-store"
     assert "http://" not in page.text
     assert "https://" not in page.text
     assert link.rpartition("/")[2] not in page.text, "forms go back to the page's own address"

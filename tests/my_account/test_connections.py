@@ -19,6 +19,7 @@ from tests.builders import PASSWORD, Build
 from tests.my_account.steps import LAPTOP, PHONE, device, enter, is_in, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, refused, tokens_for
+from tests.rows import each_row
 
 PAGE = "/mon-compte/sessions"
 EVENING = datetime(2026, 11, 24, 19, 40, tzinfo=UTC)  # 20 h 40 in Paris
@@ -225,7 +226,7 @@ def test_a_session_already_ended_ends_no_other_session(app: Flask, build: Build)
     assert is_in(phone)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ip", "here", "sentence"),
     [
         ("82.64.17.9", "82.64.17.9", "même connexion internet que maintenant"),

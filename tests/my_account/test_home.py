@@ -169,15 +169,6 @@ def test_without_a_session_no_page_names_anybody(app: Flask, browser: FlaskClien
             assert word not in answer.text
 
 
-def test_pages_forbid_caching_and_send_no_referrer(browser: FlaskClient, build: Build) -> None:
-    enter(browser, build.active())
-    for path in PAGES:
-        answer = browser.get(path)
-        assert answer.status_code == 200, path
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
-
-
 @pytest.mark.row("M-05")
 def test_actions_by_get_or_with_the_form_token_of_another_session_are_refused(
     app: Flask, browser: FlaskClient, build: Build

@@ -16,6 +16,7 @@ from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import HOST, stays_here, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 
 @pytest.mark.row("A-15")
@@ -27,7 +28,7 @@ def test_prompt_none_without_a_session_is_login_required(browser: FlaskClient, e
         assert (answer["error"], answer["state"]) == ("login_required", attempt.state)
 
 
-@pytest.mark.row("A-15")
+@pytest.mark.row("A-15", "C-01")
 def test_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     ent = build.ent(charter="provider")
@@ -74,7 +75,7 @@ def test_the_registered_default_max_age_applies_without_max_age(
 
 
 @pytest.mark.row("A-16")
-@pytest.mark.parametrize("age", ["abc", "-1", "1.5", "٣", "1e3", "9" * 20, "+1", " 1"])
+@each_row("age", ["abc", "-1", "1.5", "٣", "1e3", "9" * 20, "+1", " 1"])
 def test_a_max_age_that_is_no_number_of_seconds_is_refused(browser: FlaskClient, ent: RelyingParty, age: str) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     assert ent.answer(browser.get(ent.url(Attempt(), max_age=age)))["error"] == "invalid_request"

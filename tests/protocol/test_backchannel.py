@@ -41,6 +41,7 @@ from tests.protocol.told_ents import (  # noqa: F401 - fixtures too
     told_work,
 )
 from tests.relying_party import RelyingParty
+from tests.rows import each_row
 
 
 @pytest.mark.row("L-06")
@@ -225,7 +226,7 @@ def test_a_logout_token_has_the_sub_that_the_ent_knows(
     assert read(browser, ent, server)["sub"] == tokens["claims"]["sub"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("uri", "fault"),
     [
         ("http://ent.test/logout", "must be https"),

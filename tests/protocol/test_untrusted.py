@@ -5,6 +5,7 @@ from flask.testing import FlaskClient
 
 from tests.protocol.flow import stays_here
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 SENTENCES = {
     "client": "Ce service ne connaît pas le site d’où vous venez, ou ne l’accepte plus.",
@@ -15,7 +16,7 @@ SENTENCES = {
 
 
 @pytest.mark.row("A-04", "A-03")
-@pytest.mark.parametrize(
+@each_row(
     ("changes", "sentence", "phrase"),
     [
         ({"redirect_uri": "https://ent.test/autre"}, "redirect_uri", "invalid redirect_uri"),

@@ -40,6 +40,7 @@ from tests.recovery.steps import (
     read_account_row,
 )
 from tests.relying_party import Attempt
+from tests.rows import each_row
 
 
 @pytest.mark.parametrize("entrance", ["https://ent.test/", "https://ent.test/entrer"])
@@ -78,7 +79,7 @@ def _told(build: Build) -> str:
     )
 
 
-@pytest.mark.parametrize("named", ["", "?ent=", "?ent=nobody", "?ent=https://evil.test/", "?ent=x&ent=y", "?ent=%00"])
+@each_row("named", ["", "?ent=", "?ent=nobody", "?ent=https://evil.test/", "?ent=x&ent=y", "?ent=%00"])
 def test_without_an_ent_that_is_registered_the_way_on_is_the_sign_in(browser: FlaskClient, named: str) -> None:
     assert _way_on(browser.get(f"/mot-de-passe/change{named}")) == [("Se connecter", "/connexion")]
 
