@@ -97,6 +97,7 @@ def test_the_link_of_a_cancelled_change_promises_no_message(app: Flask, browser:
         assert NEW not in page.text
 
 
+@pytest.mark.row("E-04")
 def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
@@ -107,7 +108,9 @@ def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
         clock.shift(timedelta(minutes=2))
         before = len([mail for mail in office.deliver() if mail["To"] == "derniere@exemple.fr"])
         stranger = app.test_client()
-        response = submit(stranger, stranger.get(link), renvoyer="1")
+        dead = stranger.get(link)
+        assert dead.status_code == 410
+        response = submit(stranger, dead, renvoyer="1")
         assert "derniere" not in response.text
         mails = [mail for mail in office.deliver() if mail["To"] == "derniere@exemple.fr"]
         assert len(mails) == before + 1

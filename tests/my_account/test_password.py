@@ -38,7 +38,7 @@ from tests.my_account.changes import (
     reload_account,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
-from tests.relying_party import Attempt, RelyingParty
+from tests.relying_party import Attempt
 
 _WRONG = "Ce n’est pas votre mot de passe actuel."
 
@@ -245,11 +245,6 @@ def test_guesses_on_the_known_phone_are_rate_limited_on_that_phone_alone(
             assert errors(change_password(browser, current="faux")) == [_WRONG]
         assert change_password(browser).status_code == 429
         enter(app.test_client(), account)
-
-
-@pytest.mark.row("M-01")
-def test_a_stranger_is_led_to_the_sign_in(app: Flask, ent: RelyingParty) -> None:
-    assert app.test_client().get(PASSWORD_PAGE).headers["Location"] == "/connexion"
 
 
 @pytest.mark.row("M-02")

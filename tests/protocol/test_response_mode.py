@@ -10,8 +10,8 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
 from idp.db import db
-from tests.builders import PASSWORD, Build
-from tests.pages import follow, heading, sign_in
+from tests.builders import Build
+from tests.pages import follow, heading
 from tests.protocol.flow import HOST, posted_answer, stays_here
 from tests.protocol.test_authorize import ANSWERS
 from tests.relying_party import Attempt, RelyingParty
@@ -109,16 +109,6 @@ def test_a_state_that_a_form_would_change_is_not_sent_changed(
     for state in ("a\nb", "a\rb", "a\r\nb"):
         stays_here(browser.get(ent.url(Attempt(state=state), response_mode=FORM)))
         assert ent.answer(browser.get(ent.url(Attempt(state=state))))["state"] == state
-
-
-@pytest.mark.row("A-12")
-def test_the_mode_is_kept_through_the_steps(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.5."""
-    ent, attempt = build.ent(), Attempt(state=HOSTILE)
-    page = sign_in(browser, ent.url(attempt, response_mode=FORM), parent.username, PASSWORD)
-    answer = posted_answer(ent, page)
-    assert answer["state"] == HOSTILE
-    ent.tokens(browser, answer["code"], attempt)
 
 
 @pytest.mark.row("A-12")
