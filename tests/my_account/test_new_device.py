@@ -59,17 +59,6 @@ def test_an_unknown_browser_is_reported_by_mail_and_a_known_browser_is_not(
 
 
 @pytest.mark.row("I-18")
-def test_a_browser_known_to_another_account_is_unknown(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account, other = build.active(), build.active(email="karim.leroy@exemple.fr")
-    enter(browser, other)
-    enter(device(app), account)
-    with post_office(app) as office:
-        enter(browser, account)
-        [mail] = office.deliver()
-    assert mail["To"] == account.email
-
-
-@pytest.mark.row("I-18")
 def test_no_mail_when_the_setting_is_off(app: Flask, build: Build, unwanted: Flask) -> None:
     account = build.active()
     enter(device(app), account)

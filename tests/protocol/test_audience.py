@@ -183,26 +183,16 @@ def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: Relying
 
 @pytest.mark.row("A-27")
 @each_end
-def test_a_parent_whose_tie_ended_gets_access_denied(
+def test_a_parent_whose_tie_ended_gets_no_code_and_the_tokens_are_refused(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4."""
-    assert code_for(browser, own, Attempt())
-    end_tie(session)
-    assert own.answer(browser.get(own.url(Attempt(), prompt="none")))["error"] == "access_denied"
-    assert heading(follow(browser, browser.get(own.url(Attempt())))) == NOT_THIS_ENT
-
-
-@pytest.mark.row("A-27")
-@each_end
-def test_tokens_are_refused_after_the_tie_ended(
-    browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
-) -> None:
-    """RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2."""
+    """OpenID Connect Core 1.0, 3.1.2.4; RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2."""
     tokens = tokens_for(browser, own, scope=OFFLINE)
     access, refresh = tokens["access_token"], tokens["refresh_token"]
     assert introspected(browser, own, access)["active"] is True
     end_tie(session)
+    assert own.answer(browser.get(own.url(Attempt(), prompt="none")))["error"] == "access_denied"
+    assert heading(follow(browser, browser.get(own.url(Attempt())))) == NOT_THIS_ENT
     answer = own.userinfo(browser, access)
     assert (answer.status_code, answer.get_json()["error"]) == (401, "invalid_token")
     charter = browser.get("/charter", headers={"Authorization": f"Bearer {access}"})
