@@ -247,15 +247,6 @@ def test_the_confirmed_page_leads_to_the_ents_home_and_to_no_old_redirect(
     assert "demande=" not in text
 
 
-@pytest.mark.row("V-14")
-def test_without_a_request_the_confirmed_page_leads_to_the_ent_of_a_childs_school(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    assert '<a class="btn" href="https://ent.test/">Accéder à l’ENT</a>' in _confirm(app.test_client(), build, account)
-
-
 @pytest.mark.row("V-15")
 def test_every_step_sent_twice_shows_the_first_result_and_makes_one_mail(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()

@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 from idp.accounts import school_notices
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.passwords.hasher import Hasher, Lane
-from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.throttle import limits
@@ -35,36 +34,6 @@ def test_a_guessed_letter_stays_valid_and_the_school_is_notified_once(
         assert read_state(account.id).letter
         assert count_notices(account) == 1
         assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == ACTIVATION
-
-
-@pytest.mark.row("V-08")
-def test_guesses_at_a_letter_slow_down_and_the_right_secret_works_after_the_delay(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    account = build.never_activated()
-    with time_machine.travel(now(), tick=False) as clock:
-        for n in range(60):
-            sign_in(app.test_client(), "/connexion", account.username, f"7K4M-QX2P-{n:04}")
-            clock.shift(timedelta(minutes=11))
-        sign_in(app.test_client(), "/connexion", account.username, "7K4M-QX2P-0000")
-        held = sign_in(browser, "/connexion", account.username, PROVISIONAL)
-        assert held.status_code == 429
-        clock.shift(timedelta(seconds=int(held.headers["Retry-After"])))
-        assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == ACTIVATION
-
-
-@pytest.mark.row("V-08")
-def test_a_flood_of_guesses_writes_a_bounded_number_of_rows(app: Flask, build: Build) -> None:
-    account = build.never_activated()
-    with time_machine.travel(now(), tick=False):
-        for n in range(100):
-            guesser = app.test_client()
-            guesser.environ_base["REMOTE_ADDR"] = f"198.51.100.{n}"
-            sign_in(guesser, "/connexion", account.username, f"7K4M-QX2P-{n:04}")
-    entries = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
-    db.session.rollback()
-    assert entries <= 10, "the free tries, and one refusal that the process remembers"
-    assert count_notices(account) == 0
 
 
 @pytest.mark.row("V-08")

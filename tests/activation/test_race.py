@@ -1,44 +1,19 @@
 """Z-03 and Z-04: concurrent activations in separate processes."""
 
-import json
-from typing import Any
-
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from idp.accounts import emails
 from idp.accounts.one_time_links import Link
 from idp.accounts.passwords.hasher import Hasher
-from idp.db import db
-from tests import forked
 from tests.activation.race import HOST
 from tests.activation.steps import DEAD_LETTER, activate, newest_link, open_activation, read_state
 from tests.builders import Build
 from tests.databases import ISSUER
-from tests.pages import form_token
+from tests.my_account.changes import at_once, form
 
 _CROWD = 16
-
-
-def _form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
-    cookie = browser.get_cookie("__Host-tx", domain=HOST)
-    assert cookie is not None
-    return {
-        "cookies": {"__Host-tx": cookie.value},
-        "url": page.request.full_path.rstrip("?"),
-        "data": {"csrf_token": form_token(page), **data},
-    }
-
-
-def _at_once(build: Build, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    db.session.rollback()
-    order = json.dumps({"database": build.settings.database_url, "forms": forms})
-    done = forked.run("tests.activation.race", stdin=order)
-    assert done.returncode == 0, done.stderr[-3000:]
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    return answers
 
 
 @pytest.mark.row("Z-03")
@@ -50,13 +25,13 @@ def test_concurrent_activations_succeed_once_and_send_one_mail(app: Flask, build
         browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
         page = open_activation(browser, account)
         chosen = f"orage brique hamster {n} violon"
-        forms.append(_form(browser, page, nouveau=chosen, confirmation=chosen, mail=f"p{n}@exemple.fr"))
-    answers = _at_once(build, forms)
+        forms.append(form(browser, page, nouveau=chosen, confirmation=chosen, mail=f"p{n}@exemple.fr"))
+    answers = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in answers) == [303] + [410] * (_CROWD - 1)
     assert all(DEAD_LETTER in answer["text"] for answer in answers if answer["status"] == 410)
     after = read_state(account.id)
     assert (after.active, after.letter, after.links, after.mails, after.completions) == (True, False, 1, 1, 1)
-    [winner] = [form["data"] for form in forms if form["data"]["mail"] == after.pending]
+    [winner] = [sent["data"] for sent in forms if sent["data"]["mail"] == after.pending]
     assert Hasher(build.settings).verify(after.password, winner["nouveau"], "sign_in")
 
 
@@ -65,7 +40,8 @@ def test_concurrent_clicks_on_one_form_all_see_the_result(browser: FlaskClient, 
     account = build.never_activated()
     chosen = "orage brique hamster violon"
     page = open_activation(browser, account)
-    answers = _at_once(build, [_form(browser, page, nouveau=chosen, confirmation=chosen, mail="p@exemple.fr")] * _CROWD)
+    sent = form(browser, page, nouveau=chosen, confirmation=chosen, mail="p@exemple.fr")
+    answers = at_once(build.settings, [sent] * _CROWD)
     assert all(answer["status"] == 303 for answer in answers)
     assert all(answer["location"].startswith("/adresse/confirmation?") for answer in answers)
     after = read_state(account.id)
@@ -80,8 +56,8 @@ def test_both_clicks_on_the_link_say_confirmed(browser: FlaskClient, build: Buil
         activate(browser, account, mail=f"{account.username}@exemple.fr")
         page = browser.get(newest_link(build.settings, account.id))
         accounts.append(account)
-        forms += [_form(browser, page)] * 2
-    for answer in _at_once(build, forms):
+        forms += [form(browser, page)] * 2
+    for answer in at_once(build.settings, forms):
         assert answer["status"] == 200
         assert "Votre compte a été validé." in answer["text"]
     assert [read_state(account.id).email for account in accounts] == [f"{a.username}@exemple.fr" for a in accounts]
@@ -93,17 +69,17 @@ def test_a_click_while_another_reads_the_link_leaves_it_confirmed(
 ) -> None:
     account = build.never_activated()
     activate(browser, account)
-    form = _form(browser, browser.get(newest_link(build.settings, account.id)))
+    sent = form(browser, browser.get(newest_link(build.settings, account.id)))
     find, twin = emails.find_link, browser.application.test_client()
-    for name, value in form["cookies"].items():
+    for name, value in sent["cookies"].items():
         twin.set_cookie(name, value, domain=HOST, secure=True)
 
     def find_and_be_overtaken(value: str) -> Link:
         link = find(value)
         monkeypatch.undo()
-        assert "Votre compte a été validé." in twin.post(form["url"], base_url=ISSUER, data=form["data"]).text
+        assert "Votre compte a été validé." in twin.post(sent["url"], base_url=ISSUER, data=sent["data"]).text
         return link
 
     monkeypatch.setattr(emails, "find_link", find_and_be_overtaken)
-    answer = browser.post(form["url"], data=form["data"])
+    answer = browser.post(sent["url"], data=sent["data"])
     assert "Votre compte a été validé." in answer.text

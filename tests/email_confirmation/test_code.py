@@ -10,7 +10,6 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
-from werkzeug.test import TestResponse
 
 from idp.accounts import one_time_links
 from idp.accounts.models import Account
@@ -21,12 +20,12 @@ from idp.clock import now
 from idp.db import db
 from idp.sessions.models import Session
 from idp.throttle import limits
-from tests import forked
 from tests.activation.race import HOST
 from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_code, newest_link, open_activation, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.closed import suspend
 from tests.databases import settings_for
+from tests.my_account.changes import at_once, form
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
@@ -72,22 +71,15 @@ def test_the_code_signs_in_the_browser_that_activated_and_shows_the_button_of_th
     assert "Téléphone" in (page := browser.get("/mon-compte/sessions").text) or "appareil" in page
 
 
-def test_digits_of_another_script_are_the_same_code(browser: FlaskClient, build: Build) -> None:
+def test_a_text_that_is_no_code_is_no_try(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
-    arabic = newest_code(build.settings, account.id).translate({ord("0") + n: 0x660 + n for n in range(10)})
-    assert heading(submit(browser, browser.get(waiting.request.full_path), code=arabic)) == _CONFIRMED
-
-
-@pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "-12345", "1" * 500])
-def test_a_text_that_is_no_code_is_no_try(browser: FlaskClient, build: Build, typed: str) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
-    for _ in range(7):
+    for typed in ("", "12345", "1234567", "abcdef", "-12345", "1" * 500):
         page = submit(browser, browser.get(waiting.request.full_path), code=typed)
         assert (page.status_code, heading(page)) == (200, SENT)
         assert page.text.count("Tapez les six chiffres du code écrit dans le message.") == 2
-    assert heading(submit(browser, page, code=newest_code(build.settings, account.id))) == _CONFIRMED
+    arabic = newest_code(build.settings, account.id).translate({ord("0") + n: 0x660 + n for n in range(10)})
+    assert heading(submit(browser, page, code=arabic)) == _CONFIRMED, "the digits of another script are the same code"
 
 
 @pytest.mark.row("V-22")
@@ -344,20 +336,6 @@ def test_elsewhere_the_sign_in_page_has_the_identifier_until_somebody_signs_in(
     assert account.username not in phone.get("/connexion").text
 
 
-def _at_once(build: Build, browser: FlaskClient, page: TestResponse, codes: list[str]) -> list[dict[str, str]]:
-    cookie = browser.get_cookie("__Host-tx", domain=HOST)
-    assert cookie is not None
-    form = {"cookies": {"__Host-tx": cookie.value}, "url": page.request.full_path}
-    forms = [{**form, "data": {"csrf_token": form_token(page), "code": code}} for code in codes]
-    db.session.rollback()
-    done = forked.run(
-        "tests.activation.race", stdin=json.dumps({"database": build.settings.database_url, "forms": forms})
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    answers: list[dict[str, str]] = json.loads(done.stdout)
-    return answers
-
-
 @pytest.mark.row("V-22")
 def test_concurrent_wrong_codes_are_five_tries_and_the_right_one_opens_one_session(
     app: Flask, browser: FlaskClient, build: Build
@@ -365,14 +343,14 @@ def test_concurrent_wrong_codes_are_five_tries_and_the_right_one_opens_one_sessi
     account, guessed = build.never_activated(), build.never_activated()
     waiting = activate(browser, account)
     right = newest_code(build.settings, account.id)
-    answers = _at_once(build, browser, waiting, [right] * 8)
-    assert all(answer["status"] in {200, 303} for answer in answers)  # type: ignore[comparison-overlap]
+    answers = at_once(build.settings, [form(browser, waiting, code=right)] * 8)
+    assert all(answer["status"] in {200, 303} for answer in answers)
     assert (read_state(account.id).sessions, read_state(account.id).email) == (1, "noemie@exemple.fr")
 
     stranger = app.test_client()
     page = activate(stranger, guessed, mail="autre@exemple.fr")
     code = newest_code(build.settings, guessed.id)
-    answers = _at_once(build, stranger, page, [_other(code, n) for n in range(1, 9)])
+    answers = at_once(build.settings, [form(stranger, page, code=_other(code, n)) for n in range(1, 9)])
     left = sorted("Il reste" in answer["text"] for answer in answers)
     assert left == [False] * 4 + [True] * 4, "the fifth and all later ones are told that the code is spent"
     assert _SPENT in submit(stranger, stranger.get(page.request.full_path), code=code).text

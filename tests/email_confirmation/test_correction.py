@@ -1,7 +1,9 @@
 """A shared computer: correcting the first email needs the password, and the browser's history gives no access."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 
 import pytest
 import time_machine
@@ -14,10 +16,22 @@ from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
 from idp.db import db
 from idp.throttle import guard, limits
-from tests.activation.steps import CHOSEN, CONTINUED, DEAD_LETTER, EMAIL, LOST, SENT, activate, newest_link, read_state
+from tests.activation.race import HOST
+from tests.activation.steps import (
+    CHOSEN,
+    CONTINUED,
+    DEAD_LETTER,
+    EMAIL,
+    LOST,
+    SENT,
+    activate,
+    newest_code,
+    newest_link,
+    read_state,
+)
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.pages import follow, heading, sign_in, submit
+from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.recovery.steps import outbox
 from tests.relying_party import Attempt, RelyingParty
 
@@ -184,3 +198,27 @@ def test_browser_history_leads_into_the_ent_once_and_never_after_a_sign_out(
         assert "Vous êtes connecté" not in page.text
     assert read_state(account.id).sessions == 1
     assert read_state(account.id).email == EMAIL
+
+
+@pytest.mark.row("V-23")
+def test_a_waiting_page_says_that_the_person_continued_on_another_device(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.never_activated()
+    attempt = Attempt()
+    waiting = activate(browser, account, ent.url(attempt))
+    place = waiting.request.full_path.replace("/confirmation?", "/confirmation/etat?")
+    sign_in(app.test_client(), "/connexion", account.username, CHOSEN)
+    assert browser.get(place).get_json() == {"state": "replaced"}
+    data = {"csrf_token": form_token(waiting), "code": newest_code(build.settings, account.id)}
+    for page in (browser.get(waiting.request.full_path), browser.post(waiting.request.full_path, data=data)):
+        assert (page.status_code, heading(page)) == (200, CONTINUED)
+        assert not any(text in page.text for text in (account.username, EMAIL, "LEROY"))
+    assert (read_state(account.id).email, browser.get_cookie("__Host-ss", domain=HOST)) == (None, None)
+    onward = re.search(r'<a class="btn" href="([^"]+)">Se connecter</a>', page.text)
+    assert onward, page.text
+    again = sign_in(browser, unescape(onward[1]), account.username, CHOSEN)
+    assert heading(again) == SENT
+    answer = submit(browser, again, code=newest_code(build.settings, account.id))
+    assert '<a class="btn" href="https://ent.test/">' in answer.text
+    assert "code" in ent.answer(browser.get(ent.url(Attempt())))

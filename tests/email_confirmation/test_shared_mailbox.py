@@ -1,6 +1,5 @@
 """An email of another account: messages and refusals are shown only to readers of that mailbox."""
 
-import json
 from typing import Any
 
 import pytest
@@ -14,10 +13,10 @@ from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from tests import forked
 from tests.activation.steps import CHOSEN, activate, fill_in, newest_link, open_activation, read_state
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
+from tests.my_account.changes import at_once, form
 from tests.pages import form_token, heading, sign_in, submit
 
 _MAILBOX = "famille@exemple.fr"
@@ -117,9 +116,9 @@ def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_add
     build.active(email=_MAILBOX)
     account = build.active(email="mienne@exemple.fr")
     sign_in(browser, "/connexion", account.username, PASSWORD)
-    form = browser.get("/mon-compte/adresse")
-    assert "Une adresse ne sert que pour un compte" in form.text
-    submit(browser, form, actuel=PASSWORD, mail=_MAILBOX)
+    page = browser.get("/mon-compte/adresse")
+    assert "Une adresse ne sert que pour un compte" in page.text
+    submit(browser, page, actuel=PASSWORD, mail=_MAILBOX)
     row = db.session.scalars(select(OneTimeLink).where(OneTimeLink.purpose == Purpose.CHANGE_EMAIL.value)).one()
     answer = browser.get(f"/adresse/lien/{one_time_links.token(settings, row)}")
     assert heading(answer) == _REFUSED
@@ -129,23 +128,13 @@ def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_add
 
 @pytest.mark.row("E-07")
 @pytest.mark.parametrize("settings", ["refuse"], indirect=True)
-def test_concurrent_confirmations_of_one_mailbox_succeed_once(
-    app: Flask, build: Build, settings: Settings, database_url: str
-) -> None:
+def test_concurrent_confirmations_of_one_mailbox_succeed_once(app: Flask, build: Build, settings: Settings) -> None:
     forms: list[dict[str, Any]] = []
     accounts = [build.never_activated() for _ in range(4)]
     for account in accounts:
         browser = app.test_client()
         activate(browser, account, mail=_MAILBOX)
-        link = newest_link(build.settings, account.id)
-        page = browser.get(link)
-        cookie = browser.get_cookie("__Host-tx", domain="connexion.exemple.test")
-        assert cookie is not None
-        form = {"cookies": {"__Host-tx": cookie.value}, "url": link, "data": {"csrf_token": form_token(page)}}
-        forms.append(form)
-    db.session.rollback()
-    order = {"database": database_url, "forms": forms, "settings": {"shared_mailbox": "refuse"}}
-    done = forked.run("tests.activation.race", stdin=json.dumps(order))
-    assert done.returncode == 0, done.stderr[-3000:]
+        forms.append(form(browser, browser.get(newest_link(build.settings, account.id))))
+    at_once(settings, forms, shared_mailbox="refuse")
     served = db.session.scalars(select(Account.username).where(Account.mailbox == _MAILBOX)).all()
     assert len(served) == 1, served

@@ -16,7 +16,7 @@ from fontTools.ttLib import TTFont
 
 from idp.letter_languages import LANGUAGES
 from idp.letters.render import glyphs, pdf
-from idp.letters.render.pdf import LetterChild, LetterError, render
+from idp.letters.render.pdf import Letter, LetterChild, LetterError, render
 from tests.letters.chinese_font import characters
 from tests.letters.read_back import (
     LYCEE,
@@ -238,7 +238,7 @@ def test_a_large_family_fits_in_two_lines() -> None:
     assert sentence[1].count("Marie-Élisabeth") + int(sentence[2]) == 12
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("day", "written"),
     [
         (date(2026, 12, 1), "1er décembre 2026"),
@@ -312,11 +312,6 @@ def test_an_ent_url_that_could_carry_a_secret_is_refused(url: str) -> None:
         render([replace(NOEMIE, ent_url=url)])
 
 
-def test_an_empty_list_of_letters_is_an_error() -> None:
-    with pytest.raises(LetterError, match="no letter"):
-        render([])
-
-
 @each_row("secret", ["", "7K4MQX2P9RT", "7K4M-QX2P-9RTD", "7K4MQX2P9RTI", "7k4mqx2p9rtd"])
 def test_a_malformed_secret_is_refused_and_not_printed(secret: str) -> None:
     with pytest.raises(LetterError, match=r"n\.leroy4821") as refused:
@@ -324,15 +319,17 @@ def test_a_malformed_secret_is_refused_and_not_printed(secret: str) -> None:
     assert not secret or secret not in str(refused.value)
 
 
-@each_row("username", ["", "漢", "a\nb", "a\u202eb", " a"])
-def test_an_unreadable_identifier_is_refused(username: str) -> None:
-    with pytest.raises(LetterError, match="identifier"):
-        render([replace(NOEMIE, username=username)])
-
-
-def test_a_letter_without_recipient_is_refused() -> None:
-    with pytest.raises(LetterError, match="recipient"):
-        render([replace(NOEMIE, recipient=("", " "))])
+@each_row(
+    ("letters", "fault"),
+    [
+        ([], "no letter"),
+        ([replace(NOEMIE, recipient=("", " "))], "recipient"),
+        *(([replace(NOEMIE, username=username)], "identifier") for username in ("", "漢", "a\nb", "a\u202eb", " a")),
+    ],
+)
+def test_a_letter_to_nobody_is_refused(letters: list[Letter], fault: str) -> None:
+    with pytest.raises(LetterError, match=fault):
+        render(letters)
 
 
 def test_a_logged_letter_hides_its_secret() -> None:

@@ -158,13 +158,6 @@ def test_a_misplaced_slip_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert refused.value.usernames == ("parent0002",)
 
 
-def test_an_invalid_slip_is_refused_like_a_letter() -> None:
-    with pytest.raises(LetterError, match="identifier"):
-        typesetting.render_slips([replace(NOEMIE, username="a\nb")])
-    with pytest.raises(LetterError, match="no letter"):
-        typesetting.render_slips([])
-
-
 @pytest.mark.parametrize("template", ["letter.typ", "strip.typ"])
 def test_template_character_widths_match_the_font(template: str) -> None:
     """The character widths in the templates are those of the font."""

@@ -1,7 +1,5 @@
 """The alarm over all accounts and nodes: a distributed attack is visible only in the sum."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,13 +8,12 @@ import time_machine
 from flask import Flask
 
 from idp.accounts import alarm
-from idp.app import create_app
 from idp.config import Settings
-from idp.db import db
 from idp.services import services_of
 from tests.builders import Build
 from tests.databases import ISSUER, settings_for
 from tests.pages import form_token
+from tests.protocol.nodes import node
 from tests.recovery.steps import journal
 
 pytestmark = pytest.mark.row("I-21")
@@ -30,17 +27,6 @@ def settings(database_url: str) -> Settings:
     return settings_for(database_url, failure_alarm=MOST)
 
 
-@contextmanager
-def node(settings: Settings) -> Iterator[Flask]:
-    """Yield a second application, as in another process."""
-    app = create_app(settings)
-    yield app
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
-        services_of(app).close()
-
-
 def fail(app: Flask, number: int) -> None:
     """Send a wrong password for a new username from a new network."""
     browser = app.test_client()
@@ -51,9 +37,9 @@ def fail(app: Flask, number: int) -> None:
 
 
 def test_failures_of_all_nodes_raise_one_alarm_a_minute(
-    app: Flask, settings: Settings, build: Build, capsys: pytest.CaptureFixture[str]
+    app: Flask, database_url: str, build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with time_machine.travel(NOON, tick=False) as clock, node(settings) as other:
+    with time_machine.travel(NOON, tick=False) as clock, node(database_url, failure_alarm=MOST) as other:
         for number in range(MOST - 1):
             fail((app, other)[number % 2], number)
         assert journal("failures.alarm") == []
@@ -86,11 +72,10 @@ def test_wrong_proofs_of_clients_count_too(app: Flask, build: Build) -> None:
 
 
 def test_zero_switches_it_off(database_url: str) -> None:
-    with node(settings_for(database_url, failure_alarm=0)) as app:
+    with node(database_url, failure_alarm=0) as app, app.app_context():
         for number in range(MOST):
             fail(app, number)
-        with app.app_context():
-            assert journal("failures.alarm") == []
+        assert journal("failures.alarm") == []
 
 
 def test_more_failures_prepare_no_more_statements(app: Flask, settings: Settings) -> None:

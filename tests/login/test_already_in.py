@@ -70,6 +70,7 @@ def test_the_page_of_a_second_tab_continues_its_own_request(
     ent.tokens(browser, answer["code"], attempt)
 
 
+@pytest.mark.row("A-21")
 @pytest.mark.parametrize("typed", [PASSWORD, "faux"])
 def test_a_form_that_a_second_tab_sends_returns_to_its_own_ent_with_its_own_state(
     browser: FlaskClient, build: Build, ent: RelyingParty, typed: str
@@ -157,25 +158,6 @@ def test_an_ent_without_an_address_is_named_with_an_instruction(browser: FlaskCl
     assert "Revenez à l’ENT de l’établissement" in page.text
 
 
-def test_a_request_that_asks_for_more_than_the_session_has_gets_the_form(
-    browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
-    with time_machine.travel(now(), tick=False) as clock:
-        sign_in(browser, "/connexion", build.active().username, PASSWORD)
-        clock.shift(timedelta(seconds=100))
-        known = "urn:scolarite-services:acr:password-known-device"
-        wishes: list[dict[str, str]] = [
-            {"prompt": "login"},
-            {"prompt": "select_account"},
-            {"max_age": "99"},
-            {"claims": f'{{"id_token":{{"acr":{{"essential":true,"value":"{known}"}}}}}}'},
-        ]
-        for wish in wishes:
-            page = follow(browser, browser.get(ent.url(Attempt(), **wish)))
-            assert heading(page) == "Connexion", wish
-            assert "redonnez votre identifiant" in page.text, wish
-
-
 def test_sign_in_older_than_max_age_is_repeated_for_the_same_request(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
@@ -217,11 +199,3 @@ def test_a_session_leads_to_the_account_until_another_person_chooses_a_password_
     confirm = browser.get(newest_link(build.settings, account.id))
     submit(browser, confirm, mot_de_passe=CHOSEN)
     assert heading(browser.get("/connexion")) == "Connexion"
-
-
-def test_without_a_session_nothing_changes(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    behind = _sign_in_and_go_back(browser, build, ent)
-    submit(browser, browser.get("/logout"))
-    page = browser.get(behind)
-    assert heading(page) == "Connexion"
-    assert "déjà connecté" not in page.text

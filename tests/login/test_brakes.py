@@ -9,12 +9,9 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
 
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
-from idp.audit.models import AuditEntry
 from idp.clock import now
-from idp.db import db
 from idp.services import services_of
 from idp.throttle import limits
 from tests.activation.steps import CHOSEN, fill_in, open_activation
@@ -140,14 +137,3 @@ def _is_full(hasher: Hasher) -> bool:
             return False
     except HasherBusyError:
         return True
-
-
-@pytest.mark.row("I-06")
-def test_rate_limited_sign_in_writes_no_journal_entries(browser: FlaskClient, app: Flask) -> None:
-    for _ in range(7):
-        page = sign_in(browser, "/connexion", "personne", "x")
-    assert page.status_code == 429
-    entries = db.session.scalar(select(func.count()).select_from(AuditEntry))
-    for _ in range(20):
-        assert sign_in(browser, "/connexion", "personne", "x").status_code == 429
-    assert db.session.scalar(select(func.count()).select_from(AuditEntry)) == entries

@@ -14,6 +14,7 @@ from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import code_for
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 HOST = "connexion.exemple.test"
 _LINK = re.compile(r'href="(/connexion[^"]*compte=[^"]+)"[^>]*><bdi>([^<]+)</bdi>')
@@ -119,7 +120,7 @@ def test_the_code_of_a_letter_asks_whose_the_open_account_is(
     assert ent.answer(answer)["code"], "who signs in for the request is not asked"
 
 
-@pytest.mark.parametrize("number", ["", "x", "autre", "é" * 50, "%00"])
+@each_row("number", ["", "x", "autre", "é" * 50, "%00"])
 def test_a_number_that_is_unknown_shows_the_form(browser: FlaskClient, number: str) -> None:
     page = browser.get(f"/connexion?compte={number}")
     assert page.status_code == 200

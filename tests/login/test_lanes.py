@@ -21,15 +21,10 @@ from idp.throttle import guard, limits
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.databases import ISSUER
 from tests.pages import heading, sign_in
+from tests.recovery.steps import from_ip
 
 _ACCOUNT = "Gérer mon compte"
 _HOST = "connexion.exemple.test"
-
-
-def _from(app: Flask, ip: str) -> FlaskClient:
-    browser = app.test_client()
-    browser.environ_base["REMOTE_ADDR"] = ip
-    return browser
 
 
 def _leave(browser: FlaskClient) -> None:
@@ -64,12 +59,12 @@ def _mails(account: Account) -> list[str]:
 @pytest.mark.row("I-05")
 def test_after_a_hundred_guesses_only_the_usual_phone_gets_in(app: Flask, build: Build) -> None:
     account = build.active()
-    phone = _from(app, "203.0.113.1")
+    phone = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
         _leave(phone)
         _guess(clock, account, limits.SHUT_AT - 1)
-        stranger = _from(app, "198.51.100.7")
+        stranger = from_ip(app, "198.51.100.7")
         assert heading(sign_in(stranger, "/connexion", account.username, "faux, encore")) == "Connexion"
         assert _mails(account) == [Notice.MANY_TRIES.value]
         clock.shift(timedelta(seconds=600))
@@ -90,14 +85,14 @@ def test_after_a_hundred_guesses_only_the_usual_phone_gets_in(app: Flask, build:
 @pytest.mark.row("I-05")
 def test_a_success_on_the_phone_does_not_reset_the_limit_of_other_devices(app: Flask, build: Build) -> None:
     account = build.active()
-    phone = _from(app, "203.0.113.1")
+    phone = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(phone, "/connexion", account.username, PASSWORD)
         _leave(phone)
         _guess(clock, account, 9)
         _close(account)
         assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
-        assert sign_in(_from(app, "198.51.100.7"), "/connexion", account.username, PASSWORD).status_code == 429
+        assert sign_in(from_ip(app, "198.51.100.7"), "/connexion", account.username, PASSWORD).status_code == 429
 
 
 @pytest.mark.row("W-02")
@@ -105,7 +100,7 @@ def test_a_parent_who_is_guessed_at_from_everywhere_signs_in_at_once_on_the_know
     app: Flask, build: Build
 ) -> None:
     account = build.active()
-    phone = _from(app, "203.0.113.1")
+    phone = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(phone, "/connexion", account.username, PASSWORD)
         _leave(phone)
@@ -120,7 +115,7 @@ def test_a_parent_who_is_guessed_at_from_everywhere_signs_in_at_once_on_the_know
 @pytest.mark.row("I-05")
 def test_the_phone_has_its_own_rate_limit(app: Flask, build: Build) -> None:
     account = build.active()
-    phone = _from(app, "203.0.113.1")
+    phone = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False):
         sign_in(phone, "/connexion", account.username, PASSWORD)
         _leave(phone)
@@ -129,13 +124,13 @@ def test_the_phone_has_its_own_rate_limit(app: Flask, build: Build) -> None:
         held = sign_in(phone, "/connexion", account.username, PASSWORD)
         assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
         # the same attempts limit no other device
-        assert heading(sign_in(_from(app, "198.51.100.7"), "/connexion", account.username, PASSWORD)) == _ACCOUNT
+        assert heading(sign_in(from_ip(app, "198.51.100.7"), "/connexion", account.username, PASSWORD)) == _ACCOUNT
 
 
 @pytest.mark.row("I-05")
 def test_known_device_is_unknown_after_a_change_of_password(app: Flask, build: Build) -> None:
     account = build.active()
-    phone = _from(app, "203.0.113.1")
+    phone = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(phone, "/connexion", account.username, PASSWORD)
         _leave(phone)
@@ -155,20 +150,21 @@ def test_known_device_is_unknown_after_a_change_of_password(app: Flask, build: B
 
 
 @pytest.mark.row("I-05")
-@pytest.mark.parametrize("forged", ["", "x", "e30.x", "W10.AAAA", "é" * 20, "a" * 3000])
-def test_a_forged_device_cookie_is_no_device(app: Flask, build: Build, forged: str) -> None:
+def test_a_forged_device_cookie_is_no_device(app: Flask, build: Build) -> None:
     account = build.active()
-    browser = _from(app, "203.0.113.1")
+    browser = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         _guess(clock, account, limits.SHUT_AT)
-        browser.set_cookie("__Host-dv", forged, domain=_HOST, secure=True)
-        assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Connexion"
+        for forged in ("", "x", "e30.x", "W10.AAAA", "é" * 20, "a" * 3000):
+            browser.set_cookie("__Host-dv", forged, domain=_HOST, secure=True)
+            assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Connexion", forged
+            clock.shift(timedelta(seconds=600))
 
 
 @pytest.mark.row("I-05")
 def test_a_device_of_one_parent_is_unknown_for_another(app: Flask, build: Build) -> None:
     mine, other = build.active(), build.active(email="karim@exemple.fr")
-    browser = _from(app, "203.0.113.1")
+    browser = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(browser, "/connexion", mine.username, PASSWORD)
         _leave(browser)
@@ -180,7 +176,7 @@ def test_a_device_of_one_parent_is_unknown_for_another(app: Flask, build: Build)
 @pytest.mark.row("I-05")
 def test_a_browser_is_a_device_of_several_parents_for_ninety_days(app: Flask, build: Build) -> None:
     parents = [build.active(email=f"parent{number}@exemple.fr") for number in range(7)]
-    browser = _from(app, "203.0.113.1")
+    browser = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         for parent in parents:
             sign_in(browser, "/connexion", parent.username, PASSWORD)
@@ -194,19 +190,10 @@ def test_a_browser_is_a_device_of_several_parents_for_ninety_days(app: Flask, bu
             assert devices.known(names[-1]) is None
 
 
-@pytest.mark.row("I-05")
-def test_the_device_cookie_signs_nobody_in(app: Flask, build: Build) -> None:
-    account = build.active()
-    browser = _from(app, "203.0.113.1")
-    sign_in(browser, "/connexion", account.username, PASSWORD)
-    _leave(browser)
-    assert browser.get("/mon-compte").headers["Location"] == "/connexion"
-
-
 @pytest.mark.row("I-04")
 def test_an_operator_resets_the_rate_limit_of_the_parents_phone(app: Flask, build: Build) -> None:
     account = build.active()
-    phone = _from(app, "203.0.113.1")
+    phone = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(phone, "/connexion", account.username, PASSWORD)
         _leave(phone)
@@ -243,9 +230,9 @@ def test_a_right_password_is_no_failure_when_the_database_is_unavailable(
         with monkeypatch.context() as broken:
             broken.setattr(transaction, away)
             for number in range(7):
-                browser = _from(app, f"203.0.113.{number}")
+                browser = from_ip(app, f"203.0.113.{number}")
                 assert sign_in(browser, "/connexion", account.username, PASSWORD).status_code == 503
-        assert heading(sign_in(_from(app, "203.0.113.9"), "/connexion", account.username, PASSWORD)) == result
+        assert heading(sign_in(from_ip(app, "203.0.113.9"), "/connexion", account.username, PASSWORD)) == result
 
 
 @pytest.mark.row("I-03")
@@ -253,7 +240,7 @@ def test_a_letters_secret_opens_an_activation_at_the_sign_in_and_a_wrong_one_cou
     app: Flask, build: Build
 ) -> None:
     account = build.never_activated()
-    browser = _from(app, "203.0.113.1")
+    browser = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         for _ in range(5):
             refused = sign_in(browser, "/connexion", account.username, "7K4M-QX2P-9RTX")
@@ -266,7 +253,7 @@ def test_a_letters_secret_opens_an_activation_at_the_sign_in_and_a_wrong_one_cou
 @pytest.mark.row("W-02")
 def test_guesses_from_the_parents_network_do_not_block_the_known_phone(app: Flask, build: Build) -> None:
     account = build.active()
-    phone, neighbour = _from(app, "203.0.113.1"), _from(app, "203.0.113.1")
+    phone, neighbour = from_ip(app, "203.0.113.1"), from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False):
         sign_in(phone, "/connexion", account.username, PASSWORD)
         _leave(phone)
@@ -280,7 +267,7 @@ def test_guesses_from_the_parents_network_do_not_block_the_known_phone(app: Flas
 @pytest.mark.row("I-18")
 def test_a_browser_known_before_a_change_of_password_is_reported_as_new(app: Flask, build: Build) -> None:
     account = build.active()
-    former = _from(app, "203.0.113.1")
+    former = from_ip(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(former, "/connexion", account.username, PASSWORD)
         _leave(former)

@@ -119,21 +119,17 @@ def journal(account: Account, kind: str) -> list[dict[str, Any]]:
 
 def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
     """Return a filled-in form for another process."""
-    cookies = {
-        name: morsel.value for name in ("__Host-tx", "__Host-ss", "__Host-dv") if (morsel := _find(browser, name))
-    }
+    names = ("__Host-tx", "__Host-ss", "__Host-dv")
+    cookies = {name: cookie.value for name in names if (cookie := browser.get_cookie(name, domain=HOST))}
     url = page.request.full_path.rstrip("?")
     return {"cookies": cookies, "url": url, "data": {"csrf_token": form_token(page), **data}}
 
 
-def _find(browser: FlaskClient, name: str) -> Any:
-    return browser.get_cookie(name, domain=HOST)
-
-
-def at_once(settings: Settings, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Send forms at the same time, each from its own process; return the responses."""
+def at_once(settings: Settings, forms: list[dict[str, Any]], **more: object) -> list[dict[str, Any]]:
+    """Send forms at the same time, each from its own process with `more` settings; return the responses."""
     db.session.rollback()
-    done = forked.run("tests.activation.race", stdin=json.dumps({"database": settings.database_url, "forms": forms}))
+    order = {"database": settings.database_url, "forms": forms, "settings": more}
+    done = forked.run("tests.activation.race", stdin=json.dumps(order))
     assert done.returncode == 0, done.stderr[-3000:]
     answers: list[dict[str, Any]] = json.loads(done.stdout)
     return answers

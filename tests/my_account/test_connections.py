@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 from flask import Flask
-from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
@@ -20,6 +19,7 @@ from tests.builders import PASSWORD, Build
 from tests.my_account.steps import LAPTOP, PHONE, device, enter, is_in, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, refused, tokens_for
+from tests.rows import each_row
 
 PAGE = "/mon-compte/sessions"
 EVENING = datetime(2026, 11, 24, 19, 40, tzinfo=UTC)  # 20 h 40 in Paris
@@ -179,19 +179,6 @@ def test_others_are_ended_only_after_the_password_was_typed_again(app: Flask, bu
         assert not is_in(laptop)
 
 
-@pytest.mark.row("T-22")
-def test_the_refresh_token_of_an_ended_session_is_revoked(app: Flask, build: Build) -> None:
-    account, ent = build.active(), build.ent(scopes=OFFLINE)
-    phone, laptop = device(app), device(app, LAPTOP)
-    enter(laptop, account)
-    enter(phone, account)
-    laptop_tokens, phone_tokens = tokens_for(laptop, ent, scope=OFFLINE), tokens_for(phone, ent, scope=OFFLINE)
-    submit(phone, phone.get(PAGE), toutes="1")
-    refused(ent.refresh(laptop, laptop_tokens["refresh_token"]), "invalid_grant")
-    assert ent.userinfo(laptop, laptop_tokens["access_token"]).status_code == 401
-    assert ent.refresh(phone, phone_tokens["refresh_token"]).status_code == 200
-
-
 @pytest.mark.row("M-07")
 @pytest.mark.parametrize("alone", [timedelta(minutes=70), timedelta(days=3)], ids=["idle", "expired"])
 @pytest.mark.parametrize("button", ["connexion", "toutes"])
@@ -239,7 +226,7 @@ def test_a_session_already_ended_ends_no_other_session(app: Flask, build: Build)
     assert is_in(phone)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ip", "here", "sentence"),
     [
         ("82.64.17.9", "82.64.17.9", "même connexion internet que maintenant"),
@@ -254,17 +241,3 @@ def test_a_session_already_ended_ends_no_other_session(app: Flask, build: Build)
 def test_an_origin_is_coarse(app: Flask, ip: str, here: str, sentence: str) -> None:
     with app.test_request_context():
         assert origin_of(ip, here) == sentence
-
-
-def test_the_page_of_an_anonymous_device(app: Flask, build: Build) -> None:
-    account, browser = build.active(), device(app, "")
-    enter(browser, account)
-    assert "Appareil inconnu cet appareil" in text_of(browser.get(PAGE))
-
-
-def test_a_page_that_is_read_changes_nothing(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
-    for query in ({"toutes": "1"}, {"connexion": str(uuid.uuid4())}, {"fait": "autres"}):
-        assert browser.get(PAGE, query_string=query).status_code == 200
-    assert journal("sessions.ended") == []

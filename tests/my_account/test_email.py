@@ -11,15 +11,12 @@ from sqlalchemy import select
 
 from idp.accounts import one_time_links
 from idp.accounts.one_time_links import Purpose
-from idp.app import create_app
 from idp.clock import now
 from idp.db import db
 from idp.email_confirmation import contest
 from idp.services import services_of
 from idp.sessions.models import Session
-from tests.activation.race import HOST
 from tests.builders import PASSWORD, Build
-from tests.databases import settings_for
 from tests.my_account.changes import (
     ACCOUNT,
     EMAIL_PAGE,
@@ -38,7 +35,8 @@ from tests.my_account.changes import (
     read_notices,
     reload_account,
 )
-from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.pages import follow, heading, submit
+from tests.protocol.nodes import node
 
 
 @pytest.mark.row("M-01")
@@ -111,12 +109,7 @@ def test_the_present_address_is_refused_as_new_address(browser: FlaskClient, bui
     ("typed", "reason"),
     [
         ("", "Tapez une adresse mail."),
-        ("noemie", "Il manque une partie de l’adresse."),
-        ("noémie@exemple.fr", "Une adresse mail n’a pas d’accent avant le signe @."),
-        ("a@exemple.fr, b@exemple.fr", "Cette adresse n’est pas écrite comme une adresse mail."),
         ("a@exemple.fr\r\nBcc: b@exemple.fr", "Cette adresse n’est pas écrite comme une adresse mail."),
-        ('"x y"@exemple.fr', "Cette adresse n’est pas écrite comme une adresse mail."),
-        ("n" * 244 + "@exemple.fr", "Cette adresse est trop longue"),
     ],
 )
 def test_an_invalid_address_is_refused_with_its_reason(
@@ -168,77 +161,19 @@ def test_unexpected_fields_change_nothing(browser: FlaskClient, build: Build) ->
     assert read_emails(other) == ("karim@exemple.fr", None)
 
 
-@pytest.mark.row("M-05")
-def test_change_without_the_form_token_of_this_browser_is_refused(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    account = build.active()
-    enter(browser, account)
-    change_email(browser)
-    other = enter(app.test_client(), build.active(email="karim@exemple.fr"))
-    alien = form_token(other.get(EMAIL_PAGE))
-    for data in ({"actuel": PASSWORD, "mail": "x@exemple.fr"}, {"renvoyer": "1"}, {"garder": "1"}):
-        for token in ("", "x" * 60, alien):
-            assert browser.post(EMAIL_PAGE, data={**data, "csrf_token": token}).status_code == 400
-        own = form_token(browser.get(EMAIL_PAGE))
-        assert browser.get(EMAIL_PAGE, query_string={**data, "csrf_token": own}).status_code == 200
-    assert read_emails(account) == (OLD, NEW)
-    assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
-
-
-@pytest.mark.row("E-07")
-def test_two_parents_may_share_one_mailbox(browser: FlaskClient, build: Build) -> None:
-    build.active(email=NEW)
-    account = build.active()
-    enter(browser, account)
-    page = change_email(browser, NEW)
-    assert WAITING in page.text
-    [link] = links(account, Purpose.CHANGE_EMAIL)
-    submit(browser, browser.get(path_of(build.settings, link)))
-    assert read_emails(account) == (NEW, None)
-
-
-@pytest.mark.row("I-09")
-def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False):
-        enter(browser, account)
-        browser.delete_cookie("__Host-dv", domain=HOST)
-        for _ in range(5):
-            assert errors(change_email(browser, current="faux")) == [WRONG]
-        held = change_email(browser)
-        assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
-        assert "Un peu de patience" in held.text
-        assert f'value="{NEW}"' in held.text
-        assert sign_in(app.test_client(), "/connexion", account.username, PASSWORD).status_code == 429
-        assert read_emails(account) == (OLD, None)
-
-
-def test_an_account_without_any_address_gives_its_first_one(database_url: str) -> None:
-    settings = settings_for(database_url, mail_required=False)
-    app = create_app(settings)
-    app.test_client_class = _client_class()
-    with app.app_context():
-        build = Build(settings)
-        account = build.active(email=None)
+def test_an_account_without_any_address_gives_its_first_one(build: Build, database_url: str) -> None:
+    account = build.active(email=None)
+    with node(database_url, mail_required=False) as app, app.app_context():
         browser = enter(app.test_client(), account)
         assert "Votre compte n’a pas encore d’adresse mail." in browser.get(EMAIL_PAGE).text
         page = change_email(browser)
         assert heading(page) == "Consultez votre messagerie"
         assert read_notices(account) == [], "nobody to tell"
         [link] = links(account, Purpose.CONFIRM_EMAIL)
-        assert "Votre compte a été validé." in submit(browser, browser.get(path_of(settings, link))).text
+        assert "Votre compte a été validé." in submit(browser, browser.get(path_of(build.settings, link))).text
         assert read_emails(account) == (NEW, None)
         assert links(account, Purpose.CONTEST_EMAIL) == []
         db.session.remove()
-        db.engine.dispose()
-        services_of(app).close()
-
-
-def _client_class() -> type[FlaskClient]:
-    from tests.conftest import Browser  # noqa: PLC0415 - pytest loads it under another name at first
-
-    return Browser
 
 
 @pytest.mark.row("E-05")

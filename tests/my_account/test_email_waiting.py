@@ -1,6 +1,5 @@
 """E-04, E-05, E-10 and M-01 while a new email is pending: resend the message, correct or cancel the change."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -11,7 +10,6 @@ from flask.testing import FlaskClient
 from idp.accounts import one_time_links
 from idp.accounts.one_time_links import Purpose
 from idp.clock import now
-from tests.activation.race import HOST
 from tests.builders import PASSWORD, Build
 from tests.my_account.changes import (
     ACCOUNT,
@@ -22,7 +20,6 @@ from tests.my_account.changes import (
     WAITING,
     WRONG,
     change_email,
-    cookie,
     enter,
     errors,
     journal,
@@ -32,24 +29,6 @@ from tests.my_account.changes import (
     read_notices,
 )
 from tests.pages import form_token, heading, sign_in, submit
-
-
-@pytest.mark.row("E-04")
-def test_links_of_former_requested_addresses_are_refused(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
-        change_email(browser, "premiere@exemple.fr")
-        clock.shift(timedelta(seconds=5))
-        assert WAITING in change_email(browser, "deuxieme@exemple.fr").text, "a slip is put right at once"
-        first, second = links(account, Purpose.CHANGE_EMAIL)
-        phone = app.test_client()
-        dead = phone.get(path_of(build.settings, first))
-        assert dead.status_code == 410
-        assert submit(phone, dead).status_code == 410
-        assert read_emails(account) == (OLD, "deuxieme@exemple.fr")
-        submit(phone, phone.get(path_of(build.settings, second)), mot_de_passe=PASSWORD)
-    assert read_emails(account) == ("deuxieme@exemple.fr", None)
 
 
 @pytest.mark.row("E-05")
@@ -101,22 +80,6 @@ def test_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
 
 
 @pytest.mark.row("E-10")
-def test_page_shows_the_wait_after_five_messages_an_hour(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
-        waiting = change_email(browser)
-        for _ in range(4):
-            clock.shift(timedelta(seconds=61))
-            assert submit(browser, waiting, renvoyer="1").status_code == 200
-        clock.shift(timedelta(seconds=61))
-        capped = submit(browser, waiting, renvoyer="1")
-        assert capped.status_code == 429
-        assert "Beaucoup de messages sont déjà partis." in capped.text
-        assert len(links(account, Purpose.CHANGE_EMAIL)) == 5
-
-
-@pytest.mark.row("E-10")
 def test_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False):
@@ -139,29 +102,6 @@ def test_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, build: 
         assert errors(change_email(browser, current="faux")) == [WRONG]
         assert WAITING in change_email(browser).text
     assert read_emails(account) == (OLD, NEW)
-
-
-@pytest.mark.row("E-10")
-def test_twenty_clicks_at_once_send_one_message(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
-        waiting = change_email(browser)
-        clock.shift(timedelta(seconds=61))
-        data = {"csrf_token": form_token(waiting), "renvoyer": "1"}
-        cookies = {name: cookie(browser, name) for name in ("__Host-ss", "__Host-tx")}
-
-        def click(_number: int) -> int:
-            with app.app_context():
-                client = app.test_client()
-                for name, value in cookies.items():
-                    client.set_cookie(name, value, domain=HOST, secure=True)
-                return client.post(EMAIL_PAGE, data=data).status_code
-
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(click, range(20)))
-    assert sorted(answers) == [303] + [429] * 19
-    assert len(links(account, Purpose.CHANGE_EMAIL)) == 2
 
 
 @pytest.mark.row("M-01")

@@ -229,17 +229,6 @@ def test_a_letter_that_a_school_told_apart_is_not_added_again(browser: FlaskClie
     assert read_account(letter).merged_into_id is None
 
 
-def test_in_doubt_the_notified_school_is_shown_with_its_telephone(browser: FlaskClient, build: Build) -> None:
-    school = build.school(LYCEE)
-    school.phone, school.email = "03 53 01 40 41", "secretariat@lycee.test"
-    db.session.commit()
-    letter = build.never_activated(given_name="Karim", children=[build.child("Zoé", uai=LYCEE)])
-    enter(browser, build.active())
-    page = add(browser, letter.username)
-    assert "L’établissement sera prévenu par mail : Lycée Louise-Weber." in text_of(page)
-    assert 'href="tel:+33353014041"' in page.text
-
-
 def test_a_doubtful_letter_can_still_be_activated_by_itself(app: Flask, browser: FlaskClient, build: Build) -> None:
     mine, letter = build.active(), build.never_activated(given_name="Karim")
     enter(browser, mine)

@@ -1,26 +1,16 @@
 """Several processes add one letter at the same time; one succeeds."""
 
-import json
-from typing import Any
-
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts.models import Guardianship
 from idp.db import db
-from tests import forked
 from tests.activation.steps import open_activation
 from tests.builders import HOME, LYCEE, PASSWORD, PROVISIONAL, Build
-from tests.my_account.steps import LAPTOP, cookie, device, enter, journal
+from tests.my_account.changes import at_once, form
+from tests.my_account.steps import LAPTOP, device, enter, journal
 from tests.my_account.test_letter import PAGE, read_account
-from tests.pages import form_token
-
-
-def _order(browser: FlaskClient, url: str, **data: str) -> dict[str, Any]:
-    names = [name for name in ("__Host-tx", "__Host-ss") if browser.get_cookie(name, domain="connexion.exemple.test")]
-    return {"cookies": {name: cookie(browser, name) for name in names}, "url": url, "data": data}
 
 
 @pytest.mark.row("Z-03")
@@ -31,15 +21,13 @@ def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: 
     for n, parent in enumerate(parents):
         browser = device(app, LAPTOP, f"203.0.113.{n}")
         enter(browser, parent)
-        token = form_token(browser.get(PAGE))
-        fields = {"csrf_token": token, "identifiant": letter.username, "mot-de-passe": PROVISIONAL}
-        orders.append(_order(browser, PAGE, **fields))
+        orders.append(form(browser, browser.get(PAGE), identifiant=letter.username, **{"mot-de-passe": PROVISIONAL}))
     for n in range(4):
         browser = device(app, LAPTOP, f"203.0.113.{100 + n}")
         page = open_activation(browser, letter)
         fields = {"nouveau": PASSWORD, "confirmation": PASSWORD, "mail": f"p{n}@exemple.fr"}
-        orders.append(_order(browser, page.request.full_path, csrf_token=form_token(page), **fields))
-    answers = _at_once(build, orders)
+        orders.append(form(browser, page, **fields))
+    answers = at_once(build.settings, orders)
     after = read_account(letter)
     moved = [answer["location"] for answer in answers if answer["status"] == 303]
     linked = [location for location in moved if location.startswith("/mon-compte")]
@@ -66,21 +54,9 @@ def test_concurrent_parents_link_a_letter_once(app: Flask, build: Build) -> None
     for n, parent in enumerate(parents):
         browser = device(app, LAPTOP, f"203.0.113.{n}")
         enter(browser, parent)
-        token = form_token(browser.get(PAGE))
-        fields = {"csrf_token": token, "identifiant": letter.username, "mot-de-passe": PROVISIONAL}
-        orders.append(_order(browser, PAGE, **fields))
-    answers = _at_once(build, orders)
+        orders.append(form(browser, browser.get(PAGE), identifiant=letter.username, **{"mot-de-passe": PROVISIONAL}))
+    answers = at_once(build.settings, orders)
     assert sorted(answer["status"] for answer in answers) == [200, 200, 200, 303]
     new_home = read_account(letter).merged_into_id
     assert new_home in {parent.id for parent in parents}
     assert db.session.scalars(select(Guardianship.account_id)).all() == [new_home]
-
-
-def _at_once(build: Build, orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    db.session.rollback()
-    done = forked.run(
-        "tests.activation.race", stdin=json.dumps({"database": build.settings.database_url, "forms": orders})
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    return answers

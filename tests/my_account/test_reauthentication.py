@@ -16,7 +16,7 @@ from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.my_account.steps import HOST, LAPTOP, REFUSED, cookie, device, enter, is_in, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit
-from tests.relying_party import Attempt
+from tests.rows import each_row
 
 PAGE = "/mon-compte/verification"
 TITLE = "Confirmez que c’est vous"
@@ -83,8 +83,15 @@ def test_this_form_shares_the_accounts_counter(app: Flask, browser: FlaskClient,
         assert heading(sign_in(elsewhere, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
 
 
+@pytest.fixture
+def parent(browser: FlaskClient, build: Build) -> FlaskClient:
+    """A browser in which a parent is signed in."""
+    enter(browser, build.active())
+    return browser
+
+
 @pytest.mark.row("I-14")
-@pytest.mark.parametrize(
+@each_row(
     ("suite", "path"),
     [
         ("connexions", "/mon-compte/sessions?fait=verifie"),
@@ -101,12 +108,11 @@ def test_this_form_shares_the_accounts_counter(app: Flask, browser: FlaskClient,
         ("x" * 5000, "/mon-compte"),
     ],
 )
-def test_the_next_page_is_one_of_a_fixed_list(browser: FlaskClient, build: Build, suite: str, path: str) -> None:
-    enter(browser, build.active())
-    page = browser.get(PAGE, query_string={"suite": suite})
+def test_the_next_page_is_one_of_a_fixed_list(parent: FlaskClient, suite: str, path: str) -> None:
+    page = parent.get(PAGE, query_string={"suite": suite})
     assert "evil" not in page.text
     data = {"csrf_token": form_token(page), "mot-de-passe": PASSWORD, "suite": "https://evil.test"}
-    answer = browser.post(PAGE, query_string={"suite": suite}, data=data)
+    answer = parent.post(PAGE, query_string={"suite": suite}, data=data)
     assert (answer.status_code, answer.headers["Location"]) == (303, path)
 
 
@@ -171,15 +177,3 @@ def test_the_window_is_as_long_as_the_setting(browser: FlaskClient, build: Build
         clock.shift(timedelta(seconds=1))
         answer = browser.get("/mon-compte/courrier")
         assert (answer.status_code, answer.headers["Location"]) == (303, f"{PAGE}?suite=courrier")
-
-
-@pytest.mark.row("T-22")
-def test_reauthentication_keeps_the_tokens_of_the_ents(browser: FlaskClient, build: Build) -> None:
-    account, ent = build.active(), build.ent(scopes="openid profile offline_access")
-    attempt = Attempt()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
-    answer = ent.answer(browser.get(ent.url(attempt, scope="openid offline_access")))
-    tokens = ent.tokens(browser, answer["code"], attempt)
-    submit(browser, browser.get("/mon-compte/verification"), mot_de_passe=PASSWORD)
-    assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
-    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200

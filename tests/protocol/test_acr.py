@@ -23,7 +23,7 @@ from idp.sessions.devices import SETTLED
 from idp.sessions.models import PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, Session
 from idp.sessions.models import PASSWORD as BY_PASSWORD
 from tests.builders import PASSWORD, Build
-from tests.pages import heading, sign_in
+from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, posted_answer, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
@@ -55,17 +55,6 @@ def known(browser: FlaskClient, session: Account, next_day: None) -> Account:
     """The parent, signed in on a browser that they had signed in on the day before."""
     sign_in(browser, "/connexion", session.username, PASSWORD)
     return session
-
-
-@pytest.mark.row("A-25")
-def test_every_id_token_has_the_acr_of_the_sign_in(
-    app: Flask, browser: FlaskClient, ent: RelyingParty, known: Account
-) -> None:
-    """OpenID Connect Core 1.0, 2."""
-    assert acr_of(browser, ent) == KNOWN_DEVICE_CLASS
-    stranger = app.test_client()
-    sign_in(stranger, "/connexion", known.username, PASSWORD)
-    assert acr_of(stranger, ent) == PASSWORD_CLASS
 
 
 @pytest.mark.row("A-25")
@@ -175,15 +164,6 @@ def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
 
 
 @pytest.mark.row("A-26")
-def test_prompt_none_with_an_unmet_essential_acr_is_login_required(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
-    answer = ent.answer(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS), prompt="none")))
-    assert answer["error"] == "login_required"
-
-
-@pytest.mark.row("A-26")
 @pytest.mark.parametrize("mode", [None, "form_post"])
 def test_a_sign_in_that_does_not_satisfy_the_essential_acr_is_an_error(
     app: Flask, ent: RelyingParty, parent: Account, mode: str | None
@@ -207,17 +187,6 @@ def test_an_unreachable_essential_acr_is_refused_at_once(
             assert ent.answer(visitor.get(ent.url(Attempt(), claims=required)))["error"] == UNMET, required
 
 
-@pytest.mark.row("A-26")
-def test_a_session_with_a_lower_acr_is_asked_for_the_password_again(
-    browser: FlaskClient, ent: RelyingParty, known: Account
-) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1. The `acr` of the code's sign-in applies."""
-    required = essential(KNOWN_DEVICE_CLASS)
-    assert acr_of(browser, ent, claims=required) == KNOWN_DEVICE_CLASS
-    signed_in_with(BY_PASSWORD)
-    assert step_of(browser.get(ent.url(Attempt(), claims=required))) == "/connexion"
-
-
 @pytest.mark.row("T-20")
 def test_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: Build, known: Account) -> None:
     """OpenID Connect Core 1.0, 12.2."""
@@ -230,12 +199,3 @@ def test_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: B
         same = ("acr", "amr", "auth_time")
         assert [again[name] for name in same] == [first["claims"][name] for name in same]
         signed_in_with("pwd+device")
-
-
-@pytest.mark.row("A-26")
-def test_an_essential_acr_shows_the_plain_sign_in_page(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3."""
-    page = browser.get(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS))).headers["Location"])
-    assert heading(page) == "Connexion"

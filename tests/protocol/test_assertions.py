@@ -188,13 +188,6 @@ def test_a_malformed_token_with_a_valid_signature_is_refused(browser: FlaskClien
 
 
 @pytest.mark.row("T-16")
-def test_two_proofs_at_once_are_refused(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 6749, 2.3."""
-    ent = signing(build, key)
-    refused(shown(browser, ent, {**ent.assertion(), "client_secret": "x"}), "invalid_request")
-
-
-@pytest.mark.row("T-16")
 def test_a_client_is_held_to_the_algorithm_that_it_registered(browser: FlaskClient, build: Build) -> None:
     """OpenID Connect Registration 1.0, 2."""
     rsa = Key.new("PS256")

@@ -19,7 +19,7 @@ from idp.db import db
 from idp.registration import registrations, rows
 from idp.services import services
 from tests.builders import LYCEE, PASSWORD, Build, change_registration
-from tests.pages import follow, heading, sign_in, submit
+from tests.pages import follow, heading, submit
 from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
@@ -111,11 +111,6 @@ def test_without_a_page_a_foreign_ent_gets_access_denied(
     assert answer.keys() <= {"error", "state", "iss", "session_state"}, "nothing more is told"
 
 
-def test_without_a_session_a_foreign_ent_learns_nothing(browser: FlaskClient, foreign: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
-    assert foreign.answer(browser.get(foreign.url(Attempt(), prompt="none")))["error"] == "login_required"
-
-
 def test_the_person_goes_back_to_the_ent_with_access_denied(
     browser: FlaskClient, foreign: RelyingParty, session: Account
 ) -> None:
@@ -188,38 +183,16 @@ def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: Relying
 
 @pytest.mark.row("A-27")
 @each_end
-def test_a_parent_whose_tie_ended_gets_access_denied(
+def test_a_parent_whose_tie_ended_gets_no_code_and_the_tokens_are_refused(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4."""
-    assert code_for(browser, own, Attempt())
-    end_tie(session)
-    assert own.answer(browser.get(own.url(Attempt(), prompt="none")))["error"] == "access_denied"
-    assert heading(follow(browser, browser.get(own.url(Attempt())))) == NOT_THIS_ENT
-
-
-@pytest.mark.row("A-27")
-@each_end
-def test_a_code_is_refused_after_the_tie_ended(
-    browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
-) -> None:
-    """RFC 6749, 5.2."""
-    attempt = Attempt()
-    code = code_for(browser, own, attempt)
-    end_tie(session)
-    refused(own.exchange(browser, code, attempt), "invalid_grant")
-
-
-@pytest.mark.row("A-27")
-@each_end
-def test_tokens_are_refused_after_the_tie_ended(
-    browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
-) -> None:
-    """RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2."""
+    """OpenID Connect Core 1.0, 3.1.2.4; RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2."""
     tokens = tokens_for(browser, own, scope=OFFLINE)
     access, refresh = tokens["access_token"], tokens["refresh_token"]
     assert introspected(browser, own, access)["active"] is True
     end_tie(session)
+    assert own.answer(browser.get(own.url(Attempt(), prompt="none")))["error"] == "access_denied"
+    assert heading(follow(browser, browser.get(own.url(Attempt())))) == NOT_THIS_ENT
     answer = own.userinfo(browser, access)
     assert (answer.status_code, answer.get_json()["error"]) == (401, "invalid_token")
     charter = browser.get("/charter", headers={"Authorization": f"Bearer {access}"})
@@ -263,23 +236,6 @@ def test_a_service_for_everyone_accepts_everybody(browser: FlaskClient, build: B
     end(session)
     assert everyone.userinfo(browser, tokens["access_token"]).status_code == 200
     assert everyone.refresh(browser, tokens["refresh_token"]).status_code == 200
-
-
-def test_the_audience_is_checked_before_the_charter(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. No person is asked to accept the charter of another school's ENT."""
-    foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE], charter="provider")
-    build.publish(foreign, "1")
-    page = sign_in(browser, foreign.url(Attempt()), parent.username, PASSWORD)
-    assert heading(page) == NOT_THIS_ENT
-
-
-def test_an_unconfirmed_email_is_checked_before_the_audience(
-    browser: FlaskClient, build: Build, foreign: RelyingParty
-) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6. The ENT's audience is checked at the end of the activation."""
-    account = build.unconfirmed()
-    page = sign_in(browser, foreign.url(Attempt()), account.username, PASSWORD)
-    assert heading(page) == "Consultez votre messagerie"
 
 
 def test_the_identifier_is_released_to_clients_registered_for_it(

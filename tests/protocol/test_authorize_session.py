@@ -14,15 +14,9 @@ from idp.db import db
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, sign_in, submit
-from tests.protocol.flow import HOST, code_for, stays_here, step_of, tokens_for
+from tests.protocol.flow import HOST, stays_here, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
-
-
-@pytest.mark.row("A-15")
-def test_prompt_none_answers_a_session_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
-    attempt = Attempt()
-    assert ent.tokens(browser, code_for(browser, ent, attempt, prompt="none"), attempt)["id_token"]
+from tests.rows import each_row
 
 
 @pytest.mark.row("A-15")
@@ -34,7 +28,7 @@ def test_prompt_none_without_a_session_is_login_required(browser: FlaskClient, e
         assert (answer["error"], answer["state"]) == ("login_required", attempt.state)
 
 
-@pytest.mark.row("A-15")
+@pytest.mark.row("A-15", "C-01")
 def test_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     ent = build.ent(charter="provider")
@@ -66,18 +60,6 @@ def test_max_age_asks_the_password_again_and_renews_auth_time(
 
 
 @pytest.mark.row("A-16")
-def test_a_max_age_of_one_second_expires_after_two(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
-    first = tokens_for(browser, ent, max_age="1000")["claims"]["auth_time"]
-    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=2)):
-        attempt = Attempt()
-        assert tokens_for(browser, ent, max_age="1000")["claims"]["auth_time"] == first, "not stale: the old one stays"
-        page = sign_in(browser, ent.url(attempt, max_age="1"), session.username, PASSWORD)
-        claims = ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]
-        assert claims["auth_time"] >= first + 2
-
-
-@pytest.mark.row("A-16")
 def test_the_registered_default_max_age_applies_without_max_age(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
@@ -93,14 +75,14 @@ def test_the_registered_default_max_age_applies_without_max_age(
 
 
 @pytest.mark.row("A-16")
-@pytest.mark.parametrize("age", ["abc", "-1", "1.5", "٣", "1e3", "9" * 20, "+1", " 1"])
+@each_row("age", ["abc", "-1", "1.5", "٣", "1e3", "9" * 20, "+1", " 1"])
 def test_a_max_age_that_is_no_number_of_seconds_is_refused(browser: FlaskClient, ent: RelyingParty, age: str) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     assert ent.answer(browser.get(ent.url(Attempt(), max_age=age)))["error"] == "invalid_request"
 
 
 @pytest.mark.row("A-17")
-@pytest.mark.parametrize("prompt", ["login", "select_account"])
+@pytest.mark.parametrize("prompt", ["login", "login select_account"])
 def test_prompt_login_lets_another_person_in_and_ends_the_first_session(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, prompt: str
 ) -> None:
@@ -114,17 +96,6 @@ def test_prompt_login_lets_another_person_in_and_ends_the_first_session(
     assert alive == [other.id]
     assert ent.userinfo(browser, before["access_token"]).status_code == 401
     assert tokens_for(browser, ent)["claims"]["sub"] == after["claims"]["sub"]
-
-
-@pytest.mark.row("A-17")
-@pytest.mark.parametrize("prompt", ["login", "select_account", "login select_account"])
-def test_a_prompt_asks_for_the_password_once(
-    browser: FlaskClient, ent: RelyingParty, session: Account, prompt: str
-) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
-    assert step_of(browser.get(ent.url(Attempt(), prompt=prompt))) == "/connexion"
-    page = sign_in(browser, ent.url(Attempt(), prompt=prompt), session.username, PASSWORD)
-    assert ent.answer(page)["code"]
 
 
 @pytest.mark.row("A-18")
@@ -210,24 +181,6 @@ def test_a_request_too_long_for_a_url_is_refused(app: Flask, ent: RelyingParty) 
     response = app.test_client().post("/authorize", data=query, content_type="application/x-www-form-urlencoded")
     answer = ent.answer(response)
     assert (answer["error"], answer["state"]) == ("invalid_request", attempt.state)
-
-
-@pytest.mark.row("A-21")
-def test_two_requests_in_two_tabs_end_each_at_its_own_client(
-    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
-) -> None:
-    """RFC 6749, 4.1.2."""
-    second, first_attempt, second_attempt = build.ent("Horizon", "horizon.test"), Attempt(), Attempt()
-    first_tab = follow(browser, browser.get(ent.url(first_attempt)))
-    second_tab = follow(browser, browser.get(second.url(second_attempt)))
-    names = {"identifiant": parent.username, "mot_de_passe": PASSWORD}
-    answer = ent.answer(submit(browser, first_tab, **names))
-    assert answer["state"] == first_attempt.state
-    ent.tokens(browser, answer["code"], first_attempt)
-    # the form of the second tab is of before the sign-in (row I-12) and signs nobody in: the session answers
-    answer = second.answer(submit(browser, second_tab, **names))
-    assert answer["state"] == second_attempt.state
-    second.tokens(browser, answer["code"], second_attempt)
 
 
 @pytest.mark.row("A-22")

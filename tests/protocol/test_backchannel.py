@@ -1,18 +1,15 @@
 """The ENTs are told that a session ended (security row L-06), by real servers over TLS."""
 
-import json
 import time
 import uuid
 from datetime import timedelta
 
 import pytest
-from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from idp.accounts.models import Account
-from idp.cli.client import client as client_command
 from idp.clock import now
 from idp.config import load
 from idp.db import db
@@ -44,6 +41,7 @@ from tests.protocol.told_ents import (  # noqa: F401 - fixtures too
     told_work,
 )
 from tests.relying_party import RelyingParty
+from tests.rows import each_row
 
 
 @pytest.mark.row("L-06")
@@ -228,7 +226,7 @@ def test_a_logout_token_has_the_sub_that_the_ent_knows(
     assert read(browser, ent, server)["sub"] == tokens["claims"]["sub"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("uri", "fault"),
     [
         ("http://ent.test/logout", "must be https"),
@@ -263,13 +261,3 @@ def test_in_development_loopback_is_registered_without_tls(build: Build) -> None
     )
     client, _ = registrations.register(own_machine, metadata)
     assert client.backchannel_logout_uri == uri
-
-
-def test_the_operator_registers_the_address_and_sees_it(app: Flask) -> None:
-    """Back-Channel Logout 1.0, 2.2."""
-    uri = "https://ent.test/backchannel-logout"
-    options = ["--redirect-uri", "https://ent.test/cb", "--uai", COLLEGE, "--backchannel-logout-uri", uri, "--json"]
-    added = CliRunner().invoke(client_command, ["add", "Passerelle", *options])
-    assert added.exit_code == 0, added.output
-    shown = CliRunner().invoke(client_command, ["show", json.loads(added.output)["client_id"], "--json"])
-    assert json.loads(shown.output)["backchannel_logout_uri"] == uri

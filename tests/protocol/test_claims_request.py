@@ -20,6 +20,7 @@ from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.protocol.listening import listening
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "azp"}
 PERSON = sorted(name for names in release.CLAIMS_BY_SCOPE.values() for name in names)
@@ -127,7 +128,7 @@ def test_unknown_members_of_a_claims_request_are_ignored(
 
 
 @pytest.mark.row("A-26")
-@pytest.mark.parametrize(
+@each_row(
     "broken",
     [
         *("{", "", "null", "[]", "[1]", '"x"', "7", "true", "NaN", '{"id_token":NaN}', "{'id_token':{}}", "\ufeff{}"),

@@ -141,21 +141,6 @@ def test_fetches_that_fail_count_as_failed_authentications(
 
 
 @pytest.mark.row("T-16")
-def test_a_fetch_that_failed_is_tried_again_after_seconds(
-    browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """RFC 9110, 15.6.4."""
-    ent = at_address(build, server, key)
-    for _ in range(3):
-        asked_to_come_back(shown(browser, ent, ent.assertion()))
-    assert len(server.asked) == 1
-    published(server, key)
-    clock = time.monotonic
-    monkeypatch.setattr(time, "monotonic", lambda: clock() + client_keys.RETRY_SECONDS)
-    believed(shown(browser, ent, ent.assertion()))
-
-
-@pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
 def test_unknown_key_ids_cause_one_request_a_minute(
     browser: FlaskClient, build: Build, server: EntServer, key: Key

@@ -1,29 +1,21 @@
 """Discovery, keys and their rotation (security rows D-01, D-03 to D-06; D-02 is in test_metadata)."""
 
-import base64
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.config import ConfigurationError, load
-from idp.db import db
 from idp.oidc.keys import rotation
-from idp.oidc.models import SigningKey
 from idp.services import services_of
 from tests.builders import Build
 from tests.databases import ISSUER, SECRET
 from tests.protocol.flow import tokens_for
 from tests.relying_party import RelyingParty
-from tests.signatures import number, unb64
 
 DOCUMENTS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 
@@ -56,35 +48,6 @@ def test_no_header_changes_an_address(browser: FlaskClient) -> None:
         assert all(url == ISSUER or url.startswith(f"{ISSUER}/") for url in values)
 
 
-@pytest.mark.row("D-03")
-def test_keys_show_their_public_part_alone_and_a_certificate_of_it(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    """OpenID Connect Discovery 1.0, 3; Security row D-03."""
-    rotation.rotate(build.settings)
-    rotation.rotate(build.settings, "ES256")
-    services_of(app).server.ring.forget()
-    published = jwks(browser)
-    assert len({key["kid"] for key in published}) == len(published) == 3
-    for key in published:
-        members = {"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}}[key["kty"]]
-        assert set(key) == {"kty", "kid", "use", "alg", "x5c"} | members
-        assert key["use"] == "sig"
-        [encoded] = key["x5c"]
-        public = x509.load_der_x509_certificate(base64.b64decode(encoded, validate=True)).public_key()
-        if isinstance(public, rsa.RSAPublicKey):
-            assert public.key_size == 2048
-            assert (public.public_numbers().n, public.public_numbers().e) == (number(key["n"]), number(key["e"]))
-
-
-@pytest.mark.row("D-03", "X-01")
-def test_private_keys_are_sealed_in_the_database(app: Flask) -> None:
-    """Security row X-01."""
-    row = db.session.scalars(select(SigningKey)).one()
-    assert b"PRIVATE KEY" not in row.private_sealed
-    assert "d" not in row.public_jwk
-
-
 @pytest.mark.row("D-04")
 def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
@@ -107,20 +70,6 @@ def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
         assert rotation.retire(first["kid"])
         ring.forget()
         assert {key["kid"] for key in jwks(browser)} == {second}
-
-
-@pytest.mark.row("D-04")
-def test_an_emergency_rotation_signs_at_once(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
-) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
-    [first] = jwks(browser)
-    second = rotation.rotate(build.settings, at_once=True).kid
-    assert rotation.retire(first["kid"])
-    assert not rotation.retire(second)  # the last signing key
-    services_of(app).server.ring.forget()
-    token = tokens_for(browser, ent)["id_token"]
-    assert json.loads(unb64(token.split(".")[0]))["kid"] == second
 
 
 @pytest.mark.row("D-05")

@@ -1,11 +1,9 @@
 """DPoP (RFC 9449): proofs at the token endpoint and at resources, and bound tokens."""
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import time_machine
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -16,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
 from idp.db import db
-from idp.oidc.models import SpentProof, Token
+from idp.oidc.models import SpentProof
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, thumbprint
 from tests.protocol.flow import OFFLINE, bound, code_for, refused, tokens_for
@@ -73,6 +71,7 @@ def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party:
     assert party.redeem(browser, code, attempt, at.proof()).status_code == 200
 
 
+@pytest.mark.row("X-02")
 def test_a_proof_that_fails_one_check_is_refused_at_a_resource(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 7.1."""
     token = bound(browser, party)["access_token"]
@@ -166,16 +165,6 @@ def test_a_proof_is_stored_until_it_expires(browser: FlaskClient, party: KeyedPa
     assert newest.timestamp() > now() + 55 + 60
 
 
-def test_bound_tokens_say_so_and_the_database_keeps_the_key(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 5."""
-    body = bound(browser, party)
-    assert body["token_type"] == "DPoP"
-    assert set(db.session.scalars(select(Token.jkt))) == {party.key.thumbprint}
-    plain = tokens_for(browser, party, scope=OFFLINE)
-    assert plain["token_type"] == "Bearer"
-    assert party.userinfo(browser, plain["access_token"]).status_code == 200
-
-
 def test_bound_and_plain_tokens_are_accepted_with_their_own_scheme_only(
     browser: FlaskClient, party: KeyedParty
 ) -> None:
@@ -247,14 +236,6 @@ def test_a_client_that_must_show_proofs_gets_nothing_without(
     tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
     refused(party.renew(browser, tokens["refresh_token"], None), "invalid_request")
     assert party.renew(browser, tokens["refresh_token"], party.fresh_proof()).status_code == 200
-
-
-@pytest.mark.row("U-03")
-def test_a_bound_token_expires(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 6750, 3.1."""
-    token = bound(browser, party)["access_token"]
-    with time_machine.travel(time.time() + 601):
-        unauthorized(party.resource(browser, token, party.fresh_proof("/userinfo", "GET", token)), "invalid_token")
 
 
 ODD = st.one_of(

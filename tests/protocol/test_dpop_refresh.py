@@ -42,14 +42,6 @@ def test_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient
     assert party.read_userinfo(browser, second["access_token"])["sub"]
 
 
-def test_a_plain_refresh_token_may_be_bound_and_stays_bound(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 5. A refresh with a proof returns tokens bound to its key."""
-    plain = tokens_for(browser, party, scope=OFFLINE)
-    first = party.renew(browser, plain["refresh_token"], party.fresh_proof()).get_json()
-    assert first["token_type"] == "DPoP"
-    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
-
-
 def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty) -> None:
     """RFC 9449, 5."""
     first = bound(browser, public)
@@ -72,28 +64,6 @@ def test_a_lost_answer_is_not_given_to_another_key(
     assert alive() > 0
     refused(public.renew(browser, token, proofs[1]), "invalid_grant")
     assert alive() == 0
-
-
-@pytest.mark.row("T-22")
-def test_a_lost_answer_is_given_again_to_the_same_key(browser: FlaskClient, public: KeyedParty) -> None:
-    """RFC 9449, 5."""
-    token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
-    answers = [public.renew(browser, token, public.fresh_proof()).get_json() for _ in range(2)]
-    assert answers[0]["refresh_token"] == answers[1]["refresh_token"]
-    for answer in answers:
-        assert public.read_userinfo(browser, answer["access_token"])["sub"]
-    assert public.renew(browser, answers[1]["refresh_token"], public.fresh_proof()).status_code == 200
-
-
-@pytest.mark.row("T-22")
-def test_a_client_with_a_secret_gets_the_lost_answer_with_a_new_key(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 5."""
-    token = bound(browser, party)["refresh_token"]
-    first = party.renew(browser, token, party.fresh_proof()).get_json()
-    party.key = Key.new()
-    second = party.renew(browser, token, party.fresh_proof()).get_json()
-    assert second["refresh_token"] == first["refresh_token"]
-    assert party.read_userinfo(browser, second["access_token"])["sub"]
 
 
 @pytest.mark.row("Z-02")

@@ -18,7 +18,7 @@ from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, submit
-from tests.protocol.flow import OFFLINE, refused, stays_here
+from tests.protocol.flow import OFFLINE, refused
 from tests.relying_party import Attempt
 
 ALGORITHMS = ("ES256", "PS256", "EdDSA", "Ed25519")
@@ -102,33 +102,6 @@ def test_a_refresh_token_is_not_rotated(browser: FlaskClient, party: KeyedParty,
     assert db.session.scalar(count.where(Token.revoked_at.is_not(None))) == 0
 
 
-def test_tokens_are_refused_without_a_proof(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1."""
-    attempt = Attempt()
-    code = code_of(browser, party, attempt)
-    refused(party.redeem(browser, code, attempt, None), "invalid_request")
-    tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
-    refused(party.renew(browser, tokens["refresh_token"], None), "invalid_request")
-    assert party.userinfo(browser, tokens["access_token"]).status_code == 401
-    assert party.resource(browser, tokens["access_token"]).status_code == 401
-    thief = KeyedParty.of(party)
-    stolen = thief.fresh_proof("/userinfo", "GET", tokens["access_token"])
-    assert party.resource(browser, tokens["access_token"], stolen).status_code == 401
-
-
-def test_a_client_may_change_its_key_between_refreshes(
-    browser: FlaskClient, party: KeyedParty, session: Account
-) -> None:
-    """FAPI 2.0 Security Profile."""
-    attempt = Attempt()
-    code = code_of(browser, party, attempt)
-    token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["refresh_token"]
-    for _ in range(2):
-        party.key = Key.new()
-        body = party.renew(browser, token, party.fresh_proof()).get_json()
-        assert party.read_userinfo(browser, body["access_token"])["sub"]
-
-
 def test_a_proof_signed_with_rs256_is_refused(
     browser: FlaskClient, build: Build, settings: Settings, session: Account
 ) -> None:
@@ -176,22 +149,9 @@ def test_the_profile_overrides_the_other_registered_settings(
     code = code_of(browser, party, attempt)
     refused(party.redeem(browser, code, attempt, None), "invalid_request")
     refused(party.redeem(browser, code, attempt, party.fresh_proof(), code_verifier=None), "invalid_grant")
-    assert party.redeem(browser, code, attempt, party.fresh_proof()).status_code == 200
-
-
-def test_a_pushed_request_and_its_code_are_refused_to_another_client(
-    browser: FlaskClient, build: Build, party: KeyedParty, session: Account
-) -> None:
-    """RFC 9126, 2.2."""
-    other = registered(build, name="Horizon", host="horizon.test")
-    request_uri = party.pushed(browser, Attempt())
-    assert "invalid request_uri" in stays_here(browser.get(other.opened(request_uri)))
-    impostor = KeyedParty.of(party, client=other.client, key=other.key)
-    refused(impostor.push(browser, Attempt()), "invalid_client", 401)
-    attempt = Attempt()
-    code = code_of(browser, party, attempt)
-    refused(other.redeem(browser, code, attempt, other.fresh_proof()), "invalid_grant")
-    assert party.redeem(browser, code, attempt, party.fresh_proof()).status_code == 200
+    tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
+    refused(party.renew(browser, tokens["refresh_token"], None), "invalid_request")
+    assert party.userinfo(browser, tokens["access_token"]).status_code == 401
 
 
 def test_a_process_with_a_cached_registration_enforces_the_profile(

@@ -185,16 +185,7 @@ def test_without_a_target_the_page_stays_and_leads_to_the_ent(
     assert "evil.test" not in text_beside_menu(page)
 
 
-def test_without_any_frame_the_browser_goes_back_at_once(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
-    """RP-Initiated Logout 1.0, 3. Where no frame has to load, the browser goes back by a plain redirect."""
-    token = tokens_for(browser, ent)["id_token"]
-    response = browser.get("/logout", query_string={"id_token_hint": token, "post_logout_redirect_uri": BYE})
-    assert (response.status_code, response.headers["Location"]) == (303, BYE)
-
-
-@pytest.mark.row("L-08")
+@pytest.mark.row("L-08", "L-03")
 @pytest.mark.parametrize("front", ["", FRONT])
 def test_a_logout_revokes_the_cookie_the_refresh_token_and_the_session(
     app: Flask, browser: FlaskClient, build: Build, session: Account, front: str

@@ -1,6 +1,5 @@
 """The bounds of an invitation: hosts, subject type, authentication, PKCE, and number of uses."""
 
-import json
 from typing import Any
 
 import pytest
@@ -14,9 +13,7 @@ from idp.config import Settings
 from idp.db import db
 from tests.dpop_party import Key
 from tests.protocol.flow import refused
-from tests.protocol.registering import MINIMAL, bearer, bound, party, register, registered, replaced
-from tests.protocol.rush import NUMBER
-from tests.protocol.test_races import rush
+from tests.protocol.registering import bound, party, register, registered, replaced
 from tests.relying_party import Attempt
 
 HOSTS = ["nouveau.test", "images.test"]
@@ -133,20 +130,3 @@ def test_bounds_of_one_client_are_not_those_of_another(browser: FlaskClient) -> 
     second = registered(browser, token, client_name="Second")
     assert replaced(browser, first).get_json()["scope"] == second["scope"]
     assert replaced(browser, second, scope="openid", client_name="Second").get_json()["scope"] == "openid"
-
-
-@pytest.mark.usefixtures("app")
-def test_reusable_invitation_shown_by_many_processes_registers_as_many_as_it_says(settings: Settings) -> None:
-    """RFC 7591, 3."""
-    order = {
-        "path": "/register",
-        "method": "POST",
-        "data": json.dumps({**MINIMAL, "client_name": f"Essai {NUMBER}"}),
-        "content_type": "application/json",
-        "headers": bearer(bound(uses=5)),
-    }
-    db.session.remove()
-    [answers] = rush(settings.database_url, settings.issuer, [order], processes=8)
-    assert sorted(status for status, *_ in answers) == [201] * 5 + [401] * 3
-    assert db.session.scalar(select(func.count()).select_from(Client)) == 5
-    assert db.session.scalars(select(ClientInvite.uses_left)).one() == 0

@@ -101,21 +101,6 @@ def test_revoking_an_unknown_token_succeeds(browser: FlaskClient, ent: RelyingPa
     ent.tokens(browser, code, attempt)
 
 
-@pytest.mark.parametrize("path", ["/revoke", "/introspect"])
-def test_both_endpoints_want_a_proven_client_and_a_form(browser: FlaskClient, ent: RelyingParty, path: str) -> None:
-    """RFC 7009, 2.1; RFC 7662, 2.1."""
-    assert browser.get(path).status_code == 405
-    assert browser.get(path).headers["Allow"] == "POST"
-    refused(browser.post(path, data={"token": "x"}), "invalid_client", 401)
-    refused(browser.post(path, data={"token": "x", "client_id": ent.client_id}), "invalid_client", 401)
-    refused(browser.post(path, data={}, headers=ent.basic()), "invalid_request", 415)
-    refused(browser.post(path, data={"a": "b"}, headers=ent.basic()), "invalid_request")
-    refused(browser.post(path, json={"token": "x"}, headers=ent.basic()), "invalid_request", 415)
-    refused(browser.post(f"{path}?token=x", data={"token": "x"}, headers=ent.basic()), "invalid_request")
-    doubled = {"data": "token=x&token=y", "content_type": "application/x-www-form-urlencoded"}
-    refused(browser.post(path, headers=ent.basic(), **doubled), "invalid_request")
-
-
 def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 7662, 2.1."""
     ent = build.ent(auth_method="none", scopes=OFFLINE)

@@ -109,14 +109,3 @@ def test_a_forged_proof_is_refused(browser: FlaskClient, signing: KeyedParty, se
         assert answer.status_code == 401, name
         assert answer.get_json()["error"] == "invalid_dpop_proof", name
     assert signing.resource(browser, token, genuine).status_code == 200
-
-
-@pytest.mark.row("X-02")
-def test_a_proof_of_another_key_gives_no_access(browser: FlaskClient, signing: KeyedParty, session: Account) -> None:
-    """RFC 9449, 7.1."""
-    attempt, thief = Attempt(), Key.new("RS256")
-    answer = signing.redeem(browser, code_for(browser, signing, attempt), attempt, signing.fresh_proof())
-    token = answer.get_json()["access_token"]
-    answer = signing.resource(browser, token, thief.proof("GET", f"{signing.issuer}/userinfo", token))
-    assert answer.status_code == 401
-    assert answer.get_json()["error"] == "invalid_token"

@@ -61,7 +61,7 @@ def dump() -> list[bytes]:
     return values
 
 
-@pytest.mark.row("X-01")
+@pytest.mark.row("X-01", "D-03")
 def test_a_copy_of_the_database_cannot_sign(
     browser: FlaskClient, settings: Settings, ent: RelyingParty, session: Account
 ) -> None:

@@ -90,6 +90,7 @@ def test_the_kid_of_a_key_is_its_thumbprint(browser: FlaskClient, every_key: lis
         assert kid == b64(digest.finalize())
 
 
+@pytest.mark.row("D-02")
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_an_id_token_is_signed_as_the_client_was_registered(
     browser: FlaskClient, build: Build, session: Account, every_key: list[str], alg: str
@@ -107,15 +108,6 @@ def test_an_id_token_is_signed_as_the_client_was_registered(
     assert claims["at_hash"] == at_hash(alg, tokens["access_token"])
     with_hint = ent.answer(browser.get(ent.url(Attempt(), id_token_hint=tokens["id_token"], prompt="none")))
     assert with_hint["code"], "and it comes back as a hint"
-
-
-@pytest.mark.parametrize("alg", ALGORITHMS)
-def test_a_signer_knows_the_hash_of_its_algorithm(app: Flask, every_key: list[str], alg: str) -> None:
-    """OpenID Connect Core 1.0, 3.1.3.6."""
-    signer = services_of(app).server.ring.signer(alg)
-    assert signer.half_hash("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y") == at_hash(
-        alg, "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"
-    )
 
 
 def test_at_hash_is_that_of_the_specification_s_own_example() -> None:

@@ -116,32 +116,17 @@ def test_a_hint_of_another_session_asks_and_does_not_redirect(
         "modified": {"id_token_hint": f"{head}.{body}.{signature[:-6]}AAAAAA"},
         "unsigned": {"id_token_hint": f"eyJhbGciOiJub25lIn0.{body}."},
         "a word": {"id_token_hint": "hint"},
+        "a forgery for a client": {"id_token_hint": "x.y.z", "client_id": ent.client_id},
     }
     for name, parameters in cases.items():
         page = ask(browser, post_logout_redirect_uri=BYE, state="s", **parameters)
         assert page.status_code == 200, name
         assert heading(page) == QUESTION, name
         assert alive() == 2, name
-
-
-@pytest.mark.row("L-02")
-def test_a_hint_of_another_session_does_not_redirect_after_the_confirmation(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
-) -> None:
-    """RP-Initiated Logout 1.0, 4."""
-    others, other = app.test_client(), build.active()
-    sign_in(others, "/connexion", other.username, PASSWORD)
-    second = build.ent("Horizon", "horizon.test")
-    for parameters in (
-        {"id_token_hint": tokens_for(others, ent)["id_token"]},
-        {"id_token_hint": tokens_for(browser, second)["id_token"], "client_id": ent.client_id},
-        {"id_token_hint": "x.y.z", "client_id": ent.client_id},
-    ):
-        sign_in(browser, "/connexion", session.username, PASSWORD)
-        after = confirm(browser, ask(browser, post_logout_redirect_uri=BYE, state="s", **parameters))
-        assert heading(after) == SIGNED_OUT
-        assert "Location" not in after.headers
+        after = confirm(browser, page)
+        assert (heading(after), "Location" in after.headers) == (SIGNED_OUT, False), name
         assert alive() == 1, "the other person's"
+        sign_in(browser, "/connexion", session.username, PASSWORD)
 
 
 @pytest.mark.row("L-03")
@@ -176,23 +161,6 @@ def test_a_client_id_redirects_to_the_ent_after_the_confirmation(
     assert after.headers["Location"] == f"{BYE}?state=s"
     assert alive() == 0
     assert heading(ask(browser, **named, post_logout_redirect_uri=BYE)) == SIGNED_OUT, "nobody says yes to it"
-
-
-@pytest.mark.row("L-03")
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_optional_parameters_are_never_an_error(
-    browser: FlaskClient, ent: RelyingParty, session: Account, method: str
-) -> None:
-    """RP-Initiated Logout 1.0, 2."""
-    token = tokens_for(browser, ent)["id_token"]
-    helping = {"logout_hint": "nobody@exemple.fr \u00e9", "ui_locales": "xx-% de fr-FR", "unknown": "x"}
-    parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, **helping}
-    if method == "POST":
-        response = follow(browser, browser.post("/logout", data=parameters))
-    else:
-        response = ask(browser, **parameters)
-    assert response.headers["Location"] == BYE
-    assert alive() == 0
 
 
 @pytest.mark.row("L-03")
@@ -231,7 +199,8 @@ def test_an_expired_hint_of_this_session_ends_it_without_a_question(
 ) -> None:
     """RP-Initiated Logout 1.0, 2; Security row L-03."""
     token = tokens_for(browser, ent)["id_token"]
-    parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": "a b&é"}
+    ignored = {"logout_hint": "nobody@exemple.fr \u00e9", "ui_locales": "xx-% de fr-FR", "unknown": "x"}
+    parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": "a b&é", **ignored}
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=20)):
         if method == "POST":  # no cookies from another site; the GET after the redirect has them
             response = follow(browser, app.test_client().post("/logout", data=parameters))
@@ -243,14 +212,6 @@ def test_an_expired_hint_of_this_session_ends_it_without_a_question(
     [cookie] = [line for line in response.headers.getlist("Set-Cookie") if line.startswith("__Host-ss=")]
     assert cookie.startswith("__Host-ss=;")
     assert "Max-Age=0" in cookie
-
-
-@pytest.mark.row("L-03")
-def test_a_logout_revokes_the_tokens_of_the_session(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 6750, 3.1. A logout revokes the tokens of its session."""
-    tokens = tokens_for(browser, ent)
-    ask(browser, id_token_hint=tokens["id_token"])
-    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
 
 
 @pytest.mark.row("L-04")

@@ -9,21 +9,19 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
-from idp.clock import now
 from idp.db import db
 from idp.languages import OFFERED
 from idp.oidc.claims.standard import with_changes
 from idp.oidc.keys import rotation
 from idp.oidc.keys.material import ALGORITHMS
-from idp.oidc.models import SigningKey
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in
-from tests.protocol.flow import code_for, posted_answer, stays_here, step_of, tokens_for
+from tests.protocol.flow import code_for, step_of, tokens_for
 from tests.relying_party import Attempt
-from tests.signatures import unb64
+from tests.rows import each_row
 
 DOCUMENTS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 EVERY = "openid profile email address phone ent charter offline_access"
@@ -132,7 +130,7 @@ def test_every_address_is_there(browser: FlaskClient) -> None:
         assert browser.get(f"{path_of(document, name)}/").status_code == 404, name
 
 
-@pytest.mark.row("D-02")
+@pytest.mark.row("D-02", "T-10", "T-16")
 def test_every_authentication_and_subject_works_at_every_endpoint(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
@@ -190,7 +188,7 @@ def test_every_announced_claim_is_released_and_no_other(browser: FlaskClient, bu
     assert set(released) == set(info)
 
 
-@pytest.mark.row("D-02")
+@pytest.mark.row("D-02", "A-19")
 def test_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 8414, 2."""
     ent = build.ent(scopes=EVERY)
@@ -202,7 +200,7 @@ def test_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: 
         assert tokens["scope"] == "openid", scope
 
 
-@pytest.mark.row("D-02")
+@pytest.mark.row("D-02", "A-15")
 def test_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, session: Account) -> None:
     """Initiating User Registration via OpenID Connect 1.0, 4.1."""
     ent = build.ent()
@@ -217,75 +215,13 @@ def test_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, ses
 
 
 @pytest.mark.row("D-02")
-def test_every_mode_type_and_method_works_and_no_other(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 8414, 2."""
-    document, ent = metadata(browser), build.ent()
-    for mode in document["response_modes_supported"]:
-        response = browser.get(ent.url(Attempt(), response_mode=mode))
-        assert (posted_answer if mode == "form_post" else lambda e, r: e.answer(r))(ent, response)["code"]
-    for changes in (
-        {"response_type": "code id_token"},
-        {"response_type": "none"},
-        {"code_challenge_method": "plain"},
-        {"code_challenge_method": "S512"},
-        {"request": "eyJhbGciOiJub25lIn0.e30."},
-        {"request_uri": "https://ent.test/request.jwt"},
-    ):
-        answer = ent.answer(browser.get(ent.url(Attempt(), **changes)))
-        assert "code" not in answer, changes
-    for mode in ("fragment", "query.jwt"):
-        assert mode not in document["response_modes_supported"]
-        stays_here(browser.get(ent.url(Attempt(), response_mode=mode)))
-
-
-@pytest.mark.row("D-02")
-def test_no_other_grant_or_proof_works(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 5.2."""
-    document, ent = metadata(browser), build.ent(scopes=EVERY)
-    for grant in ("password", "client_credentials", "implicit", "urn:ietf:params:oauth:grant-type:device_code", "none"):
-        assert grant not in document["grant_types_supported"]
-        form = {"grant_type": grant, "username": session.username, "password": PASSWORD, "scope": "openid"}
-        answer = browser.post("/token", data=form, headers=ent.basic())
-        assert (answer.status_code, answer.get_json()["error"]) == (400, "unsupported_grant_type")
-    for method in ("client_secret_jwt", "tls_client_auth", "self_signed_tls_client_auth"):
-        assert method not in document["token_endpoint_auth_methods_supported"]
-    assert not [name for name, values in document.items() if isinstance(values, list) and "HS256" in values]
-    signing_lists = [values for name, values in document.items() if name.endswith("_signing_alg_values_supported")]
-    assert len(signing_lists) == 6
-    assert not [values for values in signing_lists if "none" in values]
-
-
-@pytest.mark.row("D-02")
-@pytest.mark.parametrize("alg", [alg for alg in ALGORITHMS if alg != "RS256"])
+@each_row("alg", [alg for alg in ALGORITHMS if alg != "RS256"])
 def test_another_algorithm_is_announced_once_its_key_signs(
-    app: Flask, browser: FlaskClient, build: Build, session: Account, alg: str
+    app: Flask, browser: FlaskClient, build: Build, alg: str
 ) -> None:
     """OpenID Connect Discovery 1.0, 3."""
-    ring = services_of(app).server.ring
+    names = ("id_token_signing_alg_values_supported", "userinfo_signing_alg_values_supported")
+    assert [alg in metadata(browser)[name] for name in names] == [False, False]
     rotation.rotate(build.settings, alg, at_once=True)
-    ring.forget()
-    document = metadata(browser)
-    for name in ("id_token_signing_alg_values_supported", "userinfo_signing_alg_values_supported"):
-        assert set(document[name]) == {"RS256", alg}
-    other, ordinary = build.ent(id_token_alg=alg), build.ent("Horizon", "horizon.test")
-    for ent, expected in ((other, alg), (ordinary, "RS256")):
-        attempt = Attempt()
-        response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
-        assert json.loads(unb64(response.get_json()["id_token"].split(".")[0]))["alg"] == expected
-
-
-@pytest.mark.row("D-02")
-def test_without_a_key_nothing_is_lost(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 4.1.2. After a temporary error the code is still unused."""
-    ring = services_of(app).server.ring
-    rotation.rotate(build.settings, "ES256", at_once=True)
-    ent, attempt = build.ent(id_token_alg="ES256"), Attempt()
-    db.session.query(SigningKey).filter_by(alg="ES256").update({"retired_at": now()})
-    db.session.commit()
-    ring.forget()
-    code = code_for(browser, ent, attempt)
-    response = ent.exchange(browser, code, attempt)
-    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
-    rotation.rotate(build.settings, "ES256", at_once=True)
-    ring.forget()
-    ent.tokens(browser, code, attempt)
+    services_of(app).server.ring.forget()
+    assert [alg in metadata(browser)[name] for name in names] == [True, True]

@@ -63,7 +63,7 @@ def test_an_internal_ip_is_refused_before_any_connection(host: str, connections:
 
 
 @pytest.mark.row("L-07")
-@pytest.mark.parametrize(
+@each_row(
     "ips",
     [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["93.184.215.14", "10.0.0.1"]],
 )
@@ -86,7 +86,7 @@ def test_a_public_ip_is_requested(ip: str, resolver: Resolver, connections: list
 
 
 @pytest.mark.row("L-07")
-@pytest.mark.parametrize(
+@each_row(
     "url",
     [
         *("http://ent.test/", "ftp://ent.test/", "file:///etc/passwd", "//ent.test/", "ent.test", "", "https://"),
@@ -177,9 +177,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(ent: EntServer, resolv
     assert foreign.asked == []
 
 
-@pytest.mark.parametrize(
-    "entry", ["10.0.0.1/8", "*.exemple.fr", "https://ent.test", "ent test", "", "1.2.3", "a..b", "-a"]
-)
+@each_row("entry", ["10.0.0.1/8", "*.exemple.fr", "https://ent.test", "ent test", "", "1.2.3", "a..b", "-a"])
 def test_an_entry_that_is_neither_host_nor_network_is_refused_at_the_start(
     entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +217,7 @@ def test_the_operator_s_authorities_are_trusted_besides_the_system_s(
     assert "Content-Type" not in request.headers
 
 
-@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----", b"\xff\xfe"])
+@each_row("content", [None, b"", b"-----BEGIN CERTIFICATE-----", b"\xff\xfe"])
 def test_a_bundle_without_authorities_is_refused_at_the_start(content: bytes | None, tmp_path: Path) -> None:
     """OWASP ASVS 5, V 12.3.2. A bundle that holds no authority validates none, and is no setting."""
     bundle = tmp_path / "authorities.pem"

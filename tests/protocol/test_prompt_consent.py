@@ -11,7 +11,7 @@ from idp.clients import released
 from idp.oidc.claims.release import SCOPES
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
-from tests.protocol.flow import OFFLINE, step_of, tokens_for
+from tests.protocol.flow import OFFLINE, step_of
 from tests.relying_party import Attempt, RelyingParty
 
 HEADING = "Ce que l’ENT va recevoir"
@@ -152,14 +152,8 @@ def test_the_consent_page_names_the_children_only_if_they_are_released(
 
 
 @pytest.mark.row("T-17")
-@pytest.mark.parametrize("prompt", [None, "consent"])
-def test_offline_access_needs_the_registration_and_no_page(
-    browser: FlaskClient, build: Build, session: Account, prompt: str | None
-) -> None:
+def test_the_consent_is_also_for_offline_access(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 11."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
-    if prompt is None:
-        assert tokens_for(browser, ent, scope=OFFLINE)["refresh_token"]
-        return
-    page = follow(browser, browser.get(ent.url(attempt, prompt=prompt, scope=OFFLINE)))
+    page = follow(browser, browser.get(ent.url(attempt, prompt="consent", scope=OFFLINE)))
     assert ent.tokens(browser, ent.answer(submit(browser, page))["code"], attempt)["refresh_token"]

@@ -130,3 +130,4 @@ def test_clients_without_a_name_that_register_at_once_are_numbered(settings: Set
     [answers] = rush(settings.database_url, settings.issuer, [order], processes=8)
     assert sorted(status for status, *_ in answers) == [201] * 3 + [401] * 5
     assert sorted(db.session.scalars(select(Client.name))) == ["ENT", "ENT 2", "ENT 3"]
+    assert db.session.scalars(select(ClientInvite)).one().uses_left == 0

@@ -62,30 +62,31 @@ def test_a_registration_always_returns_the_scopes(browser: FlaskClient) -> None:
         assert replaced(browser, registration, **metadata).get_json()["scope"] == "openid"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(
-            "Passerelle",
-            "PASSERELLE",
-            " pàsserelle. ",
-            "P a s s e r e l l e",
-            "Passere11e",
-            "PassereIIe",
-            "Ｐasserelle",
-        ),
-        *("P\u0430sserelle", "Passerell\u03b5", "Пассерель"),
-        *("Scolarité Services", "Académie des Deux Rives"),
-        *("PASSERELLE (ENT)", "ENT de la Passere11e", "MaPasserelle", "Passerelle 2"),
-        *("Scolarité Services - sécurité", "L’ENT de l’académie des Deux Rives"),
-    ],
-)
-def test_a_name_of_another_ent_is_refused(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
+NAMES = [
+    *(
+        "Passerelle",
+        "PASSERELLE",
+        " pàsserelle. ",
+        "P a s s e r e l l e",
+        "Passere11e",
+        "PassereIIe",
+        "Ｐasserelle",
+    ),
+    *("P\u0430sserelle", "Passerell\u03b5", "Пассерель"),
+    *("Scolarité Services", "Académie des Deux Rives"),
+    *("PASSERELLE (ENT)", "ENT de la Passere11e", "MaPasserelle", "Passerelle 2"),
+    *("Scolarité Services - sécurité", "L’ENT de l’académie des Deux Rives"),
+]
+
+
+def test_a_name_of_another_ent_is_refused(browser: FlaskClient, build: Build, invitation: str, unhurried: None) -> None:
     """RFC 7591, 2. Parents know an ENT by its name only. The invitation stays valid."""
     build.ent("Passerelle")
-    refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
+    for name in NAMES:
+        refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
     registration = registered(browser, invitation, client_name="Le pont bleu")
-    refused(replaced(browser, registration, client_name=name), "invalid_client_metadata")
+    for name in NAMES:
+        refused(replaced(browser, registration, client_name=name), "invalid_client_metadata")
     assert replaced(browser, registration, client_name="Le pont bleu").status_code == 200
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
-from idp.clients.models import CharterMode, Client, ClientInvite
+from idp.clients.models import CharterMode, Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
@@ -260,18 +260,14 @@ def test_two_changes_at_once_are_not_mixed(registration: dict[str, Any]) -> None
     assert row().name == "Entre-temps"
 
 
-def test_an_invitation_records_its_client(registration: dict[str, Any]) -> None:
-    """OpenID Connect Registration 1.0, 3."""
-    invitation = db.session.scalars(select(ClientInvite)).one()
-    assert row().invite_id == invitation.id
-    assert invitation.used_at is not None
-
-
 def test_an_operator_ends_a_registration_token_that_leaked(
     browser: FlaskClient, build: Build, registration: dict[str, Any]
 ) -> None:
     """RFC 7592, 2."""
+    former = dict(registration)
+    assert replaced(browser, registration).status_code == 200
     token = registrations.renew_access_token(registration["client_id"])
+    refused(replaced(browser, former), "invalid_token", 401)
     refused(replaced(browser, registration, redirect_uris=["https://voleur.test/cb"]), "invalid_token", 401)
     assert replaced(browser, registration | {"registration_access_token": token}).status_code == 200
     journal = select(AuditEntry.details).where(AuditEntry.kind == "client.changed").order_by(AuditEntry.id)

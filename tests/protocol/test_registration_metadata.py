@@ -4,7 +4,6 @@ import json
 from html import unescape
 from typing import Any
 
-import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given
@@ -193,20 +192,12 @@ def test_a_registration_returns_all_registered_metadata(browser: FlaskClient, in
         tag: "x",
         "client_name#\x00": "x",
         "contacts#fr": 5,
-        "request_uris": [],
+        "request_uris": ["https://nouveau.test/request.jwt#x"],
     }
     registration = registered(browser, invitation, **metadata, **unknown)
     assert "client_secret" not in registration
     assert {name: registration.get(name) for name in metadata} == metadata
     assert not unknown.keys() & registration.keys()
-
-
-@pytest.mark.parametrize("uris", [["https://nouveau.test/request.jwt#x"], [], None, 5, "x", {"a": 1}])
-def test_request_uris_are_ignored(browser: FlaskClient, invitation: str, uris: object) -> None:
-    """RFC 7591, 2. URLs of request objects are never requested."""
-    registration = registered(browser, invitation, request_uris=uris)
-    assert "request_uris" not in registration
-    assert "request_uris" not in replaced(browser, registration, request_uris=uris).get_json()
 
 
 def test_unknown_members_of_a_key_are_not_stored(browser: FlaskClient, invitation: str) -> None:

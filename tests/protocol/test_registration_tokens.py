@@ -1,7 +1,7 @@
 """Registration access tokens: replaced at each update, not lost with a response, expired after a year without use."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -90,16 +90,6 @@ def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, registra
     assert read(browser, registration, first).status_code == 401
 
 
-def test_an_operator_s_new_token_ends_all_others(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 2."""
-    first = registration["registration_access_token"]
-    second = replacement(browser, registration, first)
-    third = registrations.renew_access_token(registration["client_id"])
-    for token in (first, second):
-        assert read(browser, registration, token).status_code == 401
-    assert read(browser, registration, third).status_code == 200
-
-
 def test_registration_token_expires_when_unused_for_a_year(
     browser: FlaskClient, registration: dict[str, Any], unhurried: None
 ) -> None:
@@ -151,11 +141,3 @@ def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
     last = replacement(browser, registration, token)
     assert read(browser, registration, last).status_code == 200
     assert read(browser, registration, token).status_code == 401
-
-
-def test_use_is_noted(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 5."""
-    later: datetime = now() + timedelta(days=3)
-    with time_machine.travel(later, tick=False):
-        read(browser, registration, registration["registration_access_token"])
-    assert db.session.scalars(select(Client.registration_used_at)).one() == later

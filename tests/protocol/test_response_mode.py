@@ -10,11 +10,12 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
 from idp.db import db
-from tests.builders import PASSWORD, Build
-from tests.pages import follow, heading, sign_in
+from tests.builders import Build
+from tests.pages import follow, heading
 from tests.protocol.flow import HOST, posted_answer, stays_here
 from tests.protocol.test_authorize import ANSWERS
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 from tests.signatures import b64
 
 HOSTILE = "\"'><script>alert(1)</script> é 日本 😀 &amp;+%0A\\"
@@ -51,11 +52,12 @@ def test_the_state_is_escaped_in_the_page(browser: FlaskClient, ent: RelyingPart
 
 
 @pytest.mark.row("A-12")
-@pytest.mark.parametrize(
-    "changes", [parameters for parameters in ANSWERS if "response_mode" not in parameters], ids=str
+@each_row(
+    "changes",
+    [parameters for parameters in ANSWERS if "response_mode" not in parameters],
 )
 def test_every_answer_honours_the_mode(
-    browser: FlaskClient, ent: RelyingParty, session: Account, changes: dict[str, str | None]
+    browser: FlaskClient, ent: RelyingParty, session: Account, unhurried: None, changes: dict[str, str | None]
 ) -> None:
     """Form Post Response Mode 1.0, 2; OpenID Connect Core 1.0, 3.1.2.6."""
     attempt = Attempt(state=HOSTILE)
@@ -80,7 +82,7 @@ def test_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
 
 
 @pytest.mark.row("A-12")
-@pytest.mark.parametrize("mode", ["fragment", "jwt", "query.jwt", "form_post.jwt", "web_message", "FORM_POST", "x"])
+@each_row("mode", ["fragment", "jwt", "query.jwt", "form_post.jwt", "web_message", "FORM_POST", "x"])
 def test_an_unknown_response_mode_is_refused_on_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account, mode: str
 ) -> None:
@@ -107,16 +109,6 @@ def test_a_state_that_a_form_would_change_is_not_sent_changed(
     for state in ("a\nb", "a\rb", "a\r\nb"):
         stays_here(browser.get(ent.url(Attempt(state=state), response_mode=FORM)))
         assert ent.answer(browser.get(ent.url(Attempt(state=state))))["state"] == state
-
-
-@pytest.mark.row("A-12")
-def test_the_mode_is_kept_through_the_steps(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.5."""
-    ent, attempt = build.ent(), Attempt(state=HOSTILE)
-    page = sign_in(browser, ent.url(attempt, response_mode=FORM), parent.username, PASSWORD)
-    answer = posted_answer(ent, page)
-    assert answer["state"] == HOSTILE
-    ent.tokens(browser, answer["code"], attempt)
 
 
 @pytest.mark.row("A-12")
@@ -166,7 +158,7 @@ def test_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
 
 
 @pytest.mark.row("A-13")
-@pytest.mark.parametrize(
+@each_row(
     "value",
     [
         *(object_asking(mode) for mode in ("fragment", "FORM_POST", "", None, [FORM], {FORM: 1})),

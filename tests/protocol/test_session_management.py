@@ -74,12 +74,6 @@ def test_the_origin_is_the_one_that_browsers_report(
     assert agrees(match.group(1), ent, state(browser), origin)
 
 
-def test_a_posted_answer_has_a_session_state(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """Session Management 1.0, 2."""
-    answer = posted_answer(ent, browser.get(ent.url(Attempt(), response_mode="form_post")))
-    assert agrees(answer["session_state"], ent, state(browser))
-
-
 def no_cookie_changes(response: TestResponse) -> bool:
     return not any(line.startswith(f"{COOKIE}=") for line in response.headers.getlist("Set-Cookie"))
 

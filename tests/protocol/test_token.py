@@ -14,8 +14,6 @@ from idp import opaque
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.oidc.models import AuthorizationCode
-from idp.registration import registrations
 from idp.sessions.models import Session
 from tests.builders import Build
 from tests.pages import heading
@@ -83,16 +81,6 @@ def test_a_late_first_use_is_not_recorded_as_reuse(browser: FlaskClient, ent: Re
     refused(ent.exchange(browser, code, attempt), "invalid_grant")
 
 
-@pytest.mark.row("T-02")
-def test_a_refused_code_does_not_affect_the_next_request(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
-    """RFC 6749, 5.2."""
-    for _ in range(2):
-        refused(ent.exchange(browser, "unknown", Attempt()), "invalid_grant")
-        tokens_for(browser, ent)
-
-
 @pytest.mark.row("T-03")
 def test_another_client_cannot_use_a_code_and_does_not_use_it_up(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
@@ -130,17 +118,6 @@ def test_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
     for verifier in ("a" * 42, "a" * 129, "a" * 42 + "+", "é" * 43, "a" * 42 + " "):
         refused(ent.exchange(browser, code, attempt, code_verifier=verifier), "invalid_request")
     ent.tokens(browser, code, attempt)
-
-
-@pytest.mark.row("T-06")
-def test_a_verifier_for_a_code_without_challenge_is_refused(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
-    """RFC 9700, 2.1.1."""
-    ent, attempt = build.ent(pkce_required=False), Attempt()
-    code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
-    refused(ent.exchange(browser, code, attempt), "invalid_grant")
-    assert ent.exchange(browser, code, attempt, code_verifier=None).status_code == 200
 
 
 @pytest.mark.row("T-07")
@@ -262,30 +239,3 @@ def test_a_mailed_link_is_refused_as_a_protocol_value_and_by_other_pages(
     for other in (tokens["access_token"], tokens["refresh_token"]):
         assert browser.get(link.replace(value, other)).status_code == 410
     assert heading(browser.get(link)) == FORM
-
-
-@pytest.mark.row("T-10")
-def test_a_client_that_is_disabled_after_the_code_gets_nothing(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
-    """RFC 6749, 4.1.3; Security row T-10."""
-    attempt = Attempt()
-    code = code_for(browser, ent, attempt)
-    registrations.disable(ent.client_id)
-    refused(ent.exchange(browser, code, attempt), "invalid_client", 401)
-    assert db.session.scalars(select(AuthorizationCode)).one().used_at is None
-
-
-@pytest.mark.parametrize("changed", ["disabled", "generation"])
-def test_code_is_void_after_credentials_change(
-    browser: FlaskClient, ent: RelyingParty, session: Account, changed: str
-) -> None:
-    """RFC 6749, 5.2."""
-    attempt = Attempt()
-    code = code_for(browser, ent, attempt)
-    if changed == "disabled":
-        session.disabled_at = datetime.now(UTC)
-    else:
-        session.generation += 1
-    db.session.commit()
-    refused(ent.exchange(browser, code, attempt), "invalid_grant")

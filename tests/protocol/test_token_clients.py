@@ -21,8 +21,11 @@ from tests.builders import Build
 from tests.protocol.flow import code_for, refused, tokens_for
 from tests.protocol.listening import listening
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 FORM = "application/x-www-form-urlencoded"
+ENDPOINTS = ("/token", "/par", "/revoke", "/introspect")
+"""The endpoints at which a client proves who it is."""
 GRANTS = (
     "password",
     "client_credentials",
@@ -149,35 +152,6 @@ def test_the_log_says_which_registered_client_was_refused_and_why(
     assert reasons(form(ent), wrong) == [], "once a minute"
 
 
-@pytest.mark.row("T-10")
-def test_a_client_authenticates_by_its_registered_method_alone(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
-    """OpenID Connect Core 1.0, 3.1.3.1."""
-    by_post, attempt = build.ent(auth_method="client_secret_post"), Attempt()
-    code = code_for(browser, by_post, attempt)
-    body = form(by_post, code, code_verifier=attempt.verifier)
-    refused(ask(browser, body, headers=by_post.basic()), "invalid_client", 401)
-    secret = {"client_id": by_post.client_id, "client_secret": str(by_post.secret)}
-    assert ask(browser, body | secret).status_code == 200
-    by_header = build.ent()
-    secret = {"client_id": by_header.client_id, "client_secret": str(by_header.secret)}
-    refused(ask(browser, form(by_header, **secret)), "invalid_client", 401)
-
-
-@pytest.mark.row("T-10")
-def test_a_rotation_after_a_leak_ends_the_former_secret_at_once(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
-    """RFC 6749, 5.2; RFC 6819, 5.2.3.6."""
-    tokens_for(browser, ent)
-    former, attempt = ent.basic(), Attempt()
-    ent.secret = registrations.rotate_secret(ent.client_id, keep=timedelta())
-    body = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier)
-    assert ask(browser, body, headers=ent.basic()).status_code == 200
-    refused(ask(browser, form(ent), headers=former), "invalid_client", 401)
-
-
 def test_two_secrets_are_good_during_a_rotation_and_one_after_it(browser: FlaskClient, ent: RelyingParty) -> None:
     """OWASP ASVS 5, V 13.3.4. An ENT changes its secret without a moment at which neither works."""
     former, current = ent.secret, registrations.rotate_secret(ent.client_id, keep=timedelta(minutes=30))
@@ -205,7 +179,7 @@ def test_a_process_with_a_cached_registration_accepts_both_secrets_during_a_rota
         assert tokens_for(browser, ent)["access_token"]
 
 
-@pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke", "/par"])
+@pytest.mark.parametrize("path", ENDPOINTS)
 def test_a_process_with_a_cached_registration_refuses_a_leaked_secret(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, path: str
 ) -> None:
@@ -239,14 +213,30 @@ def test_parameters_in_the_address_are_not_read(browser: FlaskClient, build: Bui
 
 
 @pytest.mark.row("T-12")
-@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"])
-def test_other_methods_get_the_allowed_method(browser: FlaskClient, ent: RelyingParty, method: str) -> None:
+@each_row("path", ENDPOINTS)
+def test_other_methods_get_the_allowed_method(browser: FlaskClient, ent: RelyingParty, path: str) -> None:
     """RFC 6749, 3.2; RFC 9110, 15.5.6."""
-    response = browser.open("/token", method=method, headers=ent.basic(), data=form(ent))
-    assert response.status_code == 405
-    assert response.headers["Allow"] == "POST"
-    if method != "HEAD":
-        assert response.get_json() == {"error": "invalid_request", "error_description": "this endpoint supports POST"}
+    for method in ("GET", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"):
+        response = browser.open(path, method=method, headers=ent.basic(), data=form(ent))
+        assert (response.status_code, response.headers["Allow"]) == (405, "POST"), method
+        if method != "HEAD":
+            text = {"error": "invalid_request", "error_description": "this endpoint supports POST"}
+            assert response.get_json() == text, method
+
+
+@pytest.mark.row("T-11", "T-13", "T-14")
+@each_row("path", ENDPOINTS)
+def test_every_endpoint_reads_one_form_of_a_proven_client(browser: FlaskClient, ent: RelyingParty, path: str) -> None:
+    """RFC 6749, 3.2; RFC 7009, 2.1; RFC 7662, 2.1; RFC 9126, 2.3."""
+    refused(browser.post(path, data=form(ent, token="x", client_id=ent.client_id)), "invalid_client", 401)
+    own = ent.basic()
+    refused(browser.post(path, data={}, headers=own), "invalid_request", 415)
+    refused(browser.post(path, data={"a": "b"}, headers=own), "invalid_request")
+    refused(browser.post(path, json={"token": "x"}, headers=own), "invalid_request", 415)
+    refused(browser.post(f"{path}?token=x", data={"token": "x"}, headers=own), "invalid_request")
+    refused(browser.post(path, data="token=x&token=y", content_type=FORM, headers=own), "invalid_request")
+    large = browser.post(path, headers=own, data={"client_id": ent.client_id, "x": "x" * 100_000})
+    assert large.status_code == 413
 
 
 @pytest.mark.row("T-13")
@@ -287,17 +277,3 @@ def test_other_grants_are_refused(browser: FlaskClient, ent: RelyingParty) -> No
     for absent in ({}, {"grant_type": ""}):
         refused(ask(browser, body | absent, headers=ent.basic()), "invalid_request")
     refused(ent.refresh(browser, "x" * 43), "unauthorized_client")
-
-
-@pytest.mark.row("T-16")
-def test_an_assertion_of_a_client_that_does_not_sign_is_no_proof(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
-    """OpenID Connect Core 1.0, 9; RFC 7523, 3.2."""
-    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-    for method in ("client_secret_basic", "client_secret_post", "none"):
-        ent, attempt = build.ent(auth_method=method), Attempt()
-        body = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier, client_id=ent.client_id)
-        for assertion in ("eyJhbGciOiJub25lIn0.e30.", "a.b.c", "x" * 9_000):
-            proof = {"client_assertion": assertion, "client_assertion_type": kind}
-            refused(ask(browser, body | proof), "invalid_client", 401)

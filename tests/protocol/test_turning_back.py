@@ -15,7 +15,7 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.registration import registrations
-from tests.activation.steps import ACTIVATION, SENT, open_activation
+from tests.activation.steps import SENT, open_activation
 from tests.builders import PASSWORD, Build
 from tests.dpop_party import KeyedParty
 from tests.pages import follow, heading, sign_in, submit
@@ -124,15 +124,6 @@ def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
     denied(ent, browser.get(way_back(page)), attempt)
 
 
-def test_the_dispatcher_leads_a_half_done_activation_to_its_page(
-    browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
-    activation = open_activation(browser, build.never_activated(), ent.url(Attempt()))
-    page = follow(browser, browser.get(activation.request.full_path.replace("/activation?", "/authorize/resume?")))
-    assert heading(page) == ACTIVATION
-
-
 def test_a_cancel_after_the_sign_in_redirects_to_the_ent(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
@@ -155,13 +146,6 @@ def test_a_repeated_cancel_is_answered_alike_and_a_sign_in_is_still_possible(
     back = browser.get(page.request.full_path)
     answer = ent.answer(submit(browser, back, identifiant=parent.username, mot_de_passe=PASSWORD))
     ent.tokens(browser, answer["code"], attempt)
-
-
-def test_a_head_request_does_not_cancel(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 9110, 9.2.1."""
-    page = follow(browser, browser.get(ent.url(Attempt())))
-    answer = browser.head(way_back(page))
-    assert (answer.status_code, answer.headers.get("Location"), answer.get_data()) == (200, None, b"")
 
 
 @pytest.mark.row("A-22")

@@ -13,6 +13,7 @@ from idp.accounts.models import Account
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, submit
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 _LANGUAGE = re.compile(r'<html lang="([^"]+)"')
 
@@ -58,7 +59,7 @@ def test_the_person_s_language_overrides_ui_locales(
 
 
 @pytest.mark.row("A-25")
-@pytest.mark.parametrize("tags", ["de", "", "x" * 5000, "é %00 -- _ fr_", "ko-Hang-KR", "i-klingon", "fr-u-co-phonebk"])
+@each_row("tags", ["de", "", "x" * 5000, "é %00 -- _ fr_", "ko-Hang-KR", "i-klingon", "fr-u-co-phonebk"])
 def test_a_language_that_is_not_there_is_no_error(
     browser: FlaskClient, ent: RelyingParty, session: Account, tags: str
 ) -> None:
@@ -67,15 +68,6 @@ def test_a_language_that_is_not_there_is_no_error(
         assert ent.answer(browser.get(ent.url(Attempt(), **{name: tags})))["code"]
         page = follow(browser, browser.get(ent.url(Attempt(), prompt="login", **{name: tags})))
         assert (heading(page), language(page)) == ("Connexion", "fr")
-
-
-@pytest.mark.row("A-25")
-@pytest.mark.parametrize("display", ["page", "popup", "touch", "wap", "x"])
-def test_every_display_is_served_as_a_page(
-    browser: FlaskClient, ent: RelyingParty, session: Account, display: str
-) -> None:
-    """OpenID Connect Core 1.0, 15.1."""
-    assert ent.answer(browser.get(ent.url(Attempt(), display=display)))["code"]
 
 
 def test_parameters_with_names_of_flask_stay_in_the_language_link(app: Flask) -> None:

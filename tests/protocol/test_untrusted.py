@@ -3,9 +3,9 @@
 import pytest
 from flask.testing import FlaskClient
 
-from idp.registration import registrations
 from tests.protocol.flow import stays_here
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 SENTENCES = {
     "client": "Ce service ne connaît pas le site d’où vous venez, ou ne l’accepte plus.",
@@ -15,8 +15,8 @@ SENTENCES = {
 }
 
 
-@pytest.mark.row("A-04")
-@pytest.mark.parametrize(
+@pytest.mark.row("A-04", "A-03")
+@each_row(
     ("changes", "sentence", "phrase"),
     [
         ({"redirect_uri": "https://ent.test/autre"}, "redirect_uri", "invalid redirect_uri"),
@@ -36,10 +36,3 @@ def test_the_page_says_why_it_does_not_redirect(
     text = stays_here(browser.get(ent.url(Attempt(), **changes))).replace("\u202f", " ")
     assert phrase in text
     assert [known_sentence for known_sentence in SENTENCES.values() if known_sentence in text] == [SENTENCES[sentence]]
-
-
-@pytest.mark.row("A-04")
-def test_a_disabled_client_gets_the_text_of_an_unknown_client(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 4.1.2.1."""
-    registrations.disable(ent.client_id)
-    assert SENTENCES["client"] in stays_here(browser.get(ent.url(Attempt())))

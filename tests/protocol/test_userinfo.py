@@ -2,24 +2,21 @@
 
 import json
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import delete, update
+from sqlalchemy import update
 
-from idp.accounts.models import Account, Guardianship
-from idp.audit.models import AuditEntry
+from idp.accounts.models import Account
 from idp.db import db
-from idp.oidc.models import AuthorizationCode, Token
+from idp.oidc.models import Token
 from idp.registration import registrations
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
-from idp.sessions.models import Session
-from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.builders import COLLEGE, PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
@@ -112,49 +109,6 @@ def test_scopes_decide_which_claims_are_released(browser: FlaskClient, build: Bu
     assert fetch_claims(ent, "openid charter") == {"sub", "charter_accepted", "charter_version"}
     fixed = build.ent("Horizon", "horizon.test", always_claims=["ent"])
     assert fetch_claims(fixed, "openid") == {"sub"} | school
-
-
-@pytest.mark.row("U-04")
-def test_a_client_gets_the_children_of_its_own_schools_only(
-    browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
-    """OpenID Connect Core 1.0, 5.3.2."""
-    malo, lina = build.child(), build.child("Lina", uai=LYCEE)
-    account = build.active(children=[malo, lina])
-    sign_in(browser, "/connexion", account.username, PASSWORD)
-    info = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_json()
-    assert [child["given_name"] for child in info["children"]] == ["Malo"]
-    assert len(info["FrEduVecteur"]) == len(info["uai"]) == 1
-    other = build.ent("Horizon", "horizon.test", uais=[LYCEE])
-    info = other.userinfo(browser, tokens_for(browser, other)["access_token"]).get_json()
-    assert [child["given_name"] for child in info["children"]] == ["Lina"]
-
-
-def disabled(account: Account) -> None:
-    account.disabled_at = datetime.now(UTC)
-
-
-def password_changed(account: Account) -> None:
-    account.generation += 1
-
-
-def deleted(account: Account) -> None:
-    for table in (Token, AuthorizationCode, Session, Guardianship, AuditEntry):
-        db.session.execute(delete(table).where(table.account_id == account.id))
-    db.session.execute(delete(Account).where(Account.id == account.id))
-
-
-@pytest.mark.row("U-05")
-@pytest.mark.parametrize("happened", [disabled, password_changed, deleted])
-def test_an_account_change_revokes_the_access_token(
-    browser: FlaskClient, ent: RelyingParty, session: Account, happened: Callable[[Account], None]
-) -> None:
-    """RFC 6750, 3.1."""
-    token = tokens_for(browser, ent)["access_token"]
-    happened(session)
-    db.session.commit()
-    response = ent.userinfo(browser, token)
-    assert (response.status_code, response.get_json()["error"]) == (401, "invalid_token")
 
 
 @pytest.mark.row("U-05")

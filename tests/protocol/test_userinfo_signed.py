@@ -64,14 +64,6 @@ def test_a_signed_answer_says_who_tells_whom(
     assert {**claims, "sub": ""} == {**unsigned, "sub": ""}
 
 
-@pytest.mark.row("U-03")
-def test_a_refusal_is_not_signed(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.3.3."""
-    ent = build.ent(userinfo_alg="RS256")
-    response = ent.userinfo(browser, "x" * 43)
-    assert (response.status_code, response.get_json()["error"]) == (401, "invalid_token")
-
-
 @pytest.mark.row("U-01")
 def test_without_a_key_the_client_is_asked_to_retry(
     app: Flask, browser: FlaskClient, build: Build, session: Account

@@ -1,6 +1,5 @@
 """Steps of a recovery, and the stored state after them."""
 
-import json
 import re
 from email.message import EmailMessage
 from typing import Any
@@ -14,7 +13,6 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.outbox.queue import OutboxMessage
-from tests import forked
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import form_token, heading, sign_in, submit
 
@@ -110,23 +108,3 @@ def from_ip(app: Flask, ip: str) -> FlaskClient:
     browser = app.test_client()
     browser.environ_base["REMOTE_ADDR"] = ip
     return browser
-
-
-def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
-    """Return a filled-in form for another process."""
-    cookie = browser.get_cookie("__Host-tx", domain=HOST)
-    assert cookie is not None
-    return {
-        "cookies": {"__Host-tx": cookie.value},
-        "url": page.request.full_path.rstrip("?"),
-        "data": {"csrf_token": form_token(page), **data},
-    }
-
-
-def at_once(database_url: str, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Send each form from its own process, all at the same time; return the responses."""
-    db.session.rollback()
-    done = forked.run("tests.activation.race", stdin=json.dumps({"database": database_url, "forms": forms}))
-    assert done.returncode == 0, done.stderr[-3000:]
-    sent: list[dict[str, Any]] = json.loads(done.stdout)
-    return sent

@@ -99,19 +99,6 @@ def test_a_request_expires_after_a_day(app: Flask, browser: FlaskClient, build: 
 
 
 @pytest.mark.row("S-07")
-def test_a_request_that_waited_in_the_outbox_gets_a_link_with_all_its_time(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        ask_password(browser, account.username)
-        clock.shift(timedelta(hours=3))
-        [mail] = office.deliver()
-        assert "Le lien est valable 30 minutes" in text_of(mail)
-        assert heading(choose(browser, link_of(mail))) == DONE
-
-
-@pytest.mark.row("S-07")
 def test_a_link_that_was_used_meanwhile_is_not_sent_again(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
@@ -168,18 +155,6 @@ def test_a_stranger_ends_no_code_and_takes_no_message_of_an_activation(
         assert [str(mail["Subject"])[:6] for mail in office.deliver()] == [code]
     assert answers() == ["unconfirmed"]
     assert "C’est activé" in submit(browser, waiting, code=code).text
-
-
-@pytest.mark.row("S-06")
-def test_the_reminder_is_sent_again_and_counts_once(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated(school_email="ecole@exemple.fr")
-    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        ask_password(browser, account.username)
-        _lose(office)
-        clock.shift(timedelta(seconds=59))
-        first, second = office.deliver()
-        assert first["Message-ID"] == second["Message-ID"]
-        assert answers() == ["never_activated"]
 
 
 @pytest.mark.row("S-07")

@@ -32,16 +32,15 @@ from tests.recovery.steps import (
     HOST,
     OTHER,
     WEAK,
-    answers,
     choose,
     enters,
     journal,
-    link_of,
     mailed_link,
     outbox,
     read_account_row,
 )
 from tests.relying_party import Attempt
+from tests.rows import each_row
 
 
 @pytest.mark.parametrize("entrance", ["https://ent.test/", "https://ent.test/entrer"])
@@ -80,16 +79,9 @@ def _told(build: Build) -> str:
     )
 
 
-@pytest.mark.parametrize("named", ["", "?ent=", "?ent=nobody", "?ent=https://evil.test/", "?ent=x&ent=y", "?ent=%00"])
+@each_row("named", ["", "?ent=", "?ent=nobody", "?ent=https://evil.test/", "?ent=x&ent=y", "?ent=%00"])
 def test_without_an_ent_that_is_registered_the_way_on_is_the_sign_in(browser: FlaskClient, named: str) -> None:
     assert _way_on(browser.get(f"/mot-de-passe/change{named}")) == [("Se connecter", "/connexion")]
-
-
-def test_the_page_names_the_account_without_its_family_name(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active(email="noemie@exemple.fr", given_name="Noémie", family_name="LEROY")
-    page = browser.get(mailed_link(app, browser, account))
-    assert re.search(r"<dt>Compte de</dt>\s*<dd><bdi>Noémie L\.</bdi></dd>", page.text)
-    assert "LEROY" not in page.text
 
 
 @pytest.mark.row("G-07")
@@ -209,22 +201,6 @@ def test_a_blocked_password_cannot_be_chosen_again(app: Flask, browser: FlaskCli
     assert after["password_blocked_at"] is None
     assert Hasher(build.settings).verify(after["password_hash"], CHOSEN, "sign_in")
     assert enters(app, account, CHOSEN)
-
-
-def test_a_blocked_password_at_sign_in_brings_the_link(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active(password_blocked_at=now())
-    assert heading(sign_in(browser, "/connexion", account.username, KNOWN)) == FORM
-    with post_office(app) as office:
-        [mail] = office.deliver()
-    assert answers() == ["blocked", "link"]
-    assert heading(choose(browser, link_of(mail))) == DONE
-
-
-def test_the_accents_of_another_keyboard_are_the_same_password(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    composed, decomposed = "orage éléphant hamster", "orage e\u0301le\u0301phant hamster"
-    assert heading(choose(browser, mailed_link(app, browser, account), composed, decomposed)) == DONE
-    assert enters(app, account, decomposed)
 
 
 @pytest.mark.row("W-02")

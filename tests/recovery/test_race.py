@@ -7,7 +7,8 @@ from flask.testing import FlaskClient
 from idp.accounts.notices import NOTICE, RESET_REQUESTED
 from idp.accounts.passwords.hasher import Hasher
 from tests.builders import Build
-from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, read_account_row
+from tests.my_account.changes import at_once, form
+from tests.recovery.steps import PASSWORD, USED, journal, mailed_link, outbox, read_account_row
 
 _CROWD = 8
 
@@ -23,7 +24,7 @@ def test_concurrent_new_passwords_succeed_once_and_send_one_mail(
         visitor = app.test_client()
         chosen = f"orage brique hamster {number} violon"
         forms.append(form(visitor, visitor.get(link), nouveau=chosen, confirmation=chosen))
-    sent = at_once(build.settings.database_url, forms)
+    sent = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in sent) == [200] * (_CROWD - 1) + [303]
     assert all(USED in answer["text"] for answer in sent if answer["status"] == 200)
     after = read_account_row(account)
@@ -45,6 +46,6 @@ def test_concurrent_requests_are_accepted_once(app: Flask, build: Build) -> None
     for _ in range(_CROWD):
         visitor = app.test_client()
         forms.append(form(visitor, visitor.get(PASSWORD), identifiant=account.username))
-    sent = at_once(build.settings.database_url, forms)
+    sent = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in sent) == [303] + [429] * (_CROWD - 1)
     assert len(outbox(RESET_REQUESTED)) == 1

@@ -29,9 +29,7 @@ from tests.recovery.steps import (
     outbox,
     read_account_row,
 )
-from tests.recovery.test_username import _shown
 from tests.relying_party import RelyingParty
-from tests.statements.heard import heard
 
 _CASES = {
     "active": "link",
@@ -70,27 +68,6 @@ def _typed(build: Build) -> dict[str, str]:
     db.session.commit()
     typed = {case: account.username for case, account in accounts.items()}
     return typed | {"unknown": "x.inconnu1234", "no identifier": "noemie@exemple.fr"}
-
-
-@pytest.mark.row("G-01")
-def test_every_identifier_gets_one_answer_after_the_same_work(app: Flask, build: Build) -> None:
-    shown, pages, work = {}, {}, {}
-    typed = _typed(build)
-    assert set(typed) == set(_CASES)
-    for number, (case, identifier) in enumerate(typed.items()):
-        browser = from_ip(app, f"203.0.113.{number}")
-        data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": identifier}
-        with heard() as run:
-            answer = browser.post(PASSWORD, data=data)
-        shown[case], work[case] = _shown(answer), run
-        pages[case] = browser.get(answer.headers["Location"]).text
-    assert len({str(value) for value in shown.values()}) == 1, shown
-    assert len(set(pages.values())) == 1
-    assert len({"\n".join(run) for run in work.values()}) == 1, work
-    assert [line.split()[0] for line in work["active"]].count("SELECT") == 1, work["active"]
-    assert sum("INSERT INTO outbox" in line for line in work["unknown"]) == 1
-    assert shown["active"][0] == 303
-    assert "Il est valable 30 minutes." in pages["active"]
 
 
 @pytest.mark.row("G-01")
@@ -207,33 +184,6 @@ def test_a_form_of_another_site_is_refused(browser: FlaskClient, build: Build) -
         assert browser.post(PASSWORD, data=data).status_code == 400
     assert browser.get(f"{PASSWORD}?identifiant={account.username}").status_code == 200
     assert outbox("recovery.password") == []
-
-
-@pytest.mark.row("N-02")
-def test_known_and_unknown_identifiers_are_stopped_at_the_same_count(app: Flask, build: Build) -> None:
-    known = {
-        "active": build.active().username,
-        "never activated": build.never_activated().username,
-        "disabled": build.active(disabled_at=now()).username,
-        "unknown": "x.inconnu1234",
-    }
-    responses: dict[str, list[tuple[int, str | None, str, int]]] = {}
-    with time_machine.travel(now(), tick=False) as clock:
-        start = now()
-        for place, (case, username) in enumerate(known.items()):
-            clock.move_to(start)
-            responses[case] = []
-            for number, pause in enumerate((0, 30, 31, 61, 61, 61, 61, 3600, 61, 61, 61, 61, 3600)):
-                clock.shift(timedelta(seconds=pause))
-                spelled = username.upper() if number % 2 else f" {username} "
-                page = ask_password(from_ip(app, f"2001:db8:{place:x}:1::{number:x}"), spelled)
-                responses[case].append(
-                    (page.status_code, page.headers.get("Retry-After"), heading(page), len(page.text))
-                )
-    assert len({str(value) for value in responses.values()}) == 1, responses
-    statuses = [status for status, *_ in responses["unknown"]]
-    assert statuses == [200, 429, 200, 200, 200, 200, 429, 200, 200, 200, 200, 200, 429]
-    assert responses["unknown"][1][1:3] == ("30", WAIT)
 
 
 @pytest.mark.row("W-02")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from idp import signed
 from idp.clock import now
 from idp.signed import InvalidValueError, Signer
+from tests.rows import each_row
 
 KEY, FORMER = b"k" * 43, b"f" * 43
 SIGNER = Signer((KEY,), "test")
@@ -60,9 +61,7 @@ def test_values_under_a_former_key_are_read_and_not_written() -> None:
     assert SIGNER.loads(both.dumps("value"))[0] == "value"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "is_read"), [(60, True), (61, False), (-1, True), (-300, True), (-301, False), (-86_400, False)]
-)
+@each_row(("seconds", "is_read"), [(60, True), (61, False), (-1, True), (-300, True), (-301, False), (-86_400, False)])
 def test_a_value_is_read_for_a_time_and_by_a_clock_that_is_five_minutes_behind(
     seconds: int,
     is_read: bool,  # noqa: FBT001 - a parameter

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from idp.config import Settings
 from idp.statements import Connections, Statement
+from tests.rows import each_row
 from tests.statements.lending import connections_of, execute, row_of
 
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -87,7 +88,7 @@ def test_a_statement_without_a_row_returns_none(connections: Connections) -> Non
     assert row_of(connections, statement, value="a") == ("a",)
 
 
-@pytest.mark.parametrize("value", ["\0", "a\0b", "\ud800", "a\udfffb"])
+@each_row("value", ["\0", "a\0b", "\ud800", "a\udfffb"])
 def test_text_that_postgresql_cannot_store_is_refused(connections: Connections, value: str) -> None:
     """The connection serves the next call."""
     statement = Statement("SELECT :value, pg_backend_pid()", {"value": str})

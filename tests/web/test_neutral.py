@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Guardianship
 from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
-from idp.db import release_connection
+from idp.db import db, release_connection
 from idp.throttle import guard, limits
 from tests.builders import Build
 from tests.pages import form_token
@@ -64,6 +65,23 @@ def _shared_mail(build: Build) -> Person:
     return _of(build.active(email=SHARED), SHARED)
 
 
+def _merged(build: Build) -> Person:
+    kept = build.active(email="reste@exemple.fr")
+    return _of(build.active(email="fondue@exemple.fr", merged_into_id=kept.id), "fondue@exemple.fr")
+
+
+def _contested(build: Build) -> Person:
+    closed = build.active(email="contestee@exemple.fr", contested_at=now(), password_blocked_at=now())
+    return _of(closed, "contestee@exemple.fr")
+
+
+def _disputed(build: Build) -> Person:
+    account = build.never_activated(school_email="dispute@exemple.fr")
+    db.session.execute(update(Guardianship).values(disputed_at=now()).where(Guardianship.account_id == account.id))
+    db.session.commit()
+    return _of(account, "dispute@exemple.fr")
+
+
 PEOPLE: dict[str, Callable[[Build], Person]] = {
     "active": _active,
     "unknown": _unknown,
@@ -72,6 +90,9 @@ PEOPLE: dict[str, Callable[[Build], Person]] = {
     "blocked": _blocked,
     "no mail": _no_mail,
     "shared mail": _shared_mail,
+    "merged": _merged,
+    "contested": _contested,
+    "disputed": _disputed,
 }
 FORMS: dict[str, Callable[[Person], dict[str, str]]] = {
     "/connexion": lambda person: {"identifiant": person.username, "mot-de-passe": "pas le bon du tout"},
@@ -101,7 +122,7 @@ def _send(app: Flask, path: str, person: Person, ip: str) -> list[TestResponse]:
     return answers
 
 
-@pytest.mark.row("N-01")
+@pytest.mark.row("N-01", "F-01", "G-01")
 @pytest.mark.parametrize("path", FORMS)
 def test_pages_and_statements_are_the_same_for_every_account(app: Flask, build: Build, path: str) -> None:
     people = {name: make(build) for name, make in PEOPLE.items()}

@@ -53,6 +53,7 @@ def test_the_holder_is_the_person_the_client_and_the_scope(world: World) -> None
     }
 
 
+@pytest.mark.row("U-04")
 def test_the_children_are_those_in_the_client_s_schools_in_their_order(world: World, build: Build) -> None:
     children = [build.child("Lina"), build.child("Inès", uai=LYCEE), build.child("Tom")]
     for rank, child in zip((2, 3, 1), children, strict=True):
@@ -96,6 +97,7 @@ def revoke(world: World) -> None:
 REFUSED: dict[str, Callable[[World], None]] = LOST | {"revoked": revoke}
 
 
+@pytest.mark.row("U-05", "A-27")
 @pytest.mark.parametrize("reason", REFUSED)
 def test_a_token_has_no_holder_once_a_condition_fails(world: World, reason: str) -> None:
     access, _ = world.tokens()

@@ -270,6 +270,7 @@ REFUSED_REDEMPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.row("T-03", "T-05", "T-10", "A-27")
 @pytest.mark.parametrize("reason", [*REFUSED_REDEMPTIONS, *LOST, *CLIENT_CHANGED, "other client"])
 def test_a_refused_code_is_not_used_up(world: World, build: Build, reason: str) -> None:
     request = world.redemption(world.code(jkt="thumbprint"), jkt="thumbprint")
@@ -291,6 +292,7 @@ def other_client(world: World) -> Any:
     return db.session.scalars(select(table.id).where(table.id != world.client.id)).one()
 
 
+@pytest.mark.row("T-06")
 def test_a_verifier_for_a_code_without_a_challenge_is_refused(world: World) -> None:
     code_digest = world.code(challenge=None)
     assert world.store.redeem_code(world.redemption(code_digest)) is None

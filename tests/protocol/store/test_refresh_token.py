@@ -102,6 +102,7 @@ def test_a_key_that_is_bound_has_to_be_proved(world: World) -> None:
         assert access is None if grant is None else access is not None and access.jkt == grant.jkt == shown
 
 
+@pytest.mark.row("T-22")
 def test_a_lost_answer_is_given_again_to_a_client_that_can_use_it(world: World) -> None:
     """RFC 9449 section 5. A public client has to prove the key of the successor."""
     table = {
@@ -131,6 +132,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.row("T-22", "A-27")
 @pytest.mark.parametrize("reason", [*REFUSED, *LOST, *CLIENT_CHANGED, "revoked"])
 def test_a_refused_token_stores_nothing_and_runs_one_statement(app: Flask, world: World, reason: str) -> None:
     access, first = world.tokens()
