@@ -17,7 +17,7 @@ from idp.operations.purge import unused_accounts
 from idp.services import services_of
 from tests import killing
 from tests.audit.journal import a_day, at, fail, ids, list_findings, other_secret, seal, tamper, verified, write
-from tests.audit.test_processes import run
+from tests.audit.test_chain import run
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.commands.remains import number, purged

@@ -18,7 +18,7 @@ from idp.operations import blocked_passwords
 from idp.throttle import guard, limits
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, waiting, wrong_tries
-from tests.commands.conftest import Events, Run
+from tests.commands.conftest import Events, Run, check_refusal
 from tests.my_account.changes import read_notices
 from tests.my_account.passkeys import owner, stored
 from tests.my_account.passkeys import sign_in as sign_in_by_key
@@ -74,9 +74,7 @@ def test_enable_reopens_a_disabled_account_with_its_password(
 def test_enable_refuses_a_merged_account(act: Run, build: Build) -> None:
     other = build.active()
     account = build.never_activated(disabled_at=now(), merged_into_id=other.id)
-    answer = act("account", "enable", account.username)
-    assert (answer.code, answer.out) == (1, "")
-    assert f"was merged into {other.username}" in answer.err
+    check_refusal(act("account", "enable", account.username), f"was merged into {other.username}")
     assert reload_account(account).disabled_at is not None
 
 

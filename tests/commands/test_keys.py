@@ -9,7 +9,6 @@ import time_machine
 from sqlalchemy import Engine, text
 
 from idp.clock import now
-from idp.oidc.keys import material
 from tests.commands.conftest import Events, Run
 from tests.databases import SECRET
 
@@ -259,10 +258,6 @@ def test_a_fallback_secret_key_decrypts_its_keys(idp: Run, monkeypatch: pytest.M
         second["kid"]: "IDP_SECRET_KEY",
         first["kid"]: "unknown",
     }
-
-
-def test_every_algorithm_is_an_option() -> None:
-    assert material.ALGORITHMS == ("RS256", "PS256", "ES256", "EdDSA")
 
 
 @pytest.mark.row("D-04")

@@ -27,12 +27,14 @@ from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import OPERATOR, living, reload_account, waiting
-from tests.commands.conftest import Events, Run
+from tests.commands.conftest import Events, Run, check_refusal
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.letters.read_back import secrets_in
 from tests.letters.read_back import text_of as text_of_page
 from tests.pages import heading, sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
+
+pytestmark = pytest.mark.usefixtures("ent")
 
 REASON = "boîte et mot de passe perdus, vue au guichet"
 
@@ -52,7 +54,6 @@ def secret_on(paper: Path, page: int = 0) -> str:
 def test_a_letter_that_is_printed_again_replaces_the_first(
     act: Run, app: Flask, build: Build, out: Path, events: Events
 ) -> None:
-    build.ent()
     account = build.never_activated(address_lines=["12, rue des Lilas"], postcode="59000", city="Lille")
     answer = act("letters", "print", "--username", account.username, "--out", str(out), "--json")
     assert (answer.code, answer.err) == (0, "")
@@ -72,7 +73,6 @@ def test_a_letter_that_is_printed_again_replaces_the_first(
 
 
 def test_a_new_letter_resets_the_failed_attempts(act: Run, build: Build, out: Path, app: Flask) -> None:
-    build.ent()
     account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
     username = account.username
     db.session.rollback()
@@ -86,12 +86,11 @@ def test_a_new_letter_resets_the_failed_attempts(act: Run, build: Build, out: Pa
 
 @pytest.mark.row("K-05")
 def test_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, events: Events) -> None:
-    build.ent()
     account = build.active()
     for reason in ([], ["--reason", ""], ["--reason", " \t "]):
-        answer = act("letters", "print", "--username", account.username, "--out", str(out), *reason)
-        assert (answer.code, answer.out) == (1, "")
-        assert "give --reason" in answer.err
+        check_refusal(
+            act("letters", "print", "--username", account.username, "--out", str(out), *reason), "give --reason"
+        )
     assert not out.exists()
     assert (reload_account(account).activated_at is not None, reload_account(account).generation) == (True, 1)
     assert events("letter.drawn") == []
@@ -101,7 +100,6 @@ def test_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, eve
 def test_a_reprint_mails_the_confirmed_email_and_records_the_reason(
     act: Run, app: Flask, build: Build, out: Path, events: Events
 ) -> None:
-    build.ent()
     account = build.active()
     with post_office(app) as office:
         assert (
@@ -124,7 +122,7 @@ def test_a_reprint_mails_the_confirmed_email_and_records_the_reason(
 def test_a_new_letter_revokes_every_credential(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, events: Events
 ) -> None:
-    ent = build.ent(scopes=OFFLINE)
+    ent = build.ent("Autre", "autre.test", scopes=OFFLINE)
     account = build.active(password_blocked_at=None, inactive_warned_at=now())
     sign_in(browser, "/connexion", account.username, PASSWORD)
     issued = tokens_for(browser, ent, scope=OFFLINE)
@@ -164,7 +162,6 @@ def test_a_new_letter_revokes_every_credential(
 
 
 def test_a_reprint_sends_no_mail_without_a_confirmed_email(act: Run, app: Flask, build: Build, out: Path) -> None:
-    build.ent()
     account = build.active(email=None, pending_email="intrus@exemple.fr")
     with post_office(app) as office:
         assert act("letters", "print", "--username", account.username, "--reason", "x", "--out", str(out)).code == 0
@@ -173,7 +170,6 @@ def test_a_reprint_sends_no_mail_without_a_confirmed_email(act: Run, app: Flask,
 
 
 def test_each_account_gets_one_page(act: Run, app: Flask, build: Build, out: Path) -> None:
-    build.ent()
     first, second = build.never_activated(), build.active()
     names = [first.username, second.username, first.username.upper()]
     options = [part for name in names for part in ("--username", name)]
@@ -200,7 +196,6 @@ def test_each_account_gets_one_page(act: Run, app: Flask, build: Build, out: Pat
 def test_an_impossible_letter_cancels_the_print(
     act: Run, build: Build, out: Path, events: Events, spoil: str, message: str
 ) -> None:
-    build.ent()
     good = build.never_activated()
     values: dict[str, Any] = {"children": [] if spoil == "childless" else [build.child(uai=LYCEE)]}
     if spoil == "disabled":
@@ -211,26 +206,22 @@ def test_an_impossible_letter_cancels_the_print(
     if spoil == "home with a query":
         build.ent("Autre", "autre.test", uais=[LYCEE], home_uri="https://autre.test/?a=1")
     before = reload_account(good).provisional_hash
-    answer = act("letters", "print", "--username", good.username, "--username", username, "--out", str(out))
-    assert (answer.code, answer.out) == (1, "")
-    assert message in answer.err
-    assert answer.err.count("\n") == 1
+    check_refusal(
+        act("letters", "print", "--username", good.username, "--username", username, "--out", str(out)), message
+    )
     assert not out.exists()
     assert reload_account(good).provisional_hash == before
     assert events("letter.drawn") == []
 
 
 def test_an_existing_file_is_never_overwritten(act: Run, build: Build, out: Path, tmp_path: Path) -> None:
-    build.ent()
     account = build.never_activated()
     before = reload_account(account).provisional_hash
     out.write_text("letters of others")
     link = tmp_path / "link.pdf"
     link.symlink_to(tmp_path / "nowhere.pdf")
     for path, why in ((out, "exists"), (link, "exists"), (tmp_path / "no" / "x.pdf", "cannot be")):
-        answer = act("letters", "print", "--username", account.username, "--out", str(path))
-        assert (answer.code, answer.out) == (1, "")
-        assert why in answer.err
+        check_refusal(act("letters", "print", "--username", account.username, "--out", str(path)), why)
     assert out.read_text() == "letters of others"
     assert link.is_symlink()
     assert not (tmp_path / "nowhere.pdf").exists()
@@ -239,7 +230,6 @@ def test_an_existing_file_is_never_overwritten(act: Run, build: Build, out: Path
 
 @pytest.mark.row("O-05", "K-06")
 def test_a_database_failure_leaves_no_letter_file(act: Run, build: Build, out: Path) -> None:
-    build.ent()
     account = build.active()
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE audit RENAME TO gone"))
@@ -252,7 +242,6 @@ def test_a_database_failure_leaves_no_letter_file(act: Run, build: Build, out: P
 def test_a_killed_typesetter_leaves_no_letter(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build.ent()
     account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
     print_truly = Typesetter.render
 
@@ -263,9 +252,10 @@ def test_a_killed_typesetter_leaves_no_letter(
         return print_truly(typesetter, letters, as_slips=as_slips)
 
     monkeypatch.setattr(Typesetter, "render", render)
-    answer = act("letters", "print", "--username", account.username, "--out", str(out))
-    assert (answer.code, answer.out) == (1, "")
-    assert "was killed: the letters of this file are not valid" in answer.err
+    check_refusal(
+        act("letters", "print", "--username", account.username, "--out", str(out)),
+        "was killed: the letters of this file are not valid",
+    )
     assert list(out.parent.iterdir()) == []
     assert reload_account(account).provisional_hash is None
 
@@ -273,7 +263,6 @@ def test_a_killed_typesetter_leaves_no_letter(
 def test_an_activation_during_typesetting_is_kept(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build.ent()
     account = build.never_activated()
     print_truly = Typesetter.render
 

@@ -29,7 +29,7 @@ from idp.sessions.models import Session
 from idp.throttle.models import ThrottleCounter
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import wrong_tries
-from tests.commands.conftest import Events, Run
+from tests.commands.conftest import Events, Run, check_refusal
 from tests.commands.disputes import contested
 from tests.commands.remains import Remains, keep, number
 from tests.my_account.changes import NEW, OLD
@@ -192,9 +192,7 @@ def test_export_never_overwrites_and_removes_a_failed_file(
     path = tmp_path / "there.zip"
     path.write_text("mine")
     for target, message in ((path, "exists already"), (tmp_path / "no" / "folder.zip", "cannot be written")):
-        answer = act("account", "export", parent.username, "--out", str(target))
-        assert (answer.code, answer.out) == (1, "")
-        assert message in answer.err
+        check_refusal(act("account", "export", parent.username, "--out", str(target)), message)
     assert path.read_text() == "mine"
     assert events("account.exported") == []
     assert act("account", "export", "n.personne", "--out", str(tmp_path / "x.zip")).code == 1
@@ -241,9 +239,9 @@ def test_erasure_keeps_only_the_documented_rows(act: Run, build: Build, parent: 
 def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Account) -> None:
     """An erasure does not open an account again that the school closed, not even at the next import."""
     before = of_account(parent.id)
-    answer = act("account", "erase", parent.username, "--reason", "demande", "--yes")
-    assert (answer.code, answer.out) == (1, "")
-    assert f"{parent.username} is in dispute" in answer.err
+    check_refusal(
+        act("account", "erase", parent.username, "--reason", "demande", "--yes"), f"{parent.username} is in dispute"
+    )
     assert of_account(parent.id) == before
     [tie] = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).all()
     tie.disputed_at, tie.ended_at, tie.excluded_at = None, now(), now()
@@ -260,9 +258,9 @@ def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Accoun
 def test_account_whose_address_is_contested_is_not_erased(act: Run, build: Build) -> None:
     """The page of « Ce n’était pas moi » promised a decision of the school."""
     account = build.active(contested_at=now())
-    answer = act("account", "erase", account.username, "--reason", "demande", "--yes")
-    assert (answer.code, answer.out) == (1, "")
-    assert f"{account.username} is in dispute" in answer.err
+    check_refusal(
+        act("account", "erase", account.username, "--reason", "demande", "--yes"), f"{account.username} is in dispute"
+    )
     assert number(Account, Account.id == account.id) == 1
 
 
@@ -271,9 +269,7 @@ def test_account_with_a_promised_open_notice_is_not_erased(act: Run, build: Buil
     account = build.active()
     school_notices.add(kind, account.id, [build.school().id])
     db.session.commit()
-    answer = act("account", "erase", account.username, "--reason", "demande", "--yes")
-    assert (answer.code, answer.out) == (1, "")
-    assert "and has not answered" in answer.err
+    check_refusal(act("account", "erase", account.username, "--reason", "demande", "--yes"), "and has not answered")
     with unit_of_work():
         school_notices.settle(account.id, by="x", sentence="Vu avec la famille")
     assert act("account", "erase", account.username, "--reason", "demande", "--yes").code == 0

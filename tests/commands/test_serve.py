@@ -1,7 +1,6 @@
 import resource
 import signal
 import socket
-import stat
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from idp.config import Settings
 from idp.serving import commands
 from tests.commands.conftest import Run
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
+from tests.waiting import wait_for
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -57,17 +57,11 @@ def test_serve_completes_the_current_request_before_it_stops(settings: Settings,
 
 def test_serve_listens_on_a_socket_file(settings: Settings, tmp_path: Path) -> None:
     path, log = Path(tmp_path, "s"), tmp_path / "log"
-    until = time.monotonic() + PATIENCE
     with running(settings, log, "serve", "--bind", f"unix:{path}", "--workers", "1") as process:
-        while not (path.exists() and stat.S_ISSOCK(path.stat().st_mode)):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_for(path.is_socket, process, log.read_text)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(PATIENCE)
-            while connection.connect_ex(str(path)):  # the file is there a moment before the worker listens
-                assert time.monotonic() < until
-                time.sleep(0.05)
+            wait_for(lambda: connection.connect_ex(str(path)) == 0)  # the file is there before the worker listens
             connection.sendall(HEALTH)
             assert read_all(connection).startswith(b"HTTP/1.1 200 ")
         process.terminate()
@@ -93,12 +87,9 @@ def test_a_foreign_ip_is_a_one_line_error(idp: Run) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_worker_starts_and_stops_on_a_signal(settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
-    log, until = tmp_path / "log", time.monotonic() + PATIENCE
+    log = tmp_path / "log"
     with running(settings, log, "worker") as process:
-        while "outbox.worker_started" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_for(lambda: "outbox.worker_started" in log.read_text(), process, log.read_text)
         process.send_signal(number)
         assert process.wait(PATIENCE) == 0
     assert "outbox.worker_stopped" in log.read_text()

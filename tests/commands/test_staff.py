@@ -123,14 +123,6 @@ def test_a_wrong_mail_or_name_is_refused(act: Run, mail: str, name: str, words: 
     failed(act("staff", "invite", mail, "--name", name, "--role", "dpo"), words)
 
 
-def test_a_second_invitation_replaces_the_first(act: Run) -> None:
-    first, second = invite(act), invite(act)
-    assert first["id"] == second["id"]
-    assert first["link"] != second["link"]
-    revoked = db.session.scalars(select(StaffInvitation.revoked_at).order_by(StaffInvitation.created_at)).all()
-    assert [moment is None for moment in revoked] == [False, True]
-
-
 def test_a_person_who_has_enrolled_gets_no_link(act: Run) -> None:
     invite(act)
     person().enrolled_at = now()

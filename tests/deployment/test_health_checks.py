@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.databases import settings_for
 from tests.deployment.test_compose import SERVICES
 from tests.protocol.ent_server import authority
 from tests.serving.proxy import nginx, program, supplied
+from tests.waiting import wait_for
 
 PORTS = {"provider": 8000, "desk": 8003, "worker": 9465, "proxy": 443}
 """Where the services listen, in the network of compose.yaml."""
@@ -40,14 +40,6 @@ def health(service: str, port: int) -> int:
     ).returncode
 
 
-def wait_until_healthy(service: str, port: int, log: Path) -> None:
-    """Ask again until the service is healthy, as compose does."""
-    until = time.monotonic() + PATIENCE
-    while health(service, port):
-        assert time.monotonic() < until, log.read_text()
-        time.sleep(0.1)
-
-
 def lose_a_table(database_url: str) -> None:
     """Let the service live, and not be ready."""
     with psycopg.connect(database_url) as connection:
@@ -61,7 +53,7 @@ def test_a_server_is_healthy_until_it_ends(database_url: str, tmp_path: Path, se
     *command, bind = SERVICES[service]["command"]
     assert bind == f"127.0.0.1:{PORTS[service]}"
     with running(settings_for(database_url), log, *command, f"127.0.0.1:{port}") as process:
-        wait_until_healthy(service, port, log)
+        wait_for(lambda: health(service, port) == 0, tell=log.read_text)
         lose_a_table(database_url)
         assert (health(service, port) == 0) is (service == "desk")
         process.terminate()
@@ -73,11 +65,11 @@ def test_the_worker_is_healthy_until_it_stands_still_or_ends(database_url: str, 
     port, log = free_port(), tmp_path / "log"
     settings = settings_for(database_url, metrics_bind=f"127.0.0.1:{port - 1}")
     with running(settings, log, *SERVICES["worker"]["command"]) as process:
-        wait_until_healthy("worker", port, log)
+        wait_for(lambda: health("worker", port) == 0, tell=log.read_text)
         os.kill(process.pid, signal.SIGSTOP)
         assert health("worker", port) != 0
         os.kill(process.pid, signal.SIGCONT)
-        wait_until_healthy("worker", port, log)
+        wait_for(lambda: health("worker", port) == 0, tell=log.read_text)
         process.terminate()
         process.wait(PATIENCE)
     assert health("worker", port) != 0

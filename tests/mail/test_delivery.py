@@ -64,26 +64,6 @@ def test_a_refused_recipient_is_dead_and_visible(mail_app: Flask, use_server: Us
 
 
 @pytest.mark.row("S-04")
-@pytest.mark.parametrize("when", ["at_rcpt", "at_data"])
-def test_a_greylisted_mail_is_sent_later(mail_app: Flask, use_server: UseServer, when: str) -> None:
-    mailbox = Mailbox(**{when: "451 4.7.1 greylisted, come back"})  # type: ignore[arg-type]
-    with smtp_server(mailbox) as port, time_machine.travel(now(), tick=False) as clock:
-        worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
-        queue_one()
-        assert worker.run_once() == 1
-        message = only_message()
-        assert (message.outcome, message.last_error) == ("waiting", "451 4.7.1 greylisted, come back")
-        mailbox.at_rcpt = mailbox.at_data = "250 OK"
-        mailbox.envelopes.clear()
-        clock.shift(timedelta(seconds=20))
-        assert worker.run_once() == 0
-        clock.shift(timedelta(seconds=20))
-        assert worker.run_once() == 1
-    assert len(mailbox.envelopes) == 1
-    assert only_message().outcome == "sent"
-
-
-@pytest.mark.row("S-04")
 def test_a_connection_lost_after_the_mail_makes_one_duplicate_with_the_same_id(
     mail_app: Flask, use_server: UseServer
 ) -> None:

@@ -8,9 +8,14 @@ from threading import Thread, active_count
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
+from idp.config_watch import WatchSettings
 from idp.metrics import listener
+from idp.metrics.listener import place_of
 from tests.commands.processes import PATIENCE, read_all
+from tests.rows import each_row
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -79,6 +84,18 @@ def test_few_connections_are_open_at_once(port: int, monkeypatch: pytest.MonkeyP
         for refused in idle[listener._CONNECTIONS :]:
             assert refused.recv(1) == b""
         assert active_count() - threads == listener._CONNECTIONS
-    until = time.monotonic() + PATIENCE
-    while not ask(port).startswith(b"HTTP/1.0 200 "):  # until the server has noticed that the others are gone
-        assert time.monotonic() < until
+    wait_for(lambda: ask(port).startswith(b"HTTP/1.0 200 "))  # the server has noticed that the others are gone
+
+
+@each_row(
+    ("bind", "worker"),
+    [("127.0.0.1:9464", ("127.0.0.1", 9465)), ("[::1]:9464", ("::1", 9465)), ("192.0.2.1:65533", ("192.0.2.1", 65534))],
+)
+def test_each_command_has_a_port_of_its_own(bind: str, worker: tuple[str, int]) -> None:
+    assert place_of(WatchSettings(metrics_bind=bind).metrics_bind, "worker") == worker
+
+
+@each_row("bind", ["127.0.0.1", "9464", ":9464", "127.0.0.1:65534", "127.0.0.1:0", "127.0.0.1:x", "metrics.fr:9464"])
+def test_a_bind_that_cannot_be_used_is_refused(bind: str) -> None:
+    with pytest.raises(ValidationError, match="metrics_bind"):
+        WatchSettings(metrics_bind=bind)

@@ -16,8 +16,9 @@ from idp.paths import CHECKOUT
 from tests.commands.processes import PATIENCE, connect, free_port, running
 from tests.databases import postgresql_copy, settings_for
 from tests.forked import Program
-from tests.metrics.scraping import ask, numbers_of, scraped, wait_for
+from tests.metrics.scraping import ask, numbers_of, scraped
 from tests.serving.test_processes import workers
+from tests.waiting import wait_for
 
 ALIVE = ("idp_http_requests_total", "endpoint=ops.alive", "status=2xx")
 

@@ -30,6 +30,7 @@ from tests.databases import NOWHERE, postgresql_copy, settings_for
 from tests.protocol.ent_server import authority
 from tests.relying_party import Attempt, RelyingParty
 from tests.serving.proxy import adapted, curl_post, nginx, program, supplied, titles_of
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.interop
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -108,10 +109,8 @@ def test_the_proxy_begins_a_trace_that_the_lines_of_the_service_have(proxied: Pr
     lines = proxied.service_log.read_text().splitlines()
     [line] = [json.loads(line) for line in lines if '"status": 404' in line][-1:]
     log = proxied.service_log.with_name("idp.log")
-    until = time.monotonic() + PATIENCE
-    while not (written := re.findall(r" GET /jamais 404 .* (\w{32})$", log.read_text(), re.MULTILINE)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(lambda: " GET /jamais 404 " in log.read_text())
+    written = re.findall(r" GET /jamais 404 .* (\w{32})$", log.read_text(), re.MULTILINE)
     assert line["trace_id"] == written[-1] != foreign
 
 

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -30,6 +29,7 @@ from tests.interop.visitor import Visitor
 from tests.protocol.ent_server import authority
 from tests.relying_party import Attempt, RelyingParty
 from tests.serving.proxy import NODE, adapted, nginx, supplied
+from tests.waiting import wait_for
 
 _NGINX = (CHECKOUT / "deploy/nginx.conf").read_text(encoding="utf-8")
 _DRAIN_SECONDS = 3
@@ -95,10 +95,7 @@ class Node:
         return ("serve", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", "--threads", "8")
 
     def _await(self) -> None:
-        until = time.monotonic() + PATIENCE
-        while not self.is_ready():
-            assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.1)
+        wait_for(self.is_ready, tell=self.log.read_text)
 
     def is_ready(self) -> bool:
         """Return whether `/readyz` answers 200."""

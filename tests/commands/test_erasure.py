@@ -1,13 +1,17 @@
-"""`idp account erase` when the connection breaks during COMMIT: nobody knows whether the person is erased."""
+"""`idp account erase`: its locks, and a connection that breaks during COMMIT."""
 
 import contextvars
+import uuid
 
 import pytest
 from flask import Flask
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
+from idp.accounts import directory
 from idp.accounts.models import Account
 from idp.audit import log
+from idp.clock import now
 from idp.db import UnitSession, db
 from idp.families.refusals import Code
 from idp.operations.personal_data import erasure
@@ -17,13 +21,67 @@ from tests.commands.accounts import wrong_tries
 from tests.commands.conftest import Events, Run
 from tests.settlements import refused
 
-pytestmark = [pytest.mark.row("K-10"), pytest.mark.usefixtures("no_pauses")]
+
+@pytest.fixture
+def family(build: Build) -> tuple[Account, list[uuid.UUID]]:
+    """An account with three merged ones, one of them over a second; and the ids of all."""
+    main = build.active()
+
+    def merged_into(other: Account) -> Account:
+        return build.never_activated(disabled_at=now(), merged_into_id=other.id, children=[])
+
+    first, second = merged_into(main), merged_into(main)
+    third = merged_into(first)
+    return main, [main.id, first.id, second.id, third.id]
+
+
+@pytest.mark.row("K-10")
+def test_erasure_locks_all_accounts_of_the_person_in_the_order_of_their_ids(
+    act: Run, family: tuple[Account, list[uuid.UUID]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, ids = family
+    locked, lock_truly = [], directory.get_for_change
+
+    def lock(account_id: uuid.UUID) -> Account | None:
+        locked.append(account_id)
+        return lock_truly(account_id)
+
+    monkeypatch.setattr(directory, "get_for_change", lock)
+    assert act("account", "erase", main.username, "--reason", "demande", "--yes").code == 0
+    assert locked == sorted(ids)
+    assert db.session.scalars(select(Account.id).where(Account.id.in_(ids))).all() == []
+
+
+@pytest.mark.row("K-10")
+def test_account_that_is_merged_during_an_erasure_is_not_forgotten(
+    act: Run, build: Build, family: tuple[Account, list[uuid.UUID]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, ids = family
+    late, lock_truly = build.never_activated(children=[]).id, directory.get_for_change
+
+    def merge_and_lock(account_id: uuid.UUID) -> Account | None:
+        with db.engine.begin() as other:
+            merging = update(Account).where(Account.id == late).values(merged_into_id=main.id, disabled_at=now())
+            other.execute(merging)
+        return lock_truly(account_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(directory, "get_for_change", merge_and_lock)
+        refused = act("account", "erase", main.username, "--reason", "demande", "--yes")
+    assert (refused.code, refused.out) == (1, "")
+    assert "changed meanwhile: try again" in refused.err
+    remaining = select(Account.id).where(Account.id.in_([*ids, late]))
+    assert len(db.session.scalars(remaining).all()) == 5
+    assert act("account", "erase", main.username, "--reason", "demande", "--yes").code == 0
+    assert db.session.scalars(remaining).all() == []
 
 
 def _lost() -> OperationalError:
     return OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
 
 
+@pytest.mark.row("K-10")
+@pytest.mark.usefixtures("no_pauses")
 def test_erasure_whose_answer_was_lost_is_reported_as_done(
     act: Run, build: Build, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +109,8 @@ def test_erasure_whose_answer_was_lost_is_reported_as_done(
     assert db.session.query(ThrottleCounter).count() == 0, "the counters of the identifier go too"
 
 
+@pytest.mark.row("K-10")
+@pytest.mark.usefixtures("no_pauses")
 def test_erasure_that_was_rolled_back_is_refused_after_another_operators(
     app: Flask, build: Build, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
