@@ -2,6 +2,7 @@
 
 from urllib.parse import unquote
 
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -11,6 +12,7 @@ from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.keys import rotation
+from tests.applications import lent
 from tests.databases import ISSUER, settings_for
 from tests.waiting import wait_for
 
@@ -81,10 +83,9 @@ def test_readyz_ignores_a_future_key(browser: FlaskClient, settings: Settings) -
 
 
 def test_readyz_fails_when_the_secret_key_cannot_decrypt_the_signing_key(database_url: str) -> None:
-    app = create_app(settings_for(database_url, secret_key="another secret key, of more than 32 bytes: 9876543210"))
-    assert status(app.test_client()) == (503, "signing key")
-    with app.app_context():
-        db.engine.dispose()
+    other = settings_for(database_url, secret_key="another secret key, of more than 32 bytes: 9876543210")
+    with lent(other, own=True) as app:
+        assert status(app.test_client()) == (503, "signing key")
 
 
 @pytest.mark.row("W-07", "K-09")
@@ -97,18 +98,13 @@ def test_readyz_fails_without_a_database_and_reveals_no_detail() -> None:
 @pytest.mark.row("W-07")
 def test_readyz_recovers_when_the_server_returns(database_url: str) -> None:
     """The server ends the connections that the pool holds, as when it restarts."""
-    app = create_app(settings_for(database_url))
-    assert status(app.test_client()) == (200, "ok")
-    other = create_app(settings_for(database_url))
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    with other.app_context(), db.engine.begin() as connection:
-        connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
-        cleared = text(f"SELECT pg_stat_clear_snapshot()::text, (SELECT count(*) {others})")
-        wait_for(lambda: connection.execute(cleared).one()[1] == 0)
-    assert status(app.test_client()) == (200, "ok")
-    for application in (app, other):
-        with application.app_context():
-            db.engine.dispose()
+    with lent(settings_for(database_url), own=True) as app:
+        assert status(app.test_client()) == (200, "ok")
+        with psycopg.connect(database_url, autocommit=True) as other:
+            other.execute(f"SELECT pg_terminate_backend(pid) {others}")
+            wait_for(lambda: other.execute(f"SELECT count(*) {others}").fetchone() == (0,))
+        assert status(app.test_client()) == (200, "ok")
 
 
 def test_readyz_ignores_a_long_write(app: Flask, browser: FlaskClient) -> None:

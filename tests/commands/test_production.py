@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from idp.app import create_app
-from idp.db import db
 from idp.paths import CHECKOUT
 from idp.production import key_weakness
-from idp.services import services_of
+from tests.applications import lent
 from tests.builders import Build
 from tests.commands.conftest import Events, Run
 from tests.commands.test_config import COMPLETE, put
@@ -212,12 +210,8 @@ def test_ignored_forwarded_headers_are_logged_once_and_by_config_check(
     ask("/connexion", **{"X-Forwarded-For": "198.51.100.9"})
     ask("/connexion", Forwarded="for=198.51.100.9")
     assert (len(logged), len(events("proxy.ignored"))) == (1, 1)
-    another = create_app(build.settings)  # as another process is: it logs, and the journal has it already
-    with another.app_context():
+    with lent(build.settings, own=True) as another:  # as another process is: it logs, and the journal has it already
         another.test_client().get("/connexion", headers={"X-Real-IP": "198.51.100.9"}, base_url=ISSUER)
-        db.session.remove()
-        db.engine.dispose()
-        services_of(another).close()
     assert "forwarded headers ignored" in capsys.readouterr().err
     assert len(events("proxy.ignored")) == 1
     answer = act("config", "check")

@@ -7,12 +7,10 @@ from pathlib import Path
 import psycopg
 
 from idp import __version__, schema
-from idp.app import create_app
-from idp.db import db
 from idp.operations.revisions import newest
 from idp.paths import MIGRATIONS
-from idp.services import services_of
 from tests import former_release, next_release
+from tests.applications import lent
 from tests.architecture.tree import parsed
 from tests.databases import settings_for
 from tests.rows import each_row
@@ -214,11 +212,8 @@ def test_this_release_runs_on_the_tables_of_the_next_one(database_url: str, tmp_
     settings = settings_for(database_url)
     upgraded = next_release.run(next_release.sources(tmp_path), settings, "db", "upgrade")
     assert upgraded == f"{newest()} → {next_release.REVISION}\n"
-    app = create_app(settings)
-    answer = app.test_client().get("/readyz")
-    services_of(app).close()
-    with app.app_context():
-        db.engine.dispose()
+    with lent(settings, own=True) as app:
+        answer = app.test_client().get("/readyz")
     assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
     assert schema.upgrade(settings) == (next_release.REVISION, next_release.REVISION), "the step of a rollback"
     with psycopg.connect(database_url) as connection:

@@ -16,14 +16,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from idp.app import create_app
 from idp.config import Settings
-from idp.db import db
 from idp.http_client import connections
 from idp.operations.doctor import proxy as doctor
 from idp.operations.doctor.finding import Site
-from idp.services import services_of
 from idp.web.http import MAX_BODY
+from tests.applications import lent
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import NOWHERE, postgresql_copy, settings_for
@@ -84,13 +82,8 @@ def proxied(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def registered(settings: Settings) -> RelyingParty:
     """Register an ENT before the service runs."""
-    app = create_app(settings)
-    with app.app_context():
-        ent = Build(settings).ent()
-        db.session.remove()
-        db.engine.dispose()
-        services_of(app).close()
-    return ent
+    with lent(settings, own=True):
+        return Build(settings).ent()
 
 
 def test_the_service_answers_through_the_proxy(proxied: Proxied) -> None:

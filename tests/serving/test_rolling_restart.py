@@ -15,13 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from idp.app import create_app
 from idp.config import Settings
-from idp.db import db
 from idp.paths import CHECKOUT
-from idp.services import services_of
 from idp.serving import commands, listening
 from tests import forked, next_release
+from tests.applications import lent
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, free_port, running
 from tests.databases import postgresql_copy, settings_for
@@ -183,13 +181,8 @@ def test_no_flow_fails_while_two_nodes_are_upgraded_one_after_the_other(shared: 
 
 def _homes(settings: Settings, trusted: Path) -> list[Home]:
     """Create an ENT and its parents before the service runs."""
-    app = create_app(settings)
-    with app.app_context():
+    with lent(settings, own=True):
         build = Build(settings)
         ent = build.ent()
         usernames = [tuple(build.active().username for _ in range(_PARENTS)) for _ in range(_HOMES)]
-        homes = [Home(names, ent, trusted) for names in usernames]
-        db.session.remove()
-        db.engine.dispose()
-        services_of(app).close()
-    return homes
+    return [Home(names, ent, trusted) for names in usernames]

@@ -10,13 +10,13 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
-from idp.app import create_app
 from idp.clock import now
 from idp.services import services_of
 from idp.web.declarations import Declarations
 from idp.web.errors import ServiceBusyError, TooManyRequestsError
 from idp.web.security import Protection
 from tests.activation.steps import activate, newest_link
+from tests.applications import lent
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import follow, sign_in, submit
@@ -228,15 +228,12 @@ def test_the_session_cookie_is_taken_away_with_the_same_attributes(
 @pytest.mark.row("B-01")
 def test_over_http_in_development_the_names_lose_the_prefix_that_browsers_refuse(app: Flask) -> None:
     here = settings_for(services_of(app).settings.database_url, env="development", issuer="http://127.0.0.1:8000")
-    plain = create_app(here)
-    try:
-        browser = plain.test_client()
-        cookies = browser.get("/connexion", base_url="http://127.0.0.1:8000").headers.getlist("Set-Cookie")
-        assert [cookie.partition("=")[0] for cookie in cookies] == ["idp-tx"]
-        assert "Secure" not in cookies[0]
-        assert "HttpOnly" in cookies[0]
-    finally:
-        services_of(plain).close()
+    with lent(here) as plain:
+        page = plain.test_client().get("/connexion", base_url="http://127.0.0.1:8000")
+    [cookie] = page.headers.getlist("Set-Cookie")
+    assert cookie.startswith("idp-tx=")
+    assert "Secure" not in cookie
+    assert "HttpOnly" in cookie
 
 
 @pytest.mark.row("B-01")

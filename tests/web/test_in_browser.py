@@ -9,12 +9,11 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from idp.app import create_app
 from idp.config import Settings
 from idp.paths import CHECKOUT, STATIC
-from idp.services import services_of
 from tests import axe
 from tests.activation.steps import CHOSEN
+from tests.applications import lent
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.relying_party import Attempt
 from tests.stories.browser import CHROMIUM, follow, look, new_page
@@ -225,16 +224,14 @@ _LOOK = """rules => axe.run({runOnly: rules, resultTypes: ["violations"]}).then(
 
 
 def test_the_theme_stands_between_the_tokens_and_the_base(settings: Settings) -> None:
-    app = create_app(settings.model_copy(update={"theme": THEME}))
-    browser = app.test_client()
-    page = browser.get("/connexion").text
+    with lent(settings.model_copy(update={"theme": THEME}), own=True) as app:
+        browser = app.test_client()
+        page = browser.get("/connexion").text
+        with browser.get("/static/theme/tokens.css") as style:
+            assert style.data == (THEME / "tokens.css").read_bytes()
     order = [page.index(f'href="/static/{name}.css') for name in ("tokens", "theme/tokens", "base")]
     assert order == sorted(order)
     assert page.count('"/static/logo.svg?v=') == 2, "the theme has no logo.svg"
-    style = browser.get("/static/theme/tokens.css")
-    assert style.data == (THEME / "tokens.css").read_bytes()
-    style.close()
-    services_of(app).close()
 
 
 def test_the_theme_has_nothing_that_only_the_state_may_give() -> None:
