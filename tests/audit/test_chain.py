@@ -21,6 +21,7 @@ from tests import forked, killing
 from tests.audit.journal import a_day, fail, ids, list_findings, other_secret, seal, tamper, verified, write
 from tests.builders import Build
 from tests.commands.conftest import Run
+from tests.commands.remains import keep
 
 pytestmark = pytest.mark.row("O-06")
 
@@ -59,7 +60,6 @@ def test_journal_of_a_day_is_valid_before_and_after_its_seals(
     assert (code, wrong, summary["entries"], summary["seals"], summary["unsealed"]) == (0, [], len(ids()), 1, 0)
     issued = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "code.issued")).one()
     assert issued.personal_digest is not None, "the worker completed the entry of the code"
-    db.session.rollback()
 
 
 def test_the_worker_seals_the_journal(act: Run, app: Flask, build: Build) -> None:
@@ -180,9 +180,10 @@ def test_copied_entry_is_found(act: Run, app: Flask, build: Build, name: str) ->
 def test_forged_entry_is_found_sealed_or_not(act: Run, app: Flask, build: Build) -> None:
     account = build.active()
     write(account, 2)
-    db.session.add(AuditEntry(kind="sign_in", result="ok", account_id=account.id, details={"sid": "x"}))
-    db.session.add(AuditEntry(kind="code.issued", result="ok", account_id=account.id, salt=b"1" * 16, mac=b"2" * 36))
-    db.session.commit()
+    keep(
+        AuditEntry(kind="sign_in", result="ok", account_id=account.id, details={"sid": "x"}),
+        AuditEntry(kind="code.issued", result="ok", account_id=account.id, salt=b"1" * 16, mac=b"2" * 36),
+    )
     forged = ids()[-2:]
     sentences = ["the entry was not written by this service", "the entry was changed"]
     for number in (None, 1):
@@ -313,7 +314,6 @@ def test_concurrent_writers_and_sealers_create_one_chain(
     seals = db.session.scalars(select(AuditSeal).order_by(AuditSeal.id)).all()
     assert [seal.id for seal in seals] == list(range(1, len(seals) + 1))
     assert [seal.previous for seal in seals[1:]] == [seal.mac for seal in seals[:-1]], "no fork"
-    db.session.rollback()
 
 
 def test_entry_that_commits_late_with_a_lower_id_is_sealed_later(

@@ -14,6 +14,7 @@ from idp.db import db
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, wrong_tries
 from tests.commands.conftest import Events, Run, check_refusal
+from tests.commands.remains import keep
 from tests.pages import sign_in
 
 
@@ -30,8 +31,7 @@ def test_show_prints_help_desk_details_without_secrets(
     account = build.active(children=[build.child(), build.child("Lila", uai=LYCEE)])
     sign_in(browser, "/connexion", account.username, PASSWORD)
     wrong_tries(account.username)
-    db.session.add(SchoolNotice(school_id=build.school().id, account_id=account.id, kind="letter_doubt"))
-    db.session.commit()
+    keep(SchoolNotice(school_id=build.school().id, account_id=account.id, kind="letter_doubt"))
     row = shown(act, account.username.upper().replace(".", "․"))  # typed as it is read, in capitals
     assert row["username"] == account.username
     assert row["state"] == "active"

@@ -165,7 +165,6 @@ def test_an_unknown_account_is_refused(act: Run, who: str) -> None:
     assert answer.err.startswith("Error: no account ")
     assert "\x1b" not in answer.err
     assert db.session.scalar(select(func.count()).select_from(AuditEntry)) == 0
-    db.session.rollback()
 
 
 def test_an_empty_journal_is_an_empty_array(act: Run) -> None:
@@ -267,7 +266,6 @@ def test_key_change_records_before_and_after_without_keys(act: Run, app: Flask, 
     text = json.dumps(details(events, "key.changed"))
     for key in db.session.scalars(select(SigningKey)):
         assert str(key.public_jwk.get("x", key.public_jwk.get("n"))) not in text
-    db.session.rollback()
 
 
 @pytest.mark.row("O-08")

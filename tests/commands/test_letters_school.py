@@ -14,13 +14,11 @@ from idp.accounts.models import Account, Guardianship
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.letters import printing, recipients
-from idp.letters.render.pdf import Letter
-from idp.letters.render.typesetting import Typesetter
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.commands.accounts import reload_account
 from tests.commands.conftest import Events, Run, check_refusal
-from tests.commands.families import link, pages, parent, pupil, secret_on, usernames_on
+from tests.commands.families import before_typesetting, link, pages, parent, pupil, secret_on, usernames_on
 from tests.email_confirmation.post import post_office
 from tests.pages import heading, sign_in
 
@@ -183,22 +181,17 @@ def test_an_account_activated_during_typesetting_is_skipped(
 ) -> None:
     child = pupil(build, "6e 1")
     fast, slow = parent(build, child, family_name="A"), parent(build, child, family_name="B")
-    print_truly = Typesetter.render
-    seen: list[list[str]] = []
 
-    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
-        if not seen:
-            with db.engine.begin() as other:
-                values = {"activated_at": now(), "generation": 1}
-                other.execute(Account.__table__.update().where(Account.id == fast.id).values(**values))  # type: ignore[attr-defined]
-        seen.append([letter.username for letter in letters])
-        return print_truly(typesetter, letters, as_slips=as_slips)
+    def activate() -> None:
+        with db.engine.begin() as other:
+            values = {"activated_at": now(), "generation": 1}
+            other.execute(Account.__table__.update().where(Account.id == fast.id).values(**values))  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(Typesetter, "render", render)
+    rendered = before_typesetting(monkeypatch, activate)
     report = printed(act, out)
     assert report["printed"] == 1
     assert report["skipped"] == [{"username": fast.username, "reason": "changed in the meantime, try again"}]
-    assert seen == [[fast.username, slow.username], [slow.username]]
+    assert rendered == [[fast.username, slow.username], [slow.username]]
     assert len(pages(out)) == 1
     assert (reload_account(fast).provisional_hash, reload_account(fast).activated_at is not None) == (None, True)
     assert [path.name for path in out.parent.glob("*.part")] == []
@@ -210,18 +203,13 @@ def test_an_account_removed_during_the_print_is_skipped(
     child = pupil(build, "6e 1")
     removed, other = (parent(build, child, family_name=name) for name in "AB")
     key, username, other_username = removed.id, removed.username, other.username
-    render_letters = Typesetter.render
-    rendered: list[list[str]] = []
 
-    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
-        if not rendered:
-            with db.engine.begin() as connection:
-                connection.execute(delete(Guardianship).where(Guardianship.account_id == key))
-                connection.execute(delete(Account).where(Account.id == key))
-        rendered.append([letter.username for letter in letters])
-        return render_letters(typesetter, letters, as_slips=as_slips)
+    def remove() -> None:
+        with db.engine.begin() as connection:
+            connection.execute(delete(Guardianship).where(Guardianship.account_id == key))
+            connection.execute(delete(Account).where(Account.id == key))
 
-    monkeypatch.setattr(Typesetter, "render", render)
+    rendered = before_typesetting(monkeypatch, remove)
     report = printed(act, out)
     assert report["skipped"] == [{"username": username, "reason": "changed in the meantime, try again"}]
     assert rendered == [[username, other_username], [other_username]]

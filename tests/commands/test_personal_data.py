@@ -116,7 +116,6 @@ def test_export_contains_no_secret_and_no_data_of_others(act: Run, parent: Accou
         for secret in (*secrets, *others):
             assert secret is not None
             assert secret not in text, secret
-    db.session.rollback()
 
 
 def texts_of_export(act: Run, account: Account, path: Path) -> list[str]:
@@ -162,7 +161,6 @@ def test_settled_dispute_is_exported_without_data_of_others(app: Flask, act: Run
         assert code in data
         assert code not in page
         assert words in page
-    db.session.rollback()
 
 
 @pytest.mark.parametrize("over", ["ended_at", "disputed_at", "excluded_at"])
@@ -183,7 +181,6 @@ def test_export_of_a_former_guardian_hides_the_current_school(
     ties = next(part for part in opened(tmp_path / "p.zip")[1]["parts"] if part["table"] == "guardianship")["rows"]
     gone = next(row for row in ties if row["child_id"] is None)
     assert {name for name, value in gone.items() if value is not None} == {over}
-    db.session.rollback()
 
 
 def test_export_never_overwrites_and_removes_a_failed_file(
@@ -300,7 +297,6 @@ def test_reason_of_an_erasure_is_a_sentence(act: Run, build: Build, reason: str)
     answer = act("account", "erase", account.username, "--reason", reason, "--yes")
     assert (answer.code, answer.out) == (2, "")
     assert db.session.get(Account, account.id) is not None
-    db.session.rollback()
 
 
 def test_erasure_asks_for_confirmation(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +304,6 @@ def test_erasure_asks_for_confirmation(act: Run, build: Build, monkeypatch: pyte
     monkeypatch.setattr("click.confirm", lambda *_a, **_k: (_ for _ in ()).throw(SystemExit(1)))
     assert act("account", "erase", account.username, "--reason", "demande").code == 1
     assert db.session.get(Account, account.id) is not None
-    db.session.rollback()
 
 
 def test_erasure_removes_the_failed_attempts(act: Run, build: Build) -> None:
@@ -326,8 +321,7 @@ def test_erasure_names_the_notices_and_tells_the_truth_of_the_ents(act: Run, bui
     school_notices.add(Kind.SHARED_MAILBOX, gone.id, school, other_account_id=other.id)
     school_notices.add(Kind.SHARED_MAILBOX, third.id, school, other_account_id=gone.id)
     school_notices.settle(third.id, by="x", sentence="Vu avec les deux.")
-    db.session.add(AuditEntry(kind="sign_in", result="ok", account_id=gone.id))
-    db.session.commit()
+    keep(AuditEntry(kind="sign_in", result="ok", account_id=gone.id))
     username, both, settled = gone.username, f"{gone.username} and {other.username}", third.username
     answer = act("account", "erase", username, "--reason", "demande", "--yes")
     assert answer.code == 0, answer.err

@@ -76,7 +76,6 @@ def test_settled_notices_are_removed_and_open_notices_stay(act: Run, build: Buil
         )
     assert purged(act) == {"notices_removed": 1}
     assert set(db.session.scalars(select(SchoolNotice.kind))) == {"other_mailbox", "letter_guessed"}
-    db.session.rollback()
 
 
 def test_expired_pushed_requests_and_proofs_are_removed(act: Run, build: Build, app: Flask) -> None:
@@ -304,7 +303,6 @@ def test_a_purge_reports_a_database_error_and_is_not_completed(act: Run, build: 
     assert answer.err.startswith("Error: the database cannot be used")
     assert events("purge.completed") == []
     assert db.session.scalar(select(func.count()).where(Account.id == account.id)) == 1
-    db.session.rollback()
 
 
 def test_kept_passwords_are_removed_once_their_activation_is_over(act: Run, build: Build) -> None:

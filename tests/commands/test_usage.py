@@ -202,7 +202,6 @@ def test_actor_is_the_real_user_whatever_the_environment_says(app: Flask, build:
     [actor] = db.session.scalars(change)
     assert actor.startswith(user(os.getuid()))
     assert "mallory" not in actor
-    db.session.rollback()
 
 
 @pytest.mark.row("O-08")

@@ -267,7 +267,6 @@ def test_a_row_that_refers_to_nothing_is_refused(app: Flask) -> None:
     db.session.add(orphan)
     with pytest.raises(IntegrityError):
         db.session.commit()
-    db.session.rollback()
 
 
 def test_concurrent_read_and_write_loses_no_update(app: Flask, build: Build, database_url: str) -> None:
