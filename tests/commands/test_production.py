@@ -19,8 +19,9 @@ from tests.builders import Build
 from tests.commands.conftest import Events, Run
 from tests.commands.test_config import COMPLETE, put
 from tests.databases import ISSUER
+from tests.rows import each_row
 
-STARTS = (("config", "check"), ("serve", "--bind", "127.0.0.1:0"), ("letters", "print", "--school", "0599001N"))
+STARTS = (("serve", "--bind", "127.0.0.1:0"), ("letters", "print", "--school", "0599001N", "--out", "letters.pdf"))
 SECRET_NAME = re.compile(r"""(?i)secret_?key\w*["']?\]?\s*[=:]\s*f?["']([^"'{}]{32,})["']""")
 
 
@@ -98,16 +99,24 @@ def faults(bare: Run, *command: str) -> list[str]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_placeholders_and_unsafe_settings_stop_every_start(
-    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, values: dict[str, str], fault: str
+def test_placeholders_and_unsafe_settings_are_refused(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], fault: str
+) -> None:
+    put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", **values})
+    _, error = faults(bare, "config", "check")
+    assert error.startswith(fault)
+
+
+@pytest.mark.row("K-01")
+@each_row("command", STARTS)
+def test_a_refused_setting_stops_every_start(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", **values})
-    for command in STARTS:
-        errors = faults(bare, *command, *(("--out", "l.pdf") if command[0] == "letters" else ()))
-        assert [line for line in errors if line.startswith(fault)], errors
-        assert len(errors) == 2, "the first line, and this fault alone"
-    assert not list(tmp_path.glob("*.pdf"))
+    put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", "IDP_LEGAL_HOST": "À compléter"})
+    _, error = faults(bare, *command)
+    assert error.startswith("IDP_LEGAL_HOST: has a placeholder")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_remote_database_needs_tls_and_a_local_one_does_not(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
