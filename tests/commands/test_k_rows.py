@@ -154,6 +154,7 @@ def test_commands_of_the_manual_contain_no_secret() -> None:
 
 
 @pytest.mark.row("K-06")
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("path", [path for path, _ in leaves() if path not in APART], ids=" ".join)
 def test_an_unreachable_database_is_a_one_line_error(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: tuple[str, ...]
