@@ -25,7 +25,6 @@ from tests.pages import form_token, heading
 from tests.waiting import wait_for
 
 GUESSES = ("admin", "administrateur", "root", "test", "demo", "idp", "n.leroy")
-READING = {"check", "list", "show", "find", "current", "invites", "report", "status", "test"}
 AWAY = "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"
 SECRETS = ("password", "passwd", "secret", "token", "passphrase", "provisional", "pin", "credential")
 

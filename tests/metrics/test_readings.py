@@ -59,7 +59,7 @@ from idp.outbox.worker import (
 from idp.rostering.models import ImportBatch
 from idp.rostering.records import Format
 from idp.services import services_of
-from idp.web.door.door import Door
+from idp.serving.bridge import door_of
 from idp.web.http import Request
 from tests.builders import PASSWORD, Build
 from tests.metrics.scraping import Numbers
@@ -350,8 +350,7 @@ def test_the_queue_of_hashes_is_counted(settings: Settings, counted: Counted, mo
 def test_requests_that_wait_too_long_for_a_thread_are_counted(
     app: Flask, counted: Counted, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    door = app.wsgi_app
-    assert isinstance(door, Door)
+    door = door_of(app)
     door.shed(Request(EnvironBuilder("/connexion", method="POST").get_environ()))
     door.shed(Request(EnvironBuilder("/mentions-legales").get_environ()))
     seen = counted()
