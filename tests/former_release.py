@@ -1,7 +1,7 @@
 """`python -m tests.former_release`: write the statements of this release into tests/database/former_release.jsonl.
 
 Run it when a release is cut, on its commit. The next release's schema must still run these statements, since nodes of
-both releases run side by side while an operator upgrades (`tests/database/test_former_release.py`). The file has all
+both releases run side by side while an operator upgrades (`tests/database/test_migration_rule.py`). The file has all
 columns of all tables, each in an INSERT, a SELECT, an UPDATE and a DELETE, and the prepared statements of hot requests.
 """
 

@@ -91,6 +91,9 @@ def test_the_filter_is_small_and_seldom_wrong(tmp_path: Path) -> None:
     assert sum(listed.holds(f"{chance.getrandbits(80):020x}") for _ in range(50_000)) <= 2
 
 
+_FIFTY = "".join(f"a stolen one {n}\n" for n in range(50))
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -98,6 +101,9 @@ def test_the_filter_is_small_and_seldom_wrong(tmp_path: Path) -> None:
         (b"short\nlines\n", "no line"),
         (b"000000005AD76BD555C1D6D771DE417A4B87E4B4:10\n00000000A8DAE4228F821FB418F59826079BF368:4\n", "hashes"),
         (b"8846f7eaee8fb117ad06bdd830b7586c\n" * 3, "hashes"),
+        (bytes(range(256)) * 40, "control characters"),
+        (_FIFTY.encode("utf-16"), "control characters"),
+        (_FIFTY.encode() + b"and one with \x01\n", "control characters"),
     ],
 )
 def test_a_list_of_hashes_or_an_empty_list_is_refused_and_the_former_filter_stays(

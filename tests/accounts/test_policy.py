@@ -51,6 +51,7 @@ def faults(password: str, person: Identity = NADIA, min_length: int = 12) -> lis
         "Annecy galope violet",
         "velours 75000 paris",
         "moi toi cactus girafe",
+        "lapin caramel tournesol moufle",  # two words of the printed example
         ("tortue velours cascade ancre galet tilleul moufle brume sirop radeau " * 2)[:128],
     ],
 )
@@ -262,7 +263,7 @@ def worst_passwords() -> list[str]:
         "\ufdfa" * 128,
         "a\u0300" * 64,
         "\U0001f98a" * 128,
-        *("".join(chance.choice(signs) for _ in range(128)) for _ in range(10)),
+        *("".join(chance.choice(signs) for _ in range(128)) for _ in range(4)),
     ]
 
 
@@ -351,10 +352,6 @@ def test_printed_example_is_refused_with_its_variants(password: str) -> None:
 def test_each_language_has_an_example_that_is_long_enough() -> None:
     assert set(EXAMPLES) == set(OFFERED)
     assert min(map(len, EXAMPLES.values())) >= 12
-
-
-def test_two_words_of_the_example_are_accepted() -> None:
-    assert faults("lapin caramel tournesol moufle") == []
 
 
 @pytest.mark.parametrize("password", ["Rentree2026!!!!", "passerelle2026", "Passerelle-2026!", "2026cybercollege"])

@@ -1,13 +1,15 @@
-"""A second account with the same email: shared schools get one notice for each pair of accounts."""
+"""Two accounts: one mailbox, one person, or one change of credentials."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.accounts.models import Account, Child, School, SchoolNotice, SchoolProfile
 from idp.accounts.passwords.hasher import fold_provisional
+from idp.accounts.same_person import same_person
 from idp.clock import now
 from idp.db import db
 from tests.activation.steps import activate, newest_link
@@ -15,6 +17,7 @@ from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.commands.conftest import Run
 from tests.my_account.changes import at_once, form
 from tests.pages import heading, submit
+from tests.rows import each_row
 
 SHARED = "famille@exemple.fr"
 YEAR = timedelta(days=365)
@@ -110,3 +113,83 @@ def test_school_is_notified_when_two_accounts_confirm_a_mailbox_concurrently(app
             forms.append(form(visitor, visitor.get(newest_link(build.settings, account.id))))
         assert [answer["status"] for answer in at_once(build.settings, forms)] == [200, 200]
         assert len(read_notices()) == round_ + 1
+
+
+@each_row(
+    ("mine", "other"),
+    [
+        ({}, {}),
+        ({"given_name": "Noémie"}, {"given_name": "NOEMIE Anne"}),
+        ({"given_name": "Anne-Marie"}, {"given_name": "ANNE MARIE"}),
+        ({"civility": "Mlle"}, {"civility": "Mme"}),
+        ({"civility": ""}, {"civility": "Mme"}),
+        ({"family_name": "LE GALL"}, {"family_name": "Le-Gall"}),
+        ({"family_name": "LEROY"}, {"family_name": "LEROY-VANDEPUTTE"}),
+        ({"family_name": "VANDEPUTTE LEROY"}, {"family_name": "LEROY-VANDEPUTTE"}),
+        ({"family_name": "MARTIN", "birth_name": "LEROY"}, {"family_name": "LEROY"}),
+        ({"family_name": "LEROY"}, {"family_name": "MARTIN", "birth_name": "Leroy"}),
+        ({"family_name": "D’ARTAGNAN"}, {"family_name": "d'Artagnan"}),
+        ({"family_name": "ŒUVRARD"}, {"family_name": "Oeuvrard"}),
+        ({"given_name": "İbrahim", "family_name": "YILMAZ"}, {"given_name": "Ibrahim", "family_name": "Yılmaz"}),
+        ({"given_name": "كريم", "family_name": "بن علي"}, {"given_name": "كريم", "family_name": "بن علي"}),
+    ],
+)
+def test_names_that_agree(mine: dict[str, str], other: dict[str, str]) -> None:
+    assert same_person(_named(mine), _named(other))
+    assert same_person(_named(other), _named(mine))
+
+
+@each_row(
+    ("mine", "other"),
+    [
+        ({"given_name": "Noémie"}, {"given_name": "Karim"}),
+        ({"given_name": "Anne Marie"}, {"given_name": "Marie"}),
+        ({"given_name": "Anne-Marie"}, {"given_name": "Anne-Sophie"}),
+        ({"given_name": "Anne-Marie"}, {"given_name": "Anne"}),
+        ({"civility": "M.", "given_name": "Dominique"}, {"civility": "Mme", "given_name": "Dominique"}),
+        ({"given_name": "Thi Lan"}, {"given_name": "Thi Hoa"}),
+        ({"given_name": "Jean-Pierre"}, {"given_name": "Jean-Paul"}),
+        ({"family_name": "DE"}, {"family_name": "DE SOUSA"}),
+        ({"family_name": "LEROY"}, {"family_name": "LEROYER"}),
+        ({"family_name": "LEROY-MARTIN"}, {"family_name": "LEROY-DURAND"}),
+        ({"family_name": "LEROY", "birth_name": "DURAND"}, {"family_name": "MARTIN", "birth_name": "PETIT"}),
+        ({"family_name": ""}, {"family_name": "LEROY"}),
+        ({"family_name": "'-"}, {"family_name": "'-"}),
+        ({"given_name": ""}, {"given_name": ""}),
+        ({}, {"profile": SchoolProfile.STUDENT}),
+    ],
+)
+def test_names_that_leave_a_doubt(mine: dict[str, str], other: dict[str, str]) -> None:
+    assert not same_person(_named(mine), _named(other))
+    assert not same_person(_named(other), _named(mine))
+
+
+def _named(names: dict[str, str]) -> Account:
+    common: dict[str, Any] = {"given_name": "Noémie", "family_name": "LEROY", "birth_name": ""}
+    return Account(**{**common, "profile": SchoolProfile.GUARDIAN, **names})
+
+
+def test_a_row_and_an_update_count_a_change_of_credentials_alike(app: Flask, build: Build) -> None:
+    account = build.active()
+    before = account.generation
+    account.credentials_changed()
+    db.session.commit()
+    assert account.changed_once_since(before)
+    db.session.execute(
+        update(Account).where(Account.id == account.id).values(generation=Account.next_generation()),
+        execution_options={"synchronize_session": False},
+    )
+    db.session.commit()
+    db.session.refresh(account)
+    assert account.generation == before + 2
+    assert not account.changed_once_since(before)
+
+
+def test_a_new_password_lifts_a_block_and_a_breach_and_changes_credentials(app: Flask, build: Build) -> None:
+    account = build.active(password_blocked_at=now(), breached_at=now())
+    before, started = account.generation, now()
+    account.set_password("a new hash")
+    assert (account.password_hash, account.password_blocked_at, account.breached_at) == ("a new hash", None, None)
+    assert account.password_changed_at is not None
+    assert account.password_changed_at >= started
+    assert account.changed_once_since(before)

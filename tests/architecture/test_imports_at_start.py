@@ -9,11 +9,11 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 
 from demo.processes import exported
-from idp.cli import ENTRIES
 from idp.paths import CHECKOUT
 from tests.architecture.tree import modules
 from tests.databases import settings_for
@@ -148,15 +148,10 @@ def test_worker_imports_what_requests_need() -> None:
 
 @each_row("module", LATE)
 def test_late_module_exists(module: str) -> None:
-    assert within(loaded(f"import {module}"), module)
+    assert find_spec(module)
 
 
 def test_every_function_that_is_imported_at_its_call_exists() -> None:
     homes = {home for path in modules("idp") for home in _LATER.findall(path.read_text(encoding="utf-8"))}
     assert len(homes) > 10
     assert [home for home in homes if not hasattr(import_module(home.partition(":")[0]), home.partition(":")[2])] == []
-
-
-def test_every_command_can_be_imported() -> None:
-    program = "from idp.cli import cli\nassert all(cli.commands[name].name == name for name in cli.commands)"
-    assert within(loaded(program), *(entry.home.partition(":")[0] for entry in ENTRIES.values()))

@@ -1,15 +1,20 @@
-"""The command that writes docs/reference/ from the code."""
+"""The documents that are written from the code, or checked against it: reference, checklist, conformity, publiccode."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
+from idp import __version__
 from idp.audit.catalogue import EVENTS
 from idp.cli import cli
 from idp.config import Settings
+from idp.languages import OFFERED
 from idp.paths import CHECKOUT
-from tests import reference
+from tests import checklist, reference
 
 
 def test_every_setting_and_command_has_its_place() -> None:
@@ -52,3 +57,147 @@ def test_a_page_that_is_not_current_is_refused_and_left_as_it_is(
     assert reference.main(["--check"], folder=tmp_path) == 1
     assert 'run "make reference"' in capsys.readouterr().err
     assert changed.read_text(encoding="utf-8") == "old"
+
+
+_HEAD = "| row | rule | tests |\n|---|---|---|\n"
+_MODULE = """
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.row("B-01")]
+
+
+@pytest.mark.row("A-02", "A-01")
+@pytest.mark.parametrize("x", [1])
+def test_first(x): ...
+
+
+@pytest.mark.row("C-01")
+class TestClass:
+    @pytest.mark.row("A-02")
+    def test_second(self): ...
+
+
+def helper(): ...
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a checklist and a module of tests."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "tests" / "test_it.py").write_text(_MODULE)
+    return tmp_path
+
+
+def run(project: Path, rows: str, *arguments: str) -> tuple[int, str]:
+    """Return the exit code of the command and the checklist after it."""
+    file = project / "docs" / "security.md"
+    file.write_text(_HEAD + rows)
+    code = checklist.main(list(arguments), checklist=file, folder=project / "tests")
+    return code, file.read_text().removeprefix(_HEAD)
+
+
+def test_each_row_gets_the_tests_that_are_marked_with_it(project: Path) -> None:
+    rows = "| A-01 | One. | |\n| A-02 | Two. |  |\n| B-01 | Three. | old |\n| C-01 | Four. | |\n"
+    code, written = run(project, rows)
+    assert code == 0
+    cells = [line.split(" | ")[2].split("<br>") for line in written.splitlines()]
+    names = [[link.partition("]")[0].rpartition("test_it.py::")[2] for link in cell] for cell in cells]
+    both = ["test_first", "TestClass::test_second"]
+    assert names == [["test_first"], both, both, ["TestClass::test_second"]]
+    assert "](../tests/test_it.py)" in cells[0][0]
+    assert run(project, written, "--check") == (0, written)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ("| A-01 | One. | |", 'run "make checklist"'),
+        ("| A-03 | Five. | — |", "Row A-03 has no test: mark one"),
+        ("| A-01 | no test: none is needed. | |", 'Row A-01 says "no test:", but tests are marked with it.'),
+        ("| Q-01 | One. | |", "is marked with A-01, which is no row of the checklist."),
+        ("| A-02 | One. | |", "line 4 is a second row A-02"),
+        ("| A-01 | One, or | two. | |", "line 3 is not"),
+    ],
+)
+def test_a_checklist_that_is_not_true_is_refused_and_left_as_it_is(
+    project: Path, capsys: pytest.CaptureFixture[str], changed: str, sentence: str
+) -> None:
+    others = "| A-02 | Two. | |\n| B-01 | Three. | |\n| C-01 | Four. | |\n"
+    _, written = run(project, "| A-01 | One. | |\n" + others)
+    rows = changed + "\n" + written.partition("\n")[2]
+    assert run(project, rows, "--check") == (1, rows)
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_row_may_say_why_it_has_no_test(project: Path) -> None:
+    others = "| A-01 | One. | |\n| A-02 | Two. | |\n| B-01 | Three. | |\n| C-01 | Four. | |\n"
+    code, written = run(project, others + "| D-01 | Five. no test: it is the operator's duty. | |\n")
+    assert code == 0
+    assert written.endswith("| D-01 | Five. no test: it is the operator's duty. | — |\n")
+
+
+def test_a_marker_names_its_rows_by_texts(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "tests" / "test_it.py").write_text(_MODULE.replace('"C-01"', "ROW"))
+    assert run(project, "", "--check")[0] == 1
+    assert "test_it.py, line 12: a marker names its rows by texts" in capsys.readouterr().err
+
+
+ROOT = Path(__file__).parents[2]
+TABLES = [ROOT / "docs" / "conformite.md", ROOT / "docs" / "doctrine.md"]
+_ROW = re.compile(r"\b[A-Z]-\d\d\b")
+_PLACE = re.compile(r"`((?:tests|idp|deploy)/[\w/.-]+)`")
+
+
+def text() -> str:
+    return "".join(path.read_text() for path in TABLES)
+
+
+def test_every_row_that_is_named_has_a_test() -> None:
+    named = set(_ROW.findall(text()))
+    shown = {row for test in checklist.marked_tests(ROOT / "tests") for row in test.rows}
+    assert named - shown == set()
+    assert len(named) > 60
+
+
+def test_every_place_that_is_named_is_there() -> None:
+    missing = [place for place in _PLACE.findall(text()) if not (ROOT / place).exists()]
+    assert missing == []
+
+
+PUBLICCODE = yaml.safe_load((CHECKOUT / "publiccode.yml").read_text(encoding="utf-8"))
+MANDATORY = {
+    "publiccodeYmlVersion", "name", "url", "platforms", "categories", "developmentStatus", "softwareType",
+    "description", "legal", "maintenance", "localisation",
+}  # fmt: skip
+OPTIONAL = {"softwareVersion", "releaseDate", "logo", "landingURL", "intendedAudience", "roadmap", "dependsOn"}
+STATES = {"concept", "development", "beta", "stable", "obsolete"}
+
+
+def test_publiccode_has_the_mandatory_keys_and_no_unknown_ones() -> None:
+    assert set(PUBLICCODE) >= MANDATORY
+    assert set(PUBLICCODE) <= MANDATORY | OPTIONAL
+    assert PUBLICCODE["publiccodeYmlVersion"] == "0.4"
+    assert PUBLICCODE["url"].startswith("https://")
+    assert PUBLICCODE["developmentStatus"] in STATES
+    assert set(PUBLICCODE["categories"]) <= {"identity-management", "it-security"}, "words of the standard's list"
+    assert PUBLICCODE["maintenance"]["type"] == "community"
+    assert PUBLICCODE["maintenance"]["contacts"], "which the type `community` demands"
+    assert PUBLICCODE["localisation"]["localisationReady"] is True
+
+
+def test_descriptions_have_the_lengths_of_the_standard() -> None:
+    assert set(PUBLICCODE["description"]) == {"fr", "en"}
+    for text in PUBLICCODE["description"].values():
+        assert set(text) == {"shortDescription", "longDescription", "features"}
+        assert len(text["shortDescription"]) <= 150
+        assert 150 <= len(text["longDescription"]) <= 10_000
+        assert all(len(feature) <= 100 for feature in text["features"])
+
+
+def test_publiccode_agrees_with_the_project() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert PUBLICCODE["legal"]["license"] == project["license"]
+    assert PUBLICCODE["softwareVersion"] == __version__
+    assert tuple(PUBLICCODE["localisation"]["availableLanguages"]) == OFFERED

@@ -1,4 +1,4 @@
-"""A change of the journal by SQL, without the secret key, is detected."""
+"""A change of the journal by SQL, without the secret key, is detected, whatever process seals or is killed."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
@@ -17,11 +17,14 @@ from idp.audit.models import AuditEntry, AuditSeal
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from tests import forked, killing
 from tests.audit.journal import a_day, fail, ids, list_findings, other_secret, seal, tamper, verified, write
 from tests.builders import Build
 from tests.commands.conftest import Run
+from tests.commands.remains import keep
 
 pytestmark = pytest.mark.row("O-06")
+
 
 COLUMNS = (
     "at", "kind", "result", "account_id", "client_id", "staff_id", "school_id", "actor", "ip", "request_id", "details",
@@ -57,7 +60,6 @@ def test_journal_of_a_day_is_valid_before_and_after_its_seals(
     assert (code, wrong, summary["entries"], summary["seals"], summary["unsealed"]) == (0, [], len(ids()), 1, 0)
     issued = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "code.issued")).one()
     assert issued.personal_digest is not None, "the worker completed the entry of the code"
-    db.session.rollback()
 
 
 def test_the_worker_seals_the_journal(act: Run, app: Flask, build: Build) -> None:
@@ -178,9 +180,10 @@ def test_copied_entry_is_found(act: Run, app: Flask, build: Build, name: str) ->
 def test_forged_entry_is_found_sealed_or_not(act: Run, app: Flask, build: Build) -> None:
     account = build.active()
     write(account, 2)
-    db.session.add(AuditEntry(kind="sign_in", result="ok", account_id=account.id, details={"sid": "x"}))
-    db.session.add(AuditEntry(kind="code.issued", result="ok", account_id=account.id, salt=b"1" * 16, mac=b"2" * 36))
-    db.session.commit()
+    keep(
+        AuditEntry(kind="sign_in", result="ok", account_id=account.id, details={"sid": "x"}),
+        AuditEntry(kind="code.issued", result="ok", account_id=account.id, salt=b"1" * 16, mac=b"2" * 36),
+    )
     forged = ids()[-2:]
     sentences = ["the entry was not written by this service", "the entry was changed"]
     for number in (None, 1):
@@ -290,3 +293,49 @@ def test_text_output_of_verify_locates_the_findings(act: Run, app: Flask, build:
     assert broken.code == 1
     assert broken.out.startswith(f"seal 1, entry {key}, of 20")
     assert "1 finding: 3 entries in 1 seals" in broken.out
+
+
+def run(*arguments: str) -> str:
+    done = forked.run(*arguments, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("rounds", [8, pytest.param(25, marks=pytest.mark.long)])
+def test_concurrent_writers_and_sealers_create_one_chain(
+    act: Run, app: Flask, build: Build, database_url: str, rounds: int
+) -> None:
+    result = json.loads(run("tests.audit.rush", database_url, str(rounds)))
+    assert result["found"] == 0, "no check sees anything wrong meanwhile"
+    code, wrong, summary = verified(act)
+    assert (code, wrong, summary["unsealed"]) == (0, [], 0)
+    assert summary["entries"] == result["written"] == len(ids())
+    assert db.session.scalar(select(func.sum(AuditSeal.count))) == result["written"], "each is in one batch"
+    seals = db.session.scalars(select(AuditSeal).order_by(AuditSeal.id)).all()
+    assert [seal.id for seal in seals] == list(range(1, len(seals) + 1))
+    assert [seal.previous for seal in seals[1:]] == [seal.mac for seal in seals[:-1]], "no fork"
+
+
+def test_entry_that_commits_late_with_a_lower_id_is_sealed_later(
+    act: Run, app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(build.active(), 5)
+    late = ids()[0]
+    db.session.execute(AuditEntry.__table__.update().where(AuditEntry.id != late).values(kind="sign_in"))  # type: ignore[attr-defined]
+    db.session.execute(AuditEntry.__table__.update().where(AuditEntry.id == late).values(seal_id=99))  # type: ignore[attr-defined]
+    db.session.commit()
+    assert sealing.seal_all(build.settings.secrets) == 4, "it is not visible yet"
+    db.session.execute(AuditEntry.__table__.update().where(AuditEntry.id == late).values(seal_id=None))  # type: ignore[attr-defined]
+    db.session.commit()
+    assert sealing.seal_all(build.settings.secrets) == 1
+    assert list_findings(act) == []
+    assert ids(AuditEntry.seal_id == 2) == [late]
+
+
+@pytest.mark.parametrize("points", killing.POINTS)
+def test_killed_sealer_leaves_the_chain_valid(act: Run, app: Flask, build: Build, points: str) -> None:
+    write(build.active(), 40)
+    db.session.rollback()
+    assert int(run("tests.audit.killed", build.settings.database_url, "seal", points)) > 6
+    code, wrong, summary = verified(act)
+    assert (code, wrong, summary["entries"], summary["unsealed"]) == (0, [], 40, 0)

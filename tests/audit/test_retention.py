@@ -17,7 +17,7 @@ from idp.operations.purge import unused_accounts
 from idp.services import services_of
 from tests import killing
 from tests.audit.journal import a_day, at, fail, ids, list_findings, other_secret, seal, tamper, verified, write
-from tests.audit.test_processes import run
+from tests.audit.test_chain import run
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.commands.remains import number, purged
@@ -172,7 +172,6 @@ def test_purges_with_different_settings_leave_the_chain_valid(act: Run, app: Fla
     assert list_findings(act) == []
     beginning = db.session.scalars(select(AuditBeginning)).one()
     assert beginning.entries_before > now() - 301 * DAY
-    db.session.rollback()
 
 
 @pytest.mark.parametrize("points", killing.POINTS)

@@ -31,6 +31,12 @@ class Answer:
 Run = Callable[..., Answer]
 
 
+def check_refusal(answer: Answer, words: str) -> None:
+    """Check that a command wrote nothing to stdout and one line with `words` to stderr, and exited with 1."""
+    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1), answer
+    assert words in answer.err
+
+
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command in an environment without any setting."""

@@ -2,12 +2,16 @@
 
 import csv
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 from pypdf import PdfReader
 
 from idp.accounts.models import Account, Child, Guardianship
 from idp.db import db
+from idp.letters.render.pdf import Letter
+from idp.letters.render.typesetting import Typesetter
 from tests.builders import COLLEGE, Build
 from tests.letters.read_back import secrets_in, text_of
 
@@ -24,6 +28,20 @@ def parent(build: Build, *children: Child, **more: object) -> Account:
     """Create a parent without a printed letter."""
     never = {"provisional_hash": None, "provisional_expires_at": None}
     return build.never_activated(children=list(children), **{**never, **more})  # type: ignore[arg-type]
+
+
+def before_typesetting(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[list[str]]:
+    """Run `act` before the first letters are typeset; return the list of the usernames of each call."""
+    render_truly, rendered = Typesetter.render, list[list[str]]()
+
+    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
+        if not rendered:
+            act()
+        rendered.append([letter.username for letter in letters])
+        return render_truly(typesetter, letters, as_slips=as_slips)
+
+    monkeypatch.setattr(Typesetter, "render", render)
+    return rendered
 
 
 def link(account: Account, child: Child) -> Guardianship:

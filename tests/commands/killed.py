@@ -1,7 +1,7 @@
-"""Kill purges at one commit after the other: `python -m tests.commands.killed DATABASE`.
+"""Kill purges at one commit after the other: `python -m tests.commands.killed DATABASE STEP`.
 
-The N-th child process is killed before its N-th commit, until a child reaches the end. Print the number of killed
-processes.
+Each child process is killed STEP commits later than the one before, until a child reaches the end. Print the number of
+killed processes.
 """
 
 import os
@@ -41,10 +41,10 @@ def live(database: str, countdown: int) -> None:
         purge.callback(as_json=False)
 
 
-def main(database: str) -> None:
+def main(database: str, step: str) -> None:
     """Kill one child process after the other."""
     inherited(settings_for(database, database_pool=2))
-    for number in range(1, _MOST):
+    for killed, number in enumerate(range(1, _MOST, int(step))):
         child = os.fork()
         if not child:
             with Path(os.devnull).open("w") as nowhere:
@@ -54,7 +54,7 @@ def main(database: str) -> None:
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
             assert os.WEXITSTATUS(status) == 0
-            sys.stdout.write(f"{number - 1}\n")
+            sys.stdout.write(f"{killed}\n")
             return
     sys.exit("it never came to its end")
 

@@ -1,4 +1,4 @@
-"""Acts on an account: they open it, block its password, and never without the journal (K-03, O-05)."""
+"""Acts on an account: they open it, block its password, and never without the journal (K-03, O-05, Z-05)."""
 
 import json
 import sys
@@ -6,8 +6,9 @@ import sys
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from idp.accounts.models import Account
 from idp.accounts.notices import RESET_REQUESTED
 from idp.audit import log
 from idp.clock import now
@@ -15,10 +16,13 @@ from idp.db import db, retry_unit_of_work
 from idp.families import acts
 from idp.families.refusals import Code
 from idp.operations import blocked_passwords
+from idp.sessions.models import Session
 from idp.throttle import guard, limits
+from tests import forked
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, waiting, wrong_tries
-from tests.commands.conftest import Events, Run
+from tests.commands.conftest import Events, Run, check_refusal
+from tests.commands.race import ACTS as RACES
 from tests.my_account.changes import read_notices
 from tests.my_account.passkeys import owner, stored
 from tests.my_account.passkeys import sign_in as sign_in_by_key
@@ -74,9 +78,7 @@ def test_enable_reopens_a_disabled_account_with_its_password(
 def test_enable_refuses_a_merged_account(act: Run, build: Build) -> None:
     other = build.active()
     account = build.never_activated(disabled_at=now(), merged_into_id=other.id)
-    answer = act("account", "enable", account.username)
-    assert (answer.code, answer.out) == (1, "")
-    assert f"was merged into {other.username}" in answer.err
+    check_refusal(act("account", "enable", account.username), f"was merged into {other.username}")
     assert reload_account(account).disabled_at is not None
 
 
@@ -204,3 +206,25 @@ def test_a_sign_in_opens_no_session_when_the_journal_fails(build: Build, browser
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
     assert living(account) == 0
+
+
+@pytest.mark.row("Z-05")
+@pytest.mark.parametrize("rounds", [8, pytest.param(32, marks=pytest.mark.long)])
+@pytest.mark.parametrize("act", RACES)
+def test_a_disabled_account_has_no_session(build: Build, act: str, rounds: int) -> None:
+    build.ent()
+    child = build.child()
+    usernames = [build.active(children=[child]).username for _ in range(rounds)]
+    db.session.rollback()
+    order = {"database": build.settings.database_url, "act": act, "usernames": usernames}
+    done = forked.run("tests.commands.race", timeout=400, stdin=json.dumps(order))
+    assert done.returncode == 0, done.stderr[-3000:]
+    opened = sum(json.loads(done.stdout))
+    assert opened >= rounds, "there were sessions to end"
+    rows = db.session.execute(
+        select(Session.ended_at, Session.generation, Account.generation).join(Account, Account.id == Session.account_id)
+    ).all()
+    db.session.rollback()
+    assert len(rows) == opened
+    assert [row for row in rows if row[0] is None] == [], "not even one that only its generation would stop"
+    assert [row for row in rows if row[1] == row[2]] == [], "nor one that only its end would"

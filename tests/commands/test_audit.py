@@ -1,10 +1,11 @@
-"""`idp audit show`: O-02, O-03, O-04."""
+"""`idp audit show` (O-02, O-03, O-04); each change has its old and new values in the journal, no secret (O-08)."""
 
 import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 import pytest
@@ -14,15 +15,18 @@ from sqlalchemy import delete, func, select, true
 
 from idp.accounts.models import Account
 from idp.audit import log
+from idp.audit.changes import HIDDEN, difference, snapshot
 from idp.audit.events import SignInSucceeded
 from idp.audit.kinds import Event
 from idp.audit.models import AuditEntry
+from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
+from idp.oidc.models import SigningKey
 from idp.operations.purge import unused_accounts
 from tests.builders import PASSWORD, Build
 from tests.commands.accounts import OPERATOR
-from tests.commands.conftest import Run
+from tests.commands.conftest import Events, Run
 from tests.pages import sign_in
 from tests.protocol.flow import tokens_for
 
@@ -161,7 +165,6 @@ def test_an_unknown_account_is_refused(act: Run, who: str) -> None:
     assert answer.err.startswith("Error: no account ")
     assert "\x1b" not in answer.err
     assert db.session.scalar(select(func.count()).select_from(AuditEntry)) == 0
-    db.session.rollback()
 
 
 def test_an_empty_journal_is_an_empty_array(act: Run) -> None:
@@ -190,3 +193,118 @@ def test_each_kind_of_event_is_one_line(act: Run) -> None:
     answer = act("audit", "show", "--limit", "500")
     assert answer.code == 0, answer.err
     assert len(answer.out.splitlines()) == len(classes)
+
+
+def details(events: Events, kind: str) -> list[dict[str, Any]]:
+    return [event.details for event in events(kind)]
+
+
+@pytest.mark.row("O-08")
+def test_client_change_records_before_and_after_only(act: Run, build: Build, events: Events) -> None:
+    ent = build.ent()
+    assert act("client", "set", ent.client_id, "--name", "Estuaire", "--home-uri", "https://ent.test/accueil").code == 0
+    created, changed = details(events, "client.changed")
+    assert created["change"] == "registered"
+    assert created["after"]["redirect_uris"] == ["https://ent.test/cb"]
+    assert created["after"]["uais"] == ["0599001N"]
+    assert changed == {
+        "change": "changed",
+        "before": {"name": "Passerelle", "home_uri": "https://ent.test/"},
+        "after": {"name": "Estuaire", "home_uri": "https://ent.test/accueil"},
+    }
+    act("client", "disable", ent.client_id)
+    act("client", "enable", ent.client_id)
+    *_, shut, opened = details(events, "client.changed")
+    assert shut["before"] == {"disabled_at": None}
+    assert opened["before"] == shut["after"] != shut["before"]
+
+
+@pytest.mark.row("O-08")
+def test_secret_of_a_client_is_in_no_entry(act: Run, app: Flask, build: Build, events: Events) -> None:
+    ent = build.ent()
+    shown = json.loads(act("client", "rotate-secret", ent.client_id, "--json").out)["client_secret"]
+    row = db.session.scalars(select(Client)).one()
+    secrets = [shown, ent.secret, *(value.hex() for value in (row.secret_digest, row.subject_salt) if value)]
+    text = json.dumps([list(db.session.scalars(select(AuditEntry.details)))])
+    assert all(secret and secret not in text for secret in secrets)
+    assert details(events, "client.changed")[-1]["after"].keys() == {"former_secret_digest", "former_secret_until"}
+    assert details(events, "client.changed")[-1]["after"]["former_secret_digest"] == HIDDEN
+
+
+@pytest.mark.row("O-08")
+def test_school_change_records_before_and_after(act: Run, app: Flask, events: Events) -> None:
+    act("school", "set", "0599001N", "--name", "Collège des Tilleuls")
+    act("school", "set", "0599001N", "--phone", "03 53 01 40 40")
+    created, changed = details(events, "school.changed")
+    assert (created["before"], created["after"]["name"]) == ({}, "Collège des Tilleuls")
+    assert changed == {"uai": "0599001N", "before": {"phone": ""}, "after": {"phone": "03 53 01 40 40"}}
+    first, last = act("audit", "show", "--kind", "school").out.splitlines()
+    assert 'name: -> "Collège des Tilleuls"' in first
+    assert last.endswith('uai=0599001N  phone: "" -> "03 53 01 40 40"')
+
+
+@pytest.mark.row("O-08")
+def test_charter_entry_names_both_texts(act: Run, build: Build, events: Events, tmp_path: Path) -> None:
+    ent = build.ent(charter="ent")
+    build.publish(ent, "1")
+    file = tmp_path / "charte.md"
+    file.write_text("# Une autre\n\nRestons polis.", encoding="utf-8")
+    assert act("charter", "publish", ent.client_id, "--version", "2", str(file)).code == 0
+    first, second = details(events, "charter.published")
+    assert (first["former"], second["former"], second["version"]) == ("", "1", "2")
+    assert first["sha256"] != second["sha256"]
+
+
+@pytest.mark.row("O-08")
+def test_key_change_records_before_and_after_without_keys(act: Run, app: Flask, events: Events) -> None:
+    assert act("keys", "rotate", "--alg", "ES256", "--now").code == 0
+    [created] = [entry for entry in details(events, "key.changed") if entry["after"].get("alg") == "ES256"]
+    assert created["change"] == "rotated"
+    assert act("keys", "retire", created["kid"], "--emergency").code == 0
+    retired = [entry for entry in details(events, "key.changed") if entry["kid"] == created["kid"]][1]
+    assert retired["before"] == {"retired_at": None}
+    text = json.dumps(details(events, "key.changed"))
+    for key in db.session.scalars(select(SigningKey)):
+        assert str(key.public_jwk.get("x", key.public_jwk.get("n"))) not in text
+
+
+@pytest.mark.row("O-08")
+def test_self_service_change_records_before_and_after(
+    act: Run, build: Build, browser: FlaskClient, events: Events
+) -> None:
+    invitation = json.loads(act("client", "invite", "--label", "Estuaire", "--uai", "0599001N", "--json").out)
+    body = {"client_name": "Estuaire", "redirect_uris": ["https://ent.test/cb"]}
+    bearer = {"Authorization": f"Bearer {invitation['initial_access_token']}"}
+    registration = browser.post("/register", json=body, headers=bearer).get_json()
+    own = {"Authorization": f"Bearer {registration['registration_access_token']}"}
+    expected = {**body, "client_id": registration["client_id"], "client_name": "Horizon"}
+    assert browser.put(f"/register/{registration['client_id']}", json=expected, headers=own).status_code == 200
+    [changed] = [entry for entry in details(events, "client.changed_itself") if entry["change"] == "changed"]
+    assert changed["before"]["name"] == "Estuaire"
+    assert changed["after"]["name"] == "Horizon"
+    text = json.dumps([*details(events, "client.changed_itself"), *details(events, "client.invited")])
+    for secret in (
+        invitation["initial_access_token"],
+        registration["registration_access_token"],
+        registration.get("client_secret"),
+    ):
+        assert secret
+        assert secret not in text
+    assert details(events, "client.invited")[0]["after"]["uais"] == ["0599001N"]
+
+
+@pytest.mark.row("O-08")
+def test_snapshot_hides_secrets_of_every_kind() -> None:
+    row = Client(
+        name="x",
+        secret_digest=b"secret",
+        pending_metadata={"client_secret": "s", "jwks": {"keys": [{"kty": "oct", "k": "s", "d": "s"}]}, "kept": 1},
+    )
+    values = snapshot(row)
+    assert values["secret_digest"] == HIDDEN
+    assert values["pending_metadata"] == {
+        "client_secret": HIDDEN,
+        "jwks": {"keys": [{"kty": "oct", "k": HIDDEN, "d": HIDDEN}]},
+        "kept": 1,
+    }
+    assert difference({"a": 1, "b": 2}, {"b": 3, "c": 4}) == {"before": {"a": 1, "b": 2}, "after": {"b": 3, "c": 4}}

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.commands.conftest import Run
+from tests.commands.conftest import Run, check_refusal
 
 
 @pytest.fixture
@@ -62,10 +62,7 @@ def test_a_version_becomes_the_current_one(idp: Run, client_id: str, file: Path,
 )
 def test_an_invalid_charter_file_is_refused(idp: Run, client_id: str, file: Path, content: bytes, why: str) -> None:
     file.write_bytes(content)
-    answer = idp("charter", "publish", client_id, "--version", "1", str(file))
-    assert (answer.code, answer.out) == (1, "")
-    assert why in answer.err
-    assert len(answer.err.splitlines()) == 1
+    check_refusal(idp("charter", "publish", client_id, "--version", "1", str(file)), why)
     assert listed(idp) == []
 
 
@@ -80,17 +77,19 @@ def test_a_folder_is_a_usage_error(idp: Run, client_id: str, tmp_path: Path) -> 
 
 def test_a_published_text_is_never_changed(idp: Run, client_id: str, file: Path) -> None:
     idp("charter", "publish", client_id, "--version", "1", str(file))
-    answer = idp("charter", "publish", client_id, "--version", "1", str(file))
-    assert (answer.code, answer.out) == (1, "")
-    assert "version 1 of ENT des Tilleuls exists already" in answer.err
+    check_refusal(
+        idp("charter", "publish", client_id, "--version", "1", str(file)),
+        "version 1 of ENT des Tilleuls exists already",
+    )
     assert len(listed(idp)) == 1
 
 
 @pytest.mark.parametrize("version", ["", "v" * 41])
 def test_a_version_needs_a_name(idp: Run, client_id: str, file: Path, version: str) -> None:
-    answer = idp("charter", "publish", client_id, "--version", version, str(file))
-    assert (answer.code, answer.out) == (1, "")
-    assert "the version must have 1 to 40 characters" in answer.err
+    check_refusal(
+        idp("charter", "publish", client_id, "--version", version, str(file)),
+        "the version must have 1 to 40 characters",
+    )
 
 
 def test_an_unknown_client_is_refused(idp: Run, file: Path) -> None:

@@ -1,3 +1,6 @@
+"""Settings: `idp config check`, `idp --env-file`, and deploy/environment.sample."""
+
+import os
 import re
 from contextlib import nullcontext
 from pathlib import Path
@@ -5,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from idp import config
-from idp.config import Settings
+from idp.cli.environment_file import EnvironmentFileError, parse
+from idp.config import PREFIX, Settings, shown
 from idp.config.rules import check_issuer
+from idp.paths import CHECKOUT
 from tests.commands.conftest import Run
 from tests.databases import NOWHERE, SECRET
 from tests.rows import each_row
@@ -119,7 +124,7 @@ def test_check_lists_every_fault_by_name_without_values(bare: Run, monkeypatch: 
     assert shown == {f"IDP_{name.upper()}" for name in Settings.model_fields} - {f"IDP_{name}" for name in wrong}
 
 
-@pytest.mark.parametrize("command", [("doctor",), ("client", "list"), ("serve", "--bind", "127.0.0.1:0")])
+@pytest.mark.parametrize("command", [("doctor",), ("worker", "--once"), ("serve", "--bind", "127.0.0.1:0")])
 def test_a_command_that_wrong_settings_stop_names_the_one_that_shows_all_faults(
     bare: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
@@ -162,18 +167,6 @@ def test_a_file_that_gives_no_secret_key_is_named(
         config.load()
 
 
-def test_an_invalid_list_does_not_hide_other_faults(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(monkeypatch, IDP_SECRET_KEY_FALLBACKS="n0tjson", IDP_SECRET_KEY="short", IDP_DPO_MAIL="…", IDP_FROBNICATE="1")
-    answer = bare("config", "check")
-    for fault in (
-        "IDP_SECRET_KEY_FALLBACKS: must be a JSON list",
-        "IDP_SECRET_KEY: must be 32 bytes or more",
-        "IDP_DPO_MAIL: has a placeholder",
-        "IDP_FROBNICATE: unknown setting",
-    ):
-        assert [line for line in answer.err.splitlines() if line.startswith(fault)], answer.err
-
-
 @each_row(
     ("url", "is_valid"),
     [
@@ -213,6 +206,7 @@ def test_public_urls_are_written_as_browsers_write_origins(url: str, *, is_valid
         ({"IDP_THEME": "/nowhere"}, "IDP_THEME: must be a folder"),
         ({"IDP_CONFIG": "/nowhere.toml"}, "IDP_CONFIG: no such file"),
         ({"IDP_DATABASE_URL": "postgresql://u:p@h:port/x"}, "IDP_DATABASE_URL: "),
+        ({"IDP_DATABASE_URL": "sqlite:///var/idp.db"}, "IDP_DATABASE_URL: must begin with postgresql://: the service"),
         ({"IDP_DATABASE_URL": "postgresql://u:p@h1:5432,h2:port/x"}, "IDP_DATABASE_URL: is not a URL"),
         ({"IDP_OUTGOING_ALLOW": '["0.0.0.0/0"]'}, "IDP_OUTGOING_ALLOW: entry 1 is wider than any private network"),
         ({"IDP_OUTGOING_ALLOW": '["ent.test", "::/0"]'}, "IDP_OUTGOING_ALLOW: entry 2 is wider"),
@@ -220,15 +214,14 @@ def test_public_urls_are_written_as_browsers_write_origins(url: str, *, is_valid
         ({"AUTHLIB_INSECURE_TRANSPORT": "1"}, "AUTHLIB_INSECURE_TRANSPORT: must not be set"),
     ],
 )
-def test_a_weak_secret_or_an_invalid_setting_stops_the_start(
+def test_a_weak_secret_or_an_invalid_setting_is_refused(
     bare: Run, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], fault: str
 ) -> None:
+    """By each command: `test_a_command_that_wrong_settings_stop_names_the_one_that_shows_all_faults`."""
     put(monkeypatch, **values)
-    for command in (("config", "check"), ("serve", "--bind", "127.0.0.1:0"), ("client", "list"), ("worker", "--once")):
-        answer = bare(*command)
-        assert answer.code == 1
-        assert command == ("config", "check") or not answer.out
-        assert any(line.startswith(fault) for line in answer.err.splitlines()), answer.err
+    answer = bare("config", "check")
+    assert answer.code == 1
+    assert any(line.startswith(fault) for line in answer.err.splitlines()), answer.err
 
 
 def test_the_environment_overrides_the_settings_file(
@@ -267,10 +260,115 @@ def test_a_file_with_a_fault_is_named(
     assert fault in answer.err
 
 
-def test_a_database_of_another_kind_is_refused(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(monkeypatch, **COMPLETE, IDP_DATABASE_URL="sqlite:///var/idp.db")
-    fault = "IDP_DATABASE_URL: must begin with postgresql://: the service runs on no other database"
-    for command in (("config", "check"), ("serve",), ("db", "upgrade")):
-        answer = bare(*command)
-        assert answer.code == 1
-        assert fault in answer.err.splitlines()
+SAMPLE = CHECKOUT / "deploy" / "environment.sample"
+FOR_DEVELOPERS = {"IDP_ENV"}
+"""Settings that no operator sets, and that the sample does not have."""
+REAL = {
+    "IDP_ISSUER": "https://connexion.exemple.fr",
+    "IDP_SECRET_KEY": SECRET,
+    "IDP_DATABASE_URL": "postgresql://idp:s3cret@db.exemple.fr/idp?sslmode=verify-full",
+    "IDP_MAIL_FROM": "ne-pas-repondre@exemple.fr",
+    **{f"IDP_{name}_MAIL": "nom@exemple.fr" for name in ("CONTACT", "DPO", "ACCESSIBILITY")},
+}
+"""What replaces a placeholder of the sample that no text can replace."""
+
+
+@each_row(
+    ("content", "expected"),
+    [
+        ("A=1\nB=2\n", {"A": "1", "B": "2"}),
+        ("# comment\n; another\n\n  A = one two \t\n", {"A": "one two"}),
+        ("A=\nB=''\n", {"A": "", "B": ""}),
+        ("A=x=y&z#not a comment;\n", {"A": "x=y&z#not a comment;"}),
+        ('A=it\'s "so"\n', {"A": 'it\'s "so"'}),
+        ("A='one \\ $two '\n", {"A": "one \\ $two "}),
+        ('A=" one \\" \\$two \\n "\n', {"A": ' one " $two \\n '}),
+        ("A='two\nlines'\nB=1\n", {"A": "two\nlines", "B": "1"}),
+        ('A="one \\\nline"\n', {"A": "one line"}),
+        ("A=one \\\n  line\nB=1\n", {"A": "one   line", "B": "1"}),
+        ("A=a\\b\\\\c\\ \n", {"A": "ab\\c "}),
+        ("A='one' \"two\" three\n", {"A": "onetwothree"}),
+        ("A=1\nA=2", {"A": "2"}),
+        ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+        ("A=$(date) ${HOME}\n", {"A": "$(date) ${HOME}"}),
+        ('A=["one", "two"]\n', {"A": '["one", "two"]'}),
+        ("A=last\\", {"A": "last"}),
+    ],
+)
+def test_a_file_is_read_as_systemd_reads_it(content: str, expected: dict[str, str]) -> None:
+    """systemd.exec(5), `EnvironmentFile=`."""
+    assert parse(content.encode()) == expected
+
+
+@each_row(
+    ("content", "fault"),
+    [
+        (b"A=1\nexport B=s3cret\n", "line 2: what stands before = is no name"),
+        (b"A=1\n\nIDP_HOST s3cret\n", "line 3: there is no ="),
+        (b"1A=s3cret\n", "line 1: what stands before = is no name"),
+        (b"A='s3cret\nB=1\n", "line 1: a quote is not closed"),
+        (b'A="s3cret\\"\n', "line 1: a quote is not closed"),
+        (b"# comment \\\nA=s3cret\n", "line 1: a comment ends with a backslash"),
+        (b"A=s3cret\xe9\n", "is not UTF-8"),
+        (b"A=s3cret\0\n", "has a NUL"),
+    ],
+)
+def test_what_systemd_would_skip_is_refused_without_values(content: bytes, fault: str) -> None:
+    with pytest.raises(EnvironmentFileError) as refused:
+        parse(content)
+    assert str(refused.value).startswith(fault)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_command_runs_with_the_settings_of_the_file_which_win(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "environment"
+    file.write_text(f"IDP_ISSUER=https://file.exemple.fr\nIDP_SECRET_KEY={SECRET}\n")
+    monkeypatch.setattr(os, "environ", {**os.environ, "IDP_ISSUER": "https://shell.exemple.fr"})
+    shown_by_check = bare("--env-file", str(file), "config", "check").out
+    assert "IDP_ISSUER = https://file.exemple.fr\n" in shown_by_check
+
+
+def test_a_missing_or_wrong_file_is_wrong_usage(bare: Run, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("IDP_ISSUER https://connexion.exemple.fr\n")
+    for file, fault in ((tmp_path / "missing", "cannot be read (No such file or directory)"), (wrong, "line 1: ")):
+        answer = bare("--env-file", str(file), "config", "check")
+        assert answer.code == 2
+        assert f"Error: {file}" in answer.err
+        assert fault in answer.err
+
+
+def sample(*, whole: bool) -> dict[str, str]:
+    """Return the settings of the sample; with `whole`, those that it shows with their default value too."""
+    text = SAMPLE.read_text()
+    return parse((re.sub(r"(?m)^#(?=IDP_)", "", text) if whole else text).encode())
+
+
+def test_the_sample_has_every_setting_of_an_operator_with_its_default() -> None:
+    every = {f"{PREFIX}{name.upper()}": field for name, field in Settings.model_fields.items()}
+    assert every.keys() >= FOR_DEVELOPERS
+    assert sample(whole=True).keys() == every.keys() - FOR_DEVELOPERS | {"IDP_CONFIG"}
+    required = sample(whole=False)
+    for name, value in sample(whole=True).items():
+        if name not in required and value not in ("", "[]"):
+            default = every[name].default
+            assert value == (str(default).lower() if isinstance(default, bool) else str(default)), name
+
+
+def test_the_sample_is_refused_until_its_placeholders_are_replaced(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, values = tmp_path / "environment", sample(whole=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    answer = bare("--env-file", str(SAMPLE), "config", "check")
+    assert answer.code == 1
+    secrets = {"IDP_SMTP_URL", "IDP_DATABASE_URL"}
+    for name in {name for name, value in values.items() if "…" in value} - secrets:
+        assert name in answer.err
+    filled = {name: REAL.get(name, value.replace("…", "Un texte")) for name, value in values.items()}
+    file.write_text("".join(f"{name}={value}\n" for name, value in filled.items()))
+    answer = bare("--env-file", str(file), "config", "check")
+    assert (answer.code, answer.err) == (0, "")
+    assert f"IDP_DATABASE_URL = {shown('database_url', REAL['IDP_DATABASE_URL'])}\n" in answer.out

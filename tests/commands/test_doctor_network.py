@@ -27,7 +27,7 @@ from tests.commands.conftest import Run
 from tests.databases import ISSUER, settings_for
 from tests.dpop_party import Key
 from tests.mail.servers import Mailbox, certificate, smtp_server
-from tests.protocol.ent_server import Answer, Resolver, authority, listening_ent, trust_only
+from tests.protocol.ent_server import Resolver, authority, listening_ent, trust_only
 from tests.rows import each_row
 from tests.services import changed_services
 
@@ -134,42 +134,39 @@ def test_the_public_url_is_asked(
 ) -> None:
     certified = authority(tmp_path, "connexion.test")
     Resolver(monkeypatch).hosts["connexion.test"] = ["127.0.0.1"]
-    seen = b'"seen": {"ip": "198.51.100.7", "scheme": "https", "host": "%s", "has_forwarded": true}'
-    body = b'{"readiness": {"status": "ok", "cause": ""}, ' + seen + b"}"
     with listening_ent(certified.chain) as served:
-        issuer = f"https://connexion.test:{served.port}"
-        site = Site(settings_for(settings.database_url, issuer=issuer, ca_bundle=certified.trusted, trusted_proxies=1))
-        served.served["/healthz"] = (200, {}, body % issuer.removeprefix("https://").encode())
-        assert [finding.state for finding in proxy.check(site)] == ["ok", "ok", "ok"]
+        host = f"connexion.test:{served.port}"
+        more = {"issuer": f"https://{host}", "ca_bundle": certified.trusted, "trusted_proxies": 1}
+        site = Site(settings_for(settings.database_url, **more))
+        ready = {"status": "ok", "cause": ""}
+        seen = {"ip": "198.51.100.7", "scheme": "https", "host": host, "has_forwarded": True}
+
+        def check_answer(answer: object, status: int = 200) -> list[Finding]:
+            served.served["/healthz"] = (status, {}, json.dumps(answer).encode())
+            return list(proxy.check(site))
+
+        strange: list[object] = [{"status": 7}, {"cause": "x"}, [1], "x", None]
+        later_release = {"readiness": {**ready, "since": 7}, "seen": {**seen, "tls": 1}}
+        for answer, states in (
+            ({"readiness": ready, "seen": seen}, ["ok", "ok", "ok"]),
+            (later_release, ["ok", "ok", "ok"]),
+            ({"seen": seen}, ["ok", "unknown", "ok"]),
+            *(({"readiness": each, "seen": seen}, ["ok", "unknown", "ok"]) for each in strange),
+            *(({"seen": each}, ["fault"]) for each in ({"ip": 7}, {"ip": "198.51.100.7"}, {}, *strange)),
+            ({"status": "ok"}, ["fault"]),
+            ([], ["fault"]),
+        ):
+            assert [finding.state for finding in check_answer(answer)] == states, answer
         assert served.asked[0].headers["X-Forwarded-For"] == "203.0.113.99", "the proxy must not pass it on"
+        assert [finding.state for finding in check_answer({"readiness": ready, "seen": seen}, 502)] == ["fault"]
+        away = {"status": "database", "cause": "the file cannot be read."}
+        [_, readiness, _] = check_answer({"readiness": away, "seen": seen})
+        assert (readiness.check, readiness.state, readiness.advice) == ("readiness", "fault", "the file cannot be read")
+        assert readiness.result == "the running service is not ready: database"
         with monkeypatch.context() as later:
             later.setattr(proxy, "_SOON", timedelta(days=40))
             assert next(iter(proxy.check(site))).state == "warning", "the certificate ends soon"
-        away = body.replace(b'"ok", "cause": ""', b'"database", "cause": "the file cannot be read."')
-        served.served["/healthz"] = (200, {}, away % issuer.removeprefix("https://").encode())
-        [_, readiness, _] = proxy.check(site)
-        assert (readiness.check, readiness.state, readiness.advice) == ("readiness", "fault", "the file cannot be read")
-        assert readiness.result == "the running service is not ready: database"
-        served.served["/healthz"] = (200, {}, b"{" + seen % issuer.removeprefix("https://").encode() + b"}")
-        assert [finding.state for finding in proxy.check(site)] == ["ok", "unknown", "ok"], "an earlier release"
-        later_release = body.replace(b'"cause": ""', b'"cause": "", "since": 7').replace(
-            b'"seen": {', b'"seen": {"tls": 1, '
-        )
-        served.served["/healthz"] = (200, {}, later_release % issuer.removeprefix("https://").encode())
-        assert [finding.state for finding in proxy.check(site)] == ["ok", "ok", "ok"], "a later release"
-        for strange in (b'{"status": 7}', b'{"cause": "x"}', b"[1]", b'"x"', b"null"):
-            strangely = body.replace(b'{"status": "ok", "cause": ""}', strange)
-            served.served["/healthz"] = (200, {}, strangely % issuer.removeprefix("https://").encode())
-            assert [finding.state for finding in proxy.check(site)] == ["ok", "unknown", "ok"], strange
-        for strange in (b'{"ip": 7}', b'{"ip": "198.51.100.7"}', b"{}", b"[]", b'"x"'):
-            served.served["/healthz"] = (200, {}, b'{"seen": %s}' % strange)
-            assert [finding.state for finding in proxy.check(site)] == ["fault"], strange
-        answers: list[Answer] = [(502, {}, b"<html>"), (200, {}, b'{"status": "ok"}'), (200, {}, b"[]")]
-        for answer in answers:
-            served.served["/healthz"] = answer
-            assert [finding.state for finding in proxy.check(site)] == ["fault"]
-        untrusted = Site(site.settings.model_copy(update={"ca_bundle": None}))
-        [finding] = proxy.check(untrusted)
+        [finding] = proxy.check(Site(site.settings.model_copy(update={"ca_bundle": None})))
         assert (finding.state, "certificate" in finding.result) == ("fault", True)
     [finding] = proxy.check(site)
     assert (finding.state, "the connection is refused" in finding.result) == ("fault", True)
@@ -193,31 +190,23 @@ def test_what_cannot_be_seen_from_this_machine_is_no_fault(
 def test_the_url_of_the_desk_is_asked(
     app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """As the public URL is, but the desk must answer, at a host of its own."""
     certified = authority(tmp_path, "bureau.test")
     Resolver(monkeypatch).hosts["bureau.test"] = ["127.0.0.1"]
-    seen = b'"seen": {"ip": "198.51.100.7", "scheme": "https", "host": "%s", "has_forwarded": true, "is_desk": %s}'
-    body = b'{"readiness": {"status": "ok", "cause": ""}, ' + seen + b"}"
-
-    def states(**more: object) -> list[str]:
-        values = {"ca_bundle": certified.trusted, "trusted_proxies": 1, "desk_url": url, **more}
-        findings = list(proxy.check_desk(Site(settings.model_copy(update=values))))
-        assert all(finding.advice or finding.state == "ok" for finding in findings)
-        return [finding.state for finding in findings]
-
     with listening_ent(certified.chain) as served:
-        url = f"https://bureau.test:{served.port}"
+        host = f"bureau.test:{served.port}"
+        seen = {"ip": "198.51.100.7", "scheme": "https", "host": host, "has_forwarded": True}
+
+        def states(*, is_desk: bool = True, **more: object) -> list[str]:
+            answer = {"readiness": {"status": "ok", "cause": ""}, "seen": {**seen, "is_desk": is_desk}}
+            served.served["/healthz"] = (200, {}, json.dumps(answer).encode())
+            values = {"ca_bundle": certified.trusted, "trusted_proxies": 1, "desk_url": f"https://{host}", **more}
+            return [finding.state for finding in proxy.check_desk(Site(settings.model_copy(update=values)))]
+
         assert states(desk_url="") == ["ok"], "there is no desk"
-        served.served["/healthz"] = (200, {}, body % (url.removeprefix("https://").encode(), b"true"))
         assert states() == ["ok", "ok", "ok"]
-        assert states(issuer=url) == ["fault", "ok", "ok", "ok"], "the host is that of the parents"
-        assert states(ca_bundle=None) == ["fault"], "nobody trusts the certificate"
-        monkeypatch.setattr(proxy, "_SOON", timedelta(days=40))
-        assert states() == ["warning", "ok", "ok"], "the certificate ends soon"
-        served.served["/healthz"] = (200, {}, body % (url.removeprefix("https://").encode(), b"false"))
-        assert states() == ["fault"], "the service of parents answers"
-        served.served["/healthz"] = (502, {}, b"<html>")
-        assert states() == ["fault"]
-    assert states() == ["fault"], "nobody listens"
+        assert states(issuer=f"https://{host}") == ["fault", "ok", "ok", "ok"], "the host is that of the parents"
+        assert states(is_desk=False) == ["fault"], "the service of parents answers"
 
 
 def test_each_node_says_its_version_and_whether_its_settings_are_those_of_the_command(

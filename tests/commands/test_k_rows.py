@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import click
@@ -23,9 +22,9 @@ from tests.commands.processes import PATIENCE, environment
 from tests.commands.sample import APART, arguments, leaves
 from tests.databases import ISSUER, SECRET, settings_for
 from tests.pages import form_token, heading
+from tests.waiting import wait_for
 
 GUESSES = ("admin", "administrateur", "root", "test", "demo", "idp", "n.leroy")
-READING = {"check", "list", "show", "find", "current", "invites", "report", "status", "test"}
 AWAY = "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"
 SECRETS = ("password", "passwd", "secret", "token", "passphrase", "provisional", "pin", "credential")
 
@@ -154,6 +153,7 @@ def test_commands_of_the_manual_contain_no_secret() -> None:
 
 
 @pytest.mark.row("K-06")
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("path", [path for path, _ in leaves() if path not in APART], ids=" ".join)
 def test_an_unreachable_database_is_a_one_line_error(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: tuple[str, ...]
@@ -201,11 +201,7 @@ def test_an_interrupted_command_changes_nothing(settings: Settings, engine: Engi
     command = ["client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"]
     process = forked.Program(forked.IDP, *command, env=environment(settings))
     try:
-        until = time.monotonic() + PATIENCE
-        while not is_in_the_middle(engine):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for(lambda: is_in_the_middle(engine), process)
         process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE)
     finally:

@@ -1,6 +1,5 @@
 """`idp letters print`: V-05, V-12, K-05, and what a new letter closes."""
 
-import io
 import json
 import multiprocessing
 import stat
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from pypdf import PdfReader
 from sqlalchemy import select, text
 
 from idp.accounts import one_time_links
@@ -27,12 +25,13 @@ from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import OPERATOR, living, reload_account, waiting
-from tests.commands.conftest import Events, Run
+from tests.commands.conftest import Events, Run, check_refusal
+from tests.commands.families import before_typesetting, pages, secret_on, usernames_on
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.letters.read_back import secrets_in
-from tests.letters.read_back import text_of as text_of_page
 from tests.pages import heading, sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
+
+pytestmark = pytest.mark.usefixtures("ent")
 
 REASON = "boîte et mot de passe perdus, vue au guichet"
 
@@ -42,37 +41,29 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "lettres.pdf"
 
 
-def secret_on(paper: Path, page: int = 0) -> str:
-    """Read the provisional password of a page, as a parent does."""
-    [secret] = secrets_in(text_of_page(PdfReader(io.BytesIO(paper.read_bytes())).pages[page]))
-    return secret
-
-
 @pytest.mark.row("V-05")
 def test_a_letter_that_is_printed_again_replaces_the_first(
     act: Run, app: Flask, build: Build, out: Path, events: Events
 ) -> None:
-    build.ent()
     account = build.never_activated(address_lines=["12, rue des Lilas"], postcode="59000", city="Lille")
     answer = act("letters", "print", "--username", account.username, "--out", str(out), "--json")
     assert (answer.code, answer.err) == (0, "")
     assert json.loads(answer.out) == {"printed": 1, "skipped": [], "pdf": str(out), "csv": None}
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
-    page = PdfReader(io.BytesIO(out.read_bytes())).pages[0].extract_text()
+    [page] = pages(out)
     for words in (account.username, "https://ent.test/", "RUE DES LILAS", "59000 LILLE", "Malo", "Tilleuls"):
         assert words in page
     valid_until = reload_account(account).provisional_expires_at
     assert valid_until is not None
     assert valid_until > now() + timedelta(days=59)
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == "Connexion"
-    assert heading(sign_in(app.test_client(), "/connexion", account.username, secret_on(out))) == ACTIVATION
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, secret_on(pages(out)[0]))) == ACTIVATION
     assert [(e.account_id, e.actor) for e in events("letter.drawn")] == [(account.id, OPERATOR)]
     assert events("letter.reissued") == []
-    assert secret_on(out) not in answer.out
+    assert secret_on(pages(out)[0]) not in answer.out
 
 
 def test_a_new_letter_resets_the_failed_attempts(act: Run, build: Build, out: Path, app: Flask) -> None:
-    build.ent()
     account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
     username = account.username
     db.session.rollback()
@@ -81,17 +72,16 @@ def test_a_new_letter_resets_the_failed_attempts(act: Run, build: Build, out: Pa
     assert act("letters", "print", "--username", username, "--out", str(out)).code == 0
     assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, username) == 0
     db.session.rollback()
-    assert heading(sign_in(app.test_client(), "/connexion", username, secret_on(out))) == ACTIVATION
+    assert heading(sign_in(app.test_client(), "/connexion", username, secret_on(pages(out)[0]))) == ACTIVATION
 
 
 @pytest.mark.row("K-05")
 def test_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, events: Events) -> None:
-    build.ent()
     account = build.active()
     for reason in ([], ["--reason", ""], ["--reason", " \t "]):
-        answer = act("letters", "print", "--username", account.username, "--out", str(out), *reason)
-        assert (answer.code, answer.out) == (1, "")
-        assert "give --reason" in answer.err
+        check_refusal(
+            act("letters", "print", "--username", account.username, "--out", str(out), *reason), "give --reason"
+        )
     assert not out.exists()
     assert (reload_account(account).activated_at is not None, reload_account(account).generation) == (True, 1)
     assert events("letter.drawn") == []
@@ -101,7 +91,6 @@ def test_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, eve
 def test_a_reprint_mails_the_confirmed_email_and_records_the_reason(
     act: Run, app: Flask, build: Build, out: Path, events: Events
 ) -> None:
-    build.ent()
     account = build.active()
     with post_office(app) as office:
         assert (
@@ -115,7 +104,7 @@ def test_a_reprint_mails_the_confirmed_email_and_records_the_reason(
         assert "Bonjour Noémie L.," in part
         assert account.username in part
         assert "http" not in part.replace("http-equiv", "")
-        assert secret_on(out) not in part
+        assert secret_on(pages(out)[0]) not in part
     [event] = events("letter.reissued")
     assert (event.account_id, event.actor, event.details) == (account.id, OPERATOR, {"reason": REASON})
 
@@ -124,7 +113,7 @@ def test_a_reprint_mails_the_confirmed_email_and_records_the_reason(
 def test_a_new_letter_revokes_every_credential(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, events: Events
 ) -> None:
-    ent = build.ent(scopes=OFFLINE)
+    ent = build.ent("Autre", "autre.test", scopes=OFFLINE)
     account = build.active(password_blocked_at=None, inactive_warned_at=now())
     sign_in(browser, "/connexion", account.username, PASSWORD)
     issued = tokens_for(browser, ent, scope=OFFLINE)
@@ -158,13 +147,12 @@ def test_a_new_letter_revokes_every_credential(
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Connexion"
 
     parent = app.test_client()
-    page = sign_in(parent, "/connexion", account.username, secret_on(out))
+    page = sign_in(parent, "/connexion", account.username, secret_on(pages(out)[0]))
     assert heading(page) == ACTIVATION, "the same account, and its children, begin again"
     assert [child.given_name for child in reload_account(account).children] == ["Malo"]
 
 
 def test_a_reprint_sends_no_mail_without_a_confirmed_email(act: Run, app: Flask, build: Build, out: Path) -> None:
-    build.ent()
     account = build.active(email=None, pending_email="intrus@exemple.fr")
     with post_office(app) as office:
         assert act("letters", "print", "--username", account.username, "--reason", "x", "--out", str(out)).code == 0
@@ -173,16 +161,14 @@ def test_a_reprint_sends_no_mail_without_a_confirmed_email(act: Run, app: Flask,
 
 
 def test_each_account_gets_one_page(act: Run, app: Flask, build: Build, out: Path) -> None:
-    build.ent()
     first, second = build.never_activated(), build.active()
     names = [first.username, second.username, first.username.upper()]
     options = [part for name in names for part in ("--username", name)]
     answer = act("letters", "print", *options, "--reason", REASON, "--out", str(out))
     assert answer.out == f"2 letters in {out}\n"
-    pages = PdfReader(io.BytesIO(out.read_bytes())).pages
-    assert [first.username in pages[0].extract_text(), second.username in pages[1].extract_text()] == [True, True]
+    assert usernames_on(out, first, second) == [first.username, second.username]
     for number, account in enumerate((first, second)):
-        page = sign_in(app.test_client(), "/connexion", account.username, secret_on(out, number))
+        page = sign_in(app.test_client(), "/connexion", account.username, secret_on(pages(out)[number]))
         assert heading(page) == ACTIVATION
 
 
@@ -200,7 +186,6 @@ def test_each_account_gets_one_page(act: Run, app: Flask, build: Build, out: Pat
 def test_an_impossible_letter_cancels_the_print(
     act: Run, build: Build, out: Path, events: Events, spoil: str, message: str
 ) -> None:
-    build.ent()
     good = build.never_activated()
     values: dict[str, Any] = {"children": [] if spoil == "childless" else [build.child(uai=LYCEE)]}
     if spoil == "disabled":
@@ -211,26 +196,22 @@ def test_an_impossible_letter_cancels_the_print(
     if spoil == "home with a query":
         build.ent("Autre", "autre.test", uais=[LYCEE], home_uri="https://autre.test/?a=1")
     before = reload_account(good).provisional_hash
-    answer = act("letters", "print", "--username", good.username, "--username", username, "--out", str(out))
-    assert (answer.code, answer.out) == (1, "")
-    assert message in answer.err
-    assert answer.err.count("\n") == 1
+    check_refusal(
+        act("letters", "print", "--username", good.username, "--username", username, "--out", str(out)), message
+    )
     assert not out.exists()
     assert reload_account(good).provisional_hash == before
     assert events("letter.drawn") == []
 
 
 def test_an_existing_file_is_never_overwritten(act: Run, build: Build, out: Path, tmp_path: Path) -> None:
-    build.ent()
     account = build.never_activated()
     before = reload_account(account).provisional_hash
     out.write_text("letters of others")
     link = tmp_path / "link.pdf"
     link.symlink_to(tmp_path / "nowhere.pdf")
     for path, why in ((out, "exists"), (link, "exists"), (tmp_path / "no" / "x.pdf", "cannot be")):
-        answer = act("letters", "print", "--username", account.username, "--out", str(path))
-        assert (answer.code, answer.out) == (1, "")
-        assert why in answer.err
+        check_refusal(act("letters", "print", "--username", account.username, "--out", str(path)), why)
     assert out.read_text() == "letters of others"
     assert link.is_symlink()
     assert not (tmp_path / "nowhere.pdf").exists()
@@ -239,7 +220,6 @@ def test_an_existing_file_is_never_overwritten(act: Run, build: Build, out: Path
 
 @pytest.mark.row("O-05", "K-06")
 def test_a_database_failure_leaves_no_letter_file(act: Run, build: Build, out: Path) -> None:
-    build.ent()
     account = build.active()
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE audit RENAME TO gone"))
@@ -252,7 +232,6 @@ def test_a_database_failure_leaves_no_letter_file(act: Run, build: Build, out: P
 def test_a_killed_typesetter_leaves_no_letter(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build.ent()
     account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
     print_truly = Typesetter.render
 
@@ -263,9 +242,10 @@ def test_a_killed_typesetter_leaves_no_letter(
         return print_truly(typesetter, letters, as_slips=as_slips)
 
     monkeypatch.setattr(Typesetter, "render", render)
-    answer = act("letters", "print", "--username", account.username, "--out", str(out))
-    assert (answer.code, answer.out) == (1, "")
-    assert "was killed: the letters of this file are not valid" in answer.err
+    check_refusal(
+        act("letters", "print", "--username", account.username, "--out", str(out)),
+        "was killed: the letters of this file are not valid",
+    )
     assert list(out.parent.iterdir()) == []
     assert reload_account(account).provisional_hash is None
 
@@ -273,19 +253,11 @@ def test_a_killed_typesetter_leaves_no_letter(
 def test_an_activation_during_typesetting_is_kept(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build.ent()
     account = build.never_activated()
-    print_truly = Typesetter.render
-
-    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
-        activate(browser, account)
-        return print_truly(typesetter, letters, as_slips=as_slips)
-
-    monkeypatch.setattr(Typesetter, "render", render)
+    before_typesetting(monkeypatch, lambda: activate(browser, account))
     answer = act("letters", "print", "--username", account.username, "--out", str(out))
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.endswith(f"Error: {account.username} changed in the meantime, try again\n")
     assert not out.exists()
     assert reload_account(account).activated_at is not None
     assert db.session.scalar(select(Account.provisional_hash).where(Account.id == account.id)) is None
-    db.session.rollback()

@@ -4,10 +4,8 @@ P-01, P-06, R-04.
 """
 
 import json
-import os
 import signal
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,10 +25,12 @@ from tests import forked
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.accounts import reload_account
-from tests.commands.conftest import Run
+from tests.commands.conftest import Run, check_refusal
 from tests.commands.families import pages, parent, pupil, rows_of, secret_on, usernames_on
-from tests.commands.processes import PATIENCE
 from tests.pages import heading, sign_in
+from tests.waiting import is_alive, wait_for
+
+pytestmark = pytest.mark.usefixtures("ent")
 
 COLUMNS = (
     "uai;school;class;civility;family_name;given_name;address1;address2;address3;postcode;city;country;"
@@ -59,7 +59,6 @@ def test_each_class_gets_a_file_and_a_second_print_adds_new_letters_only(
     act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(printing, "IN_A_CLASS_FILE", 2)
-    build.ent()
     first, odd, none = pupil(build, "6e 1"), pupil(build, "../É/6e: 2"), pupil(build, "")
     crowd = [parent(build, first, family_name=name) for name in "ABC"]
     parent(build, odd), parent(build, none)
@@ -85,7 +84,6 @@ def test_each_class_gets_a_file_and_a_second_print_adds_new_letters_only(
 
 
 def test_the_list_for_a_mail_merge_holds_the_same_letters(act: Run, app: Flask, build: Build, tmp_path: Path) -> None:
-    build.ent()
     child = pupil(build, "6e 1")
     account = parent(
         build,
@@ -118,7 +116,6 @@ def test_the_list_for_a_mail_merge_holds_the_same_letters(act: Run, app: Flask, 
 
 @pytest.mark.row("R-04")
 def test_cells_of_the_list_are_never_formulas(act: Run, build: Build, tmp_path: Path) -> None:
-    build.ent()
     child = pupil(build, "+6e 1", given_name="@SUM(A1)")
     parent(
         build, child, family_name='=cmd|" /C calc"!A0', given_name="-1", address_lines=["\t=1", "\r=2"], city="a;b\n=c"
@@ -135,7 +132,6 @@ def test_cells_of_the_list_are_never_formulas(act: Run, build: Build, tmp_path: 
 
 @pytest.mark.row("P-01")
 def test_clear_secrets_are_on_paper_only(act: Run, build: Build, tmp_path: Path) -> None:
-    build.ent()
     child = pupil(build, "6e 1")
     for _ in range(3):
         parent(build, child)
@@ -157,7 +153,6 @@ def test_clear_secrets_are_on_paper_only(act: Run, build: Build, tmp_path: Path)
 
 
 def test_slips_are_printed_for_a_school(act: Run, build: Build, tmp_path: Path) -> None:
-    build.ent()
     child = pupil(build, "6e 1")
     crowd = [parent(build, child, family_name=name) for name in "ABCD"]
     out = tmp_path / "x.pdf"
@@ -167,7 +162,6 @@ def test_slips_are_printed_for_a_school(act: Run, build: Build, tmp_path: Path) 
 
 
 def test_each_class_and_each_print_appends_to_the_list(act: Run, build: Build, tmp_path: Path) -> None:
-    build.ent()
     first, second = (parent(build, pupil(build, name)) for name in ("6e 1", "6e 2"))
     path = tmp_path / "x.csv"
     answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path))
@@ -182,17 +176,6 @@ def test_each_class_and_each_print_appends_to_the_list(act: Run, build: Build, t
     assert "exists" in again.err, "only class by class is a list gone on with"
 
 
-def test_a_foreign_list_is_not_changed(act: Run, build: Build, tmp_path: Path) -> None:
-    build.ent()
-    account = parent(build, pupil(build, "6e 1"))
-    path = tmp_path / "x.csv"
-    path.write_text("nom;note\n")
-    answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path))
-    assert (answer.code, answer.out) == (1, "")
-    assert "not a list of letters" in answer.err
-    assert (path.read_text(), reload_account(account).provisional_hash) == ("nom;note\n", None)
-
-
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -203,7 +186,6 @@ def test_a_foreign_list_is_not_changed(act: Run, build: Build, tmp_path: Path) -
 def test_the_letters_of_a_committed_print_stay_when_it_is_interrupted(
     act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
-    build.ent()
     account = parent(build, pupil(build, "6e 1"))
     out, path = tmp_path / "x.pdf", tmp_path / "x.csv"
 
@@ -224,7 +206,6 @@ def test_the_letters_of_a_committed_print_stay_when_it_is_interrupted(
 def test_an_interruption_before_the_rename_reports_where_the_letters_are(
     act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build.ent()
     account = parent(build, pupil(build, "6e 1"))
 
     def interrupt(_part: Path, _path: Path) -> None:
@@ -241,7 +222,6 @@ def test_an_interruption_before_the_rename_reports_where_the_letters_are(
 def test_the_letters_of_a_print_that_is_interrupted_before_its_commit_are_removed(
     act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build.ent()
     account = parent(build, pupil(build, "6e 1"))
 
     def interrupt(_step: Callable[[], None]) -> None:
@@ -262,24 +242,12 @@ def killed(build: Build, tmp_path: Path, where: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
     pids = [int(line) for line in done.stdout.splitlines() if line.isdecimal()]
     assert len(pids) >= 2
-    until = time.monotonic() + PATIENCE
-    while any(alive(pid) for pid in pids):
-        assert time.monotonic() < until, "processes that hash outlive who asked"
-        time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
+    wait_for(lambda: not any(map(is_alive, pids)), tell=lambda: "processes that hash outlive who asked")
 
 
 @pytest.fixture
 def crowd(build: Build) -> list[Account]:
     """Two parents in each of three classes."""
-    build.ent()
     classes = [pupil(build, f"6e {number}") for number in (1, 2, 3)]
     return [parent(build, child, family_name=name) for child in classes for name in "AB"]
 
@@ -316,10 +284,7 @@ def test_a_print_killed_after_its_commit_keeps_the_only_copy(
     before = (part.read_bytes(), rows.read_bytes(), path.read_bytes())
     options = ("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(out), "--csv", str(path))
     for left, name in ((part, "deuxieme.pdf"), (rows, "deuxieme.csv")):
-        answer = act(*options)
-        assert (answer.code, answer.out) == (1, "")
-        assert f"{left} holds valid letters" in answer.err
-        assert answer.err.count("\n") == 1
+        check_refusal(act(*options), f"{left} holds valid letters")
         left.rename(left.with_name(name))
     assert (out / "deuxieme.pdf").read_bytes() == before[0]
     assert (tmp_path / "deuxieme.csv").read_bytes() == before[1]

@@ -14,15 +14,15 @@ from idp.accounts.models import Account, Guardianship
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.letters import printing, recipients
-from idp.letters.render.pdf import Letter
-from idp.letters.render.typesetting import Typesetter
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.commands.accounts import reload_account
-from tests.commands.conftest import Answer, Events, Run
-from tests.commands.families import link, pages, parent, pupil, secret_on, usernames_on
+from tests.commands.conftest import Events, Run, check_refusal
+from tests.commands.families import before_typesetting, link, pages, parent, pupil, secret_on, usernames_on
 from tests.email_confirmation.post import post_office
 from tests.pages import heading, sign_in
+
+pytestmark = pytest.mark.usefixtures("ent")
 
 
 @pytest.fixture
@@ -37,17 +37,10 @@ def printed(act: Run, out: Path, *options: str) -> dict[str, Any]:
     return report
 
 
-def refused(answer: Answer, message: str) -> None:
-    assert (answer.code, answer.out) == (1, "")
-    assert message in answer.err
-    assert answer.err.count("\n") == 1
-
-
 @pytest.mark.row("P-06")
 def test_letters_are_sorted_by_class_then_name_and_each_parent_has_one(
     act: Run, app: Flask, build: Build, out: Path
 ) -> None:
-    build.ent()
     second, tenth = pupil(build, "6e 2"), pupil(build, "6e 10")
     elsewhere = pupil(build, "2de 7", LYCEE, "Zoé")
     late = parent(build, tenth, family_name="ABEILLE")
@@ -75,7 +68,6 @@ def test_letters_are_sorted_by_class_then_name_and_each_parent_has_one(
 
 @pytest.mark.row("P-02")
 def test_a_second_print_keeps_valid_letters(act: Run, app: Flask, build: Build, out: Path) -> None:
-    build.ent()
     first, other = parent(build, pupil(build, "6e 1")), parent(build, pupil(build, "6e 2"))
     assert printed(act, out)["printed"] == 2
     secret, hashed = secret_on(pages(out)[0]), reload_account(first).provisional_hash
@@ -97,7 +89,6 @@ def test_a_second_print_keeps_valid_letters(act: Run, app: Flask, build: Build, 
 
 
 def test_an_expired_letter_is_replaced(act: Run, app: Flask, build: Build, out: Path, events: Events) -> None:
-    build.ent()
     account = build.never_activated(provisional_expires_at=now() - timedelta(seconds=1))
     assert printed(act, out)["printed"] == 1
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == "Connexion"
@@ -106,7 +97,6 @@ def test_an_expired_letter_is_replaced(act: Run, app: Flask, build: Build, out: 
 
 
 def test_letters_go_to_present_parents_who_never_activated(act: Run, app: Flask, build: Build, out: Path) -> None:
-    build.ent()
     child = pupil(build, "6e 1")
     good = parent(build, child)
     active, disabled = build.active(children=[child]), parent(build, child, disabled_at=now())
@@ -125,23 +115,7 @@ def test_letters_go_to_present_parents_who_never_activated(act: Run, app: Flask,
     assert reload_account(active).password_hash is not None
 
 
-@pytest.mark.row("K-05")
-def test_a_named_active_account_is_notified_by_mail(act: Run, app: Flask, build: Build, out: Path) -> None:
-    build.ent()
-    child = pupil(build, "6e 1")
-    active, other = build.active(children=[child]), parent(build, child)
-    options = ("letters", "print", "--school", COLLEGE, "--username", active.username, "--out", str(out))
-    refused(act(*options), "give --reason")
-    with post_office(app) as office:
-        answer = act(*options, "--reason", "vue au guichet")
-        assert answer.out == f"1 letter in {out}\n"
-        [mail] = office.deliver()
-    assert mail["To"] == "noemie.leroy@exemple.fr"
-    assert reload_account(other).provisional_hash is None, "nobody else was asked for"
-
-
 def test_the_printing_school_is_the_sender(act: Run, build: Build, out: Path) -> None:
-    build.ent()
     build.ent("Autre", "autre.test", uais=[LYCEE])
     account = parent(build, pupil(build, "6e 1"), pupil(build, "2de 7", LYCEE, "Zoé"))
     options = ("letters", "print", "--username", account.username)
@@ -152,7 +126,9 @@ def test_the_printing_school_is_the_sender(act: Run, build: Build, out: Path) ->
     assert "pour Malo (6e 1) et Zoé (2de 7)." in page
     assert "Adresse de l’ENT pour Zoé https://autre.test/ Adresse de l’ENT pour Malo https://ent.test/" in page
     alone = out.with_name("alone.pdf")
-    refused(act(*options, "--school", LYCEE, "--class", "6e 1", "--out", str(alone)), f"no child in 6e 1 of {LYCEE}")
+    check_refusal(
+        act(*options, "--school", LYCEE, "--class", "6e 1", "--out", str(alone)), f"no child in 6e 1 of {LYCEE}"
+    )
     assert act(*options, "--out", str(alone)).code == 0
     assert "https://ent.test/" in pages(alone)[0]
 
@@ -160,34 +136,20 @@ def test_the_printing_school_is_the_sender(act: Run, build: Build, out: Path) ->
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        ("no ent", f"no ENT with a home URL serves {COLLEGE}"),
-        ("no home", f"no ENT with a home URL serves {COLLEGE}"),
-        ("home with a query", "the URL of the ENT must be"),
         ("no school", "no school 0599003R"),
         ("no folder", "its folder does not exist"),
     ],
 )
 def test_an_error_for_the_whole_school_is_one_line(act: Run, build: Build, out: Path, spoil: str, message: str) -> None:
-    if spoil != "no ent":
-        home = {"no home": "", "home with a query": "https://ent.test/?a=1"}.get(spoil, "https://ent.test/")
-        build.ent(home_uri=home)
     account = parent(build, pupil(build, "6e 1"))
     uai = "0599003R" if spoil == "no school" else COLLEGE
     path = out / "none" / "x.pdf" if spoil == "no folder" else out
-    refused(act("letters", "print", "--school", uai, "--out", str(path)), message)
+    check_refusal(act("letters", "print", "--school", uai, "--out", str(path)), message)
     assert not path.exists()
     assert reload_account(account).provisional_hash is None
 
 
-def test_a_school_without_recipients_prints_no_letter(act: Run, build: Build, out: Path) -> None:
-    build.ent()
-    build.school()
-    assert printed(act, out) == {"printed": 0, "skipped": [], "pdf": None, "csv": None}
-    assert not out.exists()
-
-
 def test_an_unknown_class_is_refused_with_the_list_of_classes(act: Run, build: Build, out: Path) -> None:
-    build.ent()
     parent(build, pupil(build, "6e 1"))
     answer = act("letters", "print", "--school", COLLEGE, "--class", "6e 9", "--out", str(out))
     assert (answer.code, answer.err) == (1, "Error: 0599001N has no class 6e 9; its classes are 6e 1\n")
@@ -195,7 +157,6 @@ def test_an_unknown_class_is_refused_with_the_list_of_classes(act: Run, build: B
 
 
 def test_a_school_without_a_name_prints_no_letter(act: Run, build: Build, out: Path) -> None:
-    build.ent()
     build.school().name = f"Établissement {COLLEGE}"
     db.session.commit()
     answer = act("letters", "print", "--school", COLLEGE, "--out", str(out))
@@ -204,7 +165,6 @@ def test_a_school_without_a_name_prints_no_letter(act: Run, build: Build, out: P
 
 
 def test_an_impossible_letter_does_not_stop_the_others(act: Run, build: Build, out: Path) -> None:
-    build.ent()
     child = pupil(build, "6e 1")
     odd, good = parent(build, child, username="n.漢", family_name="A"), parent(build, child, family_name="B")
     report = printed(act, out)
@@ -219,25 +179,19 @@ def test_an_impossible_letter_does_not_stop_the_others(act: Run, build: Build, o
 def test_an_account_activated_during_typesetting_is_skipped(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build.ent()
     child = pupil(build, "6e 1")
     fast, slow = parent(build, child, family_name="A"), parent(build, child, family_name="B")
-    print_truly = Typesetter.render
-    seen: list[list[str]] = []
 
-    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
-        if not seen:
-            with db.engine.begin() as other:
-                values = {"activated_at": now(), "generation": 1}
-                other.execute(Account.__table__.update().where(Account.id == fast.id).values(**values))  # type: ignore[attr-defined]
-        seen.append([letter.username for letter in letters])
-        return print_truly(typesetter, letters, as_slips=as_slips)
+    def activate() -> None:
+        with db.engine.begin() as other:
+            values = {"activated_at": now(), "generation": 1}
+            other.execute(Account.__table__.update().where(Account.id == fast.id).values(**values))  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(Typesetter, "render", render)
+    rendered = before_typesetting(monkeypatch, activate)
     report = printed(act, out)
     assert report["printed"] == 1
     assert report["skipped"] == [{"username": fast.username, "reason": "changed in the meantime, try again"}]
-    assert seen == [[fast.username, slow.username], [slow.username]]
+    assert rendered == [[fast.username, slow.username], [slow.username]]
     assert len(pages(out)) == 1
     assert (reload_account(fast).provisional_hash, reload_account(fast).activated_at is not None) == (None, True)
     assert [path.name for path in out.parent.glob("*.part")] == []
@@ -246,22 +200,16 @@ def test_an_account_activated_during_typesetting_is_skipped(
 def test_an_account_removed_during_the_print_is_skipped(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build.ent()
     child = pupil(build, "6e 1")
     removed, other = (parent(build, child, family_name=name) for name in "AB")
     key, username, other_username = removed.id, removed.username, other.username
-    render_letters = Typesetter.render
-    rendered: list[list[str]] = []
 
-    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
-        if not rendered:
-            with db.engine.begin() as connection:
-                connection.execute(delete(Guardianship).where(Guardianship.account_id == key))
-                connection.execute(delete(Account).where(Account.id == key))
-        rendered.append([letter.username for letter in letters])
-        return render_letters(typesetter, letters, as_slips=as_slips)
+    def remove() -> None:
+        with db.engine.begin() as connection:
+            connection.execute(delete(Guardianship).where(Guardianship.account_id == key))
+            connection.execute(delete(Account).where(Account.id == key))
 
-    monkeypatch.setattr(Typesetter, "render", render)
+    rendered = before_typesetting(monkeypatch, remove)
     report = printed(act, out)
     assert report["skipped"] == [{"username": username, "reason": "changed in the meantime, try again"}]
     assert rendered == [[username, other_username], [other_username]]
@@ -271,7 +219,6 @@ def test_an_account_removed_during_the_print_is_skipped(
 def test_an_account_activated_before_typesetting_is_skipped(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build.ent()
     account = parent(build, pupil(build, "6e 1"))
     choose_truly = recipients.in_school
 
@@ -293,10 +240,9 @@ def test_too_many_letters_for_one_file_need_per_class(
     act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(printing, "IN_ONE_FILE", 1)
-    build.ent()
     child = pupil(build, "6e 1")
     parent(build, child), parent(build, child)
-    refused(act("letters", "print", "--school", COLLEGE, "--out", str(out)), "print a file for each class")
+    check_refusal(act("letters", "print", "--school", COLLEGE, "--out", str(out)), "print a file for each class")
     assert not out.exists()
 
 

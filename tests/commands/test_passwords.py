@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from idp.config import Settings
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import OPERATOR
-from tests.commands.conftest import Events, Run
+from tests.commands.conftest import Events, Run, check_refusal
 from tests.databases import settings_for
 from tests.pages import sign_in
 
@@ -54,16 +54,7 @@ def test_load_reports_an_error_and_keeps_the_former_filter(
     hashes.write_text("000000005AD76BD555C1D6D771DE417A4B87E4B4:10\n")
     answer = act("passwords", "load", str(hashes))
     assert (answer.code, answer.err) == (1, "Error: the list holds hashes: give plain passwords, one a line\n")
-    binary = tmp_path / "list.bin"
-    lines = "".join(f"a stolen one {n}\n" for n in range(50))
-    for content in (bytes(range(256)) * 40, lines.encode("utf-16"), lines.encode() + b"and one with \x01\n"):
-        binary.write_bytes(content)
-        answer = act("passwords", "load", str(binary))
-        assert (answer.code, answer.out) == (1, "")
-        assert answer.err.startswith("Error: the list holds control characters")
-        assert path.read_bytes() == before
-    missing = act("passwords", "load", str(tmp_path / "nothing"))
-    assert missing.code == 2
+    assert act("passwords", "load", str(tmp_path / "nothing")).code == 2
     (tmp_path / "breached.bloom.part").mkdir()
     refused = act("passwords", "load", str(source))
     assert refused.code == 1
@@ -73,9 +64,7 @@ def test_load_reports_an_error_and_keeps_the_former_filter(
 
 def test_load_needs_the_setting(idp: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IDP_BREACHED_PASSWORDS")
-    answer = idp("passwords", "load", str(source))
-    assert (answer.code, answer.out) == (1, "")
-    assert "IDP_BREACHED_PASSWORDS" in answer.err
+    check_refusal(idp("passwords", "load", str(source)), "IDP_BREACHED_PASSWORDS")
 
 
 def test_a_lower_minimum_length_allows_shorter_passwords(

@@ -29,7 +29,7 @@ from idp.sessions.models import Session
 from idp.throttle.counters import ThrottleCounter
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import wrong_tries
-from tests.commands.conftest import Events, Run
+from tests.commands.conftest import Events, Run, check_refusal
 from tests.commands.disputes import contested
 from tests.commands.remains import Remains, keep, number
 from tests.my_account.changes import NEW, OLD
@@ -116,7 +116,6 @@ def test_export_contains_no_secret_and_no_data_of_others(act: Run, parent: Accou
         for secret in (*secrets, *others):
             assert secret is not None
             assert secret not in text, secret
-    db.session.rollback()
 
 
 def texts_of_export(act: Run, account: Account, path: Path) -> list[str]:
@@ -162,7 +161,6 @@ def test_settled_dispute_is_exported_without_data_of_others(app: Flask, act: Run
         assert code in data
         assert code not in page
         assert words in page
-    db.session.rollback()
 
 
 @pytest.mark.parametrize("over", ["ended_at", "disputed_at", "excluded_at"])
@@ -183,7 +181,6 @@ def test_export_of_a_former_guardian_hides_the_current_school(
     ties = next(part for part in opened(tmp_path / "p.zip")[1]["parts"] if part["table"] == "guardianship")["rows"]
     gone = next(row for row in ties if row["child_id"] is None)
     assert {name for name, value in gone.items() if value is not None} == {over}
-    db.session.rollback()
 
 
 def test_export_never_overwrites_and_removes_a_failed_file(
@@ -192,9 +189,7 @@ def test_export_never_overwrites_and_removes_a_failed_file(
     path = tmp_path / "there.zip"
     path.write_text("mine")
     for target, message in ((path, "exists already"), (tmp_path / "no" / "folder.zip", "cannot be written")):
-        answer = act("account", "export", parent.username, "--out", str(target))
-        assert (answer.code, answer.out) == (1, "")
-        assert message in answer.err
+        check_refusal(act("account", "export", parent.username, "--out", str(target)), message)
     assert path.read_text() == "mine"
     assert events("account.exported") == []
     assert act("account", "export", "n.personne", "--out", str(tmp_path / "x.zip")).code == 1
@@ -241,9 +236,9 @@ def test_erasure_keeps_only_the_documented_rows(act: Run, build: Build, parent: 
 def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Account) -> None:
     """An erasure does not open an account again that the school closed, not even at the next import."""
     before = of_account(parent.id)
-    answer = act("account", "erase", parent.username, "--reason", "demande", "--yes")
-    assert (answer.code, answer.out) == (1, "")
-    assert f"{parent.username} is in dispute" in answer.err
+    check_refusal(
+        act("account", "erase", parent.username, "--reason", "demande", "--yes"), f"{parent.username} is in dispute"
+    )
     assert of_account(parent.id) == before
     [tie] = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).all()
     tie.disputed_at, tie.ended_at, tie.excluded_at = None, now(), now()
@@ -260,9 +255,9 @@ def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Accoun
 def test_account_whose_address_is_contested_is_not_erased(act: Run, build: Build) -> None:
     """The page of « Ce n’était pas moi » promised a decision of the school."""
     account = build.active(contested_at=now())
-    answer = act("account", "erase", account.username, "--reason", "demande", "--yes")
-    assert (answer.code, answer.out) == (1, "")
-    assert f"{account.username} is in dispute" in answer.err
+    check_refusal(
+        act("account", "erase", account.username, "--reason", "demande", "--yes"), f"{account.username} is in dispute"
+    )
     assert number(Account, Account.id == account.id) == 1
 
 
@@ -271,9 +266,7 @@ def test_account_with_a_promised_open_notice_is_not_erased(act: Run, build: Buil
     account = build.active()
     school_notices.add(kind, account.id, [build.school().id])
     db.session.commit()
-    answer = act("account", "erase", account.username, "--reason", "demande", "--yes")
-    assert (answer.code, answer.out) == (1, "")
-    assert "and has not answered" in answer.err
+    check_refusal(act("account", "erase", account.username, "--reason", "demande", "--yes"), "and has not answered")
     with unit_of_work():
         school_notices.settle(account.id, by="x", sentence="Vu avec la famille")
     assert act("account", "erase", account.username, "--reason", "demande", "--yes").code == 0
@@ -304,7 +297,6 @@ def test_reason_of_an_erasure_is_a_sentence(act: Run, build: Build, reason: str)
     answer = act("account", "erase", account.username, "--reason", reason, "--yes")
     assert (answer.code, answer.out) == (2, "")
     assert db.session.get(Account, account.id) is not None
-    db.session.rollback()
 
 
 def test_erasure_asks_for_confirmation(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +304,6 @@ def test_erasure_asks_for_confirmation(act: Run, build: Build, monkeypatch: pyte
     monkeypatch.setattr("click.confirm", lambda *_a, **_k: (_ for _ in ()).throw(SystemExit(1)))
     assert act("account", "erase", account.username, "--reason", "demande").code == 1
     assert db.session.get(Account, account.id) is not None
-    db.session.rollback()
 
 
 def test_erasure_removes_the_failed_attempts(act: Run, build: Build) -> None:
@@ -330,8 +321,7 @@ def test_erasure_names_the_notices_and_tells_the_truth_of_the_ents(act: Run, bui
     school_notices.add(Kind.SHARED_MAILBOX, gone.id, school, other_account_id=other.id)
     school_notices.add(Kind.SHARED_MAILBOX, third.id, school, other_account_id=gone.id)
     school_notices.settle(third.id, by="x", sentence="Vu avec les deux.")
-    db.session.add(AuditEntry(kind="sign_in", result="ok", account_id=gone.id))
-    db.session.commit()
+    keep(AuditEntry(kind="sign_in", result="ok", account_id=gone.id))
     username, both, settled = gone.username, f"{gone.username} and {other.username}", third.username
     answer = act("account", "erase", username, "--reason", "demande", "--yes")
     assert answer.code == 0, answer.err

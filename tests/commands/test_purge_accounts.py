@@ -188,7 +188,6 @@ def test_notice_about_another_account_survives_the_removal(act: Run, build: Buil
     assert purged(act) == {"accounts_removed": 1}
     notice = db.session.scalars(select(SchoolNotice)).one()
     assert (notice.account_id, notice.other_account_id, notice.settled_at) == (stays.id, None, None)
-    db.session.rollback()
 
 
 def test_foreign_keys_to_accounts_and_sessions_are_indexed(app: Flask) -> None:

@@ -65,11 +65,6 @@ def test_a_dispute_is_not_settled_by_its_notice(build: Build, events: Events, ki
     assert events("school.notice_settled") == []
 
 
-def test_a_stopped_change_of_address_is_settled_by_its_notice(build: Build) -> None:
-    key = written(build.active(), Kind.EMAIL_CHANGE_STOPPED, build.school())
-    settle(key, "Mot de passe changé.")
-
-
 def test_unlock_settles_only_related_notices(build: Build) -> None:
     account = build.active()
     for kind in Kind:

@@ -7,22 +7,18 @@ import multiprocessing
 import sys
 from typing import TYPE_CHECKING
 
-from flask import Flask
 from sqlalchemy import select
 
 from idp.clients.models import Client
-from idp.db import db, engine_options, unit_of_work
+from idp.db import db, unit_of_work
+from tests.outbox.application import running
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
 
 def run(database_url: str, times: int, barrier: "Barrier") -> None:
-    app = Flask("counting")
-    app.config["SQLALCHEMY_DATABASE_URI"] = database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(pool_size=1)
-    db.init_app(app)
-    with app.app_context():
+    with running(database_url):
         locked = select(Client).with_for_update().execution_options(populate_existing=True)
         barrier.wait(60)
         for _ in range(times):
@@ -30,8 +26,6 @@ def run(database_url: str, times: int, barrier: "Barrier") -> None:
             with unit_of_work():
                 row = db.session.scalars(locked).one()
                 row.version = row.version + 1
-        db.session.remove()
-        db.engine.dispose()
 
 
 def main() -> None:

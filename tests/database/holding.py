@@ -7,20 +7,16 @@ import sys
 import time
 from pathlib import Path
 
-from flask import Flask
 from sqlalchemy import select, update
 
 from idp.clients.models import Client
-from idp.db import db, engine_options, unit_of_work
+from idp.db import db, unit_of_work
+from tests.outbox.application import running
 
 
 def main() -> None:
     database_url, way, file = sys.argv[1:]
-    app = Flask("holding")
-    app.config["SQLALCHEMY_DATABASE_URI"] = database_url
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(pool_size=1)
-    db.init_app(app)
-    with app.app_context():
+    with running(database_url):
         if way == "reads":
             db.session.scalars(select(Client)).one()
             _hold(Path(file))
@@ -28,8 +24,6 @@ def main() -> None:
             with unit_of_work():
                 db.session.execute(update(Client).values(version=Client.version + 1))
                 _hold(Path(file))
-        db.session.remove()
-        db.engine.dispose()
 
 
 def _hold(file: Path) -> None:

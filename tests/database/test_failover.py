@@ -20,10 +20,9 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from idp import db
-from idp.app import create_app
 from idp.config import Settings
-from idp.services import services_of
 from idp.statements import Statement
+from tests.applications import lent
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, free_port, running
 from tests.database.standby import Server
@@ -137,13 +136,9 @@ class Parents:
     @classmethod
     def of(cls, settings: Settings) -> "Parents":
         """Create an ENT and its parents before the service runs."""
-        app = create_app(settings)
-        with app.app_context():
+        with lent(settings, own=True):
             build = Build(settings)
             ent, usernames = build.ent(), [build.active().username for _ in range(_PARENTS)]
-            db.db.session.remove()
-            db.db.engine.dispose()
-            services_of(app).close()
         return cls(settings, ent, usernames)
 
     @contextmanager

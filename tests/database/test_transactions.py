@@ -2,21 +2,28 @@
 
 import contextvars
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
+from sqlalchemy.orm import Session
 
+from idp.accounts.models import Child
 from idp.clients.models import Client
+from idp.clock import now
 from idp.db import db, release_connection, retry_unit_of_work, unit_of_work
+from idp.throttle.counters import ThrottleCounter
 from tests import forked
 from tests.builders import Build
 from tests.rows import each_row
+from tests.waiting import wait_for
 
 AT_ONCE = 2.0
 """Seconds. A statement that waits for a lock would wait for 2, then fail."""
@@ -27,11 +34,7 @@ def another_process(database_url: str, way: str, folder: Path) -> Iterator[None]
     """Run the block while another process holds what it read or wrote; see `tests.database.holding`."""
     file = folder / "enough"
     with forked.Program("tests.database.holding", database_url, way, str(file)) as program:
-        until = time.monotonic() + forked.PATIENCE
-        while "ready" not in program.stdout:
-            assert program.poll() is None, program.stderr
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for(lambda: "ready" in program.stdout, program, lambda: program.stderr)
         yield
         file.touch()
         assert program.wait() == 0, program.stderr
@@ -218,3 +221,59 @@ def test_unit_of_work_is_retried_when_the_database_is_busy(version: int) -> None
 
     assert retry_unit_of_work(step) == 2
     assert read_version() == version + 1
+
+
+PROCESSES, TIMES = 4, 100
+
+
+def store_and_read(moment: datetime) -> datetime:
+    """Store `moment`; return the value read back."""
+    with Session(db.engine) as session:
+        session.add(ThrottleCounter(limit="x", key=b"k", count=1, since=now(), open_at=now(), expires_at=moment))
+        session.commit()
+    with Session(db.engine) as session:
+        return session.scalars(select(ThrottleCounter.expires_at)).one()
+
+
+def test_an_instant_is_read_back_in_utc(app: Flask) -> None:
+    moment = datetime(2026, 9, 1, 8, 30, 0, 123456, timezone(timedelta(hours=5, minutes=30)))
+    back = store_and_read(moment)
+    assert back == moment
+    assert back.tzinfo is UTC
+    assert (back.hour, back.microsecond) == (3, 123456)
+
+
+def test_a_time_without_zone_is_refused(app: Flask) -> None:
+    with pytest.raises(StatementError, match="a time without zone cannot be stored"):
+        store_and_read(datetime(2026, 9, 1, 8, 30))  # noqa: DTZ001 - refused by the type
+
+
+def test_instants_compare_as_instants(app: Flask) -> None:
+    moment = datetime(2026, 9, 1, 0, 30, tzinfo=timezone(timedelta(hours=2)))  # 31 August in UTC
+    store_and_read(moment)
+    for other, later in ((timedelta(microseconds=-1), 1), (timedelta(), 0), (timedelta(microseconds=1), 0)):
+        query = select(ThrottleCounter).where(ThrottleCounter.expires_at > (moment + other).astimezone(UTC))
+        assert len(db.session.scalars(query).all()) == later
+
+
+def test_a_connection_is_set_up_for_a_service(app: Flask) -> None:
+    expected = {"statement_timeout": "5s", "lock_timeout": "2s", "timezone": "UTC"}
+    with db.engine.connect() as connection:
+        assert {name: connection.scalar(text(f"SHOW {name}")) for name in expected} == expected
+
+
+def test_a_row_that_refers_to_nothing_is_refused(app: Flask) -> None:
+    orphan = Child(school_id=uuid.uuid4(), student_id="1", given_name="Malo", family_name="LEROY", class_name="6e 1")
+    db.session.add(orphan)
+    with pytest.raises(IntegrityError):
+        db.session.commit()
+
+
+def test_concurrent_read_and_write_loses_no_update(app: Flask, build: Build, database_url: str) -> None:
+    build.ent()
+    before = db.session.scalars(select(Client.version)).one()
+    db.session.commit()
+    done = forked.run("tests.database.counting", database_url, str(PROCESSES), str(TIMES), timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with Session(db.engine) as session:
+        assert session.scalars(select(Client.version)).one() == before + PROCESSES * TIMES

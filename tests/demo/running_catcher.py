@@ -5,7 +5,6 @@ import json
 import signal
 import smtplib
 import socket
-import time
 from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage
@@ -14,6 +13,7 @@ from typing import Any
 
 from demo.processes import answers_http, answers_smtp
 from tests import forked
+from tests.waiting import wait_for
 
 LINK = "http://127.0.0.1:8000/adresse/lien/Jx7v2mQ9sT4kW8bN"
 
@@ -57,11 +57,7 @@ def start(store: Path) -> Catcher:
     smtp_port, web_port = free_port(), free_port()
     ports = ["--smtp-port", str(smtp_port), "--web-port", str(web_port)]
     process = forked.Program("demo.catcher", "--store", str(store), *ports)
-    deadline = time.monotonic() + 60
-    while not (answers_http(web_port, "/mails.json") and answers_smtp(smtp_port)):
-        assert process.poll() is None, "the catcher did not start"
-        assert time.monotonic() < deadline, "the catcher does not answer"
-        time.sleep(0.05)
+    wait_for(lambda: answers_http(web_port, "/mails.json") and answers_smtp(smtp_port), process)
     return Catcher(smtp_port, web_port, store, process)
 
 

@@ -1,4 +1,4 @@
-"""The school files of the demonstration: written once, imported when they change, and the next one of the collège."""
+"""The school files of the demonstration, written once and imported when they change; the people of its desk."""
 
 import re
 from datetime import timedelta
@@ -7,23 +7,29 @@ from pathlib import Path
 import click
 import pytest
 import time_machine
+from flask import Flask
 from sqlalchemy import select, update
 
-from demo import school_file
+from demo import desk, school_file
 from demo.announcement import Announcement
-from demo.ents import ents_at
+from demo.ents import DemoEnt, ents_at
 from demo.families import GUARDIANS
 from demo.intake import write_files
 from demo.siecle_files import ENCODING
-from idp.accounts.models import Account, Child, School
+from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.accounts.school_notices import Kind
 from idp.clock import now
+from idp.config import Settings
 from idp.db import Base, db
 from idp.desk.school_files import leaving, policy
 from idp.desk.school_files.policy import Decision, Findings
-from idp.desk.staff.models import Role
+from idp.desk.staff import posts
+from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.team import invitations
 from idp.rostering import imports
 from idp.rostering.files.sources import InMemory
 from idp.rostering.imports import Steps
+from tests.builders import Build
 from tests.demo.house import House, account, count
 
 
@@ -122,3 +128,53 @@ def test_a_demonstration_of_before_the_imports_is_refused_with_the_way_out(empty
     with pytest.raises(click.ClickException, match="make demo-reset"):
         empty.seed()
     assert (count(Account), count(Child)) == (1, 0)
+
+
+@pytest.fixture
+def ents(app: Flask, build: Build, settings: Settings, tmp_path: object) -> list[DemoEnt]:
+    """The first ENT of the demonstration with the school that it serves, and two families."""
+    ents = ents_at(8000, tmp_path)  # type: ignore[arg-type]
+    uai = ents[0].uais[0]
+    build.school(uai)
+    build.ent(uais=[uai])
+    client = db.session.execute(db.text("SELECT id FROM client")).scalar_one()
+    db.session.execute(
+        db.text("UPDATE client SET client_id = :name WHERE id = :key"), {"name": ents[0].client_id, "key": client}
+    )
+    db.session.commit()
+    for _ in range(3):
+        build.never_activated(children=[build.child(uai=uai)])
+    return list(ents)
+
+
+def test_there_is_a_person_in_each_role_with_a_link_until_it_is_used(ents: list[DemoEnt], settings: Settings) -> None:
+    people = desk.invite(settings, ents)
+    assert [colleague.role for colleague in people] == list(Role)
+    assert all(colleague.link.startswith(f"{settings.desk_url}/invitation/") for colleague in people)
+    assert [list(colleague.schools) for colleague in people] == [[ents[0].uais[0]]] * 2 + [[]] * 4
+    staff = db.session.query(StaffAccount).filter_by(email=people[0].mail).one()
+    staff.enrolled_at = now()
+    db.session.commit()
+    again = desk.invite(settings, ents)
+    assert again[0].row() == {
+        "role": "secretary",
+        "name": "Sylvie Marchand",
+        "mail": "secretariat@bureau.test",
+        "schools": [ents[0].uais[0]],
+        "link": None,
+    }
+    assert all(colleague.link for colleague in again[1:])
+    assert invitations.look_up(people[1].link.rpartition("/")[2]) is None, "a younger link replaces it"
+    assert [len(posts.of_staff(person.id)) for person in db.session.query(StaffAccount)] == [1] * 6
+
+
+def test_a_few_notices_wait_at_the_first_start_only(ents: list[DemoEnt], build: Build) -> None:
+    build.never_activated(children=[db.session.query(Child).limit(1).one()], given_name="Karim")
+    desk.open_notices(ents)
+    desk.open_notices(ents)
+    notices = {Kind(notice.kind): notice for notice in db.session.query(SchoolNotice)}
+    assert set(notices) == {Kind.LETTER_GUESSED, Kind.LETTER_DOUBT, Kind.RECTIFICATION}
+    doubt = notices[Kind.LETTER_DOUBT]
+    assert doubt.other_account_id not in {None, doubt.account_id}, "the two people whose names differ"
+    assert notices[Kind.RECTIFICATION].note
+    assert len({notice.account_id for notice in notices.values()} | {doubt.other_account_id}) == 4

@@ -1,22 +1,35 @@
-"""The seed of the demonstration: it uses the real commands, survives interruptions, and is kept by later starts."""
+"""The seed of the demonstration: its families, the real commands, interruptions, and later starts."""
 
 import itertools
 import json
-from datetime import timedelta
+import re
+import unicodedata
+from datetime import date, timedelta
 
 import click
 import pytest
 import time_machine
 from sqlalchemy import select, update
 
+from demo.aaf_files import aaf_files
 from demo.ents import ents_at
-from demo.families import GUARDIANS
+from demo.families import (
+    AAF,
+    COLLEGE,
+    GUARDIANS,
+    LYCEE,
+    SCHOOLS,
+    SIECLE,
+    TUTOR,
+    DemoGuardian,
+)
 from demo.seed import in_order
+from demo.siecle_files import siecle_files
 from idp import opaque
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.charter.models import CharterVersion
 from idp.clients.models import Client
-from idp.clock import day_of, now, today
+from idp.clock import day_of, now
 from idp.db import UnitSession, db, release_connection
 from idp.letters import printing
 from idp.letters.printing import PrintOrder
@@ -256,12 +269,6 @@ def test_a_list_of_letters_that_is_not_ours_is_refused_with_the_way_out(
         house.seed()
 
 
-def test_printed_letters_are_read_back_unchanged(house: House) -> None:
-    letters = house.seed()
-    assert house.paper.printed() == {letter.printed.roster_key: letter.printed for letter in letters.values()}
-    assert letters["n.leroy"].printed.letter.printed_on <= today()
-
-
 def test_an_ent_has_its_present_secret_and_a_salt_of_its_own(house: House) -> None:
     house.seed()
     (house.folder / "passerelle.client-secret").unlink()
@@ -270,3 +277,47 @@ def test_an_ent_has_its_present_secret_and_a_salt_of_its_own(house: House) -> No
     assert client.secret_digest == opaque.digest(ents_at(8000, house.folder)[0].client_secret)
     assert client.former_secret_digest is None
     assert len({*db.session.scalars(select(Client.subject_salt))}) == 2, "so that ENTs cannot link a person"
+
+
+def find_guardian(given_name: str) -> DemoGuardian:
+    [guardian_found] = [guardian for guardian in GUARDIANS if guardian.given_name == given_name]
+    return guardian_found
+
+
+def test_there_is_a_family_of_each_kind() -> None:
+    claire, julien, noemie, karim = map(find_guardian, ("Claire", "Julien", "Noémie", "Karim"))
+    assert claire.children == julien.children
+    assert claire.home != julien.home, "they are separated"
+    assert (noemie.children, noemie.home) == (karim.children, karim.home)
+    dubois, rousseau = (guardian for guardian in GUARDIANS if guardian.given_name == "Sandrine")
+    assert dubois.source != rousseau.source
+    assert dubois.birth_name == rousseau.family_name != dubois.family_name
+    (tutor,) = [guardian for guardian in GUARDIANS if guardian.kinship == TUTOR]
+    assert tutor.family_name != tutor.children[0].family_name
+
+
+def test_names_are_as_awkward_as_in_life() -> None:
+    names = [f"{guardian.given_name} {guardian.family_name}" for guardian in GUARDIANS]
+    assert [n for n in names if "’" in n and "-" in n and unicodedata.normalize("NFD", n) != n]
+    assert [n for n in names if "'" in n]
+    assert [n for n in names if any(unicodedata.name(letter).startswith("ARABIC") for letter in n if letter.isalpha())]
+    assert [n for n in names if "İ" in n and "ı" in n]
+    assert [n for n in names if len(n) > 70]
+
+
+def test_the_aaf_is_utf_8_and_the_siecle_latin_9_with_references_for_other_characters() -> None:
+    today = date(2026, 9, 21)
+    assert "Benoît" in b"".join(aaf_files(today).values()).decode()
+    siecle = siecle_files(COLLEGE, today)
+    assert set(siecle) == {"ElevesAvecAdresses.xml", "ResponsablesAvecAdresses.xml"}
+    people = siecle["ResponsablesAvecAdresses.xml"].decode("iso-8859-15")
+    for written in ("Noémie", "O'BRIEN", "D&#8217;ALMEIDA-GONÇALVES", "Y&#305;lmaz"):
+        assert written in people
+
+
+@pytest.mark.parametrize(("today", "year"), [(date(2027, 8, 31), "2026"), (date(2027, 9, 1), "2027")])
+def test_departure_date_is_past_on_any_day_of_the_first_start(today: date, year: str) -> None:
+    text = siecle_files(LYCEE, today)["ElevesAvecAdresses.xml"].decode("iso-8859-15")
+    assert re.findall(r"<ANNEE_SCOLAIRE>(\d+)", text) == [year]
+    assert re.findall(r"<DATE_SORTIE>(\S+)<", text) == [f"01/09/{year}"]
+    assert [school.source for school in SCHOOLS] == [SIECLE, SIECLE, AAF]

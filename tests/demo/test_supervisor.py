@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from demo.supervisor import first_taken
+from tests.waiting import is_alive, wait_for
 
 PROGRAM = """
 import signal, sys
@@ -113,25 +113,7 @@ def running_in(folder: Path) -> list[int]:
         with suppress(OSError):  # it has ended, or is another user's
             if place in environment.read_bytes().split(b"\0"):
                 pids.append(int(environment.parent.name))
-    return [pid for pid in pids if is_running(pid)]
-
-
-def is_running(pid: int) -> bool:
-    """Tell whether a process runs; a zombie, that nobody reaped yet, does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return state.rpartition(")")[2].split()[0] != "Z"
-
-
-def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
+    return [pid for pid in pids if is_alive(pid)]
 
 
 def test_failing_process_ends_the_others_and_is_reported(tmp_path: Path, supervise: Supervise) -> None:
@@ -142,7 +124,7 @@ def test_failing_process_ends_the_others_and_is_reported(tmp_path: Path, supervi
     assert "la base ne répond pas" in errors
     assert "Traceback" not in errors
     assert (tmp_path / "gentle.ended").exists()
-    assert not is_running(pid_of(tmp_path, "gentle"))
+    assert not is_alive(pid_of(tmp_path, "gentle"))
 
 
 def test_killed_process_is_named_with_its_signal(tmp_path: Path, supervise: Supervise) -> None:
@@ -152,7 +134,7 @@ def test_killed_process_is_named_with_its_signal(tmp_path: Path, supervise: Supe
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "the process steady ended (signal SIGKILL)" in errors
-    assert not is_running(pid_of(tmp_path, "gentle"))
+    assert not is_alive(pid_of(tmp_path, "gentle"))
 
 
 def test_process_that_never_answers_is_a_failure(tmp_path: Path, supervise: Supervise) -> None:
@@ -186,7 +168,7 @@ def test_stop_signal_ends_all_processes_in_order(tmp_path: Path, supervise: Supe
     _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")
     assert (tmp_path / "gentle.ended").exists()
-    assert not is_running(pid_of(tmp_path, "steady"))
+    assert not is_alive(pid_of(tmp_path, "steady"))
 
 
 def test_a_terminal_that_closes_does_not_stop_what_nohup_started() -> None:
@@ -197,11 +179,11 @@ def test_a_terminal_that_closes_does_not_stop_what_nohup_started() -> None:
 def test_grandchild_process_ends_with_its_parent(tmp_path: Path, supervise: Supervise) -> None:
     process = supervise("parent", WITH_WORKER)
     wait_ready(process)
-    assert eventually((tmp_path / "worker.up").is_file)
-    assert is_running(pid_of(tmp_path, "worker"))
+    wait_for((tmp_path / "worker.up").is_file)
+    assert is_alive(pid_of(tmp_path, "worker"))
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=PATIENCE)
-    assert eventually(lambda: not is_running(pid_of(tmp_path, "worker")))
+    wait_for(lambda: not is_alive(pid_of(tmp_path, "worker")))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
@@ -209,10 +191,10 @@ def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path, supervise: Supervi
     process = supervise("gentle", GENTLE, "steady", STEADY)
     wait_ready(process)
     children = [pid_of(tmp_path, "gentle"), pid_of(tmp_path, "steady")]
-    assert all(is_running(pid) for pid in children)
+    assert all(is_alive(pid) for pid in children)
     process.kill()
     process.communicate(timeout=PATIENCE)
-    assert eventually(lambda: not any(is_running(pid) for pid in children))
+    wait_for(lambda: not any(is_alive(pid) for pid in children))
     assert (tmp_path / "gentle.ended").exists()
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,6 +26,7 @@ from tests.pages import heading, sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 from tests.recovery.steps import CHOSEN, DONE, FORM, USED, choose, mailed_link
 from tests.relying_party import Attempt, RelyingParty
+from tests.waiting import wait_for
 
 OTHER_SECRET = "another secret key, of more than 32 bytes: 9876543210"
 
@@ -82,11 +82,8 @@ def load(database_url: str, ent: RelyingParty, account: Account, folder: Path) -
 
 def wait_for_more(process: forked.Program, file: Path) -> list[str]:
     """Return what was acknowledged, as soon as there is more than now."""
-    known, until = acknowledged(file), time.monotonic() + PATIENCE
-    while len(acknowledged(file)) < len(known) + 2:
-        assert process.poll() is None, process.stderr
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    known = len(acknowledged(file))
+    wait_for(lambda: len(acknowledged(file)) >= known + 2, process, lambda: process.stderr)
     return acknowledged(file)
 
 

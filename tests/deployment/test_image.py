@@ -1,8 +1,12 @@
-"""The image of deploy/Containerfile serves, as a user without rights and on a file system without write access."""
+"""The image of the service, and the command `idp` that it shares with the Debian package."""
 
 import json
+import os
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,13 +19,12 @@ import yaml
 from sqlalchemy import make_url
 
 from demo.processes import exported
+from idp import __version__
 from idp.paths import CHECKOUT
 from tests.commands.processes import PATIENCE, free_port
 from tests.databases import run_sql, server_url, settings_for
 from tests.deployment import clean_root
-from tests.packaging.test_constraints import MAKEFILE
-
-pytestmark = pytest.mark.interop
+from tests.packaging.test_wheel import MAKEFILE
 
 CONTAINERFILE = (CHECKOUT / "deploy" / "Containerfile").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((CHECKOUT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
@@ -62,6 +65,7 @@ def stopped(container: str) -> int:
     return int(state["ExitCode"])
 
 
+@pytest.mark.interop
 def test_the_image_serves_from_an_empty_database_until_it_is_stopped(image: str, empty_database: str) -> None:
     port = free_port()
     settings = exported(settings_for(empty_database, issuer=f"http://127.0.0.1:{port}", env="development"))
@@ -85,6 +89,7 @@ def test_the_image_serves_from_an_empty_database_until_it_is_stopped(image: str,
         assert stopped(name) == 0
 
 
+@pytest.mark.interop
 def test_a_stop_ends_a_command_that_handles_no_signal(image: str) -> None:
     """As the first process it would never get SIGTERM, nor would `idp serve` before it has handlers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -97,6 +102,7 @@ def test_a_stop_ends_a_command_that_handles_no_signal(image: str) -> None:
                 assert stopped(name) == 128 + signal.SIGTERM
 
 
+@pytest.mark.interop
 def test_the_image_holds_the_service_and_none_of_the_tools_that_built_it(image: str) -> None:
     listing = clean_root.in_image(
         image, {}, "-c", "ls -a / /opt/idp; ls /opt/idp/lib/python3*/site-packages", entrypoint=("sh",)
@@ -105,6 +111,7 @@ def test_the_image_holds_the_service_and_none_of_the_tools_that_built_it(image: 
     assert not {"sources", "uv", "cmake", "hatchling", "pytest", "scikit_build_core"} & set(listing.split())
 
 
+@pytest.mark.interop
 def test_the_image_is_built_with_the_uv_of_the_makefile_and_from_no_particular_registry() -> None:
     [version] = [line.split(":= ")[1] for line in MAKEFILE.splitlines() if line.startswith("UV_VERSION")]
     assert f"ARG UV_VERSION={version}\n" in CONTAINERFILE
@@ -112,8 +119,35 @@ def test_the_image_is_built_with_the_uv_of_the_makefile_and_from_no_particular_r
     assert "USER 10001" in CONTAINERFILE
 
 
+@pytest.mark.interop
 def test_python_in_the_image_imports_nothing_from_the_folder_that_all_may_write(image: str) -> None:
     hostile = "echo 'raise SystemExit(9)' | tee click.py urllib.py >idp.py"
     script = f"cd /tmp; {hostile}; idp --version; /opt/idp/bin/python -c 'import urllib.request, idp'"
     clean_root.in_image(image, {}, "-euc", script, entrypoint=("sh",))
     assert clean_root.in_image(image, {}, entrypoint=("pwd",)) == "/\n"
+
+
+HOSTILE = "raise SystemExit('imported from the working directory')"
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Path:
+    """Install the command beside a Python that is the one of the tests."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    (commands / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    (commands / "python").chmod(0o755)
+    return Path(shutil.copy(CHECKOUT / "deploy" / "installation" / "idp.sh", commands / "idp"))
+
+
+def test_the_command_imports_nothing_from_the_folder_where_it_is_typed(launcher: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "idp").mkdir(parents=True)
+    for name in ("idp/__init__", "idp/__main__", "click", "runpy", "os"):
+        (folder / f"{name}.py").write_text(HOSTILE, encoding="utf-8")
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [launcher, "--version"], cwd=folder, env=inherited, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert __version__ in done.stdout

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from tempfile import TemporaryDirectory, mkdtemp
 import pytest
 
 from idp.paths import CHECKOUT
-from tests.commands.processes import PATIENCE
 from tests.database.standby import Server
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.interop
 
@@ -58,10 +57,7 @@ class Restore:
         for path in (data, *data.rglob("*")):
             shutil.chown(path, base.owner(), base.group())
         with served(data) as server:
-            until = time.monotonic() + PATIENCE
-            while server.sql("SELECT pg_is_in_recovery()") != [(False,)]:
-                assert time.monotonic() < until
-                time.sleep(0.05)
+            wait_for(lambda: server.sql("SELECT pg_is_in_recovery()") == [(False,)])
             numbers = [number for (number,) in server.sql("SELECT number FROM noted ORDER BY number")]
             self.archive(data)
             return numbers

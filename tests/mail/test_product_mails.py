@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 from idp.config import Settings
 from idp.mail.compose import compose
 from idp.paths import TEMPLATES
-from tests.email_confirmation.post import html_of
+from tests.email_confirmation.post import html_of, text_of
 from tests.stories.browser import CHROMIUM, look, new_page
 
 _AT = datetime(2026, 11, 24, 19, 43, tzinfo=UTC)
@@ -255,18 +255,14 @@ def composed(settings: Settings, name: str, language: str = "fr", **context: Any
 
 def test_a_notice_names_the_ents_of_the_account(app: Flask, settings: Settings) -> None:
     mail = composed(settings, "essais_nombreux", account_ents="Passerelle, Horizon")
-    for kind in ("plain", "html"):
-        body = mail.get_body((kind,))
-        assert body is not None
-        assert "ENT\xa0: Passerelle, Horizon." in body.get_content()
+    for part in (text_of(mail), html_of(mail)):
+        assert "ENT\xa0: Passerelle, Horizon." in part
 
 
 def test_a_name_keeps_its_full_stop_in_a_mail_from_right_to_left(app: Flask, settings: Settings) -> None:
     for language, written in (("ar", "\u2068Noémie L.\u2069"), ("en", "Hello Noémie L.,")):
         mail = composed(settings, "essais_nombreux", language, person="Noémie L.")
-        body = mail.get_body(("plain",))
-        assert body is not None
-        assert written in body.get_content()
+        assert written in text_of(mail)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -285,9 +281,7 @@ def test_no_mail_scrolls_sideways(app: Flask, settings: Settings, browser_proces
 def test_each_mail_of_the_product(app: Flask, settings: Settings, name: str) -> None:
     link = f"{settings.issuer}/adresse/lien/Jx7v2mQ9sT4kW8bN"
     mail = composed(settings, name, link=link)
-    text, html = (
-        body.get_content().replace("\r\n", "\n") for kind in ("plain", "html") if (body := mail.get_body((kind,)))
-    )
+    text, html = (part.replace("\r\n", "\n") for part in (text_of(mail), html_of(mail)))
     assert "Mme O'NEILL & <b>FILS</b>" in text, "no HTML entity in the text part"
     assert "Mme O&#39;NEILL &amp; &lt;b&gt;FILS&lt;/b&gt;" in html
     links = [] if name in WITHOUT_LINK else [link]

@@ -1,8 +1,6 @@
 """Reads metrics as Prometheus does."""
 
 import http.client
-import time
-from collections.abc import Callable
 from contextlib import closing
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -35,11 +33,3 @@ def scraped(port: int) -> Numbers:
     status, text = ask(port, "/metrics")
     assert status == 200
     return numbers_of(text)
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    until = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)

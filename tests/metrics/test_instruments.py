@@ -1,16 +1,30 @@
-"""Processes count in files, each in its own, and the sums outlive each of them."""
+"""Numbers of all processes are added up; no series names a person, and no stranger can make series."""
 
+import ast
 import multiprocessing
 import os
+import re
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 
-from idp.metrics import exposition, instruments
-from idp.metrics.instruments import Counter, Gauge, Histogram, Instrument, Label
+from idp.accounts import authentication
+from idp.config import Settings
+from idp.desk_app import create_desk
+from idp.metrics import catalogue, exposition, instruments
+from idp.metrics.catalogue import ALGORITHM, MAIL_DOMAIN, MAILS, RECOVERY, SIGN_IN, SIGN_INS
+from idp.metrics.instruments import Counter, Gauge, Histogram, Instrument, Label, Reading
+from idp.oidc.keys.material import ALGORITHMS
+from idp.passkeys import ceremony
+from idp.recovery.answer import Answer
+from tests.architecture.tree import modules, nodes_of, parsed
+from tests.databases import settings_for
 from tests.metrics.scraping import Numbers, numbers_of
 
 _context = multiprocessing.get_context("fork")
@@ -74,3 +88,89 @@ def test_a_histogram_has_cumulated_buckets_and_a_sum() -> None:
     assert seen[("idp_answer_seconds_sum",)] == pytest.approx(3.6)
     assert seen[("idp_answer_seconds_count",)] == 3
     assert ("idp_answer_seconds_created",) not in seen
+
+
+_NAMES = {"endpoint", "status", "reason", "limit", "method", "result", "step", "grant", "error", "kind", "lane", "pool"}
+_NAMES |= {"outcome", "domain", "state", "format", "alg", "subject"}
+"""The names of labels, so that a new one is reviewed: none may be about a person, a school or an ENT."""
+_MOST_VALUES = 400
+
+
+@pytest.mark.own_app
+def test_labels_have_closed_sets_of_values(app: Flask, settings: Settings) -> None:
+    create_desk(settings_for(settings.database_url, desk_url="https://bureau.example.test"))  # its routes too
+    labels = {label for metric in Instrument.all.values() for label in metric.labels}
+    assert {label.name for label in labels} == _NAMES
+    assert max(map(len, labels)) < _MOST_VALUES
+
+
+def test_what_strangers_send_makes_no_series(app: Flask, browser: FlaskClient, counted: Callable[[], Numbers]) -> None:
+    strange = "lea.martin"
+    browser.get(f"/{strange}")
+    browser.open("/connexion", method=strange.upper())
+    browser.post("/token", data={"grant_type": strange, "client_id": strange})
+    MAILS.count(f"{strange}.example", "sent")
+    seen = counted()
+    assert seen["idp_http_requests_total", "endpoint=none", "status=4xx"] >= 1
+    assert seen["idp_token_requests_total", "error=unsupported_grant_type", "grant=other"] == 1
+    assert seen["idp_mail_deliveries_total", "domain=other", "result=sent"] == 1
+    assert strange not in str(seen).casefold()
+    assert len(MAIL_DOMAIN) < 40
+
+
+def test_the_first_event_after_a_start_is_a_rise_from_zero(app: Flask, counted: Callable[[], Numbers]) -> None:
+    instruments.start_at_zero()
+    SIGN_INS.count("passkey", "ok")
+    seen = counted()
+    assert seen["idp_sign_ins_total", "method=passkey", "result=ok"] == 1
+    for series in (
+        ("idp_sign_ins_total", "method=password", "result=ok"),
+        ("idp_activation_steps_total", "step=confirmed"),
+        ("idp_outbox_deliveries_total", "kind=confirm_email", "outcome=relay_down"),
+        ("idp_password_hash_wait_seconds_count", "lane=sign_in"),
+        ("idp_database_connections_in_use", "pool=statements"),
+        ("idp_password_hashes_waiting", "lane=activation"),
+    ):
+        assert seen[series] == 0
+    assert not [series for series in seen if series[0] == "idp_http_requests_total"], "they are too many"
+    assert ("idp_worker_last_run_timestamp_seconds",) not in seen, "this worker never ran"
+    assert len(seen) < 2000
+    before = len(seen)
+    instruments.start_at_zero()
+    assert (len(counted()), counted()["idp_sign_ins_total", "method=passkey", "result=ok"]) == (before, 1)
+
+
+@pytest.mark.usefixtures("app")
+def test_labels_have_the_words_of_the_rest_of_the_service() -> None:
+    for label, words in (
+        (RECOVERY, list(Answer)),
+        (SIGN_IN, [*get_args(authentication.Reason), *get_args(ceremony.Reason)]),
+        (ALGORITHM, ALGORITHMS),
+    ):
+        assert [word for word in words if label.value_of(word) != word] == []
+
+
+def test_each_metric_is_counted_somewhere() -> None:
+    declared = {name for name, value in vars(catalogue).items() if isinstance(value, Instrument)}
+    assert len(declared) == len(Instrument.all)
+    assert declared - {name for path in modules("idp") for name in _used(parsed(path))} == set()
+
+
+def _used(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of the catalogue that a module uses; an import is no use."""
+    imports = [node for node in nodes_of(tree) if isinstance(node, ast.ImportFrom)]
+    names = {alias.name for node in imports if node.module == catalogue.__name__ for alias in node.names}
+    for node in nodes_of(tree):
+        if isinstance(node, ast.Name) and node.id in names:
+            yield node.id
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in {"metrics", "catalogue"}:
+            yield node.attr
+
+
+def test_names_and_units_follow_the_conventions() -> None:
+    for name, metric in Instrument.all.items():
+        assert re.fullmatch(r"idp_[a-z]+(_[a-z]+)*", name)
+        assert name.endswith("_total") == isinstance(metric, Counter), name
+        assert name.endswith("_seconds") or not isinstance(metric, Histogram), name
+        assert metric.help.endswith("."), name
+        assert isinstance(metric, Counter | Gauge | Histogram | Reading)

@@ -1,16 +1,20 @@
-"""The dashboard and the alerts of `deploy/`: they name metrics that exist, and each alert has its section."""
+"""The dashboard and the alerts of `deploy/`: they name metrics that exist; Prometheus’ own tool checks them."""
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from idp.app import create_app
-from idp.metrics.instruments import Histogram, Instrument
+from idp.metrics import exposition, instruments
+from idp.metrics.instruments import Histogram, Instrument, Reading
 from idp.paths import CHECKOUT
 from tests.databases import NOWHERE, settings_for
+from tests.serving.proxy import program
 
 RULES = CHECKOUT / "deploy/prometheus/idp-alerts.yml"
 DASHBOARD = CHECKOUT / "deploy/grafana/idp.json"
@@ -77,3 +81,45 @@ def test_the_dashboard_can_be_imported() -> None:
     taken = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in dashboard["panels"]]
     assert len(set(taken)) == len(taken)
     assert {variable["name"] for variable in dashboard["templating"]["list"]} == {"source", "part"}
+
+
+def promtool(*arguments: str, text: str = "") -> str:
+    """Run promtool; return its output."""
+    done = subprocess.run(
+        [program("promtool"), *arguments], input=text, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.interop
+def test_the_metrics_follow_the_conventions() -> None:
+    registry = instruments.start()
+    try:
+        for metric in Instrument.all.values():
+            if not isinstance(metric, Reading):
+                metric.series(("other",) * len(metric.labels))
+        readings = [(m, ("other",) * len(m.labels), 1.0) for m in Instrument.all.values() if isinstance(m, Reading)]
+        registry.register(exposition.Readings(lambda: readings))
+        registry.register(exposition.Build("worker"))
+        text, _ = exposition.text(registry, "")
+    finally:
+        instruments.end()
+    assert text.decode().count("# TYPE") == len(Instrument.all) + 1
+    assert promtool("check", "metrics", text=text.decode()) == ""
+
+
+@pytest.mark.interop
+def test_the_alerts_ring_when_they_should(tmp_path: Path) -> None:
+    assert "SUCCESS" in promtool("check", "config", str(CHECKOUT / "deploy/prometheus/prometheus.yml"))
+    tests = tmp_path / "alerts_test.yml"
+    tests.write_text((Path(__file__).parent / "alerts_test.yml").read_text().replace("RULES", str(RULES)))
+    assert "SUCCESS" in promtool("test", "rules", str(tests))
+
+
+@pytest.mark.interop
+def test_the_expressions_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{number}", "expr": text} for number, text in enumerate(expressions())]
+    file = tmp_path / "panels.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # JSON is YAML
+    assert f"{len(rules)} rules found" in promtool("check", "rules", str(file))

@@ -69,22 +69,6 @@ def test_delivered_or_dropped_message_is_emptied_and_never_claimed_again(
     assert worker.run_once() == 0
 
 
-@pytest.mark.row("S-07")
-def test_a_handler_that_finds_an_expired_link_drops_the_message(queue_app: Flask) -> None:
-    expired, fresh = queued(payload={"until": 1}), queued(payload={"until": 3})
-    sent: list[uuid.UUID] = []
-
-    def handler(message: OutboxMessage) -> Outcome:
-        if message.payload["until"] < 2:
-            return Outcome.DROPPED
-        sent.append(message.id)
-        return Outcome.DONE
-
-    assert Worker({"mail": handler}).run_once() == 2
-    assert sent == [fresh]
-    assert read_message(expired).outcome == "dropped"
-
-
 def test_a_permanent_failure_is_dead_at_once_visible_and_keeps_its_payload(queue_app: Flask) -> None:
     message_id = queued()
     with capture_logs() as logs:

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import stat
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +14,7 @@ import pytest
 from tests import forked
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import postgresql_copy, settings_for
+from tests.waiting import is_alive, wait_for
 
 LAST = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -33,13 +33,6 @@ def served(shared: Path, tmp_path: Path) -> Iterator[tuple[int, forked.Program, 
 
 def workers(parent: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-
-
-def wait_for(what: "object") -> None:
-    until = time.monotonic() + PATIENCE
-    while not what():  # type: ignore[operator]
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def answer(port: int, process: forked.Program, log: Path, path: bytes = b"/healthz") -> bytes:
@@ -133,15 +126,7 @@ def test_workers_end_when_their_parent_is_killed(served: tuple[int, forked.Progr
     left = workers(process.pid)
     process.kill()
     process.wait(PATIENCE)
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() and _is_alive(pid) for pid in left))
-
-
-def _is_alive(pid: int) -> bool:
-    """Return whether a process runs; one that ended and waits for its parent does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    wait_for(lambda: not any(map(is_alive, left)))
 
 
 def test_the_socket_file_of_a_killed_server_is_replaced_and_that_of_a_running_one_is_not(

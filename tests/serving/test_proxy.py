@@ -16,20 +16,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from idp.app import create_app
 from idp.config import Settings
-from idp.db import db
 from idp.http_client import connections
 from idp.operations.checks import proxy as doctor
 from idp.operations.checks.finding import Site
-from idp.services import services_of
 from idp.web.http import MAX_BODY
+from tests.applications import lent
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import NOWHERE, postgresql_copy, settings_for
 from tests.protocol.ent_server import authority
 from tests.relying_party import Attempt, RelyingParty
 from tests.serving.proxy import adapted, curl_post, nginx, program, supplied, titles_of
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.interop
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -83,13 +82,8 @@ def proxied(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def registered(settings: Settings) -> RelyingParty:
     """Register an ENT before the service runs."""
-    app = create_app(settings)
-    with app.app_context():
-        ent = Build(settings).ent()
-        db.session.remove()
-        db.engine.dispose()
-        services_of(app).close()
-    return ent
+    with lent(settings, own=True):
+        return Build(settings).ent()
 
 
 def test_the_service_answers_through_the_proxy(proxied: Proxied) -> None:
@@ -108,10 +102,8 @@ def test_the_proxy_begins_a_trace_that_the_lines_of_the_service_have(proxied: Pr
     lines = proxied.service_log.read_text().splitlines()
     [line] = [json.loads(line) for line in lines if '"status": 404' in line][-1:]
     log = proxied.service_log.with_name("idp.log")
-    until = time.monotonic() + PATIENCE
-    while not (written := re.findall(r" GET /jamais 404 .* (\w{32})$", log.read_text(), re.MULTILINE)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(lambda: " GET /jamais 404 " in log.read_text())
+    written = re.findall(r" GET /jamais 404 .* (\w{32})$", log.read_text(), re.MULTILINE)
     assert line["trace_id"] == written[-1] != foreign
 
 

@@ -7,19 +7,26 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from http.client import HTTPMessage, HTTPSConnection
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
 
 from idp.throttle.limits import network_of, site_of
 from idp.web import declarations
-from tests.commands.processes import PATIENCE, free_port, read_all
+from idp.web.http import FORM_WITH_FILES, MAX_UPLOAD
+from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
+from tests.databases import postgresql_copy, settings_for
 from tests.protocol.ent_server import authority
-from tests.serving.proxy import adapted, nginx, supplied, supplied_desk
+from tests.serving.proxy import adapted, curl_post, nginx, supplied, supplied_desk, titles_of
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.interop
+
 
 SECRET = "5ecre7"
 
@@ -97,11 +104,8 @@ def test_no_log_has_the_link_of_a_request_that_ends_before_its_headers(proxies: 
         assert proxies.status(of, path, "Host: localhost\r\n") == "400"
         assert proxies.status(of, path, method="TRACE") == "405"
     proxies.cut_off("desk", "/equipe")
-    until = time.monotonic() + PATIENCE
-    while "/equipe 400" not in (logs := proxies.logs())["idp-desk.log"]:
-        assert time.monotonic() < until, logs
-        time.sleep(0.05)
-    assert [name for name, text in logs.items() if SECRET in text] == []
+    wait_for(lambda: "/equipe 400" in proxies.logs()["idp-desk.log"], tell=proxies.logs)
+    assert [name for name, text in proxies.logs().items() if SECRET in text] == []
 
 
 def test_the_forms_of_people_have_a_lower_limit_than_pages_and_programs(app: Flask, tmp_path: Path) -> None:
@@ -207,3 +211,83 @@ def test_the_limits_of_the_proxy_count_a_network_as_the_service_does(
             if network and network != "::/48":  # no site of the Internet
                 seen.add(network)
     assert 5 < len(seen) < len(ips) / 2
+
+
+@dataclass(frozen=True)
+class ProxiedDesk:
+    """The desk behind the proxy."""
+
+    port: int
+    trusted: Path
+    log: Path
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, HTTPMessage, str]:
+        """Return the status, the headers and the body of an answer."""
+        context = ssl.create_default_context(cafile=self.trusted)
+        with closing(HTTPSConnection("localhost", self.port, timeout=PATIENCE, context=context)) as connection:
+            connection.request(method, path, None, {name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read().decode()
+
+
+@pytest.fixture(scope="module")
+def desk(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedDesk]:
+    folder = tmp_path_factory.mktemp("proxied_desk")
+    port, desk_port, upstream = free_port(), free_port(), free_port()
+    certified, log = authority(folder, "localhost"), folder / "desk.log"
+    with ExitStack() as stack:
+        url = stack.enter_context(postgresql_copy(shared))
+        settings = settings_for(url, desk_url=f"https://localhost:{desk_port}", trusted_proxies=1)
+        process = stack.enter_context(running(settings, log, "desk", "serve", "--bind", f"127.0.0.1:{upstream}"))
+        connect(upstream, process, log).close()
+        site = supplied(folder, port, free_port(), certified.chain)
+        site += supplied_desk(folder, desk_port, upstream, certified.chain)
+        stack.enter_context(nginx(folder / "nginx", desk_port, site))
+        yield ProxiedDesk(desk_port, certified.trusted, folder / "idp-desk.log")
+
+
+def test_the_desk_answers_behind_the_proxy(desk: ProxiedDesk) -> None:
+    status, headers, page = desk.ask("/connexion")
+    assert status == 200
+    assert "Connexion au bureau" in page
+    assert "Secure" in headers["Set-Cookie"]
+
+
+def test_a_long_url_leads_to_the_sign_in(desk: ProxiedDesk) -> None:
+    status, headers, _ = desk.ask(f"/recherche?q={quote('é' * 1200)}")
+    assert status == 303
+    assert len(headers["Location"]) > 8192
+
+
+@pytest.mark.parametrize("version", ["--http2", "--http1.1"])
+def test_large_files_meet_the_desk_and_larger_ones_a_page_of_the_proxy(
+    desk: ProxiedDesk, version: str, tmp_path: Path
+) -> None:
+    """The desk says how large files may be to a person who is signed in, and leads others to the sign-in."""
+    url, files = f"https://localhost:{desk.port}/fichiers", tmp_path / "files"
+    form = ("-H", f"Content-Type: {FORM_WITH_FILES}; boundary=x", version)
+    with files.open("wb") as sparse:
+        sparse.truncate(MAX_UPLOAD + 1024**2)
+    head, _ = curl_post(url, files, desk.trusted, *form)
+    assert " 303" in head.splitlines()[0]
+    assert re.search(r"^location: /connexion\?", head, re.MULTILINE | re.IGNORECASE)
+    with files.open("wb") as sparse:
+        sparse.truncate(2 * MAX_UPLOAD + 1024**2)
+    head, page = curl_post(url, files, desk.trusted, *form)
+    assert " 413" in head.splitlines()[0]
+    assert titles_of(page) == ["C’est trop lourd"] * 2
+    assert "envoyez-en moins à la fois" in page
+
+
+def test_an_unknown_transfer_coding_is_an_error_of_the_client(desk: ProxiedDesk) -> None:
+    assert desk.ask("/connexion", "POST", Transfer_Encoding="gzip")[0] == 400
+
+
+def test_the_log_has_neither_links_nor_queries(desk: ProxiedDesk) -> None:
+    assert desk.ask("/invitation/0123456789")[0] == 410
+    before = desk.log.read_text().count("/connexion")
+    assert desk.ask("/connexion?suite=/recherche?q=secret")[0] == 200
+    wait_for(lambda: desk.log.read_text().count("/connexion") > before)  # the proxy writes after it has answered
+    text = desk.log.read_text()
+    assert "0123456789" not in text
+    assert "secret" not in text

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tests.commands.processes import PATIENCE, free_port
+from tests.commands.processes import PATIENCE, free_port, read_all
 from tests.protocol.ent_server import authority
 from tests.serving.proxy import nginx, supplied
 
@@ -143,3 +143,17 @@ def rsa_certificate(folder: Path) -> Path:
     path = folder / "rsa.pem"
     path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
     return path
+
+
+def test_http_leads_to_https_and_logs_nothing(tmp_path: Path) -> None:
+    """There is no upstream: nginx redirects without one."""
+    port, plain, chain = free_port(), free_port(), rsa_certificate(tmp_path)
+    with (
+        nginx(tmp_path / "nginx", port, supplied(tmp_path, port, free_port(), chain, plain)) as log,
+        socket.create_connection(("127.0.0.1", plain), timeout=PATIENCE) as connection,
+    ):
+        connection.sendall(b"GET /connexion?q=secret HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 301 ")
+    assert b"\r\nLocation: https://localhost/connexion?q=secret\r\n" in answer
+    assert "secret" not in log.read_text() + (tmp_path / "idp.log").read_text()

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -16,13 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from idp.app import create_app
 from idp.config import Settings
-from idp.db import db
 from idp.paths import CHECKOUT
-from idp.services import services_of
 from idp.serving import commands, server
 from tests import forked, next_release
+from tests.applications import lent
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, free_port, running
 from tests.databases import postgresql_copy, settings_for
@@ -30,6 +27,7 @@ from tests.interop.visitor import Visitor
 from tests.protocol.ent_server import authority
 from tests.relying_party import Attempt, RelyingParty
 from tests.serving.proxy import NODE, adapted, nginx, supplied
+from tests.waiting import wait_for
 
 _NGINX = (CHECKOUT / "deploy/nginx.conf").read_text(encoding="utf-8")
 _DRAIN_SECONDS = 3
@@ -95,10 +93,7 @@ class Node:
         return ("serve", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", "--threads", "8")
 
     def _await(self) -> None:
-        until = time.monotonic() + PATIENCE
-        while not self.is_ready():
-            assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.1)
+        wait_for(self.is_ready, tell=self.log.read_text)
 
     def is_ready(self) -> bool:
         """Return whether `/readyz` answers 200."""
@@ -186,13 +181,8 @@ def test_no_flow_fails_while_two_nodes_are_upgraded_one_after_the_other(shared: 
 
 def _homes(settings: Settings, trusted: Path) -> list[Home]:
     """Create an ENT and its parents before the service runs."""
-    app = create_app(settings)
-    with app.app_context():
+    with lent(settings, own=True):
         build = Build(settings)
         ent = build.ent()
         usernames = [tuple(build.active().username for _ in range(_PARENTS)) for _ in range(_HOMES)]
-        homes = [Home(names, ent, trusted) for names in usernames]
-        db.session.remove()
-        db.engine.dispose()
-        services_of(app).close()
-    return homes
+    return [Home(names, ent, trusted) for names in usernames]

@@ -44,7 +44,7 @@ class Elements(HTMLParser):
 
 
 def test_all_pages_have_the_structure_that_the_audit_names(app: Flask, build: Build) -> None:
-    toured = list(pages(app, build))
+    toured = pages(app, build)
     assert len(toured) == COUNT
     for name, page in toured:
         elements = Elements(page.text)

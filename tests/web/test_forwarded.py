@@ -5,14 +5,13 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import EnvironBuilder
 
-from idp.app import create_app
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
-from idp.services import services_of
 from idp.serving.bridge import door_of
 from idp.web.door.forwarded import plain_ip
 from idp.web.http import Request
+from tests.applications import lent
 from tests.databases import ISSUER, settings_for
 from tests.rows import each_row
 
@@ -96,14 +95,11 @@ def test_arbitrary_headers_cause_no_error(app: Flask, header: str) -> None:
 
 @pytest.mark.row("B-08")
 def test_hops_are_counted_from_the_right_and_client_entries_are_ignored(database_url: str) -> None:
-    app = create_app(settings_for(database_url, trusted_proxies=2))
-    with app.app_context():
+    with lent(settings_for(database_url, trusted_proxies=2), own=True) as app:
         for left in ("", "203.0.113.5,", 'x"y,', '",', ",,", '"203.0.113.5, ",', "\\,", '\\",'):
             assert read_client_ip(app, X_Forwarded_For=f"{left}198.51.100.9, 10.0.0.1") == "198.51.100.9", left
             assert read_client_ip(app, Forwarded=f"{left}for=198.51.100.9, for=10.0.0.1") == "198.51.100.9", left
         assert read_client_ip(app, X_Forwarded_For="198.51.100.9") == "127.0.0.1", "one of two proxies was passed by"
-        db.engine.dispose()
-        services_of(app).close()
 
 
 @pytest.mark.row("B-08")
@@ -120,19 +116,9 @@ def test_an_open_quotation_mark_does_not_spend_the_budget_of_the_proxy(app: Flas
 
 @pytest.mark.row("B-08")
 def test_without_a_declared_proxy_headers_are_ignored(database_url: str) -> None:
-    app = create_app(settings_for(database_url))
-    with app.app_context():
+    with lent(settings_for(database_url), own=True) as app:
         for headers in ({"X_Forwarded_For": "198.51.100.9"}, {"Forwarded": "for=198.51.100.9"}):
             assert read_client_ip(app, **headers) == "127.0.0.1"
-        db.engine.dispose()
-        services_of(app).close()
-
-
-def test_rate_limits_ignore_the_port(app: Flask) -> None:
-    for number in range(40):
-        headers = {"X-Forwarded-For": f"198.51.100.9:{50_000 + number}"}
-        answer = app.test_client().get("/adresse/lien/" + "A" * 43, headers=headers, base_url=ISSUER)
-    assert answer.status_code == 429
 
 
 def test_a_declared_proxy_is_not_recorded_as_ignored(app: Flask) -> None:

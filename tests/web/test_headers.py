@@ -1,18 +1,26 @@
-"""B-02 and B-07: the security headers of every page, with any status."""
+"""The security headers and cookies of every page, and the names that no page shows (B-01, B-02, B-07, N-01, N-04)."""
 
 import re
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
-from werkzeug.test import EnvironBuilder, run_wsgi_app
+from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
+from idp.clock import now
+from idp.services import services_of
 from idp.web.declarations import Declarations
 from idp.web.errors import ServiceBusyError, TooManyRequestsError
 from idp.web.security import Protection
+from tests.activation.steps import activate, newest_link
+from tests.applications import lent
 from tests.builders import PASSWORD, Build
-from tests.pages import sign_in
+from tests.databases import settings_for
+from tests.pages import follow, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
 from tests.rows import each_row
 from tests.web.tour import break_page, pages
 
@@ -161,3 +169,153 @@ def test_redirects_ignore_the_host_of_the_request(app: Flask, path: str) -> None
     environ = EnvironBuilder(base_url="https://evil.test").get_environ()
     _, _, headers = run_wsgi_app(app.wsgi_app, environ | {"PATH_INFO": path})
     assert "evil.test" not in headers.get("Location", "")
+
+
+def _watch(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the `Set-Cookie` headers of a browser by name, which later responses extend."""
+    seen: dict[str, str] = {}
+    real = browser.open
+
+    def watching(*args: Any, **kwargs: Any) -> TestResponse:
+        response = real(*args, **kwargs)
+        for cookie in response.headers.getlist("Set-Cookie"):
+            seen[cookie.partition("=")[0]] = cookie
+        return response
+
+    monkeypatch.setattr(browser, "open", watching)
+    return seen
+
+
+@pytest.mark.row("B-01")
+def test_each_cookie_carries_the_attributes_that_browsers_enforce(
+    browser: FlaskClient, build: Build, ent: RelyingParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = _watch(browser, monkeypatch)
+    page = follow(browser, browser.get(ent.url(Attempt(), login_hint=None, state="x" * 1500)))
+    page = submit(browser, page, profil="parent")
+    submit(browser, page, identifiant=build.active().username, mot_de_passe=PASSWORD, rester="1")
+    # scripts in frames read this one (Session Management 1.0, 3.2): it gives no access and identifies nobody
+    state = seen.pop("__Host-bs")
+    assert {part.strip() for part in state.split(";")[1:]} == {"Secure", "SameSite=None", "Path=/"}
+    assert len(state) < 1000
+    assert set(seen) == {"__Host-tx", "__Host-ss", "__Host-profil", "__Host-dv", "__Host-ds"}
+    for name, cookie in seen.items():
+        attributes = {part.strip().partition("=")[0].lower(): part.strip() for part in cookie.split(";")[1:]}
+        assert {"secure", "httponly"} <= set(attributes), name
+        assert attributes["samesite"] == "SameSite=Lax", name
+        assert attributes["path"] == "/" or attributes["path"] == "Path=/", name
+        assert "domain" not in attributes, name
+        assert len(cookie) < 1000, name
+    session = seen["__Host-ss"].lower()
+    assert "max-age" not in session, "closing the browser ends it"
+    assert "expires" not in session
+
+
+@pytest.mark.row("B-01")
+def test_the_session_cookie_is_taken_away_with_the_same_attributes(
+    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = _watch(browser, monkeypatch)
+    sign_in(browser, "/connexion", build.active().username, PASSWORD)
+    submit(browser, browser.get("/logout"))
+    gone = seen["__Host-ss"]
+    assert gone.startswith("__Host-ss=;")
+    assert "Max-Age=0" in gone
+    for attribute in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/"):
+        assert attribute in gone
+
+
+@pytest.mark.row("B-01")
+def test_over_http_in_development_the_names_lose_the_prefix_that_browsers_refuse(app: Flask) -> None:
+    here = settings_for(services_of(app).settings.database_url, env="development", issuer="http://127.0.0.1:8000")
+    with lent(here) as plain:
+        page = plain.test_client().get("/connexion", base_url="http://127.0.0.1:8000")
+    [cookie] = page.headers.getlist("Set-Cookie")
+    assert cookie.startswith("idp-tx=")
+    assert "Secure" not in cookie
+    assert "HttpOnly" in cookie
+
+
+@pytest.mark.row("B-01")
+def test_machines_get_no_cookie(browser: FlaskClient) -> None:
+    for place in ("/.well-known/openid-configuration", "/jwks.json", "/healthz", "/readyz", "/userinfo", "/charter"):
+        assert "Set-Cookie" not in browser.get(place).headers
+
+
+def test_the_browser_cookie_is_written_when_it_changes_or_a_quarter_of_its_time_is_over(
+    browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lifetime is that of an authorization request and a quarter, so that it outlives a request in progress."""
+
+    def written() -> list[str]:
+        page = browser.get("/connexion")
+        assert page.status_code == 200
+        return [cookie for cookie in page.headers.getlist("Set-Cookie") if cookie.startswith("__Host-tx=")]
+
+    [first] = written()
+    assert "Max-Age=2250;" in first
+    assert written() == []
+    moment = now()
+    monkeypatch.setattr("idp.web.browser.now", lambda: moment + timedelta(seconds=449))
+    assert written() == []
+    monkeypatch.setattr("idp.web.browser.now", lambda: moment + timedelta(seconds=452))
+    assert len(written()) == 1
+
+
+_NAMES = ("Noémie", "LEROY", "VANDEPUTTE", "Malo", "Tilleuls", "6e 1", "noemie", "@exemple.fr", "@")
+
+
+@pytest.mark.row("N-04")
+def test_without_a_session_no_page_holds_a_name_an_address_or_a_child(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account, mail="noemie@exemple.fr")
+    link = newest_link(build.settings, account.id)
+    stranger = app.test_client()
+    places = ["/connexion", "/profil", "/activation", "/activation/non-representant", "/mon-compte", "/charte"]
+    places += [
+        "/adresse/confirmation",
+        "/adresse/modifier",
+        "/identifiant-oublie",
+        "/mot-de-passe-oublie",
+        "/logout",
+        link,
+    ]
+    places += [waiting.request.full_path, waiting.request.full_path.replace("/confirmation", "/modifier")]
+    pages = [follow(stranger, stranger.get(place)) for place in places]
+    question = stranger.get(link)
+    pages += [submit(stranger, question), stranger.get(link), sign_in(stranger, "/connexion", "n.leroy", "faux")]
+    for page in pages:
+        text = page.text.replace("n.leroy4821", "").replace('value="n.leroy"', "")
+        if page.request.path == link:
+            text = text.replace("Collège des Tilleuls", "")  # only the school is notified: E-06
+        assert not any(name in text for name in _NAMES), page.request.path
+
+
+@pytest.mark.row("N-04")
+def test_a_session_shows_its_own_persons_names_only(app: Flask, build: Build) -> None:
+    build.active(given_name="Paul", family_name="MARTIN", email="paul@exemple.fr", children=[build.child("Zoé")])
+    own = build.active(children=[build.child("Lila")])
+    browser = app.test_client()
+    text = sign_in(browser, "/connexion", own.username, PASSWORD).text
+    assert "Lila" in text
+    assert not any(word in text for word in ("Paul", "MARTIN", "paul@", "Zoé"))
+    browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
+    assert "Lila" not in follow(browser, browser.get("/mon-compte")).text
+
+
+@pytest.mark.row("M-08")
+def test_names_of_the_schools_file_are_text_everywhere(browser: FlaskClient, build: Build) -> None:
+    evil = '<script>alert(1)</script>"{{7*7}}'
+    child = build.child(evil, family_name=evil)
+    account = build.never_activated(given_name=evil, family_name=evil, civility="", children=[child])
+    waiting = activate(browser, account)
+    page = sign_in(browser, "/connexion", account.username, "orage brique hamster violon")
+    link = newest_link(build.settings, account.id)
+    submit(browser, browser.get(link))
+    shown = browser.get("/mon-compte")
+    for text in (waiting.text, page.text, shown.text):
+        assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown.text
+    assert "{{7*7}}" in shown.text

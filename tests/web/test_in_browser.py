@@ -1,19 +1,23 @@
-"""The pages in Chromium: size of targets, texts without JavaScript, no cut words."""
+"""The pages in Chromium, also with the theme « dsfr »: size of targets, texts without JavaScript, no cut words."""
 
 import re
 from collections.abc import Collection
+from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from flask import Flask
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from idp.config import Settings
+from idp.paths import CHECKOUT, STATIC
+from tests import axe
 from tests.activation.steps import CHOSEN
+from tests.applications import lent
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.relying_party import Attempt
 from tests.stories.browser import CHROMIUM, follow, look, new_page
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-]
+from tests.web.tour import pages
 
 NARROWEST = 180  # 360 px at 200 %
 _TORN = """element => {
@@ -57,6 +61,7 @@ def whole(page: Page, *, wider: Collection[str] = ()) -> None:
     look(page)
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_refusal_link_is_large_enough_for_a_thumb(browser_process: Browser, build: Build, loopback: str) -> None:
     ent = build.ent(charter="provider", policy_uri="https://ent.test/donnees")
     build.publish(ent, "1")
@@ -70,6 +75,7 @@ def test_refusal_link_is_large_enough_for_a_thumb(browser_process: Browser, buil
         look_narrow_and_wide(page, refusal, page.get_by_role("link", name="Ce qu’il fait de ces informations"))
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_not_guardian_link_is_large_enough_and_a_password_manager_gets_the_identifier(
     browser_process: Browser, build: Build, loopback: str
 ) -> None:
@@ -83,6 +89,7 @@ def test_not_guardian_link_is_large_enough_and_a_password_manager_gets_the_ident
         look(page)
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.parametrize("javascript", [True, False])
 def test_the_sign_in_names_the_button_only_where_it_is(
     browser_process: Browser, build: Build, loopback: str, *, javascript: bool
@@ -95,6 +102,7 @@ def test_the_sign_in_names_the_button_only_where_it_is(
         assert advice.inner_text().replace("\xa0", " ").endswith(f"Retapez le mot de passe lettre par lettre{end}")
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_a_password_is_masked_shown_on_demand_and_pasted(browser_process: Browser, build: Build, loopback: str) -> None:
     """OWASP ASVS 5, V 6.2.6 and 6.2.7."""
     account = build.never_activated()
@@ -120,6 +128,7 @@ def masked_shown_and_pasted(page: Page, password: Locator, other: str, autocompl
     expect(password).to_have_attribute("type", "password")
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_a_number_stays_with_its_unit(browser_process: Browser, build: Build, loopback: str) -> None:
     with new_page(browser_process, javascript=False) as page:
         sign_in(page, f"{loopback}/connexion", build.never_activated().username, PROVISIONAL)
@@ -130,6 +139,7 @@ def test_a_number_stays_with_its_unit(browser_process: Browser, build: Build, lo
         expect(page.locator("#attente")).to_contain_text(re.compile("dans [0-9]+\xa0s\\."))
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_the_second_password_without_a_script_is_a_field_apart(
     browser_process: Browser, build: Build, loopback: str
 ) -> None:
@@ -142,6 +152,7 @@ def test_the_second_password_without_a_script_is_a_field_apart(
         assert label["y"] - (above["y"] + above["height"]) >= 16
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_words_stay_whole_at_twice_the_size(browser_process: Browser, build: Build, loopback: str) -> None:
     with new_page(browser_process, width=NARROWEST) as page:
         for path in ("/connexion", "/mot-de-passe-oublie", "/authorize", "/rien"):
@@ -160,6 +171,7 @@ def test_words_stay_whole_at_twice_the_size(browser_process: Browser, build: Bui
         whole(page)
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_words_stay_whole_where_the_text_alone_is_twice_as_big(
     browser_process: Browser, build: Build, loopback: str
 ) -> None:
@@ -180,6 +192,7 @@ def test_words_stay_whole_where_the_text_alone_is_twice_as_big(
         enlarged()
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_reload_asks_for_a_form_again_that_was_refused_and_back_leads_to_the_account(
     browser_process: Browser, build: Build, loopback: str
 ) -> None:
@@ -196,3 +209,90 @@ def test_reload_asks_for_a_form_again_that_was_refused_and_back_leads_to_the_acc
         expect(page.get_by_role("heading", level=1)).to_have_text("Gérer mon compte")
         page.go_back()
         expect(page).to_have_url(f"{loopback}/mon-compte")
+
+
+THEME = CHECKOUT / "themes" / "dsfr"
+LOOKED_AT = ["color-contrast", "link-in-text-block", "target-size"]
+"""The rules of axe that depend on a style sheet; the others are tried without a theme."""
+_LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 360), ("dark", 1280))
+_LINKED = '<link rel="stylesheet" href="/static/base.css'
+_MAIN = re.compile(r"<main.*?</main>", re.DOTALL)
+_LOOK = """rules => axe.run({runOnly: rules, resultTypes: ["violations"]}).then(({violations}) => [
+  ...violations.flatMap(({id, nodes}) => nodes.map(({html, any}) => `${id}: ${html} ${any.map(c => c.message)}`)),
+  ...(document.documentElement.scrollWidth > innerWidth ? ["scrolls sideways"] : []),
+])"""
+
+
+def test_the_theme_stands_between_the_tokens_and_the_base(settings: Settings) -> None:
+    with lent(settings.model_copy(update={"theme": THEME}), own=True) as app:
+        browser = app.test_client()
+        page = browser.get("/connexion").text
+        with browser.get("/static/theme/tokens.css") as style:
+            assert style.data == (THEME / "tokens.css").read_bytes()
+    order = [page.index(f'href="/static/{name}.css') for name in ("tokens", "theme/tokens", "base")]
+    assert order == sorted(order)
+    assert page.count('"/static/logo.svg?v=') == 2, "the theme has no logo.svg"
+
+
+def test_the_theme_has_nothing_that_only_the_state_may_give() -> None:
+    assert {path.name for path in THEME.iterdir()} == {"README.md", "tokens.css"}
+    style = (THEME / "tokens.css").read_text(encoding="utf-8")
+    assert not re.search(r"url\(|@font-face|@import", style)
+
+
+def themed(app: Flask, build: Build) -> str:
+    """Return one page with the content of all pages of the journey, so that axe runs once."""
+    tour = [page.text for name, page in pages(app, build) if name != "answer posted"]  # it leaves by itself
+    link = '<link rel="stylesheet" href="/static/theme/tokens.css">'
+    contents = "".join(_MAIN.findall("".join(tour)))
+    return _MAIN.sub(lambda _: contents, tour[0].replace(_LINKED, link + _LINKED))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_axe_finds_nothing_on_the_pages_of_the_journey_with_dsfr(
+    app: Flask, build: Build, browser_process: Browser
+) -> None:
+    html = themed(app, build)
+
+    def answer(route: Route) -> None:
+        name = urlsplit(route.request.url).path.removeprefix("/static/")
+        file = THEME / "tokens.css" if name == "theme/tokens.css" else STATIC / name
+        if file.is_file():
+            route.fulfill(path=file)
+        else:
+            route.fulfill(body=html, content_type="text/html; charset=utf-8")
+
+    page = browser_process.new_page()
+    page.route("**/*", answer)
+    page.goto("http://theme.test/")
+    page.evaluate(axe.script())
+    assert page.evaluate("getComputedStyle(document.body).fontFamily") == "Marianne, arial, sans-serif"
+    for scheme, width in _LOOKS:
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.evaluate(_LOOK, LOOKED_AT) == [], (scheme, width)
+    page.close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_button_of_a_short_form_is_on_the_first_screen_of_a_phone_with_dsfr(
+    browser_process: Browser, build: Build, loopback: str
+) -> None:
+    """Ukrainian has the longest texts of the sign-in page."""
+    tokens = "".join((folder / "tokens.css").read_text(encoding="utf-8") for folder in (STATIC, THEME))
+    ent, account = build.ent(), build.never_activated()
+    with new_page(browser_process) as page:
+        page.route("**/tokens.css*", lambda route: route.fulfill(body=tokens, content_type="text/css"))
+        sign_in(page, f"{loopback}{ent.url(Attempt())}", account.username, PROVISIONAL)
+        activation = page.url
+        page.goto(f"{loopback}{ent.url(Attempt())}")
+        for url in (activation, page.url):
+            for language in ("fr", "pt", "uk"):
+                page.goto(f"{url}&langue={language}")
+                assert _bottom(page) <= 740, (url, language)
+
+
+def _bottom(page: Page) -> float:
+    box = page.locator("#saisie .btn[type=submit]").bounding_box()
+    assert box is not None
+    return box["y"] + box["height"]

@@ -16,12 +16,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from idp import logging as log_lines
-from idp.app import create_app
 from idp.clock import now
 from idp.db import db
 from idp.web import browser as browser_cookie
 from idp.web.door import log_line
 from idp.web.http import Request
+from tests.applications import lent
 from tests.builders import Build
 from tests.databases import ISSUER, settings_for
 from tests.pages import form_token, sign_in
@@ -218,12 +218,10 @@ def test_lines_of_many_threads_are_not_mixed(lines: Lines) -> None:
 
 @pytest.mark.parametrize(("level", "logged"), [("DEBUG", True), ("INFO", True), ("WARNING", False), ("ERROR", False)])
 def test_the_level_is_the_setting(database_url: str, lines: Lines, level: str, logged: bool) -> None:  # noqa: FBT001 - a parameter
-    app = create_app(settings_for(database_url, log_level=level))
-    lines()
-    app.test_client().get("/connexion", base_url=ISSUER)
-    assert bool(lines()) == logged
-    with app.app_context():
-        db.engine.dispose()
+    with lent(settings_for(database_url, log_level=level), own=True) as app:
+        lines()
+        app.test_client().get("/connexion", base_url=ISSUER)
+        assert bool(lines()) == logged
 
 
 def test_writing_a_line_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:

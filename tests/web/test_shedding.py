@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 from werkzeug.routing import MapAdapter
 from werkzeug.test import EnvironBuilder
 
-from idp.web.door.door import ARRIVING_SECONDS, PROGRAM_SECONDS, UNDERWAY_SECONDS, Door
+from idp.serving.bridge import door_of
+from idp.web.door.door import ARRIVING_SECONDS, PROGRAM_SECONDS, UNDERWAY_SECONDS
 from idp.web.http import Request, Response
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
@@ -24,8 +25,7 @@ def request(method: str, path: str, headers: dict[str, str]) -> Request:
 
 def shed(app: Flask, method: str, path: str, headers: dict[str, str]) -> Response:
     """Return what the door answers without a statement."""
-    door = app.wsgi_app
-    assert isinstance(door, Door)
+    door = door_of(app)
     with listening(app) as seen:
         response = door.shed(request(method, path, headers))
     assert seen.work() == []
@@ -65,8 +65,7 @@ def test_the_page_is_rendered_once_and_has_the_links_of_each_request(app: Flask)
 
 
 def test_the_page_of_a_long_url_is_rendered_once_and_repeats_nothing_of_it(app: Flask) -> None:
-    door, rendered = app.wsgi_app, []
-    assert isinstance(door, Door)
+    door, rendered = door_of(app), []
     with (
         template_rendered.connected_to(lambda _app, template, **_: rendered.append(template.name), app),
         listening(app) as seen,
@@ -120,8 +119,7 @@ def test_a_program_gets_the_error_of_oauth(app: Flask) -> None:
 def test_who_arrives_is_shed_before_who_is_underway(
     app: Flask, method: str, path: str, cookie: str, seconds: float
 ) -> None:
-    door = app.wsgi_app
-    assert isinstance(door, Door)
+    door = door_of(app)
     assert door.patience(request(method, path, {"Cookie": cookie})) == seconds
 
 
@@ -136,8 +134,7 @@ def test_who_arrives_is_shed_before_who_is_underway(
 )
 def test_programs_share_a_part_of_the_queue(app: Flask, path: str, shares: dict[str, int]) -> None:
     """Without a declared proxy, all people seem to be one, and have the whole queue."""
-    door = app.wsgi_app
-    assert isinstance(door, Door)
+    door = door_of(app)
     assert door.shares(request("GET", path, {"X-Forwarded-For": "198.51.100.1"})) == shares
 
 
@@ -166,15 +163,13 @@ def test_the_new_try_stays_on_this_host(app: Flask, method: str, path: str) -> N
 
 
 def test_a_probe_that_asks_the_database_is_told_from_other_requests(app: Flask) -> None:
-    door = app.wsgi_app
-    assert isinstance(door, Door)
+    door = door_of(app)
     for path, expected in (("/readyz", True), ("/healthz", False), ("/connexion", False)):
         assert door.is_probe(request("GET", path, {})) is expected
 
 
 def test_whether_the_process_answers_needs_no_thread(app: Flask) -> None:
-    door = app.wsgi_app
-    assert isinstance(door, Door)
+    door = door_of(app)
     response = door.answer_at_once(request("GET", "/healthz", {}))
     assert response is not None
     assert (response.status, json.loads(response.body)) == (200, {"status": "ok"})

@@ -12,7 +12,7 @@ from idp.web.i18n import french_spacing
 from tests.activation.steps import activate
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.web.tour import pages
+from tests.web.tour import tour
 
 _LOOSE = re.compile(r"[^\s] [:;?!»%]|« |\w'\w")
 _UNSPACED = re.compile(r"[a-zàâçéèêëîïôûùüÿœ][;?!»]|[a-zéè]:(?!/)|«\w")
@@ -39,7 +39,7 @@ def test_every_page_spaces_its_punctuation_as_french_does_and_has_the_menu_of_la
     app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(languages, "OFFERED", ("fr", "en", "ar"))
-    for name, page in pages(app, build):
+    for name, page in tour(app, build):
         _check_menu(name, page.text)
         words = re.sub(r" +", " ", re.sub(r"(?<=\S) +(?=</)", "", _words(page.text)))
         assert not _LOOSE.search(words), (name, _LOOSE.search(words), words)

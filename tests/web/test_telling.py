@@ -34,7 +34,6 @@ from tests.recovery.steps import DONE, mailed_link
 pytestmark = pytest.mark.row("S-08")
 
 SENTENCE = "L’établissement sera prévenu par mail : Collège des Tilleuls."
-TOLD_UNNAMED = "L’établissement sera prévenu par mail."
 TELL = "Dites-le au secrétariat : Lycée Louise-Weber, 03 53 01 40 41."
 TELL_ANY = "Dites-le au secrétariat de l’établissement de votre enfant."
 HELP = "Assistance aux familles : 03 53 01 12 12."

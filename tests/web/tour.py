@@ -20,7 +20,17 @@ COUNT = 65
 """How many pages there are: `tests/web/test_accessibility.py` counts them, `docs/accessibilite.md` says it."""
 
 
-def pages(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
+_seen: list[tuple[str, TestResponse]] = []
+
+
+def pages(app: Flask, build: Build) -> list[tuple[str, TestResponse]]:
+    """Return what `tour` yields; a process makes the tour once, in the languages of the product."""
+    if not _seen:
+        _seen.extend(tour(app, build))
+    return _seen
+
+
+def tour(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
     """Yield the name and the response of each page of a journey, and of the other pages."""
     ent = build.ent(charter="provider")
     build.publish(ent, "1")

@@ -29,6 +29,7 @@ from idp.services import services_of
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.canaries import Canaries
 from tests.databases import ISSUER, SECRET
+from tests.email_confirmation.post import text_of
 from tests.mail.servers import Mailbox, smtp_server
 from tests.pages import form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -172,10 +173,8 @@ def mailed_link(app: Flask) -> str:
         db.session.commit()
         assert worker.run_once() == 1
     [mail] = mailbox.mails()
-    body = mail.get_body(("plain",))
-    assert body is not None
-    [link] = [word for word in body.get_content().split() if word.startswith(ISSUER)]
-    return str(link.removeprefix(ISSUER))
+    [link] = [word for word in text_of(mail).split() if word.startswith(ISSUER)]
+    return link.removeprefix(ISSUER)
 
 
 def exchange(browser: FlaskClient, ent: RelyingParty, username: str) -> dict[str, str]:
