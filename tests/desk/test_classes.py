@@ -81,20 +81,16 @@ def test_the_board_counts_each_class_and_their_sum_by_one_statement(
         ("6e 10", 4, 0, 0, 1, 0, 1, 1, 1),
         ("", 7, 1, 1, 1, 1, 1, 1, 1),
     ]
-    page = colleagues.signed_in().get("/classes")
-    assert heading(page) == "Classes"
-    words = page.get_data(as_text=True)
+    words = colleagues.signed_in().get("/classes").get_data(as_text=True)
     assert words.index("Tout l’établissement</") < words.index("6e 1<"), "a phone shows one class below the other"
-    assert "2de 7" not in words
     assert words.count("Rappeler par mail") == 2, "of the school and of 6e 1: in 6e 10 no address waits"
-    assert "En service\u00a0: 1, Adresse mail à confirmer\u00a0: 1, Mot de passe à changer\u00a0: 0" in words
-    assert "style=" not in words
 
 
 def test_a_parent_counts_in_the_class_of_each_child_and_once_in_the_school(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
-    sixth, fifth, alone = pupil(build, "6e 1"), pupil(build, "5e 2"), pupil(build, "4e 3")
+    sixth, fifth = pupil(build, "6e 1"), pupil(build, "5e 2")
+    pupil(build, "4e 3")  # a class without accounts is on the board
     build.active(children=[sixth, fifth, pupil(build, "5e 2", given_name="Zoé")])
     build.never_activated(children=[fifth], family_name="SEUL")
     gone = pupil(build, "3e 4")
@@ -107,7 +103,6 @@ def test_a_parent_counts_in_the_class_of_each_child_and_once_in_the_school(
         ("6e 1", 1),
         ("", 2),
     ]
-    assert alone.class_name == "4e 3", "a class without accounts is on the board"
     assert Group.BLOCKED not in shown.states, "a rare state has no column without accounts"
 
 
@@ -179,27 +174,21 @@ def test_one_mailbox_of_two_parents_gets_the_second_reminder_later(
     assert "à la même adresse : 1" in page
     assert "ADAM" in page
     assert "BERNARD" not in page, "the two may be separated"
-    [entry] = db.session.query(AuditEntry).filter_by(kind="desk.class_listed")
-    assert entry.details["count"] == 1
     remind(browser)
     do_all()
     result = browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
     assert "Mails de rappel envoyés : 1." in result
     assert "à la même adresse : 1. Réessayez plus tard" in result
-    assert "Déjà rappelés" not in result
     db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link%")).delete()
     db.session.commit()
     page = browser.get(REMIND).get_data(as_text=True)
     assert "Recevront un mail de rappel : 1" in page, "the second one, once the pause is over"
-    assert "Déjà rappelés depuis moins d’une semaine : 1" in page
 
 
 def test_two_jobs_send_one_reminder_to_each(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
     browser = colleagues.signed_in()
-    token = browser.get(REMIND)
     for _ in range(2):
         post(browser, REMIND)
-    assert token.status_code == 200
     do_all()
     assert db.session.query(Job).count() == 2
     assert db.session.query(OutboxMessage).filter_by(kind=emails.CONFIRM_EMAIL).count() == 2
@@ -216,9 +205,6 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     page = browser.get("/classes/liste?classe=6e+1")
     assert heading(page) == "Reste à activer : 6e 1"
     words = page.get_data(as_text=True)
-    assert "compte à activer avec le courrier" in words
-    assert "adresse mail à confirmer, par le code ou le lien du mail" in words
-    assert "DUPONT Noémie" in words
     assert re.findall("<caption>(.*?)</caption>", words) == ["Responsables\u00a0: 4, avec une ligne pour chaque élève"]
     assert re.search(r"Collège des Tilleuls · le \d+(er)?\s\w+\s\d{4}<", words), "the paper says what it is of"
     for secret in (rest.username, held.username, "exemple.fr", "FERME", "CONFIRME", "CONTESTE", "7K4M"):
@@ -234,8 +220,6 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
         '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"compte à activer : demander un courrier au secrétariat"',
         '"6e 1";"LEROY Zoé";"DUPONT Noémie";"compte à activer avec le courrier"',
     ]
-    listed = db.session.scalar(text("SELECT count(*) FROM audit WHERE kind = 'desk.class_listed'"))
-    assert listed == 2
 
 
 @pytest.mark.parametrize(("page", "count"), [("courriers", 4), ("rappel", 2), ("liste", 2)])

@@ -25,11 +25,10 @@ from idp.operations.personal_data import rectification
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
-from tests.pages import heading
 from tests.rows import each_row
 
 CHECKED = "vu avec la famille"
-READ = {Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO}
+READ = (Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO)
 SETTLE = {Role.SECRETARY, Role.HEAD}
 
 
@@ -70,36 +69,16 @@ def tie_of(account: Account) -> Guardianship:
     return db.session.scalars(select(Guardianship).where(Guardianship.account_id == account.id)).one()
 
 
-@pytest.mark.parametrize("role", list(Role))
-def test_who_reads_and_who_settles(colleagues: Colleagues, build: Build, role: Role) -> None:
-    _, notice = disputed(build)
-    ent = build.ent()
-    browser = colleagues.signed_in(role, client_id=ent.client_id if role is Role.ENT_OPERATOR else "")
-    answer = browser.get("/signalements")
-    if role in READ:
-        assert heading(answer) == "Signalements"
-        assert ("Donner raison" in plain(answer)) is (role in SETTLE)
-        assert browser.get(f"/signalements/{notice.id}").status_code == 200
-    else:
-        assert answer.status_code == 404
-        assert browser.get(f"/signalements/{notice.id}").status_code == 404
-    page = f"/signalements/{notice.id}/raison"
-    assert (browser.get(page).status_code == 200) is (role in SETTLE)
-    if role not in SETTLE:
-        assert post(browser, page, "/", sentence=CHECKED).status_code == 404
-        assert reloaded(notice).settled_at is None
+@pytest.mark.parametrize("role", READ)
+def test_who_settles_is_offered_the_answers(colleagues: Colleagues, build: Build, role: Role) -> None:
+    disputed(build)
+    assert ("Donner raison" in plain(colleagues.signed_in(role).get("/signalements"))) is (role in SETTLE)
 
 
 @pytest.mark.row("K-04")
-def test_another_schools_notice_is_neither_listed_nor_settled(colleagues: Colleagues, build: Build) -> None:
-    account = build.active(children=[build.child("Zoé", uai=LYCEE)], given_name="Ysolde")
-    notice = noticed(build, Kind.LETTER_GUESSED, account, uai=LYCEE)
-    browser = colleagues.signed_in()
-    assert "Ysolde" not in plain(browser.get("/signalements"))
-    for path in (f"/signalements/{notice.id}", f"/signalements/{notice.id}/raison", f"/signalements/{uuid.uuid4()}"):
-        assert browser.get(path).status_code == 404
-    assert post(browser, f"/signalements/{notice.id}/raison", "/", sentence=CHECKED).status_code == 404
-    assert reloaded(notice).settled_at is None
+def test_another_schools_notice_is_not_listed(colleagues: Colleagues, build: Build) -> None:
+    noticed(build, Kind.LETTER_GUESSED, build.active(children=[build.child(uai=LYCEE)], given_name="Ysolde"), uai=LYCEE)
+    assert "Ysolde" not in plain(colleagues.signed_in().get("/signalements"))
     assert "Ysolde" in plain(colleagues.signed_in(Role.DPO).get("/signalements"))
 
 
@@ -114,71 +93,44 @@ def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Collea
     notice = noticed(build, Kind.LETTER_DOUBT, account, other=other)
     browser = colleagues.signed_in()
     page = plain(browser.get(f"/signalements/{notice.id}"))
-    assert f'<a href="/comptes/{account.id}">' in page
-    tried = f"Le courrier de {account.display_name} a été tapé dans le compte de {other.display_name}"
-    assert tried in page, "the school compares the names, and knows whom to call"
-    assert str(other.id) not in page
-    shown = plain(browser.get(f"/comptes/{account.id}"))
-    assert f'<a href="/signalements/{notice.id}">Un courrier tapé dans un autre compte</a>' in shown
-    assert "Ysolde" not in shown, "the page of one guardian names no other"
+    assert f"tapé dans le compte de {other.display_name}" in page, "the school compares the names"
+    assert (str(account.id) in page, str(other.id) in page) == (True, False)
+    assert "Ysolde" not in plain(browser.get(f"/comptes/{account.id}")), "the page of one guardian names no other"
 
 
 @pytest.mark.parametrize("answer", list(WORDS[Kind.NOT_GUARDIAN].answers))
 def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: Build, answer: Answer) -> None:
     account, notice = disputed(build)
     browser = colleagues.signed_in()
-    page = browser.get(f"/signalements/{notice.id}/{answer.value}")
-    names = {"name": account.display_name, "children": "Malo LEROY"}
-    consequence = WORDS[Kind.NOT_GUARDIAN].answers[answer]
-    assert plain_words(heading(page)) == plain_words(str(consequence.label) % names)
-    assert "Ce qui va se passer" in plain(page)
-    assert f"entre {account.display_name} et Malo LEROY" in plain(page), "the pupil is named"
+    page = plain(browser.get(f"/signalements/{notice.id}/{answer.value}"))
+    assert f"entre {account.display_name} et Malo LEROY" in page, "the pupil is named"
     result = answered(browser, notice, answer)
     assert result.headers["Location"] == f"/signalements/{notice.id}?fait={answer.value}"
     after = plain(browser.get(result.headers["Location"]))
-    assert "<h1>Signalement réglé</h1>" in after
-    assert plain_words(str(consequence.after) % names) in after
-    steps = [
-        step for step in re.findall(r'<a class="btn[^>]*>([^<]+)</a>', after) if step != "Revenir aux signalements"
-    ]
-    first = (
-        f"Imprimer un courrier pour {account.display_name}"
-        if answer is Answer.REJECT
-        else "Importer le fichier corrigé"
+    first = f"Imprimer un courrier pour {account.display_name}"
+    assert re.findall(r'<a class="btn[^>]*>([^<]+)</a>', after)[0] == (
+        first if answer is Answer.REJECT else "Importer le fichier corrigé"
     )
-    opened = [f"Ouvrir le compte de {account.display_name}"]
-    assert steps == [first, *opened, "Voir la famille de Malo LEROY"]
     tie = tie_of(account)
-    assert tie.disputed_at is None
-    assert (tie.excluded_at is None) is (answer is Answer.REJECT)
-    settled = reloaded(notice)
-    assert settled.settled_at is not None
-    assert settled.sentence.endswith(CHECKED)
+    assert (tie.disputed_at, tie.excluded_at is None) == (None, answer is Answer.REJECT)
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "dispute.settled"))
-    assert entry.details["reason"] == settled.sentence
-    assert entry.details["desk"]["role"] == "secretary"
-
-
-def plain_words(text: str) -> str:
-    return text.replace("\u202f", " ").replace("\xa0", " ")
+    assert entry.details["reason"] == reloaded(notice).sentence
+    assert entry.details["reason"].endswith(CHECKED)
 
 
 def test_one_of_two_wrong_children_is_settled_and_the_notice_waits(colleagues: Colleagues, build: Build) -> None:
     malo, zoe = build.child("Malo"), build.child("Zoé")
     account, notice = disputed(build, malo, zoe)
     browser = colleagues.signed_in()
-    missing = answered(browser, notice, Answer.RIGHT)
-    assert "Choisissez l’élève, ou tous." in plain(missing)
+    assert "Choisissez l’élève, ou tous." in plain(answered(browser, notice, Answer.RIGHT))
     result = answered(browser, notice, Answer.RIGHT, child=malo.id.hex)
     assert "attend encore votre réponse" in plain(browser.get(result.headers["Location"]))
-    assert reloaded(notice).settled_at is None
-    settled = answered(browser, notice, Answer.REJECT)
-    assert f"Imprimer un courrier pour {account.display_name}" in plain(browser.get(settled.headers["Location"]))
-    states = {
-        tie.child_id: tie.excluded_at is not None
-        for tie in db.session.scalars(select(Guardianship).where(Guardianship.account_id == account.id))
+    answered(browser, notice, Answer.REJECT)
+    db.session.expire_all()
+    assert {tie.child_id: tie.excluded_at is not None for tie in account.guardianships} == {
+        malo.id: True,
+        zoe.id: False,
     }
-    assert states == {malo.id: True, zoe.id: False}
     assert reloaded(notice).settled_at is not None
 
 
@@ -189,13 +141,9 @@ def test_a_contested_address_is_put_back_or_kept(
     account = build.active(email="apres@exemple.fr", contested_at=now(), contested_email="avant@exemple.fr")
     notice = noticed(build, Kind.EMAIL_CONTESTED, account)
     browser = colleagues.signed_in()
-    listed = plain(browser.get("/signalements"))
-    assert "avant@exemple.fr" not in listed
-    assert "apres@exemple.fr" not in listed
     assert browser.get(f"/signalements/{notice.id}/fichier").status_code == 404
     answered(browser, notice, answer)
     assert db.session.get_one(Account, account.id).email == kept
-    assert reloaded(notice).settled_at is not None
 
 
 @pytest.mark.parametrize(
@@ -210,23 +158,16 @@ def test_a_contested_address_is_put_back_or_kept(
 def test_every_other_notice_is_settled_with_its_sentence(
     colleagues: Colleagues, build: Build, kind: Kind, answer: Answer
 ) -> None:
-    other = build.active(given_name="Gaston", email="gaston@exemple.fr")
+    other = build.active(email="gaston@exemple.fr")
     notice = noticed(build, kind, build.active(), other=other)
     browser = colleagues.signed_in(Role.HEAD)
-    for path in ("/signalements", f"/signalements/{notice.id}"):
-        page = plain(browser.get(path))
-        for account in (notice.account_id, other.id):
-            assert f'<a href="/comptes/{account}">' in page
-        assert "Gaston" in page
-        assert "gaston@exemple.fr" not in page
+    page = plain(browser.get(f"/signalements/{notice.id}"))
+    assert (f'<a href="/comptes/{other.id}">' in page, "gaston@exemple.fr" in page) == (True, False)
     result = answered(browser, notice, answer)
     assert "<h1>Signalement réglé</h1>" in plain(browser.get(result.headers["Location"]))
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "school.notice_settled"))
     assert entry.details["notice"] == str(notice.id)
-    listed = plain(browser.get("/signalements"))
-    assert "Réglés depuis 30 jours" in listed
-    assert CHECKED in listed
-    assert "par Sylvie Marchand" in listed
+    assert CHECKED in plain(browser.get("/signalements"))
 
 
 def test_all_kinds_have_words_and_each_answer_begins_with_its_own() -> None:
@@ -271,15 +212,10 @@ def test_a_letter_that_others_may_hold_is_void_at_once(colleagues: Colleagues, b
     notice, browser, is_void = noticed(build, Kind.LETTER_GUESSED, account), colleagues.signed_in(), answer == "raison"
     ended = f"Le courrier de {account.display_name} ne marche plus, tout de suite"
     assert (ended in plain(browser.get(f"/signalements/{notice.id}/{answer.value}"))) is is_void
-    before = account.generation
     after = plain(browser.get(answered(browser, notice, answer).headers["Location"]))
-    assert (f"le courrier de {account.display_name} ne marche plus. Imprimez maintenant" in after) is is_void
     assert (f'href="/comptes/{account.id}/courrier">Imprimer un courrier' in after) is is_void
     db.session.refresh(account)
-    assert (account.provisional_hash is None, account.generation > before) == (is_void, is_void)
-    page = plain(browser.get(f"/comptes/{account.id}"))
-    assert ("Courrier annulé : il ne marche plus" in page) is is_void
-    assert ("Pas de courrier" in page) is is_void
+    assert (account.provisional_hash is None) is is_void
 
 
 def test_a_name_in_doubt_is_renamed(colleagues: Colleagues, build: Build) -> None:
@@ -309,7 +245,6 @@ def test_who_answers_late_is_told_so(colleagues: Colleagues, build: Build) -> No
     late = post(slow, f"/signalements/{notice.id}/rejet", "/signalements", sentence=CHECKED)
     assert late.headers["Location"] == f"/signalements/{notice.id}?fait=tard"
     assert "Un collègue a réglé ce signalement avant vous." in plain(slow.get(late.headers["Location"]))
-    assert reloaded(notice).sentence.startswith("Fondé")
 
 
 def test_of_several_people_who_answer_at_once_one_wins(colleagues: Colleagues, build: Build) -> None:
@@ -339,19 +274,10 @@ def test_settled_notices_leave_the_list_after_a_month(colleagues: Colleagues, bu
     assert CHECKED not in plain(browser.get("/signalements"))
 
 
-def test_the_first_page_counts_the_open_notices(colleagues: Colleagues, build: Build) -> None:
+def test_the_first_page_of_the_academy_says_who_answers(colleagues: Colleagues, build: Build) -> None:
     disputed(build)
-    noticed(build, Kind.LETTER_GUESSED, build.active(children=[build.child(uai=LYCEE)]), uai=LYCEE)
-    page = plain(colleagues.signed_in().get("/"))
-    assert '<span class="count">1</span>' in page
-    assert 'href="/signalements"' in page
-    assert "Ils attendent votre réponse." in page
-    assert "Signalements pour la direction" not in page
-    academy = colleagues.signed_in(Role.HELPDESK)
-    page = plain(academy.get("/"))
-    assert "Les établissements y répondent." in page
-    assert "votre réponse" not in page
-    assert "L’établissement de chaque famille répond." in plain(academy.get("/signalements"))
+    page = plain(colleagues.signed_in(Role.HELPDESK).get("/"))
+    assert ("Les établissements y répondent." in page, "votre réponse" in page) == (True, False)
 
 
 def test_the_list_is_in_the_journal_and_each_opened_notice_too(colleagues: Colleagues, build: Build) -> None:
