@@ -245,9 +245,9 @@ def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues,
     db.session.commit()
     wrong_tries(suspended.username)
     pages = [f"/familles/{child.id}", f"/comptes/{suspended.id}", f"/comptes/{excluded.id}"]
-    browser, said = colleagues.signed_in(), ("a suspendu le lien", "n’est pas responsable")
+    browser, sentences = colleagues.signed_in(), ("a suspendu le lien", "n’est pas responsable")
     family, first, second = (browser.get(page).get_data(as_text=True) for page in pages)
-    assert [[words in page for words in said] for page in (family, first, second)] == [
+    assert [[words in page for words in sentences] for page in (family, first, second)] == [
         [True, True], [True, False], [False, True],
     ]  # fmt: skip
     assert not [good for good in ("En service", "Votre compte est prêt", "Je débloque votre compte") if good in first]
@@ -267,3 +267,10 @@ def test_a_tie_of_an_account_that_was_never_used_closes_nothing(colleagues: Coll
     after = main_of(browser, answer.headers["Location"])
     assert "rien n’était ouvert" in after
     assert "reste ouvert" not in after
+
+
+def test_a_guardian_with_an_apostrophe_is_named_as_written(colleagues: Colleagues, build: Build) -> None:
+    child = build.child()
+    wait(build.active(children=[child], civility="M.", given_name="Sean", family_name="O'BRIEN"))
+    page = main_of(colleagues.signed_in(), f"/familles/{child.id}").replace("\xa0", " ")
+    assert "M. Sean O&#39;BRIEN attend la direction" in page

@@ -3,41 +3,28 @@
 import re
 from datetime import timedelta
 
+import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.jobs.models import State
+from idp.desk.jobs import asking, work
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.school_files import comparing
 from idp.desk.staff.models import Role
+from idp.rostering.files.text import ROWS_PER_TICK
 from idp.rostering.models import ImportBatch, ImportIssue
-from tests.builders import COLLEGE
-from tests.desk.colleagues import Colleagues
-from tests.desk.school_files import checked, families, imported, row, sheet, shown, siecle
+from idp.rostering.reconcile import intake
+from idp.rostering.reconcile.staging import Staging
+from idp.rostering.records import Record
+from tests.builders import COLLEGE, LYCEE
+from tests.desk.colleagues import Colleagues, post
+from tests.desk.school_files import checked, do_all, families, imported, key_of, row, send, sheet, shown, siecle, zipped
 from tests.rostering import test_onde as onde
 from tests.rostering import xml_files as xml
-
-
-def test_the_problems_name_the_person_and_no_command(desk: Flask, colleagues: Colleagues) -> None:
-    head = colleagues.signed_in(Role.HEAD)
-    imported(head, sheet(*families(40)))
-    rows = families(40)
-    rows[4] = row(5, given="Jean", civility="M.")  # another person under the same key, of whom no letter was printed
-    del rows[39]
-    assert imported(head, sheet(*rows, row(50, mail="x"))).state is State.DONE
-    batch = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at.desc())).first()
-    assert batch is not None
-    page = shown(head.get(f"/fichiers/imports/{batch.id}"))
-    assert "FAMILLE50 Marie" in page
-    db.session.execute(update(ImportIssue).values(file="/srv/fichiers/familles.csv"))
-    db.session.commit()
-    page = shown(head.get(f"/fichiers/imports/{batch.id}"))
-    assert "familles.csv, ligne" in page
-    assert "/srv" not in page, "the folder of a command's file"
-    assert "idp account" not in page
-    assert "son compte se ferme" not in page, "who leaves is no problem"
 
 
 def test_a_problem_leads_to_the_notice_that_the_import_made_of_it(desk: Flask, colleagues: Colleagues) -> None:
@@ -79,8 +66,10 @@ def test_a_problem_is_told_once_and_keeps_its_names_after_the_import(desk: Flask
     done = imported(head, sheet(*rows))
     batch = db.session.scalars(select(ImportBatch)).one()
     assert "Voir ce qui est à vérifier" in shown(head.get(f"/travaux/{done.id}"))
+    db.session.execute(update(ImportIssue).values(file="/srv/fichiers/familles.csv"))
+    db.session.commit()
     page = shown(head.get(f"/fichiers/imports/{batch.id}"))
-    assert sentence in page
+    assert (sentence in page, "/srv" in page) == (True, False), "the folder of a command's file"
     assert "FAMILLE4 Léa" in page, "the pupil has no row in the database"
     table = shown(head.get(f"/fichiers/imports/{batch.id}/problemes.csv"))
     assert "FAMILLE4 Léa" in table
@@ -206,3 +195,74 @@ def test_an_import_is_shown_whose_counts_were_stored_without_those_who_leave(
     }
     db.session.commit()
     assert sentence in shown(secretary.get(path))
+
+
+def test_the_head_reads_each_name_of_files_that_a_secretary_checked(desk: Flask, colleagues: Colleagues) -> None:
+    secretary, head, stranger = (
+        colleagues.signed_in(),
+        colleagues.signed_in(Role.HEAD),
+        colleagues.signed_in(Role.HEAD, uai=LYCEE),
+    )
+    key, _ = checked(secretary, sheet(*families(150)))
+    assert "Et 100 autres : « Tout en CSV » les donne tous." in shown(head.get(f"/fichiers/{key}"))
+    stored = db.session.scalar(select(func.count()).select_from(JobFile))
+    for _ in range(2):
+        table = head.get(f"/fichiers/{key}/changements.csv")
+        assert table.headers["Content-Disposition"] == "attachment; filename=changements.csv"
+        assert not [number for number in range(1, 151) if f"FAMILLE{number} Marie" not in shown(table)]
+    assert db.session.scalar(select(func.count()).select_from(JobFile)) == stored, "no copy is stored"
+    assert stranger.get(f"/fichiers/{key}/changements.csv").status_code == 404
+
+
+def test_long_lists_are_folded_and_a_link_leads_to_the_decision(desk: Flask, colleagues: Colleagues) -> None:
+    browser = colleagues.signed_in()
+    key, page = checked(browser, sheet(*families(150)))
+    assert page.index("arrivées 150") < page.index('<a href="#decision">Aller à la décision</a>') < page.index("<table")
+    assert "Et 100 autres : « Tout en CSV » les donne tous." in page
+    assert page.count("un compte est créé") + page.count("arrive dans l’établissement") == 200
+    assert page.index("</table>") < page.index('<h2 id="decision">') < page.index(">Importer</button>")
+    assert re.findall(r'class="btn" type="submit">([^<]+)', page.partition("<main")[2]) == ["Importer"]
+    open_lines = re.sub(r"<details class=\"more\">.*?</details>", "", page.partition("<main")[2], flags=re.DOTALL)
+    assert open_lines.count('<th scope="row">') == 10
+    assert "Voir les 190 suivants" in page
+    _, short = checked(browser, sheet(*families(5)))
+    assert "<details" not in short.partition("<main")[2]
+    assert short.count('<th scope="row">') == 10, "five pupils and their guardians"
+    post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")
+    assert "#decision" not in shown(browser.get(f"/fichiers/{key}")), "other files have replaced these"
+
+
+@pytest.mark.row("K-23")
+def test_files_of_unreadable_rows_are_not_read_to_their_end(
+    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "MOST_REFUSED", 20)
+    browser, unreadable = colleagues.signed_in(), ["illisible"] * 15
+    _, page = checked(browser, ("familles.csv", sheet(row(1), *unreadable)))
+    assert "Importer</button>" in page
+    files = zipped(("1.csv", sheet(row(1), *unreadable)), ("2.csv", sheet(*unreadable)), ("3.csv", sheet(row(2))))
+    _, page = checked(browser, ("familles.zip", files))
+    assert "Trop de lignes de ces fichiers ne peuvent pas être prises" in page
+    assert "2.csv, ligne 7" in page
+    assert "2.csv, ligne 8" not in page
+    assert "Importer</button>" not in page
+
+
+def test_a_check_is_cancelled_while_it_reads_the_rows(
+    desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream of a CSV was copied by then, so that it tells no progress any more."""
+    monkeypatch.setattr(work, "_TICK_SECONDS", 0.0)
+    key = key_of(send(colleagues.signed_in(), sheet(*["illisible"] * (5 * ROWS_PER_TICK))))
+    add, records = intake.add, list[Record]()
+
+    def add_and_cancel(staging: Staging, record: Record) -> None:
+        records.append(record)
+        if len(records) == ROWS_PER_TICK:
+            asking.cancel(db.session.get_one(Job, key))
+        add(staging, record)
+
+    monkeypatch.setattr(intake, "add", add_and_cancel)
+    do_all()
+    assert db.session.get_one(Job, key).state is State.CANCELLED
+    assert len(records) <= 2 * ROWS_PER_TICK

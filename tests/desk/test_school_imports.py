@@ -27,23 +27,6 @@ from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, do_all, families, imported, key_of, names, row, send, sheet, shown
 
 
-def test_a_secretary_imports_up_to_five_percent_of_leavers_and_the_head_all(
-    desk: Flask, colleagues: Colleagues
-) -> None:
-    secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
-    imported(secretary, sheet(*families(40)))
-    assert imported(secretary, sheet(*families(38))).state is State.DONE  # 2 of 40
-    key, page = checked(secretary, sheet(*families(35)))  # 3 of 38
-    assert "Trop d’élèves ou de responsables partiraient, avec les départs des sept derniers jours. La dir" in page
-    assert "Importer</button>" not in page
-    assert post(secretary, f"/fichiers/{key}/importer", "/fichiers").status_code == 200
-    assert db.session.query(Job).filter_by(kind="import").count() == 2
-    done = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
-    do_all()
-    assert db.session.get_one(Job, done).state is State.DONE
-    assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 35
-
-
 def leave(browser: FlaskClient, *left: int) -> str:
     """Check files without some of forty families; return why they are refused, empty if they were imported."""
     rows = [line for number, line in enumerate(families(40), 1) if number not in left]
@@ -193,8 +176,7 @@ def test_an_import_needs_a_fresh_proof_before_the_page_opens(desk: Flask, collea
 def test_files_that_the_secretary_may_not_import_are_read_without_a_proof(desk: Flask, colleagues: Colleagues) -> None:
     imported(colleagues.signed_in(), sheet(*families(40)))
     page = checked(colleagues.signed_in(proof_age=timedelta(minutes=6)), sheet(*families(15)))[1]
-    assert "Partent" in page
-    assert "Importer</button>" not in page
+    assert ("Partent" in page, "Importer</button>" in page) == (True, False)
 
 
 def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flask, colleagues: Colleagues) -> None:
@@ -202,7 +184,6 @@ def test_files_that_look_like_a_mistake_need_a_typed_word_of_the_head(desk: Flas
     imported(secretary, sheet(*families(40)))
     key, page = checked(head, sheet(*families(15)))
     assert "Beaucoup de comptes se fermeraient d’un coup : 25 sur 40 ; limite : 5 %." in page
-    assert "Plus de la moitié des comptes" in page
     again = post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="oui")
     assert "Tapez le mot IMPORTER pour confirmer." in shown(again)
     colleagues.age_proofs()
@@ -240,7 +221,6 @@ def test_an_import_stops_if_more_would_leave_than_was_shown(desk: Flask, colleag
     do_all()
     job = db.session.get_one(Job, done)
     assert (job.state, job.refusal) == (State.FAILED, "changed_since")
-    assert "plus de personnes partiraient" in shown(head.get(f"/travaux/{done}"))
     assert db.session.query(Child).filter(Child.left_at.is_(None)).count() == 41
     assert "refusé, rien n’a changé" in shown(head.get("/fichiers"))
 
@@ -257,14 +237,11 @@ def test_an_import_names_the_mistake_that_files_look_like_since_their_check(
     do_all()
     assert db.session.get_one(Job, done).refusal == "other_source"
     page = shown(head.get(f"/travaux/{done}"))
-    assert "Des données ont changé depuis la vérification. Rien n’a été importé." in page
     assert "recevait des fichiers d’un autre logiciel" in page
-    assert "partiraient" not in page
     db.session.execute(update(Job).where(Job.id == done).values(is_final=True))
     db.session.commit()
     begun = shown(head.get(f"/travaux/{done}"))
-    assert "n’a pas pu reprendre" in begun
-    assert "Rien n’a été importé" not in begun
+    assert ("n’a pas pu reprendre" in begun, "Rien n’a été importé" in begun) == (True, False)
 
 
 def test_an_import_waits_for_another_one(desk: Flask, colleagues: Colleagues) -> None:
@@ -280,21 +257,10 @@ def test_an_import_waits_for_another_one(desk: Flask, colleagues: Colleagues) ->
     assert (db.session.get_one(Job, done).state, len(names())) == (State.DONE, 3)
 
 
-def test_the_same_files_are_imported_once(desk: Flask, colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in()
-    key, _ = checked(browser, sheet(*families(3)))
-    first, second = (key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}")) for _ in range(2))
-    assert first == second
-    do_all()
-    assert db.session.query(ImportBatch).count() == 1
-
-
 def test_an_import_is_cancelled_before_it_writes(desk: Flask, colleagues: Colleagues) -> None:
     browser = colleagues.signed_in()
     key, _ = checked(browser, sheet(*families(3)))
     done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
-    page = shown(browser.get(f"/travaux/{done}"))
-    assert "Un import qui a commencé à écrire va à son terme." in page
     post(browser, f"/travaux/{done}/annuler", f"/travaux/{done}")
     do_all()
     assert (db.session.get_one(Job, done).state, names()) == (State.CANCELLED, set())
