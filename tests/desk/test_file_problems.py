@@ -79,25 +79,15 @@ def test_a_problem_is_told_once_and_keeps_its_names_after_the_import(desk: Flask
     assert "FAMILLE4" not in shown(colleagues.signed_in(Role.ENGINEER).get(f"/fichiers/imports/{batch.id}"))
 
 
-def test_the_files_that_name_people_need_a_fresh_proof_and_are_in_the_journal(
-    desk: Flask, colleagues: Colleagues
-) -> None:
+def test_pages_and_files_that_name_people_are_in_the_journal(desk: Flask, colleagues: Colleagues) -> None:
     head, engineer = colleagues.signed_in(Role.HEAD), colleagues.signed_in(Role.ENGINEER)
     rows = [*families(3), row(4, mail="pas une adresse")]
     imported(head, sheet(*rows))
     key, _ = checked(head, sheet(*rows, row(5)))
     batch = db.session.scalars(select(ImportBatch.id)).one()
     shown_on_pages = _entries("desk.file_difference_read")
-    colleagues.age_proofs()
-    asked = head.get(f"/fichiers/imports/{batch}/problemes.csv")
-    assert asked.headers["Location"].startswith("/preuve?suite=%2Ffichiers%2Fimports%2F")
-    asked = head.get(f"/fichiers/{key}/changements.csv")
-    assert asked.headers["Location"].startswith("/preuve?suite=%2Ffichiers%2F")
-    assert _entries("desk.import_problems_read") == []
-    assert _entries("desk.file_difference_read") == shown_on_pages
     head.get(f"/fichiers/imports/{batch}")
-    colleagues.age_proofs(timedelta(0))
-    assert "familles.csv" in shown(head.get(f"/fichiers/imports/{batch}/problemes.csv"))
+    head.get(f"/fichiers/imports/{batch}/problemes.csv")
     assert "FAMILLE5" in shown(head.get(f"/fichiers/{key}/changements.csv"))
     engineer.get(f"/fichiers/imports/{batch}")
     assert _entries("desk.import_problems_read") == ["desk.import_problems_read"] * 2

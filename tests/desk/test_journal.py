@@ -7,7 +7,7 @@ import re
 import uuid
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 from urllib.parse import unquote, urlencode
@@ -109,15 +109,6 @@ def test_a_line_says_a_refusal_once_and_days_in_french(build: Build, colleagues:
     page = colleagues.session(staff)[0].get("/journal").get_data(as_text=True).partition("<main")[2]
     assert "<b>Page du bureau refusée</b> <br>" in page
     assert ("31/08/2027" in page, "2027-08-31" in page) == (True, False)
-
-
-def test_an_export_needs_a_fresh_proof(build: Build, colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
-    shown = "/journal/export?qui=Sylvie&acte=staff.sign_in"
-    assert f'href="{shown.replace("&", "&amp;")}"' in browser.get(shown.replace("/export", "")).get_data(as_text=True)
-    assert browser.get(shown).headers["Location"].startswith("/preuve?")
-    colleagues.age_proofs(timedelta())
-    assert "par « Sylvie » ; acte" in browser.get(shown).get_data(as_text=True).replace("\xa0", " ")
 
 
 def test_an_export_is_journaled_with_the_digest_of_its_file(build: Build, colleagues: Colleagues) -> None:
