@@ -76,6 +76,12 @@ FRESH = (
     "suspension.reopen suspension.suspend team.end team.give_back team.invite team.renew"
 )
 """The routes that need a proof of the last five minutes, whatever they are asked for."""
+_OF_FAMILIES = frozenset({"READ_FAMILIES", "HELP_FAMILIES", "SUSPEND", "READ_NOTICES", "SERVE_RIGHTS"})
+ASKS_REASON: dict[Role, frozenset[str]] = {
+    Role.HELPDESK: _OF_FAMILIES,
+    Role.DPO: _OF_FAMILIES | {"READ_JOURNAL"},
+}
+"""The rights whose pages ask a role of the académie for a reason first."""
 SCOPES: dict[Role, str] = {
     Role.SECRETARY: "SCHOOL",
     Role.HEAD: "SCHOOL",

@@ -28,7 +28,8 @@ from idp.throttle.models import ThrottleCounter
 from tests.builders import LYCEE, Build
 from tests.commands.families import link, parent, pupil
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.paper import do_all, last_job
+from tests.desk.paper import last_job
+from tests.desk.trial_jobs import do_all
 from tests.pages import heading
 from tests.statements.heard import hear
 from tests.stories.browser import CHROMIUM

@@ -259,6 +259,25 @@ def test_an_operator_does_not_take_the_name_of_another_ent(
     assert row(own).name == "Passerelle"
 
 
+@pytest.mark.parametrize("role", MANAGERS)
+def test_integrators_find_the_names_of_the_protocol(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
+    browser, client = colleagues.signed_in(role, client_id=own.client_id), row(own)
+    form, page = (text(browser.get(path)) for path in (f"/ent/{client.id}/modifier", f"/ent/{client.id}"))
+    labels = re.sub(r'(name|id|for)="[^"]*"', "", form)
+    of_form = ("client_name", "redirect_uris", "post_logout_redirect_uris", "jwks_uri", "backchannel_logout_uri")
+    of_page = (
+        "client_id",
+        "redirect_uris",
+        "subject_type",
+        "(pairwise)",
+        "policy_uri",
+        "tos_uri",
+        "initiate_login_uri",
+    )
+    assert [name for name in of_form if name not in labels] + [name for name in of_page if name not in page] == []
+    assert ("token_endpoint_auth_method" in form) is (role is Role.ENGINEER)
+
+
 @pytest.mark.parametrize("name", ["backchannel_logout_uri", "policy_uri"])
 def test_an_ent_operator_leads_nobody_to_another_host(colleagues: Colleagues, own: RelyingParty, name: str) -> None:
     browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)

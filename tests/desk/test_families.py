@@ -16,6 +16,7 @@ from idp.audit.events import AccountRead, SignInFailed
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
 from idp.families import suspension
 from idp.families.suspension import Decision
@@ -23,7 +24,7 @@ from idp.outbox.models import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.commands.accounts import wrong_tries
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.test_notices import noticed
+from tests.desk.test_notices import answered, disputed, noticed, plain
 from tests.my_account.changes import read_notices
 from tests.my_account.passkeys import owner, sign_in, stored
 from tests.my_account.steps import LAPTOP, device, is_in
@@ -249,6 +250,15 @@ def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues,
     assert not [good for good in ("En service", "Votre compte est prêt", "Je débloque votre compte") if good in first]
     results = browser.get("/recherche?q=malo").get_data(as_text=True)
     assert [results.count(tag) for tag in ("Lien suspendu</span>", "Pas responsable")] == [1, 1]
+
+
+def test_the_letter_of_a_wrong_child_is_dead_also_for_the_other_pupils(colleagues: Colleagues, build: Build) -> None:
+    account, notice = disputed(build, build.child("Malo"), build.child("Zoé"))
+    account.guardianships[1].disputed_at = None
+    db.session.commit()
+    browser = colleagues.signed_in()
+    after = plain(browser.get(answered(browser, notice, Answer.RIGHT).headers["Location"]))
+    assert "Son courrier ne marche plus : imprimez-en un autre" in after
 
 
 def test_a_tie_of_an_account_that_was_never_used_closes_nothing(colleagues: Colleagues, build: Build) -> None:

@@ -24,7 +24,8 @@ from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Record
 from tests.builders import COLLEGE, LYCEE
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.school_files import checked, do_all, families, imported, key_of, row, send, sheet, shown, siecle, zipped
+from tests.desk.school_files import checked, families, imported, key_of, row, send, sheet, shown, siecle, zipped
+from tests.desk.trial_jobs import do_all
 from tests.rostering import test_onde as onde
 from tests.rostering import xml_files as xml
 

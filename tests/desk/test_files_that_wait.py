@@ -20,7 +20,8 @@ from idp.outbox.worker import Outcome
 from idp.services import services
 from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.school_files import checked, do_all, families, imported, key_of, row, send, sheet, shown
+from tests.desk.school_files import checked, families, imported, key_of, row, send, sheet, shown
+from tests.desk.trial_jobs import do_all
 from tests.email_confirmation.post import text_of
 
 

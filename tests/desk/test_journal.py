@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import unescape
 from typing import Any
@@ -37,8 +37,6 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.entries import write
 from tests.protocol.listening import Seen, listening
-
-Signed = tuple[Callable[..., object], StaffAccount]
 
 
 def fill(build: Build, colleagues: Colleagues) -> dict[str, StaffAccount]:
@@ -223,13 +221,6 @@ def test_a_page_has_fifty_lines_and_leads_to_the_next(desk: Flask, build: Build,
     second = browser.get(f"/journal?avant={older}").get_data(as_text=True)
     assert second.count("<tr>") - 1 == 10
     assert ("n10." in first, "n9." in second, "n10." in second) == (True, True, False)
-
-
-def test_the_data_protection_officer_reads_the_journal_with_a_reason(colleagues: Colleagues, build: Build) -> None:
-    browser = colleagues.signed_in(Role.DPO, reason="")
-    assert browser.get("/journal").headers["Location"] == "/motif?suite=%2Fjournal"
-    for role in (Role.SECRETARY, Role.HELPDESK):
-        assert colleagues.signed_in(role, reason="").get("/journal").status_code == 200
 
 
 def test_the_filters_that_hold_are_shown_above_the_list(build: Build, colleagues: Colleagues) -> None:

@@ -52,12 +52,6 @@ def opens(account: Account, secret: str) -> bool:
     return bool(hashed) and services().hasher.verify(hashed, fold_provisional(secret), "sign_in")
 
 
-@pytest.fixture
-def paper(build: Build) -> None:
-    """Letters can be printed: the school has an ENT."""
-    build.ent()
-
-
 @pytest.mark.usefixtures("paper")
 def test_a_letter_replaces_the_one_before_in_two_clicks(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     account, browser = build.never_activated(), colleagues.signed_in(proof_age=timedelta(hours=1))

@@ -34,7 +34,7 @@ from idp.desk.staff.models import Role, StaffAccount, StaffRole, StaffSession
 from idp.desk.team import colleagues as team
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues
-from tests.desk.contract import AT_A_SCHOOL, AT_AN_ENT, FRESH, NEEDS, RIGHTS, SCOPES
+from tests.desk.contract import ASKS_REASON, AT_A_SCHOOL, AT_AN_ENT, FRESH, NEEDS, RIGHTS, SCOPES
 from tests.desk.objects import NARROWER, NOT_WHOLE, OBJECTS, Ids, Kept
 from tests.pages import form_token
 
@@ -168,6 +168,8 @@ def test_each_route_needs_the_right_and_the_proof_of_the_contract(desk: Flask) -
 def test_roles_have_the_rights_and_the_scope_of_the_contract() -> None:
     assert {right.name: {role for role, row in ROLES.items() if right in row.rights} for right in Right} == RIGHTS
     assert {role: access.spec(role).scope.name for role in Role} == SCOPES
+    asks = {role: {right.name for right in row.asks_reason} for role, row in ROLES.items()}
+    assert {role: rights for role, rights in asks.items() if rights} == ASKS_REASON
 
 
 @pytest.mark.filterwarnings("ignore:SELECT statement has a cartesian product")  # of tables whose rows are none
@@ -298,14 +300,12 @@ def test_a_stale_proof_comes_before_what_asks_for_a_fresh_one(
     assert fresh
 
 
-@pytest.mark.parametrize("role", [Role.HELPDESK, Role.DPO])
-def test_the_academy_gives_a_reason_before_it_reads_families(
-    desk: Flask, colleagues: Colleagues, build: Build, role: Role
-) -> None:
-    visitor = Visitor(colleagues.session(member(colleagues, build, role))[0])
-    kept = Kept(colleagues, COLLEGE)
+@pytest.mark.parametrize("role", list(ASKS_REASON))
+def test_the_academy_gives_a_reason_first(desk: Flask, colleagues: Colleagues, build: Build, role: Role) -> None:
+    visitor, kept = Visitor(colleagues.session(member(colleagues, build, role))[0]), Kept(colleagues, COLLEGE)
     for rule, method in tried(desk):
-        if right_of(desk, rule) is Right.READ_FAMILIES and role in RIGHTS["READ_FAMILIES"]:
+        right = right_of(desk, rule)
+        if right is not None and right.name in ASKS_REASON[role] and role in RIGHTS[right.name]:
             answer = visitor.ask(method, url(desk, rule, kept.ids(rule.endpoint)))
             with about(rule, method, role):
                 assert first_page(answer) == REASON

@@ -89,6 +89,7 @@ def test_nobody_chooses_the_id_of_an_ent(
     [client] = estuaires()
     assert re.fullmatch("[0-9a-f]{20}", client.client_id)
     assert client.client_id != "0" * 20
+    assert client.uais == ([LYCEE] if role is Role.ENGINEER else []), "that of an operator waits without a school"
 
 
 @pytest.mark.parametrize("role", [Role.ENGINEER, Role.ENT_OPERATOR])

@@ -84,11 +84,6 @@ def test_another_schools_notice_is_not_listed(colleagues: Colleagues, build: Bui
     assert "Ysolde" in plain(colleagues.signed_in(Role.DPO).get("/signalements"))
 
 
-def test_the_academy_says_first_why_it_reads(colleagues: Colleagues, build: Build) -> None:
-    browser = colleagues.signed_in(Role.DPO, reason="")
-    assert browser.get("/signalements").headers["Location"].startswith("/motif?")
-
-
 def test_the_page_of_a_person_of_another_school_is_not_linked(colleagues: Colleagues, build: Build) -> None:
     other = build.active(children=[build.child("Zoé", uai=LYCEE)], given_name="Ysolde")
     account = build.never_activated()

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from idp.audit.models import AuditEntry
@@ -24,7 +23,7 @@ from idp.throttle.models import ThrottleCounter
 from tests.authenticator import Authenticator, b64, options
 from tests.desk import authenticator
 from tests.desk.authenticator import answer_with
-from tests.desk.colleagues import Colleagues, post
+from tests.desk.colleagues import Colleagues, is_in, post
 from tests.pages import form_token, heading
 
 REFUSED = "Cette clé d’accès n’a pas été reconnue."
@@ -36,11 +35,6 @@ def keys(staff: StaffAccount) -> int:
         StaffCredential.staff_id == staff.id, StaffCredential.kind == CredentialKind.PASSKEY
     )
     return db.session.scalar(statement) or 0
-
-
-def is_in(browser: FlaskClient) -> bool:
-    """Return whether somebody is signed in."""
-    return browser.get("/").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,6 @@ def entries(kind: str) -> list[AuditEntry]:
     return list(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind)))
 
 
-def test_a_reason_comes_first(colleagues: Colleagues) -> None:
-    asked = colleagues.signed_in(Role.DPO, reason="").get("/droits/recherche?q=leroy")
-    assert asked.headers["Location"] == "/motif?suite=%2Fdroits%2Frecherche%3Fq%3Dleroy"
-
-
 def test_the_times_of_retention_are_read_without_a_reason(colleagues: Colleagues) -> None:
     page = colleagues.signed_in(Role.DPO, reason="", proof_age=timedelta(minutes=11)).get("/droits")
     assert "365 jours" in page.get_data(as_text=True).replace("\xa0", " ")

@@ -22,9 +22,10 @@ from idp.services import services
 from tests.builders import LYCEE, PROVISIONAL, Build
 from tests.commands.families import parent, pupil
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.paper import do_all, last_job, secret_on, take
+from tests.desk.paper import last_job, secret_on, take
 from tests.desk.test_letter import CHECKED, draw
 from tests.desk.test_notices import plain
+from tests.desk.trial_jobs import do_all
 
 pytestmark = pytest.mark.usefixtures("paper")
 PATH = "/classes/courriers?classe=6e+1"
@@ -32,12 +33,6 @@ PATH = "/classes/courriers?classe=6e+1"
 
 class KilledError(BaseException):
     """The end of a process: nothing of the job handles it."""
-
-
-@pytest.fixture
-def paper(build: Build) -> None:
-    """Letters can be printed: the school has an ENT."""
-    build.ent()
 
 
 @pytest.fixture

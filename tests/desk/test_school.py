@@ -30,7 +30,8 @@ from idp.rostering.commands import set_school
 from idp.services import services
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.school_files import do_all, key_of, shown
+from tests.desk.school_files import key_of, shown
+from tests.desk.trial_jobs import do_all
 from tests.letters.read_back import text_of
 from tests.rows import each_row
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from idp.app import create_app
 from idp.audit.models import AuditEntry
@@ -19,8 +19,6 @@ from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import comparing
 from idp.desk.staff.models import Role
 from idp.outbox import queue
-from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Worker
 from idp.rostering.files.archives import Limits
 from idp.rostering.models import ImportBatch
 from idp.services import services
@@ -30,7 +28,6 @@ from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import (
     HEAD,
     checked,
-    do_all,
     families,
     imported,
     key_of,
@@ -42,6 +39,7 @@ from tests.desk.school_files import (
     siecle,
     zipped,
 )
+from tests.desk.trial_jobs import do_all
 from tests.pages import heading
 from tests.rostering import xml_files as xml
 from tests.rostering.test_onde import ONDE_GUARDIANS, ONDE_PUPILS
@@ -165,11 +163,6 @@ def test_files_and_difference_are_encrypted_and_go_after_a_day(desk: Flask, coll
     page = shown(browser.get(f"/fichiers/{key}"))
     assert "FAMILLE" not in page
     assert "Les fichiers ne sont plus là" in page
-    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == files.EXPIRY).values(available_at=now()))
-    db.session.commit()
-    Worker({files.EXPIRY: services().outbox_handlers[files.EXPIRY]}).run_once()
-    db.session.expire_all()
-    assert {file.content for file in db.session.scalars(select(JobFile))} == {b""}
 
 
 def test_a_new_check_removes_the_files_of_the_former_one(desk: Flask, colleagues: Colleagues) -> None:

@@ -24,7 +24,8 @@ from idp.rostering.models import ImportBatch
 from tests import forked
 from tests.builders import COLLEGE, LYCEE
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.school_files import checked, do_all, families, imported, key_of, names, row, send, sheet, shown
+from tests.desk.school_files import checked, families, imported, key_of, names, row, send, sheet, shown
+from tests.desk.trial_jobs import do_all
 
 
 def leave(browser: FlaskClient, *left: int) -> str:

@@ -26,7 +26,7 @@ from tests.authenticator import Authenticator, options
 from tests.builders import LYCEE, Build
 from tests.databases import DESK, ISSUER
 from tests.desk import authenticator
-from tests.desk.colleagues import Colleagues, post
+from tests.desk.colleagues import Colleagues, is_in, post
 from tests.pages import form_token
 
 SESSION = "__Host-desk"
@@ -40,11 +40,6 @@ def set_cookies(answer: TestResponse) -> dict[str, str]:
 def value(line: str) -> str:
     """Return the value of a cookie."""
     return next(iter(parse_cookie(line.partition(";")[0]).values()))
-
-
-def is_in(browser: FlaskClient) -> bool:
-    """Return whether somebody is signed in."""
-    return browser.get("/").status_code == 200
 
 
 def test_the_cookie_of_a_session_is_strict_and_stored_as_a_digest(desk: Flask, colleagues: Colleagues) -> None:

@@ -25,8 +25,8 @@ from tests.desk.academy.provider import (
     signed,
     unsigned,
 )
-from tests.desk.academy.steps import begin, is_in, refused, sign_in
-from tests.desk.colleagues import post
+from tests.desk.academy.steps import begin, refused, sign_in
+from tests.desk.colleagues import is_in, post
 
 
 @pytest.mark.row("K-20")
