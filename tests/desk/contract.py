@@ -64,7 +64,7 @@ NEEDS: dict[str, str] = {
     "SETTLE_NOTICES": "calls.not_my_child notices.answer",
     "SUSPEND": "suspension.done suspension.show suspension.suspend",
 }
-"""The routes that need each right; without a right, those for whoever has a post, and for whoever is signed in."""
+"""The routes that need each right; without a right, those for a person with a post, and for a signed-in person."""
 FRESH = (
     "calls.not_my_child calls.restore classes.letters ents.accept ents.accept_change ents.draft "
     "ents.edit ents.publish ents.read_change ents.refuse ents.refuse_change ents.register ents.secret "
