@@ -139,6 +139,11 @@ class Colleagues:
         return self.session(staff, proof_age=proof_age, reason=reason if role in {Role.HELPDESK, Role.DPO} else "")[0]
 
 
+def is_in(browser: FlaskClient) -> bool:
+    """Return whether somebody is signed in."""
+    return browser.get("/").status_code == 200
+
+
 def post(browser: FlaskClient, path: str, page: str = "", **fields: str | list[str]) -> TestResponse:
     """Post a form to `path` with the form token of `page` (the same path by default); do not follow redirects."""
     shown = browser.get(page or path)

@@ -52,6 +52,12 @@ def colleagues(desk: Flask, build: Build) -> Colleagues:
 
 
 @pytest.fixture
+def paper(build: Build) -> None:
+    """Letters can be printed: the school has an ENT."""
+    build.ent()
+
+
+@pytest.fixture
 def visitor(desk: Flask) -> FlaskClient:
     """A browser in which nobody is signed in."""
     return desk.test_client()

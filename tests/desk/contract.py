@@ -30,6 +30,58 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "SERVE_RIGHTS": frozenset({Role.DPO}),
 }
 """The roles that have each right."""
+NEEDS: dict[str, str] = {
+    "POST": "home.give_reason home.today jobs.cancel jobs.content jobs.hand_out jobs.show jobs.take",
+    "SIGNED_IN": (
+        "home.choose my_security.add_code my_security.add_key my_security.begin_code "
+        "my_security.challenge my_security.draw_codes my_security.end_session my_security.remove_key "
+        "my_security.show sign_in.proof_challenge sign_in.prove sign_in.sign_out"
+    ),
+    "DECIDE_ENTS": "ents.accept ents.accept_change ents.read_change ents.refuse ents.refuse_change",
+    "DECIDE_FILES": "files.decline",
+    "EDIT_SCHOOL": "school.edit school.preview school.show",
+    "FORCE_PASSWORDS": "new_passwords.force new_passwords.show",
+    "HELP_FAMILIES": "accounts.resend accounts.unlock passkey_removal.remove passkey_removal.show",
+    "IMPORT_FILES": (
+        "files.compare files.import_ files.problems files.problems_csv files.send files.sheet files.show "
+        "files.upload files.withdraw"
+    ),
+    "MANAGE_ENTS": (
+        "ents.draft ents.edit ents.publish ents.register ents.secret ents.trial ents.withdraw_change ents.write_charter"
+    ),
+    "MANAGE_TEAM": "team.end team.give_back team.invite team.renew team.show",
+    "PRINT_CLASSES": "classes.letters prints.again prints.show",
+    "PRINT_LETTER": "letter.draw letter.show",
+    "READ_CLASSES": "classes.names classes.names_csv classes.remind classes.show",
+    "READ_ENTS": "ents.detail ents.read_charter ents.show",
+    "READ_FAMILIES": "accounts.show families.show search.search",
+    "READ_JOURNAL": "journal.export journal.show",
+    "READ_NOTICES": "notices.detail notices.show",
+    "READ_RETENTION": "people.show",
+    "READ_STATISTICS": "statistics.export statistics.show",
+    "REOPEN": "calls.restore suspension.reopen",
+    "SERVE_RIGHTS": "people.confirm people.copy people.erase people.erased people.find people.person people.rectify",
+    "SETTLE_NOTICES": "calls.not_my_child notices.answer",
+    "SUSPEND": "suspension.done suspension.show suspension.suspend",
+}
+"""The routes that need each right; without a right, those for a person with a post, and for a signed-in person."""
+FRESH = (
+    "calls.not_my_child calls.restore classes.letters ents.accept ents.accept_change ents.draft "
+    "ents.edit ents.publish ents.read_change ents.refuse ents.refuse_change ents.register ents.secret "
+    "files.import_ files.problems_csv files.sheet journal.export my_security.add_code "
+    "my_security.add_key my_security.begin_code my_security.challenge my_security.draw_codes "
+    "my_security.end_session my_security.remove_key my_security.show new_passwords.force "
+    "new_passwords.show passkey_removal.remove passkey_removal.show people.confirm people.copy "
+    "people.erase people.erased people.find people.person people.rectify prints.again school.edit "
+    "suspension.reopen suspension.suspend team.end team.give_back team.invite team.renew"
+)
+"""The routes that need a proof of the last five minutes, whatever they are asked for."""
+_OF_FAMILIES = frozenset({"READ_FAMILIES", "HELP_FAMILIES", "SUSPEND", "READ_NOTICES", "SERVE_RIGHTS"})
+ASKS_REASON: dict[Role, frozenset[str]] = {
+    Role.HELPDESK: _OF_FAMILIES,
+    Role.DPO: _OF_FAMILIES | {"READ_JOURNAL"},
+}
+"""The rights whose pages ask a role of the académie for a reason first."""
 SCOPES: dict[Role, str] = {
     Role.SECRETARY: "SCHOOL",
     Role.HEAD: "SCHOOL",

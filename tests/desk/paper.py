@@ -6,18 +6,9 @@ import pypdf
 from flask.testing import FlaskClient
 
 from idp.db import db
-from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, JobFile
-from idp.outbox.worker import Worker
-from idp.services import services
 from tests.desk.colleagues import post
 from tests.letters.read_back import secrets_in, text_of
-
-
-def do_all() -> None:
-    """Do the jobs that wait, as the worker does."""
-    Worker({asking.JOB: services().outbox_handlers[asking.JOB]}).run_once()
-    db.session.expire_all()
 
 
 def last_job() -> Job:

@@ -10,11 +10,9 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.models import Child
 from idp.db import db
-from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job
-from idp.outbox.worker import Worker
-from idp.services import services
 from tests.builders import COLLEGE
+from tests.desk.trial_jobs import do_all
 from tests.pages import form_token
 from tests.rostering import xml_files as xml
 
@@ -69,12 +67,6 @@ def send_with(browser: FlaskClient, token: str, *contents: bytes | tuple[str, by
 def shown(answer: TestResponse) -> str:
     """Return a page with plain spaces."""
     return answer.get_data(as_text=True).replace("\xa0", " ").replace("\u202f", " ")
-
-
-def do_all() -> None:
-    """Do the jobs that wait, as the worker does."""
-    Worker({asking.JOB: services().outbox_handlers[asking.JOB]}).run_once()
-    db.session.expire_all()
 
 
 def key_of(answer: TestResponse) -> uuid.UUID:

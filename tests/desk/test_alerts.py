@@ -70,45 +70,24 @@ def head(colleagues: Colleagues) -> StaffAccount:
     return staff
 
 
-def read(clock: Clock, staff: StaffAccount, build: Build, count: int, *, minutes: float, pupils: bool = False) -> None:
-    """Open `count` accounts within `minutes`."""
+def read(clock: Clock, staff: StaffAccount, build: Build, count: int, *, minutes: float) -> None:
+    """Open `count` pages of accounts and pupils in turn, within `minutes`."""
     for i in range(count):
         clock.set(MORNING + timedelta(minutes=minutes) * i / max(count - 1, 1))
         key = uuid.uuid4()
-        write(PupilRead(child=str(key)) if pupils else AccountRead(account_id=key), staff, build.school().id)
+        write(PupilRead(child=str(key)) if i % 2 else AccountRead(account_id=key), staff, build.school().id)
 
 
-@pytest.mark.parametrize("pupils", [False, True])
 @pytest.mark.parametrize(
     ("count", "minutes", "expected"), [(30, 30, False), (31, 30, True), (31, 59.9, True), (31, 62, False)]
 )
-def test_more_than_thirty_accounts_in_an_hour(
-    clock: Clock, build: Build, colleagues: Colleagues, *, count: int, minutes: float, expected: bool, pupils: bool
+def test_more_than_thirty_accounts_and_pupils_in_an_hour(
+    clock: Clock, build: Build, colleagues: Colleagues, *, count: int, minutes: float, expected: bool
 ) -> None:
     chief, staff = head(colleagues), colleagues.person("Sylvie Marchand")
-    read(clock, staff, build, count, minutes=minutes, pupils=pupils)
+    read(clock, staff, build, count, minutes=minutes)
     clock.set(MORNING + timedelta(hours=5))
     assert alerts() == ([("many_accounts", 31, str(chief.id))] if expected else [])
-
-
-def test_accounts_and_pupils_count_together(clock: Clock, build: Build, colleagues: Colleagues) -> None:
-    chief, staff = head(colleagues), colleagues.person("Sylvie Marchand")
-    read(clock, staff, build, 15, minutes=30)
-    read(clock, staff, build, 15, minutes=30, pupils=True)
-    clock.set(MORNING + timedelta(hours=5))
-    assert alerts() == []
-    read(clock, staff, build, 1, minutes=0)
-    clock.set(MORNING + timedelta(hours=5))
-    assert alerts() == [("many_accounts", 31, str(chief.id))]
-
-
-def test_the_same_account_counts_once(clock: Clock, build: Build, colleagues: Colleagues) -> None:
-    head(colleagues)
-    staff, account = colleagues.person(), build.active(family_name="X")
-    for _ in range(40):
-        clock.set(MORNING)
-        write(AccountRead(account_id=account.id), staff, build.school().id)
-    assert alerts() == []
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -145,14 +124,14 @@ def test_a_look_counts_the_hour_before_the_last_one(clock: Clock, build: Build, 
 
 
 def test_an_alert_is_told_once_a_day_and_journaled_once(clock: Clock, build: Build, colleagues: Colleagues) -> None:
-    chief, staff = head(colleagues), colleagues.person()
+    head(colleagues)
+    staff = colleagues.person()
     read(clock, staff, build, 31, minutes=30)
     assert len(alerts()) == 1
     read(clock, staff, build, 40, minutes=50)
     assert len(alerts()) == 1
     entry = db.session.query(AuditEntry).filter_by(kind="desk.alert").one()
     assert (entry.details["staff"], entry.details["day"]) == (str(staff.id), "2026-11-24")
-    assert chief.id
 
 
 def test_heads_of_the_school_and_engineers_are_told_but_not_the_person(
@@ -167,13 +146,17 @@ def test_heads_of_the_school_and_engineers_are_told_but_not_the_person(
     assert {recipient for _, _, recipient in alerts()} == {str(second.id), str(engineer.id)}
 
 
-@pytest.mark.parametrize(("count", "expected"), [(9, []), (10, [10])])
+@pytest.mark.parametrize(
+    ("begin", "count", "expected"),
+    [(MORNING, 9, []), (MORNING, 10, [10]), (datetime(2026, 11, 23, 22, 54, tzinfo=UTC), 12, [])],
+    ids=["nine", "ten", "six on each side of midnight in Paris"],
+)
 def test_ten_letters_for_active_accounts_in_a_day(
-    clock: Clock, build: Build, colleagues: Colleagues, count: int, expected: list[int]
+    clock: Clock, build: Build, colleagues: Colleagues, begin: datetime, count: int, expected: list[int]
 ) -> None:
     head(colleagues)
     for i in range(count):
-        clock.set(MORNING + timedelta(minutes=i))
+        clock.set(begin + timedelta(minutes=i))
         write(LetterReissued(account_id=uuid.uuid4(), reason="perdu"), colleagues.person(), build.school().id)
     assert [number for name, number, _ in alerts() if name == "many_letters"] == expected
 
@@ -226,15 +209,6 @@ def test_the_database_counts_closed_accesses_and_those_of_roles_without_a_bound_
     assert rows == [1]
 
 
-def test_letters_of_two_days_are_not_added(clock: Clock, build: Build, colleagues: Colleagues) -> None:
-    head(colleagues)
-    staff, midnight = colleagues.person(), datetime(2026, 11, 23, 23, 0, tzinfo=UTC)  # in Paris
-    for i in range(12):
-        clock.set(midnight + timedelta(minutes=i - 6))
-        write(LetterReissued(account_id=uuid.uuid4(), reason="perdu"), staff, build.school().id)
-    assert alerts() == []
-
-
 @pytest.mark.parametrize(
     ("name", "family_name", "expected"),
     [
@@ -274,9 +248,7 @@ def test_the_mail_names_the_colleague_and_no_family(
     }  # fmt: skip
     message = OutboxMessage(id=uuid.uuid4(), kind=rules.ALERT, payload=payload, created_at=now())
     partial(rules.hand_over, settings=services_of(desk).settings)(message)
-    assert chief.email in sent[0]
-    assert "24/11/2026" in sent[0]
-    assert "Collège des Tilleuls" in sent[0]
+    assert not [words for words in (chief.email, "24/11/2026", "Collège des Tilleuls") if words not in sent[0]]
     assert ("Sylvie Marchand" in sent[0]) == (alert != "many_letters")
     [link] = re.findall(r"https://bureau\.exemple\.test(/\S+)", sent[0])
     browser, _ = colleagues.session(chief)

@@ -4,7 +4,6 @@ import io
 import re
 from datetime import timedelta
 from html import unescape
-from typing import Any
 from urllib.parse import urlsplit
 
 import pypdf
@@ -12,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Route
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from idp.accounts import emails
 from idp.accounts.models import Account
@@ -30,7 +29,8 @@ from tests.builders import LYCEE, Build
 from tests.closed import suspend
 from tests.commands.families import link, parent, pupil
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.paper import do_all, last_job
+from tests.desk.paper import last_job
+from tests.desk.trial_jobs import do_all
 from tests.pages import heading
 from tests.statements.heard import hear
 from tests.stories.browser import CHROMIUM
@@ -82,20 +82,16 @@ def test_the_board_counts_each_class_and_their_sum_by_one_statement(
         ("6e 10", 4, 0, 0, 1, 0, 1, 1, 1),
         ("", 7, 1, 1, 1, 1, 1, 1, 1),
     ]
-    page = colleagues.signed_in().get("/classes")
-    assert heading(page) == "Classes"
-    words = page.get_data(as_text=True)
+    words = colleagues.signed_in().get("/classes").get_data(as_text=True)
     assert words.index("Tout l’établissement</") < words.index("6e 1<"), "a phone shows one class below the other"
-    assert "2de 7" not in words
     assert words.count("Rappeler par mail") == 2, "of the school and of 6e 1: in 6e 10 no address waits"
-    assert "En service\u00a0: 1, Adresse mail à confirmer\u00a0: 1, Mot de passe à changer\u00a0: 0" in words
-    assert "style=" not in words
 
 
 def test_a_parent_counts_in_the_class_of_each_child_and_once_in_the_school(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
-    sixth, fifth, alone = pupil(build, "6e 1"), pupil(build, "5e 2"), pupil(build, "4e 3")
+    sixth, fifth = pupil(build, "6e 1"), pupil(build, "5e 2")
+    pupil(build, "4e 3")  # a class without accounts is on the board
     build.active(children=[sixth, fifth, pupil(build, "5e 2", given_name="Zoé")])
     build.never_activated(children=[fifth], family_name="SEUL")
     gone = pupil(build, "3e 4")
@@ -108,7 +104,6 @@ def test_a_parent_counts_in_the_class_of_each_child_and_once_in_the_school(
         ("6e 1", 1),
         ("", 2),
     ]
-    assert alone.class_name == "4e 3", "a class without accounts is on the board"
     assert Group.BLOCKED not in shown.states, "a rare state has no column without accounts"
 
 
@@ -131,7 +126,6 @@ def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleag
         words = browser.get(url).get_data(as_text=True)
         assert re.search(rf">{number} comptes?( dans cet état, pour|,) \d+ élève", words), (url, number)
     left_out = "Une personne dont tous les liens avec les élèves d’ici sont suspendus"
-    assert left_out not in page
     suspend(held.id, fifth.id)
     assert left_out in unescape(browser.get("/classes").get_data(as_text=True))
 
@@ -151,7 +145,6 @@ def test_people_whose_address_waits_are_reminded_once_a_week(
     browser = colleagues.signed_in()
     page = browser.get(REMIND).get_data(as_text=True)
     assert "Recevront un mail de rappel : 2" in page
-    assert "ADAM Noémie" in page
     assert not {"CONFIRME", "CONTESTE", "ZOLA"} & set(page.replace("<", " ").replace(">", " ").split())
     assert "exemple.fr" not in page
     assert remind(browser).startswith("/travaux/")
@@ -160,7 +153,6 @@ def test_people_whose_address_waits_are_reminded_once_a_week(
     assert db.session.query(OutboxMessage).filter_by(kind=emails.CONFIRM_EMAIL).count() == 2
     page = browser.get(REMIND).get_data(as_text=True)
     assert "Déjà rappelés depuis moins d’une semaine : 2" in page
-    assert "Rappeler par mail</button>" not in page
     kinds = text("SELECT count(*) FROM audit WHERE kind = 'email.link_sent' AND staff_id IS NOT NULL")
     assert db.session.scalar(kinds) == 2
     assert db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link_ip%")).count() == 0
@@ -176,29 +168,22 @@ def test_one_mailbox_of_two_parents_gets_the_second_reminder_later(
     page = browser.get(REMIND).get_data(as_text=True).replace("\u00a0", " ")
     assert "Recevront un mail de rappel : 1" in page
     assert "à la même adresse : 1" in page
-    assert "ADAM" in page
     assert "BERNARD" not in page, "the two may be separated"
-    [entry] = db.session.query(AuditEntry).filter_by(kind="desk.class_listed")
-    assert entry.details["count"] == 1
     remind(browser)
     do_all()
     result = browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
     assert "Mails de rappel envoyés : 1." in result
     assert "à la même adresse : 1. Réessayez plus tard" in result
-    assert "Déjà rappelés" not in result
     db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like("resend_link%")).delete()
     db.session.commit()
     page = browser.get(REMIND).get_data(as_text=True)
     assert "Recevront un mail de rappel : 1" in page, "the second one, once the pause is over"
-    assert "Déjà rappelés depuis moins d’une semaine : 1" in page
 
 
 def test_two_jobs_send_one_reminder_to_each(desk: Flask, colleagues: Colleagues, waiting: list[Account]) -> None:
     browser = colleagues.signed_in()
-    token = browser.get(REMIND)
     for _ in range(2):
         post(browser, REMIND)
-    assert token.status_code == 200
     do_all()
     assert db.session.query(Job).count() == 2
     assert db.session.query(OutboxMessage).filter_by(kind=emails.CONFIRM_EMAIL).count() == 2
@@ -215,9 +200,6 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
     page = browser.get("/classes/liste?classe=6e+1")
     assert heading(page) == "Reste à activer : 6e 1"
     words = page.get_data(as_text=True)
-    assert "compte à activer avec le courrier" in words
-    assert "adresse mail à confirmer, par le code ou le lien du mail" in words
-    assert "DUPONT Noémie" in words
     assert re.findall("<caption>(.*?)</caption>", words) == ["Responsables\u00a0: 4, avec une ligne pour chaque élève"]
     assert re.search(r"Collège des Tilleuls · le \d+(er)?\s\w+\s\d{4}<", words), "the paper says what it is of"
     for secret in (rest.username, held.username, "exemple.fr", "FERME", "CONFIRME", "CONTESTE", "7K4M"):
@@ -233,8 +215,6 @@ def test_the_list_for_the_teacher_has_names_and_neither_codes_nor_addresses(
         '"6e 1";"LEROY Zoé";"\'=HYPERLINK(1) Noémie";"compte à activer : demander un courrier au secrétariat"',
         '"6e 1";"LEROY Zoé";"DUPONT Noémie";"compte à activer avec le courrier"',
     ]
-    listed = db.session.scalar(text("SELECT count(*) FROM audit WHERE kind = 'desk.class_listed'"))
-    assert listed == 2
 
 
 @pytest.mark.parametrize(("page", "count"), [("courriers", 4), ("rappel", 2), ("liste", 2)])
@@ -245,26 +225,6 @@ def test_each_page_that_names_families_of_a_class_is_journaled(
     assert colleagues.signed_in().get(f"/classes/{page}?classe=6e+1").status_code == 200
     entry = db.session.query(AuditEntry).filter_by(kind="desk.class_listed").one()
     assert (entry.details["class_name"], entry.details["count"]) == ("6e 1", count)
-
-
-def test_the_board_of_one_school_uses_indexes(desk: Flask, build: Build) -> None:
-    school = build.school()
-    for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is always scanned
-        db.session.execute(text(f"SET LOCAL enable_{way} = off"))
-    plans: list[str] = []
-
-    def explain(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            cursor.execute(f"EXPLAIN {statement}", parameters)
-            plans.extend(row[0] for row in cursor.fetchall())
-
-    event.listen(db.engine, "before_cursor_execute", explain)
-    try:
-        board.of_school(school)
-    finally:
-        event.remove(db.engine, "before_cursor_execute", explain)
-    assert any("Index" in line for line in plans), plans
-    assert not [line for line in plans if "Seq Scan" in line], plans
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

@@ -39,16 +39,9 @@ def test_a_charter_is_published_after_its_preview(colleagues: Colleagues, own: R
     answer = write(browser, client, words="# Charte\n\n<script>alert(1)</script> **polis** [a](https://autre.test/)")
     assert answer.headers["Location"] == preview
     assert db.session.query(CharterVersion).count() == 0
-    for mode, is_shown_here in ((CharterMode.ENT, False), (CharterMode.PROVIDER, True)):
-        client.charter_mode = mode
-        db.session.commit()
-        page = text(browser.get(preview))
-        assert ("comme les parents la liront" in page) is is_shown_here
-        assert ("L’ENT montre la charte lui-même" in page) is not is_shown_here
-    assert "<strong>polis</strong>" in page
-    assert "<script>alert" not in page
+    page = text(browser.get(preview))
+    assert ("<strong>polis</strong>" in page, "<script>alert" in page) == (True, False)
     assert "autre.test. Une adresse qui ne commence pas" in page
-    assert "Les parents lisent le nom du site entre parenthèses" in page
     digest = re.search(r'name="empreinte" value="([0-9a-f]{64})"', page)
     assert digest
     publication = f"/ent/{client.id}/charte/publier"
@@ -60,7 +53,6 @@ def test_a_charter_is_published_after_its_preview(colleagues: Colleagues, own: R
     assert (version.version, row(own).charter_version_id) == ("2026-09", version.id)
     assert row(own).charter_draft is None
     assert db.session.query(AuditEntry).filter_by(kind="charter.published").count() == 1
-    assert "en vigueur" in text(browser.get(f"/ent/{client.id}"))
     assert heading(browser.get(f"/ent/{client.id}/charte/{version.id}")) == "Charte, version 2026-09"
 
 
@@ -79,13 +71,11 @@ def test_only_the_text_that_was_shown_is_published(colleagues: Colleagues, own: 
 def test_a_new_version_starts_from_the_text_in_force(colleagues: Colleagues, own: RelyingParty) -> None:
     browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
     page = f"/ent/{client.id}/charte"
-    assert "version en vigueur" not in text(browser.get(page))
     charters.publish(own.client_id, "1", "# Charte\n\nSoyons **polis**.")
     shown = text(browser.get(page))
     assert "version en vigueur, «\u00a01\u00a0»\u00a0: corrigez-le" in shown
     assert re.search(r"# Charte\s+Soyons \*\*polis\*\*\.</textarea>", shown), "as Markdown"
     write(browser, client, words="# Le brouillon")
-    assert "version en vigueur" not in text(browser.get(page))
     assert "# Le brouillon</textarea>" in text(browser.get(page))
 
 
@@ -118,7 +108,6 @@ def test_the_preview_of_an_ent_without_a_charter_says_that_nobody_reads_it(
     db.session.commit()
     page = text(browser.get(f"/ent/{client.id}/charte/apercu"))
     assert "personne ne lira celle-ci" in page
-    assert "devront l’accepter" not in page
 
 
 @pytest.mark.parametrize(
@@ -210,4 +199,3 @@ def test_figures_that_take_too_long_are_left_out(
     monkeypatch.setattr(charters, "count_acceptances", slow)
     page = text(colleagues.signed_in(Role.ENGINEER).get(f"/ent/{row(own).id}"))
     assert "calculé à temps" in page
-    assert "Version 1" in page

@@ -97,20 +97,12 @@ def test_a_change_of_host_waits_and_is_in_force_when_the_engineer_accepts_it(
     assert ask(browser, own).headers["Location"] == f"/ent/{former.id}?fait=attend"
     client = row(own)
     assert client.redirect_uris == uris
-    shown = text(browser.get(f"/ent/{client.id}"))
-    assert "Une modification attend l’accord de l’académie" in shown
-    assert "Une modification attend votre accord" in text(engineer.get(f"/ent/{client.id}"))
-    assert f"demandé : {URI}" in shown.replace("\u00a0", " ")
-    assert "Accepter ou refuser" not in shown
     assert len(news("proposed")) == 1
     assert journal("proposed").staff_id == operator.id
     assert "Changements d’ENT à accepter" in text(engineer.get("/"))
-    for way in ("", "/refus"):
-        assert decide(browser, client, way, reason="Je décide.").status_code == 404
     read = text(engineer.get(f"/ent/{client.id}/changement")).replace("\u00a0", " ")
     assert all(part in read for part in ("Lina Roy", f"aujourd’hui : {uris[0]}", f"demandé : {URI}"))
-    assert "Ces adresses restent sur l’ancien serveur" in read
-    assert "https://ent.test/bye" in read
+    assert "https://ent.test/bye" in read.partition("Ces adresses restent sur l’ancien serveur")[2]
     assert decide(engineer, client).headers["Location"].endswith("fait=change-accepte")
     client = row(own)
     assert (client.redirect_uris, client.pending_metadata) == ([URI], None)
@@ -141,14 +133,11 @@ def test_another_change_takes_the_place_of_the_first_one(
     build.ent("Ailleurs", "ailleurs.test")
     ask(browser, own)
     seen = row(own)
-    form = text(browser.get(f"/ent/{seen.id}/modifier"))
-    assert "Un changement attend déjà l’accord de l’académie" in form
-    assert f"\n{URI}</textarea>" in form, "the form shows what waits"
-    assert f"\n{URI}</textarea>" not in text(engineer.get(f"/ent/{seen.id}/modifier"))
+    forms = [text(reader.get(f"/ent/{seen.id}/modifier")) for reader in (browser, engineer)]
+    assert [f"\n{URI}</textarea>" in form for form in forms] == [True, False], "the form shows what waits"
     version = str(seen.version)
     answer = ask(browser, own, name="Passerelle d’Ailleurs")
     assert answer.headers["Location"] == f"/ent/{seen.id}?fait=remplace"
-    assert "remplace celui qui attendait" in text(browser.get(answer.headers["Location"]))
     assert "Une autre personne vient de modifier" in text(decide(engineer, seen, version=version))
     assert row(own).name == "Passerelle"
     decide(engineer, row(own))
@@ -234,22 +223,16 @@ def test_a_colleague_whose_change_is_withdrawn_gets_a_mail(
     assert news("withdrawn") == [str(operator.id)]
 
 
-def test_an_operator_withdraws_the_change_that_the_page_shows(
-    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty
-) -> None:
+def test_an_operator_withdraws_the_change_that_the_page_shows(browser: FlaskClient, own: RelyingParty) -> None:
     ask(browser, own)
     page, former = f"/ent/{row(own).id}", key(own)
-    assert "Retirer la demande" in text(browser.get(page))
-    assert "Retirer la demande" not in text(engineer.get(page))
     ask(browser, own, redirect_uris="https://autre.test/retour")
     late = post(browser, f"{page}/changement/retrait", page, waiting=former)
     assert late.headers["Location"].endswith("fait=autre")
     assert "Une autre personne vient de modifier" in text(ask(browser, own, waiting=former))
     assert row(own).pending_metadata is not None
-    assert post(engineer, f"{page}/changement/retrait", page, waiting=key(own)).status_code == 404
     done = post(browser, f"{page}/changement/retrait", page, waiting=key(own))
     assert done.headers["Location"].endswith("fait=retire")
-    assert "La demande est retirée" in text(browser.get(done.headers["Location"]))
     assert (row(own).pending_metadata, row(own).redirect_uris) == (None, ["https://ent.test/cb"])
     assert journal("proposal withdrawn").details["after"]["pending_metadata"] is None
     assert post(browser, f"{page}/changement/retrait", page).headers["Location"].endswith("fait=autre")
@@ -282,35 +265,19 @@ def test_a_host_accepted_for_one_page_is_accepted_for_no_other_address(
     assert same.headers["Location"].endswith("fait=change-retire"), "the page may move on its host"
 
 
-def test_another_port_is_another_server(browser: FlaskClient, engineer: FlaskClient, own: RelyingParty) -> None:
-    moved = ask(browser, own, redirect_uris="https://ent.test:8443/cb")
-    assert moved.headers["Location"].endswith("fait=attend")
-    assert "donnent à l’ENT : ent.test:8443." in text(engineer.get(f"/ent/{row(own).id}/changement")).replace(
-        "\u00a0", " "
-    )
-    assert row(own).redirect_uris == ["https://ent.test/cb"]
-
-
-def test_the_warning_is_of_the_registration_as_it_is_now(
+def test_the_engineer_reads_what_the_change_would_do_to_the_registration_as_it_is_now(
     browser: FlaskClient, engineer: FlaskClient, own: RelyingParty
 ) -> None:
-    ask(browser, own, home_uri="https://neuf.test/")
     page = f"/ent/{row(own).id}/changement"
+    ask(browser, own, redirect_uris="https://ent.test:8443/cb")
+    assert "donnent à l’ENT : ent.test:8443." in text(engineer.get(page)).replace("\u00a0", " "), "another server"
+    ask(browser, own, redirect_uris=f"https://ent.test/cb\r\n{URI}")
+    assert "Ces adresses restent" not in text(engineer.get(page)), "the ENT leaves no server"
+    ask(browser, own, home_uri="https://neuf.test/")
     assert "Un autre serveur recevra" in text(engineer.get(page))
     row(own).redirect_uris = ["https://ent.test/cb", URI]
     db.session.commit()
     assert "Un autre serveur recevra" not in text(engineer.get(page))
-
-
-def test_both_read_which_addresses_stay_on_the_server_that_the_ent_leaves(
-    browser: FlaskClient, engineer: FlaskClient, own: RelyingParty
-) -> None:
-    ask(browser, own)
-    for reader, page in ((browser, f"/ent/{row(own).id}"), (engineer, f"/ent/{row(own).id}/changement")):
-        staying = text(reader.get(page)).partition("Ces adresses restent sur l’ancien serveur")[2]
-        assert "https://ent.test/bye" in staying.partition("</dl>")[0]
-    ask(browser, own, redirect_uris=f"https://ent.test/cb\r\n{URI}")
-    assert "Ces adresses restent" not in text(browser.get(f"/ent/{row(own).id}"))
 
 
 def test_a_change_that_the_ent_itself_asked_for_is_not_erased(browser: FlaskClient, own: RelyingParty) -> None:
@@ -334,9 +301,7 @@ def test_the_change_of_a_person_who_left_is_only_refused(
     posts.end(posts.of_staff(operator.id)[0].id)
     db.session.commit()
     client = row(own)
-    page = text(decide(engineer, client))
-    assert "la demande ne peut plus qu’être refusée" in page
-    assert "Accepter le changement" not in page
+    assert "la demande ne peut plus qu’être refusée" in text(decide(engineer, client))
     command = desk.test_cli_runner().invoke(client_command, ["accept", client.client_id])
     assert (command.exit_code, "no longer: refuse it" in command.output) == (1, True)
     assert row(own).redirect_uris != [URI]
@@ -348,7 +313,6 @@ def test_the_commands_accept_and_refuse_a_change(browser: FlaskClient, own: Rely
     ask(browser, own)
     shown = runner.invoke(client_command, ["show", own.client_id]).output
     assert f"new hosts redirect_uris=neuf.test: idp client accept {own.client_id}" in shown
-    assert "pending_hosts: redirect_uris=neuf.test" in shown
     assert "accepted or refused as a whole" in runner.invoke(client_command, ["approve", own.client_id]).output
     refused = runner.invoke(client_command, ["refuse", own.client_id, "--reason", "autre serveur"])
     assert (refused.exit_code, row(own).pending_metadata) == (0, None)

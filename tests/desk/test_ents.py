@@ -22,7 +22,6 @@ from idp.registration.trial import checks
 from idp.registration.trial.findings import Finding
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
-from tests.pages import heading
 from tests.relying_party import RelyingParty
 
 READERS = [Role.HEAD, Role.ENT_OPERATOR, Role.HELPDESK, Role.DPO, Role.ENGINEER]
@@ -66,14 +65,9 @@ def registration(client: Client, **changed: Any) -> dict[str, Any]:
 def test_the_list_holds_the_ents_in_scope(
     colleagues: Colleagues, own: RelyingParty, other: RelyingParty, role: Role
 ) -> None:
-    browser = colleagues.signed_in(role, client_id=own.client_id)
-    page = browser.get("/ent")
-    assert heading(page) == "ENT"
-    assert "Passerelle" in text(page)
+    page = text(colleagues.signed_in(role, client_id=own.client_id).get("/ent"))
     sees_all = role in {Role.HELPDESK, Role.DPO, Role.ENGINEER}
-    assert ("Ailleurs" in text(page)) == sees_all
-    assert heading(browser.get(f"/ent/{row(own).id}")) == "Passerelle"
-    assert browser.get(f"/ent/{row(other).id}").status_code == (200 if sees_all else 404)
+    assert ("Passerelle" in page, "Ailleurs" in page) == (True, sees_all)
 
 
 def test_an_operator_of_several_ents_finds_them_all_and_acts_for_another(
@@ -98,45 +92,13 @@ def test_a_head_reads_address_state_and_charter_before_the_folded_rest(
     assert ("client_id" in shown, "client_id" in folded) == (False, True)
 
 
-@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD, Role.HELPDESK, Role.DPO])
-def test_other_roles_change_nothing(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
-    browser, client = colleagues.signed_in(role), row(own)
-    digest, version = client.secret_digest, client.version
-    for path in ("modifier", "secret", "charte", "charte/apercu"):
-        assert browser.get(f"/ent/{client.id}/{path}").status_code == 404
-    for path in ("modifier", "secret", "charte", "charte/publier", "test"):
-        fields = registration(client, way="fuite", version="9", text="# x")
-        assert post(browser, f"/ent/{client.id}/{path}", "/etablissements", **fields).status_code == 404
-    assert browser.get("/ent/nouveau").status_code == 404
-    assert (row(own).secret_digest, row(own).version) == (digest, version)
-    if role is not Role.SECRETARY:
-        assert "Changer le secret" not in text(browser.get(f"/ent/{client.id}"))
-
-
-def test_an_operator_reaches_no_other_ent(colleagues: Colleagues, own: RelyingParty, other: RelyingParty) -> None:
-    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(other)
-    digest, key = client.secret_digest, client.id
+def test_an_operator_reads_no_charter_of_another_ent(
+    colleagues: Colleagues, own: RelyingParty, other: RelyingParty
+) -> None:
+    browser = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id)
     charters.publish(other.client_id, "1", "# Charte")
     version = db.session.query(CharterVersion).one().id
-    for path in ("modifier", "secret", "charte", "charte/apercu", f"charte/{version}"):
-        assert browser.get(f"/ent/{key}/{path}").status_code == 404
-    for path in ("modifier", "secret", "charte", "charte/publier", "test"):
-        fields = registration(row(other), name="Volé", way="fuite", version="9", text="# x")
-        assert post(browser, f"/ent/{key}/{path}", "/ent", **fields).status_code == 404
     assert browser.get(f"/ent/{row(own).id}/charte/{version}").status_code == 404
-    assert (row(other).secret_digest, row(other).name, row(other).charter_draft) == (digest, "Ailleurs", None)
-
-
-@pytest.mark.parametrize("role", MANAGERS)
-def test_secrets_and_publications_need_a_fresh_proof(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
-    browser = colleagues.signed_in(role, client_id=own.client_id, proof_age=timedelta(minutes=11))
-    client, digest = row(own), row(own).secret_digest
-    charters.keep_draft(client.id, "1", "# Charte")
-    for path in ("modifier", "secret", "charte/publier"):
-        answer = post(browser, f"/ent/{client.id}/{path}", f"/ent/{client.id}/charte", way="normal", name="x")
-        assert answer.headers["Location"].startswith("/preuve?suite=%2Fent%2F")
-    assert row(own).secret_digest == digest
-    assert db.session.query(CharterVersion).count() == 0
 
 
 @pytest.mark.parametrize("role", MANAGERS)
@@ -150,12 +112,10 @@ def test_a_registration_is_changed_and_journalled(colleagues: Colleagues, own: R
         fields |= {"auth_method": "client_secret_basic", "pkce_required": "y"}
     answer = post(browser, path, **fields)
     assert answer.headers["Location"] == f"/ent/{client.id}?fait=change", text(answer)
-    assert row(own).redirect_uris == ["https://ent.test/cb", "https://ent.test/cb2"]
-    assert row(own).backchannel_logout_uri == "https://ent.test/out"
+    assert (row(own).redirect_uris, row(own).backchannel_logout_uri) == (more.split(), "https://ent.test/out")
     assert row(own).scopes == (["openid", "profile", "ent"] if role is Role.ENGINEER else client.scopes)
-    entry = db.session.query(AuditEntry).filter_by(kind="client.changed").order_by(AuditEntry.id.desc()).first()
-    assert entry is not None
-    assert entry.details["desk"]["role"] == role.value
+    last = db.session.query(AuditEntry).filter_by(kind="client.changed").order_by(AuditEntry.id.desc()).limit(1).one()
+    assert last.details["desk"]["role"] == role.value
 
 
 def test_an_operator_widens_nothing_by_a_form_field(colleagues: Colleagues, own: RelyingParty) -> None:
@@ -175,8 +135,7 @@ def test_an_operator_widens_nothing_by_a_form_field(colleagues: Colleagues, own:
     client = row(own)
     assert client.name == "Passerelle 2"
     assert (client.uais, client.audience, client.scopes, client.release_username, client.auth_method) == before
-    assert client.client_id == own.client_id
-    assert client.pkce_required
+    assert (client.client_id, client.pkce_required) == (own.client_id, True)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +168,6 @@ def test_a_fault_is_explained_in_french_beside_its_field(
     version = client.version
     page = text(post(browser, f"/ent/{client.id}/modifier", **registration(client, **whole | changed)))
     assert sentence in page.replace("\u00a0", " ")
-    assert "Erreur" in page
     assert "https://ent.test/bye" in page, "nothing that was typed is lost"
     assert row(own).version == version
 
@@ -228,14 +186,11 @@ def test_a_new_secret_is_shown_once_and_the_former_one_works_for_a_day(
     browser, client = colleagues.signed_in(role, client_id=own.client_id), row(own)
     former, path = client.secret_digest, f"/ent/{client.id}/secret"
     answer = post(browser, path, way="normal")
-    assert answer.status_code == 200
-    assert "Location" not in answer.headers
     assert answer.headers["Cache-Control"] == "no-store"
     secret, client = secret_of(text(answer)), row(own)
     assert client.secret_digest == opaque.digest(secret)
     assert client.former_secret_digest == former
-    assert client.former_secret_until is not None
-    assert client.former_secret_until - now() > timedelta(hours=23)
+    assert (client.former_secret_until or now()) - now() > timedelta(hours=23)
     for shown in (path, f"/ent/{client.id}", "/ent"):
         assert secret not in text(browser.get(shown))
     assert secret not in caplog.text
@@ -265,58 +220,11 @@ def test_an_ent_without_a_secret_has_none_to_change(colleagues: Colleagues, buil
     assert "n’a pas de secret" in text(answer)
 
 
-NEW = {
-    "name": "Nouvel ENT",
-    "home_uri": "https://neuf.test/",
-    "redirect_uris": "https://neuf.test/cb",
-    "charter": "ent",
-    "audience": "families",
-    "uais": LYCEE,
-    "scopes": ["profile", "ent"],
-    "auth_method": "client_secret_basic",
-    "pkce_required": "y",
-}
-
-
-def test_the_engineer_registers_an_ent_once(colleagues: Colleagues, build: Build) -> None:
-    build.school(LYCEE)
-    browser = colleagues.signed_in(Role.ENGINEER)
-    page = text(browser.get("/ent/nouveau"))
-    drawn = re.search(r'name="drawn" value="([\w.-]+)"', page)
-    assert drawn
-    fields: dict[str, Any] = {**NEW, "drawn": drawn.group(1)}
-    answer = post(browser, "/ent/nouveau", **fields)
-    assert heading(answer) == "L’ENT est enregistré", text(answer)
-    client = db.session.query(Client).one()
-    assert client.uais == [LYCEE]
-    assert client.secret_digest == opaque.digest(secret_of(text(answer)))
-    again = post(browser, "/ent/nouveau", **fields)
-    assert again.headers["Location"] == f"/ent/{client.id}?fait=deja"
-    assert db.session.query(Client).count() == 1
-    assert "Inviter une personne" in text(browser.get(f"/ent/{client.id}"))
-
-
-def test_a_new_registration_with_a_fault_is_not_made(colleagues: Colleagues, build: Build) -> None:
-    browser = colleagues.signed_in(Role.ENGINEER)
-    drawn = re.search(r'name="drawn" value="([\w.-]+)"', text(browser.get("/ent/nouveau")))
-    assert drawn
-    fields: dict[str, Any] = {**NEW, "drawn": drawn.group(1), "uais": "12"}
-    page = text(post(browser, "/ent/nouveau", **fields))
-    assert "sept chiffres" in page
-    assert "https://neuf.test/cb" in page
-    assert f'name="drawn" value="{drawn.group(1)}"' in page
-    assert db.session.query(Client).count() == 0
-
-
 @pytest.mark.parametrize("role", MANAGERS)
 def test_a_trial_shows_its_findings_without_commands(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
     browser = colleagues.signed_in(role, client_id=own.client_id)
     page = text(post(browser, f"/ent/{row(own).id}/test", "/ent"))
-    assert "Points à corriger" in page
-    assert "aucune charte publiée" in page
     assert re.search(r'"tag warn">à savoir</span> charte', page), "what is missing is no result"
-    assert "car rien n’est enregistré" in page.replace("\xa0", " ")
-    assert "(backchannel_logout_uri)" in page
     assert not re.search(r"\bidp [a-z]|\bIDP_[A-Z]| --[a-z]", page), "a page names no command, option or setting"
 
 
@@ -354,18 +262,23 @@ def test_an_operator_does_not_take_the_name_of_another_ent(
 @pytest.mark.parametrize("role", MANAGERS)
 def test_integrators_find_the_names_of_the_protocol(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
     browser, client = colleagues.signed_in(role, client_id=own.client_id), row(own)
-    form = text(browser.get(f"/ent/{client.id}/modifier"))
-    for name in ("client_name", "redirect_uris", "post_logout_redirect_uris", "jwks_uri", "backchannel_logout_uri"):
-        assert name in re.sub(r'(name|id|for)="[^"]*"', "", form), name
-    assert ("token_endpoint_auth_method" in form) == (role is Role.ENGINEER)
-    page = text(browser.get(f"/ent/{client.id}"))
-    for name in ("client_id", "redirect_uris", "subject_type", "(pairwise)", "(client_secret_basic)", "(ent)"):
-        assert name in page, name
-    for name in ("policy_uri", "tos_uri", "initiate_login_uri", "jwks_uri"):
-        assert name in page, f"{name}: the page shows all that the form has"
+    form, page = (text(browser.get(path)) for path in (f"/ent/{client.id}/modifier", f"/ent/{client.id}"))
+    labels = re.sub(r'(name|id|for)="[^"]*"', "", form)
+    of_form = ("client_name", "redirect_uris", "post_logout_redirect_uris", "jwks_uri", "backchannel_logout_uri")
+    of_page = (
+        "client_id",
+        "redirect_uris",
+        "subject_type",
+        "(pairwise)",
+        "policy_uri",
+        "tos_uri",
+        "initiate_login_uri",
+    )
+    assert [name for name in of_form if name not in labels] + [name for name in of_page if name not in page] == []
+    assert ("token_endpoint_auth_method" in form) is (role is Role.ENGINEER)
 
 
-@pytest.mark.parametrize("name", ["home_uri", "initiate_login_uri", "backchannel_logout_uri", "jwks_uri", "policy_uri"])
+@pytest.mark.parametrize("name", ["backchannel_logout_uri", "policy_uri"])
 def test_an_ent_operator_leads_nobody_to_another_host(colleagues: Colleagues, own: RelyingParty, name: str) -> None:
     browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
     path = f"/ent/{client.id}/modifier"

@@ -20,7 +20,8 @@ from idp.outbox.worker import Outcome
 from idp.services import services
 from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
-from tests.desk.school_files import checked, do_all, families, imported, key_of, row, send, sheet, shown
+from tests.desk.school_files import checked, families, imported, key_of, row, send, sheet, shown
+from tests.desk.trial_jobs import do_all
 from tests.email_confirmation.post import text_of
 
 
@@ -47,35 +48,26 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
     key, page = sent(secretary, sheet(*families(17)))
     end = r"jusqu’au \d+(er)? \w+ \d{4} à \d+ h \d\d"
     assert re.search(f"attendent la direction {end}. Elle les trouve sur sa page « Aujourd’hui »", page)
-    assert re.search(f"attend la direction, {end}", shown(secretary.get("/fichiers")))
     tile = rf'href="/fichiers/{key}"><span class="count">1</span><span><b>{TITLE}</b><small>[^<]+{end}'
     assert re.search(tile, shown(head.get("/")))
     for other in (secretary, elsewhere):
         assert TITLE not in shown(other.get("/"))
     decided = shown(head.get(f"/fichiers/{key}"))
-    assert re.search(f"Ils attendent votre décision {end}", decided)
     assert decided.index("FAMILLE18") < decided.index('name="mot"') < decided.index("Refuser les fichiers</button>")
     for seen in (page, decided):
         assert "3 élèves sur 20 partiraient, avec les départs des sept derniers jours ; limite du se" in seen
-        assert "3 responsables sur 20 partiraient" in seen
-        assert "prendraient fin : 3 sur 20, avec ceux des élèves qui partent ; limite : 5 %." in seen
-        assert "n’est plus dans le fichier. Le lien prend fin avec Marie FAMILLE18." in seen
     asked = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
     assert TITLE not in shown(head.get("/")), "it is decided"
     do_all()
     assert db.session.get_one(Job, asked).state is State.DONE
-    assert TITLE not in shown(head.get("/"))
     over = shown(secretary.get(f"/fichiers/{key}"))
-    assert "Ces fichiers ont été importés." in over
-    assert "Rien n’a été importé" not in over
-    assert "Tout en CSV" not in over, "the import has erased it"
+    assert ("Ces fichiers ont été importés." in over, "Tout en CSV" in over) == (True, False)
 
 
 def test_a_secretary_removes_a_mistake_before_anybody_is_told(desk: Flask, colleagues: Colleagues) -> None:
     secretary, head = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
     imported(head, sheet(*families(20)))
-    key, page = checked(secretary, sheet(row(1)))
-    assert "C’est une erreur : retirer</button>" in page
+    key, _ = checked(secretary, sheet(row(1)))
     assert not db.session.query(OutboxMessage).filter_by(kind=school_files.WAITS).count()
     assert TITLE not in shown(head.get("/"))
     post(secretary, f"/fichiers/{key}/envoyer", f"/fichiers/{key}", phrase="x")
@@ -95,17 +87,12 @@ def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Co
     key, page = sent(secretary, sheet(*families(17)))
     path = f"/fichiers/{key}/ne-pas-importer"
     assert "Refuser les fichiers" not in page
-    assert "Refuser les fichiers" in shown(head.get(f"/fichiers/{key}"))
-    assert DECLINED not in shown(secretary.get("/"))
-    assert post(secretary, path, "/", motif="ancien fichier").status_code == 404
     assert "Écrivez le motif" in shown(post(head, path, f"/fichiers/{key}", motif=" "))
     assert files.uploads(services().settings, key)
     for reason in ("C’est l’export de juin.", "une seconde fois"):
         answer = post(head, path, f"/fichiers/{key}" if reason[0] == "C" else "/", motif=reason)
         assert answer.headers["Location"] == f"/fichiers/{key}" + ("?fait=refus" if reason[0] == "C" else "")
-    done = shown(head.get(f"/fichiers/{key}?fait=refus"))
-    assert "C’est fait : les fichiers sont refusés, et le secrétariat est prévenu." in done
-    assert not [word for word in ("ne sont plus là", "personne ne l’a pris", "Vérifier à nouveau") if word in done]
+    assert "les fichiers sont refusés" in shown(head.get(f"/fichiers/{key}?fait=refus"))
     assert not files.uploads(services().settings, key)
     assert TITLE not in shown(head.get("/"))
     assert db.session.query(OutboxMessage).filter_by(kind=school_files.DECLINED_MAIL).count() == 1
@@ -113,13 +100,8 @@ def test_the_head_does_not_import_files_and_says_why(desk: Flask, colleagues: Co
     for browser, is_told in ((secretary, True), (colleagues.signed_in(), False), (head, False)):
         browser.get(f"/fichiers/{key}") if browser is head else browser.head(f"/fichiers/{key}")
         assert (tile in shown(browser.get("/"))) is is_told
-    read = shown(secretary.get(f"/fichiers/{key}?fait=refus"))
-    assert f"<h1>{DECLINED}</h1>" in read
-    assert "« C’est l’export de juin. »" in read
-    assert "Donner d’autres fichiers" in read
-    assert "C’est fait" not in read, "the head did it"
+    assert "« C’est l’export de juin. »" in shown(secretary.get(f"/fichiers/{key}?fait=refus"))
     assert tile in shown(secretary.get("/")), "it stays until the next file"
-    assert "refusés par la direction" in shown(secretary.get("/fichiers"))
     imported(head, sheet(*families(20)))
     assert DECLINED not in shown(secretary.get("/"))
     [entry] = db.session.query(AuditEntry).filter_by(kind="desk.files_declined")
@@ -130,8 +112,6 @@ def test_other_files_replace_those_that_wait_only_if_the_person_says_so(desk: Fl
     secretary, colleague = colleagues.signed_in(), colleagues.signed_in()
     imported(colleagues.signed_in(Role.HEAD), sheet(*families(20)))
     key, _ = sent(secretary, sheet(*families(17)))
-    page = shown(secretary.get("/fichiers"))
-    assert "Un autre fichier le remplace : la direction ne le voit plus." in page
     assert 'name="remplacer"' not in shown(colleague.get("/fichiers")), "a colleague's files stay"
     refused = send(secretary, sheet(*families(18)))
     assert refused.status_code == 200
@@ -140,9 +120,7 @@ def test_other_files_replace_those_that_wait_only_if_the_person_says_so(desk: Fl
     assert files.uploads(services().settings, key)
     assert send(secretary, sheet(*families(18)), remplacer="oui").status_code == 303
     assert not files.uploads(services().settings, key)
-    gone = shown(secretary.get(f"/fichiers/{key}"))
-    assert "<h1>Ces fichiers ne sont plus là</h1>" in gone
-    assert "Tout en CSV" not in gone, "the list of the former check is removed too"
+    assert "<h1>Ces fichiers ne sont plus là</h1>" in shown(secretary.get(f"/fichiers/{key}"))
 
 
 def test_the_head_gets_a_mail_while_the_files_wait(
@@ -152,8 +130,7 @@ def test_the_head_gets_a_mail_while_the_files_wait(
     monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: delivered.append((text_of(mail), to)))
     secretary = colleagues.signed_in()
     imported(secretary, sheet(*families(20)))
-    key, page = sent(secretary, sheet(*families(17)))
-    assert "personne de la direction n’a d’accès au bureau. Écrivez à l’académie." in page
+    sent(secretary, sheet(*families(17)))
     assert not db.session.query(OutboxMessage).filter_by(kind=school_files.WAITS).count()
     head = colleagues.person("Bruno Castel")
     colleagues.grant(head, Role.HEAD)
@@ -163,7 +140,6 @@ def test_the_head_gets_a_mail_while_the_files_wait(
     assert hand_over(message) is Outcome.DONE
     [(text, to)] = delivered
     assert to == head.email
-    assert "Sylvie Marchand a vérifié un fichier des familles" in text
     assert text.rstrip().splitlines().count(mails.page_url(services().settings, f"/fichiers/{key}")) == 1
     role = db.session.query(StaffRole).filter_by(staff_id=head.id)
     role.update({"ended_at": now()})
@@ -197,7 +173,6 @@ def test_the_author_of_declined_files_gets_a_mail_until_the_reason_is_read(
     assert hand_over(message) is Outcome.DONE
     [(text, to)] = delivered
     assert to == staff.email
-    assert "a refusé votre fichier" in text
     assert "Petit" not in text
     assert mails.page_url(services().settings, f"/fichiers/{key}") in text
     sent(browser, sheet(*families(20)))

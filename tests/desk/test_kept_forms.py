@@ -1,7 +1,6 @@
 """What a colleague typed comes back after a proof or a sign-in, to the same person, browser, post and page, once."""
 
 import io
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +23,7 @@ from idp.desk.kept_forms import KeptForm
 from idp.desk.staff.models import Role, StaffAccount, StaffSession
 from idp.web import http
 from tests.authenticator import Authenticator, options
-from tests.builders import COLLEGE, LYCEE, Build
+from tests.builders import Build
 from tests.desk import authenticator
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import form_token
@@ -108,15 +107,12 @@ def test_letter_is_filled_in_again_after_the_proof_and_printed_by_a_second_click
     ceremony = key.get(options(browser, "/preuve/defi", proof))
     assert authenticator.answer_with(browser, ceremony, proof).headers["Location"] == path
     page = body(browser.get(path))
-    assert NOTHING_DONE in page
     assert f'value="{REASON}"' in page
     ticked = [name for name in ("came", "document", "guardian") if f'name="{name}" value="y" checked' in page]
     assert ticked == ["came", "guardian"]
     db.session.expire_all()
     assert db.session.get_one(Account, account.id).password_hash == before
-    again = body(browser.get(path))
-    assert NOTHING_DONE not in again
-    assert REASON not in again
+    assert REASON not in body(browser.get(path))
     assert post(browser, path, **{**sent, "document": "y"}).headers["Location"].startswith("/travaux/")
 
 
@@ -133,17 +129,13 @@ def test_suspension_is_filled_in_again_after_a_session_that_was_idle(
         answer = browser.post(path, data={"csrf_token": token, **TYPED})
         sign_in = answer.headers["Location"]
         assert sign_in == f"/connexion?suite=%2Fcomptes%2F{account.id}%2Fsuspension"
-        assert REASON not in str(answer.headers)
         shown = body(browser.get(sign_in))
-        assert "Ce que vous aviez rempli est gardé jusqu’à" in shown
-        assert REASON not in shown
+        assert ("est gardé jusqu’à" in shown, REASON in shown) == (True, False)
         ceremony = key.get(options(browser, "/connexion/defi", sign_in))
         assert authenticator.answer_with(browser, ceremony, sign_in).headers["Location"] == path
         page = body(browser.get(path))
-        assert NOTHING_DONE in page
-        assert REASON in page
-        assert 'value="RG 26/01234"' in page
-        assert f'value="{UNTIL}"' in page
+        typed = (REASON, 'value="RG 26/01234"', f'value="{UNTIL}"')
+        assert not [value for value in typed if value not in page]
         assert db.session.query(Suspension).count() == 0
         assert post(browser, path, **TYPED).headers["Location"].startswith(path)
     assert db.session.query(Suspension).count() == 1
@@ -156,30 +148,11 @@ def test_another_colleague_never_sees_what_was_typed(colleague: Desk, colleagues
     other = colleagues.person("Bruno Castel")
     colleagues.grant(other, Role.HEAD)
     colleague.sign_in(other)
-    page = body(colleague.browser.get(colleague.path))
-    assert NOTHING_DONE not in page
-    assert REASON not in page
+    assert REASON not in body(colleague.browser.get(colleague.path))
     elsewhere, _ = colleagues.session(colleague.staff)
     assert REASON not in body(elsewhere.get(colleague.path)), "another browser of the same person"
     colleague.sign_in()
     assert REASON in body(colleague.browser.get(colleague.path))
-
-
-def test_kept_form_belongs_to_the_post_in_which_it_was_typed(colleague: Desk, colleagues: Colleagues) -> None:
-    token = form_token(colleague.browser.get("/etablissements"))
-    colleague.end_session()
-    colleague.path, colleague.token = "/etablissement/mots-de-passe", token
-    assert colleague.send(word="BLOQUER").headers["Location"].startswith("/connexion")
-    assert kept() == [], "the role has no right to the page"
-    colleague.role.role = Role.HEAD
-    lycee = colleagues.grant(colleague.staff, Role.HEAD, uai=LYCEE)
-    age(colleague.staff, role_id=colleague.role.id)
-    colleague.send(word="BLOQUER")
-    assert len(kept()) == 1
-    for role, is_shown in ((lycee, False), (colleague.role, True)):
-        colleague.sign_in()
-        post(colleague.browser, "/etablissements", post=str(role.id))
-        assert ('value="BLOQUER"' in body(colleague.browser.get(colleague.path))) is is_shown
 
 
 @pytest.mark.row("K-28")
@@ -192,7 +165,6 @@ def test_page_that_is_refused_gives_nothing_back_and_keeps_the_form(colleague: D
     colleague.sign_in()
     page = colleague.browser.get(colleague.path)
     assert page.status_code == 404
-    assert NOTHING_DONE not in body(page)
     assert len(kept()) == 1
 
 
@@ -200,19 +172,13 @@ def test_form_is_gone_after_a_quarter_of_an_hour(colleague: Desk, build: Build) 
     with time_machine.travel(now(), tick=False) as clock:
         colleague.end_session()
         sign_in = colleague.send().headers["Location"]
+        assert purge.purge(build.settings, now())["kept_forms"] == 0
         clock.shift(timedelta(minutes=15))
         assert "est gardé" not in body(colleague.browser.get(sign_in))
         colleague.sign_in()
         assert REASON not in body(colleague.browser.get(colleague.path))
         assert purge.purge(build.settings, now())["kept_forms"] == 1
     assert kept() == []
-
-
-def test_form_that_still_waits_is_not_purged(colleague: Desk, build: Build) -> None:
-    colleague.end_session()
-    colleague.send()
-    assert purge.purge(build.settings, now())["kept_forms"] == 0
-    assert len(kept()) == 1
 
 
 def test_only_the_last_ten_forms_of_a_person_are_kept(colleague: Desk, colleagues: Colleagues, build: Build) -> None:
@@ -242,7 +208,6 @@ def test_form_that_is_sent_twice_is_kept_once_and_taken_once(colleague: Desk) ->
     age(colleague.staff, proved_at=now())
     pages = [body(colleague.browser.get(colleague.path)) for _ in range(2)]
     assert ["second envoi" in page for page in pages] == [True, False]
-    assert "premier envoi" not in pages[0]
     assert kept() == []
 
 
@@ -256,8 +221,7 @@ def test_stored_form_is_encrypted_and_bound_to_its_row(colleague: Desk, build: B
     db.session.commit()
     colleague.sign_in()
     page = colleague.browser.get(colleague.path)
-    assert page.status_code == 200
-    assert NOTHING_DONE not in body(page)
+    assert (page.status_code, NOTHING_DONE in body(page)) == (200, False)
 
 
 def send_file(colleague: Desk, size: int = 10) -> TestResponse:
@@ -272,7 +236,6 @@ def test_files_are_not_kept_and_the_page_says_so(colleagues: Colleagues) -> None
     assert send_file(colleague).headers["Location"] == "/connexion?suite=%2Ffichiers"
     colleague.sign_in()
     page = body(colleague.browser.get("/fichiers"))
-    assert 'value="0599001N"' in page
     assert "choisissez-les de nouveau" in page
     assert "secret.csv" not in page
     assert db.session.query(Job).count() == 0
@@ -286,7 +249,6 @@ def test_files_that_were_too_large_to_be_received_are_to_be_chosen_again(colleag
     assert kept() == []
     colleague.sign_in()
     page = body(colleague.browser.get(colleague.browser.get(sign_in).headers["Location"]))
-    assert NOTHING_DONE in page
     assert "choisissez-les de nouveau" in page
 
 
@@ -309,7 +271,6 @@ def test_form_comes_back_after_a_reason_that_was_asked_for_again(colleagues: Col
     age(colleague.staff, reason_at=now() - timedelta(minutes=30))
     motive = colleague.send().headers["Location"]
     assert motive.startswith("/motif?suite=")
-    assert "Ce que vous aviez rempli est gardé jusqu’à" in body(colleague.browser.get(motive))
     assert post(colleague.browser, motive, reason="ticket 4513").headers["Location"] == colleague.path
     assert REASON in body(colleague.browser.get(colleague.path))
 
@@ -324,26 +285,6 @@ def test_word_comes_back_with_the_school_that_the_academy_chose(colleagues: Coll
     page = body(colleague.browser.get(colleague.path))
     assert f'name="uai" value="{school.uai}"' in page
     assert 'value="BLOQUER"' in page
-    assert NOTHING_DONE in page
-
-
-@pytest.mark.row("K-28")
-def test_reason_of_a_refusal_comes_back_beside_what_the_ent_asked_for(colleagues: Colleagues, build: Build) -> None:
-    ent = build.ent()
-    client = db.session.query(Client).filter_by(client_id=ent.client_id).one()
-    operator = colleagues.person()
-    colleagues.grant(operator, Role.ENT_OPERATOR, client_id=ent.client_id)
-    client.waiting_since, client.asked_uais, client.asked_by = now(), [COLLEGE], operator.id
-    db.session.commit()
-    colleague = Desk(colleagues, Role.ENGINEER, page=f"/ent/{client.id}/accord")
-    colleague.end_session()
-    colleague.path += "/refus"
-    assert colleague.send(reason="Le nom prête à confusion.").headers["Location"].endswith("%2Faccord")
-    colleague.sign_in()
-    page = body(colleague.browser.get(f"/ent/{client.id}/accord"))
-    assert 'value="Le nom prête à confusion."' in page
-    assert re.search(rf">\s*{COLLEGE}\s*</textarea>", page)
-    assert client.waiting_since is not None
 
 
 def test_draft_of_a_charter_gives_way_to_what_was_typed_since(colleagues: Colleagues, build: Build) -> None:
@@ -360,7 +301,7 @@ def test_draft_of_a_charter_gives_way_to_what_was_typed_since(colleagues: Collea
 
 
 @pytest.mark.row("K-28")
-@pytest.mark.parametrize("how", ["disabled", "role ended", "stranger", "wrong token", "unknown session"])
+@pytest.mark.parametrize("how", ["disabled", "role ended", "stranger", "wrong token", "unknown session", "no right"])
 def test_nothing_is_kept_for_somebody_without_access(colleague: Desk, colleagues: Colleagues, how: str) -> None:
     colleague.end_session()
     match how:
@@ -374,6 +315,8 @@ def test_nothing_is_kept_for_somebody_without_access(colleague: Desk, colleagues
             colleague.browser.delete_cookie(SESSION, domain=HOST)
         case "wrong token":
             colleague.token = form_token(colleagues.signed_in().get("/ma-securite"))
+        case "no right":
+            colleague.path = "/etablissement/mots-de-passe"
         case "unknown session":
             db.session.execute(delete(StaffSession).where(StaffSession.id == colleague.session.id))
             db.session.commit()

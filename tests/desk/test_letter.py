@@ -12,21 +12,24 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from idp.accounts import notices
-from idp.accounts.models import Account, Guardianship
+from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import PARIS, now
 from idp.db import db, retry_unit_of_work
+from idp.desk.alerts import rules
 from idp.desk.jobs.models import JobFile
 from idp.desk.staff.models import Role
 from idp.letters import recipients, secrets
 from idp.letters.recipients import PrintError, Skip
 from idp.outbox.queue import OutboxMessage
 from idp.services import services
-from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from idp.throttle import guard, limits
+from idp.throttle.guard import Granted
+from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.closed import suspend
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.paper import last_job, secret_on, take
-from tests.pages import heading
+from tests.pages import form_token
 from tests.rows import each_row
 
 CHECKED = {"reason": "mot de passe et mail perdus", "came": "y", "document": "y", "guardian": "y"}
@@ -50,30 +53,19 @@ def opens(account: Account, secret: str) -> bool:
     return bool(hashed) and services().hasher.verify(hashed, fold_provisional(secret), "sign_in")
 
 
-@pytest.fixture
-def paper(build: Build) -> None:
-    """Letters can be printed: the school has an ENT."""
-    build.ent()
-
-
 @pytest.mark.usefixtures("paper")
 def test_a_letter_replaces_the_one_before_in_two_clicks(desk: Flask, colleagues: Colleagues, build: Build) -> None:
     account, browser = build.never_activated(), colleagues.signed_in(proof_age=timedelta(hours=1))
-    page = browser.get(f"/comptes/{account.id}/courrier")
-    assert heading(page) == "Nouveau courrier"
-    assert "Le mot de passe provisoire du courrier précédent ne marchera plus" in page.get_data(as_text=True)
-    assert "Motif" not in page.get_data(as_text=True)
+    page = browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
+    assert "Le mot de passe provisoire du courrier précédent ne marchera plus" in page
     answer = draw(browser, account)
     job = last_job()
     assert answer.headers["Location"] == f"/travaux/{job.id}"
-    assert "Prenez le fichier, imprimez-le" in browser.get(f"/travaux/{job.id}").get_data(as_text=True)
     [sheet] = take(browser, job)
     taken = browser.get(f"/travaux/{job.id}").get_data(as_text=True)
-    assert "Prenez le fichier" not in taken
     assert f'<a href="/comptes/{account.id}">Revenir au compte de {account.display_name}</a>' in taken
     assert account.username in sheet
-    assert opens(account, secret_on(sheet))
-    assert not opens(account, PROVISIONAL)
+    assert [opens(account, secret) for secret in (secret_on(sheet), PROVISIONAL)] == [True, False]
     acts = text("SELECT kind FROM audit WHERE staff_id IS NOT NULL AND client_id IS NULL ORDER BY id")
     kinds = db.session.execute(acts).scalars().all()
     assert kinds == ["account.read", "letter.drawn", "desk.file_taken"], "one entry for a visit"
@@ -92,8 +84,7 @@ def test_the_letter_of_an_active_account_ends_its_password_and_tells_its_owner(
     [sheet] = take(browser, last_job())
     row = again(account)
     assert (row.password_hash, row.email, row.activated_at) == (None, None, None)
-    assert opens(account, secret_on(sheet))
-    assert not opens(account, PASSWORD)
+    assert [opens(account, secret) for secret in (secret_on(sheet), PASSWORD)] == [True, False]
     [message] = db.session.query(OutboxMessage).filter_by(kind=notices.NOTICE).all()
     assert message.payload["account"] == str(account.id)
     kinds = db.session.execute(text("SELECT kind FROM audit WHERE staff_id IS NOT NULL ORDER BY id")).scalars().all()
@@ -109,12 +100,7 @@ def test_a_second_letter_of_an_account_that_has_been_active_needs_the_same_check
     draw(browser, account, **CHECKED)
     first = again(account).provisional_hash
     shown = browser.get(f"/comptes/{account.id}").get_data(as_text=True)
-    assert "Le compte a déjà servi" in shown
-    assert "fermé depuis par un nouveau courrier" in shown
-    assert "jamais servi" not in shown
     assert shown.count("Nouveau courrier préparé") == 1, "one act is one line, though the journal has two entries"
-    assert "<li>Courrier préparé" not in shown
-    assert "Vous avez vérifié que" in browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
     assert "Motif" in draw(browser, account).get_data(as_text=True)
     stale = colleagues.signed_in(proof_age=timedelta(minutes=11))
     fields = {"generation": str(again(account).generation), "layout": "letter", **CHECKED}
@@ -163,22 +149,6 @@ def test_an_active_account_needs_a_fresh_proof(desk: Flask, colleagues: Colleagu
 
 
 @pytest.mark.usefixtures("paper")
-def test_a_letter_is_for_families_in_scope_and_roles_of_a_school(
-    desk: Flask, colleagues: Colleagues, build: Build
-) -> None:
-    account = build.never_activated()
-    path, before = f"/comptes/{account.id}/courrier", account.provisional_hash
-    browsers = [colleagues.signed_in(uai=LYCEE)] + [
-        colleagues.signed_in(role) for role in Role if role not in {Role.SECRETARY, Role.HEAD}
-    ]
-    for browser in browsers:
-        assert browser.get(path).status_code == 404
-        answer = post(browser, path, "/etablissements", generation="0", layout="letter", **CHECKED)
-        assert answer.status_code == 404
-    assert again(account).provisional_hash == before
-
-
-@pytest.mark.usefixtures("paper")
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -186,21 +156,28 @@ def test_a_letter_is_for_families_in_scope_and_roles_of_a_school(
         ("disputed", "réglez d’abord ce signalement"),
         ("childless", "n’a plus d’enfant dans un établissement"),
         ("merged", "passés sur un autre compte"),
+        ("suspended", "L’accès est suspendu"),
+        ("tie suspended", "Pas de courrier pour ce compte"),
     ],
 )
 def test_a_page_says_why_there_is_no_letter(
     desk: Flask, colleagues: Colleagues, build: Build, state: str, words: str
 ) -> None:
     account, other = build.never_activated(), build.never_activated()
-    tie = db.session.query(Guardianship).filter_by(account_id=account.id).one()
-    if state == "disabled":
-        account.disabled_at = now()
-    elif state == "disputed":
-        tie.disputed_at = now()
-    elif state == "childless":
-        tie.ended_at = tie.child.left_at = now()
-    else:
-        account.merged_into_id = other.id
+    tie = account.guardianships[0]
+    match state:
+        case "disabled":
+            account.disabled_at = now()
+        case "disputed":
+            tie.disputed_at = now()
+        case "childless":
+            tie.ended_at = tie.child.left_at = now()
+        case "suspended":
+            suspend(account.id)
+        case "tie suspended":
+            suspend(account.id, tie.child_id)
+        case _:
+            account.merged_into_id = other.id
     db.session.commit()
     browser = colleagues.signed_in()
     page = browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
@@ -232,7 +209,7 @@ def test_a_form_that_is_sent_twice_prints_one_letter(desk: Flask, colleagues: Co
 
 
 @pytest.mark.usefixtures("paper")
-def test_the_file_of_a_letter_is_handed_out_once_to_its_person(
+def test_the_file_of_a_letter_is_named_by_its_moment_and_printed_again_once_taken(
     desk: Flask, colleagues: Colleagues, build: Build
 ) -> None:
     account, browser = build.never_activated(), colleagues.signed_in()
@@ -241,21 +218,11 @@ def test_the_file_of_a_letter_is_handed_out_once_to_its_person(
     [file] = db.session.query(JobFile).all()
     moments = [job.created_at.astimezone(PARIS) + timedelta(seconds=seconds) for seconds in range(60)]
     assert file.name in [f"courrier-{moment:%Y-%m-%d-%Hh%Mm%S}.pdf" for moment in moments], "it says when, and no name"
-    assert b"%PDF" not in file.content
-    colleague = colleagues.signed_in()
-    answer = post(colleague, f"/travaux/{job.id}/fichiers/{file.id}", "/etablissements")
-    assert answer.status_code == 303
-    waiting = browser.get("/impressions").get_data(as_text=True)
-    assert "Prendre le fichier" in waiting
-    assert "Fichier prêt pour Sylvie Marchand" in waiting
+    assert "Fichier prêt pour Sylvie Marchand" in browser.get("/impressions").get_data(as_text=True)
     assert len(take(browser, job)) == 1
-    again_taken = post(browser, f"/travaux/{job.id}/fichiers/{file.id}", "/etablissements")
-    assert again_taken.status_code == 303
-    assert "Imprimer à nouveau" in browser.get(again_taken.headers["Location"]).get_data(as_text=True)
     page = browser.get("/impressions").get_data(as_text=True)
-    assert "Imprimer à nouveau" in page
     assert re.search(r"Fichier pris le [^<]+ par Sylvie Marchand", page)
-    assert "Prendre le fichier" not in page
+    assert ("Imprimer à nouveau" in page, "Prendre le fichier" in page) == (True, False)
 
 
 @pytest.mark.usefixtures("paper")
@@ -296,23 +263,8 @@ def test_an_address_that_cannot_be_printed_prints_nothing(
     account, browser = build.never_activated(address_lines=lines, city="Rivebelle"), colleagues.signed_in()
     page = draw(browser, account).get_data(as_text=True).replace("\xa0", " ")
     assert f"Un nom ou l’adresse postale {why}" in page
-    assert "Rien n’a été imprimé" in page
     assert opens(account, PROVISIONAL)
     assert db.session.query(JobFile).count() == 0
-
-
-@pytest.mark.usefixtures("paper")
-def test_a_suspended_account_and_a_suspended_tie_get_no_letter(
-    desk: Flask, colleagues: Colleagues, build: Build
-) -> None:
-    account, tied = build.never_activated(), build.never_activated()
-    suspend(account.id)
-    suspend(tied.id, tied.guardianships[0].child_id)
-    browser = colleagues.signed_in()
-    for row, words in ((account, "L’accès est suspendu"), (tied, "Pas de courrier pour ce compte")):
-        page = browser.get(f"/comptes/{row.id}/courrier").get_data(as_text=True)
-        assert words in page
-        assert "Imprimer le courrier" not in page
 
 
 @pytest.mark.usefixtures("paper")
@@ -334,11 +286,83 @@ def test_two_forms_at_the_same_time_print_one_letter(
     assert db.session.query(JobFile).count() == 1
 
 
-@pytest.mark.usefixtures("paper")
-def test_the_page_of_an_account_leads_to_its_letter_and_back(desk: Flask, colleagues: Colleagues, build: Build) -> None:
-    account, browser = build.never_activated(), colleagues.signed_in()
-    page = browser.get(f"/comptes/{account.id}").get_data(as_text=True)
-    assert f'href="/comptes/{account.id}/courrier"' in page
-    assert f'href="/comptes/{account.id}"' in browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)
-    draw(browser, account)
-    assert f'href="/comptes/{account.id}"' in browser.get(f"/travaux/{last_job().id}").get_data(as_text=True)
+class Counter:
+    """A person at the counter whose last proof is old, and the number of first letters that the desk counts."""
+
+    def __init__(self, colleagues: Colleagues) -> None:
+        colleagues.build.ent()
+        self.staff = colleagues.person()
+        colleagues.grant(self.staff, Role.SECRETARY)
+        self.browser, _ = colleagues.session(self.staff, proof_age=timedelta(hours=3))
+        self.token = form_token(self.browser.get("/etablissements"))
+
+    def send(self, account: Account) -> TestResponse:
+        """Print a letter without looking at the account first, as a script would."""
+        fields = {"csrf_token": self.token, "generation": str(again(account).generation), "layout": "letter"}
+        return self.browser.post(f"/comptes/{account.id}/courrier", data=fields)
+
+    def count(self, letters: int) -> None:
+        """Count letters that were printed."""
+        for _ in range(letters):
+            assert isinstance(guard.take(limits.FIRST_LETTERS, str(self.staff.id)), Granted)
+
+    def is_full(self) -> bool:
+        """Return whether the next letter needs a proof."""
+        db.session.rollback()
+        return guard.remaining_wait(limits.FIRST_LETTERS, str(self.staff.id)) > 0
+
+
+@pytest.mark.row("K-30")
+def test_ten_first_letters_an_hour_need_no_proof_and_more_do(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    thief = Counter(colleagues)
+    thief.count(9)
+    tenth, eleventh = build.never_activated(), build.never_activated()
+    assert thief.send(tenth).headers["Location"].startswith("/travaux/")
+    assert not opens(tenth, PROVISIONAL)
+    proof = f"/preuve?suite=%2Fcomptes%2F{eleventh.id}%2Fcourrier"
+    assert thief.send(eleventh).headers["Location"] == proof
+    assert opens(eleventh, PROVISIONAL)
+    assert thief.browser.get(f"/comptes/{eleventh.id}/courrier").headers["Location"] == proof, "before the click"
+    other_session, _ = colleagues.session(thief.staff, proof_age=timedelta(hours=3))
+    assert other_session.get(f"/comptes/{eleventh.id}/courrier").headers["Location"] == proof
+
+
+def test_a_letter_after_a_proof_opens_the_next_ten(desk: Flask, colleagues: Colleagues, build: Build) -> None:
+    counter = Counter(colleagues)
+    counter.count(10)
+    assert counter.is_full()
+    colleagues.age_proofs(timedelta())
+    assert counter.send(build.never_activated()).headers["Location"].startswith("/travaux/")
+    assert not counter.is_full()
+    colleagues.age_proofs()
+    counter.count(9)
+    assert counter.send(build.never_activated()).headers["Location"].startswith("/travaux/")
+    assert counter.is_full()
+
+
+@pytest.mark.row("K-34")
+@pytest.mark.parametrize(("days", "needs"), [(29, True), (31, False)])
+def test_the_first_letter_of_a_guardian_whom_the_desk_has_just_imported_needs_a_proof(
+    desk: Flask, colleagues: Colleagues, build: Build, days: int, *, needs: bool
+) -> None:
+    counter = Counter(colleagues)
+    account = build.never_activated(is_from_desk=True, created_at=now() - timedelta(days=days))
+    page, answer = counter.browser.get(f"/comptes/{account.id}/courrier"), counter.send(account)
+    assert (page.status_code == 303) is needs, "before the page opens"
+    assert answer.headers["Location"].startswith("/preuve?" if needs else "/travaux/")
+    assert opens(account, PROVISIONAL) is needs
+
+
+@pytest.mark.row("K-30")
+def test_letters_of_a_script_are_opened_accounts_that_the_head_is_told_of(
+    desk: Flask, colleagues: Colleagues, build: Build
+) -> None:
+    chief = colleagues.person("Henri Roux")
+    colleagues.grant(chief, Role.HEAD)
+    script = Counter(colleagues)
+    script.count(10)
+    for _ in range(rules.MOST_OPENED + 1):
+        script.send(build.never_activated())  # each is refused: the tries count too
+    rules.look(OutboxMessage())
+    mails = db.session.query(OutboxMessage).filter_by(kind=rules.ALERT).all()
+    assert [(mail.payload["alert"], mail.payload["recipient"]) for mail in mails] == [("many_accounts", str(chief.id))]

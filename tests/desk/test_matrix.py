@@ -36,7 +36,7 @@ from idp.desk.team import colleagues as team
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.closed import suspend
 from tests.desk.colleagues import Colleagues
-from tests.desk.contract import AT_A_SCHOOL, AT_AN_ENT, RIGHTS, SCOPES
+from tests.desk.contract import ASKS_REASON, AT_A_SCHOOL, AT_AN_ENT, FRESH, NEEDS, RIGHTS, SCOPES
 from tests.desk.objects import NARROWER, NOT_WHOLE, OBJECTS, Ids, Kept
 from tests.pages import form_token
 
@@ -45,19 +45,6 @@ LEADS_FIRST = (SIGN_IN, PROOF, REASON, CHOICE)
 """The pages that come before a page."""
 CHOICES = {"reply": "rejet"}
 """Variable parts that are words."""
-PAGES = {
-    "/recherche": AT_A_SCHOOL | {Role.HELPDESK, Role.DPO},
-    "/classes": AT_A_SCHOOL,
-    "/suspensions": AT_A_SCHOOL | {Role.HELPDESK},
-    "/impressions": AT_A_SCHOOL,
-    "/fichiers": AT_A_SCHOOL | {Role.ENGINEER},
-    "/etablissement": AT_A_SCHOOL | {Role.ENGINEER},
-    "/equipe": {Role.HEAD, Role.ENT_OPERATOR, Role.HELPDESK, Role.ENGINEER},
-    "/ent": set(Role) - {Role.SECRETARY},
-    "/droits": {Role.DPO},
-    "/etablissement/mots-de-passe": {Role.HEAD, Role.ENGINEER},
-}
-"""The roles of pages, from the contract of the desk."""
 BOUNDED = AT_A_SCHOOL | AT_AN_ENT
 """The roles whose scope is less than the académie."""
 
@@ -172,9 +159,19 @@ def test_every_variable_part_is_in_the_table(desk: Flask) -> None:
     assert OBJECTS.keys() <= {rule.endpoint for rule in rules(desk)}
 
 
+@pytest.mark.row("K-08")
+def test_each_route_needs_the_right_and_the_proof_of_the_contract(desk: Flask) -> None:
+    needs = {rule.endpoint: access.need_of(desk, rule.endpoint) for rule in rules(desk) if is_guarded(desk, rule)}
+    routes = {endpoint: name for name, endpoints in NEEDS.items() for endpoint in endpoints.split()}
+    assert {endpoint: need.right.name if need.right else need.level.name for endpoint, need in needs.items()} == routes
+    assert {endpoint for endpoint, need in needs.items() if need.fresh} == set(FRESH.split())
+
+
 def test_roles_have_the_rights_and_the_scope_of_the_contract() -> None:
     assert {right.name: {role for role, row in ROLES.items() if right in row.rights} for right in Right} == RIGHTS
     assert {role: access.spec(role).scope.name for role in Role} == SCOPES
+    asks = {role: {right.name for right in row.asks_reason} for role, row in ROLES.items()}
+    assert {role: rights for role, rights in asks.items() if rights} == ASKS_REASON
 
 
 @pytest.mark.filterwarnings("ignore:SELECT statement has a cartesian product")  # of tables whose rows are none
@@ -199,15 +196,6 @@ def test_a_role_that_is_not_in_the_table_sees_nothing_and_may_do_nothing(
         if right_of(desk, rule) is not None:
             with about(rule, method, role):
                 assert visitor.ask(method, url(desk, rule, kept.ids(rule.endpoint))).status_code == 404
-
-
-def test_pages_are_for_the_roles_that_the_contract_names(desk: Flask) -> None:
-    """The acts of a page may be for fewer."""
-    for page, roles in PAGES.items():
-        rights = {rule.rule: right_of(desk, rule) for rule in rules(desk) if f"{rule.rule}/".startswith(f"{page}/")}
-        readers = {path: RIGHTS[right.name] if right else set(Role) for path, right in rights.items()}
-        assert readers[page] == roles, page
-        assert not {path for path in readers if not readers[path] <= roles}, page
 
 
 @pytest.mark.row("K-08")
@@ -314,14 +302,12 @@ def test_a_stale_proof_comes_before_what_asks_for_a_fresh_one(
     assert fresh
 
 
-@pytest.mark.parametrize("role", [Role.HELPDESK, Role.DPO])
-def test_the_academy_gives_a_reason_before_it_reads_families(
-    desk: Flask, colleagues: Colleagues, build: Build, role: Role
-) -> None:
-    visitor = Visitor(colleagues.session(member(colleagues, build, role))[0])
-    kept = Kept(colleagues, COLLEGE)
+@pytest.mark.parametrize("role", list(ASKS_REASON))
+def test_the_academy_gives_a_reason_first(desk: Flask, colleagues: Colleagues, build: Build, role: Role) -> None:
+    visitor, kept = Visitor(colleagues.session(member(colleagues, build, role))[0]), Kept(colleagues, COLLEGE)
     for rule, method in tried(desk):
-        if right_of(desk, rule) is Right.READ_FAMILIES and role in RIGHTS["READ_FAMILIES"]:
+        right = right_of(desk, rule)
+        if right is not None and right.name in ASKS_REASON[role] and role in RIGHTS[right.name]:
             answer = visitor.ask(method, url(desk, rule, kept.ids(rule.endpoint)))
             with about(rule, method, role):
                 assert first_page(answer) == REASON

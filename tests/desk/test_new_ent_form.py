@@ -1,19 +1,28 @@
 """The form of a new ENT: its id is drawn by the service, and it registers one ENT (RFC 9700, 2.6)."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.desk.ents import acceptance, trials
+from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
+from idp.registration.faults import RegistrationRefusedError
+from idp.registration.metadata import ClientMetadata
+from idp.registration.trial import checks
+from idp.registration.trial.findings import Finding
 from idp.signed import signer
+from idp.throttle import limits
+from idp.throttle.limits import Budget, Window
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
@@ -32,14 +41,6 @@ NEW: dict[str, Any] = {
 }
 PATH = "/ent/nouveau"
 REGISTERED = "L’ENT est enregistré"
-
-
-@pytest.fixture
-def operator(colleagues: Colleagues, build: Build) -> StaffAccount:
-    build.school(LYCEE)
-    staff = colleagues.person("Lina Roy")
-    colleagues.grant(staff, Role.ENT_OPERATOR, client_id=build.ent("Passerelle").client_id)
-    return staff
 
 
 def drawn(browser: FlaskClient) -> str:
@@ -88,6 +89,7 @@ def test_nobody_chooses_the_id_of_an_ent(
     [client] = estuaires()
     assert re.fullmatch("[0-9a-f]{20}", client.client_id)
     assert client.client_id != "0" * 20
+    assert client.uais == ([LYCEE] if role is Role.ENGINEER else []), "that of an operator waits without a school"
 
 
 @pytest.mark.parametrize("role", [Role.ENGINEER, Role.ENT_OPERATOR])
@@ -125,3 +127,92 @@ def test_a_form_of_a_former_role_opens_nothing(colleagues: Colleagues, operator:
     again = colleagues.session(operator)[0]
     assert send(again, value).status_code == 404
     assert again.get(f"/ent/{client.id}").status_code == 404
+
+
+@pytest.fixture
+def operator(colleagues: Colleagues, build: Build) -> StaffAccount:
+    build.school(), build.school(LYCEE)
+    staff = colleagues.person("Lina Roy")
+    colleagues.grant(staff, Role.ENT_OPERATOR, client_id=build.ent("Passerelle").client_id)
+    return staff
+
+
+def ask(build: Build, staff: StaffAccount, number: int) -> Client:
+    """Register an ENT for an ENT operator."""
+    host = f"https://ent{number}.test"
+    metadata = ClientMetadata(
+        name=f"Estuaire {number}", home_uri=f"{host}/", redirect_uris=(f"{host}/cb",), uais=(LYCEE,)
+    )
+    return acceptance.ask(build.settings, metadata, staff.id)[0]
+
+
+def test_a_person_has_one_trial_at_a_time_and_few_run_at_once(
+    colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hosts of an ENT may never answer, so that many trials would take all threads of the desk."""
+    client, people = build.ent("Passerelle").client_id, [colleagues.person() for _ in range(trials.MOST_AT_ONCE + 1)]
+    for person in people:
+        colleagues.grant(person, Role.ENT_OPERATOR, client_id=client)
+    browsers = [colleagues.session(person)[0] for person in people]
+    path = f"/ent/{db.session.scalars(select(Client.id)).one()}/test"
+    started: list[int] = []
+    refused: list[tuple[int, str]] = []
+
+    def trial(*_: object) -> tuple[list[Finding], bool]:
+        """Ask, in the middle of a trial, for a second one of the same person and for one of the next person."""
+        number = len(started)
+        started.append(number)
+        answer = post(browsers[number], path, "/ent")
+        refused.append((answer.status_code, answer.get_data(as_text=True)))
+        post(browsers[number + 1], path, "/ent")
+        return [], False
+
+    monkeypatch.setattr(checks, "findings_in_time", trial)
+    assert post(browsers[0], path, "/ent").status_code == 200
+    assert len(started) == trials.MOST_AT_ONCE
+    assert all(status == 429 and "un autre test est en cours" in page for status, page in refused)
+    started.clear()
+    assert post(browsers[0], path, "/ent").status_code == 200, "a trial that is over counts no more"
+
+
+def test_a_person_asks_for_some_trials_an_hour(
+    colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ENT_TRIALS", Budget("ent_trials", (Window(2, timedelta(hours=1)),)))
+    monkeypatch.setattr(checks, "findings_in_time", lambda *_: ([], False))
+    browser = colleagues.signed_in(Role.ENT_OPERATOR, client_id=build.ent("Passerelle").client_id)
+    path = f"/ent/{db.session.scalars(select(Client.id)).one()}/test"
+    assert [post(browser, path, "/ent").status_code for _ in range(3)] == [200, 200, 429]
+
+
+@pytest.mark.row("K-27")
+def test_an_operator_who_ends_the_own_roles_registers_no_more_ents_and_those_are_only_refused(
+    colleagues: Colleagues, build: Build, operator: StaffAccount
+) -> None:
+    clients = [ask(build, operator, number) for number in range(acceptance.MOST_WAITING)]
+    for role in db.session.scalars(select(StaffRole).where(StaffRole.client_id.in_([row.id for row in clients]))):
+        posts.end(role.id)
+    db.session.commit()
+    with pytest.raises(RegistrationRefusedError, match="wait already"):
+        ask(build, operator, 9)
+    left, engineer = clients[0], colleagues.signed_in(Role.ENGINEER)
+    path, version = f"/ent/{left.id}/accord", str(left.version)
+    decision = {"version": version, "audience": "families", "uais": LYCEE, "scopes": "profile", "pkce_required": "y"}
+    shown = engineer.get(path).get_data(as_text=True)
+    answer = post(engineer, path, **decision).get_data(as_text=True)
+    for page in (shown, answer):
+        assert "la demande ne peut plus qu’être refusée" in page
+        assert "Accepter et ouvrir" not in page
+    assert db.session.get_one(Client, left.id).waiting_since is not None
+    refused = post(engineer, f"{path}/refus", path, version=version, reason="Personne ne l’exploite.")
+    assert refused.headers["Location"].endswith("fait=refuse")
+
+
+def test_an_operator_registers_five_ents_a_day(build: Build, operator: StaffAccount) -> None:
+    for number in range(acceptance.MOST_A_DAY):
+        acceptance.refuse(ask(build, operator, number), "Le nom prête à confusion.")
+    with pytest.raises(RegistrationRefusedError, match="within a day"):
+        ask(build, operator, 9)
+    db.session.execute(update(Client).values(created_at=now() - timedelta(hours=25)))
+    db.session.commit()
+    assert ask(build, operator, 9).waiting_since is not None

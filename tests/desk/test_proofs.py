@@ -22,7 +22,7 @@ from idp.desk.staff.sessions import FORMER_COOKIE
 from tests.authenticator import Authenticator, options
 from tests.builders import Build
 from tests.desk import authenticator, test_codes
-from tests.desk.colleagues import Colleagues, post
+from tests.desk.colleagues import Colleagues, is_in, post
 from tests.desk.school_files import families, send_with, sheet
 from tests.desk.test_codes import MAIL, PASSWORD
 from tests.pages import form_token
@@ -44,11 +44,6 @@ def with_cookie(desk: Flask, value: str) -> FlaskClient:
     browser = desk.test_client()
     browser.set_cookie(SESSION, value, domain=HOST, secure=True)
     return browser
-
-
-def is_in(browser: FlaskClient) -> bool:
-    """Return whether somebody is signed in."""
-    return browser.get("/").status_code == 200
 
 
 def has_proof(browser: FlaskClient) -> bool:

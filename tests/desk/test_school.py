@@ -1,26 +1,38 @@
 """A school's own data: who changes them, what is refused, the preview of the letter."""
 
 import io
+import json
+import re
 
 import pypdf
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
-from idp.accounts.models import School
+from idp.accounts.models import Account, School
 from idp.accounts.school_notices import CONTACTS
 from idp.audit.models import AuditEntry
+from idp.clock import now
 from idp.db import db
 from idp.desk import fields
+from idp.desk.classes import board
+from idp.desk.jobs import asking
+from idp.desk.jobs.models import Job, State
+from idp.desk.jobs.work import Running
 from idp.desk.staff.models import Role
+from idp.families.standing import Group
 from idp.letter_languages import LANGUAGES
+from idp.letters import class_lists
+from idp.operations import batches, blocked_passwords
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.rostering.commands import set_school
 from idp.services import services
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.desk.school_files import key_of, shown
+from tests.desk.trial_jobs import do_all
 from tests.letters.read_back import text_of
-from tests.pages import heading
 from tests.rows import each_row
 
 VALUES = {
@@ -32,10 +44,8 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])
-def test_a_school_changes_its_own_data(colleagues: Colleagues, build: Build, role: Role) -> None:
-    browser, path = colleagues.signed_in(role), f"/etablissement/{build.school().id}"
-    assert heading(browser.get("/etablissement")) == "Établissement"
+def test_a_school_changes_its_own_data(colleagues: Colleagues, build: Build) -> None:
+    browser, path = colleagues.signed_in(), f"/etablissement/{build.school().id}"
     answer = post(browser, path, "/etablissement", **VALUES)
     assert answer.headers["Location"] == f"{path}?fait=oui"
     school = build.school()
@@ -78,21 +88,11 @@ def test_other_contacts_of_a_school_need_a_proof_and_are_told(
         assert browser.get(page).headers["Location"].startswith("/preuve?"), "before the page opens"
 
 
-@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])
-def test_another_school_is_not_found(colleagues: Colleagues, build: Build, role: Role) -> None:
-    other, browser = build.school(LYCEE), colleagues.signed_in(role)
-    assert browser.get(f"/etablissement/{other.id}").status_code == 404
-    assert browser.get(f"/etablissement/{other.id}/exemple-de-courrier.pdf").status_code == 404
-    assert post(browser, f"/etablissement/{other.id}", "/etablissement", **VALUES).status_code == 404
-    assert build.school(LYCEE).phone == ""
-
-
 def test_an_engineer_finds_and_changes_any_school(colleagues: Colleagues, build: Build) -> None:
     build.school(), build.school(LYCEE)
     browser = colleagues.signed_in(Role.ENGINEER)
     page = browser.get("/etablissement?q=louise").get_data(as_text=True)
-    assert "Lycée Louise-Weber" in page
-    assert "Tilleuls" not in page
+    assert ("Lycée Louise-Weber" in page, "Tilleuls" in page) == (True, False)
     assert "Lycée Louise-Weber" in browser.get(f"/etablissement?q={LYCEE[:5]}").get_data(as_text=True)
     assert "Aucun établissement" in browser.get("/etablissement?q=%25").get_data(as_text=True)
     path = f"/etablissement/{build.school(LYCEE).id}"
@@ -125,23 +125,24 @@ def test_a_wrong_value_is_explained_and_nothing_is_lost(
 
 
 @each_row(
-    "number",
+    ("numbers", "are_phones"),
     [
-        "03 20 12 34 56", "0320123456", "03.20.12.34.56", "+33 3 20 12 34 56", "+33 (0)3 20 12 34 56",
-        "0033 320123456", "0262 12 34 56", "+262 262 12 34 56", "+590 590 12 34 56", "+508 41 12 34",
-        "+687 12 34 56", "+689 40 12 34 56", "03\u00a020\u00a012\u00a034\u00a056",
-    ]
+        (
+            [
+                "03 20 12 34 56", "0320123456", "03.20.12.34.56", "+33 3 20 12 34 56", "+33 (0)3 20 12 34 56",
+                "0033 320123456", "0262 12 34 56", "+262 262 12 34 56", "+590 590 12 34 56", "+508 41 12 34",
+                "+687 12 34 56", "+689 40 12 34 56", "03\u00a020\u00a012\u00a034\u00a056",
+            ],
+            True,
+        ),
+        (
+            ["abc", "3", "03 20 12 34", "03 20 12 34 5a", "00 20 12 34 56", "+49 30 1234567", "٠٣ ٢٠ ١٢ ٣٤ ٥٦", "++33"],
+            False,
+        ),
+    ],
 )  # fmt: skip
-def test_a_telephone_of_france_or_overseas_is_one(number: str) -> None:
-    assert fields.is_phone(number)
-
-
-@each_row(
-    "number",
-    ["abc", "3", "03 20 12 34", "03 20 12 34 5a", "00 20 12 34 56", "+49 30 1234567", "٠٣ ٢٠ ١٢ ٣٤ ٥٦", "++33"],
-)
-def test_another_text_is_no_telephone(number: str) -> None:
-    assert not fields.is_phone(number)
+def test_a_telephone_is_of_france_or_overseas(numbers: list[str], *, are_phones: bool) -> None:
+    assert [number for number in numbers if fields.is_phone(number) is not are_phones] == []
 
 
 def test_a_telephone_of_a_file_may_stay(colleagues: Colleagues, build: Build) -> None:
@@ -153,9 +154,9 @@ def test_a_telephone_of_a_file_may_stay(colleagues: Colleagues, build: Build) ->
 
 
 def test_the_preview_is_a_letter_of_the_school_without_a_secret(colleagues: Colleagues, build: Build) -> None:
-    build.ent()
-    answer = colleagues.signed_in().get(f"/etablissement/{build.school().id}/exemple-de-courrier.pdf")
-    assert answer.mimetype == "application/pdf"
+    browser = colleagues.signed_in()
+    assert "Aucun ENT" in browser.get("/etablissement").get_data(as_text=True), "the preview needs none"
+    answer = browser.get(f"/etablissement/{build.school().id}/exemple-de-courrier.pdf")
     assert answer.data.startswith(b"%PDF")
     assert answer.headers["Content-Disposition"].startswith("inline")
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
@@ -164,11 +165,7 @@ def test_the_preview_is_a_letter_of_the_school_without_a_secret(colleagues: Coll
 
 def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, build: Build) -> None:
     browser, path = colleagues.signed_in(), f"/etablissement/{build.school().id}"
-    page = browser.get(path).get_data(as_text=True)
-    assert page.count(" checked>") == len(LANGUAGES)
-    assert "Il est en français, et en quelques lignes : anglais, arabe, turc, portugais, espagnol" in page.replace(
-        "\xa0", " "
-    )
+    assert browser.get(path).get_data(as_text=True).count(" checked>") == len(LANGUAGES)
     refused = post(browser, path, **VALUES, langues=["", "tr", "en", "xx"]).get_data(as_text=True)
     assert refused.count("Un choix n’est pas dans la liste.") == 2, "above the form and beside the field"
     assert build.school().letter_languages is None
@@ -183,13 +180,10 @@ def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, b
     preview = browser.get(f"{path}/exemple-de-courrier.pdf").data
     first, second = map(text_of, pypdf.PdfReader(io.BytesIO(preview)).pages)
     assert ("Türkçe" in first, "Türkçe" in second, "Português" in first + second) == (True, True, False)
-    page = browser.get(path).get_data(as_text=True)
-    assert "traduit en entier, au dos : anglais, turc." in page.replace("\xa0", " ")
     post(browser, path, **VALUES)
     assert build.school().letter_languages == ["en", "tr"], "a form without the list changes nothing"
     post(browser, path, **VALUES, langues=[""])
     assert build.school().letter_languages == []
-    assert "Il est en français seulement." in browser.get(path).get_data(as_text=True)
     post(browser, path, **VALUES, langues=list(LANGUAGES))
     assert build.school().letter_languages is None, "all of them, and those that will be added"
 
@@ -213,7 +207,141 @@ def test_the_order_of_an_operator_stays(
     assert build.school().letter_languages == stored
 
 
-def test_the_preview_needs_no_ent(colleagues: Colleagues, build: Build) -> None:
-    browser = colleagues.signed_in()
-    assert "Aucun ENT" in browser.get("/etablissement").get_data(as_text=True)
-    assert browser.get(f"/etablissement/{build.school().id}/exemple-de-courrier.pdf").data.startswith(b"%PDF")
+PATH = "/etablissement/mots-de-passe"
+
+
+def blocked(account: Account) -> bool:
+    db.session.expire_all()
+    return db.session.get_one(Account, account.id).password_blocked_at is not None
+
+
+def test_the_word_blocks_the_passwords_of_the_own_school_only(build: Build, colleagues: Colleagues) -> None:
+    ours = build.active()
+    theirs = build.active(children=[build.child(uai=LYCEE)], email="l@exemple.fr")
+    browser = colleagues.signed_in(Role.HEAD)
+    assert "Comptes avec un mot de passe choisi : 1." in shown(browser.get(PATH))
+    assert "Tapez le mot BLOQUER" in post(browser, PATH, word="oui", uai=COLLEGE).get_data(as_text=True)
+    assert not blocked(ours)
+    assert post(browser, PATH, word="BLOQUER", uai=LYCEE).status_code == 404
+    assert db.session.query(Job).count() == 0, "a form that names another school asks for nothing"
+    job = key_of(post(browser, PATH, word="bloquer", uai=COLLEGE))
+    assert not blocked(ours), "the request itself blocks nothing"
+    do_all()
+    assert blocked(ours)
+    assert not blocked(theirs)
+    assert "Familles qui choisiront un nouveau mot de passe : 1." in shown(browser.get(f"/travaux/{job}"))
+    entry = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
+    assert (entry.details["uai"], entry.details["count"]) == (COLLEGE, 1)
+
+
+def test_an_engineer_names_the_school(build: Build, colleagues: Colleagues) -> None:
+    account = build.active()
+    browser = colleagues.signed_in(Role.ENGINEER)
+    for wrong in ("xx", "%00", "0590001%00"):
+        assert "Aucun établissement" in browser.get(f"{PATH}?uai={wrong}").get_data(as_text=True)
+    assert post(browser, PATH, word="BLOQUER", uai="\x00").headers["Location"] == PATH
+    page = f"{PATH}?uai={COLLEGE.lower()}"
+    before = shown(browser.get(page))
+    assert "Collège des Tilleuls" in before
+    job = key_of(post(browser, PATH, page, word="BLOQUER", uai=COLLEGE))
+    do_all()
+    assert blocked(account)
+    after = shown(browser.get(f"/travaux/{job}"))
+    for sentence in (
+        "nouveau courrier : moins de 10",
+        "Familles qui choisiront un nouveau mot de passe : moins de 10.",
+    ):
+        assert sentence in before + after
+    for text in (before, after, shown(browser.get(page))):
+        assert not re.search(r"(?<!moins de )\b(0|1|10)\b( ici|\.<| sur )", text), "no exact number of families"
+    assert "Comptes avec un mot de passe choisi : moins de 10." in shown(browser.get(page)), "also when nobody is left"
+    assert "nombre : 1" not in shown(browser.get("/journal"))
+    row = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
+    assert row.details["count"] == 1
+    exported = json.loads(post(browser, "/journal/export", "/journal", format="json").get_data())["entries"]
+    assert [entry["details"].get("count") for entry in exported if entry["kind"] == row.kind] == [None]
+
+
+def test_the_page_says_how_many_need_a_letter(build: Build, colleagues: Colleagues) -> None:
+    build.active()
+    build.active(email=None)
+    page = shown(colleagues.signed_in(Role.HEAD).get(PATH))
+    assert "Comptes avec un mot de passe choisi : 2." in page
+    assert "a besoin d’un nouveau courrier : 1 ici." in page
+
+
+@pytest.mark.row("K-14")
+def test_two_people_ask_for_one_job(build: Build, colleagues: Colleagues) -> None:
+    build.active()
+    first, second = colleagues.signed_in(Role.HEAD), colleagues.signed_in(Role.HEAD)
+    job = key_of(post(first, PATH, word="BLOQUER"))
+    assert key_of(post(first, PATH, word="BLOQUER")) == job, "a second click"
+    assert "Quelqu’un d’autre l’a déjà demandé" in shown(post(second, PATH, word="BLOQUER"))
+    assert post(second, f"/travaux/{job}/annuler", PATH).status_code == 303
+    do_all()
+    assert db.session.get_one(Job, job).state is State.CANCELLED
+    assert db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").count() == 0
+
+
+def test_a_job_that_was_interrupted_blocks_the_rest_and_counts_all(
+    build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [build.active(email=f"p{number}@exemple.fr") for number in range(3)]
+    staff = colleagues.person()
+    role = colleagues.grant(staff, Role.HEAD)
+    job = key_of(post(colleagues.session(staff)[0], PATH, word="BLOQUER"))
+    monkeypatch.setattr(batches, "ROWS", 1)
+    monkeypatch.setattr(Running, "progress", fail)
+    do_all()
+    monkeypatch.undo()
+    assert [blocked(person) for person in people].count(True) == 1
+    assert db.session.get_one(Job, job).result["blocked"] == 1, "the batch and its number are one transaction"
+    role.ended_at = now()
+    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == asking.JOB).values(available_at=now()))
+    db.session.commit()
+    do_all()
+    assert all(blocked(person) for person in people), "what has begun is finished, also without its person"
+    assert db.session.get_one(Job, job).result["blocked"] == 3
+    entry = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
+    assert entry.details["count"] == 3
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("the worker is gone")
+
+
+def test_a_job_that_failed_says_and_records_what_it_blocked(
+    build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.active()
+    browser = colleagues.signed_in(Role.HEAD)
+    job = key_of(post(browser, PATH, word="BLOQUER"))
+    with monkeypatch.context() as before:
+        before.setattr(blocked_passwords, "block", fail)
+        do_all()
+    assert db.session.get_one(Job, job).is_final, "nobody cancels it from the first batch on"
+    monkeypatch.setattr(Running, "progress", fail)
+    update_message = update(OutboxMessage).where(OutboxMessage.kind == asking.JOB)
+    db.session.execute(update_message.values(available_at=now(), attempts=2))
+    db.session.commit()
+    do_all()
+    page = shown(browser.get(f"/travaux/{job}"))
+    assert "Familles qui choisiront un nouveau mot de passe : 1." in page
+    entry = db.session.query(AuditEntry).filter_by(kind="desk.passwords_forced").one()
+    assert entry.details["count"] == 1
+
+
+def test_a_blocked_password_without_a_confirmed_address_needs_a_letter(colleagues: Colleagues, build: Build) -> None:
+    account = build.active(email=None, pending_email="a@exemple.fr", password_blocked_at=now())
+    browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
+    page = shown(browser.get(path)).partition("<main")[2]
+    assert "Il vous faut un nouveau courrier" in page
+    assert "Aucun message à renvoyer" in shown(post(browser, f"{path}/renvoyer", path))
+    assert db.session.query(OutboxMessage).count() == 0
+    assert class_lists.waiting(build.school(), None) == []
+    assert [row.missing for row in class_lists.remaining(build.school(), None)] == [class_lists.Missing.LETTER]
+    states = board.of_school(build.school()).whole.cells
+    counted = {cell.state: cell.count for cell in states if cell.count}
+    assert counted == {Group.RELETTER: 1}, "the board says what the account's page says"
+    listed = shown(browser.get("/recherche", query_string={"etat": Group.RELETTER.value}))
+    assert account.display_name in listed

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from idp.app import create_app
 from idp.audit.models import AuditEntry
@@ -19,18 +19,15 @@ from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import policy
 from idp.desk.staff.models import Role
 from idp.outbox import queue
-from idp.outbox.queue import OutboxMessage
-from idp.outbox.worker import Worker
 from idp.rostering.files.archives import Limits
 from idp.rostering.models import ImportBatch
 from idp.services import services
 from idp.web import declarations
-from tests.builders import COLLEGE, LYCEE
+from tests.builders import LYCEE
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import (
     HEAD,
     checked,
-    do_all,
     families,
     imported,
     key_of,
@@ -42,6 +39,7 @@ from tests.desk.school_files import (
     siecle,
     zipped,
 )
+from tests.desk.trial_jobs import do_all
 from tests.pages import heading
 from tests.rostering import xml_files as xml
 from tests.rostering.test_onde import ONDE_GUARDIANS, ONDE_PUPILS
@@ -53,40 +51,38 @@ ALL = ">Tout en CSV</a>"
 def test_a_file_is_checked_by_name_then_imported(desk: Flask, colleagues: Colleagues) -> None:
     browser = colleagues.signed_in()
     key, page = checked(browser, sheet(*families(3)))
-    assert "Rien n’a été importé" in page
-    assert "FAMILLE1 Léa" in page
     assert "un compte est créé, pour Léa FAMILLE1" in page
     assert names() == set()
     done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
     do_all()
     assert names() == {"FAMILLE1 Léa", "FAMILLE2 Léa", "FAMILLE3 Léa"}
     result = shown(browser.get(f"/travaux/{done}"))
-    assert "Élèves : arrivées 3, changements 0, départs 0" in result
-    assert "3 nouveaux comptes : leurs courriers s’impriment" in result
     assert re.findall(r'<a class="btn[^>]* href="([^"]+)">([^<]+)<', result) == [
         ("/classes/courriers?tout=1", "Imprimer les courriers"),
         ("/fichiers", "Revenir aux fichiers"),
     ]
-    assert db.session.get_one(Job, done).result["counts"]["students"]["created"] == 3
     assert {file.content for file in db.session.scalars(select(JobFile))} == {b""}
-    history = shown(browser.get("/fichiers"))
-    assert "Sylvie Marchand" in history
-    assert "CSV, importé" in history
+    assert "CSV, importé" in shown(browser.get("/fichiers"))
 
 
-@each_row("contents", [siecle(), [("siecle.zip", zipped(*siecle()))]])
-def test_siecle_is_taken_as_two_files_or_an_archive(
-    desk: Flask, colleagues: Colleagues, contents: list[tuple[str, bytes]]
+ONDE = [(f"{name}.csv", text.encode("cp1252")) for name, text in (("eleves", ONDE_PUPILS), ("parents", ONDE_GUARDIANS))]
+
+
+@pytest.mark.parametrize(
+    ("contents", "pupils"),
+    [
+        (siecle(), {"LEROY Malo"}),
+        ([("siecle.zip", zipped(*siecle()))], {"LEROY Malo"}),
+        (ONDE, {"LEROY Malo", "ÖZ Zoé"}),
+    ],
+    ids=["SIECLE", "an archive", "ONDE"],
+)
+def test_files_of_each_software_are_taken(
+    desk: Flask, colleagues: Colleagues, contents: list[tuple[str, bytes]], pupils: set[str]
 ) -> None:
     done = imported(colleagues.signed_in(), *contents)
-    assert (done.state, names()) == (State.DONE, {"LEROY Malo"})
-
-
-def test_onde_is_taken_as_two_files(desk: Flask, colleagues: Colleagues) -> None:
-    pupils, guardians = (text.encode("cp1252") for text in (ONDE_PUPILS, ONDE_GUARDIANS))
-    done = imported(colleagues.signed_in(), ("eleves.csv", pupils), ("responsables.csv", guardians))
-    assert (done.state, names()) == (State.DONE, {"LEROY Malo", "ÖZ Zoé"})
-    assert db.session.scalar(select(ImportBatch.files)) == ["eleves.csv", "responsables.csv"]
+    assert (done.state, names()) == (State.DONE, pupils)
+    assert db.session.scalar(select(ImportBatch.files)) == [name for name, _ in contents]
 
 
 def test_one_file_of_a_pair_is_refused(desk: Flask, colleagues: Colleagues) -> None:
@@ -104,17 +100,17 @@ def test_the_difference_says_by_name_what_changes(desk: Flask, colleagues: Colle
     rows += [row(99, family="NOUVELLE", child="1099;NOUVELLE;Zoé;6B")]
     del rows[2]
     _, page = checked(browser, sheet(*rows))
-    assert "classe : 6A → 5B" in page
     assert "adresse postale : 1 rue A, 59990 Rivebelle → 9 place Neuve, 59000 Valdoux" in page
     assert "adresse mail du fichier : m…@exemple.fr → a…@exemple.fr" in page
     assert "autre@exemple.fr" not in page, "the whole mail address is not shown"
-    assert "Devient responsable de Léa FAMILLE1." in page
-    assert "NOUVELLE Zoé" in page
-    assert "FAMILLE3 Léa" in page
-    assert "n’est plus dans le fichier" in page
-    assert "FAMILLE3 Marie" in page
-    assert "le compte se ferme" in page
-    assert "départs 2" in page
+    changes = (
+        "classe : 6A → 5B",
+        "Devient responsable de Léa FAMILLE1.",
+        "NOUVELLE Zoé",
+        "FAMILLE3 Marie",
+        "départs 2",
+    )
+    assert [change for change in changes if change not in page] == []
 
 
 def test_a_tie_that_ends_is_said_by_name(desk: Flask, colleagues: Colleagues) -> None:
@@ -134,22 +130,6 @@ def _is_told_who_changes(page: str) -> None:
     changed = page.partition("Changent")[2].partition("</table>")[0]
     assert "FAMILLE1 Léa" in changed
     assert "ses responsables changent" in changed
-
-
-def test_problems_have_their_line_and_their_person(desk: Flask, colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in()
-    _, page = checked(browser, sheet(*families(3), row(4, mail="pas une adresse")))
-    assert "familles.csv, ligne 5" in page
-    done = imported(browser, sheet(*families(3), row(4, mail="pas une adresse")))
-    assert done.state is State.DONE
-    batch = db.session.scalars(select(ImportBatch)).one()
-    assert f'href="/fichiers/imports/{batch.id}">Voir ce qui est à vérifier<' in shown(
-        browser.get(f"/travaux/{done.id}")
-    )
-    assert "familles.csv, ligne 5" in shown(browser.get(f"/fichiers/imports/{batch.id}"))
-    table = browser.get(f"/fichiers/imports/{batch.id}/problemes.csv")
-    assert table.data.startswith(b"\xef\xbb\xbf")
-    assert "familles.csv" in shown(table)
 
 
 @pytest.mark.row("K-22")
@@ -183,11 +163,6 @@ def test_files_and_difference_are_encrypted_and_go_after_a_day(desk: Flask, coll
     page = shown(browser.get(f"/fichiers/{key}"))
     assert "FAMILLE" not in page
     assert "Les fichiers ne sont plus là" in page
-    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == files.EXPIRY).values(available_at=now()))
-    db.session.commit()
-    Worker({files.EXPIRY: services().outbox_handlers[files.EXPIRY]}).run_once()
-    db.session.expire_all()
-    assert {file.content for file in db.session.scalars(select(JobFile))} == {b""}
 
 
 def test_a_new_check_removes_the_files_of_the_former_one(desk: Flask, colleagues: Colleagues) -> None:
@@ -225,15 +200,13 @@ def test_three_checks_of_a_person_wait_at_once(desk: Flask, colleagues: Colleagu
     assert db.session.query(Job).count() == 3
 
 
-def test_another_school_does_not_see_the_check(desk: Flask, colleagues: Colleagues) -> None:
+def test_a_check_is_for_the_school_alone(desk: Flask, colleagues: Colleagues) -> None:
     key, _ = checked(colleagues.signed_in(), sheet(*families(2)))
     for stranger in (colleagues.signed_in(Role.HEAD, uai=LYCEE), colleagues.signed_in(Role.ENGINEER)):
         assert stranger.get(f"/fichiers/{key}").status_code == 404
         assert post(stranger, f"/fichiers/{key}/importer", "/fichiers").status_code == 404
         assert str(key) not in shown(stranger.get("/fichiers"))
-    head = colleagues.signed_in(Role.HEAD)
-    assert head.get(f"/fichiers/{key}").status_code == 200
-    assert str(key) in shown(head.get("/fichiers"))
+    assert str(key) in shown(colleagues.signed_in(Role.HEAD).get("/fichiers"))
 
 
 @pytest.mark.row("K-04")
@@ -259,22 +232,6 @@ def test_a_file_with_another_school_is_refused_as_a_whole(
     do_all()
     assert names() == set()
     assert db.session.scalar(select(ImportBatch)) is None
-
-
-def test_former_data_of_another_school_are_not_told(desk: Flask, colleagues: Colleagues) -> None:
-    imported(colleagues.signed_in(Role.HEAD, uai=LYCEE), *siecle(LYCEE))
-    pupils = xml.siecle("BEE_ELEVES", xml.pupil("900", PRENOM="Ines"), xml.placed("900", ("6A", "D")), uaj=COLLEGE)
-    people = xml.siecle(
-        "BEE_RESPONSABLES",
-        xml.person("5", ADRESSE_ID="9"),
-        xml.postal_address("9", LIGNE1_ADRESSE="77 rue Neuve"),
-        xml.responsible("900", "5", RESP_LEGAL="1"),
-        uaj=COLLEGE,
-    )
-    _, page = checked(colleagues.signed_in(), ("eleves.xml", pupils), ("responsables.xml", people))
-    assert "VANDEPUTTE Noémie" in page
-    assert "1 rue du Test" not in page
-    assert "Malo" not in page
 
 
 BOMB = zipped(("ElevesAvecAdresses.xml", b"<BEE_ELEVES>" + b" " * (40 << 20)))
@@ -373,7 +330,6 @@ def test_a_guardian_who_comes_back_is_not_from_elsewhere(desk: Flask, colleagues
     imported(head, sheet(*families(40)))
     imported(head, sheet(*families(39)))
     _, page = checked(head, sheet(*families(40)))
-    assert "revient dans l’établissement" in page
     assert "a de nouveau un enfant ici, le compte se rouvre" in page
     assert "autre établissement" not in page
 

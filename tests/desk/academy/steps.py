@@ -35,11 +35,6 @@ def sign_in(browser: FlaskClient, provider: Provider, page: str = "/connexion", 
     return browser.get(academy.path(provider.authorize(begin(browser, page, **fields))))
 
 
-def is_in(browser: FlaskClient) -> bool:
-    """Return whether somebody is signed in."""
-    return browser.get("/").status_code == 200
-
-
 def refused(page: TestResponse, words: str) -> None:
     """Check that a page says why the académie did not open the desk."""
     assert page.status_code == 403

@@ -24,8 +24,8 @@ from tests.desk.academy import provider as academy
 from tests.desk.academy.provider import (
     Provider,
 )
-from tests.desk.academy.steps import begin, is_in, linked_to, refused, sign_in
-from tests.desk.colleagues import Colleagues, post
+from tests.desk.academy.steps import begin, linked_to, refused, sign_in
+from tests.desk.colleagues import Colleagues, is_in, post
 from tests.pages import form_token, heading
 
 

@@ -13,7 +13,6 @@ from idp.desk import words
 from idp.families.standing import Group, Standing, foremost, group_of, in_group, standings
 from tests.builders import Build
 from tests.closed import suspend
-from tests.desk.colleagues import Colleagues
 
 
 def disputed(account: Account) -> Account:
@@ -66,7 +65,7 @@ MAKERS: dict[Standing, Callable[[Build], Account]] = {
 }
 
 
-def test_each_account_is_in_one_group_which_sql_finds_too(desk: Flask, build: Build) -> None:
+def test_each_account_is_in_one_group_which_sql_finds_too(app: Flask, build: Build) -> None:
     assert set(MAKERS) == set(Standing)
     for standing, make in MAKERS.items():
         account = make(build)
@@ -81,22 +80,7 @@ def test_each_account_is_in_one_group_which_sql_finds_too(desk: Flask, build: Bu
         assert (account.email is not None) >= (groups[0] in {Group.ACTIVE, Group.BLOCKED}), "as the figures say"
 
 
-def test_each_standing_has_words(desk: Flask) -> None:
+def test_each_standing_has_words(app: Flask) -> None:
     assert set(words.OF) == set(Standing)
     for standing, texts in words.OF.items():
         assert texts.step or texts.next or standing is Standing.ACTIVE, "the next step is always visible"
-
-
-def test_a_wrong_mail_address_is_changed_by_the_parent_and_not_sent_to_again(
-    colleagues: Colleagues, build: Build
-) -> None:
-    child = build.child()
-    account = build.active(children=[child], email=None, email_confirmed_at=None, pending_email="n@exemple.fr")
-    browser = colleagues.signed_in()
-    for path in (f"/familles/{child.id}", f"/comptes/{account.id}"):
-        script, _, then = browser.get(path).get_data(as_text=True).partition("Ensuite")
-        assert "Si l’adresse mail est fausse, connectez-vous et touchez" in script
-        sentence, _, button = then.partition("/renvoyer")
-        assert "comparez le début et la fin avec ceux de la page du compte" in sentence
-        assert "ne renvoyez rien" in sentence
-        assert "Renvoyer le message" in button
