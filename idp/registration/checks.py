@@ -41,7 +41,10 @@ def find_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]
     if not name or len(name) > names.LONGEST or not name.isprintable():
         yield Fault("name", f"must have 1 to {names.LONGEST} printable characters", code=FaultCode.NAME)
     uri_faults = list(_uri_faults(settings, metadata))
-    yield from uri_faults or _sector_faults(metadata)
+    yield from uri_faults
+    if not uri_faults and sectors.is_missing(metadata):
+        text = "is needed, because the redirect URIs have several hosts"
+        yield Fault("sector_identifier_uri", text, code=FaultCode.SEVERAL_HOSTS)
     yield from _frontchannel_faults(metadata)
     for uai in metadata.uais:
         if not is_uai(uai):
@@ -61,7 +64,6 @@ def find_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]
 
 
 def _value_faults(metadata: ClientMetadata) -> Iterator[Fault]:
-    """Yield the fields that hold another value than the declared ones."""
     for declared in FIELDS:
         value, allowed = getattr(metadata, declared.name), ", ".join(declared.values)
         match declared.kind:
@@ -80,7 +82,6 @@ def _value_faults(metadata: ClientMetadata) -> Iterator[Fault]:
 
 
 def _key_faults(metadata: ClientMetadata) -> Iterator[Fault]:
-    """Yield what is wrong with the keys of the client."""
     if metadata.jwks is not None and metadata.jwks_uri:
         text = "is given twice: as keys and as their URI; give one of them"
         yield Fault("jwks", text, code=FaultCode.KEYS_TWICE)
@@ -143,16 +144,6 @@ def _subject_faults(metadata: ClientMetadata) -> Iterator[Fault]:
         yield Fault("subject_prefix", "is for subjects of the type aaf")
 
 
-def _sector_faults(metadata: ClientMetadata) -> Iterator[Fault]:
-    """Yield the fault of valid redirect URIs whose hosts no document joins (Core 8.1)."""
-    if sectors.is_missing(metadata):
-        yield Fault(
-            "sector_identifier_uri",
-            "is needed, because the redirect URIs have several hosts",
-            code=FaultCode.SEVERAL_HOSTS,
-        )
-
-
 def _frontchannel_faults(metadata: ClientMetadata) -> Iterator[Fault]:
     """Yield the fault of a front-channel URI on a foreign host (Front-Channel Logout 1.0, section 2)."""
     uri = metadata.frontchannel_logout_uri
@@ -172,7 +163,6 @@ def _uri_faults(settings: Settings, metadata: ClientMetadata) -> Iterator[Fault]
 
 
 def _uri_problem(settings: Settings, uri: str) -> tuple[FaultCode, str] | None:
-    """Return why a URI cannot be registered, or None."""
     if len(uri) > _LONGEST_URI or not (uri.isascii() and uri.isprintable()) or set(uri) & set(' "<>\\^`{|}'):
         return FaultCode.NOT_A_URI, f"not a URI (ASCII, no blank, {_LONGEST_URI} characters at most)"
     try:

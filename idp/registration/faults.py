@@ -9,11 +9,9 @@ class FaultCode(enum.Enum):
 
     OTHER = enum.auto()
     NAME = enum.auto()
-    """The name is empty, too long or not printable."""
     NAME_TAKEN = enum.auto()
     """Parents would take the name for that of another ENT or of this service, or it has letters that French lacks."""
     NEEDED = enum.auto()
-    """The list needs at least one value."""
     UNKNOWN_VALUE = enum.auto()
     NOT_A_UAI = enum.auto()
     NOT_A_URI = enum.auto()
@@ -22,7 +20,6 @@ class FaultCode(enum.Enum):
     HAS_FRAGMENT = enum.auto()
     """The URI has a fragment, or brackets or control characters in its path."""
     FOREIGN_HOST = enum.auto()
-    """The URI must have the host of a redirect URI."""
     SEVERAL_HOSTS = enum.auto()
     """The redirect URIs have several hosts, and no document joins them."""
     OTHER_SECTOR = enum.auto()
@@ -30,36 +27,25 @@ class FaultCode(enum.Enum):
     UNREADABLE = enum.auto()
     """The document behind the URI cannot be read, or is not what it must be."""
     KEYS_NEEDED = enum.auto()
-    """The authentication method needs the client's keys."""
     KEYS_UNUSABLE = enum.auto()
-    """The text is no set of public keys that this service can use."""
     KEY_IS_PRIVATE = enum.auto()
     KEYS_TWICE = enum.auto()
-    """The keys are given by value and by their URI."""
     NO_SIGNING_KEY = enum.auto()
-    """This service has no key for the algorithm."""
     PKCE_NEEDED = enum.auto()
     CHANGED_MEANWHILE = enum.auto()
-    """Somebody else changed the registration after it was read."""
     NO_SECRET = enum.auto()
-    """The client has no secret: it is public, or authenticates by keys."""
     FORMER_SECRET_WORKS = enum.auto()
-    """The former secret still works, and a third one would end it."""
     CONTACT = enum.auto()
-    """A contact is too long, or there are too many."""
     DECIDED_BY_ACADEMY = enum.auto()
     """An ENT operator asked for a value that the académie alone gives."""
     OTHER_WAITS = enum.auto()
     """A change that the ENT itself asked for waits, so that its operator cannot ask for one."""
     MANY_WAIT = enum.auto()
-    """The ENT operator already registered as many ENTs as may wait for the académie."""
     MANY_TODAY = enum.auto()
     MANY_MOVES = enum.auto()
-    """The ENT operator already registered as many ENTs within a day as one person may."""
     ASKER_LEFT = enum.auto()
     """The ENT operator who registered the ENT acts for it no longer, so that the académie can only refuse it."""
     NOT_WAITING = enum.auto()
-    """The ENT does not wait for the académie, or no longer."""
 
 
 @dataclass(frozen=True)

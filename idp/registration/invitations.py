@@ -32,11 +32,7 @@ SUBJECTS = BY_NAME["subject"].offered
 class Bounds:
     """What a client that registers itself may ask for; an empty bound allows everything.
 
-    Attributes:
-        scopes: the scopes that it may have at most.
-        hosts: the hosts of all its URIs; if empty, those of its registration, until an engineer approves others.
-        subject_type: `pairwise` or `public`.
-        auth_method: how it authenticates.
+    Without hosts, all URIs have those of the registration, until an engineer approves others.
     """
 
     scopes: Sequence[str]

@@ -86,8 +86,10 @@ def change(client: Client, metadata: ClientMetadata) -> str | None:
     count_change(client)
     before = _sector_uris(rows.read(client))
     rows.write(client, metadata)
-    if metadata.subject != SubjectType.PAIRWISE.value and _sector_uris(metadata) != before:
-        _move(client, sectors.named(metadata))
+    sector = sectors.named(metadata)
+    is_moved = metadata.subject != SubjectType.PAIRWISE.value and _sector_uris(metadata) != before
+    if is_moved and sector != client.sector:  # it names sessions by another `sid` from now on
+        client.sector, client.subject_salt = sector, sectors.salt(sector)
     if metadata.auth_method not in SECRET_METHODS:
         client.secret_digest = client.former_secret_digest = client.former_secret_until = client.secret_at = None
         return None
@@ -140,14 +142,7 @@ def new_hosts(client: Client, metadata: ClientMetadata) -> set[str]:
 
 
 def _sector_uris(metadata: ClientMetadata) -> tuple[list[str], str]:
-    """Return the URIs that decide on the sector."""
     return list(metadata.redirect_uris), metadata.sector_identifier_uri
-
-
-def _move(client: Client, sector: str) -> None:
-    """Move a client without pairwise subjects to another sector, so that it names sessions by another `sid`."""
-    if sector != client.sector:
-        client.sector, client.subject_salt = sector, sectors.salt(sector)
 
 
 def count_change(client: Client) -> None:

@@ -235,7 +235,6 @@ def _text(value: Any) -> str:
 
 
 def _client_row(row: Client) -> dict[str, Any]:
-    """Return a registration as the commands print it."""
     disabled_at, pending = _moment(row.disabled_at), row.pending_metadata or {}
     return {
         "client_id": row.client_id,
@@ -257,5 +256,4 @@ def _client_row(row: Client) -> dict[str, Any]:
 
 
 def _moment(value: datetime | None) -> str | None:
-    """Return a moment as the commands print it."""
     return value.isoformat() if value else None

@@ -33,7 +33,6 @@ def _read_profile_uris(_ctx: click.Context, _option: click.Parameter, pairs: Seq
 
 
 def _read_jwks(_ctx: click.Context, _option: click.Parameter, file: Path | None) -> Any:
-    """Read a JWK set, or one JWK."""
     if file is None:
         return None
     try:

@@ -81,7 +81,6 @@ def ask(
 
 
 def _decided_faults(metadata: ClientMetadata) -> Iterator[Fault]:
-    """Yield the fields that an ENT operator may not decide about."""
     for name in DECIDED:
         if getattr(metadata, name) != BY_NAME[name].default:
             text = "is decided by the académie when it accepts the ENT: leave it out"

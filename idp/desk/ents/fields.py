@@ -145,7 +145,6 @@ REGISTRATION_FIELDS = tuple(name for name, field in vars(RegistrationForm).items
 
 
 def _value(field: Any) -> Any:
-    """Return the value of a field as `ClientMetadata` holds it."""
     kind = BY_NAME[field.name].kind
     if kind is Kind.SCHOOLS:
         return tuple(normalised_uai(uai) for line in field.lines for uai in line.replace(",", " ").split())

@@ -153,7 +153,6 @@ def _facts(client: Client) -> list[tuple[str, str, list[str]]]:
 
 
 def _addresses(client: Client) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield all addresses that the form has, by its labels."""
     metadata = rows.read(client)
     for field in RegistrationForm():
         declared = BY_NAME[field.name]
@@ -307,7 +306,6 @@ def _labels(name: str) -> tuple[str, str]:
 
 
 def _value_lines(value: Any) -> list[str]:
-    """Return a value of a registration as lines."""
     if isinstance(value, dict):
         return [json.dumps(value)]
     values = value if isinstance(value, list | tuple) else [value]

@@ -108,7 +108,6 @@ def steps(server: Server, subject: Subject) -> list[Callable[[], Iterable[Findin
 
 
 def _registered(subject: Subject) -> Iterator[Finding]:
-    """Check the registration itself."""
     if subject.waits:
         message = "l’ENT attend l’accord de l’académie : personne n’y entre encore"
         yield noted("enabled", message, Repair.ACCEPT)

@@ -52,7 +52,6 @@ def ask_sign_in(outgoing: Outgoing, endpoint: str, client_id: str, metadata: Cli
 
 
 def _sign_in_problem(answer: Answer, redirect_uri: str, state: str, expected: str) -> Problem | None:
-    """Return why the answer is not the expected error at the redirect URI, or None."""
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return Problem("trop de demandes en ce moment : recommencez dans une minute")
     members = parse_qs(urlsplit(answer.location).query)
@@ -103,7 +102,6 @@ def _refusable_token(server: Server, client_id: str, alg: str) -> str:
 
 
 def _back_channel_problem(status: int) -> Problem | None:
-    """Return what is wrong with the status of the answer, or None."""
     if status == HTTPStatus.BAD_REQUEST:
         return None
     if status in _TAKEN:
