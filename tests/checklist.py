@@ -1,4 +1,4 @@
-"""`python -m tests.checklist`: write the tests of each row into docs/security.md, or check them.
+"""`python -m tests.checklist`: write the tests of each row of docs/security.md into a page of the reference.
 
 A test names its rows with a marker, `@pytest.mark.row("Z-01", "Z-02")`. A class or a module may carry the marker for
 all its tests. The marker is read from the source, so no test is imported or run.
@@ -15,10 +15,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CHECKLIST = ROOT / "docs" / "security.md"
+PAGE = "reference/tests.md"
+"""The page with the tests, beside the checklist."""
 TESTS = ROOT / "tests"
 NO_TEST = "no test: "
-NOTHING = "—"
-_ROW = re.compile(r"^\| (?P<id>[A-Z]-\d\d) \| (?P<rule>[^|]+?) \|(?P<tests>[^|]*)\|$")
+_ROW = re.compile(r"^\| (?P<id>[A-Z]-\d\d) \| (?P<rule>[^|]+?) \|$")
+_HEAD = """# Tests of the checklist
+
+*Cette page est produite à partir des tests (`make checklist`).* The rules are in [the checklist](../security.md).
+
+| row | tests |
+|---|---|
+"""
 _LOOKS_LIKE_A_ROW = re.compile(r"^\|\s*[A-Z]-\d")
 
 
@@ -56,7 +64,7 @@ def rows_of(text: str) -> dict[str, str]:
     for number, line in enumerate(text.splitlines(), 1):
         row = _ROW.match(line)
         if row is None and _LOOKS_LIKE_A_ROW.match(line):
-            raise ValueError(f'line {number} is not "| A-01 | rule | tests |": {line[:60]}')
+            raise ValueError(f'line {number} is not "| A-01 | rule |": {line[:60]}')
         if row is not None and row["id"] in rows:
             raise ValueError(f"line {number} is a second row {row['id']}")
         if row is not None:
@@ -65,12 +73,10 @@ def rows_of(text: str) -> dict[str, str]:
 
 
 def render(text: str, tests: list[MarkedTest], folder: Path) -> str:
-    """Return the checklist `text` with links to the tests of each row, relative to `folder`."""
-    lines = []
-    for line in text.splitlines():
-        row = _ROW.match(line)
-        lines.append(_with_tests(row["id"], row["rule"], tests, folder) if row else line)
-    return "\n".join(lines) + "\n"
+    """Return the page with links to the tests of each row of the checklist `text`, relative to `folder`."""
+    return _HEAD + "".join(
+        _with_tests(row, tests, folder) for row, rule in rows_of(text).items() if NO_TEST not in rule
+    )
 
 
 def problems(text: str, tests: list[MarkedTest]) -> list[str]:
@@ -97,7 +103,7 @@ def problems(text: str, tests: list[MarkedTest]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None, *, checklist: Path = CHECKLIST, folder: Path = TESTS) -> int:
-    """Write the checklist, or check it with `--check`; return 1 if something is wrong."""
+    """Write the page, or check it with `--check`; return 1 if something is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.checklist", description="The checklist and its tests.")
     parser.add_argument("--check", action="store_true", help="write nothing, and fail if the file is not current")
     check: bool = parser.parse_args(arguments).check
@@ -107,11 +113,12 @@ def main(arguments: list[str] | None = None, *, checklist: Path = CHECKLIST, fol
         faults = problems(text, tests)
     except ValueError as error:
         return _refuse([f"{checklist.name} cannot be filled: {error}."])
-    current = render(text, tests, checklist.parent)
-    if check and current != text:
-        faults.append(f'{checklist.name} does not name the tests of today: run "make checklist" and commit it.')
+    page = checklist.parent / PAGE
+    current = render(text, tests, page.parent)
+    if check and (not page.exists() or page.read_text(encoding="utf-8") != current):
+        faults.append(f'{page.name} does not name the tests of today: run "make checklist" and commit it.')
     if not check:
-        checklist.write_text(current, encoding="utf-8")
+        page.write_text(current, encoding="utf-8")
     return _refuse(faults)
 
 
@@ -122,9 +129,9 @@ def _refuse(faults: list[str]) -> int:
     return int(bool(faults))
 
 
-def _with_tests(row: str, rule: str, tests: list[MarkedTest], folder: Path) -> str:
+def _with_tests(row: str, tests: list[MarkedTest], folder: Path) -> str:
     links = [f"[{_shown(test)}]({_relative(test.path, folder)})" for test in tests if row in test.rows]
-    return f"| {row} | {rule} | {'<br>'.join(links) or NOTHING} |"
+    return f"| {row} | {'<br>'.join(links)} |\n"
 
 
 def _shown(test: MarkedTest) -> str:
