@@ -17,7 +17,7 @@ from idp.audit.models import AuditEntry
 from idp.chained import NewRow
 from idp.clock import now
 from idp.db import UnitSession, db
-from idp.metrics import catalogue
+from idp.metrics import journal
 from idp.metrics.instruments import Instrument
 from idp.services import services
 
@@ -111,7 +111,7 @@ def entry_of(event: Event) -> NewRow:
 def count(row: NewRow) -> None:
     """Count a row for the metrics, if it is an entry; a statement of its own has written it."""
     if Instrument.registry is not None and row.model is AuditEntry:
-        catalogue.count_event(row.values["kind"], row.values["result"], row.values["details"])
+        journal.count(row.values["kind"], row.values["result"], row.values["details"])
 
 
 @sqlalchemy_event.listens_for(UnitSession, "after_commit")

@@ -1,11 +1,8 @@
-"""All metrics of the service, and how the events of the journal count: so no slice has to count them.
+"""All metrics of the service.
 
 `docs/exploitation.md` says how they are served, `docs/alertes.md` what to do when one of them is bad. Names and units
 follow https://prometheus.io/docs/practices/naming/.
 """
-
-from collections.abc import Mapping
-from typing import Any
 
 from idp.metrics.instruments import Counter, Gauge, Histogram, Label, Reading
 
@@ -164,50 +161,3 @@ READ_FAILED = Reading(
     "Whether the metrics of this subject could not be read in time.",
     Label("subject", "outbox", "jobs", "imports", "keys", "letters", "notices", "purge"),
 )
-
-
-_STEPS = {
-    "activation.opened": "opened",
-    "activation.completed": "completed",
-    "email.link_sent": "mail_sent",
-    "email.confirmed": "confirmed",
-}
-_RECOVERIES = {
-    "recovery.username": "username_asked",
-    "recovery.username_told": "username_told",
-    "password.reset": "password_chosen",
-}
-
-
-def count_event(kind: str, result: str, details: Mapping[str, Any]) -> None:
-    """Count an event that was recorded."""
-    EVENTS.count(kind, result)
-    if kind == "sign_in":
-        _count_sign_in(result, details)
-    elif kind in _STEPS:
-        ACTIVATIONS.count(_STEPS[kind])
-    elif kind in _RECOVERIES:
-        RECOVERIES.count(_RECOVERIES[kind])
-    else:
-        _count_other(kind, result, details)
-
-
-def _count_sign_in(result: str, details: Mapping[str, Any]) -> None:
-    """Count a sign-in. Throttled ones are counted where they happen, since the journal has one an hour."""
-    if result == "ok":
-        SIGN_INS.count("password" if "pwd" in details["amr"] else "passkey", "ok")
-    elif result == "refused" and details["door"] in {"sign_in", "passkey"}:
-        SIGN_INS.count("passkey" if details["door"] == "passkey" else "password", details["reason"])
-
-
-def _count_other(kind: str, result: str, details: Mapping[str, Any]) -> None:
-    if kind == "recovery.password":
-        RECOVERIES.count(details["answer"])
-    elif kind == "staff.sign_in":
-        STAFF_SIGN_INS.count(result)
-    elif kind == "device_session.changed" and details["change"] == "used":
-        SIGN_INS.count("device", "ok")
-    elif kind == "device_session.reused":
-        SIGN_INS.count("device", "reused")
-    elif kind == "desk.job_finished":
-        JOBS_ENDED.count(details["work"], details["outcome"])

@@ -244,7 +244,7 @@ class AgainForm(DeskForm):
 @blueprint.route("/impressions/<uuid:key>/a-nouveau", methods=["GET", "POST"])
 @needs(Right.PRINT_CLASSES, fresh=True)
 @keeps("word")
-def letters_again(key: UUID) -> Response:
+def again(key: UUID) -> Response:
     """Show who gets a letter again, by class; on a POST with the typed word, ask for the print."""
     job, school, form = _print_again(key), access.own_school(), AgainForm()
     try:
