@@ -37,7 +37,7 @@ OPENED = "Un nouveau compte : son courrier s’imprime, sauf si la direction vé
 
 def main_of(page: str) -> str:
     """Return the main part of a page, without the ids of its links and its times."""
-    own = r"[0-9a-f]{8}-[0-9a-f-]{27}|nonce-\S+|value=\"[^\"]{40,}\"|\d\d ?h ?\d\d"
+    own = r"[0-9a-f]{8}-[0-9a-f-]{27}|nonce-\S+|value=\"[^\"]{40,}\"|\d{1,2}\s?h\s?\d\d"
     return re.sub(own, "", page.partition("<main")[2])
 
 
