@@ -1,10 +1,8 @@
 """Builds the application of the school desk: the same services as the parents' application, other pages."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from flask import Flask, has_request_context, request, url_for
-from flask_babel import lazy_gettext as _l
+from flask import Flask, has_request_context
 
 from idp.app import assemble
 from idp.clock import now
@@ -41,31 +39,6 @@ from idp.paths import TEMPLATES
 from idp.services import services
 from idp.web import declarations, http
 from idp.web.redirects import shown_page
-
-_ENTRIES = (
-    ("home.today", _l("Aujourd’hui"), None),
-    ("search.search", _l("Rechercher"), Right.READ_FAMILIES),
-    ("notices.show", _l("Signalements"), Right.READ_NOTICES),
-    ("classes.show", _l("Classes"), Right.READ_CLASSES),
-    ("prints.show", _l("Impressions"), Right.PRINT_CLASSES),
-    ("files.show", _l("Fichiers"), Right.IMPORT_FILES),
-    ("school.show", _l("Établissement"), Right.EDIT_SCHOOL),
-    ("team.show", _l("Équipe"), Right.MANAGE_TEAM),
-    ("ents.show", _l("ENT"), Right.READ_ENTS),
-    ("statistics.show", _l("Activation"), Right.READ_STATISTICS),
-    ("journal.show", _l("Journal"), Right.READ_JOURNAL),
-    ("people.show", _l("Droits des personnes"), Right.READ_RETENTION),
-)
-"""The endpoints of the pages, their labels, and the right that each needs."""
-
-
-def entries() -> Iterator[tuple[str, str, bool]]:
-    """Yield the URL and the label of each page, and whether it is the present one."""
-    blueprint = request.blueprint or ""
-    for endpoint, label, right in _ENTRIES:
-        if right is None or access.may(right):
-            yield url_for(endpoint), str(label), endpoint.partition(".")[0] == blueprint
-
 
 _JOINED = (suspension_links, decision_views, charter_views, trials)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
@@ -118,7 +91,7 @@ def _shell() -> dict[str, Any]:
         "desk_person": person,
         "desk_place": posts.place(person.post) or services().settings.academy,
         "desk_role": access.spec(person.post.role).label,
-        "desk_menu": list(entries()),
+        "desk_menu": list(home.entries()),
         "desk_reason": access.reason(person),
         "desk_page": shown_page(),
     }

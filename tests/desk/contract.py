@@ -54,7 +54,7 @@ NEEDS: dict[str, str] = {
     "PRINT_LETTER": "letter.draw letter.show",
     "READ_CLASSES": "classes.names classes.names_csv classes.remind classes.show",
     "READ_ENTS": "ents.detail ents.read_charter ents.show",
-    "READ_FAMILIES": "accounts.show families.show search.search",
+    "READ_FAMILIES": "accounts.family accounts.show search.search",
     "READ_JOURNAL": "journal.export journal.show",
     "READ_NOTICES": "notices.detail notices.show",
     "READ_RETENTION": "people.show",
