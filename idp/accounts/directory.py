@@ -41,6 +41,9 @@ def name_key(given_name: str, family_name: str) -> str:
 def get_for_change(account_id: uuid.UUID) -> Account | None:
     """Return the account as the database has it now, its row locked until the caller's transaction ends."""
     account: Account | None = db.session.scalar(locking(select(Account), account_id))
+    if account is not None:
+        # The statement read the decisions before it waited for the lock: another act may have closed the account since.
+        db.session.expire(account, ["shut_until"])
     return account
 
 

@@ -99,10 +99,12 @@ def _admit(
     """Decide in one transaction, by the account's present state; `wait` is that of `service.sign_in`.
 
     Raises:
-        PasskeyError: the account is disabled or not activated, or the key was removed meanwhile.
+        PasskeyError: the account is disabled or not activated, or the account or its key changed meanwhile.
     """
     account, closed = disputes.get_for_sign_in(proof.account_id)
-    if account is None or account.disabled_at is not None or account.activated_at is None or not keys.is_there(proof):
+    if account is None or account.generation != proof.generation:
+        raise PasskeyError("closed")
+    if account.disabled_at is not None or account.activated_at is None or not keys.is_there(proof):
         raise PasskeyError("closed")
     known_device = _is_known_device(account)
     if service.is_refused(account, closed=closed):

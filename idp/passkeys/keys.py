@@ -79,9 +79,13 @@ _HANDLE_BYTES = 32
 
 @dataclass(frozen=True)
 class Proof:
-    """A passkey proved that its account's person is here. `is_copyable` says that the key may be on more devices."""
+    """A passkey proved that its account's person is here.
+
+    `generation` is the account's when the key was read. `is_copyable` says that the key may be on more devices.
+    """
 
     account_id: uuid.UUID
+    generation: int
     key_id: uuid.UUID
     is_copyable: bool
 
@@ -203,7 +207,7 @@ def authenticate(settings: Settings, answer: str) -> Proof:
     row = _find(parsed)
     if row is None:
         raise PasskeyError("unknown")
-    key, handle = row
+    key, handle, generation = row
     if parsed.user_handle != handle:  # WebAuthn 7.2, step 6: nobody was named before, so the answer must
         raise PasskeyError
     verified = ceremony.verify_authentication(_party(settings), parsed, key)
@@ -218,7 +222,7 @@ def authenticate(settings: Settings, answer: str) -> Proof:
     )
     if counted is None:  # another request used the same count
         raise PasskeyError("cloned")
-    return Proof(key.account_id, key.id, is_copyable=key.is_backup_eligible)
+    return Proof(key.account_id, generation, key.id, is_copyable=key.is_backup_eligible)
 
 
 def owner_of(answer: str) -> uuid.UUID | None:
@@ -293,15 +297,16 @@ def tell_new_password(account_id: uuid.UUID, *, removes: bool) -> None:
     notices.tell(Notice.PASSWORD_CHANGED, account_id, passkeys=str(kept), removed_passkeys=str(removed))
 
 
-def _find(answer: Answer) -> tuple[Passkey, bytes] | None:
-    """Return the key that an answer names, and the user handle of its account."""
+def _find(answer: Answer) -> tuple[Passkey, bytes, int] | None:
+    """Return the key that an answer names, with the user handle and the generation of its account."""
     row = db.session.execute(
-        select(Passkey, PasskeyUser.handle)
+        select(Passkey, PasskeyUser.handle, Account.generation)
         .join(PasskeyUser, PasskeyUser.account_id == Passkey.account_id)
+        .join(Account, Account.id == Passkey.account_id)
         .where(Passkey.credential_id == answer.credential_id)
         .execution_options(populate_existing=True)
     ).one_or_none()
-    return (row[0], row[1]) if row else None
+    return (row[0], row[1], row[2]) if row else None
 
 
 def _bound(account_id: uuid.UUID, session_id: uuid.UUID) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from idp.accounts.models import Account, Guardianship
 from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.login import service
 from idp.oidc.claims.release import PASSKEY_CLASS, PASSWORD_CLASS
 from idp.outbox.queue import OutboxMessage
 from idp.passkeys import ceremony, keys
@@ -240,6 +241,23 @@ def test_a_closed_account_is_refused_as_an_unknown_key(
     refused(sign_in(browser, key))
     assert not is_in(browser)
     assert reasons()[0] in {"closed", "unknown"}
+
+
+@pytest.mark.row("I-23")
+def test_an_account_that_was_closed_after_the_key_was_read_is_refused(
+    app: Flask, parent: Account, key: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_slot = service.with_slot
+
+    def closed_meanwhile(decide: Callable[[int | None], object]) -> object:
+        with unit_of_work():
+            _set(generation=Account.next_generation())(parent)
+        return with_slot(decide)
+
+    monkeypatch.setattr(service, "with_slot", closed_meanwhile)
+    browser = device(app, LAPTOP)
+    refused(sign_in(browser, key))
+    assert not is_in(browser)
 
 
 @pytest.mark.row("I-23")

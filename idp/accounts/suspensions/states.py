@@ -6,6 +6,7 @@ decision.
 """
 
 import uuid
+from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,9 @@ class Suspendable:
         return None if self.shut_until == FOREVER else self.shut_until
 
     @classmethod
+    @abstractmethod
     def closed_by(cls, key: Any = None) -> ColumnElement[bool]:
         """Return the condition of the rows of `Suspension` about this row; `key` stands for an account's id."""
-        raise NotImplementedError
 
     @classmethod
     def where_suspended(cls, moment: Any, key: Any = None) -> ColumnElement[bool]:
