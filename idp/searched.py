@@ -56,7 +56,6 @@ def _text(*fields: str) -> str:
 @event.listens_for(Searched, "before_insert", propagate=True)
 @event.listens_for(Searched, "before_update", propagate=True)
 def _keep_text(_mapper: Any, _connection: Any, row: Searched) -> None:
-    """Keep `search_text` in step with the columns of a row that is flushed."""
     state: InstanceState[Any] = inspect(row)
     if not state.persistent or any(state.attrs[name].history.has_changes() for name in row.searched_fields):
         row.search_text = _text(*(getattr(row, name) or "" for name in row.searched_fields))

@@ -21,12 +21,10 @@ _PRESENT, _VERIFIED, _COPYABLE, _ATTESTED = 0x01, 0x04, 0x18, 0x40
 
 
 def b64(raw: bytes) -> str:
-    """Return bytes in base64url without padding."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def raw(text: str) -> bytes:
-    """Return the bytes of base64url without padding."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
@@ -55,7 +53,6 @@ class Authenticator:
     user_handle: bytes = b""
 
     def create(self, options: dict[str, Any]) -> str:
-        """Return the answer to the options of a registration."""
         self.user_handle = raw(options["user"]["id"])
         numbers = self.key.public_key().public_numbers()
         public = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32), -3: numbers.y.to_bytes(32)}
@@ -65,7 +62,6 @@ class Authenticator:
         return self._answer(self._client_data("webauthn.create", options), attestationObject=b64(statement))
 
     def get(self, options: dict[str, Any]) -> str:
-        """Return the answer to the options of an authentication."""
         self.count += self.step
         data, client_data = self._data(0), self._client_data("webauthn.get", options)
         signature = self.key.sign(data + hashlib.sha256(client_data).digest(), ECDSA(SHA256()))
@@ -95,7 +91,6 @@ class Authenticator:
 
 
 def key_of_parent(**more: Any) -> Authenticator:
-    """Return an authenticator at the pages of the parents."""
     return Authenticator(origin=ISSUER, rp_id=PARENTS_HOST, **more)
 
 

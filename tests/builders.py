@@ -29,13 +29,10 @@ _numbers = itertools.count(1000)
 
 @dataclass
 class Build:
-    """Builders on the database of `settings`."""
-
     settings: Settings
     hashes: dict[str, str] = field(default_factory=dict)
 
     def hash(self, password: str) -> str:
-        """Hash a password, once for each password of a test."""
         if password not in self.hashes:
             with ThreadPoolExecutor(1) as thread:  # it has no session: what a test has not committed yet may wait
                 self.hashes[password] = thread.submit(Hasher(self.settings).hash, password, "sign_in").result()
@@ -52,13 +49,11 @@ class Build:
         return row
 
     def child(self, given_name: str = "Malo", family_name: str = "LEROY", uai: str = COLLEGE) -> Child:
-        """Create a pupil."""
         child = self._child(given_name, family_name, uai)
         db.session.commit()
         return child
 
     def _child(self, given_name: str = "Malo", family_name: str = "LEROY", uai: str = COLLEGE) -> Child:
-        """Add a pupil; the caller commits."""
         child = Child(
             school_id=self.school(uai).id,
             student_id=str(700000 + next(_numbers)),
@@ -73,7 +68,6 @@ class Build:
     def never_activated(
         self, *, secret: str = PROVISIONAL, children: list[Child] | None = None, **more: object
     ) -> Account:
-        """Create a parent with a printed letter."""
         number = next(_numbers)
         values: dict[str, object] = {
             "username": f"n.leroy{number}",
@@ -96,7 +90,6 @@ class Build:
     def active(
         self, *, password: str = PASSWORD, email: str | None = "noemie.leroy@exemple.fr", **more: object
     ) -> Account:
-        """Create a parent with an active account and a confirmed email."""
         return self.never_activated(
             **{
                 "provisional_hash": None,
@@ -126,7 +119,6 @@ class Build:
         scopes: str = " ".join(DEFAULT_SCOPES),
         **more: object,
     ) -> RelyingParty:
-        """Register a relying party."""
         metadata: dict[str, object] = {
             "name": name,
             "redirect_uris": [f"https://{host}/cb"],
@@ -141,7 +133,6 @@ class Build:
         return RelyingParty(self.settings.issuer, row.client_id, secret, f"https://{host}/cb", row.scopes)
 
     def publish(self, ent: RelyingParty, version: str, text: str = "# Charte\n\nSoyons polis.") -> None:
-        """Publish a charter for the ENT."""
         charters.publish(ent.client_id, version, text)
 
 
@@ -151,7 +142,6 @@ class AtHome(Build):
     def never_activated(
         self, *, secret: str = PROVISIONAL, children: list[Child] | None = None, **more: object
     ) -> Account:
-        """Create a parent with a printed letter."""
         return super().never_activated(secret=secret, children=children, **{**HOME, **more})
 
 

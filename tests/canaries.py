@@ -50,7 +50,6 @@ class Canaries(logging.Handler):
         self.forget()
 
     def forget(self) -> None:
-        """Begin a new test."""
         self.secrets: dict[str, str] = {}
         self.written: list[tuple[str, str]] = []
         for secret, what in _ALWAYS.items():
@@ -63,7 +62,6 @@ class Canaries(logging.Handler):
                 self.secrets[spelling] = what
 
     def keep(self, where: str, text_written: str) -> None:
-        """Keep a text that was written."""
         self.written.append((where, text_written))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -184,7 +182,6 @@ def _everything_is_heard() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def canaries(request: pytest.FixtureRequest) -> Iterator[Canaries]:
-    """Fail the test if it wrote a secret."""
     _current.forget()
     url = request.getfixturevalue("database_url") if "database_url" in request.fixturenames else ""
     yield _current

@@ -19,17 +19,14 @@ _KEYWORDS = ("lazy_gettext", "_l", "lazy_ngettext:1,2", "plurals:1,2")
 
 
 def locales() -> list[str]:
-    """Return the locale of each catalogue, as gettext names it."""
     return [locale_name(language) for language in OWN_NAMES if language != SOURCE]
 
 
 def path_of(locale: str) -> Path:
-    """Return the path of a catalogue."""
     return TRANSLATIONS / locale / "LC_MESSAGES" / "messages.po"
 
 
 def read(path: Path, locale: str | None = None) -> Catalog:
-    """Return the catalogue, or the template, in a file."""
     with path.open("rb") as file:
         return read_po(file, locale=locale)
 
@@ -69,7 +66,6 @@ def _pybabel(command: str, *arguments: str) -> None:
 
 
 def main() -> None:
-    """Extract the texts, and update the catalogues."""
     with TemporaryDirectory() as folder:
         template = Path(folder, "messages.pot")
         extract(template)

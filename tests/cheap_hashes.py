@@ -17,7 +17,6 @@ _CHEAP = {"_MEMORY_KIB": 8, "_ITERATIONS": 1}
 
 
 def use() -> None:
-    """Use the cheap parameters in this process."""
     for name, value in _CHEAP.items():
         setattr(hasher, name, value)
 

@@ -73,7 +73,6 @@ def rows_of(text: str) -> dict[str, str]:
 
 
 def render(text: str, tests: list[MarkedTest], folder: Path) -> str:
-    """Return the page with links to the tests of each row of the checklist `text`, relative to `folder`."""
     return _HEAD + "".join(
         _with_tests(row, tests, folder) for row, rule in rows_of(text).items() if NO_TEST not in rule
     )
@@ -123,7 +122,6 @@ def main(arguments: list[str] | None = None, *, checklist: Path = CHECKLIST, fol
 
 
 def _refuse(faults: list[str]) -> int:
-    """Print the problems; return the exit code."""
     for sentence in faults:
         print(sentence, file=sys.stderr)  # noqa: T201 - a command
     return int(bool(faults))

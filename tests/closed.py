@@ -10,7 +10,6 @@ from idp.db import db
 def suspend(
     account: uuid.UUID, child: uuid.UUID | None = None, *, until: datetime | None = None, since: datetime | None = None
 ) -> None:
-    """Close an account, or its tie to one child."""
     row = Suspension(account_id=account, child_id=child, reason="jugement", begun_by="test", until=until)
     row.begins_at = since or row.begins_at
     db.session.add(row)

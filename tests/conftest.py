@@ -38,7 +38,6 @@ hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepare what all processes of one run share."""
     if not hasattr(config, "workerinput"):
         catalogues.compile_stale()
         applications.prepare()
@@ -60,14 +59,12 @@ def shared() -> Path:
 
 @pytest.fixture
 def database_url(shared: Path) -> Iterator[str]:
-    """A fresh, migrated database with a signing key."""
     with databases.postgresql_copy(shared) as url:
         yield url
 
 
 @pytest.fixture
 def empty(shared: Path) -> Iterator[Settings]:
-    """Return settings for a database without tables."""
     server, name = databases.server_url(shared), f"idp_empty_{uuid.uuid4().hex}"
     databases.run_sql(server, "CREATE DATABASE {} TEMPLATE template0", name)
     try:
@@ -88,7 +85,6 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
 
 @pytest.fixture
 def app(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Flask]:
-    """The application, inside its context."""
     with applications.lent(settings, own="own_app" in request.keywords) as app:
         app.test_client_class = Browser
         yield app
@@ -110,7 +106,6 @@ class Browser(FlaskClient):
 
 @pytest.fixture
 def browser(app: Flask) -> FlaskClient:
-    """One browser, with its own cookies."""
     return app.test_client()
 
 
@@ -126,7 +121,6 @@ def browser_process() -> Iterator[ChromiumBrowser]:
 
 @pytest.fixture
 def build(app: Flask, settings: Settings) -> Build:
-    """Makes schools, parents, clients."""
     return Build(settings)
 
 

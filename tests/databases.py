@@ -46,7 +46,6 @@ LOCK_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_data
 
 
 def settings_for(database_url: str, **more: object) -> Settings:
-    """Return production settings for `database_url`."""
     values: dict[str, object] = {
         "issuer": ISSUER,
         "secret_key": SECRET,
@@ -80,7 +79,6 @@ def _settings(_environment: frozenset[tuple[str, str]], **values: object) -> Set
 
 
 def prepare(database_url: str) -> None:
-    """Migrate the database and make its signing key."""
     settings = settings_for(database_url)
     schema.upgrade(settings)
     app = create_app(settings)
@@ -125,13 +123,11 @@ def _give_up_durability(url: str) -> None:
 
 
 def template_url(shared: Path) -> URL:
-    """Return the address of this run's migrated template."""
     server = make_url(server_url(shared)).set(drivername="postgresql")
     return server.set(database=f"{TEMPLATE}_{shared.name.rpartition('-')[2]}")
 
 
 def drop_template(shared: Path) -> None:
-    """Drop this run's template from a server that stays."""
     if os.environ.get("TEST_DATABASE_URL") and (shared / "postgresql.done").exists():
         plain = make_url(server_url(shared)).set(drivername="postgresql").render_as_string(hide_password=False)
         run_sql(plain, "DROP DATABASE IF EXISTS {} WITH (FORCE)", str(template_url(shared).database))
@@ -186,7 +182,6 @@ SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relnamespace = 'public'::r
 
 
 def _copied(shared: Path, server: str, template: str, name: str) -> str:
-    """Make a database from the template; return its name."""
     with once(shared, "postgresql-copy"):  # a template cannot be copied twice at once
         run_sql(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
     return name
@@ -240,7 +235,6 @@ _CONNECTIONS: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
 
 @contextmanager
 def _connection(url: str, template: Template) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-    """Yield the connection that empties the database."""
     if url not in _CONNECTIONS:
         connection = psycopg.connect(url, autocommit=True, options="-c lock_timeout=2s")
         connection.execute(template.emptying)
@@ -279,7 +273,6 @@ Rows = dict[str, bytes]
 
 
 def rows_of(url: str) -> Rows:
-    """Return all rows of a database."""
     with psycopg.connect(url) as connection:
         return {table.name: _copied_rows(connection, table.name) for table in metadata.sorted_tables}
 
@@ -290,7 +283,6 @@ def _copied_rows(connection: psycopg.Connection[tuple[Any, ...]], table: str) ->
 
 
 def replace_rows(url: str, rows: Rows) -> None:
-    """Replace all rows of a database by those that `rows_of` returned."""
     with psycopg.connect(url) as connection:
         connection.execute("SET LOCAL session_replication_role = replica")  # the order is any
         for table, copied in rows.items():
@@ -307,6 +299,5 @@ def replace_rows(url: str, rows: Rows) -> None:
 
 
 def run_sql(url: str, statement: str, *names: str) -> None:
-    """Run one statement about databases, outside a transaction."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))

@@ -35,7 +35,6 @@ class _Camera:
         self.page.goto(f"{self.url}{path}")
 
     def take(self, name: str) -> None:
-        """Write the page, down to a limit, as `name`.webp."""
         self.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
         bottom = self.page.evaluate("document.querySelector('main').getBoundingClientRect().bottom")
         clip = {"x": 0, "y": 0, "width": _WIDTH, "height": min(_TALLEST, int(bottom) + 8), "scale": 1}

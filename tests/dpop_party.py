@@ -39,14 +39,11 @@ def thumbprint(jwk: Mapping[str, str]) -> str:
 
 @dataclass
 class Key:
-    """A key pair of a client, for one algorithm."""
-
     alg: str
     private: PrivateKey
 
     @classmethod
     def new(cls, alg: str = "ES256") -> "Key":
-        """Generate a key pair."""
         if alg == "ES256":
             return cls(alg, ec.generate_private_key(ec.SECP256R1()))
         if alg in {"EdDSA", "Ed25519"}:  # two names of one algorithm (RFC 9864 2.2)
@@ -72,12 +69,10 @@ class Key:
 
     @property
     def thumbprint(self) -> str:
-        """The thumbprint of the public key."""
         return thumbprint(self.jwk)
 
     @property
     def kid(self) -> str:
-        """The `kid` under which the client published the key."""
         return self.thumbprint[:8]
 
     def sign(self, head: Any, body: Any) -> str:
@@ -113,7 +108,6 @@ def written(part: Any) -> str:
 
 
 def without(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members that are not None."""
     return {name: value for name, value in members.items() if value is not None}
 
 
@@ -126,7 +120,6 @@ class KeyedParty(RelyingParty):
 
     @classmethod
     def of(cls, ent: RelyingParty, client: Key | None = None, key: Key | None = None) -> "KeyedParty":
-        """Return a registered party with keys."""
         plain = (ent.issuer, ent.client_id, ent.secret, ent.redirect_uri, ent.scopes)
         return cls(*plain, client=client, key=key or Key.new())
 
@@ -159,7 +152,6 @@ class KeyedParty(RelyingParty):
         return f"/authorize?{urlencode({'client_id': self.client_id, 'request_uri': request_uri, **more})}"
 
     def pushed(self, browser: FlaskClient, attempt: Attempt, proof: str | None = None, **changes: str | None) -> str:
-        """Push a valid request; return its `request_uri`."""
         response = self.push(browser, attempt, proof, **changes)
         assert response.status_code == 201, response.get_data(as_text=True)
         request_uri: str = response.get_json()["request_uri"]
@@ -172,12 +164,10 @@ class KeyedParty(RelyingParty):
     def redeem(
         self, browser: FlaskClient, code: str, attempt: Attempt, proof: str | None, **changes: str | None
     ) -> TestResponse:
-        """Exchange a code with this proof, or none."""
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": self.redirect_uri}
         return self.post(browser, "/token", {**form, "code_verifier": attempt.verifier, **changes}, proof)
 
     def renew(self, browser: FlaskClient, refresh_token: str, proof: str | None) -> TestResponse:
-        """Exchange a refresh token with this proof, or none."""
         return self.post(browser, "/token", {"grant_type": "refresh_token", "refresh_token": refresh_token}, proof)
 
     def resource(
@@ -190,12 +180,10 @@ class KeyedParty(RelyingParty):
         scheme: str = "DPoP",
         method: str = "GET",
     ) -> TestResponse:
-        """Request a resource with this authorization scheme, and this proof, or none."""
         headers = without({"Authorization": f"{scheme} {token}", "DPoP": proof})
         return browser.open(path, method=method, headers=headers)
 
     def read_userinfo(self, browser: FlaskClient, token: str) -> dict[str, Any]:
-        """Return the UserInfo claims, requested with a valid proof."""
         response = self.resource(browser, token, self.fresh_proof("/userinfo", "GET", token))
         assert response.status_code == 200, response.get_data(as_text=True)
         info: dict[str, Any] = response.get_json()

@@ -49,7 +49,6 @@ class Departure:
 
     @property
     def query(self) -> str:
-        """The query of the request, not encoded."""
         return self.url.partition("?")[2]
 
 
@@ -85,7 +84,6 @@ class EntcoreParty:
         return claims | self._user_info(tokens["access_token"])
 
     def tokens(self, location: str, departure: Departure) -> dict[str, Any]:
-        """Exchange the code in the URL `location`."""
         url, _, query = location.partition("?")
         answer = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
         if url != self.settings["redirectUri"] or answer.get("state") != departure.state or "code" not in answer:
@@ -140,17 +138,14 @@ class EntcoreParty:
                 continue
 
     def user(self, claims: dict[str, Any]) -> str:
-        """Return the user whose `externalId` is `sub`."""
         if claims["sub"] not in self.users:
             raise RefusedError("unknown externalId")
         return self.users[claims["sub"]]
 
     def sign_out_url(self, id_token: str, state: str) -> str:
-        """Return the sign-out URL; its `post_logout_redirect_uri` is empty."""
         return f"{self.settings['logoutUri']}?id_token_hint={id_token}&state={state}&post_logout_redirect_uri="
 
     def sign(self, signed: bytes) -> bytes:
-        """Return the HS256 signature under the client's secret."""
         return hmac.digest(self.settings["secret"].encode(), signed, hashlib.sha256)
 
     def _signed(self, header: dict[str, Any], signed: bytes, signature: bytes) -> bool:
@@ -173,7 +168,6 @@ class EntcoreParty:
         return key is not None
 
     def _user_info(self, access_token: str) -> dict[str, Any]:
-        """Return the UserInfo claims, or no claims after any error."""
         response = self.server.get(
             self.settings["userInfoUrn"],
             base_url=self.settings["uri"],

@@ -72,14 +72,12 @@ class Program:
             self._process.start()
 
     def _kept(self) -> IO[bytes]:
-        """Return a file that is closed with this object."""
         file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
         weakref.finalize(self, file.close)
         return file
 
     @property
     def pid(self) -> int:
-        """The process id."""
         assert self._process.pid is not None
         return self._process.pid
 
@@ -89,7 +87,6 @@ class Program:
         return self._process.exitcode
 
     def poll(self) -> int | None:
-        """Return the exit code; None while the program runs."""
         return self._process.exitcode
 
     def wait(self, timeout: float = PATIENCE) -> int:
@@ -114,21 +111,17 @@ class Program:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Send SIGTERM to the program."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Send SIGKILL to the program."""
         self.send_signal(signal.SIGKILL)
 
     @property
     def stdout(self) -> str:
-        """The standard output so far."""
         return _read(self._out)
 
     @property
     def stderr(self) -> str:
-        """The standard error so far."""
         return _read(self._err)
 
     def __enter__(self) -> Self:
@@ -181,7 +174,6 @@ class _Files:
         return {"_copies": [reduction.DupFd(file.fileno()) for file in self._files]}
 
     def take(self) -> None:
-        """Replace the standard streams; called in the child process."""
         for place, copy in enumerate(self._copies):  # type: ignore[attr-defined]
             taken = copy.detach()
             os.dup2(taken, place)

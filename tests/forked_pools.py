@@ -26,5 +26,4 @@ def _pools_are_forked() -> Iterator[None]:
 
 @pytest.fixture
 def spawned_pools(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a pool start its processes as in production."""
     monkeypatch.setattr(process_pool, "multiprocessing", multiprocessing)

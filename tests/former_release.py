@@ -95,7 +95,6 @@ def _of_table(table: Table) -> Iterator[str]:
 
 
 def main() -> None:
-    """Write the file."""
     with tempfile.TemporaryDirectory() as folder, postgresql_copy(Path(folder)) as url:
         lines = [json.dumps(statement._asdict()) for statement in of_this_release(url)]
     FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -45,7 +45,6 @@ def upgrade() -> None:
 
 
 def turn_into(sources: Path) -> None:
-    """Change a copy of the sources into those of the next release."""
     (sources / "idp/__init__.py").write_text(
         f'"""The next release."""\n\n__version__ = "{VERSION}"\n', encoding="utf-8"
     )
@@ -76,7 +75,6 @@ def variables(copy: Path, settings: Settings) -> dict[str, str]:
 
 
 def run(copy: Path, settings: Settings, *arguments: str) -> str:
-    """Run `idp` of the next release; return its output."""
     done = subprocess.run(
         command(*arguments),
         cwd=copy,

@@ -11,14 +11,12 @@ _HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL)
 
 
 def form_token(page: TestResponse) -> str:
-    """Return the form token of a page."""
     match = _TOKEN.search(page.get_data(as_text=True))
     assert match, page.get_data(as_text=True)[:500]
     return match.group(1)
 
 
 def hidden(page: TestResponse) -> dict[str, str]:
-    """Return the hidden fields of a page's form."""
     fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.get_data(as_text=True))
     return {unescape(name): unescape(value) for name, value in fields}
 
@@ -29,14 +27,12 @@ def text_beside_menu(page: TestResponse) -> str:
 
 
 def heading(page: TestResponse) -> str:
-    """Return the text of the page's h1."""
     match = _HEADING.search(page.get_data(as_text=True))
     assert match, page.get_data(as_text=True)[:500]
     return " ".join(unescape(re.sub("<[^>]+>", "", match.group(1))).split())
 
 
 def follow(browser: FlaskClient, response: TestResponse) -> TestResponse:
-    """Follow redirects within the service."""
     for _ in range(10):
         location = response.headers.get("Location", "")
         if response.status_code not in {302, 303} or not location.startswith("/"):
@@ -54,7 +50,6 @@ def submit(browser: FlaskClient, page: TestResponse, **fields: str | list[str]) 
 
 
 def sign_in(browser: FlaskClient, url: str, username: str, password: str) -> TestResponse:
-    """Open `url`, fill in the sign-in page, and return the next page."""
     page = follow(browser, browser.get(url))
     if url == "/connexion" and heading(page) != "Connexion":  # a session leads to its account, with this link
         page = browser.get("/connexion?compte=autre")

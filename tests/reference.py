@@ -132,7 +132,6 @@ def settings_page() -> str:
 
 
 def commands_page() -> str:
-    """Return the page of all commands: what `--help` prints for each."""
     parts = (f"\n## {path}\n\n```text\n{text}\n```\n" for path, text in _helps(cli, "idp"))
     return _GENERATED + _COMMANDS + "".join(parts)
 
@@ -220,7 +219,6 @@ def _described(name: str, field: FieldInfo) -> str:
 
 
 def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
-    """Yield each command that is shown, with its help, groups before their commands."""
     context = click.Context(command, info_name=path, terminal_width=_WIDTH, max_content_width=_WIDTH)
     yield path, command.get_help(context).rstrip()
     if isinstance(command, click.Group):
@@ -240,7 +238,6 @@ def _quoted(names: list[str]) -> str:
 
 
 def _happened(event: type[Event]) -> str:
-    """Return the docstring of an event as one line."""
     text = " ".join((inspect.getdoc(event) or "").split())
     for name in _details(event):
         if f"`{name}`" not in text and name not in CONTENTS:

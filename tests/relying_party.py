@@ -30,8 +30,6 @@ class Attempt:
 
 @dataclass
 class RelyingParty:
-    """A registered client."""
-
     issuer: str
     client_id: str
     secret: str | None
@@ -65,12 +63,10 @@ class RelyingParty:
         return answer
 
     def basic(self) -> dict[str, str]:
-        """Return the header of `client_secret_basic`."""
         raw = f"{quote(self.client_id, safe='')}:{quote(self.secret or '', safe='')}"
         return {"Authorization": f"Basic {base64.b64encode(raw.encode()).decode()}"}
 
     def exchange(self, browser: FlaskClient, code: str, attempt: Attempt, **changes: str | None) -> TestResponse:
-        """Exchange a code."""
         body: dict[str, str | None] = {
             "grant_type": "authorization_code",
             "code": code,
@@ -83,7 +79,6 @@ class RelyingParty:
         return browser.post("/token", data={k: v for k, v in body.items() if v is not None}, headers=headers)
 
     def refresh(self, browser: FlaskClient, refresh_token: str, **changes: str | None) -> TestResponse:
-        """Exchange a refresh token."""
         body: dict[str, str | None] = {
             "grant_type": "refresh_token",
             "refresh_token": refresh_token,
@@ -94,7 +89,6 @@ class RelyingParty:
         return browser.post("/token", data={k: v for k, v in body.items() if v is not None}, headers=headers)
 
     def tokens(self, browser: FlaskClient, code: str, attempt: Attempt) -> dict[str, Any]:
-        """Exchange a valid code, and verify the ID token."""
         response = self.exchange(browser, code, attempt)
         assert response.status_code == 200, response.get_data(as_text=True)
         body: dict[str, Any] = response.get_json()
@@ -120,5 +114,4 @@ class RelyingParty:
         return result
 
     def userinfo(self, browser: FlaskClient, access_token: str) -> TestResponse:
-        """Request UserInfo with a Bearer header."""
         return browser.get("/userinfo", headers={"Authorization": f"Bearer {access_token}"})

@@ -106,7 +106,6 @@ def _fill(page: Page, letter: SeededLetter) -> None:
 
 
 def _paper(letter: SeededLetter) -> bytes:
-    """Return the letter's page as an image."""
     page = letter.printed.letter
     data = pdf.data_of([page])
     folder = TEMPLATES / "letter"

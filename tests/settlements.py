@@ -59,7 +59,6 @@ def settle(
     reason: str = REASON,
     reopens: bool = False,
 ) -> None:
-    """Settle the dispute of an account."""
     decision = decision_about(account, outcome, kind=kind, child=child, uai=uai, reason=reason, reopens=reopens)
     disputes.settle(settings, account.id, decision)
     db.session.expire_all()
@@ -67,7 +66,6 @@ def settle(
 
 @contextmanager
 def refused(code: Code) -> Iterator[None]:
-    """Expect that an act is refused, for this reason."""
     with pytest.raises(RefusedError) as refusal:
         yield
     assert refusal.value.code is code

@@ -14,12 +14,10 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 
 
 def b64(data: bytes) -> str:
-    """Encode as base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def unb64(text: str) -> bytes:
-    """Decode base64url without padding."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
@@ -73,7 +71,6 @@ def read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def by_name(jwks: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the keys of a JWK set by `kid`."""
     return {key["kid"]: key for key in jwks["keys"]}
 
 

@@ -199,7 +199,6 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
 
     @validates("email")
     def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
-        """Keep `mailbox` and `former_mailboxes` in step with `email`."""
         former, mailbox = self.mailbox, fold_email(email) if email else None
         if former not in {None, mailbox} and former not in {row.mailbox for row in self.former_mailboxes}:
             self.former_mailboxes.append(FormerMailbox(mailbox=former))

@@ -187,7 +187,6 @@ def hand_over(message: OutboxMessage, settings: Settings, ent_names: Callable[[A
 
 
 def _context(message: OutboxMessage, account: Account, link: OneTimeLink | None, settings: Settings) -> dict[str, Any]:
-    """Return what the templates of a notice take."""
     payload = message.payload
     context: dict[str, Any] = {
         "person": account.short_name,

@@ -248,7 +248,6 @@ def _children(account: Account, school: School | None) -> list[Child]:
 
 
 def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
-    """Return the open notices to schools about this account, or about this and another account."""
     first, second = aliased(Account), aliased(Account)
     rows = db.session.execute(
         select(SchoolNotice.id, SchoolNotice.kind, SchoolNotice.created_at, School.uai, first.username, second.username)

@@ -126,7 +126,6 @@ def lost_with(account: Account, child: Child) -> list[Registration]:
 
 
 def _condition(audience: _Column, client: _Column, account: _Column, moment: Any) -> ColumnElement[bool]:
-    """Return the rule for the columns or values of a client and of an account."""
     tie = _known_ties(client, account, moment, literal_column("1")).correlate(Client, Account)
     return or_(audience == Audience.EVERYONE, tie.exists())
 

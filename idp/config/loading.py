@@ -74,7 +74,6 @@ def load(**overrides: Any) -> Settings:
 
 
 def _readable(overrides: Mapping[str, Any], wrong: frozenset[str]) -> Settings:
-    """Return the settings with a default for each field of `wrong`."""
     fields = Settings.model_fields
     stand_ins = {name: _STAND_INS.get(name, fields[name].default) for name in wrong & fields.keys()}
     return _Readable(**{**overrides, **stand_ins})

@@ -117,7 +117,6 @@ def choose() -> Response:
 
 
 def _as_key(text: str) -> str:
-    """Return a text if it is the key of a row, for the journal."""
     try:
         return str(UUID(text))
     except ValueError:

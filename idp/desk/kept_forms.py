@@ -129,7 +129,6 @@ def keep(person: SignedIn, page: str, post: Post | None) -> None:
 
 
 def _content(sent: Request, names: Sequence[str]) -> bytes:
-    """Return what is kept of a request, as JSON."""
     pairs = [(name, value) for name in names for value in sent.fields.getlist(name)]
     had_files = any(part.filename for part in sent.files.values())
     return json.dumps({"fields": pairs, "had_files": had_files}, ensure_ascii=False).encode()

@@ -229,7 +229,6 @@ def _translations(tags: Sequence[str]) -> str:
 
 
 def _printed_url(school: School) -> str | None:
-    """Return the URL of the ENT that the school's letters print, or None if there is none to print."""
     try:
         url = recipients.ent_home_url(school)
         pdf.check_ent_url(url)

@@ -63,7 +63,6 @@ def _installed(name: str) -> Distribution | None:
 
 
 def _component(name: str, package: Distribution, reference: str, hashes: list[str]) -> dict[str, Any]:
-    """Return one component; one of the hashes is that of the file that was installed."""
     component = {"type": "library", "bom-ref": reference, "name": name, "version": package.version, "purl": reference}
     files = [{"alg": "SHA-256", "content": content} for content in hashes]
     return {**component, "hashes": files, "licenses": _licences(package)}

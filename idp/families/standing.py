@@ -160,7 +160,6 @@ def _password(account: Account) -> Standing | None:
 
 
 def _letter(account: Account) -> Standing:
-    """Return the state of the letter of an account that is not active."""
     expires_at = account.provisional_expires_at
     is_over = account.provisional_hash is None or expires_at is None or expires_at <= now()
     if account.has_been_active:

@@ -152,7 +152,6 @@ def check_appendable(path: Path, head: bytes) -> None:
 
 
 def _append(path: Path, head: bytes, content: bytes) -> None:
-    """Append `content` without its head; after an error the file has its former content."""
     check_appendable(path, head)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "wb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
@@ -165,7 +164,6 @@ def _append(path: Path, head: bytes, content: bytes) -> None:
 
 
 def _rename(part: Path, path: Path) -> None:
-    """Rename the file, without overwriting another one."""
     try:
         os.link(part, path)
     except FileExistsError:

@@ -61,7 +61,6 @@ def _row(entry: DrawnLetter) -> tuple[str, ...]:
 
 
 def _address_cells(lines: list[str]) -> list[str]:
-    """Return the lines in three cells; the last cell has all remaining lines."""
     cells = [line for line in lines if line.strip()]
     cells[_ADDRESS_CELLS - 1 :] = [", ".join(cells[_ADDRESS_CELLS - 1 :])]
     return (cells + [""] * _ADDRESS_CELLS)[:_ADDRESS_CELLS]

@@ -120,7 +120,6 @@ def _skipped(drawn: Sequence[DrawnLetter], faults: Mapping[uuid.UUID, tuple[str,
 def _compose(
     settings: Settings, people: Sequence[Recipient], expires_at: datetime, *, all_or_none: bool
 ) -> tuple[list[tuple[Recipient, Account, School, Letter]], list[Skipped]]:
-    """Return the letters of the accounts, with new secrets, and the people who are skipped."""
     rows = db.session.scalars(
         select(Account)
         .where(Account.id.in_([entry.account_id for entry in people]))
@@ -155,7 +154,6 @@ def _write_and_commit(
     *,
     all_or_none: bool,
 ) -> Mapping[uuid.UUID, tuple[str, Skip]] | None:
-    """Write the letters and commit their secrets; or return why accounts have to be skipped."""
     new_secrets = {entry.recipient.account_id: entry.new_secret for entry in drawn}
     try:
         output.store(drawn, expires_at)

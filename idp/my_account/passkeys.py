@@ -166,7 +166,6 @@ def _add(
 
 
 def _remove(account_id: uuid.UUID, session_id: uuid.UUID, key_id: uuid.UUID) -> bool:
-    """Remove a passkey; return whether the account had it, and the session is still one of the password."""
     with unit_of_work():
         locked = reauthentication.lock_session(account_id, session_id)
         return locked is not None and typed_password_recently(locked[1]) and keys.remove(account_id, key_id)

@@ -119,7 +119,6 @@ def show(username: str | None, since: datetime | None, kind: str | None, limit: 
 
 
 def _account_id(username: str) -> uuid.UUID:
-    """Return the account of an identifier, or the id itself for a removed account."""
     folded = fold_username(username)
     account_id = db.session.scalar(select(Account.id).where(Account.username == folded)) if folded else None
     try:

@@ -303,7 +303,6 @@ def _place_of(error: Exception) -> str:
 
 
 def _settle(message: OutboxMessage, values: Mapping[str, Any]) -> bool:
-    """Settle the message, with retries: a message that is not settled is sent again."""
     for pause in _SETTLE_PAUSES:
         try:
             return leases.settle(message, **values)

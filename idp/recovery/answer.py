@@ -179,7 +179,6 @@ def _is_late(message: OutboxMessage) -> bool:
 
 
 def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Send the link of this message."""
     written = _link_mail(message, settings)
     if written is None:
         return Outcome.DROPPED

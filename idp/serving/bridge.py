@@ -205,14 +205,12 @@ class Bridge:
         return await queue.run(answer, late, tuple(shares)) or Response(status=500)
 
     def _shed(self, request: _Request) -> Response:
-        """Return « affluence », from memory."""
         if self._clock() >= self._told_until:
             self._told_until = self._clock() + _TOLD_SECONDS
             log.warning("requests shed", waiting=self._queue.waiting, lag=round(self.heartbeat.lag, 1))
         return self._attempt(self._door.shed, request)
 
     def _attempt(self, answer: Callable[[_Request], Response], request: _Request) -> Response:
-        """Return what `answer` returns, or 500 if it raises an error."""
         try:
             return answer(request)
         except BaseException:  # whatever it is, the thread has other requests to answer

@@ -86,7 +86,6 @@ def command(
 def _serve(
     load_settings: _LoadSettings, create_app: _CreateApp, part: str, bind: str, workers: int, threads: int
 ) -> None:
-    """Serve until SIGTERM."""
     _limit_arenas()  # before any thread has one, here and in the workers, which are forked
     settings = load_settings()
     with ExitStack() as stack:

@@ -157,7 +157,6 @@ def end_elsewhere(account_id: uuid.UUID) -> None:
 
 
 def _session_here(account_id: uuid.UUID) -> Session | None:
-    """Return the session of this browser if it is one of the account."""
     current = manager.current()
     return current[0] if current and current[1].id == account_id else None
 

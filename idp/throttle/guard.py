@@ -129,13 +129,11 @@ def _run(
     lookup: Select[Any] | None = None,
     only_if: str = "",
 ) -> tuple[Row[Any] | None, int | None]:
-    """Count one try in each counter, or in none; return the row of `lookup` and the new count of `answer`."""
     taking = rows.taking(tuple(counter.rule for counter in counters), counters.index(answer), lookup, only_if)
     return taking.run(values | rows.values_to_take(counters, moment))
 
 
 def _refusal(counters: list[Counter], moment: datetime) -> Wait:
-    """Return the refusal of a try by the counters that are closed at `moment`."""
     closed = select(ThrottleCounter.limit, ThrottleCounter.key, ThrottleCounter.open_at)
     with autocommitted() as connection:
         closed_rows = connection.execute(closed.where(is_any(counters), ThrottleCounter.open_at > moment)).all()
@@ -294,7 +292,6 @@ def _own_key() -> bytes:
 
 
 def _counters(limit: Limit, subject: str) -> tuple[Counter, ...]:
-    """Return the counters of `limit` for `subject`."""
     return _counters_under(_own_key(), limit, subject)
 
 

@@ -59,7 +59,6 @@ def _local(path: str) -> str:
 
 
 def _page_above(path: str) -> str:
-    """Return the nearest path, at or above a path, that shows a page; empty for the first page."""
     adapter = current_app.url_map.bind("")
     path = "/".join(path.split("/")[: _DEEPEST_PAGE + 1])
     while path and not adapter.test(path, "GET"):

@@ -56,7 +56,6 @@ def on_page(schools: Sequence[Tellable], *, named: bool = True) -> Markup:
 
 
 def _by_mail(schools: Sequence[Tellable]) -> tuple[list[Tellable], list[Tellable]]:
-    """Return the schools that are informed by mail, and the others."""
     return [entry for entry in schools if entry["by_mail"]], [entry for entry in schools if not entry["by_mail"]]
 
 

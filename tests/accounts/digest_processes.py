@@ -53,7 +53,6 @@ def application(order: dict[str, Any]) -> Flask:
 
 
 def write_notice(app: Flask, order: dict[str, Any], day: int) -> None:
-    """Write the notice of the day."""
     with time_machine.travel(moment_of(order, day) - LATER), app.app_context():
         account, school = uuid.UUID(order["accounts"][day]), uuid.UUID(order["school"])
         school_notices.add(Kind.LETTER_GUESSED, account, [school])

@@ -49,7 +49,6 @@ def stored(hasher: Hasher) -> str:
 
 @contextmanager
 def occupied(hasher: Hasher, lane: Lane) -> Iterator[None]:
-    """Occupy the only thread of `lane`."""
     begun, done = threading.Event(), threading.Event()
 
     def work() -> None:

@@ -35,7 +35,6 @@ SCHOOL_EMAIL = "secretariat@college.test"
 
 @pytest.fixture
 def mailbox(app: Flask) -> Iterator[Mailbox]:
-    """The SMTP server for all mails."""
     mailbox, settings = Mailbox(), services_of(app).settings
     with smtp_server(mailbox) as port:
         here = settings.model_copy(update={"smtp_url": type(settings.smtp_url)(f"smtp://127.0.0.1:{port}")})
@@ -44,7 +43,6 @@ def mailbox(app: Flask) -> Iterator[Mailbox]:
 
 
 def work(app: Flask) -> None:
-    """Run the worker once."""
     db.session.rollback()
     worker = Worker(services_of(app).outbox_handlers, jobs=JOBS)
     while worker.run_once():

@@ -24,7 +24,6 @@ YEAR = timedelta(days=365)
 
 
 def read_notices() -> list[tuple[str, object, object]]:
-    """Return each notice of a shared mailbox: its school and its two accounts."""
     rows = db.session.execute(
         select(School.uai, SchoolNotice.account_id, SchoolNotice.other_account_id)
         .join(School, School.id == SchoolNotice.school_id)
@@ -36,7 +35,6 @@ def read_notices() -> list[tuple[str, object, object]]:
 
 
 def confirm(app: Flask, build: Build, account: Account, mail: str = SHARED) -> None:
-    """Activate the account and confirm the email."""
     browser = app.test_client()
     activate(browser, account, mail=mail)
     assert heading(submit(browser, browser.get(newest_link(build.settings, account.id)))).startswith("Confirmation")

@@ -20,8 +20,6 @@ from tests.pages import form_token
 
 
 class Account:
-    """The account as the letter names it."""
-
     def __init__(self, username: str) -> None:
         self.username = username
 
@@ -41,7 +39,6 @@ def live(database: str, username: str, countdown: int, points: str, note: Path) 
 
 
 def main(database: str, folder: str, points: str, *usernames: str) -> None:
-    """Kill one child process after the other."""
     responses = []
     inherited(settings_for(database, database_pool=2))
     for number, username in enumerate(usernames, start=1):

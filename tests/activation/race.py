@@ -26,7 +26,6 @@ HOST = "connexion.exemple.test"
 
 
 def settings_of(order: dict[str, Any]) -> Settings:
-    """Return the settings of the application of each browser."""
     hasher.WAIT_SECONDS = 10  # a loaded machine
     return settings_for(order["database"], database_pool=2, **order.get("settings", {}))
 
@@ -34,7 +33,6 @@ def settings_of(order: dict[str, Any]) -> Settings:
 def run(
     order: dict[str, Any], form: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[dict[str, Any]]"
 ) -> None:
-    """Send one browser's form when all processes are ready."""
     app = inherited(settings_of(order))
     browser = Client(app)
     for name, value in form["cookies"].items():
@@ -49,7 +47,6 @@ def run(
 
 
 def main() -> None:
-    """Run all processes and print their answers."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     inherited(settings_of(order))

@@ -28,7 +28,6 @@ DEAD_LETTER = "Ce courrier ne sert plus"
 
 
 def without_token(page: TestResponse) -> str:
-    """Return the text of a page without its form token, which differs on each page."""
     return page.get_data(as_text=True).replace(form_token(page), "")
 
 
@@ -62,7 +61,6 @@ def newest_link(settings: Settings, account_id: uuid.UUID) -> str:
 
 
 def newest_code(settings: Settings, account_id: uuid.UUID) -> str:
-    """Return the code of the newest mail."""
     db.session.rollback()
     links = select(OneTimeLink).where(OneTimeLink.account_id == account_id).order_by(OneTimeLink.created_at.desc())
     code = one_time_links.code(settings, db.session.scalars(links).all()[0])
@@ -72,8 +70,6 @@ def newest_code(settings: Settings, account_id: uuid.UUID) -> str:
 
 @dataclass(frozen=True)
 class AccountState:
-    """The stored state of an account."""
-
     active: bool
     letter: bool
     password: str | None
@@ -86,7 +82,6 @@ class AccountState:
 
 
 def read_state(account_id: uuid.UUID) -> AccountState:
-    """Read the stored state of an account."""
     db.session.rollback()
     account = db.session.get_one(Account, account_id, populate_existing=True)
     links = [str(key) for key in db.session.scalars(select(OneTimeLink.id).where(OneTimeLink.account_id == account_id))]

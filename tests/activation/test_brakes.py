@@ -50,7 +50,6 @@ def test_the_school_is_notified_again_of_guesses_after_it_settled(app: Flask, bu
 
 
 def count_notices(account: Account) -> int:
-    """Return the number of notices about a guessed letter."""
     statement = select(func.count()).select_from(SchoolNotice).where(SchoolNotice.account_id == account.id)
     count = db.session.scalar(statement.where(SchoolNotice.kind == "letter_guessed")) or 0
     db.session.rollback()

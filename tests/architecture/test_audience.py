@@ -36,7 +36,6 @@ def texts(path: Path) -> list[str]:
 
 
 def names(path: Path) -> set[str]:
-    """Return the names that a module reads."""
     return {node.id for node in nodes_of(parsed(path)) if isinstance(node, ast.Name)}
 
 

@@ -39,7 +39,6 @@ def typed(text: str) -> Iterator[str]:
 
 
 def faults(use: str) -> list[str]:
-    """Return the unknown command or options of a use."""
     words = shlex.split(use.replace("…", "x"))
     words = words[next(at for at, word in enumerate(words) if word.rpartition("/")[2] == "idp") + 1 :]
     commands: list[click.Command] = [cli]

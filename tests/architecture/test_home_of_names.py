@@ -55,7 +55,6 @@ def _interface(path: Path) -> set[str]:
 
 
 def past_interface(tree: ast.Module, package: str) -> Iterator[str]:
-    """Yield the modules of a package that a module outside it imports."""
     for node in nodes_of(tree):
         match node:
             case ast.ImportFrom(module=str(module)) if f"{module}.".startswith(f"{package}."):

@@ -15,7 +15,6 @@ _DECIDING = _STATES | {"expires_at", "generation"}
 
 
 def decisions(tree: ast.Module) -> set[str]:
-    """Return the columns of a link that a module compares."""
     return columns_compared(tree, "OneTimeLink", {"link"}, _DECIDING)
 
 

@@ -50,7 +50,6 @@ DECLARED = {
 
 @pytest.fixture(scope="module")
 def wired() -> Flask:
-    """Return the application with all its routes."""
     return create_app(settings_for(NOWHERE))
 
 

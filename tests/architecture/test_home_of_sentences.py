@@ -40,7 +40,6 @@ def _is_of_a_shell(path: str, source: str) -> bool:
 
 
 def _texts(tree: ast.Module) -> Iterator[str]:
-    """Yield the texts of a module, without its docstrings."""
     documentation = {
         node.value.value
         for node in ast.walk(tree)

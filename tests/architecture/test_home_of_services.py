@@ -33,7 +33,6 @@ def asks_services(node: ast.AST | None) -> bool:
 
 
 def second_names(module: ast.Module) -> Iterator[str]:
-    """Yield the functions that only return a service."""
     for node in nodes_of(module):
         if not isinstance(node, ast.FunctionDef):
             continue

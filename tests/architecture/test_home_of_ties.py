@@ -25,7 +25,6 @@ _SPELLED = re.compile(r"\b(?:ended_at|disputed_at|excluded_at)\s+IS\b")
 
 
 def decisions(tree: ast.Module) -> set[str]:
-    """Return the columns of a tie that a module compares."""
     return columns_compared(tree, "Guardianship", {"tie", "link", *_iterated(tree)}, _DECIDING)
 
 

@@ -34,7 +34,6 @@ _STATEMENT = re.compile(r"(BEGIN|COMMIT|ROLLBACK)\b( IMMEDIATE)?;?")
 
 
 def controls(tree: ast.AST) -> Iterator[int]:
-    """Yield the lines that begin or end a transaction."""
     for node in nodes_of(tree):
         match node:
             case ast.Attribute(attr=name) if name in _METHODS:

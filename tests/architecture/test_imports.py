@@ -34,12 +34,10 @@ CLOCKS = {
 
 
 def attributes(path: Path, names: set[str]) -> list[int]:
-    """Return the lines that name one of `names`."""
     return [node.lineno for node in nodes_of(parsed(path)) if isinstance(node, ast.Attribute) and named(node) in names]
 
 
 def imports(path: Path, names: set[str]) -> list[int]:
-    """Return the lines that import one of `names`."""
     return [line for line, name in imported(path) if name in names]
 
 

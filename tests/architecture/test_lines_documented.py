@@ -20,7 +20,6 @@ _OF_REQUESTS = {"method", "endpoint", "status", "ms"}
 
 
 def loggers(tree: ast.AST) -> set[str]:
-    """Return the names of the loggers of a module."""
     assigned = [node for node in nodes_of(tree) if isinstance(node, ast.Assign)]
     made = [node for node in assigned if ast.unparse(node.value) == "structlog.get_logger()"]
     return {ast.unparse(target) for node in made for target in node.targets}

@@ -83,7 +83,6 @@ def helper(): ...
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with a checklist and a module of tests."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "docs" / "reference").mkdir(parents=True)
     (tmp_path / "tests" / "test_it.py").write_text(_MODULE)

@@ -16,7 +16,6 @@ _LOGIC = re.compile(r"{%-?\s*(?:if|elif|for|set|macro|with|filter)\b")
 
 
 def length(path: Path) -> int:
-    """Return the number of lines of a file."""
     return len(path.read_text(encoding="utf-8").splitlines())
 
 

@@ -120,7 +120,6 @@ def test_names_say_what_they_hold() -> None:
 
 
 def test_columns_say_what_they_hold() -> None:
-    """A column can have another name than its attribute."""
     columns = (column for table in metadata.tables.values() for column in table.columns)
     assert [str(column) for column in columns if column.name in _VAGUE_NAMES] == []
 

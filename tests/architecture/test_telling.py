@@ -25,12 +25,10 @@ _TRANSLATES = {"_", "_l", "gettext", "ngettext", "lazy_gettext"}
 
 @pytest.fixture(scope="module")
 def environment() -> Environment:
-    """The Jinja environment of the service."""
     return create_app(settings_for(NOWHERE)).jinja_env
 
 
 def in_templates(environment: Environment) -> Iterator[str]:
-    """Yield every sentence of the templates."""
     for path in (*templates(".html"), *templates(".txt")):
         if path.parent.name == "demo":
             continue

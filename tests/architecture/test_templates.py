@@ -107,7 +107,6 @@ _FORM = re.compile(r"<form\b[^>]*method=\"post\"[^>]*>")
 
 @each_row("path", pages())
 def test_no_form_posts_to_the_address_of_another_form_of_its_page(path: Path) -> None:
-    """A page is shown again at the address of the form that was refused: a form without an address would post there."""
     forms = _FORM.findall(path.read_text(encoding="utf-8"))
     assert len({"action=" in form for form in forms}) <= 1, path.name
 

@@ -12,7 +12,6 @@ PRODUCT = ("idp", "demo", "clients")
 
 @cache
 def modules(*folders: str) -> tuple[Path, ...]:
-    """Return the Python files of `folders`."""
     matches = tuple(path for folder in folders for path in sorted((CHECKOUT / folder).rglob("*.py")))
     assert len(matches) > 10, "a check of nothing would always pass"
     return matches
@@ -20,7 +19,6 @@ def modules(*folders: str) -> tuple[Path, ...]:
 
 @cache
 def parsed(path: Path) -> ast.Module:
-    """Return the syntax tree of a module."""
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
@@ -31,12 +29,10 @@ def nodes_of(tree: ast.Module) -> tuple[ast.AST, ...]:
 
 
 def shown(path: Path) -> str:
-    """Return the path relative to the repository."""
     return path.relative_to(CHECKOUT).as_posix()
 
 
 def templates(suffix: str = ".html") -> list[Path]:
-    """Return the templates that end with `suffix`."""
     matches = sorted(path for path in TEMPLATES.rglob(f"*{suffix}"))
     assert matches
     return matches

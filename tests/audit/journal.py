@@ -28,7 +28,6 @@ ORIGIN = Origin(ip="203.0.113.7", request_id="ABCD-EFGH")
 
 
 def write(account: Account | None, count: int = 1) -> None:
-    """Record successful sign-ins, as a request does."""
     with log.acting_for(ORIGIN):
         for number in range(count):
             key = account.id if account else None
@@ -37,7 +36,6 @@ def write(account: Account | None, count: int = 1) -> None:
 
 
 def fail(account: Account | None, count: int = 1) -> None:
-    """Record refused sign-ins."""
     with log.acting_for(ORIGIN):
         for number in range(count):
             key = account.id if account else None
@@ -46,7 +44,6 @@ def fail(account: Account | None, count: int = 1) -> None:
 
 
 def seal(app: Flask) -> int:
-    """Seal all unsealed entries, as the worker does."""
     return sealing.seal_all(services_of(app).settings.secrets)
 
 
@@ -63,7 +60,6 @@ def a_day(app: Flask, build: Build, browser: FlaskClient) -> Account:
 
 @contextmanager
 def at(moment: datetime) -> Iterator[None]:
-    """Run the block at that time."""
     with time_machine.travel(moment, tick=True):
         yield
 
@@ -84,19 +80,16 @@ def list_findings(act: Run, *arguments: str) -> list[tuple[int | None, int | Non
 
 
 def ids(*conditions: Any) -> list[int]:
-    """Return the ids of matching entries in ascending order."""
     keys = list(db.session.scalars(select(AuditEntry.id).where(*conditions).order_by(AuditEntry.id)))
     db.session.rollback()
     return keys
 
 
 def tamper(statement: str, **values: Any) -> None:
-    """Run a SQL statement that manipulates the journal."""
     db.session.rollback()
     with db.engine.begin() as connection:
         assert connection.execute(text(statement), values).rowcount > 0
 
 
 def other_secret(database_url: str, **more: Any) -> Any:
-    """Return settings with another secret key."""
     return settings_for(database_url, secret_key="another secret key, of more than 32 bytes: 9876543210", **more)

@@ -26,7 +26,6 @@ _MOST = 400
 
 
 def live(app: Flask, act: str, countdown: int, points: str, note: Path) -> None:
-    """Seal or purge, until the process is killed."""
     settings = services_of(app).settings
     with app.app_context():
         arm(countdown, note, points)
@@ -57,7 +56,6 @@ def forked(act: Callable[[], None]) -> int:
 
 
 def main(database: str, act: str, points: str) -> None:
-    """Kill one child process after the other."""
     app = inherited(settings_for(database, database_pool=2))  # opens no connection
     note = Path(tempfile.mkdtemp()) / "note"
     for number in range(1, _MOST):

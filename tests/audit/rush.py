@@ -48,7 +48,6 @@ def write(
 
 
 def seal(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]") -> None:
-    """Seal small batches until the writers are done."""
     settings = settings_for(database, database_pool=2)
     sealing.BATCH = 7
     with inherited(settings).app_context():
@@ -59,7 +58,6 @@ def seal(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue
 
 
 def check(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]") -> None:
-    """Verify the journal until the writers are done."""
     settings, wrong = settings_for(database, database_pool=2), 0
     with inherited(settings).app_context():
         barrier.wait(120)
@@ -69,7 +67,6 @@ def check(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueu
 
 
 def main(database: str, rounds: str) -> None:
-    """Run all processes."""
     context = multiprocessing.get_context("fork")
     barrier, done = context.Barrier(WRITERS + SEALERS + 1), context.Event()
     answers: SimpleQueue[tuple[str, int]] = context.SimpleQueue()

@@ -9,7 +9,6 @@ from idp.cli import application, settings
 
 
 def main() -> None:
-    """Wait for the file, then record the settings."""
     chosen = settings.load()
     Path(sys.argv[1]).touch()
     while not Path(os.environ["GO"]).exists():

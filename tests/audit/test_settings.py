@@ -106,7 +106,6 @@ def test_a_changed_password_of_the_database_is_recorded(app: Flask, settings: Se
 
 
 def start(act: Run, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
-    """Start and stop the worker with other settings."""
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     answer = act("worker", "--once")
@@ -127,7 +126,6 @@ def test_changed_settings_are_recorded_when_the_service_starts(act: Run, setting
 
 @pytest.fixture
 def nodes(settings: Settings, tmp_path: Path, act: Run) -> Iterator[list[forked.Program]]:
-    """Start four nodes with other settings than before."""
     assert act("worker", "--once").code == 0
     db.session.remove()
     environment = {**os.environ, **exported(settings.model_copy(update={"audit_days": 401}))}

@@ -29,7 +29,6 @@ _FIELDS = {"first": '<input name="user">', "second": "<input type='password' nam
 
 
 def provider(**changes: Any) -> Provider:
-    """Return the fake provider, as the driver knows it."""
     people = [Person(f"p{number}") for number in range(20)]
     client = Client("c", "s", CALLBACK, "openid")
     return Provider("fake", PORT, client, "user", "secret", "right", people, **changes)
@@ -44,7 +43,6 @@ class FakeProvider:
         self._request: dict[str, str] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request."""
         return self._answer(Request(environ))(environ, start_response)
 
     def _answer(self, request: Request) -> Response:

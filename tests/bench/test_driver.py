@@ -284,8 +284,6 @@ PLAN = Plan(seconds=1, rounds=1, most_foreign=0.2, retries=2)
 
 
 class _Sleeper(Scenario):
-    """A flow of a hundredth of a second."""
-
     name = "sleeper"
     flows = 0
 

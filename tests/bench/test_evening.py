@@ -15,8 +15,6 @@ BUSY = Answer(503, {"retry-after": "3"}, {}, b"<h1>Beaucoup de familles se conne
 
 
 class Server:
-    """Answers from a list, one after the other."""
-
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, str]] = []
@@ -40,7 +38,6 @@ def test_people_arrive_by_the_shape_and_the_mix() -> None:
 
 @pytest.fixture
 def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses are noted instead of waited for."""
     noted: list[float] = []
 
     async def pause(seconds: float) -> None:

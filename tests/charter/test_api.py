@@ -24,7 +24,6 @@ _SECOND = "# Charte\n\nSoyons *vraiment* polis."
 
 @pytest.fixture
 def ent(build: Build) -> RelyingParty:
-    """An ENT that shows its charter itself."""
     ent = build.ent(charter="ent")
     build.publish(ent, "2026-09")
     return ent

@@ -22,7 +22,6 @@ CHARTER = "Charte ENT"
 
 @pytest.fixture
 def ent(build: Build) -> RelyingParty:
-    """A client whose charter the service shows."""
     ent = build.ent(charter="provider")
     build.publish(ent, "1")
     return ent

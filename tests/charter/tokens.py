@@ -15,23 +15,19 @@ from tests.relying_party import Attempt, RelyingParty
 
 
 def token_of(browser: FlaskClient, ent: RelyingParty, account: Account, **changes: str | None) -> dict[str, Any]:
-    """Sign the parent in at the ENT; return its tokens."""
     attempt = Attempt()
     answer = ent.answer(sign_in(browser, ent.url(attempt, **changes), account.username, PASSWORD))
     return ent.tokens(browser, answer["code"], attempt)
 
 
 def ask(browser: FlaskClient, token: str) -> TestResponse:
-    """Request the charter."""
     return browser.get("/charter", headers={"Authorization": f"Bearer {token}"})
 
 
 def accept(browser: FlaskClient, token: str, version: object) -> TestResponse:
-    """Record the acceptance of `version`."""
     return browser.post("/charter/acceptance", json={"version": version}, headers={"Authorization": f"Bearer {token}"})
 
 
 def acceptances() -> list[CharterAcceptance]:
-    """Return all acceptances, oldest first."""
     db.session.rollback()
     return list(db.session.scalars(select(CharterAcceptance).order_by(CharterAcceptance.accepted_at)))

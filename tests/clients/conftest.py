@@ -59,7 +59,6 @@ class Browser:
         return self.client.post(action or page, data=hidden | fields)
 
     def enter(self) -> TestResponse:
-        """Sign in and open the private page."""
         self.sign_in()
         self.submit("/charte", accord="oui")
         return self.submit("/notifications", mail="noemie@exemple.fr")
@@ -86,5 +85,4 @@ def query(url: str) -> dict[str, str]:
 
 
 def change(**changes: object) -> Callable[[Claims], Claims]:
-    """Return a function that changes claims; None removes a claim."""
     return lambda claims: {k: v for k, v in (claims | changes).items() if v is not None}

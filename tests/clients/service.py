@@ -20,8 +20,6 @@ BACK = "https://ent.test/bye"
 
 @dataclass(frozen=True)
 class Service:
-    """A running provider, and the registration of an ENT."""
-
     issuer: str
     client_id: str
     secret: str

@@ -89,7 +89,6 @@ def look(page: Page, name: str, accents: Sequence[str] = ACCENTS) -> None:
 def test_home_page_of_each_accent_is_accessible(
     page: Page, provider: FakeProvider, tmp_path: Path, accent: str
 ) -> None:
-    """The other accents have another emblem and drawing, which this page shows."""
     with running_ent(provider, tmp_path, accent) as url:
         page.goto(url)
         expect(page.locator("html")).to_have_attribute("data-accent", accent)

@@ -55,7 +55,6 @@ def signed(claims: Claims, key: RSAKey | ECKey = RSA, **header: Any) -> str:
 
 
 def forged(claims: Claims, **header: object) -> str:
-    """Return a malformed token with a valid signature."""
     head = {"alg": "RS256", "kid": "rsa-1", "typ": "logout+jwt", **header}
     head = {name: value for name, value in head.items() if value is not None}
     signing = ".".join(b64(json.dumps(part).encode()) for part in (head, claims))

@@ -36,7 +36,6 @@ def example() -> str:
 
 
 def settings(provider: FakeProvider, url: str) -> dict[str, str]:
-    """Return the environment variables of the example."""
     return {
         "ENT_ISSUER": provider.issuer,
         "ENT_CLIENT_ID": CLIENT_ID,
@@ -99,7 +98,6 @@ def test_the_example_is_about_forty_lines() -> None:
 
 
 def test_the_example_of_the_text_runs(provider: FakeProvider, tmp_path: Path) -> None:
-    """Run the kit's folder and one file with `flask run`, outside the project."""
     shutil.copytree(KIT, tmp_path / "kit", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "ent.py").write_text(example(), encoding="utf-8")
     port, log = free_port(), tmp_path / "log"

@@ -83,7 +83,6 @@ NAMES = st.text(min_size=1, max_size=20).filter(lambda name: bool(name.replace("
 
 @given(st.sampled_from(Degree), NAMES, NAMES, st.from_regex(r"[0-9A-Z-]{1,12}", fullmatch=True))
 def test_vectors_of_the_provider_are_parsed(degree: Degree, family: str, given_name: str, student: str) -> None:
-    """The kit parses the provider's vectors without shared code."""
     text = guardian_vector(degree, family_name=family, given_name=given_name, student_id=student, uai="0599001N")
     [vector] = read(text)
     assert vector.profile == {Degree.PRIMARY: "1", Degree.SECONDARY: "2"}[degree]

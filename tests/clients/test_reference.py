@@ -45,7 +45,6 @@ def signing_in(service: Service, *more: str, **changes: str) -> "subprocess.Comp
 
 
 def read_failed_check(done: "subprocess.CompletedProcess[str]") -> str:
-    """Return the step and the check by which it was refused."""
     assert done.returncode == 1, done.stdout + done.stderr
     [line] = done.stderr.splitlines()
     match = re.fullmatch(r"refused {2}(\w+: \w+): .+", line)
@@ -68,7 +67,6 @@ def liar() -> Iterator[FakeProvider]:
 
 
 def shown(liar: FakeProvider) -> Service:
-    """Return what a client is told of that provider."""
     return Service(liar.issuer, CLIENT_ID, CLIENT_SECRET, "", "")
 
 

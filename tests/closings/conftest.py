@@ -31,7 +31,6 @@ def desk(settings: Settings) -> Iterator[Flask]:
 
 @pytest.fixture
 def app(desk: Flask, settings: Settings) -> Iterator[Flask]:
-    """The application of parents, inside its context."""
     with applications.lent(settings) as app:
         app.test_client_class = Browser
         yield app

@@ -203,8 +203,6 @@ def settle(parent: Parent, answer: str, *, by: Post = SECRETARY, kind: str = "")
 
 
 def take_back(parent: Parent, child: Pupil, *, by: Post = HEAD) -> Step:
-    """Have the head take back that a guardian is not the child's."""
-
     def act(world: World) -> None:
         path = f"/comptes/{world.person(parent).account}/pas-mon-enfant/{world.child(child)}/retour"
         assert post(world.desk(by), path, reason=_WHY).status_code == HTTPStatus.SEE_OTHER
@@ -228,8 +226,6 @@ def add_letter(parent: Parent, other: Parent) -> Step:
 
 
 def erase(parent: Parent) -> Step:
-    """Erase a guardian who asked for it."""
-
     def act(world: World) -> None:
         erasure.erase(world.person(parent).account, _WHY)
 
@@ -237,8 +233,6 @@ def erase(parent: Parent) -> Step:
 
 
 def later(days: int) -> Step:
-    """Let days pass."""
-
     def act(world: World) -> None:
         world.wait(days)
 
@@ -246,7 +240,6 @@ def later(days: int) -> Step:
 
 
 def _confirm(world: World, browser: FlaskClient) -> None:
-    """Use the newest link that confirms a mailbox."""
     submit(browser, browser.get(_link_in(world.deliver(), "/adresse/lien/")), mot_de_passe=PASSWORD)
 
 
@@ -285,7 +278,6 @@ def _is(world: World, parent: Parent) -> Is:
 
 
 def open_notices() -> str:
-    """Return the kinds and the schools of the open notices."""
     rows = db.session.execute(
         select(SchoolNotice.kind, School.uai)
         .join(School, School.id == SchoolNotice.school_id)

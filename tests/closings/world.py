@@ -58,8 +58,6 @@ class Person:
 
 @dataclass
 class World:
-    """The service, and the people around it."""
-
     app: Flask
     colleagues: Colleagues
     settings: Settings
@@ -74,7 +72,6 @@ class World:
     files: Iterable[int] = field(default_factory=count)
 
     def person(self, parent: Parent) -> Person:
-        """Return a guardian whom a file has named."""
         if parent.key not in self.people:
             row = db.session.scalars(select(Account).where(Account.roster_key == f"aaf:{parent.key}")).one()
             self.people[parent.key] = Person(row.id, row.username, mailbox=f"{row.username}@exemple.fr")
@@ -98,7 +95,6 @@ class World:
         return browser
 
     def wait(self, days: int) -> None:
-        """Let days pass: everybody's session at the desk ends."""
         self.clock.shift(timedelta(days))
         self.browsers.clear()
 
@@ -145,14 +141,11 @@ class Seen(NamedTuple):
 
 
 class Then(NamedTuple):
-    """A step, and what people see after it."""
-
     step: Step
     seen: Seen
 
 
 def then(step: Step, *guardians: Is, notices: str = "", mails: str = "") -> Then:
-    """Return a step of a story; what is not named is not there."""
     return Then(step, Seen(guardians, notices, mails))
 
 

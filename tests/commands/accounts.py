@@ -16,7 +16,6 @@ ACTS = ("show", "enable")
 
 
 def living(account: Account) -> int:
-    """Return the number of live sessions of the account."""
     rows = db.session.scalars(
         select(Session.id)
         .join(Account, Account.id == Session.account_id)
@@ -27,7 +26,6 @@ def living(account: Account) -> int:
 
 
 def reload_account(account: Account) -> Account:
-    """Return the stored account."""
     stored = db.session.get_one(Account, account.id, populate_existing=True)
     db.session.rollback()
     return stored
@@ -41,7 +39,6 @@ def waiting(kind: str) -> list[dict[str, object]]:
 
 
 def wrong_tries(username: str) -> None:
-    """Use up the free attempts of an identifier."""
     db.session.rollback()
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, username)

@@ -63,7 +63,6 @@ def trial_settings(database_url: str, place: Place, tmp_path: Path) -> Settings:
 
 @pytest.fixture(autouse=True)
 def trial_published(app: Flask, settings: Settings, place: Place) -> None:
-    """Serve the application's responses on the provider's public server."""
     for path in (METADATA, "/jwks.json"):
         content = app.test_client().get(path, base_url=settings.issuer).data
         place.provider.served[path] = (200, {"Content-Type": "application/json"}, content)
@@ -89,7 +88,6 @@ def tried(act: Run, client_id: str) -> tuple[int, list[dict[str, Any]]]:
 
 
 def wrong(act: Run, ent: RelyingParty) -> list[tuple[str, str]]:
-    """Return the failed checks; check the exit code."""
     code, findings = tried(act, ent.client_id)
     bad = [(finding["check"], finding["message"]) for finding in findings if not finding["ok"]]
     assert code == (1 if bad else 0)

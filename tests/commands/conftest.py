@@ -39,7 +39,6 @@ def check_refusal(answer: Answer, words: str) -> None:
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command in an environment without any setting."""
     for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(application, "create_app", applications.for_command)
@@ -68,7 +67,6 @@ def idp(bare: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def engine(database_url: str) -> Engine:
-    """That database, seen by something else than the product."""
     return create_engine(database_url, poolclass=NullPool)
 
 

@@ -29,7 +29,6 @@ OPERATORS = 4
 
 
 def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[Any]") -> None:
-    """Settle each dispute when all operators are ready."""
     settings = settings_for(order["database"], database_pool=2)
     outcome = Outcome.REJECT if number % 2 else Outcome.CONFIRM
     app = inherited(settings)
@@ -47,7 +46,6 @@ def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Sim
 
 
 def main() -> None:
-    """Run all processes."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     inherited(settings_for(order["database"], database_pool=2))

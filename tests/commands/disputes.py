@@ -27,7 +27,6 @@ CLOSED = "Ce compte est fermé pour le moment"
 
 
 def apply_change(app: Flask, build: Build, account: Account) -> None:
-    """Open the newest link that confirms a new email."""
     phone = app.test_client()
     path = path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])
     assert "Votre nouvelle adresse est confirmée." in submit(phone, phone.get(path), mot_de_passe=PASSWORD).text
@@ -62,7 +61,6 @@ def dispute(browser: FlaskClient, account: Account, *children: Child) -> TestRes
 
 
 def tie(account: Account, child: Child) -> Guardianship:
-    """Return the stored tie."""
     guardianship = db.session.get_one(Guardianship, (account.id, child.id), populate_existing=True)
     db.session.rollback()
     return guardianship

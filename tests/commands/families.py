@@ -17,7 +17,6 @@ from tests.letters.read_back import secrets_in, text_of
 
 
 def pupil(build: Build, class_name: str, uai: str = COLLEGE, given_name: str = "Malo") -> Child:
-    """Create a pupil of a class."""
     child = build.child(given_name, uai=uai)
     child.class_name = class_name
     db.session.commit()
@@ -25,7 +24,6 @@ def pupil(build: Build, class_name: str, uai: str = COLLEGE, given_name: str = "
 
 
 def parent(build: Build, *children: Child, **more: object) -> Account:
-    """Create a parent without a printed letter."""
     never = {"provisional_hash": None, "provisional_expires_at": None}
     return build.never_activated(children=list(children), **{**never, **more})  # type: ignore[arg-type]
 
@@ -45,12 +43,10 @@ def before_typesetting(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object
 
 
 def link(account: Account, child: Child) -> Guardianship:
-    """Return the guardianship of the account and the child."""
     return db.session.get_one(Guardianship, (account.id, child.id))
 
 
 def pages(paper: Path) -> list[str]:
-    """Return the text of each page."""
     return [text_of(page) for page in PdfReader(io.BytesIO(paper.read_bytes())).pages]
 
 
@@ -61,12 +57,10 @@ def secret_on(page: str) -> str:
 
 
 def usernames_on(paper: Path, *accounts: Account) -> list[str]:
-    """Return the username of each page."""
     return [
         name for page in pages(paper) for name in (account.username for account in accounts) if name in page.split()
     ]
 
 
 def rows_of(paper: Path) -> list[dict[str, str]]:
-    """Return the rows of a list for a mail merge."""
     return list(csv.DictReader(io.StringIO(paper.read_bytes().decode("utf-8-sig")), delimiter=";"))

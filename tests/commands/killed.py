@@ -21,7 +21,6 @@ _MOST = 400
 
 
 def arm(countdown: int) -> None:
-    """Kill this process before its `countdown`-th commit."""
     left = countdown
 
     def count(_connection: Any) -> None:
@@ -34,7 +33,6 @@ def arm(countdown: int) -> None:
 
 
 def live(database: str, countdown: int) -> None:
-    """Purge, until the process is killed."""
     with inherited(settings_for(database, database_pool=2)).app_context():
         arm(countdown)
         assert purge.callback is not None
@@ -42,7 +40,6 @@ def live(database: str, countdown: int) -> None:
 
 
 def main(database: str, step: str) -> None:
-    """Kill one child process after the other."""
     inherited(settings_for(database, database_pool=2))
     for killed, number in enumerate(range(1, _MOST, int(step))):
         child = os.fork()

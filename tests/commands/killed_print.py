@@ -22,7 +22,6 @@ from tests.databases import settings_for
 
 
 def die() -> None:
-    """Kill this process."""
     for process in multiprocessing.active_children():
         sys.stdout.write(f"{process.pid}\n")
     sys.stdout.flush()
@@ -30,7 +29,6 @@ def die() -> None:
 
 
 def arm(batch: int, where: str) -> None:
-    """Kill this process in file number `batch`."""
     seen = 0
 
     def committed(step: Any) -> Any:
@@ -47,7 +45,6 @@ def arm(batch: int, where: str) -> None:
 
 
 def main(database: str, order: str) -> None:
-    """Print until the process is killed."""
     # The processes of the pool import the module that was started: an empty one instead of all that this one imports.
     sys.modules["__main__"] = ModuleType("__main__")
     options = json.loads(order)

@@ -54,7 +54,6 @@ ACTS: dict[str, Callable[[Settings], Callable[[], object]]] = {"tend": tend, "ro
 
 
 def live(database: str, act: str, moment: datetime, countdown: int, points: str, note: Path) -> None:
-    """Change keys, until the process is killed."""
     settings = settings_for(database, database_pool=2)
     with time_machine.travel(moment), inherited(settings).app_context():
         armed = ACTS[act](settings)
@@ -86,7 +85,6 @@ def seen(database: str, moment: datetime) -> dict[str, Any]:
 
 
 def main(database: str, act: str, points: str) -> None:
-    """Kill one child process after the other."""
     note, story, start = Path(tempfile.mkdtemp()) / "note", [], now()
     inherited(settings_for(database, database_pool=2))
     for number in range(1, _MOST):

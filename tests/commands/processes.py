@@ -22,14 +22,12 @@ PATIENCE = 60.0
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment variables for `settings`."""
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
     return {**inherited, **exported(settings)}
 
 
 @contextmanager
 def running(settings: Settings, log: Path, *arguments: str) -> Iterator[forked.Program]:
-    """Start `idp` with `arguments`; it writes to `log`."""
     with log.open("ab") as file:
         process = forked.Program(forked.IDP, *arguments, env=environment(settings), output=file)
     try:
@@ -69,7 +67,6 @@ def connect(port: int, process: "forked.Program | subprocess.Popen[bytes]", log:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Read until the other side closes."""
     parts = []
     while part := connection.recv(65536):
         parts.append(part)

@@ -71,8 +71,6 @@ def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
 
 
 class Nowhere:
-    """A target for letters that keeps none."""
-
     def store(self, drawn: Sequence[DrawnLetter], expires_at: datetime) -> None:
         """Ignore the letters."""
 
@@ -94,7 +92,6 @@ def new_letter(settings: Settings, hasher: Hasher, account: Account) -> None:
 
 
 def block_password(account: Account) -> None:
-    """Block the password of one account, as a batch of a school's does."""
     with unit_of_work():
         blocked_passwords._block(Account.id == account.id, blocked_passwords._note_nothing)
 
@@ -108,7 +105,6 @@ ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {
 
 
 def operate(order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "Event") -> None:
-    """Close one account in each round."""
     settings = settings_of(order)
     app = inherited(settings)
     with app.app_context():
@@ -168,7 +164,6 @@ def once(settings: Settings, username: str, inside: "Event") -> int:
 
 
 def main() -> None:
-    """Run all processes."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     inherited(settings_of(order))

@@ -27,20 +27,17 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def number(table: type[Base], *conditions: Any) -> int:
-    """Return the number of matching rows."""
     count = db.session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
     db.session.rollback()
     return count
 
 
 def keep(*rows: Base) -> None:
-    """Insert rows."""
     db.session.add_all(rows)
     db.session.commit()
 
 
 def purged(act: Run) -> dict[str, int]:
-    """Run the purge; return its counts without zeros."""
     answer = act("purge", "--json")
     assert (answer.code, answer.err) == (0, "")
     return {name: count for name, count in json.loads(answer.out).items() if count}
@@ -48,12 +45,9 @@ def purged(act: Run) -> dict[str, int]:
 
 @dataclass
 class Remains:
-    """Inserts rows of one account, or of none."""
-
     account: Account
 
     def link(self, age: timedelta, **more: Any) -> None:
-        """Insert a link that expired `age` ago."""
         expires_at = now() - age
         keep(
             OneTimeLink(
@@ -120,12 +114,10 @@ class Remains:
         )
 
     def event(self, age: timedelta, kind: str = "sign_in", result: str = "ok", **more: Any) -> None:
-        """Insert an event of the journal."""
         values = {"details": {"device": "phone-ios-safari"}, "ip": "203.0.113.7", "request_id": "ABCD-EFGH"}
         keep(AuditEntry(at=now() - age, kind=kind, result=result, account_id=self.account.id, **values, **more))
 
     def everything(self, build: Build) -> None:
-        """Insert a row of each table for the account."""
         client = db.session.scalar(select(Client.id).limit(1))
         version = CharterVersion(client_id=client, version=uuid.uuid4().hex, text="# Charte")
         keep(version)

@@ -43,8 +43,6 @@ def tend(_app: Flask, settings: Settings) -> Act:
 
 
 def rotate(_app: Flask, settings: Settings) -> Act:
-    """Rotate the keys, as `idp keys rotate` does."""
-
     def act() -> str:
         try:
             return rotation.rotate(settings).kid
@@ -55,7 +53,6 @@ def rotate(_app: Flask, settings: Settings) -> Act:
 
 
 def drop(_app: Flask, settings: Settings) -> Act:
-    """Drop the signing key, as an operator does."""
     kid = ring.KeyRing(settings).signer("RS256").kid
 
     def act() -> str:
@@ -82,7 +79,6 @@ def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[list[st
 
 
 def main() -> None:
-    """Run all processes."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     inherited(settings_for(order["database"], database_pool=2))

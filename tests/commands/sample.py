@@ -32,7 +32,6 @@ _NAMED = {"redirect_uris": "https://ent.test/cb", "version": "1", "reason": "xxx
 
 
 def leaves(group: click.Group = cli, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command that is not a group, with its path."""
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
             yield from leaves(command, *path, name)

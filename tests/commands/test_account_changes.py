@@ -166,7 +166,6 @@ def test_force_password_change_of_all_accounts_asks_for_confirmation(
 
 
 def refuse_the_journal() -> None:
-    """Make the journal unwritable, as a full disk would."""
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE audit RENAME TO gone"))
         connection.execute(text("CREATE TABLE audit (LIKE gone INCLUDING DEFAULTS)"))

@@ -48,7 +48,6 @@ def read(act: Run, *arguments: str) -> Rows:
 
 
 def write(build: Build, *ages: timedelta, account: Account | None = None, **values: object) -> None:
-    """Insert events of these ages."""
     for age in ages:
         entry = {"kind": "sign_in", "result": "ok", "details": {"sid": "s"}, **values}
         db.session.add(AuditEntry(at=now() - age, account_id=account.id if account else None, **entry))

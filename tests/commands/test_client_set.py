@@ -16,7 +16,6 @@ from tests.protocol.registering import bearer, registered, replaced
 
 @pytest.fixture
 def jwks(tmp_path: Path) -> Path:
-    """A file with one public key."""
     key = Key.new("ES256")
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps({"keys": [{**key.jwk, "kid": "k", "use": "sig"}]}))
@@ -24,7 +23,6 @@ def jwks(tmp_path: Path) -> Path:
 
 
 def invited(act: Run) -> str:
-    """Return the token of a new invitation."""
     token: str = json.loads(act("client", "invite", "--uai", "0599001N", "--json").out)["initial_access_token"]
     return token
 

@@ -225,7 +225,6 @@ def test_a_contested_account_is_neither_warned_nor_removed(act: Run, app: Flask,
 
 
 def test_a_mailbox_that_is_contested_gets_no_notice_of_the_account(app: Flask, build: Build) -> None:
-    """A notice that was queued before, or that an attacker causes, is not sent."""
     account = contested(app, build)
     with post_office(app) as office:
         old = len(office.deliver())

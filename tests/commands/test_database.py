@@ -27,7 +27,6 @@ ACTS = (
 
 @pytest.fixture
 def alone(bare: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command with valid settings and no database."""
     monkeypatch.setenv("IDP_ISSUER", "https://connexion.exemple.fr")
     monkeypatch.setenv("IDP_SECRET_KEY", SECRET)
     return bare

@@ -36,7 +36,6 @@ def out(tmp_path: Path) -> Path:
 
 
 def _print_from(account: Account, build: Build, uai: str) -> None:
-    """Set the school that printed the letter."""
     school = build.school(uai)
     db.session.execute(update(Account).where(Account.id == account.id).values(letter_school_id=school.id))
     db.session.commit()

@@ -46,7 +46,6 @@ Patch = pytest.MonkeyPatch
 
 
 def states(check: Check, settings: Settings, **more: object) -> dict[str, str]:
-    """Return what a check finds: its states by name."""
     findings = list(check(Site(settings, **more)))  # type: ignore[arg-type]
     for finding in findings:
         assert finding.advice or finding.state == "ok", finding

@@ -30,7 +30,6 @@ SECRETS = ("password", "passwd", "secret", "token", "passphrase", "provisional",
 
 
 def dump(engine: Engine) -> dict[str, list[str]]:
-    """Return all rows of all tables."""
     with engine.connect() as connection:
         return {
             name: sorted(repr(row) for row in connection.execute(text(f'SELECT * FROM "{name}"')))  # noqa: S608
@@ -188,7 +187,6 @@ def held(engine: Engine) -> Connection:
 
 
 def is_in_the_middle(engine: Engine) -> bool:
-    """Return whether a process waits in the database."""
     with engine.connect() as connection:
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'client'::regclass"
         return bool(connection.scalar(text(waiting)))

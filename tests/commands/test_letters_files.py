@@ -43,7 +43,6 @@ def files(folder: Path) -> list[str]:
 
 
 def good(account: Account, secret: str) -> bool:
-    """Return whether the printed secret is the stored one."""
     hashed = reload_account(account).provisional_hash
     return hashed is not None and PasswordHasher().verify(hashed, fold_provisional(secret))
 
@@ -247,7 +246,6 @@ def killed(build: Build, tmp_path: Path, where: str) -> None:
 
 @pytest.fixture
 def crowd(build: Build) -> list[Account]:
-    """Two parents in each of three classes."""
     classes = [pupil(build, f"6e {number}") for number in (1, 2, 3)]
     return [parent(build, child, family_name=name) for child in classes for name in "AB"]
 

@@ -30,7 +30,6 @@ from tests.stories.browser import CHROMIUM, look, new_page
 
 @pytest.fixture
 def parent(build: Build, browser: FlaskClient) -> Account:
-    """A parent with rows in most tables."""
     ent, account = build.ent(), build.active()
     Remains(account).everything(build)
     sign_in(browser, "/connexion", account.username, PASSWORD)

@@ -174,7 +174,6 @@ def test_a_list_of_stolen_passwords_that_cannot_be_read_is_refused(
 
 
 def drawn() -> Iterator[str]:
-    """Yield keys as operators draw them."""
     for _ in range(5):
         yield secrets.token_hex(32)
         yield secrets.token_urlsafe(48)
@@ -251,7 +250,6 @@ def test_an_encoded_text_is_refused_as_a_key(key: str) -> None:
 
 
 def test_the_secret_key_is_checked_where_exit_statuses_are_ignored() -> None:
-    """A process inherits an ignored SIGCHLD from its parent."""
     judge = (
         "from idp.operations.checks.settings import key_weakness as weakness; "
         "print(weakness('soleil' * 8), weakness(os.urandom(32).hex()))"

@@ -162,7 +162,6 @@ def test_expired_counters_are_removed(act: Run, app: Flask) -> None:
 
 @contextmanager
 def transactions() -> Iterator[Counter[int]]:
-    """Count the changed rows of each transaction."""
     open_ones: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
 
@@ -253,7 +252,6 @@ def every_kind(build: Build) -> set[uuid.UUID]:
 
 
 def assert_done_once(gone: set[uuid.UUID], events: Events) -> None:
-    """Check that each action is done exactly once."""
     for table in (Token, AuthorizationCode, Session, OneTimeLink):
         assert number(table) == 5, table
     assert number(Account, Account.id.in_(gone)) == 0

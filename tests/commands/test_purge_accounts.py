@@ -91,7 +91,6 @@ def test_a_sign_in_after_the_warning_keeps_the_account(act: Run, build: Build, b
 
 
 def test_a_sign_in_since_the_last_look_keeps_the_account_and_is_noted(act: Run, build: Build) -> None:
-    """The purge looks again a year after the last use that it knows, and sees the sign-ins that it has missed."""
     used = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 10 * DAY)
     unused = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 370 * DAY, email=None)
     for account in (used, unused):
@@ -110,7 +109,6 @@ def test_a_sign_in_since_the_last_look_keeps_the_account_and_is_noted(act: Run, 
 
 
 def test_a_new_letter_forgets_the_use_that_the_purge_knew(act: Run, build: Build) -> None:
-    """The account is as one that was never activated: it is removed if it has no child."""
     account = build.active(activated_at=now() - 100 * DAY, roster_key="aaf:1", children=[])
     account.created_at = now() - 200 * DAY
     db.session.commit()
@@ -124,7 +122,6 @@ def test_a_new_letter_forgets_the_use_that_the_purge_knew(act: Run, build: Build
 
 
 def test_an_account_that_loses_its_last_child_later_is_looked_at_again(act: Run, build: Build) -> None:
-    """A look that found a child is forgotten with the child."""
     old, child = now() - 400 * DAY, build.child()
     account = build.never_activated(created_at=old, roster_key="aaf:1", children=[child])
     by_tie = build.never_activated(created_at=old, roster_key="aaf:2")

@@ -19,20 +19,17 @@ from tests.settlements import refused
 
 
 def settled(account: Account) -> dict[str, tuple[str, str]]:
-    """Return who settled the notices about an account, and the sentence, by their kind."""
     rows = select(SchoolNotice).where(SchoolNotice.account_id == account.id, SchoolNotice.settled_at.is_not(None))
     notices = db.session.scalars(rows.execution_options(populate_existing=True)).all()
     return {notice.kind: (notice.settled_by, notice.sentence) for notice in notices}
 
 
 def settle(key: uuid.UUID, sentence: str) -> None:
-    """Settle a notice."""
     with unit_of_work():
         acts.settle_notice(key, sentence)
 
 
 def written(account: Account, kind: Kind, school: School) -> uuid.UUID:
-    """Write a notice; return its id."""
     school_notices.add(kind, account.id, [school.id])
     db.session.commit()
     newest = select(SchoolNotice.id).where(SchoolNotice.account_id == account.id, SchoolNotice.kind == kind.value)

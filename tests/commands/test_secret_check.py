@@ -27,8 +27,6 @@ pytestmark = pytest.mark.usefixtures("new_connections")
 
 @pytest.fixture
 def with_key(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set the secret key, and its fallbacks."""
-
     def set_key(key: str, *fallbacks: str) -> None:
         monkeypatch.setenv("IDP_SECRET_KEY", key)
         monkeypatch.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps(fallbacks))

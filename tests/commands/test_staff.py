@@ -23,13 +23,11 @@ WHO = ("staff", "invite", MAIL, "--name", "Sylvie Marchand")
 
 @pytest.fixture(autouse=True)
 def schools(app: Flask, build: Build) -> None:
-    """Two schools."""
     for uai in (COLLEGE, LYCEE):
         build.school(uai)
 
 
 def invite(act: Run, *more: str) -> dict[str, str]:
-    """Invite a secretary; return what the command printed."""
     answer = act(*WHO, "--role", "secretary", "--school", COLLEGE, *more, "--json")
     assert (answer.code, answer.err) == (0, "")
     printed: dict[str, str] = json.loads(answer.out)
@@ -37,12 +35,10 @@ def invite(act: Run, *more: str) -> dict[str, str]:
 
 
 def person() -> StaffAccount:
-    """Return the only person."""
     return db.session.scalars(select(StaffAccount)).one()
 
 
 def failed(answer: Answer, words: str) -> None:
-    """Check a refusal: one line on standard error."""
     assert answer.code != 0
     assert answer.out == ""
     assert words in answer.err

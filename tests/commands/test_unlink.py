@@ -32,14 +32,12 @@ REASON = "deux homonymes, pièce d’identité vue"
 
 
 def merged(build: Build, mine: Account, other: Account) -> None:
-    """Merge the account of a letter into another one."""
     with unit_of_work():
         moving.merge(build.settings, db.session.get_one(Account, mine.id), db.session.get_one(Account, other.id))
     db.session.expire_all()
 
 
 def unlinked(act: Run, account: Account, code: int = 0) -> str:
-    """Separate an account; return what the command says."""
     answer = act("account", "unlink", account.username, "--reason", REASON, "--yes")
     assert answer.code == code, answer.err
     return answer.err if code else answer.out

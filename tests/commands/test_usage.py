@@ -147,7 +147,6 @@ class _Terminal(io.StringIO):
     """The standard input of somebody who types the same answer to each question."""
 
     def isatty(self) -> bool:
-        """Return True."""
         return True
 
 

@@ -16,13 +16,10 @@ from tests.protocol.listening import fresh_connections
 
 
 class Messages:
-    """The messages of a trace."""
-
     def __init__(self, path: Path) -> None:
         self._path, self._start = path, 0
 
     def restart(self) -> None:
-        """Forget the messages so far."""
         self._start = self._path.stat().st_size
 
     def statements(self) -> list[str]:

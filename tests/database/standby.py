@@ -28,13 +28,11 @@ class Server:
         self._signalled: list[int] = []
 
     def run(self, program: str, *arguments: str) -> None:
-        """Run a program of PostgreSQL as the server's user."""
         path = embedded._commands.POSTGRES_BIN_PATH / program
         done = subprocess.run([path, *arguments], user=self._user, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{program}: {done.stdout} {done.stderr}"
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
@@ -68,7 +66,6 @@ class Server:
         return standby
 
     def end(self) -> None:
-        """Stop the server, and delete its data."""
         if not self._signalled:
             self.inject(signal.SIGKILL)
         self._send(signal.SIGKILL)

@@ -78,7 +78,6 @@ class Writer:
                 time.sleep(0.01)  # refused at once during the outage: do not use up the numbers
 
     def wait_for(self, count: int, seconds: float) -> None:
-        """Wait until `count` more numbers are acknowledged."""
         total, until = len(self.acknowledged) + count, time.monotonic() + seconds
         while len(self.acknowledged) < total:
             assert time.monotonic() < until, "nothing is written any more"
@@ -86,7 +85,6 @@ class Writer:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Write during the block."""
         self._thread.start()
         try:
             yield
@@ -143,7 +141,6 @@ class Parents:
 
     @contextmanager
     def signing_in(self) -> Iterator[None]:
-        """Sign in during the block."""
         threads = [threading.Thread(target=self._repeat, args=[username]) for username in self.usernames]
         for thread in threads:
             thread.start()
@@ -170,7 +167,6 @@ class Parents:
                 visitor.close()
 
     def wait_until_all_sign_in_after(self, moment: float, seconds: float) -> None:
-        """Wait until each parent was signed in after `moment`; at most `seconds` from now."""
         until = time.monotonic() + seconds
         while late := [name for name in self.usernames if not self.times[name] or self.times[name][-1] < moment]:
             assert time.monotonic() < until, f"{len(late)} parents cannot sign in: {self.failures[-3:]}"

@@ -33,7 +33,6 @@ def revisions() -> list[Path]:
 
 
 def names(tree: ast.Module) -> dict[str, object]:
-    """Return the module's assignments of plain values."""
     return {
         target.id: node.value.value
         for node in tree.body
@@ -51,7 +50,6 @@ def is_given(call: ast.Call, name: str, *values: object) -> bool:
 
 
 def operations(upgrade: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
-    """Yield the calls of `upgrade` that change the database, and calls of unknown functions."""
     for call in (node for node in ast.walk(upgrade) if isinstance(node, ast.Call)):
         if not isinstance(call.func, ast.Attribute):
             yield ast.unparse(call.func), call
@@ -116,7 +114,6 @@ def batches(upgrade: ast.FunctionDef) -> Iterator[tuple[object, list[ast.Call]]]
 
 
 def constrained(column: ast.Call) -> bool:
-    """Return whether a new column has a constraint."""
     kinds = {"ForeignKey", "CheckConstraint", "Computed", "Identity"}
     calls = (node.func for node in ast.walk(column) if isinstance(node, ast.Call))
     return is_given(column, "unique", True) or any(

@@ -42,7 +42,6 @@ def tables(settings: Settings) -> set[str]:
 
 
 def go_down(settings: Settings, revision: str) -> None:
-    """Downgrade to `revision`."""
     with schema._connection(make_url(settings.database_url)) as connection:
         command.downgrade(schema._config(connection), revision)
         connection.commit()
@@ -194,7 +193,6 @@ def test_a_migration_is_tried_again_until_the_table_is_free(
 
 @pytest.fixture
 def migrating(database_url: str) -> Iterator[psycopg.Connection]:
-    """The session of another node that migrates the database."""
     with psycopg.connect(database_url, application_name="idp db") as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [schema._MIGRATION_LOCK])
         yield connection

@@ -24,7 +24,6 @@ from tests.database.messages import traced
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Replace the pool's clock by the one value of a list."""
     moment = [time.monotonic()]
     monkeypatch.setattr("idp.pool.time.monotonic", lambda: moment[0])
     return moment
@@ -102,7 +101,6 @@ def test_vanished_server_is_noticed_after_a_time_without_use(
 
 @pytest.mark.own_app
 def test_server_that_stands_still_breaks_the_connection_in_time(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server would have answered after two seconds."""
     first = backend()
     with monkeypatch.context() as impatient:
         impatient.setattr("idp.pool.PatientConnection.patience", 0.1)
@@ -174,14 +172,12 @@ def test_server_that_accepts_no_connection_in_time_stands_still() -> None:
 
 @pytest.fixture
 def hosts(monkeypatch: pytest.MonkeyPatch) -> pool.Hosts:
-    """What a new process knows of the hosts."""
     hosts = pool.Hosts()
     monkeypatch.setattr(pool, "hosts", hosts)
     return hosts
 
 
 def place_of(database_url: str) -> tuple[str, str]:
-    """Return the host and the port of a database."""
     url = make_url(database_url)
     return str(url.query.get("host") or url.host), str(url.query.get("port") or url.port or 5432)
 
@@ -203,7 +199,6 @@ def engine_on(database_url: str, *places: tuple[str, str], connections: int = 0)
 
 @contextmanager
 def stopped(pids: Collection[int]) -> Iterator[None]:
-    """Let server processes stand still during the block."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:

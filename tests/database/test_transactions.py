@@ -42,7 +42,6 @@ def another_process(database_url: str, way: str, folder: Path) -> Iterator[None]
 
 @pytest.fixture
 def version(app: Flask, build: Build) -> int:
-    """The version of the only client."""
     build.ent()
     return read_version()
 
@@ -227,7 +226,6 @@ PROCESSES, TIMES = 4, 100
 
 
 def store_and_read(moment: datetime) -> datetime:
-    """Store `moment`; return the value read back."""
     with Session(db.engine) as session:
         session.add(ThrottleCounter(limit="x", key=b"k", count=1, since=now(), open_at=now(), expires_at=moment))
         session.commit()

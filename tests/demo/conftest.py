@@ -12,7 +12,6 @@ from tests.demo.house import House
 
 @pytest.fixture
 def empty(tmp_path: Path, database_url: str) -> Iterator[House]:
-    """A demonstration before its first start."""
     house = House(tmp_path, database_url)
     with house.context():
         yield house
@@ -30,7 +29,6 @@ def after_its_first_start(tmp_path_factory: pytest.TempPathFactory, shared: Path
 
 @pytest.fixture
 def house(tmp_path: Path, database_url: str, after_its_first_start: tuple[Path, Rows]) -> Iterator[House]:
-    """A demonstration that was started once."""
     folder, rows = after_its_first_start
     replace_rows(database_url, rows)
     house = House(shutil.copytree(folder, tmp_path / "demo"), database_url)

@@ -53,7 +53,6 @@ class House:
         return {re.sub(r"\d+$", "", letter.username): letter for letter in letters}
 
     def opens(self, letter: SeededLetter) -> bool:
-        """Return whether the credentials of the letter open the account."""
         stored = account(letter).provisional_hash
         release_connection()
         return stored is not None and self.hasher.verify(stored, fold_provisional(letter.shown), lane="activation")

@@ -34,7 +34,6 @@ from tests.demo.house import House, account, count
 
 
 def change(path: Path, form: str, by: str, encoding: str) -> None:
-    """Change a school's file, as a visitor may do."""
     text, changes = re.subn(form, by, path.read_text(encoding))
     assert changes
     path.write_text(text, encoding)

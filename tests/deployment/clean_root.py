@@ -30,7 +30,6 @@ def run(*command: str | Path, cwd: Path = CHECKOUT, env: Mapping[str, str] | Non
 
 @cache
 def tools() -> dict[str, str]:
-    """Return the names of .ci/tools and their values."""
     names = ("BASE_ROOT", "KUBERNETES_TOOLS", "KUBERNETES_API", "COMPOSE_SPECIFICATION", "MAILPIT")
     shown = "".join(f"echo ${name};" for name in names)
     values = run("bash", "-c", f"source .ci/tools; {shown}").splitlines()
@@ -51,7 +50,6 @@ def _runtime() -> str | None:
 
 
 def podman(*arguments: str) -> str:
-    """Run podman; return its output."""
     if shutil.which("podman") is None:
         pytest.skip("podman is not installed (.ci/install brings it)")
     return run("podman", *([f"--runtime={runtime}"] if (runtime := _runtime()) else []), *arguments)
@@ -112,7 +110,6 @@ def in_image(image: str, settings: Mapping[str, str], *command: str, entrypoint:
 
 @contextmanager
 def container(image: str, settings: Mapping[str, str], *command: str) -> Iterator[str]:
-    """Run a container in the background; yield its id."""
     name = podman("run", "--detach", *_restricted(settings), image, *command).strip()
     try:
         yield name

@@ -14,7 +14,6 @@ TRIES = 7
 
 
 def main(rules: str, nft: str, ip: str, plans: str) -> None:
-    """Do all plans."""
     subprocess.run([ip, "link", "set", "lo", "up"], check=True)
     here = {place for plan in json.loads(plans) for place in plan[:2]} - {"127.0.0.1"}
     for place in sorted(here):
@@ -36,7 +35,6 @@ def main(rules: str, nft: str, ip: str, plans: str) -> None:
 
 
 def listening(family: socket.AddressFamily, port: int) -> socket.socket:
-    """Return a socket that accepts connections, of one family alone."""
     listener = socket.socket(family)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

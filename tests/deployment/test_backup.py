@@ -63,7 +63,6 @@ def service(settings: Settings) -> Iterator[Flask]:
 
 
 def signed_in(app: Flask, ent: RelyingParty, username: str, password: str = PASSWORD) -> FlaskClient:
-    """Return a browser with a session."""
     browser = app.test_client()
     ent.answer(sign_in(browser, ent.url(Attempt()), username, password))
     return browser
@@ -88,7 +87,6 @@ def wait_for_more(process: forked.Program, file: Path) -> list[str]:
 
 
 def acknowledged(file: Path) -> list[str]:
-    """Return the lines that were written whole."""
     return file.read_text(encoding="ascii").split("\n")[:-1]
 
 

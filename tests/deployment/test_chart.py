@@ -64,7 +64,6 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _strict(definition: dict[str, Any]) -> dict[str, Any]:
-    """Refuse all properties that the definition does not name."""
     return {"additionalProperties": False, **definition} if "properties" in definition else definition
 
 
@@ -156,7 +155,6 @@ def test_every_pod_has_a_policy_of_the_network(tmp_path: Path) -> None:
     ],
 )
 def test_an_empty_list_of_callers_opens_a_port_to_nobody(tmp_path: Path, closed: list[str], opened: set[int]) -> None:
-    """In a policy, a rule whose `from` is empty opens its ports to all pods."""
     given = {**ALL, "networkPolicy": {name: [] for name in closed}}
     policies = [document["spec"] for document in objects(tmp_path, given) if document["kind"] == "NetworkPolicy"]
     assert len(policies) == 5
@@ -206,7 +204,6 @@ def test_a_secret_among_the_settings_is_refused(tmp_path: Path) -> None:
 
 
 def _example(first: str) -> str:
-    """Return the block of docs/conteneurs.md that begins so."""
     text = (CHECKOUT / "docs" / "conteneurs.md").read_text(encoding="utf-8")
     [block] = re.findall(rf"^((?:    {re.escape(first)}.*\n)(?:    .*\n)*)", text, re.MULTILINE)
     return textwrap.dedent(block)

@@ -100,7 +100,6 @@ def test_wrong_settings_stop_compose_before_the_tables_change() -> None:
 
 
 def test_no_service_waits_for_one_that_ends() -> None:
-    """podman-compose starts no container that depends on one that has ended."""
     conditions = [
         dependency["condition"]
         for service in SERVICES.values()
@@ -112,14 +111,12 @@ def test_no_service_waits_for_one_that_ends() -> None:
 
 
 def test_health_checks_of_compose_have_no_blanks_within_their_words() -> None:
-    """podman 4 splits what docker-compose sends at each blank."""
     words = [word for service in SERVICES.values() for word in service.get("healthcheck", {}).get("test", [])]
     assert words
     assert [word for word in words if " " in word] == []
 
 
 def test_an_upgrade_of_the_service_starts_neither_the_network_nor_the_proxy_nor_the_database_again() -> None:
-    """They would start again if they had the image of the service, and all with them that share the network."""
     stable = {"network", "proxy", "database", "mail"}
     assert {name for name, service in SERVICES.items() if "IDP_IMAGE" in service["image"]} == set(SERVICES) - stable
 
@@ -171,7 +168,6 @@ def health(service: str, port: int) -> int:
 
 
 def lose_a_table(database_url: str) -> None:
-    """Let the service live, and not be ready."""
     with psycopg.connect(database_url) as connection:
         connection.execute("ALTER TABLE signing_key RENAME TO lost")
 

@@ -34,7 +34,6 @@ Root = Callable[..., str]
 
 
 def build(folder: Path, sources: Path = CHECKOUT) -> Path:
-    """Build the package of the sources in `folder`, as `make deb` does; return its file."""
     path = f"{Path(uv()).parent}{os.pathsep}{os.environ['PATH']}"
     run("deploy/debian/build.sh", str(folder), "/usr/bin/python3", cwd=sources, env={**os.environ, "PATH": path})
     [file] = folder.glob("*.deb")
@@ -53,7 +52,6 @@ def root(package: Path) -> Iterator[Root]:
 
 
 def files(root: Root) -> set[str]:
-    """Return the files that are not dpkg's own."""
     places = ("/etc", "/opt", "/usr", "/var/lib/idp", "/var/log")
     listing = root("sh", "-c", f"find {' '.join(places)} -xdev ! -type d 2>/dev/null; true").splitlines()
     return {path for path in listing if not re.match(r"/var/log/|/etc/.*-$|/usr/.*__pycache__", path)}

@@ -46,7 +46,6 @@ def empty_database(shared: Path) -> Iterator[str]:
 
 
 def answer(url: str, container: str) -> bytes:
-    """Return the answer to a request, as soon as the container gives one."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
@@ -58,7 +57,6 @@ def answer(url: str, container: str) -> bytes:
 
 
 def stopped(container: str) -> int:
-    """Stop a container; return its exit code."""
     clean_root.podman("stop", "--time", "30", container)
     [state] = json.loads(clean_root.podman("inspect", container, "--format", "[{{json .State}}]"))
     assert not state["OOMKilled"]

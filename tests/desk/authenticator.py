@@ -15,10 +15,8 @@ def enrol(browser: FlaskClient, link: str, key: Authenticator, name: str = "ordi
 
 
 def sign_in(browser: FlaskClient, key: Authenticator) -> TestResponse:
-    """Sign in with a passkey; return the response."""
     return answer_with(browser, key.get(options(browser, "/connexion/defi", "/connexion")))
 
 
 def answer_with(browser: FlaskClient, answer: str, path: str = "/connexion") -> TestResponse:
-    """Send an answer of a passkey to `path`."""
     return browser.post(path, data={"csrf_token": form_token(browser.get(path)), "passkey": answer})

@@ -29,19 +29,15 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Colleagues:
-    """Makes people of the desk."""
-
     desk: Flask
     build: Build
 
     def person(self, name: str = "Sylvie Marchand") -> StaffAccount:
-        """Create a person who has enrolled, without a role."""
         staff = self._person(name)
         db.session.commit()
         return staff
 
     def _person(self, name: str = "Sylvie Marchand") -> StaffAccount:
-        """Add a person; the caller commits."""
         email = f"personne{next(_numbers)}@bureau.test"
         staff = StaffAccount(name=name, email=email, mailbox=email, enrolled_at=now(), last_sign_in_at=now())
         db.session.add(staff)
@@ -49,7 +45,6 @@ class Colleagues:
         return staff
 
     def invited(self, name: str = "Sylvie Marchand", role: Role = Role.SECRETARY, email: str = "") -> str:
-        """Invite a person; return the path of the link."""
         email = email or f"invite{next(_numbers)}@bureau.test"
         grant = Grant(role, schools=[self.build.school()] if role in AT_A_SCHOOL else [])
         return self.path(invitations.invite(self.build.settings, email, name, grant)[1])
@@ -59,7 +54,6 @@ class Colleagues:
         return self.path(invitations.reset(self.build.settings, staff.id))
 
     def path(self, invitation: StaffInvitation | None) -> str:
-        """Return the path of the link of an invitation."""
         assert invitation
         link = invitations.url(self.build.settings, invitation)
         assert link
@@ -83,7 +77,6 @@ class Colleagues:
         return row
 
     def _grant(self, staff: StaffAccount, role: Role, uai: str, client_id: str, days: float = 30) -> StaffRole:
-        """Add a role; the caller commits."""
         client = db.session.query(Client).filter_by(client_id=client_id).one() if client_id else None
         row = StaffRole(
             staff_id=staff.id,
@@ -140,7 +133,6 @@ class Colleagues:
 
 
 def is_in(browser: FlaskClient) -> bool:
-    """Return whether somebody is signed in."""
     return browser.get("/").status_code == 200
 
 

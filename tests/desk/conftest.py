@@ -41,7 +41,6 @@ def desk(settings: Settings) -> Iterator[Flask]:
 
 @pytest.fixture
 def build(desk: Flask, settings: Settings) -> Build:
-    """Makes schools, parents, clients."""
     return Build(settings)
 
 
@@ -53,13 +52,11 @@ def colleagues(desk: Flask, build: Build) -> Colleagues:
 
 @pytest.fixture
 def paper(build: Build) -> None:
-    """Letters can be printed: the school has an ENT."""
     build.ent()
 
 
 @pytest.fixture
 def visitor(desk: Flask) -> FlaskClient:
-    """A browser in which nobody is signed in."""
     return desk.test_client()
 
 

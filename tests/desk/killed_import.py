@@ -20,7 +20,6 @@ from tests.databases import settings_for
 
 
 def arm(countdown: int) -> None:
-    """Kill this process before its `countdown`-th commit."""
     left = countdown
 
     def count(*_: Any) -> None:

@@ -112,7 +112,6 @@ def _ent(colleagues: Colleagues, uai: str) -> Ids:
 
 
 def _waiting_ent(colleagues: Colleagues, uai: str) -> Ids:
-    """Make an ENT that waits for the académie."""
     ids, operator = _ent(colleagues, uai), colleagues.person()
     client = db.session.get_one(Client, ids["key"])
     colleagues.grant(operator, Role.ENT_OPERATOR, client_id=client.client_id)
@@ -133,7 +132,6 @@ def _proposed_change(colleagues: Colleagues, uai: str) -> Ids:
 
 
 def _notice(colleagues: Colleagues, uai: str) -> Ids:
-    """Make a notice about a tie that is disputed."""
     account = _guardian(colleagues, uai)
     for tie in account.guardianships:
         tie.disputed_at = now()
@@ -145,7 +143,6 @@ def _notice(colleagues: Colleagues, uai: str) -> Ids:
 
 
 def _import(colleagues: Colleagues, uai: str) -> Ids:
-    """Make an import of the school's files."""
     batch = ImportBatch(format="csv", mode="import", state="done", files=["x.csv"], schools=[uai], finished_at=now())
     db.session.add(batch)
     db.session.commit()

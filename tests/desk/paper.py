@@ -12,7 +12,6 @@ from tests.letters.read_back import secrets_in, text_of
 
 
 def last_job() -> Job:
-    """Return the youngest job."""
     db.session.expire_all()
     return db.session.query(Job).order_by(Job.created_at.desc()).limit(1).one()
 
@@ -25,6 +24,5 @@ def take(browser: FlaskClient, job: Job) -> list[str]:
 
 
 def secret_on(page: str) -> str:
-    """Return the provisional password of a page."""
     [secret] = secrets_in(page)
     return secret

@@ -20,7 +20,6 @@ HEAD = "id;civilite;nom;prenom;adresse;cp;commune;email;idenfant;nomenfant;preno
 
 
 def row(number: int, **but: str) -> str:
-    """Return the row of a guardian with one child."""
     values = {
         "civility": "Mme",
         "family": f"FAMILLE{number}",
@@ -46,7 +45,6 @@ def families(count: int = 40) -> list[str]:
 
 
 def send(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **fields: str) -> TestResponse:
-    """Upload files as the form does."""
     return send_with(browser, form_token(browser.get("/fichiers")), *contents, **fields)
 
 
@@ -65,7 +63,6 @@ def send_with(browser: FlaskClient, token: str, *contents: bytes | tuple[str, by
 
 
 def shown(answer: TestResponse) -> str:
-    """Return a page with plain spaces."""
     return answer.get_data(as_text=True).replace("\xa0", " ").replace("\u202f", " ")
 
 
@@ -75,7 +72,6 @@ def key_of(answer: TestResponse) -> uuid.UUID:
 
 
 def checked(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **fields: str) -> tuple[uuid.UUID, str]:
-    """Upload and check files; return the check and the text of its page."""
     key = key_of(send(browser, *contents, **fields))
     do_all()
     page = browser.get(f"/fichiers/{key}", follow_redirects=True)
@@ -92,7 +88,6 @@ def imported(browser: FlaskClient, *contents: bytes | tuple[str, bytes], **field
 
 
 def accepted(browser: FlaskClient, key: uuid.UUID, **fields: str) -> Job:
-    """Import the files of a check; return the import."""
     return _accepted(browser, form_token(browser.get(f"/fichiers/{key}")), key, **fields)
 
 

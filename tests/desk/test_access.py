@@ -265,7 +265,6 @@ class TwoTabs:
         self.choose(self.lycee)
 
     def choose(self, role: StaffRole) -> None:
-        """Choose a post."""
         assert post(self.browser, "/etablissements", post=str(role.id)).status_code == 303
 
     def send(self, **fields: str) -> TestResponse:

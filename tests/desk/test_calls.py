@@ -32,7 +32,6 @@ CALL = {"caller": "la mère, 06 12 34 56 78", "reason": "elle n’a pas d’enfa
 
 
 def plain(answer: TestResponse) -> str:
-    """Return the text of an answer with ordinary spaces."""
     return unescape(answer.get_data(as_text=True)).replace("\u202f", " ").replace("\xa0", " ")
 
 

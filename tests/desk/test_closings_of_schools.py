@@ -29,7 +29,6 @@ def closed(build: Build) -> Suspension:
 
 
 def leave(row: Suspension, given_name: str) -> None:
-    """Have a pupil leave the school, as an import does."""
     ties = db.session.scalars(select(Guardianship).where(Guardianship.account_id == row.account_id))
     [tie] = [tie for tie in ties if tie.child.given_name == given_name]
     tie.ended_at = tie.child.left_at = now()

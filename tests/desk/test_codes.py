@@ -38,8 +38,6 @@ STEP = timedelta(seconds=30)
 
 @dataclass
 class Enrolled:
-    """What a person who enrolled with a code knows."""
-
     totp: pyotp.TOTP
     recovery: list[str]
     browser: FlaskClient
@@ -50,26 +48,22 @@ class Enrolled:
 
 
 def secret_of(page: TestResponse) -> str:
-    """Return the TOTP secret that a page shows."""
     match = re.search(r'class="mono big" dir="ltr">([A-Z2-7 ]+)<', page.get_data(as_text=True))
     assert match, page.get_data(as_text=True)
     return match[1].replace(" ", "")
 
 
 def shown_codes(page: TestResponse) -> list[str]:
-    """Return the recovery codes of a page."""
     return re.findall(r'<li class="mono" dir="ltr">([0-9A-Z-]{29})</li>', page.get_data(as_text=True))
 
 
 def ceremony_of(page: TestResponse) -> str:
-    """Return the ceremony of a page with a QR code."""
     match = re.search(r'name="ceremony" value="([^"]+)"', page.get_data(as_text=True))
     assert match
     return match[1]
 
 
 def enrol(browser: FlaskClient, link: str, password: str = PASSWORD) -> Enrolled:
-    """Enrol with a password and a code."""
     begun = post(browser, f"{link}/code", link)
     totp = pyotp.TOTP(secret_of(begun))
     [link_of_phone] = re.findall(r'href="(otpauth:[^"]+)"', begun.get_data(as_text=True))
@@ -81,7 +75,6 @@ def enrol(browser: FlaskClient, link: str, password: str = PASSWORD) -> Enrolled
 
 
 def sign_in(browser: FlaskClient, code: str, *, email: str = MAIL, password: str = PASSWORD) -> TestResponse:
-    """Sign in with a password and a code."""
     return post(browser, "/connexion", email=email, password=password, code=code)
 
 

@@ -60,7 +60,6 @@ def waiting() -> list[Client]:
 
 
 def news() -> list[tuple[str, str]]:
-    """Return the news and the recipient of each mail."""
     mails = db.session.query(OutboxMessage).filter_by(kind=MAIL).order_by(OutboxMessage.id).all()
     return sorted((mail.payload["news"], mail.payload["recipient"]) for mail in mails)
 
@@ -212,7 +211,6 @@ def test_three_ents_of_an_operator_wait_at_most(browser: FlaskClient) -> None:
 
 
 def last_change() -> AuditEntry:
-    """Return the journal's last entry about an ENT."""
     return db.session.query(AuditEntry).filter_by(kind="client.changed").order_by(AuditEntry.id.desc()).limit(1).one()
 
 

@@ -65,18 +65,15 @@ def ask(browser: FlaskClient, own: RelyingParty, **changed: Any) -> TestResponse
 
 
 def key(own: RelyingParty) -> str:
-    """Return the mark of the change that waits."""
     return str((row(own).pending_metadata or {}).get("asked_at", ""))
 
 
 def news(kind: str) -> list[str]:
-    """Return the recipients of the mails with these news."""
     mails = db.session.query(OutboxMessage).filter_by(kind=MAIL).all()
     return [mail.payload["recipient"] for mail in mails if mail.payload["news"] == kind]
 
 
 def journal(change: str) -> AuditEntry:
-    """Return the entry of a change."""
     entries = db.session.query(AuditEntry).filter_by(kind="client.changed").all()
     return next(entry for entry in entries if entry.details["change"] == change)
 

@@ -34,14 +34,12 @@ from tests.waiting_guardians import wait
 
 
 def main_of(browser: FlaskClient, path: str) -> str:
-    """Return the content of a page."""
     page = browser.get(path)
     assert page.status_code == 200
     return page.get_data(as_text=True).partition("<main")[2]
 
 
 def entries(kind: str) -> list[AuditEntry]:
-    """Return the journal's entries of a kind."""
     return db.session.query(AuditEntry).filter_by(kind=kind).order_by(AuditEntry.id).all()
 
 

@@ -34,7 +34,6 @@ GONE = "Ce lien ne marche plus"
 
 
 def is_gone(browser: FlaskClient, link: str) -> bool:
-    """Return whether a link does not work, by all its requests."""
     token = form_token(browser.get("/connexion"))
     page = browser.get(link)
     answers = [
@@ -47,14 +46,12 @@ def is_gone(browser: FlaskClient, link: str) -> bool:
 
 
 def staff_of(link: str) -> StaffAccount:
-    """Return the person of a link."""
     known = invitations.look_up(link.rpartition("/")[2])
     assert known
     return known[1]
 
 
 def credentials(staff: StaffAccount) -> dict[str, int]:
-    """Return the number of credentials by kind."""
     rows = db.session.execute(
         select(StaffCredential.kind, func.count())
         .where(StaffCredential.staff_id == staff.id)

@@ -258,7 +258,6 @@ _FILTERS: tuple[dict[str, str], ...] = (
 
 @pytest.fixture
 def journal(settings: Settings) -> None:
-    """A journal of ten months."""
     engine = create_engine(make_url(settings.database_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
         rows.fill(connection, 2_000, 40, _ENTRIES)

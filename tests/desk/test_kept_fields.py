@@ -79,7 +79,6 @@ def test_every_form_declares_what_it_keeps(desk: Flask) -> None:
 
 
 def form_to(page: TestResponse, path: str) -> Any:
-    """Return the form of a page that is sent to a path, or None."""
     here = page.request.full_path.rstrip("?")
     tree: Any = html.fromstring(page.get_data(as_text=True))
     sent = [form for form in tree.xpath('//form[@method="post"]') if (form.get("action") or here) == path]
@@ -87,7 +86,6 @@ def form_to(page: TestResponse, path: str) -> Any:
 
 
 def fields(form: Any) -> Iterator[Any]:
-    """Yield the elements that a person fills in."""
     for element in form.xpath(".//input|.//select|.//textarea"):
         if element.get("type", "text") not in _NEVER:
             yield element
@@ -108,7 +106,6 @@ def fill(form: Any) -> dict[str, str]:
 
 
 def shown(form: Any) -> dict[str, str]:
-    """Return the values that the fields of a form show."""
     values: dict[str, str] = {}
     for element in fields(form):
         name, kind = element.get("name"), element.get("type", element.tag)
@@ -152,7 +149,6 @@ class Forms:
         return self.staff[roles[-1] if rule.endpoint in _FOR_ENGINEERS else roles[0]]
 
     def sign_in(self, browser: FlaskClient, staff: StaffAccount) -> None:
-        """Sign in, in this browser."""
         move_session(self.colleagues.session(staff, reason="ticket 4512")[0], browser)
 
     def path(self, rule: Rule) -> str:
@@ -164,7 +160,6 @@ class Forms:
         )
 
     def page(self, path: str) -> str:
-        """Return the page that shows the form of a path."""
         while not self.desk.url_map.bind("").test(path.partition("?")[0], "GET"):
             path = path.rpartition("/")[0]
         return path

@@ -37,12 +37,10 @@ HOST = "bureau.exemple.test"
 
 
 def body(page: TestResponse) -> str:
-    """Return the text of a page."""
     return page.get_data(as_text=True)
 
 
 def kept() -> list[KeptForm]:
-    """Return the kept forms."""
     return list(db.session.scalars(select(KeptForm).order_by(KeptForm.created_at)))
 
 
@@ -53,7 +51,6 @@ def age(staff: StaffAccount, **values: Any) -> None:
 
 
 def move_session(source: FlaskClient, browser: FlaskClient) -> None:
-    """Put the session of one browser into another, as a sign-in there does."""
     cookie = source.get_cookie(SESSION, domain=HOST)
     assert cookie
     browser.set_cookie(SESSION, cookie.value, domain=HOST, secure=True)
@@ -72,15 +69,12 @@ class Desk:
         self.token = form_token(self.browser.get(self.path))
 
     def end_session(self) -> None:
-        """Let the session be idle for half an hour."""
         age(self.staff, last_seen_at=now() - timedelta(minutes=31))
 
     def send(self, **fields: str) -> TestResponse:
-        """Press the button."""
         return self.browser.post(self.path, data={"csrf_token": self.token, **TYPED, **fields})
 
     def sign_in(self, staff: StaffAccount | None = None) -> None:
-        """Sign in again in the same browser."""
         move_session(self.colleagues.session(staff or self.staff, reason="ticket 4512")[0], self.browser)
 
 
@@ -225,7 +219,6 @@ def test_stored_form_is_encrypted_and_bound_to_its_row(colleague: Desk, build: B
 
 
 def send_file(colleague: Desk, size: int = 10) -> TestResponse:
-    """Upload a file with the UAI of a school."""
     form = {"csrf_token": colleague.token, "uai": "0599001N", "fichiers": (io.BytesIO(b"x" * size), "secret.csv")}
     return colleague.browser.post("/fichiers", data=form, content_type="multipart/form-data")
 

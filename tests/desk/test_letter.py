@@ -36,19 +36,16 @@ CHECKED = {"reason": "mot de passe et mail perdus", "came": "y", "document": "y"
 
 
 def again(account: Account) -> Account:
-    """Return the account as it is now."""
     db.session.expire_all()
     return db.session.get_one(Account, account.id)
 
 
 def draw(browser: FlaskClient, account: Account, **fields: str) -> TestResponse:
-    """Click « Imprimer le courrier »."""
     path = f"/comptes/{account.id}/courrier"
     return post(browser, path, generation=str(again(account).generation), layout="letter", **fields)
 
 
 def opens(account: Account, secret: str) -> bool:
-    """Return whether a provisional password opens an activation."""
     hashed = again(account).provisional_hash
     return bool(hashed) and services().hasher.verify(hashed, fold_provisional(secret), "sign_in")
 
@@ -302,12 +299,10 @@ class Counter:
         return self.browser.post(f"/comptes/{account.id}/courrier", data=fields)
 
     def count(self, letters: int) -> None:
-        """Count letters that were printed."""
         for _ in range(letters):
             assert isinstance(guard.take(limits.FIRST_LETTERS, str(self.staff.id)), Granted)
 
     def is_full(self) -> bool:
-        """Return whether the next letter needs a proof."""
         db.session.rollback()
         return guard.remaining_wait(limits.FIRST_LETTERS, str(self.staff.id)) > 0
 

@@ -51,7 +51,6 @@ BOUNDED = AT_A_SCHOOL | AT_AN_ENT
 
 @pytest.fixture(autouse=True)
 def trial() -> Iterator[None]:
-    """A kind of job that all roles may see."""
     back = kinds.page("home.today", _l("Revenir à « Aujourd’hui »"))
     kinds.KINDS["trial"] = Kind("trial", _l("Essai"), Right.READ_JOURNAL, lambda _: Finished({}), lambda _: [], back)
     yield
@@ -59,7 +58,6 @@ def trial() -> Iterator[None]:
 
 
 def rules(desk: Flask) -> list[Rule]:
-    """Return the routes of the desk, without static files."""
     return sorted(
         (rule for rule in desk.url_map.iter_rules() if rule.endpoint != "static"), key=lambda rule: rule.endpoint
     )
@@ -71,7 +69,6 @@ def methods(rule: Rule) -> list[str]:
 
 
 def url(desk: Flask, rule: Rule, ids: Ids) -> str:
-    """Return the path of a route."""
     values = {name: ids[name] for name in rule.arguments} if rule.arguments else ids
     path: str = desk.url_map.bind("").build(rule.endpoint, values)
     return path
@@ -85,7 +82,6 @@ class Visitor:
         self.token = form_token(browser.get(page))
 
     def ask(self, method: str, path: str, *, token: bool = True) -> TestResponse:
-        """Send an empty form, or ask for a page."""
         if method == "GET":
             return self.browser.get(path)
         return self.browser.post(path, data={"csrf_token": self.token} if token else {})
@@ -105,12 +101,10 @@ def tried(desk: Flask) -> Iterator[tuple[Rule, str]]:
 
 
 def is_guarded(desk: Flask, rule: Rule) -> bool:
-    """Return whether a route needs somebody."""
     return access.need_of(desk, rule.endpoint).level is not access.Level.PUBLIC
 
 
 def right_of(desk: Flask, rule: Rule) -> Right | None:
-    """Return the right that a route needs."""
     return access.need_of(desk, rule.endpoint).right
 
 
@@ -126,7 +120,6 @@ def objects(rule: Rule, colleagues: Colleagues, uai: str) -> Ids:
 
 @contextmanager
 def about(rule: Rule, method: str, role: Role) -> Iterator[None]:
-    """Name the route of a failure."""
     try:
         yield
     except AssertionError as error:
@@ -134,7 +127,6 @@ def about(rule: Rule, method: str, role: Role) -> Iterator[None]:
 
 
 def member(colleagues: Colleagues, build: Build, role: Role, uai: str = COLLEGE) -> StaffAccount:
-    """Create a person with this role and nothing else."""
     staff = colleagues.person()
     client_id = build.ent().client_id if role is Role.ENT_OPERATOR else ""
     colleagues.grant(staff, role, uai=uai, client_id=client_id)

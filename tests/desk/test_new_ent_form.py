@@ -109,7 +109,6 @@ def test_a_page_that_is_not_valid_any_more_comes_back_as_typed(
 
 
 def value_of(page: str, name: str) -> str:
-    """Return the value of an input of a page."""
     [tag] = re.findall(f'<input[^>]* name="{name}"[^>]*>', page)
     value = re.search(' value="([^"]*)"', tag)
     assert value
@@ -138,7 +137,6 @@ def operator(colleagues: Colleagues, build: Build) -> StaffAccount:
 
 
 def ask(build: Build, staff: StaffAccount, number: int) -> Client:
-    """Register an ENT for an ENT operator."""
     host = f"https://ent{number}.test"
     metadata = ClientMetadata(
         name=f"Estuaire {number}", home_uri=f"{host}/", redirect_uris=(f"{host}/cb",), uais=(LYCEE,)

@@ -35,14 +35,12 @@ SETTLE = {Role.SECRETARY, Role.HEAD}
 
 
 def plain(answer: TestResponse) -> str:
-    """Return the text of an answer with ordinary spaces."""
     return unescape(answer.get_data(as_text=True)).replace("\u202f", " ").replace("\xa0", " ")
 
 
 def noticed(
     build: Build, kind: Kind, account: Account, *, uai: str = COLLEGE, other: Account | None = None
 ) -> SchoolNotice:
-    """Add a notice of a school about an account."""
     with unit_of_work():
         school_notices.add(kind, account.id, [build.school(uai).id], other_account_id=other.id if other else None)
     return db.session.scalars(
@@ -51,7 +49,6 @@ def noticed(
 
 
 def disputed(build: Build, *children: Child) -> tuple[Account, SchoolNotice]:
-    """Return an account whose ties are all disputed, and the notice."""
     account = build.never_activated(children=list(children) or None, provisional_hash=None)
     for tie in account.guardianships:
         tie.disputed_at = now()

@@ -30,7 +30,6 @@ REFUSED = "Cette clé d’accès n’a pas été reconnue."
 
 
 def keys(staff: StaffAccount) -> int:
-    """Return the number of passkeys of a person."""
     statement = select(func.count()).where(
         StaffCredential.staff_id == staff.id, StaffCredential.kind == CredentialKind.PASSKEY
     )
@@ -227,7 +226,6 @@ def recipients_of(kind: CredentialKind) -> set[str]:
 
 
 def counted(limit: Limit) -> int:
-    """Return the tries that are counted in a limit."""
     rows = db.session.query(ThrottleCounter).filter(ThrottleCounter.limit.like(f"{limit.name}:%"))
     return sum(row.count for row in rows)
 
@@ -277,7 +275,6 @@ def test_the_cookie_of_a_parent_has_no_budget_at_the_desk(desk: Flask) -> None:
 
 
 def shapes() -> list[str]:
-    """Return answers that no browser gives."""
     deep = "[" * 5000
     data = b64(json.dumps({"type": "webauthn.get", "challenge": "AAAA", "origin": "x"}).encode())
     responses: list[Any] = [
@@ -356,7 +353,6 @@ def test_registrations_with_a_spoiled_member_are_no_fault_of_ours(desk: Flask, c
 
 
 def spoil(answer: str, name: str, value: Any) -> str:
-    """Return an answer with another value for a member."""
     content = json.loads(answer)
     outer, _, inner = name.partition(".")
     if inner:

@@ -47,14 +47,12 @@ def family(build: Build) -> list[Account]:
 
 
 def ask(browser: FlaskClient, path: str = PATH, **fields: str) -> Job:
-    """Ask for a print with the typed word."""
     answer = post(browser, path, word="IMPRIMER", layout="letters", **fields)
     assert answer.status_code == 303, answer.get_data(as_text=True)
     return last_job()
 
 
 def opens(account: Account, secret: str) -> bool:
-    """Return whether a provisional password opens an activation."""
     db.session.expire_all()
     hashed = db.session.get_one(Account, account.id).provisional_hash
     return bool(hashed) and services().hasher.verify(hashed, fold_provisional(secret), "sign_in")

@@ -33,7 +33,6 @@ TO_PROOF = "/preuve?suite=%2Fma-securite"
 
 
 def cookie_of(browser: FlaskClient) -> str:
-    """Return the session cookie of a browser."""
     cookie = browser.get_cookie(SESSION, domain=HOST)
     assert cookie
     return cookie.value
@@ -63,7 +62,6 @@ class Proving:
         self.former = cookie_of(self.browser)
 
     def prove(self) -> TestResponse:
-        """Prove again with the passkey; return the response."""
         given = self.key.get(options(self.browser, "/preuve/defi", "/preuve"))
         answer = authenticator.answer_with(self.browser, given, "/preuve")
         assert answer.headers["Location"] == "/"
@@ -74,7 +72,6 @@ class Proving:
         self.browser.set_cookie(SESSION, self.former, domain=HOST, secure=True)
 
     def thief(self) -> FlaskClient:
-        """Return another browser, with the cookie from before the proof."""
         return with_cookie(self.desk, self.former)
 
 
@@ -134,7 +131,6 @@ def test_who_never_received_the_answer_stays_signed_in_and_proves_again(colleagu
 
 
 def cookie_of_answer(answer: TestResponse) -> str:
-    """Return the session cookie that an answer sets, or an empty string."""
     lines = [line for line in answer.headers.getlist("Set-Cookie") if line.startswith(f"{SESSION}=")]
     return lines[0].partition(";")[0].partition("=")[2] if lines else ""
 
@@ -199,7 +195,6 @@ def sylvie(clock: time_machine.Traveller, desk: Flask, colleagues: Colleagues) -
 
 
 def proofs() -> list[str]:
-    """Return the results of the proofs in the journal."""
     db.session.expire_all()
     return list(db.session.scalars(select(AuditEntry.result).where(AuditEntry.kind == "staff.proved")))
 

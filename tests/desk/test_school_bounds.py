@@ -58,7 +58,6 @@ INES = Pupil("900", "Ines", (OTHER,))
 
 
 def siecle(*pupils: Pupil, uai: str = COLLEGE) -> list[tuple[str, bytes]]:
-    """Return the two files of SIECLE."""
     parents = list(dict.fromkeys(parent for pupil in pupils for parent in pupil.parents))
     of_pupils = [
         *(xml.pupil(pupil.key, PRENOM=pupil.given) for pupil in pupils),

@@ -38,7 +38,6 @@ def secretary(colleagues: Colleagues) -> FlaskClient:
 
 @pytest.fixture
 def families(build: Build) -> dict[str, Child]:
-    """Pupils and guardians with the names that telephones bring."""
     pupils = {
         "malo": build.child("Malo", "LEROY"),
         "eleonore": build.child("Éléonore", "D’ALMEIDA"),
@@ -330,7 +329,6 @@ _PAGES = {
 
 @pytest.fixture
 def academy(settings: Settings) -> None:
-    """An académie of twenty thousand pupils."""
     engine = create_engine(make_url(settings.database_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
         rows.fill(connection, _PUPILS, _SCHOOLS)

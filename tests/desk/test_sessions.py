@@ -38,7 +38,6 @@ def set_cookies(answer: TestResponse) -> dict[str, str]:
 
 
 def value(line: str) -> str:
-    """Return the value of a cookie."""
     return next(iter(parse_cookie(line.partition(";")[0]).values()))
 
 

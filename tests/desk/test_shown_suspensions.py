@@ -97,7 +97,6 @@ def test_a_suspended_account_says_who_suspended_it(colleagues: Colleagues, build
 def test_a_closing_that_protects_pupils_of_two_schools_is_reopened_by_the_academy(
     colleagues: Colleagues, build: Build, children: list[str], *, is_here: bool
 ) -> None:
-    """The head of one school knows nothing of the pupil of the other."""
     account = build.active(children=[build.child("Malo", uai=uai) for uai in children])
     row = suspension.suspend(account.id, Decision(reason="le juge a décidé", reference="RG 26/1"))
     head, path = colleagues.signed_in(Role.HEAD, uai=LYCEE), f"/comptes/{account.id}/suspension/{row.id}/reouverture"

@@ -105,7 +105,6 @@ def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None
 
 
 def counted() -> None:
-    """Count as the worker does."""
     assert counting.hand_over(OutboxMessage()) is Outcome.DONE
     db.session.expire_all()
 
@@ -225,7 +224,6 @@ def test_a_desk_without_families_is_answered(colleagues: Colleagues) -> None:
 
 
 def with_totals(rows: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Return a table with its sums."""
     table = [[*row, sum(row)] for row in rows]
     return [*table, [sum(column) for column in zip(*table, strict=True)]]
 

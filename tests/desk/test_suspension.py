@@ -39,7 +39,6 @@ def text_of(browser: FlaskClient, path: str) -> str:
 
 
 def plain(answer: TestResponse) -> str:
-    """Return the text of an answer with ordinary spaces."""
     return unescape(answer.get_data(as_text=True)).replace("\u202f", " ").replace("\xa0", " ")
 
 
@@ -48,7 +47,6 @@ def rows() -> list[Suspension]:
 
 
 def session_of(account: Account) -> None:
-    """Open a session of a parent."""
     moment = now()
     db.session.add(
         Session(

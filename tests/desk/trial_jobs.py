@@ -24,7 +24,6 @@ CONTENT = b"the letters of a class"
 
 @contextmanager
 def registered() -> Iterator[list[Callable[[Running], Finished]]]:
-    """Register the kind `trial`; yield what its jobs do, which is the last function of the list."""
     todo: list[Callable[[Running], Finished]] = [
         lambda _: Finished({"letters": 3}, NewFile("lettres.pdf", "application/pdf", CONTENT))
     ]
@@ -43,7 +42,6 @@ def _describe(job: Job) -> list[str]:
 
 
 def ask(desk: Flask, browser: FlaskClient, *uploads: NewFile) -> uuid.UUID:
-    """Ask for a job as the person of a browser does."""
     kind = kinds.KINDS["trial"]
 
     def start() -> str:
@@ -58,7 +56,6 @@ def ask(desk: Flask, browser: FlaskClient, *uploads: NewFile) -> uuid.UUID:
 
 
 def do_all() -> None:
-    """Do the jobs that wait, as the worker does."""
     Worker({asking.JOB: services().outbox_handlers[asking.JOB]}).run_once()
     db.session.expire_all()
 

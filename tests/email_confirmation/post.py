@@ -20,8 +20,6 @@ _LINK = re.compile(r"https://connexion\.exemple\.test(/adresse/lien/[A-Za-z0-9_-
 
 @dataclass
 class PostOffice:
-    """The worker and the received mails."""
-
     app: Flask
     mailbox: Mailbox
 
@@ -45,7 +43,6 @@ def post_office(app: Flask) -> Iterator[PostOffice]:
 
 
 def text_of(mail: EmailMessage) -> str:
-    """Return the mail's text part."""
     part = mail.get_body(("plain",))
     assert part is not None
     content: str = part.get_content()
@@ -53,7 +50,6 @@ def text_of(mail: EmailMessage) -> str:
 
 
 def html_of(mail: EmailMessage) -> str:
-    """Return the mail's HTML part."""
     part = mail.get_body(("html",))
     assert part is not None
     content: str = part.get_content()
@@ -61,6 +57,5 @@ def html_of(mail: EmailMessage) -> str:
 
 
 def link_of(mail: EmailMessage) -> str:
-    """Return the path of the only link in the mail."""
     [link] = set(_LINK.findall(text_of(mail)) + _LINK.findall(html_of(mail)))
     return str(link)

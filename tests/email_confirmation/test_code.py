@@ -142,7 +142,6 @@ def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build) -> Non
 def test_a_sign_in_that_meets_a_dead_code_or_message_shows_no_error(
     app: Flask, browser: FlaskClient, build: Build, n: int
 ) -> None:
-    """`n` wrong codes end the code; without one, the message is too old."""
     account = build.never_activated()
     waiting = activate(browser, account)
     code = newest_code(build.settings, account.id)

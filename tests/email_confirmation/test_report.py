@@ -44,7 +44,6 @@ def path_of(build: Build, account: Account) -> str:
 
 
 def notices(account: Account) -> list[str]:
-    """Return the kinds of the account's notices."""
     kinds = list(db.session.scalars(select(SchoolNotice.kind).where(SchoolNotice.account_id == account.id)))
     db.session.rollback()
     return kinds

@@ -41,7 +41,6 @@ def test_sixty_seconds_pass_between_two_mails(browser: FlaskClient, build: Build
 def test_mail_goes_only_to_the_mailbox_that_was_counted(
     browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another tab corrects the address after this one's mail was counted for the former mailbox."""
     account = build.never_activated()
     activate(browser, account)
     before = read_state(account.id)

@@ -38,12 +38,10 @@ class Doubt:
         merging.decide(self.build.settings, self.notice.id, REASON, shown, is_one_person=is_one_person)
 
     def seen(self) -> str:
-        """Return what the page shows of the notice."""
         db.session.refresh(self.notice)
         return admission.pupils_asked(self.notice)
 
     def children(self) -> tuple[list[str], list[str]]:
-        """Return the pupils of both accounts."""
         db.session.expire_all()
         mine, other = ([child.given_name for child in row.children] for row in (self.mine, self.other))
         return mine, other

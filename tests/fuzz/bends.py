@@ -122,13 +122,11 @@ def _path(draw: random.Random, shot: Shot) -> None:
 
 
 def _anywhere(draw: random.Random, shot: Shot) -> None:
-    """Request an unknown path or a file."""
     path = draw.choice([draw.randbytes(draw.randint(1, 60)), b"../../etc/passwd", b"/evil.test", b"\x00"])
     shot.path = draw.choice(["/", "/static/", "/.well-known/"]) + quote_from_bytes(path)
 
 
 def _raw(draw: random.Random, shot: Shot) -> None:
-    """Change a few bytes of the body."""
     body = bytearray(shot.encoded()[1] or b"a=b")
     for _ in range(draw.randint(1, 8)):
         body[draw.randrange(len(body))] = draw.randrange(256)
@@ -178,7 +176,6 @@ BENDS: list[Bend] = [
 
 
 def odd_text(draw: random.Random) -> str:
-    """Return an unusual value."""
     if draw.random() < 0.7:
         return draw.choice(ODD)
     return "".join(
@@ -187,7 +184,6 @@ def odd_text(draw: random.Random) -> str:
 
 
 def bent_jwt(draw: random.Random, token: str) -> str:
-    """Return the token with another header, body or signature."""
     head, body, signature = token.split(".")
     try:
         header = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))

@@ -35,7 +35,6 @@ def _endpoints(world: World, _draw: random.Random) -> Shot:
 
 
 def sign_in_by_key(world: World, _draw: random.Random) -> Shot:
-    """Sign in by a passkey."""
     key, browser = key_of_parent(), world.app.test_client()
     add(world.signed_in(), key)
     answer = key.get(options(browser, CHALLENGE, "/connexion"))
@@ -50,8 +49,6 @@ def _add(world: World, _draw: random.Random) -> Shot:
 
 
 def _change(path: str, done: str) -> Make:
-    """Rename or remove a passkey."""
-
     def make(world: World, _draw: random.Random) -> Shot:
         browser = world.signed_in()
         add(browser, key_of_parent())

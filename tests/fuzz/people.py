@@ -50,7 +50,6 @@ def _change_password(world: World, draw: random.Random) -> Shot:
 
 
 def _security_txt(world: World, _draw: random.Random) -> Shot:
-    """Request security.txt, which does not exist without the setting."""
     return opening("/.well-known/security.txt", world.stranger, right=(404, ""))
 
 
@@ -67,7 +66,6 @@ def _elsewhere(world: World, _draw: random.Random) -> Shot:
 
 
 def _sign_in(world: World, draw: random.Random) -> Shot:
-    """Sign in with the password, or with the letter's."""
     browser = world.app.test_client()
     page = follow(browser, browser.get(draw.choice(["/connexion", world.open.url(Attempt())])))
     username, password, leads_to = world.build.never_activated(**HOME).username, PROVISIONAL, "/activation?"
@@ -226,8 +224,6 @@ def _deny(world: World, draw: random.Random) -> Shot:
 
 
 def _mine(path: str) -> Make:
-    """Open a page of the account."""
-
     def make(world: World, _draw: random.Random) -> Shot:
         return opening(path, world.at_home(path))
 
@@ -251,7 +247,6 @@ def _change(
 
 
 def _end_others(world: World, _draw: random.Random) -> Shot:
-    """Sign the other device out."""
     account = world.parent()
     _, browser = world.signed_in(account), world.signed_in(account)
     return filled(browser.get(_SESSIONS), browser, {"toutes": "1"}, right=(303, f"{_SESSIONS}?fait=autres"))
@@ -262,7 +257,6 @@ def _letter(world: World) -> dict[str, str]:
 
 
 def _open_doubt(world: World) -> Opened:
-    """Add the letter of a person with another name."""
     browser = world.signed_in()
     letter = world.build.never_activated(family_name="MARTIN", given_name="Paul")
     page = browser.get("/mon-compte/courrier")

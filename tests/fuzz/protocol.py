@@ -209,7 +209,6 @@ def _logout_by_post(world: World, draw: random.Random) -> Shot:
 
 
 def _logout_by_form(world: World, _draw: random.Random) -> Shot:
-    """Sign out with the form of the sign-out page."""
     leaving, pairs = _leaving(world)
     shot = filled(leaving.get("/logout", query_string=pairs), leaving, pairs, right=(303, _BYE))
     shot.query = []

@@ -92,7 +92,6 @@ class Sender:
         return response
 
     def _rule(self, request: Request) -> str:
-        """Return the rule of the route that a request reached."""
         adapter = self.world.app.url_map.bind("localhost")
         try:
             rule, _ = adapter.match(request.path, request.method, return_rule=True)

@@ -34,11 +34,9 @@ class Shot:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """The parameters, in the query or in the body."""
         return self.query if self.form is None else self.form
 
     def encoded(self) -> tuple[bytes, bytes, str]:
-        """Return the encoded query, body and media type."""
         body, kind = b"", ""
         if self.json is not None:
             body, kind = json.dumps(self.json).encode(), "application/json"

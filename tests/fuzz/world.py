@@ -38,7 +38,6 @@ class World:
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        """Register the ENTs."""
         more: dict[str, Any] = {"scopes": OFFLINE, "charter": "ent"}
         self.key, self.proving = Key.new(), Key.new()
         jwks = {"keys": [{**self.key.jwk, "kid": self.key.kid, "alg": "ES256", "use": "sig"}]}
@@ -68,11 +67,9 @@ class World:
         return f"personne{next(self._numbers)}@exemple.fr"
 
     def parent(self, **more: object) -> Account:
-        """Return a new parent with an active account."""
         return self.build.active(**{"email": self.new_email(), **HOME, **more})
 
     def unconfirmed(self) -> Account:
-        """Return a new parent with an unconfirmed email."""
         return self.parent(email=None, pending_email=self.new_email())
 
     def signed_in(self, account: Account | None = None, url: str = "/connexion") -> FlaskClient:
@@ -110,13 +107,11 @@ class World:
         return f"/{page.get(purpose, 'adresse/lien')}/{one_time_links.token(self.build.settings, row)}"
 
     def code(self, ent: RelyingParty, browser: FlaskClient | None = None) -> tuple[str, Attempt]:
-        """Return a new code and its attempt."""
         attempt = Attempt()
         answer = (browser or self.at_home()).get(ent.url(attempt, scope=OFFLINE))
         return ent.answer(answer)["code"], attempt
 
     def fresh_tokens(self, browser: FlaskClient | None = None) -> dict[str, str]:
-        """Return the tokens of a new sign-in."""
         code, attempt = self.code(self.secret, browser)
         tokens_given: dict[str, str] = self.secret.exchange(self.stranger, code, attempt).get_json()
         return tokens_given

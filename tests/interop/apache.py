@@ -50,20 +50,16 @@ exec env -0
 
 @dataclass(frozen=True)
 class Apache:
-    """The running ENT."""
-
     origin: str
     client: Registered
     requests: Path
 
     @property
     def inside(self) -> str:
-        """The URL of the page for parents."""
         return f"{self.origin}/espace"
 
 
 def read_variables(page: requests.Response) -> dict[str, str]:
-    """Return the environment of the application behind Apache."""
     assert page.status_code == 200, f"{page.status_code} {page.url}"
     return dict(line.split("=", 1) for line in page.content.decode().split("\0") if line)
 

@@ -12,14 +12,12 @@ from tests.interop.visitor import Visitor
 
 @pytest.fixture(scope="session")
 def installation(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Run the service."""
     with installed(shared, tmp_path_factory.mktemp("installation")) as running:
         yield running
 
 
 @pytest.fixture
 def new_visitor(installation: Installation) -> Iterator[Callable[[], Visitor]]:
-    """Yield a function that opens a browser."""
     with ExitStack() as stack:
 
         def opened() -> Visitor:
@@ -32,5 +30,4 @@ def new_visitor(installation: Installation) -> Iterator[Callable[[], Visitor]]:
 
 @pytest.fixture
 def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
-    """Return a new browser."""
     return new_visitor()

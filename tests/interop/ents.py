@@ -26,15 +26,12 @@ server {{
 
 @dataclass(frozen=True)
 class Ent:
-    """A running ENT, which writes to `log`."""
-
     origin: str
     client: Registered
     log: Path
 
     @property
     def inside(self) -> str:
-        """The URL of the page for parents."""
         return f"{self.origin}/espace"
 
 

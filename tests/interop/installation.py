@@ -39,8 +39,6 @@ ACCESS_TOKEN_LIFETIME = 60
 
 @dataclass(frozen=True)
 class Registered:
-    """The credentials of a registered ENT."""
-
     client_id: str
     secret: str
 
@@ -56,12 +54,10 @@ class Installation:
 
     @property
     def issuer(self) -> str:
-        """The issuer."""
         return self.settings.issuer
 
     @property
     def netloc(self) -> str:
-        """The host and port of the issuer."""
         return self.issuer.removeprefix("https://")
 
     def register(self, section: str, ent: str, *options: str) -> Registered:
@@ -78,7 +74,6 @@ class Installation:
         return Registered(registered_client["client_id"], registered_client.get("client_secret", ""))
 
     def idp(self, *arguments: str) -> str:
-        """Run an `idp` command; return its output."""
         return forked.succeed(forked.IDP, *arguments, env=environment(self.settings))
 
     def parent(self) -> str:
@@ -87,7 +82,6 @@ class Installation:
             return Build(self.settings).active().username
 
     def publish_charter(self, client: Registered, version: str = "1") -> None:
-        """Publish a charter of the ENT."""
         with self._inside():
             charters.publish(client.client_id, version, "# Charte\n\nSoyons polis.")
 
@@ -96,14 +90,12 @@ class Installation:
         return (self.folder / "serve.log").read_text().count(f'"endpoint": "{endpoint}", "status": ')
 
     def logout_token(self, client: Registered, subject: str, sid: str) -> str:
-        """Return a logout token for the client."""
         with self._inside():
             registered_client = registry.find(client.client_id, fresh=True)
             assert registered_client
             return back_channel.logout_token(services().server, registered_client, subject, sid)
 
     def log(self) -> str:
-        """Return the last output of the processes."""
         return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self.folder.glob("*.log")))
 
     @contextmanager

@@ -26,14 +26,11 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sco
 
 @dataclass(frozen=True)
 class Ent:
-    """A running ENT."""
-
     origin: str
     log: Path
 
     @property
     def inside(self) -> str:
-        """The URL of the page for parents."""
         return f"{self.origin}/espace"
 
 
@@ -46,7 +43,6 @@ def oauth2_proxy() -> str:
 
 
 def read_headers(page: requests.Response) -> dict[str, str]:
-    """Return the headers that the application behind nginx received."""
     assert page.status_code == 200, f"{page.status_code} {page.url}"
     headers: dict[str, str] = page.json()
     return headers

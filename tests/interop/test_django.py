@@ -70,7 +70,6 @@ def ent(installation: Installation, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def liar() -> Iterator[FakeProvider]:
-    """A provider that can be told to lie."""
     with running_provider() as started:
         started.accepted = [started.charter_version]
         yield started
@@ -78,7 +77,6 @@ def liar() -> Iterator[FakeProvider]:
 
 @pytest.fixture(scope="module")
 def deceived(installation: Installation, liar: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ent]:
-    """The ENT, which takes that provider for its own."""
     client, folder = Registered(CLIENT_ID, CLIENT_SECRET), tmp_path_factory.mktemp("deceived")
     with running(installation, liar.issuer, client, free_port(), folder) as started:
         yield started
@@ -164,7 +162,6 @@ def asked_again(visitor: Visitor, ent: Ent) -> None:
 
 
 def test_the_addresses_of_the_settings_are_the_provider_s(installation: Installation) -> None:
-    """mozilla-django-oidc asks for no metadata."""
     url = f"{installation.issuer}/.well-known/openid-configuration"
     metadata = requests.get(url, verify=str(installation.trusted), timeout=PATIENCE).json()
     named = re.findall(r'^OIDC_OP_(\w+)_ENDPOINT = f"\{OIDC_OP_ISSUER\}(.+)"$', SETTINGS.read_text(), re.MULTILINE)

@@ -93,12 +93,10 @@ def test_a_session_ends_by_sign_out_and_back_channel_logout(
 
 
 def times_told(ent: Ent) -> int:
-    """Return the number of accepted logout tokens."""
     return ent.log.read_text().count("the provider ended a session")
 
 
 def wait_until_told(installation: Installation, ent: Ent, times: int) -> None:
-    """Wait for the logout token."""
     until = time.monotonic() + PATIENCE
     while times_told(ent) < times:
         assert time.monotonic() < until, f"{ent.log.read_text()}\n{installation.log()}"

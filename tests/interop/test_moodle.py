@@ -32,8 +32,6 @@ def table() -> dict[str, str]:
 
 @dataclass
 class Moodle:
-    """A Moodle with the settings of the page."""
-
     installation: Installation
     client: Registered
     typed: dict[str, str]

@@ -67,7 +67,6 @@ def flow(installation: Installation, shared: Path, tmp_path: Path) -> Flow:
 
 
 def check(seen: dict[str, Any], issuer: str) -> None:
-    """Check the output for every client."""
     assert seen["metadata"]["issuer"] == issuer
     assert seen["answer"]["iss"] == issuer, "RFC 9207; the library refuses an answer without it once it is announced"
     assert seen["metadata"]["authorization_response_iss_parameter_supported"] is True

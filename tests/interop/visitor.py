@@ -47,11 +47,9 @@ class Visitor:
         self._session.verify = str(trusted)
 
     def close(self) -> None:
-        """Close the connections."""
         self._session.close()
 
     def open(self, url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
-        """Open a URL."""
         self.steps = []
         return self._arrive(self._send("GET", url, headers))
 
@@ -94,7 +92,6 @@ class Visitor:
         return self.submit(accepte="y")
 
     def sign_out_at(self, issuer: str) -> None:
-        """Sign out on the provider's own page."""
         self.open(f"{issuer}/logout")
         assert self.heading == "Voulez-vous vous déconnecter ?", f"{self.heading} at {self.page.url}"
         self.submit()
@@ -102,14 +99,12 @@ class Visitor:
 
     @property
     def heading(self) -> str:
-        """The text of the page's h1, with single spaces."""
         text = self._tree().xpath("string(//h1)")
         assert isinstance(text, str)
         return " ".join(text.split())
 
     @property
     def cookies(self) -> dict[str, str | None]:
-        """All cookies by name."""
         return {cookie.name: cookie.value for cookie in self._session.cookies}
 
     def _tree(self) -> html.HtmlElement:

@@ -71,7 +71,6 @@ TEXTS = json.loads((TEMPLATES / "letter" / "languages.json").read_text())
 
 
 def texts(tag: str) -> str:
-    """Return all texts of a language in one."""
     return " ".join(text for value in TEXTS[tag].values() for text in ([value] if isinstance(value, str) else value))
 
 

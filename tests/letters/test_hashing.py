@@ -26,8 +26,6 @@ SETTINGS = settings_for(NOWHERE, hash_concurrency=2)
 
 
 class Counting(Hasher):
-    """Counts the hashes of this process."""
-
     here = 0
 
     def hash(self, password: str, lane: Lane) -> str:

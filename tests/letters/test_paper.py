@@ -20,7 +20,6 @@ HEAD = b"a;b\r\n"
 
 @contextmanager
 def files_no_longer_than(size: int) -> Iterator[None]:
-    """A full disk."""
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
     try:

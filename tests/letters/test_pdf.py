@@ -199,7 +199,6 @@ def test_steps_are_a_list_and_codes_are_named_by_child(languages: tuple[str, ...
 
 
 def _tags(tag: Any) -> Iterator[Any]:
-    """Yield the tags of a PDF in their order."""
     children = tag.get("/K", [])
     for child in [entry.get_object() for entry in (children if isinstance(children, list) else [children])]:
         if isinstance(child, dict) and "/S" in child:

@@ -39,7 +39,6 @@ def open_slips(*letters: Letter) -> pypdf.PdfReader:
 
 
 def said_on(page: pypdf.PageObject) -> list[str]:
-    """The text of each slip of a page, from the top."""
     thirds: list[list[str]] = [[] for _ in range(typesetting.PER_SHEET)]
     for run in pieces(page):
         thirds[int(run.y // TALL)].append(run.text)
@@ -160,7 +159,6 @@ def test_a_misplaced_slip_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.mark.parametrize("template", ["letter.typ", "strip.typ"])
 def test_template_character_widths_match_the_font(template: str) -> None:
-    """The character widths in the templates are those of the font."""
     assert "mono-size" in (pdf._TEMPLATE.parent / template).read_text()
     source = '#import "common.typ": *\n#context [#metadata(measure(text(size: 10pt, mono("0wM4"))).width.pt()) <w>]'
     data = json.dumps(pdf.data_of([replace(NOEMIE, school_name=LONG)]))

@@ -19,8 +19,6 @@ class Answer:
 
 @dataclass
 class Crowd:
-    """People behind one proxy, each with their own IP."""
-
     port: int
     answered: int = 0
 

@@ -30,7 +30,6 @@ def cookie_of(browser: FlaskClient, name: str = DEVICE) -> str:
 
 
 def close(browser: FlaskClient) -> None:
-    """Close the browser: its short session is gone."""
     browser.delete_cookie(SESSION, domain=HOST)
 
 

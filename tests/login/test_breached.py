@@ -60,7 +60,6 @@ _OTHER = "cerise tracteur lampe bocal"
 
 @contextmanager
 def _unlisted(app: Flask) -> Iterator[None]:
-    """Sign in without the list."""
     with changed_services(app, breached=BreachedPasswords(None)):
         yield
 

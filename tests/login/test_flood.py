@@ -65,7 +65,6 @@ def _answers(port: int) -> bool:
 
 
 def _peaks(pid: int) -> dict[int, int]:
-    """Return the peak memory of each worker in MiB."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     peaks = {}
     for child in children:

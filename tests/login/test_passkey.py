@@ -39,13 +39,11 @@ OFFER = "La prochaine fois, sans mot de passe ?"
 
 @pytest.fixture
 def parent(build: Build) -> Account:
-    """An account."""
     return build.active()
 
 
 @pytest.fixture
 def key(app: Flask, parent: Account) -> Authenticator:
-    """A key of the account; its counter is not zero."""
     return owner(app, parent, key_of_parent(count=5))
 
 

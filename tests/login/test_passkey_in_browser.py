@@ -56,7 +56,6 @@ def arrives(page: Page, ent: RelyingParty, browser: FlaskClient, attempt: Attemp
 
 
 def forget(page: Page) -> None:
-    """Close and open the browser: the session is over."""
     page.context.clear_cookies()
 
 

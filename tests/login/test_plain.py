@@ -31,7 +31,6 @@ _LINK = re.compile(r"demande=([\w.-]+)")
 
 @pytest.fixture
 def ordinary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Count the pages that Flask's view renders."""
     rendered: list[str] = []
     render = plain.render
 

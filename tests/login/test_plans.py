@@ -100,7 +100,6 @@ def test_a_sign_in_writes_no_index_entry_of_the_account(app: Flask, build: Build
 
 
 def wait_for_other_databases(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Wait until no transaction of another database writes."""
     writing = "SELECT 1 FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND datname <> current_database()"
     deadline = time.monotonic() + 60
     while connection.execute(writing).fetchone():

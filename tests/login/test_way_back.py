@@ -15,7 +15,6 @@ _LINKS = re.compile(r"<a [^>]*>(.*?)</a>")
 
 
 def links(text: str) -> list[str]:
-    """Return the page's first list of links, in order."""
     match = _LISTS.search(text)
     return _LINKS.findall(match.group(2)) if match else []
 

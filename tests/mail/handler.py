@@ -19,7 +19,6 @@ TEMPLATES = DictLoader(
 
 
 def settings_for(smtp_url: str) -> Settings:
-    """Return settings with `smtp_url`."""
     return load(
         env="development",
         issuer="http://127.0.0.1:8000",

@@ -67,13 +67,11 @@ class Mailbox:
     def authenticate(
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: LoginPassword
     ) -> AuthResult:
-        """Authenticate one user."""
         self.logins.append((data.login, data.password))
         return AuthResult(success=data.password == b"p@ss/word", handled=False)
 
 
 def parsed(envelope: Envelope) -> EmailMessage:
-    """Return the mail of `envelope`."""
     content = envelope.content
     assert isinstance(content, bytes)
     return message_from_bytes(content, policy=policy.default)
@@ -87,7 +85,6 @@ def smtp_server(
     tls: ssl.SSLContext | None = None,
     auth: bool = False,
 ) -> Iterator[int]:
-    """Run a server in a thread; yield its port."""
     loop = asyncio.new_event_loop()
     protocol = partial(
         SMTP,

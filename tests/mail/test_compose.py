@@ -33,7 +33,6 @@ def composed(settings: Settings, person: str = "Mme LEROY", recipient: str = "No
 
 
 def sent(mail: EmailMessage) -> EmailMessage:
-    """Return the mail as the recipient parses it."""
     return message_from_bytes(mail.as_bytes(), policy=policy.default)
 
 
@@ -248,8 +247,6 @@ def test_the_longest_address_is_accepted_and_one_character_more_is_not() -> None
 @each_row("sign", ["a", "é", " ", "@", "\u0345", "\U0001d504"])
 def test_a_huge_text_is_refused_quickly(sign: str) -> None:
     class Unread(str):
-        """A text that allows only `len`."""
-
         __slots__ = ()
 
         def __getattribute__(self, name: str) -> Any:

@@ -242,7 +242,6 @@ NAMES = sorted(path.parent.name for path in TEMPLATES.glob("mail/*/subject.txt")
 
 
 def composed(settings: Settings, name: str, language: str = "fr", **context: Any) -> EmailMessage:
-    """Return a mail of the product with all values."""
     return compose(
         name,
         recipient="noemie@exemple.test",

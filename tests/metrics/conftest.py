@@ -8,7 +8,6 @@ from tests.metrics.scraping import Numbers, numbers_of
 
 @pytest.fixture
 def counted() -> Iterator[Callable[[], Numbers]]:
-    """Count in this process; return the numbers so far."""
     registry = instruments.start()
     yield lambda: numbers_of(exposition.text(registry, "")[0].decode())
     instruments.end()

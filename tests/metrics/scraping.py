@@ -12,7 +12,6 @@ Numbers = dict[tuple[str, ...], float]
 
 
 def numbers_of(text: str) -> Numbers:
-    """Return the numbers of an answer."""
     return {
         (sample.name, *sorted(f"{name}={value}" for name, value in sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -29,7 +28,6 @@ def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
 
 
 def scraped(port: int) -> Numbers:
-    """Return the numbers on a port."""
     status, text = ask(port, "/metrics")
     assert status == 200
     return numbers_of(text)

@@ -34,7 +34,6 @@ NOWHERE = "http://127.0.0.1:8000"
 
 @pytest.fixture
 def measured(shared: Path, tmp_path: Path) -> Iterator[Settings]:
-    """Settings of a service with metrics."""
     with postgresql_copy(shared) as url:
         yield settings_for(url, metrics_bind=f"127.0.0.1:{_three_ports()}", desk_url="https://bureau.example.test")
 
@@ -176,7 +175,6 @@ def test_the_files_of_the_metrics_go_with_the_service(
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """The metrics of no process, served in this one."""
     server = listener._server(socket.create_server(("127.0.0.1", 0)), CollectorRegistry(), "serve", str)
     Thread(target=server.serve_forever, daemon=True).start()
     yield int(server.server_address[1])
@@ -210,7 +208,6 @@ def reach(port: int) -> socket.socket:
 
 
 def probe(port: int) -> bytes:
-    """Return the answer; empty if the connection is refused."""
     with reach(port) as connection, suppress(ConnectionError):
         connection.sendall(ASK)
         return read_all(connection)

@@ -152,7 +152,6 @@ def test_mails_that_a_dead_mail_server_holds_for_twenty_minutes_raise_the_alert(
 
 
 def imported(state: str, *schools: str, form: str = "onde", hours: int = 0) -> None:
-    """Store an import that began some hours ago."""
     started = now() - timedelta(hours=hours)
     with unit_of_work():
         db.session.add(ImportBatch(format=form, mode="replace", state=state, schools=[*schools], started_at=started))

@@ -32,7 +32,6 @@ def expressions() -> Iterator[str]:
 
 
 def known() -> dict[str, Instrument | None]:
-    """Return the metrics by the names of their samples."""
     names: dict[str, Instrument | None] = {"idp_build_info": None}
     for name, metric in Instrument.all.items():
         parts = ("_bucket", "_sum", "_count") if isinstance(metric, Histogram) else ("",)
@@ -84,7 +83,6 @@ def test_the_dashboard_can_be_imported() -> None:
 
 
 def promtool(*arguments: str, text: str = "") -> str:
-    """Run promtool; return its output."""
     done = subprocess.run(
         [program("promtool"), *arguments], input=text, capture_output=True, text=True, check=False, timeout=60
     )

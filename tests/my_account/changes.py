@@ -34,7 +34,6 @@ WAITING = "Touchez le lien envoyé à la nouvelle adresse."
 
 
 def enter(browser: FlaskClient, account: Account, password: str = PASSWORD) -> FlaskClient:
-    """Sign in; return the browser."""
     assert heading(sign_in(browser, "/connexion", account.username, password)) == ACCOUNT
     return browser
 
@@ -57,32 +56,27 @@ def change_email(browser: FlaskClient, new_email: str = NEW, current: str = PASS
 
 
 def errors(page: TestResponse) -> list[str]:
-    """Return the error messages beside the fields."""
     messages = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
     return [unescape(text) for text in messages]
 
 
 def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
-    """Return a cookie's value."""
     value = browser.get_cookie(name, domain=HOST)
     assert value is not None
     return str(value.value)
 
 
 def reload_account(account: Account) -> Account:
-    """Return the stored account."""
     db.session.rollback()
     return db.session.get_one(Account, account.id, populate_existing=True)
 
 
 def read_emails(account: Account) -> tuple[str | None, str | None]:
-    """Return the account's email and the pending email."""
     row = reload_account(account)
     return row.email, row.pending_email
 
 
 def links(account: Account, purpose: Purpose) -> list[OneTimeLink]:
-    """Return the account's links of a purpose, oldest first."""
     db.session.rollback()
     statement = select(OneTimeLink).where(OneTimeLink.account_id == account.id, OneTimeLink.purpose == purpose.value)
     return list(
@@ -91,7 +85,6 @@ def links(account: Account, purpose: Purpose) -> list[OneTimeLink]:
 
 
 def path_of(settings: Settings, link: OneTimeLink) -> str:
-    """Return the path of a link, as in its mail."""
     page = "contestation" if link.purpose == Purpose.CONTEST_EMAIL.value else "lien"
     return f"/adresse/{page}/{one_time_links.token(settings, link)}"
 
@@ -118,7 +111,6 @@ def journal(account: Account, kind: str) -> list[dict[str, Any]]:
 
 
 def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
-    """Return a filled-in form for another process."""
     names = ("__Host-tx", "__Host-ss", "__Host-dv")
     cookies = {name: cookie.value for name in names if (cookie := browser.get_cookie(name, domain=HOST))}
     url = page.request.full_path.rstrip("?")
@@ -136,5 +128,4 @@ def at_once(settings: Settings, forms: list[dict[str, Any]], **more: object) -> 
 
 
 def is_password(build: Build, password_hash: str | None, password: str) -> bool:
-    """Return whether a stored hash is that of `password`."""
     return Hasher(build.settings).verify(password_hash, password, "sign_in")

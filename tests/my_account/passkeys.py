@@ -25,12 +25,10 @@ def begin(browser: FlaskClient, key: Authenticator) -> str:
 
 
 def send(browser: FlaskClient, answer: str, name: str = "téléphone", url: str = PAGE) -> TestResponse:
-    """Send the answer of a new key."""
     return post(browser, url, passkey=answer, nom=name)
 
 
 def add(browser: FlaskClient, key: Authenticator, name: str = "téléphone") -> TestResponse:
-    """Add a passkey to the account of the signed-in browser."""
     return send(browser, begin(browser, key), name)
 
 
@@ -57,7 +55,6 @@ def store_passkey(account_id: uuid.UUID) -> None:
 
 
 def stored(account: Account) -> list[Passkey]:
-    """Return the passkeys of an account."""
     db.session.rollback()
     return list(
         db.session.scalars(select(Passkey).where(Passkey.account_id == account.id).order_by(Passkey.created_at))
@@ -65,10 +62,8 @@ def stored(account: Account) -> list[Passkey]:
 
 
 def sign_in(browser: FlaskClient, key: Authenticator, url: str = "/connexion", **fields: str) -> TestResponse:
-    """Sign in by a passkey on the page at `url`; return the response."""
     return answer_with(browser, key.get(options(browser, CHALLENGE, url)), url, **fields)
 
 
 def answer_with(browser: FlaskClient, answer: str, url: str = "/connexion", **fields: str) -> TestResponse:
-    """Send an answer of a passkey on the sign-in page at `url`."""
     return browser.post(url, data={"csrf_token": form_token(browser.get(url)), "passkey": answer, **fields})

@@ -30,7 +30,6 @@ def text_of(page: TestResponse) -> str:
 
 
 def device(app: Flask, user_agent: str = PHONE, ip: str = "203.0.113.7") -> FlaskClient:
-    """Return a browser with that user agent and IP."""
     browser = app.test_client()
     browser.environ_base["HTTP_USER_AGENT"] = user_agent
     browser.environ_base["REMOTE_ADDR"] = ip
@@ -38,19 +37,16 @@ def device(app: Flask, user_agent: str = PHONE, ip: str = "203.0.113.7") -> Flas
 
 
 def enter(browser: FlaskClient, account: Account, password: str = PASSWORD) -> TestResponse:
-    """Sign in; return the account's page."""
     page = sign_in(browser, "/connexion", account.username, password)
     assert heading(page) == "Gérer mon compte", text_of(page)
     return page
 
 
 def is_in(browser: FlaskClient) -> bool:
-    """Return whether the browser has a live session."""
     return browser.get("/mon-compte").status_code == 200
 
 
 def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
-    """Return the value of a cookie of the browser."""
     value = browser.get_cookie(name, domain=HOST)
     assert value is not None
     return value.value
@@ -70,5 +66,4 @@ def journal(kind: str, account: Account | None = None) -> list[AuditEntry]:
 
 
 def count(model: type) -> int:
-    """Return the number of rows of a table."""
     return db.session.scalar(select(func.count()).select_from(model)) or 0

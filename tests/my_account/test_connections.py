@@ -26,7 +26,6 @@ EVENING = datetime(2026, 11, 24, 19, 40, tzinfo=UTC)  # 20 h 40 in Paris
 
 
 def _keys(page: TestResponse) -> list[str]:
-    """Return what the buttons of the other devices send."""
     return re.findall(r'name="connexion" value="([^"]+)"', page.text)
 
 

@@ -34,17 +34,14 @@ DONE = "C’est fait : tous vos enfants sont sur ce compte."
 
 @pytest.fixture
 def build(build: Build) -> Build:
-    """Makes schools, parents, clients."""
     return AtHome(build.settings)
 
 
 def add(browser: FlaskClient, username: str, secret: str = PROVISIONAL) -> TestResponse:
-    """Send the form."""
     return submit(browser, browser.get(PAGE), identifiant=username, mot_de_passe=secret)
 
 
 def read_account(account: Account) -> Account:
-    """Return the stored account."""
     return db.session.get_one(Account, account.id, populate_existing=True)
 
 
@@ -55,7 +52,6 @@ def ranks(account: Account) -> list[tuple[str, int]]:
 
 
 def state(account: Account) -> dict[str, Any]:
-    """Return every column of the account, and its children."""
     row = read_account(account)
     return {"children": ranks(account), **{c.name: getattr(row, c.name) for c in Account.__table__.columns}}
 

@@ -21,7 +21,6 @@ SUBJECT = "Connexion sur un nouvel appareil"
 
 @pytest.fixture
 def unwanted(database_url: str) -> Iterator[Flask]:
-    """The service with this mail disabled."""
     with node(database_url, new_device_mail=False) as app:
         yield app
 

@@ -37,13 +37,11 @@ VERIFY = "/mon-compte/verification?suite=cles"
 
 @pytest.fixture
 def parent(build: Build) -> Account:
-    """An account."""
     return build.active()
 
 
 @pytest.fixture
 def phone(app: Flask, parent: Account) -> FlaskClient:
-    """The parent's telephone, just signed in with the password."""
     browser = device(app, PHONE)
     enter(browser, parent)
     return browser
@@ -343,7 +341,6 @@ def test_a_new_password_removes_the_keys_if_the_box_is_ticked(
     box: dict[str, str],
     left: int,
 ) -> None:
-    """The page names the keys with their days, and ticks nothing by itself, not even beside a new key."""
     owner(app, parent)
     page = act(app, parent, box)
     assert "téléphone Ajoutée le" in steps.text_of(page)

@@ -85,7 +85,6 @@ def test_this_form_shares_the_accounts_counter(app: Flask, browser: FlaskClient,
 
 @pytest.fixture
 def parent(browser: FlaskClient, build: Build) -> FlaskClient:
-    """A browser in which a parent is signed in."""
     enter(browser, build.active())
     return browser
 

@@ -33,7 +33,6 @@ RECEIVED = {
 
 
 def _sections(html: str) -> dict[str, str]:
-    """Return the text under the name of each ENT."""
     parts = re.split(r"<h2>(.*?)</h2>", html[: html.index('<section class="help')], flags=re.DOTALL)[1:]
     names = [unescape(re.sub("<[^>]+>", "", name)) for name in parts[::2]]
     texts = [" ".join(unescape(re.sub("<[^>]+>", " ", body)).split()) for body in parts[1::2]]

@@ -27,8 +27,6 @@ _PATIENCE = 120.0
 
 @dataclass(frozen=True)
 class Started:
-    """A worker's process and its log file."""
-
     process: forked.Program
     log: Path
 
@@ -67,7 +65,6 @@ def outcomes() -> Counter[str]:
 
 @contextmanager
 def soon(seconds: float = _PATIENCE) -> Iterator[Callable[[], None]]:
-    """Yield a short wait that fails after `seconds`."""
     end = time.monotonic() + seconds
 
     def wait() -> None:

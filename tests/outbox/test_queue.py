@@ -178,7 +178,6 @@ def test_a_period_is_counted_from_the_same_moment_everywhere() -> None:
 
 @pytest.fixture
 def message(queue_app: Flask) -> OutboxMessage:
-    """A message that is ready, whatever the clock."""
     with unit_of_work():
         message = enqueue("mail", {})
         message.available_at = now() - timedelta(hours=1)
@@ -187,7 +186,6 @@ def message(queue_app: Flask) -> OutboxMessage:
 
 @pytest.fixture(params=[40, -40], ids=["fast", "slow"])
 def wrong_clock(message: OutboxMessage, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Set the clock of this machine wrong during the test."""
     with time_machine.travel(now() + timedelta(seconds=request.param)):
         yield
 

@@ -328,7 +328,6 @@ class Pauses(threading.Event):
         self.count = 0
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait as an event does."""
         self.count += 1
         if self.count == 2:
             show_table()

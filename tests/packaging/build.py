@@ -20,8 +20,6 @@ _PATIENCE = 300
 
 @dataclass(frozen=True)
 class Built:
-    """The files of a release."""
-
     wheel: Path
     sdist: Path
 
@@ -35,7 +33,6 @@ class Installed:
     settings: dict[str, str]
 
     def run(self, command: str, *arguments: str) -> str:
-        """Run a command of the environment; return its output."""
         done = subprocess.run(
             [self.environment / "bin" / command, *arguments],
             cwd=self.folder,
@@ -73,7 +70,6 @@ def build(folder: Path, change: Callable[[Path], None] = lambda _sources: None) 
 
 
 def copy_sources(folder: Path) -> Path:
-    """Copy what belongs to the sources to a new folder in `folder`; return it."""
     ignored = shutil.ignore_patterns(
         ".*_cache", "__pycache__", ".venv", ".git", ".tools", "var", "node_modules", "dist"
     )
@@ -81,7 +77,6 @@ def copy_sources(folder: Path) -> Path:
 
 
 def found_in(folder: Path) -> Built:
-    """Return the files of a release in `folder`."""
     [wheel], [sdist] = folder.glob("dist/*.whl"), folder.glob("dist/*.tar.gz")
     return Built(wheel, sdist)
 

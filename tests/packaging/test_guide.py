@@ -86,7 +86,6 @@ OLD_NODE = AWAIT % "http://127.0.0.1:8000/readyz"
 
 
 def blocks() -> dict[int, str]:
-    """Return the commands of each step of the guide."""
     sections = _SECTION.findall(GUIDE.read_text(encoding="utf-8"))
     return {int(number): "".join(_BLOCK.findall(text)) for number, _, text in sections if int(number) <= STEPS}
 
@@ -104,7 +103,6 @@ def script() -> str:
 
 
 def blocks_of(page: Path, chapter: str = "") -> list[str]:
-    """Return the commands of a page or of one of its chapters, one text for each block."""
     text = page.read_text(encoding="utf-8")
     return _BLOCK.findall(text.partition(f"\n## {chapter}\n")[2].partition("\n## ")[0] if chapter else text)
 
@@ -141,14 +139,12 @@ def test_the_command_that_compiles_argon2_installs_that_package_alone_again(page
 
 
 def deliver(wheel: Path, folder: Path) -> None:
-    """Make the folder that an operator gets."""
     folder.mkdir()
     shutil.copy(wheel, folder)
     shutil.copytree(CHECKOUT / "deploy", folder / "deploy")
 
 
 def needs_clean_system() -> None:
-    """Skip the test where `run_in_clean_system` cannot work."""
     if os.geteuid() != 0 or not (CLEAN / "complete").exists():
         pytest.skip("needs root and the clean Debian of .ci/install")
 

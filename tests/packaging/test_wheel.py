@@ -28,7 +28,6 @@ DATA = ("templates", "migrations")
 
 @pytest.fixture(scope="session")
 def built(shared: Path) -> Built:
-    """The release, built once for all test processes."""
     folder = shared / "release"
     with once(shared, "release") as first:
         return build(folder) if first else found_in(folder)
@@ -36,7 +35,6 @@ def built(shared: Path) -> Built:
 
 @pytest.fixture
 def installed(built: Built, shared: Path, tmp_path: Path, empty: Settings) -> Installed:
-    """The wheel in a separate environment, installed once for all test processes, and settings of this test."""
     environment = shared / "environment"
     with once(shared, "environment") as first:
         if first:
@@ -163,7 +161,6 @@ MAKEFILE = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
 
 
 def uv() -> str:
-    """Return the path of uv, in the Makefile's version."""
     [version] = re.findall(r"^UV_VERSION := (\S+)$", MAKEFILE, re.MULTILINE)
     for path in (str(CHECKOUT / ".tools" / "bin" / "uv"), shutil.which("uv")):
         if path and Path(path).exists():

@@ -24,7 +24,6 @@ def called_resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 @pytest.fixture(name="known")
 def called_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    """Create the only certificate authority that the service trusts."""
     certificate_authority = authority(tmp_path, "ent.test")
     trust_only(monkeypatch, certificate_authority.trusted)
     return certificate_authority

@@ -16,13 +16,11 @@ from tests.protocol.registering import invited
 
 @pytest.fixture
 def parent(build: Build) -> Account:
-    """An active parent."""
     return build.active()
 
 
 @pytest.fixture
 def session(browser: FlaskClient, parent: Account) -> Account:
-    """The parent, signed in in `browser`."""
     page = browser.get("/connexion")
     token = form_token(page)
     answer = browser.post(
@@ -35,7 +33,6 @@ def session(browser: FlaskClient, parent: Account) -> Account:
 
 @pytest.fixture
 def invitation(app: Flask) -> str:
-    """A token that an operator gave."""
     return invited()
 
 

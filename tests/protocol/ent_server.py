@@ -26,8 +26,6 @@ FINE: Answer = (200, {}, b"")
 
 @dataclass
 class Asked:
-    """A received request."""
-
     method: str
     path: str
     headers: dict[str, str]
@@ -96,7 +94,6 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 
 
 def authority(folder: Path, *names: str) -> Authority:
-    """Create an authority and a certificate for `names`."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"root of {names[0]}")])
     root_identifier = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
@@ -137,8 +134,6 @@ def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePub
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Records requests and sends the responses of its ENT."""
-
     timeout = 10
 
     @property

@@ -23,7 +23,6 @@ _DESCRIPTION = re.compile("[ !#-\\[\\]-~]+")
 
 
 def code_for(browser: FlaskClient, ent: RelyingParty, attempt: Attempt, **changes: str | None) -> str:
-    """Return the code for a signed-in browser."""
     return ent.answer(browser.get(ent.url(attempt, **changes)))["code"]
 
 
@@ -34,7 +33,6 @@ def tokens_for(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -
 
 
 def bound(browser: FlaskClient, party: KeyedParty, scope: str = OFFLINE) -> dict[str, Any]:
-    """Return tokens bound to the party's key."""
     attempt = Attempt()
     code = code_for(browser, party, attempt, scope=scope)
     response = party.redeem(browser, code, attempt, party.fresh_proof())

@@ -96,7 +96,6 @@ def public_key(jwk: Mapping[str, str]) -> rsa.RSAPublicKey:
 
 
 def rs256(header: Mapping[str, object] | bytes, payload: bytes) -> str:
-    """Sign with the attacker's own key."""
     head = header if isinstance(header, bytes) else json.dumps(header).encode()
     signed = f"{b64(head)}.{b64(payload)}"
     return f"{signed}.{b64(MINE.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"

@@ -38,7 +38,6 @@ class Tally:
             self.signed[port, kid] += 1
 
     def complain(self, fault: str) -> None:
-        """Record a fault."""
         with self.lock:
             self.faults.append(fault)
 
@@ -66,7 +65,6 @@ class Client(threading.Thread):
                 self.tally.complain(f"{type(error).__name__}: {error}")
 
     def leave(self) -> None:
-        """Wait for the current sign-in and close the connections."""
         self.join(PATIENCE)
         for line in self._lines.values():
             line.close()
@@ -93,7 +91,6 @@ class Client(threading.Thread):
         self._verify(json.loads(body), attempt, signer)
 
     def fetch_keys(self, port: int) -> None:
-        """Fetch the JWKS and replace the cached one."""
         status, _, body = self._send(port, "GET", "/jwks.json", {})
         assert status == 200, status
         self.keys = {jwk["kid"]: public_key(jwk) for jwk in json.loads(body)["keys"]}

@@ -18,8 +18,6 @@ from tests import applications
 
 
 class Seen(list[tuple[str, Any]]):
-    """The statements that drivers received, with their parameters."""
-
     def work(self) -> list[str]:
         """Return the statements without BEGIN, COMMIT, ROLLBACK and connection set-up."""
         framing = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA", "SET ", "SHOW ")

@@ -16,7 +16,6 @@ from tests.databases import settings_for
 
 @contextmanager
 def node(database_url: str, **settings: object) -> Iterator[Flask]:
-    """Run another node on the same database."""
     app = create_app(settings_for(database_url, **settings))
     app.test_client_class = Browser
     yield app

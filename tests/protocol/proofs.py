@@ -18,8 +18,6 @@ LARGE = Key.new("RS256")
 
 @dataclass
 class Request:
-    """The request of a proof, and its key."""
-
     key: Key
     method: str
     url: str
@@ -66,7 +64,6 @@ def renamed(at: Request) -> str:
 
 
 def doubled(at: Request) -> str:
-    """Return a proof with two `htm` claims."""
     head, body, _ = cut(at.proof())
     text = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).replace(b'{"jti"', b'{"htm":"PUT","jti"')
     signed = f"{head}.{b64(text)}"

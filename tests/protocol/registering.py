@@ -23,7 +23,6 @@ def of_another() -> dict[str, Any]:
 
 
 def invited(scopes: list[str] | None = None, uais: tuple[str, ...] = (COLLEGE,), **more: Any) -> str:
-    """Return the token of a new invitation."""
     return invitations.invite("ENT", uais, invitations.Bounds(scopes=scopes or SCOPES), timedelta(days=7), **more)[1]
 
 
@@ -41,12 +40,10 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def register(browser: FlaskClient, token: str, **metadata: Any) -> TestResponse:
-    """Register with minimal metadata and `metadata`."""
     return browser.post("/register", json={**MINIMAL, **metadata}, headers=bearer(token))
 
 
 def registered(browser: FlaskClient, token: str, **metadata: Any) -> dict[str, Any]:
-    """Register; return the metadata of the response."""
     answer = register(browser, token, **metadata)
     assert answer.status_code == 201, answer.get_data(as_text=True)
     assert answer.headers["Cache-Control"] == "no-store"
@@ -65,7 +62,6 @@ def replaced(browser: FlaskClient, registration: dict[str, Any], **metadata: Any
 
 
 def party(settings: Settings, registration: dict[str, Any]) -> RelyingParty:
-    """Return the relying party of a registration."""
     return RelyingParty(
         settings.issuer,
         registration["client_id"],

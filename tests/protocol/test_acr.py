@@ -39,7 +39,6 @@ def acr_of(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -> st
 
 
 def signed_in_with(strength: str) -> None:
-    """Set how the open session was opened."""
     db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=strength))
     db.session.commit()
 

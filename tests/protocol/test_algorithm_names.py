@@ -32,7 +32,6 @@ def key() -> Key:
 
 
 def called(key: Key, alg: str) -> Key:
-    """Return the same key with another algorithm name."""
     return Key(alg, key.private)
 
 

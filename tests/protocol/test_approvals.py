@@ -30,7 +30,6 @@ BOTH = [OWN, THIEF]
 
 @pytest.fixture
 def registration(browser: FlaskClient) -> dict[str, Any]:
-    """What a client that registered itself was told."""
     return registered(browser, invited())
 
 

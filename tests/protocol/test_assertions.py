@@ -29,7 +29,6 @@ def jwks(*keys: Key, **members: Any) -> dict[str, Any]:
 
 
 def signing(build: Build, key: Key, **more: Any) -> KeyedParty:
-    """Return an ENT that signs with `key`."""
     options = {"auth_method": "private_key_jwt", "jwks": jwks(key), **more}
     return KeyedParty.of(build.ent(**options), client=key)
 

@@ -29,17 +29,14 @@ End = Callable[[Account], None]
 
 
 def dispute(account: Account) -> None:
-    """Dispute the tie by the person."""
     _set(account, disputed_at=now())
 
 
 def end(account: Account) -> None:
-    """Remove the tie by the school's file."""
     _set(account, ended_at=now())
 
 
 def leave(account: Account) -> None:
-    """Remove the pupil from the school."""
     children = [link.child_id for link in account.guardianships]
     db.session.execute(update(Child).where(Child.id.in_(children)).values(left_at=now()))
     db.session.commit()
@@ -63,13 +60,11 @@ each_end = pytest.mark.parametrize("end_tie", [dispute, end, leave, move], ids=l
 
 @pytest.fixture
 def foreign(build: Build) -> RelyingParty:
-    """The ENT of another school."""
     return build.ent("Horizon", "horizon.test", uais=[LYCEE], scopes=OFFLINE)
 
 
 @pytest.fixture
 def own(build: Build) -> RelyingParty:
-    """The ENT of the child's school."""
     return build.ent(scopes=OFFLINE, initiate_login_uri="https://ent.test/login")
 
 

@@ -40,7 +40,6 @@ def test_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
 
 
 def led_back_to(page: TestResponse) -> list[str]:
-    """Return the URLs of the buttons of a page."""
     return re.findall(r'class="btn" href="([^"]+)"', page.text)
 
 

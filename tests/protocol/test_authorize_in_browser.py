@@ -37,7 +37,6 @@ class Ent:
     server: EntServer
 
     def arrived(self) -> tuple[Asked, dict[str, list[str]]]:
-        """Return the only request of the browser, and its form."""
         [post] = [request for request in self.server.asked if request.method == "POST"]
         return post, parse_qs(post.body, keep_blank_values=True, strict_parsing=True)
 

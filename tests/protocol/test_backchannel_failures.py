@@ -157,7 +157,6 @@ def test_no_connection_is_held_while_an_ent_answers(
 def test_a_logout_is_not_notified_after_a_day(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Security row L-07."""
     server.next = [(500, {}, b"")] * 100
     log_out(browser, tokens_for(browser, notified_ent))
     work()

@@ -27,19 +27,16 @@ WRONG = "faux"
 
 @pytest.fixture
 def clock() -> Iterator[time_machine.Traveller]:
-    """A clock that only the test moves."""
     with time_machine.travel(now(), tick=False) as traveller:
         yield traveller
 
 
 def ask(browser: FlaskClient, client_id: str, secret: str = WRONG, *, at: str = "203.0.113.7") -> TestResponse:
-    """Request tokens with `client_secret_post`."""
     form = {"grant_type": "authorization_code", "code": "x" * 43, "client_id": client_id, "client_secret": secret}
     return browser.post("/token", data={**form, "code_verifier": "v" * 43}, environ_overrides={"REMOTE_ADDR": at})
 
 
 def slowed(response: TestResponse, seconds: int) -> None:
-    """Check that the response has Retry-After."""
     assert (response.status_code, response.get_json()) == (429, {"error": "slow_down"})
     assert response.headers["Retry-After"] == str(seconds)
 
@@ -97,7 +94,6 @@ def test_an_ip_has_a_hundred_wrong_proofs_a_minute_for_all_clients(
 def test_a_client_that_does_not_exist_is_slowed_alike(
     browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller
 ) -> None:
-    """Security row T-10."""
     answers = {}
     for name, at in ((ent.client_id, "203.0.113.1"), ("nobody", "203.0.113.2")):
         responses = [ask(browser, name, at=at) for _ in range(FREE + 2)]

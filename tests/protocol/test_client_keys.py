@@ -37,7 +37,6 @@ def key() -> Key:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EntServer]:
-    """The server of an ENT on loopback."""
     Resolver(monkeypatch).hosts["ent.test"] = ["127.0.0.1"]
     with listening_ent(authority(tmp_path, "ent.test").chain) as listening:
         yield listening

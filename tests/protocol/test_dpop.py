@@ -26,7 +26,6 @@ RESOURCES = (("/userinfo", "GET"), ("/userinfo", "POST"), ("/charter", "GET"), (
 
 @pytest.fixture
 def party(build: Build, session: Account) -> KeyedParty:
-    """A client with a secret that also sends proofs."""
     return KeyedParty.of(build.ent(scopes=OFFLINE))
 
 
@@ -35,7 +34,6 @@ def challenges(response: TestResponse) -> Iterator[str]:
 
 
 def unauthorized(response: TestResponse, error: str, scheme: str = "DPoP") -> None:
-    """Check an error response of a resource: the used scheme has the error, and the other scheme is offered."""
     assert response.status_code == 401, response.get_data(as_text=True)
     assert response.get_json().get("error", "") == error
     first, second = challenges(response)
@@ -48,7 +46,6 @@ def unauthorized(response: TestResponse, error: str, scheme: str = "DPoP") -> No
 
 
 def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callable[[Maker], TestResponse]) -> None:
-    """Send each proof of a table; each must be refused."""
     wrong = {}
     for fault, rows in table.items():
         for name, proof_of in rows.items():

@@ -17,7 +17,6 @@ from tests.protocol.flow import OFFLINE, bound, refused, tokens_for
 
 @pytest.fixture
 def party(build: Build, session: Account) -> KeyedParty:
-    """A client with a secret that also sends proofs."""
     return KeyedParty.of(build.ent(scopes=OFFLINE))
 
 

@@ -34,7 +34,6 @@ from tests.signatures import b64
 def test_a_parent_signs_in_and_is_found_by_the_join_key_behind_the_prefix(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md)."""
     parent = build.active()
     entcore.users = {f"LILLE-{parent.join_key}": "the parent", str(parent.join_key): "somebody of another academy"}
     departure = entcore.leave(f"{ENT}/timeline/timeline?fil=1")
@@ -205,7 +204,6 @@ def forged(party: EntcoreParty, claims: dict[str, Any], **header: str | None) ->
 
 
 def test_the_relying_party_itself_refuses_what_the_real_one_does(entcore: EntcoreParty) -> None:
-    """entcore (clients/README.md)."""
     assert entcore.payload(forged(entcore, GOOD | {"aud": "another client"})) == GOOD | {"aud": "another client"}
     for token, reason in (
         (f"{forged(entcore, GOOD)}.", "parts"),

@@ -29,7 +29,6 @@ ECOLE = "0599003R"
 def test_two_children_are_two_vectors_and_name_one_parent(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md)."""
     malo, lina = build.child(), build.child("Lina")
     parent = signed_in(browser, build.active(children=[malo, lina]))
     vectors = arrive(browser, entcore)["FrEduVecteur"]
@@ -52,7 +51,6 @@ def test_two_children_are_two_vectors_and_name_one_parent(
 
 
 def test_names_are_those_of_the_file_unchanged(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
-    """entcore (clients/README.md)."""
     family_name, given_name = "D’ARTAGNAN  - Lœ'wÉ", unicodedata.normalize("NFD", "ÀnAïs-şükran")
     parent = signed_in(browser, build.active(family_name=family_name, given_name=given_name))
     claims = arrive(browser, entcore)
@@ -142,7 +140,6 @@ def test_a_link_that_ended_takes_the_child_from_that_parent_alone(
 
 
 def test_the_relying_party_itself_refuses_vectors_that_the_real_one_does() -> None:
-    """entcore (clients/README.md)."""
     known = Relative("LEROY", "Karim", frozenset({("701", COLLEGE)}))
     good = f"2|LEROY|Karim|701|{COLLEGE}"
     assert match([known], [good]) == match([known], [good, f"1|LEROY|Karim|9|{ECOLE}"]) == [known]

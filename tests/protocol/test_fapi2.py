@@ -26,7 +26,6 @@ ALGORITHMS = ("ES256", "PS256", "EdDSA", "Ed25519")
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """An operator who lets codes live ten minutes."""
     return settings_for(database_url, code_lifetime=600)
 
 

@@ -62,7 +62,6 @@ def frame_sources(page: TestResponse) -> list[str]:
 
 
 def sign_out(browser: FlaskClient) -> TestResponse:
-    """Sign out by the page's question."""
     return submit(browser, browser.get("/logout"))
 
 
@@ -212,7 +211,6 @@ def test_a_logout_revokes_the_cookie_the_refresh_token_and_the_session(
 def test_a_form_of_another_tab_is_refused_with_a_readable_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Security row L-09."""
     second = browser.get(PASSWORD_PAGE)
     assert heading(second) == PASSWORD_TITLE
     before = reload_account(session).password_hash

@@ -76,8 +76,6 @@ def wait_for(tally: Tally, what: Callable[[], bool]) -> None:
 
 
 def pass_time(time: timedelta) -> None:
-    """Move the times of all keys back."""
-
     def step() -> None:
         for key in db.session.scalars(select(SigningKey)):
             key.created_at -= time

@@ -28,7 +28,6 @@ OTHER = "another secret key, of more than 32 bytes: 9876543210"
 
 
 def secret_numbers(pem: bytes) -> list[bytes]:
-    """Return all that is private in a key, as bytes."""
     private = serialization.load_pem_private_key(pem, None)
     if isinstance(private, ed25519.Ed25519PrivateKey):
         return [private.private_bytes_raw()]
@@ -52,7 +51,6 @@ def written(secret: bytes) -> list[bytes]:
 
 
 def dump() -> list[bytes]:
-    """Return every value of the database."""
     values = []
     with db.engine.connect() as connection:
         for table in db.metadata.sorted_tables:
@@ -65,7 +63,6 @@ def dump() -> list[bytes]:
 def test_a_copy_of_the_database_cannot_sign(
     browser: FlaskClient, settings: Settings, ent: RelyingParty, session: Account
 ) -> None:
-    """Security row X-01."""
     for alg in material.ALGORITHMS[1:]:
         rotation.rotate(settings, alg)
     tokens_for(browser, ent)

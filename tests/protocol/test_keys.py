@@ -46,7 +46,6 @@ MEMBERS = {
 
 @pytest.fixture
 def every_key(app: Flask, settings: Settings) -> list[str]:
-    """Create a key of each algorithm."""
     for alg in ALGORITHMS[1:]:
         rotation.rotate(settings, alg)
     services_of(app).server.ring.forget()

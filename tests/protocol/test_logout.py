@@ -39,7 +39,6 @@ def ask(browser: FlaskClient, **parameters: str) -> Any:
 
 
 def confirm(browser: FlaskClient, question: TestResponse) -> TestResponse:
-    """Send « Se déconnecter »."""
     assert heading(question) == QUESTION
     return browser.post(question.request.full_path.rstrip("?"), data=hidden(question))
 

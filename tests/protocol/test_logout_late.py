@@ -45,7 +45,6 @@ class Evening:
         self.second = tokens_for(browser, self.other, scope=OFFLINE)
 
     def hint(self) -> str:
-        """Renew the first ENT's tokens; return the ID token."""
         self.first |= self.ent.refresh(self.browser, self.first["refresh_token"]).get_json()
         return str(self.first["id_token"])
 

@@ -83,7 +83,6 @@ def path_of(document: dict[str, Any], name: str) -> str:
 
 
 def registered(build: Build, method: str, **more: Any) -> KeyedParty:
-    """Return a party with the authentication method `method`."""
     key = Key.new() if method == "private_key_jwt" else None
     if key:
         more["jwks"] = {"keys": [{**key.jwk, "kid": key.kid, "alg": key.alg, "use": "sig"}]}

@@ -28,7 +28,6 @@ def development(*allowed: str) -> Outgoing:
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every connection that is tried; none is made."""
     tried: list[Any] = []
 
     def note(_self: socket.socket, endpoint: Any) -> None:
@@ -68,7 +67,6 @@ def test_an_internal_ip_is_refused_before_any_connection(host: str, connections:
     [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["93.184.215.14", "10.0.0.1"]],
 )
 def test_a_name_with_one_internal_ip_is_refused(ips: list[str], resolver: Resolver, connections: list[Any]) -> None:
-    """Security row L-07."""
     resolver.hosts["rebind.test"] = ips
     with pytest.raises(UrlRefusedError):
         production("autre.test", "192.168.0.0/16").post_form("https://rebind.test/", FORM)

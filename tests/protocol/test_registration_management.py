@@ -25,7 +25,6 @@ from tests.relying_party import Attempt
 
 @pytest.fixture
 def registration(browser: FlaskClient) -> dict[str, Any]:
-    """What a client that registered itself was told."""
     return registered(browser, invited())
 
 

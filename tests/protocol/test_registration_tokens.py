@@ -25,7 +25,6 @@ YEAR = timedelta(days=365)
 
 @pytest.fixture
 def registration(browser: FlaskClient) -> dict[str, Any]:
-    """Register a client; return the response."""
     return registered(browser, invited())
 
 

@@ -132,7 +132,6 @@ TWICE = b'{"response_mode":"form_post","response_mode":"query"}'
 
 
 def object_asking(mode: object, header: bytes = b'{"alg":"none"}') -> str:
-    """Return an unsigned request object."""
     return f"{b64(header)}.{b64(json.dumps({'response_mode': mode, 'redirect_uri': EVIL}).encode())}."
 
 

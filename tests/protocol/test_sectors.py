@@ -203,14 +203,11 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 @pytest.fixture
 def server(resolver: Resolver, tmp_path: Path) -> Iterator[EntServer]:
-    """The server of a `sector_identifier_uri`."""
     with listening_ent(authority(tmp_path, "secteur.test").chain) as served:
         yield served
 
 
 class TestDocuments:
-    """Sectors that a document describes."""
-
     @pytest.fixture
     def settings(self, database_url: str, tmp_path: Path, server: EntServer) -> Settings:
         assert server.port

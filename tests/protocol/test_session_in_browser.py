@@ -38,8 +38,6 @@ ASK = """message => new Promise(resolve => {
 
 @dataclass
 class Ent:
-    """A registered ENT and its server."""
-
     party: RelyingParty
     server: EntServer
     origin: str
@@ -50,7 +48,6 @@ class Ent:
         self.server.served[path] = answer
 
     def asked(self, path: str) -> list[dict[str, list[str]]]:
-        """Return the queries of what was asked of a path."""
         urls = [urlsplit(request.path) for request in self.server.asked]
         return [parse_qs(request.query, strict_parsing=True) for request in urls if request.path == path]
 
@@ -81,7 +78,6 @@ def ent(app: Flask, build: Build) -> Iterator[Ent]:
 
 
 def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Attempt) -> dict[str, str]:
-    """Sign in, and return what the ENT was answered."""
     page.goto(loopback + ent.party.url(attempt))
     page.get_by_label("Identifiant", exact=True).fill(account.username)
     page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)

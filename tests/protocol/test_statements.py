@@ -21,7 +21,6 @@ from tests.relying_party import Attempt, RelyingParty
 
 @pytest.fixture(autouse=True)
 def _counting() -> Iterator[None]:
-    """Count for the metrics, which must cost no statement."""
     instruments.start()
     yield
     instruments.end()
@@ -142,7 +141,6 @@ def test_hot_statements_scan_no_table(
 
 
 def prepared_plan(connection: psycopg.Connection[Any], name: str, parameters: int) -> str:
-    """Return the generic plan of a statement that the connection prepared."""
     nothing = ", ".join(["NULL"] * parameters)
     lines = connection.execute(f"EXPLAIN EXECUTE {name} ({nothing})").fetchall()
     return "\n".join(line[0] for line in lines)

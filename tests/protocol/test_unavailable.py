@@ -32,7 +32,6 @@ def locked(database_url: str) -> Iterator[None]:
 
 @pytest.fixture
 def impatient(database_url: str) -> Iterator[None]:
-    """Let the test's own application wait shortly for locks."""
     applications.disconnect(database_url)
     with short_lock_waits():
         yield

@@ -24,7 +24,6 @@ from tests.signatures import public_key, unb64, verify
 
 
 def opened(browser: FlaskClient, response: TestResponse, alg: str) -> dict[str, Any]:
-    """Return the verified claims of a signed response."""
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "application/jwt"
     assert response.headers["Cache-Control"] == "no-store"

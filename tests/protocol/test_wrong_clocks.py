@@ -30,7 +30,6 @@ ahead_and_behind = pytest.mark.parametrize("step", [STEP, -STEP], ids=["ahead", 
 
 @pytest.fixture
 def ent(build: Build) -> RelyingParty:
-    """An ENT with offline access."""
     return build.ent(scopes=OFFLINE)
 
 
@@ -57,7 +56,6 @@ def without_grace(database_url: str, app: Flask) -> Iterator[Flask]:
 
 @pytest.fixture
 def other(database_url: str, app: Flask) -> Iterator[Flask]:
-    """The node whose clock is wrong."""
     with node(database_url) as other:
         yield other
 
@@ -156,7 +154,6 @@ def test_nodes_within_the_life_of_a_code_complete_each_other_s_sign_ins(
 def test_a_session_of_one_node_is_valid_at_the_other(
     right: None, app: Flask, browser: FlaskClient, parent: Account, ent: RelyingParty, other: Flask, step: int
 ) -> None:
-    """Both ways, and an end of the session at the one is known to the other."""
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     there = moved(browser, other)
     with wrong(step):

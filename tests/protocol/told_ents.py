@@ -55,7 +55,6 @@ def other_told_server(told_names: None, tmp_path: Path) -> Iterator[EntServer]:
 
 @pytest.fixture(name="notified_ent")
 def told_ent(build: Build, server: EntServer) -> RelyingParty:
-    """Register an ENT with back-channel logout."""
     return build.ent(backchannel_logout_uri=server.uri())
 
 

@@ -31,7 +31,6 @@ _LINK = re.compile(r"https://connexion\.exemple\.test(/mot-de-passe/lien/[A-Za-z
 
 
 def ask_username(browser: FlaskClient, email: str) -> TestResponse:
-    """Send « Identifiant oublié »; return the next page."""
     return submit(browser, browser.get(USERNAME), mail=email)
 
 
@@ -75,7 +74,6 @@ def answers() -> list[str]:
 
 
 def journal(kind: str) -> list[AuditEntry]:
-    """Return the journal's entries of one kind, oldest first."""
     db.session.rollback()
     rows = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.at)).all()
     db.session.rollback()
@@ -83,7 +81,6 @@ def journal(kind: str) -> list[AuditEntry]:
 
 
 def outbox(kind: str) -> list[OutboxMessage]:
-    """Return the outbox messages of one kind, oldest first."""
     db.session.rollback()
     rows = db.session.scalars(
         select(OutboxMessage)
@@ -96,7 +93,6 @@ def outbox(kind: str) -> list[OutboxMessage]:
 
 
 def read_account_row(account: Account) -> dict[str, Any]:
-    """Return every column of the account's row."""
     db.session.rollback()
     row = db.session.execute(select(Account.__table__).where(Account.__table__.c.id == account.id)).mappings().one()
     db.session.rollback()
@@ -104,7 +100,6 @@ def read_account_row(account: Account) -> dict[str, Any]:
 
 
 def from_ip(app: Flask, ip: str) -> FlaskClient:
-    """Return a browser with another IP."""
     browser = app.test_client()
     browser.environ_base["REMOTE_ADDR"] = ip
     return browser

@@ -40,7 +40,6 @@ def _lose(office: PostOffice) -> None:
 
 
 def _refuse(office: PostOffice) -> None:
-    """Let the server put all mails off."""
     office.mailbox.at_rcpt = "451 later"
     office.deliver()
     office.mailbox.at_rcpt = "250 OK"

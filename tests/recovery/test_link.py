@@ -147,7 +147,6 @@ def test_an_invalid_link_is_reported_before_the_password_is_checked(
 def test_a_link_that_another_request_uses_meanwhile_is_reported_as_used(
     app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other request commits after this one has read the link, and before it reads the account."""
     page = browser.get(mailed_link(app, browser, build.active()))
     is_alive = one_time_links.is_alive
 

@@ -49,7 +49,6 @@ _CASES = {
 
 
 def _typed(build: Build) -> dict[str, str]:
-    """Return an identifier of each case."""
     active = build.active(email="active@exemple.fr")
     accounts = {
         "active": active,

@@ -34,7 +34,6 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
 
 @pytest.fixture
 def parents(build: Build) -> tuple[Account, Account]:
-    """Mother and father, who share a mailbox."""
     malo = build.child()
     return (
         build.active(email=_MAILBOX, children=[malo]),

@@ -144,7 +144,6 @@ def test_every_choice_is_checked_by_its_declaration(app: Flask, settings: Settin
 
 
 def test_no_text_names_a_field_of_one_surface(app: Flask, settings: Settings) -> None:
-    """Options, JSON members and fields have different names: the caller puts the name before the text."""
     texts = [fault.text for fault in all_faults(settings)]
     foreign = {name for declared in FIELDS for name in (declared.name, declared.member) if "_" in name}
     assert len(texts) > 25

@@ -12,8 +12,6 @@ KEYS = {COLLEGE: "52001", LYCEE: "52002"}
 
 @dataclass(frozen=True)
 class Parent:
-    """A responsable of the file."""
-
     key: str
     given: str = "Noémie"
     family: str = "LEROY"
@@ -71,8 +69,6 @@ class Pupil:
 
 @dataclass
 class Year:
-    """The current content of the files."""
-
     pupils: dict[str, Pupil] = field(default_factory=dict)
     parents: dict[str, Parent] = field(default_factory=dict)
     schools: tuple[str, ...] = (COLLEGE, LYCEE)

@@ -14,14 +14,12 @@ SECOND = f"MARTIN;Marie;9 rue Z;59992;Valdoux;;{COLLEGE};BERNARD;Zoé;CP"
 
 
 def written(folder: Path, *rows: str) -> Path:
-    """Write a CSV of guardians whose keys are names."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "responsables.csv").write_text(HEAD + "\n".join(rows) + "\n")
     return folder
 
 
 def of_name(family_name: str) -> list[Account]:
-    """Return the stored accounts of a family name, oldest first."""
     db.session.rollback()
     db.session.expire_all()
     named = select(Account).where(Account.family_name == family_name).order_by(Account.created_at)

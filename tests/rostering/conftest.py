@@ -10,11 +10,9 @@ from tests.rostering.aaf_school import Year, small_year
 
 @pytest.fixture
 def year() -> Year:
-    """Return twelve families in two schools."""
     return small_year()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return the folder for files."""
     return tmp_path / "fichiers"

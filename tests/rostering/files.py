@@ -18,7 +18,6 @@ def source(content: str | bytes, name: str = "familles.csv", encoding: str = "ut
 
 
 def issues(records: list[Record]) -> list[tuple[str, int, str]]:
-    """Return code, line and refused part of each issue."""
     return [(item.code, item.place.line, item.refuses) for item in records if isinstance(item, Issue)]
 
 

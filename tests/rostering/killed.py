@@ -24,7 +24,6 @@ from tests.databases import settings_for
 
 
 def arm(countdown: int) -> None:
-    """Kill this process before its `countdown`-th statement or commit."""
     left = countdown
 
     def count(*_: Any) -> None:

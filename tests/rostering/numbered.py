@@ -16,8 +16,6 @@ HEAD = "id;civilite;nom;prenom;adresse;cp;commune;email;uai;idenfant;nomenfant;p
 
 @dataclass(frozen=True)
 class Row:
-    """A guardian's row."""
-
     number: str
     civility: str = "Mme"
     family: str = "MARTIN"
@@ -31,7 +29,6 @@ class Row:
         return f"{names};{self.home};{self.mail};{COLLEGE};{self.child};1"
 
     def but(self, **values: str) -> "Row":
-        """Return a copy of the row with other values."""
         return replace(self, **values)
 
 
@@ -41,21 +38,18 @@ NEIGHBOUR = Row("3", "M.", "XAVIER", "Yves", "2 rue C;59990;Rivebelle", "", "12;
 
 
 def written(folder: Path, *rows: Row) -> Path:
-    """Write the rows and that of the other family."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "responsables.csv").write_text(HEAD + "\n".join(map(str, (*rows, NEIGHBOUR))) + "\n")
     return folder
 
 
 def holder(number: str) -> Account | None:
-    """Return the stored account of a number."""
     db.session.rollback()
     db.session.expire_all()
     return db.session.scalar(select(Account).where(Account.roster_key == f"csv:{COLLEGE}:{number}"))
 
 
 def activated(build: Build, number: str, mail: str = "elle@exemple.fr") -> Account:
-    """Activate the account of a number, with a password and a confirmed email."""
     own = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "email": mail, "mailbox": mail}
     key = Account.roster_key == f"csv:{COLLEGE}:{number}"
     db.session.execute(update(Account).where(key).values(**own, email_confirmed_at=now(), generation=3))

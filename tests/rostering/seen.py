@@ -21,12 +21,10 @@ def imported(run: Run, *arguments: object, code: int = 0, command: str = "import
 
 
 def codes(report: dict[str, Any]) -> list[str]:
-    """Return the codes of the issues, in order."""
     return [issue["code"] for issue in report["issues"]]
 
 
 def state() -> dict[str, Any]:
-    """Return all data that comes from the files."""
     db.session.rollback()
     accounts = db.session.scalars(select(Account)).all()
     children = db.session.scalars(select(Child)).all()
@@ -61,7 +59,6 @@ def state() -> dict[str, Any]:
 
 
 def account(key: str) -> Account:
-    """Return the stored account of an AAF key."""
     db.session.rollback()
     db.session.expire_all()
     return db.session.scalars(select(Account).where(Account.roster_key == f"aaf:{key}")).one()

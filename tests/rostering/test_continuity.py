@@ -34,7 +34,6 @@ def names_of(number: str) -> tuple[str, str, str]:
 
 
 def known_to(act: Run, build: Build, folder: Path, *rows: Row) -> list[Account]:
-    """Import the rows and activate each account."""
     imported(act, written(folder, *rows))
     return [activated(build, row.number, f"p{row.number}@exemple.fr") for row in rows]
 

@@ -32,7 +32,6 @@ def put(names: Named = MARIE, kind: KeyKind = KeyKind.NUMBER, ties: Ties = Ties.
 
 
 def known(**facts: bool) -> Known:
-    """Return the account of Marie, whose letter was printed."""
     return Known(MARIE, "Marie", **facts)
 
 

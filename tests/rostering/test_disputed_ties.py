@@ -31,7 +31,6 @@ def set_ties(key: str, *children: str, **values: datetime | None) -> None:
 
 
 def excluded(key: str, *children: str) -> None:
-    """Do what the school does when it confirms a dispute."""
     moment = now()
     set_ties(key, *children, disputed_at=moment, ended_at=moment, excluded_at=moment)
 

@@ -42,7 +42,6 @@ def dispute(key: str) -> Account:
 
 
 def activate(person: Account) -> None:
-    """Activate the account."""
     own = {"password_hash": "x", "activated_at": now(), "email": "lui@exemple.fr"}
     db.session.execute(update(Account).where(Account.id == person.id).values(**own))
     db.session.commit()
@@ -58,7 +57,6 @@ def test_a_file_that_names_a_disputed_tie_keeps_the_dispute(act: Run, year: Year
 
 
 def test_a_tie_ended_by_the_file_settles_the_dispute(act: Run, year: Year, folder: Path) -> None:
-    """After the school has corrected its file, another child of the person is not disputed."""
     year.add(Pupil("88", "Frère", "FAMILLEAA", parents=BOTH))
     imported(act, year.write(folder))
     him = account(FATHER)

@@ -149,7 +149,6 @@ def test_a_returning_parent_keeps_identifier_and_password(act: Run, year: Year, 
 
 
 def small_absence(year: Year) -> tuple[Pupil | Parent, ...]:
-    """Remove a family from the year; return it."""
     return (year.pupils.pop("9200000"), year.parents.pop("9100000"), year.parents.pop("9150000"))
 
 

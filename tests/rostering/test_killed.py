@@ -56,7 +56,6 @@ def on(database: str, folder: Path, *statements: int) -> int:
 
 @pytest.fixture
 def undisturbed(shared: Path, tmp_path: Path) -> Iterator[str]:
-    """A separate database for the undisturbed import."""
     (tmp_path / "other").mkdir()
     with postgresql_copy(shared) as url:
         yield url

@@ -59,8 +59,6 @@ class Watch:
         return sqlite3.SQLITE_OK
 
     def watched(self, phase: Phase) -> Phase:
-        """Return a phase that is watched while it runs."""
-
         def run(context: Context) -> None:
             context.staging.flush()
             self.phase = phase.name
@@ -89,7 +87,6 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
 
 
 def import_everything(act: Run, year: Year, folder: Path) -> None:
-    """Import files that let each phase do everything that it can do."""
     imported(act, numbered.written(folder / "numbers", MARIE, PAUL, PAUL))
     number = f"csv:{COLLEGE}:1"
     db.session.execute(update(Account).values(generation=1))

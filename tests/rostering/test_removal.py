@@ -32,7 +32,6 @@ def count(table: type[Base]) -> int:
 
 
 def earlier(days: int) -> None:
-    """Move all stored times back by so many days."""
     for table, names in (
         (Account, ("left_at", "disabled_at")),
         (Child, ("left_at",)),

@@ -46,7 +46,6 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
 
 
 def confirm(build: Build, key: str, **more: object) -> None:
-    """Activate the account of a key, with the mailbox."""
     own: dict[str, object] = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "email": MAILBOX}
     own |= {"mailbox": MAILBOX, "email_confirmed_at": now(), **more}
     db.session.execute(update(Account).where(Account.id == account(key).id).values(**own))
@@ -65,7 +64,6 @@ def absent(act: Run, build: Build, year: Year, folder: Path) -> tuple[Pupil | Pa
 
 
 def changes_of(person: Account) -> list[str]:
-    """Return the changes of an account in the journal."""
     rows = select(AuditEntry.details).where(AuditEntry.kind == "account.changed", AuditEntry.account_id == person.id)
     changes = [details["change"] for details in db.session.scalars(rows.order_by(AuditEntry.id))]
     db.session.rollback()
@@ -195,7 +193,6 @@ def _someone_waits() -> bool:
 def test_an_import_locks_all_accounts_before_the_first_mailbox(
     act: Run, build: Build, settings: Settings, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
-    """A concurrent confirmation of the mailbox: the import waits for its lock, and holds all rows by then."""
     confirm(build, FATHER)
     first, second = sorted((account(MOTHER).id, account(FATHER).id))
     year.add(*absent)

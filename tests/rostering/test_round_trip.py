@@ -29,7 +29,6 @@ Link = tuple[str, ...]
 
 
 def links_of(expected_families: Iterable[Family], form: str) -> Counter[Link]:
-    """Return the expected guardianships that the format can express."""
     write_value = onde.as_written if form == "onde" else str
     found_links: Counter[Link] = Counter()
     for family in expected_families:
@@ -42,7 +41,6 @@ def links_of(expected_families: Iterable[Family], form: str) -> Counter[Link]:
 
 
 def links_there(form: str) -> Counter[Link]:
-    """Return the stored guardianships."""
     number = Child.student_id if form in HAVE_STUDENT_IDS else School.phone
     rows = db.session.execute(
         select(

@@ -35,7 +35,6 @@ def marie() -> Account:
 
 
 def activated(build: Build, *conditions: Any) -> None:
-    """Let an account be its owner's."""
     own = {"password_hash": build.hash("x"), "activated_at": now(), "email": "elle@exemple.fr", "generation": 3}
     db.session.execute(update(Account).where(*conditions).values(**own))
     db.session.commit()

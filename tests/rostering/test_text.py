@@ -192,7 +192,6 @@ _PIECES = st.lists(st.sampled_from(['"', '""', ";", "\n", "\r", "#", "é", " ", 
 @given(_PIECES)
 @example(['"', "\n", '"', ";", "#;#;#\n"])
 def test_every_line_is_read_or_refused(pieces: list[str]) -> None:
-    """Each line is in a row or is refused with one issue."""
     marks = iter(range(10_000))
     content = "h;i;j\n" + "".join(f"<{next(marks)}>" if char == "#" else char for char in "".join(pieces))
     rows = list(read_rows(source(content)))

@@ -28,7 +28,6 @@ def close_the_father() -> None:
 
 
 def name(year: Year, pupil: str, key: str, names: tuple[str, str] | None = None) -> None:
-    """Have the file name a guardian of a pupil; `names` are those of a new one."""
     if names:
         year.add(Parent(key, names[0], names[1], civility="M."))
     year.change(pupil, parents=(*year.pupils[pupil].parents, (key, "20", "1")))

@@ -170,5 +170,4 @@ def curl_post(url: str, body: Path, trusted: Path, *more: str) -> tuple[str, str
 
 
 def titles_of(page: str) -> list[str]:
-    """Return the title of a page and its heading."""
     return [text for tag in ("title", "h1") for text in re.findall(f"<{tag}>(.*)</{tag}>", page)]

@@ -58,7 +58,6 @@ class UploadDoor(AnsweringDoor):
 
 
 def scope_of(method: str, path: bytes, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
-    """Return a request as the server describes it."""
     return {
         "type": "http",
         "method": method,
@@ -202,8 +201,6 @@ class BusyDoor(AnsweringDoor):
 
 
 class Clock:
-    """The seconds of a bridge."""
-
     now = 0.0
 
     def __call__(self) -> float:
@@ -228,13 +225,11 @@ async def status_of(bridge: Bridge, scope: dict[str, Any]) -> int:
 
 
 async def until_waiting(bridge: Bridge, count: int) -> None:
-    """Wait until so many requests wait for the thread."""
     while bridge._queue.waiting < count:  # noqa: ASYNC110 - the queue has no event
         await asyncio.sleep(0)
 
 
 async def held(bridge: Bridge, door: BusyDoor) -> "asyncio.Task[int]":
-    """Return a request that has the only thread."""
     first = asyncio.create_task(status(bridge, b"/patient"))
     await asyncio.to_thread(door.is_held.wait, 60)
     return first

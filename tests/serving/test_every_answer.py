@@ -49,7 +49,6 @@ def ask(port: int, request: bytes) -> tuple[int, bytes, bytes]:
 
 
 def ask_as_sent(port: int, request: bytes) -> bytes:
-    """Send `request`; return the whole answer as it is."""
     import socket  # noqa: PLC0415 - as above
 
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:

@@ -43,8 +43,6 @@ SLOW_HELLO = b"\x16\x03\x01\x02\x00"
 
 @dataclass(frozen=True)
 class Proxied:
-    """The service behind the proxy."""
-
     port: int
     trusted: Path
     proxy_log: Path
@@ -81,7 +79,6 @@ def proxied(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def registered(settings: Settings) -> RelyingParty:
-    """Register an ENT before the service runs."""
     with lent(settings, own=True):
         return Build(settings).ent()
 
@@ -287,14 +284,12 @@ def test_a_request_that_two_servers_could_read_in_two_ways_is_refused(
 
 @pytest.mark.row("B-08")
 def test_a_body_in_chunks_reaches_the_service_with_its_length(proxied: Proxied) -> None:
-    """Alone, `idp serve` refuses chunks (411)."""
     answer = proxied.ask(HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"unsupported_grant_type" in answer
 
 
 def drip(connections: list[socket.socket], stop: threading.Event) -> None:
-    """Send a byte a second on each connection."""
     while not stop.wait(1):
         for connection in connections:
             with suppress(OSError):  # closed by the server

@@ -33,14 +33,11 @@ SECRET = "5ecre7"
 
 @dataclass(frozen=True)
 class Proxies:
-    """Both proxies, and the port of the redirects."""
-
     folder: Path
     trusted: Path
     ports: dict[str, int]
 
     def status(self, of: str, path: str, more: str = "", host: str = "localhost", method: str = "GET") -> str:
-        """Return the status of the answer to a request."""
         request = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n".encode()
         with socket.create_connection(("127.0.0.1", self.ports[of]), timeout=PATIENCE) as plain:
             if of == "http":
@@ -52,7 +49,6 @@ class Proxies:
                 return str(read_all(connection)[9:12], "ascii")
 
     def cut_off(self, of: str, path: str) -> None:
-        """Begin a request whose line drops among the headers."""
         client = ssl.create_default_context(cafile=self.trusted)
         with (
             socket.create_connection(("127.0.0.1", self.ports[of]), timeout=PATIENCE) as plain,
@@ -67,7 +63,6 @@ class Proxies:
 
 @pytest.fixture
 def proxies(tmp_path: Path) -> Iterator[Proxies]:
-    """Both proxies with low limits."""
     ports = {name: free_port() for name in ("http", "idp", "desk")}
     certified = authority(tmp_path, "localhost")
     site = supplied(tmp_path, ports["idp"], free_port(), certified.chain, ports["http"])
@@ -194,7 +189,6 @@ def random_networks(number: int) -> list[str]:
 def test_the_limits_of_the_proxy_count_a_network_as_the_service_does(
     tmp_path: Path, rate: str, burst: int, method: str, counted: Callable[[str], str | None]
 ) -> None:
-    """A subscriber has all addresses of a /64, and a site those of a /48."""
     port = free_port()
     certified = authority(tmp_path, "localhost")
     once = {f"rate={rate}": "rate=1r/m", f"burst={burst} nodelay;": "nodelay;"}
@@ -215,8 +209,6 @@ def test_the_limits_of_the_proxy_count_a_network_as_the_service_does(
 
 @dataclass(frozen=True)
 class ProxiedDesk:
-    """The desk behind the proxy."""
-
     port: int
     trusted: Path
     log: Path

@@ -26,8 +26,6 @@ pytestmark = pytest.mark.interop
 
 @dataclass(frozen=True)
 class Site:
-    """A running nginx."""
-
     port: int
     trusted: Path
 
@@ -45,7 +43,6 @@ STRONG = {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"}
 
 
 def speaking(trusted: Path, version: ssl.TLSVersion, ciphers: str = "") -> ssl.SSLContext:
-    """Return a client for one version of TLS, with all ciphers of its library."""
     client = ssl.create_default_context(cafile=trusted)
     client.set_ciphers(f"{ciphers or 'ALL'}:@SECLEVEL=0")
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # old versions are tested
@@ -146,7 +143,6 @@ def rsa_certificate(folder: Path) -> Path:
 
 
 def test_http_leads_to_https_and_logs_nothing(tmp_path: Path) -> None:
-    """There is no upstream: nginx redirects without one."""
     port, plain, chain = free_port(), free_port(), rsa_certificate(tmp_path)
     with (
         nginx(tmp_path / "nginx", port, supplied(tmp_path, port, free_port(), chain, plain)) as log,

@@ -70,7 +70,6 @@ class Node:
 
     @contextmanager
     def running(self) -> Iterator[forked.Program]:
-        """Run the node; it is ready in the block."""
         with running(self.settings, self.log, *self._arguments()) as process:
             self._await()
             yield process
@@ -96,7 +95,6 @@ class Node:
         wait_for(self.is_ready, tell=self.log.read_text)
 
     def is_ready(self) -> bool:
-        """Return whether `/readyz` answers 200."""
         try:
             return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=PATIENCE).ok
         except requests.ConnectionError:
@@ -139,7 +137,6 @@ class Home:
         )
 
     def sign_in_until(self, end: threading.Event) -> list[str]:
-        """Return the result of each flow."""
         results: list[str] = []
         usernames = cycle(self.usernames)
         while not end.is_set():

@@ -279,7 +279,6 @@ def test_the_content_of_a_refused_request_is_never_logged(served: Served) -> Non
 
 @pytest.mark.row("W-03")
 def test_slow_requests_and_idle_connections_are_closed(lasting: Lasting) -> None:
-    """This test comes last of those with the server: the connections were opened for the first one."""
     assert server.READ_SECONDS == 10, "the product's deadline, which the served one shortens"
     for closing in lasting.closings:
         assert closing.result(PATIENCE) >= READ_SECONDS - 0.5

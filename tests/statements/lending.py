@@ -17,7 +17,6 @@ def connections_of(settings: Settings) -> Iterator[Connections]:
 
 
 def row_of(connections: Connections, statement: Statement, **values: Any) -> tuple[Any, ...] | None:
-    """Run the statement on a connection of the pool."""
     with connections.lend() as connection:
         return statement.fetch_row(connection, values)
 

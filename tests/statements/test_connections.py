@@ -29,14 +29,12 @@ WRITE = Statement("INSERT INTO noted VALUES (:value) RETURNING value", {"value":
 
 @pytest.fixture
 def connections(settings: Settings) -> Iterator[Connections]:
-    """The connections of a new store on PostgreSQL."""
     with connections_of(settings) as connections:
         yield connections
 
 
 @pytest.fixture
 def other(database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection beside them."""
     with psycopg.connect(database_url, autocommit=True) as other:
         yield other
 
@@ -66,7 +64,6 @@ def fill(connections: Connections, size: int = 4) -> set[int]:
 
 
 def is_gone(other: psycopg.Connection[Any], pids: set[int]) -> bool:
-    """Return whether the server processes end within five seconds."""
     for _ in range(100):
         if other.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [list(pids)]).fetchone() == (0,):
             return True
@@ -109,7 +106,6 @@ def test_a_connection_that_is_killed_during_a_statement_is_not_lent_again(
 def test_a_server_that_stands_still_breaks_the_connection_in_time(
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server would have answered after two seconds."""
     first = pid(connections)
     with monkeypatch.context() as impatient:
         impatient.setattr("idp.pool.PatientConnection.patience", 0.1)
@@ -199,7 +195,6 @@ def test_other_threads_run_while_one_waits_for_the_server(connections: Connectio
 
 
 def test_a_request_waits_for_a_connection_and_gives_up(settings: Settings) -> None:
-    """A connection that returns in time serves the waiting request."""
     with connections_of(settings.model_copy(update={"database_pool": 1})) as connections:
         connections._engine.pool._timeout = 0.3  # type: ignore[attr-defined] # 5 seconds
         with ThreadPoolExecutor(1) as thread, connections.lend() as lent:

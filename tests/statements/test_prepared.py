@@ -33,14 +33,12 @@ VALUES: dict[str, tuple[type, st.SearchStrategy[Any], Callable[[Any], str]]] = {
 
 @pytest.fixture
 def connections(settings: Settings) -> Iterator[Connections]:
-    """The connections of a new store on PostgreSQL."""
     with connections_of(settings) as connections:
         yield connections
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_the_server_gets_each_value_as_it_is_and_returns_it(connections: Connections, name: str) -> None:
-    """The server compares the value with the same value in SQL notation."""
     python_type, strategy, notation = VALUES[name]
     statement = Statement(
         f"SELECT :value, :value IS NOT DISTINCT FROM CAST(:text AS {name}), pg_typeof(:value)::text",  # noqa: S608 - our own names
@@ -60,7 +58,6 @@ def test_the_server_gets_each_value_as_it_is_and_returns_it(connections: Connect
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns"])
 def test_an_instant_is_exact_in_any_time_zone(connections: Connections, zone: str) -> None:
-    """Whatever zone the instant, the session of the database, or both are in."""
     execute(connections, f"SET TIME ZONE '{zone}'")
     statement = Statement("SELECT :instant, extract(epoch FROM :instant)::text", {"instant": datetime})
 
@@ -90,7 +87,6 @@ def test_a_statement_without_a_row_returns_none(connections: Connections) -> Non
 
 @each_row("value", ["\0", "a\0b", "\ud800", "a\udfffb"])
 def test_text_that_postgresql_cannot_store_is_refused(connections: Connections, value: str) -> None:
-    """The connection serves the next call."""
     statement = Statement("SELECT :value, pg_backend_pid()", {"value": str})
     _, before = row_of(connections, statement, value="é 😀") or (None, None)
     with pytest.raises((DataError, UnicodeEncodeError)):

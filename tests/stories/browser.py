@@ -63,7 +63,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium, or skip the test without it."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:

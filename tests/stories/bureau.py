@@ -27,13 +27,11 @@ def donne_une_cle(page: Page) -> tuple[CDPSession, str]:
 
 
 def titre(page: Page, texte: str) -> None:
-    """Attend la page et la regarde."""
     expect(page.get_by_role("heading", level=1)).to_have_text(texte)
     look(page)
 
 
 def lien_du_mail(site: Site, mail: str, nombre: int) -> str:
-    """Donne le lien du dernier mail."""
     return _lien(site, site.wait_for_mail(mail, nombre))
 
 
@@ -52,7 +50,6 @@ def _lien(site: Site, recu: dict[str, Any]) -> str:
 
 
 def codes_de_secours(page: Page) -> list[str]:
-    """Lit les codes, puis entre."""
     titre(page, "Vos codes de secours")
     codes = page.locator(".codes li").all_inner_texts()
     assert len(set(codes)) == 10
@@ -96,7 +93,6 @@ def parcourt_le_menu(page: Page) -> list[str]:
 
 
 def se_deconnecte(page: Page, name: str) -> None:
-    """Ouvre le menu de la personne, et sort."""
     page.locator("summary", has_text=name).click()
     follow(page.get_by_role("button", name="Se déconnecter"))
     titre(page, "Connexion au bureau")

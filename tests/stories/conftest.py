@@ -24,7 +24,6 @@ def phone(site: Site, browser_process: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def other_device(site: Site, browser_process: Browser) -> Iterator[Page]:
-    """Open another browser without the first one's cookies."""
     with new_page(browser_process, width=1280) as page:
         yield page
 
@@ -50,7 +49,6 @@ def site(
 
 
 def _passwords(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """Yield the passwords that the story's module names."""
     for name, value in vars(request.module).items():
         if "PASSWORD" in name and isinstance(value, str):
             yield value, "a password of the story"

@@ -139,7 +139,6 @@ def ferme_le_navigateur(page: Page) -> None:
 
 
 def confirme_une_adresse(page: Page, lien: str) -> None:
-    """Touche le lien d'un changement d'adresse, et confirme."""
     page.goto(lien)
     titre(page, "Confirmez votre adresse mail")
     follow(page.get_by_role("button", name="Confirmer"))

@@ -11,8 +11,6 @@ CHAMPS = ["identifiant", "mot-de-passe", "nouveau", "mail"]
 
 
 class Parcours:
-    """Les pages et les champs d'un navigateur, depuis maintenant."""
-
     def __init__(self, page: Page) -> None:
         self.pages: list[str] = []
         self.champs: list[str] = []
@@ -29,12 +27,10 @@ class Parcours:
 
     @property
     def noms(self) -> list[str]:
-        """Les noms des champs tapés, dans leur ordre."""
         return [champ.rpartition(" ")[2] for champ in self.champs]
 
 
 def code_du_mail(site: Site, adresse: str, nombre: int = 1) -> str:
-    """Rend les six chiffres du dernier mail."""
     mail = site.wait_for_mail(adresse, nombre)
     [code] = re.findall(r"\b\d{6}\b", mail["text"].partition("http")[0])
     assert code in mail["html"]

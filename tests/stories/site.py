@@ -72,8 +72,6 @@ def _is_ours(port: int) -> bool:
 
 @dataclass(frozen=True)
 class Letter:
-    """What a parent reads on the paper."""
-
     username: str
     provisional_password: str
 
@@ -89,14 +87,12 @@ class _Seeded:
 
     @classmethod
     def on(cls, site: "Site") -> "_Seeded":
-        """Seed `site` and keep what that made."""
         site.seed()
         folder = Path(os.environ[SHARED]) / f"seeded-{os.getpid()}-{site.port}"
         shutil.copytree(site.folder, folder)
         return cls(site.ents, site.letters, folder, databases.rows_of(site.settings.database_url))
 
     def copy_to(self, site: "Site") -> None:
-        """Give `site` the same data."""
         site.ents, site.letters = self.ents, self.letters
         shutil.copytree(self.folder, site.folder, dirs_exist_ok=True)
         databases.replace_rows(site.settings.database_url, self.rows)
@@ -120,7 +116,6 @@ class Site:
 
     @classmethod
     def on(cls, database_url: str, folder: Path, worker: str) -> "Site":
-        """Make the service's data on `database_url`; nothing runs yet."""
         port = free_ports(worker)
         settings = Settings(
             env="development",
@@ -205,18 +200,15 @@ class Site:
                 services_of(app).close()
 
     def settle(self, username: str, outcome: Outcome, reason: str) -> None:
-        """Settle the dispute about an account."""
         with self.at_the_desk():
             account = db.session.scalars(select(Account).where(Account.username == username)).one()
             settlements.settle(self.settings, account, outcome, reason=reason)
 
     def settle_notice(self, key: uuid.UUID, sentence: str) -> None:
-        """Settle a notice."""
         with self.at_the_desk(), unit_of_work():
             acts.settle_notice(key, sentence)
 
     def notices(self) -> list[dict[str, Any]]:
-        """Return what schools have to know, open or settled."""
         with self.at_the_desk():
             rows = db.session.execute(
                 select(SchoolNotice, School.uai, Account.username)
@@ -238,18 +230,15 @@ class Site:
             ]
 
     def log(self, name: str) -> str:
-        """Return what a part printed last."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
 
     def wait_for_log(self, name: str, words: str) -> None:
-        """Wait until a part has printed `words`."""
         until = time.monotonic() + _PATIENCE
         while words not in (printed := self.log(name)):
             assert time.monotonic() < until, f"{name} never said {words}: {printed}"
             time.sleep(0.1)
 
     def logs(self) -> Iterator[tuple[str, str]]:
-        """Yield each part's name and all that it printed."""
         for path in sorted(self.folder.glob("*.log")):
             yield path.stem, path.read_text(errors="replace")
 
@@ -273,7 +262,6 @@ class Site:
         return Letter(drawn.username, drawn.shown)
 
     def mails(self, recipient: str = "") -> list[dict[str, Any]]:
-        """Return the mails that arrived, oldest first."""
         mails_found: list[dict[str, Any]] = requests.get(
             f"http://{HOST}:{self.port + WEB_OFFSET}/mails.json", timeout=_PATIENCE
         ).json()
@@ -287,7 +275,6 @@ class Site:
             time.sleep(0.1)
 
     def wait_for_mail(self, recipient: str, count: int = 1) -> dict[str, Any]:
-        """Return the newest mail to `recipient`, as soon as there are `count`."""
         until = time.monotonic() + _PATIENCE
         while len(mails_found := self.mails(recipient)) < count:
             assert time.monotonic() < until, f"no mail for {recipient}: {self.log('worker')}"

@@ -16,7 +16,6 @@ HUGO = Pupil("820", "Hugo", (MOTHER,))
 
 
 def importe(site: Site, nom: str, uai: str, *eleves: Pupil) -> None:
-    """L'académie importe les fichiers d'un établissement."""
     dossier = Path(site.folder / nom)
     dossier.mkdir()
     for fichier, contenu in siecle(*eleves, uai=uai):

@@ -27,14 +27,12 @@ PASSWORD = "plumeau vert sous la table ronde"
 
 @pytest.fixture
 def bureau(site: Site) -> str:
-    """Démarre le bureau ; donne son adresse."""
     site.start("desk")
     return site.settings.desk_url
 
 
 @pytest.fixture
 def cle(phone: Page) -> tuple[CDPSession, str]:
-    """Donne une clé d'accès au téléphone."""
     return donne_une_cle(phone)
 
 

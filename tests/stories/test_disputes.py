@@ -152,7 +152,6 @@ def test_deux_foyers_une_boite_mail(phone: Page, other_device: Page, site: Site)
 
 @pytest.mark.row("V-19")
 def test_un_eleve_a_ouvert_le_courrier(phone: Page, other_device: Page, site: Site, tmp_path: Path) -> None:
-    """Deux clics avec le courrier ferment le compte ; le collège le rouvre, et le parent l'active."""
     courrier = site.letter("n.leroy")
     other_device.goto(f"{site.settings.issuer}/connexion")
     se_connecte(other_device, courrier.username, courrier.provisional_password)

@@ -30,7 +30,6 @@ JUSTE, FAUSSE = "karim.leroy@exemple.fr", "karim.lerou@exemple.fr"
 
 
 def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent_avec_le_code(phone: Page, site: Site) -> None:
-    """Neuf pages depuis l'accueil de l'ENT, un mail. Le code remplace le lien : c'est un cinquième champ tapé."""
     courrier, parcours = site.letter("n.leroy"), Parcours(phone)
     ouvre_la_connexion(phone, site)
     assert urlsplit(phone.url).netloc == urlsplit(site.settings.issuer).netloc

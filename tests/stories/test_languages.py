@@ -43,8 +43,6 @@ _BELOW = """() => [...document.querySelectorAll("button.to[value=parent], #saisi
 
 
 class Lecteur:
-    """Regarde chaque page dans une langue."""
-
     def __init__(self, page: Page, site: Site, langue: str) -> None:
         self.page, self.site, self.langue = page, site, langue
         self.restes: dict[str, list[str]] = {}

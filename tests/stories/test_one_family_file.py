@@ -49,7 +49,6 @@ def test_un_fichier_d_une_seule_famille(phone: Page, other_device: Page, site: S
 
 
 def verifie(page: Page, site: Site, fichier: Path) -> None:
-    """Donne un fichier, et attend ce qu'il change."""
     page.goto(f"{site.settings.desk_url}/fichiers")
     page.get_by_label("Fichiers à vérifier").set_input_files(fichier)
     follow(page.get_by_role("button", name="Vérifier", exact=True))

@@ -40,7 +40,6 @@ def le_temps_passe(site: Site, heures: int) -> None:
 
 
 def reste_connectee(phone: Page, site: Site) -> None:
-    """Entre dans l'ENT en cochant la case."""
     samia = a_un_compte(phone, site, "s.haddad", EMAIL)
     ouvre_la_connexion(phone, site)
     choisit_parent(phone)

@@ -20,8 +20,6 @@ OURS, THEIRS = "tasse vélo nuage citron", "pirate lampe orage bleu"
 
 
 class Attacker:
-    """An attacker's browser on the demonstration that `demo.json` describes."""
-
     def __init__(self, demo: dict[str, Any]) -> None:
         self.issuer, self.mailbox, self.http = demo["issuer"], demo["mailbox"], requests.Session()
 
@@ -34,7 +32,6 @@ class Attacker:
         return self.http.post(page.url, data=form, timeout=60)
 
     def link(self, mail: str, count: int) -> str:
-        """Return the link of the newest mail to `mail`, once there are `count`."""
         for _ in range(600):
             mails = [m for m in self.http.get(self.mailbox, timeout=60).json() if m["to"] == [mail]]
             if len(mails) >= count:
@@ -43,19 +40,16 @@ class Attacker:
         raise SystemExit(f"no mail for {mail}")
 
     def enters(self, username: str, password: str) -> bool:
-        """Return whether the identifier and the password sign in."""
         self.http.cookies.clear()
         return "Gérer mon compte" in self.post("/connexion", identifiant=username, mot_de_passe=password).text
 
     def activate(self, letter: dict[str, Any], mail: str) -> None:
-        """Activate the account with the letter, up to the mail."""
         self.http.cookies.clear()
         page = self.post("/connexion", identifiant=letter["username"], mot_de_passe=letter["provisional_password"])
         self.post(page.url, nouveau=OURS, confirmation=OURS, mail=mail)
 
 
 def succeeded(demo: dict[str, Any]) -> Iterator[str]:
-    """Yield the attacks that succeed."""
     attacker, (victim, empty, own) = Attacker(demo), demo["letters"][:3]
     attacker.activate(victim, "victime@exemple.test")
     attacker.post(attacker.link("victime@exemple.test", 1))

@@ -32,8 +32,6 @@ def counts() -> dict[str, int]:
 
 
 def try_meanwhile(app: Flask, database_url: str, closing: str, change: str) -> Wait | Granted:
-    """Count a try that waits for the row of the limit `closing`, which another transaction changes."""
-
     def take() -> Wait | Granted:
         with app.app_context():
             return guard.take_all(*DEMANDS)
@@ -87,6 +85,5 @@ def test_refused_try_writes_nothing(closing: limits.Limit, database_url: str) ->
 
 
 def repeat_until(take: Callable[[], Wait | Granted]) -> None:
-    """Take slots until the limit refuses one."""
     while isinstance(take(), Granted):
         pass

@@ -26,7 +26,6 @@ from tests.pages import sign_in
 
 @pytest.fixture
 def exported() -> Iterator[InMemorySpanExporter]:
-    """Record the spans of this process."""
     exporter, provider = InMemorySpanExporter(), tracing.new_provider("serve")
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracing.record_with(provider)

@@ -22,7 +22,6 @@ PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 
 
 def lines(capsys: pytest.CaptureFixture[str], event: str) -> list[dict[str, Any]]:
-    """Return the lines of the log about an event."""
     written = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     return [line for line in written if line["event"] == event]
 

@@ -120,13 +120,11 @@ def test_placeholders_and_tags_are_those_of_the_source(locale: str) -> None:
 
 @each_row("locale", _LOCALES)
 def test_a_plural_form_for_several_numbers_says_the_number(locale: str) -> None:
-    """The Ukrainian form for one is also that for twenty-one."""
     assert list(_without_number(catalogue(locale))) == []
 
 
 @each_row("locale", _LOCALES)
 def test_a_button_is_quoted_by_its_name(locale: str) -> None:
-    """« Touchez « Se connecter » » names the button as the page does."""
     names = {m.id: m.string for m in messages(locale) if isinstance(m.id, str) and isinstance(m.string, str)}
     wrong = [
         f"{text[:50]} … {quoted}"
@@ -139,7 +137,6 @@ def test_a_button_is_quoted_by_its_name(locale: str) -> None:
 
 @each_row("language", list(letter_languages.LANGUAGES))
 def test_a_letter_names_buttons_and_fields_as_the_pages_do(language: str) -> None:
-    """A parent looks on the page for the words of the letter."""
     names = {m.id: str(m.string) for m in messages(languages.locale_name(language)) if isinstance(m.id, str)}
     letter = TEXTS[language]
     steps = [*letter["steps"], letter["wrong"]]
@@ -162,7 +159,6 @@ def test_letters_and_pages_have_one_word_for_one_thing(language: str) -> None:
 
 
 def test_pages_tell_the_letter_on_paper_from_an_email() -> None:
-    """In a Ukrainian mailbox, « лист » is an email."""
     pages = [text for message in messages("uk") for text in forms(message.string)]
     assert [text for text in pages if _UKRAINIAN_EMAIL.search(text)] == []
 
@@ -173,7 +169,6 @@ def test_the_arabic_letter_names_the_office_as_the_pages_do() -> None:
 
 @each_row("locale", [locale for locale in _LOCALES if locale != languages.SOURCE])
 def test_the_button_of_an_ent_is_named_in_french_too(locale: str) -> None:
-    """The site of an ENT is French, and so is its button."""
     sent_back = [
         message for message in messages(locale) if re.search("touchez « Se connecter »", str(message.id), re.IGNORECASE)
     ]

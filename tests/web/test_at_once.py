@@ -48,7 +48,6 @@ def ask(app: Flask, url: str, *, method: str = "GET", cookies: str = "", **heade
 
 
 def answered(app: Flask, url: str, **more: str) -> Response:
-    """Return the answer of the event loop."""
     response = ask(app, url, **more)
     assert response is not None
     return response

@@ -34,7 +34,6 @@ def weight(answer: TestResponse) -> int:
 
 
 def plain(answer: TestResponse) -> bytes:
-    """Return the body without its coding."""
     coding = answer.headers.get("Content-Encoding")
     unpacked: bytes = {"gzip": gzip.decompress, "br": brotli.decompress, None: bytes}[coding](answer.data)
     return unpacked

@@ -18,12 +18,10 @@ from tests.rows import each_row
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """A proxy in front, as in production."""
     return settings_for(database_url, trusted_proxies=1)
 
 
 def read_client_ip(app: Flask, **headers: str) -> str:
-    """Return the client IP that the service determines."""
     client = app.test_client()
     ips: list[str] = []
 

@@ -19,7 +19,6 @@ Guard = Callable[[TestResponse], None]
 
 
 def public(answer: TestResponse) -> None:
-    """Anybody may read the page."""
     assert answer.status_code == HTTPStatus.OK
 
 
@@ -30,12 +29,10 @@ def continuation(answer: TestResponse) -> None:
 
 
 def to_the_account(answer: TestResponse) -> None:
-    """Anybody; it redirects to the account's page."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/mon-compte")
 
 
 def named_by_the_operator(answer: TestResponse) -> None:
-    """Nobody, until the operator has set a contact."""
     assert answer.status_code == HTTPStatus.NOT_FOUND
 
 
@@ -45,18 +42,15 @@ def to_the_password(answer: TestResponse) -> None:
 
 
 def session(answer: TestResponse) -> None:
-    """Only a signed-in person."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/connexion")
 
 
 def link(answer: TestResponse) -> None:
-    """Only a person with a link from a mail."""
     assert answer.status_code == HTTPStatus.GONE
     assert heading(answer) == "Ce lien ne marche plus"
 
 
 def profile(answer: TestResponse) -> None:
-    """Only for a profile in the URL."""
     assert answer.status_code == HTTPStatus.NOT_FOUND
 
 
@@ -67,7 +61,6 @@ def form_token(answer: TestResponse) -> None:
 
 
 def registered(answer: TestResponse) -> None:
-    """Only a registered client with a registered URI."""
     assert answer.status_code == HTTPStatus.BAD_REQUEST
     assert heading(answer) == "La demande de connexion n’est pas valable"
 
@@ -78,13 +71,11 @@ def by_get(answer: TestResponse) -> None:
 
 
 def client(answer: TestResponse) -> None:
-    """Only an authenticated client."""
     assert answer.status_code == HTTPStatus.UNAUTHORIZED
     assert answer.get_json()["error"] == "invalid_client"
 
 
 def bearer(answer: TestResponse) -> None:
-    """Only with an access token."""
     assert answer.status_code == HTTPStatus.UNAUTHORIZED
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -171,7 +162,6 @@ FORMS = {
 
 
 def routes() -> set[tuple[str, str]]:
-    """Return every path and method of the application."""
     app = create_app(settings_for(NOWHERE))
     return {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
 

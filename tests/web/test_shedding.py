@@ -24,7 +24,6 @@ def request(method: str, path: str, headers: dict[str, str]) -> Request:
 
 
 def shed(app: Flask, method: str, path: str, headers: dict[str, str]) -> Response:
-    """Return what the door answers without a statement."""
     door = door_of(app)
     with listening(app) as seen:
         response = door.shed(request(method, path, headers))

@@ -143,8 +143,6 @@ def _after(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, T
 
 
 def break_page(app: Flask, fault: Exception) -> None:
-    """Make the legal notice fail."""
-
     def fail() -> str:
         raise fault
 

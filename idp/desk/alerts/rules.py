@@ -275,7 +275,6 @@ def _is_head(recipient: StaffAccount, school: School | None) -> bool:
 
 
 def _acts(payload: Mapping[str, Any], colleague: str) -> Filters:
-    """Return the filters that show the acts of an alert."""
     return Filters(who=colleague, act=_ACTS.get(payload["alert"], ""), first=payload["day"], last=payload["day"])
 
 

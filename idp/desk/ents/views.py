@@ -178,7 +178,6 @@ def _draw_client_id() -> str:
 
 
 def _client_id(drawn: str) -> str:
-    """Return the id that was drawn with a form of this person, or an empty string."""
     try:
         (client_id, staff_id), _ = _signer().loads(drawn)
     except signed.InvalidValueError:

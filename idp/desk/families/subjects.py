@@ -283,7 +283,6 @@ def _notices(accounts: Collection[uuid.UUID], state: ColumnElement[bool]) -> Seq
 
 
 def _for_post(notices_: Collection[SchoolNotice]) -> list[SchoolNotice]:
-    """Return the notices that the post answers; all of them for a post that only reads notices."""
     if access.may(Right.REOPEN) or not access.may(Right.SETTLE_NOTICES):
         return list(notices_)
     for_head = settling.for_head(notices_)

@@ -122,7 +122,6 @@ def _mark_running(key: uuid.UUID) -> Job | None:
 
 
 def _wait(job: Job) -> None:
-    """Let a job wait again."""
     with unit_of_work():
         db.session.execute(
             update(Job)

@@ -199,7 +199,6 @@ def _shown(text: str) -> str:
 
 
 def _cursor(text: str) -> tuple[datetime, int] | None:
-    """Read the text of `cursor`: an instant and an id; return None for another text."""
     try:
         sealed = urlsafe_b64decode(text[:_MOST_OF_CURSOR])
         content = encrypted.decrypt(services().settings.secrets, _PURPOSE, sealed, "")

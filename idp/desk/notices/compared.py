@@ -98,7 +98,6 @@ def _by_id(model: type[_Row], keys: Collection[uuid.UUID | None]) -> dict[uuid.U
 
 
 def _is_compared(decision: _Decision, pupils: Sequence[Child], person: Account) -> bool:
-    """Return whether a decision is about a pupil of the person who waits, or about a person of the same names."""
     _, account, child = decision
     is_pupil = any(child.id == pupil.id or _key(child) == _key(pupil) for pupil in pupils)
     return is_pupil or account.name_key == person.name_key

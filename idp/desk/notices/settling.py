@@ -194,7 +194,6 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
 
 
 def _is_of_ended_tie(notice: SchoolNotice, reply: Reply) -> bool:
-    """Return whether an answer is about one pupil of the notice only, to whom the tie has ended."""
     ties = disputed_ties(notice) if reply.child and notice.kind == Kind.NOT_GUARDIAN.value else ()
     return any(tie.child_id == reply.child and not tie.is_unended for tie in ties)
 

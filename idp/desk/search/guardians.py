@@ -100,7 +100,6 @@ def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
 
 
 def _read_ties(accounts: Iterable[Account]) -> None:
-    """Read the ties of accounts together: they say why an account is closed."""
     if closed := [account.id for account in accounts]:
         with_ties = select(Account).where(one_of(Account.id, closed)).execution_options(populate_existing=True)
         ties_of = selectinload(Account.guardianships).lazyload(Guardianship.child)

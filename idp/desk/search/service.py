@@ -183,7 +183,6 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
 
 
 def _shown_accounts(filters: Filters) -> set[uuid.UUID]:
-    """Return the accounts that are shown as guardians of the pupils who are there."""
     shown = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
     return set(db.session.scalars(shown.where(filters.children(), Child.left_at.is_(None), ties.are_shown())))
 

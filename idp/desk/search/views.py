@@ -156,7 +156,6 @@ def _too_short(filters: Filters) -> Any:
 
 
 def _summary(results: Results | None, filters: Filters, text: str) -> Any:
-    """Return the sentence above the results."""
     if results is None:
         return ""
     families = results.families

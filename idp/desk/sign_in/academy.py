@@ -214,7 +214,6 @@ def _exchange(settings: Settings, outgoing: Outgoing, url: str, code: str, verif
 
 
 def _json(ask: Any, what: str) -> dict[str, Any]:
-    """Return the JSON object that a request returns."""
     try:
         answer: Answer = ask()
     except OutgoingError as error:

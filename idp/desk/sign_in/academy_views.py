@@ -186,7 +186,6 @@ def _shown(fault: str) -> Response:
 
 
 def _sentences() -> dict[str, tuple[str, str]]:
-    """Return what happened and what to do, for each reason."""
     again = gettext("Recommencez, sans revenir en arrière, ou utilisez votre clé d’accès ou un code.")
     later = gettext("Attendez une minute puis recommencez, ou utilisez votre clé d’accès ou un code.")
     ask_academy = gettext("Si cela se répète, prévenez l’assistance de l’académie.")

@@ -209,7 +209,6 @@ def open_session(staff: StaffAccount, authenticator: Authenticator, *, proved_at
 
 
 def _as_person(staff: StaffAccount) -> log.Origin:
-    """Return the origin of a sign-in: the person, and the school if the person works for one only."""
     schools = {post.school.id for post in posts.of_staff(staff.id) if post.school}
     school_id = schools.pop() if len(schools) == 1 else None
     return replace(log.current_origin(), actor=models.actor(staff.id), desk=log.Desk(staff.id, school_id))
@@ -316,7 +315,6 @@ def replace_cookie(response: AnyResponse, proved: str | Missed) -> None:
 
 
 def _set_cookie(response: AnyResponse, value: str) -> None:
-    """Set the session cookie, which the browser drops when it is closed."""
     settings = services().settings
     options = cookie_options(settings) | {"samesite": "Strict"}
     response.set_cookie(cookie_name(settings, _COOKIE), value, **options)

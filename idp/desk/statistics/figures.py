@@ -202,12 +202,10 @@ def _first_activated(start: datetime, end: datetime) -> ColumnElement[bool]:
 
 
 def _mondays(today: date) -> Sequence[date]:
-    """Return the Mondays of the weeks from 1 September to `today`."""
     start = date(today.year if today.month >= _FIRST_MONTH else today.year - 1, _FIRST_MONTH, 1)
     monday = start - timedelta(days=start.weekday())
     return [monday + _WEEK * i for i in range((today - monday).days // 7 + 1)]
 
 
 def _first_day(mondays: Sequence[date]) -> date:
-    """Return 1 September, which is in the first week."""
     return next(day for day in (mondays[0] + timedelta(days=i) for i in range(7)) if (day.month, day.day) == (9, 1))

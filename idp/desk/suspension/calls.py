@@ -101,7 +101,6 @@ def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
 
 
 def _note(account: uuid.UUID, child: uuid.UUID, school: School, call: str) -> uuid.UUID:
-    """Note a call; return the notice."""
     with budget.counted() as closing:
         may_repeat = access.may(Right.REOPEN)
         noted = telephone.note_not_guardian(account, child, school, may_repeat=may_repeat, call=call)

@@ -92,7 +92,6 @@ def outcome(item: Shown) -> Outcome:
 
 
 def _held_at(row: Suspension, moment: datetime) -> bool:
-    """Return whether a decision held just before `moment`."""
     is_over = (row.ended_at is not None and row.ended_at < moment) or (row.until is not None and row.until <= moment)
     return not is_over
 

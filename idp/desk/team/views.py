@@ -343,7 +343,6 @@ def renew() -> Response:
 
 
 def _keys(texts: list[str]) -> list[UUID]:
-    """Return the texts that are keys of rows."""
     keys = []
     for text in texts[:_MOST_RENEWED]:
         try:

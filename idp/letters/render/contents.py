@@ -96,6 +96,5 @@ def specimen(settings: Settings, school: School, ent_url: str) -> Letter:
 
 
 def _town(postal_address: Sequence[str]) -> str:
-    """Return the town of a postal address that ends with « 59990 Rivebelle », or an empty string."""
     match = _POSTCODE.fullmatch(postal_address[-1].strip()) if postal_address else None
     return match.group(1) if match else ""

@@ -46,7 +46,6 @@ def address_block(lines: Iterable[str]) -> AddressBlock | None:
 
 
 def _wrap(lines: Iterable[str], size: float, columns: int, *, may_divide: bool) -> list[str] | None:
-    """Return the lines, wrapped; None if a word is longer than a line, unless it may be divided."""
     rows: list[str] = []
     for line in lines:
         row = ""

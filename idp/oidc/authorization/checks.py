@@ -153,7 +153,6 @@ def check_again(client: Registration, request: AuthorizationRequest) -> None:
 
 
 def _response_mode(parameters: Mapping[str, str]) -> str:
-    """Return the response mode of the response or error; empty for the query."""
     mode = _mode_of_object(parameters.get("request", "")) or parameters.get("response_mode")
     return FORM_POST if mode == FORM_POST else ""
 

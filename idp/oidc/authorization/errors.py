@@ -141,7 +141,6 @@ def page(request: Request, untrusted: UntrustedRequestError) -> Response:
 
 
 def _client(request: Request) -> registry.Registration | None:
-    """Return the client that the request names once, or that the request in progress is for."""
     if request.path == declarations.url("oidc.resume"):
         return store.client_of(store.current())
     pairs = parse_qsl(b"&".join(filter(None, (request.query_string, request.form))).decode(errors="replace"))

@@ -79,7 +79,6 @@ def _school_of_letter(account: Account) -> School | None:
 
 
 def _other_account_url(interaction: Interaction, requested: AuthorizationRequest) -> str:
-    """Return the URL of the sign-in page for the same request, with `prompt=login`."""
     prompts = dict.fromkeys([*requested.prompt.split(), "login"])
     again = replace(interaction, request=replace(requested, prompt=" ".join(prompts)), started_at=now())
     return store.page_url("login.sign_in", again)

@@ -201,7 +201,6 @@ def _profile(holder: Holder) -> dict[str, Any]:
 
 
 def _email(holder: Holder) -> dict[str, Any]:
-    """Return the confirmed email; an email that is not confirmed yet is not released."""
     return {"email": holder.email, "email_verified": True} if holder.email else {}
 
 

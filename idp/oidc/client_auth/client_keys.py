@@ -97,7 +97,6 @@ class ClientKeys:
             raise
 
     def _fetched(self, client: Registration, *, again: bool) -> _Source:
-        """Return the cached keys; fetch them first if they are old, or if they are to be fetched `again`."""
         source = self._source(client)
         max_age = source.pause if again or not source.keys else FRESH_SECONDS
         if time.monotonic() - source.fetched_at < max_age:
@@ -182,7 +181,6 @@ def _is_for(jwk: object, alg: str) -> bool:
 
 
 def _loaded(jwks: list[Any], alg: str) -> list[JoseKey]:
-    """Return the valid keys for `alg` among `jwks`."""
     keys = []
     for jwk in jwks:
         with suppress(InvalidTokenError):

@@ -238,7 +238,6 @@ def _end(key: SigningKey, moment: datetime, change: str) -> None:
 
 
 def _audited(key: SigningKey) -> dict[str, Any]:
-    """Return the state of a key for an audit entry."""
     return changes.snapshot(key, without=("kid", "public_jwk", "private_sealed"))
 
 
@@ -278,7 +277,6 @@ def _is_due(settings: Settings, live: Sequence[SigningKey], moment: datetime) ->
 
 
 def _is_idle(key: SigningKey, live: Sequence[SigningKey], moment: datetime, unused_for: timedelta) -> bool:
-    """Return whether a key has not signed for that time, or will not sign within it while another key signs."""
     if key.active_from > moment:
         return key.active_from > moment + unused_for and signing(live, moment) not in {None, key}
     since = replaced_at(key, live)

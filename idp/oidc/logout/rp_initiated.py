@@ -134,7 +134,6 @@ def _hinted(
 
 
 def _find_client(client_id: str) -> Registration | None:
-    """Return the client from the database."""
     return registry.find(client_id, fresh=True) if client_id else None
 
 

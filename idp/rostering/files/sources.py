@@ -148,7 +148,6 @@ def _once(file: Path, seen: set[Path]) -> Iterator[Path]:
 
 
 def _open(path: Given, ledger: Ledger, progress: Callable[[int], None]) -> Iterator[Source | Issue]:
-    """Yield the sources of a file."""
     meter = _Meter(_size(path), progress)
     sources = 0
     try:

@@ -108,7 +108,6 @@ class _Request(NamedTuple):
 
 
 def _parse(element: Element, reporter: Reporter) -> tuple[_Request, list[Issue]]:
-    """Return the request of an element, and issues for the parts that are unknown."""
     values: dict[str, list[str]] = {}
     issues: list[Issue] = []
     key = ""

@@ -128,7 +128,6 @@ def is_namesake(record: Record, known: Known) -> bool:
 
 
 def _of_other_person(record: Record, known: Known) -> Outcome | None:  # noqa: PLR0911 - one return for each rule
-    """Return the outcome of a record whose person may not be the account's; None if it is the same person."""
     if is_namesake(record, known):
         return _without_account(record, starts_again=Outcome.NAMESAKE)
     if record.names is None or known.names is None or record.names == known.names:
@@ -155,7 +154,6 @@ def _of_other_person(record: Record, known: Known) -> Outcome | None:  # noqa: P
 
 
 def _without_account(record: Record, *, starts_again: Outcome | None = None) -> Outcome:
-    """Return the outcome of a person who has no account, or whose key another person's account has (`starts_again`)."""
     if record.act is Act.DELETE:
         return Outcome.UNKNOWN_GONE
     match record.ties:

@@ -109,7 +109,6 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
 def _phases(
     settings: Settings, staging: Staging, format_: Format, schools: dict[str, uuid.UUID], batch: str
 ) -> tuple[Phase, ...]:
-    """Return the phases in their order."""
     moment = now()
     replace = partial(replacing.replace, staging, format_, schools, batch)
     write_students = partial(_write_students, staging, schools, batch)

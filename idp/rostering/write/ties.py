@@ -95,7 +95,6 @@ def _tell_of_added(staging: Staging, children: Sequence[str]) -> None:
 
 
 def _ends(rows: Sequence[ChildAccount]) -> list[tuple[uuid.UUID, uuid.UUID]]:
-    """Return the account and the pupil of each tie."""
     return [(uuid.UUID(row.account), uuid.UUID(row.child)) for row in rows]
 
 

@@ -33,7 +33,6 @@ def drawn(begun: str, attempt: int) -> str:
 
 
 def _first_name_of(family_name: str) -> str:
-    """Return the first part of a double family name, with the particles before it."""
     words = [word for word in (_letters(part) for part in _parts(family_name)) if word]
     held = ""
     for word in words:

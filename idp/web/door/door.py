@@ -237,7 +237,6 @@ class Door:
         return any(name in request.header("Cookie") for name in self._session_cookies)
 
     def _compress(self, request: Request, response: Response | None) -> Response | None:
-        """Compress a page in place; return it."""
         if response is None or not self.compresses or self._has_session(request) or request.names_people:
             return response
         return compression.compress(request, response)

@@ -56,8 +56,6 @@ def add_route(blueprint: Blueprint, endpoint: Endpoint) -> None:
 
 
 def _view(function: Function) -> Callable[[], Response]:
-    """Return a view of Flask with the traits of `function`."""
-
     @wraps(function)
     def view() -> Response:
         return function(current_request())

@@ -15,14 +15,12 @@ from tests.desk.colleagues import Colleagues
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Provider]:
-    """One provider for the tests of this file."""
     with academy.serving() as provider:
         yield provider
 
 
 @pytest.fixture
 def provider(served: Provider) -> Provider:
-    """The provider, as it behaves by default."""
     fresh = Provider(issuer=served.issuer)
     served.__dict__.update(fresh.__dict__)
     return served
@@ -43,7 +41,6 @@ def settings(database_url: str, provider: Provider) -> Settings:
 
 @pytest.fixture
 def linked(colleagues: Colleagues, provider: Provider) -> StaffAccount:
-    """A person who enrolled with the académie."""
     staff = colleagues.person()
     staff.issuer, staff.subject = provider.issuer, provider.subject
     db.session.commit()

@@ -25,25 +25,21 @@ KEY, OTHER_KEY = (rsa.generate_private_key(65537, 2048) for _ in range(2))
 
 
 def b64(raw: bytes) -> str:
-    """Return bytes in base64url without padding."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def signed(claims: dict[str, Any], key: rsa.RSAPrivateKey = KEY, **header: Any) -> str:
-    """Return a JWT with a signature by RS256."""
     head = {"alg": "RS256", "kid": "cle-1", "typ": "JWT", **header}
     text = f"{b64(json.dumps(head).encode())}.{b64(json.dumps(claims).encode())}"
     return f"{text}.{b64(key.sign(text.encode(), padding.PKCS1v15(), SHA256()))}"
 
 
 def unsigned(claims: dict[str, Any]) -> str:
-    """Return a JWT without a signature."""
     header = json.dumps({"alg": "none"})
     return f"{b64(header.encode())}.{b64(json.dumps(claims).encode())}."
 
 
 def jwk(key: rsa.RSAPrivateKey = KEY) -> dict[str, Any]:
-    """Return the public key as a JWK."""
     numbers = key.public_key().public_numbers()
     n, e = (b64(value.to_bytes((value.bit_length() + 7) // 8)) for value in (numbers.n, numbers.e))
     return {"kty": "RSA", "kid": "cle-1", "use": "sig", "alg": "RS256", "n": n, "e": e}
@@ -95,7 +91,6 @@ class Provider:
         return {"code": code, "state": asked["state"], "iss": self.issuer}
 
     def answer(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        """Answer one request of the desk."""
         if path in self.answers:
             return self.answers[path]()
         if path == "/.well-known/openid-configuration":
@@ -188,5 +183,4 @@ def serving() -> Iterator[Provider]:
 
 
 def path(answer: dict[str, str]) -> str:
-    """Return the path of the redirect to the desk."""
     return f"/connexion/academie/retour?{urlencode(answer)}"

@@ -31,7 +31,6 @@ def begin(browser: FlaskClient, page: str = "/connexion", **fields: str) -> str:
 
 
 def sign_in(browser: FlaskClient, provider: Provider, page: str = "/connexion", **fields: str) -> TestResponse:
-    """Go to the provider and come back."""
     return browser.get(academy.path(provider.authorize(begin(browser, page, **fields))))
 
 

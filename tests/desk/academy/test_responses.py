@@ -106,7 +106,6 @@ def test_a_head_request_uses_nothing(visitor: FlaskClient, provider: Provider, l
 
 
 def slow() -> academy.Answer:
-    """Answer too late."""
     time.sleep(0.6)
     return 200, b"{}"
 
@@ -192,7 +191,6 @@ def test_a_missing_acr_is_refused(visitor: FlaskClient, provider: Provider, link
 
 
 def setting(name: str, value: Any) -> Callable[[Claims], None]:
-    """Return a change of one claim."""
     return lambda claims: claims.__setitem__(name, value)
 
 

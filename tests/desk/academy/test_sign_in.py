@@ -176,7 +176,6 @@ def test_a_reset_ends_the_link_with_the_academy(
 
 
 def is_in_by(desk: Flask, provider: Provider) -> bool:
-    """Return whether the provider opens the desk."""
     browser = desk.test_client()
     sign_in(browser, provider)
     return is_in(browser)

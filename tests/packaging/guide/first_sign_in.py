@@ -27,7 +27,6 @@ Page = tuple[str, str]
 
 
 def opened(url: str, fields: dict[str, str] | None = None) -> Page:
-    """Return a page, after its redirects."""
     data = None if fields is None else urlencode(fields).encode()
     request = urllib.request.Request(urljoin(SITE, url), data, {"Origin": SITE})  # noqa: S310 - always https
     with browser.open(request, timeout=PATIENCE) as page:
@@ -35,7 +34,6 @@ def opened(url: str, fields: dict[str, str] | None = None) -> Page:
 
 
 def submitted(page: Page, **fields: str) -> Page:
-    """Send the form of a page."""
     url, text = page
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', text)
     if token is None:
@@ -62,7 +60,6 @@ def mails(box: str) -> str:
 
 
 def mailed_link(box: str) -> str:
-    """Return the link of the mail that confirms the address."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         if link := re.search(rf"{SITE}/adresse/lien/[\w.~-]+", mails(box)):

@@ -7,10 +7,7 @@ MAILS = Path("/var/log/mails")
 
 
 class Dialogue(socketserver.StreamRequestHandler):
-    """One SMTP connection."""
-
     def handle(self) -> None:
-        """Answer each command; keep what follows DATA."""
         self.wfile.write(b"220 mail.exemple.fr\r\n")
         for line in self.rfile:
             match line.split()[0].upper():

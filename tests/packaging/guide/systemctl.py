@@ -52,7 +52,6 @@ def stop(unit: str) -> None:
 
 
 def change(verb: str, units: list[str]) -> None:
-    """Stop units, start them, or both."""
     for unit in units:
         if verb in {"stop", "restart"}:
             stop(unit)
@@ -61,7 +60,6 @@ def change(verb: str, units: list[str]) -> None:
 
 
 def main(*arguments: str) -> None:
-    """Do one command."""
     verb, *units = [argument for argument in arguments if not argument.startswith("--")]
     match verb, units:
         case "daemon-reload", []:

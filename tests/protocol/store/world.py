@@ -33,8 +33,6 @@ class Unlocked:
         self.store = store
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        """Return the method of the store."""
-
         def call(*values: Any) -> Any:
             db.session.rollback()
             return getattr(self.store, name)(*values)
@@ -54,7 +52,6 @@ class World:
     now: datetime
 
     def code_request(self, **changes: Any) -> CodeRequest:
-        """Return a request for a code."""
         salt = chain.new_salt()
         key = chain.issued_key(self.settings.secrets, salt, self.now, self.client.id, "192.0.2.1", "request")
         request = CodeRequest(
@@ -84,13 +81,11 @@ class World:
         return replace(request, **changes)
 
     def code(self, **changes: Any) -> bytes:
-        """Store a code; return its digest."""
         request = self.code_request(**changes)
         assert self.store.issue_code(request) == self.session.sid
         return request.code_digest
 
     def redemption(self, code_digest: bytes, /, **changes: Any) -> Redemption:
-        """Return a request that redeems the code."""
         request = Redemption(
             code_digest=code_digest,
             client=self.client.id,
@@ -132,31 +127,26 @@ class World:
         return replace(request, **changes)
 
     def change(self, **values: Any) -> None:
-        """Set attributes of rows, each named as `session__ended_at`."""
         for name, value in values.items():
             row, _, attribute = name.partition("__")
             setattr(getattr(self, row), attribute, value)
         db.session.commit()
 
     def change_ties(self, **values: Any) -> None:
-        """Set attributes of all ties of the person."""
         db.session.execute(update(Guardianship).where(Guardianship.account_id == self.account.id).values(**values))
         db.session.commit()
 
     def change_children(self, **values: Any) -> None:
-        """Set attributes of all children of the person."""
         children = select(Guardianship.child_id).where(Guardianship.account_id == self.account.id)
         db.session.execute(update(Child).where(Child.id.in_(children)).values(**values))
         db.session.commit()
 
 
 def digest() -> bytes:
-    """Return a digest that no other call returns."""
     return b"digest %d" % next(_numbers)
 
 
 def token(token_digest: bytes) -> Token | None:
-    """Return the stored token."""
     db.session.rollback()
     return db.session.get(Token, token_digest)
 
