@@ -10,6 +10,8 @@ from idp.config import Settings
 from idp.desk import access, home, new_passwords, school
 from idp.desk.access import Right
 from idp.desk.classes import views as classes
+from idp.desk.closings import calls
+from idp.desk.closings import views as closing
 from idp.desk.ents import charter_views, decision_views, trials
 from idp.desk.ents import views as ents
 from idp.desk.families import account_views as accounts
@@ -29,9 +31,6 @@ from idp.desk.sign_in import my_security
 from idp.desk.sign_in import views as sign_in
 from idp.desk.staff import posts, sessions
 from idp.desk.statistics import views as statistics
-from idp.desk.suspension import calls
-from idp.desk.suspension import links as suspension_links
-from idp.desk.suspension import views as suspension
 from idp.desk.team import views as team
 from idp.metrics.catalogue import ENDPOINT
 from idp.operations import health
@@ -40,11 +39,11 @@ from idp.services import services
 from idp.web import declarations, http
 from idp.web.redirects import shown_page
 
-_JOINED = (suspension_links, decision_views, charter_views, trials)
+_JOINED = (decision_views, charter_views, trials)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
-    *(search, accounts, passkey_removal, suspension, notices, calls, letter, classes, prints, school_files),
+    *(search, accounts, passkey_removal, closing, notices, calls, letter, classes, prints, school_files),
     *(school, team, ents, journal, statistics, people, new_passwords, health),
 )
 

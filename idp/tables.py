@@ -1,8 +1,7 @@
 """Imports all tables; migrations and their tests compare the database with them."""
 
+from idp.accounts import closings, one_time_links, retired
 from idp.accounts import models as accounts
-from idp.accounts import one_time_links, retired
-from idp.accounts.suspensions import models as suspensions
 from idp.activation import service as activation
 from idp.audit import models as audit
 from idp.charter import models as charter
@@ -21,6 +20,6 @@ from idp.throttle import counters as throttle
 
 MODULES = (
     *(accounts, activation, audit, charter, clients, jobs, kept_forms, oidc, one_time_links, outbox, retired),
-    *(passkeys, rostering, sessions, staff, statistics, suspensions, throttle),
+    *(passkeys, rostering, sessions, staff, statistics, closings, throttle),
 )
 metadata = Base.metadata

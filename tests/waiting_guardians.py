@@ -2,8 +2,8 @@
 
 import uuid
 
+from idp.accounts.closings import Wait
 from idp.accounts.models import Account
-from idp.accounts.suspensions.models import Wait
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.rostering.write.waits import WaitingTie, tell_heads

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, false, or_, select
 
 from idp.accounts import disputes
+from idp.accounts.closings import is_running
 from idp.accounts.models import Account
-from idp.accounts.suspensions.states import is_running
 from idp.db import UtcDateTime
 
 
@@ -45,8 +45,8 @@ class AccountState:
         """Return the state in a row of `by_username`, or None for a row of NULLs."""
         return cls(**{name: getattr(row, name) for name in _NAMES}) if row is not None and row.id else None
 
-    def is_suspended_at(self, moment: datetime) -> bool:
-        """Return whether the account is suspended at `moment`."""
+    def is_shut_at(self, moment: datetime) -> bool:
+        """Return whether the account is closed at `moment`."""
         return is_running(self.shut_until, moment)
 
     def values(self) -> dict[str, Any]:

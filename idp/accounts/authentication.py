@@ -32,7 +32,7 @@ from idp.web.errors import TooManyRequestsError
 from idp.web.user_agent import describe
 
 Door = Literal["sign_in", "reauthentication", "letter", "link"]
-Reason = Literal["unknown", "disabled", "suspended", "no_secret", "expired", "wrong", "changed", "shut"]
+Reason = Literal["unknown", "disabled", "closed", "no_secret", "expired", "wrong", "changed", "shut"]
 SIGN_IN.allow(get_args(Reason))
 Slots = tuple[tuple[limits.Limit, str], ...]
 _T = TypeVar("_T")
@@ -115,7 +115,7 @@ class VerifiedSecret:
 
     def still_holds(self, account: Account | None) -> bool:
         """Return whether the secret gives what it is for: it is that of the locked row, which is not closed to it."""
-        if account is None or account.is_suspended_at(now()) or not self.is_secret_of(account):
+        if account is None or account.is_shut_at(now()) or not self.is_secret_of(account):
             return False
         return not self.provisional or not (_is_expired(account) or disputes.is_disputed(account.id))
 
@@ -284,9 +284,9 @@ def _candidate(account: AccountState | None, attempt: Attempt) -> _Candidate:
     if account is None:
         return _Candidate(None, None, attempt.password, "unknown")
     explains = attempt.door == "sign_in"  # the right secret of a closed account says there what to do
-    is_suspended = account.is_suspended_at(now()) and not explains
-    if account.disabled_at is not None or is_suspended:
-        return _Candidate(account, None, attempt.password, "suspended" if is_suspended else "disabled")
+    is_shut = account.is_shut_at(now()) and not explains
+    if account.disabled_at is not None or is_shut:
+        return _Candidate(account, None, attempt.password, "closed" if is_shut else "disabled")
     if account.activated_at is not None:
         stored = account.password_hash if attempt.door != "letter" else None
         return _Candidate(account, stored, attempt.password, "wrong")

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, exists, or_, select, union, update
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.accounts.suspensions.models import Suspension
 from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.languages import for_account
@@ -63,38 +63,38 @@ def concerns_its_school() -> ColumnElement[bool]:
 
 
 def reopened_by_heads_of(school_id: uuid.UUID) -> ColumnElement[bool]:
-    """Return the condition of the suspensions that the heads of a school may reopen: the one home of that rule.
+    """Return the condition of the closings that the heads of a school may reopen: the one home of that rule.
 
     They are those of the school. If the school that closed an account has no tie to the person any more, or if the
     académie closed it, the heads of the schools that have one may too; but no head reopens what an operator closed for
     a person of several schools. The académie reopens everything (`idp account reopen`): there is always somebody.
     """
-    is_by_operator = and_(Suspension.school_id.is_(None), ~Suspension.begun_by.startswith("desk "))
+    is_by_operator = and_(Closing.school_id.is_(None), ~Closing.begun_by.startswith("desk "))
     is_too_wide = and_(is_by_operator, _has_tie(Child.school_id != school_id))
     is_heir = and_(has_lost_its_school(), _has_tie(Child.school_id == school_id), ~is_too_wide)
-    return or_(Suspension.school_id == school_id, is_heir)
+    return or_(Closing.school_id == school_id, is_heir)
 
 
 def has_lost_its_school() -> ColumnElement[bool]:
-    """Return the condition of the suspensions of accounts to which the school that closed them has no tie any more."""
-    return and_(Suspension.child_id.is_(None), ~_has_tie(Child.school_id == Suspension.school_id))
+    """Return the condition of the closings of accounts to which the school that closed them has no tie any more."""
+    return and_(Closing.child_id.is_(None), ~_has_tie(Child.school_id == Closing.school_id))
 
 
 def _has_tie(of_school: ColumnElement[bool]) -> ColumnElement[bool]:
-    tie = Guardianship.account_id == Suspension.account_id, Guardianship.is_unended, Guardianship.child_id == Child.id
+    tie = Guardianship.account_id == Closing.account_id, Guardianship.is_unended, Guardianship.child_id == Child.id
     return exists().where(*tie, of_school).correlate_except(Guardianship, Child)
 
 
 def protected_pupils(moment: datetime) -> CompoundSelect[uuid.UUID]:
-    """Return the query of the pupils to whom a decision suspends a person's access, by a tie or the whole account.
+    """Return the query of the pupils to whom a decision closes a person's access, by a tie or the whole account.
 
     Ended ties count: a pupil may be left out of a file for one day. So do decisions about people who were erased since.
     """
-    of_ties = select(Suspension.child_id).where(Suspension.child_id.is_not(None), Suspension.where_decided(moment))
+    of_ties = select(Closing.child_id).where(Closing.child_id.is_not(None), Closing.where_decided(moment))
     of_accounts = (
         select(Guardianship.child_id)
-        .join(Suspension, Suspension.account_id == Guardianship.account_id)
-        .where(Suspension.child_id.is_(None), Suspension.where_decided(moment))
+        .join(Closing, Closing.account_id == Guardianship.account_id)
+        .where(Closing.child_id.is_(None), Closing.where_decided(moment))
     )
     return union(of_ties, of_accounts)
 
@@ -108,7 +108,7 @@ def lives(moment: Any) -> ColumnElement[bool]:
 
 
 def counts_in_class(moment: Any) -> ColumnElement[bool]:
-    """Return the condition of the ties by which an account counts in a class: unended, and suspended by nobody.
+    """Return the condition of the ties by which an account counts in a class: unended, and closed by nobody.
 
     Pupils who left do not count. The statement joins `Guardianship` with `Child`.
     """

@@ -94,7 +94,7 @@ def ends_recovery(account: Account) -> bool:
 
 
 def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
-    """Return the account, its row locked, and whether a dispute (`is_closed`) or a suspension closes it.
+    """Return the account, its row locked, and whether a dispute (`is_closed`) or a closing closes it.
 
     One statement reads them.
 
@@ -103,7 +103,7 @@ def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
     """
     statement = directory.locking(select(Account, closes()), account_id)
     account, closed = db.session.execute(statement).one_or_none() or (None, False)
-    return account, closed or (account is not None and account.is_suspended_at(now()))
+    return account, closed or (account is not None and account.is_shut_at(now()))
 
 
 def revoke_credentials(account_ids: Collection[uuid.UUID]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallIntege
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship, validates
 
-from idp.accounts.suspensions.states import SuspendableAccount, SuspendableTie, last_end
+from idp.accounts.closings import ClosableAccount, ClosableTie, last_end
 from idp.clock import now
 from idp.db import Base, UuidKey, only
 from idp.mail.emails import fold_email
@@ -98,7 +98,7 @@ class Child(UuidKey, Searched, Base):
     school: Mapped[School] = relationship(lazy="joined")
 
 
-class Account(SuspendableAccount, UuidKey, Searched, Base):
+class Account(ClosableAccount, UuidKey, Searched, Base):
     """A person who may sign in.
 
     States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email`
@@ -268,7 +268,7 @@ class Account(SuspendableAccount, UuidKey, Searched, Base):
         return [tie.child for tie in self.guardianships if tie.holds_at(now())]
 
 
-class Guardianship(SuspendableTie, Base):
+class Guardianship(ClosableTie, Base):
     """The tie between a guardian's account and a child.
 
     `disputed_at`: the person says not to be the guardian; the account is closed until the school settles it
@@ -330,13 +330,13 @@ class Guardianship(SuspendableTie, Base):
         return and_(cls.has_open_dispute, cls.is_unended)
 
     def holds_at(self, moment: datetime) -> bool:
-        """Return whether the tie is unended, nobody disputes it, and it is not suspended at `moment`."""
-        return not self.has_open_dispute and self.is_unended and not self.is_suspended_at(moment)
+        """Return whether the tie is unended, nobody disputes it, and it is not closed at `moment`."""
+        return not self.has_open_dispute and self.is_unended and not self.is_shut_at(moment)
 
     @classmethod
     def where_holds(cls, moment: Any) -> ColumnElement[bool]:
         """Return the same as a condition."""
-        return and_(~cls.has_open_dispute, cls.is_unended, ~cls.where_suspended(moment))
+        return and_(~cls.has_open_dispute, cls.is_unended, ~cls.where_shut(moment))
 
     @hybrid_property
     def is_excluded(self) -> bool:

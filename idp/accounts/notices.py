@@ -56,8 +56,8 @@ class Notice(enum.Enum):
     LETTER_REISSUED = "courrier_refait"
     INACTIVE = "compte_inactif"
     REPLACED = "homonyme"
-    SUSPENDED = "compte_suspendu"
-    TIE_SUSPENDED = "acces_ferme"
+    CLOSED = "compte_suspendu"
+    TIE_CLOSED = "acces_ferme"
     REOPENED = "compte_rouvert"
     ACTIVATED_ELSEWHERE = "activation_autre"
     DISPUTED = "compte_conteste"
@@ -210,20 +210,20 @@ def _context(message: OutboxMessage, account: Account, link: OneTimeLink | None,
         with force_locale(locale_name(of_account(account.locale))):
             context["device"] = from_code(payload["device"]).label
     if "until" in payload:
-        context |= _end_of_suspension(account, payload["until"])
+        context |= _end_of_closing(account, payload["until"])
     if payload.get("school"):
         school = db.session.get(School, uuid.UUID(payload["school"]), populate_existing=True)
         context |= {"school": school.name, "phone": school.phone} if school else {}
     return context
 
 
-def _end_of_suspension(account: Account, until: str) -> dict[str, Any]:
-    """Return the end of an account's suspension, and whether one of its ties is suspended at that moment.
+def _end_of_closing(account: Account, until: str) -> dict[str, Any]:
+    """Return the end of an account's closing, and whether one of its ties is closed at that moment.
 
     The mail promises no return then, and does not say why: it is not the first news about a tie.
     """
     end = datetime.fromisoformat(until) if until else None
-    is_kept_out = any(tie.is_suspended_at(end or now()) for tie in account.guardianships)
+    is_kept_out = any(tie.is_shut_at(end or now()) for tie in account.guardianships)
     return {"until": end, "is_kept_out": is_kept_out}
 
 

@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Update, and_, exists, or_, select, update
 
-from idp.accounts import directory
+from idp.accounts import closings, directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
-from idp.accounts.suspensions import waiting
 from idp.audit import log
 from idp.audit.registry_events import NoticeSettled
 from idp.clock import now
@@ -47,7 +46,7 @@ SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED)
 SETTLED_BY_LETTER = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED, Kind.OTHER_MAILBOX, Kind.SHARED_MAILBOX)
 """The kinds that a new letter settles: it ends the former secret and password, and takes the account's mailbox away."""
 SETTLED_BY_REOPENING = (Kind.ACCOUNT_CLOSED, Kind.CLOSING_PASSED_ON)
-"""The kinds that are settled when a suspended account opens again."""
+"""The kinds that are settled when a closed account opens again."""
 PROMISED = (
     Kind.NOT_GUARDIAN,
     Kind.EMAIL_CONTESTED,
@@ -196,7 +195,7 @@ def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str) -> Refusal | Non
 
     If two operators settle the notice at once, exactly one succeeds. The notice of an open dispute is refused:
     `idp.families.disputes` settles it together with the tie or the address. So is the notice of a guardian
-    who waits for the head: `idp.families.suspension` settles it together with the tie.
+    who waits for the head: `idp.families.closing` settles it together with the tie.
 
     Args:
         notice_id: the notice.
@@ -235,7 +234,7 @@ def _is_waiting(notice: SchoolNotice) -> bool:
     """Return whether a tie that the notice is about still waits for the head."""
     if notice.kind != Kind.GUARDIAN_WAITS.value:
         return False
-    return bool(waiting.of_account(notice.account_id, notice.school_id, now()))
+    return bool(closings.waits_of(notice.account_id, notice.school_id, now()))
 
 
 def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:

@@ -39,7 +39,7 @@ class ResetRequested(Event):
     """Somebody asked for a new password, or typed the right one of a closed account; `answer` is the decision.
 
     A mail was sent: `link` (to choose one), `never_activated` (reminds of the letter), `unconfirmed` (a link to confirm
-    the email, unless one works), `by_letter` (only a new letter helps), `suspended` (says so; no mail if the account
+    the email, unless one works), `by_letter` (only a new letter helps), `closed` (says so; no mail if the account
     has no email, or if the right secret was typed). None was sent: `unknown` (no such account), `disabled`, `merged`,
     `disputed`, `no_address` (the account has no email), `capped` (too many mails), `late` (the request is too old).
     `blocked`: the right password is blocked; if the account has an email, a second entry says which mail was sent.
@@ -131,7 +131,7 @@ class PasskeyRefused(Event):
 
     `reason`: `unknown` (no such passkey), `wrong` (signature, origin or verification), `late` (the challenge is old,
     used, or of another browser), `cloned` (its counter did not grow: the key may exist twice), `changed` (it became
-    copyable), `malformed` (no answer of a browser), `closed` (the account is disabled, suspended, or not activated).
+    copyable), `malformed` (no answer of a browser), `closed` (the account is disabled, closed, or not activated).
     """
 
     row = SignInSucceeded.row

@@ -72,8 +72,8 @@ class AccountRenamed(Event):
     reason: str
 
 
-class AccessSuspended(Event):
-    """A school or the académie suspended an account, or its tie to one child.
+class AccessClosed(Event):
+    """A school or the académie closed an account, or its tie to one child.
 
     `until` is empty without an end. `reference` names the document behind the decision. `uai` is empty for the
     académie. `sessions` is how many sessions ended. `former` are the keys of the decisions of the same school about the
@@ -81,7 +81,7 @@ class AccessSuspended(Event):
     """
 
     row = Kind(
-        "account.suspended",
+        "account.closed",
         "accès suspendu",
         Group.ACCOUNTS,
         is_open=True,
@@ -92,7 +92,7 @@ class AccessSuspended(Event):
             CHILD: _l("%(who)s a suspendu votre accès pour un élève %(when)s."),
         },
     )
-    suspension: str
+    closing: str
     child: str = ""
     until: str = ""
     reason: str
@@ -103,7 +103,7 @@ class AccessSuspended(Event):
 
 
 class AccessReopened(Event):
-    """A suspension was ended before its time; `uai` is the school that had decided."""
+    """A closing was ended before its time; `uai` is the school that had decided."""
 
     row = Kind(
         "account.reopened",
@@ -117,18 +117,17 @@ class AccessReopened(Event):
             CHILD: _l("%(who)s a rouvert votre accès pour un élève %(when)s."),
         },
     )
-    suspension: str
+    closing: str
     child: str = ""
     reason: str
     uai: str = ""
 
 
 class GuardianWaits(Event):
-    """An import gave a pupil a new guardian, whose tie is suspended until the head of the school has decided.
+    """An import gave a pupil a new guardian, whose tie is closed until the head of the school has decided.
 
-    `wait` is `new_guardian` if another person's access to the pupil is suspended, `recognised` if the names are those
-    of a suspended person, `alike` if they are nearly those, or `check` if the pupil is new too and the head has to
-    check the person.
+    `wait` is `new_guardian` if another person's access to the pupil is closed, `recognised` if the names are those
+    of a closed person, or `excluded` if the school had confirmed that the person is not the pupil's guardian.
     """
 
     row = Kind(
@@ -138,7 +137,7 @@ class GuardianWaits(Event):
         is_open=True,
         family="Nouveau responsable : attend la direction",
     )
-    suspension: str
+    closing: str
     child: str
     wait: str
     uai: str
@@ -154,7 +153,7 @@ class GuardianAdmitted(Event):
         is_open=True,
         family="Nouveau responsable : la direction donne accès à l’élève",
     )
-    suspension: str
+    closing: str
     child: str
     reason: str
     uai: str

@@ -37,7 +37,7 @@ class SignInSucceeded(Event):
 class SignInFailed(Event):
     """A sign-in was refused.
 
-    `reason`: `unknown` (no such identifier), `wrong` (the password), `disabled` or `suspended` (the account),
+    `reason`: `unknown` (no such identifier), `wrong` (the password), `disabled` or `closed` (the account),
     `no_secret` (it has no password), `expired` (the letter), `changed` (the password, meanwhile), `shut` (right, after
     too many wrong ones).
     """

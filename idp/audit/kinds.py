@@ -133,7 +133,7 @@ DETAILS: Mapping[str, Detail] = {
             "by_letter": "mail envoyé : nouveau courrier à demander",
             "unknown": "aucun mail",
             "disabled": "compte fermé, aucun mail",
-            "suspended": "compte suspendu, aucun mail",
+            "closed": "compte suspendu, aucun mail",
             "merged": "compte réuni avec un autre, aucun mail",
             "disputed": "compte contesté, aucun mail",
             "no_address": "pas d’adresse mail",
@@ -250,7 +250,7 @@ DETAILS: Mapping[str, Detail] = {
     "sha256": Detail("empreinte SHA-256"),
     "sid": Detail(en="the id of the session, as the ENTs know it"),
     "staff": Detail(en="the id of the person of the desk"),
-    "suspension": Detail(en="the key of the decision's row"),
+    "closing": Detail(en="the key of the decision's row"),
     "table": Detail(
         "tableau", {"classes": "par classe", "weeks": "par semaine", "schools": "par établissement", "ents": "par ENT"}
     ),

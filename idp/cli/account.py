@@ -13,7 +13,7 @@ from idp.audit.desk_events import PasswordsForced
 from idp.cli import account_view
 from idp.cli.account_data import claims, erase, export
 from idp.cli.refusals import as_click_error
-from idp.families import acts, merging, suspension
+from idp.families import acts, closing, merging
 from idp.operations import batches, blocked_passwords
 from idp.operations.blocked_passwords import Blocked
 from idp.operations.reasons import REASON
@@ -105,18 +105,18 @@ def enable(username: str, uai: str | None) -> None:
 @_SCHOOL
 @REASON
 def reopen(username: str, uai: str | None, reason: str) -> None:
-    """Reopen all that is suspended of an account, also what waits for the head; with --school, what that school closed.
+    """Reopen all that is closed of an account, also what waits for the head; with --school, what that school closed.
 
     The head does it at the desk; this is for a school that has nobody who can.
     """
     with as_click_error():
         chosen, school = _chosen(username, uai)
-        held = suspension.holding(chosen.id, school)
+        held = closing.holding(chosen.id, school)
         if not held:
-            raise click.ClickException(plain(f"nothing of {chosen.username} is suspended that could be reopened"))
+            raise click.ClickException(plain(f"nothing of {chosen.username} is closed that could be reopened"))
         for row in held:
-            suspension.reopen(row.id, reason)
-    click.echo(plain(f"{chosen.username}: {_counted(len(held), 'suspension')} ended"))
+            closing.reopen(row.id, reason)
+    click.echo(plain(f"{chosen.username}: {_counted(len(held), 'closing')} ended"))
 
 
 @account.command()

@@ -24,13 +24,13 @@ _KEPT = {
         "{days} days at most; the account's key in them identifies nobody"
     ),
     "pupils": "the children: they are pupils of the school, and leave with its file",
-    "suspension": (
-        "the suspended access to {children}: any new guardian of such a child waits for the head of the school. "
-        "Nothing of the person is in it. It stays until the suspension ends, at most five years after the child left"
+    "closing": (
+        "the closed access to {children}: any new guardian of such a child waits for the head of the school. "
+        "Nothing of the person is in it. It stays until the closing ends, at most five years after the child left"
     ),
     "school_file_refused": (
         "the school's file names the person: the next import brings a new account with a new identifier, which waits "
-        "for the head of the school where a child's access is suspended; in another school it gets a new letter"
+        "for the head of the school where a child's access is closed; in another school it gets a new letter"
     ),
     "school_file": (
         "the school's file names the person: the next import brings a new account with a new identifier and a new "

@@ -186,7 +186,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
             }
             for child in _children(account, school)
         ],
-        "suspended": [_named(link, until=instant(link.announced_end)) for link in ties if link.is_suspended_at(moment)],
+        "closed": [_named(link, until=instant(link.announced_end)) for link in ties if link.is_shut_at(moment)],
         "disputed": [_named(link, since=instant(link.disputed_at)) for link in ties if link.is_disputed],
         "ended_by_school": _ended_by_school(account, ties),
         "notices": _notices(account, school),
@@ -200,7 +200,7 @@ def state(account: Account) -> str:
 
 def _words(account: Account, standing: Standing) -> str:
     until = account.announced_end
-    if standing is Standing.SUSPENDED and until is not None:
+    if standing is Standing.CLOSED and until is not None:
         return f"{standing.value} until {instant(until)}"
     return standing.value
 

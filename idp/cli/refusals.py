@@ -18,13 +18,13 @@ SENTENCES: Mapping[Code, str] = {
         "{name} stays disabled: another account has confirmed its mailbox meanwhile, and IDP_SHARED_MAILBOX=refuse; "
         "one of the two needs another mailbox"
     ),
-    Code.NO_SUCH_SUSPENSION: "there is no such suspension",
-    Code.SUSPENSION_OVER: "the suspension is over already",
+    Code.NO_SUCH_CLOSING: "there is no such closing",
+    Code.CLOSING_OVER: "the closing is over already",
     Code.ERASE_OTHER: "{name} was merged into {other}: erase that account",
     Code.MERGED_ACCOUNTS_CHANGED: "the accounts merged into {name} changed meanwhile: try again",
     Code.IN_DISPUTE: "{name} is in dispute: the school settles that at the desk, then erase",
-    Code.SUSPENDED_WITHOUT_CHILD: (
-        "{name} is suspended and has no child, so that nothing can be kept of the suspension: wait for its end, or "
+    Code.CLOSED_WITHOUT_CHILD: (
+        "{name} is closed and has no child, so that nothing can be kept of the closing: wait for its end, or "
         "reopen it with `idp account reopen {name}`, then erase"
     ),
     Code.EXCLUDED: (

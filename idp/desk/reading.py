@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, select
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account
-from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.desk_events import PupilRead
 from idp.audit.events import AccountRead
@@ -34,8 +34,8 @@ def open_to_read(key: uuid.UUID) -> Account:
     return account
 
 
-def open_decision(account_key: uuid.UUID, key: uuid.UUID) -> Suspension:
-    """Return a suspension in scope, and journal that the person opened its account; refuse it otherwise."""
+def open_decision(account_key: uuid.UUID, key: uuid.UUID) -> Closing:
+    """Return a closing in scope, and journal that the person opened its account; refuse it otherwise."""
     row = access.decision(account_key, key)
     note_account(row.account_id)
     return row

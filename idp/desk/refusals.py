@@ -21,17 +21,17 @@ SENTENCES: Mapping[Code, Any] = {
     ),
     Code.MERGED_TOO: _l("Ce compte a lui-même été réuni avec un autre. Rien n’a été fait."),
     Code.NO_SUCH_TIE: _l("Cet élève n’est plus lié à ce compte. Rien n’a été fait."),
-    Code.SUSPENDED_LONGER: _l("Cet accès est déjà suspendu, pour plus longtemps. Seule la direction peut le rouvrir."),
-    Code.SUSPENDED_LATELY: _l(
+    Code.CLOSED_LONGER: _l("Cet accès est déjà suspendu, pour plus longtemps. Seule la direction peut le rouvrir."),
+    Code.CLOSED_LATELY: _l(
         "L’assistance a déjà suspendu ce compte il y a moins de sept jours. C’est à l’établissement de décider de la "
         "suite."
     ),
-    Code.TOO_MANY_SUSPENSIONS: _l(
+    Code.TOO_MANY_CLOSINGS: _l(
         "Vous avez suspendu dix comptes en une heure, ou trente en un jour : c’est le maximum. L’établissement peut "
         "suspendre lui-même."
     ),
-    Code.NO_SUCH_SUSPENSION: _l("Ce compte n’existe plus. Rien n’a été fait."),
-    Code.SUSPENSION_OVER: _l("Cette suspension était déjà finie : un collègue l’a peut-être levée. Rien n’a été fait."),
+    Code.NO_SUCH_CLOSING: _l("Ce compte n’existe plus. Rien n’a été fait."),
+    Code.CLOSING_OVER: _l("Cette suspension était déjà finie : un collègue l’a peut-être levée. Rien n’a été fait."),
     Code.END_IN_THE_PAST: _l("Ce jour est passé. Choisissez aujourd’hui ou un jour à venir."),
     Code.END_TOO_FAR: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),
     Code.TIE_OPEN: _l("Le lien n’est pas écarté, ou l’élève est parti : un collègue a peut-être répondu avant vous."),
@@ -57,7 +57,7 @@ SENTENCES: Mapping[Code, Any] = {
         "L’établissement a décidé que la personne n’est pas responsable d’un élève, mais son fichier le dit encore. "
         "Il corrige d’abord le fichier et l’importe, sinon le lien reviendrait."
     ),
-    Code.SUSPENDED_WITHOUT_CHILD: _l(
+    Code.CLOSED_WITHOUT_CHILD: _l(
         "Le compte est suspendu et n’a plus d’élève : rien ne pourrait être conservé de la suspension. Attendez sa "
         "fin, ou demandez qu’il soit rouvert."
     ),

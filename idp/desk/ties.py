@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
 
-from idp.accounts import directory
+from idp.accounts import closings, directory
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions import waiting
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, one_of
 
@@ -24,7 +23,7 @@ class CutOff(enum.Enum):
     """Why a person has access to no pupil in scope although the files name the person, or did."""
 
     WAITS = enum.auto()
-    SUSPENDED = enum.auto()
+    CLOSED = enum.auto()
 
 
 def are_shown() -> ColumnElement[bool]:
@@ -41,21 +40,21 @@ def are_former() -> ColumnElement[bool]:
 
 
 def are_kept_out() -> ColumnElement[bool]:
-    """Return the condition of the ties of former guardians that a decision suspends, also if a file names them again.
+    """Return the condition of the ties of former guardians that a decision closes, also if a file names them again.
 
     The statement joins `Guardianship` with `Child`.
     """
     decided = exists().where(
-        Suspension.account_id == Guardianship.account_id,
-        Suspension.child_id == Guardianship.child_id,
-        Suspension.where_decided(now()),
+        Closing.account_id == Guardianship.account_id,
+        Closing.child_id == Guardianship.child_id,
+        Closing.where_decided(now()),
     )
-    return are_former() & decided.correlate_except(Suspension)
+    return are_former() & decided.correlate_except(Closing)
 
 
 def wait_for_head() -> ColumnElement[bool]:
     """Return the condition of the ties of new guardians about whom the head has not decided yet."""
-    return waiting.only_waits(Guardianship.account_id, Guardianship.child_id, now())
+    return closings.only_waits(Guardianship.account_id, Guardianship.child_id, now())
 
 
 def are_cut_off(of_pupils: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -68,13 +67,13 @@ def are_cut_off(of_pupils: ColumnElement[bool]) -> ColumnElement[bool]:
         .correlate(Account)
     )
     # decisions that hold are few and read once: the ties of nearly all accounts need no look
-    decided = Account.id.in_(select(Suspension.account_id).where(Suspension.where_holding(moment)))
-    is_shut_out = ties_of.where(or_(Guardianship.is_unended, are_kept_out()), Guardianship.where_suspended(moment))
+    decided = Account.id.in_(select(Closing.account_id).where(Closing.where_holding(moment)))
+    is_shut_out = ties_of.where(or_(Guardianship.is_unended, are_kept_out()), Guardianship.where_shut(moment))
     return and_(decided, is_shut_out.exists(), ~ties_of.where(Guardianship.where_holds(moment)).exists())
 
 
 def cut_off_among(account_ids: Collection[uuid.UUID], of_pupils: ColumnElement[bool]) -> dict[uuid.UUID, CutOff]:
-    """Return why accounts have no open tie to certain pupils; those with one, or without a suspended tie, are left out.
+    """Return why accounts have no open tie to certain pupils; those with one, or without a closed tie, are left out.
 
     One statement runs, however many accounts there are.
     """
@@ -85,7 +84,7 @@ def cut_off_among(account_ids: Collection[uuid.UUID], of_pupils: ColumnElement[b
             Guardianship.account_id,
             Guardianship.where_holds(moment),
             wait_for_head(),
-            Guardianship.where_suspended(moment),
+            Guardianship.where_shut(moment),
         )
         .join(Child, Child.id == Guardianship.child_id)
         .where(
@@ -100,11 +99,11 @@ def cut_off_among(account_ids: Collection[uuid.UUID], of_pupils: ColumnElement[b
 
 
 def _why(ties: Iterable[tuple[bool, bool, bool]]) -> CutOff | None:
-    """Return why a person has no open tie; each tie says whether it holds, waits for the head, and is suspended."""
+    """Return why a person has no open tie; each tie says whether it holds, waits for the head, and is closed."""
     known = list(ties)
-    if any(holds for holds, _, _ in known) or not any(is_suspended for _, _, is_suspended in known):
+    if any(holds for holds, _, _ in known) or not any(is_shut for _, _, is_shut in known):
         return None
-    return CutOff.WAITS if any(waits for _, waits, _ in known) else CutOff.SUSPENDED
+    return CutOff.WAITS if any(waits for _, waits, _ in known) else CutOff.CLOSED
 
 
 def are_replaced() -> ColumnElement[bool]:

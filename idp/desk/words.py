@@ -194,7 +194,7 @@ OF: dict[Standing, Words] = {
         "",
         _l("Si l’enfant est inscrit, le prochain fichier de l’établissement rouvre le compte."),
     ),
-    Standing.SUSPENDED: Words(
+    Standing.CLOSED: Words(
         _l("Suspendu"),
         "bad",
         _l("L’accès est suspendu : personne ne peut se connecter."),
@@ -221,7 +221,7 @@ CUT_OFF: Mapping[CutOff, Words] = {
         "settle",
         _l("La direction décide d’abord, dans « Signalements »."),
     ),
-    CutOff.SUSPENDED: Words(
+    CutOff.CLOSED: Words(
         _l("Lien suspendu"),
         "bad",
         _l("Aucun élève d’ici n’est ouvert à cette personne : un nouveau courrier n’y changerait rien."),

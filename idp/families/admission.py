@@ -5,22 +5,21 @@ from hashlib import sha256
 
 from sqlalchemy import select
 
-from idp.accounts import directory, school_notices
+from idp.accounts import closings, directory, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions import waiting
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.families import suspension
+from idp.families import closing
 from idp.families.acts import settle_notice
+from idp.families.closing import Decision
 from idp.families.refusals import Code, RefusedError
-from idp.families.suspension import Decision
 
 
 def pupils_asked(notice: SchoolNotice) -> str:
     """Return a digest of the pupils that an answer to the notice is about, and of the last answer, for its page."""
     if notice.kind == Kind.GUARDIAN_WAITS.value:
-        keys = {str(row.child_id) for row in waiting.of_account(notice.account_id, notice.school_id, now())}
+        keys = {str(row.child_id) for row in closings.waits_of(notice.account_id, notice.school_id, now())}
     else:
         keys = set(notice.child_ids)
     return sha256(" ".join([*sorted(keys), str(notice.settled_at or "")]).encode()).hexdigest()
@@ -28,7 +27,7 @@ def pupils_asked(notice: SchoolNotice) -> str:
 
 @unit_of_work()
 def admit(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
-    """Decide that a guardian who waits is not the suspended person: reopen the ties and settle the notice.
+    """Decide that a guardian who waits is not the closed person: reopen the ties and settle the notice.
 
     Args:
         notice_id: the notice.
@@ -40,32 +39,32 @@ def admit(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
             that the person has not seen (`QUESTION_CHANGED`).
     """
     notice, account, moment = *_of_notice(notice_id, seen), now()
-    for row in waiting.of_account(account.id, notice.school_id, moment):
-        suspension.end(account, row, reason, moment)
+    for row in closings.waits_of(account.id, notice.school_id, moment):
+        closing.end(account, row, reason, moment)
     settle_notice(notice_id, reason)
 
 
 @unit_of_work()
 def keep_out(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
-    """Decide that a guardian who waits is the suspended person: suspend the ties and settle the notice; see `admit`.
+    """Decide that a guardian who waits is the closed person: close the ties and settle the notice; see `admit`.
 
     Raises:
         RefusedError: as for `admit`.
     """
     notice, account, moment = *_of_notice(notice_id, seen), now()
     school = db.session.get_one(School, notice.school_id)
-    for row in waiting.of_account(account.id, notice.school_id, moment):
-        row.ended_at, row.ended_by = moment, suspension.REPLACED
-        suspension.decide_again(account, Decision(reason=reason, child=row.child_id, school=school), moment)
+    for row in closings.waits_of(account.id, notice.school_id, moment):
+        row.ended_at, row.ended_by = moment, closing.REPLACED
+        closing.decide_again(account, Decision(reason=reason, child=row.child_id, school=school), moment)
     settle_notice(notice_id, reason)
 
 
 @unit_of_work()
 def close(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
-    """Decide that a guardian who has access shall not have it: suspend the ties and settle the notice.
+    """Decide that a guardian who has access shall not have it: close the ties and settle the notice.
 
-    The name of the guardian was corrected to that of a suspended person, or a file added the guardian beside an active
-    one. A tie that has ended meanwhile gives no access, and needs no suspension.
+    The name of the guardian was corrected to that of a closed person, or a file added the guardian beside an active
+    one. A tie that has ended meanwhile gives no access, and needs no closing.
 
     Raises:
         RefusedError: as for `admit`, or a pupil is in another school now.
@@ -76,7 +75,7 @@ def close(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
     tied = _tied_pupils(account.id)
     for child in school_notices.children_of([notice])[notice_id]:
         if child.id in tied:
-            suspension.decide(account.id, Decision(reason=reason, child=child.id, school=school))
+            closing.decide(account.id, Decision(reason=reason, child=child.id, school=school))
 
 
 def _of_notice(notice_id: uuid.UUID, seen: str | None) -> tuple[SchoolNotice, Account]:
@@ -92,7 +91,7 @@ def _of_notice(notice_id: uuid.UUID, seen: str | None) -> tuple[SchoolNotice, Ac
 
 
 def _tied_pupils(account_id: uuid.UUID) -> set[uuid.UUID]:
-    """Return the pupils to whom the account, which the caller has locked, has a tie that can be suspended."""
+    """Return the pupils to whom the account, which the caller has locked, has a tie that can be closed."""
     ties = select(Guardianship.child_id).join(Child, Child.id == Guardianship.child_id)
     mine = ties.where(Guardianship.account_id == account_id, directory.concerns_its_school())
     return set(db.session.scalars(mine))

@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from idp.accounts import directory, disputes, notices, school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.merging import moving
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Refusal
-from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.events import LetterUnlinked
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.families import admission, suspension
+from idp.families import admission, closing
 from idp.families.acts import OPERATOR
+from idp.families.closing import Decision
 from idp.families.refusals import Code, RefusedError
-from idp.families.suspension import Decision
 from idp.oidc.logout import back_channel
 from idp.rostering.write import leavers
 from idp.sessions import manager
@@ -98,8 +98,8 @@ def _separate(mine: Account, other: Account, reason: str) -> None:
     for row in closings:
         own = next((school for school in schools if school.id == row.school_id), None)
         if own is not None or row.school_id is None:
-            closing = Decision(reason=row.reason, reference=row.reference, until=row.until, school=own)
-            suspension.decide(other.id, closing)
+            decision = Decision(reason=row.reason, reference=row.reference, until=row.until, school=own)
+            closing.decide(other.id, decision)
     for account in (mine, other):
         if leavers.disable_if_childless(account.id, now()):
             manager.end_all(account.id, by=OPERATOR)
@@ -108,7 +108,7 @@ def _separate(mine: Account, other: Account, reason: str) -> None:
     log.record(LetterUnlinked(account_id=mine.id, other=str(other.id), uais=uais, reason=reason))
 
 
-def _closings_since_merge(mine: Account, other: Account) -> Sequence[Suspension]:
+def _closings_since_merge(mine: Account, other: Account) -> Sequence[Closing]:
     """Return the decisions that close the whole account: whichever of the two people they were about is in it."""
-    whole = Suspension.account_id == mine.id, Suspension.child_id.is_(None), Suspension.where_decided(now())
-    return db.session.scalars(select(Suspension).where(*whole, Suspension.begins_at > other.disabled_at)).all()
+    whole = Closing.account_id == mine.id, Closing.child_id.is_(None), Closing.where_decided(now())
+    return db.session.scalars(select(Closing).where(*whole, Closing.begun_at > other.disabled_at)).all()

@@ -27,13 +27,13 @@ class Code(enum.Enum):
     """Another account has confirmed the mailbox, which serves only one."""
 
     NO_SUCH_TIE = enum.auto()
-    SUSPENDED_LONGER = enum.auto()
-    SUSPENSION_OVER = enum.auto()
-    NO_SUCH_SUSPENSION = enum.auto()
+    CLOSED_LONGER = enum.auto()
+    CLOSING_OVER = enum.auto()
+    NO_SUCH_CLOSING = enum.auto()
     END_IN_THE_PAST = enum.auto()
     END_TOO_FAR = enum.auto()
-    SUSPENDED_LATELY = enum.auto()
-    TOO_MANY_SUSPENSIONS = enum.auto()
+    CLOSED_LATELY = enum.auto()
+    TOO_MANY_CLOSINGS = enum.auto()
 
     TIE_OPEN = enum.auto()
     """The tie to restore is not excluded, or its pupil left."""
@@ -53,7 +53,7 @@ class Code(enum.Enum):
     MERGED_ACCOUNTS_CHANGED = enum.auto()
     IN_DISPUTE = enum.auto()
     EXCLUDED = enum.auto()
-    SUSPENDED_WITHOUT_CHILD = enum.auto()
+    CLOSED_WITHOUT_CHILD = enum.auto()
     PROMISED_NOTICE = enum.auto()
     """A school has not settled a notice of which the person was told that the school is informed."""
 

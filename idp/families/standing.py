@@ -20,7 +20,7 @@ class Standing(enum.Enum):
     DISABLED = "disabled"
     EXCLUDED = "disabled, tie ended by the school"
     LEFT = "disabled, no child in a school any more"
-    SUSPENDED = "suspended"
+    CLOSED = "closed"
     NO_LETTER = "never activated, no letter"
     LETTER_EXPIRED = "never activated, letter expired"
     LETTER_VALID = "never activated, letter valid"
@@ -56,10 +56,10 @@ class Group(enum.Enum):
     DISPUTED = "conteste"
     """Closed until the school settles a dispute."""
     CLOSED = "ferme"
-    """Disabled, suspended or merged."""
+    """Disabled, closed or merged."""
 
 
-_CLOSED = (Standing.MERGED, Standing.DISABLED, Standing.EXCLUDED, Standing.LEFT, Standing.SUSPENDED)
+_CLOSED = (Standing.MERGED, Standing.DISABLED, Standing.EXCLUDED, Standing.LEFT, Standing.CLOSED)
 _GROUPS = {
     **dict.fromkeys(_CLOSED, Group.CLOSED),
     Standing.CONTESTED: Group.DISPUTED,
@@ -90,8 +90,8 @@ def standings(account: Account, *, is_disputed: bool | None = None) -> list[Stan
         return [Standing.MERGED]
     if account.disabled_at is not None:
         return [_why_disabled(account)]
-    if account.is_suspended_at(now()):
-        return [Standing.SUSPENDED]
+    if account.is_shut_at(now()):
+        return [Standing.CLOSED]
     is_active = account.activated_at is not None
     holding = [Standing.ACTIVE if is_active else _letter(account)]
     if account.contested_at is not None:

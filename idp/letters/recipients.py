@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from idp.accounts import directory, disputes
+from idp.accounts import closings, directory, disputes
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords.hasher import fold_username
-from idp.accounts.suspensions import waiting
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import day_of, now
@@ -37,10 +36,10 @@ class Refusal(enum.StrEnum):
     NO_ACCOUNT = "no_account"
     MERGED = "merged"
     DISABLED = "disabled"
-    SUSPENDED = "suspended"
+    CLOSED = "closed"
     DISPUTED = "disputed"
     CHILDLESS = "childless"
-    TIE_SUSPENDED = "tie_suspended"
+    TIE_CLOSED = "tie_closed"
     WAITS = "waits"
     NOT_HERE = "not_here"
     NO_REASON = "no_reason"
@@ -52,7 +51,7 @@ class Skip(enum.StrEnum):
     """Why an account gets no letter, for a page that has its own words."""
 
     DISABLED = "disabled"
-    SUSPENDED = "suspended"
+    CLOSED = "closed"
     WAITS = "waits"
     DISPUTED = "disputed"
     ACTIVE = "active"
@@ -250,7 +249,7 @@ def check_account(account: Account) -> None:
     """Check that an account may get a letter.
 
     Raises:
-        PrintError: it is merged, disabled, suspended or disputed, or has no child with an open tie.
+        PrintError: it is merged, disabled, closed or disputed, or has no child with an open tie.
     """
     if account.merged_into_id is not None:
         kept = db.session.get_one(Account, account.merged_into_id)
@@ -259,8 +258,8 @@ def check_account(account: Account) -> None:
         )
     if account.disabled_at is not None:
         raise PrintError(f"{account.username} is disabled: its letter could not be used", Refusal.DISABLED)
-    if account.is_suspended_at(now()):
-        raise PrintError(f"{account.username} is suspended: its letter could not be used", Refusal.SUSPENDED)
+    if account.is_shut_at(now()):
+        raise PrintError(f"{account.username} is closed: its letter could not be used", Refusal.CLOSED)
     if uais := disputes.uais_of_disputes([account.id]).get(account.id):
         raise PrintError(f"{account.username} {_closed_by(uais)}", Refusal.DISPUTED)
     if not account.children:
@@ -286,21 +285,21 @@ def _check_ties(account: Account, school: School | None) -> None:
     """Check that no tie to a pupil, or to one of the school, is closed for now: that is not a missing child.
 
     Raises:
-        PrintError: a tie is suspended, or waits for the head.
+        PrintError: a tie is closed, or waits for the head.
     """
     moment = now()
-    waits = waiting.only_waits(Guardianship.account_id, Guardianship.child_id, moment)
+    waits = closings.only_waits(Guardianship.account_id, Guardianship.child_id, moment)
     closed = (
         select(waits)
         .select_from(Guardianship)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id == account.id, Guardianship.is_unended, Guardianship.where_suspended(moment))
+        .where(Guardianship.account_id == account.id, Guardianship.is_unended, Guardianship.where_shut(moment))
     )
     ties = db.session.scalars(closed if school is None else closed.where(Child.school_id == school.id)).all()
     if any(ties):
         raise PrintError(f"{account.username} waits for the head of the school", Refusal.WAITS)
     if ties:
-        raise PrintError(f"the tie of {account.username} is suspended", Refusal.TIE_SUSPENDED)
+        raise PrintError(f"the tie of {account.username} is closed", Refusal.TIE_CLOSED)
 
 
 def _parents(school: School, class_name: str | None) -> list[Any]:
@@ -316,18 +315,18 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
             Account.activated_at,
             Account.has_been_active.label("has_been_active"),
             Account.disabled_at,
-            Account.where_suspended(moment).label("is_suspended"),
+            Account.where_shut(moment).label("is_shut"),
             Account.provisional_hash.is_not(None).label("has_letter"),
             Account.provisional_expires_at,
             disputes.has_disputed_tie().label("is_disputed"),
             Child.class_name,
-            Guardianship.where_suspended(moment).label("is_tie_suspended"),
-            waiting.only_waits(Guardianship.account_id, Guardianship.child_id, moment).label("is_waiting"),
+            Guardianship.where_shut(moment).label("is_tie_shut"),
+            closings.only_waits(Guardianship.account_id, Guardianship.child_id, moment).label("is_waiting"),
         )
         .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
         .where(Child.school_id == school.id, Guardianship.is_unended)
-        .order_by(Guardianship.where_suspended(moment), Guardianship.rank, Child.id)
+        .order_by(Guardianship.where_shut(moment), Guardianship.rank, Child.id)
     )
     if class_name is not None:
         query = query.where(Child.class_name == class_name)
@@ -347,8 +346,8 @@ def _skip(row: Any, moment: datetime, *, renew: bool) -> Skip | None:
     """Return why an account of the school gets no letter, or None."""
     if row.disabled_at is not None:
         return Skip.DISABLED
-    if row.is_suspended or row.is_tie_suspended:
-        return Skip.WAITS if row.is_waiting and not row.is_suspended else Skip.SUSPENDED
+    if row.is_shut or row.is_tie_shut:
+        return Skip.WAITS if row.is_waiting and not row.is_shut else Skip.CLOSED
     if row.is_disputed:
         return Skip.DISPUTED
     if row.activated_at is not None:
@@ -365,8 +364,8 @@ def _skip_reason(skip: Skip, row: Any, disputed_by: Sequence[str]) -> str:
     match skip:
         case Skip.DISABLED:
             return "is disabled"
-        case Skip.SUSPENDED | Skip.WAITS:
-            return "is suspended" if skip is Skip.SUSPENDED else "waits for the head of the school"
+        case Skip.CLOSED | Skip.WAITS:
+            return "is closed" if skip is Skip.CLOSED else "waits for the head of the school"
         case Skip.DISPUTED:
             return _closed_by(disputed_by)
         case Skip.ACTIVE:

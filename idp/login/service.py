@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import func, update
 
-from idp.accounts import authentication, closings, directory, disputes, mailboxes, notices
+from idp.accounts import authentication, directory, disputes, mailboxes, notices, public_closings
 from idp.accounts.account_state import AccountState
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, School
@@ -79,17 +79,17 @@ class MustRenew:
 
 @dataclass(frozen=True)
 class Closed:
-    """The secret was right, but a dispute or a suspension closes the account.
+    """The secret was right, but a dispute or a closing closes the account.
 
     Attributes:
         why: what closes it.
         schools: the schools to go to.
-        suspension: what the person learns of it, if that is why.
+        closing: what the person learns of it, if that is why.
     """
 
-    why: Literal["suspended", "contested", "disputed", "letter_reported"]
+    why: Literal["closed", "contested", "disputed", "letter_reported"]
     schools: Sequence[School]
-    suspension: closings.Closing | None = None
+    closing: public_closings.PublicClosing | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def sign_in(
 
     def at_once(verified: VerifiedSecret) -> SignedIn | None:
         account = verified.account
-        closed = account.closed or account.is_suspended_at(now())
+        closed = account.closed or account.is_shut_at(now())
         if stays or verified.provisional or is_refused(account, closed=closed) or is_stolen():
             return None  # the ordinary way decides
         return _admit_at_once(settings, verified, attempt, former)
@@ -230,12 +230,12 @@ def refuse(settings: Settings, account: Account, *, closed: bool, known_device: 
     """Return why an account opens no session though its person is known, in the caller's transaction."""
     if not closed:
         return _demand_another(settings, account, wait, known_device=known_device)
-    is_suspended = account.is_suspended_at(now())
+    is_shut = account.is_shut_at(now())
     if not wait:
-        log.record(ResetRequested(account_id=account.id, answer="suspended" if is_suspended else "disputed"))
-    if is_suspended:
-        suspension = closings.of_account(account)
-        return Closed("suspended", [suspension.school] if suspension.school else [], suspension)
+        log.record(ResetRequested(account_id=account.id, answer="closed" if is_shut else "disputed"))
+    if is_shut:
+        closing = public_closings.of_account(account)
+        return Closed("closed", [closing.school] if closing.school else [], closing)
     schools = directory.schools_of_ties(account)
     if account.activated_at is None and disputes.is_disputed(account.id):  # its reader knows the school
         printed = [school for school in schools if school.id == account.letter_school_id]

@@ -10,8 +10,8 @@ from flask_babel import gettext
 from sqlalchemy import func, or_, select
 
 from idp.accounts import directory
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship
-from idp.accounts.suspensions.models import Suspension
 from idp.audit import catalogue
 from idp.audit.catalogue import without_twins
 from idp.audit.kinds import CHILD, NAMED_CHILD, chosen
@@ -159,12 +159,12 @@ def acts_of_others(account_id: uuid.UUID) -> list[tuple[AuditEntry, Any]]:
 
 
 def _given_names(account_id: uuid.UUID) -> dict[str, str]:
-    """Return the given names, by key, of the children who are or were the person's own, also if a tie is suspended.
+    """Return the given names, by key, of the children who are or were the person's own, also if a tie is closed.
 
     A child is missing whose tie is disputed or was ended by the school, or waited for the head: the person may never
     have been its guardian.
     """
-    waited = select(Suspension.child_id).where(Suspension.account_id == account_id, Suspension.awaits_head)
+    waited = select(Closing.child_id).where(Closing.account_id == account_id, Closing.awaits_head)
     chosen = (
         select(Child.id, Child.given_name)
         .join(Guardianship, Guardianship.child_id == Child.id)

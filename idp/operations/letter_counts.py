@@ -34,7 +34,7 @@ class ClassStatus:
 
     Attributes:
         class_name: the class; empty for pupils without a class, and for the whole school.
-        accounts: accounts that are neither disabled nor suspended: the sum of the states.
+        accounts: accounts that are neither disabled nor closed: the sum of the states.
         printed: accounts with a letter, valid or not.
         activated: accounts with a password that no dispute closes.
         waiting: activated accounts whose email is not confirmed.

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import update
 
-from idp.accounts import closings, directory, disputes, emails, mailboxes, notices, one_time_links
+from idp.accounts import directory, disputes, emails, mailboxes, notices, one_time_links, public_closings
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink, Purpose
@@ -43,7 +43,7 @@ class Answer(StrEnum):
     NEVER_ACTIVATED = "never_activated"
     UNCONFIRMED = "unconfirmed"
     BY_LETTER = "by_letter"
-    SUSPENDED = "suspended"
+    CLOSED = "closed"
     UNKNOWN = "unknown"
     DISABLED = "disabled"
     MERGED = "merged"
@@ -69,7 +69,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
             return _send_reminder(message, settings)
         case Answer.BY_LETTER:
             return _send_refusal(message, settings)
-        case Answer.UNCONFIRMED | Answer.SUSPENDED:  # the mail has an outbox message of its own
+        case Answer.UNCONFIRMED | Answer.CLOSED:  # the mail has an outbox message of its own
             return Outcome.DONE
         case _:
             return Outcome.DROPPED
@@ -108,8 +108,8 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
         )
     elif account and plan[1] and answer is Answer.UNCONFIRMED:
         emails.send_link(settings, account, None)
-    elif account and plan[1] and answer is Answer.SUSPENDED:
-        notices.tell(Notice.SUSPENDED, account.id, link=None, **closings.of_account(account).details())
+    elif account and plan[1] and answer is Answer.CLOSED:
+        notices.tell(Notice.CLOSED, account.id, link=None, **public_closings.of_account(account).details())
     with log.acting_for(_origin(message)):
         log.record(ResetRequested(account_id=key, answer=answer.value))
     return answer
@@ -132,8 +132,8 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
     for answer, holds in closed:
         if holds:
             return answer, ""
-    if account.is_suspended_at(now()):
-        return Answer.SUSPENDED, account.email or ""
+    if account.is_shut_at(now()):
+        return Answer.CLOSED, account.email or ""
     if account.activated_at is None:
         answer, email = Answer.NEVER_ACTIVATED, account.email or account.school_email
     elif account.email:

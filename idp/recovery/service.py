@@ -237,8 +237,8 @@ def send_usernames(message: OutboxMessage, settings: Settings) -> Outcome:
         return Outcome.DROPPED
     recipient, link = str(accounts[0].email), entrance(settings, accounts[0])
     lines = [
-        {"name": a.short_name, "username": a.username, "schools": school_names(a), "is_suspended": is_suspended}
-        for a, is_suspended in ((account, account.is_suspended_at(now())) for account in accounts)
+        {"name": a.short_name, "username": a.username, "schools": school_names(a), "is_shut": is_shut}
+        for a, is_shut in ((account, account.is_shut_at(now())) for account in accounts)
     ]
     mail = compose(
         "identifiant",

@@ -63,7 +63,7 @@ class ImportResult:
         counts: The counts of `students` and `guardians`.
         accounts: How many accounts of these schools' families are open afterwards (`total`), `created` and `disabled`.
         waiting: How many `people` get a tie that waits for the head, and how many new `accounts` have no other one.
-        access: How many accounts are `reopened`, and how many `suspended` ties end and stay suspended.
+        access: How many accounts are `reopened`, and how many `closed` ties end and stay closed.
         mistakes: Why the files look like a mistake; each of them was accepted.
         staging: The records and the issues. The caller closes it.
     """

@@ -51,7 +51,7 @@ def as_json(result: ImportResult) -> dict[str, Any]:
         **{name: dict.fromkeys(_COUNTS, 0) for name in ("students", "guardians")},
         "accounts": {"total": 0, "created": 0, "disabled": 0},
         "waiting": {"people": 0, "accounts": 0},
-        "access": {"reopened": 0, "suspended": 0},
+        "access": {"reopened": 0, "closed": 0},
         **{name: counts for name, counts in totals(result).items() if counts},
         "issues": [cells(issue) for issue in result.staging.issues()],
     }

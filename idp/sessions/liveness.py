@@ -3,7 +3,7 @@
 The service asks this question in several ways, which differ on purpose. Each way has a name here:
 
 - *unended*: nobody has ended the session. A sign-out ends it, and clients are told once.
-- *holding*: unended, the account is neither disabled nor suspended, and none of its credentials has changed since the
+- *holding*: unended, the account is neither disabled nor closed, and none of its credentials has changed since the
   session was opened. Codes and tokens that clients got in the session are good. No limit of time counts: refresh tokens
   outlive a session.
 - *resumable*: holding and not expired. A sign-in of the same person in the same browser continues the session, even if

@@ -127,10 +127,10 @@ DESK_CHALLENGE_DEVICE = Budget("desk_challenge_device", (Window(100, _HOUR),))
 DESK_REFUSALS = Budget("desk_refusals", (Window(1_000_000, _HOUR),))
 """Pages that the desk refused to one person. The journal has the first ones, and the number."""
 
-ACADEMY_SUSPENSION = Budget("academy_suspension", (Window(10, _HOUR), Window(30, _DAY)))
-"""Suspensions by one person of the académie. Done ones count; refused ones do not."""
+ACADEMY_CLOSING = Budget("academy_closing", (Window(10, _HOUR), Window(30, _DAY)))
+"""Closings by one person of the académie. Done ones count; refused ones do not."""
 SECRETARY_CLOSINGS = Budget("secretary_closings", (Window(5, _HOUR), Window(15, _DAY)))
-"""Accesses that one person closes as a secretary: suspensions and calls together. Done ones count."""
+"""Accesses that one person closes as a secretary: closings and calls together. Done ones count."""
 HEAD_CLOSINGS = Budget("head_closings", (Window(20, _HOUR),))
 """The same as a head."""
 

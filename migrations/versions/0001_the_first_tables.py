@@ -659,13 +659,13 @@ def upgrade() -> None:
         batch_op.create_index('ix_staff_role_school_id', ['school_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_staff_role_staff_id'), ['staff_id'], unique=False)
 
-    op.create_table('suspension',
+    op.create_table('closing',
     sa.Column('account_id', sa.Uuid(), nullable=True),
     sa.Column('child_id', sa.Uuid(), nullable=True),
     sa.Column('school_id', sa.Uuid(), nullable=True),
     sa.Column('reason', sa.String(length=500), nullable=False),
     sa.Column('reference', sa.String(length=200), nullable=False),
-    sa.Column('begins_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('begun_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('begun_by', sa.String(length=80), nullable=False),
     sa.Column('sessions_ended', sa.Integer(), nullable=False),
@@ -674,16 +674,16 @@ def upgrade() -> None:
     sa.Column('end_reason', sa.String(length=500), nullable=False),
     sa.Column('wait', sa.String(length=20), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
-    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_suspension_account_id')),
-    sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_suspension_child_id')),
-    sa.ForeignKeyConstraint(['school_id'], ['school.id'], name=op.f('fk_suspension_school_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_suspension'))
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_closing_account_id')),
+    sa.ForeignKeyConstraint(['child_id'], ['child.id'], name=op.f('fk_closing_child_id')),
+    sa.ForeignKeyConstraint(['school_id'], ['school.id'], name=op.f('fk_closing_school_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_closing'))
     )
-    with op.batch_alter_table('suspension', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_suspension_account_id'), ['account_id'], unique=False)
-        batch_op.create_index(batch_op.f('ix_suspension_child_id'), ['child_id'], unique=False)
-        batch_op.create_index('ix_suspension_open', ['account_id', 'child_id'], unique=False, postgresql_where=sa.text('ended_at IS NULL'))
-        batch_op.create_index(batch_op.f('ix_suspension_school_id'), ['school_id'], unique=False)
+    with op.batch_alter_table('closing', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_closing_account_id'), ['account_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_closing_child_id'), ['child_id'], unique=False)
+        batch_op.create_index('ix_closing_open', ['account_id', 'child_id'], unique=False, postgresql_where=sa.text('ended_at IS NULL'))
+        batch_op.create_index(batch_op.f('ix_closing_school_id'), ['school_id'], unique=False)
 
     op.create_table('authorization_code',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
@@ -873,13 +873,13 @@ def downgrade() -> None:
         batch_op.drop_index('ix_authorization_code_session_id')
 
     op.drop_table('authorization_code')
-    with op.batch_alter_table('suspension', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_suspension_school_id'))
-        batch_op.drop_index('ix_suspension_open', postgresql_where=sa.text('ended_at IS NULL'))
-        batch_op.drop_index(batch_op.f('ix_suspension_child_id'))
-        batch_op.drop_index(batch_op.f('ix_suspension_account_id'))
+    with op.batch_alter_table('closing', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_closing_school_id'))
+        batch_op.drop_index('ix_closing_open', postgresql_where=sa.text('ended_at IS NULL'))
+        batch_op.drop_index(batch_op.f('ix_closing_child_id'))
+        batch_op.drop_index(batch_op.f('ix_closing_account_id'))
 
-    op.drop_table('suspension')
+    op.drop_table('closing')
     with op.batch_alter_table('staff_role', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_staff_role_staff_id'))
         batch_op.drop_index('ix_staff_role_school_id')

@@ -7,9 +7,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from idp.accounts.merging.same_person import same_person
 from idp.accounts.models import Account, Child, School, SchoolNotice, SchoolProfile
 from idp.accounts.passwords.hasher import fold_provisional
-from idp.accounts.same_person import same_person
 from idp.clock import now
 from idp.db import db
 from tests.activation.steps import activate, newest_link

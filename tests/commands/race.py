@@ -27,8 +27,8 @@ from idp.accounts.passwords import hasher
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.letters import recipients
 from idp.letters.provisional import BatchHasher
 from idp.letters.recipients import Skipped
@@ -97,7 +97,7 @@ def block_password(account: Account) -> None:
 
 
 ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {
-    "suspend": lambda _settings, _hasher, account: suspension.suspend(account.id, Decision(reason="jugement")),
+    "suspend": lambda _settings, _hasher, account: closing.close(account.id, Decision(reason="jugement")),
     "force-password-change": lambda _settings, _hasher, account: block_password(account),
     "reset": reset_by_mail,
     "letter": new_letter,

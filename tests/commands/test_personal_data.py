@@ -13,10 +13,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import disputes, school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.clients.models import Client
@@ -60,7 +60,7 @@ def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
         contested_email="ex.conjoint@exemple.fr",
     )
     Remains(account).everything(build)
-    keep(Suspension(account_id=account.id, reason="AUTRE-PARENT a téléphoné", begun_by="uid 7", ended_at=now()))
+    keep(Closing(account_id=account.id, reason="AUTRE-PARENT a téléphoné", begun_by="uid 7", ended_at=now()))
     submit(browser, browser.get("/connexion"), identifiant=account.username, mot_de_passe=PASSWORD, rester="1")
     charter = db.session.scalar(select(Client.charter_version_id).where(Client.client_id == ent.client_id))
     batch = ImportBatch(format="siecle", mode="complet")

@@ -7,14 +7,14 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from idp.accounts import school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.merging import moving
 from idp.accounts.models import Account, Guardianship, RosterAlias, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.oidc.logout.back_channel import LOGOUT
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.accounts import OPERATOR, living, reload_account, waiting
@@ -98,9 +98,9 @@ def test_closings_that_came_with_the_letter_go_back_and_later_disputes_do_not(ac
     tie(other, "exclue").ended_at = tie(other, "exclue").excluded_at = came
     db.session.commit()
     wait(other, pupils["attend"].id)
-    suspension.suspend(other.id, Decision(reason="jugement", child=pupils["suspendu"].id))
+    closing.close(other.id, Decision(reason="jugement", child=pupils["suspendu"].id))
     merged(build, mine, other)
-    suspension.suspend(mine.id, Decision(reason="jugement", child=pupils["suspendu depuis"].id))
+    closing.close(mine.id, Decision(reason="jugement", child=pupils["suspendu depuis"].id))
     tie(mine, "contesté").disputed_at = now()
     tie(mine, "écarté").ended_at = tie(mine, "écarté").excluded_at = now()
     db.session.commit()
@@ -108,7 +108,7 @@ def test_closings_that_came_with_the_letter_go_back_and_later_disputes_do_not(ac
     assert children_of(mine) == []
     assert sorted(children_of(other)) == ["contesté", "écarté"]
     assert (tie(other, "exclue").excluded_at, tie(other, "exclue").ended_at) == (came, came)
-    held = db.session.scalars(select(Suspension).where(Suspension.where_holding(now()))).all()
+    held = db.session.scalars(select(Closing).where(Closing.where_holding(now()))).all()
     assert {(row.account_id, row.child_id) for row in held} == {
         (other.id, pupils[name].id) for name in ("attend", "suspendu", "suspendu depuis")
     }
@@ -121,11 +121,11 @@ def test_what_a_school_of_the_letter_closed_since_is_closed_for_both_people(act:
     other = build.never_activated(children=[build.child(uai=LYCEE)])
     merged(build, mine, other)
     for uai in (COLLEGE, LYCEE):
-        suspension.suspend(mine.id, Decision(reason=uai, school=build.school(uai)))
+        closing.close(mine.id, Decision(reason=uai, school=build.school(uai)))
     unlinked(act, other)
-    held = db.session.scalars(select(Suspension).where(Suspension.where_holding(now()))).all()
+    held = db.session.scalars(select(Closing).where(Closing.where_holding(now()))).all()
     assert {(row.account_id, row.reason) for row in held} == {(mine.id, COLLEGE), (mine.id, LYCEE), (other.id, LYCEE)}
-    assert reload_account(other).is_suspended_at(now())
+    assert reload_account(other).is_shut_at(now())
 
 
 def test_an_account_that_is_left_without_children_is_closed(act: Run, build: Build) -> None:

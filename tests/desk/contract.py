@@ -8,7 +8,7 @@ RIGHTS: dict[str, frozenset[Role]] = {
     "READ_FAMILIES": AT_A_SCHOOL | {Role.HELPDESK, Role.DPO},
     "HELP_FAMILIES": AT_A_SCHOOL | {Role.HELPDESK},
     "PRINT_LETTER": AT_A_SCHOOL,
-    "SUSPEND": AT_A_SCHOOL | {Role.HELPDESK},
+    "CLOSE": AT_A_SCHOOL | {Role.HELPDESK},
     "REOPEN": frozenset({Role.HEAD}),
     "READ_NOTICES": AT_A_SCHOOL | {Role.HELPDESK, Role.DPO},
     "SETTLE_NOTICES": AT_A_SCHOOL,
@@ -59,10 +59,10 @@ NEEDS: dict[str, str] = {
     "READ_NOTICES": "notices.detail notices.show",
     "READ_RETENTION": "people.show",
     "READ_STATISTICS": "statistics.export statistics.show",
-    "REOPEN": "calls.restore suspension.reopen",
+    "REOPEN": "calls.restore closings.reopen",
     "SERVE_RIGHTS": "people.confirm people.copy people.erase people.erased people.find people.person people.rectify",
     "SETTLE_NOTICES": "calls.not_my_child notices.answer",
-    "SUSPEND": "suspension.done suspension.show suspension.suspend",
+    "CLOSE": "closings.done closings.show closings.close",
 }
 """The routes that need each right; without a right, those for a person with a post, and for a signed-in person."""
 FRESH = (
@@ -73,10 +73,10 @@ FRESH = (
     "my_security.end_session my_security.remove_key my_security.show new_passwords.force "
     "new_passwords.show passkey_removal.remove passkey_removal.show people.confirm people.copy "
     "people.erase people.erased people.find people.person people.rectify prints.again school.edit "
-    "suspension.reopen suspension.suspend team.end team.give_back team.invite team.renew"
+    "closings.reopen closings.close team.end team.give_back team.invite team.renew"
 )
 """The routes that need a proof of the last five minutes, whatever they are asked for."""
-_OF_FAMILIES = frozenset({"READ_FAMILIES", "HELP_FAMILIES", "SUSPEND", "READ_NOTICES", "SERVE_RIGHTS"})
+_OF_FAMILIES = frozenset({"READ_FAMILIES", "HELP_FAMILIES", "CLOSE", "READ_NOTICES", "SERVE_RIGHTS"})
 ASKS_REASON: dict[Role, frozenset[str]] = {
     Role.HELPDESK: _OF_FAMILIES,
     Role.DPO: _OF_FAMILIES | {"READ_JOURNAL"},

@@ -19,8 +19,8 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.jobs.models import Job, State
 from idp.desk.staff.models import Role
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.rostering.models import ImportBatch
 from tests.desk.colleagues import Colleagues
 from tests.my_account.passkeys import store_passkey
@@ -74,7 +74,7 @@ def _with_passkey(colleagues: Colleagues, uai: str) -> Ids:
 def _suspension(colleagues: Colleagues, uai: str) -> Ids:
     account = _guardian(colleagues, uai)
     decision = Decision(reason="le juge a décidé", school=colleagues.build.school(uai))
-    row = suspension.suspend(account.id, decision)
+    row = closing.close(account.id, decision)
     db.session.commit()
     return {"account": account.id, "decision": row.id}
 
@@ -209,9 +209,9 @@ OBJECTS: dict[str, Make] = {
     "prints.again": _print,
     "school.edit": _school,
     "school.preview": _school,
-    "suspension.done": _suspension,
-    "suspension.reopen": _suspension,
-    "suspension.suspend": _account,
+    "closings.done": _suspension,
+    "closings.reopen": _suspension,
+    "closings.close": _account,
     "team.end": _role,
     "team.give_back": _role,
 }

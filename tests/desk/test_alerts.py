@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
-from idp.audit.data_events import AccessSuspended
+from idp.audit.data_events import AccessClosed
 from idp.audit.desk_events import PupilRead
 from idp.audit.events import AccountChanged, AccountRead, GuardianshipDisputed, LetterReissued
 from idp.audit.models import AuditEntry
@@ -167,7 +167,7 @@ def test_many_accesses_closed_by_one_person_in_a_day_in_all_schools(
 ) -> None:
     engineer, chief, staff, other = colleagues.person("E F"), head(colleagues), colleagues.person(), colleagues.person()
     colleagues.grant(engineer, Role.ENGINEER, days=4000)
-    suspended = AccessSuspended(account_id=uuid.uuid4(), suspension=str(uuid.uuid4()), reason="au téléphone")
+    suspended = AccessClosed(account_id=uuid.uuid4(), closing=str(uuid.uuid4()), reason="au téléphone")
     called = GuardianshipDisputed(account_id=uuid.uuid4(), children=[], uais=[], by_telephone=True)
     replaced = AccountChanged(account_id=uuid.uuid4(), change="replaced")
     ended = AccountImported(account_id=uuid.uuid4(), batch="1", change="tie_ended", child=uuid.uuid4().hex)
@@ -190,7 +190,7 @@ def test_the_database_counts_closed_accesses_and_those_of_roles_without_a_bound_
     clock: Clock, build: Build, colleagues: Colleagues
 ) -> None:
     staff, engineer, school = colleagues.person(), colleagues.person(), build.school().id
-    suspended = AccessSuspended(account_id=uuid.uuid4(), suspension=uuid.uuid4().hex, reason="x")
+    suspended = AccessClosed(account_id=uuid.uuid4(), closing=uuid.uuid4().hex, reason="x")
     for i in range(max(MANY_CLOSINGS.values()) + 1):
         clock.set(MORNING + timedelta(minutes=i))
         write(suspended, staff, school, role=Role.SECRETARY.value)

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
 from idp.desk.notices.words import WORDS, Answer
@@ -38,7 +38,7 @@ def test_an_answer_is_about_the_pupils_that_the_head_has_read(
         page = head.post(path, data={**old, "seen": seen, "sentence": WHY})
         assert (page.status_code, "D’autres élèves sont concernés" in page.get_data(as_text=True)) == (200, True)
     db.session.expire_all()
-    waiting = db.session.scalars(select(Suspension).where(Suspension.where_waiting(now()))).all()
+    waiting = db.session.scalars(select(Closing).where(Closing.where_waiting(now()))).all()
     assert {row.child_id for row in waiting} == {first, second}, "nothing is decided"
     answered = head.post(path, data={**hidden(page), "sentence": WHY})
     assert answered.headers["Location"].endswith(f"?fait={answer.value}")
@@ -76,7 +76,7 @@ def test_only_the_head_decides_about_a_guardian_who_waits(colleagues: Colleagues
     db.session.expire_all()
     names = [child.given_name for child in db.session.get_one(Account, account.id).children]
     assert names == (["Malo", "Zoé"] if answer is Answer.ADMIT else [])
-    holding = db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all()
+    holding = db.session.scalars(select(Closing).where(Closing.ended_at.is_(None))).all()
     assert [(row.awaits_head, WHY in row.reason) for row in holding] == (
         [] if answer is Answer.ADMIT else [(False, True)] * 2
     ), "the answer of the head is a decision"

@@ -4,14 +4,14 @@ import pytest
 from sqlalchemy import select
 
 from idp.accounts import school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now, today
 from idp.db import db, unit_of_work
 from idp.desk.alerts.rules import ALERT
 from idp.desk.staff.models import Role
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.outbox.queue import OutboxMessage
 from idp.rostering.write import moving
 from tests.builders import COLLEGE, LYCEE, Build
@@ -23,12 +23,12 @@ def siblings(build: Build) -> Account:
     return build.active(children=[build.child("Malo"), build.child("Zoé", uai=LYCEE)])
 
 
-def closed(build: Build) -> Suspension:
+def closed(build: Build) -> Closing:
     """Have the collège close the account of a person of two schools."""
-    return suspension.suspend(siblings(build).id, Decision(reason=WHY, reference="RG 26/1", school=build.school()))
+    return closing.close(siblings(build).id, Decision(reason=WHY, reference="RG 26/1", school=build.school()))
 
 
-def leave(row: Suspension, given_name: str) -> None:
+def leave(row: Closing, given_name: str) -> None:
     ties = db.session.scalars(select(Guardianship).where(Guardianship.account_id == row.account_id))
     [tie] = [tie for tie in ties if tie.child.given_name == given_name]
     tie.ended_at = tie.child.left_at = now()
@@ -91,7 +91,7 @@ def test_the_schools_that_remain_and_the_help_desk_are_told_once(colleagues: Col
     with unit_of_work():
         school_notices.settle(row.account_id, by="head", sentence="vu")
         moving.tell_heirs()
-    suspension.reopen(row.id, "réglé")
+    closing.reopen(row.id, "réglé")
     with unit_of_work():
         moving.tell_heirs()
     assert written() == [("closing_passed_on", LYCEE)]

@@ -18,8 +18,8 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.outbox.queue import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.commands.accounts import wrong_tries
@@ -235,7 +235,7 @@ def test_a_refused_mail_is_on_the_first_page(colleagues: Colleagues, build: Buil
 def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues, build: Build) -> None:
     child = build.child("Malo", "LEROY")
     suspended, excluded = build.active(children=[child]), build.active(children=[child])
-    suspension.suspend(suspended.id, Decision(reason="jugement", child=child.id, school=build.school()))
+    closing.close(suspended.id, Decision(reason="jugement", child=child.id, school=build.school()))
     excluded.guardianships[0].ended_at = excluded.guardianships[0].excluded_at = now()
     db.session.commit()
     wrong_tries(suspended.username)

@@ -15,8 +15,8 @@ from idp.desk.jobs import asking, work
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import policy
 from idp.desk.staff.models import Role
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.rostering.files.text import ROWS_PER_TICK
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile import intake
@@ -292,7 +292,7 @@ def test_a_check_of_refused_people_does_not_tell_the_engineer_that_one_is_suspen
 ) -> None:
     imported(colleagues.signed_in(Role.HEAD), sheet(*families(3)))
     account = db.session.scalars(select(Account).where(Account.family_name == "FAMILLE2")).one()
-    suspension.suspend(account.id, Decision(reason="le juge a décidé", school=colleagues.build.school()))
+    closing.close(account.id, Decision(reason="le juge a décidé", school=colleagues.build.school()))
     db.session.commit()
     engineer = colleagues.signed_in(Role.ENGINEER)
     for number, given in ((2, "Marie"), (3, "Jeanne")):
@@ -363,7 +363,7 @@ def test_the_engineer_learns_from_the_files_alone_that_a_person_has_many_childre
 ) -> None:
     imported(colleagues.signed_in(Role.HEAD), sheet(*families(3)))
     account = db.session.scalars(select(Account).where(Account.family_name == "FAMILLE2")).one()
-    suspension.suspend(account.id, Decision(reason="le juge a décidé", school=colleagues.build.school()))
+    closing.close(account.id, Decision(reason="le juge a décidé", school=colleagues.build.school()))
     engineer = colleagues.signed_in(Role.ENGINEER)
     for number in (2, 3):
         children = [row(number, child=f"{2000 + child};FAMILLE{number};Léa;6A") for child in range(21)]

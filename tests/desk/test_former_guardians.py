@@ -6,14 +6,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from idp.accounts.closings import Closing, Wait
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
-from idp.accounts.suspensions.models import Suspension, Wait
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk.staff.models import Role
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import families, imported, row, sheet
@@ -23,10 +23,10 @@ from tests.waiting_guardians import wait
 STAYS = "Le fichier ne nomme plus cette personne ; la suspension reste."
 
 
-def former(build: Build, child: Child, *others: Child) -> tuple[Account, Suspension]:
+def former(build: Build, child: Child, *others: Child) -> tuple[Account, Closing]:
     """Return a guardian whose suspended tie to a pupil a file ended, and the decision."""
     account = build.active(children=[child, *others], given_name="Gaston", family_name="MARCHAND", civility="M.")
-    row = suspension.suspend(account.id, Decision(reason=WHY, reference="RG 26/1", child=child.id, school=child.school))
+    row = closing.close(account.id, Decision(reason=WHY, reference="RG 26/1", child=child.id, school=child.school))
     db.session.get_one(Guardianship, (account.id, child.id)).ended_at = now()
     db.session.commit()
     return account, row
@@ -71,9 +71,9 @@ def test_the_head_sees_and_ends_the_suspension_of_a_guardian_who_left_the_file(
     assert "Ancien responsable" not in done
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.reopened"))
     assert entry.details["reason"] == "jugement levé"
-    assert db.session.get_one(Suspension, row.id, populate_existing=True).ended_at is not None
+    assert db.session.get_one(Closing, row.id, populate_existing=True).ended_at is not None
     tie = db.session.get_one(Guardianship, (account.id, malo.id), populate_existing=True)
-    assert (tie.is_unended, tie.is_suspended_at(now())) == (False, False)
+    assert (tie.is_unended, tie.is_shut_at(now())) == (False, False)
 
 
 @pytest.mark.row("K-04")
@@ -121,7 +121,7 @@ def test_an_import_says_that_a_suspension_stays_and_that_an_account_opens_again(
     imported(head, sheet(*families(30), gone))
     child = db.session.scalars(select(Child).where(Child.family_name == "FAMILLE1")).one()
     account = db.session.scalars(select(Account).where(Account.given_name == "Paul")).one()
-    suspension.suspend(account.id, Decision(reason=WHY, child=child.id, school=child.school))
+    closing.close(account.id, Decision(reason=WHY, child=child.id, school=child.school))
     last = row(30, child="1030;FAMILLE30;Léa;6A")
     for rows, seen in (([*families(29)], (True, False)), ([*families(29), last], (False, True))):
         done = imported(head, sheet(*rows))
@@ -155,8 +155,8 @@ def test_a_decision_that_ends_beside_something_else_says_that_the_access_stays_c
     of_tie = Decision(reason=WHY, child=malo.id, school=build.school(), until=now() + timedelta(days=1))
     for decision, why in ((of_tie, "attend aussi la direction"), (of_tie, "Une autre suspension reste")):
         if why != "attend aussi la direction":
-            suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
-        row = suspension.suspend(account.id, decision)
+            closing.close(account.id, Decision(reason=WHY, school=build.school()))
+        row = closing.close(account.id, decision)
         path = f"{path_of(account)}/{row.id}/reouverture"
         assert why in text_of(head, path)
         answer = post(head, path, reason="réglé")

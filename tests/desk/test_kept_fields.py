@@ -53,8 +53,8 @@ FILLED = {
     ("people.rectify", "note"),
     ("prints.again", "word"),
     ("school.edit", "adresse"),
-    ("suspension.reopen", "reason"),
-    ("suspension.suspend", "end"),
+    ("closings.reopen", "reason"),
+    ("closings.close", "end"),
     ("team.invite", "ent"),
 }
 """An endpoint and one of its fields, to show that the test below fills in the forms that it is about."""

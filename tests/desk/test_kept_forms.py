@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account
-from idp.accounts.suspensions.models import Suspension
 from idp.charter import service as charters
 from idp.clients.models import Client
 from idp.clock import now, today
@@ -130,9 +130,9 @@ def test_suspension_is_filled_in_again_after_a_session_that_was_idle(
         page = body(browser.get(path))
         typed = (REASON, 'value="RG 26/01234"', f'value="{UNTIL}"')
         assert not [value for value in typed if value not in page]
-        assert db.session.query(Suspension).count() == 0
+        assert db.session.query(Closing).count() == 0
         assert post(browser, path, **TYPED).headers["Location"].startswith(path)
-    assert db.session.query(Suspension).count() == 1
+    assert db.session.query(Closing).count() == 1
 
 
 @pytest.mark.row("K-28")

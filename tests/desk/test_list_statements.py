@@ -15,8 +15,8 @@ from idp.desk.jobs.kinds import CHECK, PRINT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.statistics import counting
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.letters.recipients import Skip
 from idp.rostering.models import ImportBatch, ImportIssue
 from tests.builders import COLLEGE, Build
@@ -52,7 +52,7 @@ def rows(build: Build, colleagues: Colleagues, person: StaffAccount, account: Ac
     moment = now()  # the same: the pages read why the account is closed
     build.active(children=[*account.children], left_at=moment, disabled_at=moment)
     for child in (closed.children[0].id, None):
-        suspension.suspend(closed.id, Decision(reason="jugement", child=child, school=build.school()))
+        closing.close(closed.id, Decision(reason="jugement", child=child, school=build.school()))
     wait(build.active(children=[closed.guardianships[0].child]))
     settled = noticed(build, Kind.EMAIL_CONTESTED, people[0])
     settled.settled_at, settled.settled_by = now(), f"desk secretary {other.id}"

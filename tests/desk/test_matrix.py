@@ -18,8 +18,8 @@ from flask_babel import lazy_gettext as _l
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, School, SchoolNotice
-from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
@@ -179,7 +179,7 @@ def test_a_role_that_is_not_in_the_table_sees_nothing_and_may_do_nothing(
         sessions.resume(session.id)
         for rows, condition in (
             (School, scope.schools()), (Child, scope.children()), (Account, scope.accounts()),
-            (Account, scope.replaced_accounts()), (Suspension, scope.decisions()), (SchoolNotice, scope.notices()),
+            (Account, scope.replaced_accounts()), (Closing, scope.decisions()), (SchoolNotice, scope.notices()),
             (Client, scope.clients()), (AuditEntry, scope.journal()), (StaffRole, team.in_scope()),
         ):  # fmt: skip
             assert db.session.query(rows).filter(condition).count() == 0, rows

@@ -21,8 +21,8 @@ from idp.db import db, unit_of_work
 from idp.desk.notices.settled_words import sentence
 from idp.desk.notices.words import OVER, WORDS, Answer
 from idp.desk.staff.models import Role
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.operations.personal_data import rectification
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
@@ -296,7 +296,7 @@ def test_a_tile_counts_the_notices_that_its_person_may_settle(
     with unit_of_work():
         school_notices.add(Kind.NOT_GUARDIAN, called.id, {school.id: [child.id]}, taken_by=["staff:1"])
     doubted = build.active(children=[child])
-    suspension.suspend(build.active(children=[child]).id, Decision(reason=CHECKED, child=child.id, school=school))
+    closing.close(build.active(children=[child]).id, Decision(reason=CHECKED, child=child.id, school=school))
     noticed(build, Kind.NAME_IN_DOUBT, doubted)
     browser = colleagues.signed_in(role)
     notices = [row.id for row in db.session.scalars(select(SchoolNotice)) if row.settled_at is None]

@@ -20,8 +20,8 @@ from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.people import retention
 from idp.desk.staff.models import Role, StaffAccount, StaffCredential, StaffRole, StaffSession
 from idp.desk.statistics.models import StoredFigures
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.outbox import queue
 from idp.personal import LEFT_OUT
 from idp.tables import metadata
@@ -141,9 +141,9 @@ def test_a_correction_without_a_school_is_refused(build: Build, colleagues: Coll
 def test_an_erasure_shows_what_stays_and_needs_the_word(build: Build, colleagues: Colleagues) -> None:
     account, browser = build.active(roster_key="aaf:1"), colleagues.signed_in(Role.DPO)
     key = account.id
-    suspension.suspend(key, Decision(reason="jugement"))
+    closing.close(key, Decision(reason="jugement"))
     path = f"/droits/{key}/effacement"
-    assert "La suspension de l’accès à un élève" in browser.get(path).get_data(as_text=True)
+    assert "La décision qui ferme l’accès à un élève" in browser.get(path).get_data(as_text=True)
     for word, reason in (("", "demande 12"), ("effacez", "demande 12"), ("EFFACER", "")):
         assert post(browser, path, reason=reason, word=word).status_code == 200
         assert db.session.get(Account, key) is not None
@@ -151,7 +151,7 @@ def test_an_erasure_shows_what_stays_and_needs_the_word(build: Build, colleagues
     assert db.session.get(Account, key) is None
     after = browser.get(answer.headers["Location"])
     assert heading(after) == "La personne est effacée"
-    assert "l’import refuse sa ligne et le dit" in after.get_data(as_text=True)
+    assert "ce compte attend la direction" in after.get_data(as_text=True)
     [entry] = entries("account.erased")
     assert (entry.details["reason"], entry.staff_id is not None) == ("demande 12", True)
     assert post(browser, path, "/droits", reason="demande 12", word="EFFACER").status_code == 404

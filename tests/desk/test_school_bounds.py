@@ -13,8 +13,8 @@ from idp.db import db
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import work
 from idp.desk.staff.models import Role, StaffAccount
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.services import services
 from idp.throttle import guard, limits
@@ -265,7 +265,7 @@ def test_other_keys_do_not_undo_a_suspension(desk: Flask, colleagues: Colleagues
     head, browser = colleagues.signed_in(Role.HEAD), colleagues.signed_in(role)
     imported(head, *siecle(MALO, INES))
     decision = Decision(reason="jugement", child=child("812").id if of_tie else None)
-    suspension.suspend(account("6").id, decision)
+    closing.close(account("6").id, decision)
     again = MALO._replace(key="1812", parents=(MOTHER._replace(key="1005"), OTHER_FORM))
     for _ in range(2):  # the second time, the former pupil has left
         key = {"mot": "IMPORTER"}
@@ -284,7 +284,7 @@ def test_another_key_of_the_pupil_alone_does_not_undo_the_suspension_of_a_tie(
     imported(head, *siecle(MALO, INES))
     malo = child("812")
     decision = Decision(reason="jugement", reference="RG 26/1", child=malo.id, school=malo.school)
-    suspension.suspend(account("6").id, decision)
+    closing.close(account("6").id, decision)
     moved = FATHER._replace(street="44 rue Haute")
     imported(head, *siecle(MALO._replace(key="1812", parents=(MOTHER, moved)), INES), mot="IMPORTER")
     assert ("guardian_waits", WAITS) in issues()
@@ -301,12 +301,12 @@ def test_another_key_of_the_pupil_alone_does_not_undo_the_suspension_of_a_tie(
 def test_a_suspension_leaves_the_ordinary_import_and_other_schools_as_they_are(
     colleagues: Colleagues, lycee: list[Any]
 ) -> None:
-    suspension.suspend(account("6").id, Decision(reason="jugement"))
+    closing.close(account("6").id, Decision(reason="jugement"))
     head = colleagues.signed_in(Role.HEAD)
     namesake = FATHER._replace(key="66")
     assert imported(head, *siecle(INES._replace(parents=(namesake,)))).state is State.DONE
     assert "guardian_waits" not in dict(issues())
-    suspension.suspend(account("66").id, Decision(reason="jugement", child=child("900").id))
+    closing.close(account("66").id, Decision(reason="jugement", child=child("900").id))
     moved = namesake._replace(street="9 place Neuve")
     assert imported(head, *siecle(INES._replace(parents=(moved,)))).state is State.DONE
     assert "guardian_waits" not in dict(issues())

@@ -20,8 +20,8 @@ from idp.db import db, unit_of_work
 from idp.desk.search import service
 from idp.desk.search.terms import Terms, condition
 from idp.desk.staff.models import Role
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.statements import index_only
 from tests.builders import LYCEE, Build
 from tests.database.test_plans import _is_work, _walks
@@ -194,7 +194,7 @@ def test_a_parent_whose_only_tie_is_suspended_is_found_as_closed(
     malo = build.child("Malo")
     account, browser = build.active(children=[malo]), colleagues.signed_in()
     assert names(browser, typed, "en-service") == [str(malo.id)]
-    suspension.suspend(account.id, Decision(reason="jugement", child=malo.id, school=build.school()))
+    closing.close(account.id, Decision(reason="jugement", child=malo.id, school=build.school()))
     assert names(browser, typed, "en-service") == []
     assert names(browser, typed, "ferme") == [str(malo.id)]
     if typed:
@@ -233,8 +233,8 @@ def test_a_class_says_who_is_listed_and_not_counted(colleagues: Colleagues, buil
     suspended, closed = build.active(children=[malo], email="s@exemple.fr"), build.active(children=[malo], email=None)
     browser = colleagues.signed_in()
     assert "3 comptes, 1 élève.</p>" in browser.get("/recherche?classe=6e 1").get_data(as_text=True)
-    suspension.suspend(suspended.id, Decision(reason="jugement", child=malo.id, school=build.school()))
-    suspension.suspend(closed.id, Decision(reason="jugement", school=build.school()))
+    closing.close(suspended.id, Decision(reason="jugement", child=malo.id, school=build.school()))
+    closing.close(closed.id, Decision(reason="jugement", school=build.school()))
     page = browser.get("/recherche?classe=6e 1").get_data(as_text=True).replace("\u00a0", " ")
     assert "1 compte, 1 élève. 2 autres sont dans la liste sans être comptés : fermés, ou sans lien ouvert" in page
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from idp.accounts.suspensions.models import Suspension
+from idp.accounts.closings import Closing
 from idp.audit.models import AuditEntry
 from idp.clock import now, today
 from idp.db import db
 from idp.desk.staff.models import Role
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_suspension import WHY, path_of, rows, text_of
@@ -52,7 +52,7 @@ def test_the_page_of_a_pupil_says_nothing_of_an_open_account_beside_a_suspended_
 ) -> None:
     malo, zoe = build.child("Malo"), build.child("Zoé")
     account, browser = build.active(children=[malo, zoe]), colleagues.signed_in()
-    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    closing.close(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
     ready, closed = "Votre compte est prêt", "Je ne peux pas vous répondre au téléphone. Demandez à la direction"
     pages = {path: text_of(browser, path) for path in (f"/familles/{malo.id}", f"/familles/{zoe.id}")}
     assert [(ready in page, closed in page) for page in pages.values()] == [(False, True), (True, False)]
@@ -65,7 +65,7 @@ def test_the_page_of_a_pupil_says_nothing_of_an_open_account_beside_a_suspended_
 def test_a_tie_stays_suspended_when_the_whole_account_reopens(colleagues: Colleagues, build: Build) -> None:
     malo = build.child("Malo")
     account, head = build.active(children=[malo]), colleagues.signed_in(Role.HEAD)
-    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    closing.close(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
     stays = "le lien avec Malo LEROY, 6e 1 reste suspendu"
     form = text_of(head, path_of(account))
     assert stays in form
@@ -98,7 +98,7 @@ def test_a_closing_that_protects_pupils_of_two_schools_is_reopened_by_the_academ
     colleagues: Colleagues, build: Build, children: list[str], *, is_here: bool
 ) -> None:
     account = build.active(children=[build.child("Malo", uai=uai) for uai in children])
-    row = suspension.suspend(account.id, Decision(reason="le juge a décidé", reference="RG 26/1"))
+    row = closing.close(account.id, Decision(reason="le juge a décidé", reference="RG 26/1"))
     head, path = colleagues.signed_in(Role.HEAD, uai=LYCEE), f"/comptes/{account.id}/suspension/{row.id}/reouverture"
     page = text_of(head, f"/comptes/{account.id}")
     assert "équipe du service" in page
@@ -110,7 +110,7 @@ def test_a_closing_that_protects_pupils_of_two_schools_is_reopened_by_the_academ
     answers = (question.status_code, post(head, path, "/", reason="il est venu nous voir").status_code)
     assert answers == ((200, 303) if is_here else (404, 404))
     db.session.expire_all()
-    assert db.session.get_one(Suspension, row.id).holds_at(now()) is not is_here
+    assert db.session.get_one(Closing, row.id).holds_at(now()) is not is_here
 
 
 def test_the_suspensions_of_a_school_are_a_list(colleagues: Colleagues, build: Build) -> None:
@@ -124,9 +124,9 @@ def test_the_suspensions_of_a_school_are_a_list(colleagues: Colleagues, build: B
         (both, Decision(reason=WHY, reference="RG 26/4", school=build.school(LYCEE), child=zoe.id)),
         (build.active(children=[malo], family_name="UNJOUR"), Decision(reason=WHY, reference="RG 26/5")),
     ):
-        suspension.suspend(account.id, decision)
-    over = suspension.suspend(build.active(children=[malo], family_name="FINI").id, replace(here, child=None))
-    suspension.reopen(over.id, "réglé")
+        closing.close(account.id, decision)
+    over = closing.close(build.active(children=[malo], family_name="FINI").id, replace(here, child=None))
+    closing.reopen(over.id, "réglé")
     browser = colleagues.signed_in()
     page = text_of(browser, "/suspensions")
     assert "Suspensions : 3" in page
@@ -151,7 +151,7 @@ def test_a_letter_that_still_opens_the_account_is_said_beside_a_suspended_tie(
 ) -> None:
     malo = build.child("Malo")
     account = build.never_activated(children=[malo])
-    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    closing.close(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
     page = text_of(colleagues.signed_in(), f"/comptes/{account.id}")
     assert "valable jusqu’au" in page
     assert "Il sert jusqu’au" not in page

@@ -10,15 +10,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account
 from idp.accounts.notices import NOTICE
-from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.clock import PARIS, end_of_day, now, today
 from idp.db import db
 from idp.desk.staff.models import Role
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from idp.web.i18n import day
@@ -42,8 +42,8 @@ def plain(answer: TestResponse) -> str:
     return unescape(answer.get_data(as_text=True)).replace("\u202f", " ").replace("\xa0", " ")
 
 
-def rows() -> list[Suspension]:
-    return list(db.session.scalars(select(Suspension).order_by(Suspension.begins_at)))
+def rows() -> list[Closing]:
+    return list(db.session.scalars(select(Closing).order_by(Closing.begun_at)))
 
 
 def session_of(account: Account) -> None:
@@ -77,19 +77,19 @@ def test_only_the_school_and_the_help_desk_open_the_page(colleagues: Colleagues,
 @pytest.mark.parametrize("role", list(Role))
 def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role) -> None:
     account, ent = build.active(), build.ent()
-    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
+    row = closing.close(account.id, Decision(reason=WHY, school=build.school()))
     path = f"{path_of(account)}/{row.id}/reouverture"
     browser = colleagues.signed_in(role, client_id=ent.client_id if role is Role.ENT_OPERATOR else "")
     if role is not Role.HEAD:
         assert browser.get(path).status_code == 404
         assert post(browser, path, "/", reason="réglé").status_code == 404
-        assert db.session.get_one(Account, account.id).is_suspended_at(now())
+        assert db.session.get_one(Account, account.id).is_shut_at(now())
         return
     assert heading(browser.get(path)) == "Rouvrir l’accès"
     answer = post(browser, path, reason="réglé")
     assert answer.headers["Location"] == f"/comptes/{account.id}?fait=rouvert"
     assert "C’est rouvert" in text_of(browser, answer.headers["Location"])
-    assert not db.session.get_one(Account, account.id).is_suspended_at(now())
+    assert not db.session.get_one(Account, account.id).is_shut_at(now())
     mails = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE))
     assert {mail["notice"] for mail in mails} == {"compte_suspendu", "compte_rouvert"}
     past = text_of(browser, path_of(account)).partition("Suspensions passées")[2]
@@ -101,7 +101,7 @@ def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role)
 @pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])
 def test_another_schools_account_is_missing_and_noted(colleagues: Colleagues, build: Build, role: Role) -> None:
     account = build.active(children=[build.child(uai=LYCEE)])
-    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school(LYCEE)))
+    row = closing.close(account.id, Decision(reason=WHY, school=build.school(LYCEE)))
     browser = colleagues.signed_in(role)
     for path in (path_of(account), f"{path_of(account)}/{row.id}", f"/comptes/{uuid.uuid4()}/suspension"):
         assert browser.get(path).status_code == 404
@@ -116,7 +116,7 @@ def test_another_schools_account_is_missing_and_noted(colleagues: Colleagues, bu
 
 def test_both_acts_need_a_fresh_proof(colleagues: Colleagues, build: Build) -> None:
     account = build.active()
-    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
+    row = closing.close(account.id, Decision(reason=WHY, school=build.school()))
     browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
     for path in (path_of(account), f"{path_of(account)}/{row.id}/reouverture"):
         assert browser.get(path).headers["Location"].startswith("/preuve?")
@@ -138,7 +138,7 @@ def test_a_suspended_account_says_first_and_afterwards_what_ends(colleagues: Col
     assert "Un appareil est déconnecté, ici et dans les ENT." in done
     assert "sans date de fin" in done
     assert not db.session.scalar(select(func.count()).where(Session.ended_at.is_(None)))
-    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.suspended"))
+    [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.closed"))
     assert (entry.staff_id, entry.school_id) == (staff.id, build.school().id)
     assert (entry.details["reason"], entry.details["reference"]) == (WHY, "RG 26/1")
     assert entry.details["desk"]["role"] == "secretary"
@@ -158,10 +158,10 @@ def test_the_last_day_counts_until_midnight_in_paris(colleagues: Colleagues, bui
     local = row.until.astimezone(PARIS)
     assert (local.date(), local.hour) == (day + timedelta(days=1), 0)
     account = db.session.get_one(Account, account.id)
-    assert account.is_suspended_at(row.until - timedelta(seconds=1))
-    assert not account.is_suspended_at(row.until)
+    assert account.is_shut_at(row.until - timedelta(seconds=1))
+    assert not account.is_shut_at(row.until)
     with time_machine.travel(row.until, tick=False):
-        assert not account.is_suspended_at(now())
+        assert not account.is_shut_at(now())
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_one_tie_ends_for_the_child_alone_and_a_mail_tells_the_person(colleagues
     assert "Sans déconnexion à distance : Horizon." in page
     account = db.session.get_one(Account, account.id)
     assert account.children == []
-    assert not account.is_suspended_at(now())
+    assert not account.is_shut_at(now())
     [mail] = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE)).all()
     assert mail.payload["notice"] == "acces_ferme"
 
@@ -237,7 +237,7 @@ def test_the_help_desk_suspends_a_whole_account_for_a_day(colleagues: Colleagues
     assert "C’est à l’établissement de décider" in plain(other)
     assert [known.reason for known in rows()] == [WHY]
     assert row.until is not None
-    assert row.until - row.begins_at <= timedelta(hours=24)
+    assert row.until - row.begun_at <= timedelta(hours=24)
     assert row.school_id is None
 
 
@@ -250,9 +250,9 @@ def test_the_help_desk_does_not_string_days_together(
     post(browser, path_of(account), scope="compte", reason=WHY)
     [row] = rows()
     if is_reopened:
-        suspension.reopen(row.id, "la famille est venue")
+        closing.reopen(row.id, "la famille est venue")
     for hours, refused in ((24, True), (7 * 24 - 1, True), (7 * 24, False)):
-        row.begins_at, row.until = now() - timedelta(hours=hours), now() - timedelta(hours=hours - 24)
+        row.begun_at, row.until = now() - timedelta(hours=hours), now() - timedelta(hours=hours - 24)
         db.session.commit()
         page = text_of(browser, path_of(account))
         assert ("ne le suspend pas deux fois en sept jours" in page, 'name="reason"' in page) == (refused, not refused)
@@ -293,7 +293,7 @@ def test_the_help_desk_says_first_why_it_reads_the_account(colleagues: Colleague
 
 def test_no_reason_of_another_school_is_read(colleagues: Colleagues, build: Build) -> None:
     account = build.active(children=[build.child(), build.child("Zoé", uai=LYCEE)])
-    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school(LYCEE)))
+    row = closing.close(account.id, Decision(reason=WHY, school=build.school(LYCEE)))
     head = colleagues.signed_in(Role.HEAD, uai=COLLEGE)
     page = text_of(head, path_of(account))
     assert "L’accès est suspendu. Votre établissement ne peut pas le rouvrir." in page
@@ -311,7 +311,7 @@ def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
     malo, zoe = build.child("Malo"), build.child("Zoé", uai=LYCEE)
     account = build.active(children=[malo, zoe])
     scope, month = malo.id.hex if of_tie else "compte", end_of_day(today() + timedelta(days=30))
-    other = suspension.suspend(account.id, Decision(reason="ailleurs", school=build.school(LYCEE), until=month))
+    other = closing.close(account.id, Decision(reason="ailleurs", school=build.school(LYCEE), until=month))
     head, secretary = colleagues.signed_in(Role.HEAD), colleagues.signed_in()
     path, filled = path_of(account), {"scope": scope, "reason": WHY, "end": "jour"}
     first = post(head, path, **filled, until=f"{today() + timedelta(days=9)}")
@@ -344,7 +344,7 @@ def test_a_second_decision_says_what_it_changes_and_shortens_nothing(
     over = text_of(secretary, first.headers["Location"])
     assert "<h1>Suspension finie</h1>" in over
     assert "Si la personne appelle" not in over
-    assert db.session.get_one(Suspension, other.id).ended_at is None
+    assert db.session.get_one(Closing, other.id).ended_at is None
 
 
 def test_a_secretary_takes_no_decision_of_the_head_over_and_hides_no_document(
@@ -362,25 +362,21 @@ def test_a_secretary_takes_no_decision_of_the_head_over_and_hides_no_document(
     )
     assert [row.reference for row in rows()] == ["RG 26/123", "RG 26/123", "autre papier", "autre papier"]
     [former] = db.session.scalars(
-        select(AuditEntry.details)
-        .where(AuditEntry.kind == "account.suspended")
-        .order_by(AuditEntry.id)
-        .offset(1)
-        .limit(1)
+        select(AuditEntry.details).where(AuditEntry.kind == "account.closed").order_by(AuditEntry.id).offset(1).limit(1)
     )
     assert former["former"] == [str(rows()[0].id)]
 
 
 def test_a_second_reopening_is_told_that_the_first_one_won(colleagues: Colleagues, build: Build) -> None:
     account = build.active()
-    row = suspension.suspend(account.id, Decision(reason=WHY, school=build.school()))
+    row = closing.close(account.id, Decision(reason=WHY, school=build.school()))
     head = colleagues.signed_in(Role.HEAD)
     path = f"{path_of(account)}/{row.id}/reouverture"
-    suspension.reopen(row.id, "réglé")
+    closing.reopen(row.id, "réglé")
     answer = post(head, path, path_of(account), reason="réglé")
     assert "Cette suspension était déjà finie" in plain(answer)
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "account.reopened"))
-    assert entry.details["suspension"] == str(row.id)
+    assert entry.details["closing"] == str(row.id)
 
 
 def test_every_opened_page_is_in_the_journal(colleagues: Colleagues, build: Build) -> None:

@@ -9,16 +9,16 @@ from flask import Flask
 from sqlalchemy import select
 
 from idp.accounts import school_notices
+from idp.accounts.closings import Closing, Wait
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension, Wait
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.notices.words import Answer
 from idp.desk.staff.models import Role
-from idp.families import admission, suspension
-from idp.families.suspension import Decision
+from idp.families import admission, closing
+from idp.families.closing import Decision
 from idp.letters import recipients
 from idp.letters.recipients import Skip
 from idp.my_account import connections
@@ -51,17 +51,17 @@ def test_a_judgement_about_a_guardian_who_waits_is_a_decision(
     wait(account)
     school = db.session.scalars(select(School)).one()
     judged = Decision(reason=WHY, reference="RG 26/1", child=tie.child_id, school=school, until=until)
-    row = suspension.suspend(account.id, judged)
+    row = closing.close(account.id, judged)
     assert (row.reason, row.reference, row.awaits_head) == (WHY, "RG 26/1", False)
-    assert suspension.suspend(account.id, judged).id == row.id, "a double click"
+    assert closing.close(account.id, judged).id == row.id, "a double click"
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
     assert (notice.settled_at is None) is admitted, "at the end of the suspension the head still decides"
     if admitted:
         admission.admit(notice.id, "vu avec la mère")
     tie = db.session.get_one(Guardianship, (account.id, tie.child_id), populate_existing=True)
-    assert tie.is_suspended_at(now()), "an answer about the names leaves the judgement"
+    assert tie.is_shut_at(now()), "an answer about the names leaves the judgement"
     assert tie.announced_end == until
-    other = suspension.suspend(account.id, replace(judged, reference="RG 26/2"))
+    other = closing.close(account.id, replace(judged, reference="RG 26/2"))
     assert other.id != row.id
 
 
@@ -77,7 +77,7 @@ def test_a_decision_of_a_secretary_is_no_answer_in_the_heads_place(
     assert post(colleagues.signed_in(role), f"/comptes/{account.id}/suspension", **judged).status_code == 303
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
     assert (notice.settled_at is not None) is answers
-    waits = select(Suspension).where(Suspension.account_id == account.id, Suspension.where_waiting(now()))
+    waits = select(Closing).where(Closing.account_id == account.id, Closing.where_waiting(now()))
     assert (db.session.scalars(waits).all() == []) is answers
 
 
@@ -100,13 +100,13 @@ def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Col
     listed = text_of(browser, "/suspensions")
     assert "Aucun compte et aucun lien n’est suspendu" in listed
     assert "Suspendu en ce moment" not in text_of(browser, f"/comptes/{account.id}/suspension")
-    [row] = db.session.scalars(select(Suspension))
+    [row] = db.session.scalars(select(Closing))
     assert browser.get(f"/comptes/{account.id}/suspension/{row.id}/reouverture").status_code == 404
     chosen, skipped = recipients.in_school(build.school(), None, renew=False)
     assert (chosen, [person.skip for person in skipped]) == ([], [Skip.WAITS])
     events = db.session.scalars(select(AuditEntry.kind).where(AuditEntry.account_id == account.id)).all()
     assert "guardianship.waits" in events
-    assert not {"account.suspended", "account.reopened"}.intersection(events), "« Mes connexions » names these"
+    assert not {"account.closed", "account.reopened"}.intersection(events), "« Mes connexions » names these"
     assert "guardianship.waits" not in connections.KINDS_OF_OTHERS
 
 
@@ -115,7 +115,7 @@ def test_the_result_of_an_import_counts_who_waits_as_every_new_guardian(desk: Fl
     imported(browser, sheet(*families(3)))
     child = db.session.scalars(select(Child).where(Child.family_name == "FAMILLE1")).one()
     suspended = db.session.scalars(select(Account).where(Account.family_name == "FAMILLE1")).one()
-    suspension.suspend(suspended.id, Decision(reason=WHY, child=child.id, school=child.school))
+    closing.close(suspended.id, Decision(reason=WHY, child=child.id, school=child.school))
     added, another = (
         row(number, family=name, given="Paul", civility="M.", child="1001;FAMILLE1;Léa;6A")
         for number, name in ((9, "AUTRE"), (8, "TIERS"))
@@ -140,7 +140,7 @@ def test_the_result_of_an_import_counts_who_waits_as_every_new_guardian(desk: Fl
 @pytest.mark.row("R-14")
 def test_a_secretary_reads_the_same_of_everybody_who_waits(colleagues: Colleagues, build: Build) -> None:
     malo, names = build.child("Malo"), {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}
-    suspension.suspend(build.active(children=[malo], **names).id, Decision(reason=WHY, child=malo.id))
+    closing.close(build.active(children=[malo], **names).id, Decision(reason=WHY, child=malo.id))
     secretary, head, pages = colleagues.signed_in(), colleagues.signed_in(Role.HEAD), set()
     for why in Wait:
         account = build.never_activated(children=[malo], **names)
@@ -158,13 +158,13 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
     malo, zoe, school = build.child("Malo"), build.child("Zoé"), build.school()
     names = {"given_name": "Gaston", "family_name": "MARCHAND", "civility": "M."}
     father = build.active(children=[malo], **names)
-    suspension.suspend(father.id, Decision(reason=WHY, reference="RG 26/1", child=malo.id, school=school))
+    closing.close(father.id, Decision(reason=WHY, reference="RG 26/1", child=malo.id, school=school))
     added = build.never_activated(children=[malo], given_name="Ysolde", family_name="AUTRE", civility="Mme")
     alike = build.never_activated(children=[zoe], **names)
     wait(added)
     wait(alike, why=Wait.RECOGNISED)
     later = Decision(reason=WHY, reference="mot de la mère", child=malo.id, school=school)
-    suspension.suspend(father.id, later, may_end=lambda _row: False)
+    closing.close(father.id, later, may_end=lambda _row: False)
     browser = colleagues.signed_in(Role.HEAD)
     listed = text_of(browser, "/signalements")
     compared = (
@@ -179,13 +179,13 @@ def test_the_head_sees_whom_to_compare_and_the_document(colleagues: Colleagues, 
         assert compared in page
         assert f'<a href="/comptes/{father.id}">' in text_of(browser, f"/signalements/{notice.id}/refus")
         helped = text_of(colleagues.signed_in(Role.HELPDESK), f"/signalements/{notice.id}")
-        assert not [word for word in ("RG 26/1", WHY, "Suspension du") if word in helped]
-    for key in db.session.scalars(select(Suspension.id).where(~Suspension.awaits_head)).all():
-        suspension.reopen(key, "réglé")
+        assert not [word for word in ("RG 26/1", WHY, "Closing du") if word in helped]
+    for key in db.session.scalars(select(Closing.id).where(~Closing.awaits_head)).all():
+        closing.reopen(key, "réglé")
     assert "une personne dont la suspension est finie" in text_of(browser, f"/signalements/{notice.id}")
     with unit_of_work():
         for child in (malo, zoe):
-            db.session.add(Suspension(child_id=child.id, reason="", begun_by=""))
+            db.session.add(Closing(child_id=child.id, reason="", begun_by=""))
     for notice in db.session.scalars(select(SchoolNotice)).all():
         assert "une personne effacée depuis" in text_of(browser, f"/signalements/{notice.id}")
 
@@ -199,9 +199,9 @@ def test_only_the_head_renames_a_guardian_of_a_pupil_with_a_suspension(
     account, free = build.active(children=[malo]), build.active()
     if is_erased:
         with unit_of_work():
-            db.session.add(Suspension(child_id=malo.id, reason="", begun_by=""))
+            db.session.add(Closing(child_id=malo.id, reason="", begun_by=""))
     else:
-        suspension.suspend(build.active(children=[malo]).id, Decision(reason=WHY, child=malo.id, school=school))
+        closing.close(build.active(children=[malo]).id, Decision(reason=WHY, child=malo.id, school=school))
     with unit_of_work():
         for row in (account, free):
             school_notices.add(Kind.NAME_IN_DOUBT, row.id, [school.id])
@@ -220,7 +220,7 @@ def test_only_the_head_renames_a_guardian_of_a_pupil_with_a_suspension(
 def test_a_person_whose_only_tie_is_suspended_is_offered_no_letter(colleagues: Colleagues, build: Build) -> None:
     malo = build.child("Malo")
     account = build.never_activated(children=[malo], provisional_hash=None)
-    suspension.suspend(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
+    closing.close(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
     browser = colleagues.signed_in()
     for path in (f"/familles/{malo.id}", f"/comptes/{account.id}"):
         page = text_of(browser, path)
@@ -245,5 +245,5 @@ def test_only_the_head_answers_about_a_guardian_added_beside_an_active_one(
     assert secretary.get(f"/signalements/{notice.id}/{answer.value}").status_code == 404
     assert answered(head, notice, answer).status_code == 303
     assert reloaded(notice).settled_at is not None
-    shut = {tie.child.given_name for tie in account.guardianships if tie.is_suspended_at(now())}
+    shut = {tie.child.given_name for tie in account.guardianships if tie.is_shut_at(now())}
     assert shut == ({"Malo"} if answer is Answer.REJECT else set())

@@ -22,21 +22,21 @@ def test_a_locked_account_is_closed_by_a_decision_of_the_transaction_that_it_wai
     db.session.remove()
 
     @unit_of_work()
-    def is_suspended() -> bool:
+    def is_shut() -> bool:
         locked = directory.get_for_change(account)
         assert locked is not None
-        return locked.is_suspended_at(now())
+        return locked.is_shut_at(now())
 
     def ask() -> bool:
         with app.app_context():
-            return is_suspended()
+            return is_shut()
 
     with psycopg.connect(database_url) as other, ThreadPoolExecutor(1) as thread:
         other.execute("SELECT id FROM account WHERE id = %s FOR UPDATE", [account])
         waiting = thread.submit(ask)
         wait_for_lock(database_url, waiting)  # type: ignore[arg-type]
         other.execute(
-            "INSERT INTO suspension (id, account_id, reason, reference, begins_at, begun_by, sessions_ended, ended_by, "
+            "INSERT INTO closing (id, account_id, reason, reference, begun_at, begun_by, sessions_ended, ended_by, "
             "end_reason, wait) VALUES (%s, %s, 'jugement', '', now(), '', 0, '', '', '')",
             [uuid.uuid4(), account],
         )

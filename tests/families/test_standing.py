@@ -40,7 +40,7 @@ def excluded(account: Account) -> Account:
 _PAST = timedelta(days=-1)
 MAKERS: dict[Standing, Callable[[Build], Account]] = {
     Standing.LETTER_VALID: lambda build: build.never_activated(),
-    Standing.SUSPENDED: lambda build: suspended(build.active()),
+    Standing.CLOSED: lambda build: suspended(build.active()),
     Standing.LETTER_EXPIRED: lambda build: build.never_activated(provisional_expires_at=now() + _PAST),
     Standing.NO_LETTER: lambda build: build.never_activated(provisional_hash=None, provisional_expires_at=None),
     Standing.NEW_LETTER_VALID: lambda build: build.never_activated(first_activated_at=now() + _PAST),

@@ -130,7 +130,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
                 "name": "Mme O'NEILL & <b>FILS</b>",
                 "username": "n.oneill4821",
                 "schools": "Collège des Tilleuls",
-                "is_suspended": True,
+                "is_shut": True,
             }
         ],
     },

@@ -5,9 +5,9 @@ import uuid
 import pytest
 from flask.testing import FlaskClient
 
-from idp.accounts.suspensions.models import Suspension
+from idp.accounts.closings import Closing
 from idp.audit import log
-from idp.audit.data_events import AccessReopened, AccessSuspended
+from idp.audit.data_events import AccessClosed, AccessReopened
 from idp.audit.events import AccountChanged, AccountRead, DisputeSettled, LetterDrawn, LetterReissued
 from idp.audit.kinds import Event
 from idp.audit.registry_events import NoticeSettled
@@ -92,16 +92,14 @@ def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: F
     if state == "suspended":
         suspend(account.id, tie.child_id)
     elif state == "waited":
-        db.session.add(
-            Suspension(account_id=account.id, child_id=tie.child_id, reason="", begun_by="", wait="recognised")
-        )
+        db.session.add(Closing(account_id=account.id, child_id=tie.child_id, reason="", begun_by="", wait="recognised"))
     elif state != "another's":
         setattr(tie, state, now())
     db.session.commit()
     child = str(malo.id if state == "another's" else tie.child_id)
-    write(AccessSuspended(account_id=account.id, suspension="x", child=child, reason="secret-reason"), "head")
-    write(AccessReopened(account_id=account.id, suspension="x", child=child, reason="secret-reason"), "head")
-    write(AccessSuspended(account_id=account.id, suspension="y", reason="secret-reason"), "secretary")
+    write(AccessClosed(account_id=account.id, closing="x", child=child, reason="secret-reason"), "head")
+    write(AccessReopened(account_id=account.id, closing="x", child=child, reason="secret-reason"), "head")
+    write(AccessClosed(account_id=account.id, closing="y", reason="secret-reason"), "secretary")
     sign_in(browser, "/connexion", account.username, PASSWORD)
     page = browser.get("/mon-compte/sessions").get_data(as_text=True).replace("\u00a0", " ")
     if state == "disputed_at":

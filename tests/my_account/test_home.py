@@ -13,8 +13,8 @@ from idp.accounts.models import Account
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.web.i18n import day
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office
@@ -83,7 +83,7 @@ def test_an_account_that_just_chose_its_password_shows_the_time(browser: FlaskCl
 def test_a_person_without_children_is_led_to_who_can_help(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     [tie] = account.guardianships
-    suspension.suspend(account.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
+    closing.close(account.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
     page = text_of(enter(browser, account))
     assert "Demandez à la direction de l’établissement." in page
     assert "Le secrétariat de l’établissement peut le corriger." not in page

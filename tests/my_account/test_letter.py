@@ -11,9 +11,9 @@ from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts import school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.families import admission
@@ -159,7 +159,7 @@ def test_a_tie_that_waits_for_the_head_waits_for_the_other_account(browser: Flas
     assert [(notice.account_id, notice.child_ids) for notice in notices] == [(mine.id, [waiting.id.hex])]
     admission.admit(notices[0].id, "vu au dossier")
     assert {child.given_name for child in read_account(mine).children} == {"Malo", "Tom", "Inès"}
-    assert db.session.scalars(select(Suspension).where(Suspension.ended_at.is_(None))).all() == []
+    assert db.session.scalars(select(Closing).where(Closing.ended_at.is_(None))).all() == []
 
 
 def test_an_account_without_children_takes_them_from_the_first_rank_on(browser: FlaskClient, build: Build) -> None:

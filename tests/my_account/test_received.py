@@ -15,8 +15,8 @@ from idp.clients.models import Client, ClientSchool
 from idp.clients.released import guardian_vector
 from idp.clock import now
 from idp.db import db
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.web.i18n import hour
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.my_account.steps import enter, text_of
@@ -139,7 +139,7 @@ def test_a_parent_whose_only_tie_is_suspended_reads_the_truth(browser: FlaskClie
     account = build.active()
     build.ent()
     [tie] = account.guardianships
-    suspension.suspend(account.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
+    closing.close(account.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
     enter(browser, account)
     page = text_of(browser.get(PAGE))
     assert "Aucun ENT ne reçoit rien sur vous en ce moment." in page

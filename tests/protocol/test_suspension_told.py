@@ -3,8 +3,8 @@
 import pytest
 from flask.testing import FlaskClient
 
-from idp.families import suspension
-from idp.families.suspension import Decision
+from idp.families import closing
+from idp.families.closing import Decision
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.ent_server import EntServer
@@ -43,7 +43,7 @@ def test_the_ent_gets_the_sign_out_of_a_session_that_continues_here(
     account = build.active(children=[malo, *siblings])
     sign_in(browser, "/connexion", account.username, PASSWORD)
     tokens, _ = tokens_for(browser, notified_ent), tokens_for(browser, other)
-    suspension.suspend(account.id, Decision(reason="jugement", child=malo.id, school=build.school(COLLEGE)))
+    closing.close(account.id, Decision(reason="jugement", child=malo.id, school=build.school(COLLEGE)))
     assert work() == 1
     assert outcomes() == [("sent", "")]
     claims = read(browser, notified_ent, server)

@@ -9,13 +9,13 @@ import time_machine
 from sqlalchemy import select
 
 from idp.accounts import school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.models import Child, School, SchoolNotice
 from idp.accounts.school_notices import Refusal
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.families import suspension, telephone
-from idp.families.suspension import Decision
+from idp.families import closing, telephone
+from idp.families.closing import Decision
 from idp.operations.purge.unused_accounts import LONGEST_AFTER_DEPARTURE
 from tests.builders import Build
 from tests.commands.conftest import Run
@@ -36,7 +36,7 @@ def test_the_decision_and_the_notice_of_a_guardian_who_waits_go_to_the_new_schoo
     imported(act, year.write(folder))
     father, pupil = account(FATHER), year.pupils["9200000"]
     child_id = father.guardianships[0].child_id
-    suspension.suspend(father.id, Decision(reason="jugement", child=child_id, school=_school(LYCEE)))
+    closing.close(father.id, Decision(reason="jugement", child=child_id, school=_school(LYCEE)))
     year.add(Parent("9999", "Paul", "AUTRE", civility="M."))
     year.change(pupil.key, parents=(*pupil.parents, ("9999", "90", "1")))
     imported(act, year.write(folder))
@@ -45,7 +45,7 @@ def test_the_decision_and_the_notice_of_a_guardian_who_waits_go_to_the_new_schoo
     for _ in range(2):
         imported(act, year.write(folder))
         db.session.expire_all()
-        assert set(db.session.scalars(select(Suspension.school_id))) == {_school(COLLEGE).id}
+        assert set(db.session.scalars(select(Closing.school_id))) == {_school(COLLEGE).id}
         [notice] = db.session.scalars(select(SchoolNotice).where(SchoolNotice.settled_at.is_(None)))
         assert (notice.school_id, notice.account_id) == (_school(COLLEGE).id, account("9999").id)
         assert notice.child_ids == [child_id.hex]
@@ -86,7 +86,7 @@ def test_a_pupil_stays_as_long_as_a_suspension(act: Run, year: Year, folder: Pat
     imported(act, year.write(folder))
     father = account(FATHER)
     child = father.guardianships[0].child_id
-    suspension.suspend(father.id, Decision(reason="jugement", child=None if whole else child))
+    closing.close(father.id, Decision(reason="jugement", child=None if whole else child))
     del year.pupils["9200000"]
     imported(act, year.write(folder), "--force")
     with time_machine.travel(now() + timedelta(days=91)):

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Engine, event, select, update
 
 from idp.accounts import retired
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.accounts.retired import RetiredName
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
 from idp.rostering import imports
@@ -127,7 +127,7 @@ def check_for_a_school(year: Year, folder: Path) -> None:
     db.session.add(Guardianship(account_id=both, child_id=elsewhere, kinship="10", authority=1))
     suspended = Account.roster_key.in_(("aaf:9150003", "aaf:9150011"))
     for key in db.session.scalars(select(Account.id).where(suspended)):
-        db.session.add(Suspension(account_id=key, reason="Jugement", begun_by="test"))
+        db.session.add(Closing(account_id=key, reason="Jugement", begun_by="test"))
     for name_of, namesake in (("9150003", "9100005"), ("9150011", "9150009")):
         person = year.parents[namesake]
         named = {"civility": person.civility, "given_name": person.given, "family_name": "ZIDANI", "birth_name": ""}

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, SchoolNotice
-from idp.accounts.suspensions.models import Suspension
 from idp.db import db
-from idp.families import admission, suspension
+from idp.families import admission, closing
+from idp.families.closing import Decision
 from idp.families.refusals import RefusedError
-from idp.families.suspension import Decision
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, codes, imported
@@ -24,7 +24,7 @@ PUPIL, OTHER, ELSEWHERE = "9200000", "9200002", "9299998"
 def close_the_father() -> None:
     """Suspend the father's access to his child, as the head of the child's school does."""
     [tie, *_] = account(FATHER).guardianships
-    suspension.suspend(account(FATHER).id, Decision(reason="jugement", child=tie.child_id, school=tie.child.school))
+    closing.close(account(FATHER).id, Decision(reason="jugement", child=tie.child_id, school=tie.child.school))
 
 
 def name(year: Year, pupil: str, key: str, names: tuple[str, str] | None = None) -> None:
@@ -36,9 +36,9 @@ def name(year: Year, pupil: str, key: str, names: tuple[str, str] | None = None)
 def waits() -> dict[str, str]:
     """Return why each person waits, by the key of the file."""
     rows = db.session.execute(
-        select(Account.roster_key, Suspension.wait)
-        .join(Suspension, Suspension.account_id == Account.id)
-        .where(Suspension.awaits_head)
+        select(Account.roster_key, Closing.wait)
+        .join(Closing, Closing.account_id == Account.id)
+        .where(Closing.awaits_head)
     )
     return {(key or "").rpartition(":")[2]: wait for key, wait in rows}
 
@@ -113,8 +113,8 @@ def test_the_decision_about_an_erased_person_stays_with_the_pupil(act: Run, year
     close_the_father()
     answer = act("account", "erase", account(FATHER).username, "--yes", "--reason", "demande 12")
     assert answer.code == 0, answer.err
-    [row] = db.session.scalars(select(Suspension))
-    assert not db.session.scalar(select(Suspension.account_id)), "nothing says whose it was"
+    [row] = db.session.scalars(select(Closing))
+    assert not db.session.scalar(select(Closing.account_id)), "nothing says whose it was"
     assert (row.school_id, row.reason, row.begun_by) == (None, "", "")
     assert codes(imported(act, folder)).count("guardian_waits") == 1
     assert waits() == {FATHER: "new_guardian"}

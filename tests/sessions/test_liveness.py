@@ -8,8 +8,8 @@ import time_machine
 from flask import Flask
 from sqlalchemy import ColumnElement, bindparam, false, select, text, true
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.config import Settings
 from idp.db import UtcDateTime, db
@@ -44,7 +44,7 @@ def moment(app: Flask, build: Build) -> Iterator[datetime]:
                     account.disabled_at = moment
                 case "suspended" | "reopened":
                     until = moment if kind == "reopened" else None
-                    db.session.add(Suspension(account_id=account.id, reason="", begun_by="", until=until))
+                    db.session.add(Closing(account_id=account.id, reason="", begun_by="", until=until))
                 case "ended":
                     session.ended_at = moment
                 case "outdated":

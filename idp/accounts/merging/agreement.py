@@ -5,8 +5,8 @@ import uuid
 from sqlalchemy import Select, select
 
 from idp.accounts import directory
+from idp.accounts.merging.same_person import same_person
 from idp.accounts.models import Account, Guardianship
-from idp.accounts.same_person import same_person
 from idp.db import db
 from idp.folding import fold
 from idp.mail.emails import fold_email

@@ -11,12 +11,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 
-from idp.accounts import directory, disputes, notices, school_notices
+from idp.accounts import closings, directory, disputes, notices, school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions import waiting
-from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.events import LetterLinked
 from idp.clock import now
@@ -59,7 +58,7 @@ def merge(settings: Settings, mine: Account, other: Account, decided: SchoolNoti
 def give_back(mine: Account, other: Account, *, by: str, sentence: str) -> Sequence[School]:
     """Give `other` back what moved, enable it without a letter, and answer all schools that were asked about the two.
 
-    Suspensions go with their tie, also later ones: what a school closed stays closed. A later dispute, and an
+    Closings go with their tie, also later ones: what a school closed stays closed. A later dispute, and an
     exclusion that confirmed it, were about the person of `mine`. Return the schools of these children.
     """
     moved = other.merged_rows or {"children": [], "keys": [None]}
@@ -102,7 +101,7 @@ def _return_keys(mine: uuid.UUID, other: Account, key: str | None, *aliases: str
 def _movable(mine: uuid.UUID, other: uuid.UUID) -> Sequence[uuid.UUID]:
     """Return the children of `other`, except those that `mine` already has, and those in dispute.
 
-    A tie that the school excluded or suspended moves too, and such a tie of this account is not replaced: merging
+    A tie that the school excluded or closed moves too, and such a tie of this account is not replaced: merging
     accounts reopens no tie that a school closed.
     """
     db.session.execute(  # a tie of this account that has ended is replaced by one that holds
@@ -112,7 +111,7 @@ def _movable(mine: uuid.UUID, other: uuid.UUID) -> Sequence[uuid.UUID]:
             ~Guardianship.is_unended,
             ~Guardianship.is_excluded,
             ~Guardianship.has_open_dispute,
-            ~Guardianship.where_suspended(now()),
+            ~Guardianship.where_shut(now()),
             Guardianship.child_id.in_(_children(other).where(Guardianship.is_unended)),
         )
         .execution_options(synchronize_session=False)
@@ -123,16 +122,16 @@ def _movable(mine: uuid.UUID, other: uuid.UUID) -> Sequence[uuid.UUID]:
 
 
 def _move_ties(source: uuid.UUID, target: uuid.UUID, children: Sequence[uuid.UUID]) -> None:
-    """Move ties behind those of `target`, with what suspends them; its heads are asked about those that wait."""
+    """Move ties behind those of `target`, with what closes them; its heads are asked about those that wait."""
     last = db.session.scalar(select(func.max(Guardianship.rank)).where(Guardianship.account_id == target))
     for rank, child_id in enumerate(children, start=0 if last is None else last + 1):
         tie = Guardianship.account_id == source, Guardianship.child_id == child_id
         _update(Guardianship, *tie, account_id=target, rank=rank)
-    _update(Suspension, Suspension.account_id == source, Suspension.child_id.in_(children), account_id=target)
+    _update(Closing, Closing.account_id == source, Closing.child_id.in_(children), account_id=target)
     rows = db.session.execute(
         select(Child.school_id, Child.id)
-        .join(Suspension, Suspension.child_id == Child.id)
-        .where(Suspension.account_id == target, Child.id.in_(children), Suspension.where_waiting(now()))
+        .join(Closing, Closing.child_id == Child.id)
+        .where(Closing.account_id == target, Child.id.in_(children), Closing.where_waiting(now()))
         .order_by(Child.id)
     )
     waits: dict[uuid.UUID, list[uuid.UUID]] = {}
@@ -143,7 +142,7 @@ def _move_ties(source: uuid.UUID, target: uuid.UUID, children: Sequence[uuid.UUI
 
 def _drop_waiting(account_id: uuid.UUID, moment: datetime) -> None:
     """Remove the ties that wait for the head and do not move: `mine` has their pupils. A file may bring them again."""
-    children = waiting.end_all(account_id, by=_BY, reason=_ADDED, moment=moment)
+    children = closings.end_waits(account_id, by=_BY, reason=_ADDED, moment=moment)
     db.session.execute(
         delete(Guardianship)
         .where(Guardianship.account_id == account_id, Guardianship.child_id.in_(children))

@@ -6,8 +6,8 @@ from datetime import timedelta
 from flask import request
 from sqlalchemy import func, or_, select, update
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.access.roles import Right, RoleSpec, spec
@@ -90,13 +90,13 @@ def may(right: Right) -> bool:
     return right in own_spec().rights
 
 
-def may_end(row: Suspension) -> bool:
+def may_end(row: Closing) -> bool:
     """Return whether a decision of the post may end another one about the same access, or a wait for the head.
 
     Who may not reopen an access ends only decisions of others who may not.
     """
     begun = spec(models.role(row.begun_by)).rights
-    return may(Right.REOPEN) or (not row.awaits_head and Right.SUSPEND in begun and Right.REOPEN not in begun)
+    return may(Right.REOPEN) or (not row.awaits_head and Right.CLOSE in begun and Right.REOPEN not in begun)
 
 
 def was_by(actor: str) -> bool:

@@ -27,10 +27,10 @@ class Right(enum.Enum):
     """Send a mail again, unlock an account."""
     PRINT_LETTER = enum.auto()
     """Print a letter for one person, also for an account that has been active."""
-    SUSPEND = enum.auto()
-    """Suspend an account or one tie."""
+    CLOSE = enum.auto()
+    """Close an account or one tie."""
     REOPEN = enum.auto()
-    """Reopen what was suspended."""
+    """Reopen what was closed."""
     READ_NOTICES = enum.auto()
     SETTLE_NOTICES = enum.auto()
     """Settle notices, and open one for a person who says on the telephone « Ce n’est pas mon enfant »."""
@@ -156,19 +156,19 @@ class RoleSpec:
 _NOTHING = RoleSpec()
 _EVERYBODY = frozenset({Right.READ_STATISTICS, Right.READ_JOURNAL})
 _AT_A_SCHOOL = _EVERYBODY | {
-    Right.READ_FAMILIES, Right.HELP_FAMILIES, Right.PRINT_LETTER, Right.SUSPEND, Right.READ_NOTICES,
+    Right.READ_FAMILIES, Right.HELP_FAMILIES, Right.PRINT_LETTER, Right.CLOSE, Right.READ_NOTICES,
     Right.SETTLE_NOTICES, Right.IMPORT_FILES, Right.READ_JOBS, Right.READ_CLASSES, Right.PRINT_CLASSES,
     Right.EDIT_SCHOOL,
 }  # fmt: skip
 _OF_HELPDESK = _EVERYBODY | {
-    Right.READ_FAMILIES, Right.HELP_FAMILIES, Right.SUSPEND, Right.READ_NOTICES, Right.MANAGE_TEAM, Right.READ_ENTS,
+    Right.READ_FAMILIES, Right.HELP_FAMILIES, Right.CLOSE, Right.READ_NOTICES, Right.MANAGE_TEAM, Right.READ_ENTS,
 }  # fmt: skip
 _OF_ENGINEER = _EVERYBODY | {
     Right.IMPORT_FILES, Right.READ_JOBS, Right.EDIT_SCHOOL, Right.MANAGE_TEAM, Right.MANAGE_ALL_TEAMS,
     Right.READ_ENTS, Right.MANAGE_ENTS, Right.DECIDE_ENTS, Right.FORCE_PASSWORDS,
 }  # fmt: skip
 _READS_FAMILIES = frozenset(
-    {Right.READ_FAMILIES, Right.HELP_FAMILIES, Right.SUSPEND, Right.READ_NOTICES, Right.SERVE_RIGHTS}
+    {Right.READ_FAMILIES, Right.HELP_FAMILIES, Right.CLOSE, Right.READ_NOTICES, Right.SERVE_RIGHTS}
 )
 """The rights to pages with families' data: a person of the académie gives a reason first."""
 

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from sqlalchemy import Select, select
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, School, SchoolNotice
-from idp.accounts.suspensions.models import Suspension
 from idp.clients.models import Client
 from idp.db import db
 from idp.desk.access import scope
@@ -43,13 +43,13 @@ def account_to_read(key: uuid.UUID) -> Account:
     return row or _row(select(Account).where(Account.id == key, scope.replaced_accounts()), key)
 
 
-def decision(account_key: uuid.UUID, key: uuid.UUID) -> Suspension:
-    """Return a decision in scope that suspends an account or a tie of it; refuse the page otherwise.
+def decision(account_key: uuid.UUID, key: uuid.UUID) -> Closing:
+    """Return a decision in scope that closes an account or a tie of it; refuse the page otherwise.
 
     About a guardian who waits the head decides in « Signalements ».
     """
-    of_account = select(Suspension).join(Account, Account.id == Suspension.account_id)
-    chosen = Suspension.id == key, Suspension.account_id == account_key, ~Suspension.awaits_head
+    of_account = select(Closing).join(Account, Account.id == Closing.account_id)
+    chosen = Closing.id == key, Closing.account_id == account_key, ~Closing.awaits_head
     return _row(of_account.where(*chosen, scope.decisions()), key)
 
 

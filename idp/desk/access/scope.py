@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from idp.accounts import directory
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
-from idp.accounts.suspensions.models import Suspension
 from idp.audit.models import AuditEntry
 from idp.clients import audience
 from idp.clients.models import Client
@@ -66,11 +66,11 @@ def replaced_accounts() -> ColumnElement[bool]:
 
 
 def decisions() -> ColumnElement[bool]:
-    """Return the condition of the suspensions in scope, for a statement that joins `Suspension` with `Account`.
+    """Return the condition of the closings in scope, for a statement that joins `Closing` with `Account`.
 
     For a school: those that its head may reopen, also if the account is in scope no more, and the académie's.
     """
-    of_academy = and_(Suspension.school_id.is_(None), Suspension.child_id.is_(None))
+    of_academy = and_(Closing.school_id.is_(None), Closing.child_id.is_(None))
     return bounded(
         lambda school: or_(directory.reopened_by_heads_of(school.id), and_(of_academy, accounts())),
         lambda _: accounts(),

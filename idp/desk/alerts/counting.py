@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import CTE, Float, and_, case, cast, extract, func, literal, null, or_, select, union_all
 
-from idp.audit.data_events import AccessSuspended
+from idp.audit.data_events import AccessClosed
 from idp.audit.desk_events import PupilRead
 from idp.audit.events import AccountChanged, AccountRead, GuardianshipDisputed
 from idp.audit.models import OK, AuditEntry
@@ -123,7 +123,7 @@ def many(start: datetime, end: datetime) -> Iterator[Busy]:
             AuditEntry.at >= start,
             AuditEntry.at < end,
             _ROLE.in_(list(alerts)),
-            or_(AuditEntry.where_kind(AccessSuspended.kind), calls, replaced, ended),
+            or_(AuditEntry.where_kind(AccessClosed.kind), calls, replaced, ended),
         )
         .subquery()
     )

@@ -64,7 +64,7 @@ class Line:
 class Board:
     """The lines of the classes of a school, that of the whole school, and the states of its columns.
 
-    `closed` is the number of accounts that are closed or suspended, and so on no line.
+    `closed` is the number of accounts that are closed or closed, and so on no line.
     """
 
     lines: list[Line]
@@ -92,15 +92,15 @@ def of_school(school: School) -> Board:
 
 
 def leaves_out(school: School) -> bool:
-    """Return whether an account counts in no line because each of its ties to pupils of the school is suspended."""
+    """Return whether an account counts in no line because each of its ties to pupils of the school is closed."""
     of_school = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
     of_school = of_school.where(Child.school_id == school.id, Child.left_at.is_(None))
     moment = now()
-    suspended = set(db.session.scalars(of_school.where(Guardianship.is_unended, Guardianship.where_suspended(moment))))
-    if not suspended:
+    closed = set(db.session.scalars(of_school.where(Guardianship.is_unended, Guardianship.where_shut(moment))))
+    if not closed:
         return False
-    theirs = of_school.where(Guardianship.account_id.in_(suspended), directory.counts_in_class(moment))
-    return bool(suspended.difference(db.session.scalars(theirs)))
+    theirs = of_school.where(Guardianship.account_id.in_(closed), directory.counts_in_class(moment))
+    return bool(closed.difference(db.session.scalars(theirs)))
 
 
 def _line(row: Row, states: Sequence[Group]) -> Line:

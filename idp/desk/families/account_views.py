@@ -14,7 +14,7 @@ from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account
 from idp.db import db
-from idp.desk import access, reading, refusals, suspended, ties
+from idp.desk import access, decisions, reading, refusals, ties
 from idp.desk.access import Right, needs
 from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
@@ -71,10 +71,10 @@ def show(account: uuid.UUID) -> Response:
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
-    decisions = suspended.decisions([account.id])
-    guardian = subjects.views([account], decisions)[account.id]
+    held = decisions.of_accounts([account.id])
+    guardian = subjects.views([account], held)[account.id]
     is_replaced = guardian.subject.is_replaced
-    children = subjects.children(account, decisions[account.id], with_former=is_replaced)
+    children = subjects.children(account, held[account.id], with_former=is_replaced)
     return make_response(
         render_template(
             "desk/families/compte.html",
@@ -236,5 +236,5 @@ def family(pupil: uuid.UUID) -> Response:
 
 
 def _ended() -> str:
-    """Return what the end of the suspension of a former guardian did."""
+    """Return what the end of the closing of a former guardian did."""
     return str(gettext("Cette suspension est finie. Rien ne s’ouvre tant que le fichier ne nomme pas cette personne."))

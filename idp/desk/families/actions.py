@@ -11,7 +11,7 @@ from typing import Any
 from idp.accounts.models import Account
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.suspended import Shown
+from idp.desk.decisions import Shown
 from idp.desk.ties import CutOff
 from idp.families.standing import Group, Standing, foremost, group_of
 
@@ -26,7 +26,7 @@ class Subject:
         wait_seconds: how long its next sign-in has to wait after wrong passwords; 0 if it need not.
         open_notices: the number of open notices in the scope of the post that the post answers, or only reads.
         has_tries: whether wrong tries count against the account, or a notice says that somebody guesses.
-        decisions: the decisions that suspend it or its ties, as the post may read them.
+        decisions: the decisions that close it or its ties, as the post may read them.
         cut_off: why no file leads to it any more, or None.
         has_passkeys: whether a passkey opens it.
         is_replaced: whether an import closed it, because its key names another person now.

@@ -21,14 +21,14 @@ from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, suspended, ties, uncollected_letters, words
+from idp.desk import access, decisions, ties, uncollected_letters, words
 from idp.desk.access import Right
+from idp.desk.decisions import Shown
 from idp.desk.families import actions
 from idp.desk.families.actions import Offered, Subject
 from idp.desk.naming import account_urls
 from idp.desk.notices import settling
 from idp.desk.notices.words import WORDS
-from idp.desk.suspended import Shown
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.families import telephone
@@ -62,7 +62,7 @@ class GuardianView:
     subject: Subject
     words: Words
     actions: list[Offered]
-    suspensions: list[Shown]
+    closings: list[Shown]
     """The decisions that close the whole account."""
     is_untaken: bool
     """Whether nobody took the file of its letter, which is erased."""
@@ -110,7 +110,7 @@ class GuardianView:
 class TieView:
     """A tie of an account to a pupil as the pages show it.
 
-    `is_waiting` says that the tie is suspended only until the head has decided about a new guardian. `is_excluded` says
+    `is_waiting` says that the tie is closed only until the head has decided about a new guardian. `is_excluded` says
     that the school ended it, `is_disputed` that the person says of the pupil that it is not the own child. `is_former`
     says that the files no longer name the person for the pupil; `url` is then the page of the account, if the post may
     open it.
@@ -118,12 +118,12 @@ class TieView:
 
     child: Child
     account: Account
-    is_suspended: bool
+    is_shut: bool
     is_waiting: bool
     is_excluded: bool
     is_disputed: bool
-    suspension: Shown | None
-    """The decision that suspends the tie; of several, the youngest."""
+    closing: Shown | None
+    """The decision that closes the tie; of several, the youngest."""
     call_url: str
     """The URL of « Au téléphone : « Ce n’est pas mon enfant » »; empty if the post or the state does not allow it."""
     restore_url: str
@@ -135,15 +135,15 @@ class TieView:
 
     @property
     def is_open(self) -> bool:
-        """Whether the pupil is there, and the tie is neither suspended nor ended by the school."""
-        return not self.is_suspended and not self.is_excluded and self.child.left_at is None
+        """Whether the pupil is there, and the tie is neither closed nor ended by the school."""
+        return not self.is_shut and not self.is_excluded and self.child.left_at is None
 
     @property
     def say(self) -> Any:
         """What to say on the telephone on the pupil's page; empty if the words of the account hold."""
         if self.is_waiting:
             return words.CUT_OFF[CutOff.WAITS].say
-        return words.CUT_OFF[CutOff.SUSPENDED].say if self.is_suspended or self.is_excluded else ""
+        return words.CUT_OFF[CutOff.CLOSED].say if self.is_shut or self.is_excluded else ""
 
     @classmethod
     def of(cls, tie: Guardianship, decisions: Sequence[Shown], *, is_waiting: bool) -> "TieView":
@@ -154,7 +154,7 @@ class TieView:
         return cls(
             tie.child,
             tie.account,
-            tie.is_suspended_at(now()),
+            tie.is_shut_at(now()),
             is_waiting,
             tie.is_excluded,
             tie.is_disputed,
@@ -168,7 +168,7 @@ class TieView:
 def views(
     accounts: Collection[Account], decisions: Mapping[uuid.UUID, Sequence[Shown]]
 ) -> dict[uuid.UUID, GuardianView]:
-    """Return accounts with their words, the decisions that suspend them, and the actions that the post may use.
+    """Return accounts with their words, the decisions that close them, and the actions that the post may use.
 
     As many statements run for many accounts as for one.
     """
@@ -214,16 +214,16 @@ def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
         .options(selectinload(Account.guardianships).lazyload(Guardianship.child))
     ).all()
-    decisions = suspended.decisions([account.id for account, _, _ in rows])
-    shown = views([account for account, _, _ in rows], decisions)
+    held = decisions.of_accounts([account.id for account, _, _ in rows])
+    shown = views([account for account, _, _ in rows], held)
     return [
-        (shown[account.id], TieView.of(tie, decisions[account.id], is_waiting=is_waiting))
+        (shown[account.id], TieView.of(tie, held[account.id], is_waiting=is_waiting))
         for account, tie, is_waiting in rows
     ]
 
 
 def former_guardians(child: Child) -> list[TieView]:
-    """Return the ties of a pupil that a file ended and that a decision suspends, in the order of names."""
+    """Return the ties of a pupil that a file ended and that a decision closes, in the order of names."""
     rows = db.session.scalars(
         select(Guardianship)
         .join(Account, Account.id == Guardianship.account_id)
@@ -232,8 +232,8 @@ def former_guardians(child: Child) -> list[TieView]:
         .order_by(Account.family_name, Account.given_name)
     ).all()
     keys = [tie.account_id for tie in rows]
-    decisions, urls = suspended.decisions(keys), account_urls(keys)
-    views_of = (TieView.of(tie, decisions[tie.account_id], is_waiting=False) for tie in rows)
+    held, urls = decisions.of_accounts(keys), account_urls(keys)
+    views_of = (TieView.of(tie, held[tie.account_id], is_waiting=False) for tie in rows)
     return [replace(view, is_former=True, url=urls.get(view.account.id, "")) for view in views_of]
 
 
@@ -309,7 +309,7 @@ def _counts(account: Account, tried_at: datetime) -> bool:
 def events(account: Account) -> list[DatedLine]:
     """Return the last events of an account that a colleague needs, newest first, each once.
 
-    An event about a tie is for those who may read the pupil, as the decision is (`suspended.decisions`).
+    An event about a tie is for those who may read the pupil, as the decision is (`decisions.of_accounts`).
     """
     here = (
         select(Child.id)

@@ -158,7 +158,7 @@ def readable_details(entry: AuditEntry) -> dict[str, Any]:
     """Return the details of an entry as the person may read them.
 
     Who reads no families reads no number of a school's families. A school does not read why a guardian waits for its
-    head, because the reason may tell that somebody is suspended in another school.
+    head, because the reason may tell that somebody is closed in another school.
     """
     hidden = set()
     if entry.kind == PasswordsForced.kind and not access.may(Right.READ_FAMILIES):

@@ -25,12 +25,12 @@ REFUSALS: dict[str, LazyString] = {
         "l’autre compte."
     ),
     Refusal.DISABLED: _l("Ce compte est fermé : un courrier ne pourrait pas servir. Il faut d’abord le rouvrir."),
-    Refusal.SUSPENDED: _l("L’accès est suspendu : un courrier ne pourrait pas servir. La direction rouvre d’abord."),
+    Refusal.CLOSED: _l("L’accès est suspendu : un courrier ne pourrait pas servir. La direction rouvre d’abord."),
     Refusal.DISPUTED: _l(
         "Le responsable de l’élève est contesté : réglez d’abord ce signalement. Aucun courrier n’est imprimé avant."
     ),
     Refusal.CHILDLESS: _l("Ce compte n’a plus d’enfant dans un établissement : un courrier n’ouvrirait rien."),
-    Refusal.TIE_SUSPENDED: _l(
+    Refusal.TIE_CLOSED: _l(
         "Le lien de cette personne avec l’élève est suspendu : un courrier n’ouvrirait rien. La direction rouvre "
         "d’abord."
     ),
@@ -74,7 +74,7 @@ SKIPS: dict[str, LazyString] = {
     ),
     Skip.FAULTY: _l("Courrier impossible à mettre en page"),
     Skip.DISPUTED: _l("Compte contesté, à régler dans « Signalements »"),
-    Skip.SUSPENDED: _l("Accès suspendu"),
+    Skip.CLOSED: _l("Accès suspendu"),
     Skip.WAITS: _l("Attend la direction, dans « Signalements »"),
     Skip.DISABLED: _l("Compte fermé"),
     Skip.HAS_LETTER: _l("Courrier encore valable"),

@@ -1,4 +1,4 @@
-"""The French words of the notices about a suspended account: schools that did not decide read not by whom nor why."""
+"""The French words of the notices about a closed account: schools that did not decide read not by whom nor why."""
 
 from flask_babel import lazy_gettext as _l
 

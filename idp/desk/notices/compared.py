@@ -1,4 +1,4 @@
-"""Whom the head compares with a new guardian: the people whose access is suspended, and the documents about them."""
+"""Whom the head compares with a new guardian: the people whose access is closed, and the documents about them."""
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,19 +9,19 @@ from flask import url_for
 from flask_babel import gettext
 from sqlalchemy import and_, or_, select
 
+from idp.accounts.closings import Closing, Wait
 from idp.accounts.directory import name_key
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension, Wait
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, suspended
+from idp.desk import access, decisions
 from idp.desk.access import Right
+from idp.desk.decisions import Shown
 from idp.desk.naming import account_urls
-from idp.desk.suspended import Shown
 from idp.web import i18n
 
-_Decision = tuple[Suspension, Account, Child]
+_Decision = tuple[Closing, Account, Child]
 """A decision with the person and a pupil whom it concerns."""
 _Row = TypeVar("_Row", Child, Account)
 _BY_WEIGHT = (Wait.RECOGNISED, Wait.NEW_GUARDIAN, Wait.EXCLUDED)
@@ -30,7 +30,7 @@ _BY_WEIGHT = (Wait.RECOGNISED, Wait.NEW_GUARDIAN, Wait.EXCLUDED)
 
 @dataclass(frozen=True)
 class Compared:
-    """A suspended person: the name, the URL of a page about the suspension if there is one, and what is to compare.
+    """A closed person: the name, the URL of a page about the closing if there is one, and what is to compare.
 
     `lines` are the reason, the document, the day and the author, for a post that may read them.
     """
@@ -47,9 +47,9 @@ def waits(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
 
 
 def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compared]]:
-    """Return the suspended people with whom the head compares the person of each open notice.
+    """Return the closed people with whom the head compares the person of each open notice.
 
-    They have a suspended access to one of the pupils, or to one of the same names, or have the names of the person who
+    They have a closed access to one of the pupils, or to one of the same names, or have the names of the person who
     waits. Other posts compare nobody. As many statements run for many notices as for one.
     """
     by_notice = {
@@ -80,11 +80,11 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
     }
 
 
-def _waiting(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Suspension]]:
+def _waiting(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Closing]]:
     """Return the rows that wait for the head, by the id of the open notice about them."""
     asked = [row for row in notices if row.kind == Kind.GUARDIAN_WAITS.value and row.settled_at is None]
     keys = {row.account_id for row in asked}
-    statement = select(Suspension).where(Suspension.account_id.in_(keys), Suspension.where_waiting(now()))
+    statement = select(Closing).where(Closing.account_id.in_(keys), Closing.where_waiting(now()))
     waiting = db.session.scalars(statement.execution_options(populate_existing=True)).all() if asked else ()
     by_notice = {
         notice.id: [row for row in waiting if (row.account_id, row.school_id) == (notice.account_id, notice.school_id)]
@@ -108,15 +108,15 @@ def _key(pupil: Child) -> str:
 
 
 def _erased(children: Collection[uuid.UUID | None]) -> set[uuid.UUID | None]:
-    """Return the pupils to whom the access of a person stays suspended who was erased since."""
-    rows = select(Suspension.child_id).where(
-        Suspension.child_id.in_(children), Suspension.account_id.is_(None), Suspension.where_decided(now())
+    """Return the pupils to whom the access of a person stays closed who was erased since."""
+    rows = select(Closing.child_id).where(
+        Closing.child_id.in_(children), Closing.account_id.is_(None), Closing.where_decided(now())
     )
     return set(db.session.scalars(rows))
 
 
-def _gone(waiting: Sequence[Suspension], erased: Collection[uuid.UUID | None], *, is_alone: bool) -> Iterator[Compared]:
-    """Yield what is said of a suspended person whom no decision names any more."""
+def _gone(waiting: Sequence[Closing], erased: Collection[uuid.UUID | None], *, is_alone: bool) -> Iterator[Compared]:
+    """Yield what is said of a closed person whom no decision names any more."""
     if any(row.child_id in erased for row in waiting):
         yield Compared(str(gettext("une personne effacée depuis")))
     elif is_alone:
@@ -136,17 +136,17 @@ def _merged(shown: Mapping[tuple[uuid.UUID, uuid.UUID], Compared], matched: Iter
 def _decisions(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[_Decision]]:
     """Return the decisions that hold about ties to pupils, with the person and the pupil, by the pupil's school."""
     of_tie = and_(
-        Suspension.account_id == Guardianship.account_id,
-        or_(Suspension.child_id.is_(None), Suspension.child_id == Guardianship.child_id),
+        Closing.account_id == Guardianship.account_id,
+        or_(Closing.child_id.is_(None), Closing.child_id == Guardianship.child_id),
     )
     rows = db.session.execute(
-        select(Suspension, Account, Child)
+        select(Closing, Account, Child)
         .select_from(Guardianship)
-        .join(Suspension, of_tie)
+        .join(Closing, of_tie)
         .join(Account, Account.id == Guardianship.account_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Child.school_id.in_(schools), Suspension.where_decided(now()))
-        .order_by(Suspension.begins_at, Suspension.id)
+        .where(Child.school_id.in_(schools), Closing.where_decided(now()))
+        .order_by(Closing.begun_at, Closing.id)
     )
     by_school: dict[uuid.UUID, list[_Decision]] = {}
     for row, account, child in rows:
@@ -155,10 +155,10 @@ def _decisions(schools: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[_Decis
 
 
 def _shown(matches: Iterable[Iterable[_Decision]]) -> Mapping[tuple[uuid.UUID, uuid.UUID], Compared]:
-    """Return suspended people as the post may know them; another school's document is not named."""
+    """Return closed people as the post may know them; another school's document is not named."""
     decided = {(match[0].id, match[1].id): match for matched in matches for match in matched}
     urls = account_urls({account.id for _, account, _ in decided.values()}) if decided else {}
-    items = suspended.all_shown([row for row, _, _ in decided.values()])
+    items = decisions.all_shown([row for row, _, _ in decided.values()])
     return {
         key: _compared(item, account, child, urls.get(account.id, ""))
         for item, (key, (_, account, child)) in zip(items, decided.items(), strict=True)
@@ -166,7 +166,7 @@ def _shown(matches: Iterable[Iterable[_Decision]]) -> Mapping[tuple[uuid.UUID, u
 
 
 def _compared(item: Shown, account: Account, child: Child, url: str) -> Compared:
-    """Return a suspended person. The pupil's page shows the suspension if the post may not open the account."""
+    """Return a closed person. The pupil's page shows the closing if the post may not open the account."""
     if not item.is_known and not url:
         return Compared(str(gettext("une personne dont l’accès est suspendu")))
     url = url or url_for("accounts.family", pupil=child.id)
@@ -174,11 +174,11 @@ def _compared(item: Shown, account: Account, child: Child, url: str) -> Compared
 
 
 def _lines(item: Shown) -> Sequence[str]:
-    """Return what the school knows of its own suspension."""
+    """Return what the school knows of its own closing."""
     row, author = item.row, item.who[0].lower() + item.who[1:]
     document = gettext("Document : %(reference)s", reference=row.reference)
     return [
         gettext("Motif : « %(reason)s »", reason=row.reason),
         document if row.reference else gettext("Aucun document donné"),
-        gettext("Suspension du %(day)s, par %(author)s", day=i18n.day(row.begins_at), author=author),
+        gettext("Suspension du %(day)s, par %(author)s", day=i18n.day(row.begun_at), author=author),
     ]

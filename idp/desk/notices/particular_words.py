@@ -6,9 +6,9 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
+from idp.accounts.closings import Wait
 from idp.accounts.models import SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Wait
 from idp.desk.notices.words import WORDS, Answer, Consequence, Words
 
 _RECOGNISED = _l(
@@ -66,7 +66,7 @@ _CHECKED_ANSWERS: Mapping[Answer, Mapping[str, Any]] = {
     },
     Answer.KEEP_OUT: {"label": _l("C’est à refuser : %(name)s reste dehors")},
 }
-"""What the answers say to a post that may not know that anybody is suspended."""
+"""What the answers say to a post that may not know that anybody is closed."""
 _DOUBT = WORDS[Kind.LETTER_DOUBT]
 _ADDED = replace(
     _DOUBT,
@@ -120,7 +120,7 @@ def words_of(
 
 
 def _of_check(words: Words) -> Words:
-    """Return the words about a person whom the head has to check; they do not say that anybody is suspended."""
+    """Return the words about a person whom the head has to check; they do not say that anybody is closed."""
     answers = {answer: replace(words.answers[answer], **changed) for answer, changed in _CHECKED_ANSWERS.items()}
     check = _l(
         "Cette personne peut-elle savoir ce qui concerne l’élève ? Regardez son dossier, ou demandez à la famille."

@@ -11,7 +11,7 @@ from idp.accounts.models import Account, Child, Guardianship, School, SchoolNoti
 from idp.accounts.school_notices import Kind
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk import access, suspended
+from idp.desk import access, decisions
 from idp.desk.access import Right
 from idp.desk.notices.particular_words import OF_ENDED_TIE
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
@@ -140,14 +140,14 @@ def needs_proof(notice: SchoolNotice, answer: Answer, *, is_disputed: bool, is_f
 
 
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
-    """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a suspension.
+    """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a closing.
 
     They are about a new guardian who waits, about a guardian whom a file added beside an active one, or about another
-    name for a guardian of a pupil to whom somebody's access is suspended: under another name a person is not recognised
+    name for a guardian of a pupil to whom somebody's access is closed: under another name a person is not recognised
     any more, or is another person.
     """
     doubts = [notice for notice in notices if notice.kind == Kind.NAME_IN_DOUBT.value]
-    beside = suspended.beside({notice.account_id for notice in doubts})
+    beside = decisions.beside({notice.account_id for notice in doubts})
     always = {notice.id for notice in notices if notice.kind in FOR_HEAD}
     return always | {notice.id for notice in doubts if notice.account_id in beside}
 

@@ -101,7 +101,7 @@ def _of_pupils() -> list[Row]:
                 "Aussi longtemps que le compte. Si le compte est effacé avant la fin d’une suspension, elle reste avec "
                 "la fiche de l’élève, sans rien de la personne."
             ),
-            ("suspension",),
+            ("closing",),
         ),
         Row(
             gettext("Fiche d’un élève parti, si un accès à cet élève est suspendu"),

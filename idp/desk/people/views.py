@@ -38,14 +38,13 @@ from idp.web.redirects import see_other
 
 _KEPT: Mapping[str, Any] = {
     "pupils": _l("Les enfants : ce sont des élèves de l’établissement, et leur fiche part avec son fichier."),
-    "suspension": _l(
-        "La suspension de l’accès à un élève : des empreintes chiffrées des noms et des numéros de la personne, pour "
-        "que le prochain fichier ne lui rende pas cet accès. Elles restent jusqu’à la fin de la suspension, ou jusqu’à "
-        "ce que la fiche de l’élève soit effacée. L’académie peut y mettre fin avant."
+    "closing": _l(
+        "La décision qui ferme l’accès à un élève, sans rien de la personne : tout nouveau responsable de cet élève "
+        "attend la direction. Elle reste jusqu’à sa fin, et au plus cinq ans après le départ de l’élève."
     ),
     "school_file_refused": _l(
-        "Le fichier de l’établissement : il nomme encore la personne. Là où son accès est suspendu, l’import refuse sa "
-        "ligne et le dit. Ailleurs, il crée un nouveau compte."
+        "Le fichier de l’établissement : il nomme encore la personne. Le prochain import crée un nouveau compte. Là où "
+        "l’accès à un élève était fermé, ce compte attend la direction ; ailleurs, il reçoit un courrier."
     ),
     "school_file": _l(
         "Le fichier de l’établissement : il nomme encore la personne. Le prochain import crée un nouveau compte, "

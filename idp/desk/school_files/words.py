@@ -303,8 +303,8 @@ def new_accounts(counts: Mapping[str, Mapping[str, int]]) -> int:
 def _of_accounts(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     """Yield how many accounts are new, and what follows for the school.
 
-    Nothing says how many people wait for the head. The check names those who wait because of a suspension in the
-    school; a larger number after the import would say that somebody is suspended in another one.
+    Nothing says how many people wait for the head. The check names those who wait because of a closing in the
+    school; a larger number after the import would say that somebody is closed in another one.
     """
     match new_accounts(counts):
         case 0:
@@ -328,7 +328,7 @@ _ACCESS = (
     ),
     (
         "access",
-        "suspended",
+        "closed",
         _l("La suspension d’un lien reste, bien que le fichier ne nomme plus la personne."),
         _l("Les suspensions de %(n)s liens restent, bien que le fichier ne nomme plus ces personnes."),
     ),
@@ -337,7 +337,7 @@ _ACCESS = (
 
 
 def _of_access(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    """Yield which accounts an import closed and opened again, and which suspensions stay."""
+    """Yield which accounts an import closed and opened again, and which closings stay."""
     for name, what, single, several in _ACCESS:
         if count := counts.get(name, {}).get(what, 0):
             yield str(single) if count == 1 else str(several) % {"n": count}

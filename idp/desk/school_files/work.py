@@ -5,7 +5,7 @@ stops if more people would leave than was shown.
 
 The académie's engineer imports files and reads no names. Who brings the file would learn from every answer about one of
 its lines something of a person: a file of one pupil would ask whether this pupil is known, where the family lives,
-whether somebody is suspended. Even a rounded number reveals one person: with nine invented people in the file, it
+whether somebody is closed. Even a rounded number reveals one person: with nine invented people in the file, it
 depends on the tenth alone. So the engineer reads what the files say of themselves, and one verdict on the whole:
 whether so much would end that the files look like a mistake. Files at the threshold of that verdict still ask about one
 person; without it, an import by mistake could close a school.

@@ -9,8 +9,8 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import defer, lazyload, selectinload
 
 from idp.accounts import disputes
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db, one_of
 from idp.desk import access, ties, uncollected_letters, words
@@ -36,10 +36,10 @@ class Guardian:
     standing: Standing
     cut_off: CutOff | None = None
     """Why the person has no open tie in scope, or None."""
-    is_suspended: bool = False
-    """Whether the tie to the pupil of the row is suspended."""
+    is_shut: bool = False
+    """Whether the tie to the pupil of the row is closed."""
     is_waiting: bool = False
-    """Whether it is suspended only until the head has decided about a new guardian."""
+    """Whether it is closed only until the head has decided about a new guardian."""
     is_excluded: bool = False
     """Whether the school ended the tie to the pupil of the row."""
     is_disputed: bool = False
@@ -69,7 +69,7 @@ def of_pupils(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
     for tie, account, is_waiting in rows:
         shown = replace(
             known[account.id],
-            is_suspended=tie.is_suspended_at(moment),
+            is_shut=tie.is_shut_at(moment),
             is_waiting=is_waiting,
             is_excluded=tie.is_excluded,
             is_disputed=tie.is_disputed,
@@ -125,22 +125,22 @@ def find(terms: Terms) -> list[Former]:
 
     The ended ties of the school come first: they are few, and only their people are compared. The pupil may have come
     from another school, with ties that ended there. So the school is told only of people whom it knew: it printed their
-    last letter, for this pupil or another one, and the tie ended after the pupil's first day here; or it suspended the
+    last letter, for this pupil or another one, and the tie ended after the pupil's first day here; or it closed the
     tie, which it also does if it took the decision over from the former school.
     """
     school = access.post().school
     if school is None or terms.is_empty:
         return []
-    suspended = exists().where(
-        Suspension.account_id == Guardianship.account_id,
-        Suspension.child_id == Guardianship.child_id,
-        Suspension.school_id == school.id,
+    closed = exists().where(
+        Closing.account_id == Guardianship.account_id,
+        Closing.child_id == Guardianship.child_id,
+        Closing.school_id == school.id,
     )
     rows = db.session.execute(
-        select(Account.id, Guardianship.child_id, Guardianship.ended_at, Child.moved_at, suspended)
+        select(Account.id, Guardianship.child_id, Guardianship.ended_at, Child.moved_at, closed)
         .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(access.children(), ties.are_former(), or_(Account.letter_school_id == school.id, suspended))
+        .where(access.children(), ties.are_former(), or_(Account.letter_school_id == school.id, closed))
     ).all()
     ended = [row[:2] for row in rows if row[4] or _ended_here(row[2], row[3])]
     if not ended:

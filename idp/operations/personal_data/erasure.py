@@ -163,19 +163,19 @@ def _check_disputes(person: Person, username: str) -> None:
     """Refuse to erase the record of a school's decision, or the account of a person in dispute.
 
     A school's decision that the person is not the guardian of a child is stored in the tie. Without it, the next import
-    would give the child back to the person. A suspension stays with the pupil (`unused_accounts.erase`).
+    would give the child back to the person. A closing stays with the pupil (`unused_accounts.erase`).
 
     Raises:
         RefusedError: a tie or the address is in dispute, the school excluded the person from a tie, or the account is
-            suspended and has no tie.
+            closed and has no tie.
     """
     ties = Guardianship.account_id.in_(person.accounts)
     contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
     if db.session.scalar(select(or_(exists().where(ties, Guardianship.is_disputed), contested))):
         raise RefusedError(Code.IN_DISPUTE, name=username)
-    suspended = exists().where(Account.id.in_(person.accounts), Account.where_suspended(now()))
-    if db.session.scalar(select(suspended)) and not unused_accounts.suspended_pupils(person.accounts):
-        raise RefusedError(Code.SUSPENDED_WITHOUT_CHILD, name=username)
+    closed = exists().where(Account.id.in_(person.accounts), Account.where_shut(now()))
+    if db.session.scalar(select(closed)) and not unused_accounts.closed_pupils(person.accounts):
+        raise RefusedError(Code.CLOSED_WITHOUT_CHILD, name=username)
     if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
         raise RefusedError(Code.EXCLUDED, name=username)
 
@@ -214,10 +214,10 @@ def _kept(person: Person, sign_outs: int) -> Iterator[Kept]:
     yield Kept("journal", db.session.scalar(events) or 0)
     if person.children:
         yield Kept("pupils")
-    suspended = len(unused_accounts.suspended_pupils(person.accounts))
-    if suspended:
-        yield Kept("suspension", suspended)
+    closed = len(unused_accounts.closed_pupils(person.accounts))
+    if closed:
+        yield Kept("closing", closed)
     if person.roster_keys:
-        yield Kept("school_file_refused" if suspended else "school_file")
+        yield Kept("school_file_refused" if closed else "school_file")
     yield Kept("ents", sign_outs)
     yield Kept("copies")

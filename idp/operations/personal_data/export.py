@@ -39,7 +39,7 @@ def person_of(account: Account) -> Person:
     keys |= {key for key in db.session.scalars(select(Account.roster_key).where(Account.id.in_(accounts))) if key}
     mine = select(Guardianship.child_id).where(
         Guardianship.account_id.in_(accounts),
-        # the child of a disputed tie may be another family's; a former or suspended guardian must not learn a school
+        # the child of a disputed tie may be another family's; a former or closed guardian must not learn a school
         Guardianship.where_holds(now()),
         ~Guardianship.is_excluded,
     )

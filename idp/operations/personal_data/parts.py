@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, or_
 
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
-from idp.accounts.suspensions.models import Suspension
 from idp.audit.catalogue import KINDS
 from idp.audit.models import OK, AuditEntry
 from idp.charter.models import CharterAcceptance
@@ -66,8 +66,8 @@ def _notice(person: Person, row: Row) -> Row:
     return row if row["school_id"] in person.schools else row | {"school_id": None}
 
 
-def _suspension(person: Person, row: Row) -> Row:
-    """Return a suspension; the child and the school only if the person may know them today."""
+def _closing(person: Person, row: Row) -> Row:
+    """Return a closing; the child and the school only if the person may know them today."""
     hidden = {} if row["child_id"] in person.children else {"child_id": None}
     return row | hidden | ({} if row["school_id"] in person.schools else {"school_id": None})
 
@@ -119,7 +119,7 @@ PARTS = (
     Part(Account, "Votre compte", lambda person: Account.id.in_(person.accounts)),
     Part(Child, "Vos enfants", lambda person: Child.id.in_(person.children)),
     _of_account(Guardianship, "Vos liens avec des enfants", _tie),
-    _of_account(Suspension, "Suspensions de votre accès, et liens qui attendent la direction", _suspension),
+    _of_account(Closing, "Suspensions de votre accès, et liens qui attendent la direction", _closing),
     _of_account(RosterAlias, "Vos autres clés dans les fichiers des établissements"),
     _of_account(FormerMailbox, "Vos anciennes adresses mail"),
     _of_account(CharterAcceptance, "Chartes acceptées"),

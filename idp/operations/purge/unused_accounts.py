@@ -11,9 +11,9 @@ Every account has to be looked at again and again, since no index has the last s
 in doubt are looked at, each about once in `inactive_days`. Before the activation, it is when a look found a tie.
 
 An account that was never activated stays as the school's file brought it; only its secret expires. No account is
-removed while it or one of its ties is suspended, or a school has to settle a notice that the person was told of.
+removed while it or one of its ties is closed, or a school has to settle a notice that the person was told of.
 
-A pupil to whom a decision suspends somebody's access stays longer than other pupils who left, and the decision stays
+A pupil to whom a decision closes somebody's access stays longer than other pupils who left, and the decision stays
 with the pupil when its person's account is removed (`directory.protected_pupils`).
 """
 
@@ -25,10 +25,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, exists, literal, or_, select, update
 
 from idp.accounts import directory, disputes, notices, retired, school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink
-from idp.accounts.suspensions.models import Suspension
 from idp.audit import log
 from idp.audit.data_events import AccountErased
 from idp.audit.events import AccountPurged, InactivityWarned
@@ -44,7 +44,7 @@ from idp.sessions.models import DeviceSession, Session
 DISABLED_KEPT = timedelta(days=90)
 """How long a disabled account can be enabled again."""
 LONGEST_AFTER_DEPARTURE = timedelta(days=5 * 366)
-"""How long a pupil who left is kept at most for a suspension, because the pupil may return."""
+"""How long a pupil who left is kept at most for a closing, because the pupil may return."""
 
 
 def remove_expired_secrets(moment: datetime) -> int:
@@ -148,7 +148,7 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
         and_(_unused_since(moment - unused - notice), Account.email.is_(None), ~_lost_mailbox_since(moment - notice)),
         _orphan_since(moment - DISABLED_KEPT),
     )
-    return and_(over, ~_is_promised(), ~_is_suspended(moment))
+    return and_(over, ~_is_promised(), ~_is_shut(moment))
 
 
 def _lost_mailbox_since(moment: datetime) -> ColumnElement[bool]:
@@ -167,14 +167,14 @@ def _is_promised() -> ColumnElement[bool]:
     return _any(select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, waits))
 
 
-def _is_suspended(moment: datetime) -> ColumnElement[bool]:
-    """Return the condition of the accounts that are suspended, or have a suspended tie to a pupil who is here.
+def _is_shut(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the accounts that are closed, or have a closed tie to a pupil who is here.
 
-    A school's file would bring the person back under a new account, without the suspension.
+    A school's file would bring the person back under a new account, without the closing.
     """
     is_here = or_(Child.left_at.is_(None), Child.left_at > moment - DISABLED_KEPT)
     to_pupil = exists().where(Child.id == Guardianship.child_id, is_here).correlate(Guardianship)
-    return or_(Account.where_suspended(moment), _any(_ties(Guardianship.where_suspended(moment), to_pupil)))
+    return or_(Account.where_shut(moment), _any(_ties(Guardianship.where_shut(moment), to_pupil)))
 
 
 def _orphan_since(moment: datetime) -> ColumnElement[bool]:
@@ -251,7 +251,7 @@ def _take_away(account: Account) -> None:
                 RosterAlias,
                 CharterAcceptance,
                 SchoolNotice,
-                Suspension,
+                Closing,
             )
         ),
         # a notice that is also about another account stays
@@ -265,19 +265,19 @@ def _take_away(account: Account) -> None:
     log.forget(account_id)
 
 
-def suspended_pupils(accounts: Collection[uuid.UUID]) -> dict[uuid.UUID, datetime | None]:
+def closed_pupils(accounts: Collection[uuid.UUID]) -> dict[uuid.UUID, datetime | None]:
     """Return the pupils to whom people have no access by a decision about a tie or the account, and until when.
 
     Ended ties count, as in an import. Of several ends the last one counts; None is no end. A guardian who only waits
-    for the head is not suspended: the next file brings a new guardian, who waits again.
+    for the head is not closed: the next file brings a new guardian, who waits again.
     """
     rows = db.session.execute(
-        select(Guardianship.child_id, Suspension.until)
-        .join(Suspension, Suspension.account_id == Guardianship.account_id)
+        select(Guardianship.child_id, Closing.until)
+        .join(Closing, Closing.account_id == Guardianship.account_id)
         .where(
             Guardianship.account_id.in_(accounts),
-            or_(Suspension.child_id.is_(None), Suspension.child_id == Guardianship.child_id),
-            Suspension.where_decided(now()),
+            or_(Closing.child_id.is_(None), Closing.child_id == Guardianship.child_id),
+            Closing.where_decided(now()),
         )
     )
     ends: dict[uuid.UUID, datetime | None] = {}
@@ -289,8 +289,8 @@ def suspended_pupils(accounts: Collection[uuid.UUID]) -> dict[uuid.UUID, datetim
 
 def _leave_decisions(account_id: uuid.UUID) -> None:
     """Keep with the pupils that decisions of an account hold, without a word about its person."""
-    for child_id, until in suspended_pupils([account_id]).items():
-        db.session.add(Suspension(id=uuid.uuid4(), child_id=child_id, until=until, reason="", begun_by=""))
+    for child_id, until in closed_pupils([account_id]).items():
+        db.session.add(Closing(id=uuid.uuid4(), child_id=child_id, until=until, reason="", begun_by=""))
     db.session.flush()
 
 
@@ -317,7 +317,7 @@ def remove_children(keys: Sequence[uuid.UUID], due: ColumnElement[bool]) -> int:
     gone = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
     for statement in (
         _look_again(select(Guardianship.account_id).where(Guardianship.child_id.in_(gone))),
-        delete(Suspension).where(Suspension.child_id.in_(gone)),
+        delete(Closing).where(Closing.child_id.in_(gone)),
         delete(Guardianship).where(Guardianship.child_id.in_(gone)),
         delete(Child).where(Child.id.in_(gone)),
     ):
@@ -331,8 +331,8 @@ def remove_ended_links(before: datetime) -> int:
         Guardianship.ended_at <= before,
         ~Guardianship.has_open_dispute,
         ~Guardianship.is_excluded,  # a school's decision stays while a file contradicts it
-        ~Guardianship.where_suspended(now()),
-        ~select(Account.id).where(Account.id == Guardianship.account_id, Account.where_suspended(now())).exists(),
+        ~Guardianship.where_shut(now()),
+        ~select(Account.id).where(Account.id == Guardianship.account_id, Account.where_shut(now())).exists(),
     )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
     pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()

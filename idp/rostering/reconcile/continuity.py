@@ -26,8 +26,8 @@ import enum
 import re
 from dataclasses import dataclass
 
+from idp.accounts.merging.same_person import civilities_differ, shares_a_family_name
 from idp.accounts.models import Account
-from idp.accounts.same_person import civilities_differ, shares_a_family_name
 from idp.folding import fold
 
 _SHORTEST = 3

@@ -30,11 +30,11 @@ _CLOSING_IN_FILE = (
 )
 _REOPENED = (
     "SELECT count(*) FROM changed_guardian c JOIN known_account k ON k.key = c.key WHERE k.is_left "
-    f"AND NOT k.is_suspended AND {has_access('k.id')} AND {is_seen('k')}"
+    f"AND NOT k.is_shut AND {has_access('k.id')} AND {is_seen('k')}"
 )
-_SUSPENSIONS_STAY = (
+_CLOSINGS_STAY = (
     "SELECT count(*) FROM ending_link e JOIN known_link t ON t.child = e.child AND t.account = e.account "
-    "JOIN known_child c ON c.id = e.child AND c.in_scope WHERE t.closed = 'suspended'"
+    "JOIN known_child c ON c.id = e.child AND c.in_scope WHERE t.closed = 'closed'"
 )
 _RECORDS = "SELECT (SELECT count(*) FROM student) + (SELECT count(*) FROM guardian)"
 _ABSENT = "SELECT count(*) FROM absent_student"
@@ -111,11 +111,11 @@ def count_waiting(staging: Staging) -> dict[str, int]:
 
 
 def count_access(staging: Staging) -> dict[str, int]:
-    """Return how many accounts a file opens again (`reopened`), and how many suspended ties end (`suspended`).
+    """Return how many accounts a file opens again (`reopened`), and how many closed ties end (`closed`).
 
-    The suspension of such a tie stays, though the file names the person no more.
+    The closing of such a tie stays, though the file names the person no more.
     """
-    return {"reopened": staging.value(_REOPENED), "suspended": staging.value(_SUSPENSIONS_STAY)}
+    return {"reopened": staging.value(_REOPENED), "closed": staging.value(_CLOSINGS_STAY)}
 
 
 def enrolled(staging: Staging) -> int:

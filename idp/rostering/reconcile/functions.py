@@ -5,8 +5,8 @@ import sqlite3
 from functools import lru_cache
 
 from idp.accounts.directory import name_key
+from idp.accounts.merging.same_person import shares_a_name
 from idp.accounts.models import Account
-from idp.accounts.same_person import shares_a_name
 from idp.folding import fold
 from idp.rostering.reconcile import decide
 from idp.rostering.reconcile.continuity import civilities_agree

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, not_, select
 
-from idp.accounts import retired
+from idp.accounts import closings, retired
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.accounts.retired import RetiredName
-from idp.accounts.suspensions import waiting
 from idp.clock import now
 from idp.db import db, one_of
 from idp.rostering.reconcile import counts
@@ -271,8 +270,8 @@ def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
         (
             (a.id.hex, *a[1:6], _text(a.address_lines), *a[7:10], a.school_email or "", a.address_diffusion,
              int(a.left_at is not None), a.username, int(a.disabled_at is not None), int(a.is_blank),
-             a.first_given_name or a.given_name, a.name_key, int(a.is_suspended))
-            for a in _all(select(*_ACCOUNT, Account.where_suspended(now()).label("is_suspended")).where(some))
+             a.first_given_name or a.given_name, a.name_key, int(a.is_shut))
+            for a in _all(select(*_ACCOUNT, Account.where_shut(now()).label("is_shut")).where(some))
         ),
     )  # fmt: skip
 
@@ -298,9 +297,9 @@ def _copy_children(staging: Staging, some: ColumnElement[bool], *, in_scope: boo
 def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
     moment = now()
     closed = case(
-        (not_(Guardianship.where_suspended(moment)), ""),
-        (waiting.only_waits(Guardianship.account_id, Guardianship.child_id, moment), "waits"),
-        else_="suspended",
+        (not_(Guardianship.where_shut(moment)), ""),
+        (closings.only_waits(Guardianship.account_id, Guardianship.child_id, moment), "waits"),
+        else_="closed",
     )
     active = Account.activated_at.is_not(None), Account.where_enabled(moment)
     is_active = Guardianship.where_holds(moment) & exists().where(Account.id == Guardianship.account_id, *active)

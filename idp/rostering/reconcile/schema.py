@@ -208,12 +208,12 @@ class KnownAccountRow(NamedTuple):
     is_blank: bool
     opened_as: str
     name_key: str | None
-    is_suspended: bool
+    is_shut: bool
 
 
 @table("known_link", "PRIMARY KEY (child, account)")
 class KnownLinkRow(NamedTuple):
-    """A link known here. `is_active`: of an active guardian. `closed`: `suspended`, `waits` for the head, or ""."""
+    """A link known here. `is_active`: of an active guardian. `closed`: `closed`, `waits` for the head, or ""."""
 
     child: str
     account: str

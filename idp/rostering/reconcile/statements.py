@@ -93,7 +93,7 @@ def is_seen(account: str) -> str:
 
 
 def has_access(account_id: str) -> str:
-    """Return the condition that an account has a link that is neither suspended nor waits for the head."""
+    """Return the condition that an account has a link that is neither closed nor waits for the head."""
     return (
         "EXISTS (SELECT 1 FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
         f"WHERE l.account = {account_id} AND l.wait = '' AND coalesce(t.closed, '') = '')"

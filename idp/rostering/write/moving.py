@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from sqlalchemy import exists, select
 
 from idp.accounts import directory, school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.models import Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
 from idp.db import db
 
@@ -22,11 +22,11 @@ _SENTENCE = "L’élève a changé d’établissement, et le signalement avec lu
 
 
 def follow_pupils() -> None:
-    """Give the suspensions and disputes of ties to the present schools of their pupils, in the caller's transaction."""
-    suspended = (
-        select(Suspension.account_id)
-        .join(Child, Child.id == Suspension.child_id)
-        .where(Suspension.where_holding(now()), Suspension.school_id != Child.school_id)
+    """Give the closings and disputes of ties to the present schools of their pupils, in the caller's transaction."""
+    closed = (
+        select(Closing.account_id)
+        .join(Child, Child.id == Closing.child_id)
+        .where(Closing.where_holding(now()), Closing.school_id != Child.school_id)
     )
     disputed = (
         select(SchoolNotice.account_id)
@@ -46,7 +46,7 @@ def follow_pupils() -> None:
         .exists()
     )
     added = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.GUARDIAN_ADDED]), elsewhere)
-    followed = (suspended, disputed, added)
+    followed = (closed, disputed, added)
     for account_id in sorted({key for statement in followed for key in db.session.scalars(statement)}):
         if directory.get_for_change(account_id) is not None:
             _follow(account_id)
@@ -55,35 +55,35 @@ def follow_pupils() -> None:
 def tell_heirs() -> None:
     """Tell schools that their heads may reopen now what another school closed, in the caller's transaction."""
     is_told = exists().where(
-        SchoolNotice.account_id == Suspension.account_id,
+        SchoolNotice.account_id == Closing.account_id,
         SchoolNotice.school_id == Child.school_id,
         SchoolNotice.kind == Kind.CLOSING_PASSED_ON.value,
-        SchoolNotice.created_at >= Suspension.begins_at,
+        SchoolNotice.created_at >= Closing.begun_at,
     )
     heirs = (
         select(Child.school_id)
-        .select_from(Suspension)
-        .join(Guardianship, Guardianship.account_id == Suspension.account_id)
+        .select_from(Closing)
+        .join(Guardianship, Guardianship.account_id == Closing.account_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Suspension.where_decided(now()), Suspension.school_id.is_not(None), directory.has_lost_its_school())
-        .where(Guardianship.is_unended, ~is_told.correlate(Suspension, Child))
+        .where(Closing.where_decided(now()), Closing.school_id.is_not(None), directory.has_lost_its_school())
+        .where(Guardianship.is_unended, ~is_told.correlate(Closing, Child))
         .distinct()
     )
-    for account_id in sorted(set(db.session.scalars(heirs.with_only_columns(Suspension.account_id)))):
+    for account_id in sorted(set(db.session.scalars(heirs.with_only_columns(Closing.account_id)))):
         if directory.get_for_change(account_id) is not None:
-            schools = db.session.scalars(heirs.where(Suspension.account_id == account_id)).all()
+            schools = db.session.scalars(heirs.where(Closing.account_id == account_id)).all()
             school_notices.add(Kind.CLOSING_PASSED_ON, account_id, schools)
 
 
 def _follow(account_id: uuid.UUID) -> None:
     """Move the decisions about one account, whose row the caller has locked, and its notices."""
     decisions = (
-        select(Suspension, Child.id, Child.school_id)
-        .join(Child, Child.id == Suspension.child_id)
+        select(Closing, Child.id, Child.school_id)
+        .join(Child, Child.id == Closing.child_id)
         .where(
-            Suspension.account_id == account_id,
-            Suspension.where_holding(now()),
-            Suspension.school_id != Child.school_id,
+            Closing.account_id == account_id,
+            Closing.where_holding(now()),
+            Closing.school_id != Child.school_id,
         )
     )
     schools: dict[str, uuid.UUID] = {}

@@ -8,9 +8,9 @@ from typing import Any, cast
 from sqlalchemy import Table, bindparam, func, or_, select, update
 
 from idp.accounts import disputes, school_notices
+from idp.accounts.closings import Wait
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Wait
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
@@ -49,7 +49,7 @@ def lock_accounts(accounts: Iterable[str]) -> None:
 
 
 def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
-    """Write the ties of a page of pupils that are new, changed or hold again. A tie that waits is suspended."""
+    """Write the ties of a page of pupils that are new, changed or hold again. A tie that waits is closed."""
     rows = list(staging.rows(ChangedLink, statements.CHANGED_LINKS, children=json.dumps(children)))
     lock_accounts(row.account for row in rows)
     new, known, readmitted, opened, reopened = [], [], [], [], set()
@@ -77,12 +77,12 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         db.session.execute(UPDATE_ONE, readmitted)
     _dispute(disputed)
     _close_again(reopened)
-    _suspend([row for row in rows if row.wait])
+    _close([row for row in rows if row.wait])
     _tell_of_added(staging, children)
 
 
-def _suspend(rows: Sequence[ChangedLink]) -> None:
-    """Suspend the ties that wait for the head, from the transaction that writes them, and tell the heads."""
+def _close(rows: Sequence[ChangedLink]) -> None:
+    """Close the ties that wait for the head, from the transaction that writes them, and tell the heads."""
     ties = [WaitingTie(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows]
     waits.tell_heads(ties, now())
 

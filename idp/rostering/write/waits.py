@@ -1,6 +1,6 @@
 """Has the head of the school decide about guardians whom a file adds or gives access again.
 
-A tie that waits (`idp.rostering.reconcile.phases.waits`) is suspended from its first instant until the head decides:
+A tie that waits (`idp.rostering.reconcile.phases.waits`) is closed from its first instant until the head decides:
 « Signalements », or by `idp account reopen`. A new guardian beside one who has activated the account has access: the
 head reads a notice.
 """
@@ -13,10 +13,10 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from idp.accounts import notices, school_notices
+from idp.accounts.closings import Closing, Wait
 from idp.accounts.models import Child, School
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension, Wait
 from idp.audit import log
 from idp.audit.data_events import GuardianWaits
 from idp.db import db, one_of
@@ -37,7 +37,7 @@ class WaitingTie(NamedTuple):
 
 
 def tell_heads(ties: Sequence[WaitingTie], moment: datetime) -> None:
-    """Store that ties are suspended since `moment`, and one notice for each account and school.
+    """Store that ties are closed since `moment`, and one notice for each account and school.
 
     The caller has written the ties, and has locked the accounts.
     """
@@ -47,21 +47,21 @@ def tell_heads(ties: Sequence[WaitingTie], moment: datetime) -> None:
     concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
     for tie in ties:
         school_id, uai = schools[tie.child_id]
-        row = Suspension(
+        row = Closing(
             id=uuid.uuid4(),
             account_id=tie.account_id,
             child_id=tie.child_id,
             school_id=school_id,
             reason=_REASONS[tie.wait],
             wait=tie.wait.value,
-            begins_at=moment,
+            begun_at=moment,
             begun_by=log.current_origin().actor[:80],
         )
         db.session.add(row)
         log.record(
             GuardianWaits(
                 account_id=tie.account_id,
-                suspension=str(row.id),
+                closing=str(row.id),
                 child=str(tie.child_id),
                 wait=tie.wait.value,
                 uai=uai,

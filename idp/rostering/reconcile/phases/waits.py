@@ -1,17 +1,17 @@
 """Has new guardians wait for the head of the school, where a school has closed somebody's access.
 
-1. A new guardian of a pupil to whom somebody's access is suspended waits, whatever the names are. The pupil may have
+1. A new guardian of a pupil to whom somebody's access is closed waits, whatever the names are. The pupil may have
    another number now: a pupil of the same school with the same names is treated as this one.
-2. A person with the names of one whose access the school suspended waits for further pupils there: it may be the same
+2. A person with the names of one whose access the school closed waits for further pupils there: it may be the same
    person, under this number or another one. So does a new account with the names of one whom the school excluded.
 3. A guardian whom the school had excluded from the pupil waits if the file says something else of their tie, or names
    the person again.
 
-Otherwise, a tie that the database has is not new when it returns: it keeps a suspension of its own. Names are compared
+Otherwise, a tie that the database has is not new when it returns: it keeps a closing of its own. Names are compared
 by `directory.name_key`, the whole given and family name without case and accents. Typing errors, other schools and
 erased people are not compared (`docs/menaces.md`).
 
-A tie that waits is written as a suspended one (`idp.rostering.write.waits`), and gives neither access nor a letter. The
+A tie that waits is written as a closed one (`idp.rostering.write.waits`), and gives neither access nor a letter. The
 head decides whether it is the closed person; a record that was refused instead would leave a namesake without any way
 in.
 """
@@ -19,8 +19,8 @@ in.
 from sqlalchemy import select
 
 from idp.accounts import directory
+from idp.accounts.closings import Closing, Wait
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.accounts.suspensions.models import Suspension, Wait
 from idp.clock import now
 from idp.db import db
 from idp.rostering.reconcile.context import Context
@@ -68,10 +68,10 @@ def doubt_corrections(context: Context) -> None:
         [(child.hex, uai, directory.name_key(given, family)) for child, uai, given, family in pupils],
     )
     people = select(School.uai, Account.name_key).select_from(Account)
-    suspended = (
-        people.join(Suspension, Suspension.account_id == Account.id)
-        .join(School, School.id == Suspension.school_id)
-        .where(Suspension.where_decided(moment))
+    closed = (
+        people.join(Closing, Closing.account_id == Account.id)
+        .join(School, School.id == Closing.school_id)
+        .where(Closing.where_decided(moment))
     )
     excluded = (
         people.join(Guardianship, Guardianship.account_id == Account.id)
@@ -79,7 +79,7 @@ def doubt_corrections(context: Context) -> None:
         .join(School, School.id == Child.school_id)
         .where(Guardianship.is_excluded)
     )
-    for statement, is_excluded in ((suspended, False), (excluded, True)):
+    for statement, is_excluded in ((closed, False), (excluded, True)):
         rows = db.session.execute(statement.distinct()).all()
         staging.insert(ClosedPersonRow, [(uai, name_key, is_excluded) for uai, name_key in rows])
     staging.run(_DOUBT_CORRECTIONS)

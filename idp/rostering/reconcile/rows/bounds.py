@@ -35,7 +35,7 @@ class SharedAccountRow(NamedTuple):
 
 @table("protected_child", "PRIMARY KEY (child)")
 class ProtectedChildRow(NamedTuple):
-    """A pupil to whom somebody's access is suspended, with the school and the names."""
+    """A pupil to whom somebody's access is closed, with the school and the names."""
 
     child: str
     uai: str
@@ -44,7 +44,7 @@ class ProtectedChildRow(NamedTuple):
 
 @table("closed_person", "PRIMARY KEY (uai, name_key, is_excluded)")
 class ClosedPersonRow(NamedTuple):
-    """The names of a person whose access a school suspended, or whom it excluded from a pupil."""
+    """The names of a person whose access a school closed, or whom it excluded from a pupil."""
 
     uai: str
     name_key: str

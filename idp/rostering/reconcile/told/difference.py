@@ -167,7 +167,7 @@ class _ChangedGuardian(NamedTuple):
     email: str
     diffusion: bool | None
     is_left: bool
-    is_suspended: bool
+    is_shut: bool
     has_access: bool
     class_name: str
     is_seen: bool
@@ -182,7 +182,7 @@ _CHANGED_GUARDIANS = (
     f"k.email AS known_email, k.address_diffusion AS known_diffusion, {_NAMES_AFTER}, "
     f"json_array({said_or_known('g', 'k', *_HOME)}) AS home, {said_or_known('g', 'k', 'email')} AS email, "
     f"{said_or_known('g', 'k', 'address_diffusion')} AS diffusion, k.is_left AS is_left, "
-    f"k.is_suspended AS is_suspended, {has_access('k.id')} AS has_access, "
+    f"k.is_shut AS is_shut, {has_access('k.id')} AS has_access, "
     f"{_CLASSES_OF.format(account='k.id')} AS class_name, {is_seen('k')} AS is_seen "
     "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key ORDER BY 2, 4"
 )
@@ -338,19 +338,19 @@ def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
 
 def _reopening(person: _ChangedGuardian) -> str:
     """Return what happens to the account of a guardian whom the files name again."""
-    if person.is_suspended:
+    if person.is_shut:
         return "le compte reste suspendu"
     return "le compte se rouvre" if person.has_access else "sans accès à cet enfant"
 
 
 _BECOMES = {
     "": "Devient responsable de {child}.",
-    "suspended": "Devient responsable de {child} dans le fichier ; l’accès à {child} reste suspendu.",
+    "closed": "Devient responsable de {child} dans le fichier ; l’accès à {child} reste suspendu.",
     "waits": "Devient responsable de {child} dans le fichier, sans accès tant que la direction n’a pas décidé.",
 }
 _IS_NO_MORE = {
     "": "N’est plus responsable de {child}, et n’y a plus accès.",
-    "suspended": "N’est plus responsable de {child} dans le fichier ; la suspension de l’accès reste.",
+    "closed": "N’est plus responsable de {child} dans le fichier ; la suspension de l’accès reste.",
     "waits": "N’est plus responsable de {child} : la direction n’avait pas décidé de son accès.",
 }
 """What the file says of a tie, by `known_link.closed`."""

@@ -1,36 +1,39 @@
-"""What the page of a suspension shows: what could be suspended, and what would end."""
+"""What the page of a closing shows: what could be closed, what would end, and what its end opens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from flask import url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
 from idp.accounts import directory
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship
-from idp.accounts.suspensions.models import Suspension
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, suspended
-from idp.desk.naming import pupil
-from idp.desk.suspended import Shown
-from idp.desk.suspension.forms import ACCOUNT
+from idp.desk import access, decisions, ties
+from idp.desk.closings.forms import ACCOUNT
+from idp.desk.decisions import Shown
+from idp.desk.naming import account_url, pupil
 from idp.sessions import listed
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Something that can be suspended: its value in the form, its name, and what ends."""
+    """Something that can be closed: its value in the form, its name, and what ends."""
 
     value: str
     title: str
     sentence: str
 
 
-def ties(account: Account) -> list[Guardianship]:
-    """Return the unended ties of an account to pupils in scope, suspended or not."""
+def closable_ties(account: Account) -> list[Guardianship]:
+    """Return the unended ties of an account to pupils in scope, closed or not."""
     rows = db.session.scalars(
         select(Guardianship)
         .join(Child, Child.id == Guardianship.child_id)
@@ -68,7 +71,7 @@ class Outcome:
         replaced: the decision of the same school that it replaced, if any.
         others: the other decisions that close the same access; for a tie, also those about the whole account.
         longest: the decision that ends last.
-        ties: after a decision about the whole account, those that suspend a tie.
+        ties: after a decision about the whole account, those that close a tie.
         is_news: whether the decision closed an access that was open.
     """
 
@@ -81,27 +84,27 @@ class Outcome:
 
 def outcome(item: Shown) -> Outcome:
     """Return what holds after a decision."""
-    row, listed = item.row, suspended.decisions([item.row.account_id])[item.row.account_id]
+    row, listed = item.row, decisions.of_accounts([item.row.account_id])[item.row.account_id]
     same = [other for other in listed if other.row.id != row.id and other.row.child_id in {None, row.child_id}]
-    before = [other for other in same if other.row.begins_at < row.begins_at and _held_at(other.row, row.begins_at)]
-    replaced = (other for other in before if other.row.ended_at == row.begins_at and other.row.child_id == row.child_id)
+    before = [other for other in same if other.row.begun_at < row.begun_at and _held_at(other.row, row.begun_at)]
+    replaced = (other for other in before if other.row.ended_at == row.begun_at and other.row.child_id == row.child_id)
     others = [other for other in same if other.holds]
-    longest = max([item, *others], key=lambda known: (known.row.until is None, known.row.until or row.begins_at))
-    kept = [] if item.is_tie else suspended.suspended_ties(listed)
+    longest = max([item, *others], key=lambda known: (known.row.until is None, known.row.until or row.begun_at))
+    kept = [] if item.is_tie else decisions.closed_ties(listed)
     return Outcome(next(replaced, None), others, longest, kept, not before)
 
 
-def _held_at(row: Suspension, moment: datetime) -> bool:
+def _held_at(row: Closing, moment: datetime) -> bool:
     is_over = (row.ended_at is not None and row.ended_at < moment) or (row.until is not None and row.until <= moment)
     return not is_over
 
 
-def choices(account: Account, decisions: Sequence[Shown]) -> list[Choice]:
-    """Return what the post may suspend: the whole account, and for a school each tie of its own."""
+def choices(account: Account, items: Sequence[Shown]) -> list[Choice]:
+    """Return what the post may close: the whole account, and for a school each tie of its own."""
     mail = gettext("Un mail prévient la personne, sans le motif.")
     kept = [
         gettext("Quand le compte rouvre, le lien avec %(child)s reste suspendu.", child=item.about)
-        for item in suspended.suspended_ties(decisions)
+        for item in decisions.closed_ties(items)
     ]
     chosen = [Choice(ACCOUNT, gettext("Tout le compte"), " ".join([ends_with_account(account, mail), *kept]))]
     if access.post().school is None:
@@ -114,13 +117,13 @@ def choices(account: Account, decisions: Sequence[Shown]) -> list[Choice]:
                 [_ends_with(account, tie), *([mail] if _is_mailed(account) and account.is_enabled_at(now()) else [])]
             ),
         )
-        for tie in ties(account)
+        for tie in closable_ties(account)
     ]
 
 
 def ends_with_account(account: Account, mail: str) -> str:
     """Return what ends if an account is closed; `mail` is the sentence about the mail if one is sent."""
-    if account.is_suspended_at(now()):
+    if account.is_shut_at(now()):
         sentences = [gettext("Le compte est déjà suspendu : rien de plus ne se ferme.")]
     else:
         sentences = [gettext("Plus aucune connexion, ni ici ni dans un ENT."), _sessions(account)]
@@ -148,9 +151,9 @@ def _sessions(account: Account) -> str:
 
 def _ends_with(account: Account, tie: Guardianship) -> str:
     lost = [ent.name for ent in audience.lost_with(account, tie.child)]
-    if tie.is_suspended_at(now()):
+    if tie.is_shut_at(now()):
         sentence = gettext("Le lien est déjà suspendu : rien de plus ne se ferme.")
-    elif account.is_suspended_at(now()):
+    elif account.is_shut_at(now()):
         sentence = gettext(
             "Tout le compte est déjà suspendu : rien de plus ne se ferme maintenant. S’il rouvre avant, cet élève "
             "reste fermé à la personne."
@@ -175,7 +178,7 @@ def _ends_with(account: Account, tie: Guardianship) -> str:
 
 @dataclass(frozen=True)
 class Ents:
-    """The ENTs of a pupil's school after the person's tie was suspended, by name.
+    """The ENTs of a pupil's school after the person's tie was closed, by name.
 
     Attributes:
         closed: those that may not know the person any more.
@@ -190,7 +193,7 @@ class Ents:
     unreachable: Sequence[str]
 
 
-def ents(row: Suspension) -> Ents | None:
+def ents(row: Closing) -> Ents | None:
     """Return the ENTs of the pupil's school after a decision about a tie; None if it is about the whole account."""
     if row.child_id is None:
         return None
@@ -202,3 +205,70 @@ def ents(row: Suspension) -> Ents | None:
         [ent.name for ent in serving if ent.backchannel_logout_uri],
         [ent.name for ent in serving if not ent.backchannel_logout_uri],
     )
+
+
+ENDED = "finie"
+"""What the page of the account says if the closing is over and the access is still closed."""
+OPEN = "rouvert"
+
+_TIE_OPENS = _l("Les ENT recevront de nouveau cet élève pour cette personne. Le reste du compte ne change pas.")
+_ACCOUNT_OPENS = _l(
+    "La personne pourra de nouveau se connecter, avec son identifiant et son mot de passe. Les appareils déconnectés "
+    "le restent."
+)
+_FORMER = _l(
+    "Le fichier ne nomme plus cette personne pour cet élève : rien ne s’ouvre maintenant. Si un fichier la nomme de "
+    "nouveau, elle aura accès à l’élève."
+)
+_EXCLUDED = _l("L’établissement a confirmé que cette personne n’est pas responsable de l’élève : rien ne s’ouvre.")
+_WAITS = _l(
+    "Cette personne attend aussi la direction : elle reste sans accès à l’élève jusqu’à la réponse dans "
+    "« Signalements »."
+)
+_OTHER = _l("Une autre suspension reste : l’accès est fermé jusqu’à sa fin.")
+_DISABLED = _l("Le compte est fermé aussi pour une autre raison : il le reste.")
+
+
+def still_closed(row: Closing) -> Any:
+    """Return why the access stays closed when a decision ends, in words; None if it opens."""
+    others = _others(row)
+    if any(not other.awaits_head for other in others):
+        return _OTHER
+    if others:
+        return _WAITS
+    account = db.session.get_one(Account, row.account_id, populate_existing=True)
+    tie = _tie(row)
+    if tie is not None and tie[0].is_excluded:
+        return _EXCLUDED
+    if tie is not None and tie[1]:
+        return _FORMER
+    return _DISABLED if account.disabled_at is not None else None
+
+
+def opens(row: Closing) -> Any:
+    """Return what opens again with a decision, in words, if nothing else keeps the access closed."""
+    return _ACCOUNT_OPENS if row.child_id is None else _TIE_OPENS
+
+
+def page_after(row: Closing) -> str:
+    """Return the page that says what the end of a decision did: the account's, or if it is out of scope another one."""
+    done = ENDED if still_closed(row) else OPEN
+    if account_url(row.account_id):
+        return url_for("accounts.show", account=row.account_id, fait=done)
+    return url_for("accounts.family", pupil=row.child_id, fait=done) if row.child_id else url_for("closings.show")
+
+
+def _others(row: Closing) -> list[Closing]:
+    """Return what else closes the access: the whole account, or the same tie."""
+    holding = select(Closing).where(
+        Closing.account_id == row.account_id, Closing.id != row.id, Closing.where_holding(now())
+    )
+    return [other for other in db.session.scalars(holding) if other.child_id in {None, row.child_id}]
+
+
+def _tie(row: Closing) -> tuple[Guardianship, bool] | None:
+    """Return the tie of a decision, and whether the files no longer name the person for the pupil."""
+    chosen = select(Guardianship, ties.are_former()).join(Child, Child.id == Guardianship.child_id)
+    of_decision = Guardianship.account_id == row.account_id, Guardianship.child_id == row.child_id
+    tie = db.session.execute(chosen.where(*of_decision)).one_or_none()
+    return (tie[0], bool(tie[1])) if tie else None

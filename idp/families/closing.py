@@ -1,15 +1,15 @@
-"""Suspends an account, or its tie to one child, and reopens what was suspended: one transaction with its journal entry.
+"""Closes an account, or its tie to one child, and reopens what was closed: one transaction with its journal entry.
 
-Each decision is a row (`Suspension`). Decisions of several schools may hold at once; the state of the account or of the
-tie (`idp.accounts.suspensions.states`) is that of the decision that ends last. A suspension with an end needs no job:
+Each decision is a row (`Closing`). Decisions of several schools may hold at once; the state of the account or of the
+tie (`idp.accounts.closings`) is that of the decision that ends last. A closing with an end needs no job:
 the end is part of the condition.
 
-A suspended account signs in nowhere, and everything issued before is refused for ever. A suspended tie does not hold:
+A closed account signs in nowhere, and everything issued before is refused for ever. A closed tie does not hold:
 the child is in no claim, and an ENT that serves no other child of the person is closed. All ENTs of the child's school
 get a sign-out, so that none shows the child until the end of its own session.
 
-A mail tells the person of a suspended account, without the reason: other people may read the mailbox. Another one tells
-that the account is open again before the time. A mail about a suspended tie names no child: other people may read it.
+A mail tells the person of a closed account, without the reason: other people may read the mailbox. Another one tells
+that the account is open again before the time. A mail about a closed tie names no child: other people may read it.
 """
 
 import uuid
@@ -20,13 +20,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, select, true
 
 from idp.accounts import closings, directory, disputes, notices, school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
-from idp.accounts.suspensions import waiting
-from idp.accounts.suspensions.models import Suspension
-from idp.accounts.suspensions.rest_of_academy import is_suspended_lately
+from idp.accounts.public_closings import PublicClosing, nameable
 from idp.audit import log
-from idp.audit.data_events import AccessReopened, AccessSuspended, GuardianAdmitted
+from idp.audit.data_events import AccessClosed, AccessReopened, GuardianAdmitted
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.families.acts import OPERATOR
@@ -37,22 +36,24 @@ from idp.throttle import guard, limits
 from idp.throttle.guard import Wait
 
 LONGEST_OF_ACADEMY = timedelta(hours=24)
-"""How long the académie may suspend an account at most; a school alone decides about more."""
+"""How long the académie may close an account at most; a school alone decides about more."""
 LONGEST = timedelta(days=5 * 366)
+REST_OF_ACADEMY = timedelta(days=7)
+"""How long after its decision began the académie may not close the same account again: the school decides meanwhile."""
 REPLACED = "replaced"
 """Who ended a decision or a wait of which another decision took the place."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """A decision to suspend.
+    """A decision to close.
 
     Attributes:
         reason: the sentence for the journal.
         reference: the document that the decision rests on, such as a judgement. If it is empty, the document of the
             decision that holds about the same access stays.
-        until: the instant at which the suspension ends by itself, or None.
-        child: the child of the only tie that is suspended, or None for the whole account.
+        until: the instant at which the closing ends by itself, or None.
+        child: the child of the only tie that is closed, or None for the whole account.
         school: the school that decides, or None for the académie.
     """
 
@@ -63,38 +64,49 @@ class Decision:
     school: School | None = None
 
 
-def holding(account_id: uuid.UUID, school: School | None) -> Sequence[Suspension]:
+def holding(account_id: uuid.UUID, school: School | None) -> Sequence[Closing]:
     """Return what closes an account or a tie of it now, by a decision of `school` or of anybody, the youngest first."""
-    rows = select(Suspension).where(
-        Suspension.account_id == account_id,
-        Suspension.where_holding(now()),
-        Suspension.school_id == school.id if school else true(),
+    rows = select(Closing).where(
+        Closing.account_id == account_id,
+        Closing.where_holding(now()),
+        Closing.school_id == school.id if school else true(),
     )
-    return db.session.scalars(rows.order_by(Suspension.begins_at.desc(), Suspension.id)).all()
+    return db.session.scalars(rows.order_by(Closing.begun_at.desc(), Closing.id)).all()
 
 
-def suspend_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Suspension:
-    """Suspend a whole account for the académie, for `LONGEST_OF_ACADEMY`.
+def close_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Closing:
+    """Close a whole account for the académie, for `LONGEST_OF_ACADEMY`.
 
     While such a decision holds, it is not prolonged: its row is returned. Days cannot be strung together either.
 
     Raises:
-        RefusedError: the account is gone or was merged into another one, the académie suspended it within
-            `REST_OF_ACADEMY`, or the person suspended as many accounts as one may.
+        RefusedError: the account is gone or was merged into another one, the académie closed it within
+            `REST_OF_ACADEMY`, or the person closed as many accounts as one may.
         RuntimeError: a unit of work is open.
     """
-    counted = limits.ACADEMY_SUSPENSION, log.current_origin().actor
+    counted = limits.ACADEMY_CLOSING, log.current_origin().actor
     if isinstance(guard.take(*counted), Wait):
-        raise RefusedError(Code.TOO_MANY_SUSPENSIONS)
+        raise RefusedError(Code.TOO_MANY_CLOSINGS)
     try:
         until = now() + LONGEST_OF_ACADEMY
-        return suspend(account_id, Decision(reason=reason, reference=reference, until=until), prolongs=False)
+        return close(account_id, Decision(reason=reason, reference=reference, until=until), prolongs=False)
     except RefusedError:
         guard.settle_success(counted)
         raise
 
 
-def _any(_row: Suspension) -> bool:
+def is_closed_lately(account_id: uuid.UUID, school_id: uuid.UUID | None, moment: datetime) -> bool:
+    """Return whether such a decision began within `REST_OF_ACADEMY`; `school_id` is None for the académie."""
+    lately = select(Closing.id).where(
+        Closing.account_id == account_id,
+        Closing.child_id.is_(None),
+        Closing.school_id.is_not_distinct_from(school_id),
+        Closing.begun_at > moment - REST_OF_ACADEMY,
+    )
+    return db.session.scalar(lately.limit(1)) is not None
+
+
+def _any(_row: Closing) -> bool:
     """Allow the operator to end every decision."""
     return True
 
@@ -104,9 +116,9 @@ def decide(
     decision: Decision,
     *,
     prolongs: bool = True,
-    may_end: Callable[[Suspension], bool] = _any,
-) -> Suspension:
-    """Suspend an account or one of its ties in the caller's transaction; return the decision's row.
+    may_end: Callable[[Closing], bool] = _any,
+) -> Closing:
+    """Close an account or one of its ties in the caller's transaction; return the decision's row.
 
     A decision of the same school that does not end later is replaced if this one `prolongs` it and the operator
     `may_end` it; if not, both hold. The same decision twice, as by a double click, is one: the row of the first is
@@ -126,7 +138,7 @@ def decide(
     if account is None:
         raise RefusedError(Code.GONE)
     _check(account, decision, moment)
-    tie, named = _tie(account, decision) if decision.child else None, closings.nameable(account, decision.school)
+    tie, named = _tie(account, decision) if decision.child else None, nameable(account, decision.school)
     formers = _of_the_same(account, decision, moment)
     decision = replace(decision, reference=decision.reference or _document(formers))
     for former in formers:
@@ -141,7 +153,7 @@ def decide(
     row = _row(account, decision, moment)
     db.session.add(row)
     _refresh(account, tie)
-    _tell(account, tie, closings.Closing(moment, decision.until, named, by_academy=decision.school is None))
+    _tell(account, tie, PublicClosing(moment, decision.until, named, by_academy=decision.school is None))
     row.sessions_ended = _close(account) if tie is None else _close_ents(account, tie)
     _record(row, decision, formers)
     if decision.school is not None and decision.child is not None and decision.until is None:
@@ -149,25 +161,25 @@ def decide(
     return row
 
 
-suspend = unit_of_work()(decide)
+close = unit_of_work()(decide)
 """`decide` in a transaction of its own. Raises RuntimeError in a unit of work."""
 
 
-def _document(formers: Sequence[Suspension]) -> str:
+def _document(formers: Sequence[Closing]) -> str:
     """Return the document of the youngest decision that names one."""
     return next((former.reference for former in formers if former.reference), "")
 
 
-def _is_the_same(former: Suspension, decision: Decision) -> bool:
+def _is_the_same(former: Closing, decision: Decision) -> bool:
     """Return whether a decision says what a former one of the same school about the same access says."""
     return (former.until, former.reason, former.reference) == (decision.until, decision.reason, decision.reference)
 
 
-def _stop_waiting(account: Account, school: School, decided: Suspension, may_end: Callable[[Suspension], bool]) -> None:
+def _stop_waiting(account: Account, school: School, decided: Closing, may_end: Callable[[Closing], bool]) -> None:
     """Have a decision without an end replace that a tie waits for the head, and settle the notice about the wait."""
-    for row in waiting.of_account(account.id, school.id, decided.begins_at):
+    for row in closings.waits_of(account.id, school.id, decided.begun_at):
         if row.child_id == decided.child_id and may_end(row):
-            row.ended_at, row.ended_by = decided.begins_at, REPLACED
+            row.ended_at, row.ended_by = decided.begun_at, REPLACED
             db.session.flush()
             school_notices.settle_waits(account.id, by=decided.begun_by, sentence=decided.reason)
 
@@ -179,25 +191,25 @@ def decide_again(account: Account, decision: Decision, moment: datetime) -> None
     _record(row, decision)
 
 
-def _row(account: Account, decision: Decision, moment: datetime) -> Suspension:
-    return Suspension(
+def _row(account: Account, decision: Decision, moment: datetime) -> Closing:
+    return Closing(
         id=uuid.uuid4(),
         account_id=account.id,
         child_id=decision.child,
         school_id=decision.school.id if decision.school else None,
         reason=decision.reason,
         reference=decision.reference,
-        begins_at=moment,
+        begun_at=moment,
         until=decision.until,
         begun_by=log.current_origin().actor[:80],
     )
 
 
-def _record(row: Suspension, decision: Decision, formers: Sequence[Suspension] = ()) -> None:
+def _record(row: Closing, decision: Decision, formers: Sequence[Closing] = ()) -> None:
     log.record(
-        AccessSuspended(
+        AccessClosed(
             account_id=row.account_id,
-            suspension=str(row.id),
+            closing=str(row.id),
             child=str(decision.child or ""),
             until=_iso(decision.until),
             reason=decision.reason,
@@ -209,16 +221,16 @@ def _record(row: Suspension, decision: Decision, formers: Sequence[Suspension] =
     )
 
 
-def _check_longer(former: Suspension, decision: Decision) -> None:
+def _check_longer(former: Closing, decision: Decision) -> None:
     """Refuse a decision that ends before the present decision: to shorten is to reopen."""
     if decision.until is not None and (former.until is None or decision.until < former.until):
-        raise RefusedError(Code.SUSPENDED_LONGER)
+        raise RefusedError(Code.CLOSED_LONGER)
 
 
 def _check_rested(account: Account, decision: Decision, moment: datetime) -> None:
     """Refuse a decision of the académie that follows another one too soon."""
-    if is_suspended_lately(account.id, decision.school.id if decision.school else None, moment):
-        raise RefusedError(Code.SUSPENDED_LATELY)
+    if is_closed_lately(account.id, decision.school.id if decision.school else None, moment):
+        raise RefusedError(Code.CLOSED_LATELY)
 
 
 def _check(account: Account, decision: Decision, moment: datetime) -> None:
@@ -249,18 +261,18 @@ def _tie(account: Account, decision: Decision) -> Guardianship:
     return tie
 
 
-def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Sequence[Suspension]:
+def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Sequence[Closing]:
     """Return the decisions of the same school about the same access that hold, the youngest first."""
     school_id = decision.school.id if decision.school else None
     return db.session.scalars(
-        select(Suspension)
+        select(Closing)
         .where(
-            Suspension.account_id == account.id,
-            Suspension.child_id.is_not_distinct_from(decision.child),
-            Suspension.school_id.is_not_distinct_from(school_id),
-            Suspension.where_decided(moment),
+            Closing.account_id == account.id,
+            Closing.child_id.is_not_distinct_from(decision.child),
+            Closing.school_id.is_not_distinct_from(school_id),
+            Closing.where_decided(moment),
         )
-        .order_by(Suspension.begins_at.desc(), Suspension.id)
+        .order_by(Closing.begun_at.desc(), Closing.id)
         .execution_options(populate_existing=True)
     ).all()
 
@@ -271,10 +283,10 @@ def _refresh(account: Account, tie: Guardianship | None) -> None:
     db.session.expire(tie or account, ["shut_until"])
 
 
-def _tell(account: Account, tie: Guardianship | None, closing: closings.Closing) -> None:
+def _tell(account: Account, tie: Guardianship | None, closing: PublicClosing) -> None:
     """Tell the person by mail; not of a tie of a closed account, which the mail would call open."""
     if tie is None or (account.is_enabled_at(now()) and not disputes.is_closed(account)):
-        notice = Notice.TIE_SUSPENDED if tie else Notice.SUSPENDED
+        notice = Notice.TIE_CLOSED if tie else Notice.CLOSED
         notices.tell(notice, account.id, link=None, **closing.details())
 
 
@@ -291,41 +303,41 @@ def _close_ents(account: Account, tie: Guardianship) -> int:
 
 
 @unit_of_work()
-def reopen(suspension_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool] | None = None) -> Suspension:
-    """End a suspension before its time; return its row. Of two people who reopen it at once, one succeeds.
+def reopen(closing_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool] | None = None) -> Closing:
+    """End a closing before its time; return its row. Of two people who reopen it at once, one succeeds.
 
-    The notice about a guardian who waits for the head is settled with the last suspension that it is about.
+    The notice about a guardian who waits for the head is settled with the last closing that it is about.
 
     Args:
-        suspension_id: the decision's row.
+        closing_id: the decision's row.
         reason: the sentence for the journal.
         schools: the condition of the decisions that the operator may end, if not all.
 
     Raises:
         RefusedError: there is no such decision, or it is over.
     """
-    statement = select(Suspension).where(Suspension.id == suspension_id)
+    statement = select(Closing).where(Closing.id == closing_id)
     if schools is not None:
         statement = statement.where(schools)
     row = db.session.scalar(statement)
     account = directory.get_for_change(row.account_id) if row else None
     if row is None or account is None:
-        raise RefusedError(Code.NO_SUCH_SUSPENSION)
+        raise RefusedError(Code.NO_SUCH_CLOSING)
     moment = now()
     db.session.refresh(row)
     if not row.holds_at(moment):
-        raise RefusedError(Code.SUSPENSION_OVER)
+        raise RefusedError(Code.CLOSING_OVER)
     end(account, row, reason, moment)
     if row.child_id is None and account.is_enabled_at(moment):
         notices.tell(Notice.REOPENED, account.id, school=str(row.school_id or ""))
-    if not account.is_suspended_at(moment):
+    if not account.is_shut_at(moment):
         kinds = school_notices.SETTLED_BY_REOPENING
         school_notices.settle(account.id, by="reopening", sentence="reopened", kinds=kinds)
     school_notices.settle_waits(account.id, by=log.current_origin().actor, sentence=reason)
     return row
 
 
-def end(account: Account, row: Suspension, reason: str, moment: datetime) -> None:
+def end(account: Account, row: Closing, reason: str, moment: datetime) -> None:
     """End a decision that holds, or a wait, with its journal entry, in the caller's transaction."""
     row.ended_at, row.ended_by, row.end_reason = moment, log.current_origin().actor[:80], reason
     _refresh(account, db.session.get(Guardianship, (account.id, row.child_id)) if row.child_id else None)
@@ -334,7 +346,7 @@ def end(account: Account, row: Suspension, reason: str, moment: datetime) -> Non
     log.record(
         event(
             account_id=account.id,
-            suspension=str(row.id),
+            closing=str(row.id),
             child=str(row.child_id or ""),
             reason=reason,
             uai=school.uai if school else "",

@@ -1,11 +1,11 @@
-"""`Suspendable` alone decides whether an account or a tie is suspended."""
+"""`Closable` alone decides whether an account or a tie is suspended."""
 
 import ast
 
 from tests.architecture.tree import modules, nodes_of, parsed, shown
 from tests.rows import each_row
 
-HOME = "idp/accounts/suspensions/states.py"
+HOME = "idp/accounts/closings.py"
 ELSEWHERE = {
     "idp/accounts/account_state.py": "it asks the rule about a state that was read without a row",
     "idp/accounts/models.py": "it defines the property",
@@ -28,7 +28,7 @@ def test_no_module_decides_a_second_time_whether_a_row_is_suspended() -> None:
     [
         ("account.shut_until is not None", True),
         ("select(Guardianship).where(Guardianship.shut_until > moment)", True),
-        ("account.is_suspended_at(moment)", False),
+        ("account.is_shut_at(moment)", False),
         ("row.until", False),
     ],
 )

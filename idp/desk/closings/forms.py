@@ -1,4 +1,4 @@
-"""The forms of a suspension and of its end."""
+"""The forms of a closing and of its end."""
 
 import uuid
 from datetime import date, datetime
@@ -16,8 +16,8 @@ DAY, OPEN = "jour", "ouverte"
 _MOST_YEARS = 4
 
 
-class SuspensionForm(DeskForm):
-    """What is suspended, why, and until when."""
+class ClosingForm(DeskForm):
+    """What is closed, why, and until when."""
 
     scope = PlainField(_l("Que voulez-vous suspendre ?"), longest=40)
     reason = PlainField(_l("Motif"), longest=500)
@@ -38,7 +38,7 @@ class SuspensionForm(DeskForm):
         return fields.day(self.until.data or "")
 
     def instant(self) -> datetime | None:
-        """Return when the last day is over in Paris; None for a suspension without an end."""
+        """Return when the last day is over in Paris; None for a closing without an end."""
         last = self.last_day() if self.end.data == DAY else None
         return end_of_day(last) if last else None
 

@@ -1,4 +1,4 @@
-"""The decisions that suspend an account or a tie, as pages show them: by whom, until when, who may reopen."""
+"""The decisions that close an account or a tie, as pages show them: by whom, until when, who may reopen."""
 
 import uuid
 from collections import defaultdict
@@ -12,15 +12,15 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import joinedload
 
 from idp.accounts import directory
+from idp.accounts.closings import Closing
 from idp.accounts.models import Child, Guardianship, School
-from idp.accounts.suspensions.models import Suspension
 from idp.clock import is_end_of_day, last_day, now
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.naming import pupil
 from idp.desk.staff import models
-from idp.families.suspension import REPLACED
+from idp.families.closing import REPLACED
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Shown:
         holds: whether it holds now.
     """
 
-    row: Suspension
+    row: Closing
     about: str
     given_name: str
     is_known: bool
@@ -60,7 +60,7 @@ class Shown:
 
     @property
     def last_day(self) -> date | None:
-        """The last day of a suspension that ends at midnight; None if it ends at another hour, or has no end."""
+        """The last day of a closing that ends at midnight; None if it ends at another hour, or has no end."""
         until = self.row.until
         return last_day(until) if until is not None and is_end_of_day(until) else None
 
@@ -109,37 +109,37 @@ class Shown:
         """The URL that reopens the access; empty if the person may not."""
         if not self.may_reopen:
             return ""
-        return url_for("suspension.reopen", account=self.row.account_id, decision=self.row.id)
+        return url_for("closings.reopen", account=self.row.account_id, decision=self.row.id)
 
 
 def _who(actor: str) -> str:
-    """Return the role of a person who suspends; a command of the service is by nobody of the desk."""
+    """Return the role of a person who closes; a command of the service is by nobody of the desk."""
     closings = access.spec(models.role(actor)).closings
     return str(closings.who if closings else gettext("L’équipe du service"))
 
 
-def _is_known(row: Suspension) -> bool:
+def _is_known(row: Closing) -> bool:
     """Return whether the post may know who decided: its own school, the académie, or anybody for the académie."""
     school = access.post().school
     return school is None or row.school_id == school.id or (row.school_id is None and row.child_id is None)
 
 
-def _decided_here(rows: Sequence[Suspension]) -> set[uuid.UUID]:
+def _decided_here(rows: Sequence[Closing]) -> set[uuid.UUID]:
     """Return the decisions that are for the post to judge: its access to reopen."""
     school = access.post().school
     if school is None:
         return {row.id for row in rows if row.school_id is None}
     ids = [row.id for row in rows]
-    these = select(Suspension.id).where(Suspension.id.in_(ids), directory.reopened_by_heads_of(school.id))
+    these = select(Closing.id).where(Closing.id.in_(ids), directory.reopened_by_heads_of(school.id))
     return set(db.session.scalars(these)) if ids else set()
 
 
-def as_shown(row: Suspension) -> Shown:
+def as_shown(row: Closing) -> Shown:
     """Return a decision as the post may read it."""
     return all_shown([row])[0]
 
 
-def all_shown(rows: Sequence[Suspension]) -> list[Shown]:
+def all_shown(rows: Sequence[Closing]) -> list[Shown]:
     """Return decisions as the post may read them."""
     keys = {row.child_id for row in rows if row.child_id}
     with_school = select(Child).where(Child.id.in_(keys)).options(joinedload(Child.school))
@@ -150,26 +150,26 @@ def all_shown(rows: Sequence[Suspension]) -> list[Shown]:
     return [_shown(row, children.get(row.child_id), is_decided_here=row.id in here) for row in rows]
 
 
-def _shown(row: Suspension, child: Child | None, *, is_decided_here: bool) -> Shown:
+def _shown(row: Closing, child: Child | None, *, is_decided_here: bool) -> Shown:
     about = pupil(child) if child else str(gettext("Tout le compte"))
     given_name = child.given_name if child else ""
     return Shown(row, about, given_name, _is_known(row), is_decided_here, row.holds_at(now()))
 
 
-def suspended_ties(items: Iterable[Shown]) -> list[Shown]:
-    """Return those of some decisions that suspend a tie now: they stay when the whole account reopens."""
+def closed_ties(items: Iterable[Shown]) -> list[Shown]:
+    """Return those of some decisions that close a tie now: they stay when the whole account reopens."""
     return [item for item in items if item.is_tie and item.holds]
 
 
-def decisions(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]]:
+def of_accounts(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]]:
     """Return the decisions about accounts that the post may read, by account, the youngest first.
 
     A guardian who waits for the head is in no decision. The decision of another school about the whole account is
     named without its reason, because it holds here too.
     """
     moment, by_account = now(), defaultdict[uuid.UUID, list[Shown]](list)
-    chosen = select(Suspension).where(Suspension.account_id.in_(accounts), ~Suspension.awaits_head)
-    rows = db.session.scalars(chosen.order_by(Suspension.begins_at.desc(), Suspension.id))
+    chosen = select(Closing).where(Closing.account_id.in_(accounts), ~Closing.awaits_head)
+    rows = db.session.scalars(chosen.order_by(Closing.begun_at.desc(), Closing.id))
     readable = [row for row in rows if _is_known(row) or (row.child_id is None and row.holds_at(moment))]
     for item in all_shown(readable):
         by_account[item.row.account_id].append(item)
@@ -177,7 +177,7 @@ def decisions(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Shown]
 
 
 def beside(accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Return those of some accounts that are or were guardians of a pupil to whom somebody's access is suspended."""
+    """Return those of some accounts that are or were guardians of a pupil to whom somebody's access is closed."""
     if not accounts:
         return set()
     ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(accounts))
@@ -185,13 +185,13 @@ def beside(accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
 
 
 def holding_here() -> ColumnElement[bool]:
-    """Return the condition of the decisions that hold, for a statement about `Suspension` and `Account`.
+    """Return the condition of the decisions that hold, for a statement about `Closing` and `Account`.
 
     For a school: its own, also about a person whom no file names any more, and those about whole accounts in scope. For
     the académie: its own.
     """
     school = access.post().school
     if school is None:
-        return Suspension.where_decided(now()) & Suspension.school_id.is_(None)
-    of_families = and_(Suspension.child_id.is_(None), access.accounts())
-    return Suspension.where_decided(now()) & or_(Suspension.school_id == school.id, of_families)
+        return Closing.where_decided(now()) & Closing.school_id.is_(None)
+    of_families = and_(Closing.child_id.is_(None), access.accounts())
+    return Closing.where_decided(now()) & or_(Closing.school_id == school.id, of_families)

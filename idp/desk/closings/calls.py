@@ -13,12 +13,12 @@ from idp.accounts.school_notices import Kind
 from idp.db import db
 from idp.desk import access, fields, reading, refusals
 from idp.desk.access import Right, needs
+from idp.desk.closings import budget, shown
+from idp.desk.closings.budget import TooManyError
+from idp.desk.closings.forms import CallForm, ReopeningForm
 from idp.desk.kept_forms import keeps
 from idp.desk.naming import account_url, pupil
 from idp.desk.notices.words import CALLED
-from idp.desk.suspension import budget, shown
-from idp.desk.suspension.budget import TooManyError
-from idp.desk.suspension.forms import CallForm, ReopeningForm
 from idp.families import disputes, telephone
 from idp.families.disputes import Decision, Outcome
 from idp.families.refusals import Code, RefusedError
@@ -52,7 +52,7 @@ def not_my_child(account: uuid.UUID, child: uuid.UUID) -> Response:
             error = refusals.sentence(refusal) if is_possible else ""
     mail = gettext("Un mail prévient la personne, car quelqu’un d’autre peut appeler en son nom.")
     page = render_template(
-        "desk/suspension/appel.html",
+        "desk/closings/appel.html",
         form=form,
         person=person,
         child=pupil(about),
@@ -89,7 +89,7 @@ def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
         except RefusedError as refusal:
             error = refusals.sentence(refusal)
     page = render_template(
-        "desk/suspension/retablir.html",
+        "desk/closings/retablir.html",
         form=form,
         error=error,
         person=person,
@@ -101,8 +101,8 @@ def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
 
 
 def _note(account: uuid.UUID, child: uuid.UUID, school: School, call: str) -> uuid.UUID:
-    with budget.counted() as closing:
+    with budget.counted() as tally:
         may_repeat = access.may(Right.REOPEN)
         noted = telephone.note_not_guardian(account, child, school, may_repeat=may_repeat, call=call)
-        closing.is_news = noted.is_news
+        tally.is_news = noted.is_news
     return noted.notice

@@ -1,4 +1,4 @@
-"""`/comptes/<account>/suspension` of the desk: suspend an account or one tie, and reopen it."""
+"""`/comptes/<account>/suspension` of the desk: close an account or one tie, and reopen it."""
 
 import uuid
 from typing import Any
@@ -6,61 +6,60 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 
 from idp.accounts import directory, school_notices
+from idp.accounts.closings import Closing
 from idp.accounts.models import Account, School
 from idp.accounts.school_notices import Kind
-from idp.accounts.suspensions.models import Suspension
-from idp.accounts.suspensions.rest_of_academy import is_suspended_lately
 from idp.audit import log
 from idp.clock import now, today
 from idp.db import db, unit_of_work
-from idp.desk import access, reading, refusals, suspended
+from idp.desk import access, decisions, reading, refusals
 from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
 from idp.desk.alerts.rules import ALERT
+from idp.desk.closings import budget, listing, shown
+from idp.desk.closings.budget import TooManyError
+from idp.desk.closings.forms import ClosingForm, ReopeningForm
 from idp.desk.kept_forms import keeps
 from idp.desk.naming import account_url
 from idp.desk.search import service
 from idp.desk.staff import posts
 from idp.desk.staff.models import StaffRole
-from idp.desk.suspension import budget, listing, reopening, shown
-from idp.desk.suspension.budget import TooManyError
-from idp.desk.suspension.forms import ReopeningForm, SuspensionForm
-from idp.families import suspension
+from idp.families import closing
+from idp.families.closing import Decision
 from idp.families.refusals import Code, RefusedError
-from idp.families.suspension import Decision
 from idp.outbox import queue
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.redirects import see_other
 
-blueprint = Blueprint("suspension", __name__)
+blueprint = Blueprint("closings", __name__)
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension", methods=["GET", "POST"])
-@needs(Right.SUSPEND, fresh=True)
+@needs(Right.CLOSE, fresh=True)
 @keeps("scope", "reason", "reference", "end", "until")
-def suspend(account: uuid.UUID) -> Response:
-    """Show what could be suspended and what would end; suspend it."""
-    chosen, form = reading.open_account(account), SuspensionForm()
+def close(account: uuid.UUID) -> Response:
+    """Show what could be closed and what would end; close it."""
+    chosen, form = reading.open_account(account), ClosingForm()
     if request.method == "GET":
         return _page(chosen, form)
     if not form.check(has_end=_chooses_end()):
         return _page(chosen, form)
     try:
-        row = _suspend(chosen, form)
+        row = _close(chosen, form)
     except RefusedError as refusal:
         return _page(access.account(account), form, error=refusals.sentence(refusal))
     except TooManyError as refusal:
         return _page(access.account(account), form, error=refusal.sentence)
-    return see_other(url_for("suspension.done", account=account, decision=row.id))
+    return see_other(url_for("closings.done", account=account, decision=row.id))
 
 
 def _chooses_end() -> bool:
-    """Return whether the post says how long: a school does, the académie suspends for 24 hours."""
+    """Return whether the post says how long: a school does, the académie closes for 24 hours."""
     return access.post().school is not None
 
 
-def _suspend(account: Account, form: SuspensionForm) -> Suspension:
+def _close(account: Account, form: ClosingForm) -> Closing:
     reason, reference = desk_fields.one_line(form.reason.data), desk_fields.one_line(form.reference.data)
     try:
         child = form.child()
@@ -70,20 +69,20 @@ def _suspend(account: Account, form: SuspensionForm) -> Suspension:
     if school is None:
         if child is not None:
             access.refuse(str(child))
-        return _suspend_for_a_day(account, reason, reference)
-    if child is not None and child not in {tie.child_id for tie in shown.ties(account)}:
+        return _close_for_a_day(account, reason, reference)
+    if child is not None and child not in {tie.child_id for tie in shown.closable_ties(account)}:
         access.refuse(str(child))
     decision = Decision(reason=reason, reference=reference, until=form.instant(), child=child, school=school)
     moment = now()
-    with budget.counted() as closing, unit_of_work():
-        row = suspension.decide(account.id, decision, may_end=access.may_end)
-        closing.is_news = row.begins_at >= moment
-        if closing.is_news and not access.own_spec().leads:
+    with budget.counted() as tally, unit_of_work():
+        row = closing.decide(account.id, decision, may_end=access.may_end)
+        tally.is_news = row.begun_at >= moment
+        if tally.is_news and not access.own_spec().leads:
             _tell_heads(row, account, school)
     return row
 
 
-def _tell_heads(row: Suspension, account: Account, school: School) -> None:
+def _tell_heads(row: Closing, account: Account, school: School) -> None:
     """Tell the heads of all schools of a person whose account a secretary closed without an end, or there too."""
     schools = {school.id} | {other.id for other in directory.schools_of_ties(account)}
     if row.child_id is None and (row.until is None or len(schools) > 1):
@@ -93,24 +92,24 @@ def _tell_heads(row: Suspension, account: Account, school: School) -> None:
             queue.enqueue(ALERT, {**payload, "recipient": str(head)})
 
 
-def _suspend_for_a_day(account: Account, reason: str, reference: str) -> Suspension:
-    """Suspend an account for the académie; a second click leads to the row of the first one, and is not counted.
+def _close_for_a_day(account: Account, reason: str, reference: str) -> Closing:
+    """Close an account for the académie; a second click leads to the row of the first one, and is not counted.
 
     Raises:
-        RefusedError: see `suspension.suspend_for_a_day`; or such a decision holds, for another reason.
+        RefusedError: see `closing.close_for_a_day`; or such a decision holds, for another reason.
     """
     moment = now()
-    row = suspension.suspend_for_a_day(account.id, reason, reference)
-    if row.begins_at < moment:
-        guard.uncount(limits.ACADEMY_SUSPENSION, log.current_origin().actor)
+    row = closing.close_for_a_day(account.id, reason, reference)
+    if row.begun_at < moment:
+        guard.uncount(limits.ACADEMY_CLOSING, log.current_origin().actor)
         if (row.reason, row.reference) != (reason, reference):
-            raise RefusedError(Code.SUSPENDED_LATELY)
+            raise RefusedError(Code.CLOSED_LATELY)
     return row
 
 
-def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Response:
-    decisions = suspended.decisions([account.id])[account.id]
-    choices = shown.choices(account, decisions)
+def _page(account: Account, form: ClosingForm, *, error: str = "") -> Response:
+    held = decisions.of_accounts([account.id])[account.id]
+    choices = shown.choices(account, held)
     if not form.scope.data and len(choices) == 1:
         form.scope.data = choices[0].value
     return _rendered(
@@ -121,28 +120,28 @@ def _page(account: Account, form: SuspensionForm, *, error: str = "") -> Respons
         choices=choices,
         chooses_end=_chooses_end(),
         tells_heads=_chooses_end() and not access.own_spec().leads,
-        in_force=[(item, shown.change(item)) for item in decisions if item.holds],
-        is_possible=_chooses_end() or not is_suspended_lately(account.id, None, now()),
-        over=[item for item in decisions if not item.holds],
+        in_force=[(item, shown.change(item)) for item in held if item.holds],
+        is_possible=_chooses_end() or not closing.is_closed_lately(account.id, None, now()),
+        over=[item for item in held if not item.holds],
     )
 
 
 @blueprint.get("/suspensions")
-@needs(Right.SUSPEND)
+@needs(Right.CLOSE)
 def show() -> Response:
-    """Show what is suspended in scope: accounts and ties."""
+    """Show what is closed in scope: accounts and ties."""
     page = listing.page(request.args.get("page", 1, type=int))
     service.note_list(services().settings, "suspensions", len(page.lines))
-    return make_response(render_template("desk/suspension/suspensions.html", page=page))
+    return make_response(render_template("desk/closings/suspensions.html", page=page))
 
 
 @blueprint.get("/comptes/<uuid:account>/suspension/<uuid:decision>")
-@needs(Right.SUSPEND)
+@needs(Right.CLOSE)
 def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
-    """Say what a suspension ended."""
+    """Say what a closing ended."""
     chosen = reading.open_account(account)
     row = access.decision(account, decision)
-    item = suspended.as_shown(row)
+    item = decisions.as_shown(row)
     ents = shown.ents(row) if item.holds else None
     return _rendered("suspendu.html", chosen, item=item, ents=ents, outcome=shown.outcome(item))
 
@@ -151,28 +150,28 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
 @needs(Right.REOPEN, fresh=True)
 @keeps("reason")
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
-    """Ask why a suspension ends before its time; end it. The files may have ended the tie since."""
+    """Ask why a closing ends before its time; end it. The files may have ended the tie since."""
     row, form, school = reading.open_decision(account, decision), ReopeningForm(), access.own_school()
-    if not suspended.as_shown(row).is_decided_here:
+    if not decisions.as_shown(row).is_decided_here:
         access.refuse(str(row.id))
     if request.method == "GET" or not form.check():
         return _reopening_page(row, form)
     try:
-        suspension.reopen(
+        closing.reopen(
             row.id, desk_fields.one_line(form.reason.data), schools=directory.reopened_by_heads_of(school.id)
         )
     except RefusedError as refusal:
         return _reopening_page(row, form, error=refusals.sentence(refusal))
-    return see_other(reopening.page_after(row))
+    return see_other(shown.page_after(row))
 
 
-def _reopening_page(row: Suspension, form: ReopeningForm, *, error: str = "") -> Response:
-    item, account = suspended.as_shown(row), db.session.get_one(Account, row.account_id)
-    ties = [] if item.is_tie else suspended.suspended_ties(suspended.decisions([account.id])[account.id])
-    closed, opens = reopening.still_closed(row), reopening.opens(row)
+def _reopening_page(row: Closing, form: ReopeningForm, *, error: str = "") -> Response:
+    item, account = decisions.as_shown(row), db.session.get_one(Account, row.account_id)
+    ties = [] if item.is_tie else decisions.closed_ties(decisions.of_accounts([account.id])[account.id])
+    closed, opens = shown.still_closed(row), shown.opens(row)
     return _rendered("rouvrir.html", account, form=form, item=item, error=error, closed=closed, opens=opens, ties=ties)
 
 
 def _rendered(name: str, account: Account, **values: Any) -> Response:
     back = account_url(account.id) or url_for("home.today")
-    return make_response(render_template(f"desk/suspension/{name}", account=account, back=back, **values))
+    return make_response(render_template(f"desk/closings/{name}", account=account, back=back, **values))

@@ -1,4 +1,4 @@
-"""Limits how many accesses one person of a school closes: by suspensions and by calls, counted together."""
+"""Limits how many accesses one person of a school closes: by closings and by calls, counted together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +19,14 @@ class TooManyError(Exception):
 
 
 @dataclass
-class Closing:
+class Tally:
     """An access that is being closed; it counts if it `is_news`: not if it was refused, or is a second click."""
 
     is_news: bool = False
 
 
 @contextmanager
-def counted() -> Iterator[Closing]:
+def counted() -> Iterator[Tally]:
     """Count an access that the person closes, in all their schools together.
 
     Raises:
@@ -39,9 +39,9 @@ def counted() -> Iterator[Closing]:
         access.refuse()
     if isinstance(guard.take(limit, person), Wait):
         raise TooManyError(closings.refusal)
-    closing = Closing()
+    tally = Tally()
     try:
-        yield closing
+        yield tally
     finally:
-        if not closing.is_news:
+        if not tally.is_news:
             guard.uncount(limit, person)
