@@ -20,13 +20,11 @@ from idp.rostering import lock, reading
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import LIMITS, Given
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.rostering.reconcile import counts, intake, mistakes
-from idp.rostering.reconcile.context import Context, Tick
+from idp.rostering.reconcile import counts, intake, mistakes, named_issues
 from idp.rostering.reconcile.counts import Counted
 from idp.rostering.reconcile.mistakes import Mistake
 from idp.rostering.reconcile.phases import order, schools
-from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.told import named_issues
+from idp.rostering.reconcile.staging import Context, Staging, Tick
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.rostering.write import apply
 

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from idp import spreadsheet
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError, Steps, totals
+from idp.rostering.reconcile import difference
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.told import difference
 from idp.rostering.records import Issue
 from idp.terminal import plain, table
 

@@ -11,7 +11,6 @@ OWN_TEXT = {
     "idp/rostering/reconcile/tables.py": "the private SQLite database of an import",
     "idp/rostering/reconcile/merging.py": "the same database",
     "idp/rostering/reconcile/phases/guardians.py": "the same database",
-    "idp/rostering/reconcile/phases/former_accounts.py": "the same database",
     "idp/rostering/reconcile/phases/leavers.py": "the same database",
     "idp/rostering/reconcile/phases/links.py": "the same database",
 }

@@ -3,11 +3,10 @@
 import ast
 import inspect
 
-from idp.rostering.issue_codes import COMPARED, OF_THE_FILE
 from idp.rostering.reconcile import outcomes
 from idp.rostering.reconcile.phases import (
-    former_accounts,
     guardians,
+    leavers,
     links,
     near_duplicates,
     outside,
@@ -15,13 +14,14 @@ from idp.rostering.reconcile.phases import (
     schools,
     students,
 )
+from idp.rostering.records import COMPARED, OF_THE_FILE
 
-PHASES = (former_accounts, guardians, links, near_duplicates, outside, records, schools, students)
+PHASES = (leavers, guardians, links, near_duplicates, outside, records, schools, students)
 
 
 def test_every_code_of_the_phases_is_sorted() -> None:
     codes = {consequence.code for table in outcomes.OF_TABLE.values() for consequence in table.values()} - {""}
-    codes |= {code for code, *_ in links._DISPUTES} | {code for code, _ in former_accounts._MESSAGES.values()}
+    codes |= {code for code, *_ in links._DISPUTES} | {code for code, _ in leavers._MESSAGES.values()}
     for phase in PHASES:
         for call in ast.walk(ast.parse(inspect.getsource(phase))):
             if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in {"tell_all", "Issue"}:

@@ -19,11 +19,10 @@ from idp.clock import now
 from idp.db import db
 from idp.rostering import imports
 from idp.rostering.imports import FORCED, ImportStoppedError, Steps
-from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.phases import order
 from idp.rostering.reconcile.phases.order import PHASES, Phase
 from idp.rostering.reconcile.schema import UnreadRow
-from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.reconcile.tables import TABLES, Column
 from idp.rostering.records import Form
 from idp.services import services

@@ -6,7 +6,7 @@ from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.db import db
 from idp.rostering.records import Format
-from idp.rostering.write import opening, usernames
+from idp.rostering.write import opening
 from idp.rostering.write.statements import Person
 from tests.builders import Build
 from tests.rows import each_row
@@ -29,15 +29,15 @@ from tests.rows import each_row
     ],
 )
 def test_an_identifier_can_be_read_out_and_typed(given_name: str, family: str, begun: str) -> None:
-    assert usernames.base(given_name, family) == begun
-    username = usernames.drawn(begun, 0)
+    assert opening.base(given_name, family) == begun
+    username = opening.drawn(begun, 0)
     assert re.fullmatch(re.escape(begun) + r"[1-9]\d{3}", username)
     assert fold_username(username) == username
     assert fold_username(username.upper()) == username
 
 
 def test_the_number_grows_with_the_attempts() -> None:
-    assert [len(usernames.drawn("", attempt)) for attempt in usernames.ATTEMPTS] == [4, 4, 4, 5, 6, 8]
+    assert [len(opening.drawn("", attempt)) for attempt in opening.ATTEMPTS] == [4, 4, 4, 5, 6, 8]
 
 
 def row(key: str) -> Person:

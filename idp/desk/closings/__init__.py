@@ -1,1 +1,1 @@
-"""« Suspendre l’accès », « Rouvrir l’accès », « Ce n’est pas mon enfant »: a school closes an account or one tie."""
+"""A school closes an account or one tie, or opens it again; a person says « Ce n’est pas mon enfant »."""

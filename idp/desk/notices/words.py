@@ -8,7 +8,6 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts.school_notices import Kind
-from idp.desk.notices.closing_words import CLOSINGS, STAYS
 
 
 class Answer(enum.StrEnum):
@@ -81,6 +80,8 @@ class Words:
 
 _NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
 
+_STAYS = Consequence(_l("Donner raison à la suspension : elle reste"), _NOTED, _NOTED)
+"""The only answer: a head reopens on the page of the account, which settles the notice."""
 WORDS: Mapping[Kind, Words] = {
     Kind.GUARDIAN_WAITS: Words(
         _l("Nouveau responsable à vérifier"),
@@ -360,7 +361,19 @@ WORDS: Mapping[Kind, Words] = {
             ),
         },
     ),
-    **{kind: Words(*texts, {Answer.RIGHT: Consequence(STAYS, _NOTED, _NOTED)}) for kind, texts in CLOSINGS.items()},
+    # schools that did not decide read neither by whom nor why
+    Kind.ACCOUNT_CLOSED: Words(
+        _l("Tout un compte est suspendu"),
+        _l("L’accès de %(name)s est suspendu : cette personne ne peut plus se connecter, pour aucun de ses élèves."),
+        _l("Ouvrez la page de la personne : elle dit jusqu’à quand, et si votre direction peut rouvrir."),
+        {Answer.RIGHT: _STAYS},
+    ),
+    Kind.CLOSING_PASSED_ON: Words(
+        _l("Un accès suspendu que la direction peut rouvrir"),
+        _l("L’accès de %(name)s est suspendu, et c’est maintenant à la direction, ou à l’académie, d’en décider."),
+        _l("Parlez avec la personne, et demandez à l’académie s’il y a un jugement. Rouvrez sur la page du compte."),
+        {Answer.RIGHT: _STAYS},
+    ),
 }
 
 

@@ -21,10 +21,10 @@ from idp.desk.school_files import problems as problem_lists
 from idp.desk.school_files import words
 from idp.desk.school_files.problems import Problem, grouped
 from idp.desk.staff import models
-from idp.rostering.issue_codes import COMPARED, WITHOUT_ACCOUNT
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.rostering.reconcile.told import named_issues
-from idp.rostering.reconcile.told.difference import WORDS, Kind
+from idp.rostering.reconcile import named_issues
+from idp.rostering.reconcile.difference import WORDS, Kind
+from idp.rostering.records import COMPARED, WITHOUT_ACCOUNT
 
 SHOWN = 200
 """How many problems the page shows; the CSV has all."""

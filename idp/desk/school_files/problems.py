@@ -16,11 +16,11 @@ from sqlalchemy.orm import aliased
 
 from idp.db import db
 from idp.desk.school_files import words
-from idp.rostering.issue_codes import COMPARED
 from idp.rostering.models import ImportBatch, ImportIssue
+from idp.rostering.reconcile import named_issues
+from idp.rostering.reconcile.difference import Difference, Kind, kind_of
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.told import named_issues
-from idp.rostering.reconcile.told.difference import Difference, Kind, kind_of
+from idp.rostering.records import COMPARED
 
 _OF_HALF_PAIRS = frozenset({"guardian_missing", "student_missing", "student_without_representative"})
 """The issues of people whose pupils, or guardians, are in the other file of a pair."""

@@ -15,7 +15,7 @@ from idp.desk.school_files import policy
 from idp.desk.school_files.leaving import Exceeded
 from idp.desk.school_files.waiting import DECLINED
 from idp.desk.statistics import tables
-from idp.rostering.reconcile.told.difference import Kind
+from idp.rostering.reconcile.difference import Kind
 from idp.rostering.records import Format
 from idp.web import i18n
 

@@ -35,11 +35,10 @@ from idp.encrypted import UndecryptableError
 from idp.rostering import imports, lock
 from idp.rostering.files.sources import InMemory
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError, Steps
-from idp.rostering.reconcile import mistakes
+from idp.rostering.reconcile import difference, mistakes
+from idp.rostering.reconcile.difference import Difference, Kind
+from idp.rostering.reconcile.named_issues import whole_name
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.reconcile.told import difference
-from idp.rostering.reconcile.told.difference import Difference, Kind
-from idp.rostering.reconcile.told.named_issues import whole_name
 
 SHOWN = 200
 """How many lines of a kind the page shows; the CSV has all."""

@@ -18,7 +18,6 @@ from idp.accounts.retired import RetiredName
 from idp.clock import now
 from idp.db import db, one_of
 from idp.rostering.reconcile import counts
-from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.schema import (
     KnownAccountRow,
     KnownAliasRow,
@@ -26,7 +25,7 @@ from idp.rostering.reconcile.schema import (
     KnownLinkRow,
     KnownSchoolRow,
 )
-from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.records import Mode
 
 _PAGE = 1000

@@ -7,14 +7,15 @@ the real database.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from idp.rostering.reconcile import functions, merging
-from idp.rostering.reconcile.rows import bounds  # noqa: F401 - declares its tables
 from idp.rostering.reconcile.schema import INDEXES, IssueRow
 from idp.rostering.reconcile.tables import TABLES, Row
-from idp.rostering.records import Act, Issue, Place, Severity
+from idp.rostering.records import Act, Issue, Mode, Place, Severity
 
 _PAGE = 2000
 _MOST_KEPT = {Severity.WARNING: 1000, Severity.ERROR: 10_000}
@@ -174,3 +175,31 @@ class Staging:
     def _fetch(cursor: sqlite3.Cursor, size: int) -> Iterator[list[Any]]:
         while page := cursor.fetchmany(size):
             yield page
+
+
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """An import whose files have been read.
+
+    Attributes:
+        only_school: The UAI of the only school to import, or None.
+        refuses_others: Whether the files are refused if they hold anything of another school.
+        hides_others: Whether nothing tells people of other schools from unknown ones.
+        most_authority: The last rank of authority that gets an account.
+        today: The day against which leaving dates are compared.
+        set_total: Called with the number of keys that will be compared with the database.
+        tick: Called with the number of keys that a statement compared.
+    """
+
+    staging: Staging
+    mode: Mode
+    only_school: str | None
+    refuses_others: bool
+    hides_others: bool
+    most_authority: int
+    today: date
+    set_total: Tick
+    tick: Tick

@@ -1,10 +1,10 @@
-"""Declares a table of the staging database as a typed row: what `schema` is written with."""
+"""Declares a table of the staging database as a typed row, and those of other schools, closed people and namesakes."""
 
 import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Row = TypeVar("Row", bound=tuple[Any, ...])
 
@@ -70,3 +70,65 @@ def table(name: str, *constraints: str, has_rowid: bool = False) -> Callable[[ty
         return row
 
     return declare
+
+
+@table("outside_student", "PRIMARY KEY (key)")
+class OutsideStudentRow(NamedTuple):
+    """A key of the files that is a pupil's of another school."""
+
+    key: str
+
+
+@table("outside_guardian", "PRIMARY KEY (key)")
+class OutsideGuardianRow(NamedTuple):
+    """A key of the files whose account belongs to other schools alone."""
+
+    key: str
+
+
+@table("outside_account", "PRIMARY KEY (account)")
+class OutsideAccountRow(NamedTuple):
+    """An account that belongs to other schools alone."""
+
+    account: str
+
+
+@table("shared_account", "PRIMARY KEY (account)")
+class SharedAccountRow(NamedTuple):
+    """An account that has a child in this school and one in another."""
+
+    account: str
+
+
+@table("protected_child", "PRIMARY KEY (child)")
+class ProtectedChildRow(NamedTuple):
+    """A pupil to whom somebody's access is closed, with the school and the names."""
+
+    child: str
+    uai: str
+    name_key: str
+
+
+@table("closed_person", "PRIMARY KEY (uai, name_key, is_excluded)")
+class ClosedPersonRow(NamedTuple):
+    """The names of a person whose access a school closed, or whom it excluded from a pupil."""
+
+    uai: str
+    name_key: str
+    is_excluded: bool
+
+
+@table("new_person", has_rowid=True)
+class NewPersonRow(NamedTuple):
+    """A new guardian, as near duplicates are looked for."""
+
+    key: str
+    name_key: str
+    postcode: str | None
+
+
+@table("near_duplicate", "PRIMARY KEY (key)")
+class NearDuplicateRow(NamedTuple):
+    """A new guardian who looks like somebody under another key."""
+
+    key: str

@@ -1,6 +1,12 @@
-"""Opens accounts for new people, under identifiers that no account has or had."""
+"""Opens accounts for new people, under identifiers that no account has or had.
+
+`n.leroy4821` can be read out by telephone and typed on a phone: an initial, a dot, the family name and a random number,
+which does not tell how many people have the name. It never changes. A name without Latin letters becomes `parent`. An
+identifier has no `@`, so that it does not look like an email.
+"""
 
 import json
+import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -13,9 +19,9 @@ from idp.accounts.models import Account
 from idp.accounts.retired import RetiredName
 from idp.audit import log
 from idp.db import db, one_of
+from idp.folding import fold
 from idp.rostering import bulk
 from idp.rostering.records import Format
-from idp.rostering.write import usernames
 from idp.rostering.write.statements import Person
 
 _accounts = cast("Table", Account.__table__)
@@ -35,11 +41,11 @@ def open_accounts(format_: Format, page: Sequence[Person]) -> None:
         values["roster_key"] = person.key
         values["join_key"] = person.key.partition(":")[2] if format_ in {Format.AAF, Format.AAF1D} else None
         opened[values["id"]] = values
-    for attempt in usernames.ATTEMPTS:
+    for attempt in ATTEMPTS:
         candidates = {}
         for values in opened.values():
-            begun = usernames.base(values["given_name"], values["family_name"])
-            values["username"] = usernames.drawn(begun, attempt)
+            begun = base(values["given_name"], values["family_name"])
+            values["username"] = drawn(begun, attempt)
             values["search_text"] = Account.text_of(values)
             candidates[values["username"]] = values  # if two people draw the same number, one draws again
         for key in _insert(candidates):
@@ -80,3 +86,44 @@ def columns_of(person: Person) -> dict[str, Any]:
         "school_email": person.email or None,
         "address_diffusion": None if person.address_diffusion is None else bool(person.address_diffusion),
     }
+
+
+_LONGEST_NAME = 20
+_DIGITS = (4, 4, 4, 5, 6, 8)
+"""How many digits each attempt draws: frequent names get longer numbers."""
+ATTEMPTS = range(len(_DIGITS))
+_PARTICLES = frozenset(("d", "da", "de", "del", "des", "di", "do", "dos", "du", "el", "la", "le", "les", "van", "von"))
+_PARTICLES_OF = frozenset(("den", "der", "ter", "ben", "bin", "al", "o", "san", "st"))
+
+
+def base(given_name: str, family_name: str) -> str:
+    """Return the beginning of the identifier: « Noémie LEROY-VANDEPUTTE » gives `n.leroy`."""
+    name = _first_name_of(family_name)
+    initial = _letters(given_name)[:1]
+    if not name:
+        return "parent"
+    return f"{initial}.{name}" if initial else name
+
+
+def drawn(begun: str, attempt: int) -> str:
+    """Return an identifier that begins with `begun`; a later attempt draws from more numbers."""
+    least = int("1" + "0" * (_DIGITS[attempt] - 1))
+    return f"{begun}{least + secrets.randbelow(9 * least)}"
+
+
+def _first_name_of(family_name: str) -> str:
+    words = [word for word in (_letters(part) for part in _parts(family_name)) if word]
+    held = ""
+    for word in words:
+        held += word
+        if word not in _PARTICLES | _PARTICLES_OF:
+            break
+    return held[:_LONGEST_NAME]
+
+
+def _parts(name: str) -> list[str]:
+    return "".join(" " if char in "-'’ \t\u00a0" else char for char in fold(name)).split()
+
+
+def _letters(text: str) -> str:
+    return "".join(char for char in fold(text) if "a" <= char <= "z")

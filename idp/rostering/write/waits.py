@@ -22,7 +22,7 @@ from idp.audit.data_events import GuardianWaits
 from idp.db import db, one_of
 
 _REASONS: Mapping[Wait, str] = {
-    Wait.NEW_GUARDIAN: "Nouveau responsable, à vérifier : un accès à cet élève est suspendu.",
+    Wait.NEW_GUARDIAN: "Nouveau responsable, à vérifier : un accès à cet élève est fermé.",
     Wait.RECOGNISED: "À vérifier : ce nom est celui d’une personne dont l’établissement a fermé l’accès.",
     Wait.EXCLUDED: "À vérifier : l’établissement avait écarté cette personne de l’élève.",
 }

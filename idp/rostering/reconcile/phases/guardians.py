@@ -6,11 +6,11 @@ one, with everything that `decide` asks about (`compared`).
 """
 
 from idp.rostering.reconcile import decide, known, outcomes
-from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.continuity import Named
 from idp.rostering.reconcile.decide import KeyKind, Known, Outcome, Record, Ties
 from idp.rostering.reconcile.outcomes import GUARDIANS, Fate
 from idp.rostering.reconcile.schema import ComparedRow, RetiredKeyRow
+from idp.rostering.reconcile.staging import Context
 from idp.rostering.reconcile.statements import is_named, made_of_names, said_or_known, same_child, same_home, ties
 from idp.rostering.records import Act
 

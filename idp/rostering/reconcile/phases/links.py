@@ -1,7 +1,7 @@
 """Phases on links: which ones hold, and what is told about links and pupils without any."""
 
-from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.phases import waits
+from idp.rostering.reconcile.staging import Context
 from idp.rostering.reconcile.statements import HERE
 from idp.rostering.records import Severity
 

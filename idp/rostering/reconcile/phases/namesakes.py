@@ -4,7 +4,7 @@ The birth date tells namesakes apart, and the class where a guardian's row has n
 the row may mean are refused. A corrected date is the same pupil if a guardian of the same names and home stays.
 """
 
-from idp.rostering.reconcile.context import Context
+from idp.rostering.reconcile.staging import Context
 from idp.rostering.reconcile.statements import HAS_NAMES, made_of_names, same_home, stem
 
 _BY_NAMES = made_of_names("key")

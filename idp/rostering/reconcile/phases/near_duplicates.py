@@ -6,8 +6,8 @@ They are proposed and never merged. Only new people are looked at, because older
 from typing import NamedTuple
 
 from idp.rostering.reconcile import known
-from idp.rostering.reconcile.context import Context
-from idp.rostering.reconcile.rows.bounds import NearDuplicateRow
+from idp.rostering.reconcile.staging import Context
+from idp.rostering.reconcile.tables import NearDuplicateRow
 from idp.rostering.records import Severity
 
 _PAGE = 500

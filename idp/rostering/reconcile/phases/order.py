@@ -9,10 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from idp.rostering.reconcile import known
-from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.phases import (
-    changes,
-    former_accounts,
     guardians,
     leavers,
     links,
@@ -24,6 +21,7 @@ from idp.rostering.reconcile.phases import (
     students,
     waits,
 )
+from idp.rostering.reconcile.staging import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +103,15 @@ PHASES = (
     ),
     _phase(guardians.refuse_retired_keys, "guardian retired_key", "retired_key guardian.outcome", asks_database=True),
     _phase(outside.keep_shared_accounts, "guardian shared_account", "guardian.outcome"),
-    _phase(
-        waits.doubt_corrections,
-        "student link guardian known_link protected_child",
-        "protected_child closed_person guardian.outcome",
-        asks_database=True,
-    ),
+    _phase(waits.copy_closed, "", "protected_child closed_person", asks_database=True),
+    _phase(waits.doubt_corrections, "student link guardian known_link protected_child", "guardian.outcome"),
     _phase(
         guardians.apply_outcomes,
         "guardian compared",
         "guardian.fate guardian.account_id guardian.civility doubted_account replaced_key issue",
     ),
     _phase(
-        former_accounts.find_former_accounts,
+        leavers.find_former_accounts,
         "replaced_key kept_key known_account guardian",
         "kept_key replaced_key.closes issue",
         asks_database=True,
@@ -141,7 +135,7 @@ PHASES = (
         asks_database=True,
     ),
     _phase(
-        changes.find_changes,
+        students.find_changes,
         "student guardian known_child known_school known_account known_link allowed_link ending_link",
         "changed_student changed_guardian",
     ),

@@ -6,9 +6,9 @@ the desk only forgets them, and so says what it says of new people: it tells not
 """
 
 from idp.rostering.reconcile import known, outcomes
-from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.decide import Outcome
-from idp.rostering.reconcile.rows.bounds import OutsideAccountRow, SharedAccountRow
+from idp.rostering.reconcile.staging import Context
+from idp.rostering.reconcile.tables import OutsideAccountRow, SharedAccountRow
 from idp.rostering.records import Severity
 
 _PAGE = 1000

@@ -3,8 +3,7 @@
 from datetime import date
 from typing import NamedTuple
 
-from idp.rostering.reconcile.context import Context
-from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.reconcile.statements import made_of_names, stem
 from idp.rostering.records import Mode, Severity
 

@@ -1,7 +1,6 @@
 """Phases on schools: which one a pupil is in, and for which ones the files speak."""
 
-from idp.rostering.reconcile.context import Context
-from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.records import Issue, Place, Severity
 
 _DETACH_CONTRADICTED = "UPDATE school SET key = key || '!' WHERE differs"

@@ -23,11 +23,10 @@ from idp.accounts.closings import Closing, Wait
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.clock import now
 from idp.db import db
-from idp.rostering.reconcile.context import Context
 from idp.rostering.reconcile.decide import Outcome
-from idp.rostering.reconcile.rows.bounds import ClosedPersonRow, ProtectedChildRow
-from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.reconcile.statements import HERE, said_or_known
+from idp.rostering.reconcile.tables import ClosedPersonRow, ProtectedChildRow
 
 _DOUBT_CORRECTIONS = (
     f"UPDATE guardian SET outcome = '{Outcome.NAME_IN_DOUBT}' WHERE fate IS NULL "
@@ -58,8 +57,8 @@ _WAIT_EXCLUDED = (
 )
 
 
-def doubt_corrections(context: Context) -> None:
-    """Copy what schools have closed, and refuse corrected names of guardians of these pupils without a letter."""
+def copy_closed(context: Context) -> None:
+    """Copy the pupils to whom an access is closed, and the names of those whom schools closed out."""
     staging, moment = context.staging, now()
     of_pupils = select(Child.id, School.uai, Child.given_name, Child.family_name).join(School)
     pupils = db.session.execute(of_pupils.where(Child.id.in_(directory.protected_pupils(moment)))).all()
@@ -82,7 +81,11 @@ def doubt_corrections(context: Context) -> None:
     for statement, is_excluded in ((closed, False), (excluded, True)):
         rows = db.session.execute(statement.distinct()).all()
         staging.insert(ClosedPersonRow, [(uai, name_key, is_excluded) for uai, name_key in rows])
-    staging.run(_DOUBT_CORRECTIONS)
+
+
+def doubt_corrections(context: Context) -> None:
+    """Refuse the corrected names of guardians without a letter, if an access to their pupil is closed."""
+    context.staging.run(_DOUBT_CORRECTIONS)
 
 
 def let_wait(staging: Staging) -> None:

@@ -8,12 +8,11 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from idp.rostering.issue_codes import WITHOUT_ACCOUNT
+from idp.rostering.reconcile import named_issues
+from idp.rostering.reconcile.named_issues import OF_CHILD, Person, whole_name
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.statements import added_links, has_access, is_seen, said_or_known
-from idp.rostering.reconcile.told import named_issues
-from idp.rostering.reconcile.told.named_issues import OF_CHILD, Person, whole_name
-from idp.rostering.records import Severity
+from idp.rostering.records import WITHOUT_ACCOUNT, Severity
 
 COLUMNS = ("quoi", "personne", "classe", "détail")
 

@@ -1,1 +1,0 @@
-"""What an import would change, and its issues, as people read them."""
