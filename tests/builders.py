@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from idp.accounts import emails
+from idp.accounts.closings import CONTESTED, Closing
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.charter import service as charters
@@ -79,9 +80,12 @@ class Build:
             "provisional_expires_at": now() + timedelta(days=60),
             **more,
         }
+        contested_at, contested_email = values.pop("contested_at", None), values.pop("contested_email", None)
         account = Account(id=uuid.uuid4(), **values)
         db.session.add(account)
         db.session.flush()
+        if contested_at or contested_email:
+            add_contest(account.id, contested_at or now(), contested_email)
         for rank, child in enumerate([self._child()] if children is None else children):
             db.session.add(Guardianship(account_id=account.id, child_id=child.id, rank=rank, kinship="10"))
         db.session.commit()
@@ -143,6 +147,13 @@ class AtHome(Build):
         self, *, secret: str = PROVISIONAL, children: list[Child] | None = None, **more: object
     ) -> Account:
         return super().never_activated(secret=secret, children=children, **{**HOME, **more})
+
+
+def add_contest(account_id: uuid.UUID, since: object, former: object = None) -> None:
+    """Contest the address of an account since a moment, without the act."""
+    values = {"kind": CONTESTED, "email": former, "begun_at": since, "begun_by": "test", "reason": ""}
+    db.session.add(Closing(account_id=account_id, **values))
+    db.session.commit()
 
 
 def change_registration(settings: Settings, client: Client, metadata: ClientMetadata) -> str | None:

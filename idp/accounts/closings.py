@@ -12,13 +12,30 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, Select, String, and_, exists, func, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    ScalarSelect,
+    Select,
+    String,
+    and_,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from idp.clock import now
 from idp.db import Base, UuidKey, db, only
 from idp.personal import OWN, STAFF, held, shown
+
+DECIDED, CONTESTED = "decided", "contested"
 
 
 class Wait(enum.StrEnum):
@@ -41,8 +58,9 @@ class Closing(UuidKey, Base):
     closing of the same school took its place. `reference` names the document that the decision rests on.
     `sessions_ended` is how many sessions it ended.
 
-    `wait` is empty if a person decided. Otherwise an import closed the tie of a new guardian until the head decides,
-    and it is a `Wait`.
+    `kind` says what closes. DECIDED: a person decided. CONTESTED: a mailbox, the former address `email`, says that a
+    change of address was not asked for (`idp.accounts.disputes`); `email` is empty if two claim the account. A `Wait`:
+    an import closed the tie of a new guardian until the head decides.
     """
 
     __tablename__ = "closing"
@@ -69,38 +87,56 @@ class Closing(UuidKey, Base):
     end_reason: Mapped[str] = mapped_column(
         String(500), default="", info=held("motif de la réouverture, qui peut parler d’autres personnes")
     )
-    wait: Mapped[str] = mapped_column(
-        String(20), default="", info=held("pourquoi un lien attend la direction, ce qui peut parler d’autres personnes")
+    kind: Mapped[str] = mapped_column(
+        String(20), default=DECIDED, info=held("pourquoi l’accès est fermé, ce qui peut parler d’autres personnes")
     )
+    email: Mapped[str | None] = mapped_column(
+        String(254),
+        info=held("ancienne adresse mail d’un changement contesté, qui peut être celle d’une autre personne"),
+    )
+
+    @hybrid_property
+    def is_decision(self) -> bool:
+        """Whether a person decided."""
+        return self.kind == DECIDED
+
+    @is_decision.inplace.expression
+    @classmethod
+    def _is_decision(cls) -> ColumnElement[bool]:
+        return cls.kind == literal_column(f"'{DECIDED}'")  # some conditions become text without parameters
 
     @hybrid_property
     def awaits_head(self) -> bool:
         """Whether nobody has decided yet: a new guardian waits for the head."""
-        return self.wait != ""
+        return self.kind not in {DECIDED, CONTESTED}
 
     @awaits_head.inplace.expression
     @classmethod
     def _awaits_head(cls) -> ColumnElement[bool]:
-        return cls.wait != ""
+        return cls.kind.not_in((DECIDED, CONTESTED))
 
     def holds_at(self, moment: datetime) -> bool:
         """Return whether the decision holds at `moment`: nobody ended it, and its end is not reached."""
         return self.ended_at is None and (self.until is None or self.until > moment)
 
     @classmethod
-    def where_holding(cls, moment: datetime) -> ColumnElement[bool]:
-        """Return the same as a condition."""
+    def _where_holding(cls, moment: datetime) -> ColumnElement[bool]:
         return and_(cls.ended_at.is_(None), or_(cls.until.is_(None), cls.until > moment))
+
+    @classmethod
+    def where_holding(cls, moment: datetime) -> ColumnElement[bool]:
+        """Return the condition of the decisions and waits that hold at `moment` (`holds_at`)."""
+        return and_(cls._where_holding(moment), cls.kind != CONTESTED)
 
     @classmethod
     def where_decided(cls, moment: datetime) -> ColumnElement[bool]:
         """Return the condition of the rows that hold because a person decided so."""
-        return and_(cls.where_holding(moment), ~cls.awaits_head)
+        return and_(cls._where_holding(moment), cls.is_decision)
 
     @classmethod
     def where_waiting(cls, moment: datetime) -> ColumnElement[bool]:
         """Return the condition of the rows that hold until the head has decided."""
-        return and_(cls.where_holding(moment), cls.awaits_head)
+        return and_(cls._where_holding(moment), cls.awaits_head)
 
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
@@ -116,6 +152,14 @@ def last_end(*closed: ColumnElement[bool]) -> Select[datetime | None]:
     """Return the query of the last end of the open rows that meet the conditions `closed`: NULL if there are none."""
     ends = select(func.max(func.coalesce(Closing.until, FOREVER, type_=Closing.until.type)))
     return ends.where(Closing.ended_at.is_(None), *closed).correlate_except(Closing)
+
+
+def open_contest(account: InstrumentedAttribute[uuid.UUID], column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:
+    """Return a column of the open contest of an account's address; NULL if there is none."""
+    is_open = Closing.account_id == account, Closing.child_id.is_(None), Closing.ended_at.is_(None)
+    return (
+        select(column).where(*is_open, Closing.kind == CONTESTED).limit(1).correlate_except(Closing).scalar_subquery()
+    )
 
 
 class Closable:
@@ -146,15 +190,23 @@ class Closable:
 
 
 class ClosableAccount(Closable):
-    """The states of an account in which nobody may use it, except disputes (`idp.accounts.disputes`)."""
+    """The states of an account in which nobody may use it, except disputes (`idp.accounts.disputes`).
 
+    `contested_at` is when a mailbox contested a change of address that is not settled, `contested_email` the address
+    before that change, or empty if two claim the account.
+    """
+
+    if TYPE_CHECKING:  # properties of a query, as `shut_until`
+        contested_at: Mapped[datetime | None]
+        contested_email: Mapped[str | None]
     id: Mapped[uuid.UUID]
     disabled_at: Mapped[datetime | None]
 
     @classmethod
     def closed_by(cls, key: Any = None) -> ColumnElement[bool]:
         """Return the condition of the decisions about the whole account."""
-        return and_(Closing.account_id == (cls.id if key is None else key), Closing.child_id.is_(None))
+        of_account = Closing.account_id == (cls.id if key is None else key)
+        return and_(of_account, Closing.child_id.is_(None), Closing.is_decision)
 
     def is_enabled_at(self, moment: datetime) -> bool:
         """Return whether the account is neither disabled nor closed at `moment`."""

@@ -43,7 +43,7 @@ def get_for_change(account_id: uuid.UUID) -> Account | None:
     account: Account | None = db.session.scalar(locking(select(Account), account_id))
     if account is not None:
         # The statement read the decisions before it waited for the lock: another act may have closed the account since.
-        db.session.expire(account, ["shut_until"])
+        db.session.expire(account, ["shut_until", "contested_at", "contested_email"])
     return account
 
 

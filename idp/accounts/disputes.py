@@ -11,9 +11,10 @@ printed for a contested address, and ends that dispute when it is used; no lette
 import uuid
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, case, or_, select, update
 
 from idp.accounts import directory, school_notices
+from idp.accounts.closings import CONTESTED, Closing
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -123,13 +124,43 @@ def revoke_credentials(account_ids: Collection[uuid.UUID]) -> None:
     )
 
 
+def contest(account: Account, former: str) -> None:
+    """Contest the account's address, which replaced the address `former`, in the caller's transaction, which locked it.
+
+    If another former address claims the account already, none can be confirmed any more: the school could confuse them.
+    """
+    if account.contested_at is None:
+        by = log.current_origin().actor[:80]
+        db.session.add(Closing(account_id=account.id, kind=CONTESTED, email=former, reason="", begun_by=by))
+    elif account.contested_email != former:
+        db.session.execute(_open_contest(account).values(email=None))
+    _read_contest_again(account)
+
+
+def settle_contest(account: Account, *, by: str, reason: str) -> None:
+    """End the contest of the account's address, in the caller's transaction, which locked it; forget the former one."""
+    values = {"ended_at": now(), "ended_by": by[:80], "end_reason": reason[:500], "email": None}
+    db.session.execute(_open_contest(account).values(values))
+    _read_contest_again(account)
+
+
+def _open_contest(account: Account) -> Update:
+    is_open = Closing.account_id == account.id, Closing.kind == CONTESTED, Closing.ended_at.is_(None)
+    return update(Closing).where(*is_open).execution_options(synchronize_session=False)
+
+
+def _read_contest_again(account: Account) -> None:
+    db.session.flush()
+    db.session.expire(account, ["contested_at", "contested_email"])
+
+
 def end_contest(account: Account) -> None:
     """End the dispute about the account's address, in the caller's transaction, because a new letter was used.
 
     The school gave that letter to a person whom it knows; neither of the two addresses is kept.
     """
-    account.contested_at = account.contested_email = None
     sentence = "a new letter was used"
+    settle_contest(account, by="letter", reason=sentence)
     school_notices.settle(account.id, by="letter", sentence=sentence, kinds=[Kind.EMAIL_CONTESTED])
     log.record(
         DisputeSettled(

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallIntege
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship, validates
 
-from idp.accounts.closings import ClosableAccount, ClosableTie, last_end
+from idp.accounts.closings import ClosableAccount, ClosableTie, Closing, last_end, open_contest
 from idp.clock import now
 from idp.db import Base, UuidKey, only
 from idp.mail.emails import fold_email
@@ -17,7 +17,6 @@ from idp.personal import ANYBODYS, COPY, DIGEST, GENERATION, OWN, STAFF, held, l
 from idp.searched import Searched, words_index
 
 _ROSTER_KEY = shown("Clé dans le fichier de l’établissement")
-_CONTESTED = held("ancienne adresse mail d’un changement contesté, qui peut être celle d’une autre personne")
 _FORMER = held("ancienne adresse mail, qui peut être celle d’une autre personne après un changement contesté")
 _LETTER = "provisional_hash IS NOT NULL"
 
@@ -107,10 +106,10 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
     `activated_in` is the digest of the interaction of the activation: a form sent twice shows the same result.
 
     Mail: `mailbox` is `email` folded, to find all accounts of one mailbox; `former_mailboxes` are those before it.
-    Nobody has proved that `school_email` is the person's, so mails to it contain no secret. `contested_email` is the
-    address before a contested change, or empty if two claim the account. Until the school decides or a new letter is
-    used, no mail recovers the account. With `password_blocked_at` set, the password is refused, and a new one is chosen
-    by mail or with a new letter. `letter_school_id` is the school that printed the last letter.
+    Nobody has proved that `school_email` is the person's, so mails to it contain no secret. While the address is
+    contested (`contested_at`), no mail recovers the account, until the school decides or a new letter is used. With
+    `password_blocked_at` set, the password is refused, and a new one is chosen by mail or with a new letter.
+    `letter_school_id` is the school that printed the last letter.
 
     School files: `roster_key` is the person's key; names and postal address come from that record. `join_key` is that
     key as ENTs know it, which only an AAF has. Imports compare with `name_key` (`directory.name_key`) and with
@@ -175,8 +174,6 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
         String(254), info=shown("Adresse mail du fichier de l’établissement")
     )
     password_blocked_at: Mapped[datetime | None] = mapped_column(info=shown("Mot de passe bloqué le"))
-    contested_at: Mapped[datetime | None] = mapped_column(info=shown("Changement d’adresse contesté le"))
-    contested_email: Mapped[str | None] = mapped_column(String(254), info=_CONTESTED)
     breached_at: Mapped[datetime | None] = mapped_column(info=shown("Mot de passe trouvé dans une liste volée le"))
     letter_school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"), info=COPY)
     tries_forgotten_at: Mapped[datetime | None] = mapped_column(info=shown("Essais effacés le"))
@@ -350,6 +347,8 @@ class Guardianship(ClosableTie, Base):
 
 
 Account.shut_until = column_property(last_end(Account.closed_by()).scalar_subquery())
+Account.contested_at = column_property(open_contest(Account.id, Closing.begun_at))
+Account.contested_email = column_property(open_contest(Account.id, Closing.email), deferred=True)
 Guardianship.shut_until = column_property(last_end(Guardianship.closed_by()).scalar_subquery())
 
 

@@ -168,7 +168,7 @@ def of_accounts(accounts: Collection[uuid.UUID]) -> Mapping[uuid.UUID, list[Show
     named without its reason, because it holds here too.
     """
     moment, by_account = now(), defaultdict[uuid.UUID, list[Shown]](list)
-    chosen = select(Closing).where(Closing.account_id.in_(accounts), ~Closing.awaits_head)
+    chosen = select(Closing).where(Closing.account_id.in_(accounts), Closing.is_decision)
     rows = db.session.scalars(chosen.order_by(Closing.begun_at.desc(), Closing.id))
     readable = [row for row in rows if _is_known(row) or (row.child_id is None and row.holds_at(moment))]
     for item in all_shown(readable):

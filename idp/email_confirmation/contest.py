@@ -148,15 +148,8 @@ def _revoke_younger_alarms(link: OneTimeLink) -> None:
 
 
 def _contest(settings: Settings, account: Account, former: str) -> None:
-    """Mark the present and the `former` address as contested, and tell both.
-
-    If the account stays open, only the present one is told. If a second former address claims the account, no former
-    address can be confirmed any more: the school could confuse the two.
-    """
-    if account.contested_at is None:
-        account.contested_at, account.contested_email = now(), former
-    elif account.contested_email != former:
-        account.contested_email = None
+    """Contest the present address. Tell both by mail, or the present one alone if the account stays open."""
+    disputes.contest(account, former)
     closed, present = disputes.is_closed_by_contest(account), account.email or former
     for email in sorted({former, present} if closed else {present}):
         notices.tell_at(settings, Notice.EMAIL_CONTESTED if closed else Notice.EMAIL_QUESTIONED, account, email)

@@ -169,7 +169,8 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
         account.email, account.email_confirmed_at = kept, now()
         db.session.flush()
         mailboxes.note_sharing(account)
-    account.pending_email = account.contested_at = account.contested_email = None
+    account.pending_email = None
+    rules.settle_contest(account, by=log.current_origin().actor, reason=decision.reason)
     if decision.outcome is Outcome.CONFIRM:  # somebody else knew the password
         account.password_blocked_at = account.password_blocked_at or now()
         passkeys.remove_all(account.id, by="contested", mailed=False)

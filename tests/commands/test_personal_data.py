@@ -57,10 +57,10 @@ def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
         children=[child, stranger],
         roster_key="siecle:99",
         address_lines=["3 rue des Lilas"],
-        contested_email="ex.conjoint@exemple.fr",
     )
     Remains(account).everything(build)
-    keep(Closing(account_id=account.id, reason="AUTRE-PARENT a téléphoné", begun_by="uid 7", ended_at=now()))
+    values = {"begun_by": "uid 7", "ended_at": now(), "email": "ex.conjoint@exemple.fr"}
+    keep(Closing(account_id=account.id, reason="AUTRE-PARENT a téléphoné", **values))
     submit(browser, browser.get("/connexion"), identifiant=account.username, mot_de_passe=PASSWORD, rester="1")
     charter = db.session.scalar(select(Client.charter_version_id).where(Client.client_id == ent.client_id))
     batch = ImportBatch(format="siecle", mode="complet")

@@ -48,7 +48,7 @@ def test_export_lists_hidden_data_only_when_it_is_stored(act: Run, build: Build,
         assert absent not in page
     account = build.active(contested_email="ex@exemple.fr")
     page = texts_of_export(act, account, tmp_path / "q.zip")[0]
-    assert "empreinte du mot de passe ; ancienne adresse mail d’un changement contesté" in page
+    assert "ancienne adresse mail d’un changement contesté" in page
     assert "mot de passe provisoire." not in page
 
 

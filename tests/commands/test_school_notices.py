@@ -13,7 +13,7 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.families import acts
 from idp.families.refusals import Code
-from tests.builders import COLLEGE, Build
+from tests.builders import COLLEGE, Build, add_contest
 from tests.commands.conftest import Events, Run
 from tests.settlements import refused
 
@@ -54,7 +54,7 @@ def test_a_dispute_is_not_settled_by_its_notice(build: Build, events: Events, ki
     if kind is Kind.NOT_GUARDIAN:
         db.session.get_one(Guardianship, (account.id, malo.id)).disputed_at = now()
     else:
-        account.contested_at = now()
+        add_contest(account.id, now())
     key = written(account, kind, build.school())
     with refused(Code.CHANGED):
         settle(key, "Réglé.")
@@ -77,7 +77,8 @@ def test_a_new_letter_settles_only_related_notices(
 ) -> None:
     build.ent()
     account = build.active()
-    account.contested_at = now() if contested else None
+    if contested:
+        add_contest(account.id, now())
     for kind in Kind:
         written(account, kind, build.school())
     answer = act(

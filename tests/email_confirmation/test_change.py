@@ -15,7 +15,7 @@ from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.my_account.email import keep_present
-from tests.builders import LYCEE, PASSWORD, Build
+from tests.builders import LYCEE, PASSWORD, Build, add_contest
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
 from tests.my_account.changes import (
     EMAIL_PAGE,
@@ -137,7 +137,7 @@ def test_a_change_of_password_revokes_links_and_their_renewal(app: Flask, browse
 @pytest.mark.row("E-05")
 def test_contested_account_confirms_no_address(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
-    _set(account.id, contested_at=now(), contested_email="avant@exemple.fr")
+    add_contest(account.id, now(), "avant@exemple.fr")
     phone = app.test_client()
     assert heading(submit(phone, phone.get(link), mot_de_passe=PASSWORD)) != CONFIRMED
     assert reload_account(account).email == OLD

@@ -22,7 +22,7 @@ from idp.sessions.models import Session
 from idp.throttle import limits
 from tests.activation.race import HOST
 from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_code, newest_link, open_activation, read_state
-from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.builders import PASSWORD, PROVISIONAL, Build, add_contest
 from tests.closed import suspend
 from tests.databases import settings_for
 from tests.my_account.changes import at_once, form
@@ -247,9 +247,8 @@ def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClien
 
 
 def _contest(account_id: uuid.UUID) -> None:
-    db.session.execute(
-        update(Account).where(Account.id == account_id).values(contested_at=now(), password_blocked_at=now())
-    )
+    db.session.execute(update(Account).where(Account.id == account_id).values(password_blocked_at=now()))
+    add_contest(account_id, now())
 
 
 def _reset(account_id: uuid.UUID) -> None:

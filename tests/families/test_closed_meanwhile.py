@@ -37,7 +37,7 @@ def test_a_locked_account_is_closed_by_a_decision_of_the_transaction_that_it_wai
         wait_for_lock(database_url, waiting)  # type: ignore[arg-type]
         other.execute(
             "INSERT INTO closing (id, account_id, reason, reference, begun_at, begun_by, sessions_ended, ended_by, "
-            "end_reason, wait) VALUES (%s, %s, 'jugement', '', now(), '', 0, '', '', '')",
+            "end_reason, kind) VALUES (%s, %s, 'jugement', '', now(), '', 0, '', '', 'decided')",
             [uuid.uuid4(), account],
         )
         other.execute("UPDATE account SET generation = generation + 1 WHERE id = %s", [account])

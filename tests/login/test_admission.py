@@ -18,7 +18,7 @@ from idp.login import admission
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from idp.throttle.counters import ThrottleCounter
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, add_contest
 from tests.database.messages import traced
 from tests.pages import form_token, heading, sign_in
 
@@ -78,9 +78,8 @@ def _change_password(account: Account) -> None:
 
 
 def _contest(account: Account) -> None:
-    db.session.execute(
-        update(Account).where(Account.id == account.id).values(contested_at=now(), password_blocked_at=now())
-    )
+    db.session.execute(update(Account).where(Account.id == account.id).values(password_blocked_at=now()))
+    add_contest(account.id, now())
 
 
 def _dispute(account: Account) -> None:

@@ -92,7 +92,7 @@ def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: F
     if state == "suspended":
         suspend(account.id, tie.child_id)
     elif state == "waited":
-        db.session.add(Closing(account_id=account.id, child_id=tie.child_id, reason="", begun_by="", wait="recognised"))
+        db.session.add(Closing(account_id=account.id, child_id=tie.child_id, reason="", begun_by="", kind="recognised"))
     elif state != "another's":
         setattr(tie, state, now())
     db.session.commit()

@@ -18,7 +18,7 @@ from idp.clock import now
 from idp.db import Base, db
 from tests.activation.steps import activate, newest_link
 from tests.builders import PASSWORD as KNOWN
-from tests.builders import Build
+from tests.builders import Build, add_contest
 from tests.email_confirmation.post import post_office
 from tests.pages import follow, form_token, heading, submit
 from tests.recovery.steps import (
@@ -116,7 +116,7 @@ _DEATHS: dict[str, tuple[Callable[[Account], None], int]] = {
     "address changed": (_set(email="nouvelle@exemple.fr"), 0),
     "disabled": (_set(disabled_at=now), 0),
     "merged": (lambda account: _set(merged_into_id=account.id)(account), 0),
-    "contested": (_set(contested_at=now, contested_email="avant@exemple.fr"), 0),
+    "contested": (lambda account: add_contest(account.id, now(), "avant@exemple.fr"), 0),
 }
 
 

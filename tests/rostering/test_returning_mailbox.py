@@ -20,7 +20,7 @@ from idp.families.refusals import Code, RefusedError
 from idp.services import services
 from tests import forked
 from tests.activation.steps import newest_link
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, add_contest
 from tests.commands.conftest import Run
 from tests.commands.processes import environment
 from tests.databases import LOCK_WAITS, settings_for
@@ -171,9 +171,7 @@ def test_the_settlement_refuses_a_contested_mailbox_that_another_uses(
     act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
     """The email gives no access before the school decides; then the same rule applies."""
-    contested = update(Account).where(Account.id == account(MOTHER).id)
-    db.session.execute(contested.values(contested_at=now(), contested_email="avant@exemple.fr"))
-    db.session.commit()
+    add_contest(account(MOTHER).id, now(), "avant@exemple.fr")
     year.add(*absent)
     imported(act, year.write(folder))
     back = account(MOTHER)

@@ -36,7 +36,7 @@ def name(year: Year, pupil: str, key: str, names: tuple[str, str] | None = None)
 def waits() -> dict[str, str]:
     """Return why each person waits, by the key of the file."""
     rows = db.session.execute(
-        select(Account.roster_key, Closing.wait)
+        select(Account.roster_key, Closing.kind)
         .join(Closing, Closing.account_id == Account.id)
         .where(Closing.awaits_head)
     )

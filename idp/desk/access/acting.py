@@ -96,7 +96,7 @@ def may_end(row: Closing) -> bool:
     Who may not reopen an access ends only decisions of others who may not.
     """
     begun = spec(models.role(row.begun_by)).rights
-    return may(Right.REOPEN) or (not row.awaits_head and Right.CLOSE in begun and Right.REOPEN not in begun)
+    return may(Right.REOPEN) or (row.is_decision and Right.CLOSE in begun and Right.REOPEN not in begun)
 
 
 def was_by(actor: str) -> bool:

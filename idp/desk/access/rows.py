@@ -49,7 +49,7 @@ def decision(account_key: uuid.UUID, key: uuid.UUID) -> Closing:
     About a guardian who waits the head decides in « Signalements ».
     """
     of_account = select(Closing).join(Account, Account.id == Closing.account_id)
-    chosen = Closing.id == key, Closing.account_id == account_key, ~Closing.awaits_head
+    chosen = Closing.id == key, Closing.account_id == account_key, Closing.is_decision
     return _row(of_account.where(*chosen, scope.decisions()), key)
 
 

@@ -42,7 +42,7 @@ class Compared:
 
 def waits(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, Wait]:
     """Return why the head has to decide about the people of open notices, by the notice's id."""
-    reasons = {key: {Wait(row.wait) for row in rows} for key, rows in _waiting(notices).items()}
+    reasons = {key: {Wait(row.kind) for row in rows} for key, rows in _waiting(notices).items()}
     return {key: min(waits, key=_BY_WEIGHT.index) for key, waits in reasons.items()}
 
 
@@ -55,7 +55,7 @@ def people(notices: Collection[SchoolNotice]) -> Mapping[uuid.UUID, list[Compare
     by_notice = {
         key: rows
         for key, rows in (_waiting(notices) if access.may(Right.REOPEN) else {}).items()
-        if any(row.wait != Wait.EXCLUDED for row in rows)
+        if any(row.kind != Wait.EXCLUDED for row in rows)
     }
     if not by_notice:
         return {}

@@ -119,7 +119,9 @@ PARTS = (
     Part(Account, "Votre compte", lambda person: Account.id.in_(person.accounts)),
     Part(Child, "Vos enfants", lambda person: Child.id.in_(person.children)),
     _of_account(Guardianship, "Vos liens avec des enfants", _tie),
-    _of_account(Closing, "Suspensions de votre accès, et liens qui attendent la direction", _closing),
+    _of_account(
+        Closing, "Fermetures de votre accès, adresses contestées et liens qui attendent la direction", _closing
+    ),
     _of_account(RosterAlias, "Vos autres clés dans les fichiers des établissements"),
     _of_account(FormerMailbox, "Vos anciennes adresses mail"),
     _of_account(CharterAcceptance, "Chartes acceptées"),

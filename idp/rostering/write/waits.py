@@ -53,7 +53,7 @@ def tell_heads(ties: Sequence[WaitingTie], moment: datetime) -> None:
             child_id=tie.child_id,
             school_id=school_id,
             reason=_REASONS[tie.wait],
-            wait=tie.wait.value,
+            kind=tie.wait.value,
             begun_at=moment,
             begun_by=log.current_origin().actor[:80],
         )
