@@ -17,7 +17,7 @@ from idp import logging as log_lines
 from idp import profile_choice
 from idp.accounts import directory, emails, notices, school_digest, school_notices
 from idp.accounts.passwords.breached import BreachedPasswords
-from idp.accounts.passwords.hasher import Hasher
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.accounts.passwords.policy import EXAMPLES
 from idp.activation import views as activation
 from idp.audit import log
@@ -190,6 +190,9 @@ def assemble(
     security.configure(app, door, settings, origin=origin)
     i18n.configure(app, french_only=french_only)
     errors.configure(app)
+    app.register_error_handler(
+        HasherBusyError, lambda busy: app.handle_user_exception(errors.ServiceBusyError(busy.retry_after))
+    )
     door.before(_remember_origin)
     proxies.configure(door, declarations.of(app), settings)
     health.add(door)

@@ -10,7 +10,6 @@ from wtforms import Field
 
 from idp.accounts import directory, emails
 from idp.accounts.models import Account, School
-from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.passwords.policy import check_password, identity, second_faults
 from idp.activation import service
 from idp.activation.service import ActivationKey
@@ -22,7 +21,7 @@ from idp.services import services
 from idp.sessions import manager
 from idp.throttle import guard, limits
 from idp.web import browser, i18n
-from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
+from idp.web.errors import InteractionLostError, TooManyRequestsError
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.http import current_request
 from idp.web.redirects import see_other
@@ -77,11 +76,8 @@ def activate() -> Response:
         tries = (limits.ACTIVATION_ACCOUNT, person.account_id.hex), (limits.ACTIVATION_IP, remote_ip())
         if seconds := guard.take_or_wait(*tries):
             raise TooManyRequestsError(seconds)
-        try:
-            with services().hasher.queue_slot("activation"):
-                return _complete(interaction, person)
-        except HasherBusyError as busy:
-            raise ServiceBusyError(busy.retry_after) from None
+        with services().hasher.queue_slot("activation"):
+            return _complete(interaction, person)
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)

@@ -13,7 +13,6 @@ from idp.accounts import emails, mailboxes
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
-from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import audience
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.db import db
@@ -26,7 +25,7 @@ from idp.sessions import devices, manager
 from idp.sessions.after_activation import Here, Opened
 from idp.throttle import guard, limits
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import FormTokenError, InteractionLostError, ServiceBusyError, form_token_refused, with_retry_after
+from idp.web.errors import FormTokenError, InteractionLostError, form_token_refused, with_retry_after
 from idp.web.http import current_request
 from idp.web.i18n import in_words
 from idp.web.redirects import see_other
@@ -157,16 +156,7 @@ def correct() -> Response:
     if account.email is not None:
         return _after_confirmation(interaction, account)
     form = AddressForm()
-    if request.method == "GET":
-        return _correction_page(interaction, account, form, 200)
-    try:
-        return _correct(interaction, account, form)
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
-
-
-def _correct(interaction: store.Interaction | None, account: Account, form: AddressForm) -> Response:
-    to = _check(form)
+    to = _check(form) if request.method == "POST" else None
     if to is None or form.errors:
         return _correction_page(interaction, account, form, 200)
     client, attempt = store.client_of(interaction), devices.attempt(account.username, form.password.data or "")

@@ -28,7 +28,6 @@ from idp.web.declarations import leads_to_ent
 from idp.web.errors import (
     FormTokenError,
     InteractionLostError,
-    ServiceBusyError,
     TooManyRequestsError,
     form_token_refused,
     with_retry_after,
@@ -60,9 +59,9 @@ def _decide(form: SignInForm) -> service.Outcome:
     known, former = services(), manager.cookie_value()
     try:
         return service.sign_in(known.settings, known.hasher, known.breached, attempt, former, stays=form.is_to_stay)
-    except HasherBusyError as busy:
+    except HasherBusyError:
         SIGN_INS.count("password", "busy")
-        raise ServiceBusyError(busy.retry_after) from None
+        raise
 
 
 def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: service.Outcome) -> Response:

@@ -16,7 +16,7 @@ from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSec
 from idp.accounts.merging import moving
 from idp.accounts.merging.agreement import surely_one_person
 from idp.accounts.models import Account, School, SchoolNotice
-from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_username
+from idp.accounts.passwords.hasher import Hasher, fold_username
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import LetterLinkDoubted
@@ -27,7 +27,7 @@ from idp.services import services
 from idp.sessions import devices, liveness
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
-from idp.web.errors import ServiceBusyError, with_retry_after
+from idp.web.errors import with_retry_after
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.redirects import see_other
 
@@ -165,10 +165,7 @@ def doubt(_session: Session, account: Account) -> Response:
 
 def _try(form: LetterForm, session: Session) -> Outcome:
     attempt = devices.attempt(form.username.data or "", form.password.data or "", door="letter")
-    try:
-        return link_letter(services().settings, services().hasher, attempt, session)
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
+    return link_letter(services().settings, services().hasher, attempt, session)
 
 
 def _page(form: LetterForm, status: int, *, failed: bool = False, wait: int = 0) -> Response:

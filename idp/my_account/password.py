@@ -26,7 +26,7 @@ from idp.sessions import devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
-from idp.web.errors import ServiceBusyError, with_retry_after
+from idp.web.errors import with_retry_after
 from idp.web.forms import Form, SecretField
 from idp.web.redirects import see_other
 
@@ -109,10 +109,7 @@ blueprint = Blueprint("account_password", __name__)
 def change() -> Response:
     """Show the form; on a POST change the password, or show what is wrong or how long to wait."""
     if request.method == "POST":
-        try:
-            return _again() if manager.current() is None else _change()
-        except HasherBusyError as busy:
-            raise ServiceBusyError(busy.retry_after) from None
+        return _again() if manager.current() is None else _change()
     return _show()
 
 

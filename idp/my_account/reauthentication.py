@@ -12,7 +12,7 @@ from idp import opaque
 from idp.accounts import authentication, directory
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Hasher, HasherBusyError
+from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
 from idp.audit.credential_events import Reauthenticated
 from idp.clock import now
@@ -23,7 +23,7 @@ from idp.sessions import devices, liveness, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
-from idp.web.errors import ServiceBusyError, with_retry_after
+from idp.web.errors import with_retry_after
 from idp.web.forms import Form, SecretField
 from idp.web.redirects import see_other
 
@@ -169,10 +169,7 @@ def _back_to_page(cookie: str, account: Account) -> Response:
 
 def _try(form: ProofForm, session: Session, account: Account) -> str | Refused | Throttled:
     attempt = devices.attempt(account.username, form.password.data or "")
-    try:
-        return verify_password(services().settings, services().hasher, attempt, session)
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
+    return verify_password(services().settings, services().hasher, attempt, session)
 
 
 def _next_url() -> str:
