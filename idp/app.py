@@ -36,7 +36,6 @@ from idp.desk.team import invitations
 from idp.desk.team import notices as staff_notices
 from idp.email_confirmation import contest as email_contest
 from idp.email_confirmation import link_views as email_link
-from idp.email_confirmation import report as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.http_client.outgoing import Outgoing
@@ -97,7 +96,6 @@ _PAGES = (
     email_confirmation,
     email_link,
     email_contest,
-    activation_report,
     charter,
     my_charter,
     recovery,
