@@ -1,7 +1,4 @@
-"""Lists of the people of a class: whose account is not complete, and whom a mail may remind. They have no code.
-
-`idp letters remaining` prints the first list, `idp letters remind` reminds the people of the second one.
-"""
+"""Lists of the people of a class: whose account is not complete, and whom a mail may remind. They have no code."""
 
 import enum
 import uuid
