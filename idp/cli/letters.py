@@ -112,6 +112,7 @@ def _check_usage(order: PrintOrder) -> None:
         (order.out is not None and order.out == order.csv, "--out and --csv are the same file"),
         (order.class_name is not None and not order.uai, "--class needs --school"),
         (order.per_class and (not order.uai or order.usernames), "--per-class needs --school without --username"),
+        (order.per_class and order.csv is not None, "--per-class is without --csv: a list has all classes"),
         (order.as_slips and order.out is None, "--strip needs --out"),
         (
             order.out is not None and order.out.is_dir() and not order.per_class,
