@@ -44,9 +44,8 @@ from idp.login import plain as plain_sign_in
 from idp.login import views as login
 from idp.mail.smtp import Transport
 from idp.metrics.catalogue import ENDPOINT, MESSAGE
-from idp.my_account import connections_views as connections
+from idp.my_account import connections, ent_data, letter, reauthentication
 from idp.my_account import email as account_email
-from idp.my_account import ent_data, letter, reauthentication
 from idp.my_account import passkeys as account_passkeys
 from idp.my_account import password as account_password
 from idp.my_account import views as my_account

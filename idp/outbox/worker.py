@@ -1,6 +1,6 @@
 """`idp worker`: claims one message at a time, runs its handler, and stores the outcome.
 
-It also stores the periodic jobs (`idp.outbox.periodic`).
+It also stores the periodic jobs.
 
 Delivery is at least once: if a worker ends between the acceptance of a message and the commit of the outcome, the next
 worker sends the message again, with the same id. A lease covers one message, and a stop waits for one message only.
@@ -22,7 +22,7 @@ from structlog.contextvars import bound_contextvars
 
 from idp.clock import now
 from idp.metrics.catalogue import DELIVERIES, DELIVERY_SECONDS, WORKER_BEAT
-from idp.outbox import leases, periodic, relay
+from idp.outbox import leases, queue, relay
 from idp.outbox.queue import TRACE, OutboxMessage
 from idp.tracing import Kind, Span
 
@@ -195,9 +195,9 @@ class Worker:
     def _store_jobs(self) -> None:
         """Store the jobs whose period began after the last run."""
         for kind, period in self._jobs.items():
-            number = periodic.number_of(period)
+            number = queue.number_of(period)
             if self._stored_periods.get(kind) != number:
-                periodic.store_job(kind, number)
+                queue.store_job(kind, number)
                 self._stored_periods[kind] = number
 
     def _handle(self, message: OutboxMessage) -> None:

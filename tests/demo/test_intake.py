@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from demo import desk, school_file
-from demo.announcement import Announcement
+from demo.commands import Announcement
 from demo.ents import DemoEnt, ents_at
 from demo.families import GUARDIANS
 from demo.intake import write_files
