@@ -7,9 +7,13 @@ the database and keys before the legal notice is written; but pages are not serv
 import base64
 import hashlib
 import math
+import os
 import re
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from itertools import pairwise
 from urllib.parse import unquote, urlsplit
@@ -103,7 +107,7 @@ def key_weakness(secret: str) -> str:
         return "is a text, not random"
     if any(map(_is_printable, _decoded(secret))):
         return "is an encoded text, not random"
-    return "can be guessed" if _can_be_guessed(secret) else ""
+    return "can be guessed" if _in_child(partial(_can_be_guessed, secret)) else ""
 
 
 def _can_be_guessed(secret: str) -> bool:
@@ -111,6 +115,27 @@ def _can_be_guessed(secret: str) -> bool:
 
     guesses: float = zxcvbn(secret[:_MAX_SCORED], max_length=_MAX_SCORED)["guesses_log10"]
     return guesses < _MIN_GUESSES_LOG10
+
+
+def _in_child(holds: Callable[[], bool]) -> bool:
+    """Return the answer of `holds`, asked in a child process if this process may be forked.
+
+    The word lists of zxcvbn take 12 MiB, which the parent of `idp serve` would keep as long as it runs.
+    """
+    if "zxcvbn" in sys.modules or threading.active_count() > 1 or not hasattr(os, "fork"):
+        return holds()
+    try:
+        child = os.fork()
+        if child == 0:  # no exception may leave this branch
+            status = 2
+            try:
+                status = int(holds())
+            finally:
+                os._exit(status)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except OSError:  # no process can be made, or SIGCHLD is ignored so that the kernel keeps no exit status
+        return holds()
+    return bool(code) if code in {0, 1} else holds()
 
 
 def _decoded(secret: str) -> Iterator[bytes]:
