@@ -69,8 +69,6 @@ class Handler:
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Logs errors, but no requests."""
-
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing."""
 

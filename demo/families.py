@@ -155,7 +155,6 @@ def _household(
     remark: str = "",
     school_email: str = "",
 ) -> list[DemoGuardian]:
-    """Return the guardians of one home; `people` are (civility, given name, family name, kinship)."""
     return [DemoGuardian(*person, home, children, remark=remark, school_email=school_email) for person in people]
 
 

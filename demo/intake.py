@@ -81,7 +81,6 @@ def import_files(settings: Settings, folder: Path) -> None:
 
 
 def _digest(source: Path) -> str:
-    """Return a digest of the files of a folder and of their names."""
     digest = hashlib.sha256()
     for path in sorted(source.rglob("*")):
         if path.is_file():

@@ -149,7 +149,6 @@ def _further_statement(interaction: store.Interaction, person: store.Person, for
 
 
 def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
-    """Show that the statement is recorded, and which schools decide."""
     html = render_template(
         "activation/non_representant_fait.html", dest=store.client_of(interaction), schools=directory.tellable(schools)
     )
@@ -177,7 +176,6 @@ def _repeated_click(interaction: store.Interaction, person: store.Person) -> Res
 
 
 def _void_letter_page(interaction: store.Interaction) -> Response:
-    """Show that the letter of this activation is void now: used, replaced, or reported."""
     html = render_template(
         "activation/courrier_mort.html",
         dest=store.client_of(interaction),
@@ -187,7 +185,6 @@ def _void_letter_page(interaction: store.Interaction) -> Response:
 
 
 def _check_password(form: ActivationForm, account: Account) -> None:
-    """Put the errors beside their fields."""
     settings = services().settings
     password = form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(settings))
@@ -203,7 +200,6 @@ def _check_password(form: ActivationForm, account: Account) -> None:
 
 
 def _check_email(form: ActivationForm) -> str | None:
-    """Put the error beside the field; return the address in its normal form."""
     typed = form.email.data or ""
     if not typed and not services().settings.mail_required:
         return None

@@ -84,8 +84,6 @@ class Detail:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 class _Recorded:
-    """Makes a frozen dataclass of each subclass."""
-
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         dataclass(frozen=True, kw_only=True)(cls)

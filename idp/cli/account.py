@@ -78,7 +78,6 @@ def show(username: str, uai: str | None, *, as_json: bool) -> None:
 
 
 def _value_lines(value: Any) -> Iterator[object]:
-    """Yield the lines for a value: one for each child or notice, none for an empty value."""
     if isinstance(value, list):
         for item in value:
             yield ", ".join(_part(part) for part in item.values() if part) if isinstance(item, dict) else item
@@ -280,7 +279,6 @@ def _why(settings: Settings, kept: Kept) -> str:
 
 
 def _pairs(_ctx: click.Context, _option: click.Parameter, typed: Sequence[str]) -> dict[str, str]:
-    """Read `NAME=VALUE`, once for each name."""
     pairs: dict[str, str] = {}
     for pair in typed:
         name, equals, value = pair.partition("=")
@@ -320,7 +318,6 @@ def claims(username: str, uai: str | None, changes: dict[str, str], removed: tup
 
 
 def _flat(held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield claims under the names that `--set` takes."""
     for name, value in held.items():
         if isinstance(value, dict):
             yield from ((f"{name}.{member}", text) for member, text in value.items())

@@ -210,7 +210,6 @@ def _ties(account: Account, school: School | None) -> list[Guardianship]:
 
 
 def _named(link: Guardianship, **more: str | None) -> dict[str, str | None]:
-    """Return what names the child of a tie, and what is said of the tie."""
     child = link.child
     return {
         "key": disputes.child_key(child),

@@ -64,7 +64,6 @@ def accept_secret_key(*, yes: bool) -> None:
 
 
 def _all_faults(error: ConfigurationError) -> Iterator[str]:
-    """Show the settings that can be read; yield all faults, with those for production."""
     yield from error.faults
     if error.readable is not None:
         _show(error.readable, error.wrong)

@@ -126,7 +126,6 @@ def _check_usage(order: PrintOrder) -> None:
 
 @contextmanager
 def _errors_as_messages() -> Iterator[None]:
-    """Turn the errors of a print into messages of the command."""
     try:
         yield
     except PrintError as error:

@@ -160,7 +160,6 @@ def _block(account: Account) -> None:
 
 
 def _end_all(account: Account, link: OneTimeLink) -> None:
-    """End all sessions and revoke the links that a mail carried."""
     account.pending_email = None
     account.credentials_changed()
     one_time_links.revoke(account.id, Purpose.CHANGE_EMAIL, Purpose.RESET_PASSWORD)

@@ -175,7 +175,6 @@ def correct() -> Response:
 
 
 def _check(form: AddressForm) -> str | None:
-    """Validate the form, put the errors beside their fields, and return the address in its normal form."""
     if not form.password.data:
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
     try:
@@ -251,7 +250,6 @@ def _after_sending(interaction: store.Interaction | None, account: Account, outc
 def _too_soon_to_correct(
     interaction: store.Interaction | None, account: Account, form: AddressForm, seconds: int
 ) -> Response:
-    """Show when the corrected address may be sent; the field keeps it meanwhile."""
     form.email.errors = [
         gettext(
             "Un message vient de partir. Vous pourrez valider cette nouvelle adresse dans %(wait)s.",

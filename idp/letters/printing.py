@@ -82,8 +82,6 @@ Progress = Callable[[int, int], None]
 
 
 class _Output:
-    """Writes a batch of letters to its PDF and to the list."""
-
     def __init__(self, typesetter: Typesetter, order: PrintOrder, out: Path | None) -> None:
         self._typesetter, self._as_slips, self._per_class = typesetter, order.as_slips, order.per_class
         self._pdf = LetterFile(out) if out else None
@@ -235,7 +233,6 @@ def _letters(count: int) -> str:
 
 
 def _check_files(order: PrintOrder) -> None:
-    """Check that every file can be written, before any letter is drawn."""
     for path in filter(None, (order.out, order.csv)):
         if not order.per_class and (path.is_symlink() or path.exists()):
             raise PrintError(f"{path} exists: nothing was done")

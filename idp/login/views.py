@@ -137,7 +137,6 @@ def _has_empty_field(form: SignInForm) -> bool:
 
 
 def _asked_account(form: SignInForm) -> str:
-    """Return the account that was chosen by its name (`known_accounts.choice`), or an empty text."""
     return form.known_account.data or request.args.get(known_accounts.PARAMETER, "")
 
 
@@ -190,7 +189,6 @@ def _session_answers(interaction: store.Interaction | None, *, typed: bool = Fal
 
 
 def _another_person(interaction: store.Interaction | None, form: SignInForm, account: Account) -> Response:
-    """Show whose session is open, and let the other person sign in with a fresh form."""
     html = render_template(
         "login/autre_personne.html",
         dest=store.client_of(interaction),
@@ -202,7 +200,6 @@ def _another_person(interaction: store.Interaction | None, form: SignInForm, acc
 
 
 def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
-    """Show why the right password is refused, and what to do."""
     where = {"dest": store.client_of(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):
         schools = directory.tellable(outcome.schools)

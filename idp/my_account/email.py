@@ -166,7 +166,6 @@ def _wait_sentence(outcome: emails.TooSoon) -> str:
 
 
 def _check(form: EmailForm, account: Account) -> str | None:
-    """Put the errors beside their fields; return the address in its normal form."""
     if not form.current.data:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
     try:

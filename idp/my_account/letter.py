@@ -97,7 +97,6 @@ def _admit(
 
 
 def _is_signed_in(account: Account, session_id: uuid.UUID) -> bool:
-    """Return whether the session is still alive after the letter's password was hashed."""
     alive = (
         select(Session.id)
         .join(Account, Account.id == Session.account_id)

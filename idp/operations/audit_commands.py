@@ -157,7 +157,6 @@ def _after(last: AuditEntry, *, backwards: bool) -> ColumnElement[bool]:
 
 
 def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
-    """Yield the rows to show for entries, with the known identifiers and ENT names."""
     clients = {row.id: row.name for row in db.session.execute(select(Client.id, Client.name))}
     while page := list(islice(entries, _PAGE)):
         names = _usernames([entry.account_id for entry in page if entry.account_id])
@@ -189,7 +188,6 @@ def _uais(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
 
 
 def _as_line(row: dict[str, Any]) -> str:
-    """Return one event as one line: the common columns, then its details, then changed fields before and after."""
     sides = {name: value for name, value in row["details"].items() if name in _CHANGE and isinstance(value, dict)}
     plain_details = {name: value for name, value in row["details"].items() if name not in sides}
     details = " ".join(f"{name}={plain(value)}" for name, value in plain_details.items() if value not in ("", [], {}))
@@ -228,7 +226,6 @@ def _print_array(rows: Iterator[dict[str, Any]]) -> None:
 
 
 def _head(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> tuple[int, str] | None:
-    """Read `NUMBER:MAC`."""
     if typed is None:
         return None
     parts = _HEAD.fullmatch(typed.strip().lower())
@@ -343,7 +340,6 @@ def export(since: datetime | None) -> None:
 
 
 def _seals(since: datetime | None) -> Iterator[AuditSeal]:
-    """Yield the seals that hold events since an instant, page by page."""
     after = 0
     while True:
         page = select(AuditSeal).where(AuditSeal.id > after).order_by(AuditSeal.id).limit(_SEALS)

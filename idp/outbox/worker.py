@@ -193,7 +193,6 @@ class Worker:
         self._probed_at = time.monotonic()
 
     def _store_jobs(self) -> None:
-        """Store the jobs whose period began after the last run."""
         for kind, period in self._jobs.items():
             number = queue.number_of(period)
             if self._stored_periods.get(kind) != number:
@@ -213,7 +212,6 @@ class Worker:
             span.error = result if result in {DEAD, UNCERTAIN} else ""
 
     def _deliver(self, message: OutboxMessage) -> str:
-        """Run the handler and store the outcome, which is returned."""
         with leases.renewed(message):
             values = self._run_handler(message)
             is_settled = _settle(message, values)
@@ -231,7 +229,6 @@ class Worker:
         return str(result)
 
     def _run_handler(self, message: OutboxMessage) -> dict[str, Any]:
-        """Return what to store about a message after its handler ran."""
         try:
             with DELIVERY_SECONDS.timed(message.kind), current_app.app_context():
                 outcome = Outcome(self._handlers[message.kind](message))

@@ -116,7 +116,6 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
 
 
 def _origin(message: OutboxMessage) -> log.Origin:
-    """Return the origin of the request, for the entries that the worker writes."""
     return log.Origin(ip=message.payload.get("ip", ""), request_id=message.payload.get("request_id", ""))
 
 

@@ -177,7 +177,6 @@ def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> R
 
 
 def _interaction() -> store.Interaction | None:
-    """Return the browser's interaction, or None if it is lost: recovery works without one."""
     try:
         return store.current()
     except InteractionLostError:

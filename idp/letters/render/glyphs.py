@@ -64,13 +64,11 @@ def width(text: str) -> float:
 
 
 def _code_points() -> KeysView[int]:
-    """Return every code point that one of the upright fonts can draw."""
     return KeysView(_widths())
 
 
 @functools.cache
 def _widths() -> Mapping[int, float]:
-    """Return the width in ems of every code point that one of the upright fonts can draw."""
     from fontTools.ttLib import TTFont  # noqa: PLC0415 - takes 0.1 s, which only the print of letters should pay
 
     widths: dict[int, float] = {}

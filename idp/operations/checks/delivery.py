@@ -72,7 +72,6 @@ def _waiting(moment: datetime) -> Finding:
 
 
 def _worker(moment: datetime) -> Finding:
-    """Check the most frequent periodic job: the worker stores and does it."""
     kind, period = min(services().periodic_jobs.items(), key=lambda job: job[1])
     done = select(func.max(OutboxMessage.finished_at)).where(OutboxMessage.kind == kind)
     last = db.session.scalar(done)

@@ -113,7 +113,6 @@ def _can_read(user: pwd.struct_passwd, file: Path) -> bool:
 
 
 def _is_missing(file: Path) -> bool:
-    """Return whether a file does not exist; one in a folder that this process must not enter may exist."""
     try:
         file.stat()
     except (FileNotFoundError, NotADirectoryError):

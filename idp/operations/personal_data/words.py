@@ -194,7 +194,6 @@ def _detail(name: str, value: Any) -> str:
 
 
 def _day(value: Any) -> str:
-    """Return a day in French notation; empty for other values."""
     try:
         day = datetime.strptime(value, "%Y-%m-%d") if isinstance(value, str) else None  # noqa: DTZ007 - a day has none
     except ValueError:
@@ -213,7 +212,6 @@ def _word(words: Mapping[Any, str], value: Any) -> str:
 
 
 def _moment(value: Any) -> str:
-    """Return a time in French notation, in Paris; empty for other values."""
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value else None
     except ValueError:

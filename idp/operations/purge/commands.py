@@ -147,7 +147,6 @@ def _device_sessions(settings: Settings, moment: datetime, dead_since: datetime)
 
 
 def _refreshes(moment: datetime) -> ColumnElement[bool]:
-    """Return the condition of the tokens that can still be exchanged for others."""
     living = select(Session.id).where(Session.id == Token.session_id, liveness.unended()).exists()
     return and_(Token.kind == "r", Token.revoked_at.is_(None), Token.expires_at > moment, living)
 
