@@ -48,36 +48,24 @@ class KeptPassword(Base):
     kept_at: Mapped[datetime] = mapped_column(default=now, index=True)
 
 
-@dataclass(frozen=True)
-class ActivationKey:
-    """The activation that a password belongs to: an interaction of one browser, and an account with its generation."""
-
-    digest: bytes
-
-    @classmethod
-    def of(cls, interaction: Interaction, person: Person) -> "ActivationKey":
-        """Return the key of the activation of `person` in `interaction`."""
-        return cls(opaque.digest(f"{interaction.id} {person.account_id.hex} {person.generation}"))
+def activation_key(interaction: Interaction, person: Person) -> bytes:
+    """Return the key of an activation: an interaction of one browser, and an account with its generation."""
+    return opaque.digest(f"{interaction.id} {person.account_id.hex} {person.generation}")
 
 
 @unit_of_work()
-def keep_password(key: ActivationKey, password_hash: str) -> None:
+def keep_password(key: bytes, password_hash: str) -> None:
     """Keep the hash of a password that the policy accepted, and replace the former one. No unit of work may be open."""
     values = {"password_hash": password_hash, "kept_at": now()}
-    statement = upsert(KeptPassword).values(digest=key.digest, **values)
+    statement = upsert(KeptPassword).values(digest=key, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=[KeptPassword.digest], set_=values))
 
 
-def kept_password(key: ActivationKey) -> str | None:
+def kept_password(key: bytes) -> str | None:
     """Return the hash that was kept during this activation, or None if there is none or its time is over."""
     oldest = now() - ACTIVATION_LIFETIME
-    kept = select(KeptPassword.password_hash).where(KeptPassword.digest == key.digest, KeptPassword.kept_at > oldest)
+    kept = select(KeptPassword.password_hash).where(KeptPassword.digest == key, KeptPassword.kept_at > oldest)
     return db.session.scalar(kept)
-
-
-def forget_password(key: ActivationKey) -> None:
-    """Remove the hash in the caller's transaction, which stores it in the account."""
-    db.session.execute(delete(KeptPassword).where(KeptPassword.digest == key.digest))
 
 
 @dataclass(frozen=True)
@@ -97,7 +85,7 @@ class Activation:
     email: str | None
     interaction_id: str
     client_id: uuid.UUID | None
-    key: ActivationKey
+    key: bytes
     language: str
 
 
@@ -164,7 +152,7 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     if activation.email:
         emails.send_link(settings, account, activation.client_id)
     mailboxes.tell_file_mailbox(settings, account, activation.email)
-    forget_password(activation.key)
+    db.session.execute(delete(KeptPassword).where(KeptPassword.digest == activation.key))
     return True
 
 

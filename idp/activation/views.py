@@ -12,7 +12,6 @@ from idp.accounts import directory, emails
 from idp.accounts.models import Account, School
 from idp.accounts.passwords.policy import check_password, identity, second_faults
 from idp.activation import service
-from idp.activation.service import ActivationKey
 from idp.clients import registry
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.interaction import store
@@ -81,7 +80,7 @@ def activate() -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    kept = service.kept_password(ActivationKey.of(interaction, person))
+    kept = service.kept_password(service.activation_key(interaction, person))
     return _page(interaction, account, ActivationForm(), is_kept=kept is not None)
 
 
@@ -89,7 +88,7 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    form, client, key = ActivationForm(), store.client_of(interaction), ActivationKey.of(interaction, person)
+    form, client, key = ActivationForm(), store.client_of(interaction), service.activation_key(interaction, person)
     kept = None if form.has_password else service.kept_password(key)
     if kept is None:
         _check_password(form, account)

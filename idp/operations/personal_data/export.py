@@ -7,7 +7,6 @@ import os
 import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -133,50 +132,36 @@ def _as_json(name: str, value: Any, names: Mapping[uuid.UUID, str]) -> Any:
     return value
 
 
-def archive_of(settings: Settings, account: Account) -> bytes:
-    """Return the archive, after the journal recorded the export. It is never written to a disk."""
-    parts = collect(account)
-    with unit_of_work():
-        log.record(AccountExported(account_id=account.id))
-    return _archive(settings, _head(settings, account), parts)
-
-
-def _head(settings: Settings, account: Account) -> dict[str, str]:
-    made_at = now().isoformat(timespec="seconds")
-    return {"username": account.username, "service": settings.service_name, "made_at": made_at}
-
-
 def write(settings: Settings, account: Account, path: Path) -> None:
     """Write the archive to a new file, readable by its owner only, after the journal recorded the export.
 
     Raises:
         OSError: the file exists, or cannot be written; nothing is left of it.
     """
-    parts = collect(account)
-    head = _head(settings, account)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        with unit_of_work():
-            log.record(AccountExported(account_id=account.id))
         with os.fdopen(file, "wb") as opened:
-            opened.write(_archive(settings, head, parts))
+            opened.write(archive_of(settings, account))
             opened.flush()
-            os.fsync(opened.fileno())
+            os.fsync(file)
     except BaseException:
-        with suppress(OSError):
-            os.close(file)
         path.unlink()
         raise
 
 
-def _archive(settings: Settings, head: Mapping[str, str], parts: list[dict[str, Any]]) -> bytes:
+def archive_of(settings: Settings, account: Account) -> bytes:
+    """Return the archive, after the journal recorded the export."""
+    parts, made_at = collect(account), now().isoformat(timespec="seconds")
+    head = {"username": account.username, "service": settings.service_name, "made_at": made_at}
+    with unit_of_work():
+        log.record(AccountExported(account_id=account.id))
     with force_locale("fr"):
         page = render_template(
             "personal_data/donnees.html",
             parts=parts,
             in_words=in_words,
             username=head["username"],
-            made_at=in_words("", "", head["made_at"]),
+            made_at=in_words("", "", made_at),
             settings=settings,
         )
     content = io.BytesIO()
