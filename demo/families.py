@@ -352,6 +352,5 @@ RESPONSIBLES = tuple(
     replace(guardian, key=str(9100001 + rank))
     for rank, guardian in enumerate([*_REMARKABLE, *_OTHERS, *_WITHOUT_LETTER])
 )
-"""All people of the files. Their numbers follow the order."""
 GUARDIANS = RESPONSIBLES[: -len(_WITHOUT_LETTER)]
 """The forty people who get a letter, the remarkable ones first."""

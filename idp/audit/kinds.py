@@ -270,4 +270,3 @@ DETAILS: Mapping[str, Detail] = {
         en="the kind of job",
     ),
 }
-"""By the name of the field."""

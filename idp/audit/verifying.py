@@ -130,7 +130,7 @@ class Check:
         self.report.beginning = beginning
         if beginning is None:
             return Verdict.WRONG if page.unreadable else Verdict.FITS
-        verdict = chain.verify_beginning(self.known, beginning)
+        verdict = chain.verify(self.known, beginning)
         if verdict is Verdict.FITS:
             moments = beginning.entries_before, beginning.failures_before
             self._cut = chain.microseconds(moments[0]), chain.microseconds(moments[1])
@@ -186,7 +186,7 @@ class Check:
             self._noted_seen = True
             if self.noted[1] != seal.mac.hex():
                 yield Finding("the seal differs from the one that was noted before: the chain was rewritten", seal.id)
-        match chain.verify_seal(self.known, seal):
+        match chain.verify(self.known, seal):
             case Verdict.UNKNOWN_KEY:
                 yield Finding("the seal was made under a secret key that is not here", seal.id)
             case Verdict.WRONG:

@@ -201,7 +201,6 @@ _KEPT = {
     "ents": "the ENTs have accounts of their own: each is asked to sign the person out, nothing more",
     "copies": "this command cannot erase backups of the database, nor mails that were sent",
 }
-"""Why data stay after an erasure."""
 
 
 @account.command()

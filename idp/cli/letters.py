@@ -36,7 +36,6 @@ _NEXT = {
     Refusal.NO_ENT: "set it with `idp client set`",
     Refusal.NO_REASON: "give --reason",
 }
-"""What the operator types next."""
 
 
 def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:

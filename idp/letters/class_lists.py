@@ -19,7 +19,6 @@ from idp.spreadsheet import rows_to_csv
 from idp.throttle import guard, limits
 
 COLUMNS = ("classe", "élève", "responsable", "état")
-"""The first line of the list for a spreadsheet."""
 
 
 class Missing(enum.StrEnum):
@@ -32,7 +31,6 @@ class Missing(enum.StrEnum):
     """No letter for the account is valid. It is not active, or only a letter replaces its blocked password."""
     CONFIRMATION = "email_to_confirm"
     EMAIL = "no_email"
-    """The account is active without any address."""
 
 
 class Remaining(NamedTuple):

@@ -30,7 +30,6 @@ IN_MEMORY = 3000
 IN_A_CLASS_FILE = 500
 """Letters of one file for a class, at most: a larger class gets several files."""
 _MAX_CLASS_BYTES = 60
-"""Bytes of the class's name in a file name, at most."""
 _UNSAFE = re.compile(r"[\W_]+")
 
 

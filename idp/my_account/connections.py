@@ -37,7 +37,6 @@ from idp.web.user_agent import Device, describe, from_code
 
 _OWN = {name: kind.own for name, kind in catalogue.KINDS.items() if kind.own}
 KINDS_OF_OTHERS = tuple(_OWN)
-"""The kinds of events to read."""
 
 
 def words_of(kind: str, details: Mapping[str, Any], children: Mapping[str, str]) -> Any:

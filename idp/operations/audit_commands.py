@@ -33,7 +33,6 @@ from idp.services import services
 from idp.terminal import AS_JSON, dumped, instant, plain
 
 SEALING = "audit.seal"
-"""The kind of the outbox message that makes the worker seal the journal."""
 SEALING_PERIOD = timedelta(minutes=5)
 
 _LONGEST = timedelta(seconds=30)
@@ -53,9 +52,7 @@ _EXPORTED = {
     "beginning": ("entries_before", "failures_before", "first_seal", "recorded_at", "actor", "mac"),
     "seal": ("id", "sealed_at", "count", "previous", "mac"),
 }
-"""The columns of the lines of an export, by their type."""
 _EXPORTED_AS = {"seal_id": "seal", "count": "entries"}
-"""The other names that columns have in an export."""
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import uuid
 
 ROWS = 500
-"""The most rows of a transaction."""
 
 
 def delete_some(table: type[Base], *conditions: ColumnElement[bool], order_by: Any) -> int:

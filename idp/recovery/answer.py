@@ -31,7 +31,6 @@ from idp.recovery.service import ent_name, entrance, may_reset, school_names
 from idp.throttle import guard, limits
 
 _LATEST = timedelta(hours=24)
-"""The age after which a request is dropped."""
 _PAUSE = 60
 """The most seconds that a mail waits for another one to its mailbox: parents who share a mailbox both get theirs."""
 
@@ -55,7 +54,6 @@ class Answer(StrEnum):
 
 RECOVERY.allow(Answer)
 _WITHOUT_LINK = {Answer.NEVER_ACTIVATED: "jamais_active", Answer.BY_LETTER: "mot_de_passe_courrier"}
-"""The mails that tell why there is no link."""
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:

@@ -168,7 +168,6 @@ _NEXT = {
     ),
     FaultCode.NO_SIGNING_KEY: "run `idp keys rotate --alg {value}` first",
 }
-"""What the engineer types next."""
 
 
 def sentence(fault: Fault) -> str:

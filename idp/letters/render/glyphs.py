@@ -14,7 +14,6 @@ import fontpkg_amiri
 import fontpkg_noto_sans
 
 FOLDERS = tuple(Path(package.ROOT) / "files" for package in (fontpkg_noto_sans, fontpkg_amiri))
-"""The folders of the fonts that draw names and addresses."""
 CHINESE = Path(__file__).parent / "fonts" / "NotoSansSC-letters.ttf"
 """The font of the Chinese texts of letters, reduced to their glyphs (`tests/letters/chinese_font.py`)."""
 

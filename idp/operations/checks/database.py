@@ -25,8 +25,7 @@ from idp.pool import ENCODING
 
 CLUSTERS = Path("/var/lib/postgresql")
 """Where Debian keeps the data of PostgreSQL."""
-_OLDEST = 150_000
-"""PostgreSQL 15, as `server_version_num` writes it."""
+_OLDEST = 150_000  # PostgreSQL 15, as server_version_num says it
 _SLOW = 0.005
 """Seconds for the shortest statement: a sign-on has three, so that 20 ms more would be the network."""
 _STATEMENTS = 7
