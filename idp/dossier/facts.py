@@ -21,7 +21,7 @@ from idp.config import PREFIX, Settings, shown, without_secrets
 from idp.db import db
 from idp.desk.people import retention
 from idp.oidc.claims.release import SET_BY_OPERATORS, releasable_claims
-from idp.operations.personal_data.parts import PARTS
+from idp.operations.personal_data.export import PARTS
 from idp.paths import DOCUMENTS
 from idp.web.legal import AUDIT
 

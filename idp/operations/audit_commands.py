@@ -7,7 +7,7 @@ sign-ons takes constant memory, and no other transaction waits.
 import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -156,8 +156,8 @@ def _after(last: AuditEntry, *, backwards: bool) -> ColumnElement[bool]:
 def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
     clients = {row.id: row.name for row in db.session.execute(select(Client.id, Client.name))}
     while page := list(islice(entries, _PAGE)):
-        names = _usernames([entry.account_id for entry in page if entry.account_id])
-        schools = _uais([entry.school_id for entry in page if entry.school_id])
+        names = _texts(Account.id, Account.username, (entry.account_id for entry in page))
+        schools = _texts(School.id, School.uai, (entry.school_id for entry in page))
         for entry in page:
             yield {
                 "at": instant(entry.at),
@@ -174,14 +174,9 @@ def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _usernames(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-    rows = db.session.execute(select(Account.id, Account.username).where(Account.id.in_(set(keys))))
-    return {row.id: row.username for row in rows}
-
-
-def _uais(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-    rows = db.session.execute(select(School.id, School.uai).where(School.id.in_(set(keys))))
-    return {row.id: row.uai for row in rows}
+def _texts(key: Any, text: Any, keys: Iterable[uuid.UUID | None]) -> dict[uuid.UUID, str]:
+    """Return a column of some rows by their keys."""
+    return dict(db.session.execute(select(key, text).where(key.in_({key for key in keys if key}))).all())
 
 
 def _as_line(row: dict[str, Any]) -> str:
@@ -193,16 +188,12 @@ def _as_line(row: dict[str, Any]) -> str:
         row["account"],
         row["client"],
         row["operator"] and f"by {row['operator']}",
-        _place(row),
+        row["school"] and f"for {row['school']}",
         row["address"],
         details,
     ]
     head = f"{row['at']}  {row['kind']:<24} {row['result']:<9}"
     return "  ".join([head.rstrip() if not any(columns) else head, *(plain(part) for part in columns if part)])
-
-
-def _place(row: dict[str, Any]) -> str:
-    return f"for {row['school']}" if row["school"] else ""
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
