@@ -101,8 +101,8 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
         service.keep_password(key, hashed)
         return _page(interaction, account, form, is_kept=True)
     client_key, language = client.key if client else None, i18n.language()
-    done = service.Activation(hashed, email, interaction.id, client_key, key, language)
-    if not service.complete(services().settings, person.account_id, person.generation, done):
+    settings = services().settings
+    if not service.complete(settings, interaction, person, hashed, email, client_id=client_key, language=language):
         return _repeated_click(interaction, person)
     if email:  # count this mail, so that the pause before a resend begins now
         emails.take_slots(person.account_id, email, remote_ip())

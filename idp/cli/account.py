@@ -12,7 +12,7 @@ from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.desk_events import PasswordsForced
 from idp.cli import account_view
-from idp.cli.refusals import as_click_error
+from idp.cli.refusals import RefusingGroup
 from idp.config import Settings
 from idp.families import acts, merging, suspension
 from idp.oidc.claims.standard import ClaimError
@@ -34,7 +34,7 @@ def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:
     return account_view.get_account(username, school), school
 
 
-@click.group()
+@click.group(cls=RefusingGroup)
 def account() -> None:
     """People's accounts: find and show them, enable and reopen, export and erase them.
 
@@ -51,8 +51,7 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
     """Find accounts by TEXT: an identifier or its beginning, words of a name, or a mail address."""
     if not (text and text.strip()) and uai is None:
         raise click.UsageError("give a TEXT or --school")
-    with as_click_error():
-        school = account_view.get_school(uai)
+    school = account_view.get_school(uai)
     accounts = account_view.find(text if text and text.strip() else None, school, limit)
     rows = [account_view.line(account, school) for account in accounts]
     if as_json:
@@ -72,8 +71,7 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
 @AS_JSON
 def show(username: str, uai: str | None, *, as_json: bool) -> None:
     """Show one account: its state, its children, its open notices. The middle of mail addresses is hidden."""
-    with as_click_error():
-        shown = account_view.describe(*_chosen(username, uai))
+    shown = account_view.describe(*_chosen(username, uai))
     members(shown, _value_lines, as_json=as_json)
 
 
@@ -94,9 +92,8 @@ def _part(part: Any) -> str:
 @_SCHOOL
 def enable(username: str, uai: str | None) -> None:
     """Enable a disabled account, with the password that it had."""
-    with as_click_error():
-        chosen, _ = _chosen(username, uai)
-        acts.enable(services().settings, chosen.id)
+    chosen, _ = _chosen(username, uai)
+    acts.enable(services().settings, chosen.id)
     click.echo(f"{chosen.username} is enabled")
 
 
@@ -109,13 +106,12 @@ def reopen(username: str, uai: str | None, reason: str) -> None:
 
     The head does it at the desk; this is for a school that has nobody who can.
     """
-    with as_click_error():
-        chosen, school = _chosen(username, uai)
-        held = suspension.holding(chosen.id, school)
-        if not held:
-            raise click.ClickException(plain(f"nothing of {chosen.username} is suspended that could be reopened"))
-        for row in held:
-            suspension.reopen(row.id, reason)
+    chosen, school = _chosen(username, uai)
+    held = suspension.holding(chosen.id, school)
+    if not held:
+        raise click.ClickException(plain(f"nothing of {chosen.username} is suspended that could be reopened"))
+    for row in held:
+        suspension.reopen(row.id, reason)
     click.echo(plain(f"{chosen.username}: {_counted(len(held), 'suspension')} ended"))
 
 
@@ -130,11 +126,10 @@ def unlink(username: str, uai: str | None, reason: str, *, yes: bool) -> None:
     The account is enabled without a letter, so print one; its keys lead the school's files to it again. The other
     account keeps its own children, and its owner gets a mail.
     """
-    with as_click_error():
-        chosen, _ = _chosen(username, uai)
-        person = f"{chosen.username} ({chosen.display_name})"
-        confirm(f"Separate {person} from the account into which it was merged?", yes=yes)
-        merging.unlink(chosen.id, reason)
+    chosen, _ = _chosen(username, uai)
+    person = f"{chosen.username} ({chosen.display_name})"
+    confirm(f"Separate {person} from the account into which it was merged?", yes=yes)
+    merging.unlink(chosen.id, reason)
     click.echo(f"{chosen.username} has its children again, and no letter: print one")
 
 
@@ -150,8 +145,7 @@ def force_password_change(uai: str | None, *, everybody: bool, yes: bool, as_jso
     """
     if (uai is not None) is everybody:
         raise click.UsageError("give either --school or --all")
-    with as_click_error():
-        school = account_view.get_school(uai)
+    school = account_view.get_school(uai)
     if everybody and not yes:
         count = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
@@ -219,8 +213,7 @@ def export(username: str, path: Path) -> None:
     The archive contains no secret, and of other people only the names and classes of the person's children. Check the
     identity of the person who asks before you hand it out.
     """
-    with as_click_error():
-        account = account_view.get_account(username, None)
+    account = account_view.get_account(username, None)
     try:
         personal_export.write(services().settings, account, path)
     except FileExistsError as there:
@@ -241,11 +234,10 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
     The ENTs are told that the sessions ended. No mail is sent: answer the person in writing.
     """
     settings = services().settings
-    with as_click_error():
-        account = account_view.get_account(username, None)
-        if not yes:
-            click.confirm(f"Erase {account.username} ({plain(account.display_name)}) for good?", abort=True, err=True)
-        done = erasure.erase(account.id, reason)
+    account = account_view.get_account(username, None)
+    if not yes:
+        click.confirm(f"Erase {account.username} ({plain(account.display_name)}) for good?", abort=True, err=True)
+    done = erasure.erase(account.id, reason)
     kept = {item.name: _why(settings, item) for item in done.kept}
     notices = [_notice(removed) for removed in done.notices]
     if as_json:
@@ -302,13 +294,12 @@ def claims(username: str, uai: str | None, changes: dict[str, str], removed: tup
     """
     if twice := changes.keys() & set(removed):
         raise click.UsageError(f"given to --set and to --unset: {plain(', '.join(sorted(twice)))}")
-    with as_click_error():
-        school = account_view.get_school(uai)
-        account = account_view.get_account(username, school)
-        try:
-            held = acts.change_claims(account.id, changes, removed, school)
-        except ClaimError as refused:
-            raise click.ClickException(plain(refused)) from refused
+    school = account_view.get_school(uai)
+    account = account_view.get_account(username, school)
+    try:
+        held = acts.change_claims(account.id, changes, removed, school)
+    except ClaimError as refused:
+        raise click.ClickException(plain(refused)) from refused
     if as_json:
         click.echo(dumped(held))
         return

@@ -178,7 +178,7 @@ def status(uai: str | None, *, as_json: bool) -> None:
     with _errors_as_messages():
         schools = school_statuses(normalised_uai(uai) if uai else None)
         if as_json:
-            _print_json(schools)
+            click.echo(dumped({"schools": [_as_row(school) for school in schools]}))
             return
         shown = False
         for school in schools:
@@ -190,18 +190,12 @@ def status(uai: str | None, *, as_json: bool) -> None:
         click.echo(f"no pupil of {where} has an account: import them with `idp roster import`", err=True)
 
 
-def _print_json(schools: Iterator[SchoolStatus]) -> None:
-    """Print the object school by school, without holding an académie in memory."""
-    click.echo('{"schools": [', nl=False)
-    opening = ""
-    for school in schools:
-        values = asdict(school)
-        del values["whole"]
-        for row in values["classes"]:
-            row["class"] = row.pop("class_name")
-        click.echo(opening + dumped(values), nl=False)
-        opening = ",\n"
-    click.echo("]}")
+def _as_row(school: SchoolStatus) -> dict[str, Any]:
+    values = asdict(school)
+    del values["whole"]
+    for row in values["classes"]:
+        row["class"] = row.pop("class_name")
+    return values
 
 
 _HEAD = ("accounts", "printed", "activated", "waiting", "without mail", "expired", "never printed", "disputed")
