@@ -4,18 +4,19 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from demo import desk, postgresql, school_file, supervisor
-from demo.announcement import Announcement
 from demo.desk import Colleague
 from demo.ents import HOST, DemoEnt, ents_at
 from demo.families import ACADEMY
 from demo.folder import alone, read_or_draw_secret, write_json
 from demo.letters import Paper, SeededLetter
-from demo.processes import DESK_OFFSET, SERVICE_HOST, SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
+from demo.processes import DESK_OFFSET, SERVICE_HOST, SMTP_OFFSET, WEB_OFFSET, exported, neighbours, ports_of, service
 from demo.seed import in_order, seed
 from idp import paths, schema
 from idp.app import create_app
@@ -142,10 +143,6 @@ def _check_ports(port: int) -> None:
 
 def _settings(port: int, folder: Path, database_url: str) -> Settings:
     secret = folder / "secret"
-    if (folder / "idp.db").exists():
-        raise click.ClickException(
-            f"the demonstration in {folder} is one of a former release: run `make demo-reset` to start anew"
-        )
     if postgresql.data_of(folder).exists() and not secret.is_file():
         raise click.ClickException(
             f"{secret} is missing, and the demonstration's database cannot be read without it: "
@@ -184,3 +181,90 @@ def _prepare(
         db.session.remove()
         db.engine.dispose()
     return letters, colleagues
+
+
+_SHOWN = 6
+"""The number of letters on the terminal: remarkable ones that nobody has used."""
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """A demonstration that runs at `port`, with families from the school files in `files`.
+
+    `school_file` is the file that the secretary brings to the desk.
+    """
+
+    settings: Settings
+    ents: Sequence[DemoEnt]
+    paper: Paper
+    letters: Sequence[SeededLetter]
+    colleagues: Sequence[Colleague]
+    files: Path
+    school_file: Path
+    port: int
+
+    @property
+    def _mail_page(self) -> str:
+        return f"http://{HOST}:{self.port + WEB_OFFSET}"
+
+    def index(self) -> dict[str, Any]:
+        """Return the content of `demo.json`; the names are a contract."""
+        return {
+            "issuer": self.settings.issuer,
+            "env": exported(self.settings),
+            "ents": [
+                {
+                    "name": ent.name,
+                    "url": ent.url,
+                    "client_id": ent.client_id,
+                    "uai": ent.uais[0],
+                    "uais": ent.uais,
+                }
+                for ent in self.ents
+            ],
+            "mailbox": f"{self._mail_page}/mails.json",
+            "letters_pdf": str(self.paper.pdf),
+            "letters": [letter.printed.row() for letter in self.letters],
+            "desk": {
+                "url": self.settings.desk_url,
+                "staff": [colleague.row() for colleague in self.colleagues],
+                "school_file": str(self.school_file),
+            },
+        }
+
+    def summary(self) -> str:
+        """Return the URLs, and the most interesting letters."""
+        waiting = [letter for letter in self.letters if letter.usable]
+        shown = [letter for letter in waiting if letter.guardian.remark][:_SHOWN]
+        lines = [
+            "",
+            "The demonstration is ready. Open an ENT, with a parent's letter in hand.",
+            "",
+            *(f"  {'ENT ' + ent.name:<20} {ent.url}   ({_schools(ent)})" for ent in self.ents),
+            f"  {'Received mails':<20} {self._mail_page}",
+            f"  {self.settings.service_name:<20} {self.settings.issuer}",
+            f"  {'School desk':<20} {self.settings.desk_url}",
+            "",
+            f"Letters: {len(waiting)} of {len(self.letters)} are unused. All letters: {self.paper.pdf}",
+            f"The families come from the files in {self.files}",
+        ]
+        for letter in shown:
+            ent = next(ent for ent in self.ents if letter.printed.uai in ent.uais)
+            lines += [
+                f"  {letter.username:<20} {letter.shown}   {ent.name}",
+                f"  {'':<20} {letter.name}: {letter.guardian.remark}",
+            ]
+        waiting_staff = [colleague for colleague in self.colleagues if colleague.link]
+        if waiting_staff:
+            lines += ["", "Staff of the desk enrol with these links, each for another browser or profile:"]
+            lines += [f"  {colleague.role.value:<20} {colleague.link}" for colleague in waiting_staff]
+        lines += [
+            "",
+            f"The secretary's next school file, to bring on the page « Fichiers » ({school_file.SCHOOL.name}):",
+            f"  {self.school_file}",
+        ]
+        return "\n".join([*lines, "", "Ctrl-C stops everything.", ""])
+
+
+def _schools(ent: DemoEnt) -> str:
+    return ", ".join(school.name for school in ent.schools)

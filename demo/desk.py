@@ -76,7 +76,6 @@ def open_notices(ents: Sequence[DemoEnt]) -> None:
 
 
 def _families(school: School) -> list[list[uuid.UUID]]:
-    """Return the guardians of each pupil of a school, the last usernames first."""
     rows = db.session.execute(
         select(Guardianship.child_id, Account.id)
         .join(Account, Account.id == Guardianship.account_id)

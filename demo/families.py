@@ -155,7 +155,6 @@ def _household(
     remark: str = "",
     school_email: str = "",
 ) -> list[DemoGuardian]:
-    """Return the guardians of one home; `people` are (civility, given name, family name, kinship)."""
     return [DemoGuardian(*person, home, children, remark=remark, school_email=school_email) for person in people]
 
 
@@ -353,6 +352,5 @@ RESPONSIBLES = tuple(
     replace(guardian, key=str(9100001 + rank))
     for rank, guardian in enumerate([*_REMARKABLE, *_OTHERS, *_WITHOUT_LETTER])
 )
-"""All people of the files. Their numbers follow the order."""
 GUARDIANS = RESPONSIBLES[: -len(_WITHOUT_LETTER)]
 """The forty people who get a letter, the remarkable ones first."""

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import click
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 
 from demo.aaf_files import aaf_files
 from demo.families import AAF, SCHOOLS, SIECLE, DemoSchool
@@ -55,9 +55,8 @@ def import_files(settings: Settings, folder: Path) -> None:
     """Import the files. Details that they do not contain, such as the name of SIECLE's schools, are set first.
 
     Raises:
-        ClickException: the files cannot be imported, or the database belongs to an older demonstration.
+        ClickException: the files cannot be imported.
     """
-    _refuse_older()
     for school in _OF_SIECLE:
         if not db.session.scalar(select(School.id).where(School.uai == school.uai)):
             with unit_of_work():
@@ -81,7 +80,6 @@ def import_files(settings: Settings, folder: Path) -> None:
 
 
 def _digest(source: Path) -> str:
-    """Return a digest of the files of a folder and of their names."""
     digest = hashlib.sha256()
     for path in sorted(source.rglob("*")):
         if path.is_file():
@@ -102,19 +100,3 @@ def _import(settings: Settings, folder: Path, source: Path) -> None:
     except lock.ImportRunningError as busy:
         raise click.ClickException("another import is running on this database: wait until it ends") from busy
     result.staging.close()
-
-
-def _refuse_older() -> None:
-    """Refuse the families of an older demonstration, which an import would bring a second time.
-
-    No file brought their accounts, or a file of another format.
-    """
-    written = select(Account.id).where(
-        Account.roster_key.is_(None), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
-    )
-    formats = [and_(School.uai == school.uai, School.source.not_in(("", school.source))) for school in SCHOOLS]
-    if db.session.scalar(written.limit(1)) or db.session.scalar(select(School.id).where(or_(*formats)).limit(1)):
-        raise click.ClickException(
-            "an older version of the demonstration wrote these families otherwise: "
-            "run `make demo-reset`, then `make demo`"
-        )

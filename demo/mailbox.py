@@ -19,7 +19,6 @@ from demo.folder import write_json, write_private
 from idp.clock import now
 
 KEPT = 2000
-"""The most messages; the oldest are deleted first."""
 
 _log = logging.getLogger(__name__)
 

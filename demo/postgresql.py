@@ -148,7 +148,6 @@ def _answers(url: str) -> bool:
 
 
 def _number(lock: Path) -> int:
-    """Return the process that a lock file of PostgreSQL names; 0 if there is none."""
     try:
         return int(lock.read_text().partition("\n")[0])
     except (FileNotFoundError, ValueError):

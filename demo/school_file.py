@@ -48,7 +48,6 @@ def content(today: date) -> bytes:
 
 
 def _later(children: Sequence[DemoChild]) -> tuple[DemoChild, ...]:
-    """Return pupils of the first file as this one names them: without the leaving one, and with the new class."""
     return tuple(
         replace(child, class_name=_NEW_CLASS) if (child.given_name, child.family_name) == _MOVING else child
         for child in children

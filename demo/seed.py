@@ -80,7 +80,6 @@ def in_order(letters: Sequence[SeededLetter]) -> list[Printed]:
 
 
 def _register(settings: Settings, ent: DemoEnt) -> None:
-    """Register an ENT, or give a registered one its present URLs and its present secret."""
     client = db.session.scalar(select(Client).where(Client.client_id == ent.client_id))
     if client is None:
         metadata = ClientMetadata(
@@ -118,7 +117,6 @@ def _urls(ent: DemoEnt) -> dict[str, Any]:
 
 
 def _accounts() -> dict[str, Account]:
-    """Return the accounts of the forty guardians by their keys in the files, except merged and departed ones."""
     keys = [guardian.roster_key for guardian in GUARDIANS]
     accounts = db.session.scalars(select(Account).where(Account.roster_key.in_(keys)))
     return {str(account.roster_key): account for account in accounts}
@@ -149,7 +147,6 @@ def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:
 
 
 def _entrances(settings: Settings, ents: Sequence[DemoEnt]) -> dict[str, list[LetterEnt]]:
-    """Return the ENTs as a letter names them, for each school: its own first, then the others."""
     by_ent = {}
     for ent in ents:
         registration = recipients.ent_of(recipients.find_school(ent.uais[0]))
@@ -162,7 +159,6 @@ def _entrances(settings: Settings, ents: Sequence[DemoEnt]) -> dict[str, list[Le
 
 
 def _letters(paper: Paper, entrances: Mapping[str, Sequence[LetterEnt]]) -> list[SeededLetter]:
-    """Return the printed letters in the order of the families, each with the present URLs of the two ENTs."""
     accounts, printed = _accounts(), paper.printed()
     letters = []
     for guardian in GUARDIANS:
@@ -184,7 +180,6 @@ def _waits_for(account: Account, letter: Printed) -> bool:
 
 
 def _make_keys(settings: Settings) -> None:
-    """Create the first key for the default algorithm of ENTs, and for the profile `fapi2`."""
     algorithms = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
     for alg in ("RS256", "ES256"):
         if alg not in algorithms:

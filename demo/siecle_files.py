@@ -49,7 +49,6 @@ def siecle_files(
 
 
 def _export(name: str, school: DemoSchool, year: int, today: date) -> tuple[ET.Element, ET.Element]:
-    """Return the root of an export with its parameters, and the element for its rows."""
     root = ET.Element(name, VERSION="2.0")
     parameters = ET.SubElement(root, "PARAMETRES")
     _add(

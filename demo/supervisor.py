@@ -190,7 +190,6 @@ class Supervisor:
         return None
 
     def _end(self) -> None:
-        """Ask every process to end, wait `GRACE` seconds (less after a second Ctrl-C), and kill the rest."""
         for last in (False, True):
             self._end_all([process for child, process in self._running if child.ends_last is last])
         self._running.clear()
@@ -220,7 +219,6 @@ class Supervisor:
 
 
 def _reason(code: int) -> str:
-    """Return how a process ended, as the end of a sentence."""
     if code < 0:
         name = next((known.name for known in signal.Signals if known == -code), str(-code))
         return f"ended (signal {name})"

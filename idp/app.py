@@ -17,7 +17,7 @@ from idp import logging as log_lines
 from idp import profile_choice
 from idp.accounts import directory, emails, notices, school_digest, school_notices
 from idp.accounts.passwords.breached import BreachedPasswords
-from idp.accounts.passwords.hasher import Hasher
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.accounts.passwords.policy import EXAMPLES
 from idp.activation import views as activation
 from idp.audit import log
@@ -36,7 +36,6 @@ from idp.desk.team import invitations
 from idp.desk.team import notices as staff_notices
 from idp.email_confirmation import contest as email_contest
 from idp.email_confirmation import link_views as email_link
-from idp.email_confirmation import report as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.http_client.outgoing import Outgoing
@@ -45,9 +44,8 @@ from idp.login import plain as plain_sign_in
 from idp.login import views as login
 from idp.mail.smtp import Transport
 from idp.metrics.catalogue import ENDPOINT, MESSAGE
-from idp.my_account import connections_views as connections
+from idp.my_account import connections, ent_data, letter, reauthentication
 from idp.my_account import email as account_email
-from idp.my_account import ent_data, letter, reauthentication
 from idp.my_account import passkeys as account_passkeys
 from idp.my_account import password as account_password
 from idp.my_account import views as my_account
@@ -97,7 +95,6 @@ _PAGES = (
     email_confirmation,
     email_link,
     email_contest,
-    activation_report,
     charter,
     my_charter,
     recovery,
@@ -190,6 +187,9 @@ def assemble(
     security.configure(app, door, settings, origin=origin)
     i18n.configure(app, french_only=french_only)
     errors.configure(app)
+    app.register_error_handler(
+        HasherBusyError, lambda busy: app.handle_user_exception(errors.ServiceBusyError(busy.retry_after))
+    )
     door.before(_remember_origin)
     proxies.configure(door, declarations.of(app), settings)
     health.add(door)

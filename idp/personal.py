@@ -1,6 +1,6 @@
 """What a person's export does with a column or a table; each says it as its `info`.
 
-Labels are French, since the person reads them. `idp.operations.personal_data.parts` has the tables that are exported.
+Labels are French, since the person reads them. `idp.operations.personal_data.export` has the tables that are exported.
 """
 
 SHOWN, HELD, LEFT_OUT = "shown", "held", "left_out"

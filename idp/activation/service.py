@@ -7,7 +7,6 @@ not type the password again, and no page contains it. A hash is kept under the k
 
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, String, delete, select, update
@@ -48,57 +47,24 @@ class KeptPassword(Base):
     kept_at: Mapped[datetime] = mapped_column(default=now, index=True)
 
 
-@dataclass(frozen=True)
-class ActivationKey:
-    """The activation that a password belongs to: an interaction of one browser, and an account with its generation."""
-
-    digest: bytes
-
-    @classmethod
-    def of(cls, interaction: Interaction, person: Person) -> "ActivationKey":
-        """Return the key of the activation of `person` in `interaction`."""
-        return cls(opaque.digest(f"{interaction.id} {person.account_id.hex} {person.generation}"))
+def activation_key(interaction: Interaction, person: Person) -> bytes:
+    """Return the key of an activation: an interaction of one browser, and an account with its generation."""
+    return opaque.digest(f"{interaction.id} {person.account_id.hex} {person.generation}")
 
 
 @unit_of_work()
-def keep_password(key: ActivationKey, password_hash: str) -> None:
+def keep_password(key: bytes, password_hash: str) -> None:
     """Keep the hash of a password that the policy accepted, and replace the former one. No unit of work may be open."""
     values = {"password_hash": password_hash, "kept_at": now()}
-    statement = upsert(KeptPassword).values(digest=key.digest, **values)
+    statement = upsert(KeptPassword).values(digest=key, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=[KeptPassword.digest], set_=values))
 
 
-def kept_password(key: ActivationKey) -> str | None:
+def kept_password(key: bytes) -> str | None:
     """Return the hash that was kept during this activation, or None if there is none or its time is over."""
     oldest = now() - ACTIVATION_LIFETIME
-    kept = select(KeptPassword.password_hash).where(KeptPassword.digest == key.digest, KeptPassword.kept_at > oldest)
+    kept = select(KeptPassword.password_hash).where(KeptPassword.digest == key, KeptPassword.kept_at > oldest)
     return db.session.scalar(kept)
-
-
-def forget_password(key: ActivationKey) -> None:
-    """Remove the hash in the caller's transaction, which stores it in the account."""
-    db.session.execute(delete(KeptPassword).where(KeptPassword.digest == key.digest))
-
-
-@dataclass(frozen=True)
-class Activation:
-    """The values that an activation sets.
-
-    Attributes:
-        password_hash: the hash of the new password.
-        email: the address to confirm, or None.
-        interaction_id: the interaction that activates the account.
-        client_id: the ENT that the person came from.
-        key: under which the password was kept, if the form had a wrong email first.
-        language: the language of the page.
-    """
-
-    password_hash: str
-    email: str | None
-    interaction_id: str
-    client_id: uuid.UUID | None
-    key: ActivationKey
-    language: str
 
 
 def find_open(account_id: uuid.UUID, generation: int) -> Account | None:
@@ -127,28 +93,46 @@ def was_completed_in(account_id: uuid.UUID, interaction_id: str) -> bool:
 
 
 @unit_of_work()
-def complete(settings: Settings, account_id: uuid.UUID, generation: int, activation: Activation) -> bool:
+def complete(
+    settings: Settings,
+    interaction: Interaction,
+    person: Person,
+    password_hash: str,
+    email: str | None,
+    *,
+    client_id: uuid.UUID | None,
+    language: str,
+) -> bool:
     """Activate the account and enqueue the mail with its link, in one transaction; return whether this call did.
 
     Return False, without any change, if another request activated the account first, or the letter no longer opens an
     activation. One statement decides: exactly one of any number of concurrent activations succeeds.
 
     If the address was contested, the dispute ends: the school gave the new letter to a person whom it knows.
+
+    Args:
+        settings: for the mail.
+        interaction: the interaction that activates the account.
+        person: the account, with its generation when the letter's secret was typed.
+        password_hash: the hash of the new password.
+        email: the address to confirm, or None.
+        client_id: the ENT that the person came from.
+        language: the language of the page.
     """
-    moment = now()
+    moment, account_id = now(), person.account_id
     won = db.session.scalar(
         update(Account)
-        .where(*_is_open(account_id, generation))
+        .where(*_is_open(account_id, person.generation))
         .values(
-            password_hash=activation.password_hash,
+            password_hash=password_hash,
             password_changed_at=moment,
             provisional_hash=None,
             provisional_expires_at=None,
             activated_at=moment,
             known_use_at=moment,
-            activated_in=opaque.digest(activation.interaction_id),
-            pending_email=activation.email,
-            locale=for_account(activation.language),
+            activated_in=opaque.digest(interaction.id),
+            pending_email=email,
+            locale=for_account(language),
             generation=Account.next_generation(),
             updated_at=moment,
         )
@@ -159,12 +143,12 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     account = db.session.get_one(Account, account_id, populate_existing=True)
     if account.contested_at is not None:
         disputes.end_contest(account)
-    domain = (activation.email or "").rpartition("@")[2]
+    domain = (email or "").rpartition("@")[2]
     log.record(ActivationCompleted(account_id=account_id, mail_domain=domain))
-    if activation.email:
-        emails.send_link(settings, account, activation.client_id)
-    mailboxes.tell_file_mailbox(settings, account, activation.email)
-    forget_password(activation.key)
+    if email:
+        emails.send_link(settings, account, client_id)
+    mailboxes.tell_file_mailbox(settings, account, email)
+    db.session.execute(delete(KeptPassword).where(KeptPassword.digest == activation_key(interaction, person)))
     return True
 
 

@@ -10,10 +10,8 @@ from wtforms import Field
 
 from idp.accounts import directory, emails
 from idp.accounts.models import Account, School
-from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.passwords.policy import check_password, identity, second_faults
 from idp.activation import service
-from idp.activation.service import ActivationKey
 from idp.clients import registry
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.interaction import store
@@ -22,7 +20,7 @@ from idp.services import services
 from idp.sessions import manager
 from idp.throttle import guard, limits
 from idp.web import browser, i18n
-from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
+from idp.web.errors import InteractionLostError, TooManyRequestsError
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.http import current_request
 from idp.web.redirects import see_other
@@ -77,15 +75,12 @@ def activate() -> Response:
         tries = (limits.ACTIVATION_ACCOUNT, person.account_id.hex), (limits.ACTIVATION_IP, remote_ip())
         if seconds := guard.take_or_wait(*tries):
             raise TooManyRequestsError(seconds)
-        try:
-            with services().hasher.queue_slot("activation"):
-                return _complete(interaction, person)
-        except HasherBusyError as busy:
-            raise ServiceBusyError(busy.retry_after) from None
+        with services().hasher.queue_slot("activation"):
+            return _complete(interaction, person)
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    kept = service.kept_password(ActivationKey.of(interaction, person))
+    kept = service.kept_password(service.activation_key(interaction, person))
     return _page(interaction, account, ActivationForm(), is_kept=kept is not None)
 
 
@@ -93,7 +88,7 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
-    form, client, key = ActivationForm(), store.client_of(interaction), ActivationKey.of(interaction, person)
+    form, client, key = ActivationForm(), store.client_of(interaction), service.activation_key(interaction, person)
     kept = None if form.has_password else service.kept_password(key)
     if kept is None:
         _check_password(form, account)
@@ -106,8 +101,8 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
         service.keep_password(key, hashed)
         return _page(interaction, account, form, is_kept=True)
     client_key, language = client.key if client else None, i18n.language()
-    done = service.Activation(hashed, email, interaction.id, client_key, key, language)
-    if not service.complete(services().settings, person.account_id, person.generation, done):
+    settings = services().settings
+    if not service.complete(settings, interaction, person, hashed, email, client_id=client_key, language=language):
         return _repeated_click(interaction, person)
     if email:  # count this mail, so that the pause before a resend begins now
         emails.take_slots(person.account_id, email, remote_ip())
@@ -153,7 +148,6 @@ def _further_statement(interaction: store.Interaction, person: store.Person, for
 
 
 def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
-    """Show that the statement is recorded, and which schools decide."""
     html = render_template(
         "activation/non_representant_fait.html", dest=store.client_of(interaction), schools=directory.tellable(schools)
     )
@@ -181,7 +175,6 @@ def _repeated_click(interaction: store.Interaction, person: store.Person) -> Res
 
 
 def _void_letter_page(interaction: store.Interaction) -> Response:
-    """Show that the letter of this activation is void now: used, replaced, or reported."""
     html = render_template(
         "activation/courrier_mort.html",
         dest=store.client_of(interaction),
@@ -191,7 +184,6 @@ def _void_letter_page(interaction: store.Interaction) -> Response:
 
 
 def _check_password(form: ActivationForm, account: Account) -> None:
-    """Put the errors beside their fields."""
     settings = services().settings
     password = form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(settings))
@@ -207,7 +199,6 @@ def _check_password(form: ActivationForm, account: Account) -> None:
 
 
 def _check_email(form: ActivationForm) -> str | None:
-    """Put the error beside the field; return the address in its normal form."""
     typed = form.email.data or ""
     if not typed and not services().settings.mail_required:
         return None

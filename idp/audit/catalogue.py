@@ -29,7 +29,6 @@ DETAILS: Mapping[str, Detail] = {
         for detail in getattr(hint, "__metadata__", ())
     },
 }
-"""The words for the fields, by name."""
 _AT_ONCE = timedelta(seconds=5)
 """How far apart the entries of one transaction are at most."""
 

@@ -177,24 +177,14 @@ def has_its_personal_part(entry: AuditEntry) -> bool:
     return hmac.compare_digest(digest, entry.personal_digest)
 
 
-def sign_seal(known: Secrets, seal: AuditSeal) -> None:
-    """Set the MAC of a seal."""
-    seal.mac = _sign(known, _seal_message(seal))
+def sign(known: Secrets, row: AuditSeal | AuditBeginning) -> None:
+    """Set the MAC of a seal, or of the record of the beginning."""
+    row.mac = _sign(known, _row_message(row))
 
 
-def verify_seal(known: Secrets, seal: AuditSeal) -> Verdict:
-    """Check the MAC of a seal."""
-    return _check(known, seal.mac, _seal_message(seal))
-
-
-def sign_beginning(known: Secrets, beginning: AuditBeginning) -> None:
-    """Set the MAC of the record of the beginning."""
-    beginning.mac = _sign(known, _beginning_message(beginning))
-
-
-def verify_beginning(known: Secrets, beginning: AuditBeginning) -> Verdict:
-    """Check the MAC of the record of the beginning."""
-    return _check(known, beginning.mac, _beginning_message(beginning))
+def verify(known: Secrets, row: AuditSeal | AuditBeginning) -> Verdict:
+    """Check the MAC of a seal, or of the record of the beginning."""
+    return _check(known, row.mac, _row_message(row))
 
 
 def _entry_message(entry: AuditEntry | SimpleNamespace, digest: bytes | None = None) -> bytes:
@@ -219,15 +209,13 @@ def _issued_message(salt: bytes, at: datetime, client: uuid.UUID, ip: str, reque
     return _canonical([ISSUED, microseconds(at), client.hex, personal_digest(salt, ip, request_id, {}).hex()])
 
 
-def _seal_message(seal: AuditSeal) -> bytes:
-    moments = microseconds(seal.sealed_at), microseconds(seal.newest_at)
-    entries = hashlib.sha256(seal.entries).hexdigest()
-    return _canonical(["seal", seal.id, *moments, seal.count, seal.previous.hex(), entries])
-
-
-def _beginning_message(beginning: AuditBeginning) -> bytes:
-    moments = beginning.entries_before, beginning.failures_before, beginning.recorded_at
-    fields = [beginning.first_seal, beginning.previous.hex(), beginning.actor]
+def _row_message(row: AuditSeal | AuditBeginning) -> bytes:
+    if isinstance(row, AuditSeal):
+        moments = [row.sealed_at, row.newest_at]
+        fields = [row.count, row.previous.hex(), hashlib.sha256(row.entries).hexdigest()]
+        return _canonical(["seal", row.id, *map(microseconds, moments), *fields])
+    moments = [row.entries_before, row.failures_before, row.recorded_at]
+    fields = [row.first_seal, row.previous.hex(), row.actor]
     return _canonical(["beginning", *map(microseconds, moments), *fields])
 
 

@@ -84,8 +84,6 @@ class Detail:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 class _Recorded:
-    """Makes a frozen dataclass of each subclass."""
-
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         dataclass(frozen=True, kw_only=True)(cls)
@@ -272,4 +270,3 @@ DETAILS: Mapping[str, Detail] = {
         en="the kind of job",
     ),
 }
-"""By the name of the field."""

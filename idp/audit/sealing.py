@@ -80,7 +80,7 @@ def _seal(known: Secrets, entries: Sequence[AuditEntry], last: AuditSeal | None)
         entries=chain.pack([Sealed.of(entry) for entry in entries]),
         previous=last.mac if last else b"",
     )
-    chain.sign_seal(known, seal)
+    chain.sign(known, seal)
     return seal
 
 
@@ -105,7 +105,7 @@ def _record_cut(known: Secrets, entries_before: datetime, failures_before: datet
     if first is not None and first.id > beginning.first_seal:
         beginning.first_seal, beginning.previous = first.id, first.previous
     beginning.recorded_at, beginning.actor = now(), log.current_origin().actor
-    chain.sign_beginning(known, beginning)
+    chain.sign(known, beginning)
     db.session.add(beginning)
     db.session.flush()
 

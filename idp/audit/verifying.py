@@ -130,7 +130,7 @@ class Check:
         self.report.beginning = beginning
         if beginning is None:
             return Verdict.WRONG if page.unreadable else Verdict.FITS
-        verdict = chain.verify_beginning(self.known, beginning)
+        verdict = chain.verify(self.known, beginning)
         if verdict is Verdict.FITS:
             moments = beginning.entries_before, beginning.failures_before
             self._cut = chain.microseconds(moments[0]), chain.microseconds(moments[1])
@@ -171,7 +171,6 @@ class Check:
             yield from self._check_named(first - 1, last + 1)
 
     def _check_named(self, above: int, below: int) -> Iterator[Finding]:
-        """Check the entries that name a missing seal between two others."""
         for seal in _named_seals(above, below):
             yield from self._check_alone(seal)
 
@@ -187,7 +186,7 @@ class Check:
             self._noted_seen = True
             if self.noted[1] != seal.mac.hex():
                 yield Finding("the seal differs from the one that was noted before: the chain was rewritten", seal.id)
-        match chain.verify_seal(self.known, seal):
+        match chain.verify(self.known, seal):
             case Verdict.UNKNOWN_KEY:
                 yield Finding("the seal was made under a secret key that is not here", seal.id)
             case Verdict.WRONG:
@@ -322,7 +321,6 @@ def _load(model: type[_R], statement: Select[_R]) -> Page[_R]:
 
 
 def _load_all(statement: Select[_R]) -> Sequence[_R] | None:
-    """Load rows; return None if one of them cannot be read."""
     try:
         return db.session.scalars(statement.execution_options(populate_existing=True)).all()
     except _UNREADABLE:
@@ -345,7 +343,6 @@ def _named_seals(above: int | None, below: int | None) -> Iterator[int]:
 
 
 def _pages(condition: ColumnElement[bool]) -> Iterator[Page[AuditEntry]]:
-    """Yield the entries of one seal, or of none, page by page, in the order of the index."""
     after: int | None = None
     while True:
         page = select(AuditEntry).where(condition).order_by(AuditEntry.seal_id, AuditEntry.id).limit(_PAGE)

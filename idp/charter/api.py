@@ -66,7 +66,6 @@ def endpoints(authenticate: Authenticate) -> tuple[Endpoint, ...]:
 
 
 def _conflict(bearer: Bearer) -> Response:
-    """Return the charter that is current instead of the version that was sent."""
     charter = service.current(bearer.client_id, bearer.account_id)
     if charter is None:
         return _error(404, "no_charter", "this client has published no charter")

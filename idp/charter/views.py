@@ -33,12 +33,10 @@ blueprint = Blueprint("charter", __name__)
 @leads_to_ent
 def show() -> Response:
     """Show the charter to accept; on a POST record the acceptance and continue, or show what is missing."""
-    interaction, client, account_id = _context()
-    if account_id is None:
-        return see_other(store.resume_url(interaction))
-    charter = service.current(client.key, account_id)
-    if charter is None or charter.accepted_at is not None:
-        return see_other(store.resume_url(interaction))
+    asked = _asked()
+    if isinstance(asked, Response):
+        return asked
+    interaction, client, account_id, charter = asked
     form = CharterForm()
     if request.method == "POST":
         if form.accept.data:
@@ -66,20 +64,24 @@ def show() -> Response:
 @blueprint.get("/charte/refus")
 def refused() -> Response:
     """« Refuser »: answer the ENT with `access_denied`; no code is issued, and the account does not change."""
-    interaction, client, account_id = _context()
-    if account_id is None:
-        return see_other(store.resume_url(interaction))
-    charter = service.current(client.key, account_id)
-    if charter is None or charter.accepted_at is not None:
-        return see_other(store.resume_url(interaction))
+    asked = _asked()
+    if isinstance(asked, Response):
+        return asked
+    interaction, client, account_id, charter = asked
     service.refuse(client.key, account_id, charter.version.version)
     return see_other(store.decline_url(interaction))
 
 
-def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID | None]:
-    """Return the interaction, its client and the person's account; None if they signed out in another tab."""
+def _asked() -> tuple[store.Interaction, registry.Registration, uuid.UUID, service.Current] | Response:
+    """Return the interaction, its client, the person's account, and the charter to accept.
+
+    If the person signed out in another tab, or has accepted it, return the redirection to the next step.
+    """
     interaction, current = store.current(), manager.current()
     client = store.client_of(interaction)
     if interaction is None or client is None:
         raise InteractionLostError
-    return interaction, client, current[1].id if current else None
+    charter = service.current(client.key, current[1].id) if current else None
+    if current is None or charter is None or charter.accepted_at is not None:
+        return see_other(store.resume_url(interaction))
+    return interaction, client, current[1].id, charter

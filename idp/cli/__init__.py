@@ -10,7 +10,6 @@ import gc
 import os
 import sys
 from collections import UserDict
-from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +27,6 @@ class Entry(NamedTuple):
     Attributes:
         home: the module and the name of the command, or of a function that returns it.
         help: the first sentence of the command's help.
-        parts: commands of other packages, to add to the group.
         in_application: whether the command runs in an application.
         notes_settings: whether it is a start of the service, at which changed settings are journaled.
         takes_any_key: whether it runs with a secret key that is not the database's, and says itself what that key
@@ -37,7 +35,6 @@ class Entry(NamedTuple):
 
     home: str
     help: str
-    parts: Sequence[str] = ()
     in_application: bool = True
     notes_settings: bool = False
     takes_any_key: bool = False
@@ -81,7 +78,6 @@ ENTRIES = {
     "letters": Entry(
         "idp.cli.letters:letters",
         "Letters that schools hand out: an identifier and a provisional password on paper.",
-        parts=("idp.operations.letter_status:command",),
     ),
     "mail": Entry("idp.operations.checks.commands:mail_group", "Try the mail server."),
     "outbox": Entry(
@@ -173,9 +169,6 @@ def _command(entry: Entry) -> click.Command:
     gc.disable()
     try:
         command = _imported(entry.home)
-        for part in entry.parts:
-            assert isinstance(command, click.Group)  # noqa: S101 - as above
-            command.add_command(_imported(part))
         if isinstance(command, click.Group):
             _write_whole_helps(command)
         if entry.in_application:

@@ -4,13 +4,9 @@ An operator who acts for one school sees the accounts of its children's guardian
 (security row K-04): every other account is reported as missing.
 """
 
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import ColumnElement, exists, false, func, or_, select
 from sqlalchemy.orm import aliased
 
 from idp.accounts import directory, disputes
@@ -22,10 +18,9 @@ from idp.audit.models import AuditEntry
 from idp.cli.refusals import NotFoundError
 from idp.clock import now
 from idp.db import db, unit_of_work
+from idp.desk.search.terms import Terms, condition
 from idp.families.standing import Standing, standings
-from idp.folding import fold
-from idp.mail.emails import fold_email, masked, masked_apart
-from idp.operations.batches import account_ranges
+from idp.mail.emails import masked, masked_apart
 from idp.passkeys import keys
 from idp.sessions import listed
 from idp.terminal import instant
@@ -68,73 +63,39 @@ def get_account(username: str, school: School | None) -> Account:
 
 
 def _is_in(account: Account, school: School) -> bool:
-    """Return whether the account concerns that school (`directory.concerns_its_school`).
+    return bool(db.session.scalar(select(Account.id).where(Account.id == account.id, _concerns(school))))
+
+
+def _concerns(school: School) -> ColumnElement[bool]:
+    """Return the condition of the accounts that concern a school (`directory.concerns_its_school`).
 
     An account whose tie the school itself ended also does: the school may take that back.
     """
-    of_account = (Guardianship.account_id == account.id) & (Guardianship.child_id == Child.id)
+    tie = (Guardianship.account_id == Account.id) & (Guardianship.child_id == Child.id)
     concerned = or_(directory.concerns_its_school(), Guardianship.is_excluded)
-    theirs = exists().where(of_account, Child.school_id == school.id, concerned)
-    return bool(db.session.scalar(select(theirs)))
-
-
-@dataclass(frozen=True)
-class Search:
-    """A search, folded once."""
-
-    words: tuple[str, ...]
-    username: str | None
-    mailbox: str | None
-
-    @classmethod
-    def parse(cls, text: str) -> "Search":
-        """Return the search for a text: an identifier or its beginning, words of a name, or a mail address."""
-        if "@" in text:
-            return cls((), None, fold_email(text.strip()))
-        username = fold_username(text) if len(text) <= MAX_USERNAME_LENGTH else None
-        return cls(tuple(_folded(text).split()), username, None)
-
-    def fits(self, username: str, names: tuple[str, ...], emails: tuple[str | None, ...]) -> bool:
-        """Return whether an account matches."""
-        if self.mailbox is not None:
-            return any(fold_email(email) == self.mailbox for email in emails if email)
-        if self.username and username.startswith(self.username):
-            return True
-        name = _folded(" ".join(names))
-        return bool(self.words) and all(word in name for word in self.words)
+    return exists().where(tie, Child.school_id == school.id, concerned).correlate(Account)
 
 
 def find(text: str | None, school: School | None, most: int) -> list[Account]:
-    """Return up to `most` accounts that match `text`, by identifier, after the journal recorded that they were read.
-
-    A whole identifier matches its account only, and is found by index.
-    """
-    search = Search.parse(text) if text is not None else None
-    exact = select(Account).where(Account.username == search.username) if search and search.username else None
-    named = db.session.scalar(exact) if exact is not None else None
-    keys = [named.id] if named and (school is None or _is_in(named, school)) else []
-    if not keys:
-        keys = list(islice(_fitting(search, school), most))
-    accounts = list(db.session.scalars(select(Account).where(Account.id.in_(keys)).order_by(Account.username)))
+    """Return up to `most` accounts that match `text`, by identifier, after the journal recorded that they were read."""
+    conditions = [_matches(text)] if text is not None else []
+    conditions += [_concerns(school)] if school is not None else []
+    accounts = list(db.session.scalars(select(Account).where(*conditions).order_by(Account.username).limit(most)))
     with unit_of_work():
         for account in accounts:
             log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     return accounts
 
 
-def _fitting(search: Search | None, school: School | None) -> Iterator[uuid.UUID]:
-    """Yield the keys of the matching accounts. Text is folded here, since no SQL function folds in the same way."""
-    names = Account.given_name, Account.family_name, Account.birth_name
-    emails = Account.email, Account.pending_email, Account.school_email
-    for some in account_ranges(school, read_only=True):
-        rows = db.session.execute(select(Account.id, Account.username, *names, *emails).where(some)).all()
-        for key, username, given, family, birth, *mails in rows:
-            if search is None or search.fits(username, (given, family, birth), tuple(mails)):
-                yield key
-
-
-def _folded(text: str) -> str:
-    return text.casefold() if text.isascii() else fold(text)
+def _matches(text: str) -> ColumnElement[bool]:
+    """Return the condition of a text: an identifier or its beginning, beginnings of a name's words, or an email."""
+    terms = Terms.parse(text)
+    if terms.mailbox:
+        emails = Account.email, Account.pending_email, Account.school_email
+        return or_(*(func.lower(email) == terms.mailbox for email in emails))
+    username = fold_username(text) if len(text) <= MAX_USERNAME_LENGTH else None
+    by_name = condition(Account.search_text, terms.beginnings()) if terms.words else false()
+    return or_(by_name, Account.username.startswith(username, autoescape=True)) if username else by_name
 
 
 def line(account: Account, school: School | None) -> dict[str, Any]:
@@ -210,7 +171,6 @@ def _ties(account: Account, school: School | None) -> list[Guardianship]:
 
 
 def _named(link: Guardianship, **more: str | None) -> dict[str, str | None]:
-    """Return what names the child of a tie, and what is said of the tie."""
     child = link.child
     return {
         "key": disputes.child_key(child),

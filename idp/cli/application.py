@@ -55,7 +55,6 @@ def _operator() -> str:
 
 
 def _read_login() -> int | None:
-    """Return the user id of the login that the process comes from, or None if the kernel knows none."""
     try:
         login = int(_LOGIN.read_text())
     except (OSError, ValueError):
@@ -64,7 +63,6 @@ def _read_login() -> int | None:
 
 
 def _user(uid: int) -> str:
-    """Return a user id with its name, such as `uid 1000 (anne)`."""
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 
 import click
-from alembic.util import CommandError
-from sqlalchemy.exc import SQLAlchemyError
 
 from idp import schema, secret_check
 from idp.accounts.passwords.hasher import Hasher
@@ -12,7 +10,6 @@ from idp.audit import noted_settings
 from idp.cli import settings as command_settings
 from idp.cli.application import opened
 from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
-from idp.operations import proxies
 from idp.operations.checks import machine
 from idp.operations.checks.settings import production_faults
 
@@ -34,8 +31,6 @@ def check() -> None:
     settings = command_settings.load()
     _show(settings)
     _show_hash_rate(settings)
-    if not settings.trusted_proxies:
-        _check_proxies(settings)
     if faults := production_faults(settings):
         raise command_settings.faults_exception(faults)
 
@@ -64,7 +59,6 @@ def accept_secret_key(*, yes: bool) -> None:
 
 
 def _all_faults(error: ConfigurationError) -> Iterator[str]:
-    """Show the settings that can be read; yield all faults, with those for production."""
     yield from error.faults
     if error.readable is not None:
         _show(error.readable, error.wrong)
@@ -82,21 +76,3 @@ def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
 
 def _show_hash_rate(settings: Settings) -> None:
     click.echo(f"password hashes: {'; '.join(filter(None, machine.hash_rate(Hasher(settings))))}")
-
-
-def _check_proxies(settings: Settings) -> None:
-    try:
-        if None in schema.current(settings):
-            return  # there are no tables yet
-        with opened(settings):
-            was_noticed = proxies.was_noticed()
-    except (SQLAlchemyError, OSError, CommandError):
-        click.echo("Note: the database does not answer, so that undeclared proxies cannot be detected.", err=True)
-        return
-    if was_noticed:
-        click.echo(
-            "Warning: IDP_TRUSTED_PROXIES is 0, but requests of the last week had forwarded headers, which are "
-            "ignored. If there is a proxy, set it to the number of proxies. Without this, all parents have the proxy's "
-            "IP and share its rate limits.",
-            err=True,
-        )

@@ -11,15 +11,15 @@ from typing import Any
 
 import click
 
-from idp.accounts.models import School
 from idp.accounts.passwords.hasher import HasherBusyError
-from idp.letters import class_lists, printing, recipients
+from idp.letters import printing
 from idp.letters.files import LetterFileError
 from idp.letters.printing import LONGEST_REASON, PrintOrder, Report
 from idp.letters.recipients import PrintError, Refusal
 from idp.letters.render.pdf import LetterError
+from idp.operations.letter_counts import ClassStatus, SchoolStatus, school_statuses
 from idp.services import services
-from idp.terminal import AS_JSON, YES, confirm, dumped, plain, table
+from idp.terminal import AS_JSON, YES, confirm, dumped, plain
 from idp.uai import normalised_uai
 
 _NAMED_AT_MOST = 5
@@ -36,7 +36,6 @@ _NEXT = {
     Refusal.NO_ENT: "set it with `idp client set`",
     Refusal.NO_REASON: "give --reason",
 }
-"""What the operator types next."""
 
 
 def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
@@ -112,6 +111,7 @@ def _check_usage(order: PrintOrder) -> None:
         (order.out is not None and order.out == order.csv, "--out and --csv are the same file"),
         (order.class_name is not None and not order.uai, "--class needs --school"),
         (order.per_class and (not order.uai or order.usernames), "--per-class needs --school without --username"),
+        (order.per_class and order.csv is not None, "--per-class is without --csv: a list has all classes"),
         (order.as_slips and order.out is None, "--strip needs --out"),
         (
             order.out is not None and order.out.is_dir() and not order.per_class,
@@ -125,7 +125,6 @@ def _check_usage(order: PrintOrder) -> None:
 
 @contextmanager
 def _errors_as_messages() -> Iterator[None]:
-    """Turn the errors of a print into messages of the command."""
     try:
         yield
     except PrintError as error:
@@ -167,42 +166,50 @@ def _show(order: PrintOrder, report: Report) -> None:
     click.echo(f"{report.printed} letter{'' if report.printed == 1 else 's'} in {where}")
 
 
-_REMAINING = ("class", "pupil", "guardian", "state")
-
-
-@letters.command("remaining")
-@click.option("--school", "uai", metavar="UAI", required=True, help="The school.")
-@click.option("--class", "class_name", metavar="C", help="Only this class of the school.")
+@letters.command("status")
+@click.option("--school", "uai", metavar="UAI", help="Only this school.")
 @AS_JSON
-def list_remaining(uai: str, class_name: str | None, *, as_json: bool) -> None:
-    """List the parents who still have to activate or to confirm an address, for the class teacher: names alone."""
-    rows = class_lists.remaining(_school(uai, class_name), class_name)
-    if as_json:
-        click.echo(dumped([dict(zip(_REMAINING, row[:-1], strict=True)) for row in rows]))
-    else:
-        table(_REMAINING, [row[:-1] for row in rows])
+def status(uai: str | None, *, as_json: bool) -> None:
+    """Count, for each school and class, the accounts that are printed, activated, unconfirmed, expired or disputed.
 
-
-@letters.command("remind")
-@click.option("--school", "uai", metavar="UAI", required=True, help="The school.")
-@click.option("--class", "class_name", metavar="C", help="Only this class of the school.")
-@AS_JSON
-def remind(uai: str, class_name: str | None, *, as_json: bool) -> None:
-    """Send a new link to the parents whose email waits for its confirmation, at most once a week to each."""
-    people = class_lists.waiting(_school(uai, class_name), class_name)
-    done = class_lists.remind(services().settings, [person.account_id for person in people])
-    if as_json:
-        click.echo(json.dumps(asdict(done)))
-    else:
-        click.echo(
-            f"{done.sent} reminded, {done.too_soon} reminded a short time ago, {done.later} to remind later (another "
-            f"mail went to the same address), {done.nothing} with no need"
-        )
-
-
-def _school(uai: str, class_name: str | None) -> School:
+    An account counts in each class with a child of the person, and once in the whole school. Also the open notices
+    and the mailboxes of more than two accounts of each school.
+    """
     with _errors_as_messages():
-        school = recipients.find_school(uai)
-        if class_name is not None and not class_lists.has_class(school, class_name):
-            raise PrintError(f"{school.uai} has no class {class_name}")
-    return school
+        schools = school_statuses(normalised_uai(uai) if uai else None)
+        if as_json:
+            click.echo(dumped({"schools": [_as_row(school) for school in schools]}))
+            return
+        shown = False
+        for school in schools:
+            if school.classes or school.notices_open:
+                _print_status(school)
+                shown = True
+    if not shown:
+        where = "this school" if uai else "any school"
+        click.echo(f"no pupil of {where} has an account: import them with `idp roster import`", err=True)
+
+
+def _as_row(school: SchoolStatus) -> dict[str, Any]:
+    values = asdict(school)
+    del values["whole"]
+    for row in values["classes"]:
+        row["class"] = row.pop("class_name")
+    return values
+
+
+_HEAD = ("accounts", "printed", "activated", "waiting", "without mail", "expired", "never printed", "disputed")
+
+
+def _print_status(school: SchoolStatus) -> None:
+    click.echo(f"{school.uai}  {plain(school.name)}")
+    click.echo("  ".join(("", f"{'class':<20}", *_HEAD)))
+    for row in school.classes:
+        _print_counts(plain(row.class_name) or "-", row)
+    _print_counts("whole school", school.whole)
+    click.echo(f"  open notices: {school.notices_open}, mailboxes of more than two accounts: {school.shared_mailboxes}")
+
+
+def _print_counts(name: str, row: ClassStatus) -> None:
+    cells = (str(getattr(row, head.replace(" ", "_"))).rjust(len(head)) for head in _HEAD)
+    click.echo("  ".join(("", f"{name:<20}", *cells)))

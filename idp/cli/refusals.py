@@ -1,7 +1,7 @@
 """What an operator's shell says if an act on a family is refused, in English."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -43,12 +43,14 @@ class NotFoundError(Exception):
     """There is no such account or school for this operator; the message is the sentence to show."""
 
 
-@contextmanager
-def as_click_error() -> Iterator[None]:
-    """Turn a refusal into the command's error."""
-    try:
-        yield
-    except NotFoundError as missing:
-        raise click.ClickException(plain(missing)) from missing
-    except RefusedError as refused:
-        raise click.ClickException(plain(SENTENCES[refused.code].format(**refused.values))) from refused
+class RefusingGroup(click.Group):
+    """Commands whose refusals are errors of the command."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(context)
+        except NotFoundError as missing:
+            raise click.ClickException(plain(missing)) from missing
+        except RefusedError as refused:
+            raise click.ClickException(plain(SENTENCES[refused.code].format(**refused.values))) from refused

@@ -2,8 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,14 +30,6 @@ def staff() -> None:
     """People of the school desk: invite the first ones, end an access, give a lost access back."""
 
 
-@contextmanager
-def _as_click_error() -> Iterator[None]:
-    try:
-        yield
-    except (InvitationError, PostError) as error:
-        raise click.ClickException(plain(error)) from error
-
-
 @staff.command()
 @click.argument("mail")
 @click.option("--name", required=True, help="The person's name.")
@@ -60,9 +51,11 @@ def invite(
     """Invite a person by MAIL, or give a further role to a person who has enrolled; the link is valid for 24 hours."""
     settings = _settings_with_desk()
     schools, clients = [_school(uai) for uai in uais], [_client(client_id) for client_id in client_ids]
-    with _as_click_error():
+    try:
         end = posts.until_day(until.date()) if until else None
         person, invitation = invitations.invite(settings, mail, name, Grant(Role(role), schools, clients, end))
+    except (InvitationError, PostError) as error:
+        raise click.ClickException(plain(error)) from error
     _show(person, invitation, as_json=as_json)
 
 

@@ -43,7 +43,6 @@ class _Readable(Settings):
 
 
 _STAND_INS = {"issuer": "https://unknown.invalid"}
-"""Defaults for fields without one."""
 
 
 def load(**overrides: Any) -> Settings:

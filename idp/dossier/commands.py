@@ -99,7 +99,6 @@ DOCUMENTS = {
 }
 """The title of each document; its template has its name without the number."""
 RULES = "12-security.md"
-"""The rules, in English, without links."""
 SBOM = "13-sbom.cdx.json"
 SUMMARY = "00-sommaire.md"
 _OWNER_ONLY = 0o600

@@ -21,7 +21,7 @@ from idp.config import PREFIX, Settings, shown, without_secrets
 from idp.db import db
 from idp.desk.people import retention
 from idp.oidc.claims.release import SET_BY_OPERATORS, releasable_claims
-from idp.operations.personal_data.parts import PARTS
+from idp.operations.personal_data.export import PARTS
 from idp.paths import DOCUMENTS
 from idp.web.legal import AUDIT
 
@@ -102,7 +102,6 @@ def collected(settings: Settings) -> dict[str, Any]:
 
 
 def _setting(name: str, value: Any) -> str:
-    """Return the value of a setting in French and in Markdown, without secrets."""
     if isinstance(value, SecretStr):
         return "défini, non montré" if value.get_secret_value() else "–"
     if isinstance(value, bool):
@@ -131,7 +130,6 @@ def _server() -> str:
 
 
 def _database_tls() -> str:
-    """Return the version of TLS of the present connection, as the server says it."""
     present = table("pg_stat_ssl", column("pid"), column("version"))
     version = db.session.scalar(select(present.c.version).where(present.c.pid == func.pg_backend_pid()))
     return f"{version} mesuré" if version else "sans TLS"

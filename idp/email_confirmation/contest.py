@@ -1,9 +1,12 @@
-"""`/adresse/contestation/<token>`: « Ce n’était pas vous ? ». GET shows a button and changes nothing, POST acts.
+"""The links by which a mailbox says « Ce n’était pas moi ». GET shows a button and changes nothing, POST acts.
 
-The link of a confirmed mailbox stops a change of address, or contests one that is done.
+`/adresse/signalement/<token>`: the mailbox of the school's file says that somebody else activated the account with the
+letter. The account stays as it is, and the school decides.
 
-The person who asked for the change knew the password: the password is blocked, and every session ends. The link gives
-no control of the account: it signs nobody in and shows nothing of the account.
+`/adresse/contestation/<token>`: a confirmed mailbox stops a change of address, or contests one that is done.
+
+The person who asked for the change knew the password: the password is blocked, and every session ends. No link gives
+control of the account: it signs nobody in and shows nothing of the account.
 
 A change that still waits is stopped: the confirmed address stays, and the account is recovered by mail. A change that
 was applied is contested: either mailbox may be the intruder's, so that no mail to either recovers the account. There is
@@ -13,9 +16,10 @@ If the former mailbox is, or was, another account's too, its reader may be the o
 there: an applied change is contested, and the password and the passkeys stay valid (security row E-12).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from sqlalchemy import or_, update
@@ -23,10 +27,11 @@ from sqlalchemy import or_, update
 from idp.accounts import directory, disputes, mailboxes, notices, one_time_links, school_notices
 from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
-from idp.accounts.one_time_links import LinkState, OneTimeLink, Purpose
+from idp.accounts.one_time_links import Link, LinkState, OneTimeLink, Purpose
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.credential_events import EmailChangeContested
+from idp.audit.events import ActivationReported
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
@@ -61,13 +66,13 @@ class Alarm:
     state: LinkState
     standing: Standing = Standing.OURS
     shared: bool = False
-    schools: Sequence[School] = field(default=())
+    schools: Sequence[School] = ()
 
 
 def look(value: str) -> Alarm:
     """Return the values that the page of the link `value` may show; change nothing."""
     link = one_time_links.look_up(Purpose.CONTEST_EMAIL, value)
-    account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
+    account = _account_of(link)
     if link.row is None or account is None:
         return Alarm(LinkState.DEAD)
     shared = link.state is LinkState.USED or mailboxes.is_read_by_another_person(account, link.row.email)
@@ -77,6 +82,41 @@ def look(value: str) -> Alarm:
         shared and account.password_blocked_at is None,
         directory.schools_of_ties(account),
     )
+
+
+def look_at_report(value: str) -> Alarm:
+    """Return the values that the page of the link `value` about an activation may show; change nothing."""
+    link = one_time_links.look_up(Purpose.REPORT_ACTIVATION, value)
+    account = _account_of(link)
+    return Alarm(link.state, schools=directory.schools(account)) if account else Alarm(LinkState.DEAD)
+
+
+def _account_of(link: Link) -> Account | None:
+    return db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
+
+
+def _redeem(purpose: Purpose, value: str) -> tuple[Account, OneTimeLink] | None:
+    """Use the link `value` in the caller's transaction; return its account, whose row is locked, and the link."""
+    row = one_time_links.look_up(purpose, value).row
+    account = directory.get_for_change(row.account_id) if row else None
+    link = one_time_links.redeem(purpose, value) if account else None
+    return (account, link) if account and link else None
+
+
+@unit_of_work()
+def report(value: str) -> bool:
+    """Use the link `value` and write a notice for each school; return False if the link does not work.
+
+    Of two clicks one acts; `look_at_report` then returns USED for both.
+    """
+    redeemed = _redeem(Purpose.REPORT_ACTIVATION, value)
+    if redeemed is None:
+        return False
+    account, _ = redeemed
+    schools = directory.schools(account)
+    school_notices.add(Kind.OTHER_MAILBOX, account.id, [school.id for school in schools])
+    log.record(ActivationReported(account_id=account.id, uais=[school.uai for school in schools]))
+    return True
 
 
 def _standing(account: Account, link: OneTimeLink) -> Standing:
@@ -91,11 +131,10 @@ def stop(settings: Settings, value: str) -> bool:
 
     Of two clicks one acts; `look` then returns USED for both.
     """
-    row = one_time_links.look_up(Purpose.CONTEST_EMAIL, value).row
-    account = directory.get_for_change(row.account_id) if row else None
-    link = one_time_links.redeem(Purpose.CONTEST_EMAIL, value) if account else None
-    if account is None or link is None:
+    redeemed = _redeem(Purpose.CONTEST_EMAIL, value)
+    if redeemed is None:
         return False
+    account, link = redeemed
     applied = account.email != link.email
     shared = applied and mailboxes.is_read_by_another_person(account, link.email)
     if not shared:
@@ -121,7 +160,6 @@ def _block(account: Account) -> None:
 
 
 def _end_all(account: Account, link: OneTimeLink) -> None:
-    """End all sessions and revoke the links that a mail carried."""
     account.pending_email = None
     account.credentials_changed()
     one_time_links.revoke(account.id, Purpose.CHANGE_EMAIL, Purpose.RESET_PASSWORD)
@@ -162,37 +200,51 @@ _AFTER = {
     Standing.CONTESTED: "pas_moi_ferme.html",
     Standing.CHANGED: "pas_moi_regle.html",
 }
-"""The page of a used link."""
+"""The page of a used link « Ce n’était pas moi »."""
+_REPORTED = {
+    LinkState.ALIVE: "activation_autre.html",
+    LinkState.USED: "activation_autre_fait.html",
+    LinkState.DEAD: "activation_autre_expire.html",
+}
 
 
 @blueprint.route("/adresse/contestation/<token>", methods=["GET", "POST"])
 def alarm(token: str) -> Response:
     """Ask whether to stop the change; on a POST stop it. The page signs nobody in and shows nothing of the account."""
+    return _answer(token, lambda value: stop(services().settings, value), look, _alarm_page)
+
+
+@blueprint.route("/adresse/signalement/<token>", methods=["GET", "POST"])
+def activation(token: str) -> Response:
+    """Ask whether somebody else activated the account; on a POST tell the schools. The page signs nobody in."""
+    return _answer(token, report, look_at_report, lambda seen: _REPORTED[seen.state])
+
+
+def _answer(
+    token: str, use: Callable[[str], bool], look_again: Callable[[str], Alarm], page: Callable[[Alarm], str]
+) -> Response:
+    """Use the link after a POST. Two clicks are redirected to the same page, which shows what the first one did."""
     guard.refuse_incomplete_link(token)
-    if request.method == "POST" and stop(services().settings, token):
-        return see_other(url_for("email_contest.alarm", token=token))
-    alarm_state = look(token)
-    match alarm_state.state:
-        case LinkState.ALIVE:
-            return _page("pas_moi.html", alarm_state)
-        case LinkState.USED if request.method == "POST":
-            return see_other(url_for("email_contest.alarm", token=token))
-        case LinkState.USED:
-            open_still = alarm_state.shared and alarm_state.standing is Standing.CONTESTED
-            return _page("pas_moi_signale.html" if open_still else _AFTER[alarm_state.standing], alarm_state)
-        case _:
-            guard.count_bad_link()
-            return _page("pas_moi_expire.html", alarm_state, 410)
-
-
-def _page(name: str, alarm_state: Alarm, status: int = 200) -> Response:
+    is_used = request.method == "POST" and use(token)
+    seen = look_again(token)
+    if is_used or (request.method == "POST" and seen.state is LinkState.USED):
+        return see_other(url_for(request.endpoint or "", token=token))
+    if seen.state is LinkState.DEAD:
+        guard.count_bad_link()
     html = render_template(
-        f"email_confirmation/{name}",
+        f"email_confirmation/{page(seen)}",
         dest=None,
-        applied=alarm_state.standing is not Standing.OURS,
-        shared=alarm_state.shared,
-        schools=directory.tellable(alarm_state.schools),
+        applied=seen.standing is not Standing.OURS,
+        shared=seen.shared,
+        schools=directory.tellable(seen.schools),
         hours=services().settings.contest_link_lifetime // 3600,
         forgotten_password_url=url_for("recovery.password"),
     )
-    return make_response(html, status)
+    return make_response(html, HTTPStatus.GONE if seen.state is LinkState.DEAD else HTTPStatus.OK)
+
+
+def _alarm_page(seen: Alarm) -> str:
+    if seen.state is LinkState.USED:
+        is_open = seen.shared and seen.standing is Standing.CONTESTED
+        return "pas_moi_signale.html" if is_open else _AFTER[seen.standing]
+    return "pas_moi.html" if seen.state is LinkState.ALIVE else "pas_moi_expire.html"

@@ -18,7 +18,6 @@ from idp.accounts import authentication, directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
-from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import audience, registry
 from idp.email_confirmation import service
 from idp.email_confirmation.service import Question
@@ -27,7 +26,7 @@ from idp.services import services
 from idp.sessions import devices, guard, manager
 from idp.sessions.after_activation import Here
 from idp.web import browser
-from idp.web.errors import FormTokenError, ServiceBusyError, form_token_refused, with_retry_after
+from idp.web.errors import FormTokenError, form_token_refused, with_retry_after
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.request_context import remote_ip
 
@@ -148,12 +147,8 @@ def _password_refusal(token: str, question: service.Question) -> Response | None
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
         return _question_page(question, form)
     attempt = devices.attempt(account.username, form.password.data, door="link")
-    try:
-        # a link ends when its account's password changes: nothing has to be compared again
-        outcome = authentication.verify_secret(services().settings, services().hasher, attempt, lambda proof: proof)
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
-    match outcome:
+    # a link ends when its account's password changes: nothing has to be compared again
+    match authentication.verify_secret(services().settings, services().hasher, attempt, lambda proof: proof):
         case Throttled(seconds):
             return with_retry_after(_question_page(question, form, wait=seconds), seconds)
         case Refused():

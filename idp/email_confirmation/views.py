@@ -13,11 +13,10 @@ from idp.accounts import emails, mailboxes
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
-from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clients import audience
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.db import db
-from idp.email_confirmation import codes, link_views, service
+from idp.email_confirmation import link_views, service
 from idp.email_confirmation.link_views import AddressForm, CodeForm
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError, parse_email
@@ -26,7 +25,7 @@ from idp.sessions import devices, manager
 from idp.sessions.after_activation import Here, Opened
 from idp.throttle import guard, limits
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import FormTokenError, InteractionLostError, ServiceBusyError, form_token_refused, with_retry_after
+from idp.web.errors import FormTokenError, InteractionLostError, form_token_refused, with_retry_after
 from idp.web.http import current_request
 from idp.web.i18n import in_words
 from idp.web.redirects import see_other
@@ -102,30 +101,30 @@ def form_is_old(error: FormTokenError) -> Response:
 
 def _take_code(interaction: store.Interaction | None, account: Account) -> Response:
     form = CodeForm()
-    digits = codes.digits_of(form.code.data or "")
+    digits = service.digits_of(form.code.data or "")
     if not digits:
         form.code.errors = [gettext("Tapez les six chiffres du code écrit dans le message.")]
         return _waiting_page(interaction, account, form)
     accepted = None
-    outcome = codes.use(services().settings, account.id, digits, remote_ip(), Here.of_request())
+    outcome = service.use_code(services().settings, account.id, digits, remote_ip(), Here.of_request())
     match outcome:
         case service.Used(_, opened):
             return _activated(interaction, account, opened)
-        case codes.MailboxTaken():
+        case service.MailboxTaken():
             return _taken_page(interaction)
-        case codes.WrongCode(left):
+        case service.WrongCode(left):
             form.code.errors = [_wrong_sentence(left)]
-            accepted = codes.Accepted.CODE_AND_LINK
-        case codes.TooManyCodes(seconds):
+            accepted = service.Accepted.CODE_AND_LINK
+        case service.TooManyCodes(seconds):
             wait = in_words(seconds)
             sentence = gettext("Trop de codes faux. Vous pourrez en taper un autre dans %(wait)s.", wait=wait)
             form.code.errors = [sentence]
             return with_retry_after(_waiting_page(interaction, account, form, status=429), seconds)
-        case codes.SpentCode():
+        case service.SpentCode():
             present = db.session.get(Account, account.id, populate_existing=True)
             if present is not None and present.email is not None:  # another tab, or the link, was faster
                 return _after_confirmation(interaction, present)
-            form.code.errors = [_wrong_sentence(codes.TRIES)]  # another mail replaced that of the code just now
+            form.code.errors = [_wrong_sentence(service.TRIES)]  # another mail replaced that of the code just now
     return _waiting_page(interaction, account, form, accepted=accepted)
 
 
@@ -157,16 +156,7 @@ def correct() -> Response:
     if account.email is not None:
         return _after_confirmation(interaction, account)
     form = AddressForm()
-    if request.method == "GET":
-        return _correction_page(interaction, account, form, 200)
-    try:
-        return _correct(interaction, account, form)
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
-
-
-def _correct(interaction: store.Interaction | None, account: Account, form: AddressForm) -> Response:
-    to = _check(form)
+    to = _check(form) if request.method == "POST" else None
     if to is None or form.errors:
         return _correction_page(interaction, account, form, 200)
     client, attempt = store.client_of(interaction), devices.attempt(account.username, form.password.data or "")
@@ -185,7 +175,6 @@ def _correct(interaction: store.Interaction | None, account: Account, form: Addr
 
 
 def _check(form: AddressForm) -> str | None:
-    """Validate the form, put the errors beside their fields, and return the address in its normal form."""
     if not form.password.data:
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
     try:
@@ -261,7 +250,6 @@ def _after_sending(interaction: store.Interaction | None, account: Account, outc
 def _too_soon_to_correct(
     interaction: store.Interaction | None, account: Account, form: AddressForm, seconds: int
 ) -> Response:
-    """Show when the corrected address may be sent; the field keeps it meanwhile."""
     form.email.errors = [
         gettext(
             "Un message vient de partir. Vous pourrez valider cette nouvelle adresse dans %(wait)s.",
@@ -294,11 +282,11 @@ def _waiting_page(
     capped: bool = False,
     too_soon: bool = False,
     status: int = 200,
-    accepted: codes.Accepted | None = None,
+    accepted: service.Accepted | None = None,
 ) -> Response:
     wait = guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
-    accepted, is_refused = accepted or codes.accepted(account.id), bool(form.code.errors)
-    if accepted is not codes.Accepted.CODE_AND_LINK:
+    accepted, is_refused = accepted or service.accepted(account.id), bool(form.code.errors)
+    if accepted is not service.Accepted.CODE_AND_LINK:
         form.code.errors = []  # there is no field, and the page says why
     html = render_template(
         "email_confirmation/mail_envoye.html",

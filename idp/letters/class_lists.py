@@ -1,7 +1,4 @@
-"""Lists of the people of a class: whose account is not complete, and whom a mail may remind. They have no code.
-
-`idp letters remaining` prints the first list, `idp letters remind` reminds the people of the second one.
-"""
+"""Lists of the people of a class: whose account is not complete, and whom a mail may remind. They have no code."""
 
 import enum
 import uuid
@@ -22,7 +19,6 @@ from idp.spreadsheet import rows_to_csv
 from idp.throttle import guard, limits
 
 COLUMNS = ("classe", "élève", "responsable", "état")
-"""The first line of the list for a spreadsheet."""
 
 
 class Missing(enum.StrEnum):
@@ -35,7 +31,6 @@ class Missing(enum.StrEnum):
     """No letter for the account is valid. It is not active, or only a letter replaces its blocked password."""
     CONFIRMATION = "email_to_confirm"
     EMAIL = "no_email"
-    """The account is active without any address."""
 
 
 class Remaining(NamedTuple):

@@ -22,19 +22,12 @@ class LetterFileError(Exception):
 
 
 class LetterFile:
-    """One file of letters.
+    """One file of letters; `path` is its name once its secrets are valid."""
 
-    Args:
-        path: the name of the file once its secrets are valid.
-        head: the first line of every file of this kind. When given, `publish` appends to a file that exists.
-    """
-
-    def __init__(self, path: Path, head: bytes = b"") -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._head = head
         self._part: Path | None = None
         self._file = -1
-        self._content = b""
 
     def write(self, content: bytes, expires_at: datetime) -> None:
         """Write the part file and sync it to the disk.
@@ -54,16 +47,18 @@ class LetterFile:
 
     def _write(self, part: Path, content: bytes) -> None:
         self._file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        self._part, self._content = part, content
+        self._part = part
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # `remove_leftovers` leaves a locked part alone
-        _write_all(self._file, content)
+        left = memoryview(content)
+        while left:
+            left = left[os.write(self._file, left) :]
         os.fsync(self._file)
         _sync_folder(part.parent)
         if part.stat().st_ino != os.fstat(self._file).st_ino:
             raise FileNotFoundError(2, "another print removed the part file", str(part))
 
     def publish(self) -> None:
-        """Rename the part to its final name, or append it to the file that exists.
+        """Rename the part to its final name.
 
         Raises:
             LetterFileError: the final file cannot be written, or Ctrl-C interrupted it; the part stays.
@@ -71,11 +66,7 @@ class LetterFile:
         if self._part is None:
             return
         try:
-            if self._head and os.path.lexists(self.path):
-                _append(self.path, self._head, self._content)
-                self._part.unlink()
-            else:
-                _rename(self._part, self.path)
+            _rename(self._part, self.path)
             _sync_folder(self.path.parent)
         except OSError as fault:
             raise LetterFileError(
@@ -97,7 +88,7 @@ class LetterFile:
     def _close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
-        self._part, self._file, self._content = None, -1, b""
+        self._part, self._file = None, -1
 
 
 def remove_leftovers(paths: Iterable[Path], is_secret_valid: Callable[[datetime], bool]) -> None:
@@ -135,34 +126,6 @@ def _remove_leftover(part: Path, expires_at: datetime, is_secret_valid: Callable
         os.close(file)
 
 
-def check_appendable(path: Path, head: bytes) -> None:
-    """Check that `path` does not exist, or is a list of letters that only this user can read.
-
-    Raises:
-        OSError: the file is a link, does not begin with `head`, or can be read by others.
-    """
-    if not os.path.lexists(path):
-        return
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-        status = os.fstat(file.fileno())
-        is_private = status.st_uid == os.geteuid() and status.st_nlink == 1 and not status.st_mode & 0o077
-        is_list = is_private and file.read(len(head)) == head
-    if not is_list:
-        raise FileExistsError(17, "it exists, and is not a list of letters that only you can read", str(path))
-
-
-def _append(path: Path, head: bytes, content: bytes) -> None:
-    check_appendable(path, head)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "wb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        try:
-            _write_all(file.fileno(), content[len(head) :])
-            os.fsync(file.fileno())
-        except BaseException:
-            os.ftruncate(file.fileno(), size)
-            raise
-
-
 def _rename(part: Path, path: Path) -> None:
     try:
         os.link(part, path)
@@ -174,12 +137,6 @@ def _rename(part: Path, path: Path) -> None:
         part.rename(path)
     else:
         part.unlink()
-
-
-def _write_all(file: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(file, left) :]
 
 
 def _sync_folder(folder: Path) -> None:

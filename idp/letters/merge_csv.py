@@ -25,8 +25,6 @@ COLUMNS = (
     "ent_url",
     "valid_until",
 )
-HEAD = b"".join(rows_to_csv(COLUMNS, ()))
-"""The byte order mark and the first line."""
 _ADDRESS_CELLS = 3
 
 

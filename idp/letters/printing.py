@@ -15,7 +15,7 @@ from pathlib import Path
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
 from idp.letters import account_reset, merge_csv, recipients
-from idp.letters.files import LetterFile, LetterFileError, check_appendable, remove_leftovers
+from idp.letters.files import LetterFile, LetterFileError, remove_leftovers
 from idp.letters.provisional import BatchHasher
 from idp.letters.recipients import PrintError, Recipient, Refusal, Skipped
 from idp.letters.render.typesetting import Typesetter
@@ -30,7 +30,6 @@ IN_MEMORY = 3000
 IN_A_CLASS_FILE = 500
 """Letters of one file for a class, at most: a larger class gets several files."""
 _MAX_CLASS_BYTES = 60
-"""Bytes of the class's name in a file name, at most."""
 _UNSAFE = re.compile(r"[\W_]+")
 
 
@@ -47,7 +46,7 @@ class PrintOrder:
         unprinted: the keys of the accounts whose valid letter never was on paper: they get another one.
         reason: why an account that has been active gets a letter.
         out: the PDF; with `per_class`, the folder of PDFs.
-        csv: the list for a mail merge.
+        csv: the list for a mail merge, without `per_class`.
         as_slips: slips instead of pages.
         per_class: one PDF, and one transaction, for each class.
     """
@@ -82,14 +81,10 @@ Progress = Callable[[int, int], None]
 
 
 class _Output:
-    """Writes a batch of letters to its PDF and to the list."""
-
     def __init__(self, typesetter: Typesetter, order: PrintOrder, out: Path | None) -> None:
         self._typesetter, self._as_slips, self._per_class = typesetter, order.as_slips, order.per_class
         self._pdf = LetterFile(out) if out else None
-        self._list = None
-        if order.csv:
-            self._list = LetterFile(order.csv, merge_csv.HEAD if order.per_class else b"")
+        self._list = LetterFile(order.csv) if order.csv else None
 
     def store(self, drawn: Sequence[DrawnLetter], expires_at: datetime) -> None:
         if self._pdf:
@@ -153,9 +148,7 @@ def print_letters(settings: Settings, hasher: Hasher, order: PrintOrder, show_li
             if drawn and out:
                 report.files.append(out)
             if drawn and order.per_class:
-                show_line(
-                    f"{drawn[0].recipient.class_name or 'no class'}: {_letters(len(drawn))} in {out or order.csv}"
-                )
+                show_line(f"{drawn[0].recipient.class_name or 'no class'}: {_letters(len(drawn))} in {out}")
     return report
 
 
@@ -239,13 +232,9 @@ def _letters(count: int) -> str:
 
 
 def _check_files(order: PrintOrder) -> None:
-    """Check that every file can be written, before any letter is drawn."""
-    for path in filter(None, (None if order.per_class else order.out, order.csv)):
-        if order.per_class:
-            check_appendable(path, merge_csv.HEAD)
-        elif path.is_symlink() or path.exists():
-            raise PrintError(f"{path} exists: nothing was done")
     for path in filter(None, (order.out, order.csv)):
+        if not order.per_class and (path.is_symlink() or path.exists()):
+            raise PrintError(f"{path} exists: nothing was done")
         if not path.absolute().parent.is_dir():
             raise PrintError(f"{path} cannot be written: its folder does not exist; nothing was done")
     remove_leftovers(filter(None, (order.out, order.csv)), account_reset.is_secret_valid)
@@ -263,27 +252,25 @@ def _choose(order: PrintOrder) -> tuple[list[Recipient], Report]:
 
 
 def _check_length(order: PrintOrder, people: Sequence[Recipient]) -> None:
-    if len(people) > IN_ONE_FILE and not order.per_class and not order.usernames:
+    if order.out and len(people) > IN_ONE_FILE and not order.per_class and not order.usernames:
         raise PrintError(f"{len(people)} letters are too many for one file: print a file for each class")
 
 
 def _batches(order: PrintOrder, people: Sequence[Recipient]) -> Iterator[tuple[Path | None, list[Recipient]]]:
     """Yield the name of each file with its recipients, once the file before it is written, so that names are unique."""
-    if not order.per_class:
+    if not order.per_class or order.out is None:
         if people:
             yield order.out, list(people)
         return
     for class_name, group in itertools.groupby(people, lambda recipient: recipient.class_name):
         members = list(group)
         for start in range(0, len(members), IN_A_CLASS_FILE):
-            yield _unused_path(order, class_name), members[start : start + IN_A_CLASS_FILE]
+            yield _unused_path(order.out, order.uai, class_name), members[start : start + IN_A_CLASS_FILE]
 
 
-def _unused_path(order: PrintOrder, class_name: str) -> Path | None:
+def _unused_path(folder: Path, uai: str | None, class_name: str) -> Path:
     """Return the path of a new file: `0599001N-6e-1.pdf`, or the same with a number."""
-    if order.out is None:
-        return None
     plain = _UNSAFE.sub("-", class_name).strip("-").encode()[:_MAX_CLASS_BYTES].decode(errors="ignore")
-    stem = f"{order.uai}-{plain or 'sans-classe'}"
+    stem = f"{uai}-{plain or 'sans-classe'}"
     names = itertools.chain([f"{stem}.pdf"], (f"{stem}.{number}.pdf" for number in itertools.count(2)))
-    return next(path for path in map(order.out.joinpath, names) if not path.is_symlink() and not path.exists())
+    return next(path for path in map(folder.joinpath, names) if not path.is_symlink() and not path.exists())

@@ -181,7 +181,6 @@ def _write_and_commit(
 
 
 def _faults(error: BaseException, drawn: Sequence[DrawnLetter]) -> dict[uuid.UUID, tuple[str, Skip]]:
-    """Return why accounts cannot get a letter; empty if the error is not about single letters."""
     if isinstance(error, AccountsChangedError):
         return dict.fromkeys(error.ids, (_CHANGED, Skip.CHANGED))
     if isinstance(error, LetterError):

@@ -74,7 +74,6 @@ def _changed(when: ColumnElement[bool], gates: Gates) -> UpdateBase:
 
 
 def _has_room() -> ColumnElement[bool]:
-    """Return the condition that the account may sign in, and that no session has to end for it."""
     moment, since = (bindparam(name, type_=UtcDateTime()) for name in ("signed_in_at", "sign_ins_since"))
     recent = func.count().filter(Session.auth_time > since)
     opened = func.count().filter(liveness.unended(), liveness.unexpired(moment))
@@ -97,7 +96,6 @@ def _noting() -> Update:
 
 
 def _noting_values(password_hash: str | None) -> dict[str, Any]:
-    """Return the values of `_noting`: the time, and the hash under today's parameters."""
     return {"signed_in_at": now(), "hash_today": password_hash}
 
 
@@ -110,7 +108,6 @@ def _inserted(table: type[Base], gates: Gates) -> ReturningInsert[Any]:
 
 
 def _values(row: NewRow) -> dict[str, Any]:
-    """Return the values of the bind parameters of `_inserted`."""
     given = row.values
     if unknown := given.keys() - _table(row.model).columns.keys():
         raise TypeError(f"{row.model.__name__} has no columns {sorted(unknown)}")
@@ -122,7 +119,6 @@ def _values(row: NewRow) -> dict[str, Any]:
 
 @cache
 def _parameters(model: type[Base]) -> list[tuple[str, str, Callable[[], Any]]]:
-    """Return the name of each column, that of its bind parameter, and what returns its default."""
     target = _table(model)
     return [(column.name, _parameter(target, column.name), _default(column)) for column in target.columns]
 

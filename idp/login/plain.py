@@ -191,7 +191,6 @@ def prefilled(requested: AuthorizationRequest | None) -> str:
 
 
 def _plain_client(interaction: Interaction | None) -> Registration | None:
-    """Return the client of a request whose page depends on the client alone, or None."""
     requested = interaction.request if interaction else None
     if interaction is None or requested is None or interaction.person is not None:
         return None

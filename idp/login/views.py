@@ -28,7 +28,6 @@ from idp.web.declarations import leads_to_ent
 from idp.web.errors import (
     FormTokenError,
     InteractionLostError,
-    ServiceBusyError,
     TooManyRequestsError,
     form_token_refused,
     with_retry_after,
@@ -60,9 +59,9 @@ def _decide(form: SignInForm) -> service.Outcome:
     known, former = services(), manager.cookie_value()
     try:
         return service.sign_in(known.settings, known.hasher, known.breached, attempt, former, stays=form.is_to_stay)
-    except HasherBusyError as busy:
+    except HasherBusyError:
         SIGN_INS.count("password", "busy")
-        raise ServiceBusyError(busy.retry_after) from None
+        raise
 
 
 def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: service.Outcome) -> Response:
@@ -138,7 +137,6 @@ def _has_empty_field(form: SignInForm) -> bool:
 
 
 def _asked_account(form: SignInForm) -> str:
-    """Return the account that was chosen by its name (`known_accounts.choice`), or an empty text."""
     return form.known_account.data or request.args.get(known_accounts.PARAMETER, "")
 
 
@@ -191,7 +189,6 @@ def _session_answers(interaction: store.Interaction | None, *, typed: bool = Fal
 
 
 def _another_person(interaction: store.Interaction | None, form: SignInForm, account: Account) -> Response:
-    """Show whose session is open, and let the other person sign in with a fresh form."""
     html = render_template(
         "login/autre_personne.html",
         dest=store.client_of(interaction),
@@ -203,7 +200,6 @@ def _another_person(interaction: store.Interaction | None, form: SignInForm, acc
 
 
 def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
-    """Show why the right password is refused, and what to do."""
     where = {"dest": store.client_of(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):
         schools = directory.tellable(outcome.schools)

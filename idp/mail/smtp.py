@@ -171,7 +171,6 @@ class Transport:
 
 @contextmanager
 def _failures(kind: type[TemporaryDeliveryError], recipient: str) -> Iterator[None]:
-    """Raise `kind` for what the block raises, with a reason that operators may see."""
     try:
         yield
     except smtplib.SMTPResponseException as error:

@@ -13,7 +13,7 @@ from idp.accounts import authentication, directory, emails
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import OneTimeLink, Purpose
-from idp.accounts.passwords.hasher import Hasher, HasherBusyError
+from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
@@ -23,7 +23,7 @@ from idp.sessions import devices, manager
 from idp.sessions.guard import proved_recently, sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
-from idp.web.errors import ServiceBusyError, with_retry_after
+from idp.web.errors import with_retry_after
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.i18n import in_words
 from idp.web.redirects import see_other
@@ -119,13 +119,6 @@ def change(session: Session, account: Account) -> Response:
             return see_other(url_for("reauthentication.verify", suite="adresse"))
         kept = keep_present(account.id)
         return see_other(url_for("my_account.show", fait="adresse-gardee") if kept else url_for("account_email.show"))
-    try:
-        return _ask(session, account)
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
-
-
-def _ask(session: Session, account: Account) -> Response:
     form = EmailForm()
     new_email = _check(form, account)
     if new_email is None or form.errors:
@@ -173,7 +166,6 @@ def _wait_sentence(outcome: emails.TooSoon) -> str:
 
 
 def _check(form: EmailForm, account: Account) -> str | None:
-    """Put the errors beside their fields; return the address in its normal form."""
     if not form.current.data:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
     try:

@@ -16,18 +16,18 @@ from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSec
 from idp.accounts.merging import moving
 from idp.accounts.merging.agreement import surely_one_person
 from idp.accounts.models import Account, School, SchoolNotice
-from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_username
+from idp.accounts.passwords.hasher import Hasher, fold_username
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import LetterLinkDoubted
-from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
+from idp.my_account import reauthentication
 from idp.services import services
-from idp.sessions import devices, liveness
+from idp.sessions import devices
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
-from idp.web.errors import ServiceBusyError, with_retry_after
+from idp.web.errors import with_retry_after
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.redirects import see_other
 
@@ -87,23 +87,14 @@ def _admit(
     """Decide in one transaction, by the present state of both accounts; rows are locked in one order."""
     locked = {key: directory.get_for_change(key) for key in sorted({account_id, verified.account_id})}
     mine, other = locked[account_id], locked[verified.account_id]
-    if mine is None or not _is_signed_in(mine, session_id) or other is None or not verified.still_holds(other):
+    is_signed_in = reauthentication.lock_session(account_id, session_id) is not None
+    if mine is None or not is_signed_in or other is None or not verified.still_holds(other):
         return None
     if surely_one_person(mine, other) and not school_notices.were_told_apart(mine.id, other.id):
         moving.merge(settings, mine, other)
         return Linked()
     _doubt(mine, other)
     return Doubted()
-
-
-def _is_signed_in(account: Account, session_id: uuid.UUID) -> bool:
-    """Return whether the session is still alive after the letter's password was hashed."""
-    alive = (
-        select(Session.id)
-        .join(Account, Account.id == Session.account_id)
-        .where(Session.id == session_id, Account.id == account.id, liveness.holding(now()))
-    )
-    return db.session.scalar(alive) is not None
 
 
 def _doubt(mine: Account, other: Account) -> None:
@@ -165,10 +156,7 @@ def doubt(_session: Session, account: Account) -> Response:
 
 def _try(form: LetterForm, session: Session) -> Outcome:
     attempt = devices.attempt(form.username.data or "", form.password.data or "", door="letter")
-    try:
-        return link_letter(services().settings, services().hasher, attempt, session)
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
+    return link_letter(services().settings, services().hasher, attempt, session)
 
 
 def _page(form: LetterForm, status: int, *, failed: bool = False, wait: int = 0) -> Response:

@@ -176,7 +176,6 @@ def _ask_password() -> Response:
 
 
 def _name(form: KeyForm) -> str:
-    """Return the typed name on one line, or that of the device if there is none."""
     name = " ".join((form.name.data or "").split())
     return name if name and name.isprintable() else describe(user_agent()).name
 

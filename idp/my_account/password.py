@@ -25,17 +25,9 @@ from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
-from idp.web.browser import renew_form_token
-from idp.web.errors import ServiceBusyError, with_retry_after
+from idp.web.errors import with_retry_after
 from idp.web.forms import Form, SecretField
 from idp.web.redirects import see_other
-
-
-@dataclass(frozen=True)
-class Changed:
-    """The password was changed; `cookie` is the value of the session that continues."""
-
-    cookie: str
 
 
 @dataclass(frozen=True)
@@ -47,15 +39,17 @@ class _Unhashed:
 
 def set_password(
     settings: Settings, hasher: Hasher, attempt: Attempt, session_id: uuid.UUID, new: str, *, without_passkeys: bool
-) -> Changed | Refused | Throttled:
+) -> str | Refused | Throttled:
     """Replace the password of `attempt`, if it is right, by `new`, which the policy accepts.
+
+    Return the cookie of the session that continues.
 
     `without_passkeys` also removes the passkeys.
 
     Raises:
         HasherBusyError: a hash could not be computed in time; nothing was decided.
     """
-    outcome: Changed | _Unhashed | Refused | Throttled = authentication.verify_secret(
+    outcome: str | _Unhashed | Refused | Throttled = authentication.verify_secret(
         settings,
         hasher,
         attempt,
@@ -68,7 +62,7 @@ def set_password(
 
 def _admit(
     hasher: Hasher, verified: VerifiedSecret, session_id: uuid.UUID, new: str, *, without_passkeys: bool
-) -> Changed | _Unhashed | None:
+) -> str | _Unhashed | None:
     """Change the password in one transaction: this browser's session continues under another id, all others end."""
     try:
         hashed = hasher.hash(new, "activation")
@@ -78,7 +72,7 @@ def _admit(
 
 
 @unit_of_work()
-def _set(verified: VerifiedSecret, session_id: uuid.UUID, hashed: str, *, without_passkeys: bool) -> Changed | None:
+def _set(verified: VerifiedSecret, session_id: uuid.UUID, hashed: str, *, without_passkeys: bool) -> str | None:
     locked = reauthentication.lock(verified, session_id)
     if locked is None:
         return None
@@ -90,7 +84,7 @@ def _set(verified: VerifiedSecret, session_id: uuid.UUID, hashed: str, *, withou
     cookie = manager.renew(session, account)
     log.record(PasswordChanged(account_id=account.id))
     keys.tell_new_password(account.id, removes=without_passkeys)
-    return Changed(cookie)
+    return cookie
 
 
 class PasswordForm(Form):
@@ -109,10 +103,7 @@ blueprint = Blueprint("account_password", __name__)
 def change() -> Response:
     """Show the form; on a POST change the password, or show what is wrong or how long to wait."""
     if request.method == "POST":
-        try:
-            return _again() if manager.current() is None else _change()
-        except HasherBusyError as busy:
-            raise ServiceBusyError(busy.retry_after) from None
+        return _again() if manager.current() is None else _change()
     return _show()
 
 
@@ -133,8 +124,6 @@ def _change(session: Session, account: Account) -> Response:
         services().settings, services().hasher, attempt, session.id, new, without_passkeys=without_passkeys
     )
     match outcome:
-        case Changed(cookie):
-            return _done(cookie, username, without_passkeys=without_passkeys)
         case Throttled(seconds):
             return with_retry_after(_page(account, form, 429, wait=seconds), seconds)
         case Refused():
@@ -142,6 +131,8 @@ def _change(session: Session, account: Account) -> Response:
                 return _again()
             form.current.errors = [gettext("Ce n’est pas votre mot de passe actuel.")]
             return _page(account, form, 200)
+        case cookie:
+            return _done(cookie, username, without_passkeys=without_passkeys)
 
 
 @blueprint.get("/.well-known/change-password")
@@ -152,25 +143,16 @@ def well_known() -> Response:
 
 def _again() -> Response:
     """Show the second of two clicks the result of the first, if it has the new password."""
-    form, former = PasswordForm(), manager.cookie_value()
-    renewed = reauthentication.find_renewed(former) if former else None
-    if renewed is None:
+    form = PasswordForm()
+    second = reauthentication.second_click(form.password.data or "")
+    if second is None:
         return sign_in_first()
-    session, username = renewed[0], renewed[1].username
-    attempt = devices.attempt(username, form.password.data or "")
-    outcome = reauthentication.verify_password(services().settings, services().hasher, attempt, session)
-    if not isinstance(outcome, str):
-        return sign_in_first()
-    return _done(outcome, username, without_passkeys=form.without_passkeys.data)
+    return _done(second[0], second[1].username, without_passkeys=form.without_passkeys.data)
 
 
 def _done(cookie: str, username: str, *, without_passkeys: bool) -> Response:
-    renew_form_token()
     done = "mot-de-passe-cles" if without_passkeys else "mot-de-passe"
-    response = see_other(url_for("my_account.show", fait=done))
-    manager.set_cookie(response, cookie)
-    devices.remember(response, username)
-    return response
+    return reauthentication.continue_at(url_for("my_account.show", fait=done), cookie, username)
 
 
 def _check(form: PasswordForm, account: Account) -> None:

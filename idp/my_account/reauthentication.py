@@ -12,7 +12,7 @@ from idp import opaque
 from idp.accounts import authentication, directory
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Hasher, HasherBusyError
+from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
 from idp.audit.credential_events import Reauthenticated
 from idp.clock import now
@@ -23,7 +23,7 @@ from idp.sessions import devices, liveness, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
-from idp.web.errors import ServiceBusyError, with_retry_after
+from idp.web.errors import with_retry_after
 from idp.web.forms import Form, SecretField
 from idp.web.redirects import see_other
 
@@ -82,12 +82,33 @@ def _renew(verified: VerifiedSecret, session_id: uuid.UUID) -> str | None:
     return cookie
 
 
-def find_renewed(cookie: str) -> tuple[Session, Account] | None:
-    """Return the session that recently replaced the one of `cookie`, and its account.
+def second_click(password: str) -> tuple[str, Account] | None:
+    """Return the new cookie and the account for a form that is sent twice, if its password is right.
 
-    A form that is sent twice arrives the second time with the cookie that the first request replaced, and the browser
-    may never read the first answer. The cookie alone gives no access: the form's password is verified again.
+    The form arrives the second time with the cookie that the first request replaced, and the browser may never read the
+    first answer. The cookie alone gives no access: the form's password is verified again.
     """
+    former = manager.cookie_value()
+    renewed = _find_renewed(former) if former else None
+    if renewed is None:
+        return None
+    session, account = renewed
+    attempt = devices.attempt(account.username, password)
+    outcome = verify_password(services().settings, services().hasher, attempt, session)
+    return (outcome, account) if isinstance(outcome, str) else None
+
+
+def continue_at(url: str, cookie: str, username: str) -> Response:
+    """Redirect a browser whose session continues under another cookie."""
+    renew_form_token()
+    response = see_other(url)
+    manager.set_cookie(response, cookie)
+    devices.remember(response, username)
+    return response
+
+
+def _find_renewed(cookie: str) -> tuple[Session, Account] | None:
+    """Return the session that recently replaced the one of `cookie`, and its account."""
     # as the database has them now: this request may have read them before another one renewed the session
     former = db.session.scalar(
         select(Session)
@@ -138,8 +159,8 @@ def confirm() -> Response:
         return _again()
     session, account = current
     form = ProofForm()
-    outcome = _try(form, session, account)
-    match outcome:
+    attempt = devices.attempt(account.username, form.password.data or "")
+    match verify_password(services().settings, services().hasher, attempt, session):
         case Throttled(seconds):
             return with_retry_after(_page(account, form, 429, wait=seconds), seconds)
         case Refused():
@@ -153,31 +174,13 @@ def confirm() -> Response:
 
 def _again() -> Response:
     """Show the second of two clicks the result of the first, if it has the right password."""
-    former = manager.cookie_value()
-    renewed = find_renewed(former) if former else None
-    outcome = _try(ProofForm(), *renewed) if renewed else None
-    return _back_to_page(outcome, renewed[1]) if renewed and isinstance(outcome, str) else sign_in_first()
+    second = second_click(ProofForm().password.data or "")
+    return _back_to_page(*second) if second else sign_in_first()
 
 
 def _back_to_page(cookie: str, account: Account) -> Response:
-    renew_form_token()
-    response = see_other(_next_url())
-    manager.set_cookie(response, cookie)
-    devices.remember(response, account.username)
-    return response
-
-
-def _try(form: ProofForm, session: Session, account: Account) -> str | Refused | Throttled:
-    attempt = devices.attempt(account.username, form.password.data or "")
-    try:
-        return verify_password(services().settings, services().hasher, attempt, session)
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
-
-
-def _next_url() -> str:
     endpoint = _NEXT.get(request.args.get("suite", ""), "my_account.show")
-    return url_for(endpoint, fait="verifie" if endpoint in _ACT_AGAIN else None)
+    return continue_at(url_for(endpoint, fait="verifie" if endpoint in _ACT_AGAIN else None), cookie, account.username)
 
 
 def _page(account: Account, form: ProofForm, status: int, *, wait: int = 0) -> Response:

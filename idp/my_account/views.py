@@ -9,7 +9,6 @@ from idp.accounts import public_closings
 from idp.accounts.models import Account, Child
 from idp.clock import now
 from idp.my_account import connections
-from idp.my_account.connections_views import in_words
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.i18n import day
@@ -47,7 +46,7 @@ def show(session: Session, account: Account) -> Response:
         account=account,
         done=_done(account),
         tiles=_tiles(account, len(devices)),
-        devices=[in_words(connection, remote_ip()) for connection in devices],
+        devices=[connections.in_words(connection, remote_ip()) for connection in devices],
         children=[_child(child) for child in account.children],
         closed_ties=public_closings.of_ties(account),
         is_kept_out=any(tie.is_shut_at(now()) for tie in account.guardianships),

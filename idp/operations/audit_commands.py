@@ -7,7 +7,7 @@ sign-ons takes constant memory, and no other transaction waits.
 import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -33,7 +33,6 @@ from idp.services import services
 from idp.terminal import AS_JSON, dumped, instant, plain
 
 SEALING = "audit.seal"
-"""The kind of the outbox message that makes the worker seal the journal."""
 SEALING_PERIOD = timedelta(minutes=5)
 
 _LONGEST = timedelta(seconds=30)
@@ -53,9 +52,7 @@ _EXPORTED = {
     "beginning": ("entries_before", "failures_before", "first_seal", "recorded_at", "actor", "mac"),
     "seal": ("id", "sealed_at", "count", "previous", "mac"),
 }
-"""The columns of the lines of an export, by their type."""
 _EXPORTED_AS = {"seal_id": "seal", "count": "entries"}
-"""The other names that columns have in an export."""
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -157,11 +154,10 @@ def _after(last: AuditEntry, *, backwards: bool) -> ColumnElement[bool]:
 
 
 def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
-    """Yield the rows to show for entries, with the known identifiers and ENT names."""
     clients = {row.id: row.name for row in db.session.execute(select(Client.id, Client.name))}
     while page := list(islice(entries, _PAGE)):
-        names = _usernames([entry.account_id for entry in page if entry.account_id])
-        schools = _uais([entry.school_id for entry in page if entry.school_id])
+        names = _texts(Account.id, Account.username, (entry.account_id for entry in page))
+        schools = _texts(School.id, School.uai, (entry.school_id for entry in page))
         for entry in page:
             yield {
                 "at": instant(entry.at),
@@ -178,18 +174,12 @@ def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _usernames(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-    rows = db.session.execute(select(Account.id, Account.username).where(Account.id.in_(set(keys))))
-    return {row.id: row.username for row in rows}
-
-
-def _uais(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-    rows = db.session.execute(select(School.id, School.uai).where(School.id.in_(set(keys))))
-    return {row.id: row.uai for row in rows}
+def _texts(key: Any, text: Any, keys: Iterable[uuid.UUID | None]) -> dict[uuid.UUID, str]:
+    """Return a column of some rows by their keys."""
+    return dict(db.session.execute(select(key, text).where(key.in_({key for key in keys if key}))).all())
 
 
 def _as_line(row: dict[str, Any]) -> str:
-    """Return one event as one line: the common columns, then its details, then changed fields before and after."""
     sides = {name: value for name, value in row["details"].items() if name in _CHANGE and isinstance(value, dict)}
     plain_details = {name: value for name, value in row["details"].items() if name not in sides}
     details = " ".join(f"{name}={plain(value)}" for name, value in plain_details.items() if value not in ("", [], {}))
@@ -198,16 +188,12 @@ def _as_line(row: dict[str, Any]) -> str:
         row["account"],
         row["client"],
         row["operator"] and f"by {row['operator']}",
-        _place(row),
+        row["school"] and f"for {row['school']}",
         row["address"],
         details,
     ]
     head = f"{row['at']}  {row['kind']:<24} {row['result']:<9}"
     return "  ".join([head.rstrip() if not any(columns) else head, *(plain(part) for part in columns if part)])
-
-
-def _place(row: dict[str, Any]) -> str:
-    return f"for {row['school']}" if row["school"] else ""
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
@@ -228,7 +214,6 @@ def _print_array(rows: Iterator[dict[str, Any]]) -> None:
 
 
 def _head(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> tuple[int, str] | None:
-    """Read `NUMBER:MAC`."""
     if typed is None:
         return None
     parts = _HEAD.fullmatch(typed.strip().lower())
@@ -343,7 +328,6 @@ def export(since: datetime | None) -> None:
 
 
 def _seals(since: datetime | None) -> Iterator[AuditSeal]:
-    """Yield the seals that hold events since an instant, page by page."""
     after = 0
     while True:
         page = select(AuditSeal).where(AuditSeal.id > after).order_by(AuditSeal.id).limit(_SEALS)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import uuid
 
 ROWS = 500
-"""The most rows of a transaction."""
 
 
 def delete_some(table: type[Base], *conditions: ColumnElement[bool], order_by: Any) -> int:
@@ -55,13 +54,12 @@ def pages(key: Any, *conditions: ColumnElement[bool], order_by: Any) -> Iterator
         after = tuple_(order_by, key) > (at, last)  # one comparison, which an index with both columns answers
 
 
-def account_ranges(school: School | None = None, *, read_only: bool = False) -> Iterator[ColumnElement[bool]]:
+def account_ranges(school: School | None) -> Iterator[ColumnElement[bool]]:
     """Yield conditions that each select at most `ROWS` accounts, together those of `school`, or all.
 
-    With `read_only`, a range has ten times as many, since no transaction then locks a row. The memory does not grow
-    with the number of accounts. A school's accounts are those that concern it (`directory.concerns_its_school`).
+    The memory does not grow with the number of accounts. A school's accounts are those that concern it
+    (`directory.concerns_its_school`).
     """
-    size = ROWS * 10 if read_only else ROWS
     if school is not None:
         of_school = (
             select(Guardianship.account_id)
@@ -70,13 +68,13 @@ def account_ranges(school: School | None = None, *, read_only: bool = False) -> 
             .distinct()
         )
         keys = db.session.scalars(of_school).all()
-        for start in range(0, len(keys), size):
-            yield Account.id.in_(keys[start : start + size])
+        for start in range(0, len(keys), ROWS):
+            yield Account.id.in_(keys[start : start + ROWS])
         return
     after: uuid.UUID | None = None
     while True:
         after_page = Account.id > after if after else true()
-        window = select(Account.id).where(after_page).order_by(Account.id).limit(size).subquery()
+        window = select(Account.id).where(after_page).order_by(Account.id).limit(ROWS).subquery()
         # not max(): PostgreSQL has none for UUIDs before version 18
         last = db.session.scalar(select(window.c.id).order_by(window.c.id.desc()).limit(1))
         if last is None:

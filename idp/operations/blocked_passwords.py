@@ -44,11 +44,7 @@ class Blocked:
         )
 
 
-def _note_nothing(_: Blocked) -> None:
-    """Store nothing with a batch."""
-
-
-def block(school: School | None, note: Callable[[Blocked], None] = _note_nothing) -> Iterator[Blocked]:
+def block(school: School | None, note: Callable[[Blocked], None]) -> Iterator[Blocked]:
     """Block the passwords of a school's accounts, or of all (None); yield after each committed batch.
 
     The right password then opens no session: its owner gets a mail that leads to a new one. Passkeys are removed: who

@@ -42,7 +42,6 @@ class ClassStatus:
         expired: accounts whose letter expired before it was used, or was replaced.
         never_printed: accounts that were never active, without a letter that is valid or has expired.
         disputed: accounts that a dispute closes, about a tie or the address.
-        closed: those of them with a letter, valid or not.
     """
 
     uai: str
@@ -56,12 +55,6 @@ class ClassStatus:
     expired: int
     never_printed: int
     disputed: int = 0
-    closed: int = 0
-
-    @property
-    def in_hand(self) -> int:
-        """The accounts with a valid letter."""
-        return self.printed - self.activated - self.expired - self.closed
 
 
 @dataclass(frozen=True)
@@ -179,17 +172,16 @@ def _counted(schools: Sequence[uuid.UUID]) -> Select[*tuple[Any, ...]]:
     """
     stated = _stated(schools).subquery()
     state = stated.c.state
-    activated, closed = _is(state, *_ACTIVE), and_(_is(state, Group.DISPUTED), stated.c.has_letter)
+    closed = and_(_is(state, Group.DISPUTED), stated.c.has_letter)
     conditions: list[ColumnElement[bool]] = [
         state.is_not(None),
         or_(~_is(state, Group.NO_LETTER, Group.DISPUTED), closed),
-        activated,
+        _is(state, *_ACTIVE),
         and_(_is(state, *_UNCONFIRMED), stated.c.has_address),
         and_(_is(state, *_UNCONFIRMED), ~stated.c.has_address),
         _is(state, Group.EXPIRED),
         _is(state, Group.NO_LETTER),
         _is(state, Group.DISPUTED),
-        closed,
     ]
     of_class = [_count(condition).label(name) for name, condition in zip(_COUNTS, conditions, strict=True)]
     once = [_count(and_(condition, stated.c.nth == 1)) for condition in conditions]

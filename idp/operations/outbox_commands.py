@@ -112,7 +112,6 @@ def _drop_fault(message: OutboxMessage) -> str:
 
 
 def _record(change: str, messages: Collection[OutboxMessage]) -> None:
-    """Record what the operator did, for each kind of messages, in the caller's transaction."""
     for kind in sorted({message.kind for message in messages}):
         ids = sorted(str(message.id) for message in messages if message.kind == kind)
         for first in range(0, len(ids), MOST_IDS):

@@ -101,7 +101,6 @@ def _say(shown: dict[str, Any]) -> None:
 
 
 def _filter(path: Path | None) -> dict[str, Any] | None:
-    """Return the description of the filter in use, None if no file is named."""
     if path is None:
         return None
     shown: dict[str, Any] = {"file": str(path), "passwords": 0, "made_at": None, "fault": None}
@@ -135,8 +134,6 @@ def _as_click_error() -> Iterator[None]:
 
 
 def _progress(size: int) -> Any:
-    """Return the function that shows the progress of each reading, on a terminal only."""
-
     def begin(label: str) -> breached_list.Tell:
         if not sys.stderr.isatty():
             return lambda _read: None

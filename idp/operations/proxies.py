@@ -1,7 +1,7 @@
 """Detects a proxy that is not declared (`IDP_TRUSTED_PROXIES=0`).
 
-All parents then seem to have the proxy's IP, and share its limits. Only requests show it, and `idp config check` sees
-none: the service leaves a mark in the database, and the command reads it.
+All parents then seem to have the proxy's IP, and share its limits. Only requests show it, and a command sees none: the
+service leaves a mark in the database, and `idp doctor` reads it.
 """
 
 from contextlib import suppress

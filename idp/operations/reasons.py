@@ -22,4 +22,3 @@ def check_reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> s
 REASON = click.option(
     "--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it."
 )
-"""The option of a command whose reason the journal stores."""

@@ -111,7 +111,6 @@ class Readings:
 
 
 def _read(name: str, subject: Subject) -> tuple[list[Sample], bool]:
-    """Return the numbers of a subject, and whether the database cannot be used at all."""
     try:
         with _reading_connection() as connection:
             return [*subject.read(connection, services().settings), _failed(name, is_failed=False)], False
@@ -165,7 +164,6 @@ def worker(*, once: bool, check: bool) -> None:
 
 
 def _workers(handlers: Mapping[str, Handler], lanes: Sequence[Collection[str]]) -> list[Worker]:
-    """Return the worker of most kinds and of the periodic jobs, then the worker of the kinds of each lane."""
     apart = {kind for lane in lanes for kind in lane}
     rest = {kind: handler for kind, handler in handlers.items() if kind not in apart}
     return [

@@ -75,35 +75,27 @@ def is_free() -> ColumnElement[bool]:
 
 
 def extend(message: OutboxMessage) -> bool:
-    """Let the lease of a claimed message end in `LEASE` from now.
-
-    Returns:
-        False, without a change, if the lease expired and another worker claimed the message.
-    """
-    statement = (
-        update(OutboxMessage)
-        .where(OutboxMessage.id == message.id, OutboxMessage.lease == message.lease)
-        .values(leased_until=clock() + LEASE)
-        .returning(OutboxMessage.id)
-        .execution_options(synchronize_session=False)
-    )
-    with Session(db.engine) as session, session.begin():
-        is_held = session.scalar(statement) is not None
+    """Let the lease of a claimed message end in `LEASE` from now; see `_write`."""
+    is_held = _write(message, leased_until=clock() + LEASE)
     if is_held:
         message.leased_until = now() + LEASE  # as in `claim`
     return is_held
 
 
 def settle(message: OutboxMessage, **values: Any) -> bool:
-    """Write `values` (columns of the table) to a claimed message and end its lease.
+    """Write `values` (columns of the table) to a claimed message and end its lease; see `_write`."""
+    return _write(message, lease=None, leased_until=None, **values)
 
-    Returns:
-        False, without a change, if the lease expired and another worker claimed the message.
+
+def _write(message: OutboxMessage, **values: Any) -> bool:
+    """Write to a claimed message.
+
+    Return False, without a change, if the lease expired and another worker claimed the message.
     """
     statement = (
         update(OutboxMessage)
         .where(OutboxMessage.id == message.id, OutboxMessage.lease == message.lease)
-        .values(lease=None, leased_until=None, **values)
+        .values(**values)
         .returning(OutboxMessage.id)
         .execution_options(synchronize_session=False)
     )

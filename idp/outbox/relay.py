@@ -14,7 +14,6 @@ from idp.db import db
 from idp.outbox.queue import OutboxMessage
 
 DOWN = "relay_down"
-"""The outcome of a mail that waits for the server."""
 _RELEASE_SECONDS = 5.0
 _last_release = 0.0
 

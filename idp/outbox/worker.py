@@ -1,6 +1,6 @@
 """`idp worker`: claims one message at a time, runs its handler, and stores the outcome.
 
-It also stores the periodic jobs (`idp.outbox.periodic`).
+It also stores the periodic jobs.
 
 Delivery is at least once: if a worker ends between the acceptance of a message and the commit of the outcome, the next
 worker sends the message again, with the same id. A lease covers one message, and a stop waits for one message only.
@@ -22,7 +22,7 @@ from structlog.contextvars import bound_contextvars
 
 from idp.clock import now
 from idp.metrics.catalogue import DELIVERIES, DELIVERY_SECONDS, WORKER_BEAT
-from idp.outbox import leases, periodic, relay
+from idp.outbox import leases, queue, relay
 from idp.outbox.queue import TRACE, OutboxMessage
 from idp.tracing import Kind, Span
 
@@ -193,11 +193,10 @@ class Worker:
         self._probed_at = time.monotonic()
 
     def _store_jobs(self) -> None:
-        """Store the jobs whose period began after the last run."""
         for kind, period in self._jobs.items():
-            number = periodic.number_of(period)
+            number = queue.number_of(period)
             if self._stored_periods.get(kind) != number:
-                periodic.store_job(kind, number)
+                queue.store_job(kind, number)
                 self._stored_periods[kind] = number
 
     def _handle(self, message: OutboxMessage) -> None:
@@ -213,7 +212,6 @@ class Worker:
             span.error = result if result in {DEAD, UNCERTAIN} else ""
 
     def _deliver(self, message: OutboxMessage) -> str:
-        """Run the handler and store the outcome, which is returned."""
         with leases.renewed(message):
             values = self._run_handler(message)
             is_settled = _settle(message, values)
@@ -231,7 +229,6 @@ class Worker:
         return str(result)
 
     def _run_handler(self, message: OutboxMessage) -> dict[str, Any]:
-        """Return what to store about a message after its handler ran."""
         try:
             with DELIVERY_SECONDS.timed(message.kind), current_app.app_context():
                 outcome = Outcome(self._handlers[message.kind](message))

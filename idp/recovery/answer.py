@@ -31,7 +31,6 @@ from idp.recovery.service import ent_name, entrance, may_reset, school_names
 from idp.throttle import guard, limits
 
 _LATEST = timedelta(hours=24)
-"""The age after which a request is dropped."""
 _PAUSE = 60
 """The most seconds that a mail waits for another one to its mailbox: parents who share a mailbox both get theirs."""
 
@@ -54,6 +53,7 @@ class Answer(StrEnum):
 
 
 RECOVERY.allow(Answer)
+_WITHOUT_LINK = {Answer.NEVER_ACTIVATED: "jamais_active", Answer.BY_LETTER: "mot_de_passe_courrier"}
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
@@ -65,10 +65,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     match answer:
         case Answer.LINK:
             return _send_link(message, settings)
-        case Answer.NEVER_ACTIVATED:
-            return _send_reminder(message, settings)
-        case Answer.BY_LETTER:
-            return _send_refusal(message, settings)
+        case Answer.NEVER_ACTIVATED | Answer.BY_LETTER:
+            return _send_without_link(message, settings, answer)
         case Answer.UNCONFIRMED | Answer.CLOSED:  # the mail has an outbox message of its own
             return Outcome.DONE
         case _:
@@ -116,7 +114,6 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
 
 
 def _origin(message: OutboxMessage) -> log.Origin:
-    """Return the origin of the request, for the entries that the worker writes."""
     return log.Origin(ip=message.payload.get("ip", ""), request_id=message.payload.get("request_id", ""))
 
 
@@ -216,35 +213,25 @@ def _is_wanted(account: Account, link: OneTimeLink) -> bool:
     return one_time_links.is_unused(link) and one_time_links.is_current(link, account) and may_reset(account, link)
 
 
-def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Tell where the letter is. The address is not confirmed, so the mail contains nothing that gives access."""
+def _send_without_link(message: OutboxMessage, settings: Settings, answer: Answer) -> Outcome:
+    """Tell why there is no link, and what to do.
+
+    `NEVER_ACTIVATED`: where the letter is. The address is not confirmed, so the mail has nothing that gives access.
+    `BY_LETTER`: other people read the mailbox, and the device is unknown.
+    """
     with unit_of_work():
         account = _locked(message)
-        answer, recipient = _plan(settings, message, account)
-        if account is None or answer is not Answer.NEVER_ACTIVATED:
+        planned, recipient = _plan(settings, message, account)
+        if account is None or answer is not planned:
             return Outcome.DROPPED
-        link = entrance(settings, account)
-        context = {"person": account.short_name, "link": link, "schools": school_names(account)}
+        context: dict[str, object] = {"person": account.short_name, "link": "", "schools": school_names(account)}
+        if answer is Answer.NEVER_ACTIVATED:
+            context["link"] = entrance(settings, account)
+        else:
+            context |= {"username": account.username, "blocked": account.password_blocked_at is not None}
         language = of_account(account.locale)
-    return _send(message, settings, "jamais_active", recipient, language, context, [link])
-
-
-def _send_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Tell why there is no link, and what to do: other people read the mailbox, and the device is unknown."""
-    with unit_of_work():
-        account = _locked(message)
-        answer, recipient = _plan(settings, message, account)
-        if account is None or answer is not Answer.BY_LETTER:
-            return Outcome.DROPPED
-        context = {
-            "person": account.short_name,
-            "username": account.username,
-            "schools": school_names(account),
-            "blocked": account.password_blocked_at is not None,
-            "link": "",
-        }
-        language = of_account(account.locale)
-    return _send(message, settings, "mot_de_passe_courrier", recipient, language, context)
+    urls = [str(context["link"])] if context["link"] else []
+    return _send(message, settings, _WITHOUT_LINK[answer], recipient, language, context, urls)
 
 
 def _send(

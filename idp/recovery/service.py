@@ -270,7 +270,6 @@ def _listed_accounts() -> tuple[ColumnElement[bool], ...]:
 
 
 def _still_there(message: OutboxMessage) -> Sequence[Account]:
-    """Return the accounts of the request that still have the requested address."""
     account_ids = [uuid.UUID(key) for key in message.payload["accounts"]]
     if not account_ids:
         return []

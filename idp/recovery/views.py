@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts import emails
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
-from idp.accounts.passwords.hasher import HasherBusyError, fold_username
+from idp.accounts.passwords.hasher import fold_username
 from idp.accounts.passwords.policy import second_faults
 from idp.clients import registry
 from idp.interaction import store
@@ -20,7 +20,7 @@ from idp.recovery import service
 from idp.services import services
 from idp.sessions import devices, guard, manager
 from idp.web import browser
-from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
+from idp.web.errors import InteractionLostError, TooManyRequestsError
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -101,11 +101,8 @@ def link(token: str) -> Response:
         reset_link = service.look_up(token)
         account = reset_link.account
         return _form(NewPasswordForm(), account) if account else _closed(token, reset_link.state)
-    try:
-        with services().hasher.queue_slot("activation"):
-            return _choose(token)
-    except HasherBusyError as busy:
-        raise ServiceBusyError(busy.retry_after) from None
+    with services().hasher.queue_slot("activation"):
+        return _choose(token)
 
 
 @blueprint.get("/mot-de-passe/change")
@@ -180,7 +177,6 @@ def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> R
 
 
 def _interaction() -> store.Interaction | None:
-    """Return the browser's interaction, or None if it is lost: recovery works without one."""
     try:
         return store.current()
     except InteractionLostError:

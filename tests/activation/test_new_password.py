@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from idp.accounts.passwords.hasher import Hasher
 from idp.activation import service
-from idp.activation.service import ActivationKey, KeptPassword
+from idp.activation.service import KeptPassword
 from idp.clock import now
 from idp.db import db
 from tests.activation.steps import ACTIVATION, CHOSEN, EMAIL, SENT, fill_in, open_activation, read_state
@@ -129,9 +129,9 @@ def test_a_kept_password_is_replaced_and_expires_with_the_activation(browser: Fl
         page = submit(browser, page, nouveau=other, mail="rien")
         stored = db.session.scalars(select(KeptPassword.password_hash)).one()
         settings = build.settings
-        assert service.kept_password(ActivationKey(db.session.scalars(select(KeptPassword.digest)).one())) == stored
+        assert service.kept_password(db.session.scalars(select(KeptPassword.digest)).one()) == stored
         clock.shift(timedelta(minutes=30))
-        assert service.kept_password(ActivationKey(db.session.scalars(select(KeptPassword.digest)).one())) is None
+        assert service.kept_password(db.session.scalars(select(KeptPassword.digest)).one()) is None
     assert Hasher(settings).verify(stored, other, "activation")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from idp.cli import ENTRIES
 from idp.cli import refusals as english
-from idp.cli.client import trial
+from idp.cli.client import requests
 from idp.desk import refusals as french
 from idp.families.refusals import Code
 from idp.registration.trial.findings import Repair
@@ -64,4 +64,4 @@ def test_each_refusal_has_a_sentence_in_a_shell() -> None:
 
 
 def test_each_repair_of_a_finding_has_a_sentence_in_the_shell_of_engineers() -> None:
-    assert trial.REPAIRS.keys() == set(Repair)
+    assert requests.REPAIRS.keys() == set(Repair)

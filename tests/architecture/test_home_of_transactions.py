@@ -13,7 +13,7 @@ OWN_TRANSACTIONS = {
     "idp/outbox/leases.py": "a lease is committed apart from what the handler of the message does",
     "idp/outbox/relay.py": "mails become due apart from what the handler of the message in hand does",
     "idp/rostering/lock.py": "the lock of the imports is held by a transaction of its own connection",
-    "idp/outbox/periodic.py": "the same worker, which has no session of its own",
+    "idp/outbox/queue.py": "the same worker, which has no session of its own",
     "idp/schema.py": "migrations, without an application",
     "idp/rostering/reconcile/staging.py": "the private SQLite database of an import",
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from idp.operations.personal_data.parts import PARTS
+from idp.operations.personal_data.export import PARTS
 from idp.personal import HELD, LEFT_OUT, SHOWN
 from idp.tables import metadata
 

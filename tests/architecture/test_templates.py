@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, nodes
 
+from demo.catcher import create_webmail
 from demo.mailbox import Mailbox
-from demo.webmail import create_webmail
 from idp.app import create_app
 from idp.paths import TEMPLATES
 from tests.architecture.tree import pages, shown, templates

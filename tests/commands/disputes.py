@@ -69,7 +69,7 @@ def tie(account: Account, child: Child) -> Guardianship:
 def tried(build: Build, account: Account, act: str) -> None:
     """Try an act that must not open a disputed account: `unlock` and `enable` are refused."""
     if act == "block":
-        for _ in blocked_passwords.block(None):
+        for _ in blocked_passwords.block(None, lambda _batch: None):
             pass
         return
     with refused(Code.CLOSED_BY_DISPUTE if act == "unlock" else Code.NOT_DISABLED):

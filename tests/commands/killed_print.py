@@ -1,6 +1,6 @@
 """Kill the print of a school, with a file for each class: `python -m tests.commands.killed_print DATABASE ORDER`.
 
-ORDER is JSON: the `uai`, the folder `out`, the list `csv`, and where it is killed: in file number `batch`, `before` the
+ORDER is JSON: the `uai`, the folder `out`, and where it is killed: in file number `batch`, `before` the
 printed secrets are committed, or `after`. Print the process ids of its pools.
 """
 
@@ -55,7 +55,7 @@ def main(database: str, order: str) -> None:
         printing.print_letters(
             settings,
             services_of(app).hasher,
-            PrintOrder(uai=options["uai"], out=Path(options["out"]), csv=Path(options["csv"]), per_class=True),
+            PrintOrder(uai=options["uai"], out=Path(options["out"]), per_class=True),
             print,
         )
     sys.exit("it was not killed")

@@ -93,7 +93,7 @@ def new_letter(settings: Settings, hasher: Hasher, account: Account) -> None:
 
 def block_password(account: Account) -> None:
     with unit_of_work():
-        blocked_passwords._block(Account.id == account.id, blocked_passwords._note_nothing)
+        blocked_passwords._block(Account.id == account.id, lambda _batch: None)
 
 
 ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {

@@ -7,6 +7,7 @@ import json
 import signal
 import stat
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import day_of
 from idp.db import db, retry_unit_of_work
-from idp.letters import merge_csv, printing, secrets
+from idp.letters import printing, secrets
+from idp.letters.files import LetterFile
 from tests import forked
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, Build
@@ -160,21 +162,6 @@ def test_slips_are_printed_for_a_school(act: Run, build: Build, tmp_path: Path) 
     assert good(crowd[3], secret_on(pages(out)[1]))
 
 
-def test_each_class_and_each_print_appends_to_the_list(act: Run, build: Build, tmp_path: Path) -> None:
-    first, second = (parent(build, pupil(build, name)) for name in ("6e 1", "6e 2"))
-    path = tmp_path / "x.csv"
-    answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path))
-    assert answer.out.endswith(f"2 letters in {path}\n")
-    late = parent(build, pupil(build, "6e 3"))
-    assert act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path)).code == 0
-    assert [row["username"] for row in rows_of(path)] == [first.username, second.username, late.username]
-    assert path.read_bytes().count(b"provisional_password") == 1
-    assert list(tmp_path.glob("*.part")) == []
-    again = act("letters", "print", "--school", COLLEGE, "--renew", "--csv", str(path))
-    assert (again.code, again.out) == (1, "")
-    assert "exists" in again.err, "only class by class is a list gone on with"
-
-
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -235,7 +222,7 @@ def test_the_letters_of_a_print_that_is_interrupted_before_its_commit_are_remove
 
 def killed(build: Build, tmp_path: Path, where: str) -> None:
     """Kill a print in the second of three classes; its child processes end too."""
-    order = {"uai": COLLEGE, "out": str(tmp_path / "out"), "csv": str(tmp_path / "x.csv"), "batch": 2, "where": where}
+    order = {"uai": COLLEGE, "out": str(tmp_path / "out"), "batch": 2, "where": where}
     db.session.rollback()
     done = forked.run("tests.commands.killed_print", build.settings.database_url, json.dumps(order))
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
@@ -254,64 +241,51 @@ def test_a_print_killed_before_its_commit_can_be_repeated(
     act: Run, build: Build, tmp_path: Path, crowd: list[Account]
 ) -> None:
     killed(build, tmp_path, "before")
-    out, path = tmp_path / "out", tmp_path / "x.csv"
+    out = tmp_path / "out"
     assert [name.endswith(".part") for name in files(out)] == [False, True]
-    assert len(list(tmp_path.glob("x.csv.*.part"))) == 1
     first = [reload_account(account).provisional_hash for account in crowd]
     assert [hashed is not None for hashed in first] == [True, True, False, False, False, False]
-    report = per_class(act, out, "--csv", str(path))
+    report = per_class(act, out)
     assert report["printed"] == 4
     assert [row["username"] for row in report["skipped"]] == [account.username for account in crowd[:2]]
     assert files(out) == ["0599001N-6e-1.pdf", "0599001N-6e-2.pdf", "0599001N-6e-3.pdf"]
-    assert list(tmp_path.glob("*.part")) == []
     assert [reload_account(account).provisional_hash for account in crowd[:2]] == first[:2]
     papers = [page for name in files(out) for page in pages(out / name)]
     assert [good(account, secret_on(page)) for account, page in zip(crowd, papers, strict=True)] == [True] * 6
-    rows = rows_of(path)
-    assert [row["username"] for row in rows] == [account.username for account in crowd]
-    assert [good(account, row["provisional_password"]) for account, row in zip(crowd, rows, strict=True)] == [True] * 6
 
 
 def test_a_print_killed_after_its_commit_keeps_the_only_copy(
     act: Run, build: Build, tmp_path: Path, crowd: list[Account]
 ) -> None:
     killed(build, tmp_path, "after")
-    out, path = tmp_path / "out", tmp_path / "x.csv"
+    out = tmp_path / "out"
     [part] = out.glob("*.part")
-    [rows] = tmp_path.glob("x.csv.*.part")
-    before = (part.read_bytes(), rows.read_bytes(), path.read_bytes())
-    options = ("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(out), "--csv", str(path))
-    for left, name in ((part, "deuxieme.pdf"), (rows, "deuxieme.csv")):
-        check_refusal(act(*options), f"{left} holds valid letters")
-        left.rename(left.with_name(name))
-    assert (out / "deuxieme.pdf").read_bytes() == before[0]
-    assert (tmp_path / "deuxieme.csv").read_bytes() == before[1]
-    assert path.read_bytes() == before[2]
+    before = part.read_bytes()
+    options = ("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(out))
+    check_refusal(act(*options), f"{part} holds valid letters")
+    part.rename(part.with_name("deuxieme.pdf"))
+    assert (out / "deuxieme.pdf").read_bytes() == before
     assert act(*options).code == 0
     assert files(out) == ["0599001N-6e-1.pdf", "0599001N-6e-3.pdf", "deuxieme.pdf"]
     assert [
         good(account, secret_on(page)) for account, page in zip(crowd[2:4], pages(out / "deuxieme.pdf"), strict=True)
     ] == [True] * 2
-    assert [row["username"] for row in rows_of(path)] == [account.username for account in (*crowd[:2], *crowd[4:])]
-    assert [row["username"] for row in rows_of(tmp_path / "deuxieme.csv")] == [
-        account.username for account in crowd[2:4]
-    ]
 
 
 def test_a_failed_class_keeps_the_letters_of_former_classes(
     act: Run, build: Build, tmp_path: Path, crowd: list[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    render, prints = merge_csv.render, []
+    write, prints = LetterFile.write, []
 
-    def too_much(drawn: object) -> bytes:
-        prints.append(drawn)
+    def too_much(file: LetterFile, content: bytes, expires_at: datetime) -> None:
+        prints.append(file)
         if len(prints) == 2:
-            raise OSError(28, "No space left on device", "x.csv")
-        return render(drawn)  # type: ignore[arg-type]
+            raise OSError(28, "No space left on device", "x.pdf")
+        write(file, content, expires_at)
 
-    monkeypatch.setattr(merge_csv, "render", too_much)
-    out, path = tmp_path / "out", tmp_path / "x.csv"
-    options = ("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(out), "--csv", str(path))
+    monkeypatch.setattr(LetterFile, "write", too_much)
+    out = tmp_path / "out"
+    options = ("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(out))
     answer = act(*options)
     assert answer.code == 1
     assert answer.out == f"6e 1: 2 letters in {out / '0599001N-6e-1.pdf'}\n"
@@ -326,4 +300,4 @@ def test_a_failed_class_keeps_the_letters_of_former_classes(
         False,
     ]
     assert act(*options).code == 0
-    assert [row["username"] for row in rows_of(path)] == [account.username for account in crowd]
+    assert len(files(out)) == 3

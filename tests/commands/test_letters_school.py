@@ -244,6 +244,7 @@ def test_too_many_letters_for_one_file_need_per_class(
     parent(build, child), parent(build, child)
     check_refusal(act("letters", "print", "--school", COLLEGE, "--out", str(out)), "print a file for each class")
     assert not out.exists()
+    assert act("letters", "print", "--school", COLLEGE, "--csv", str(out)).code == 0, "a list has any length"
 
 
 @pytest.mark.parametrize(
@@ -258,6 +259,7 @@ def test_too_many_letters_for_one_file_need_per_class(
         ("--school", COLLEGE, "--strip", "--csv", "x.csv"),
         ("--school", COLLEGE, "--out", "."),
         ("--school", COLLEGE, "--per-class", "--out", __file__),
+        ("--school", COLLEGE, "--per-class", "--out", "x", "--csv", "x.csv"),
     ],
 )
 def test_contradictory_options_are_refused(idp: Run, options: Sequence[str]) -> None:

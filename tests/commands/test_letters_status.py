@@ -1,7 +1,6 @@
-"""`idp letters status`, `remaining` and `remind`: the progress of each class."""
+"""`idp letters status`, and the lists of a class: the progress of each class."""
 
 import json
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.statistics import figures
 from idp.families.standing import Group
+from idp.letters import class_lists
+from idp.letters.class_lists import Reminded
 from idp.operations import letter_counts as counts
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.closed import suspend
@@ -136,24 +137,8 @@ def test_a_file_gets_plain_columns(act: Run) -> None:
     assert len(lines) == 7
 
 
-@pytest.mark.usefixtures("families")
-def test_a_terminal_gets_a_picture_of_each_class(act: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _self: True)
-    monkeypatch.setenv("COLUMNS", "80")
-    out = act("letters", "status", "--school", COLLEGE).out
-    bars = ["".join(c for c in line if c in "█▓▒░") for line in out.splitlines()]
-    assert bars[:6] == ["", "", "", "█" * 3 + "▓" + "▒" * 2 + "░" * 3, "░" * 10, "░" * 10]
-    assert "Collège des Tilleuls" in out
-    assert "never printed" in out
-
-
-def test_control_characters_in_a_class_name_are_escaped(
-    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "140")
+def test_control_characters_in_a_class_name_are_escaped(act: Run, build: Build) -> None:
     parent(build, pupil(build, "\x1b[2J[u]1"))
-    assert "\x1b[2J" not in act("letters", "status").out
-    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _self: True)
     out = act("letters", "status").out
     assert "\x1b[2J" not in out
     assert "[u]1" in out
@@ -176,9 +161,9 @@ def test_a_school_without_pupils_prints_a_note(act: Run, build: Build) -> None:
         assert answer.err == f"no pupil of {where} has an account: import them with `idp roster import`\n"
 
 
-def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(act: Run, build: Build) -> None:
+def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(build: Build) -> None:
     first, second = pupil(build, "6e 1"), pupil(build, "6e 2")
-    held = build.never_activated(children=[first], family_name="DUPONT")
+    build.never_activated(children=[first], family_name="DUPONT")
     parent(build, second, family_name="ZOLA")
     build.never_activated(children=[first], family_name="PERIME", provisional_expires_at=now())
     build.active(children=[first], family_name="ACTIF")
@@ -187,34 +172,24 @@ def test_the_remaining_parents_of_a_class_are_listed_by_name_alone(act: Run, bui
     build.active(children=[first], family_name="SIGNALE", email=None, contested_at=now())
     build.never_activated(children=[first], family_name="REFAIT", first_activated_at=now())
     suspend(parent(build, first, family_name="SUSPENDU").id)
-    answer = act("letters", "remaining", "--school", COLLEGE, "--class", "6e 1", "--json")
-    assert [(row["pupil"], row["guardian"], row["state"]) for row in json.loads(answer.out)] == [
+    rows = class_lists.remaining(build.school(), "6e 1")
+    assert [(row.pupil, row.guardian, row.missing) for row in rows] == [
         ("LEROY Malo", "ATTEND Noémie", "email_to_confirm"),
         ("LEROY Malo", "DUPONT Noémie", "to_activate"),
         ("LEROY Malo", "PERIME Noémie", "no_letter"),
         ("LEROY Malo", "REFAIT Noémie", "to_activate_again"),
         ("LEROY Malo", "SANS Noémie", "no_email"),
     ]
-    out = act("letters", "remaining", "--school", COLLEGE.lower()).out
-    assert "ZOLA Noémie" in out
-    assert held.username not in out
+    assert "ZOLA Noémie" in [row.guardian for row in class_lists.remaining(build.school(), None)]
 
 
-def test_parents_whose_address_waits_are_reminded(act: Run, build: Build) -> None:
+def test_parents_whose_address_waits_are_reminded(build: Build) -> None:
     child = pupil(build, "6e 1")
     build.active(children=[child], email=None, pending_email="p@exemple.fr")
     suspend(build.active(children=[child], email=None, pending_email="s@exemple.fr").id)
-    answer = act("letters", "remind", "--school", COLLEGE, "--class", "6e 1", "--json")
-    assert json.loads(answer.out) == {"sent": 1, "too_soon": 0, "later": 0, "nothing": 0}
-    assert "0 reminded, 1 reminded a short time ago" in act("letters", "remind", "--school", COLLEGE).out
-
-
-@pytest.mark.parametrize("command", ["remaining", "remind"])
-def test_an_unknown_school_or_class_is_reported(act: Run, build: Build, command: str) -> None:
-    pupil(build, "6e 1")
-    answer = act("letters", command, "--school", COLLEGE, "--class", "6e 9")
-    assert (answer.code, f"{COLLEGE} has no class 6e 9" in answer.err) == (1, True)
-    assert "no school 0599009Z" in act("letters", command, "--school", "0599009Z").err
+    people = [person.account_id for person in class_lists.waiting(build.school(), "6e 1")]
+    assert class_lists.remind(build.settings, people) == Reminded(sent=1)
+    assert class_lists.remind(build.settings, people) == Reminded(too_soon=1)
 
 
 def test_a_person_whose_address_has_no_room_gets_no_letter(act: Run, build: Build, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from idp.charter.models import CharterAcceptance
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.operations.personal_data.parts import PARTS
+from idp.operations.personal_data.export import PARTS
 from idp.outbox.queue import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session

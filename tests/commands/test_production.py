@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from idp.operations.checks.proxy import Arrived, judge
 from idp.operations.checks.settings import key_weakness
 from idp.paths import CHECKOUT
 from tests.applications import lent
@@ -202,10 +203,9 @@ def test_secret_keys_of_the_source_are_refused() -> None:
 
 
 @pytest.mark.own_app  # another test may have sent such headers to the shared one
-def test_ignored_forwarded_headers_are_logged_once_and_by_config_check(
-    act: Run, app: Flask, build: Build, events: Events, capsys: pytest.CaptureFixture[str]
+def test_ignored_forwarded_headers_are_logged_once_and_seen_by_doctor(
+    app: Flask, build: Build, events: Events, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert act("config", "check").err == ""
     logged: list[str] = []
 
     def ask(path: str, **headers: str) -> None:
@@ -222,18 +222,9 @@ def test_ignored_forwarded_headers_are_logged_once_and_by_config_check(
         another.test_client().get("/connexion", headers={"X-Real-IP": "198.51.100.9"}, base_url=ISSUER)
     assert "forwarded headers ignored" in capsys.readouterr().err
     assert len(events("proxy.ignored")) == 1
-    answer = act("config", "check")
-    assert answer.code == 0
-    assert answer.err.startswith("Warning: IDP_TRUSTED_PROXIES is 0, but requests of the last week had forwarded")
-
-
-def test_a_database_that_does_not_answer_does_not_stop_config_check(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(monkeypatch, **{**COMPLETE, "IDP_DATABASE_URL": "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"})
-    answer = bare("config", "check")
-    assert (answer.code, answer.err) == (
-        0,
-        "Note: the database does not answer, so that undeclared proxies cannot be detected.\n",
-    )
+    seen = Arrived("198.51.100.9", "https", ISSUER.removeprefix("https://"), has_forwarded=False)
+    [finding] = judge(build.settings, seen)
+    assert (finding.state, finding.result) == ("fault", "were ignored in the last week")
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,18 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
-import click
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from demo import desk, school_file
-from demo.announcement import Announcement
+from demo.commands import Announcement
 from demo.ents import DemoEnt, ents_at
 from demo.families import GUARDIANS
 from demo.intake import write_files
 from demo.siecle_files import ENCODING
-from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.accounts.models import Account, Child, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
@@ -106,27 +105,12 @@ def test_the_next_school_file_is_announced(house: House) -> None:
     assert f"  {path}" in announced.summary().splitlines()
 
 
-def test_a_demonstration_of_another_format_is_refused_with_the_way_out(house: House) -> None:
-    db.session.execute(update(School).where(School.uai == "0599001N").values(source="aaf"))
-    db.session.commit()
-    with pytest.raises(click.ClickException, match="make demo-reset"):
-        house.seed()
-
-
 def test_a_deleted_database_is_filled_again(house: House) -> None:
     house.seed()
     for table in reversed(Base.metadata.sorted_tables):
         db.session.execute(table.delete())
     db.session.commit()
     assert len(house.seed()) == count(Account) == 40
-
-
-def test_a_demonstration_of_before_the_imports_is_refused_with_the_way_out(empty: House) -> None:
-    db.session.add(Account(username="n.leroy4821", given_name="Noémie", family_name="LEROY-VANDEPUTTE"))
-    db.session.commit()
-    with pytest.raises(click.ClickException, match="make demo-reset"):
-        empty.seed()
-    assert (count(Account), count(Child)) == (1, 0)
 
 
 @pytest.fixture

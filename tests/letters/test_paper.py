@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from idp.letters.files import LetterFile, LetterFileError, check_appendable, remove_leftovers
+from idp.letters.files import LetterFile, LetterFileError, remove_leftovers
 
 END = datetime(2027, 1, 23, 10, 15, 30, 123456, tzinfo=UTC)
 PART = "x.pdf.20270123T101530123456.part"
-HEAD = b"a;b\r\n"
 
 
 @contextmanager
@@ -84,45 +83,6 @@ def test_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
         paper.write(b"letters", END)
     paper.discard()
     assert names(tmp_path) == []
-
-
-def test_rows_are_appended_to_an_existing_list(tmp_path: Path) -> None:
-    path = tmp_path / "x.pdf"
-    for row in (b"1;2\r\n", b"3;4\r\n"):
-        paper = LetterFile(path, HEAD)
-        paper.write(HEAD + row, END)
-        paper.publish()
-    assert path.read_bytes() == HEAD + b"1;2\r\n3;4\r\n"
-    assert names(tmp_path) == ["x.pdf"]
-
-
-@pytest.mark.row("W-09")
-def test_a_full_disk_keeps_the_list_and_a_part_with_the_new_rows(tmp_path: Path) -> None:
-    path = tmp_path / "x.pdf"
-    first = LetterFile(path, HEAD)
-    first.write(HEAD + b"1;2\r\n" * 3, END)
-    first.publish()
-    paper = LetterFile(path, HEAD)
-    paper.write(HEAD + b"3;4\r\n", END)
-    with files_no_longer_than(22), pytest.raises(LetterFileError, match=PART):
-        paper.publish()
-    assert path.read_bytes() == HEAD + b"1;2\r\n" * 3
-    assert (tmp_path / PART).read_bytes() == HEAD + b"3;4\r\n"
-
-
-@pytest.mark.parametrize("spoil", ["another file", "a link", "for all to read"])
-def test_rows_are_not_added_to_a_foreign_file(tmp_path: Path, spoil: str) -> None:
-    path = tmp_path / "x.csv"
-    (tmp_path / "true.csv").write_bytes(HEAD)
-    (tmp_path / "true.csv").chmod(0o600)
-    check_appendable(path, HEAD)
-    if spoil == "a link":
-        path.symlink_to(tmp_path / "true.csv")
-    else:
-        path.write_bytes(b"other" if spoil == "another file" else HEAD)
-        path.chmod(0o644 if spoil == "for all to read" else 0o600)
-    with pytest.raises(OSError, match=r"x\.csv"):
-        check_appendable(path, HEAD)
 
 
 def test_leftovers_without_valid_letters_are_removed(tmp_path: Path) -> None:

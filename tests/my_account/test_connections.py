@@ -11,7 +11,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp.db import db
-from idp.my_account.connections_views import origin_of
+from idp.my_account.connections import origin_of
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.ending import SESSIONS_ENDED
 from idp.sessions.models import Session

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.operations.outbox_commands import outbox
-from idp.outbox import leases, periodic
+from idp.outbox import leases, queue
 from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import Handler, Outcome, TemporaryDeliveryError, Worker
 
@@ -171,9 +171,9 @@ def test_jobs_do_not_wait_for_each_other(queue_app: Flask) -> None:
 def test_a_period_is_counted_from_the_same_moment_everywhere() -> None:
     periods = HOUR, timedelta(days=1)
     with time_machine.travel(datetime(1970, 1, 1, 0, 59, 59, tzinfo=UTC), tick=False):
-        assert [periodic.number_of(period) for period in periods] == [0, 0]
+        assert [queue.number_of(period) for period in periods] == [0, 0]
     with time_machine.travel(datetime(1970, 1, 2, 1, tzinfo=UTC), tick=False):
-        assert [periodic.number_of(period) for period in periods] == [25, 1]
+        assert [queue.number_of(period) for period in periods] == [25, 1]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """`idp client`."""
 
-from idp.cli.client import requests, trial
+from idp.cli.client import requests
 from idp.cli.client.commands import client
 
-__all__ = ["client", "requests", "trial"]
+__all__ = ["client", "requests"]

@@ -21,8 +21,6 @@ from idp.terminal import AS_JSON, dumped, members, plain
 
 
 class _Group(click.Group):
-    """The commands, which fail with the faults of a registration, one a line."""
-
     def invoke(self, context: click.Context) -> Any:
         """Run a command."""
         try:
@@ -171,7 +169,6 @@ def show_registration(row: Client, secret: str | None = None, *, as_json: bool) 
 
 
 def _note(text: str) -> None:
-    """Print on stderr what may be a mistake."""
     click.echo(plain(f"note: {text}"), err=True)
 
 

@@ -22,7 +22,6 @@ _LABELS = {"name": "the name", "hosts": "--host", "label": "--label"}
 
 
 def _read_profile_uris(_ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
-    """Read `PROFILE=URI`, once for each profile."""
     uris: dict[str, str] = {}
     for pair in pairs:
         profile, _, uri = pair.partition("=")
@@ -75,7 +74,6 @@ def _options() -> Iterator[tuple[Declaration, Option]]:
 
 
 def _settings(declared: Declaration, option: Option) -> dict[str, Any]:
-    """Return how Click reads the option of a field."""
     settings: dict[str, Any] = {"default": "" if option.default_text else declared.default, "metavar": option.metavar}
     match declared.kind:
         case Kind.URI:
@@ -170,7 +168,6 @@ _NEXT = {
     ),
     FaultCode.NO_SIGNING_KEY: "run `idp keys rotate --alg {value}` first",
 }
-"""What the engineer types next."""
 
 
 def sentence(fault: Fault) -> str:

@@ -53,7 +53,6 @@ def compose(
 
 
 def _to(settings: Settings, account: Account, school: School, secret: str, expires_at: datetime) -> Letter:
-    """Return the letter without its children and ENTs."""
     town = f"{account.postcode} {account.city}".strip()
     country = "" if account.country.strip().casefold() in _HOME else account.country
     return Letter(

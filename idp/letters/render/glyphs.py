@@ -14,7 +14,6 @@ import fontpkg_amiri
 import fontpkg_noto_sans
 
 FOLDERS = tuple(Path(package.ROOT) / "files" for package in (fontpkg_noto_sans, fontpkg_amiri))
-"""The folders of the fonts that draw names and addresses."""
 CHINESE = Path(__file__).parent / "fonts" / "NotoSansSC-letters.ttf"
 """The font of the Chinese texts of letters, reduced to their glyphs (`tests/letters/chinese_font.py`)."""
 
@@ -64,13 +63,11 @@ def width(text: str) -> float:
 
 
 def _code_points() -> KeysView[int]:
-    """Return every code point that one of the upright fonts can draw."""
     return KeysView(_widths())
 
 
 @functools.cache
 def _widths() -> Mapping[int, float]:
-    """Return the width in ems of every code point that one of the upright fonts can draw."""
     from fontTools.ttLib import TTFont  # noqa: PLC0415 - takes 0.1 s, which only the print of letters should pay
 
     widths: dict[int, float] = {}

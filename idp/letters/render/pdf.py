@@ -193,7 +193,6 @@ def _check_glyphs(batch: Iterable[Letter]) -> None:
 
 
 def _names(letter: Letter) -> list[str]:
-    """Return the texts of a letter that come from the person's file."""
     return [*letter.recipient, *(text for child in letter.children for text in (child.given_name, child.class_name))]
 
 

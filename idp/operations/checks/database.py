@@ -18,18 +18,18 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import POOL_OVERFLOW, Base, db, unit_of_work
 from idp.operations import revisions
-from idp.operations.checks.finding import FULL, LITTLE, MIB, Finding, Site, State
+from idp.operations.checks.finding import FULL, LITTLE, MIB, Finding, Site, judged
 from idp.operations.health import is_read_only
 from idp.outbox.queue import enqueue
 from idp.pool import ENCODING
 
 CLUSTERS = Path("/var/lib/postgresql")
 """Where Debian keeps the data of PostgreSQL."""
-_OLDEST = 150_000
-"""PostgreSQL 15, as `server_version_num` writes it."""
+_OLDEST = 150_000  # PostgreSQL 15, as server_version_num says it
 _SLOW = 0.005
 """Seconds for the shortest statement: a sign-on has three, so that 20 ms more would be the network."""
 _STATEMENTS = 7
+_MAKE_ROOM = "make room, as much as is used"
 _DRIFT, _WRONG = timedelta(seconds=2), timedelta(seconds=30)
 """Tokens and proofs are dated, and accepted with a minute of difference."""
 _LARGE = 1024 * 1024
@@ -64,22 +64,19 @@ def _latency(connection: Connection) -> Finding:
         connection.exec_driver_sql("SELECT 1")
         times.append(time.perf_counter() - begun)
     seconds = statistics.median(times)
-    result = f"answers in {1000 * seconds:.1f} ms"
-    if seconds > _SLOW:
-        advice = "a sign-on waits for three statements: move the service and the database closer together"
-        return Finding("database latency", result, "warning", advice)
-    return Finding("database latency", result)
+    advice = "a sign-on waits for three statements: move the service and the database closer together"
+    return judged("database latency", f"answers in {1000 * seconds:.1f} ms", (seconds > _SLOW, "warning", advice))
 
 
 def _version(connection: Connection) -> Finding:
     number = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
-    result = f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}, {encoding}"
-    if number < _OLDEST:
-        return Finding("database version", result, "fault", "use PostgreSQL 15 or later")
-    if encoding != ENCODING:
-        return Finding("database version", result, "fault", "restore the data into a database with ENCODING 'UTF8'")
-    return Finding("database version", result)
+    return judged(
+        "database version",
+        f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}, {encoding}",
+        (number < _OLDEST, "fault", "use PostgreSQL 15 or later"),
+        (encoding != ENCODING, "fault", "restore the data into a database with ENCODING 'UTF8'"),
+    )
 
 
 def _tls(connection: Connection) -> Finding:
@@ -96,10 +93,12 @@ def _disk(connection: Connection) -> Finding:
         advice = "not seen from here: df -h on its server; IdpDisqueDeLaBase watches it with node_exporter there"
         return Finding("database disk", f"{size // MIB} MiB used", "unknown", advice)
     free = shutil.disk_usage(CLUSTERS).free
-    result = f"{size // MIB} MiB used, {free // MIB} MiB free in {CLUSTERS}"
-    if free < max(size, LITTLE):
-        return Finding("database disk", result, "fault" if free < FULL else "warning", "make room, as much as is used")
-    return Finding("database disk", result)
+    return judged(
+        "database disk",
+        f"{size // MIB} MiB used, {free // MIB} MiB free in {CLUSTERS}",
+        (free < FULL, "fault", _MAKE_ROOM),
+        (free < max(size, LITTLE), "warning", _MAKE_ROOM),
+    )
 
 
 def judge_tls(version: str, server: str | None) -> Finding:
@@ -127,11 +126,8 @@ def _connections(connection: Connection, site: Site) -> Finding:
         result = f"{allowed} allowed for all pools of PgBouncer; of PgBouncer, {needs}"
         advice = f"in its configuration: default_pool_size below {allowed}, max_client_conn of at least {needed}"
         return Finding("database connections", result, "unknown", advice)
-    result = f"{allowed} allowed, {needs}"
-    if needed > allowed:
-        advice = "raise max_connections, or lower IDP_DATABASE_POOL or the number of workers"
-        return Finding("database connections", result, "fault", advice)
-    return Finding("database connections", result)
+    advice = "raise max_connections, or lower IDP_DATABASE_POOL or the number of workers"
+    return judged("database connections", f"{allowed} allowed, {needs}", (needed > allowed, "fault", advice))
 
 
 def _clock(connection: Connection) -> Finding:
@@ -139,11 +135,9 @@ def _clock(connection: Connection) -> Finding:
     there: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     middle = begun + (now() - begun) / 2
     drift = abs(there - middle)
+    advice = "synchronise both machines by NTP (timedatectl, chronyc tracking)"
     result = f"{drift.total_seconds():.2f} s from the clock of the database"
-    if drift > _DRIFT:
-        state: State = "fault" if drift > _WRONG else "warning"
-        return Finding("clock", result, state, "synchronise both machines by NTP (timedatectl, chronyc tracking)")
-    return Finding("clock", result)
+    return judged("clock", result, (drift > _WRONG, "fault", advice), (drift > _DRIFT, "warning", advice))
 
 
 def _migrations(connection: Connection) -> Finding:

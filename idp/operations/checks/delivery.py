@@ -13,7 +13,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.operations import measured
-from idp.operations.checks.finding import Finding, Site
+from idp.operations.checks.finding import Finding, Site, judged
 from idp.outbox import leases, relay
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD, TemporaryDeliveryError
@@ -68,20 +68,18 @@ def _waiting(moment: datetime) -> Finding:
     if mails:
         result += f"; {mails} of them wait for the mail server"
         advice = "check IDP_SMTP_URL and the mail server: the mails leave as soon as it answers"
-    return Finding("outbox", result, "fault", advice) if age > _LONG else Finding("outbox", result)
+    return judged("outbox", result, (age > _LONG, "fault", advice))
 
 
 def _worker(moment: datetime) -> Finding:
-    """Check the most frequent periodic job: the worker stores and does it."""
     kind, period = min(services().periodic_jobs.items(), key=lambda job: job[1])
     done = select(func.max(OutboxMessage.finished_at)).where(OutboxMessage.kind == kind)
     last = db.session.scalar(done)
     if last is None:
         return Finding("worker", "has not run yet", "warning", "start idp worker")
+    is_late = moment - last > _PERIODS * period
     result = f"did its last job {(moment - last) // timedelta(minutes=1)} minutes ago"
-    if moment - last > _PERIODS * period:
-        return Finding("worker", result, "fault", "start idp worker, or read its log")
-    return Finding("worker", result)
+    return judged("worker", result, (is_late, "fault", "start idp worker, or read its log"))
 
 
 def check_purge(_site: Site) -> Iterator[Finding]:
@@ -92,12 +90,8 @@ def check_purge(_site: Site) -> Iterator[Finding]:
         yield Finding("purge", "has not been completed yet", "warning", advice)
         return
     age = now() - last
-    result = f"completed {age // timedelta(hours=1)} hours ago"
-    if age > _PURGED_WITHIN:
-        advice = "data are kept longer than promised: systemctl status idp-purge.timer, journalctl -u idp-purge"
-        yield Finding("purge", result, "fault", advice)
-    else:
-        yield Finding("purge", result)
+    advice = "data are kept longer than promised: systemctl status idp-purge.timer, journalctl -u idp-purge"
+    yield judged("purge", f"completed {age // timedelta(hours=1)} hours ago", (age > _PURGED_WITHIN, "fault", advice))
 
 
 def compose_test(settings: Settings, recipient: str) -> EmailMessage:

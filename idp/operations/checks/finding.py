@@ -31,6 +31,12 @@ class Finding:
     advice: str = ""
 
 
+def judged(check: str, result: str, *rules: tuple[bool, State, str]) -> Finding:
+    """Return the finding of the first rule that applies (whether it does, the state, the advice), or one that is ok."""
+    _, state, advice = next((rule for rule in rules if rule[0]), (True, "ok", ""))
+    return Finding(check, result, state, advice)
+
+
 @dataclass(frozen=True)
 class Site:
     """What the checks look at.

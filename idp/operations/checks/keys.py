@@ -16,7 +16,7 @@ from idp.http_client.outgoing import Outgoing, OutgoingError, UrlRefusedError
 from idp.oidc.keys import material
 from idp.oidc.keys.rotation import ROTATION_PERIOD, select_live, signing
 from idp.oidc.models import SigningKey
-from idp.operations.checks.finding import Finding, Site
+from idp.operations.checks.finding import Finding, Site, judged
 from idp.services import services
 
 _LATE = 24 * ROTATION_PERIOD
@@ -72,12 +72,9 @@ def _of_algorithm(settings: Settings, alg: str, keys: list[SigningKey]) -> Findi
     due = following[0].active_from if following else key.active_from + timedelta(days=days)
     result = f"signs since {age.days} days"
     if not days and not following:
-        advice = "run idp keys rotate" if age > _OLD else ""
-        return Finding(name, f"{result}, replaced by command only", "warning" if advice else "ok", advice)
-    result = f"{result}, next on {due:%Y-%m-%d}"
-    if moment - due > _LATE:
-        return Finding(name, result, "fault", "the rotation is late: does idp worker run? see idp outbox list")
-    return Finding(name, result)
+        return judged(name, f"{result}, replaced by command only", (age > _OLD, "warning", "run idp keys rotate"))
+    advice = "the rotation is late: does idp worker run? see idp outbox list"
+    return judged(name, f"{result}, next on {due:%Y-%m-%d}", (moment - due > _LATE, "fault", advice))
 
 
 def check_ents(_site: Site) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import settings_file
-from idp.operations.checks.finding import FULL, LITTLE, MIB, Finding, Site
+from idp.operations.checks.finding import FULL, LITTLE, MIB, Finding, Site, judged
 from idp.services import services
 
 _CREATE = "create the file, or correct its path"
@@ -27,7 +27,7 @@ _FILES_OF_LIBPQ = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
 def check_hash_rate(_site: Site) -> Iterator[Finding]:
     """Measure how many sign-ins by password a core allows."""
     rate, advice = hash_rate(services().hasher)
-    yield Finding("password hashes", rate, "warning" if advice else "ok", advice)
+    yield judged("password hashes", rate, (bool(advice), "warning", advice))
 
 
 def hash_rate(hasher: Hasher) -> tuple[str, str]:
@@ -40,13 +40,14 @@ def hash_rate(hasher: Hasher) -> tuple[str, str]:
 
 def check_disks(_site: Site) -> Iterator[Finding]:
     """Check the free space for temporary files."""
-    folder, check = tempfile.gettempdir(), "disk of temporary files"
+    folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
-    result = f"{folder}: {free // MIB} MiB free"
-    if free < LITTLE:
-        yield Finding(check, result, "fault" if free < FULL else "warning", "make room")
-    else:
-        yield Finding(check, result)
+    yield judged(
+        "disk of temporary files",
+        f"{folder}: {free // MIB} MiB free",
+        (free < FULL, "fault", "make room"),
+        (free < LITTLE, "warning", "make room"),
+    )
 
 
 def check_modes(site: Site) -> Iterator[Finding]:
@@ -57,11 +58,8 @@ def check_modes(site: Site) -> Iterator[Finding]:
         except OSError as error:
             yield Finding("permissions", f"{file}: {error.strerror}", "fault", _CREATE)
             continue
-        if mode & (stat.S_IRWXO | stat.S_IWGRP):
-            advice = f"it holds secrets: chmod o=,g-w {file}"
-            yield Finding("permissions", f"{file}: mode {mode:04o}", "fault", advice)
-        else:
-            yield Finding("permissions", f"{file}: mode {mode:04o}")
+        is_open, advice = bool(mode & (stat.S_IRWXO | stat.S_IWGRP)), f"it holds secrets: chmod o=,g-w {file}"
+        yield judged("permissions", f"{file}: mode {mode:04o}", (is_open, "fault", advice))
 
 
 def check_readable(site: Site, user: str = SERVICE_USER) -> Iterator[Finding]:
@@ -115,7 +113,6 @@ def _can_read(user: pwd.struct_passwd, file: Path) -> bool:
 
 
 def _is_missing(file: Path) -> bool:
-    """Return whether a file does not exist; one in a folder that this process must not enter may exist."""
     try:
         file.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -208,7 +208,6 @@ def _has_placeholder(name: str, text: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    """Return a setting as text, secrets included."""
     if isinstance(value, tuple):
         return " ".join(map(_shown, value))
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -17,7 +17,7 @@ from idp.db import db, retry_unit_of_work
 from idp.families.refusals import Code, RefusedError
 from idp.oidc.logout import back_channel
 from idp.operations.personal_data import export
-from idp.operations.personal_data.parts import Person
+from idp.operations.personal_data.export import Person
 from idp.operations.purge import unused_accounts
 from idp.rostering.models import ImportIssue
 from idp.sessions import liveness

@@ -19,7 +19,6 @@ PURPOSES: Mapping[str, str] = {
     "reset_password": "choisir un nouveau mot de passe",
     "report_activation": "signaler une activation",
 }
-"""The purposes of the links of mails."""
 
 NOTICES: Mapping[str, str] = {
     "not_guardian": "« Je ne suis pas le représentant légal »",
@@ -37,7 +36,6 @@ NOTICES: Mapping[str, str] = {
     "closing_passed_on": "accès suspendu qu’une autre direction peut rouvrir",
     "person_replaced": "fichier qui donne le nom à une autre personne",
 }
-"""The kinds of notices to a school."""
 
 MESSAGES: Mapping[str, str] = {
     "desk.file_expiry": "effacement d’un fichier du bureau",
@@ -58,7 +56,6 @@ MESSAGES: Mapping[str, str] = {
     "school.digest": "mail à un établissement",
     "sessions.ended": "fin de connexions à annoncer aux ENT",
 }
-"""The kinds of messages that wait."""
 
 KINSHIPS: Mapping[str, str] = {
     "10": "mère",
@@ -133,7 +130,6 @@ _CLAIMS: Mapping[str, str] = {
     "phone_number": "téléphone",
     "phone_number_verified": "téléphone vérifié",
 }
-"""The claims that an operator may set beside the school's file."""
 
 _CODES: Mapping[str, Mapping[Any, str]] = {
     "act": catalogue.WORDS,
@@ -194,7 +190,6 @@ def _detail(name: str, value: Any) -> str:
 
 
 def _day(value: Any) -> str:
-    """Return a day in French notation; empty for other values."""
     try:
         day = datetime.strptime(value, "%Y-%m-%d") if isinstance(value, str) else None  # noqa: DTZ007 - a day has none
     except ValueError:
@@ -213,7 +208,6 @@ def _word(words: Mapping[Any, str], value: Any) -> str:
 
 
 def _moment(value: Any) -> str:
-    """Return a time in French notation, in Paris; empty for other values."""
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value else None
     except ValueError:

@@ -44,7 +44,6 @@ ENDED_KEPT = timedelta(days=7)
 SWITCHED_OFF_KEPT = timedelta(days=1)
 """How long device sessions stay after `IDP_STAY_DAYS=0`: longer than a session that one of them opened."""
 SENT_KEPT = timedelta(days=30)
-"""How long finished messages stay in the outbox."""
 PROOFS_KEPT = timedelta(days=1)
 """How long proofs are kept beyond their end, in case the purging node's clock is wrong."""
 
@@ -147,7 +146,6 @@ def _device_sessions(settings: Settings, moment: datetime, dead_since: datetime)
 
 
 def _refreshes(moment: datetime) -> ColumnElement[bool]:
-    """Return the condition of the tokens that can still be exchanged for others."""
     living = select(Session.id).where(Session.id == Token.session_id, liveness.unended()).exists()
     return and_(Token.kind == "r", Token.revoked_at.is_(None), Token.expires_at > moment, living)
 
