@@ -143,6 +143,10 @@ def _check_ports(port: int) -> None:
 
 def _settings(port: int, folder: Path, database_url: str) -> Settings:
     secret = folder / "secret"
+    if (folder / "idp.db").exists():
+        raise click.ClickException(
+            f"the demonstration in {folder} is one of a former release: run `make demo-reset` to start anew"
+        )
     if postgresql.data_of(folder).exists() and not secret.is_file():
         raise click.ClickException(
             f"{secret} is missing, and the demonstration's database cannot be read without it: "
