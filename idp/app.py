@@ -26,8 +26,7 @@ from idp.charter import views as charter
 from idp.clock import INTERACTION_LIFETIME
 from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
-from idp.desk import school_files
-from idp.desk.alerts import rules as alerts
+from idp.desk import alerts, school_files
 from idp.desk.ents import mails as ent_mails
 from idp.desk.jobs import asking, files, running
 from idp.desk.jobs.kinds import later

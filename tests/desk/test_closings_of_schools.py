@@ -8,7 +8,7 @@ from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now, today
 from idp.db import db, unit_of_work
-from idp.desk.alerts.rules import ALERT
+from idp.desk.alerts import ALERT
 from idp.desk.staff.models import Role
 from idp.families import suspension
 from idp.families.suspension import Decision

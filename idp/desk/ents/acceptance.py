@@ -19,7 +19,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
-from idp.desk.alerts.rules import of_alert
+from idp.desk.alerts import of_alert
 from idp.desk.ents import mails
 from idp.desk.staff import posts
 from idp.desk.staff.models import StaffRole

@@ -24,7 +24,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
-from idp.desk.alerts.rules import of_alert
+from idp.desk.alerts import of_alert
 from idp.desk.ents import acceptance, mails
 from idp.desk.team import invitations
 from idp.registration import approvals, registrations, rows

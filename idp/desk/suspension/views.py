@@ -16,7 +16,7 @@ from idp.db import db, unit_of_work
 from idp.desk import access, reading, refusals, suspended
 from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
-from idp.desk.alerts.rules import ALERT
+from idp.desk.alerts import ALERT
 from idp.desk.kept_forms import keeps
 from idp.desk.naming import account_url
 from idp.desk.search import service
