@@ -23,7 +23,7 @@ from idp.accounts.models import School, SchoolNotice
 from idp.accounts.notices import NOTICE, Notice
 from idp.clock import today
 from idp.db import db
-from idp.desk.alerts.rules import ALERT
+from idp.desk.alerts import ALERT
 from idp.desk.staff.models import Role
 from idp.operations.personal_data import erasure
 from idp.outbox.queue import OutboxMessage

@@ -20,7 +20,7 @@ from idp.audit.models import AuditEntry
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import db
-from idp.desk.alerts import counting, rules
+from idp.desk import alerts as rules
 from idp.desk.staff.models import Role, StaffAccount
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -47,7 +47,7 @@ class Clock:
 
     def set(self, moment: datetime) -> None:
         self.patch.setattr("idp.audit.log.now", lambda: moment)
-        self.patch.setattr("idp.desk.alerts.rules.now", lambda: moment)
+        self.patch.setattr("idp.desk.alerts.now", lambda: moment)
 
 
 def alerts() -> list[tuple[str, int, str]]:
@@ -101,10 +101,10 @@ def test_each_hour_is_counted_as_one_entry_after_another_would(
         clock.set(moment)
         write(AccountRead(account_id=subject), staff, build.school().id)
     for most in range(1, 6):
-        hours = ({subject for at, subject in openings if end - counting.HOUR < at <= end} for end in moments)
+        hours = ({subject for at, subject in openings if end - rules.HOUR < at <= end} for end in moments)
         expected = [end for end, hour in zip(moments, hours, strict=True) if len(hour) > most][:1]
-        crossings = counting.more_than(most, MORNING - counting.HOUR, moments[-1], MORNING - timedelta(hours=9))
-        assert [(row.at, row.count) for row in crossings][:1] == [(end, most + 1) for end in expected]
+        crossings = rules.openings_beyond(most, MORNING - rules.HOUR, moments[-1], MORNING - timedelta(hours=9))
+        assert [(at, count) for _, at, count, _ in crossings][:1] == [(end, most + 1) for end in expected]
 
 
 def test_a_look_counts_the_hour_before_the_last_one(clock: Clock, build: Build, colleagues: Colleagues) -> None:
@@ -202,10 +202,10 @@ def test_the_database_counts_closed_accesses_and_those_of_roles_without_a_bound_
 
     event.listen(db.engine, "after_cursor_execute", note)
     try:
-        busy = list(counting.many(MORNING, MORNING + timedelta(hours=1)))
+        busy = list(rules.busy_people(MORNING, MORNING + timedelta(hours=1)))
     finally:
         event.remove(db.engine, "after_cursor_execute", note)
-    assert busy == [counting.Busy(staff.id, max(MANY_CLOSINGS.values()) + 1, [school])]
+    assert busy == [(staff.id, max(MANY_CLOSINGS.values()) + 1, [school])]
     assert rows == [1]
 
 

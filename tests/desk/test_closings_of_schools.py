@@ -8,7 +8,7 @@ from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.clock import now, today
 from idp.db import db, unit_of_work
-from idp.desk.alerts.rules import ALERT
+from idp.desk.alerts import ALERT
 from idp.desk.staff.models import Role
 from idp.families import closing
 from idp.families.closing import Decision

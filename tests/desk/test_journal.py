@@ -28,7 +28,7 @@ from idp.clients.models import Client
 from idp.clock import today
 from idp.config import Settings
 from idp.db import db
-from idp.desk.alerts import rules
+from idp.desk import alerts as rules
 from idp.desk.journal.filters import cursor
 from idp.desk.staff.models import Role, StaffAccount
 from idp.folding import fold

@@ -16,7 +16,7 @@ from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import PARIS, now
 from idp.db import db, retry_unit_of_work
-from idp.desk.alerts import rules
+from idp.desk import alerts as rules
 from idp.desk.jobs.models import JobFile
 from idp.desk.staff.models import Role
 from idp.letters import recipients, secrets

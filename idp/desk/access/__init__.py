@@ -5,23 +5,51 @@ for a family, a school or an ENT also takes its rows by the conditions of this p
 differ. What is outside the scope is reported as missing (security row K-04).
 """
 
-from idp.desk.access.acting import has_fresh_proof, may, may_end, own_spec, person, post, reason, role, was_by
-from idp.desk.access.declarations import Level, need_of, needs, public, signed_in
-from idp.desk.access.gate import check, form_token, page_without_proof, proof_first, sign_in_first
-from idp.desk.access.refusal import note_refusal, refuse
+from idp.desk.access.acting import (
+    has_fresh_proof,
+    may,
+    may_end,
+    note_refusal,
+    own_spec,
+    person,
+    post,
+    reason,
+    refuse,
+    role,
+    was_by,
+)
+from idp.desk.access.gate import (
+    Level,
+    check,
+    form_token,
+    need_of,
+    needs,
+    page_without_proof,
+    proof_first,
+    public,
+    sign_in_first,
+    signed_in,
+)
 from idp.desk.access.roles import ROLES, TECHNICAL, Journal, Right, Scope, heads, held, is_told, spec
-from idp.desk.access.rows import account, account_to_read, child, client, decision, notice, own_school, school
 from idp.desk.access.scope import (
+    account,
+    account_to_read,
     accounts,
     bounded,
     cancellable,
+    child,
     children,
+    client,
     clients,
+    decision,
     in_this_post,
     journal,
     journal_parts,
+    notice,
     notices,
+    own_school,
     replaced_accounts,
+    school,
     schools,
 )
 

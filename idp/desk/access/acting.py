@@ -1,13 +1,21 @@
-"""Who acts in this request: the person, the post, and what the person proved and gave as a reason."""
+"""Who acts in this request: the person, the post, what the person proved and gave as a reason; and refused pages.
+
+Refusals are journaled so that a script of one person cannot fill the journal. The first ones of an hour are entries,
+each with its object. Then only those whose number is a power of two are, so that a reader of the journal still learns
+how many there were.
+"""
 
 import uuid
 from datetime import timedelta
+from typing import NoReturn
 
 from flask import request
 from sqlalchemy import func, or_, select, update
 
 from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.audit import log
+from idp.audit.desk_events import DeskRefused
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.access.roles import Right, RoleSpec, spec
@@ -15,6 +23,8 @@ from idp.desk.staff import models, sessions
 from idp.desk.staff.models import Role, StaffSession
 from idp.desk.staff.posts import Post
 from idp.desk.staff.sessions import SignedIn
+from idp.throttle import guard
+from idp.throttle.limits import DESK_REFUSALS
 from idp.web.errors import not_found
 
 
@@ -119,3 +129,35 @@ def reason(person: SignedIn) -> str:
 def lacks_reason(person: SignedIn) -> bool:
     """Return whether the person of the académie has to say first why they read the data of this page."""
     return not reason(person) or is_other(person.session)
+
+
+_ALL = 60
+"""So many refusals of an hour are journaled one by one."""
+
+
+def refuse(subject: str = "") -> NoReturn:
+    """Journal that a page was refused, and end the request as if there were no such page.
+
+    What exists elsewhere and what does not exist take the same way.
+
+    Raises:
+        NotFound: always.
+    """
+    note_refusal(request.endpoint or "", subject)
+    not_found()
+
+
+def note_refusal(page: str, subject: str) -> None:
+    """Journal that a page was refused to the person of the request, in a transaction of its own.
+
+    Args:
+        page: the endpoint.
+        subject: what the page is about: an id that is outside the scope, or a role.
+    """
+    person = sessions.current()
+    taken = guard.take(DESK_REFUSALS, str(person.staff.id) if person else "")
+    count = taken.count if isinstance(taken, guard.Granted) else 0
+    if not count or (count > _ALL and count & (count - 1)):
+        return
+    with unit_of_work():
+        log.record(DeskRefused(page=page, subject=subject, count=count))

@@ -1,20 +1,22 @@
-"""What comes before each view: the sign-in, the choice of a post, a proof, a reason; and keeps a form meanwhile.
+"""What each view declares that it needs, and what comes before it: the sign-in, a post, a proof, a reason.
 
-A form acts in the post whose page showed it: its token names the post. If the person works in another post by then,
-from another tab, nothing is done.
+The form is kept meanwhile. A form acts in the post whose page showed it: its token names the post. If the person works
+in another post by then, from another tab, nothing is done.
 """
 
+import enum
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from flask import Response, current_app, make_response, render_template, request
+from flask import Flask, Response, current_app, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from idp.desk import kept_forms
-from idp.desk.access.acting import has_fresh_proof, lacks_reason, may, own_spec, person
-from idp.desk.access.declarations import Level, Need, need_of
-from idp.desk.access.refusal import refuse
-from idp.desk.access.roles import spec
+from idp.desk.access.acting import has_fresh_proof, lacks_reason, may, own_spec, person, refuse
+from idp.desk.access.roles import Right, spec
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.posts import Post
 from idp.desk.staff.sessions import SignedIn
@@ -22,6 +24,64 @@ from idp.services import services
 from idp.web import browser
 from idp.web.http import current_request
 from idp.web.redirects import see_other, shown_page
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+_NEED = "idp_desk_need"
+
+
+class Level(enum.Enum):
+    """Whom a view is for: anybody, a signed-in person, a person who acts in a post."""
+
+    PUBLIC = enum.auto()
+    SIGNED_IN = enum.auto()
+    POST = enum.auto()
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a view needs: a level, a right, a fresh proof: always, or in some cases that the view itself decides."""
+
+    level: Level
+    right: Right | None = None
+    fresh: bool = False
+    sometimes_fresh: bool = False
+
+
+def public(view: _View) -> _View:
+    """Declare that anybody may call the view."""
+    return _declare(view, Need(Level.PUBLIC))
+
+
+def signed_in(*, fresh: bool = False) -> Callable[[_View], _View]:
+    """Declare that the view needs a signed-in person, whatever the role."""
+    return lambda view: _declare(view, Need(Level.SIGNED_IN, fresh=fresh))
+
+
+def needs(
+    right: Right | None = None, *, fresh: bool = False, sometimes_fresh: bool = False
+) -> Callable[[_View], _View]:
+    """Declare that the view needs a person in a role that has `right`, with a fresh proof if `fresh`.
+
+    A view with `sometimes_fresh` decides itself when it needs the proof, and calls `proof_first` then.
+    """
+    return lambda view: _declare(view, Need(Level.POST, right, fresh=fresh, sometimes_fresh=sometimes_fresh))
+
+
+def _declare(view: _View, need: Need) -> _View:
+    setattr(view, _NEED, need)
+    return view
+
+
+def need_of(app: Flask, endpoint: str) -> Need:
+    """Return what an endpoint needs.
+
+    Raises:
+        RuntimeError: its view declares nothing.
+    """
+    need = getattr(app.view_functions[endpoint], _NEED, None)
+    if not isinstance(need, Need):
+        raise RuntimeError(f"{endpoint} does not declare what it needs")  # noqa: TRY004 - a fault of the program
+    return need
 
 
 def check() -> Response | None:

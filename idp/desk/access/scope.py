@@ -1,10 +1,13 @@
-"""The conditions of the rows in the scope of a post: families, schools, ENTs, the journal, and the post's own jobs."""
+"""The rows in the scope of a post, as conditions and by their id: families, schools, ENTs, the journal, the own jobs.
+
+A row outside the scope and a missing row are refused in the same way.
+"""
 
 import uuid
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import TypeVar, assert_never
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
 from idp.accounts import directory
@@ -14,11 +17,14 @@ from idp.audit.models import AuditEntry
 from idp.clients import audience
 from idp.clients.models import Client
 from idp.clock import now
+from idp.db import db
 from idp.desk import ties
-from idp.desk.access.acting import may, own_spec, person, post
+from idp.desk.access.acting import may, own_spec, person, post, refuse
 from idp.desk.access.roles import TECHNICAL, Journal, Right, Scope
 from idp.desk.staff.models import StaffRole
 from idp.desk.staff.posts import in_force
+
+_Entity = TypeVar("_Entity")
 
 
 def bounded(
@@ -137,3 +143,62 @@ def cancellable(role_id: InstrumentedAttribute[uuid.UUID]) -> ColumnElement[bool
     else:
         team = and_(StaffRole.role == chosen.role, StaffRole.client_id == (chosen.client and chosen.client.id))
     return or_(own, role_id.in_(select(StaffRole.id).where(team)))
+
+
+def own_school() -> School:
+    """Return the school of the post, for a view that only roles at a school may call."""
+    chosen = post().school
+    if chosen is None:
+        refuse()
+    return chosen
+
+
+def child(key: uuid.UUID) -> Child:
+    """Return a pupil in scope; refuse the page otherwise."""
+    return _row(select(Child).where(Child.id == key, children()), key)
+
+
+def account(key: uuid.UUID) -> Account:
+    """Return a guardian's account in scope; refuse the page otherwise."""
+    return _row(select(Account).where(Account.id == key, accounts()), key)
+
+
+def account_to_read(key: uuid.UUID) -> Account:
+    """Return a guardian's account whose page the post may read; refuse the page otherwise.
+
+    That is an account in scope, or one that an import of the own school replaced by another one.
+    """
+    row = db.session.scalar(select(Account).where(Account.id == key, accounts()))
+    return row or _row(select(Account).where(Account.id == key, replaced_accounts()), key)
+
+
+def decision(account_key: uuid.UUID, key: uuid.UUID) -> Closing:
+    """Return a decision in scope that closes an account or a tie of it; refuse the page otherwise.
+
+    About a guardian who waits the head decides in « Signalements ».
+    """
+    of_account = select(Closing).join(Account, Account.id == Closing.account_id)
+    chosen = Closing.id == key, Closing.account_id == account_key, Closing.is_decision
+    return _row(of_account.where(*chosen, decisions()), key)
+
+
+def school(key: uuid.UUID) -> School:
+    """Return a school in scope; refuse the page otherwise."""
+    return _row(select(School).where(School.id == key, schools()), key)
+
+
+def client(key: uuid.UUID) -> Client:
+    """Return an ENT in scope; refuse the page otherwise."""
+    return _row(select(Client).where(Client.id == key, clients()), key)
+
+
+def notice(key: uuid.UUID) -> SchoolNotice:
+    """Return a notice in scope; refuse the page otherwise."""
+    return _row(select(SchoolNotice).where(SchoolNotice.id == key, notices()), key)
+
+
+def _row(statement: Select[_Entity], key: uuid.UUID) -> _Entity:
+    row = db.session.scalar(statement)
+    if row is None:
+        refuse(str(key))
+    return row

@@ -15,7 +15,7 @@ from idp.db import db, unit_of_work
 from idp.desk import access, decisions, reading, refusals
 from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
-from idp.desk.alerts.rules import ALERT
+from idp.desk.alerts import ALERT
 from idp.desk.closings import budget, listing, shown
 from idp.desk.closings.budget import TooManyError
 from idp.desk.closings.forms import ClosingForm, ReopeningForm

@@ -1,1 +1,0 @@
-"""Mails about unusual acts at the desk, to heads and engineers."""
