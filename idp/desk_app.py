@@ -12,13 +12,11 @@ from idp.desk.access import Right
 from idp.desk.classes import views as classes
 from idp.desk.ents import charter_views, decision_views, trials
 from idp.desk.ents import views as ents
-from idp.desk.families import account_views as accounts
-from idp.desk.families import passkey_views as passkey_removal
+from idp.desk.families import views as accounts
 from idp.desk.jobs import views as jobs
 from idp.desk.journal import views as journal
 from idp.desk.kept_forms import current as kept_form
-from idp.desk.letter import prints
-from idp.desk.letter import views as letter
+from idp.desk.letter import counter, prints
 from idp.desk.notices import views as notices
 from idp.desk.people import views as people
 from idp.desk.school_files import views as school_files
@@ -44,7 +42,7 @@ _JOINED = (suspension_links, decision_views, charter_views, trials)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
-    *(search, accounts, passkey_removal, suspension, notices, calls, letter, classes, prints, school_files),
+    *(search, accounts, suspension, notices, calls, counter, classes, prints, school_files),
     *(school, team, ents, journal, statistics, people, new_passwords, health),
 )
 
