@@ -7,9 +7,8 @@ from flask import Flask, has_request_context
 from idp.app import assemble
 from idp.clock import now
 from idp.config import Settings
-from idp.desk import access, home, new_passwords, school
+from idp.desk import access, classes, home, new_passwords, school
 from idp.desk.access import Right
-from idp.desk.classes import views as classes
 from idp.desk.ents import charter_views, decision_views, trials
 from idp.desk.ents import views as ents
 from idp.desk.families import views as accounts

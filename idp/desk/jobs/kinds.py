@@ -103,8 +103,8 @@ REMINDERS = Kind(
     "reminders",
     _l("Rappels par mail"),
     Right.READ_CLASSES,
-    later("idp.desk.classes.views:run"),
-    later("idp.desk.classes.views:describe"),
+    later("idp.desk.classes:run"),
+    later("idp.desk.classes:describe"),
     page("classes.show", _l("Revenir aux classes")),
 )
 PASSWORDS = Kind(
