@@ -7,20 +7,17 @@ from flask import Flask, has_request_context
 from idp.app import assemble
 from idp.clock import now
 from idp.config import Settings
-from idp.desk import access, home, new_passwords, school
+from idp.desk import access, classes, home, new_passwords, school
 from idp.desk.access import Right
-from idp.desk.classes import views as classes
 from idp.desk.closings import calls
 from idp.desk.closings import views as closing
 from idp.desk.ents import charter_views, decision_views
 from idp.desk.ents import views as ents
-from idp.desk.families import account_views as accounts
-from idp.desk.families import passkey_views as passkey_removal
+from idp.desk.families import views as accounts
 from idp.desk.jobs import views as jobs
 from idp.desk.journal import views as journal
 from idp.desk.kept_forms import current as kept_form
-from idp.desk.letter import prints
-from idp.desk.letter import views as letter
+from idp.desk.letter import counter, prints
 from idp.desk.notices import views as notices
 from idp.desk.people import views as people
 from idp.desk.school_files import views as school_files
@@ -43,7 +40,7 @@ _JOINED = (decision_views, charter_views)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),
-    *(search, accounts, passkey_removal, closing, notices, calls, letter, classes, prints, school_files),
+    *(search, accounts, closing, notices, calls, counter, classes, prints, school_files),
     *(school, team, ents, journal, statistics, people, new_passwords, health),
 )
 

@@ -76,6 +76,26 @@ class AreaField(PlainField):
         return [text for line in (self.data or "").splitlines() if (text := line.strip())]
 
 
+class ReasonField(PlainField):
+    """Why a person does something, on one line; `missing` is the error if there are too few words."""
+
+    def __init__(self, *args: Any, missing: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.missing = missing
+
+    @property
+    def text(self) -> str:
+        """The words, with single spaces."""
+        return one_line(self.data)
+
+    def is_given(self) -> bool:
+        """Return whether there are enough words; put an error beside the field otherwise."""
+        if is_sentence(self.text):
+            return True
+        self.errors = [self.missing]
+        return False
+
+
 class WordField(PlainField):
     """A word that a person types to confirm an act that changes much or cannot be undone."""
 

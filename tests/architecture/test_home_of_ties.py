@@ -13,7 +13,7 @@ ELSEWHERE = {
     ("idp/accounts/directory.py", "ended_at"): "it compares the end with the day when the pupil left",
     ("idp/accounts/merging/moving.py", "excluded_at"): "it compares the exclusion with the merge of the accounts",
     ("idp/activation/service.py", "disputed_at"): "it asks for disputes that began during this activation",
-    ("idp/desk/school_files/leaving.py", "ended_at"): "it counts the ties that ended in the last days",
+    ("idp/desk/school_files/policy.py", "ended_at"): "it counts the ties that ended in the last days",
     ("idp/families/standing.py", "excluded_at"): "it compares the exclusion with the end of the account",
     ("idp/operations/purge/unused_accounts.py", "ended_at"): "it removes ties long after their end",
 }

@@ -20,7 +20,7 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db
-from idp.desk.school_files import leaving, policy
+from idp.desk.school_files import policy
 from idp.desk.school_files.policy import Decision, Findings
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount
@@ -78,7 +78,7 @@ def test_the_secretary_may_import_the_next_file_and_a_start_does_not_undo_it(hou
     upload = [InMemory(path.name, path.read_bytes())]
     form = policy.form({"school": school_file.SCHOOL.uai, "role": Role.SECRETARY.value}, writes=True)
     checked = imports.check(house.settings, upload, form, Steps(), policy.terms(Role.SECRETARY, ()))
-    findings = Findings(settings=house.settings, school=school_file.SCHOOL.uai, leaving=leaving.numbers(checked))
+    findings = Findings(settings=house.settings, school=school_file.SCHOOL.uai, leaving=policy.leaving(checked))
     assert policy.decide(Role.SECRETARY, findings).decision is Decision.IMPORT
     checked.staging.close()
     result = imports.run(house.settings, upload, form, Steps(), policy.terms(Role.SECRETARY, ()))

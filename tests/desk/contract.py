@@ -41,7 +41,7 @@ NEEDS: dict[str, str] = {
     "DECIDE_FILES": "files.decline",
     "EDIT_SCHOOL": "school.edit school.preview school.show",
     "FORCE_PASSWORDS": "new_passwords.force new_passwords.show",
-    "HELP_FAMILIES": "accounts.resend accounts.unlock passkey_removal.remove passkey_removal.show",
+    "HELP_FAMILIES": "accounts.passkeys accounts.remove_passkeys accounts.resend accounts.unlock",
     "IMPORT_FILES": (
         "files.compare files.import_ files.problems files.problems_csv files.send files.sheet files.show "
         "files.upload files.withdraw"
@@ -66,12 +66,13 @@ NEEDS: dict[str, str] = {
 }
 """The routes that need each right; without a right, those for a person with a post, and for a signed-in person."""
 FRESH = (
+    "accounts.passkeys accounts.remove_passkeys "
     "calls.not_my_child calls.restore classes.letters ents.accept ents.accept_change ents.draft "
     "ents.edit ents.publish ents.read_change ents.refuse ents.refuse_change ents.register ents.secret "
     "files.import_ files.problems_csv files.sheet journal.export my_security.add_code "
     "my_security.add_key my_security.begin_code my_security.challenge my_security.draw_codes "
     "my_security.end_session my_security.remove_key my_security.show new_passwords.force "
-    "new_passwords.show passkey_removal.remove passkey_removal.show people.confirm people.copy "
+    "new_passwords.show people.confirm people.copy "
     "people.erase people.erased people.find people.person people.rectify prints.again school.edit "
     "closings.reopen closings.close team.end team.give_back team.invite team.renew"
 )

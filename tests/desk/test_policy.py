@@ -2,9 +2,8 @@
 
 import pytest
 
-from idp.desk.school_files import leaving, policy
-from idp.desk.school_files.leaving import Exceeded
-from idp.desk.school_files.policy import Decision, Findings, Verdict
+from idp.desk.school_files import policy
+from idp.desk.school_files.policy import Decision, Exceeded, Findings, Verdict
 from idp.desk.staff.models import Role
 from idp.rostering.imports import ALL_MISTAKES
 from idp.rostering.records import Format
@@ -20,7 +19,7 @@ TOO_MANY = [Exceeded("students", 4, 40, 5)]
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[Exceeded]:
     """Return the limits that the files exceed: a test adds some."""
     exceeded: list[Exceeded] = []
-    monkeypatch.setattr(leaving, "exceeded", lambda *_: exceeded)
+    monkeypatch.setattr(policy, "exceeded", lambda *_: exceeded)
     return exceeded
 
 

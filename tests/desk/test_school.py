@@ -14,8 +14,7 @@ from idp.accounts.school_notices import CONTACTS
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk import fields
-from idp.desk.classes import board
+from idp.desk import classes, fields
 from idp.desk.jobs import asking
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
@@ -340,8 +339,8 @@ def test_a_blocked_password_without_a_confirmed_address_needs_a_letter(colleague
     assert db.session.query(OutboxMessage).count() == 0
     assert class_lists.waiting(build.school(), None) == []
     assert [row.missing for row in class_lists.remaining(build.school(), None)] == [class_lists.Missing.LETTER]
-    states = board.of_school(build.school()).whole.cells
-    counted = {cell.state: cell.count for cell in states if cell.count}
+    _, whole, _ = classes.board(build.school())
+    counted = {cell.state: cell.count for cell in whole.cells if cell.count}
     assert counted == {Group.RELETTER: 1}, "the board says what the account's page says"
     listed = shown(browser.get("/recherche", query_string={"etat": Group.RELETTER.value}))
     assert account.display_name in listed

@@ -83,10 +83,10 @@ LETTER = Kind(
     "letter",  # the request itself prints it: the job hands out its file
     _l("Nouveau courrier"),
     Right.PRINT_LETTER,
-    later("idp.desk.letter.views:run"),
-    later("idp.desk.letter.views:describe"),
-    later("idp.desk.letter.views:back"),
-    again_to=later("idp.desk.letter.views:again"),
+    later("idp.desk.letter.counter:run"),
+    later("idp.desk.letter.counter:describe"),
+    later("idp.desk.letter.counter:back"),
+    again_to=later("idp.desk.letter.counter:again"),
     again=_l("Imprimer à nouveau"),
 )
 PRINT = Kind(
@@ -103,8 +103,8 @@ REMINDERS = Kind(
     "reminders",
     _l("Rappels par mail"),
     Right.READ_CLASSES,
-    later("idp.desk.classes.views:run"),
-    later("idp.desk.classes.views:describe"),
+    later("idp.desk.classes:run"),
+    later("idp.desk.classes:describe"),
     page("classes.show", _l("Revenir aux classes")),
 )
 PASSWORDS = Kind(

@@ -4,11 +4,9 @@ All secrets and the encrypted files are stored in one transaction, together with
 cancellation before it, no secret has changed and the job is done again or not at all; after it, the job is over.
 """
 
-import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +30,6 @@ from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.letter import words
-from idp.desk.letter.words import getting_letters, skipped_people
 from idp.letters import printing, recipients
 from idp.letters.printing import PrintOrder, Report
 from idp.letters.recipients import PrintError, Recipient, Skip, Skipped
@@ -40,7 +37,6 @@ from idp.letters.render.pdf import LetterError
 from idp.services import services
 from idp.web.redirects import see_other
 
-_WITHOUT_CLASS = "sans-classe"
 PROBLEMS = (Skip.CHANGED, Skip.TOO_LONG, Skip.UNKNOWN_GLYPH, Skip.FAULTY, Skip.DISPUTED)
 """The reasons that somebody has to act on; the others are as expected."""
 
@@ -51,7 +47,12 @@ def run(running: Running) -> Finished:
     school = db.session.get(School, running.school_id) if running.school_id else None
     if school is None or services().settings_faults(settings):
         raise RefusedError("settings")
-    only = _people_of(parameters.get("again"))
+    only = None
+    if again := parameters.get("again"):
+        former = db.session.get(Job, UUID(again))
+        if former is None:  # it was purged
+            raise RefusedError("no_print")
+        only = uncollected_letters.accounts_of(former)
     order = PrintOrder(
         uai=school.uai,
         class_name=parameters["class"] if only is None else None,  # a pupil may have changed the class since
@@ -76,20 +77,6 @@ def run(running: Running) -> Finished:
     return Finished(_result(report))
 
 
-def _people_of(key: str | None) -> frozenset[uuid.UUID] | None:
-    """Return the people of the print that is printed again; None for a first print.
-
-    Raises:
-        RefusedError: that print was purged.
-    """
-    if key is None:
-        return None
-    job = db.session.get(Job, uuid.UUID(key))
-    if job is None:
-        raise RefusedError("no_print")
-    return uncollected_letters.accounts_of(job)
-
-
 def _result(report: Report) -> dict[str, Any]:
     """Return what the pages show of a print: numbers, and the ids of the people who got a letter, or none."""
     skipped: dict[str, list[str]] = {}
@@ -102,7 +89,7 @@ def _files(pdfs: Sequence[tuple[str, bytes]]) -> Iterator[NewFile]:
     """Yield a file for each PDF, named by its class: two classes, or two PDFs of one, may share a name."""
     seen: Counter[str] = Counter()
     for class_name, pdf in pdfs:
-        stem = f"courriers-{downloads.of_class(class_name or _WITHOUT_CLASS)}-{today().isoformat()}"
+        stem = f"courriers-{downloads.of_class(class_name or 'sans-classe')}-{today().isoformat()}"
         seen[stem] += 1
         yield NewFile(f"{stem}{f'-{seen[stem]}' if seen[stem] > 1 else ''}.pdf", downloads.PDF, pdf)
 
@@ -121,21 +108,19 @@ def again_of(job: Job) -> str:
     return url_for("classes.letters", **chosen)
 
 
-def problems_of(jobs: Iterable[Job]) -> dict[uuid.UUID, list[str]]:
+def problems_of(jobs: Iterable[Job]) -> dict[UUID, list[str]]:
     """Return, for each print, the sentences about letters that need an act of the school, with the names of people."""
-    lists = {job.id: list(_lists(job)) for job in jobs}
-    names = words.names({key for each in lists.values() for _, keys in each for key in keys})
+    lists = {job.id: _problems(job) for job in jobs}
+    names = words.names({key for each in lists.values() for keys in each.values() for key in keys})
     return {
-        key: [sentence % {"names": words.listed(keys, names)} for sentence, keys in each] for key, each in lists.items()
+        job: [f"{words.SKIPS[skip]} : {words.listed(keys, names)}." for skip, keys in each.items()]
+        for job, each in lists.items()
     }
 
 
-def _lists(job: Job) -> Iterator[tuple[str, list[uuid.UUID]]]:
-    """Yield a sentence, with a place for the names, and the people whom it is about."""
+def _problems(job: Job) -> dict[str, list[UUID]]:
     skipped = job.result.get("skipped", {})
-    for skip in PROBLEMS:
-        if skipped.get(skip):
-            yield f"{words.SKIPS[skip]} : %(names)s.", [uuid.UUID(key) for key in skipped[skip]]
+    return {skip: [UUID(key) for key in skipped[skip]] for skip in PROBLEMS if skipped.get(skip)}
 
 
 def describe(job: Job) -> Sequence[str]:
@@ -169,24 +154,6 @@ def _untaken() -> Iterator[Tile]:
         )
 
 
-@dataclass(frozen=True)
-class Row:
-    """A print as the page shows it.
-
-    `has_file` is whether the person may take a file; `again_url` is where it is printed again, if it is over.
-    """
-
-    job: Job
-    by: str
-    what: str
-    layout: str
-    state: str
-    problems: list[str]
-    files: Sequence[JobFile]
-    has_file: bool
-    again_url: str
-
-
 @blueprint.get("/impressions")
 @needs(Right.PRINT_CLASSES)
 def show() -> Response:
@@ -195,29 +162,30 @@ def show() -> Response:
     by, made = asking.authors(jobs), files.made_by([job.id for job in jobs])
     names = words.names([UUID(job.parameters["account"]) for job in jobs if job.kind == LETTER.name])
     problems = problems_of(job for job in jobs if job.kind == PRINT.name)
-    rows = [_row(job, by.get(job.staff_id, ""), names, problems.get(job.id, []), made.get(job.id, [])) for job in jobs]
+    rows = [
+        {"by": by.get(job.staff_id, ""), "problems": problems.get(job.id, []), **_row(job, names, made.get(job.id, []))}
+        for job in jobs
+    ]
     return make_response(render_template("desk/prints/impressions.html", rows=rows, again=PRINT.again))
 
 
-def _row(job: Job, by: str, names: dict[UUID, str], problems: list[str], made: Sequence[JobFile]) -> Row:
+def _row(job: Job, names: Mapping[UUID, str], made: Sequence[JobFile]) -> dict[str, Any]:
+    """Return a print as the page shows it: whether the person may take a file, and where it is printed again."""
     kind = PRINT if job.kind == PRINT.name else LETTER
-    name = "" if kind is PRINT else names.get(UUID(job.parameters["account"]), gettext("Un compte"))
-    return Row(
-        job=job,
-        by=by,
-        what=name or title(job),
-        layout=_layout(job, is_class=kind is PRINT),
-        state=_state(job),
-        problems=problems,
-        files=made,
-        has_file=asking.is_own(job) and any(file.is_waiting for file in made),
-        again_url=kind.again_to(job) if kind.again_to and job.state.is_over else "",
-    )
-
-
-def _layout(job: Job, *, is_class: bool) -> Any:
     layout = gettext("Petit format") if job.parameters["slips"] else gettext("Lettres")
-    return gettext("%(layout)s, par classe puis par nom", layout=layout) if is_class else layout
+    if kind is PRINT:
+        what, layout = title(job), gettext("%(layout)s, par classe puis par nom", layout=layout)
+    else:
+        what = names.get(UUID(job.parameters["account"]), gettext("Un compte"))
+    return {
+        "job": job,
+        "what": what,
+        "layout": layout,
+        "state": _state(job),
+        "files": made,
+        "has_file": asking.is_own(job) and any(file.is_waiting for file in made),
+        "again_url": kind.again_to(job) if kind.again_to and job.state.is_over else "",
+    }
 
 
 def _state(job: Job) -> Any:
@@ -253,14 +221,25 @@ def again(key: UUID) -> Response:
     except PrintError as refused:
         return _again_page(job, form, [], [], refusal=str(refused.refusal or "fault"))
     if request.method == "POST" and form.word.is_typed():
-        if people and (started := _start(job, school.uai)):
-            return see_other(url_for("jobs.show", key=started.id))
-        form.form_errors.append(
-            gettext("Une impression de ces courriers est déjà en cours. Attendez sa fin.")
-            if people
-            else gettext("Il n’y a personne à qui imprimer un courrier.")
-        )
+        parameters = {**job.parameters, "renew": True, "again": str(job.id)}
+        if started := start(form, parameters, str(job.id), len(people)):
+            return started
     return _again_page(job, form, people, skipped)
+
+
+def start(form: DeskForm, parameters: Mapping[str, Any], lane: str, count: int) -> Response | None:
+    """Ask for a print of `count` letters, and lead to its job, also after a second tap.
+
+    Return None if there is nobody, or a colleague asked first for the print of this `lane`; the form says so.
+    """
+    if not count:
+        form.form_errors.append(gettext("Il n’y a personne à qui imprimer un courrier."))
+        return None
+    job = asking.start_alone(PRINT, parameters, f"{PRINT.name} {access.own_school().uai} {lane}")
+    if job and asking.is_own(job) and job.parameters == parameters:
+        return see_other(url_for("jobs.show", key=job.id))
+    form.form_errors.append(gettext("Une impression de ces courriers est déjà en cours. Attendez sa fin."))
+    return None
 
 
 def _print_again(key: UUID) -> Job:
@@ -271,33 +250,24 @@ def _print_again(key: UUID) -> Job:
     return job
 
 
-def _start(job: Job, uai: str) -> Job | None:
-    """Ask for the print, and return its job, also after a second tap; None if a colleague asked for it first."""
-    parameters = {**job.parameters, "renew": True, "again": str(job.id)}
-    lane = f"{PRINT.name} {uai} {job.id}"
-    started = asking.start_alone(PRINT, parameters, lane)
-    return started if started and asking.is_own(started) else None
-
-
 def _again_page(
     job: Job, form: AgainForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
 ) -> Response:
-    names = words.names(uncollected_letters.accounts_of(job))
-    shown = [entry for entry in people if entry.account_id in names]
-    groups = getting_letters([(entry.class_name, names[entry.account_id]) for entry in shown])
-    groups += skipped_people(skipped, names)
+    printed = uncollected_letters.accounts_of(job)
+    names = words.names(printed)
     if names:
         with unit_of_work():
             log.record(ClassListed(class_name=job.parameters["class"] or "", count=len(names)))
-    page = render_template(
-        "desk/prints/a_nouveau.html",
-        job=job,
-        what=title(job),
-        by=asking.authors([job]).get(job.staff_id, ""),
-        form=form,
-        groups=groups,
-        count=len(shown),
-        without_pupil=len(uncollected_letters.accounts_of(job)) - len(people) - len(skipped),
-        refusal=words.REFUSALS[refusal] if refusal else "",
+    return make_response(
+        render_template(
+            "desk/prints/a_nouveau.html",
+            job=job,
+            what=title(job),
+            by=asking.authors([job]).get(job.staff_id, ""),
+            form=form,
+            groups=words.groups(people, skipped, names),
+            count=sum(entry.account_id in names for entry in people),
+            without_pupil=len(printed) - len(people) - len(skipped),
+            refusal=words.REFUSALS[refusal] if refusal else "",
+        )
     )
-    return make_response(page)

@@ -2,7 +2,8 @@
 
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 from flask_babel import LazyString, gettext
 from flask_babel import lazy_gettext as _l
@@ -11,7 +12,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.db import db
 from idp.desk import access
-from idp.letters.recipients import Refusal, Skip, Skipped
+from idp.letters.recipients import Recipient, Refusal, Skip, Skipped
 
 REFUSALS: dict[str, LazyString] = {
     Refusal.NO_SCHOOL: _l("Cet établissement n’est plus connu."),
@@ -108,8 +109,7 @@ def listed(keys: Collection[uuid.UUID], known: Mapping[uuid.UUID, str]) -> str:
     return ", ".join(shown) + (f", … (+{len(keys) - len(shown)})" if len(keys) > len(shown) else "")
 
 
-@dataclass(frozen=True)
-class Group:
+class NamedGroup(NamedTuple):
     """A title of the page with the names of people below it."""
 
     title: str
@@ -121,23 +121,26 @@ MOST_OPEN = 50
 """More names than these are folded, by class."""
 
 
-def getting_letters(people: Sequence[tuple[str, str]]) -> list[Group]:
-    """Return who gets a letter: pairs of a class and a name, in the order of the letters."""
-    if len(people) <= MOST_OPEN:
-        title = gettext("Recevront un courrier : %(n)s", n=len(people))
-        return [Group(title, [name for _, name in people], is_open=True)]
+def groups(
+    people: Sequence[Recipient], skipped: Sequence[Skipped], known: Mapping[uuid.UUID, str]
+) -> Iterator[NamedGroup]:
+    """Yield who gets a letter, in the order of the letters, and who gets none, for each reason.
+
+    Those without a name in `known` are not shown.
+    """
     by_class: dict[str, list[str]] = {}
-    for class_name, name in people:
-        by_class.setdefault(class_name or gettext("Sans classe"), []).append(name)
-    title = gettext("Recevront un courrier")
-    return [Group(f"{title}, {class_name} : {len(names)}", names) for class_name, names in by_class.items()]
-
-
-def skipped_people(skipped: Sequence[Skipped], names: Mapping[uuid.UUID, str]) -> Iterator[Group]:
-    """Yield the people who get no letter, for each reason; those without a name in `names` are not shown."""
+    for entry in people:
+        if entry.account_id in known:
+            by_class.setdefault(entry.class_name or gettext("Sans classe"), []).append(known[entry.account_id])
+    shown = list(chain.from_iterable(by_class.values()))
+    if len(shown) <= MOST_OPEN:
+        yield NamedGroup(gettext("Recevront un courrier : %(n)s", n=len(shown)), shown, is_open=True)
+    else:
+        title = gettext("Recevront un courrier")
+        yield from (NamedGroup(f"{title}, {name} : {len(each)}", each) for name, each in by_class.items())
     for skip, reason in SKIPS.items():
-        people = sorted(
-            names[entry.account_id] for entry in skipped if entry.skip == skip and entry.account_id in names
+        passed_over = sorted(
+            known[entry.account_id] for entry in skipped if entry.skip == skip and entry.account_id in known
         )
-        if people:
-            yield Group(f"{reason} : {len(people)}", people)
+        if passed_over:
+            yield NamedGroup(f"{reason} : {len(passed_over)}", passed_over)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from flask import url_for
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, true
+from sqlalchemy.orm import aliased
 
 from idp import spreadsheet
 from idp.accounts.models import Account, Child, RosterAlias, SchoolNotice
@@ -17,9 +18,8 @@ from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.jobs.kinds import Step
 from idp.desk.jobs.models import Job, State
-from idp.desk.school_files import problems as problem_lists
 from idp.desk.school_files import words
-from idp.desk.school_files.problems import Problem, grouped
+from idp.desk.school_files.problems import Problem, grouped, of_last_file
 from idp.desk.staff import models
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile import named_issues
@@ -116,7 +116,9 @@ def groups(batch: ImportBatch) -> list[Group]:
     chosen = select(ImportIssue, first.c.is_known).join(first, first.c.id == ImportIssue.id)
     rows = db.session.execute(chosen.where(first.c.place <= SHOWN).order_by(*in_order)).all()
     known = {issue.id for issue, is_known in rows if is_known}
-    shown = _with_notices(batch, _problems(batch, [issue for issue, _ in rows], known))
+    shown = _problems(batch, [issue for issue, _ in rows], known)
+    urls = _notice_urls(batch, shown)
+    shown = [replace(problem, notice_url=urls.get((problem.code, problem.key), "")) for problem in shown]
     counts, kinds = _problem_counts([batch.id], ~is_known) if shown else {}, {problem.kind for problem in shown}
     return [
         Group(
@@ -131,15 +133,11 @@ def groups(batch: ImportBatch) -> list[Group]:
 
 
 def _is_known_before(batch: ImportBatch) -> ColumnElement[bool]:
-    former = problem_lists.of_last_file(batch.only_school, batch.started_at) if batch.only_school else None
-    return problem_lists.known_before(former)
-
-
-def _with_notices(batch: ImportBatch, shown: list[Problem]) -> list[Problem]:
-    if not access.may(Right.READ_FAMILIES):
-        return shown
-    urls = _notice_urls(batch, shown)
-    return [replace(problem, notice_url=urls.get((problem.code, problem.key), "")) for problem in shown]
+    """Return the condition of the issues of people that the import of the file before had too."""
+    last = of_last_file(batch.only_school, batch.started_at) if batch.only_school else None
+    former = aliased(ImportIssue)
+    same = former.batch_id == last, former.code == ImportIssue.code, former.key == ImportIssue.key
+    return exists().where(*same, former.key != "").correlate(ImportIssue)
 
 
 def _problems(batch: ImportBatch, issues: Sequence[ImportIssue], known: Collection[int] = frozenset()) -> list[Problem]:
@@ -160,7 +158,11 @@ def _problems(batch: ImportBatch, issues: Sequence[ImportIssue], known: Collecti
         )
         for issue in (*issues, *followers)
     )
-    return [_shown(problem, hides_people=hides_people) for problem in grouped(with_names)]
+    shown = []
+    for problem in grouped(with_names):
+        key = "" if hides_people else problem.key
+        shown.append(replace(problem, key=key, person=words.person(problem.person, key)))
+    return shown
 
 
 def _issues(batch: ImportBatch, condition: ColumnElement[bool]) -> Sequence[ImportIssue]:
@@ -168,12 +170,12 @@ def _issues(batch: ImportBatch, condition: ColumnElement[bool]) -> Sequence[Impo
     return db.session.scalars(chosen.order_by(ImportIssue.severity, ImportIssue.id)).all()
 
 
-def _notice_urls(batch: ImportBatch, problems_: Iterable[Problem]) -> dict[tuple[str, str], str]:
+def _notice_urls(batch: ImportBatch, problems: Iterable[Problem]) -> dict[tuple[str, str], str]:
     """Return the pages of the notices that became of problems, by the problem's code and key.
 
     Such a notice is in scope, and was open during the import or made by it; of several, the newest.
     """
-    asked = {(problem.code, problem.key) for problem in problems_ if problem.code in _NOTICES and problem.key}
+    asked = {(problem.code, problem.key) for problem in problems if problem.code in _NOTICES and problem.key}
     if not asked or not access.may(Right.READ_NOTICES):
         return {}
     keys = sorted({key for _, key in asked})
@@ -203,12 +205,6 @@ def _followers(batch: ImportBatch, issues: Iterable[ImportIssue]) -> Sequence[Im
     if batch.only_school is None or not causes:
         return []
     return _issues(batch, one_of(ImportIssue.because, sorted(causes)))
-
-
-def _shown(problem: Problem, *, hides_people: bool) -> Problem:
-    """Return a problem as the page shows it: with the name of the person, or the number in the file."""
-    key = "" if hides_people else problem.key
-    return replace(problem, key=key, person=words.person(problem.person, key))
 
 
 def _is_shown() -> ColumnElement[bool]:

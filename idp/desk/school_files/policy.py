@@ -2,23 +2,33 @@
 
 The page of a check, the list of the files that wait for the direction and the import before it writes ask `decide`.
 What a role accepts, and the role that imports in its place, are in the table of the roles (`access.roles`).
+
+The secretary has limits of how many people and ties may leave. A guardian whose key a file gives to another person
+leaves too, because the account closes. What left by the imports of the last days counts with what a file would remove,
+whoever imported: otherwise ten files, each of which removes a little, would remove everybody.
 """
 
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from idp.clock import today
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.clock import now, today
 from idp.config import Settings
-from idp.desk import access
+from idp.db import db
+from idp.desk import access, ties
 from idp.desk.access import Right
 from idp.desk.jobs.models import Job
-from idp.desk.school_files import leaving
-from idp.desk.school_files.leaving import Exceeded
 from idp.desk.staff.models import Role
 from idp.rostering.files.archives import Limits
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, Terms
+from idp.rostering.reconcile import counts
+from idp.rostering.reconcile.mistakes import BOTH_PARENTS, ties_of_staying
 from idp.rostering.records import Form, Format
 
 LIMITS = Limits(total=512 << 20, ratio=200, entries=1000)
@@ -27,6 +37,22 @@ MOST_REFUSED = 10_000
 """How many records of the files may be refused: more of them are no file of families, and each costs time."""
 CROWDED = "crowded"
 """The only mistake that speaks of one person."""
+_WINDOW = timedelta(days=7)
+"""How long people who left count."""
+_PERCENT = 100
+_MOST_PUPILS = 5
+"""Percent of the school's pupils that may leave by files of the secretary."""
+_ONE_PUPIL = 1
+"""One pupil may leave the smallest school in the window, with both parents."""
+
+
+class Exceeded(NamedTuple):
+    """A limit of the secretary, in percent, that files exceed: how many of `present` would leave in the window."""
+
+    name: str
+    leaving: int
+    present: int
+    percent: float
 
 
 class Decision(enum.Enum):
@@ -70,7 +96,7 @@ class Findings:
     Attributes:
         settings: for how many guardians one import may remove without a question.
         school: the UAI of the school of the files.
-        leaving: who leaves, as `leaving.numbers` returns it.
+        leaving: who leaves, as the function `leaving` returns it.
         mistakes: the codes of what the files look like.
         refused: why nobody can import the files: a code of `words`; empty if they can be imported.
         shown: for an import, how many people would leave by the check that its person read.
@@ -96,6 +122,11 @@ def findings(settings: Settings, check: Job) -> Findings:
     )
 
 
+def of_author(settings: Settings, check: Job) -> Verdict:
+    """Return what the role that asked for a check may do with its files."""
+    return decide(Role(check.parameters["role"]), findings(settings, check))
+
+
 def decide(role: Role, check: Findings) -> Verdict:
     """Return what a role may do with the files of a check."""
     if check.refused:
@@ -105,13 +136,76 @@ def decide(role: Role, check: Findings) -> Verdict:
     if Right.IMPORT_FILES not in access.spec(role).rights:
         return Verdict(Decision.LEAVE, "for_the_academy")
     head = access.spec(role).hands_files_to
-    limits = leaving.exceeded(check.settings, check.school, check.leaving) if head else ()
+    limits = exceeded(check.settings, check.school, check.leaving) if head else ()
     unacceptable = set(check.mistakes) - _acceptable(role)
     if not (limits or unacceptable):
         return Verdict(Decision.AGREE if check.mistakes else Decision.IMPORT)
     if head and decide(head, check).imports:
         return Verdict(Decision.HAND_OVER, "too_many_leave" if limits else "for_the_head", limits)
     return Verdict(Decision.LEAVE, "for_the_academy", limits)
+
+
+def leaving(result: ImportResult) -> dict[str, tuple[int, int]]:
+    """Return how many pupils and guardians leave by an import, and how many are there before it.
+
+    The same of the ties between a guardian and a pupil who both stay.
+    """
+    pupils, accounts = result.counts["students"], result.accounts
+    present = accounts["total"] - accounts["created"] + accounts["disabled"]
+    return {
+        "students": (pupils.left, counts.enrolled(result.staging)),
+        "guardians": (accounts["disabled"], present),
+        "ties": ties_of_staying(result.staging),
+    }
+
+
+def exceeded(settings: Settings, uai: str, numbers: Mapping[str, Sequence[int]]) -> list[Exceeded]:
+    """Return the limits of the secretary of a school that the people who leave would exceed; see `leaving`."""
+    since, percent = now() - _WINDOW, settings.roster_leaving_percent
+    limits = (
+        ("students", _MOST_PUPILS, _ONE_PUPIL, _pupils_left),
+        ("guardians", percent, BOTH_PARENTS, _guardians_left),
+        ("ties", percent, BOTH_PARENTS, _ties_ended),
+    )
+    rows = []
+    for name, most, always, count_left in limits:
+        leave, present = numbers.get(name, (0, 0))
+        before = count_left(uai, since) if leave else 0
+        if leave and leave + before > always and (leave + before) * _PERCENT > most * (present + before):
+            rows.append(Exceeded(name, leave + before, present + before, most))
+    return rows
+
+
+def _count(counted: ColumnElement[int], uai: str, *conditions: ColumnElement[bool]) -> int:
+    """Return how many pupils, accounts or ties of a school there are for some conditions."""
+    of_ties = select(counted).select_from(Guardianship)
+    of_accounts = of_ties.join(Account, Account.id == Guardianship.account_id)
+    of_schools = of_accounts.join(Child, Child.id == Guardianship.child_id).join(School, School.id == Child.school_id)
+    return db.session.scalar(of_schools.where(School.uai == uai, *conditions)) or 0
+
+
+def _pupils_left(uai: str, since: datetime) -> int:
+    """Return how many pupils with a guardian left; with a pupil who had left before the first file, nobody goes."""
+    return _count(func.count(Child.id.distinct()), uai, Child.left_at > since)
+
+
+def _guardians_left(uai: str, since: datetime) -> int:
+    """Return how many accounts of the school closed: the last child left, or another person got the key.
+
+    The notice to the school is the trace of the latter.
+    """
+    closed = select(func.count(Account.id.distinct())).select_from(SchoolNotice)
+    of_schools = closed.join(School, School.id == SchoolNotice.school_id)
+    of_accounts = of_schools.join(Account, Account.id == SchoolNotice.account_id)
+    notice = SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.created_at > since
+    of_keys = of_accounts.where(School.uai == uai, *notice, ties.are_replaced(), Account.disabled_at > since)
+    return _count(func.count(Account.id.distinct()), uai, Account.left_at > since) + (db.session.scalar(of_keys) or 0)
+
+
+def _ties_ended(uai: str, since: datetime) -> int:
+    """Return how many ties ended between a guardian and a pupil who both stay."""
+    stays = and_(Child.left_at.is_(None), or_(Account.disabled_at.is_(None), Account.disabled_at <= since))
+    return _count(func.count(), uai, Guardianship.ended_at > since, stays)
 
 
 def _acceptable(role: Role) -> frozenset[str]:

@@ -11,8 +11,7 @@ from datetime import datetime
 from pathlib import PurePath
 
 from flask_babel import gettext
-from sqlalchemy import ColumnElement, exists, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import select
 
 from idp.db import db
 from idp.desk.school_files import words
@@ -64,13 +63,6 @@ class Problem:
         if len(self.lines) == 1:
             return str(gettext("%(file)s, ligne %(n)s", file=self.file, n=self.lines[0]))
         return str(gettext("%(file)s, lignes %(lines)s", file=self.file, lines=", ".join(map(str, self.lines))))
-
-
-def known_before(batch_id: uuid.UUID | None) -> ColumnElement[bool]:
-    """Return the condition of the issues of people that the import of a former file had too; of none without one."""
-    former = aliased(ImportIssue)
-    same = former.batch_id == batch_id, former.code == ImportIssue.code, former.key == ImportIssue.key
-    return exists().where(*same, former.key != "").correlate(ImportIssue)
 
 
 def of_last_file(uai: str, before: datetime | None = None) -> uuid.UUID | None:
@@ -133,14 +125,10 @@ def grouped(problems: Iterable[Problem]) -> list[Problem]:
 def _merged(group: Sequence[Problem], followers: dict[str, list[str]]) -> Problem:
     first = group[0]
     following = followers.pop(first.key, []) if first.code in named_issues.CAUSES else []
+    path = PurePath(first.file)
     return replace(
         first,
-        file=_without_folder(first.file),
+        file=path.name if path.is_absolute() else first.file,  # a command stored the folder on the server
         lines=list(dict.fromkeys(problem.lines[0] for problem in group)),
         sentence=words.with_followers(first.sentence, following),
     )
-
-
-def _without_folder(file: str) -> str:
-    """Return the name of a file that a command imported, without its folder on the server; another name stays."""
-    return PurePath(file).name if PurePath(file).is_absolute() else file

@@ -12,8 +12,8 @@ from idp.accounts.models import School
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.desk import access, fields
-from idp.desk.fields import WordField
+from idp.desk import access
+from idp.desk.fields import ReasonField, WordField
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import CHECK, IMPORT
@@ -22,12 +22,10 @@ from idp.desk.jobs.work import RefusedError
 from idp.desk.kept_forms import DeskForm
 from idp.desk.school_files import history, policy, waiting, work
 from idp.desk.school_files.policy import Verdict
-from idp.desk.school_files.waiting import Waiting
 from idp.desk.staff.models import StaffAccount
 from idp.throttle import guard, limits
 from idp.throttle.guard import Wait
 from idp.uai import normalised_uai, uai_fault
-from idp.web.forms import PlainField
 from idp.web.http import Request
 
 FIELD = "fichiers"
@@ -46,25 +44,15 @@ class AcceptanceForm(DeskForm):
 class DeclineForm(DeskForm):
     """Why the direction does not import files that wait for it."""
 
-    motif = PlainField(_l("Motif"), longest=300)
-
-    def check(self) -> bool:
-        """Write the fault of the form; return whether it has none."""
-        if not fields.is_sentence(fields.one_line(self.motif.data)):
-            self.motif.errors = [_l("Écrivez le motif en quelques mots : le secrétariat le lit.")]
-        return not self.errors
+    motif = ReasonField(_l("Motif"), missing=_l("Écrivez le motif en quelques mots : le secrétariat le lit."))
 
 
 class SendingForm(DeskForm):
     """What a secretary says to the direction about files that only the direction may import."""
 
-    phrase = PlainField(_l("Votre phrase pour la direction"), longest=300)
-
-    def check(self) -> bool:
-        """Write the fault of the form; return whether it has none."""
-        if not fields.is_sentence(fields.one_line(self.phrase.data)):
-            self.phrase.errors = [_l("Écrivez en quelques mots pourquoi tant de personnes partent.")]
-        return not self.errors
+    phrase = ReasonField(
+        _l("Votre phrase pour la direction"), missing=_l("Écrivez en quelques mots pourquoi tant de personnes partent.")
+    )
 
 
 class UploadError(Exception):
@@ -116,12 +104,6 @@ class ReplacingError(UploadError):
     """The files would replace others of this person that wait for the direction; the person was not asked yet."""
 
 
-def waiting_for_the_head(settings: Settings) -> list[Waiting]:
-    """Return the checks of the school in use that wait for its direction; none for the académie."""
-    post = access.post()
-    return waiting.of_school(settings, post.school.id) if access.own_spec().is_at_school and post.school else []
-
-
 def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces: bool = False) -> Job:
     """Ask for the check of files; the files of this person's former checks go.
 
@@ -137,13 +119,14 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces
     """
     counted = limits.FILE_CHECKS, str(access.person().staff.id)
     if isinstance(verdict := guard.take(*counted), Wait):
-        sentence = gettext(
-            "Vous avez demandé %(most)s vérifications en une heure : c’est le maximum. Corrigez votre fichier, et "
-            "revenez dans %(n)s min.",
-            most=limits.FILE_CHECKS.windows[0].tries,
-            n=math.ceil(verdict.seconds / 60),
+        raise UploadError(
+            gettext(
+                "Vous avez demandé %(most)s vérifications en une heure : c’est le maximum. Corrigez votre fichier, et "
+                "revenez dans %(n)s min.",
+                most=limits.FILE_CHECKS.windows[0].tries,
+                n=math.ceil(verdict.seconds / 60),
+            )
         )
-        raise UploadError(sentence)
     try:
         return _store_check(settings, chosen, uai, replaces=replaces)
     except UploadError:
@@ -159,15 +142,15 @@ def _store_check(settings: Settings, chosen: list[NewFile], uai: str, *, replace
         db.session.execute(select(StaffAccount.id).where(StaffAccount.id == staff_id).with_for_update())
         unfinished = select(func.count()).select_from(own.where(Job.finished_at.is_(None)).subquery())
         if db.session.scalars(unfinished).one() >= _MOST_CHECKS:
-            sentence = gettext(
-                "%(n)s vérifications sont déjà en cours : attendez la fin de la première.", n=_MOST_CHECKS
+            raise UploadError(
+                gettext("%(n)s vérifications sont déjà en cours : attendez la fin de la première.", n=_MOST_CHECKS)
             )
-            raise UploadError(sentence)
-        if not replaces and any(item.check.staff_id == staff_id for item in waiting_for_the_head(settings)):
-            sentence = gettext(
-                "Un fichier attend la direction : cochez « Remplacer », puis choisissez de nouveau votre fichier."
+        if not replaces and any(item.check.staff_id == staff_id for item in waiting.of_school(settings)):
+            raise ReplacingError(
+                gettext(
+                    "Un fichier attend la direction : cochez « Remplacer », puis choisissez de nouveau votre fichier."
+                )
             )
-            raise ReplacingError(sentence)
         files.empty(JobFile.job_id.in_(own.where(Job.finished_at.is_not(None))) & ~waiting.is_being_imported())
         return asking.store(settings, CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
 

@@ -11,7 +11,6 @@ from idp.audit import log
 from idp.audit.desk_events import FileDifferenceRead, ImportProblemsRead
 from idp.db import unit_of_work
 from idp.desk import access, downloads, home, kept_forms
-from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
 from idp.desk.home import Tile
 from idp.desk.jobs import asking
@@ -24,7 +23,6 @@ from idp.desk.school_files.policy import Decision
 from idp.desk.school_files.uploading import AcceptanceForm, DeclineForm, ReplacingError, SendingForm, UploadError
 from idp.desk.school_files.waiting import DECLINED, SENT
 from idp.desk.staff import sessions
-from idp.desk.staff.models import Role
 from idp.services import services
 from idp.web.declarations import takes_files
 from idp.web.http import MAX_UPLOAD, current_request
@@ -34,8 +32,6 @@ blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
 _UNFOLDED = 10
 """How many lines of a kind a page shows at once: the decision below them stays within reach."""
-_DECLINED, _WITHDRAWN = "refus", "retire"
-"""What was done with the files of a check, in a URL: the direction declined them, or their author removed them."""
 
 
 @home.source(Right.IMPORT_FILES)
@@ -52,7 +48,7 @@ def _problems_of_last_file() -> Iterator[Tile]:
 
 @home.source(Right.IMPORT_FILES)
 def _waiting_for_the_head() -> Iterator[Tile]:
-    waits = uploading.waiting_for_the_head(services().settings) if access.may(Right.DECIDE_FILES) else []
+    waits = waiting.of_school(services().settings) if access.may(Right.DECIDE_FILES) else []
     if len(waits) == 1:
         [item] = waits
         yield Tile(
@@ -123,30 +119,25 @@ def too_large(_error: RequestEntityTooLarge) -> Response:
 
 
 def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str = "fichiers") -> Response:
-    waits, own = uploading.waiting_for_the_head(services().settings), access.person().staff.id
-    page = render_template(
-        "desk/school_files/fichiers.html",
-        error=error,
-        field=field,
-        replaced=[item for item in waits if item.check.staff_id == own],
-        replaces=replaces,
-        waits={item.check.id: item.until for item in waits},
-        again=current_request().arguments.get("fait") == "rien",
-        withdrawn=current_request().arguments.get("fait") == _WITHDRAWN,
-        megabytes=MAX_UPLOAD >> 20,
-        asks_school=access.post().school is None,
-        uai=uai,
-        jobs=uploading.recent()[:_SHOWN_JOBS],
-        titles={kind.name: kind.title for kind in (CHECK, IMPORT)},
-        job_state=words.job_state,
-        until_when=words.until_when,
-        arrivals=words.arrivals,
-        problem_count=words.problem_count,
-        imports=history.recent(),
-        formats=words.FORMATS,
-        states=words.STATES,
+    waits, own = waiting.of_school(services().settings), access.person().staff.id
+    return make_response(
+        render_template(
+            "desk/school_files/fichiers.html",
+            error=error,
+            field=field,
+            replaced=[item for item in waits if item.check.staff_id == own],
+            replaces=replaces,
+            waits={item.check.id: item.until for item in waits},
+            done=current_request().arguments.get("fait"),
+            megabytes=MAX_UPLOAD >> 20,
+            asks_school=access.post().school is None,
+            uai=uai,
+            jobs=uploading.recent()[:_SHOWN_JOBS],
+            titles={kind.name: kind.title for kind in (CHECK, IMPORT)},
+            imports=history.recent(),
+            words=words,
+        )
     )
-    return make_response(page)
 
 
 @blueprint.get("/fichiers/<uuid:key>")
@@ -156,23 +147,16 @@ def compare(key: uuid.UUID) -> Response:
     check = uploading.checked(key)
     if DECLINED not in check.result:
         return _difference(check)
-    if current_request().method == "GET":
-        waiting.note_reading(check)
-    return _declined(check)
-
-
-def _declined(check: Job) -> Response:
-    """Return the page about files that the direction declined; who has just done so reads that it is done."""
-    is_done = current_request().arguments.get("fait") == _DECLINED and access.may(Right.DECIDE_FILES)
-    done = gettext("C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.") if is_done else ""
-    page = render_template(
-        "desk/school_files/refuses.html",
-        check=check,
-        reason=check.result[DECLINED],
-        by=asking.authors([check]).get(check.staff_id) or gettext("un collègue"),
-        done=done,
+    is_done = current_request().arguments.get("fait") == "refus" and access.may(Right.DECIDE_FILES)
+    return make_response(
+        render_template(
+            "desk/school_files/refuses.html",
+            check=check,
+            reason=check.result[DECLINED],
+            by=asking.authors([check]).get(check.staff_id) or gettext("un collègue"),
+            done=gettext("C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.") if is_done else "",
+        )
     )
-    return make_response(page)
 
 
 @blueprint.get("/fichiers/<uuid:key>/changements.csv")
@@ -219,10 +203,10 @@ def decline(key: uuid.UUID) -> Response:
     """Remove files that wait for the direction, which says why it does not import them."""
     check = uploading.checked(key)
     form = DeclineForm()
-    if not form.check():
+    if not form.motif.is_given():
         return _difference(check, declining=form)
-    is_done = waiting.decline(services().settings, check.id, desk_fields.one_line(form.motif.data))
-    return see_other(url_for("files.compare", key=key, fait=_DECLINED if is_done else None))
+    is_done = waiting.decline(services().settings, check.id, form.motif.text)
+    return see_other(url_for("files.compare", key=key, fait="refus" if is_done else None))
 
 
 @blueprint.post("/fichiers/<uuid:key>/envoyer")
@@ -232,10 +216,10 @@ def send(key: uuid.UUID) -> Response:
     """Send checked files to the direction, which alone may import them."""
     check = _own_unsent(key)
     form = SendingForm()
-    if check is not None and not form.check():
+    if check is not None and not form.phrase.is_given():
         return _difference(check, sending=form)
     if check is not None:
-        waiting.send(services().settings, check.id, desk_fields.one_line(form.phrase.data))
+        waiting.send(services().settings, check.id, form.phrase.text)
     return see_other(url_for("files.compare", key=key))
 
 
@@ -247,7 +231,7 @@ def withdraw(key: uuid.UUID) -> Response:
     if (check := _own_unsent(key)) is None:
         return see_other(url_for("files.compare", key=key))
     waiting.withdraw(check.id)
-    return see_other(url_for("files.show", fait=_WITHDRAWN))
+    return see_other(url_for("files.show", fait="retire"))
 
 
 def _own_unsent(key: uuid.UUID) -> Job | None:
@@ -278,39 +262,40 @@ def _difference(
     is_gone, is_nameless = code in words.GONE, not access.may(Right.READ_FAMILIES)
     sentences = [] if is_refused or is_gone else words.counted(check.result["counts"])
     if is_nameless and not code and verdict.decision is Decision.IMPORT:
-        sentences.append(words.importable())
+        sentences.append(gettext("Ces fichiers peuvent être importés. Une personne en doute n’est pas prise."))
     waits = _waits(check)
     declines = bool(waits) and access.may(Right.DECIDE_FILES)
     if parts:
         _note_names(check)
-    page = render_template(
-        "desk/school_files/difference.html",
-        job=check,
-        form=form or AcceptanceForm(),
-        refusal=words.refusal(code) if code else "",
-        waits=waits,
-        declining=(declining or DeclineForm()) if declines else None,
-        sending=(sending or SendingForm()) if code and _own_unsent(check.id) else None,
-        sent=check.result.get(SENT, ""),
-        is_gone=is_gone,
-        is_refused=is_refused,
-        reasons=[] if verdict.decision is Decision.REFUSE or code == "busy" else _reasons(check),
-        asks_word=verdict.decision is Decision.AGREE,
-        sentences=sentences,
-        parts=parts,
-        kinds=words.KINDS,
-        shown=work.SHOWN,
-        unfolded=_UNFOLDED,
-        is_nameless=is_nameless,
-        schools=uploading.schools(check) if is_nameless else [],
+    return make_response(
+        render_template(
+            "desk/school_files/difference.html",
+            job=check,
+            form=form or AcceptanceForm(),
+            refusal=words.refusal(code) if code else "",
+            waits=waits,
+            declining=(declining or DeclineForm()) if declines else None,
+            sending=(sending or SendingForm()) if code and _own_unsent(check.id) else None,
+            sent=check.result.get(SENT, ""),
+            is_gone=is_gone,
+            is_refused=is_refused,
+            reasons=[] if verdict.decision is Decision.REFUSE or code == "busy" else _reasons(check),
+            asks_word=verdict.decision is Decision.AGREE,
+            sentences=sentences,
+            parts=parts,
+            kinds=words.KINDS,
+            shown=work.SHOWN,
+            unfolded=_UNFOLDED,
+            is_nameless=is_nameless,
+            schools=uploading.schools(check) if is_nameless else [],
+        )
     )
-    return make_response(page)
 
 
 def _reasons(check: Job) -> list[str]:
     """Return why the secretary may not import files, and what they look like: the head reads the same."""
-    author = policy.decide(Role(check.parameters["role"]), policy.findings(services().settings, check))
-    return [*words.exceeded(author.limits), *words.of_mistakes(check.result)]
+    limits = policy.of_author(services().settings, check).limits
+    return [*words.exceeded(limits), *words.mistakes(check.result["mistakes"], check.result)]
 
 
 def _waits(check: Job) -> str:
@@ -327,18 +312,18 @@ def _waits(check: Job) -> str:
 def problems(key: uuid.UUID) -> Response:
     """Show a former import with its problems."""
     past = _read_by_name(history.get(key))
-    page = render_template(
-        "desk/school_files/import.html",
-        past=past,
-        sentences=words.of_former(past.batch.counts),
-        groups=history.groups(past.batch),
-        kinds=words.KINDS,
-        shown=history.SHOWN,
-        is_nameless=not access.may(Right.READ_FAMILIES),
-        formats=words.FORMATS,
-        states=words.STATES,
+    return make_response(
+        render_template(
+            "desk/school_files/import.html",
+            past=past,
+            sentences=words.of_former(past.batch.counts),
+            groups=history.groups(past.batch),
+            kinds=words.KINDS,
+            shown=history.SHOWN,
+            is_nameless=not access.may(Right.READ_FAMILIES),
+            words=words,
+        )
     )
-    return make_response(page)
 
 
 @blueprint.get("/fichiers/imports/<uuid:key>/problemes.csv")

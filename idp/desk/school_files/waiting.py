@@ -5,8 +5,7 @@ secretary removes the check or sends it, and nobody is told before. A sent check
 imports or declines it, another file of the same person replaces it, or its lifetime is over.
 
 A mail and a tile of « Aujourd’hui » tell the secretary that the direction declined files. The tile stays until the next
-file: the secretary checks other ones, or anybody imports some for the school. The mail is not sent to who has read the
-reason.
+file: the secretary checks other ones, or anybody imports some for the school.
 """
 
 import uuid
@@ -39,8 +38,6 @@ SENT = "sent"
 """The key of a check's result under which the sentence is kept with which the secretary sent it to the direction."""
 DECLINED = "declined"
 """The key of a check's result under which the direction's reason is kept, if it did not import the files."""
-_READ = "declined_read"
-"""The key of a check's result that says that its author has read the reason."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +48,20 @@ class Waiting:
     until: datetime
 
 
-def of_school(settings: Settings, school_id: uuid.UUID) -> list[Waiting]:
-    """Return the checks of a school that wait for its direction, the oldest first."""
-    return _waiting_checks(settings, Job.school_id == school_id)
+def of_school(settings: Settings) -> list[Waiting]:
+    """Return the checks of the school in use that wait for its direction, the oldest first; none for the académie."""
+    school = access.post().school
+    return _for_the_head(settings, Job.school_id == school.id, _is_sent()) if school else []
 
 
 def until(settings: Settings, check: Job) -> datetime | None:
     """Return until when a check waits for the direction; None if it does not."""
-    return next((waiting.until for waiting in _waiting_checks(settings, Job.id == check.id)), None)
+    return next((waiting.until for waiting in _for_the_head(settings, Job.id == check.id, _is_sent())), None)
 
 
 def is_unsent(settings: Settings, check: Job) -> bool:
     """Return whether a check would wait for the direction if its author sent it."""
-    return any(waiting.check.id == check.id for waiting in _for_the_head(settings, Job.id == check.id, ~_is_sent()))
+    return bool(_for_the_head(settings, Job.id == check.id, ~_is_sent()))
 
 
 @unit_of_work()
@@ -90,10 +88,6 @@ def _is_sent() -> ColumnElement[bool]:
     return sentence.is_not(None)
 
 
-def _waiting_checks(settings: Settings, condition: ColumnElement[bool]) -> list[Waiting]:
-    return _for_the_head(settings, condition, _is_sent())
-
-
 def _for_the_head(settings: Settings, *conditions: ColumnElement[bool]) -> list[Waiting]:
     rows = db.session.execute(
         select(Job, func.min(JobFile.expires_at))
@@ -111,12 +105,8 @@ def _for_the_head(settings: Settings, *conditions: ColumnElement[bool]) -> list[
         .group_by(Job.id)
         .order_by(Job.created_at)
     )
-    return [Waiting(row[0], row[1]) for row in rows if _is_for_the_head(settings, row[0])]
-
-
-def _is_for_the_head(settings: Settings, check: Job) -> bool:
-    verdict = policy.decide(Role(check.parameters["role"]), policy.findings(settings, check))
-    return verdict.decision is Decision.HAND_OVER
+    verdicts = ((policy.of_author(settings, row[0]), Waiting(row[0], row[1])) for row in rows)
+    return [item for verdict, item in verdicts if verdict.decision is Decision.HAND_OVER]
 
 
 def is_being_imported() -> ColumnElement[bool]:
@@ -153,7 +143,7 @@ def decline(settings: Settings, check_id: uuid.UUID, reason: str) -> bool:
 
     Return whether the check still waited.
     """
-    check = _locked(check_id)
+    check = db.session.get_one(Job, check_id, with_for_update=True, populate_existing=True)
     if until(settings, check) is None:
         return False
     check.result = {**check.result, DECLINED: reason}
@@ -163,11 +153,6 @@ def decline(settings: Settings, check_id: uuid.UUID, reason: str) -> bool:
     return True
 
 
-def _locked(check_id: uuid.UUID) -> Job:
-    locked = select(Job).where(Job.id == check_id).with_for_update().execution_options(populate_existing=True)
-    return db.session.scalars(locked).one()
-
-
 def last_declined() -> Job | None:
     """Return the last check of the person if the direction declined its files and no other file followed."""
     own = (Job.kind == CHECK.name) & (Job.staff_id == access.person().staff.id)
@@ -175,19 +160,6 @@ def last_declined() -> Job | None:
     files_of_school = select(Job).where(own | imported, asking.in_scope())
     newest = db.session.scalar(files_of_school.order_by(Job.created_at.desc(), Job.id).limit(1))
     return newest if newest is not None and newest.result.get(DECLINED) else None
-
-
-def note_reading(check: Job) -> None:
-    """Note that the person reads why the direction declined the person's own files."""
-    if check.staff_id != access.person().staff.id or not _is_unread(check):
-        return
-    with unit_of_work():
-        row = _locked(check.id)
-        row.result = {**row.result, _READ: True}
-
-
-def _is_unread(check: Job) -> bool:
-    return bool(check.result.get(DECLINED)) and not check.result.get(_READ)
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
@@ -214,10 +186,10 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 def hand_over_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail about declined files (outbox handler); it leaves out the reason, which may name a family.
 
-    Drop it if the person has read the reason or has left the school.
+    Drop it if the person has left the school.
     """
     recipient, check, school = _mailed(message)
-    if not (recipient and check and school and _is_unread(check)):
+    if not (recipient and check and school):
         return Outcome.DROPPED
     author = StaffRole.staff_id == recipient.id, StaffRole.role == Role(check.parameters["role"])
     if not posts.holders(*author, StaffRole.school_id == school.id):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from flask_babel import gettext
+from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 
 from idp.desk import access
@@ -12,7 +12,7 @@ from idp.desk.access import Right
 from idp.desk.jobs.kinds import CHECK
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import policy
-from idp.desk.school_files.leaving import Exceeded
+from idp.desk.school_files.policy import Exceeded
 from idp.desk.school_files.waiting import DECLINED
 from idp.desk.statistics import tables
 from idp.rostering.reconcile.difference import Kind
@@ -216,11 +216,6 @@ def _percent(number: float) -> str:
     return f"{number:g}".replace(".", ",")
 
 
-def of_mistakes(summary: Mapping[str, Any]) -> list[str]:
-    """Return what the files of a check would do that look like a mistake, with the figures."""
-    return mistakes(summary["mistakes"], summary)
-
-
 def _with_figures(code: str, summary: Mapping[str, Any]) -> str:
     sentence, figures = str(_MISTAKES[code]), summary.get("figures", {}).get(code)
     if not figures:
@@ -247,12 +242,6 @@ def job_state(job: Job, until: datetime | None = None) -> str:
     if job.state is State.DONE and job.kind == CHECK.name:
         return str(gettext("à lire"))
     return str(_JOB_STATES[job.state])
-
-
-def importable() -> str:
-    """Return that files may be imported, for a person who does not see what they change."""
-    sentence = gettext("Ces fichiers peuvent être importés. Une personne en doute n’est pas prise.")
-    return str(sentence)
 
 
 def problem_count(count: int) -> str:
@@ -292,7 +281,7 @@ def of_import(job: Job) -> Sequence[str]:
     counts = job.result.get("counts")
     if not counts or not access.may(Right.READ_FAMILIES):
         return counted(counts or {})
-    return [*counted(counts), *_of_accounts(counts), *_of_access(counts)]
+    return [*counted(counts), _of_accounts(new_accounts(counts)), *_of_access(counts)]
 
 
 def new_accounts(counts: Mapping[str, Mapping[str, int]]) -> int:
@@ -300,22 +289,21 @@ def new_accounts(counts: Mapping[str, Mapping[str, int]]) -> int:
     return counts.get("accounts", {}).get("created", 0)
 
 
-def _of_accounts(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    """Yield how many accounts are new, and what follows for the school.
+def _of_accounts(count: int) -> str:
+    """Return how many accounts are new, and what follows for the school.
 
     Nothing says how many people wait for the head. The check names those who wait because of a closing in the
     school; a larger number after the import would say that somebody is closed in another one.
     """
-    match new_accounts(counts):
-        case 0:
-            yield gettext("Aucun nouveau compte.")
-        case 1:
-            yield gettext("Un nouveau compte : son courrier s’imprime, sauf si la direction vérifie d’abord qui c’est.")
-        case count:
-            yield gettext(
-                "%(n)s nouveaux comptes : leurs courriers s’impriment, sauf si la direction vérifie d’abord qui c’est.",
-                n=count,
-            )
+    if not count:
+        return str(gettext("Aucun nouveau compte."))
+    return str(
+        ngettext(
+            "Un nouveau compte : son courrier s’imprime, sauf si la direction vérifie d’abord qui c’est.",
+            "%(num)s nouveaux comptes : leurs courriers s’impriment, sauf si la direction vérifie d’abord qui c’est.",
+            count,
+        )
+    )
 
 
 _ACCESS = (

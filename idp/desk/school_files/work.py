@@ -28,7 +28,7 @@ from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
 from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
-from idp.desk.school_files import leaving, policy, problems
+from idp.desk.school_files import policy, problems
 from idp.desk.school_files.policy import Findings
 from idp.desk.staff.models import Role
 from idp.encrypted import UndecryptableError
@@ -127,7 +127,7 @@ def _checked(running: Running, role: Role, result: ImportResult, refusal: str) -
         "schools": len(result.schools),
         "uais": result.schools[:_MOST_SCHOOLS],
         "counts": {name: count for name, count in imports.totals(result).items() if name != "waiting"},
-        "leaving": {} if refusal else leaving.numbers(result),
+        "leaving": {} if refusal else policy.leaving(result),
         "mistakes": _mistakes(result, has_names=has_names),
         "figures": {row.code: row.figures for row in result.mistakes if row.figures and has_names},
         "percent": running.settings.roster_leaving_percent,
@@ -242,7 +242,7 @@ def _begin_writing(running: Running, role: Role, result: ImportResult) -> None:
         Findings(
             settings=running.settings,
             school=running.parameters["school"],
-            leaving=leaving.numbers(result),
+            leaving=policy.leaving(result),
             mistakes=[mistake.code for mistake in result.mistakes],
             shown=running.parameters["leaving"],
         ),

@@ -1,8 +1,6 @@
-"""`/comptes/<account>` and `/familles/<pupil>`, and the acts « Renvoyer le message » and « Débloquer »."""
+"""`/comptes/<account>` and `/familles/<pupil>`: an account, a pupil, and the acts that help a guardian."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -19,31 +17,26 @@ from idp.desk.access import Right, needs
 from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
-from idp.desk.kept_forms import keeps
+from idp.desk.fields import ReasonField
+from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.naming import account_urls
 from idp.desk.staff import models
 from idp.families import acts
 from idp.families.refusals import RefusedError
 from idp.mail.emails import masked
+from idp.operations import reasons
+from idp.passkeys import keys
 from idp.services import services
 from idp.web import i18n
 from idp.web.redirects import see_other
 
 
-@dataclass(frozen=True)
-class Successor:
-    """A person to whom the file gives the number or the name now; `url` is empty if the post may not open the page."""
+class RemovalForm(DeskForm):
+    """Why the passkeys are removed."""
 
-    name: str
-    url: str = ""
-
-
-def successors_of(account_id: uuid.UUID) -> Sequence[Successor]:
-    """Return who replaced a person; an account that was removed since is named as such."""
-    keys = ties.successors([account_id], access.notices()).get(account_id, ())
-    known = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(filter(None, keys))))}
-    urls, gone = account_urls(known), str(gettext("une personne dont le compte est supprimé"))
-    return [Successor(known[key].display_name, urls.get(key, "")) if key in known else Successor(gone) for key in keys]
+    reason = ReasonField(
+        _l("Motif"), longest=reasons.LONGEST, missing=_l("Écrivez le motif en quelques mots. Il reste au journal.")
+    )
 
 
 blueprint = Blueprint("accounts", __name__)
@@ -86,9 +79,17 @@ def _page(account: Account, *, done: str = "", error: str = "") -> Response:
             facts=_facts(guardian),
             events=subjects.events(account),
             notices=subjects.notices(account),
-            successors=successors_of(account.id) if is_replaced else [],
+            successors=_successors(account.id) if is_replaced else [],
         )
     )
+
+
+def _successors(account_id: uuid.UUID) -> list[tuple[str, str]]:
+    """Return the names of those who replaced a person, with the URLs of the pages that the post may open."""
+    keys = ties.successors([account_id], access.notices()).get(account_id, ())
+    known = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(filter(None, keys))))}
+    urls, gone = account_urls(known), str(gettext("une personne dont le compte est supprimé"))
+    return [(known[key].display_name, urls.get(key, "")) if key in known else (gone, "") for key in keys]
 
 
 def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
@@ -215,6 +216,51 @@ actions.register(
         rank=30,
     )
 )
+actions.register(
+    Action(
+        key="passkeys",
+        right=Right.HELP_FAMILIES,
+        label=_l("Retirer les clés d’accès"),
+        url=lambda subject: url_for("accounts.passkeys", account=subject.account.id),
+        is_offered=lambda subject: subject.has_passkeys,
+        rank=35,
+    )
+)
+
+
+@blueprint.get("/comptes/<uuid:account>/cles")
+@needs(Right.HELP_FAMILIES, fresh=True)
+def passkeys(account: uuid.UUID) -> Response:
+    """Show what the removal does; an account without a passkey has its own page."""
+    row = reading.open_account(account)
+    if not keys.count(row.id):
+        return see_other(url_for("accounts.show", account=row.id))
+    return _passkeys_page(row, RemovalForm())
+
+
+@blueprint.post("/comptes/<uuid:account>/cles")
+@needs(Right.HELP_FAMILIES, fresh=True)
+@keeps("reason")
+def remove_passkeys(account: uuid.UUID) -> Response:
+    """Remove all passkeys of an account, and end its sessions; a second click finds it done."""
+    row, form = access.account(account), RemovalForm()
+    if not form.reason.is_given():
+        return _passkeys_page(row, form)
+    try:
+        acts.remove_passkeys(row.id, form.reason.text)
+    except RefusedError:
+        return see_other(url_for("accounts.show", account=row.id))
+    return see_other(url_for("accounts.show", account=row.id, fait="cles"))
+
+
+def _passkeys_page(account: Account, form: RemovalForm) -> Response:
+    mail = (
+        gettext("La personne sera prévenue par mail : %(emails)s.", emails=masked(account.email))
+        if account.email
+        else gettext("Aucun mail ne part : le compte n’a pas d’adresse confirmée.")
+    )
+    back = url_for("accounts.show", account=account.id)
+    return make_response(render_template("desk/families/cles.html", account=account, form=form, mail=mail, back=back))
 
 
 @blueprint.get("/familles/<uuid:pupil>")
@@ -224,17 +270,14 @@ def family(pupil: uuid.UUID) -> Response:
     child = access.child(pupil)
     reading.note_pupil(child.id)
     guardians = subjects.guardians(child)
-    page = render_template(
-        "desk/families/famille.html",
-        child=child,
-        guardians=guardians,
-        former=subjects.former_guardians(child),
-        ents=subjects.entrances(tie for _, tie in guardians),
-        done=_ended() if request.args.get("fait") == "finie" else "",
+    ended = gettext("Cette suspension est finie. Rien ne s’ouvre tant que le fichier ne nomme pas cette personne.")
+    return make_response(
+        render_template(
+            "desk/families/famille.html",
+            child=child,
+            guardians=guardians,
+            former=subjects.former_guardians(child),
+            ents=subjects.entrances(tie for _, tie in guardians),
+            done=ended if request.args.get("fait") == "finie" else "",
+        )
     )
-    return make_response(page)
-
-
-def _ended() -> str:
-    """Return what the end of the closing of a former guardian did."""
-    return str(gettext("Cette suspension est finie. Rien ne s’ouvre tant que le fichier ne nomme pas cette personne."))

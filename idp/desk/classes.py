@@ -7,27 +7,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
 from wtforms import BooleanField
 
-from idp.accounts.models import School
+from idp.accounts import directory
+from idp.accounts.models import Child, Guardianship, School
 from idp.audit import log
 from idp.audit.desk_events import ClassListed
-from idp.clock import today
+from idp.clock import now, today
 from idp.db import db, unit_of_work
 from idp.desk import access, downloads, naming, uncollected_letters
 from idp.desk.access import Right, needs
-from idp.desk.classes import board
 from idp.desk.fields import WordField
 from idp.desk.jobs import asking
-from idp.desk.jobs.kinds import PRINT, REMINDERS
+from idp.desk.jobs.kinds import REMINDERS
 from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Finished, RefusedError, Running
 from idp.desk.kept_forms import DeskForm, keeps
-from idp.desk.letter import words
-from idp.desk.letter.words import Group, getting_letters, skipped_people
+from idp.desk.letter import prints, words
+from idp.desk.letter.words import NamedGroup
+from idp.desk.statistics import figures
+from idp.desk.statistics.figures import STATES, Row
+from idp.desk.words import GROUPS
+from idp.families.standing import Group
 from idp.letters import class_lists, recipients
 from idp.letters.class_lists import Missing, Remaining, Reminded
 from idp.letters.recipients import PrintError, Recipient, Skip, Skipped
@@ -43,14 +48,65 @@ MISSING: Mapping[Missing, Any] = {
     Missing.EMAIL: _l("adresse mail à donner"),
 }
 """What a guardian still has to do."""
+_RARE = (Group.BLOCKED, Group.RELETTER)
+"""The states after a change of passwords."""
 
 
-SLIPS = "slips"
-LAYOUTS = (
-    ("letters", _l("Lettres : une page par personne")),
-    (SLIPS, _l("Petit format : trois par feuille, à découper")),
-)
-"""The layouts of a print, with their labels."""
+@dataclass(frozen=True)
+class Cell:
+    """The number of accounts in a state, and its part of the bar: from `x`, in percent."""
+
+    state: Group
+    title: str
+    count: int
+    x: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the board: a class, "" for pupils without one, or the whole school."""
+
+    name: str
+    accounts: int
+    cells: Sequence[Cell]
+
+    @property
+    def has_unconfirmed(self) -> bool:
+        """Whether a reminder has somebody to go to: an account whose mail address waits for its confirmation."""
+        return any(cell.count for cell in self.cells if cell.state is Group.UNCONFIRMED)
+
+
+def board(school: School) -> tuple[list[Line], Line, int]:
+    """Return the lines of the classes of a school, that of the whole school, and how many accounts are on no line.
+
+    Those are disabled or closed. Passwords that have to be changed, which are rare, have a column only if there are
+    some.
+    """
+    rows, whole = figures.by_class(school.id)
+    states = [state for state, count in zip(STATES, whole.counts, strict=True) if count or state not in _RARE]
+    return [_line(row, states) for row in rows], _line(whole, states), whole.closed
+
+
+def _line(row: Row, states: Sequence[Group]) -> Line:
+    counted, cells, x = dict(zip(STATES, row.counts, strict=True)), [], 0.0
+    for state in states:
+        width = round(100 * counted[state] / max(row.accounts, 1), 2)
+        cells.append(Cell(state, str(GROUPS[state]), counted[state], round(x, 2), width))
+        x += width
+    return Line(row.key, row.accounts, cells)
+
+
+def leaves_out(school: School) -> bool:
+    """Return whether an account counts in no line because each of its ties to pupils of the school is closed."""
+    of_school = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
+    of_school = of_school.where(Child.school_id == school.id, Child.left_at.is_(None))
+    moment = now()
+    closed = set(db.session.scalars(of_school.where(Guardianship.is_unended, Guardianship.where_shut(moment))))
+    if not closed:
+        return False
+    theirs = of_school.where(Guardianship.account_id.in_(closed), directory.counts_in_class(moment))
+    return bool(closed.difference(db.session.scalars(theirs)))
 
 
 class PrintForm(DeskForm):
@@ -87,14 +143,12 @@ class Chosen:
         return naming.class_search_query(self.class_name)
 
 
-def _chosen() -> Chosen | None:
-    """Return what the URL names, or None if it names nothing; refuse the page if the school has no such class."""
+def _chosen() -> Chosen:
+    """Return what the URL names; lead to the board if it names nothing, refuse the page without such a class."""
     school, name = access.own_school(), request.args.get("classe")
-    if name is None and request.args.get("tout"):
-        return Chosen(school, None)
-    if name is None:
-        return None
-    if "\x00" in name or not class_lists.has_class(school, name):
+    if name is None and not request.args.get("tout"):
+        abort(see_other(url_for("classes.show")))
+    if name is not None and ("\x00" in name or not class_lists.has_class(school, name)):
         access.refuse()
     return Chosen(school, name)
 
@@ -104,16 +158,17 @@ def _chosen() -> Chosen | None:
 def show() -> Response:
     """Show the counts of each class, and their sum."""
     school = access.own_school()
-    shown = board.of_school(school)
-    page = render_template(
-        "desk/classes/classes.html",
-        board=shown,
-        rows=[(Chosen(school, line.name), line) for line in shown.lines],
-        total=(Chosen(school, None), shown.whole),
-        leaves_out=board.leaves_out(school),
-        today=today(),
+    lines, whole, closed = board(school)
+    return make_response(
+        render_template(
+            "desk/classes/classes.html",
+            rows=[(Chosen(school, line.name), line) for line in lines],
+            total=(Chosen(school, None), whole),
+            closed=closed,
+            leaves_out=leaves_out(school),
+            today=today(),
+        )
     )
-    return make_response(page)
 
 
 @blueprint.route("/classes/courriers", methods=["GET", "POST"])
@@ -122,8 +177,6 @@ def show() -> Response:
 def letters() -> Response:
     """Show who gets a letter; on a POST ask for the print, with the typed word if valid letters are replaced."""
     chosen, form = _chosen(), PrintForm()
-    if chosen is None:
-        return see_other(url_for("classes.show"))
     try:
         recipients.check_school(chosen.school)
         unprinted = uncollected_letters.of_school(services().settings, chosen.school.id)
@@ -131,43 +184,36 @@ def letters() -> Response:
     except PrintError as refused:
         return _letters_page(chosen, form, [], [], refusal=str(refused.refusal or "fault"))
     if request.method == "POST" and (not form.renew.data or form.word.is_typed()):
-        renewed = [entry for entry in skipped if entry.skip is Skip.HAS_LETTER] if form.renew.data else []
-        if people or renewed:
-            parameters = {
-                "class": chosen.class_name,
-                "slips": form.layout.data == SLIPS,
-                "renew": bool(form.renew.data),
-            }
-            lane = f"{PRINT.name} {chosen.school.uai} {'*' if chosen.class_name is None else f'={chosen.class_name}'}"
-            job = asking.start_alone(PRINT, parameters, lane)
-            if job and asking.is_own(job) and job.parameters == parameters:
-                return see_other(url_for("jobs.show", key=job.id))  # a second tap leads to the print of the first one
-            form.form_errors.append(gettext("Une impression de ces courriers est déjà en cours. Attendez sa fin."))
-        else:
-            form.form_errors.append(gettext("Il n’y a personne à qui imprimer un courrier."))
+        renew, name = bool(form.renew.data), chosen.class_name
+        count = len(people) + (_valid(skipped) if renew else 0)
+        parameters = {"class": name, "slips": form.layout.data == "slips", "renew": renew}
+        if started := prints.start(form, parameters, "*" if name is None else f"={name}", count):
+            return started
     return _letters_page(chosen, form, people, skipped)
+
+
+def _valid(skipped: Sequence[Skipped]) -> int:
+    return sum(entry.skip is Skip.HAS_LETTER for entry in skipped)
 
 
 def _letters_page(
     chosen: Chosen, form: PrintForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
 ) -> Response:
     names = words.names([*(entry.account_id for entry in people), *(entry.account_id for entry in skipped)])
-    getting = [(entry.class_name, names[entry.account_id]) for entry in people if entry.account_id in names]
-    groups = [*getting_letters(getting), *skipped_people(skipped, names)]
     if names:
         _journal(chosen, len(names))
-    valid = sum(entry.skip is Skip.HAS_LETTER for entry in skipped)
-    page = render_template(
-        "desk/classes/courriers.html",
-        chosen=chosen,
-        form=form,
-        groups=groups,
-        layouts=LAYOUTS,
-        refusal=words.REFUSALS[refusal] if refusal else "",
-        valid=valid,
-        printable=len(people) + valid,
+    valid = _valid(skipped)
+    return make_response(
+        render_template(
+            "desk/classes/courriers.html",
+            chosen=chosen,
+            form=form,
+            groups=words.groups(people, skipped, names),
+            refusal=words.REFUSALS[refusal] if refusal else "",
+            valid=valid,
+            printable=len(people) + valid,
+        )
     )
-    return make_response(page)
 
 
 @blueprint.route("/classes/rappel", methods=["GET", "POST"])
@@ -176,35 +222,30 @@ def _letters_page(
 def remind() -> Response:
     """Show whom a mail would remind; on a POST, ask for the reminders."""
     chosen, form = _chosen(), DeskForm()
-    if chosen is None:
-        return see_other(url_for("classes.show"))
     people = class_lists.waiting(chosen.school, chosen.class_name)
-    due = [person for person in people if not person.is_reminded and not person.is_later]
+    due = [person.guardian for person in people if not person.is_reminded and not person.is_later]
+    reminded = [person.guardian for person in people if person.is_reminded]
     if request.method == "POST":
         if due:
             job = asking.start(services().settings, REMINDERS, {"class": chosen.class_name})
             return see_other(url_for("jobs.show", key=job.id))
         form.form_errors.append(gettext("Il n’y a personne à rappeler en ce moment."))
-    groups = [
-        Group(
-            gettext("Recevront un mail de rappel : %(n)s", n=len(due)),
-            [person.guardian for person in due],
-            is_open=True,
+    groups = [NamedGroup(gettext("Recevront un mail de rappel : %(n)s", n=len(due)), due, is_open=True)]
+    if reminded:
+        title = gettext("Déjà rappelés depuis moins d’une semaine : %(n)s", n=len(reminded))
+        groups.append(NamedGroup(title, reminded))
+    if due or reminded:
+        _journal(chosen, len(due) + len(reminded))
+    return make_response(
+        render_template(
+            "desk/classes/rappel.html",
+            chosen=chosen,
+            form=form,
+            groups=groups,
+            count=len(due),
+            later=sum(person.is_later for person in people),
         )
-    ]
-    if reminded := [person.guardian for person in people if person.is_reminded]:
-        groups.append(Group(gettext("Déjà rappelés depuis moins d’une semaine : %(n)s", n=len(reminded)), reminded))
-    if named := sum(len(group.names) for group in groups):
-        _journal(chosen, named)
-    page = render_template(
-        "desk/classes/rappel.html",
-        chosen=chosen,
-        form=form,
-        groups=groups,
-        count=len(due),
-        later=sum(person.is_later for person in people),
     )
-    return make_response(page)
 
 
 @blueprint.get("/classes/liste")
@@ -212,12 +253,11 @@ def remind() -> Response:
 def names() -> Response:
     """Show who still has to activate or to confirm an address, for the class teacher: no code, no mail address."""
     chosen = _chosen()
-    if chosen is None:
-        return see_other(url_for("classes.show"))
     rows = _remaining(chosen)
     people = len({row.account_id for row in rows})
-    page = render_template("desk/classes/liste.html", chosen=chosen, rows=rows, people=people, words=MISSING)
-    return make_response(page)
+    return make_response(
+        render_template("desk/classes/liste.html", chosen=chosen, rows=rows, people=people, words=MISSING)
+    )
 
 
 @blueprint.get("/classes/liste.csv")
@@ -225,8 +265,6 @@ def names() -> Response:
 def names_csv() -> Response:
     """Return the same list for a spreadsheet: it names nobody whom the page does not name."""
     chosen = _chosen()
-    if chosen is None:
-        return see_other(url_for("classes.show"))
     sheet = class_lists.as_csv(_remaining(chosen), MISSING)
     name = f"reste-a-activer-{downloads.of_class(chosen.class_name)}.csv"
     return downloads.as_download(sheet, name, downloads.CSV)
@@ -254,8 +292,7 @@ def run(running: Running) -> Finished:
     def progress(reminded: Reminded) -> None:
         running.tick(sum(asdict(reminded).values()), len(people))
 
-    reminded = class_lists.remind(running.settings, people, progress)
-    return Finished(asdict(reminded))
+    return Finished(asdict(class_lists.remind(running.settings, people, progress)))
 
 
 def describe(job: Job) -> Sequence[str]:
@@ -264,17 +301,18 @@ def describe(job: Job) -> Sequence[str]:
         return [gettext("Les mails déjà partis restent partis ; les autres ne partent pas.")]
     if job.refusal:
         return [gettext("Les rappels se sont arrêtés. Vous pouvez les relancer : personne n’en reçoit deux.")]
-    result = job.result
-    sentences = [
-        gettext("Mails de rappel envoyés : %(n)s.", n=result.get("sent", 0)),
-        gettext("Déjà rappelés depuis moins d’une semaine : %(n)s.", n=result.get("too_soon", 0)),
-        gettext(
-            "Un autre mail vient de partir à la même adresse : %(n)s. Réessayez plus tard, après une minute au moins.",
-            n=result.get("later", 0),
+    sent, too_soon, later, nothing = (job.result.get(key, 0) for key in ("sent", "too_soon", "later", "nothing"))
+    sentences = (
+        (too_soon, gettext("Déjà rappelés depuis moins d’une semaine : %(n)s.", n=too_soon)),
+        (
+            later,
+            gettext(
+                "Un autre mail vient de partir à la même adresse : %(n)s. Réessayez plus tard, après une minute au "
+                "moins.",
+                n=later,
+            ),
         ),
-        gettext("Plus rien à confirmer : %(n)s.", n=result.get("nothing", 0)),
-    ]
-    return [
-        sentences[0],
-        *(s for s, key in zip(sentences[1:], ("too_soon", "later", "nothing"), strict=True) if result.get(key)),
-    ]
+        (nothing, gettext("Plus rien à confirmer : %(n)s.", n=nothing)),
+    )
+    first = gettext("Mails de rappel envoyés : %(n)s.", n=sent)
+    return [first, *(sentence for count, sentence in sentences if count)]
