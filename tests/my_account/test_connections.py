@@ -204,16 +204,6 @@ def test_a_device_that_is_in_an_ent_only_is_listed_and_can_be_ended(
         assert _keys(phone.get(PAGE)) == []
 
 
-def test_a_single_device_is_not_offered_to_end_others(app: Flask, build: Build) -> None:
-    account, phone, laptop = build.active(), device(app), device(app, LAPTOP)
-    enter(phone, account)
-    assert 'name="toutes"' not in phone.get(PAGE).text
-    enter(laptop, account)
-    page = phone.get(PAGE)
-    assert 'name="toutes"' in page.text
-    assert 'name="toutes"' not in submit(phone, page, toutes="1").text
-
-
 def test_a_session_already_ended_ends_no_other_session(app: Flask, build: Build) -> None:
     account, phone, laptop = build.active(), device(app), device(app, LAPTOP)
     enter(laptop, account)

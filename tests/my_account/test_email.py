@@ -145,22 +145,6 @@ def test_an_address_is_kept_as_typed_with_a_folded_key(
     assert (reload_account(account).email, reload_account(account).mailbox) == (email, key)
 
 
-@pytest.mark.row("M-04")
-def test_unexpected_fields_change_nothing(browser: FlaskClient, build: Build) -> None:
-    account, other = build.active(), build.active(email="karim@exemple.fr")
-    enter(browser, account)
-    change_email(
-        browser,
-        email_verified="1",
-        email="voleur@exemple.fr",
-        account_id=str(other.id),
-        sub=str(other.id),
-        is_admin="1",
-    )
-    assert read_emails(account) == (OLD, NEW)
-    assert read_emails(other) == ("karim@exemple.fr", None)
-
-
 def test_an_account_without_any_address_gives_its_first_one(build: Build, database_url: str) -> None:
     account = build.active(email=None)
     with node(database_url, mail_required=False) as app, app.app_context():

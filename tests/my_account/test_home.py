@@ -151,24 +151,6 @@ def _ents(page: TestResponse) -> list[tuple[str, str, str]]:
     return re.findall(r'<a( class="[^"]*")? href="([^"]+)">(Accéder [^<]+)</a>', page.text)
 
 
-def test_the_sign_out_button_signs_out(browser: FlaskClient, build: Build) -> None:
-    page = enter(browser, build.active())
-    answer = browser.post("/logout", data={"csrf_token": form_token(page)})
-    assert heading(answer) == "Vous êtes déconnecté"
-    assert browser.get("/mon-compte").status_code == 303
-
-
-@pytest.mark.row("N-04")
-def test_without_a_session_no_page_names_anybody(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
-    for path in (PAGES[0], *SUB_PAGES):
-        answer = app.test_client().get(path)
-        assert (answer.status_code, answer.headers["Location"]) == (303, "/connexion")
-        for word in ("LEROY", account.username, "exemple.fr", "Malo"):
-            assert word not in answer.text
-
-
 @pytest.mark.row("M-05")
 def test_actions_by_get_or_with_the_form_token_of_another_session_are_refused(
     app: Flask, browser: FlaskClient, build: Build

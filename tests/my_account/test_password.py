@@ -182,26 +182,6 @@ def test_a_refused_form_costs_no_try_and_reports_two_different_passwords(browser
     assert journal(account, "sign_in") == journal(account, "sign_in")[:1]
 
 
-@pytest.mark.row("M-04")
-def test_unexpected_fields_change_nothing(browser: FlaskClient, build: Build) -> None:
-    account, other = build.active(), build.active(email="karim@exemple.fr")
-    enter(browser, account)
-    change_password(
-        browser,
-        email_verified="1",
-        is_admin="1",
-        sub=str(other.id),
-        identifiant=other.username,
-        username=other.username,
-        account_id=str(other.id),
-        charter_version="2",
-        mail="voleur@exemple.fr",
-    )
-    assert is_password(build, reload_account(account).password_hash, CHOSEN)
-    assert is_password(build, reload_account(other).password_hash, PASSWORD)
-    assert (reload_account(account).email, reload_account(account).pending_email) == (OLD, None)
-
-
 @pytest.mark.row("M-05")
 def test_the_former_form_token_is_refused_after_the_change(browser: FlaskClient, build: Build) -> None:
     enter(browser, build.active())

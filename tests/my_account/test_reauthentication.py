@@ -15,7 +15,7 @@ from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.my_account.steps import HOST, LAPTOP, REFUSED, cookie, device, enter, is_in, journal, text_of, wait_out
-from tests.pages import form_token, heading, sign_in, submit
+from tests.pages import form_token, heading, submit
 from tests.rows import each_row
 
 PAGE = "/mon-compte/verification"
@@ -60,27 +60,6 @@ def test_a_wrong_password_is_reported_beside_its_field_and_never_written_back(
     assert cookie(browser) == former
     [event] = [entry for entry in journal("sign_in", account) if entry.result == "refused"]
     assert event.details["door"] == "reauthentication"
-
-
-@pytest.mark.row("I-09")
-def test_this_form_shares_the_accounts_counter(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
-    browser.delete_cookie("__Host-dv", domain=HOST)  # a thief has the session, not the device
-    with time_machine.travel(now(), tick=False) as clock:
-        for _ in range(5):
-            page = submit(browser, browser.get(PAGE), mot_de_passe="faux")
-        assert REFUSED in text_of(page)
-        answer = browser.post(PAGE, data={"csrf_token": form_token(page), "mot-de-passe": PASSWORD})
-        assert answer.status_code == 429
-        assert int(answer.headers["Retry-After"]) == 5
-        assert "Un peu de patience" in text_of(answer)
-        elsewhere = app.test_client()
-        stranger = sign_in(elsewhere, "/connexion", account.username, PASSWORD)
-        assert "Un peu de patience" in text_of(stranger)
-        clock.shift(timedelta(seconds=6))
-        assert heading(submit(browser, answer, mot_de_passe=PASSWORD)) == "Gérer mon compte"
-        assert heading(sign_in(elsewhere, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
 
 
 @pytest.fixture

@@ -7,14 +7,12 @@ from itertools import product
 from urllib.parse import urlsplit
 
 import pytest
-from babel import Locale
 from flask import Flask
 from sqlalchemy import select, text
 
 from idp.clients import registry
 from idp.clients.models import Client
 from idp.db import db, release_connection, unit_of_work
-from idp.languages import first_offered
 from idp.operations import proxies
 from idp.services import services_of
 from idp.serving.bridge import door_of
@@ -208,17 +206,3 @@ def test_nothing_is_sent_to_a_redirect_uri_that_was_removed_a_moment_ago(app: Fl
             app.test_client().get(f"{path}?{query[:9000]}"),
         ):
             assert not answer.headers.get("Location", "").startswith("https://")
-
-
-def test_unknown_languages_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Babel takes a quarter of a millisecond for each, and the event loop answers such requests."""
-    looked_up: list[str] = []
-    parse = Locale.parse
-
-    def note(tag: str, sep: str = "_") -> Locale | None:
-        looked_up.append(tag)
-        return parse(tag, sep=sep)
-
-    monkeypatch.setattr(Locale, "parse", note)
-    assert first_offered("xx yy-ZZ qq fr-CA") == "fr"
-    assert not looked_up

@@ -294,18 +294,3 @@ def test_an_invalid_contact_stops_the_start(contact: str) -> None:
     options: dict[str, Any] = {"issuer": ISSUER, "secret_key": SECRET}
     with pytest.raises(ConfigurationError, match="IDP_SECURITY_CONTACT"):
         load(**options, security_contact=contact)
-
-
-def test_security_txt_is_absent_without_a_contact(browser: FlaskClient) -> None:
-    assert browser.get("/.well-known/security.txt").status_code == 404
-
-
-def test_password_managers_are_led_to_the_page_that_changes_the_password(browser: FlaskClient) -> None:
-    answer = browser.get("/.well-known/change-password")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/mon-compte/mot-de-passe")
-
-
-def test_an_unknown_well_known_path_is_not_found(browser: FlaskClient) -> None:
-    # a password manager requests it first, to check that unknown URLs return 404
-    for name in ("resource-that-should-not-exist-whose-status-code-should-not-be-200", "", "webfinger"):
-        assert browser.get(f"/.well-known/{name}").status_code == 404

@@ -129,30 +129,6 @@ def masked_shown_and_pasted(page: Page, password: Locator, other: str, autocompl
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_a_number_stays_with_its_unit(browser_process: Browser, build: Build, loopback: str) -> None:
-    with new_page(browser_process, javascript=False) as page:
-        sign_in(page, f"{loopback}/connexion", build.never_activated().username, PROVISIONAL)
-        for label in ("Nouveau mot de passe", "Confirmez le mot de passe"):
-            page.get_by_label(label).fill(CHOSEN)
-        page.get_by_label("Adresse mail").fill("noemie@exemple.fr")
-        follow(page.get_by_role("button", name="Valider"))
-        expect(page.locator("#attente")).to_contain_text(re.compile("dans [0-9]+\xa0s\\."))
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_the_second_password_without_a_script_is_a_field_apart(
-    browser_process: Browser, build: Build, loopback: str
-) -> None:
-    with new_page(browser_process, javascript=False) as page:
-        sign_in(page, f"{loopback}/connexion", build.never_activated().username, PROVISIONAL)
-        above = page.get_by_label("Nouveau mot de passe").bounding_box()
-        label = page.locator("label[for=confirmation]").bounding_box()
-        assert above
-        assert label
-        assert label["y"] - (above["y"] + above["height"]) >= 16
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_words_stay_whole_at_twice_the_size(browser_process: Browser, build: Build, loopback: str) -> None:
     with new_page(browser_process, width=NARROWEST) as page:
         for path in ("/connexion", "/mot-de-passe-oublie", "/authorize", "/rien"):
