@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser as ChromiumBrowser
 from sqlalchemy import make_url
 
+from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
 from tests import applications, catalogues, databases
@@ -26,7 +27,7 @@ from tests.forked_pools import _pools_are_forked, spawned_pools  # noqa: F401 - 
 from tests.garbage import pytest_collection_finish  # noqa: F401 - a hook
 from tests.kept_connections import _connections_are_kept, new_connections  # noqa: F401 - fixtures, as those above
 from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
-from tests.relying_party import RelyingParty
+from tests.relying_party import Attempt, RelyingParty
 from tests.stories.browser import chromium, pytest_itemcollected  # noqa: F401 - a hook
 
 # Hypothesis' own limits are wall-clock times, which a loaded machine exceeds. CI tries the same examples each time.
@@ -122,6 +123,23 @@ def browser_process() -> Iterator[ChromiumBrowser]:
 @pytest.fixture
 def build(app: Flask, settings: Settings) -> Build:
     return Build(settings)
+
+
+@pytest.fixture
+def parent(build: Build) -> Account:
+    """A parent with an active account."""
+    return build.active()
+
+
+@pytest.fixture
+def newcomer(build: Build) -> Account:
+    """A parent with a letter, who never signed in."""
+    return build.never_activated()
+
+
+@pytest.fixture
+def attempt() -> Attempt:
+    return Attempt()
 
 
 @pytest.fixture

@@ -37,16 +37,15 @@ def test_a_guessed_letter_stays_valid_and_the_school_is_notified_once(
 
 
 @pytest.mark.row("V-08")
-def test_the_school_is_notified_again_of_guesses_after_it_settled(app: Flask, build: Build) -> None:
-    account = build.never_activated()
+def test_the_school_is_notified_again_of_guesses_after_it_settled(app: Flask, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         for n in range(2 * limits.LETTER_NOTICE_AT):
-            sign_in(app.test_client(), "/connexion", account.username, f"7K4M-QX2P-{n:04}")
+            sign_in(app.test_client(), "/connexion", newcomer.username, f"7K4M-QX2P-{n:04}")
             clock.shift(timedelta(minutes=11))
             if n == limits.LETTER_NOTICE_AT:
-                school_notices.settle(account.id, by="test", sentence="a joke")
+                school_notices.settle(newcomer.id, by="test", sentence="a joke")
                 db.session.commit()
-    assert count_notices(account) == 2
+    assert count_notices(newcomer) == 2
 
 
 def count_notices(account: Account) -> int:

@@ -7,6 +7,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
+from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import now
 from idp.db import db
@@ -30,11 +31,10 @@ _FAILED = "Vous n’êtes pas connecté"
 
 
 @pytest.mark.row("V-01")
-def test_the_letter_opens_an_activation_alone(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account, ent.url(Attempt()))
+def test_the_letter_opens_an_activation_alone(browser: FlaskClient, ent: RelyingParty, newcomer: Account) -> None:
+    page = open_activation(browser, newcomer, ent.url(Attempt()))
     assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
-    assert read_state(account.id).sessions == 0
+    assert read_state(newcomer.id).sessions == 0
     assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
     resumed = browser.get("/authorize/resume", query_string=page.request.args)
     assert "code=" not in resumed.headers["Location"]
@@ -43,8 +43,7 @@ def test_the_letter_opens_an_activation_alone(browser: FlaskClient, build: Build
 
 
 @pytest.mark.row("V-02")
-def test_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient, newcomer: Account) -> None:
     token = form_token(browser.get("/connexion"))
     form = {"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": EMAIL}
     for place in (
@@ -53,12 +52,12 @@ def test_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient
         "/activation?demande=e30.forged",
         "/activation/non-representant",
     ):
-        for answer in (browser.get(place), browser.post(place, data={**form, "account_id": str(account.id)})):
+        for answer in (browser.get(place), browser.post(place, data={**form, "account_id": str(newcomer.id)})):
             assert answer.status_code == 400
             assert heading(answer) == LOST
     for place in ("/adresse/confirmation", "/adresse/modifier"):
         assert browser.post(place, data=form).status_code == 400
-    assert not read_state(account.id).active
+    assert not read_state(newcomer.id).active
 
 
 @pytest.mark.row("V-02")
@@ -83,21 +82,23 @@ def test_an_empty_form_and_a_foreign_account_change_nothing(browser: FlaskClient
 
 
 @pytest.mark.row("V-02")
-def test_the_first_step_alone_cannot_be_used_again_after_the_activation(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
-    former = read_state(account.id).password
+def test_the_first_step_alone_cannot_be_used_again_after_the_activation(
+    browser: FlaskClient, newcomer: Account
+) -> None:
+    page = open_activation(browser, newcomer)
+    former = read_state(newcomer.id).password
     fill_in(browser, page)
-    first = read_state(account.id)
+    first = read_state(newcomer.id)
     assert first.password != former
     fill_in(browser, page, password="marteau nuage girafe wagon", mail="autre@exemple.fr")
-    assert read_state(account.id) == first
+    assert read_state(newcomer.id) == first
 
 
 @pytest.mark.row("V-03")
-def test_the_url_of_an_activation_is_refused_in_another_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
+def test_the_url_of_an_activation_is_refused_in_another_browser(
+    app: Flask, browser: FlaskClient, newcomer: Account
+) -> None:
+    page = open_activation(browser, newcomer)
     stranger = app.test_client()
     token = form_token(stranger.get("/connexion"))
     place = page.request.full_path
@@ -105,15 +106,14 @@ def test_the_url_of_an_activation_is_refused_in_another_browser(app: Flask, brow
     answer = stranger.post(place, data={"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": EMAIL})
     assert answer.status_code == 400
     assert "Noémie" not in answer.get_data(as_text=True)
-    assert not read_state(account.id).active
+    assert not read_state(newcomer.id).active
 
 
 @pytest.mark.row("V-03")
-def test_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser: FlaskClient, newcomer: Account) -> None:
     start = now()
     with time_machine.travel(start, tick=False) as clock:
-        page = open_activation(browser, account)
+        page = open_activation(browser, newcomer)
         clock.shift(timedelta(minutes=20))
         page = browser.get(page.request.full_path)
         assert heading(page) == ACTIVATION
@@ -123,7 +123,7 @@ def test_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser: Fla
         clock.shift(timedelta(seconds=1))
         late = fill_in(browser, page)
         assert heading(late) == LOST
-    assert not read_state(account.id).active
+    assert not read_state(newcomer.id).active
 
 
 @pytest.mark.row("V-04")
@@ -155,43 +155,42 @@ def test_a_letter_that_expires_while_its_page_is_open_still_activates(browser: F
 
 
 @pytest.mark.row("V-05")
-def test_a_letter_that_was_printed_again_replaces_the_old_one(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
-    account.provisional_hash = build.hash(fold_provisional("ZZZZ-YYYY-2222"))
-    account.generation += 1
+def test_a_letter_that_was_printed_again_replaces_the_old_one(
+    browser: FlaskClient, build: Build, newcomer: Account
+) -> None:
+    page = open_activation(browser, newcomer)
+    newcomer.provisional_hash = build.hash(fold_provisional("ZZZZ-YYYY-2222"))
+    newcomer.generation += 1
     db.session.commit()
     assert heading(fill_in(browser, page)) == DEAD_LETTER
-    assert _FAILED in sign_in(browser, "/connexion", account.username, PROVISIONAL).get_data(as_text=True)
-    assert heading(sign_in(browser, "/connexion", account.username, "zzzz yyyy 2222")) == ACTIVATION
+    assert _FAILED in sign_in(browser, "/connexion", newcomer.username, PROVISIONAL).get_data(as_text=True)
+    assert heading(sign_in(browser, "/connexion", newcomer.username, "zzzz yyyy 2222")) == ACTIVATION
 
 
 @pytest.mark.row("V-07")
 def test_the_letters_secret_is_refused_once_the_account_is_active(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    activate(browser, account)
+    activate(browser, newcomer)
     stranger = app.test_client()
     for _ in range(5):
-        page = sign_in(stranger, "/connexion", account.username, PROVISIONAL)
+        page = sign_in(stranger, "/connexion", newcomer.username, PROVISIONAL)
         assert _FAILED in page.get_data(as_text=True)
-    assert sign_in(stranger, "/connexion", account.username, PROVISIONAL).status_code == 429
+    assert sign_in(stranger, "/connexion", newcomer.username, PROVISIONAL).status_code == 429
 
 
 @pytest.mark.row("V-09")
-def test_family_names_are_hidden_before_the_right_secret(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_family_names_are_hidden_before_the_right_secret(browser: FlaskClient, newcomer: Account) -> None:
     pages = [
         browser.get("/connexion"),
-        sign_in(browser, "/connexion", account.username, "7K4M-QX2P-0000"),
+        sign_in(browser, "/connexion", newcomer.username, "7K4M-QX2P-0000"),
         browser.get("/activation"),
         browser.get("/activation/non-representant"),
     ]
     for page in pages:
         text = page.get_data(as_text=True)
         assert not any(word in text for word in ("Noémie", "VANDEPUTTE", "Malo", "Tilleuls", "6e 1"))
-    opened = open_activation(browser, account)
+    opened = open_activation(browser, newcomer)
     text = opened.get_data(as_text=True)
     assert all(word in text for word in ("Mme Noémie LEROY-VANDEPUTTE", "Malo, 6e 1, Collège des Tilleuls"))
     abroad = submit(browser, opened, langue="en").text

@@ -5,6 +5,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts import emails
+from idp.accounts.models import Account
 from idp.accounts.one_time_links import Link
 from idp.accounts.passwords.hasher import Hasher
 from tests.activation.race import HOST
@@ -17,34 +18,34 @@ _CROWD = 16
 
 
 @pytest.mark.row("Z-03")
-def test_concurrent_activations_succeed_once_and_send_one_mail(app: Flask, build: Build) -> None:
-    account = build.never_activated()
+def test_concurrent_activations_succeed_once_and_send_one_mail(app: Flask, build: Build, newcomer: Account) -> None:
     forms = []
     for n in range(_CROWD):
         browser = app.test_client()
         browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
-        page = open_activation(browser, account)
+        page = open_activation(browser, newcomer)
         chosen = f"orage brique hamster {n} violon"
         forms.append(form(browser, page, nouveau=chosen, confirmation=chosen, mail=f"p{n}@exemple.fr"))
     answers = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in answers) == [303] + [410] * (_CROWD - 1)
     assert all(DEAD_LETTER in answer["text"] for answer in answers if answer["status"] == 410)
-    after = read_state(account.id)
+    after = read_state(newcomer.id)
     assert (after.active, after.letter, after.links, after.mails, after.completions) == (True, False, 1, 1, 1)
     [winner] = [sent["data"] for sent in forms if sent["data"]["mail"] == after.pending]
     assert Hasher(build.settings).verify(after.password, winner["nouveau"], "sign_in")
 
 
 @pytest.mark.row("Z-03")
-def test_concurrent_clicks_on_one_form_all_see_the_result(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_concurrent_clicks_on_one_form_all_see_the_result(
+    browser: FlaskClient, build: Build, newcomer: Account
+) -> None:
     chosen = "orage brique hamster violon"
-    page = open_activation(browser, account)
+    page = open_activation(browser, newcomer)
     sent = form(browser, page, nouveau=chosen, confirmation=chosen, mail="p@exemple.fr")
     answers = at_once(build.settings, [sent] * _CROWD)
     assert all(answer["status"] == 303 for answer in answers)
     assert all(answer["location"].startswith("/adresse/confirmation?") for answer in answers)
-    after = read_state(account.id)
+    after = read_state(newcomer.id)
     assert (after.links, after.mails, after.completions) == (1, 1, 1)
 
 
@@ -65,11 +66,10 @@ def test_both_clicks_on_the_link_say_confirmed(browser: FlaskClient, build: Buil
 
 @pytest.mark.row("Z-04")
 def test_a_click_while_another_reads_the_link_leaves_it_confirmed(
-    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    sent = form(browser, browser.get(newest_link(build.settings, account.id)))
+    activate(browser, newcomer)
+    sent = form(browser, browser.get(newest_link(build.settings, newcomer.id)))
     find, twin = emails.find_link, browser.application.test_client()
     for name, value in sent["cookies"].items():
         twin.set_cookie(name, value, domain=HOST, secure=True)

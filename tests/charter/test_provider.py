@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
@@ -56,9 +57,8 @@ def test_the_charter_is_accepted_before_the_code(browser: FlaskClient, build: Bu
 
 @pytest.mark.row("C-01")
 def test_refused_charter_gives_no_code_and_allows_sign_out(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, build: Build, ent: RelyingParty, attempt: Attempt
 ) -> None:
-    attempt = Attempt()
     page = sign_in(browser, ent.url(attempt), build.active().username, PASSWORD)
     answer = ent.answer(follow(browser, browser.get(_refusal(page))))
     assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
@@ -153,15 +153,14 @@ _HOSTILE = """# Titre <script>alert(1)</script>
 
 @pytest.mark.row("C-02")
 def test_sign_out_in_another_tab_leads_to_sign_in_and_back_to_the_charter(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    account = build.active()
-    page = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
+    page = sign_in(browser, ent.url(Attempt()), parent.username, PASSWORD)
     browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
     for url in (page.request.full_path, _refusal(page)):
         sign_in_page = follow(browser, browser.get(url))
         assert heading(sign_in_page) == "Connexion"
-    assert heading(submit(browser, sign_in_page, identifiant=account.username, mot_de_passe=PASSWORD)) == CHARTER
+    assert heading(submit(browser, sign_in_page, identifiant=parent.username, mot_de_passe=PASSWORD)) == CHARTER
 
 
 @pytest.mark.row("C-05")

@@ -27,9 +27,10 @@ def _outcomes() -> list[str]:
     return list(db.session.scalars(select(OutboxMessage.outcome).order_by(OutboxMessage.created_at)))
 
 
-def test_the_mail_states_its_purpose_and_its_link_works(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    activate(browser, account)
+def test_the_mail_states_its_purpose_and_its_link_works(
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
+) -> None:
+    activate(browser, newcomer)
     with post_office(app) as office:
         [mail] = office.deliver()
         assert mail["To"] == EMAIL
@@ -41,7 +42,7 @@ def test_the_mail_states_its_purpose_and_its_link_works(app: Flask, browser: Fla
     assert mail["Subject"] == f"{code} – Activez votre compte"
     assert text.partition("\r\n")[0] == f"Votre code\xa0: {code}"
     for part in (text, html):
-        assert account.username not in part, "the address may be a stranger's"
+        assert newcomer.username not in part, "the address may be a stranger's"
         assert f"{code}" in part
         assert "24 heures" in part.replace("\xa0", " ")
         assert "ne demande jamais votre mot de passe" in part
@@ -51,7 +52,7 @@ def test_the_mail_states_its_purpose_and_its_link_works(app: Flask, browser: Fla
     page = app.test_client().get(link_of(mail))
     assert heading(page) == "Confirmez votre adresse mail"
     assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
-    assert read_state(account.id).email == EMAIL
+    assert read_state(newcomer.id).email == EMAIL
 
 
 def test_a_reminder_says_that_the_school_reminds_and_what_to_do_now(app: Flask, build: Build) -> None:
@@ -71,22 +72,20 @@ def test_a_reminder_says_that_the_school_reminds_and_what_to_do_now(app: Flask, 
 
 
 @pytest.mark.row("S-07")
-def test_a_link_that_expired_in_the_outbox_is_issued_again(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_a_link_that_expired_in_the_outbox_is_issued_again(app: Flask, browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        activate(browser, account)
+        activate(browser, newcomer)
         clock.shift(timedelta(hours=24))
         [mail] = office.deliver()
         assert _outcomes() == ["dropped", "sent"]
         assert heading(submit(browser, browser.get(link_of(mail)), mot_de_passe=CHOSEN)) == _CONFIRMED
-    assert read_state(account.id).links == 2
+    assert read_state(newcomer.id).links == 2
 
 
 @pytest.mark.row("S-07")
-def test_a_link_that_was_replaced_in_the_outbox_is_dropped(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_a_link_that_was_replaced_in_the_outbox_is_dropped(app: Flask, browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        waiting = activate(browser, account, mail="premiere@exemple.fr")
+        waiting = activate(browser, newcomer, mail="premiere@exemple.fr")
         clock.shift(timedelta(seconds=61))
         page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
         submit(browser, page, mail="deuxieme@exemple.fr", mot_de_passe=CHOSEN)
@@ -96,10 +95,9 @@ def test_a_link_that_was_replaced_in_the_outbox_is_dropped(app: Flask, browser: 
 
 
 @pytest.mark.row("S-07")
-def test_mail_for_a_disabled_account_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    db.session.get_one(Account, account.id).disabled_at = now()
+def test_mail_for_a_disabled_account_is_not_sent(app: Flask, browser: FlaskClient, newcomer: Account) -> None:
+    activate(browser, newcomer)
+    db.session.get_one(Account, newcomer.id).disabled_at = now()
     db.session.commit()
     with post_office(app) as office:
         assert office.deliver() == []
@@ -107,10 +105,9 @@ def test_mail_for_a_disabled_account_is_not_sent(app: Flask, browser: FlaskClien
 
 
 @pytest.mark.row("S-07")
-def test_an_expired_link_is_replaced_at_the_same_address(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_an_expired_link_is_replaced_at_the_same_address(app: Flask, browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        activate(browser, account)
+        activate(browser, newcomer)
         [first] = office.deliver()
         clock.shift(timedelta(hours=25))
         stranger = app.test_client()
@@ -123,14 +120,13 @@ def test_an_expired_link_is_replaced_at_the_same_address(app: Flask, browser: Fl
         _, second = office.deliver()
         assert second["To"] == EMAIL
         assert heading(submit(stranger, stranger.get(link_of(second)), mot_de_passe=CHOSEN)) == _CONFIRMED
-    assert read_state(account.id).links == 2
+    assert read_state(newcomer.id).links == 2
 
 
 @pytest.mark.row("S-07")
-def test_the_same_mail_sent_again_carries_the_same_link(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_the_same_mail_sent_again_carries_the_same_link(app: Flask, browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        activate(browser, account)
+        activate(browser, newcomer)
         office.mailbox.at_data = "drop"  # the server accepts the mail and disconnects before its reply
         office.deliver()
         office.mailbox.at_data = "250 OK"

@@ -20,30 +20,28 @@ from tests.pages import form_token, heading, sign_in, submit
 
 
 @pytest.mark.row("E-10")
-def test_sixty_seconds_pass_between_two_mails(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_sixty_seconds_pass_between_two_mails(browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, account)
+        waiting = activate(browser, newcomer)
         assert "Vous pourrez renvoyer le message dans 60&nbsp;s." in waiting.text
         clock.shift(timedelta(seconds=59))
         early = submit(browser, browser.get(waiting.request.full_path))
         assert (early.status_code, early.headers["Retry-After"]) == (429, "1")
         assert "Vous pourrez renvoyer le message dans 1&nbsp;s." in early.text
-        assert read_state(account.id).links == 1
+        assert read_state(newcomer.id).links == 1
         clock.shift(timedelta(seconds=1))
         sent = submit(browser, browser.get(waiting.request.full_path))
         assert sent.status_code == 200
         assert "Un nouveau message est parti à" in sent.text
-    assert read_state(account.id).links == 2
+    assert read_state(newcomer.id).links == 2
 
 
 @pytest.mark.row("E-10")
 def test_mail_goes_only_to_the_mailbox_that_was_counted(
-    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    before = read_state(account.id)
+    activate(browser, newcomer)
+    before = read_state(newcomer.id)
 
     def correct_meanwhile(_account_id: uuid.UUID, _email: str, _ip: str) -> int:
         with unit_of_work():
@@ -51,16 +49,15 @@ def test_mail_goes_only_to_the_mailbox_that_was_counted(
         return 0
 
     monkeypatch.setattr(emails, "take_slots", correct_meanwhile)
-    result = emails.resend(build.settings, account.id, ip="192.0.2.1", client_id=None)
+    result = emails.resend(build.settings, newcomer.id, ip="192.0.2.1", client_id=None)
     assert result == emails.NothingToConfirm()
-    assert (read_state(account.id).links, read_state(account.id).mails) == (before.links, before.mails)
+    assert (read_state(newcomer.id).links, read_state(newcomer.id).mails) == (before.links, before.mails)
 
 
 @pytest.mark.row("E-10")
-def test_the_sixth_mail_in_an_hour_waits(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_the_sixth_mail_in_an_hour_waits(browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, account)
+        waiting = activate(browser, newcomer)
         for _ in range(4):
             clock.shift(timedelta(seconds=61))
             assert submit(browser, browser.get(waiting.request.full_path)).status_code == 200
@@ -70,7 +67,7 @@ def test_the_sixth_mail_in_an_hour_waits(browser: FlaskClient, build: Build) -> 
     assert "Beaucoup de messages sont déjà partis." in sixth.text
     assert "Le lien du dernier message marche toujours." in sixth.text
     assert "Renvoyer le message" not in sixth.text
-    assert read_state(account.id).links == 5
+    assert read_state(newcomer.id).links == 5
 
 
 @pytest.mark.row("E-10")
@@ -87,10 +84,9 @@ def test_a_mailbox_gets_no_more_from_many_accounts_than_from_one(app: Flask, bui
 
 
 @pytest.mark.row("E-10")
-def test_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, account)
+        waiting = activate(browser, newcomer)
         clock.shift(timedelta(seconds=61))
         place = waiting.request.full_path
         data = {"csrf_token": form_token(browser.get(place))}
@@ -106,30 +102,28 @@ def test_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient, bu
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(click, range(50)))
     assert sorted(answers) == [303] + [429] * 49
-    assert read_state(account.id).links == 2
+    assert read_state(newcomer.id).links == 2
 
 
 @pytest.mark.row("E-10")
 def test_a_mistyped_address_is_corrected_at_once_and_another_spelling_of_it_waits(
-    browser: FlaskClient, build: Build
+    browser: FlaskClient, newcomer: Account
 ) -> None:
-    account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, account, mail="noemei@exemple.fr")
+        waiting = activate(browser, newcomer, mail="noemei@exemple.fr")
         clock.shift(timedelta(seconds=20))
         page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
         early = submit(browser, page, mail="Noemei@exemple.fr", mot_de_passe=CHOSEN)
         assert (early.status_code, early.headers["Retry-After"]) == (429, "40")
-        assert read_state(account.id).pending == "noemei@exemple.fr"
+        assert read_state(newcomer.id).pending == "noemei@exemple.fr"
         assert heading(submit(browser, page, mail="noemie@exemple.fr", mot_de_passe=CHOSEN)) == SENT
-    assert (read_state(account.id).pending, read_state(account.id).links) == ("noemie@exemple.fr", 2)
+    assert (read_state(newcomer.id).pending, read_state(newcomer.id).links) == ("noemie@exemple.fr", 2)
 
 
 @pytest.mark.row("E-10")
-def test_a_correction_too_many_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_a_correction_too_many_waits_and_keeps_what_was_typed(browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, account)
+        waiting = activate(browser, newcomer)
         place = waiting.request.full_path.replace("/confirmation", "/modifier")
         for n in range(5):
             page = submit(browser, browser.get(place), mail=f"p{n}@exemple.fr", mot_de_passe=CHOSEN)
@@ -138,7 +132,7 @@ def test_a_correction_too_many_waits_and_keeps_what_was_typed(browser: FlaskClie
         assert (sixth.status_code, sixth.headers["Retry-After"]) == (429, "3600")
         assert 'value="p5@exemple.fr"' in sixth.text
         assert "60 minutes" in sixth.text
-        assert (read_state(account.id).pending, read_state(account.id).links) == ("p4@exemple.fr", 6)
+        assert (read_state(newcomer.id).pending, read_state(newcomer.id).links) == ("p4@exemple.fr", 6)
         clock.shift(timedelta(minutes=25))
         assert browser.get(place).status_code == 200
 

@@ -124,14 +124,13 @@ def test_a_change_while_the_hash_is_computed_opens_no_session(
     assert entries.all() == []
 
 
-def test_an_account_that_changed_gets_nothing(app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_that_changed_gets_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch, parent: Account) -> None:
     """The first step of the chain writes nothing, and so none of the others does."""
-    account = build.active()
     admit, answers = admission.admit, []
 
     def late(*arguments: object) -> bool:
         with unit_of_work():
-            _change_credentials(account)
+            _change_credentials(parent)
         answers.append((admit(*arguments), counters()))  # type: ignore[arg-type]
         return answers[-1][0]
 
@@ -139,9 +138,9 @@ def test_an_account_that_changed_gets_nothing(app: Flask, build: Build, monkeypa
         return sorted(db.session.scalars(select(ThrottleCounter.count)))
 
     monkeypatch.setattr(admission, "admit", late)
-    assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == _REFUSED
+    assert heading(sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)) == _REFUSED
     assert answers == [(False, [1, 1, 1])]
-    row = db.session.get_one(Account, account.id, populate_existing=True)
+    row = db.session.get_one(Account, parent.id, populate_existing=True)
     assert row.last_sign_in_at is None
     assert db.session.scalar(select(func.count()).select_from(Session)) == 0
 

@@ -5,6 +5,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp.accounts.models import Account
 from idp.db import db
 from idp.sessions.models import Session
 from tests.activation.steps import activate, read_state
@@ -60,21 +61,19 @@ def test_a_form_of_another_site_is_refused(app: Flask, build: Build, place: str)
 @pytest.mark.parametrize(
     "target", ["https://evil.test", "//evil.test", "/\\evil.test", "/%09/evil.test", "javascript:alert(1)"]
 )
-def test_target_url_of_a_request_is_ignored_after_sign_in(app: Flask, build: Build, target: str) -> None:
-    account = build.active()
+def test_target_url_of_a_request_is_ignored_after_sign_in(app: Flask, target: str, parent: Account) -> None:
     for name in ("next", "url", "redirect_uri", "continue", "retour"):
         browser = app.test_client()
         page = browser.get("/connexion", query_string={name: target})
-        data = {"csrf_token": form_token(page), "identifiant": account.username, "mot-de-passe": PASSWORD, name: target}
+        data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD, name: target}
         answer = browser.post("/connexion", query_string={name: target}, data=data)
         assert (answer.status_code, answer.headers["Location"]) == (303, "/mon-compte")
 
 
 @pytest.mark.row("I-14")
-def test_a_forged_continuation_leads_nowhere(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_a_forged_continuation_leads_nowhere(browser: FlaskClient, parent: Account) -> None:
     token = form_token(browser.get("/connexion"))
-    data = {"csrf_token": token, "identifiant": account.username, "mot-de-passe": PASSWORD}
+    data = {"csrf_token": token, "identifiant": parent.username, "mot-de-passe": PASSWORD}
     answer = browser.post("/connexion", query_string={"demande": "https://evil.test"}, data=data)
     assert (answer.status_code, heading(answer)) == (400, "Reprenons depuis l’ENT")
 

@@ -80,10 +80,9 @@ def test_not_me_leads_to_the_other_account_in_one_tap_and_in_the_same_request(
 
 
 def test_a_browser_of_one_person_or_of_strangers_gets_the_same_page_as_all(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+    app: Flask, browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    account = build.active()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert code_for(browser, ent, Attempt())
     browser.delete_cookie("__Host-ss", domain=HOST)
     pages = []

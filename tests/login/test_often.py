@@ -12,7 +12,7 @@ from idp.clock import now
 from idp.db import db
 from idp.sessions.models import Session
 from idp.throttle import limits
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD
 from tests.pages import heading, sign_in
 
 pytestmark = pytest.mark.row("I-27")
@@ -26,21 +26,20 @@ def count_open(account: Account) -> int:
 
 
 def test_an_account_signs_in_sixty_times_an_hour_and_keeps_the_thirty_youngest_sessions(
-    app: Flask, build: Build
+    app: Flask, parent: Account
 ) -> None:
-    account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         browsers = [app.test_client() for _ in range(limits.SIGN_INS.tries)]
         for number, browser in enumerate(browsers, 1):
-            assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
-            assert count_open(account) == min(number, limits.MOST_SESSIONS)
+            assert heading(sign_in(browser, "/connexion", parent.username, PASSWORD)) == "Gérer mon compte"
+            assert count_open(parent) == min(number, limits.MOST_SESSIONS)
             clock.shift(timedelta(seconds=1))
         assert heading(browsers[30].get("/mon-compte")) == "Gérer mon compte"
         assert browsers[29].get("/mon-compte").status_code == 303, "the oldest one ended"
         for _ in range(limits.SIGN_IN_ACCOUNT.free + 1):  # a right password is no failure
-            refused = sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
+            refused = sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)
         assert (refused.status_code, refused.headers["Retry-After"]) == (429, str(3600 - limits.SIGN_INS.tries))
         assert heading(refused) == "Un peu de patience"
-        assert count_open(account) == limits.MOST_SESSIONS
+        assert count_open(parent) == limits.MOST_SESSIONS
         clock.shift(timedelta(hours=1))
-        assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+        assert heading(sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)) == "Gérer mon compte"

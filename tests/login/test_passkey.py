@@ -38,11 +38,6 @@ OFFER = "La prochaine fois, sans mot de passe ?"
 
 
 @pytest.fixture
-def parent(build: Build) -> Account:
-    return build.active()
-
-
-@pytest.fixture
 def key(app: Flask, parent: Account) -> Authenticator:
     return owner(app, parent, key_of_parent(count=5))
 
@@ -319,17 +314,16 @@ def test_a_challenge_writes_nothing(app: Flask, key: Authenticator) -> None:
     assert steps.count(SpentChallenge) == before
 
 
-def test_a_passkey_is_offered_once_after_a_sign_in_by_password(app: Flask, build: Build, ent: RelyingParty) -> None:
-    account = build.active()
+def test_a_passkey_is_offered_once_after_a_sign_in_by_password(app: Flask, ent: RelyingParty, parent: Account) -> None:
     without = device(app, LAPTOP)
-    steps.enter(without, account)  # a browser that cannot make passkeys, or has no script
+    steps.enter(without, parent)  # a browser that cannot make passkeys, or has no script
     browser, attempt = device(app, steps.PHONE), Attempt()
-    page = _sign_in_with(browser, ent.url(attempt), account)
+    page = _sign_in_with(browser, ent.url(attempt), parent)
     assert heading(page) == OFFER
     onward = page.text.partition('<a class="btn alt" href="')[2].partition('"')[0].replace("&amp;", "&")
     assert ent.answer(browser.get(onward))["code"], "one tap leads to the ENT"
     browser.delete_cookie("__Host-ss", domain=steps.HOST)
-    assert heading(_sign_in_with(browser, "/connexion", account)) == "Gérer mon compte"
+    assert heading(_sign_in_with(browser, "/connexion", parent)) == "Gérer mon compte"
 
 
 def _sign_in_with(browser: FlaskClient, url: str, account: Account) -> TestResponse:

@@ -49,9 +49,8 @@ def test_every_account_that_is_not_opened_gets_the_same_answer(app: Flask, build
 
 
 @pytest.mark.row("I-07")
-def test_all_spellings_of_an_identifier_share_one_counter(app: Flask, build: Build) -> None:
-    account = build.active()
-    name, number = account.username.split(".")[1][:5], account.username[-4:]
+def test_all_spellings_of_an_identifier_share_one_counter(app: Flask, parent: Account) -> None:
+    name, number = parent.username.split(".")[1][:5], parent.username[-4:]
     spellings = [
         f"n.{name}{number}",
         f"N.{name.upper()}{number}",
@@ -114,11 +113,10 @@ def test_an_address_is_no_identifier(browser: FlaskClient, build: Build) -> None
 @pytest.mark.row("I-15")
 @pytest.mark.parametrize("password", ["x" * 60_000, "x" * 1_000_000, "\u0301\u0323" * 200_000])
 def test_too_long_credentials_are_refused_before_they_are_normalised(
-    browser: FlaskClient, build: Build, normalised: list[int], password: str
+    browser: FlaskClient, normalised: list[int], password: str, parent: Account
 ) -> None:
-    account = build.active()
     normalised.clear()
-    for fields in ({"username": account.username, "password": password}, {"username": password, "password": PASSWORD}):
+    for fields in ({"username": parent.username, "password": password}, {"username": password, "password": PASSWORD}):
         page = sign_in(browser, "/connexion", **fields)
         assert page.status_code == 413 or _FAILED in page.text
     assert max(normalised, default=0) <= 128

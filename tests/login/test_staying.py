@@ -46,11 +46,6 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.row("I-25")
 
 
-@pytest.fixture
-def parent(build: Build) -> Account:
-    return build.active()
-
-
 def test_a_closed_browser_enters_without_a_password_by_a_new_secret(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:

@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from idp.accounts.models import Account
 from idp.db import db
 from idp.my_account.connections_views import origin_of
 from idp.outbox.queue import OutboxMessage
@@ -35,13 +36,12 @@ def _told() -> list[str]:
     return [key for row in rows for key in row.payload["sessions"]]
 
 
-def test_each_device_is_shown_in_plain_words_the_present_one_first(app: Flask, build: Build) -> None:
-    account = build.active()
+def test_each_device_is_shown_in_plain_words_the_present_one_first(app: Flask, parent: Account) -> None:
     with time_machine.travel(EVENING - timedelta(minutes=40), tick=False) as clock:
         laptop, phone = device(app, LAPTOP, "82.64.17.9"), device(app, PHONE, "203.0.113.7")
-        enter(laptop, account)
+        enter(laptop, parent)
         clock.move_to(EVENING)
-        enter(phone, account)
+        enter(phone, parent)
         page = phone.get(PAGE)
         text = text_of(page)
     present = (

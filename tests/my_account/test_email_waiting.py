@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts import one_time_links
+from idp.accounts.models import Account
 from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from tests.builders import PASSWORD, Build
@@ -33,34 +34,32 @@ from tests.pages import form_token, heading, sign_in, submit
 
 @pytest.mark.row("E-05")
 def test_keeping_the_former_address_revokes_the_link_but_not_the_alarm(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    account = build.active()
-    enter(browser, account)
+    enter(browser, parent)
     waiting = change_email(browser)
     response = submit(browser, waiting, garder="1")
     assert heading(response) == ACCOUNT
     assert "Vous gardez votre adresse mail actuelle." in response.text
-    assert read_emails(account) == (OLD, None)
-    assert len(journal(account, "email.change_cancelled")) == 1
-    [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), links(account, Purpose.CONTEST_EMAIL)
+    assert read_emails(parent) == (OLD, None)
+    assert len(journal(parent, "email.change_cancelled")) == 1
+    [change], [alarm] = links(parent, Purpose.CHANGE_EMAIL), links(parent, Purpose.CONTEST_EMAIL)
     assert (one_time_links.is_alive(change), one_time_links.is_alive(alarm)) == (False, True)
     phone = app.test_client()
     dead = phone.get(path_of(build.settings, change))
     submit(phone, dead, renvoyer="1")
-    assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
+    assert len(links(parent, Purpose.CHANGE_EMAIL)) == 1
     again = submit(browser, waiting, garder="1")
     assert heading(again) == EMAIL_TITLE, "a second click finds the form"
-    assert len(journal(account, "email.change_cancelled")) == 1
+    assert len(journal(parent, "email.change_cancelled")) == 1
 
 
 @pytest.mark.row("E-10")
 def test_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
+        enter(browser, parent)
         waiting = change_email(browser)
         assert "Vous pourrez renvoyer le message dans 60&nbsp;s." in waiting.text
         clock.shift(timedelta(seconds=59))
@@ -72,36 +71,34 @@ def test_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
         sent = submit(browser, waiting, renvoyer="1")
         assert (sent.status_code, sent.request.full_path) == (200, f"{EMAIL_PAGE}?fait=renvoi")
         assert "Un nouveau message est parti à" in sent.text
-        first, second = links(account, Purpose.CHANGE_EMAIL)
+        first, second = links(parent, Purpose.CHANGE_EMAIL)
         phone = app.test_client()
         assert phone.get(path_of(build.settings, first)).status_code == 410
         assert phone.get(path_of(build.settings, second)).status_code == 200
-    assert read_notices(account) == [("adresse_change", OLD)], "the former mailbox is told once"
+    assert read_notices(parent) == [("adresse_change", OLD)], "the former mailbox is told once"
 
 
 @pytest.mark.row("E-10")
-def test_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser: FlaskClient, parent: Account) -> None:
     with time_machine.travel(now(), tick=False):
-        enter(browser, account)
+        enter(browser, parent)
         submit(browser, change_email(browser), garder="1")
         early = change_email(browser, NEW.upper())
         assert (early.status_code, early.headers["Retry-After"]) == (429, "60")
         assert errors(early) == ["Un message vient de partir. Vous pourrez enregistrer cette adresse dans 60 secondes."]
         assert f'value="{NEW.upper()}"' in early.text
-        assert read_emails(account) == (OLD, None)
+        assert read_emails(parent) == (OLD, None)
         # the pause applies to one mailbox only
         assert WAITING in change_email(browser, "encore@exemple.fr").text
 
 
 @pytest.mark.row("E-10")
-def test_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, parent: Account) -> None:
     with time_machine.travel(now(), tick=False):
-        enter(browser, account)
+        enter(browser, parent)
         assert errors(change_email(browser, current="faux")) == [WRONG]
         assert WAITING in change_email(browser).text
-    assert read_emails(account) == (OLD, NEW)
+    assert read_emails(parent) == (OLD, NEW)
 
 
 @pytest.mark.row("M-01")

@@ -80,11 +80,10 @@ def test_an_account_that_just_chose_its_password_shows_the_time(browser: FlaskCl
     assert day(CHANGED) not in text
 
 
-def test_a_person_without_children_is_led_to_who_can_help(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    [tie] = account.guardianships
-    suspension.suspend(account.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
-    page = text_of(enter(browser, account))
+def test_a_person_without_children_is_led_to_who_can_help(browser: FlaskClient, build: Build, parent: Account) -> None:
+    [tie] = parent.guardianships
+    suspension.suspend(parent.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
+    page = text_of(enter(browser, parent))
     assert "Demandez à la direction de l’établissement." in page
     assert "Le secrétariat de l’établissement peut le corriger." not in page
     assert "Le secrétariat de l’établissement peut le corriger." in text_of(enter(browser, build.active(children=[])))
@@ -177,9 +176,8 @@ def test_actions_by_get_or_with_the_form_token_of_another_session_are_refused(
 
 
 @pytest.mark.row("M-04")
-def test_fields_that_no_form_has_change_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    page = enter(browser, account)
+def test_fields_that_no_form_has_change_nothing(app: Flask, browser: FlaskClient, parent: Account) -> None:
+    page = enter(browser, parent)
     extra = {
         "email": "a@b.fr",
         "email_verified": "1",
@@ -192,15 +190,15 @@ def test_fields_that_no_form_has_change_nothing(app: Flask, browser: FlaskClient
         "generation": "0",
         "disabled_at": "",
     }
-    before = _row(account)
+    before = _row(parent)
     for path, data in (
         ("/mon-compte/sessions", {"toutes": "1"}),
-        ("/mon-compte/courrier", {"identifiant": account.username, "mot-de-passe": "x"}),
+        ("/mon-compte/courrier", {"identifiant": parent.username, "mot-de-passe": "x"}),
         ("/mon-compte/verification", {"mot-de-passe": PASSWORD}),
     ):
         answer = browser.post(path, data={"csrf_token": form_token(browser.get("/mon-compte")), **data, **extra})
         assert answer.status_code in {200, 303}
-    assert _row(account) == before
+    assert _row(parent) == before
     assert page.status_code == 200
 
 

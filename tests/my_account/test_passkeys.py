@@ -36,11 +36,6 @@ VERIFY = "/mon-compte/verification?suite=cles"
 
 
 @pytest.fixture
-def parent(build: Build) -> Account:
-    return build.active()
-
-
-@pytest.fixture
 def phone(app: Flask, parent: Account) -> FlaskClient:
     browser = device(app, PHONE)
     enter(browser, parent)

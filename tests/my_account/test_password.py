@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from idp import opaque
 from idp.accounts import one_time_links
+from idp.accounts.models import Account
 from idp.accounts.one_time_links import Purpose
 from idp.clock import now
 from idp.db import db
@@ -46,60 +47,57 @@ _WRONG = "Ce n’est pas votre mot de passe actuel."
 @pytest.mark.row("M-01")
 @pytest.mark.parametrize("current", ["", "faux, complètement", PASSWORD + " ", PROVISIONAL, CHOSEN[:-1]])
 def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
-    browser: FlaskClient, build: Build, current: str
+    browser: FlaskClient, build: Build, current: str, parent: Account
 ) -> None:
-    account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
+        enter(browser, parent)
         clock.shift(timedelta(minutes=20))
         page = change_password(browser, current=current)
         assert heading(page) == PASSWORD_TITLE
         assert errors(page) == [_WRONG if current else "Tapez votre mot de passe actuel."]
         assert "<title>Erreur" in page.text
         assert CHOSEN not in page.text
-        assert is_password(build, reload_account(account).password_hash, PASSWORD)
-        assert read_notices(account) == []
+        assert is_password(build, reload_account(parent).password_hash, PASSWORD)
+        assert read_notices(parent) == []
         assert heading(change_password(browser)) == ACCOUNT
-    assert is_password(build, reload_account(account).password_hash, CHOSEN)
+    assert is_password(build, reload_account(parent).password_hash, CHOSEN)
 
 
 @pytest.mark.row("M-02")
 def test_this_browser_gets_a_new_session_id_and_all_others_are_signed_out(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
-    enter(browser, account)
-    others = [enter(app.test_client(), account) for _ in range(2)]
+    enter(browser, parent)
+    others = [enter(app.test_client(), parent) for _ in range(2)]
     before = cookie(browser)
     [sid] = db.session.scalars(select(Session.sid).where(Session.digest == opaque.digest(before)))
     page = change_password(browser)
     assert heading(page) == ACCOUNT
     assert "Votre mot de passe est changé." in page.text
     assert cookie(browser) != before
-    [row] = db.session.scalars(select(Session).where(Session.account_id == account.id, Session.ended_at.is_(None)))
+    [row] = db.session.scalars(select(Session).where(Session.account_id == parent.id, Session.ended_at.is_(None)))
     assert (row.sid, row.digest) == (sid, opaque.digest(cookie(browser)))
     for other in others:
         assert heading(follow(other, other.get("/mon-compte"))) == "Connexion"
     thief = app.test_client()
     thief.set_cookie("__Host-ss", before, domain=HOST, secure=True)
     assert thief.get("/mon-compte").headers["Location"] == "/connexion"
-    assert read_notices(account) == [("mot_de_passe_change", "")]
-    assert len(journal(account, "password.changed")) == 1
+    assert read_notices(parent) == [("mot_de_passe_change", "")]
+    assert len(journal(parent, "password.changed")) == 1
     fresh = app.test_client()
-    assert heading(sign_in(fresh, "/connexion", account.username, PASSWORD)) == "Connexion"
-    assert heading(sign_in(fresh, "/connexion", account.username, CHOSEN)) == ACCOUNT
+    assert heading(sign_in(fresh, "/connexion", parent.username, PASSWORD)) == "Connexion"
+    assert heading(sign_in(fresh, "/connexion", parent.username, CHOSEN)) == ACCOUNT
 
 
 @pytest.mark.row("M-02")
-def test_the_ents_are_notified_of_the_ended_sessions_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
-    other = enter(app.test_client(), account)
+def test_the_ents_are_notified_of_the_ended_sessions_alone(app: Flask, browser: FlaskClient, parent: Account) -> None:
+    enter(browser, parent)
+    other = enter(app.test_client(), parent)
     [ended] = db.session.scalars(select(Session.id).where(Session.digest == opaque.digest(cookie(other))))
     change_password(browser)
     payloads = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == SESSIONS_ENDED)).all()
     assert [payload["sessions"] for payload in payloads] == [[str(ended)]]
-    assert [entry["by"] for entry in journal(account, "sessions.ended")] == ["password_changed"]
+    assert [entry["by"] for entry in journal(parent, "sessions.ended")] == ["password_changed"]
 
 
 @pytest.mark.row("M-02")
@@ -125,27 +123,28 @@ def test_former_refresh_tokens_and_codes_are_revoked(app: Flask, browser: FlaskC
 
 
 @pytest.mark.row("M-02")
-def test_pending_reset_links_and_changes_of_address_are_revoked(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_pending_reset_links_and_changes_of_address_are_revoked(
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
+) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
+        enter(browser, parent)
         change_email(browser)
-        [change] = links(account, Purpose.CHANGE_EMAIL)
+        [change] = links(parent, Purpose.CHANGE_EMAIL)
         reset = one_time_links.issue(
-            build.settings, Purpose.RESET_PASSWORD, account, email=OLD, lifetime=timedelta(minutes=30)
+            build.settings, Purpose.RESET_PASSWORD, parent, email=OLD, lifetime=timedelta(minutes=30)
         )
         db.session.commit()
         assert "Changer le mot de passe annule cette demande" in browser.get(PASSWORD_PAGE).text
         change_password(browser)
         clock.shift(timedelta(minutes=2))
-        assert reload_account(account).pending_email is None
+        assert reload_account(parent).pending_email is None
         assert [one_time_links.is_alive(link) for link in (reset, change)] == [False, False]
         stranger = app.test_client()
         dead = stranger.get(path_of(build.settings, change))
         assert dead.status_code == 410
         submit(stranger, dead, renvoyer="1")
-        assert len(links(account, Purpose.CHANGE_EMAIL)) == 1, "who knew the former password gets no new link"
-        assert [one_time_links.is_alive(link) for link in links(account, Purpose.CONTEST_EMAIL)] == [True]
+        assert len(links(parent, Purpose.CHANGE_EMAIL)) == 1, "who knew the former password gets no new link"
+        assert [one_time_links.is_alive(link) for link in links(parent, Purpose.CONTEST_EMAIL)] == [True]
 
 
 @pytest.mark.row("M-03")
@@ -159,27 +158,25 @@ def test_pending_reset_links_and_changes_of_address_are_revoked(app: Flask, brow
     ],
 )
 def test_a_password_that_others_could_guess_is_refused_with_its_reason(
-    browser: FlaskClient, build: Build, new: str, reason: str
+    browser: FlaskClient, build: Build, new: str, reason: str, parent: Account
 ) -> None:
-    account = build.active()
-    enter(browser, account)
-    page = change_password(browser, new=new.format(username=account.username))
+    enter(browser, parent)
+    page = change_password(browser, new=new.format(username=parent.username))
     assert heading(page) == PASSWORD_TITLE
     [error] = errors(page)
     assert error.startswith(reason), error
-    assert is_password(build, reload_account(account).password_hash, PASSWORD)
+    assert is_password(build, reload_account(parent).password_hash, PASSWORD)
 
 
 @pytest.mark.row("M-03")
-def test_a_refused_form_costs_no_try_and_reports_two_different_passwords(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
+def test_a_refused_form_costs_no_try_and_reports_two_different_passwords(browser: FlaskClient, parent: Account) -> None:
+    enter(browser, parent)
     for _ in range(8):
         page = change_password(browser, current="faux", again="autre chose")
         assert page.status_code == 200
         assert errors(page)[0].startswith("Les deux mots de passe ne sont pas les mêmes.")
     assert heading(change_password(browser)) == ACCOUNT
-    assert journal(account, "sign_in") == journal(account, "sign_in")[:1]
+    assert journal(parent, "sign_in") == journal(parent, "sign_in")[:1]
 
 
 @pytest.mark.row("M-05")
@@ -191,24 +188,25 @@ def test_the_former_form_token_is_refused_after_the_change(browser: FlaskClient,
 
 
 @pytest.mark.row("I-09")
-def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_wrong_passwords_here_count_with_those_of_the_sign_in(
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
+) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
+        enter(browser, parent)
         browser.delete_cookie("__Host-dv", domain=HOST)
         for _ in range(3):
             assert errors(change_password(browser, current="faux")) == [_WRONG]
         stranger = app.test_client()
         for _ in range(2):
-            assert sign_in(stranger, "/connexion", account.username, "faux").status_code == 200
+            assert sign_in(stranger, "/connexion", parent.username, "faux").status_code == 200
         held = change_password(browser)
         assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
         assert "Nouvel essai dans 5 secondes." in held.text
-        assert sign_in(stranger, "/connexion", account.username, PASSWORD).status_code == 429
-        assert is_password(build, reload_account(account).password_hash, PASSWORD)
+        assert sign_in(stranger, "/connexion", parent.username, PASSWORD).status_code == 429
+        assert is_password(build, reload_account(parent).password_hash, PASSWORD)
         clock.shift(timedelta(seconds=5))
         assert heading(change_password(browser)) == ACCOUNT
-    assert {entry["door"] for entry in journal(account, "sign_in") if "door" in entry} == {
+    assert {entry["door"] for entry in journal(parent, "sign_in") if "door" in entry} == {
         "sign_in",
         "reauthentication",
     }
@@ -216,15 +214,14 @@ def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browse
 
 @pytest.mark.row("I-09")
 def test_guesses_on_the_known_phone_are_rate_limited_on_that_phone_alone(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
     with time_machine.travel(now(), tick=False):
-        enter(browser, account)
+        enter(browser, parent)
         for _ in range(5):
             assert errors(change_password(browser, current="faux")) == [_WRONG]
         assert change_password(browser).status_code == 429
-        enter(app.test_client(), account)
+        enter(app.test_client(), parent)
 
 
 @pytest.mark.row("M-02")
@@ -237,9 +234,8 @@ def test_an_account_without_any_address_changes_its_password_too(browser: FlaskC
 
 
 @pytest.mark.row("M-03")
-def test_all_faults_of_a_form_are_reported_together(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
+def test_all_faults_of_a_form_are_reported_together(browser: FlaskClient, parent: Account) -> None:
+    enter(browser, parent)
     both = ["Il faut 12 caractères au moins.", "Les deux mots de passe ne sont pas les mêmes."]
     for current, messages in (("", ["Tapez votre mot de passe actuel.", *both]), ("faux", both)):
         page = change_password(browser, current=current, new="court", again="autre")

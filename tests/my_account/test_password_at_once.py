@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.clock import now
 from idp.db import db
@@ -34,9 +35,10 @@ from tests.pages import follow, form_token, heading, submit
 
 
 @pytest.mark.row("Z-03")
-def test_the_second_of_two_clicks_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
+def test_the_second_of_two_clicks_sees_the_result_of_the_first(
+    app: Flask, browser: FlaskClient, parent: Account
+) -> None:
+    enter(browser, parent)
     page = browser.get(PASSWORD_PAGE)
     data = {"csrf_token": form_token(page), "actuel": PASSWORD, "nouveau": CHOSEN, "confirmation": CHOSEN}
     impatient = app.test_client()
@@ -46,13 +48,14 @@ def test_the_second_of_two_clicks_sees_the_result_of_the_first(app: Flask, brows
     second = impatient.post(PASSWORD_PAGE, data=data)
     assert second.headers["Location"] == "/mon-compte?fait=mot-de-passe"
     assert heading(follow(impatient, second)) == ACCOUNT
-    assert len(journal(account, "password.changed")) == 1
+    assert len(journal(parent, "password.changed")) == 1
 
 
 @pytest.mark.row("Z-03")
-def test_the_former_cookie_is_refused_without_the_new_password(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
+def test_the_former_cookie_is_refused_without_the_new_password(
+    app: Flask, browser: FlaskClient, parent: Account
+) -> None:
+    enter(browser, parent)
     thief = app.test_client()
     page = browser.get(PASSWORD_PAGE)
     for name in ("__Host-ss", "__Host-tx"):
@@ -66,32 +69,32 @@ def test_the_former_cookie_is_refused_without_the_new_password(app: Flask, brows
 
 
 @pytest.mark.row("Z-03")
-def test_concurrent_changes_succeed_once_and_keep_one_browser_signed_in(app: Flask, build: Build) -> None:
-    account = build.active()
+def test_concurrent_changes_succeed_once_and_keep_one_browser_signed_in(
+    app: Flask, build: Build, parent: Account
+) -> None:
     forms: list[dict[str, Any]] = []
     for n in range(6):
-        browser = enter(app.test_client(), account)
+        browser = enter(app.test_client(), parent)
         chosen = f"orage brique hamster {n} violon"
         page = browser.get(PASSWORD_PAGE)
         forms.append(form(browser, page, actuel=PASSWORD, nouveau=chosen, confirmation=chosen))
     answers = at_once(build.settings, forms)
     assert all(answer["status"] in {200, 303, 429} for answer in answers)
     assert [a["location"] for a in answers].count("/mon-compte?fait=mot-de-passe") == 1
-    row = reload_account(account)
+    row = reload_account(parent)
     assert row.generation == 2
     assert sum(is_password(build, row.password_hash, order["data"]["nouveau"]) for order in forms) == 1
-    alive = db.session.scalars(select(Session.id).where(Session.account_id == account.id, Session.ended_at.is_(None)))
+    alive = db.session.scalars(select(Session.id).where(Session.account_id == parent.id, Session.ended_at.is_(None)))
     assert len(alive.all()) == 1
-    assert read_notices(account) == [("mot_de_passe_change", "")]
+    assert read_notices(parent) == [("mot_de_passe_change", "")]
 
 
 @pytest.mark.row("W-03")
 def test_busy_hasher_changes_nothing_and_refunds_the_try(
-    app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+    app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch, parent: Account
 ) -> None:
-    account = build.active()
     with time_machine.travel(now(), tick=False):
-        enter(browser, account)
+        enter(browser, parent)
 
         def no_turn(_password: str, _lane: str) -> str:
             raise HasherBusyError
@@ -102,18 +105,17 @@ def test_busy_hasher_changes_nothing_and_refunds_the_try(
             for _ in range(8):
                 answer = submit(browser, page, actuel=PASSWORD, nouveau=CHOSEN, confirmation=CHOSEN)
                 assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-        assert is_password(build, reload_account(account).password_hash, PASSWORD)
+        assert is_password(build, reload_account(parent).password_hash, PASSWORD)
         assert heading(change_password(browser)) == ACCOUNT
 
 
 @pytest.mark.row("M-07")
 def test_a_session_that_is_ended_while_the_hash_is_computed_changes_nothing(
-    app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+    app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch, parent: Account
 ) -> None:
-    account = build.active()
-    enter(browser, account)
+    enter(browser, parent)
     hasher = services_of(app).hasher
-    verify, key = hasher.verify, account.id
+    verify, key = hasher.verify, parent.id
 
     def put_out_meanwhile(password_hash: str | None, password: str, lane: Any) -> bool:
         _end_sessions(key)
@@ -121,8 +123,8 @@ def test_a_session_that_is_ended_while_the_hash_is_computed_changes_nothing(
 
     monkeypatch.setattr(hasher, "verify", put_out_meanwhile)
     assert heading(change_password(browser)) == "Connexion"
-    assert is_password(build, reload_account(account).password_hash, PASSWORD)
-    assert read_notices(account) == []
+    assert is_password(build, reload_account(parent).password_hash, PASSWORD)
+    assert read_notices(parent) == []
 
 
 def _end_sessions(account_id: uuid.UUID) -> None:

@@ -9,14 +9,9 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.throttle import limits
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD
 from tests.pages import form_token
 from tests.protocol.registering import invited
-
-
-@pytest.fixture
-def parent(build: Build) -> Account:
-    return build.active()
 
 
 @pytest.fixture

@@ -95,10 +95,9 @@ def test_a_foreign_ent_gets_no_code(
 @pytest.mark.row("A-27")
 @pytest.mark.parametrize("mode", [None, "form_post"])
 def test_without_a_page_a_foreign_ent_gets_access_denied(
-    browser: FlaskClient, foreign: RelyingParty, session: Account, mode: str | None
+    browser: FlaskClient, foreign: RelyingParty, session: Account, mode: str | None, attempt: Attempt
 ) -> None:
     """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1."""
-    attempt = Attempt()
     response = browser.get(foreign.url(attempt, prompt="none", response_mode=mode))
     answer = posted_answer(foreign, response) if mode else foreign.answer(response)
     assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
@@ -107,10 +106,9 @@ def test_without_a_page_a_foreign_ent_gets_access_denied(
 
 
 def test_the_person_goes_back_to_the_ent_with_access_denied(
-    browser: FlaskClient, foreign: RelyingParty, session: Account
+    browser: FlaskClient, foreign: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
     """RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
     page = follow(browser, browser.get(foreign.url(attempt)))
     [back] = [link for link in _links(page) if link.startswith("/authorize/refus")]
     answer = foreign.answer(browser.get(back))
@@ -138,10 +136,9 @@ def test_another_person_signs_in_for_the_same_request(
 
 
 def test_the_page_redirects_to_the_ent_once_the_person_may_enter(
-    browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
+    browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.5. The page is not shown again once the school's file has a child."""
-    attempt = Attempt()
     location = browser.get(foreign.url(attempt)).headers["Location"]
     child = build.child(uai=LYCEE)
     db.session.add(Guardianship(account_id=session.id, child_id=child.id, rank=1))

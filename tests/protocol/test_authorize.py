@@ -149,9 +149,10 @@ def test_a_challenge_that_need_not_be_sent_is_enforced_when_it_is(
 
 
 @pytest.mark.row("A-09")
-def test_a_parameter_that_stands_twice_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_parameter_that_stands_twice_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
     """RFC 6749, 3.1."""
-    attempt = Attempt()
     for name in ("nonce", "code_challenge", "prompt", "max_age", "response_mode", "response_type", "scope", "foo"):
         twice = f"{ent.url(attempt, prompt='none', max_age='900', response_mode='query', foo='1')}&{name}=x"
         answer = ent.answer(browser.get(twice))
@@ -247,9 +248,10 @@ def test_a_redirect_uri_keeps_its_own_query(browser: FlaskClient, build: Build, 
 
 
 @pytest.mark.row("A-25")
-def test_order_and_unknown_parameters_change_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_order_and_unknown_parameters_change_nothing(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
     """RFC 6749, 3.1."""
-    attempt = Attempt()
     pairs = parse_qsl(urlsplit(ent.url(attempt, scope="email openid profile", foo="bar")).query)
     for order in (pairs, pairs[::-1], sorted(pairs)):
         answer = ent.answer(browser.get(f"/authorize?{urlencode([*order, ('iss', 'x'), ('é', 'ü')])}"))

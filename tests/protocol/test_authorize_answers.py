@@ -113,10 +113,9 @@ def test_the_sign_in_page_explains_a_reauthentication_only(
 
 @pytest.mark.row("A-25")
 def test_unknown_optional_parameters_are_no_error(
-    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
+    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account, attempt: Attempt
 ) -> None:
     """OpenID Connect Core 1.0, 15.1."""
-    attempt = Attempt()
     wishes = {
         "ui_locales": "de fr-CA xx-%",
         "claims_locales": "fr",
@@ -137,10 +136,9 @@ def test_unknown_optional_parameters_are_no_error(
 
 @pytest.mark.row("A-26")
 def test_the_claims_parameter_changes_no_reserved_claim(
-    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1."""
-    attempt = Attempt()
     hostile = {"id_token": {"iss": {"value": "https://evil.test"}, "aud": {"value": "evil"}, "exp": {"value": 9}}}
     honest = ent.tokens(browser, code_for(browser, ent, attempt, claims=json.dumps(hostile)), attempt)
     for claims_request, error in (

@@ -70,10 +70,9 @@ def check(ent: Ent, attempt: Attempt) -> None:
 
 @pytest.mark.row("B-03")
 def test_the_form_of_the_sign_in_may_end_at_the_ent(
-    browser_process: Browser, loopback: str, ent: Ent, parent: Account
+    browser_process: Browser, loopback: str, ent: Ent, parent: Account, attempt: Attempt
 ) -> None:
     """Security row B-03. The form redirects the browser to another origin."""
-    attempt = Attempt()
     with new_page(browser_process) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None)
         expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
@@ -121,10 +120,16 @@ def test_the_page_has_the_layout_of_the_service(
 @pytest.mark.row("A-15")
 @pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
 def test_the_consent_form_redirects_to_the_ent(
-    browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
+    browser_process: Browser,
+    loopback: str,
+    ent: Ent,
+    parent: Account,
+    width: int,
+    attempt: Attempt,
+    *,
+    javascript: bool,
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. The page's policy allows the form to redirect to the ENT."""
-    attempt = Attempt()
     with new_page(browser_process, width=width, javascript=javascript) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None, prompt="consent")
         expect(page.get_by_role("heading", level=1)).to_have_text("Ce que l’ENT va recevoir")
@@ -136,10 +141,16 @@ def test_the_consent_form_redirects_to_the_ent(
 
 @pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
 def test_a_parent_who_cancels_returns_to_the_ent_and_may_sign_in_again(
-    browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
+    browser_process: Browser,
+    loopback: str,
+    ent: Ent,
+    parent: Account,
+    width: int,
+    attempt: Attempt,
+    *,
+    javascript: bool,
 ) -> None:
     """RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
     ent.server.served["/cb"] = ARRIVED
     with new_page(browser_process, width=width, javascript=javascript) as page:
         page.goto(loopback + ent.party.url(attempt, login_hint=None))

@@ -20,9 +20,10 @@ from tests.rows import each_row
 
 
 @pytest.mark.row("A-15")
-def test_prompt_none_without_a_session_is_login_required(browser: FlaskClient, ent: RelyingParty) -> None:
+def test_prompt_none_without_a_session_is_login_required(
+    browser: FlaskClient, ent: RelyingParty, attempt: Attempt
+) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
-    attempt = Attempt()
     for hint in ("profil:parent", None):
         answer = ent.answer(browser.get(ent.url(attempt, prompt="none", login_hint=hint)))
         assert (answer["error"], answer["state"]) == ("login_required", attempt.state)

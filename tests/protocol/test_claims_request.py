@@ -196,9 +196,10 @@ def test_claims_that_cannot_be_released_are_not_stored(browser: FlaskClient, bui
 
 
 @pytest.mark.row("A-26")
-def test_the_request_survives_the_sign_in(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+def test_the_request_survives_the_sign_in(
+    browser: FlaskClient, ent: RelyingParty, parent: Account, attempt: Attempt
+) -> None:
     """OpenID Connect Core 1.0, 5.5."""
-    attempt = Attempt()
     claims_request = json.dumps(
         {"userinfo": {"name": {"value": "Noémie LEROY-VANDEPUTTE"}}, "id_token": {"email": None}}
     )

@@ -57,9 +57,8 @@ def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callabl
     assert wrong == {}
 
 
-def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party: KeyedParty) -> None:
+def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party: KeyedParty, attempt: Attempt) -> None:
     """RFC 9449, 5."""
-    attempt = Attempt()
     code = code_for(browser, party, attempt)
     at = Request(party.key, "POST", f"{party.issuer}/token")
     refused_alike(NEGATIVES, 400, lambda proof_of: party.redeem(browser, code, attempt, proof_of(at)))
@@ -118,9 +117,10 @@ def test_header_and_scheme_names_are_case_insensitive(browser: FlaskClient, part
 
 
 @pytest.mark.row("D-01")
-def test_the_htu_is_compared_with_the_issuer_and_not_the_host_header(browser: FlaskClient, party: KeyedParty) -> None:
+def test_the_htu_is_compared_with_the_issuer_and_not_the_host_header(
+    browser: FlaskClient, party: KeyedParty, attempt: Attempt
+) -> None:
     """RFC 9449, 4.3; Security row D-01."""
-    attempt = Attempt()
     code = code_for(browser, party, attempt)
     form = {
         "grant_type": "authorization_code",
@@ -202,10 +202,9 @@ def test_the_charter_is_read_and_accepted_with_a_bound_token(
 
 @pytest.mark.parametrize("binding", ["dpop_jkt", "a proof at /par"])
 def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
-    browser: FlaskClient, party: KeyedParty, binding: str
+    browser: FlaskClient, party: KeyedParty, binding: str, attempt: Attempt
 ) -> None:
     """RFC 9449, 10."""
-    attempt = Attempt()
     if binding == "dpop_jkt":
         code = code_for(browser, party, attempt, dpop_jkt=party.key.thumbprint)
     else:

@@ -85,9 +85,10 @@ def test_a_whole_sign_on_by_the_profile(
     assert party.userinfo(browser, body["access_token"]).status_code == 401
 
 
-def test_a_refresh_token_is_not_rotated(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+def test_a_refresh_token_is_not_rotated(
+    browser: FlaskClient, party: KeyedParty, session: Account, attempt: Attempt
+) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.1."""
-    attempt = Attempt()
     code = code_of(browser, party, attempt)
     token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["refresh_token"]
     start = time.time()

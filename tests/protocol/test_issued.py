@@ -91,9 +91,10 @@ def test_revoking_another_client_s_inactive_token_succeeds(
 
 
 @pytest.mark.row("T-25")
-def test_revoking_an_unknown_token_succeeds(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_revoking_an_unknown_token_succeeds(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
     """RFC 7009, 2.2."""
-    attempt = Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     for text in ("x", "é", "x" * 9000, "a.b.c", code):
         revoked(browser, ent, text)

@@ -96,9 +96,10 @@ def test_a_forged_client_assertion_is_refused(
 
 
 @pytest.mark.row("X-02")
-def test_a_forged_proof_is_refused(browser: FlaskClient, signing: KeyedParty, session: Account) -> None:
+def test_a_forged_proof_is_refused(
+    browser: FlaskClient, signing: KeyedParty, session: Account, attempt: Attempt
+) -> None:
     """RFC 9449, 7.1."""
-    attempt = Attempt()
     answer = signing.redeem(browser, code_for(browser, signing, attempt), attempt, signing.fresh_proof())
     token = answer.get_json()["access_token"]
     genuine = signing.key.proof("GET", f"{signing.issuer}/userinfo", token, head={"kid": signing.key.kid})

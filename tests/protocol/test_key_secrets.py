@@ -90,10 +90,9 @@ def test_a_copy_of_the_database_cannot_sign(
 
 @pytest.mark.row("X-03")
 def test_signatures_of_a_former_secret_key_are_valid_while_it_is_a_fallback(
-    browser: FlaskClient, ent: RelyingParty, parent: Account, database_url: str
+    browser: FlaskClient, ent: RelyingParty, parent: Account, database_url: str, attempt: Attempt
 ) -> None:
     """Security row X-03. A session itself is a row of the database, and does not hang on the secret."""
-    attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt)))
     assert heading(page) == "Connexion"
     begun = moved(browser, browser.application)
@@ -118,10 +117,9 @@ def test_signatures_of_a_former_secret_key_are_valid_while_it_is_a_fallback(
 @pytest.mark.row("X-04")
 @pytest.mark.parametrize("fault", ["no key", "another secret"])
 def test_a_node_that_cannot_sign_says_so_and_makes_no_key(
-    browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str, fault: str
+    browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str, fault: str, attempt: Attempt
 ) -> None:
     """Security row X-04; RFC 9110, 15.6.4."""
-    attempt = Attempt()
     code = code_for(browser, ent, attempt)
     if fault == "no key":
         with db.engine.begin() as connection:

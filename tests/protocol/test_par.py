@@ -82,9 +82,10 @@ def test_unknown_parameters_of_a_pushed_request_are_not_stored(browser: FlaskCli
     assert len(str(parameters)) < 1000
 
 
-def test_parameters_beside_a_request_uri_are_ignored(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+def test_parameters_beside_a_request_uri_are_ignored(
+    browser: FlaskClient, party: KeyedParty, session: Account, attempt: Attempt
+) -> None:
     """RFC 9101, 6.3; RFC 9126, 4."""
-    attempt = Attempt()
     request_uri = party.pushed(browser, attempt, state="mine é & co", scope="openid email")
     beside = {
         "redirect_uri": "https://evil.test/cb",
@@ -114,10 +115,9 @@ def test_a_request_is_opened_by_post_as_well(browser: FlaskClient, party: KeyedP
 
 
 def test_signing_in_may_take_longer_than_the_request_lives(
-    browser: FlaskClient, party: KeyedParty, parent: Account
+    browser: FlaskClient, party: KeyedParty, parent: Account, attempt: Attempt
 ) -> None:
     """RFC 9126, 2.2."""
-    attempt = Attempt()
     page = follow(browser, browser.get(party.opened(party.pushed(browser, attempt))))
     assert heading(page) == "Connexion"
     with later(600):

@@ -32,10 +32,9 @@ def test_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: Rely
 
 @pytest.mark.row("A-15")
 def test_a_person_who_declines_returns_with_access_denied(
-    browser: FlaskClient, ent: RelyingParty, session: Account
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6; RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt, prompt="consent")))
     answer = ent.answer(browser.get(page.request.full_path.replace("/authorize/accord?", "/authorize/refus?")))
     assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)

@@ -55,10 +55,9 @@ def test_claims_of_a_removed_scope_are_not_released(
 
 @pytest.mark.row("A-19")
 def test_an_older_code_grants_the_remaining_scopes_only(
-    browser: FlaskClient, offline: RelyingParty, session: Account
+    browser: FlaskClient, offline: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
     """RFC 6749, 3.3. The code has more scopes than the client may now have."""
-    attempt = Attempt()
     code = code_for(browser, offline, attempt, scope=OFFLINE)
     changed(offline, scopes=["openid", "profile"])
     tokens = offline.tokens(browser, code, attempt)
@@ -122,9 +121,10 @@ def test_a_reauthentication_keeps_the_tokens_of_another_ent(
     assert (claims["sid"], claims["auth_time"]) == (tokens["claims"]["sid"], tokens["claims"]["auth_time"])
 
 
-def test_a_head_request_changes_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_head_request_changes_nothing(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
     """RFC 9110, 9.2.1."""
-    attempt = Attempt()
     for path in (ent.url(attempt), "/logout", "/authorize/resume", "/authorize/refus"):
         answer = browser.head(path)
         assert (answer.status_code, answer.headers.get("Location"), answer.get_data()) == (200, None, b"")

@@ -27,9 +27,10 @@ def events(kind: str) -> int:
 
 
 @pytest.mark.row("T-01")
-def test_a_code_older_than_sixty_seconds_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_code_older_than_sixty_seconds_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
     """RFC 6749, 4.1.2; FAPI 2.0 Security Profile, 5.3.2.1."""
-    attempt = Attempt()
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         codes = [code_for(browser, ent, attempt) for _ in range(2)]
         clock.shift(59)
@@ -54,10 +55,9 @@ def test_replayed_code_revokes_its_tokens(browser: FlaskClient, build: Build, se
 
 @pytest.mark.row("T-02")
 def test_replay_of_ended_tokens_is_recorded_once_an_hour(
-    browser: FlaskClient, ent: RelyingParty, session: Account
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
     """RFC 9700, 4.5. A client that repeats a replay does not fill the journal."""
-    attempt = Attempt()
     code = code_for(browser, ent, attempt)
     tokens = ent.tokens(browser, code, attempt)
     assert browser.post("/revoke", data={"token": tokens["access_token"]}, headers=ent.basic()).status_code == 200
@@ -70,9 +70,10 @@ def test_replay_of_ended_tokens_is_recorded_once_an_hour(
 
 
 @pytest.mark.row("T-02")
-def test_a_late_first_use_is_not_recorded_as_reuse(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_late_first_use_is_not_recorded_as_reuse(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
     """RFC 6749, 4.1.2; Security row T-02."""
-    attempt = Attempt()
     code = code_for(browser, ent, attempt)
     db.session.scalars(select(Session)).one().ended_at = datetime.now(UTC)
     db.session.commit()
@@ -108,10 +109,9 @@ def test_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build
 
 @pytest.mark.row("T-05")
 def test_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
-    browser: FlaskClient, ent: RelyingParty, session: Account
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
     """RFC 7636, 4.6, 4.1."""
-    attempt = Attempt()
     code = code_for(browser, ent, attempt)
     for verifier in (None, "", Attempt().verifier, attempt.challenge):
         refused(ent.exchange(browser, code, attempt, code_verifier=verifier), "invalid_grant")
@@ -152,10 +152,9 @@ def test_a_public_client_proves_itself_by_its_verifier_alone(
 
 @pytest.mark.row("T-17")
 def test_the_answer_says_what_is_true_and_no_more(
-    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
     """RFC 6749, 5.1; OpenID Connect Core 1.0, 3.1.3.3."""
-    attempt = Attempt()
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
         assert response.headers["Cache-Control"] == "no-store"

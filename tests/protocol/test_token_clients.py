@@ -84,10 +84,9 @@ def test_odd_basic_headers_are_unauthorized_and_never_a_fault(
 
 @pytest.mark.row("T-09")
 def test_encoded_halves_of_a_basic_header_are_decoded(
-    browser: FlaskClient, ent: RelyingParty, session: Account
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
     """RFC 6749, 2.3.1."""
-    attempt = Attempt()
     halves = (str(part).encode().hex(" ").split() for part in (ent.client_id, ent.secret))
     encoded = ":".join("".join(f"%{byte}" for byte in half) for half in halves)
     body = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier)
@@ -240,9 +239,10 @@ def test_every_endpoint_reads_one_form_of_a_proven_client(browser: FlaskClient, 
 
 
 @pytest.mark.row("T-13")
-def test_a_parameter_that_stands_twice_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_a_parameter_that_stands_twice_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
     """RFC 6749, 3.2."""
-    attempt = Attempt()
     code = code_for(browser, ent, attempt)
     body = form(ent, code, code_verifier=attempt.verifier, client_id=ent.client_id)
     encoded = "&".join(f"{name}={value}" for name, value in body.items())

@@ -93,9 +93,10 @@ def test_a_pushed_request_can_be_cancelled(browser: FlaskClient, build: Build) -
         denied(party, browser.get(way_back(page)), attempt)
 
 
-def test_a_person_who_chose_another_profile_can_cancel(browser: FlaskClient, ent: RelyingParty) -> None:
+def test_a_person_who_chose_another_profile_can_cancel(
+    browser: FlaskClient, ent: RelyingParty, attempt: Attempt
+) -> None:
     """RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
     page = submit(browser, follow(browser, browser.get(ent.url(attempt, login_hint=None))), profil="enseignant")
     assert heading(page) == ELSEWHERE
     [choose] = re.findall(r'href="(/profil\?[^"]+)"', page.text)
@@ -114,10 +115,9 @@ def test_a_cancel_of_a_started_step_resumes_the_request(browser: FlaskClient, bu
 
 
 def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, build: Build, ent: RelyingParty, attempt: Attempt
 ) -> None:
     """RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
     activation = open_activation(browser, build.never_activated(), ent.url(attempt))
     page = browser.get(activation.request.full_path.replace("/activation?", "/connexion?"))
     assert heading(page) == SIGN_IN
@@ -125,10 +125,9 @@ def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
 
 
 def test_a_cancel_after_the_sign_in_redirects_to_the_ent(
-    browser: FlaskClient, ent: RelyingParty, parent: Account
+    browser: FlaskClient, ent: RelyingParty, parent: Account, attempt: Attempt
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.5. The browser's Back button shows the page again, and nothing is owed there."""
-    attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt)))
     submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD)
     back = follow(browser, browser.get(way_back(page)))
@@ -136,10 +135,9 @@ def test_a_cancel_after_the_sign_in_redirects_to_the_ent(
 
 
 def test_a_repeated_cancel_is_answered_alike_and_a_sign_in_is_still_possible(
-    browser: FlaskClient, ent: RelyingParty, parent: Account
+    browser: FlaskClient, ent: RelyingParty, parent: Account, attempt: Attempt
 ) -> None:
     """RFC 9110, 9.2.1."""
-    attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt)))
     for _ in range(2):
         denied(ent, browser.get(way_back(page)), attempt)

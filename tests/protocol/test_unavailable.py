@@ -41,10 +41,9 @@ def impatient(database_url: str) -> Iterator[None]:
 @pytest.mark.own_app
 @pytest.mark.usefixtures("impatient")
 def test_a_locked_database_is_a_503_and_the_code_stays_valid(
-    browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
+    browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str, attempt: Attempt
 ) -> None:
     """RFC 9110, 15.6.4."""
-    attempt = Attempt()
     code = code_for(browser, ent, attempt)
     db.session.remove()
     with locked(database_url):

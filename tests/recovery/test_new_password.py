@@ -151,15 +151,14 @@ def test_new_password_ends_the_session_of_another_account_in_that_browser(
 
 
 @pytest.mark.row("G-08")
-def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser: FlaskClient, parent: Account) -> None:
     with time_machine.travel(now(), tick=False):
         for _ in range(6):
-            wrong = sign_in(app.test_client(), "/connexion", account.username, "faux")
+            wrong = sign_in(app.test_client(), "/connexion", parent.username, "faux")
         assert (wrong.status_code, "Un peu de patience" in wrong.text) == (429, True)
-        assert not enters(app, account, KNOWN)
-        assert heading(choose(browser, mailed_link(app, browser, account))) == DONE
-        assert enters(app, account, CHOSEN)
+        assert not enters(app, parent, KNOWN)
+        assert heading(choose(browser, mailed_link(app, browser, parent))) == DONE
+        assert enters(app, parent, CHOSEN)
 
 
 @pytest.mark.row("G-11")
@@ -176,17 +175,16 @@ def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser
     ],
 )
 def test_a_refused_password_leaves_the_link_valid(
-    app: Flask, browser: FlaskClient, build: Build, password: str, again: str | None, reason: str
+    app: Flask, browser: FlaskClient, password: str, again: str | None, reason: str, parent: Account
 ) -> None:
-    account = build.active()
-    link = mailed_link(app, browser, account)
+    link = mailed_link(app, browser, parent)
     page = choose(browser, link, password, again)
     assert (page.status_code, heading(page)) == (200, FORM)
     assert reason in page.text
     assert "<title>Erreur\u00a0:" in page.text
     assert not password or f'value="{password}"' not in page.text
-    assert f'autocomplete="username" value="{account.username}" hidden' in page.text
-    assert read_account_row(account)["generation"] == 1
+    assert f'autocomplete="username" value="{parent.username}" hidden' in page.text
+    assert read_account_row(parent)["generation"] == 1
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
 
 
@@ -205,12 +203,11 @@ def test_a_blocked_password_cannot_be_chosen_again(app: Flask, browser: FlaskCli
 
 @pytest.mark.row("W-02")
 def test_browser_that_chose_the_password_is_not_rate_limited_by_guesses(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
-    assert heading(choose(browser, mailed_link(app, browser, account))) == DONE
-    assert sign_in(browser, "/mon-compte", account.username, "faux").status_code == 200, "nobody was signed in"
-    username = account.username
+    assert heading(choose(browser, mailed_link(app, browser, parent))) == DONE
+    assert sign_in(browser, "/mon-compte", parent.username, "faux").status_code == 200, "nobody was signed in"
+    username = parent.username
     release_connection()
     while isinstance(guard.take(limits.SIGN_IN_ACCOUNT, username), guard.Granted):
         pass
@@ -218,11 +215,10 @@ def test_browser_that_chose_the_password_is_not_rate_limited_by_guesses(
     assert heading(sign_in(browser, "/connexion", username, CHOSEN)) == "Gérer mon compte"
 
 
-def test_a_mailbox_is_not_filled_with_the_same_notice(app: Flask, build: Build) -> None:
-    account = build.active()
+def test_a_mailbox_is_not_filled_with_the_same_notice(app: Flask, parent: Account) -> None:
     for _ in range(14):
-        notices.tell(Notice.NEW_DEVICE, account.id, device="phone/Android/Chrome")
-    notices.tell(Notice.LETTER_LINKED, account.id)
+        notices.tell(Notice.NEW_DEVICE, parent.id, device="phone/Android/Chrome")
+    notices.tell(Notice.LETTER_LINKED, parent.id)
     db.session.commit()
     with post_office(app) as office:
         mails = office.deliver()

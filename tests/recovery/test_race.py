@@ -4,6 +4,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from idp.accounts.models import Account
 from idp.accounts.notices import NOTICE, RESET_REQUESTED
 from idp.accounts.passwords.hasher import Hasher
 from tests.builders import Build
@@ -15,10 +16,9 @@ _CROWD = 8
 
 @pytest.mark.row("G-12")
 def test_concurrent_new_passwords_succeed_once_and_send_one_mail(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    account = build.active()
-    link, before = mailed_link(app, browser, account), read_account_row(account)
+    link, before = mailed_link(app, browser, parent), read_account_row(parent)
     forms = []
     for number in range(_CROWD):
         visitor = app.test_client()
@@ -27,7 +27,7 @@ def test_concurrent_new_passwords_succeed_once_and_send_one_mail(
     sent = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in sent) == [200] * (_CROWD - 1) + [303]
     assert all(USED in answer["text"] for answer in sent if answer["status"] == 200)
-    after = read_account_row(account)
+    after = read_account_row(parent)
     assert after["generation"] == before["generation"] + 1
     right = [
         visitor["data"]["nouveau"]
@@ -40,12 +40,11 @@ def test_concurrent_new_passwords_succeed_once_and_send_one_mail(
 
 
 @pytest.mark.row("G-13")
-def test_concurrent_requests_are_accepted_once(app: Flask, build: Build) -> None:
-    account = build.active()
+def test_concurrent_requests_are_accepted_once(app: Flask, build: Build, parent: Account) -> None:
     forms = []
     for _ in range(_CROWD):
         visitor = app.test_client()
-        forms.append(form(visitor, visitor.get(PASSWORD), identifiant=account.username))
+        forms.append(form(visitor, visitor.get(PASSWORD), identifiant=parent.username))
     sent = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in sent) == [303] + [429] * (_CROWD - 1)
     assert len(outbox(RESET_REQUESTED)) == 1

@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
-from idp.accounts.models import Guardianship
+from idp.accounts.models import Account, Guardianship
 from idp.clock import now
 from idp.db import db
 from tests.builders import PASSWORD as KNOWN
@@ -132,10 +132,9 @@ def test_empty_identifier_is_reported(browser: FlaskClient, typed: str) -> None:
     ids="+".join,
 )
 def test_headers_of_the_request_do_not_change_the_mails_link(
-    app: Flask, browser: FlaskClient, build: Build, headers: dict[str, str]
+    app: Flask, browser: FlaskClient, headers: dict[str, str], parent: Account
 ) -> None:
-    account = build.active()
-    data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": account.username}
+    data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": parent.username}
     cookie = browser.get_cookie("__Host-tx", domain=HOST)
     assert cookie is not None
     forging = app.test_client(use_cookies=False)  # the other one keeps its cookies to itself for a foreign host
@@ -153,14 +152,13 @@ def test_headers_of_the_request_do_not_change_the_mails_link(
 
 
 @pytest.mark.row("G-13")
-def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, build: Build) -> None:
-    account = build.active()
-    before, taken = read_account_row(account), 0
+def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, parent: Account) -> None:
+    before, taken = read_account_row(parent), 0
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         start = now()
         for minute in (*range(0, 3 * 60, 2), *range(3 * 60, 24 * 60, 35)):  # all are taken by then, and no more all day
             clock.move_to(start + timedelta(minutes=minute))
-            answer = ask_password(from_ip(app, f"2001:db8:{minute:x}::1"), account.username)
+            answer = ask_password(from_ip(app, f"2001:db8:{minute:x}::1"), parent.username)
             assert answer.status_code in {200, 429}
             if answer.status_code == 200:
                 taken += 1
@@ -172,16 +170,15 @@ def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, buil
         assert {text_of(mail).replace(link_of(mail), "") for mail in office.mailbox.mails()} == {
             text_of(office.mailbox.mails()[0]).replace(link_of(office.mailbox.mails()[0]), "")
         }
-    assert read_account_row(account) == before
-    assert heading(sign_in(app.test_client(), "/connexion", account.username, KNOWN)) == "Gérer mon compte"
+    assert read_account_row(parent) == before
+    assert heading(sign_in(app.test_client(), "/connexion", parent.username, KNOWN)) == "Gérer mon compte"
 
 
 @pytest.mark.row("G-13")
-def test_a_form_of_another_site_is_refused(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    for data in ({"identifiant": account.username}, {"identifiant": account.username, "csrf_token": "x" * 60}):
+def test_a_form_of_another_site_is_refused(browser: FlaskClient, parent: Account) -> None:
+    for data in ({"identifiant": parent.username}, {"identifiant": parent.username, "csrf_token": "x" * 60}):
         assert browser.post(PASSWORD, data=data).status_code == 400
-    assert browser.get(f"{PASSWORD}?identifiant={account.username}").status_code == 200
+    assert browser.get(f"{PASSWORD}?identifiant={parent.username}").status_code == 200
     assert outbox("recovery.password") == []
 
 
@@ -222,17 +219,16 @@ def test_both_pages_share_the_rate_limit_of_a_network(browser: FlaskClient, buil
 
 
 def test_the_journal_names_the_account_of_a_request_and_no_identifier(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
     browser.environ_base["REMOTE_ADDR"] = "203.0.113.9"
-    ask_password(browser, account.username)
+    ask_password(browser, parent.username)
     ask_password(browser, "x.inconnu1234")
     assert answers() == [], "the request itself writes nothing that depends on the account"
     with post_office(app) as office:
         office.deliver()
     entries = {entry.details["answer"]: entry for entry in journal("recovery.password")}
-    assert entries["link"].account_id == account.id
+    assert entries["link"].account_id == parent.id
     assert entries["unknown"].account_id is None
     assert "inconnu" not in str(entries["unknown"].details)
     assert {entry.ip for entry in entries.values()} == {"203.0.113.9"}, "where it was asked"

@@ -102,8 +102,7 @@ def test_account_moved_to_another_mailbox_is_not_in_the_mail(app: Flask, browser
 
 
 @pytest.mark.row("F-03")
-def test_page_shows_no_identifier_and_names_where_to_ask(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_page_shows_no_identifier_and_names_where_to_ask(browser: FlaskClient, newcomer: Account) -> None:
     page = browser.get(USERNAME)
     assert "Courrier perdu\u00a0: le secrétariat vous en donne un autre." in page.text
     sent = submit(
@@ -118,7 +117,7 @@ def test_page_shows_no_identifier_and_names_where_to_ask(browser: FlaskClient, b
     assert heading(sent) == LOOK
     assert "Demandez au secrétariat de l’établissement" in sent.text
     for text in (page.text, sent.text):
-        assert account.username not in text
+        assert newcomer.username not in text
         assert "Noémie" not in text
 
 

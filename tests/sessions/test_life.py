@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.sessions.models import Session
@@ -30,10 +31,9 @@ def _value(browser: FlaskClient) -> str:
 
 
 @pytest.mark.row("B-05")
-def test_an_hour_without_a_request_ends_a_session(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    account = build.active()
+def test_an_hour_without_a_request_ends_a_session(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        sign_in(browser, "/connexion", account.username, PASSWORD)
+        sign_in(browser, "/connexion", parent.username, PASSWORD)
         clock.shift(timedelta(minutes=60) - timedelta(seconds=1))
         assert _shown(browser) == _OPEN
         clock.shift(timedelta(minutes=60))
@@ -42,10 +42,9 @@ def test_an_hour_without_a_request_ends_a_session(browser: FlaskClient, build: B
 
 
 @pytest.mark.row("B-05")
-def test_a_session_ends_after_twelve_hours_of_use(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    account = build.active()
+def test_a_session_ends_after_twelve_hours_of_use(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        sign_in(browser, "/connexion", account.username, PASSWORD)
+        sign_in(browser, "/connexion", parent.username, PASSWORD)
         for _ in range(12 * 60 // 45 - 1):
             clock.shift(timedelta(minutes=45))
             assert _shown(browser) == _OPEN
@@ -57,14 +56,13 @@ def test_a_session_ends_after_twelve_hours_of_use(browser: FlaskClient, build: B
 
 
 @pytest.mark.row("B-05")
-def test_clocks_that_go_back_do_not_extend_a_session(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_clocks_that_go_back_do_not_extend_a_session(browser: FlaskClient, parent: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        sign_in(browser, "/connexion", account.username, PASSWORD)
+        sign_in(browser, "/connexion", parent.username, PASSWORD)
         clock.shift(timedelta(hours=13))
         answer = browser.get("/mon-compte", headers={"Date": "Tue, 01 Jan 2019 00:00:00 GMT"})
         assert heading(follow(browser, answer)) == _CLOSED
-        sign_in(browser, "/connexion", account.username, PASSWORD)
+        sign_in(browser, "/connexion", parent.username, PASSWORD)
         clock.shift(timedelta(hours=-1))
         assert _shown(browser) == _OPEN, "a clock that is put right signs nobody out"
         [session] = db.session.scalars(select(Session).where(Session.ended_at.is_(None), Session.expires_at > now()))

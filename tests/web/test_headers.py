@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
+from idp.accounts.models import Account
 from idp.clock import now
 from idp.services import services_of
 from idp.web.declarations import Declarations
@@ -256,11 +257,10 @@ _NAMES = ("Noémie", "LEROY", "VANDEPUTTE", "Malo", "Tilleuls", "6e 1", "noemie"
 
 @pytest.mark.row("N-04")
 def test_without_a_session_no_page_holds_a_name_an_address_or_a_child(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account, mail="noemie@exemple.fr")
-    link = newest_link(build.settings, account.id)
+    waiting = activate(browser, newcomer, mail="noemie@exemple.fr")
+    link = newest_link(build.settings, newcomer.id)
     stranger = app.test_client()
     places = ["/connexion", "/profil", "/activation", "/activation/non-representant", "/mon-compte", "/charte"]
     places += [

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from idp.accounts.models import Account
 from idp.config import Settings
 from idp.paths import CHECKOUT, STATIC
 from tests import axe
@@ -77,15 +78,14 @@ def test_refusal_link_is_large_enough_for_a_thumb(browser_process: Browser, buil
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_not_guardian_link_is_large_enough_and_a_password_manager_gets_the_identifier(
-    browser_process: Browser, build: Build, loopback: str
+    browser_process: Browser, loopback: str, newcomer: Account
 ) -> None:
-    account = build.never_activated()
     with new_page(browser_process) as page:
-        sign_in(page, f"{loopback}/connexion", account.username, PROVISIONAL)
+        sign_in(page, f"{loopback}/connexion", newcomer.username, PROVISIONAL)
         fits_a_thumb(page.get_by_role("link", name=re.compile("Je ne suis pas le représentant légal")))
         username_field = page.locator("form input[autocomplete=username]")
         expect(username_field).to_be_hidden()
-        expect(username_field).to_have_value(account.username)
+        expect(username_field).to_have_value(newcomer.username)
         look(page)
 
 
@@ -103,13 +103,14 @@ def test_the_sign_in_names_the_button_only_where_it_is(
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_a_password_is_masked_shown_on_demand_and_pasted(browser_process: Browser, build: Build, loopback: str) -> None:
+def test_a_password_is_masked_shown_on_demand_and_pasted(
+    browser_process: Browser, loopback: str, newcomer: Account
+) -> None:
     """OWASP ASVS 5, V 6.2.6 and 6.2.7."""
-    account = build.never_activated()
     with new_page(browser_process) as page:
         page.goto(f"{loopback}/connexion")
         masked_shown_and_pasted(page, page.locator("[name=mot-de-passe]"), "[name=identifiant]", "current-password")
-        sign_in(page, f"{loopback}/connexion", account.username, PROVISIONAL)
+        sign_in(page, f"{loopback}/connexion", newcomer.username, PROVISIONAL)
         masked_shown_and_pasted(page, page.locator("[name=nouveau]"), "[name=mail]", "new-password")
 
 
@@ -170,16 +171,15 @@ def test_words_stay_whole_where_the_text_alone_is_twice_as_big(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_reload_asks_for_a_form_again_that_was_refused_and_back_leads_to_the_account(
-    browser_process: Browser, build: Build, loopback: str
+    browser_process: Browser, loopback: str, parent: Account
 ) -> None:
-    account = build.active()
     with new_page(browser_process) as page:
-        sign_in(page, f"{loopback}/connexion", account.username, "faux")
+        sign_in(page, f"{loopback}/connexion", parent.username, "faux")
         expect(page.get_by_text("Vous n’êtes pas connecté")).to_be_visible()
         page.reload()
         expect(page.get_by_text("Vous n’êtes pas connecté")).to_be_hidden()
         for password in ("faux", PASSWORD):
-            page.get_by_label("Identifiant", exact=True).fill(account.username)
+            page.get_by_label("Identifiant", exact=True).fill(parent.username)
             page.get_by_label("Mot de passe", exact=True).fill(password)
             follow(page.get_by_role("button", name="Se connecter"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Gérer mon compte")
