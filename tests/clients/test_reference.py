@@ -164,9 +164,6 @@ def test_a_sign_out_that_leads_elsewhere_is_refused(service: Service) -> None:
     assert signing_in(service, "--logout").returncode == 0
 
 
-def test_a_provider_without_forms_is_enough(liar: FakeProvider) -> None:
-    done = signing_in(shown(liar))
-    assert done.returncode == 0, done.stderr
 
 
 def test_missing_refresh_token_is_reported(liar: FakeProvider) -> None:
