@@ -1,6 +1,6 @@
 """`clients.kit` without a framework: its requests, valid responses, and one false response for each check.
 
-False ID tokens are in test_kit_id_tokens.py, false logout tokens in test_kit_logout_tokens.py.
+False ID tokens are in test_kit_checks.py, false logout tokens in test_kit_logout_tokens.py.
 """
 
 import base64

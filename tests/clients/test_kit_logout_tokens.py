@@ -174,5 +174,3 @@ def test_an_invalid_logout_token_is_refused(provider: FakeProvider, lie: str) ->
     with pytest.raises(CheckError) as caught:
         Provider(registered(provider)).checks.logout_token(token(provider))
     assert str(caught.value) == sentence
-
-

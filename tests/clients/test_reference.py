@@ -164,8 +164,6 @@ def test_a_sign_out_that_leads_elsewhere_is_refused(service: Service) -> None:
     assert signing_in(service, "--logout").returncode == 0
 
 
-
-
 def test_missing_refresh_token_is_reported(liar: FakeProvider) -> None:
     liar.token_lie = {"refresh_token": None}
     assert read_failed_check(signing_in(shown(liar), "--refresh")) == "refresh: refresh_token"

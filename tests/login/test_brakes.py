@@ -1,4 +1,4 @@
-"""I-04, I-06, I-08, I-10 and I-11: an attempt is counted before the hash, no account is locked for ever."""
+"""I-04, I-06, I-08, I-10, I-11 and I-27: an attempt is counted before the hash, no account is locked for ever."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,11 +9,14 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import func, select
 
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.clock import now
+from idp.db import db
 from idp.services import services_of
+from idp.sessions.models import Session
 from idp.throttle import limits
 from tests.activation.steps import CHOSEN, fill_in, open_activation
 from tests.builders import PASSWORD, PROVISIONAL, Build
@@ -135,3 +138,31 @@ def _is_full(hasher: Hasher) -> bool:
             return False
     except HasherBusyError:
         return True
+
+
+def count_open(account: Account) -> int:
+    opened = Session.account_id == account.id, Session.ended_at.is_(None)
+    number = db.session.scalar(select(func.count()).select_from(Session).where(*opened)) or 0
+    db.session.rollback()
+    return number
+
+
+@pytest.mark.row("I-27")
+def test_an_account_signs_in_sixty_times_an_hour_and_keeps_the_thirty_youngest_sessions(
+    app: Flask, parent: Account
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        browsers = [app.test_client() for _ in range(limits.SIGN_INS.tries)]
+        for number, browser in enumerate(browsers, 1):
+            assert heading(sign_in(browser, "/connexion", parent.username, PASSWORD)) == "Gérer mon compte"
+            assert count_open(parent) == min(number, limits.MOST_SESSIONS)
+            clock.shift(timedelta(seconds=1))
+        assert heading(browsers[30].get("/mon-compte")) == "Gérer mon compte"
+        assert browsers[29].get("/mon-compte").status_code == 303, "the oldest one ended"
+        for _ in range(limits.SIGN_IN_ACCOUNT.free + 1):  # a right password is no failure
+            refused = sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, str(3600 - limits.SIGN_INS.tries))
+        assert heading(refused) == "Un peu de patience"
+        assert count_open(parent) == limits.MOST_SESSIONS
+        clock.shift(timedelta(hours=1))
+        assert heading(sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)) == "Gérer mon compte"

@@ -1,9 +1,11 @@
-"""DPoP (RFC 9449): proofs at the token endpoint and at resources, and bound tokens."""
+"""DPoP (RFC 9449): proofs at the token endpoint and at resources, bound tokens and their refresh."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -14,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
 from idp.db import db
-from idp.oidc.models import SpentProof
+from idp.oidc.models import SpentProof, Token
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, thumbprint
 from tests.protocol.flow import OFFLINE, bound, code_for, refused, tokens_for
@@ -290,3 +292,68 @@ def test_a_proof_for_an_invented_code_or_token_is_not_stored(
         for _ in range(3):
             assert public.post(browser, "/token", form, public.fresh_proof()).status_code == 400
     assert db.session.scalar(select(func.count()).select_from(SpentProof)) == 0
+
+
+@pytest.fixture
+def public(build: Build, session: Account) -> KeyedParty:
+    """A public client, whose refresh tokens are bound to its DPoP key."""
+    return KeyedParty.of(build.ent("Appli", "appli.test", scopes=OFFLINE, auth_method="none"))
+
+
+def alive() -> int:
+    return db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) or 0
+
+
+@pytest.mark.row("T-22")
+def test_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449, 5."""
+    first = bound(browser, party)
+    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
+    party.key = Key.new()
+    second = party.renew(browser, first["refresh_token"], party.fresh_proof()).get_json()
+    assert second["token_type"] == "DPoP"
+    assert party.read_userinfo(browser, second["access_token"])["sub"]
+
+
+def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty) -> None:
+    """RFC 9449, 5."""
+    first = bound(browser, public)
+    refused(public.renew(browser, first["refresh_token"], None), "invalid_grant")
+    other = Key.new().proof("POST", f"{public.issuer}/token")
+    refused(public.renew(browser, first["refresh_token"], other), "invalid_grant")
+    second = public.renew(browser, first["refresh_token"], public.fresh_proof()).get_json()
+    assert public.read_userinfo(browser, second["access_token"])["sub"]
+
+
+@pytest.mark.row("T-22")
+@pytest.mark.parametrize("thief_first", [True, False])
+def test_a_lost_answer_is_not_given_to_another_key(
+    browser: FlaskClient, public: KeyedParty, *, thief_first: bool
+) -> None:
+    """RFC 9700, 4.14.2."""
+    token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
+    proofs = [public.fresh_proof(), None] if thief_first else [None, public.fresh_proof()]
+    assert public.renew(browser, token, proofs[0]).status_code == 200
+    assert alive() > 0
+    refused(public.renew(browser, token, proofs[1]), "invalid_grant")
+    assert alive() == 0
+
+
+@pytest.mark.row("Z-02")
+def test_concurrent_refreshes_with_two_keys_get_one_answer(
+    app: Flask, browser: FlaskClient, public: KeyedParty
+) -> None:
+    """RFC 9700, 4.14.2. Neither transaction sees the other's rows."""
+    for _ in range(10):
+        token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
+        keys = [Key.new() for _ in range(2)]
+
+        def renew(key: Key, token: str = token) -> int:
+            with app.app_context():
+                proof = key.proof("POST", f"{public.issuer}/token")
+                return public.renew(app.test_client(), token, proof).status_code
+
+        with ThreadPoolExecutor(2) as both:
+            assert sorted(both.map(renew, keys)) == [200, 400]
+        db.session.rollback()
+        assert alive() == 0

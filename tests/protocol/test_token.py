@@ -1,21 +1,26 @@
-"""The token endpoint and authorization codes (security rows T-01 to T-08, T-12, T-15, T-17, T-24, T-25)."""
+"""Codes and tokens: their use, introspection and revocation (security rows T-01 to T-25)."""
 
 import re
 import string
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
+from werkzeug.test import TestResponse
 
 from idp import opaque
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
+from idp.clock import now
 from idp.db import db
+from idp.sessions import manager
 from idp.sessions.models import Session
 from tests.builders import Build
+from tests.dpop_party import Key, KeyedParty
 from tests.pages import heading
 from tests.protocol.flow import OFFLINE, code_for, refused, tokens_for
 from tests.recovery.steps import FORM, mailed_link
@@ -238,3 +243,142 @@ def test_a_mailed_link_is_refused_as_a_protocol_value_and_by_other_pages(
     for other in (tokens["access_token"], tokens["refresh_token"]):
         assert browser.get(link.replace(value, other)).status_code == 410
     assert heading(browser.get(link)) == FORM
+
+
+def post(browser: FlaskClient, path: str, offline: RelyingParty, token: str, **more: str) -> TestResponse:
+    return browser.post(path, data={"token": token, **more}, headers=offline.basic())
+
+
+def revoked(browser: FlaskClient, offline: RelyingParty, token: str, **more: str) -> None:
+    answer = post(browser, "/revoke", offline, token, **more)
+    assert (answer.status_code, answer.get_json()) == (200, {})
+
+
+def introspect(browser: FlaskClient, offline: RelyingParty, token: str, **more: str) -> dict[str, Any]:
+    answer = post(browser, "/introspect", offline, token, **more)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    introspection: dict[str, Any] = answer.get_json()
+    return introspection
+
+
+@pytest.fixture
+def offline(build: Build) -> RelyingParty:
+    return build.ent(scopes=OFFLINE)
+
+
+def test_revoking_an_access_token_ends_it_alone(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
+    """RFC 7009, 2.1."""
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    revoked(browser, offline, tokens["access_token"])
+    assert offline.userinfo(browser, tokens["access_token"]).status_code == 401
+    assert offline.refresh(browser, tokens["refresh_token"]).status_code == 200
+
+
+@pytest.mark.parametrize("hint", ["", "refresh_token", "access_token", "something"])
+def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
+    browser: FlaskClient, offline: RelyingParty, session: Account, hint: str
+) -> None:
+    """RFC 7009, 2.1."""
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    renewed = offline.refresh(browser, tokens["refresh_token"]).get_json()
+    revoked(browser, offline, tokens["refresh_token"], token_type_hint=hint)
+    for pair in (tokens, renewed):
+        assert offline.userinfo(browser, pair["access_token"]).status_code == 401
+        refused(offline.refresh(browser, pair["refresh_token"]), "invalid_grant")
+
+
+def test_another_client_s_token_is_refused_and_not_disclosed(
+    browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
+) -> None:
+    """RFC 7009, 2.1; RFC 6749, 5.2."""
+    tokens, other = tokens_for(browser, offline, scope=OFFLINE), build.ent("Voisin", "voisin.test")
+    for token in (tokens["access_token"], tokens["refresh_token"]):
+        refused(post(browser, "/revoke", other, token), "invalid_grant")
+        assert introspect(browser, other, token) == {"active": False}
+    assert offline.userinfo(browser, tokens["access_token"]).status_code == 200
+    assert offline.refresh(browser, tokens["refresh_token"]).status_code == 200
+
+
+def test_revoking_another_client_s_inactive_token_succeeds(
+    browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
+) -> None:
+    """RFC 7009, 2.2."""
+    tokens, other = tokens_for(browser, offline, scope=OFFLINE), build.ent("Voisin", "voisin.test")
+    renewed = offline.refresh(browser, tokens["refresh_token"]).get_json()
+    revoked(browser, other, tokens["refresh_token"])  # already used: sent by its own client it would revoke the family
+    assert offline.userinfo(browser, renewed["access_token"]).status_code == 200
+    revoked(browser, offline, renewed["access_token"])
+    revoked(browser, other, renewed["access_token"])
+    with time_machine.travel(now() + timedelta(hours=1), tick=False):
+        revoked(browser, other, tokens["access_token"])
+    manager.end_all(session.id, by="operator")
+    db.session.commit()
+    revoked(browser, other, renewed["refresh_token"])
+
+
+@pytest.mark.row("T-25")
+def test_revoking_an_unknown_token_succeeds(
+    browser: FlaskClient, offline: RelyingParty, session: Account, attempt: Attempt
+) -> None:
+    """RFC 7009, 2.2."""
+    code = code_for(browser, offline, attempt, scope=OFFLINE)
+    for unknown in ("x", "é", "x" * 9000, "a.b.c", code):
+        revoked(browser, offline, unknown)
+        assert introspect(browser, offline, unknown) == {"active": False}
+    offline.tokens(browser, code, attempt)
+
+
+def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 7662, 2.1."""
+    offline = build.ent(auth_method="none", scopes=OFFLINE)
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    form = {"token": tokens["access_token"], "client_id": offline.client_id}
+    refused(browser.post("/introspect", data=form), "invalid_client", 401)
+    assert browser.post("/revoke", data=form).status_code == 200
+    assert offline.userinfo(browser, tokens["access_token"]).status_code == 401
+
+
+def test_introspection_describes_an_active_token(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
+    """RFC 7662, 2.2."""
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    access = introspect(browser, offline, tokens["access_token"], token_type_hint="access_token")
+    claims = tokens["claims"]
+    assert access["exp"] > now().timestamp()
+    assert {name: access[name] for name in ("active", "client_id", "aud", "token_type", "scope", "iss")} == {
+        "active": True,
+        "client_id": offline.client_id,
+        "aud": offline.client_id,
+        "token_type": "Bearer",
+        "scope": OFFLINE,
+        "iss": offline.issuer,
+    }
+    assert [access[name] for name in ("sub", "auth_time", "acr")] == [claims[n] for n in ("sub", "auth_time", "acr")]
+    refresh = introspect(browser, offline, tokens["refresh_token"])
+    assert refresh["active"]
+    assert "token_type" not in refresh
+    assert "cnf" not in refresh
+
+
+def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 9449, 6.2."""
+    key = Key.new()
+    jwks = {"keys": [{**key.jwk, "kid": key.kid}]}
+    offline, attempt = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key), Attempt()
+    answer = offline.redeem(browser, code_for(browser, offline, attempt), attempt, offline.fresh_proof())
+    introspection = offline.post(browser, "/introspect", {"token": answer.get_json()["access_token"]}, None).get_json()
+    assert introspection["token_type"] == "DPoP"
+    assert introspection["cnf"] == {"jkt": offline.key.thumbprint}
+
+
+def test_introspection_of_an_inactive_token_gives_no_reason(
+    browser: FlaskClient, offline: RelyingParty, session: Account
+) -> None:
+    """RFC 7662, 2.2."""
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    offline.refresh(browser, tokens["refresh_token"])
+    assert introspect(browser, offline, tokens["refresh_token"]) == {"active": False}
+    assert introspect(browser, offline, tokens["access_token"])["active"]
+    manager.end_all(session.id, by="operator")
+    db.session.commit()
+    assert introspect(browser, offline, tokens["access_token"]) == {"active": False}

@@ -1,4 +1,4 @@
-"""G-07, G-08, G-11 and W-02: accepted passwords, the end of sessions, and the next page."""
+"""G-07, G-08, G-11, W-02 and Z-03: accepted passwords, the end of sessions, and the next page."""
 
 import re
 from datetime import timedelta
@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts import notices, one_time_links
 from idp.accounts.models import Account
-from idp.accounts.notices import Notice
+from idp.accounts.notices import NOTICE, RESET_REQUESTED, Notice
 from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.passwords.hasher import Hasher
 from idp.clock import now
@@ -23,6 +23,7 @@ from idp.throttle import guard, limits
 from tests.builders import PASSWORD as KNOWN
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, post_office, text_of
+from tests.my_account.changes import at_once, form
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, refused
 from tests.recovery.steps import (
@@ -31,6 +32,8 @@ from tests.recovery.steps import (
     FORM,
     HOST,
     OTHER,
+    PASSWORD,
+    USED,
     WEAK,
     choose,
     enters,
@@ -225,3 +228,42 @@ def test_a_mailbox_is_not_filled_with_the_same_notice(app: Flask, parent: Accoun
     subjects = [str(mail["Subject"]) for mail in mails]
     assert len(subjects) == 11, "ten of one kind in an hour, and what is told once"
     assert "Un courrier est ajouté à votre compte" in subjects
+
+
+_CROWD = 8
+
+
+@pytest.mark.row("G-12")
+def test_concurrent_new_passwords_succeed_once_and_send_one_mail(
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
+) -> None:
+    link, before = mailed_link(app, browser, parent), read_account_row(parent)
+    forms = []
+    for number in range(_CROWD):
+        visitor = app.test_client()
+        chosen = f"orage brique hamster {number} violon"
+        forms.append(form(visitor, visitor.get(link), nouveau=chosen, confirmation=chosen))
+    sent = at_once(build.settings, forms)
+    assert sorted(answer["status"] for answer in sent) == [200] * (_CROWD - 1) + [303]
+    assert all(USED in answer["text"] for answer in sent if answer["status"] == 200)
+    after = read_account_row(parent)
+    assert after["generation"] == before["generation"] + 1
+    right = [
+        visitor["data"]["nouveau"]
+        for visitor in forms
+        if Hasher(build.settings).verify(after["password_hash"], visitor["data"]["nouveau"], "sign_in")
+    ]
+    assert len(right) == 1
+    assert len(outbox(NOTICE)) == 1
+    assert len(journal("password.reset")) == 1
+
+
+@pytest.mark.row("G-13")
+def test_concurrent_requests_are_accepted_once(app: Flask, build: Build, parent: Account) -> None:
+    forms = []
+    for _ in range(_CROWD):
+        visitor = app.test_client()
+        forms.append(form(visitor, visitor.get(PASSWORD), identifiant=parent.username))
+    sent = at_once(build.settings, forms)
+    assert sorted(answer["status"] for answer in sent) == [303] + [429] * (_CROWD - 1)
+    assert len(outbox(RESET_REQUESTED)) == 1

@@ -7,11 +7,13 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from idp.accounts.models import Account, Guardianship
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.services import services_of
 from tests.builders import PASSWORD as KNOWN
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, post_office, text_of
@@ -20,6 +22,7 @@ from tests.recovery.steps import (
     HOST,
     LOOK,
     PASSWORD,
+    USERNAME,
     WAIT,
     answers,
     ask_password,
@@ -30,6 +33,7 @@ from tests.recovery.steps import (
     read_account_row,
 )
 from tests.relying_party import RelyingParty
+from tests.statements.heard import heard
 
 _CASES = {
     "active": "link",
@@ -234,3 +238,61 @@ def test_the_journal_names_the_account_of_a_request_and_no_identifier(
     assert {entry.ip for entry in entries.values()} == {"203.0.113.9"}, "where it was asked"
     assert all(entry.request_id for entry in entries.values())
     assert [message.payload for message in outbox("recovery.password")] == [{}, {}]
+
+
+def count_entries() -> int:
+    db.session.rollback()
+    number = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
+    db.session.rollback()
+    return number
+
+
+@pytest.mark.row("O-07")
+@pytest.mark.parametrize(("path", "field"), [(PASSWORD, "identifiant"), (USERNAME, "mail")])
+def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path: str, field: str, few: int) -> None:
+    browser = from_ip(app, "203.0.113.7")
+    token = form_token(browser.get(path))
+    statuses = [
+        browser.post(path, data={"csrf_token": token, field: f"parent{number}@exemple.fr"}).status_code
+        for number in range(60)
+    ]
+    assert (statuses[:few], set(statuses[few:])) == ([303] * few, {429})
+    assert len(journal("recovery.throttled")) == 1, "many refusals, one entry"
+    before = count_entries()
+    with heard() as run:
+        for number in range(60):
+            browser.post(path, data={"csrf_token": token, field: f"autre{number}@exemple.fr"})
+    assert [line for line in run if not line.startswith("SELECT")] == []
+    assert count_entries() == before
+
+
+@pytest.mark.row("O-07")
+@pytest.mark.usefixtures("few")
+def test_refusals_after_a_restart_write_no_more_entries(app: Flask, build: Build) -> None:
+    browser = from_ip(app, "203.0.113.7")
+    token = form_token(browser.get(PASSWORD))
+    for number in range(40):
+        services_of(app).refusals.clear()  # another worker, or ten seconds later
+        browser.post(PASSWORD, data={"csrf_token": token, "identifiant": f"parent{number}"})
+    assert len(journal("recovery.throttled")) == 1
+
+
+@pytest.mark.row("O-07")
+def test_each_refused_subject_has_its_own_entry(app: Flask, build: Build) -> None:
+    for number in range(3):
+        browser = from_ip(app, f"203.0.113.{number}")
+        token = form_token(browser.get(PASSWORD))
+        for _ in range(3):
+            browser.post(PASSWORD, data={"csrf_token": token, "identifiant": f"parent{number}"})
+    assert len(journal("recovery.throttled")) == 3
+
+
+@pytest.mark.row("O-07")
+def test_a_refused_sign_in_leaves_one_entry_an_hour(app: Flask, build: Build) -> None:
+    browser = from_ip(app, "203.0.113.7")
+    token = form_token(browser.get("/connexion"))
+    for _ in range(12):
+        services_of(app).refusals.clear()
+        browser.post("/connexion", data={"csrf_token": token, "identifiant": "x.inconnu", "mot-de-passe": "faux"})
+    results = [entry.result for entry in journal("sign_in")]
+    assert results == ["refused"] * 5 + ["throttled"]
