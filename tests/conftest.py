@@ -3,11 +3,9 @@
 import contextvars
 import os
 import shutil
-import unicodedata
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import hypothesis
 import pytest
@@ -22,7 +20,7 @@ from idp.db import db
 from tests import applications, catalogues, databases
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
-from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
+from tests.cheap_hashes import normalised, real_hashes  # noqa: F401 - fixtures
 from tests.forked_pools import _pools_are_forked, spawned_pools  # noqa: F401 - fixtures, the first of every test
 from tests.garbage import pytest_collection_finish  # noqa: F401 - a hook
 from tests.kept_connections import _connections_are_kept, new_connections  # noqa: F401 - fixtures, as those above
@@ -127,7 +125,6 @@ def build(app: Flask, settings: Settings) -> Build:
 
 @pytest.fixture
 def parent(build: Build) -> Account:
-    """A parent with an active account."""
     return build.active()
 
 
@@ -146,17 +143,3 @@ def attempt() -> Attempt:
 def ent(build: Build) -> RelyingParty:
     """A registered ENT that serves the collège and plays the relying party with its own code."""
     return build.ent()
-
-
-@pytest.fixture
-def normalised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The length of every text that Unicode normalisation was given: a very long run of marks takes it minutes."""
-    lengths: list[int] = []
-    normalize = unicodedata.normalize
-
-    def note(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
-        lengths.append(len(text))
-        return normalize(form, text)
-
-    monkeypatch.setattr(unicodedata, "normalize", note)
-    return lengths

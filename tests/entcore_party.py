@@ -178,11 +178,6 @@ class EntcoreParty:
 
 
 def read_key(jwk: dict[str, Any]) -> Key:
-    """Build a published key.
-
-    Raises:
-        ValueError: an RSA key has no certificate, and its modulus is read as a negative number.
-    """
     if jwk["kty"] == "EC":
         x, y = (int.from_bytes(_unb64(jwk[name]), "big") for name in "xy")
         return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
@@ -226,7 +221,6 @@ def match(relatives: Iterable[Relative], vectors: list[str]) -> list[Relative]:
 
 
 def _vector(vector: str) -> list[str]:
-    """Split a vector as Java's `split` does, without empty fields at the end."""
     fields = vector.rstrip("|").split("|")
     if len(fields) != _FIELDS or not fields[3].strip() or not fields[4].strip():
         raise RefusedError("invalid.vector")

@@ -158,7 +158,6 @@ def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_are_notified(brow
 
 
 def _disputed(account: Account) -> list[str]:
-    """Return the keys of the children whose tie is disputed, by rank."""
     statement = select(Guardianship.child_id).where(
         Guardianship.account_id == account.id, Guardianship.disputed_at.is_not(None)
     )

@@ -62,7 +62,6 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def names(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the names that a module gives to parameters, variables, functions and classes, each with its line."""
     for node in nodes_of(parsed(path)):
         match node:
             case ast.arg(arg=name):

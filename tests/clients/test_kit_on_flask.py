@@ -70,7 +70,6 @@ def client(flask_app: Flask) -> FlaskClient:
 
 
 def leave(client: FlaskClient, login: str = "/login", **parameters: str) -> str:
-    """Start a sign-in at the provider; return the path of its response."""
     departure = client.get(login, query_string=parameters)
     assert departure.status_code == 303, departure.text
     answer = requests.get(departure.location, allow_redirects=False, timeout=60)
@@ -82,7 +81,6 @@ def sign_in(client: FlaskClient, **parameters: str) -> TestResponse:
 
 
 def stopped(answer: TestResponse) -> tuple[int, str]:
-    """Return the status of the error page and its code."""
     assert answer.mimetype == "text/html"
     assert "<h1>La connexion n’a pas abouti</h1>" in answer.text
     [code] = re.findall(r"Code : ([^<]+)<", answer.text)

@@ -36,7 +36,6 @@ DEAD, CUT = "Ce lien ne marche plus", "Ce lien est incomplet"
 
 
 def _asked(browser: FlaskClient, build: Build, **more: object) -> tuple[Account, str]:
-    """Request a change of email; return the account and the path of the link."""
     account = build.active(**more)  # type: ignore[arg-type]
     enter(browser, account)
     change_email(browser)

@@ -43,7 +43,6 @@ _THEIRS = "voleur@exemple.fr"
 
 
 def _correction(waiting: TestResponse) -> str:
-    """Return the URL of the form, as in the browser's history."""
     return waiting.request.full_path.replace("/confirmation", "/modifier")
 
 

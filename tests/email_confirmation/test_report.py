@@ -30,7 +30,6 @@ ASKS, DONE, DEAD = "Ce n’est pas vous ?", "Merci, c’est noté", "Ce lien ne 
 
 
 def links(account: Account) -> list[OneTimeLink]:
-    """Return the links that were sent to the file's mailbox."""
     db.session.rollback()
     mine = select(OneTimeLink).where(
         OneTimeLink.account_id == account.id, OneTimeLink.purpose == Purpose.REPORT_ACTIVATION.value
@@ -39,7 +38,6 @@ def links(account: Account) -> list[OneTimeLink]:
 
 
 def path_of(build: Build, account: Account) -> str:
-    """Return the path of the link that was sent last."""
     return f"/adresse/signalement/{one_time_links.token(build.settings, links(account)[-1])}"
 
 

@@ -78,7 +78,6 @@ class Moodle:
         return tokens
 
     def user(self, access_token: str) -> dict[str, str]:
-        """Return Moodle's fields of the person, by the mappings of the page."""
         claims = self._get(self.discovered()["userinfo_endpoint"], Authorization=f"Bearer {access_token}")
         fields = {self.typed[name]: value for name, value in claims.items() if name in self.typed}
         return {**fields, "username": fields["username"].strip().lower()}

@@ -35,7 +35,6 @@ Flow = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def flow(installation: Installation, shared: Path, tmp_path: Path) -> Flow:
-    """Return a function that registers the client, runs the script and returns its output."""
     packages = node.packages(shared)
     shutil.copy(FLOW, tmp_path)
     tmp_path.joinpath("node_modules").symlink_to(packages / "node_modules")

@@ -28,7 +28,6 @@ def settings(database_url: str) -> Settings:
 
 
 def fail(app: Flask, number: int) -> None:
-    """Send a wrong password for a new username from a new network."""
     browser = app.test_client()
     browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
     page = browser.get("/connexion", base_url=ISSUER)

@@ -35,7 +35,6 @@ def people(browser: FlaskClient, build: Build) -> list[Account]:
 
 
 def links(text: str) -> dict[str, str]:
-    """Return the URLs of the accounts to choose from, by name."""
     return {name: url.replace("&amp;", "&") for url, name in _LINK.findall(text)}
 
 

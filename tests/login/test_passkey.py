@@ -51,7 +51,6 @@ def refused(page: TestResponse) -> str:
 
 
 def reasons() -> list[str]:
-    """Return the reasons of the refused sign-ins by a passkey."""
     entries = [entry for entry in steps.journal("sign_in") if entry.result == "refused"]
     return [entry.details["reason"] for entry in entries if entry.details["door"] == "passkey"]
 

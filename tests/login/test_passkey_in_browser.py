@@ -49,7 +49,6 @@ def ent(build: Build) -> Iterator[RelyingParty]:
 
 
 def arrives(page: Page, ent: RelyingParty, browser: FlaskClient, attempt: Attempt) -> dict[str, object]:
-    """Wait for the ENT's page; return the claims of the ID token."""
     expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
     code = parse_qs(urlsplit(page.url).query)["code"][0]
     claims: dict[str, object] = ent.tokens(browser, code, attempt)["claims"]

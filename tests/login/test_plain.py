@@ -45,7 +45,6 @@ def ordinary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def start(app: Flask, ent: RelyingParty, **parameters: str) -> tuple[FlaskClient, str]:
-    """Return a new browser and the url of its sign-in page."""
     browser = app.test_client()
     answer = browser.get(ent.url(Attempt(), login_hint="profil:parent", **parameters))
     assert answer.status_code == 303

@@ -119,7 +119,6 @@ def updates(connection: psycopg.Connection[tuple[object, ...]]) -> tuple[int, in
 
 
 def planned(connection: psycopg.Connection[Any], text: str, values: dict[str, Any] | tuple[Any, ...]) -> str:
-    """Return the generic plan of a statement, with the driver's parameter types."""
     if isinstance(values, dict):
         names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
         text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match.group(1)) + 1}", text)

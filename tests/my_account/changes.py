@@ -104,7 +104,6 @@ def read_notices(account: Account) -> list[tuple[str, str]]:
 
 
 def journal(account: Account, kind: str) -> list[dict[str, Any]]:
-    """Return the details of the account's entries of a kind."""
     db.session.rollback()
     statement = select(AuditEntry.details).where(AuditEntry.account_id == account.id, AuditEntry.kind == kind)
     return list(db.session.scalars(statement))

@@ -38,7 +38,6 @@ def _keys(page: TestResponse) -> list[str]:
 
 
 def _told() -> list[str]:
-    """Return the rows of the sessions that the ENTs are told of."""
     rows = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == SESSIONS_ENDED)).all()
     return [key for row in rows for key in row.payload["sessions"]]
 

@@ -35,7 +35,6 @@ CHANGED = datetime(2026, 9, 14, 10, tzinfo=UTC)
 
 
 def _tiles(html: str) -> dict[str, str]:
-    """Return the links of the tiles: accessible name and address."""
     tiles = re.findall(r'<a class="to" href="([^"]+)"[^>]*>([^<]+)</a>', html)
     return {name: url for url, name in tiles}
 
@@ -146,7 +145,6 @@ def test_page_shows_no_ent_when_none_serves_the_children(browser: FlaskClient, b
 
 
 def _ents(page: TestResponse) -> list[tuple[str, str, str]]:
-    """Return the ways to an ENT that a page shows: its look, where it leads, what is written on it."""
     return re.findall(r'<a( class="[^"]*")? href="([^"]+)">(Accéder [^<]+)</a>', page.text)
 
 

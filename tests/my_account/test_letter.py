@@ -47,7 +47,6 @@ def read_account(account: Account) -> Account:
 
 
 def ranks(account: Account) -> list[tuple[str, int]]:
-    """Return the names of the account's children and their ranks, disputed or not."""
     statement = select(Guardianship).where(Guardianship.account_id == account.id).order_by(Guardianship.rank)
     return [(link.child.given_name, link.rank) for link in db.session.scalars(statement)]
 

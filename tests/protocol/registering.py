@@ -35,7 +35,6 @@ def bound(**bounds: Any) -> str:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Return the Authorization header for a token (RFC 6750 2.1)."""
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -172,7 +172,6 @@ _LANGUAGE = re.compile(r'<html lang="([^"]+)"')
 
 @pytest.fixture
 def two_languages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service with a second language, whatever the product offers."""
     monkeypatch.setattr(languages, "OFFERED", ("fr", "en"))
 
 

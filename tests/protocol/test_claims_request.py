@@ -29,7 +29,6 @@ PERSON = sorted(name for names in release.CLAIMS_BY_SCOPE.values() for name in n
 def fetch_claims(
     browser: FlaskClient, ent: RelyingParty, claims_request: dict[str, Any], scope: str = "openid"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the claims of the ID token and of UserInfo for a claims request."""
     tokens = tokens_for(browser, ent, scope=scope, claims=json.dumps(claims_request))
     info: dict[str, Any] = ent.userinfo(browser, tokens["access_token"]).get_json()
     return tokens["claims"], info

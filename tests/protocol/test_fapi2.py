@@ -30,7 +30,6 @@ def settings(database_url: str) -> Settings:
 
 
 def registered(build: Build, alg: str = "ES256", name: str = "Passerelle", host: str = "ent.test") -> KeyedParty:
-    """Return a client of the profile, its keys of one kind."""
     client = Key.new(alg)
     ent = build.ent(
         name,
@@ -52,7 +51,6 @@ def party(build: Build, settings: Settings) -> KeyedParty:
 
 
 def code_of(browser: FlaskClient, party: KeyedParty, attempt: Attempt, scope: str = OFFLINE) -> str:
-    """Return the code of a pushed request that a signed-in browser opens."""
     request_uri = party.pushed(browser, attempt, scope=scope)
     return party.answer(browser.get(party.opened(request_uri)))["code"]
 

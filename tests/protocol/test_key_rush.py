@@ -45,7 +45,6 @@ def ports(settings: Settings, tmp_path: Path) -> Iterator[list[int]]:
 
 @pytest.fixture
 def clients(build: Build, ent: RelyingParty, ports: list[int]) -> Iterator[list[Client]]:
-    """Relying parties that sign people in until the test ends."""
     tally, crowd = Tally(), []
     child = build.child()
     for _ in range(CLIENTS):

@@ -52,7 +52,6 @@ def rush(
 
 
 def at_token(ent: RelyingParty, form: dict[str, str]) -> dict[str, Any]:
-    """Return a request to the token endpoint, as `rush` sends it."""
     return {"path": "/token", "method": "POST", "data": form, "headers": ent.basic()}
 
 

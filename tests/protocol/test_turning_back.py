@@ -33,7 +33,6 @@ _LINK = re.compile(r'<a href="([^"]+)">Revenir à (l’[^<]+)</a>')
 
 
 def way_back(page: TestResponse) -> str:
-    """Return where the page's one link back to the ENT leads."""
     [(url, ent)] = _LINK.findall(page.text)
     assert ent == "l’ENT Passerelle"
     return unescape(url)

@@ -61,7 +61,6 @@ def other(database_url: str, app: Flask) -> Iterator[Flask]:
 
 
 def reuses() -> int:
-    """Return how many replays of a refresh token the journal has."""
     return len(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "refresh.reused")).all())
 
 

@@ -71,7 +71,6 @@ def test_page_after_a_new_password_leads_to_the_ent(
 
 
 def _way_on(page: TestResponse) -> list[tuple[str, str]]:
-    """Return the buttons of a page that lead on: what is written on each, and where it leads."""
     links = re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text)
     return [(text, unescape(href)) for href, text in links]
 

@@ -193,7 +193,6 @@ OTHERS: dict[str, Any] = {
 
 
 def another(declared: Declaration) -> Any:
-    """Return a value of a field that is not its default."""
     by_kind = {
         Kind.TEXT: "texte",
         Kind.URI: "https://ent.test/page",
@@ -266,7 +265,6 @@ def test_the_command_line_gives_each_option(app: Flask, tmp_path: Any) -> None:
 
 
 def typed(file: str) -> Iterator[str]:
-    """Yield the command line that asks for `FULL`."""
     for declared in FIELDS:
         if declared.option is None:
             continue

@@ -158,7 +158,6 @@ def test_few_uploads_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def ask(bridge: Bridge, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
-    """Return the messages that the server gets for one request."""
     scope = scope_of("GET", b"/", (b"host", b"x"), *headers)
     sent: list[dict[str, Any]] = []
 

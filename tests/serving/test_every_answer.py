@@ -39,7 +39,6 @@ def port(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
 
 
 def ask(port: int, request: bytes) -> tuple[int, bytes, bytes]:
-    """Send `request`; return the status, the head in lower case, and the body of the answer."""
     import socket  # noqa: PLC0415 - used in this test only
 
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:

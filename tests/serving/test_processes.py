@@ -217,7 +217,6 @@ class Node:
 
     @contextmanager
     def running_next_release(self, sources: Path) -> Iterator[None]:
-        """Run the node with the next release; it is ready in the block."""
         command, variables = next_release.command(*self._arguments()), next_release.variables(sources, self.settings)
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, cwd=sources, env=variables, stdout=log, stderr=log)
@@ -318,7 +317,6 @@ def test_no_flow_fails_while_two_nodes_are_upgraded_one_after_the_other(shared: 
 
 
 def _homes(settings: Settings, trusted: Path) -> list[Home]:
-    """Create an ENT and its parents before the service runs."""
     with lent(settings, own=True):
         build = Build(settings)
         ent = build.ent()

@@ -137,7 +137,6 @@ def test_doctor_sees_the_visitor_through_the_proxy_and_no_invented_ip(
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Proxied]:
-    """The proxy with low limits, and no service behind it."""
     port, upstream = free_port(), free_port()
     certified = authority(tmp_path, "localhost")
     limited = {"rate=200r/s": "rate=1r/m", "burst=400 nodelay": "burst=3 nodelay"}
@@ -237,7 +236,6 @@ def test_the_longest_answer_passes(proxied: Proxied) -> None:
 
 
 def read_refusal(proxied: Proxied, location: str) -> list[str]:
-    """Return the error and the state that the ENT receives."""
     assert location.startswith(f"{proxied.ent.redirect_uri}?")
     parameters = parse_qs(urlsplit(location).query)
     return [*parameters["error"], *parameters["state"]]

@@ -57,7 +57,6 @@ class Proxies:
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode())
 
     def logs(self) -> dict[str, str]:
-        """Return all that nginx wrote, by the names of its files."""
         return {file.name: file.read_text() for file in self.folder.rglob("*.log")}
 
 
@@ -214,7 +213,6 @@ class ProxiedDesk:
     log: Path
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, HTTPMessage, str]:
-        """Return the status, the headers and the body of an answer."""
         context = ssl.create_default_context(cafile=self.trusted)
         with closing(HTTPSConnection("localhost", self.port, timeout=PATIENCE, context=context)) as connection:
             connection.request(method, path, None, {name.replace("_", "-"): value for name, value in headers.items()})

@@ -48,7 +48,6 @@ class Served:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
     def ask(self, request: bytes = ASK) -> tuple[bytes, float]:
-        """Send a request on a new connection; return the response and its duration in seconds."""
         start = time.monotonic()
         with self.connect() as connection:
             connection.sendall(request)

@@ -34,7 +34,6 @@ from tests.rows import each_row
 
 
 def ask(app: Flask, url: str, *, method: str = "GET", cookies: str = "", **headers: str) -> Response | None:
-    """Ask the door of `app` as the event loop does."""
     parts = urlsplit(url)
     environ = {
         "REQUEST_METHOD": method,

@@ -30,7 +30,6 @@ _PICTURE = re.compile(r'url\(["\']?(?!data:)([^"\')]+)')
 
 
 def weight(answer: TestResponse) -> int:
-    """Return the bytes of a response as HTTP/1.1 sends it; HTTP/2 sends fewer."""
     return len(answer.data) + len(str(answer.headers)) + len("HTTP/1.1 200 OK\r\n")
 
 

@@ -138,7 +138,6 @@ _LIST = ("/mon-ent", "Trouver mon ENT")
 
 
 def _way_back(page: TestResponse) -> list[tuple[str, str]]:
-    """Check that the page names both reasons; return its buttons."""
     assert (page.status_code, heading(page)) == (400, _LOST)
     assert "restée ouverte longtemps, ou elle a été ouverte dans un autre navigateur" in page.text
     return re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text)

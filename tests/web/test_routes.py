@@ -38,7 +38,6 @@ def named_by_the_operator(answer: TestResponse) -> None:
 
 
 def to_the_password(answer: TestResponse) -> None:
-    """Anybody; it redirects to the page that changes the password."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/mon-compte/mot-de-passe")
 
 

@@ -91,12 +91,10 @@ def two_schools(build: Build) -> None:
 
 
 def read(page: TestResponse) -> str:
-    """Return the page as it is read; a telephone is a link, before a full stop."""
     return read_with_links(page).replace(" .", ".")
 
 
 def digests(app: Flask) -> list[str]:
-    """Let the worker send what schools are told; return to whom."""
     with pytest.MonkeyPatch.context() as patch, post_office(app) as office:
         patch.setitem(services_of(app).settings.__dict__, "school_digest_hour", 0)
         db.session.rollback()
