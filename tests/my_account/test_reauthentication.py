@@ -61,7 +61,7 @@ def test_a_wrong_password_is_reported_beside_its_field_and_never_written_back(
 
 
 @pytest.fixture
-def parent(browser: FlaskClient, build: Build) -> FlaskClient:
+def signed_in(browser: FlaskClient, build: Build) -> FlaskClient:
     enter(browser, build.active())
     return browser
 
@@ -84,11 +84,11 @@ def parent(browser: FlaskClient, build: Build) -> FlaskClient:
         ("x" * 5000, "/mon-compte"),
     ],
 )
-def test_the_next_page_is_one_of_a_fixed_list(parent: FlaskClient, suite: str, path: str) -> None:
-    page = parent.get(PAGE, query_string={"suite": suite})
+def test_the_next_page_is_one_of_a_fixed_list(signed_in: FlaskClient, suite: str, path: str) -> None:
+    page = signed_in.get(PAGE, query_string={"suite": suite})
     assert "evil" not in page.text
     data = {"csrf_token": form_token(page), "mot-de-passe": PASSWORD, "suite": "https://evil.test"}
-    answer = parent.post(PAGE, query_string={"suite": suite}, data=data)
+    answer = signed_in.post(PAGE, query_string={"suite": suite}, data=data)
     assert (answer.status_code, answer.headers["Location"]) == (303, path)
 
 
