@@ -77,7 +77,7 @@ def test_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
 def test_the_link_alone_confirms_nothing_and_shows_nothing_of_the_person(
     app: Flask, browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    """The address has one wrong letter: the mail went to a stranger."""
+    # The address has one wrong letter: the mail went to a stranger.
     activate(browser, newcomer)
     stranger = app.test_client()
     link = newest_link(build.settings, newcomer.id)

@@ -135,7 +135,7 @@ def test_the_profile_is_passed_on(browser: Browser, url: str, hint: str | None) 
 def test_the_provider_is_asked_for_pages_in_the_language_of_the_browser(
     browser: Browser, accepted: str, languages: str | None
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1. The pages of the ENT itself are French, and say so to screen readers."""
+    # OpenID Connect Core 1.0, 3.1.2.1. The pages of the ENT itself are French, and say so to screen readers.
     headers = {"Accept-Language": accepted}
     departure = browser.client.get("/login?login_hint=profil:parent", headers=headers)
     assert query(departure.location).get("ui_locales") == languages

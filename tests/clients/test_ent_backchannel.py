@@ -53,7 +53,7 @@ def read_refusal(answer: TestResponse) -> str:
 def test_the_end_of_one_session_does_not_lose_the_sign_in_that_is_on_its_way(
     app: Flask, browser: Browser, provider: FakeProvider
 ) -> None:
-    """A parent signs out and in again before the logout token arrives."""
+    # A parent signs out and in again before the logout token arrives.
     browser.enter()
     url = browser.leave()
     assert_accepted(tell(app, signed(claims_of(provider))))

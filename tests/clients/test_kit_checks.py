@@ -148,9 +148,8 @@ def test_a_description_of_another_provider_is_refused_and_not_remembered(provide
 def test_a_token_without_kid_is_accepted_when_one_key_fits(
     provider: FakeProvider, published: list[Any], outcome: str
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1: "If there are multiple keys in the referenced JWK Set document, a kid value MUST
-    be provided in the JOSE Header".
-    """
+    # OpenID Connect Core 1.0, 10.1: "If there are multiple keys in the referenced JWK Set document, a kid value MUST
+    # be provided in the JOSE Header".
     jwks = [key if isinstance(key, dict) else key.as_dict(private=False) for key in published]
     jwks = [{name: value for name, value in key.items() if value is not None} for key in jwks]
     provider.bodies["/jwks.json"] = (200, json.dumps({"keys": jwks}).encode())
@@ -165,7 +164,7 @@ def test_a_token_without_kid_is_accepted_when_one_key_fits(
 def test_a_token_without_kid_finds_the_key_that_took_the_place_of_another(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: the provider rotates keys; without `kid` the kit requests them again."""
+    # OpenID Connect Core 1.0, 10.1.1: the provider rotates keys; without `kid` the kit requests them again.
     moment = 1000.0
     monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
     provider.header = {"kid": None}

@@ -93,7 +93,7 @@ def test_each_form_that_the_specification_allows_is_accepted(
 def test_the_type_is_a_media_type_and_may_be_left_out_as_the_key_s_name(
     provider: FakeProvider, header: dict[str, str | None]
 ) -> None:
-    """Back-Channel Logout 1.0, 2.4: the explicit type is recommended, not required."""
+    # Back-Channel Logout 1.0, 2.4: the explicit type is recommended, not required.
     token = forged(claims_of(provider), **header)
     assert Provider(registered(provider)).checks.logout_token(token).sub == SUB
 
@@ -169,7 +169,7 @@ LIES: dict[str, tuple[Callable[[FakeProvider], str], str]] = {
 
 @each_row("lie", LIES)
 def test_an_invalid_logout_token_is_refused(provider: FakeProvider, lie: str) -> None:
-    """Back-Channel Logout 1.0, 2.6: each validation rule refuses a token."""
+    # Back-Channel Logout 1.0, 2.6: each validation rule refuses a token.
     token, sentence = LIES[lie]
     with pytest.raises(CheckError) as caught:
         Provider(registered(provider)).checks.logout_token(token(provider))

@@ -165,9 +165,8 @@ def test_the_sign_out_ends_the_local_session_without_an_end_session_endpoint(
 def test_a_sign_in_started_by_a_third_party_leads_to_a_page_of_this_ent_alone(
     client: FlaskClient, provider: FakeProvider, wanted_url: str, target: str
 ) -> None:
-    """OpenID Connect Core 1.0, 4: "RPs MUST verify the value of the target_link_uri to prevent being used as an open
-    redirector to external sites".
-    """
+    # OpenID Connect Core 1.0, 4: "RPs MUST verify the value of the target_link_uri to prevent being used as an open
+    # redirector to external sites".
     begun = client.post("/login", data={"iss": provider.issuer, "target_link_uri": wanted_url, "login_hint": "n.leroy"})
     assert begun.status_code == 303
     departure = client.get(begun.location)

@@ -119,7 +119,7 @@ def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
 
 @pytest.mark.row("E-04")
 def test_a_change_of_password_revokes_links_and_their_renewal(app: Flask, browser: FlaskClient, build: Build) -> None:
-    """Also if only the generation changed, because the link may belong to a person with the former password."""
+    # Also if only the generation changed, because the link may belong to a person with the former password.
     with time_machine.travel(now(), tick=False) as clock:
         account, link = _asked(browser, build)
         db.session.execute(update(Account).where(Account.id == account.id).values(generation=2))

@@ -191,7 +191,7 @@ def test_many_mails_give_no_more_tries_than_the_accounts_limit(
 
 
 def test_the_person_of_a_session_confirms_with_the_code(app: Flask, build: Build, newcomer: Account) -> None:
-    """The next day, or on another device: the password opened the session, which stays the same."""
+    # The next day, or on another device: the password opened the session, which stays the same.
     activate(app.test_client(), newcomer)
     phone = app.test_client()
     page = sign_in(phone, "/connexion", newcomer.username, CHOSEN)
@@ -219,7 +219,7 @@ def test_the_link_signs_in_the_browser_that_activated(
 
 @pytest.mark.row("V-23")
 def test_the_link_of_an_attackers_activation_signs_no_victim_in(app: Flask, browser: FlaskClient, build: Build) -> None:
-    """Login CSRF: the victim activated an account of their own a moment ago, in the browser that opens the link."""
+    # Login CSRF: the victim activated an account of their own a moment ago, in the browser that opens the link.
     attacker, victim = build.never_activated(), build.never_activated()
     activate(app.test_client(), attacker, mail="victime@exemple.fr")
     activate(browser, victim, mail="victime@exemple.fr")
@@ -231,7 +231,7 @@ def test_the_link_of_an_attackers_activation_signs_no_victim_in(app: Flask, brow
 
 @pytest.mark.row("V-23")
 def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClient, build: Build) -> None:
-    """Another parent signed in, in another tab of the browser, before the link was opened in it."""
+    # Another parent signed in, in another tab of the browser, before the link was opened in it.
     account, other = build.never_activated(), build.active()
     waiting = activate(browser, account)
     sign_in(browser, "/connexion", other.username, PASSWORD)

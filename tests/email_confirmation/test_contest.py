@@ -120,7 +120,7 @@ def test_both_mailboxes_get_instructions_and_no_link(app: Flask, browser: FlaskC
 def test_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_school(
     app: Flask, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    """After two changes the intruder's first email must not count as the owner's."""
+    # After two changes the intruder's first email must not count as the owner's.
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, parent)
         change_email(browser)
@@ -238,7 +238,7 @@ def test_the_alarm_stays_valid_after_the_intruders_change_of_password(
 def test_an_intruders_alarm_does_not_disable_the_owners_alarm(
     app: Flask, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    """The intruder's confirmed email gets an alarm at the next change too, and must gain nothing."""
+    # The intruder's confirmed email gets an alarm at the next change too, and must gain nothing.
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, parent)
         change_email(browser)

@@ -160,7 +160,7 @@ def test_links_of_former_addresses_are_refused(browser: FlaskClient, build: Buil
 
 @pytest.mark.row("E-06")
 def test_a_strangers_click_confirms_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
-    """The attacker gives the victim's address as his own; the victim clicks by mistake."""
+    # The attacker gives the victim's address as his own; the victim clicks by mistake.
     victim = build.active(email="victime@exemple.fr")
     attacker = build.never_activated()
     activate(browser, attacker, mail="victime@exemple.fr")
@@ -246,7 +246,7 @@ def test_the_person_chooses_on_which_of_two_devices_to_continue(
 def test_the_link_says_that_a_browser_of_a_later_sign_in_is_connected(
     app: Flask, browser: FlaskClient, build: Build, opened_in: str, newcomer: Account, *, here: bool
 ) -> None:
-    """The parent chose the password in one browser, and typed it in another one, for example of a library."""
+    # The parent chose the password in one browser, and typed it in another one, for example of a library.
     activate(browser, newcomer)
     library = app.test_client()
     sign_in(library, "/connexion", newcomer.username, CHOSEN)

@@ -109,10 +109,9 @@ def signs_es256(installation: Installation) -> None:
 def test_openid_client_does_so_with_a_key_pushed_requests_and_bound_tokens(
     installation: Installation, flow: Flow, tmp_path: Path, alg: str, signed: str
 ) -> None:
-    """FAPI 2.0 Security Profile: `private_key_jwt`, PAR (RFC 9126), DPoP (RFC 9449).
-
-    For an Ed25519 key the library always uses the name `Ed25519` (RFC 9864).
-    """
+    # FAPI 2.0 Security Profile: `private_key_jwt`, PAR (RFC 9126), DPoP (RFC 9449).
+    #
+    # For an Ed25519 key the library always uses the name `Ed25519` (RFC 9864).
     members: KeyParameters = {"kid": "ent-1", "use": "sig", "alg": alg}
     key: ECKey | OKPKey = (
         ECKey.generate_key("P-256", members, private=True)

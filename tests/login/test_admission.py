@@ -125,7 +125,7 @@ def test_a_change_while_the_hash_is_computed_opens_no_session(
 
 
 def test_an_account_that_changed_gets_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch, parent: Account) -> None:
-    """The first step of the chain writes nothing, and so none of the others does."""
+    # The first step of the chain writes nothing, and so none of the others does.
     admit, answers = admission.admit, []
 
     def late(*arguments: object) -> bool:
@@ -146,7 +146,7 @@ def test_an_account_that_changed_gets_nothing(app: Flask, monkeypatch: pytest.Mo
 
 
 def test_both_ways_write_the_same_rows(app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The chain and the unit of work write the account, the session, the journal, the mail and the counters alike."""
+    # The chain and the unit of work write the account, the session, the journal, the mail and the counters alike.
 
     def written() -> dict[str, list[dict[str, object]]]:
         account = build.active(last_sign_in_at=now(), activated_in=b"x", inactive_warned_at=now())
@@ -207,7 +207,7 @@ def test_a_former_session_is_ended_or_continued(
     ended: bool,  # noqa: FBT001 - a row of the table above
     owner: str,
 ) -> None:
-    """Security rows A-17, I-17. The statement admits nobody while the cookie's session has not ended."""
+    # Security rows A-17, I-17. The statement admits nobody while the cookie's session has not ended.
     account, browser, admit, answers = build.active(), app.test_client(), admission.admit, []
     before = account if owner == "same" else build.active()
     sign_in(browser, "/connexion", before.username, PASSWORD)

@@ -78,7 +78,7 @@ def test_zero_switches_it_off(database_url: str) -> None:
 
 
 def test_more_failures_prepare_no_more_statements(app: Flask, settings: Settings) -> None:
-    """A statement that is prepared stays in the memory of the database as long as its connection."""
+    # A statement that is prepared stays in the memory of the database as long as its connection.
 
     def prepared() -> int:
         with services_of(app).connections.lend() as lent:

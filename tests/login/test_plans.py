@@ -63,7 +63,7 @@ def multiply(connection: psycopg.Connection[tuple[object, ...]]) -> None:
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_no_statement_of_a_sign_in_scans_a_table(app: Flask, build: Build, database_url: str) -> None:
-    """On a connection of theirs: without statistics, with those of tables that are almost empty, and of large ones."""
+    # On a connection of theirs: without statistics, with those of tables that are almost empty, and of large ones.
     seen = recorded(app, build)
     with services_of(app).connections.lend() as lent:
         connection: Any = lent.driver_connection
@@ -78,11 +78,10 @@ def test_no_statement_of_a_sign_in_scans_a_table(app: Flask, build: Build, datab
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_sign_in_writes_no_index_entry_of_the_account(app: Flask, build: Build, database_url: str) -> None:
-    """The pages of the table are full, as an import leaves them: they keep room for one more version of a row.
-
-    The server cannot reuse the room of a version that is younger than any transaction of another database, such as
-    that of another test; so each sign-in waits until there is none.
-    """
+    # The pages of the table are full, as an import leaves them: they keep room for one more version of a row.
+    #
+    # The server cannot reuse the room of a version that is younger than any transaction of another database, such as
+    # that of another test; so each sign-in waits until there is none.
     people = [build.active() for _ in range(40)]
     fresh_connections(app)
     with psycopg.connect(database_url, autocommit=True) as connection:

@@ -84,7 +84,7 @@ def test_another_link_is_sent_after_the_wait(browser: FlaskClient, build: Build)
 def test_breached_password_is_closed_although_links_were_asked_for_before(
     browser: FlaskClient, parent: Account
 ) -> None:
-    """A request for a link by another person must not keep a stolen password valid."""
+    # A request for a link by another person must not keep a stolen password valid.
     ask_password(browser, parent.username)
     page = sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert heading(page) == _RENEW

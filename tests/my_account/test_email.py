@@ -159,7 +159,7 @@ def test_an_account_without_any_address_gives_its_first_one(build: Build, databa
 def test_session_ended_during_the_password_check_changes_nothing(
     app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch, parent: Account
 ) -> None:
-    """The owner's « Ce n’était pas moi » arrives between the hash and the change."""
+    # The owner's « Ce n’était pas moi » arrives between the hash and the change.
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, parent)
         change_email(browser)

@@ -328,7 +328,7 @@ def test_a_second_click_sees_the_result_of_the_first(browser: FlaskClient, build
 
 @pytest.mark.row("Z-03")
 def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: Build) -> None:
-    """Four parents with the same name add the letter at the same time, each in a separate process."""
+    # Four parents with the same name add the letter at the same time, each in a separate process.
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
     parents, orders = [build.active(children=[]) for _ in range(4)], []
     for n, parent in enumerate(parents):

@@ -77,9 +77,8 @@ def introspected(browser: FlaskClient, ent: RelyingParty, token: str) -> dict[st
 def test_a_foreign_ent_gets_no_code(
     browser: FlaskClient, own: RelyingParty, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. Own rule: the school decides, and its decision applies to its own ENT
-    only.
-    """
+    # OpenID Connect Core 1.0, 3.1.2.4. Own rule: the school decides, and its decision applies to its own ENT
+    # only.
     answer = browser.get(foreign.url(Attempt()))
     assert step_of(answer) == PAGE
     page = follow(browser, answer)
@@ -97,7 +96,7 @@ def test_a_foreign_ent_gets_no_code(
 def test_without_a_page_a_foreign_ent_gets_access_denied(
     browser: FlaskClient, foreign: RelyingParty, session: Account, mode: str | None, attempt: Attempt
 ) -> None:
-    """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1."""
+    # RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1.
     response = browser.get(foreign.url(attempt, prompt="none", response_mode=mode))
     answer = posted_answer(foreign, response) if mode else foreign.answer(response)
     assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
@@ -108,7 +107,7 @@ def test_without_a_page_a_foreign_ent_gets_access_denied(
 def test_the_person_goes_back_to_the_ent_with_access_denied(
     browser: FlaskClient, foreign: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
+    # RFC 6749, 4.1.2.1.
     page = follow(browser, browser.get(foreign.url(attempt)))
     [back] = [link for link in _links(page) if link.startswith("/authorize/refus")]
     answer = foreign.answer(browser.get(back))
@@ -118,7 +117,7 @@ def test_the_person_goes_back_to_the_ent_with_access_denied(
 def test_another_person_signs_in_for_the_same_request(
     browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1. « Changer de compte » is for computers that a family shares."""
+    # OpenID Connect Core 1.0, 3.1.2.1. « Changer de compte » is for computers that a family shares.
     other = build.active(email="karim@exemple.fr", children=[build.child("Inès", uai=LYCEE)])
     attempt = Attempt()
     page = follow(browser, browser.get(foreign.url(attempt)))
@@ -138,7 +137,7 @@ def test_another_person_signs_in_for_the_same_request(
 def test_the_page_redirects_to_the_ent_once_the_person_may_enter(
     browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.5. The page is not shown again once the school's file has a child."""
+    # OpenID Connect Core 1.0, 3.1.2.5. The page is not shown again once the school's file has a child.
     location = browser.get(foreign.url(attempt)).headers["Location"]
     child = build.child(uai=LYCEE)
     db.session.add(Guardianship(account_id=session.id, child_id=child.id, rank=1))
@@ -149,7 +148,7 @@ def test_the_page_redirects_to_the_ent_once_the_person_may_enter(
 def test_a_person_without_children_is_told_so(
     browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The page names the school to contact."""
+    # OpenID Connect Core 1.0, 3.1.2.4. The page names the school to contact.
     end(session)
     page = follow(browser, browser.get(own.url(Attempt())))
     assert heading(page) == NOT_THIS_ENT
@@ -167,7 +166,7 @@ def test_a_person_without_children_is_told_so(
 
 
 def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4."""
+    # OpenID Connect Core 1.0, 3.1.2.4.
     text = follow(browser, browser.get(foreign.url(Attempt()))).get_data(as_text=True)
     assert "Collège des Tilleuls" in text
     assert "Aucun ENT n’est relié à ce service pour cet établissement" in text
@@ -178,7 +177,7 @@ def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: Relying
 def test_a_parent_whose_tie_ended_gets_no_code_and_the_tokens_are_refused(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4; RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2."""
+    # OpenID Connect Core 1.0, 3.1.2.4; RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2.
     tokens = tokens_for(browser, own, scope=OFFLINE)
     access, refresh = tokens["access_token"], tokens["refresh_token"]
     assert introspected(browser, own, access)["active"] is True
@@ -197,7 +196,7 @@ def test_a_parent_whose_tie_ended_gets_no_code_and_the_tokens_are_refused(
 def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
     browser: FlaskClient, own: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 1.5."""
+    # RFC 6749, 1.5.
     tokens = tokens_for(browser, own, scope=OFFLINE)
     dispute(session)
     refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
@@ -208,7 +207,7 @@ def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
 def test_a_client_that_no_longer_serves_a_school_loses_its_tokens(
     app: Flask, browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2. A client that no longer serves the school loses its tokens."""
+    # RFC 6749, 5.2. A client that no longer serves the school loses its tokens.
     tokens = tokens_for(browser, own, scope=OFFLINE)
     row = registrations.get(own.client_id)
     change_registration(build.settings, row, replace(rows.read(row), uais=[LYCEE]))
@@ -218,7 +217,7 @@ def test_a_client_that_no_longer_serves_a_school_loses_its_tokens(
 
 @pytest.mark.row("A-27")
 def test_a_service_for_everyone_accepts_everybody(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.3."""
+    # OpenID Connect Core 1.0, 5.3.
     everyone = build.ent("Cantines", "cantines.test", uais=[], audience="everyone", scopes=OFFLINE)
     tokens = tokens_for(browser, everyone, scope=OFFLINE)
     info = everyone.userinfo(browser, tokens["access_token"]).get_json()
@@ -233,7 +232,7 @@ def test_a_service_for_everyone_accepts_everybody(browser: FlaskClient, build: B
 def test_the_identifier_is_released_to_clients_registered_for_it(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1."""
+    # OpenID Connect Core 1.0, 5.5.1.
     claims_request = '{"userinfo":{"preferred_username":{"essential":true}},"id_token":{"preferred_username":null}}'
     for host, release in (("ent.test", False), ("moodle.test", True)):
         ent = build.ent(f"ENT {host}", host, release_username=release)
@@ -251,7 +250,7 @@ def test_the_identifier_is_released_to_clients_registered_for_it(
 def test_the_page_of_consent_names_the_identifier_where_it_is_released(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4."""
+    # OpenID Connect Core 1.0, 3.1.2.4.
     for host, release in (("ent.test", False), ("moodle.test", True)):
         ent = build.ent(f"ENT {host}", host, release_username=release)
         page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))

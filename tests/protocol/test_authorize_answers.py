@@ -22,7 +22,7 @@ from tests.rows import each_row
 def test_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1."""
+    # RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1.
     ent = build.ent(scopes="openid email")
     heap = " ".join(["openid", *(f"s{i}" for i in range(1000))])
     for scope in (
@@ -50,7 +50,7 @@ def led_back_to(page: TestResponse) -> list[str]:
 def test_an_error_page_links_to_the_registered_home_of_a_known_client(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
+    # RFC 6749, 4.1.2.1.
     homeless = build.ent("Horizon", "horizon.test", home_uri="")
     for changes, homes in (
         ({"redirect_uri": "https://evil.test/cb"}, ["https://ent.test/"]),
@@ -67,7 +67,7 @@ def test_an_error_page_links_to_the_registered_home_of_a_known_client(
 
 @pytest.mark.row("A-23")
 def test_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 9700, 4.16, 4.2.4."""
+    # RFC 9700, 4.16, 4.2.4.
     pages = [
         follow(browser, browser.get(ent.url(Attempt()))),
         browser.get(ent.url(Attempt(), client_id="nobody")),
@@ -84,7 +84,7 @@ def test_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent:
 
 @pytest.mark.row("A-24")
 def test_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
-    """RFC 9700, 4.12."""
+    # RFC 9700, 4.12.
     page = follow(browser, browser.get(ent.url(Attempt())))
     data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
     response = browser.post(page.request.full_path, data=data)
@@ -99,7 +99,7 @@ def test_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingPar
 def test_the_sign_in_page_explains_a_reauthentication_only(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     why = "Le compte de <b><bdi>Noémie L.</bdi></b> est déjà connecté. Pour continuer vers l’ENT Passerelle, redonnez"
     again: list[dict[str, str]] = [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}]
     for changes in again:
@@ -118,7 +118,7 @@ def test_the_sign_in_page_explains_a_reauthentication_only(
 def test_unknown_optional_parameters_are_no_error(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account, attempt: Attempt
 ) -> None:
-    """OpenID Connect Core 1.0, 15.1."""
+    # OpenID Connect Core 1.0, 15.1.
     wishes = {
         "ui_locales": "de fr-CA xx-%",
         "claims_locales": "fr",
@@ -141,7 +141,7 @@ def test_unknown_optional_parameters_are_no_error(
 def test_the_claims_parameter_changes_no_reserved_claim(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1."""
+    # OpenID Connect Core 1.0, 5.5.1.
     hostile = {"id_token": {"iss": {"value": "https://evil.test"}, "aud": {"value": "evil"}, "exp": {"value": 9}}}
     honest = ent.tokens(browser, code_for(browser, ent, attempt, claims=json.dumps(hostile)), attempt)
     for claims_request, error in (
@@ -185,7 +185,7 @@ def language(page: TestResponse) -> str:
 def test_the_language_that_is_asked_for_holds_through_the_steps(
     two_languages: None, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     ent = build.ent(charter="provider")
     build.publish(ent, "1")
     page = follow(browser, browser.get(ent.url(Attempt(), ui_locales="xx-% de en-GB fr", login_hint=None)))
@@ -201,7 +201,7 @@ def test_the_language_that_is_asked_for_holds_through_the_steps(
 def test_the_person_s_language_overrides_ui_locales(
     two_languages: None, browser: FlaskClient, ent: RelyingParty
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     page = follow(browser, browser.get(ent.url(Attempt(), ui_locales="en", login_hint=None)))
     assert language(page) == "en"
     page = browser.get(page.request.full_path.replace("ui_locales=en", "ui_locales=fr"))
@@ -214,7 +214,7 @@ def test_the_person_s_language_overrides_ui_locales(
 def test_a_language_that_is_not_there_is_no_error(
     browser: FlaskClient, ent: RelyingParty, session: Account, tags: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     for name in ("ui_locales", "claims_locales"):
         assert ent.answer(browser.get(ent.url(Attempt(), **{name: tags})))["code"]
         page = follow(browser, browser.get(ent.url(Attempt(), prompt="login", **{name: tags})))
@@ -222,7 +222,7 @@ def test_a_language_that_is_not_there_is_no_error(
 
 
 def test_parameters_with_names_of_flask_stay_in_the_language_link(app: Flask) -> None:
-    """RFC 6749, 3.1. The framework uses these names of unknown parameters itself."""
+    # RFC 6749, 3.1. The framework uses these names of unknown parameters itself.
     odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c&prompt=none&prompt=login"
     with app.test_request_context(f"/connexion?{odd}"):
         assert unescape(render_template_string("{{ language_url('fr') }}")) == f"?{odd}&langue=fr"
@@ -253,7 +253,7 @@ SENTENCES = {
 def test_the_page_says_why_it_does_not_redirect(
     browser: FlaskClient, ent: RelyingParty, changes: dict[str, str | None], sentence: str, phrase: str
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
+    # RFC 6749, 4.1.2.1.
     text = stays_here(browser.get(ent.url(Attempt(), **changes))).replace("\u202f", " ")
     assert phrase in text
     assert [known_sentence for known_sentence in SENTENCES.values() if known_sentence in text] == [SENTENCES[sentence]]

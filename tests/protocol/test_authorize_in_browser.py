@@ -72,7 +72,7 @@ def check(ent: Ent, attempt: Attempt) -> None:
 def test_the_form_of_the_sign_in_may_end_at_the_ent(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, attempt: Attempt
 ) -> None:
-    """Security row B-03. The form redirects the browser to another origin."""
+    # Security row B-03. The form redirects the browser to another origin.
     with new_page(browser_process) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None)
         expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
@@ -82,7 +82,7 @@ def test_the_form_of_the_sign_in_may_end_at_the_ent(
 
 @pytest.mark.row("A-12")
 def test_the_script_submits_the_form(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
-    """Form Post Response Mode 1.0, 2."""
+    # Form Post Response Mode 1.0, 2.
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process) as page:
         sign_in(page, loopback, ent, parent, attempt)
@@ -95,7 +95,7 @@ def test_the_script_submits_the_form(browser_process: Browser, loopback: str, en
 def test_without_a_script_its_button_sends_it(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Form Post Response Mode 1.0, 2."""
+    # Form Post Response Mode 1.0, 2.
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process, javascript=False) as page:
         sign_in(page, loopback, ent, parent, attempt)
@@ -109,7 +109,7 @@ def test_without_a_script_its_button_sends_it(
 def test_the_page_has_the_layout_of_the_service(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Form Post Response Mode 1.0, 2. Without JavaScript the page is visible and looks like the others."""
+    # Form Post Response Mode 1.0, 2. Without JavaScript the page is visible and looks like the others.
     with new_page(browser_process) as page:
         page.route("**/form_post.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         sign_in(page, loopback, ent, parent, Attempt(state=HOSTILE))
@@ -129,7 +129,7 @@ def test_the_consent_form_redirects_to_the_ent(
     *,
     javascript: bool,
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The page's policy allows the form to redirect to the ENT."""
+    # OpenID Connect Core 1.0, 3.1.2.4. The page's policy allows the form to redirect to the ENT.
     with new_page(browser_process, width=width, javascript=javascript) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None, prompt="consent")
         expect(page.get_by_role("heading", level=1)).to_have_text("Ce que l’ENT va recevoir")
@@ -150,7 +150,7 @@ def test_a_parent_who_cancels_returns_to_the_ent_and_may_sign_in_again(
     *,
     javascript: bool,
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
+    # RFC 6749, 4.1.2.1.
     ent.server.served["/cb"] = ARRIVED
     with new_page(browser_process, width=width, javascript=javascript) as page:
         page.goto(loopback + ent.party.url(attempt, login_hint=None))
@@ -175,7 +175,7 @@ def test_a_parent_who_cancels_returns_to_the_ent_and_may_sign_in_again(
 def test_a_parent_of_another_ent_gets_a_link_to_their_own_ent(
     browser_process: Browser, loopback: str, build: Build, parent: Account, width: int, *, javascript: bool
 ) -> None:
-    """RFC 6749, 4.1.2.1. The page names the reason, and its links are large enough."""
+    # RFC 6749, 4.1.2.1. The page names the reason, and its links are large enough.
     foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE])
     build.ent(home_uri=f"{loopback}/healthz")
     build.school().phone = "03 99 00 12 34"
@@ -195,7 +195,7 @@ def test_a_parent_of_another_ent_gets_a_link_to_their_own_ent(
 def test_the_page_names_an_unregistered_redirect_uri(
     browser_process: Browser, loopback: str, build: Build, parent: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3; RFC 6749, 4.1.2.1."""
+    # RP-Initiated Logout 1.0, 3; RFC 6749, 4.1.2.1.
     ent = build.ent()
     with new_page(browser_process) as page:
         page.goto(loopback + ent.url(Attempt(), redirect_uri="https://ent.test/autre"))

@@ -38,7 +38,7 @@ from tests.relying_party import RelyingParty
 def test_a_failed_notification_is_retried_with_a_new_token(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 2.6; Security row L-07."""
+    # Back-Channel Logout 1.0, 2.6; Security row L-07.
     log_out(browser, tokens_for(browser, notified_ent))
     server.next = [(500, {}, b""), (302, {"Location": server.uri(path="/elsewhere")}, b""), (404, {}, b"")]
     work()
@@ -60,7 +60,7 @@ def test_a_failed_notification_is_retried_with_a_new_token(
 def test_a_retry_waits_for_the_retry_after_of_the_ent(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """RFC 9110, 10.2.3."""
+    # RFC 9110, 10.2.3.
     server.next = [(503, {"Retry-After": "7200"}, b"")]
     log_out(browser, tokens_for(browser, notified_ent))
     work()
@@ -91,7 +91,7 @@ def test_a_refused_notification_is_not_retried(
     body: bytes,
     shown: str,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.8."""
+    # Back-Channel Logout 1.0, 2.8.
     server.next = [(400, {}, body)]
     log_out(browser, tokens_for(browser, notified_ent))
     work()
@@ -110,7 +110,7 @@ def test_an_ent_that_hangs_does_not_delay_other_ents(
     work: Work,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.3; Security row L-07."""
+    # Back-Channel Logout 1.0, 2.3; Security row L-07.
     monkeypatch.setattr(outgoing, "TIMEOUT", 2)
     left, ended = threading.Event(), threading.Event()
 
@@ -143,7 +143,7 @@ def test_an_ent_that_hangs_does_not_delay_other_ents(
 def test_no_connection_is_held_while_an_ent_answers(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no database connection."""
+    # OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no database connection.
     engine = db.engine
     open_then: list[int] = []
 
@@ -181,7 +181,7 @@ def test_ent_is_notified_of_the_session_of_an_erased_person(
     server: EntServer,
     work: Work,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.4."""
+    # Back-Channel Logout 1.0, 2.4.
     tokens = tokens_for(browser, notified_ent)
     done = erasure.erase(session.id, "demande")
     assert (done.accounts, done.sign_outs) == (1, 1)
@@ -204,7 +204,7 @@ def test_pending_notification_is_sent_after_an_erasure(
     server: EntServer,
     work: Work,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.5."""
+    # Back-Channel Logout 1.0, 2.5.
     tokens = tokens_for(browser, notified_ent)
     manager.end_all(session.id, by="operator")
     db.session.commit()
@@ -222,7 +222,7 @@ def test_ent_is_not_notified_a_day_after_an_erasure(
     server: EntServer,
     work: Work,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.5."""
+    # Back-Channel Logout 1.0, 2.5.
     tokens_for(browser, notified_ent)
     erasure.erase(session.id, "demande")
     with time_machine.travel(now() + timedelta(hours=25)):

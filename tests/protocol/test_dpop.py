@@ -60,7 +60,7 @@ def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callabl
 
 
 def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party: KeyedParty, attempt: Attempt) -> None:
-    """RFC 9449, 5."""
+    # RFC 9449, 5.
     code = code_for(browser, party, attempt)
     at = Request(party.key, "POST", f"{party.issuer}/token")
     refused_alike(NEGATIVES, 400, lambda proof_of: party.redeem(browser, code, attempt, proof_of(at)))
@@ -71,7 +71,7 @@ def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party:
 
 @pytest.mark.row("X-02")
 def test_a_proof_that_fails_one_check_is_refused_at_a_resource(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 7.1."""
+    # RFC 9449, 7.1.
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
     refused_alike({**NEGATIVES, **WITH_A_TOKEN}, 401, lambda proof_of: party.resource(browser, token, proof_of(at)))
@@ -82,7 +82,7 @@ def test_a_proof_that_fails_one_check_is_refused_at_a_resource(browser: FlaskCli
 
 
 def test_a_bound_token_without_a_proof_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 7.1."""
+    # RFC 9449, 7.1.
     token = bound(browser, party)["access_token"]
     for place, method in RESOURCES:
         answer = browser.open(place, method=method, headers={"Authorization": f"DPoP {token}"})
@@ -92,7 +92,7 @@ def test_a_bound_token_without_a_proof_is_refused(browser: FlaskClient, party: K
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_equivalent_spellings_of_a_proof_are_accepted(browser: FlaskClient, party: KeyedParty, alg: str) -> None:
-    """RFC 9449, 4.3."""
+    # RFC 9449, 4.3.
     party.key = Key.new(alg)
     attempt = Attempt()
     code = code_for(browser, party, attempt)
@@ -106,7 +106,7 @@ def test_equivalent_spellings_of_a_proof_are_accepted(browser: FlaskClient, part
 
 
 def test_header_and_scheme_names_are_case_insensitive(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 4.1; RFC 9110, 11.1."""
+    # RFC 9449, 4.1; RFC 9110, 11.1.
     token = bound(browser, party)["access_token"]
     for scheme, name in (("dpop", "dpop"), ("DPOP", "DPOP"), ("DPoP", "dPoP")):
         proof = party.fresh_proof("/userinfo", "GET", token)
@@ -122,7 +122,7 @@ def test_header_and_scheme_names_are_case_insensitive(browser: FlaskClient, part
 def test_the_htu_is_compared_with_the_issuer_and_not_the_host_header(
     browser: FlaskClient, party: KeyedParty, attempt: Attempt
 ) -> None:
-    """RFC 9449, 4.3; Security row D-01."""
+    # RFC 9449, 4.3; Security row D-01.
     code = code_for(browser, party, attempt)
     form = {
         "grant_type": "authorization_code",
@@ -136,7 +136,7 @@ def test_the_htu_is_compared_with_the_issuer_and_not_the_host_header(
 
 
 def test_a_proof_is_accepted_once(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 11.1."""
+    # RFC 9449, 11.1.
     token = bound(browser, party)["access_token"]
     proof = party.fresh_proof("/userinfo", "GET", token)
     assert party.resource(browser, token, proof).status_code == 200
@@ -155,7 +155,7 @@ def test_a_proof_is_accepted_once(browser: FlaskClient, party: KeyedParty) -> No
 
 
 def test_a_proof_is_stored_until_it_expires(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 11.1."""
+    # RFC 9449, 11.1.
     token = bound(browser, party)["access_token"]
     proof = party.key.proof("GET", f"{party.issuer}/userinfo", token, iat=now() + 55)
     assert party.resource(browser, token, proof).status_code == 200
@@ -167,7 +167,7 @@ def test_a_proof_is_stored_until_it_expires(browser: FlaskClient, party: KeyedPa
 def test_bound_and_plain_tokens_are_accepted_with_their_own_scheme_only(
     browser: FlaskClient, party: KeyedParty
 ) -> None:
-    """RFC 9449, 7.2."""
+    # RFC 9449, 7.2.
     token = bound(browser, party)["access_token"]
     plain = tokens_for(browser, party)["access_token"]
     for path, method in RESOURCES:
@@ -187,7 +187,7 @@ def test_bound_and_plain_tokens_are_accepted_with_their_own_scheme_only(
 def test_the_charter_is_read_and_accepted_with_a_bound_token(
     browser: FlaskClient, build: Build, party: KeyedParty
 ) -> None:
-    """RFC 9449, 7.1; RFC 6750, 3.1."""
+    # RFC 9449, 7.1; RFC 6750, 3.1.
     build.publish(party, "2026")
     token = bound(browser, party)["access_token"]
     read = party.resource(browser, token, party.fresh_proof("/charter", "GET", token), path="/charter")
@@ -206,7 +206,7 @@ def test_the_charter_is_read_and_accepted_with_a_bound_token(
 def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
     browser: FlaskClient, party: KeyedParty, binding: str, attempt: Attempt
 ) -> None:
-    """RFC 9449, 10."""
+    # RFC 9449, 10.
     if binding == "dpop_jkt":
         code = code_for(browser, party, attempt, dpop_jkt=party.key.thumbprint)
     else:
@@ -218,7 +218,7 @@ def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
 
 
 def test_a_malformed_thumbprint_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 10."""
+    # RFC 9449, 10.
     for odd in ("x", "x" * 44, "é" * 43, f"{party.key.thumbprint[:-1]}="):
         answer = party.answer(browser.get(party.url(Attempt(), dpop_jkt=odd)))
         assert answer["error"] == "invalid_request"
@@ -227,7 +227,7 @@ def test_a_malformed_thumbprint_is_refused(browser: FlaskClient, party: KeyedPar
 def test_a_client_that_must_show_proofs_gets_nothing_without(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9449, 5.2."""
+    # RFC 9449, 5.2.
     party, attempt = KeyedParty.of(build.ent(scopes=OFFLINE, dpop_required=True)), Attempt()
     code = code_for(browser, party, attempt, scope=OFFLINE)
     refused(party.redeem(browser, code, attempt, None), "invalid_request")
@@ -251,7 +251,7 @@ JWKS = st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "d", "
 
 
 def test_an_arbitrary_proof_causes_no_server_error(browser: FlaskClient, party: KeyedParty) -> None:
-    """Security rows, never 5xx; RFC 9449, 4.3."""
+    # Security rows, never 5xx; RFC 9449, 4.3.
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
 
@@ -270,7 +270,7 @@ def test_an_arbitrary_proof_causes_no_server_error(browser: FlaskClient, party: 
 
 
 def test_these_tests_name_keys_as_the_specification_does() -> None:
-    """RFC 7638, 3."""
+    # RFC 7638, 3.
     modulus = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
         "jhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6q"
@@ -283,7 +283,7 @@ def test_these_tests_name_keys_as_the_specification_does() -> None:
 def test_a_proof_for_an_invented_code_or_token_is_not_stored(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9449, 11.1. Invented codes insert no rows."""
+    # RFC 9449, 11.1. Invented codes insert no rows.
     public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))
     for form in (
         {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "v" * 43},
@@ -306,7 +306,7 @@ def alive() -> int:
 
 @pytest.mark.row("T-22")
 def test_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 5."""
+    # RFC 9449, 5.
     first = bound(browser, party)
     refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
     party.key = Key.new()
@@ -316,7 +316,7 @@ def test_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient
 
 
 def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty) -> None:
-    """RFC 9449, 5."""
+    # RFC 9449, 5.
     first = bound(browser, public)
     refused(public.renew(browser, first["refresh_token"], None), "invalid_grant")
     other = Key.new().proof("POST", f"{public.issuer}/token")
@@ -330,7 +330,7 @@ def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty)
 def test_a_lost_answer_is_not_given_to_another_key(
     browser: FlaskClient, public: KeyedParty, *, thief_first: bool
 ) -> None:
-    """RFC 9700, 4.14.2."""
+    # RFC 9700, 4.14.2.
     token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
     proofs = [public.fresh_proof(), None] if thief_first else [None, public.fresh_proof()]
     assert public.renew(browser, token, proofs[0]).status_code == 200
@@ -343,7 +343,7 @@ def test_a_lost_answer_is_not_given_to_another_key(
 def test_concurrent_refreshes_with_two_keys_get_one_answer(
     app: Flask, browser: FlaskClient, public: KeyedParty
 ) -> None:
-    """RFC 9700, 4.14.2. Neither transaction sees the other's rows."""
+    # RFC 9700, 4.14.2. Neither transaction sees the other's rows.
     for _ in range(10):
         token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
         keys = [Key.new() for _ in range(2)]

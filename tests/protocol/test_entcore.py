@@ -57,7 +57,7 @@ def test_a_parent_signs_in_and_is_found_by_the_join_key_behind_the_prefix(
 
 
 def test_an_unencoded_space_in_the_scope_is_accepted(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
-    """entcore (clients/README.md); OpenID Connect Core 1.0, 13.1."""
+    # entcore (clients/README.md); OpenID Connect Core 1.0, 13.1.
     parent = signed_in(browser, build.active())
     departure = entcore.leave()
     answer = browser.get("/authorize", query_string=departure.query)
@@ -67,7 +67,7 @@ def test_an_unencoded_space_in_the_scope_is_accepted(browser: FlaskClient, build
 
 
 def test_the_state_is_returned_unchanged(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
-    """RFC 6749, 4.1.2. Entcore puts the page that was wanted into it, and encodes nothing."""
+    # RFC 6749, 4.1.2. Entcore puts the page that was wanted into it, and encodes nothing.
     signed_in(browser, build.active())
     for landing in (f"{ENT}/", f"{ENT}/blog?id=1", f"{ENT}/a:b@c;d,e!f$g'h(i)*j~k", f"{ENT}:443//x/../y?z=/?"):
         departure = entcore.leave(landing)  # sent as it is
@@ -79,7 +79,7 @@ def test_the_state_is_returned_unchanged(browser: FlaskClient, build: Build, ent
 
 
 def test_the_secret_may_come_in_the_body(browser: FlaskClient, build: Build, register: Register) -> None:
-    """OpenID Connect Core 1.0, 9."""
+    # OpenID Connect Core 1.0, 9.
     party = register("--auth-method", "client_secret_post", **{"basic-to-get-token": False})
     parent = signed_in(browser, build.active())
     assert arrive(browser, party)["sub"] == f"LILLE-{parent.join_key}"
@@ -89,7 +89,7 @@ def test_the_secret_may_come_in_the_body(browser: FlaskClient, build: Build, reg
 def test_the_values_that_entcore_sends_need_no_encoding(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); Security row T-24."""
+    # entcore (clients/README.md); Security row T-24.
     signed_in(browser, build.active())
     location = location_for(browser, entcore.leave())
     code = re.search(r"[?&]code=([^&]*)", location)
@@ -102,7 +102,7 @@ def test_the_values_that_entcore_sends_need_no_encoding(
 def test_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); Security row D-03."""
+    # entcore (clients/README.md); Security row D-03.
     signed_in(browser, build.active())
     arrive(browser, entcore)
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
@@ -116,7 +116,7 @@ def test_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
 def test_a_key_that_it_does_not_know_is_looked_up(
     app: Flask, browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1; entcore (clients/README.md)."""
+    # OpenID Connect Core 1.0, 10.1.1; entcore (clients/README.md).
     signed_in(browser, build.active())
     entcore.settings["certsUri"] += "?its=query+is+dropped"
     entcore.fetch_keys()
@@ -131,7 +131,7 @@ def test_a_key_that_it_does_not_know_is_looked_up(
 def test_a_curve_s_key_is_built_from_its_coordinates(
     app: Flask, browser: FlaskClient, build: Build, register: Register
 ) -> None:
-    """entcore (clients/README.md); RFC 7518, 6.2.1.2."""
+    # entcore (clients/README.md); RFC 7518, 6.2.1.2.
     rotation.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     party = register("--id-token-alg", "ES256")
@@ -142,7 +142,7 @@ def test_a_curve_s_key_is_built_from_its_coordinates(
 def test_without_userinfo_the_id_token_says_who_it_is_and_whether_the_charter_is_owed(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); OpenID Connect Core 1.0, 2."""
+    # entcore (clients/README.md); OpenID Connect Core 1.0, 2.
     charters.publish(entcore.settings["clientId"], "2026", "# Charte\n\nSoyons polis.")
     parent = signed_in(browser, build.active())
     whole = arrive(browser, entcore)
@@ -158,7 +158,7 @@ def test_without_userinfo_the_id_token_says_who_it_is_and_whether_the_charter_is
 def test_an_account_without_join_key_has_no_key_claim(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); OpenID Connect Core 1.0, 2."""
+    # entcore (clients/README.md); OpenID Connect Core 1.0, 2.
     parent = signed_in(browser, build.active(join_key=None))
     entcore.users = {"LILLE-": "nobody", "LILLE-None": "nobody", "": "nobody", str(parent.roster_key): "nobody"}
     claims = arrive(browser, entcore)
@@ -174,7 +174,7 @@ def test_an_account_without_join_key_has_no_key_claim(
 def test_an_empty_post_logout_redirect_uri_shows_a_page_with_a_link_to_the_ent(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); Security row L-04."""
+    # entcore (clients/README.md); Security row L-04.
     signed_in(browser, build.active())
     departure = entcore.leave()
     hint = entcore.tokens(location_for(browser, departure), departure)["id_token"]
@@ -190,7 +190,7 @@ def test_an_empty_post_logout_redirect_uri_shows_a_page_with_a_link_to_the_ent(
 def test_pkce_is_required_unless_the_registration_exempts_the_client(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """RFC 7636, 4.4.1; entcore (clients/README.md)."""
+    # RFC 7636, 4.4.1; entcore (clients/README.md).
     signed_in(browser, build.active())
     strict = build.ent(redirect_uris=[entcore.settings["redirectUri"]])
     entcore.settings |= {"clientId": strict.client_id, "secret": strict.secret}
@@ -275,9 +275,8 @@ def primary_school() -> School:
 def test_a_child_of_a_primary_school_has_the_prefix_1_and_one_of_a_college_2(
     browser: FlaskClient, build: Build, register: Register
 ) -> None:
-    """Security row N-03. The first field marks a parent for entcore's SAML classes: 1 for primary schools,
-    2 for collèges and lycées.
-    """
+    # Security row N-03. The first field marks a parent for entcore's SAML classes: 1 for primary schools,
+    # 2 for collèges and lycées.
     primary_school()
     small, big, elsewhere = build.child("Inès", uai=ECOLE), build.child(), build.child("Lina", uai=LYCEE)
     signed_in(browser, build.active(children=[small, big, elsewhere]))
@@ -306,7 +305,7 @@ def moved_to_a_school_that_the_ent_does_not_serve(build: Build, _account: Accoun
 def test_a_child_who_left_is_in_no_claim_from_the_next_token_on(
     browser: FlaskClient, build: Build, entcore: EntcoreParty, happened: Callable[[Build, Account, Child], None]
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3; Security row N-03."""
+    # OpenID Connect Core 1.0, 5.3; Security row N-03.
     malo, lina = build.child(), build.child("Lina")
     parent = signed_in(browser, build.active(children=[malo, lina]))
     departure = entcore.leave()
@@ -330,7 +329,7 @@ def test_a_child_who_left_is_in_no_claim_from_the_next_token_on(
 def test_a_link_that_ended_takes_the_child_from_that_parent_alone(
     app: Flask, browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3."""
+    # OpenID Connect Core 1.0, 5.3.
     malo, others = build.child(), app.test_client()
     first, second = signed_in(browser, build.active(children=[malo])), build.active(children=[malo])
     signed_in(others, second)

@@ -75,7 +75,7 @@ def split_query(url: str) -> tuple[str, dict[str, str]]:
 def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 2."""
+    # Front-Channel Logout 1.0, 2.
     first = build.ent(frontchannel_logout_uri=FRONT)
     second = build.ent(
         "Horizon",
@@ -109,7 +109,7 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
 
 
 def test_iss_and_sid_are_added_to_the_registered_query(browser: FlaskClient, build: Build, session: Account) -> None:
-    """Front-Channel Logout 1.0, 2."""
+    # Front-Channel Logout 1.0, 2.
     ent = build.ent(frontchannel_logout_uri=f"{FRONT}?app=a%26b&v=%22")
     sid = tokens_for(browser, ent)["claims"]["sid"]
     [url] = _Page(sign_out(browser)).frames
@@ -120,7 +120,7 @@ def test_iss_and_sid_are_added_to_the_registered_query(browser: FlaskClient, bui
 def test_a_renewed_session_notifies_the_ents_of_the_former_row(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 3."""
+    # Front-Channel Logout 1.0, 3.
     ent = build.ent(frontchannel_logout_uri=FRONT)
     sid = tokens_for(browser, ent)["claims"]["sid"]
     other = build.ent("Horizon", "horizon.test")
@@ -137,7 +137,7 @@ def ent_answer_after_password(browser: FlaskClient, ent: RelyingParty, account: 
 def test_a_former_session_of_the_same_person_is_not_notified_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 3."""
+    # Front-Channel Logout 1.0, 3.
     tokens_for(browser, build.ent(frontchannel_logout_uri=FRONT))
     assert _Page(sign_out(browser)).frames
     sign_in(browser, "/connexion", session.username, PASSWORD)
@@ -149,7 +149,7 @@ def test_a_former_session_of_the_same_person_is_not_notified_again(
 def test_the_page_redirects_to_the_registered_url_with_the_state(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3."""
+    # RP-Initiated Logout 1.0, 3.
     ent = build.ent(frontchannel_logout_uri=FRONT)
     token = tokens_for(browser, ent)["id_token"]
     state = "a b&\"'><é"
@@ -172,7 +172,7 @@ def test_the_page_redirects_to_the_registered_url_with_the_state(
 def test_without_a_target_the_page_stays_and_leads_to_the_ent(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3."""
+    # RP-Initiated Logout 1.0, 3.
     ent = build.ent(frontchannel_logout_uri=FRONT)
     token = tokens_for(browser, ent)["id_token"]
     evil = {"id_token_hint": token, "post_logout_redirect_uri": "https://evil.test/"}
@@ -189,7 +189,7 @@ def test_without_a_target_the_page_stays_and_leads_to_the_ent(
 def test_a_logout_revokes_the_cookie_the_refresh_token_and_the_session(
     app: Flask, browser: FlaskClient, build: Build, session: Account, front: str
 ) -> None:
-    """Security row L-08; OWASP ASVS 5, V 7.4.1."""
+    # Security row L-08; OWASP ASVS 5, V 7.4.1.
     ent = build.ent(frontchannel_logout_uri=front, scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     cookie = browser.get_cookie("__Host-ss", domain=HOST)

@@ -49,7 +49,7 @@ def quickly(forged: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 def test_a_forged_id_token_is_not_read(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.2; Security row X-02."""
+    # OpenID Connect Core 1.0, 3.1.2.2; Security row X-02.
     genuine = tokens_for(browser, ent)["id_token"]
     ring = services_of(app).server.ring
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
@@ -65,7 +65,7 @@ def test_a_forged_id_token_is_not_read(
 def test_a_forged_id_token_hint_is_refused_by_the_endpoints(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect RP-Initiated Logout 1.0, 2; OpenID Connect Core 1.0, 3.1.2.2."""
+    # OpenID Connect RP-Initiated Logout 1.0, 2; OpenID Connect Core 1.0, 3.1.2.2.
     genuine = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
     for name, token in forgeries(genuine, jwk):
@@ -83,7 +83,7 @@ def test_a_forged_id_token_hint_is_refused_by_the_endpoints(
 def test_a_forged_client_assertion_is_refused(
     browser: FlaskClient, signing: KeyedParty, session: Account, path: str
 ) -> None:
-    """RFC 8725, 3.1."""
+    # RFC 8725, 3.1.
     genuine = signing.assertion()
     form = {"grant_type": "authorization_code", "code": "x" * 43, "token": "x" * 43, **genuine}
     for name, token in quickly(forgeries(genuine["client_assertion"], {**signing.key.jwk, "kid": signing.key.kid})):
@@ -103,7 +103,7 @@ def test_a_forged_client_assertion_is_refused(
 def test_a_forged_proof_is_refused(
     browser: FlaskClient, signing: KeyedParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 9449, 7.1."""
+    # RFC 9449, 7.1.
     answer = signing.redeem(browser, code_for(browser, signing, attempt), attempt, signing.fresh_proof())
     token = answer.get_json()["access_token"]
     genuine = signing.key.proof("GET", f"{signing.issuer}/userinfo", token, head={"kid": signing.key.kid})
@@ -163,7 +163,7 @@ def added(left: Point, right: Point) -> Point:
 @pytest.mark.row("X-02")
 @each_row("y", SMALL.values())
 def test_a_key_of_small_order_is_refused(y: int) -> None:
-    """RFC 8725, 3.4."""
+    # RFC 8725, 3.4.
     eightfold = point(y)
     for _ in range(3):
         eightfold = added(eightfold, eightfold)
@@ -175,7 +175,7 @@ def test_a_key_of_small_order_is_refused(y: int) -> None:
 
 @pytest.mark.row("X-02")
 def test_generated_keys_are_accepted() -> None:
-    """RFC 8037, 2."""
+    # RFC 8037, 2.
     for _ in range(50):
         assert jose.public_key(Key.new("EdDSA").jwk, "EdDSA")
     for odd in ("", "A", "é", "=" * 43, "A" * 42):
@@ -185,7 +185,7 @@ def test_generated_keys_are_accepted() -> None:
 
 @pytest.mark.row("X-02")
 def test_a_proof_with_a_key_of_small_order_is_refused(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449, 4.3."""
+    # RFC 9449, 4.3.
     party, attempt = KeyedParty.of(build.ent()), Attempt()
     code = code_for(browser, party, attempt)
     body = {"jti": secrets.token_urlsafe(12), "htm": "POST", "htu": f"{party.issuer}/token", "iat": int(time.time())}
@@ -197,7 +197,7 @@ def test_a_proof_with_a_key_of_small_order_is_refused(browser: FlaskClient, buil
 
 @pytest.mark.row("X-02")
 def test_a_key_of_small_order_is_not_registered(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 3.2.2."""
+    # RFC 7591, 3.2.2.
     weak = {"kty": "OKP", "crv": "Ed25519", "x": encoded(1), "alg": "EdDSA", "kid": "1", "use": "sig"}
     metadata = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [weak]}}
     refused(register(browser, invitation, **metadata), "invalid_client_metadata")

@@ -88,7 +88,7 @@ def pass_time(time: timedelta) -> None:
 def test_no_sign_in_fails_across_rotations(
     settings: Settings, clients: list[Client], ports: list[int], sign_ins: int
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
+    # OpenID Connect Core 1.0, 10.1.1.
     tally = clients[0].tally
     careful, lazy = clients[: CLIENTS // 2], clients[CLIENTS // 2 :]
     [first] = clients[0].keys

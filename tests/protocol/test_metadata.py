@@ -109,7 +109,7 @@ def ask(browser: FlaskClient, ent: KeyedParty, path: str, form: dict[str, str], 
 
 @pytest.mark.row("D-02")
 def test_the_metadata_announce_the_expected_values(browser: FlaskClient) -> None:
-    """OpenID Connect Discovery 1.0, 3; RFC 8414, 3.2."""
+    # OpenID Connect Discovery 1.0, 3; RFC 8414, 3.2.
     documents = [browser.get(path) for path in DOCUMENTS]
     assert documents[0].get_json() == documents[1].get_json()
     document = documents[0].get_json()
@@ -124,7 +124,7 @@ def test_the_metadata_announce_the_expected_values(browser: FlaskClient) -> None
 
 @pytest.mark.row("D-02")
 def test_every_address_is_there(browser: FlaskClient) -> None:
-    """RFC 8414, 2."""
+    # RFC 8414, 2.
     document = metadata(browser)
     for name in URLS:
         assert document[name].startswith(f"{ISSUER}/"), name
@@ -136,7 +136,7 @@ def test_every_address_is_there(browser: FlaskClient) -> None:
 def test_every_authentication_and_subject_works_at_every_endpoint(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 8414, 2."""
+    # RFC 8414, 2.
     document = metadata(browser)
     for method in document["token_endpoint_auth_methods_supported"]:
         for kind in document["subject_types_supported"]:
@@ -165,7 +165,7 @@ def test_every_authentication_and_subject_works_at_every_endpoint(
 
 @pytest.mark.row("D-02")
 def test_every_announced_claim_is_released_and_no_other(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Discovery 1.0, 3."""
+    # OpenID Connect Discovery 1.0, 3.
     more = {"phone_number": "+33199001234", "address.locality": "Rivebelle", "birthdate": "1984", "gender": "female"}
     more |= {"zoneinfo": "Europe/Paris", "middle_name": "Anne", "nickname": "Nono", "website": "https://exemple.fr/"}
     more |= {"picture": "https://exemple.fr/a.jpg", "profile": "https://exemple.fr/~n"}
@@ -192,7 +192,7 @@ def test_every_announced_claim_is_released_and_no_other(browser: FlaskClient, bu
 
 @pytest.mark.row("D-02", "A-19")
 def test_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 8414, 2."""
+    # RFC 8414, 2.
     ent = build.ent(scopes=EVERY)
     for scope in metadata(browser)["scopes_supported"]:
         assert ent.answer(browser.get(ent.url(Attempt(), scope=f"openid {scope}")))["code"], scope
@@ -204,7 +204,7 @@ def test_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: 
 
 @pytest.mark.row("D-02", "A-15")
 def test_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, session: Account) -> None:
-    """Initiating User Registration via OpenID Connect 1.0, 4.1."""
+    # Initiating User Registration via OpenID Connect 1.0, 4.1.
     ent = build.ent()
     for prompt in metadata(browser)["prompt_values_supported"]:
         response = browser.get(ent.url(Attempt(), prompt=prompt))
@@ -221,7 +221,7 @@ def test_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, ses
 def test_another_algorithm_is_announced_once_its_key_signs(
     app: Flask, browser: FlaskClient, build: Build, alg: str
 ) -> None:
-    """OpenID Connect Discovery 1.0, 3."""
+    # OpenID Connect Discovery 1.0, 3.
     names = ("id_token_signing_alg_values_supported", "userinfo_signing_alg_values_supported")
     assert [alg in metadata(browser)[name] for name in names] == [False, False]
     rotation.rotate(build.settings, alg, at_once=True)
@@ -236,7 +236,7 @@ def jwks(browser: FlaskClient) -> list[dict[str, Any]]:
 
 @pytest.mark.row("D-01")
 def test_no_header_changes_an_address(browser: FlaskClient) -> None:
-    """OpenID Connect Discovery 1.0, 4.3."""
+    # OpenID Connect Discovery 1.0, 4.3.
     hostile = {
         "Host": "evil.test",
         "X-Forwarded-Host": "evil.test",
@@ -261,7 +261,7 @@ def test_no_header_changes_an_address(browser: FlaskClient) -> None:
 def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1; Security row D-04."""
+    # OpenID Connect Core 1.0, 10.1.1; Security row D-04.
     ring = services_of(app).server.ring
     [first] = jwks(browser)
     before = tokens_for(browser, ent)["id_token"]
@@ -297,7 +297,7 @@ def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
 def test_without_a_sound_public_address_nothing_starts(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str | None], fault: str
 ) -> None:
-    """OpenID Connect Discovery 1.0, 3."""
+    # OpenID Connect Discovery 1.0, 3.
     for name in ("IDP_ISSUER", "IDP_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     values = {name: value for name, value in settings.items() if value is not None}
@@ -310,7 +310,7 @@ def test_without_a_sound_public_address_nothing_starts(
 def test_cross_origin_requests_read_discovery_and_keys_only(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Discovery 1.0, 4; OpenID Connect Core 1.0, 5.3; OWASP ASVS 5, V 3.4.2."""
+    # OpenID Connect Discovery 1.0, 4; OpenID Connect Core 1.0, 5.3; OWASP ASVS 5, V 3.4.2.
     origin = {"Origin": "https://evil.test"}
     for path in (*DOCUMENTS, "/jwks.json"):
         response = browser.get(path, headers=origin)

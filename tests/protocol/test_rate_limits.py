@@ -46,7 +46,7 @@ def codes() -> int:
 def test_a_redirect_loop_of_a_session_is_rate_limited(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6585, 4."""
+    # RFC 6585, 4.
     for _ in range(SESSION.tries):
         assert browser.get(ent.url(Attempt())).status_code == 303
     stored = codes()
@@ -64,7 +64,7 @@ def test_a_redirect_loop_of_a_session_is_rate_limited(
 def test_a_hidden_frame_is_answered_and_not_shown_a_page(
     clock: time_machine.Traveller, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
+    # RFC 6749, 4.1.2.1.
     for _ in range(SESSION.tries):
         browser.get(ent.url(Attempt(), prompt="none"))
     attempt = Attempt()
@@ -81,9 +81,8 @@ def test_a_hidden_frame_is_answered_and_not_shown_a_page(
 def test_another_session_at_the_same_address_is_not_made_to_wait(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6819, 4.4.1.11. The limit is per user, so that one parent's loop does not block other parents in the
-    school's network.
-    """
+    # RFC 6819, 4.4.1.11. The limit is per user, so that one parent's loop does not block other parents in the
+    # school's network.
     for _ in range(SESSION.tries + 1):
         answer = browser.get(ent.url(Attempt()))
     assert answer.status_code == 429
@@ -94,7 +93,7 @@ def test_another_session_at_the_same_address_is_not_made_to_wait(
 def test_the_rate_limit_of_a_network_covers_all_its_sessions(
     clock: time_machine.Traveller, app: Flask, ent: RelyingParty
 ) -> None:
-    """RFC 6585, 4."""
+    # RFC 6585, 4.
     with app.app_context():
         for number in range(NETWORK.tries):
             assert local.take((limits.AUTHORIZE_NETWORK, "203.0.113.7"), (limits.AUTHORIZE_SESSION, f"{number}")) == 0
@@ -108,9 +107,8 @@ def test_the_rate_limit_of_a_network_covers_all_its_sessions(
 def test_a_flood_from_a_schools_network_stops_no_session_that_is_live(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6819, 4.4.1.11. A signed-in person has a separate limit, which other devices with the same IP do not
-    use up.
-    """
+    # RFC 6819, 4.4.1.11. A signed-in person has a separate limit, which other devices with the same IP do not
+    # use up.
     assert browser.get(ent.url(Attempt())).status_code == 303  # the process has cached that this session is live
     with app.app_context():
         while local.take((limits.AUTHORIZE_NETWORK, "127.0.0.1")) == 0:
@@ -128,7 +126,7 @@ def test_a_flood_from_a_schools_network_stops_no_session_that_is_live(
 def test_a_step_that_is_repeated_is_counted_too(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6819, 4.4.1.11. The URL after a step can be opened again and also issues codes."""
+    # RFC 6819, 4.4.1.11. The URL after a step can be opened again and also issues codes.
     for _ in range(SESSION.tries):
         browser.get(ent.url(Attempt()))
     answer = browser.get("/authorize/resume?demande=x")
@@ -158,7 +156,7 @@ def posting(build: Build) -> RelyingParty:
 def test_wrong_secrets_of_a_client_are_looked_at_once_a_second_after_ten(
     browser: FlaskClient, posting: RelyingParty, clock: time_machine.Traveller
 ) -> None:
-    """RFC 6749, 2.3.1; Security parameters, token endpoint."""
+    # RFC 6749, 2.3.1; Security parameters, token endpoint.
     for number in range(FREE):
         refused(ask(browser, posting.client_id, at=f"203.0.113.{number}"), "invalid_client", 401)
     for _ in range(3):
@@ -175,7 +173,7 @@ def test_wrong_secrets_of_a_client_are_looked_at_once_a_second_after_ten(
 def test_wrong_secrets_of_others_do_not_lock_out_an_ent(
     browser: FlaskClient, posting: RelyingParty, clock: time_machine.Traveller
 ) -> None:
-    """RFC 6749, 2.3.1; Security parameters, token endpoint."""
+    # RFC 6749, 2.3.1; Security parameters, token endpoint.
     for number in range(WINDOW.tries):
         ask(browser, f"nobody{number}")
     for _ in range(2 * FREE):
@@ -189,7 +187,7 @@ def test_wrong_secrets_of_others_do_not_lock_out_an_ent(
 def test_an_ip_has_a_hundred_wrong_proofs_a_minute_for_all_clients(
     browser: FlaskClient, posting: RelyingParty, clock: time_machine.Traveller
 ) -> None:
-    """RFC 6749, 2.3.1; Security parameters, token endpoint."""
+    # RFC 6749, 2.3.1; Security parameters, token endpoint.
     for number in range(WINDOW.tries):
         refused(ask(browser, f"nobody{number}", at=f"2001:db8::{number:x}"), "invalid_client", 401)
     slowed(ask(browser, posting.client_id, at="2001:db8::ffff"), 60)
@@ -213,7 +211,7 @@ def test_a_client_that_does_not_exist_is_slowed_alike(
 def test_all_endpoints_and_all_ways_to_prove_a_name_share_its_count(
     browser: FlaskClient, build: Build, clock: time_machine.Traveller
 ) -> None:
-    """RFC 6749, 2.3.1."""
+    # RFC 6749, 2.3.1.
     key = Key.new()
     posting = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks={"keys": [key.jwk]}), client=Key.new())
     posting.secret, odd = WRONG, {"grant_type": "authorization_code", "token": "x"}
@@ -240,7 +238,7 @@ def test_a_refused_attempt_writes_nothing_and_does_not_sleep(
     clock: time_machine.Traveller,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """RFC 6749, 2.3.1. A refused attempt needs neither a write nor a thread."""
+    # RFC 6749, 2.3.1. A refused attempt needs neither a write nor a thread.
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     for _ in range(FREE + 1):
@@ -254,7 +252,7 @@ def test_a_refused_attempt_writes_nothing_and_does_not_sleep(
 def test_unauthenticated_pushed_requests_are_rate_limited(
     browser: FlaskClient, build: Build, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 9126, 2.3. A pushed request inserts a row, and a public client does not authenticate."""
+    # RFC 9126, 2.3. A pushed request inserts a row, and a public client does not authenticate.
     few = replace(limits.PUSHED_IP, windows=(limits.Window(3, timedelta(minutes=1)),))
     monkeypatch.setattr(limits, "PUSHED_IP", few)
     public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))

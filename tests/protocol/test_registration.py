@@ -28,7 +28,7 @@ from tests.relying_party import Attempt
 def test_a_client_registers_itself_and_signs_people_in(
     browser: FlaskClient, invitation: str, session: Account, settings: Settings
 ) -> None:
-    """RFC 7591, 3.2."""
+    # RFC 7591, 3.2.
     registration = registered(browser, invitation, grant_types=["authorization_code", "refresh_token"])
     assert registration["client_secret_expires_at"] == 0
     assert registration["registration_client_uri"] == f"{settings.issuer}/register/{registration['client_id']}"
@@ -41,7 +41,7 @@ def test_a_client_registers_itself_and_signs_people_in(
 
 
 def test_a_registration_needs_an_unused_invitation(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 3; RFC 6750, 3.1."""
+    # RFC 7591, 3; RFC 6750, 3.1.
     for token in ("x" * 43, "x", "x" * 5000):
         answer = register(browser, token)
         assert answer.status_code == 401
@@ -58,7 +58,7 @@ def test_a_registration_needs_an_unused_invitation(browser: FlaskClient, invitat
 
 
 def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: str) -> None:
-    """RFC 6750, 3."""
+    # RFC 6750, 3.
 
     def read_refusal(**headers: str) -> str:
         return str(browser.post("/register", json=MINIMAL, headers=headers).get_json()["error_description"])
@@ -82,7 +82,7 @@ def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: 
 
 
 def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 4.4. Wrong tokens are also counted by IP, at both endpoints together."""
+    # OpenID Connect Registration 1.0, 4.4. Wrong tokens are also counted by IP, at both endpoints together.
     for place in ("/register", "/register/nobody") * 50:
         method = "POST" if place == "/register" else "GET"
         assert browser.open(place, method=method, json=MINIMAL, headers=bearer("x" * 43)).status_code == 401
@@ -96,7 +96,7 @@ def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, in
 
 @pytest.mark.row("N-03")
 def test_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browser: FlaskClient) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     token = invited(["openid", "profile"])
     registration = registered(browser, token, scope="openid profile email ent charter offline_access", uai=["0599002P"])
     assert registration["scope"] == "openid profile"
@@ -109,7 +109,7 @@ def test_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browse
 
 
 def test_many_processes_use_an_invitation_and_one_client_is_registered(settings: Settings, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 1.2."""
+    # OpenID Connect Registration 1.0, 1.2.
     order = {
         "path": "/register",
         "method": "POST",
@@ -150,14 +150,14 @@ def test_clients_without_a_name_that_register_at_once_are_numbered(settings: Set
 def test_a_registration_returns_the_supported_default_acr_values(
     browser: FlaskClient, invitation: str, wished: list[str], supported: list[str] | None
 ) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     registration = registered(browser, invitation, default_acr_values=wished)
     assert registration.get("default_acr_values") == supported
     assert replaced(browser, registration, default_acr_values=wished).get_json().get("default_acr_values") == supported
 
 
 def test_metadata_that_are_no_longer_supported_are_not_returned(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     registration = registered(browser, invitation)
     of_before = {"unheard_of": "x", "default_acr_values": ["urn:x"], "contacts": ["a@b.test"]}
     db.session.execute(update(Client).values(description=of_before))
@@ -169,7 +169,7 @@ def test_metadata_that_are_no_longer_supported_are_not_returned(browser: FlaskCl
 
 
 def test_a_registration_always_returns_the_scopes(browser: FlaskClient) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     scopes: list[dict[str, str | None]] = [{}, {"scope": ""}, {"scope": None}, {"scope": "address phone"}]
     for number, scope in enumerate(scopes):
         metadata = {"client_name": f"Nouveau {number}", **scope}
@@ -198,7 +198,7 @@ NAMES = [
 
 
 def test_a_name_of_another_ent_is_refused(browser: FlaskClient, build: Build, invitation: str, unhurried: None) -> None:
-    """RFC 7591, 2. Parents know an ENT by its name only. The invitation stays valid."""
+    # RFC 7591, 2. Parents know an ENT by its name only. The invitation stays valid.
     build.ent("Passerelle")
     for name in NAMES:
         refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
@@ -243,7 +243,7 @@ def test_clients_of_one_invitation_without_a_name_are_numbered(browser: FlaskCli
 
 
 def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 2.1."""
+    # OpenID Connect Registration 1.0, 2.1.
     registration = registered(
         browser, invitation, client_name=None, **{"client_name#fr": "Nouvel ENT", "client_name#en": "x"}
     )
@@ -264,7 +264,7 @@ def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> 
 def test_a_client_without_a_name_gets_the_name_of_its_invitation(
     browser: FlaskClient, app: Flask, settings: Settings, label: str, metadata: dict[str, str], name: str
 ) -> None:
-    """RFC 7591, 2."""
+    # RFC 7591, 2.
     token = invitations.invite(label, [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     registration = registered(browser, token, **{"client_name": None, **metadata})
     assert registration["client_name"] == name
@@ -273,7 +273,7 @@ def test_a_client_without_a_name_gets_the_name_of_its_invitation(
 
 
 def test_an_update_without_a_name_keeps_the_name(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     registration = registered(browser, invitation)
     assert replaced(browser, registration, client_name=None).get_json()["client_name"] == "Nouveau"
     assert replaced(browser, registration, client_name="Autre").get_json()["client_name"] == "Autre"

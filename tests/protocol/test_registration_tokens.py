@@ -56,7 +56,7 @@ def changes() -> list[tuple[str, str]]:
 
 
 def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     first = registration["registration_access_token"]
     second = replacement(browser, registration, first)
     assert second != first
@@ -73,14 +73,14 @@ def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, reg
 
 
 def test_a_refused_update_replaces_no_token(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 5."""
+    # RFC 7592, 5.
     first = registration["registration_access_token"]
     refused(replace(browser, registration, first, redirect_uris=[]), "invalid_redirect_uri")
     assert read(browser, registration, first).status_code == 200
 
 
 def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 5. After any number of lost responses the client's token is still valid."""
+    # RFC 7592, 5. After any number of lost responses the client's token is still valid.
     first = registration["registration_access_token"]
     lost = [replacement(browser, registration, first) for _ in range(3)]
     assert read(browser, registration, first).get_json()["registration_access_token"] == first
@@ -95,7 +95,7 @@ def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, registra
 def test_registration_token_expires_when_unused_for_a_year(
     browser: FlaskClient, registration: dict[str, Any], unhurried: None
 ) -> None:
-    """RFC 7592, 5. The token of an unused registration expires; an operator can issue another."""
+    # RFC 7592, 5. The token of an unused registration expires; an operator can issue another.
     token, start = registration["registration_access_token"], now()
     for days in (364, 700, 1000):
         with time_machine.travel(start + timedelta(days=days), tick=False):
@@ -116,7 +116,7 @@ def test_registration_token_expires_when_unused_for_a_year(
 def test_former_token_expires_with_the_present_one(
     browser: FlaskClient, registration: dict[str, Any], unhurried: None
 ) -> None:
-    """RFC 7592, 5."""
+    # RFC 7592, 5.
     first = registration["registration_access_token"]
     replacement(browser, registration, first)
     with time_machine.travel(now() + YEAR + timedelta(seconds=1), tick=False):
@@ -126,7 +126,7 @@ def test_former_token_expires_with_the_present_one(
 def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     token = registration["registration_access_token"]
     order = {
         "path": path(registration),
@@ -172,7 +172,7 @@ SIGNING: dict[str, Any] = {
     ],
 )
 def test_invitation_pins_the_hosts_of_all_addresses(browser: FlaskClient, metadata: dict[str, Any], error: str) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     token = bound(hosts=HOSTS)
     answer = register(browser, token, **metadata)
     refused(answer, error)
@@ -186,7 +186,7 @@ def test_invitation_pins_the_hosts_of_all_addresses(browser: FlaskClient, metada
 @pytest.mark.row("N-03")
 @pytest.mark.parametrize(("pinned", "other"), [("pairwise", "public"), ("public", "pairwise")])
 def test_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str, other: str) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     token = bound(subject_type=pinned)
     refused(register(browser, token, subject_type=other), "invalid_client_metadata")
     registration = registered(browser, token)
@@ -197,7 +197,7 @@ def test_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str, oth
 
 @pytest.mark.row("N-03")
 def test_invitation_pins_the_authentication(browser: FlaskClient) -> None:
-    """RFC 7591, 2."""
+    # RFC 7591, 2.
     token = bound(auth_method="private_key_jwt")
     for method in ("client_secret_basic", "none"):
         refused(register(browser, token, token_endpoint_auth_method=method), "invalid_client_metadata")
@@ -212,7 +212,7 @@ def test_invitation_pins_the_authentication(browser: FlaskClient) -> None:
 @pytest.mark.usefixtures("session")
 @pytest.mark.parametrize("pkce", [None, True, False])
 def test_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, pkce: bool | None) -> None:
-    """RFC 9700, 2.1.1."""
+    # RFC 9700, 2.1.1.
     registration = registered(browser, bound(pkce=pkce), require_pkce=False, pkce_required=False)
     for _ in range(2):
         ent = party(settings, registration)
@@ -222,7 +222,7 @@ def test_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, pkce:
 
 
 def test_without_pkce_a_client_needs_another_proof(browser: FlaskClient) -> None:
-    """RFC 9700, 2.1.1."""
+    # RFC 9700, 2.1.1.
     token = bound(pkce=False)
     refused(register(browser, token, token_endpoint_auth_method="none"), "invalid_client_metadata")
     registered(browser, token)
@@ -230,7 +230,7 @@ def test_without_pkce_a_client_needs_another_proof(browser: FlaskClient) -> None
 
 @pytest.mark.row("N-03")
 def test_only_the_invitation_gives_the_identifier_of_a_person(browser: FlaskClient) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     for given in (True, False):
         registration = registered(browser, bound(release_username=given), client_name=f"Essai {given}")
         replaced(browser, registration, release_username=not given)
@@ -239,7 +239,7 @@ def test_only_the_invitation_gives_the_identifier_of_a_person(browser: FlaskClie
 
 
 def test_reusable_invitation_counts_each_use(browser: FlaskClient, session: Account) -> None:
-    """RFC 7591, 1.2."""
+    # RFC 7591, 1.2.
     token = bound(uses=3)
     for number in range(3):
         refused(register(browser, token, redirect_uris=[]), "invalid_redirect_uri")  # counts nothing
@@ -253,7 +253,7 @@ def test_reusable_invitation_counts_each_use(browser: FlaskClient, session: Acco
 
 
 def test_bounds_of_one_client_are_not_those_of_another(browser: FlaskClient) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     token = bound(uses=2, hosts=HOSTS)
     first = registered(browser, token, scope="openid")
     second = registered(browser, token, client_name="Second")

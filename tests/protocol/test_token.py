@@ -35,7 +35,7 @@ def events(kind: str) -> int:
 def test_a_code_older_than_sixty_seconds_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 6749, 4.1.2; FAPI 2.0 Security Profile, 5.3.2.1."""
+    # RFC 6749, 4.1.2; FAPI 2.0 Security Profile, 5.3.2.1.
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         codes = [code_for(browser, ent, attempt) for _ in range(2)]
         clock.shift(59)
@@ -46,7 +46,7 @@ def test_a_code_older_than_sixty_seconds_is_refused(
 
 @pytest.mark.row("T-02")
 def test_replayed_code_revokes_its_tokens(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 4.1.2."""
+    # RFC 6749, 4.1.2.
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     tokens = ent.tokens(browser, code, attempt)
@@ -62,7 +62,7 @@ def test_replayed_code_revokes_its_tokens(browser: FlaskClient, build: Build, se
 def test_replay_of_ended_tokens_is_recorded_once_an_hour(
     browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 9700, 4.5. A client that repeats a replay does not fill the journal."""
+    # RFC 9700, 4.5. A client that repeats a replay does not fill the journal.
     code = code_for(browser, ent, attempt)
     tokens = ent.tokens(browser, code, attempt)
     assert browser.post("/revoke", data={"token": tokens["access_token"]}, headers=ent.basic()).status_code == 200
@@ -78,7 +78,7 @@ def test_replay_of_ended_tokens_is_recorded_once_an_hour(
 def test_a_late_first_use_is_not_recorded_as_reuse(
     browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 6749, 4.1.2; Security row T-02."""
+    # RFC 6749, 4.1.2; Security row T-02.
     code = code_for(browser, ent, attempt)
     db.session.scalars(select(Session)).one().ended_at = datetime.now(UTC)
     db.session.commit()
@@ -91,7 +91,7 @@ def test_a_late_first_use_is_not_recorded_as_reuse(
 def test_another_client_cannot_use_a_code_and_does_not_use_it_up(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.3; Security row T-03."""
+    # RFC 6749, 4.1.3; Security row T-03.
     other, attempt = build.ent("Horizon", "horizon.test"), Attempt()
     code = code_for(browser, ent, attempt)
     for uri in (ent.redirect_uri, other.redirect_uri):
@@ -104,7 +104,7 @@ def test_another_client_cannot_use_a_code_and_does_not_use_it_up(
 
 @pytest.mark.row("T-04")
 def test_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 4.1.3."""
+    # RFC 6749, 4.1.3.
     ent, attempt = build.ent(redirect_uris=["https://ent.test/cb", "https://ent.test/cb2"]), Attempt()
     code = code_for(browser, ent, attempt)
     for uri in (None, "", "https://ent.test/cb2", "https://ent.test/cb/", "é"):
@@ -116,7 +116,7 @@ def test_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build
 def test_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 7636, 4.6, 4.1."""
+    # RFC 7636, 4.6, 4.1.
     code = code_for(browser, ent, attempt)
     for verifier in (None, "", Attempt().verifier, attempt.challenge):
         refused(ent.exchange(browser, code, attempt, code_verifier=verifier), "invalid_grant")
@@ -127,7 +127,7 @@ def test_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
 
 @pytest.mark.row("T-07")
 def test_a_wrong_secret_without_challenge_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 3.2.1."""
+    # RFC 6749, 3.2.1.
     for method in ("client_secret_basic", "client_secret_post"):
         ent, attempt = build.ent(pkce_required=False, auth_method=method), Attempt()
         code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
@@ -145,7 +145,7 @@ def test_a_wrong_secret_without_challenge_is_unauthorized(browser: FlaskClient, 
 def test_a_public_client_proves_itself_by_its_verifier_alone(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9700, 2.1.1; OpenID Connect Core 1.0, 9."""
+    # RFC 9700, 2.1.1; OpenID Connect Core 1.0, 9.
     ent, attempt = build.ent(auth_method="none"), Attempt()
     assert ent.secret is None
     code = code_for(browser, ent, attempt)
@@ -159,7 +159,7 @@ def test_a_public_client_proves_itself_by_its_verifier_alone(
 def test_the_answer_says_what_is_true_and_no_more(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 6749, 5.1; OpenID Connect Core 1.0, 3.1.3.3."""
+    # RFC 6749, 5.1; OpenID Connect Core 1.0, 3.1.3.3.
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
         assert response.headers["Cache-Control"] == "no-store"
@@ -178,7 +178,7 @@ def test_the_answer_says_what_is_true_and_no_more(
 
 @pytest.mark.row("T-24")
 def test_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) -> None:
-    """RFC 6749, 10.10."""
+    # RFC 6749, 10.10.
     alphabet = set(string.ascii_letters + string.digits + "-_")
     seen = {opaque.new_value() for _ in range(100_000)}
     assert len(seen) == 100_000
@@ -188,7 +188,7 @@ def test_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) 
 
 @pytest.mark.row("T-24")
 def test_no_secret_is_stored_in_clear(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6819, 5.1.4.1.3."""
+    # RFC 6819, 5.1.4.1.3.
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     tokens = ent.tokens(browser, code, attempt)
@@ -209,7 +209,7 @@ def test_no_secret_is_stored_in_clear(browser: FlaskClient, build: Build, sessio
 
 @pytest.mark.row("T-25")
 def test_a_value_of_one_kind_is_refused_as_another_kind(browser: FlaskClient, build: Build, session: Account) -> None:
-    """Security row T-25; RFC 6749, 4.1.3, 6; RFC 6750, 2; CVE-2026-4282."""
+    # Security row T-25; RFC 6749, 4.1.3, 6; RFC 6750, 2; CVE-2026-4282.
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
@@ -231,7 +231,7 @@ def test_a_value_of_one_kind_is_refused_as_another_kind(browser: FlaskClient, bu
 def test_a_mailed_link_is_refused_as_a_protocol_value_and_by_other_pages(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 6749, 10.10."""
+    # RFC 6749, 10.10.
     ent = build.ent(scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     link = mailed_link(app, browser, session)
@@ -268,7 +268,7 @@ def offline(build: Build) -> RelyingParty:
 
 
 def test_revoking_an_access_token_ends_it_alone(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
-    """RFC 7009, 2.1."""
+    # RFC 7009, 2.1.
     tokens = tokens_for(browser, offline, scope=OFFLINE)
     revoked(browser, offline, tokens["access_token"])
     assert offline.userinfo(browser, tokens["access_token"]).status_code == 401
@@ -279,7 +279,7 @@ def test_revoking_an_access_token_ends_it_alone(browser: FlaskClient, offline: R
 def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
     browser: FlaskClient, offline: RelyingParty, session: Account, hint: str
 ) -> None:
-    """RFC 7009, 2.1."""
+    # RFC 7009, 2.1.
     tokens = tokens_for(browser, offline, scope=OFFLINE)
     renewed = offline.refresh(browser, tokens["refresh_token"]).get_json()
     revoked(browser, offline, tokens["refresh_token"], token_type_hint=hint)
@@ -291,7 +291,7 @@ def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
 def test_another_client_s_token_is_refused_and_not_disclosed(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 7009, 2.1; RFC 6749, 5.2."""
+    # RFC 7009, 2.1; RFC 6749, 5.2.
     tokens, other = tokens_for(browser, offline, scope=OFFLINE), build.ent("Voisin", "voisin.test")
     for token in (tokens["access_token"], tokens["refresh_token"]):
         refused(post(browser, "/revoke", other, token), "invalid_grant")
@@ -303,7 +303,7 @@ def test_another_client_s_token_is_refused_and_not_disclosed(
 def test_revoking_another_client_s_inactive_token_succeeds(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 7009, 2.2."""
+    # RFC 7009, 2.2.
     tokens, other = tokens_for(browser, offline, scope=OFFLINE), build.ent("Voisin", "voisin.test")
     renewed = offline.refresh(browser, tokens["refresh_token"]).get_json()
     revoked(browser, other, tokens["refresh_token"])  # already used: sent by its own client it would revoke the family
@@ -321,7 +321,7 @@ def test_revoking_another_client_s_inactive_token_succeeds(
 def test_revoking_an_unknown_token_succeeds(
     browser: FlaskClient, offline: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 7009, 2.2."""
+    # RFC 7009, 2.2.
     code = code_for(browser, offline, attempt, scope=OFFLINE)
     for unknown in ("x", "é", "x" * 9000, "a.b.c", code):
         revoked(browser, offline, unknown)
@@ -330,7 +330,7 @@ def test_revoking_an_unknown_token_succeeds(
 
 
 def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 7662, 2.1."""
+    # RFC 7662, 2.1.
     offline = build.ent(auth_method="none", scopes=OFFLINE)
     tokens = tokens_for(browser, offline, scope=OFFLINE)
     form = {"token": tokens["access_token"], "client_id": offline.client_id}
@@ -340,7 +340,7 @@ def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, bui
 
 
 def test_introspection_describes_an_active_token(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
-    """RFC 7662, 2.2."""
+    # RFC 7662, 2.2.
     tokens = tokens_for(browser, offline, scope=OFFLINE)
     access = introspect(browser, offline, tokens["access_token"], token_type_hint="access_token")
     claims = tokens["claims"]
@@ -361,7 +361,7 @@ def test_introspection_describes_an_active_token(browser: FlaskClient, offline: 
 
 
 def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449, 6.2."""
+    # RFC 9449, 6.2.
     key = Key.new()
     jwks = {"keys": [{**key.jwk, "kid": key.kid}]}
     offline, attempt = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key), Attempt()
@@ -374,7 +374,7 @@ def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, buil
 def test_introspection_of_an_inactive_token_gives_no_reason(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 7662, 2.2."""
+    # RFC 7662, 2.2.
     tokens = tokens_for(browser, offline, scope=OFFLINE)
     offline.refresh(browser, tokens["refresh_token"])
     assert introspect(browser, offline, tokens["refresh_token"]) == {"active": False}

@@ -43,7 +43,7 @@ def impatient(database_url: str) -> Iterator[None]:
 def test_a_locked_database_is_a_503_and_the_code_stays_valid(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str, attempt: Attempt
 ) -> None:
-    """RFC 9110, 15.6.4."""
+    # RFC 9110, 15.6.4.
     code = code_for(browser, ent, attempt)
     db.session.remove()
     with locked(database_url):
@@ -67,7 +67,7 @@ def end_connections(database_url: str) -> None:
 def test_connections_that_a_restart_broke_cost_no_answer(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
 ) -> None:
-    """RFC 9110, 15.6.4. The first request after a restart of the database succeeds, and the first sign-in."""
+    # RFC 9110, 15.6.4. The first request after a restart of the database succeeds, and the first sign-in.
     username = session.username
     tokens_for(browser, ent)
     db.session.remove()

@@ -37,7 +37,7 @@ IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr
 def test_a_token_is_taken_from_the_header_or_a_posted_form(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3.1, 5.3.2."""
+    # OpenID Connect Core 1.0, 5.3.1, 5.3.2.
     tokens = tokens_for(browser, ent)
     header = {"Authorization": f"Bearer {tokens['access_token']}"}
     answers = [
@@ -57,7 +57,7 @@ def test_a_token_is_taken_from_the_header_or_a_posted_form(
 
 @pytest.mark.row("U-02")
 def test_a_token_in_the_address_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 9700, 4.3.2."""
+    # RFC 9700, 4.3.2.
     token = tokens_for(browser, ent)["access_token"]
     for method in ("GET", "POST"):
         response = browser.open("/userinfo", method=method, query_string={"access_token": token})
@@ -69,7 +69,7 @@ def test_a_token_in_the_address_is_refused(browser: FlaskClient, ent: RelyingPar
 
 @pytest.mark.row("U-03")
 def test_an_invalid_access_token_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6750, 3.1, 3."""
+    # RFC 6750, 3.1, 3.
     ent = build.ent(scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     for value in (
@@ -100,7 +100,7 @@ def test_an_invalid_access_token_is_unauthorized(browser: FlaskClient, build: Bu
 
 @pytest.mark.row("U-04")
 def test_scopes_decide_which_claims_are_released(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.4."""
+    # OpenID Connect Core 1.0, 5.4.
     ent = build.ent()
     build.publish(ent, "2026")
 
@@ -120,7 +120,7 @@ def test_scopes_decide_which_claims_are_released(browser: FlaskClient, build: Bu
 
 @pytest.mark.row("U-05")
 def test_a_changed_email_is_released_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.3."""
+    # OpenID Connect Core 1.0, 5.3.
     token = tokens_for(browser, ent)["access_token"]
     session.email = "nouvelle@exemple.fr"
     db.session.commit()
@@ -129,7 +129,7 @@ def test_a_changed_email_is_released_at_once(browser: FlaskClient, ent: RelyingP
 
 @pytest.mark.row("U-06")
 def test_subjects_differ_by_client_and_stay_for_ever(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 8."""
+    # OpenID Connect Core 1.0, 8.
     pairwise, second = build.ent(), build.ent("Horizon", "horizon.test")
     public = [build.ent(f"Public {n}", f"p{n}.test", subject="public") for n in (1, 2)]
     aaf = build.ent("Lycée", "aaf.test", subject="aaf", subject_prefix="LIL")
@@ -154,7 +154,7 @@ def test_subjects_differ_by_client_and_stay_for_ever(browser: FlaskClient, build
 
 @pytest.mark.row("T-18")
 def test_an_id_token_says_exactly_what_it_must(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 2."""
+    # OpenID Connect Core 1.0, 2.
     ent, attempt = build.ent(), Attempt()
     response = ent.exchange(browser, code_for(browser, ent, attempt, scope="openid profile email ent"), attempt)
     token = response.get_json()["id_token"]
@@ -176,7 +176,7 @@ def test_an_id_token_says_exactly_what_it_must(browser: FlaskClient, build: Buil
 
 @pytest.mark.row("T-19")
 def test_account_data_do_not_change_a_reserved_claim(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 2."""
+    # OpenID Connect Core 1.0, 2.
     evil = '","iss":"https://evil.test","sub":"1'
     child = build.child(given_name=evil, family_name="iss")
     account = build.active(given_name=evil, family_name="sub|aud", children=[child], join_key="iss")
@@ -191,7 +191,7 @@ def test_account_data_do_not_change_a_reserved_claim(browser: FlaskClient, build
 
 @pytest.mark.row("T-19")
 def test_a_client_cannot_be_given_a_reserved_claim(app: Flask, build: Build) -> None:
-    """OpenID Connect Core 1.0, 2."""
+    # OpenID Connect Core 1.0, 2.
     for name in RESERVED:
         metadata = ClientMetadata(
             name=str(uuid.uuid4()), redirect_uris=["https://a.test/cb"], uais=[COLLEGE], always_claims=[name]
@@ -219,7 +219,7 @@ def opened(browser: FlaskClient, response: TestResponse, alg: str) -> dict[str, 
 def test_a_signed_answer_says_who_tells_whom(
     app: Flask, browser: FlaskClient, build: Build, session: Account, alg: str
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3.2."""
+    # OpenID Connect Core 1.0, 5.3.2.
     if alg != "RS256":
         rotation.rotate(build.settings, alg, at_once=True)
     services_of(app).server.ring.forget()
@@ -244,7 +244,7 @@ def test_a_signed_answer_says_who_tells_whom(
 def test_without_a_key_the_client_is_asked_to_retry(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9110, 15.6.4. A client that registered signed responses gets no unsigned one."""
+    # RFC 9110, 15.6.4. A client that registered signed responses gets no unsigned one.
     rotation.rotate(build.settings, "ES256", at_once=True)
     ent = build.ent(userinfo_alg="ES256")
     token = tokens_for(browser, ent)["access_token"]
@@ -261,7 +261,7 @@ def test_without_a_key_the_client_is_asked_to_retry(
 
 @pytest.mark.row("T-25")
 def test_a_signed_answer_is_no_id_token(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 8725, 2.8."""
+    # RFC 8725, 2.8.
     ent = build.ent(userinfo_alg="RS256")
     signed = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_data(as_text=True)
     assert issued.read_id_token(build.settings, services_of(app).server.ring, signed) is None

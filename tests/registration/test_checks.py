@@ -302,7 +302,7 @@ def test_discovery_announces_what_may_be_registered(browser: FlaskClient) -> Non
 
 
 def test_a_request_reads_the_columns_that_are_declared() -> None:
-    """`Registration` is what requests read of a row: its fields are columns, or converted from columns."""
+    # `Registration` is what requests read of a row: its fields are columns, or converted from columns.
     columns = {declared.column for declared in FIELDS} | {declared.member for declared in FIELDS}
     own = {item.name for item in fields(registry.Registration)} - columns - set(Client.__table__.columns.keys())
     assert own == {"key", "fapi2"}

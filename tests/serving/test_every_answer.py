@@ -189,7 +189,7 @@ def test_headers_do_not_override_variables_of_the_server(port: int, header: str)
 
 @pytest.mark.row("B-08")
 def test_a_cookie_with_other_letters_takes_no_other_cookie_away(port: int) -> None:
-    """A site beside this one, below the same domain, can set any cookie."""
+    # A site beside this one, below the same domain, can set any cookie.
     answer = ask_as_sent(port, request("GET", "/connexion"))
     token, *_ = re.findall(rb'name="csrf_token" value="([^"]+)"', answer)
     [own] = re.findall(rb"set-cookie: (\S*tx=[^;]+);", answer)

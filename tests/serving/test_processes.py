@@ -98,7 +98,7 @@ def reach(port: int) -> bytes:
 
 
 def test_a_server_that_stops_is_not_ready_then_takes_no_connection_and_cuts_none(shared: Path, tmp_path: Path) -> None:
-    """As systemd does, all processes get the signal. The listener must not outlast the last connection it takes."""
+    # As systemd does, all processes get the signal. The listener must not outlast the last connection it takes.
     port, log = free_port(), tmp_path / "log"
     arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "4")
     with postgresql_copy(shared) as url, running(settings_for(url, drain_seconds=1), log, *arguments) as process:

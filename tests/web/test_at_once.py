@@ -326,7 +326,7 @@ def test_who_arrives_is_shed_before_who_is_underway(
     ],
 )
 def test_programs_share_a_part_of_the_queue(app: Flask, path: str, shares: dict[str, int]) -> None:
-    """Without a declared proxy, all people seem to be one, and have the whole queue."""
+    # Without a declared proxy, all people seem to be one, and have the whole queue.
     door = door_of(app)
     assert door.shares(request("GET", path, {"X-Forwarded-For": "198.51.100.1"})) == shares
 

@@ -235,7 +235,7 @@ def test_machines_get_no_cookie(browser: FlaskClient) -> None:
 def test_the_browser_cookie_is_written_when_it_changes_or_a_quarter_of_its_time_is_over(
     browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lifetime is that of an authorization request and a quarter, so that it outlives a request in progress."""
+    # Its lifetime is that of an authorization request and a quarter, so that it outlives a request in progress.
 
     def written() -> list[str]:
         page = browser.get("/connexion")

@@ -106,7 +106,7 @@ def test_the_sign_in_names_the_button_only_where_it_is(
 def test_a_password_is_masked_shown_on_demand_and_pasted(
     browser_process: Browser, loopback: str, newcomer: Account
 ) -> None:
-    """OWASP ASVS 5, V 6.2.6 and 6.2.7."""
+    # OWASP ASVS 5, V 6.2.6 and 6.2.7.
     with new_page(browser_process) as page:
         page.goto(f"{loopback}/connexion")
         masked_shown_and_pasted(page, page.locator("[name=mot-de-passe]"), "[name=identifiant]", "current-password")
@@ -254,7 +254,7 @@ def test_axe_finds_nothing_on_the_pages_of_the_journey_with_dsfr(
 def test_the_button_of_a_short_form_is_on_the_first_screen_of_a_phone_with_dsfr(
     browser_process: Browser, build: Build, loopback: str
 ) -> None:
-    """Ukrainian has the longest texts of the sign-in page."""
+    # Ukrainian has the longest texts of the sign-in page.
     tokens = "".join((folder / "tokens.css").read_text(encoding="utf-8") for folder in (STATIC, THEME))
     ent, account = build.ent(), build.never_activated()
     with new_page(browser_process) as page:

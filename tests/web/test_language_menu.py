@@ -161,5 +161,5 @@ def test_accept_language_is_read_in_the_order_of_preference(browser: FlaskClient
     ],
 )
 def test_the_script_has_the_plural_forms_of_the_language(locale: str, expected: str) -> None:
-    """Each form says here for which number it was asked first."""
+    # Each form says here for which number it was asked first.
     assert Plurals(Locale.parse(locale), lambda n: f"{n} {{n}}").attributes("text") == expected
