@@ -151,8 +151,7 @@ class KeyedParty(RelyingParty):
     def pushed(self, browser: FlaskClient, attempt: Attempt, proof: str | None = None, **changes: str | None) -> str:
         response = self.push(browser, attempt, proof, **changes)
         assert response.status_code == 201, response.get_data(as_text=True)
-        request_uri: str = response.get_json()["request_uri"]
-        return request_uri
+        return str(response.get_json()["request_uri"])
 
     def fresh_proof(self, path: str = "/token", method: str = "POST", token: str | None = None) -> str:
         return self.key.proof(method, f"{self.issuer}{path}", token)
@@ -182,5 +181,4 @@ class KeyedParty(RelyingParty):
     def read_userinfo(self, browser: FlaskClient, token: str) -> dict[str, Any]:
         response = self.resource(browser, token, self.fresh_proof("/userinfo", "GET", token))
         assert response.status_code == 200, response.get_data(as_text=True)
-        info: dict[str, Any] = response.get_json()
-        return info
+        return dict(response.get_json())

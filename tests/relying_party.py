@@ -107,8 +107,7 @@ class RelyingParty:
         assert claims["aud"] == self.client_id
         assert claims["azp"] == self.client_id
         assert claims["exp"] > time.time() >= claims["iat"] - 5
-        result: dict[str, Any] = claims
-        return result
+        return dict(claims)
 
     def userinfo(self, browser: FlaskClient, access_token: str) -> TestResponse:
         return browser.get("/userinfo", headers={"Authorization": f"Bearer {access_token}"})

@@ -182,8 +182,7 @@ def test_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient, bu
     for _ in range(2):  # the browser's Back, and a double click
         again = submit(browser, question, enfant=[lila.id.hex])
         assert (again.status_code, heading(again)) == (200, "Merci, c’est noté")
-    assert _disputed(account) == [malo.id.hex, lila.id.hex]
-    assert read_state(account.id) == closed
+    assert (_disputed(account), read_state(account.id)) == ([malo.id.hex, lila.id.hex], closed)
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
     assert notice.child_ids == [malo.id.hex, lila.id.hex]
     assert notice.digested_at is None, "the school hears of the second child too"
@@ -269,8 +268,7 @@ def test_the_sign_in_form_sent_again_after_the_activation_is_refused(browser: Fl
     again = browser.post(
         "/connexion", data={"csrf_token": token, "identifiant": newcomer.username, "mot-de-passe": PROVISIONAL}
     )
-    assert again.status_code == 400
-    assert heading(again) == "Cette page est restée ouverte trop longtemps"
+    assert (again.status_code, heading(again)) == (400, "Cette page est restée ouverte trop longtemps")
 
 
 @pytest.mark.row("V-16", "W-08")

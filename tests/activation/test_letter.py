@@ -56,8 +56,7 @@ def test_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient
         "/activation/non-representant",
     ):
         for answer in (browser.get(place), browser.post(place, data={**form, "account_id": str(newcomer.id)})):
-            assert answer.status_code == 400
-            assert heading(answer) == LOST
+            assert (answer.status_code, heading(answer)) == (400, LOST)
     for place in ("/adresse/confirmation", "/adresse/modifier"):
         assert browser.post(place, data=form).status_code == 400
     assert not read_state(newcomer.id).active

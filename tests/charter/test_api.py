@@ -185,5 +185,4 @@ def test_an_ent_without_charter_gets_an_explicit_error(browser: FlaskClient, bui
     answer = ent.answer(sign_in(browser, ent.url(attempt), account.username, PASSWORD))
     token = ent.tokens(browser, answer["code"], attempt)["access_token"]
     for response in (ask(browser, token), accept(browser, token, "1")):
-        assert response.status_code == 404
-        assert response.get_json()["error"] == "no_charter"
+        assert (response.status_code, response.get_json()["error"]) == (404, "no_charter")

@@ -49,8 +49,7 @@ def test_parent_signs_in_and_signs_out(browser: Browser, provider: FakeProvider)
     out = browser.submit("/bienvenue", "/logout")
     parameters = query(out.location)
     assert out.location.startswith(f"{provider.issuer}/logout?")
-    assert parameters["client_id"] == CLIENT_ID
-    assert parameters["post_logout_redirect_uri"] == f"{PUBLIC_URL}/"
+    assert (parameters["client_id"], parameters["post_logout_redirect_uri"]) == (CLIENT_ID, f"{PUBLIC_URL}/")
     assert parameters["id_token_hint"].count(".") == 2
     back = requests.get(out.location, allow_redirects=False, timeout=60).headers["Location"]
     assert "Vous êtes déconnecté" in browser.get(back).text
@@ -104,8 +103,7 @@ def test_cancelled_sign_in_page_mentions_no_refused_charter(browser: Browser, pr
 def test_a_provider_that_does_not_answer_gives_an_error_page(tmp_path: Path) -> None:
     app = create_app(read_settings(environment("http://127.0.0.1:9", tmp_path)))
     answer = app.test_client().get("/login")
-    assert answer.status_code == 503
-    assert answer.headers["Retry-After"] == "30"
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
     assert "Scolarité Services ne répond pas" in answer.text
 
 

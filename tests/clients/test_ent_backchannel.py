@@ -43,8 +43,7 @@ def assert_accepted(answer: TestResponse) -> None:
 
 def read_refusal(answer: TestResponse) -> str:
     assert answer.status_code == 400, answer.text
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.content_type == "application/json"
+    assert (answer.headers["Cache-Control"], answer.content_type) == ("no-store", "application/json")
     body = answer.get_json()
     assert body["error"] == "invalid_request"
     return str(body["error_description"])

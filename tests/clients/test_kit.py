@@ -41,8 +41,7 @@ def test_a_sign_in_asks_all_that_its_answer_proves(provider: FakeProvider) -> No
     parameters = parse_qs(urlsplit(url).query)
     sent = {"response_type": "code", "client_id": CLIENT_ID, "redirect_uri": CALLBACK, "code_challenge_method": "S256"}
     assert {name: parameters[name] for name in sent} == {name: [value] for name, value in sent.items()}
-    assert parameters["login_hint"] == ["profil:parent"]
-    assert parameters["ui_locales"] == ["en"]
+    assert (parameters["login_hint"], parameters["ui_locales"]) == (["profil:parent"], ["en"])
     assert (parameters["state"], parameters["nonce"]) == ([attempt.state], [attempt.nonce])
     assert attempt.code_verifier not in url
     assert {len(value) for value in (attempt.state, attempt.nonce, attempt.code_verifier)} == {43}

@@ -43,15 +43,13 @@ def post_office(app: Flask) -> Iterator[PostOffice]:
 def text_of(mail: EmailMessage) -> str:
     part = mail.get_body(("plain",))
     assert part is not None
-    content: str = part.get_content()
-    return content
+    return str(part.get_content())
 
 
 def html_of(mail: EmailMessage) -> str:
     part = mail.get_body(("html",))
     assert part is not None
-    content: str = part.get_content()
-    return content
+    return str(part.get_content())
 
 
 def link_of(mail: EmailMessage) -> str:

@@ -239,8 +239,7 @@ def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClien
     page = submit(browser, browser.get(newest_link(build.settings, account.id)))
     assert heading(page) == _CONFIRMED
     assert "Vous êtes connecté" not in page.text
-    assert heading(browser.get(waiting.request.full_path)) == LOST
-    assert _session(browser) == session
+    assert (heading(browser.get(waiting.request.full_path)), _session(browser)) == (LOST, session)
     assert read_state(account.id).sessions == 0
 
 

@@ -187,8 +187,7 @@ def test_browser_history_leads_into_the_ent_once_and_never_after_a_sign_out(
         assert heading(page) == _CONFIRMED
         assert not any(word in page.text for word in (EMAIL, newcomer.username, "Noémie", 'name="mail"'))
         assert "Vous êtes connecté" not in page.text
-    assert read_state(newcomer.id).sessions == 1
-    assert read_state(newcomer.id).email == EMAIL
+    assert (read_state(newcomer.id).sessions, read_state(newcomer.id).email) == (1, EMAIL)
 
 
 @pytest.mark.row("V-23")

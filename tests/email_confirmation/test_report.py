@@ -117,8 +117,7 @@ def test_a_first_address_long_after_an_activation_sends_no_report(
     account = build.active(email=None, school_email=OF_FILE)
     sign_in(browser, "/connexion", account.username, PASSWORD)
     submit(browser, browser.get("/adresse/modifier"), mail=EMAIL, mot_de_passe=PASSWORD)
-    assert read_state(account.id).pending == EMAIL
-    assert links(account) == []
+    assert (read_state(account.id).pending, links(account)) == (EMAIL, [])
 
 
 def test_opening_the_link_changes_nothing_and_shows_no_names(app: Flask, build: Build, stolen: Account) -> None:
@@ -129,8 +128,7 @@ def test_opening_the_link_changes_nothing_and_shows_no_names(app: Flask, build: 
         assert heading(page) == ASKS
     assert scanner.head(path).status_code == 200
     assert scanner.post(path).status_code == 400, "no form of ours"
-    assert read_state(stolen.id) == before
-    assert notices(stolen) == []
+    assert (read_state(stolen.id), notices(stolen)) == (before, [])
     for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", EMAIL, OF_FILE):
         assert secret not in page.text
 

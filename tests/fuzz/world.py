@@ -112,8 +112,7 @@ class World:
 
     def fresh_tokens(self, browser: FlaskClient | None = None) -> dict[str, str]:
         code, attempt = self.code(self.secret, browser)
-        tokens_given: dict[str, str] = self.secret.exchange(self.stranger, code, attempt).get_json()
-        return tokens_given
+        return dict(self.secret.exchange(self.stranger, code, attempt).get_json())
 
     def tokens(self) -> dict[str, str]:
         given_at, tokens_before = self._tokens

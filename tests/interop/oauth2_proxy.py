@@ -44,8 +44,7 @@ def oauth2_proxy() -> str:
 
 def read_headers(page: requests.Response) -> dict[str, str]:
     assert page.status_code == 200, f"{page.status_code} {page.url}"
-    headers: dict[str, str] = page.json()
-    return headers
+    return dict(page.json())
 
 
 @contextmanager

@@ -78,8 +78,7 @@ def check(seen: dict[str, Any], issuer: str) -> None:
     assert userinfo["uai"] == [COLLEGE]
     assert set(seen["scope"].split()) == set(SCOPES.split())
     assert (seen["same_person"], seen["same_sign_in"]) == (True, True)
-    assert seen["replay"] == "invalid_grant"
-    assert seen["refused"] == "login_required"
+    assert (seen["replay"], seen["refused"]) == ("invalid_grant", "login_required")
     assert seen["end_session"] == f"{issuer}/logout"
     left = urlsplit(seen["left"])
     assert f"{left.scheme}://{left.netloc}{left.path}" == f"{ENT}/bye"

@@ -51,8 +51,7 @@ def ent(build: Build) -> Iterator[RelyingParty]:
 def arrives(page: Page, ent: RelyingParty, browser: FlaskClient, attempt: Attempt) -> dict[str, object]:
     expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
     code = parse_qs(urlsplit(page.url).query)["code"][0]
-    claims: dict[str, object] = ent.tokens(browser, code, attempt)["claims"]
-    return claims
+    return dict(ent.tokens(browser, code, attempt)["claims"])
 
 
 def forget(page: Page) -> None:

@@ -122,8 +122,7 @@ def at_once(settings: Settings, forms: list[dict[str, Any]], **more: object) -> 
     order = {"database": settings.database_url, "forms": forms, "settings": more}
     done = forked.run("tests.activation.race", stdin=json.dumps(order))
     assert done.returncode == 0, done.stderr[-3000:]
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    return answers
+    return list(json.loads(done.stdout))
 
 
 def is_password(build: Build, password_hash: str | None, password: str) -> bool:

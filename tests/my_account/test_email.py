@@ -52,8 +52,7 @@ def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
         assert heading(page) == EMAIL_TITLE
         assert errors(page) == [WRONG if current else "Tapez votre mot de passe actuel."]
         assert f'value="{NEW}"' in page.text, "what was typed is not lost"
-        assert read_emails(parent) == (OLD, None)
-        assert read_notices(parent) == []
+        assert (read_emails(parent), read_notices(parent)) == ((OLD, None), [])
 
 
 @pytest.mark.row("E-05")
@@ -65,8 +64,7 @@ def test_former_address_stays_and_is_notified_until_the_new_address_is_confirmed
     assert page.request.path == EMAIL_PAGE
     assert WAITING in page.text
     assert page.text.index(NEW) < page.text.index(OLD)
-    assert read_emails(parent) == (OLD, NEW)
-    assert read_notices(parent) == [("adresse_change", OLD)]
+    assert (read_emails(parent), read_notices(parent)) == ((OLD, NEW), [("adresse_change", OLD)])
     [alarm], [change] = links(parent, Purpose.CONTEST_EMAIL), links(parent, Purpose.CHANGE_EMAIL)
     assert (alarm.email, alarm.expires_at - alarm.created_at) == (OLD, timedelta(hours=72))
     assert (change.email, change.expires_at - change.created_at) == (NEW, timedelta(hours=24))
@@ -83,8 +81,7 @@ def test_former_address_is_notified_again_after_the_confirmation(
     phone = app.test_client()
     done = submit(phone, phone.get(path_of(build.settings, change)), mot_de_passe=PASSWORD)
     assert "Votre nouvelle adresse est confirmée." in done.text
-    assert read_emails(parent) == (NEW, None)
-    assert reload_account(parent).mailbox == NEW
+    assert (read_emails(parent), reload_account(parent).mailbox) == ((NEW, None), NEW)
     assert read_notices(parent) == [("adresse_change", OLD), ("adresse_changee", OLD)]
     assert [link.email for link in links(parent, Purpose.CONTEST_EMAIL)] == [OLD, OLD]
     assert heading(follow(browser, browser.get("/mon-compte"))) == ACCOUNT, "the session goes on"

@@ -268,8 +268,7 @@ def test_every_unusable_letter_is_refused_with_the_same_text(browser: FlaskClien
     enter(browser, mine)
     before = state(mine), state(letter)
     page = add(browser, username, secret)
-    assert page.status_code == 200
-    assert heading(page) == TITLE
+    assert (page.status_code, heading(page)) == (200, TITLE)
     assert FAILED in text_of(page)
     assert secret == "" or secret not in page.text
     expected = text_of(add(browser, "x", "y"))

@@ -85,8 +85,7 @@ def test_the_options_bind_the_key_to_the_person_and_ask_for_no_attestation(phone
     key = key_of_parent()
     add(phone, key)
     begun = options(phone, f"{PAGE}/defi", PAGE)
-    assert begun["rp"]["id"] == "connexion.exemple.test"
-    assert begun["attestation"] == "none"
+    assert (begun["rp"]["id"], begun["attestation"]) == ("connexion.exemple.test", "none")
     assert begun["authenticatorSelection"]["residentKey"] == "required"
     assert begun["authenticatorSelection"]["userVerification"] == "required"
     assert [known["id"] for known in begun["excludeCredentials"]] == [b64(key.credential_id)]

@@ -37,8 +37,7 @@ def bound(browser: FlaskClient, party: KeyedParty, scope: str = OFFLINE) -> dict
     code = code_for(browser, party, attempt, scope=scope)
     response = party.redeem(browser, code, attempt, party.fresh_proof())
     assert response.status_code == 200, response.get_data(as_text=True)
-    body: dict[str, Any] = response.get_json()
-    return body
+    return dict(response.get_json())
 
 
 def refused(response: TestResponse, error: str, status: int = 400) -> None:

@@ -35,8 +35,7 @@ def registration(browser: FlaskClient) -> dict[str, Any]:
 
 def read(browser: FlaskClient, registration: dict[str, Any]) -> dict[str, Any]:
     own = bearer(registration["registration_access_token"])
-    answer: dict[str, Any] = browser.get(f"/register/{registration['client_id']}", headers=own).get_json()
-    return answer
+    return dict(browser.get(f"/register/{registration['client_id']}", headers=own).get_json())
 
 
 def sub(browser: FlaskClient, settings: Settings, registration: dict[str, Any]) -> str:

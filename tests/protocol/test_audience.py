@@ -69,8 +69,7 @@ def own(build: Build) -> RelyingParty:
 
 
 def introspected(browser: FlaskClient, ent: RelyingParty, token: str) -> dict[str, Any]:
-    answer: dict[str, Any] = browser.post("/introspect", data={"token": token}, headers=ent.basic()).get_json()
-    return answer
+    return dict(browser.post("/introspect", data={"token": token}, headers=ent.basic()).get_json())
 
 
 @pytest.mark.row("A-27")

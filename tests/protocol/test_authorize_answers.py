@@ -77,8 +77,7 @@ def test_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent:
     for page in pages:
         assert page.mimetype == "text/html"
         assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
-        assert page.headers["Referrer-Policy"] == "no-referrer"
-        assert page.headers["Cache-Control"] == "no-store"
+        assert (page.headers["Referrer-Policy"], page.headers["Cache-Control"]) == ("no-referrer", "no-store")
         assert "Access-Control-Allow-Origin" not in page.headers
 
 

@@ -60,8 +60,7 @@ def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Atte
 
 def check(ent: Ent, attempt: Attempt) -> None:
     post, form = ent.arrived()
-    assert post.path == "/cb?bar=foo"
-    assert post.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert (post.path, post.headers["Content-Type"]) == ("/cb?bar=foo", "application/x-www-form-urlencoded")
     assert form.keys() == {"code", "state", "iss", "session_state"}
     assert (form["state"], form["iss"]) == ([attempt.state], [ent.party.issuer])
     assert len(form["code"][0]) == 43

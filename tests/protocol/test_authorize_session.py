@@ -142,8 +142,7 @@ def test_a_post_from_another_site_is_resumed_by_get(
     query = ent.url(attempt).partition("?")[2]
     form = {"data": query, "content_type": "application/x-www-form-urlencoded"}
     response = app.test_client().post("/authorize", **form)  # SameSite=Lax: no cookie comes with it
-    assert response.status_code == 303
-    assert response.headers["Location"] == f"/authorize?{query}"
+    assert (response.status_code, response.headers["Location"]) == (303, f"/authorize?{query}")
     answer = ent.answer(browser.get(response.headers["Location"]))
     assert answer["state"] == attempt.state
     assert answer["code"]

@@ -56,8 +56,7 @@ class _Page(HTMLParser):
 def frame_sources(page: TestResponse) -> list[str]:
     [policy] = page.headers.getlist("Content-Security-Policy")
     directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
-    assert directives["default-src"] == "'none'"
-    assert directives["frame-ancestors"] == "'none'"
+    assert (directives["default-src"], directives["frame-ancestors"]) == ("'none'", "'none'")
     return directives.get("frame-src", "").split()
 
 
@@ -96,8 +95,7 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
         sids[ent.client_id] = tokens_for(browser, ent)["claims"]["sid"]
     registrations.disable(shut_out.client_id)
     page = sign_out(browser)
-    assert page.status_code == 200
-    assert heading(page) == SIGNED_OUT
+    assert (page.status_code, heading(page)) == (200, SIGNED_OUT)
     assert sorted(map(split_query, _Page(page).frames)) == [
         (FRONT, {"iss": first.issuer, "sid": sids[first.client_id]}),
         ("https://horizon.test:8443/front", {"iss": first.issuer, "sid": sids[second.client_id]}),
@@ -142,8 +140,7 @@ def test_a_former_session_of_the_same_person_is_not_notified_again(
     assert _Page(sign_out(browser)).frames
     sign_in(browser, "/connexion", session.username, PASSWORD)
     page = sign_out(browser)
-    assert _Page(page).frames == []
-    assert frame_sources(page) == []
+    assert (_Page(page).frames, frame_sources(page)) == ([], [])
 
 
 def test_the_page_redirects_to_the_registered_url_with_the_state(
@@ -159,8 +156,7 @@ def test_the_page_redirects_to_the_registered_url_with_the_state(
     assert page.status_code == 200
     read = _Page(page)
     target = read.next["href"] or ""
-    assert target.partition("?")[0] == BYE
-    assert parse_qsl(urlsplit(target).query) == [("state", state)]
+    assert (target.partition("?")[0], parse_qsl(urlsplit(target).query)) == (BYE, [("state", state)])
     [refresh] = read.refresh
     seconds, _, url = refresh.partition(";url=")
     assert (seconds, url) == (read.next["data-seconds"], target)
@@ -216,7 +212,6 @@ def test_a_form_of_another_tab_is_refused_with_a_readable_page(
     before = reload_account(session).password_hash
     sign_out(browser)
     after = submit(browser, second, actuel=PASSWORD, nouveau=CHOSEN, confirmation=CHOSEN)
-    assert after.status_code == 200
-    assert heading(after) == "Connexion"
+    assert (after.status_code, heading(after)) == (200, "Connexion")
     assert form_token(after)
     assert reload_account(session).password_hash == before

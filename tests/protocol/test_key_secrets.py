@@ -168,8 +168,7 @@ def test_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotation(
             verified(behind_signs, ahead_shows)
             verified(ahead_signs, behind_shows)
             signed.append((read(behind_signs)[0]["kid"], read(ahead_signs)[0]["kid"]))
-    assert signed[0] == (first, first)
-    assert signed[-1] == (second, second)
+    assert (signed[0], signed[-1]) == ((first, first), (second, second))
     assert (first, second) in signed, "for five minutes each signs with its own"
 
 

@@ -61,8 +61,7 @@ def test_each_algorithm_has_a_key_of_its_own_which_shows_its_public_half_alone(
     assert sorted(key["alg"] for key in jwks.values()) == sorted(every_key)
     assert len({b64(json.dumps(key.get("n") or key["x"]).encode()) for key in jwks.values()}) == 4
     for key in jwks.values():
-        assert set(key) == MEMBERS[key["alg"]]
-        assert key["use"] == "sig"
+        assert (set(key), key["use"]) == (MEMBERS[key["alg"]], "sig")
         public = public_key(key)
         if isinstance(public, ed25519.Ed25519PublicKey):
             continue
@@ -287,8 +286,7 @@ def test_while_the_database_is_away_the_keys_in_memory_serve(
         patched.setattr(keys, "_rows", nothing)
         for _ in range(12):
             clock.seconds += 1
-            assert ring.document() == document
-            assert ring.signer("RS256").kid == kid
+            assert (ring.document(), ring.signer("RS256").kid) == (document, kid)
         assert len(away) <= 3, "and it is not asked again each time"
         with pytest.raises(OperationalError):
             KeyRing(settings).document()

@@ -55,8 +55,7 @@ def test_without_a_hint_nothing_ends_before_the_person_says_so(
         follow(browser, browser.post("/logout")),
         follow(browser, browser.post("/logout", data={"client_id": ent.client_id})),
     ):
-        assert page.status_code == 200
-        assert heading(page) == QUESTION
+        assert (page.status_code, heading(page)) == (200, QUESTION)
         assert alive() == 1
     for token in ("", "x", form_token(app.test_client().get("/connexion"))):
         assert browser.post("/logout", data={"csrf_token": token}).status_code == 400
@@ -95,8 +94,7 @@ def test_without_a_named_ent_the_page_links_to_the_last_entered_ent(
 def test_a_signed_out_browser_gets_no_question(browser: FlaskClient, ent: RelyingParty) -> None:
     # RP-Initiated Logout 1.0, 4.
     for page in (ask(browser), follow(browser, browser.post("/logout")), ask(browser, client_id="nobody", state="s")):
-        assert page.status_code == 200
-        assert heading(page) == SIGNED_OUT
+        assert (page.status_code, heading(page)) == (200, SIGNED_OUT)
 
 
 @pytest.mark.row("L-02")
@@ -204,8 +202,7 @@ def test_an_expired_hint_of_this_session_ends_it_without_a_question(
             response = follow(browser, app.test_client().post("/logout", data=parameters))
         else:
             response = ask(browser, **parameters)
-    assert response.status_code == 303
-    assert response.headers["Location"] == f"{BYE}?state=a+b%26%C3%A9"
+    assert (response.status_code, response.headers["Location"]) == (303, f"{BYE}?state=a+b%26%C3%A9")
     assert alive() == 0
     [cookie] = [line for line in response.headers.getlist("Set-Cookie") if line.startswith("__Host-ss=")]
     assert cookie.startswith("__Host-ss=;")

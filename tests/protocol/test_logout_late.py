@@ -78,9 +78,7 @@ def test_an_ent_that_signs_out_ends_an_idle_session(browser: FlaskClient, evenin
     # session at the provider.
     with time_machine.travel(time.time() + alone.total_seconds()):
         page: Any = ask(browser, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
-        assert page.status_code == 200
-        assert heading(page) == SIGNED_OUT
-        assert page.text.count(f'src="{FRONT}?') == 1
+        assert (page.status_code, heading(page), page.text.count(f'src="{FRONT}?')) == (200, SIGNED_OUT, 1)
         assert f'href="{BYE}"' in page.text
         evening.all_is_over()
 

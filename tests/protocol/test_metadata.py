@@ -77,8 +77,7 @@ URLS = {
 
 
 def metadata(browser: FlaskClient) -> dict[str, Any]:
-    document: dict[str, Any] = browser.get(DOCUMENTS[0]).get_json()
-    return document
+    return dict(browser.get(DOCUMENTS[0]).get_json())
 
 
 def path_of(document: dict[str, Any], name: str) -> str:
@@ -230,8 +229,7 @@ def test_another_algorithm_is_announced_once_its_key_signs(
 
 
 def jwks(browser: FlaskClient) -> list[dict[str, Any]]:
-    published: list[dict[str, Any]] = browser.get("/jwks.json").get_json()["keys"]
-    return published
+    return list(browser.get("/jwks.json").get_json()["keys"])
 
 
 @pytest.mark.row("D-01")

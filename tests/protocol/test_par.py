@@ -48,12 +48,10 @@ def untrusted(browser: FlaskClient, url: str) -> None:
 def test_a_pushed_request_gets_a_random_request_uri(browser: FlaskClient, party: KeyedParty) -> None:
     # RFC 9126, 2.2.
     response = party.push(browser, Attempt(), state="Zoé & Malo")
-    assert response.status_code == 201
-    assert response.mimetype == "application/json"
+    assert (response.status_code, response.mimetype) == (201, "application/json")
     assert "no-store" in response.headers["Cache-Control"]
     body = response.get_json()
-    assert set(body) == {"request_uri", "expires_in"}
-    assert body["expires_in"] == 90
+    assert (set(body), body["expires_in"]) == ({"request_uri", "expires_in"}, 90)
     prefix, reference = body["request_uri"][: len(URN)], body["request_uri"][len(URN) :]
     assert (prefix, len(reference)) == (URN, 43)
     again = party.pushed(browser, Attempt())

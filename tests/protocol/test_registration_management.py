@@ -39,8 +39,7 @@ def test_the_registration_is_read_replaced_and_ended(
     # RFC 7592, 2.1, 2.2, 2.3.
     path, own = f"/register/{registration['client_id']}", bearer(registration["registration_access_token"])
     read = browser.get(path, headers=own)
-    assert read.status_code == 200
-    assert read.headers["Cache-Control"] == "no-store"
+    assert (read.status_code, read.headers["Cache-Control"]) == (200, "no-store")
     assert read.get_json() == {
         k: v for k, v in registration.items() if k not in {"client_secret", "client_secret_expires_at"}
     }

@@ -124,8 +124,7 @@ def test_several_hosts_without_a_document_keep_a_sector_of_their_own(
 ) -> None:
     # OpenID Connect Registration 1.0, 2; OpenID Connect Core 1.0, 8.
     registration = registered(browser, invited(), redirect_uris=BOTH)
-    assert registration["subject_type"] == "pairwise"
-    assert registration["redirect_uris"] == BOTH
+    assert (registration["subject_type"], registration["redirect_uris"]) == ("pairwise", BOTH)
     before = sub(browser, party(settings, registration))
     twin = registered(browser, invited(), client_name="Jumeau", redirect_uris=BOTH)
     neighbours = [build.ent("Un", "un.test"), build.ent("Deux", "deux.test")]

@@ -47,8 +47,7 @@ KNOWN_ELSEWHERE = ("name", "given_name", "family_name", "preferred_username", "e
 
 def fetch_info(browser: FlaskClient, ent: RelyingParty, scope: str = WIDE) -> dict[str, Any]:
     token = tokens_for(browser, ent, scope=scope)["access_token"]
-    info: dict[str, Any] = ent.userinfo(browser, token).get_json()
-    return info
+    return dict(ent.userinfo(browser, token).get_json())
 
 
 @pytest.fixture

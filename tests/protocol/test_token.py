@@ -162,8 +162,7 @@ def test_the_answer_says_what_is_true_and_no_more(
     # RFC 6749, 5.1; OpenID Connect Core 1.0, 3.1.3.3.
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
-        assert response.headers["Cache-Control"] == "no-store"
-        assert response.mimetype == "application/json"
+        assert (response.headers["Cache-Control"], response.mimetype) == ("no-store", "application/json")
         body = response.get_json()
         assert set(body) == {"access_token", "token_type", "expires_in", "scope", "id_token"}
         assert body["token_type"] == "Bearer"
@@ -256,10 +255,8 @@ def revoked(browser: FlaskClient, offline: RelyingParty, token: str, **more: str
 
 def introspect(browser: FlaskClient, offline: RelyingParty, token: str, **more: str) -> dict[str, Any]:
     answer = post(browser, "/introspect", offline, token, **more)
-    assert answer.status_code == 200
-    assert answer.headers["Cache-Control"] == "no-store"
-    introspection: dict[str, Any] = answer.get_json()
-    return introspection
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    return dict(answer.get_json())
 
 
 @pytest.fixture
@@ -367,8 +364,7 @@ def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, buil
     offline, attempt = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key), Attempt()
     answer = offline.redeem(browser, code_for(browser, offline, attempt), attempt, offline.fresh_proof())
     introspection = offline.post(browser, "/introspect", {"token": answer.get_json()["access_token"]}, None).get_json()
-    assert introspection["token_type"] == "DPoP"
-    assert introspection["cnf"] == {"jkt": offline.key.thumbprint}
+    assert (introspection["token_type"], introspection["cnf"]) == ("DPoP", {"jkt": offline.key.thumbprint})
 
 
 def test_introspection_of_an_inactive_token_gives_no_reason(

@@ -48,12 +48,10 @@ def test_a_locked_database_is_a_503_and_the_code_stays_valid(
     db.session.remove()
     with locked(database_url):
         response = ent.exchange(browser, code, attempt)
-        assert response.status_code == 503
-        assert response.get_json() == {"error": "temporarily_unavailable"}
+        assert (response.status_code, response.get_json()) == (503, {"error": "temporarily_unavailable"})
         assert response.headers["Retry-After"] == "5"
         page = browser.get(ent.url(Attempt()))
-        assert page.status_code == 503
-        assert page.headers["Retry-After"] == "5"
+        assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
     ent.tokens(browser, code, attempt)
 
 

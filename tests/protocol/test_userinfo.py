@@ -47,8 +47,7 @@ def test_a_token_is_taken_from_the_header_or_a_posted_form(
         browser.post("/userinfo", data={"access_token": tokens["access_token"]}),
     ]
     for answer in answers:
-        assert answer.status_code == 200
-        assert answer.get_json() == answers[0].get_json()
+        assert (answer.status_code, answer.get_json()) == (200, answers[0].get_json())
         assert answer.get_json()["sub"] == tokens["claims"]["sub"]
         assert answer.headers["Cache-Control"] == "no-store"
     both = browser.post("/userinfo", headers=header, data={"access_token": tokens["access_token"]})
@@ -89,8 +88,7 @@ def test_an_invalid_access_token_is_unauthorized(browser: FlaskClient, build: Bu
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
     for header in ({}, {"Authorization": ""}, {"Authorization": "Bearer "}, ent.basic()):
         response = browser.get("/userinfo", headers=header)
-        assert response.status_code == 401
-        assert response.headers["WWW-Authenticate"] == 'Bearer realm="idp"'
+        assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, 'Bearer realm="idp"')
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=601)):
         assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
     db.session.execute(update(Token).values(revoked_at=datetime.now(UTC)))
@@ -201,8 +199,7 @@ def test_a_client_cannot_be_given_a_reserved_claim(app: Flask, build: Build) -> 
 
 
 def opened(browser: FlaskClient, response: TestResponse, alg: str) -> dict[str, Any]:
-    assert response.status_code == 200
-    assert response.headers["Content-Type"] == "application/jwt"
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/jwt")
     assert response.headers["Cache-Control"] == "no-store"
     head, body, signature = response.get_data(as_text=True).split(".")
     header = json.loads(unb64(head))
@@ -210,8 +207,7 @@ def opened(browser: FlaskClient, response: TestResponse, alg: str) -> dict[str, 
     [jwk] = [key for key in browser.get("/jwks.json").get_json()["keys"] if key["kid"] == header["kid"]]
     assert jwk["alg"] == alg
     verify(alg, public_key(jwk), f"{head}.{body}".encode(), unb64(signature))
-    claims: dict[str, Any] = json.loads(unb64(body))
-    return claims
+    return dict(json.loads(unb64(body)))
 
 
 @pytest.mark.row("U-01")

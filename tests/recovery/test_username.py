@@ -74,8 +74,7 @@ def test_two_parents_of_one_mailbox_get_one_mail_that_lists_both(
     ask_username(browser, "FAMILLE.leroy@exemple.fr")
     with post_office(app) as office:
         [mail] = office.deliver()
-    assert mail["To"] == "Famille.Leroy@exemple.fr"
-    assert mail["Subject"] == "Votre identifiant"
+    assert (mail["To"], mail["Subject"]) == ("Famille.Leroy@exemple.fr", "Votre identifiant")
     text = text_of(mail)
     assert f"- Noémie L.\u00a0: {noemie.username} (Collège des Tilleuls, Lycée Louise-Weber)\r\n" in text
     assert f"- Karim L.\u00a0: {karim.username} (Collège des Tilleuls)\r\n" in text

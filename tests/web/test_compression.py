@@ -35,8 +35,7 @@ def weight(answer: TestResponse) -> int:
 
 def plain(answer: TestResponse) -> bytes:
     coding = answer.headers.get("Content-Encoding")
-    unpacked: bytes = {"gzip": gzip.decompress, "br": brotli.decompress, None: bytes}[coding](answer.data)
-    return unpacked
+    return bytes({"gzip": gzip.decompress, "br": brotli.decompress, None: bytes}[coding](answer.data))
 
 
 @each_row("language", list(languages.OFFERED))

@@ -39,8 +39,7 @@ def test_a_server_error_page_shows_the_reference_of_its_log_line(app: Flask, bro
     for _ in range(2):
         with capture_logs() as lines:
             page = browser.get("/mentions-legales")
-        assert page.status_code == 500
-        assert heading(page) == "Une erreur est survenue"
+        assert (page.status_code, heading(page)) == (500, "Une erreur est survenue")
         assert "Vos informations sont en sécurité." in page.text
         [reference] = set(_REFERENCE.findall(page.text))
         [line] = lines
@@ -282,8 +281,7 @@ def test_security_txt_names_a_contact_and_has_not_expired(app: Flask, browser: F
     answer = browser.get("/.well-known/security.txt")
     assert (answer.status_code, answer.content_type) == (200, "text/plain; charset=utf-8")
     fields = dict(line.split(": ", 1) for line in answer.text.splitlines())
-    assert fields["Contact"] == contact
-    assert fields["Canonical"] == f"{ISSUER}/.well-known/security.txt"
+    assert (fields["Contact"], fields["Canonical"]) == (contact, f"{ISSUER}/.well-known/security.txt")
     assert timedelta(days=30) < datetime.fromisoformat(fields["Expires"]) - now() < timedelta(days=365)
     assert "Set-Cookie" not in answer.headers
 

@@ -193,8 +193,7 @@ def test_an_unwritable_log_raises_no_error(browser: FlaskClient, monkeypatch: py
 
     for stream in (Full(), None):
         monkeypatch.setattr("sys.stderr", stream)
-        assert browser.get("/connexion").status_code == 200
-        assert browser.get("/rien").status_code == 404
+        assert (browser.get("/connexion").status_code, browser.get("/rien").status_code) == (200, 404)
 
 
 def test_lines_of_many_threads_are_not_mixed(lines: Lines) -> None:

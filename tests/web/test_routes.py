@@ -25,8 +25,7 @@ def public(answer: TestResponse) -> None:
 
 def continuation(answer: TestResponse) -> None:
     """Only a browser with an authorization request in progress, by a signed value in the URL."""
-    assert answer.status_code == HTTPStatus.BAD_REQUEST
-    assert heading(answer) == "Reprenons depuis l’ENT"
+    assert (answer.status_code, heading(answer)) == (HTTPStatus.BAD_REQUEST, "Reprenons depuis l’ENT")
 
 
 def to_the_account(answer: TestResponse) -> None:
@@ -46,8 +45,7 @@ def session(answer: TestResponse) -> None:
 
 
 def link(answer: TestResponse) -> None:
-    assert answer.status_code == HTTPStatus.GONE
-    assert heading(answer) == "Ce lien ne marche plus"
+    assert (answer.status_code, heading(answer)) == (HTTPStatus.GONE, "Ce lien ne marche plus")
 
 
 def profile(answer: TestResponse) -> None:
@@ -71,8 +69,7 @@ def by_get(answer: TestResponse) -> None:
 
 
 def client(answer: TestResponse) -> None:
-    assert answer.status_code == HTTPStatus.UNAUTHORIZED
-    assert answer.get_json()["error"] == "invalid_client"
+    assert (answer.status_code, answer.get_json()["error"]) == (HTTPStatus.UNAUTHORIZED, "invalid_client")
 
 
 def bearer(answer: TestResponse) -> None:
