@@ -35,7 +35,6 @@ _TABLE = """
 
 
 def page() -> str:
-    """Return the page, without the line that says who writes it."""
     return "".join(_parts())
 
 

@@ -95,8 +95,6 @@ def key_of_parent(**more: Any) -> Authenticator:
 
 
 def options(browser: FlaskClient, path: str, page: str) -> dict[str, Any]:
-    """Begin a ceremony at `path` with the form token of `page`; return the options."""
     answer = browser.post(path, data={"csrf_token": form_token(browser.get(page))})
     assert answer.status_code == 200, answer.get_data(as_text=True)
-    begun: dict[str, Any] = json.loads(answer.get_data(as_text=True))
-    return begun
+    return dict(json.loads(answer.get_data(as_text=True)))

@@ -65,7 +65,6 @@ class Canaries(logging.Handler):
         self.written.append((where, text_written))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a log record with its arguments and its traceback."""
         if record.name != _FOREIGN:
             message = logging.Formatter("%(name)s %(message)s").format(record)
             self.keep(f"a line of {record.name}", f"{message} {record.args!r}")
@@ -193,7 +192,6 @@ def canaries(request: pytest.FixtureRequest) -> Iterator[Canaries]:
 
 @lru_cache(maxsize=8)
 def _engine(url: str) -> Engine:
-    """Return an engine for the database of a test without an application."""
     return create_engine(url, pool_size=1, pool_pre_ping=True)
 
 

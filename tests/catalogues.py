@@ -32,7 +32,6 @@ def read(path: Path, locale: str | None = None) -> Catalog:
 
 
 def extract(target: Path) -> None:
-    """Write the texts of the code and the templates, as a template of catalogues."""
     keywords = [part for keyword in _KEYWORDS for part in ("--keyword", keyword)]
     mapping = ("--mapping-file", str(TRANSLATIONS / "babel.cfg"))
     plain = ("--add-location", "file", "--no-wrap")

@@ -160,7 +160,6 @@ def _tests_in(body: list[ast.stmt], path: Path, prefix: str, around: tuple[str, 
 
 
 def _module_rows(module: ast.Module, path: Path) -> tuple[str, ...]:
-    """Return the rows that `pytestmark`, a marker or a list of them, names for a whole module."""
     for node in module.body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["pytestmark"]:
             marks = node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]

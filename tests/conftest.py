@@ -3,11 +3,9 @@
 import contextvars
 import os
 import shutil
-import unicodedata
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import hypothesis
 import pytest
@@ -16,17 +14,18 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser as ChromiumBrowser
 from sqlalchemy import make_url
 
+from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
 from tests import applications, catalogues, databases
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
-from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
+from tests.cheap_hashes import normalised, real_hashes  # noqa: F401 - fixtures
 from tests.forked_pools import _pools_are_forked, spawned_pools  # noqa: F401 - fixtures, the first of every test
 from tests.garbage import pytest_collection_finish  # noqa: F401 - a hook
 from tests.kept_connections import _connections_are_kept, new_connections  # noqa: F401 - fixtures, as those above
 from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
-from tests.relying_party import RelyingParty
+from tests.relying_party import Attempt, RelyingParty
 from tests.stories.browser import chromium, pytest_itemcollected  # noqa: F401 - a hook
 
 # Hypothesis' own limits are wall-clock times, which a loaded machine exceeds. CI tries the same examples each time.
@@ -125,20 +124,22 @@ def build(app: Flask, settings: Settings) -> Build:
 
 
 @pytest.fixture
-def ent(build: Build) -> RelyingParty:
-    """A registered ENT that serves the collège and plays the relying party with its own code."""
-    return build.ent()
+def parent(build: Build) -> Account:
+    return build.active()
 
 
 @pytest.fixture
-def normalised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The length of every text that Unicode normalisation was given: a very long run of marks takes it minutes."""
-    lengths: list[int] = []
-    normalize = unicodedata.normalize
+def newcomer(build: Build) -> Account:
+    """A parent with a letter, who never signed in."""
+    return build.never_activated()
 
-    def note(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
-        lengths.append(len(text))
-        return normalize(form, text)
 
-    monkeypatch.setattr(unicodedata, "normalize", note)
-    return lengths
+@pytest.fixture
+def attempt() -> Attempt:
+    return Attempt()
+
+
+@pytest.fixture
+def ent(build: Build) -> RelyingParty:
+    """A registered ENT that serves the collège and plays the relying party with its own code."""
+    return build.ent()

@@ -101,7 +101,6 @@ def once(folder: Path, name: str) -> Iterator[bool]:
 
 @cache
 def server_url(shared: Path) -> str:
-    """Return the address of a server whose databases may be made and dropped."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         return given

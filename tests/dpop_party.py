@@ -52,7 +52,6 @@ class Key:
 
     @property
     def jwk(self) -> dict[str, str]:
-        """The public key as a JWK (RFC 7517)."""
         if isinstance(self.private, ec.EllipticCurvePrivateKey):
             point = self.private.public_key().public_numbers()
             return {"kty": "EC", "crv": "P-256", "x": coordinate(point.x), "y": coordinate(point.y)}
@@ -81,7 +80,6 @@ class Key:
         return f"{signed}.{b64(self.signature(signed.encode()))}"
 
     def signature(self, signed: bytes) -> bytes:
-        """Return the signature of this key's algorithm (RFC 7518 3, RFC 8037 3.1)."""
         if isinstance(self.private, ec.EllipticCurvePrivateKey):
             r, s = decode_dss_signature(self.private.sign(signed, ec.ECDSA(hashes.SHA256())))
             return r.to_bytes(32) + s.to_bytes(32)
@@ -148,17 +146,14 @@ class KeyedParty(RelyingParty):
         return self.post(browser, "/par", {**parameters, **changes}, proof)
 
     def opened(self, request_uri: str, **more: str) -> str:
-        """Return the URL of a pushed request (RFC 9126 4)."""
         return f"/authorize?{urlencode({'client_id': self.client_id, 'request_uri': request_uri, **more})}"
 
     def pushed(self, browser: FlaskClient, attempt: Attempt, proof: str | None = None, **changes: str | None) -> str:
         response = self.push(browser, attempt, proof, **changes)
         assert response.status_code == 201, response.get_data(as_text=True)
-        request_uri: str = response.get_json()["request_uri"]
-        return request_uri
+        return str(response.get_json()["request_uri"])
 
     def fresh_proof(self, path: str = "/token", method: str = "POST", token: str | None = None) -> str:
-        """Return a valid proof for an endpoint of the issuer."""
         return self.key.proof(method, f"{self.issuer}{path}", token)
 
     def redeem(
@@ -186,5 +181,4 @@ class KeyedParty(RelyingParty):
     def read_userinfo(self, browser: FlaskClient, token: str) -> dict[str, Any]:
         response = self.resource(browser, token, self.fresh_proof("/userinfo", "GET", token))
         assert response.status_code == 200, response.get_data(as_text=True)
-        info: dict[str, Any] = response.get_json()
-        return info
+        return dict(response.get_json())

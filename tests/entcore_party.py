@@ -104,8 +104,7 @@ class EntcoreParty:
         )
         if response.status_code != 200 or not response.is_json:
             raise RefusedError(f"token: {response.get_data(as_text=True)}")
-        token_response: dict[str, Any] = response.get_json()
-        return token_response
+        return dict(response.get_json())
 
     def payload(self, token: str) -> dict[str, Any]:
         """Return the claims of an ID token; entcore does not check `aud`."""
@@ -124,8 +123,7 @@ class EntcoreParty:
         ):
             if not right:
                 raise RefusedError(name)
-        verified_claims: dict[str, Any] = claims
-        return verified_claims
+        return dict(claims)
 
     def fetch_keys(self) -> None:
         """Read the JWKS at the path of `certsUri`; leave out keys that cannot be built."""
@@ -173,16 +171,10 @@ class EntcoreParty:
             base_url=self.settings["uri"],
             headers={"Authorization": f"Bearer {access_token}"},
         )
-        info: dict[str, Any] = response.get_json() if response.status_code == 200 and response.is_json else {}
-        return info
+        return dict(response.get_json() if response.status_code == 200 and response.is_json else {})
 
 
 def read_key(jwk: dict[str, Any]) -> Key:
-    """Build a published key.
-
-    Raises:
-        ValueError: an RSA key has no certificate, and its modulus is read as a negative number.
-    """
     if jwk["kty"] == "EC":
         x, y = (int.from_bytes(_unb64(jwk[name]), "big") for name in "xy")
         return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
@@ -226,7 +218,6 @@ def match(relatives: Iterable[Relative], vectors: list[str]) -> list[Relative]:
 
 
 def _vector(vector: str) -> list[str]:
-    """Split a vector as Java's `split` does, without empty fields at the end."""
     fields = vector.rstrip("|").split("|")
     if len(fields) != _FIELDS or not fields[3].strip() or not fields[4].strip():
         raise RefusedError("invalid.vector")

@@ -90,11 +90,6 @@ class Program:
         return self._process.exitcode
 
     def wait(self, timeout: float = PATIENCE) -> int:
-        """Wait for the end of the program; return the exit code.
-
-        Raises:
-            TimeoutExpired: the program still runs after `timeout` seconds.
-        """
         self._process.join(timeout)
         if self._process.exitcode is None:
             raise TimeoutExpired(self.command, timeout)
@@ -106,7 +101,6 @@ class Program:
         return self.stdout, self.stderr
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to the program if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 

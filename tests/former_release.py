@@ -33,7 +33,6 @@ class Former(NamedTuple):
 
 
 def of_this_release(database_url: str) -> list[Former]:
-    """Return the statements of this release; `database_url` names a migrated database on PostgreSQL."""
     app = create_app(settings_for(database_url))
     try:
         hot = {(each.numbered.decode(), tuple(each.types)) for each in gc.get_objects() if isinstance(each, Statement)}

@@ -54,7 +54,6 @@ def turn_into(sources: Path) -> None:
 
 
 def sources(folder: Path) -> Path:
-    """Return a new folder with what a running service of the next release needs."""
     copy = folder / "next_release"
     copy.mkdir()
     for name in ("idp", "migrations", "templates", "docs"):

@@ -42,7 +42,6 @@ def follow(browser: FlaskClient, response: TestResponse) -> TestResponse:
 
 
 def submit(browser: FlaskClient, page: TestResponse, **fields: str | list[str]) -> TestResponse:
-    """Send the form of `page` to its own URL; follow redirects within the service."""
     data = {"csrf_token": form_token(page), **{name.replace("_", "-"): value for name, value in fields.items()}}
     data["csrf_token"] = form_token(page)
     data.pop("csrf-token", None)

@@ -149,7 +149,6 @@ def events_page() -> str:
 
 
 def accessibility_page() -> str:
-    """Return the page of the self-audit of the parents' pages."""
     return _GENERATED + accessibility.page()
 
 

@@ -71,7 +71,6 @@ def main() -> int:
 
 
 def _walk(browser: Browser, site: Site) -> list[tuple[str, bytes]]:
-    """Return the pages on the parent's way, as captions and PNG images."""
     [letter] = [letter for letter in site.letters if letter.username.startswith("n.leroy")]
     shots = [("Le courrier", _paper(letter))]
     with new_page(browser) as phone:
@@ -123,7 +122,6 @@ def _paper(letter: SeededLetter) -> bytes:
 
 
 def _sheet(browser: Browser, shots: list[tuple[str, bytes]]) -> bytes:
-    """Return the images with their captions side by side, as one WebP image."""
     figures = "".join(
         f"<figure><figcaption>{number}. {html.escape(caption)}</figcaption>"
         f'<img src="data:image/png;base64,{base64.b64encode(image).decode()}"></figure>'

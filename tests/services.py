@@ -29,7 +29,6 @@ def change_settings(app: Flask, **changed: Any) -> None:
 
 @contextmanager
 def changed_services(app: Flask, **changed: Any) -> Iterator[None]:
-    """Replace services of `app` until the end of the block."""
     former = services_of(app)
     change_services(app, **changed)
     try:

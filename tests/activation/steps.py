@@ -32,26 +32,22 @@ def without_token(page: TestResponse) -> str:
 
 
 def open_activation(browser: FlaskClient, account: Account, url: str = "/connexion") -> TestResponse:
-    """Sign in with the letter's secret; return the activation page."""
     page = sign_in(browser, url, account.username, PROVISIONAL)
     assert heading(page) == ACTIVATION, heading(page)
     return page
 
 
 def fill_in(browser: FlaskClient, page: TestResponse, password: str = CHOSEN, mail: str = EMAIL) -> TestResponse:
-    """Send the activation form with a password and an email."""
     return submit(browser, page, nouveau=password, confirmation=password, mail=mail)
 
 
 def activate(browser: FlaskClient, account: Account, url: str = "/connexion", mail: str = EMAIL) -> TestResponse:
-    """Activate the account; return the page « Consultez votre messagerie »."""
     page = fill_in(browser, open_activation(browser, account, url), mail=mail)
     assert heading(page) == SENT, heading(page)
     return page
 
 
 def newest_link(settings: Settings, account_id: uuid.UUID) -> str:
-    """Return the URL path of the newest link, as in its mail."""
     db.session.rollback()
     link = db.session.scalars(
         select(OneTimeLink).where(OneTimeLink.account_id == account_id).order_by(OneTimeLink.created_at.desc())

@@ -43,15 +43,14 @@ def _confirm(browser: FlaskClient, build: Build, account: Account) -> str:
 
 @pytest.mark.row("V-10")
 def test_before_the_address_is_confirmed_no_client_gets_a_code(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, build: Build, ent: RelyingParty, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    assert heading(sign_in(browser, ent.url(Attempt()), account.username, CHOSEN)) == SENT
+    activate(browser, newcomer)
+    assert heading(sign_in(browser, ent.url(Attempt()), newcomer.username, CHOSEN)) == SENT
     assert heading(follow(browser, browser.get(ent.url(Attempt())))) == SENT
     assert heading(follow(browser, browser.get("/mon-compte"))) == SENT
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "interaction_required"
-    _confirm(browser, build, account)
+    _confirm(browser, build, newcomer)
     attempt = Attempt()
     code = ent.answer(browser.get(ent.url(attempt)))["code"]
     tokens = ent.tokens(browser, code, attempt)
@@ -76,42 +75,40 @@ def test_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
 
 @pytest.mark.row("V-11")
 def test_the_link_alone_confirms_nothing_and_shows_nothing_of_the_person(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    """The address has one wrong letter: the mail went to a stranger."""
-    account = build.never_activated()
-    activate(browser, account)
+    # The address has one wrong letter: the mail went to a stranger.
+    activate(browser, newcomer)
     stranger = app.test_client()
-    link = newest_link(build.settings, account.id)
+    link = newest_link(build.settings, newcomer.id)
     question = stranger.get(link)
     assert heading(question) == "Confirmez votre adresse mail"
-    before = read_state(account.id)
+    before = read_state(newcomer.id)
     guesses = [submit(stranger, question, mot_de_passe=typed, ici="1") for typed in ("", "marteau nuage", PROVISIONAL)]
     for page in (question, *guesses, submit(stranger, question, nouveau="marteau nuage girafe wagon")):
         assert heading(page) == "Confirmez votre adresse mail"
-        secrets = (account.username, EMAIL, "Noémie", "LEROY", "Malo", "Tilleuls")
+        secrets = (newcomer.username, EMAIL, "Noémie", "LEROY", "Malo", "Tilleuls")
         assert not any(word in page.text for word in secrets)
     assert [page.status_code for page in guesses] == [200] * 3
     assert stranger.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
     assert heading(follow(stranger, stranger.get("/mon-compte"))) == "Connexion"
-    assert read_state(account.id) == before
-    entries = select(AuditEntry.result).where(AuditEntry.account_id == account.id, AuditEntry.kind == "sign_in")
+    assert read_state(newcomer.id) == before
+    entries = select(AuditEntry.result).where(AuditEntry.account_id == newcomer.id, AuditEntry.kind == "sign_in")
     assert db.session.scalars(entries).all() == ["refused"] * 2, "an empty field is no try"
 
 
 @pytest.mark.row("V-11")
 def test_guesses_behind_the_link_end_there_and_leave_the_sign_in_open(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    stranger, link = app.test_client(), newest_link(build.settings, account.id)
+    activate(browser, newcomer)
+    stranger, link = app.test_client(), newest_link(build.settings, newcomer.id)
     question = stranger.get(link)
     pages = [submit(stranger, question, mot_de_passe=f"faux {n}") for n in range(5)]
     pages.append(submit(stranger, question, mot_de_passe=CHOSEN))
     assert [page.status_code for page in pages] == [200] * 5 + [429]
-    assert read_state(account.id).email is None
-    owner = sign_in(app.test_client(), "/connexion", account.username, CHOSEN)
+    assert read_state(newcomer.id).email is None
+    owner = sign_in(app.test_client(), "/connexion", newcomer.username, CHOSEN)
     assert heading(owner) == "Consultez votre messagerie"
 
 
@@ -124,10 +121,11 @@ def test_activation_of_a_parent_leaves_the_other_parent_unchanged(browser: Flask
     assert read_state(father.id) == before
 
 
-def test_the_help_after_the_secret_of_a_letter_names_the_chosen_password(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    fill_in(browser, open_activation(browser, account))
-    refused = sign_in(browser, "/connexion", account.username, PROVISIONAL).text
+def test_the_help_after_the_secret_of_a_letter_names_the_chosen_password(
+    browser: FlaskClient, newcomer: Account
+) -> None:
+    fill_in(browser, open_activation(browser, newcomer))
+    refused = sign_in(browser, "/connexion", newcomer.username, PROVISIONAL).text
     assert "mot de passe déjà choisi\u00a0: tapez celui-là. Celui du courrier ne sert plus" in refused
 
 
@@ -160,7 +158,6 @@ def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_are_notified(brow
 
 
 def _disputed(account: Account) -> list[str]:
-    """Return the keys of the children whose tie is disputed, by rank."""
     statement = select(Guardianship.child_id).where(
         Guardianship.account_id == account.id, Guardianship.disputed_at.is_not(None)
     )
@@ -185,8 +182,7 @@ def test_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient, bu
     for _ in range(2):  # the browser's Back, and a double click
         again = submit(browser, question, enfant=[lila.id.hex])
         assert (again.status_code, heading(again)) == (200, "Merci, c’est noté")
-    assert _disputed(account) == [malo.id.hex, lila.id.hex]
-    assert read_state(account.id) == closed
+    assert (_disputed(account), read_state(account.id)) == ([malo.id.hex, lila.id.hex], closed)
     notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
     assert notice.child_ids == [malo.id.hex, lila.id.hex]
     assert notice.digested_at is None, "the school hears of the second child too"
@@ -209,12 +205,11 @@ def test_a_second_child_after_the_schools_decision_is_not_reported_as_recorded(
 
 
 def test_the_back_button_after_the_activation_shows_its_owner_that_the_account_is_active(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, build: Build, ent: RelyingParty, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    form = open_activation(browser, account)
+    form = open_activation(browser, newcomer)
     fill_in(browser, form)
-    _confirm(browser, build, account)
+    _confirm(browser, build, newcomer)
     page = browser.get(form.request.full_path)
     assert (page.status_code, heading(page)) == (200, "Votre compte est activé")
     assert 'href="https://ent.test/">Accéder à l’ENT Passerelle</a>' in page.text
@@ -223,24 +218,22 @@ def test_the_back_button_after_the_activation_shows_its_owner_that_the_account_i
 
 
 @pytest.mark.row("V-13")
-def test_an_active_account_cannot_be_stopped_by_its_letter(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
+def test_an_active_account_cannot_be_stopped_by_its_letter(browser: FlaskClient, newcomer: Account) -> None:
+    page = open_activation(browser, newcomer)
     question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
     fill_in(browser, page)
-    before = read_state(account.id)
+    before = read_state(newcomer.id)
     refused = submit(browser, question)
     assert (refused.status_code, heading(refused)) == (410, DEAD_LETTER)
-    assert read_state(account.id) == before
+    assert read_state(newcomer.id) == before
 
 
 @pytest.mark.row("V-14")
 def test_the_confirmed_page_leads_to_the_ents_home_and_to_no_old_redirect(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    activate(browser, account, ent.url(Attempt()))
-    text = _confirm(app.test_client(), build, account)
+    activate(browser, newcomer, ent.url(Attempt()))
+    text = _confirm(app.test_client(), build, newcomer)
     assert "Votre compte a été validé. Vous pouvez maintenant accéder à vos services en ligne." in text
     assert '<a class="btn" href="https://ent.test/">Accéder à l’ENT</a>' in text
     assert "ent.test/cb" not in text
@@ -248,48 +241,46 @@ def test_the_confirmed_page_leads_to_the_ents_home_and_to_no_old_redirect(
 
 
 @pytest.mark.row("V-15")
-def test_every_step_sent_twice_shows_the_first_result_and_makes_one_mail(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_every_step_sent_twice_shows_the_first_result_and_makes_one_mail(
+    browser: FlaskClient, build: Build, newcomer: Account
+) -> None:
     first = browser.get("/connexion")
-    page = submit(browser, first, identifiant=account.username, mot_de_passe=PROVISIONAL)
+    page = submit(browser, first, identifiant=newcomer.username, mot_de_passe=PROVISIONAL)
     assert heading(page) == ACTIVATION
     assert heading(browser.get(page.request.full_path)) == ACTIVATION
     sent = [fill_in(browser, page) for _ in range(2)]
     assert [heading(response) for response in sent] == [SENT, SENT]
     assert heading(follow(browser, browser.get(page.request.full_path))) == SENT, "the back button"
     assert heading(browser.get(sent[0].request.full_path)) == SENT
-    after = read_state(account.id)
+    after = read_state(newcomer.id)
     assert (after.links, after.mails, after.completions) == (1, 1, 1)
-    link = browser.get(newest_link(build.settings, account.id))
+    link = browser.get(newest_link(build.settings, newcomer.id))
     done = [submit(browser, link) for _ in range(2)]
     assert [heading(response) for response in done] == [CONFIRMED, CONFIRMED]
     assert heading(follow(browser, browser.get(sent[0].request.full_path))) == CONFIRMED
 
 
 @pytest.mark.row("V-15")
-def test_the_sign_in_form_sent_again_after_the_activation_is_refused(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_the_sign_in_form_sent_again_after_the_activation_is_refused(browser: FlaskClient, newcomer: Account) -> None:
     first = browser.get("/connexion")
     token = form_token(first)
-    submit(browser, first, identifiant=account.username, mot_de_passe=PROVISIONAL)
+    submit(browser, first, identifiant=newcomer.username, mot_de_passe=PROVISIONAL)
     again = browser.post(
-        "/connexion", data={"csrf_token": token, "identifiant": account.username, "mot-de-passe": PROVISIONAL}
+        "/connexion", data={"csrf_token": token, "identifiant": newcomer.username, "mot-de-passe": PROVISIONAL}
     )
-    assert again.status_code == 400
-    assert heading(again) == "Cette page est restée ouverte trop longtemps"
+    assert (again.status_code, heading(again)) == (400, "Cette page est restée ouverte trop longtemps")
 
 
 @pytest.mark.row("V-16", "W-08")
 def test_with_the_mail_server_down_the_activation_is_kept_and_the_mail_follows(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, newcomer: Account
 ) -> None:
-    account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         with post_office(app) as closed:
             pass
-        page = activate(browser, account)
+        page = activate(browser, newcomer)
         assert closed.deliver() == []
-        after = read_state(account.id)
+        after = read_state(newcomer.id)
         assert (after.active, after.pending, after.mails) == (True, EMAIL, 1)
         assert "Le message peut mettre quelques minutes." in page.text
         clock.shift(timedelta(seconds=61))

@@ -103,7 +103,7 @@ def test_the_waiting_page_of_the_first_device_leads_into_the_ent_that_asked(
 def test_a_request_that_gets_no_answer_leads_into_the_ent_of_the_letters_school(
     app: Flask, browser: FlaskClient, build: Build, letter: Account, *, late: bool
 ) -> None:
-    """The ENT that asked has forgotten its request after 15 minutes, or may not know the person."""
+    # The ENT that asked has forgotten its request after 15 minutes, or may not know the person.
     asking = build.ent("Passerelle", uais=[COLLEGE] if late else ["0599003R"])
     build.ent("Horizon", "horizon.test", uais=[LYCEE])
     with time_machine.travel(now(), tick=False) as clock:

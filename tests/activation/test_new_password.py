@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
+from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher
 from idp.activation import service
 from idp.activation.service import KeptPassword
@@ -49,9 +50,10 @@ def test_a_password_that_others_could_guess_is_refused_with_its_reason(
 
 
 @pytest.mark.row("V-06")
-def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
+def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(
+    browser: FlaskClient, newcomer: Account
+) -> None:
+    page = open_activation(browser, newcomer)
     page = submit(browser, page, nouveau=CHOSEN, confirmation="autre chose", mail=EMAIL)
     [error] = errors(page)
     assert error.startswith("Les deux mots de passe ne sont pas les mêmes.")
@@ -71,19 +73,17 @@ def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(brows
     ],
 )
 def test_an_invalid_address_is_refused_with_its_reason(
-    browser: FlaskClient, build: Build, mail: str, reason: str
+    browser: FlaskClient, mail: str, reason: str, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    page = fill_in(browser, open_activation(browser, account), mail=mail)
+    page = fill_in(browser, open_activation(browser, newcomer), mail=mail)
     [error] = errors(page)
     assert error.startswith(reason), error
-    assert not read_state(account.id).active
+    assert not read_state(newcomer.id).active
 
 
 @pytest.mark.row("V-06")
-def test_a_browser_with_a_script_types_the_password_once(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
+def test_a_browser_with_a_script_types_the_password_once(browser: FlaskClient, newcomer: Account) -> None:
+    page = open_activation(browser, newcomer)
     main = page.text.partition("<main")[2].partition("</main>")[0]
     before, _, second = main.partition("<noscript>")
     assert 'name="confirmation"' not in before
@@ -93,15 +93,14 @@ def test_a_browser_with_a_script_types_the_password_once(browser: FlaskClient, b
     unequal = submit(browser, page, nouveau=CHOSEN, confirmation="", mail=EMAIL)
     assert errors(unequal)[0].startswith("Les deux mots de passe ne sont pas les mêmes.")
     assert heading(submit(browser, page, nouveau=CHOSEN, mail=EMAIL)) == SENT
-    assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == SENT
+    assert heading(sign_in(browser, "/connexion", newcomer.username, CHOSEN)) == SENT
 
 
 @pytest.mark.row("V-24")
 def test_a_wrong_address_keeps_the_password_in_this_activation_alone(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
+    page = open_activation(browser, newcomer)
     kept = submit(browser, page, nouveau=CHOSEN, mail="noemie")
     stored = db.session.scalars(select(KeptPassword.password_hash)).one()
     for shown in (kept, browser.get(page.request.full_path)):
@@ -110,12 +109,12 @@ def test_a_wrong_address_keeps_the_password_in_this_activation_alone(
         assert stored not in shown.text
     assert len(errors(kept)) == 1
     stranger = app.test_client()
-    other = submit(stranger, open_activation(stranger, account), mail=EMAIL)
+    other = submit(stranger, open_activation(stranger, newcomer), mail=EMAIL)
     assert errors(other)[0].startswith("Ce champ est vide. Choisissez un mot de passe")
     assert heading(submit(browser, kept, mail=EMAIL)) == SENT
-    assert read_state(account.id).password == stored
+    assert read_state(newcomer.id).password == stored
     assert db.session.scalar(select(func.count()).select_from(KeptPassword)) == 0
-    assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == SENT
+    assert heading(sign_in(browser, "/connexion", newcomer.username, CHOSEN)) == SENT
 
 
 @pytest.mark.row("V-24")
@@ -147,22 +146,20 @@ def test_a_kept_password_is_replaced_and_expires_with_the_activation(browser: Fl
     ids=["127 with emoji", "spaces", "128", "NUL"],
 )
 def test_any_long_text_is_a_password_and_is_kept_as_it_was_typed(
-    browser: FlaskClient, build: Build, password: str
+    browser: FlaskClient, password: str, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    assert heading(fill_in(browser, open_activation(browser, account), password)) == SENT
+    assert heading(fill_in(browser, open_activation(browser, newcomer), password)) == SENT
     for wrong in (password[:-1], password.strip(" ") if password.startswith(" ") else password + " "):
-        page = sign_in(browser, "/connexion", account.username, wrong)
+        page = sign_in(browser, "/connexion", newcomer.username, wrong)
         assert "Vous n’êtes pas connecté" in page.get_data(as_text=True)
-    assert heading(sign_in(browser, "/connexion", account.username, password)) == SENT
+    assert heading(sign_in(browser, "/connexion", newcomer.username, password)) == SENT
 
 
 @pytest.mark.row("I-15")
 def test_four_hundred_thousand_accents_are_refused_at_once(
-    browser: FlaskClient, build: Build, normalised: list[int]
+    browser: FlaskClient, normalised: list[int], newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
+    page = open_activation(browser, newcomer)
     normalised.clear()
     marks = "a" + "\u0301\u0323" * 200_000
     assert submit(browser, page, nouveau=marks, confirmation=marks, mail=EMAIL).status_code == 413
@@ -172,4 +169,4 @@ def test_four_hundred_thousand_accents_are_refused_at_once(
         "Ce mot de passe dépasse 128 caractères."
     )
     assert max(normalised, default=0) <= 128
-    assert not read_state(account.id).active
+    assert not read_state(newcomer.id).active

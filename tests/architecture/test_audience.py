@@ -24,7 +24,6 @@ DECIDES = {
 
 
 def texts(path: Path) -> list[str]:
-    """Return the literal texts of a module, those of an f-string in one."""
     matches = []
     for node in nodes_of(parsed(path)):
         match node:

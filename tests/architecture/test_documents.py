@@ -120,7 +120,6 @@ def test_every_file_in_a_document_exists() -> None:
 
 
 def drawn(name: str, heading: str) -> list[str]:
-    """Return the lines of the drawing in a section of a document."""
     _, _, section = CHECKOUT.joinpath(name).read_text(encoding="utf-8").partition(f"\n## {heading}\n")
     lines = section.partition("\n## ")[0].partition("```text\n")[2].partition("```")[0] or section.partition("\n## ")[0]
     return [line for line in lines.splitlines() if line.strip()]

@@ -15,7 +15,7 @@ OWN_LISTS = {
     "idp/clients/models.py": "the columns of the table",
     "idp/clients/registry.py": "what a request reads of a row, as a value that cannot change",
 }
-"""The modules with a list of their own; `tests/registration/test_metadata.py` holds both to the declarations."""
+"""The modules with a list of their own; `tests/registration/test_checks.py` holds both to the declarations."""
 NAMES = {name for item in FIELDS for name in (item.name, item.member, item.column) if "_" in name}
 """The names that can only be those of fields: a `name` or a `scope` may be that of anything."""
 MOST = 7

@@ -66,13 +66,11 @@ def returned(tree: ast.AST) -> Iterator[str]:
 
 
 def package_of(path: Path) -> str:
-    """Return the folder of `idp` with the module, at any depth."""
     return "/".join(shown(path).split("/")[:2])
 
 
 @cache
 def blueprints(package: str) -> frozenset[str]:
-    """Return the names of the blueprints of a package, its folders included."""
     return frozenset(
         str(node.args[0].value)
         for path in modules("idp")

@@ -9,7 +9,6 @@ HOME = "idp/desk/access/"
 
 
 def names_a_role(tree: ast.AST) -> bool:
-    """Return whether a module names a member of `Role`."""
     return any(isinstance(node, ast.Attribute) and named(node.value) == "Role" for node in nodes_of(tree))
 
 

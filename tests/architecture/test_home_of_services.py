@@ -21,12 +21,10 @@ _BY_HAND = {"tests/services.py"}
 
 
 def extensions_read(module: ast.Module) -> list[int]:
-    """Return the lines that use the extensions of an application."""
     return [node.lineno for node in nodes_of(module) if isinstance(node, ast.Attribute) and node.attr == "extensions"]
 
 
 def asks_services(node: ast.AST | None) -> bool:
-    """Return whether an expression is an attribute of `services()`, or of its attribute."""
     while isinstance(node, ast.Attribute):
         node = node.value
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "services"

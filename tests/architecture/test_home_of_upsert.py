@@ -19,7 +19,6 @@ _TEXT = re.compile(r"\bON CONFLICT\b")
 
 
 def writes_conflict(path: Path) -> bool:
-    """Return whether a module has SQL text with ON CONFLICT outside docstrings."""
     docstrings = {
         id(node.value)
         for node in nodes_of(parsed(path))

@@ -92,7 +92,6 @@ _LATER = re.compile(r"later\(\"([^\"]+)\"")
 
 
 def loaded(program: str, *arguments: str) -> set[str]:
-    """Run a program in a new interpreter; return the modules that it imported."""
     environment = {**os.environ, **exported(settings_for("postgresql://idp@127.0.0.1:1/idp"))}
     code = f"{program}\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
@@ -108,7 +107,6 @@ def loaded(program: str, *arguments: str) -> set[str]:
 
 
 def within(modules: set[str], *packages: str) -> set[str]:
-    """Return those of `modules` that are one of `packages` or inside one."""
     return {name for name in modules if any(f"{name}.".startswith(f"{package}.") for package in packages)}
 
 

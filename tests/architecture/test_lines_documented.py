@@ -26,7 +26,6 @@ def loggers(tree: ast.AST) -> set[str]:
 
 
 def lines_of(tree: ast.AST) -> Iterator[tuple[str, str, set[str]]]:
-    """Yield the event, the level and the fields of each line that a module writes."""
     names = loggers(tree)
     for call in nodes_of(tree):
         match call:

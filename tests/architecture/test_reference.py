@@ -90,7 +90,6 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(project: Path, rows: str, *arguments: str) -> tuple[int, str]:
-    """Return the exit code of the command and the rows of the page after it."""
     file = project / "docs" / "security.md"
     file.write_text(_HEAD + rows)
     code = checklist.main(list(arguments), checklist=file, folder=project / "tests")

@@ -62,7 +62,6 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def names(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the names that a module gives to parameters, variables, functions and classes, each with its line."""
     for node in nodes_of(parsed(path)):
         match node:
             case ast.arg(arg=name):
@@ -125,7 +124,7 @@ def test_columns_say_what_they_hold() -> None:
 
 
 def test_exceptions_end_in_error() -> None:
-    """Ruff's N818 says which do not; no module exempts itself."""
+    # Ruff's N818 says which do not; no module exempts itself.
     assert [shown(path) for path in modules(*PACKAGES) if "N818" in path.read_text(encoding="utf-8")] == []
 
 

@@ -38,7 +38,6 @@ def in_templates(environment: Environment) -> Iterator[str]:
 
 
 def in_python() -> Iterator[str]:
-    """Yield every sentence of the Python code for pages and mails."""
     for path in modules(*PRODUCT):
         for node in nodes_of(parsed(path)):
             if isinstance(node, ast.Call) and named(node.func) in _TRANSLATES:

@@ -6,7 +6,7 @@
 _PAGES = "tests/web/test_telling.py"
 _SCHOOLS = f"{_PAGES}::test_page_promises_a_notice_for_schools_with_an_address_alone"
 _CONTEST = "tests/email_confirmation/test_contest.py"
-_CONTEST_SHARED = "tests/email_confirmation/test_contest_shared.py"
+_CONTEST_SHARED = "tests/email_confirmation/test_contest.py"
 
 SENTENCES = {
     "L’établissement sera prévenu par mail : %(schools)s.": (f"{_PAGES}::test_promised_notice_is_sent_to_the_school"),

@@ -78,7 +78,6 @@ def sentences(tree: ast.AST) -> Iterator[str]:
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line number and the name of each import."""
     for node in nodes_of(parsed(path)):
         match node:
             case ast.Import(names=names):

@@ -8,6 +8,7 @@ import time_machine
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
 from idp.clock import now
@@ -30,10 +31,9 @@ def ent(build: Build) -> RelyingParty:
 
 
 def test_the_ent_reads_its_charter_and_records_an_acceptance(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    account = build.active()
-    tokens = token_of(browser, ent, account)
+    tokens = token_of(browser, ent, parent)
     assert tokens["claims"]["charter_accepted"] is False
     assert tokens["claims"]["charter_version"] == "2026-09"
     assert "charter_accepted_at" not in tokens["claims"]
@@ -52,7 +52,7 @@ def test_the_ent_reads_its_charter_and_records_an_acceptance(
         assert done.status_code == 200
         assert (done.get_json()["accepted"], done.get_json()["accepted_at"]) == (True, int(moment.timestamp()))
     [acceptance] = acceptances()
-    assert (acceptance.account_id, acceptance.accepted_at, acceptance.ip) == (account.id, moment, "127.0.0.1")
+    assert (acceptance.account_id, acceptance.accepted_at, acceptance.ip) == (parent.id, moment, "127.0.0.1")
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
     assert info["charter_accepted"] is True
     assert info["charter_accepted_at"] == int(moment.timestamp())
@@ -74,9 +74,8 @@ def test_an_ent_that_leaves_its_charter_to_the_provider_accepts_it_for_nobody(
 
 
 @pytest.mark.row("C-02")
-def test_acceptance_without_a_valid_token_is_refused(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    account = build.active()
-    token = token_of(browser, ent, account)["access_token"]
+def test_acceptance_without_a_valid_token_is_refused(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+    token = token_of(browser, ent, parent)["access_token"]
     body = {"version": "2026-09"}
     for headers in ({}, {"Authorization": "Bearer " + "x" * 43}, {"Authorization": f"Basic {token}"}):
         for answer in (
@@ -103,10 +102,9 @@ def test_acceptance_without_the_scope_is_refused(browser: FlaskClient, build: Bu
 
 @pytest.mark.row("C-03")
 def test_claims_need_the_scope_and_cannot_be_sent_in_the_request(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    account = build.active()
-    tokens = token_of(browser, ent, account, scope="openid profile", charter_accepted="true", charter_version="2026-09")
+    tokens = token_of(browser, ent, parent, scope="openid profile", charter_accepted="true", charter_version="2026-09")
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
     assert not any(name.startswith("charter") for name in (*tokens["claims"], *info))
     assert acceptances() == []
@@ -187,5 +185,4 @@ def test_an_ent_without_charter_gets_an_explicit_error(browser: FlaskClient, bui
     answer = ent.answer(sign_in(browser, ent.url(attempt), account.username, PASSWORD))
     token = ent.tokens(browser, answer["code"], attempt)["access_token"]
     for response in (ask(browser, token), accept(browser, token, "1")):
-        assert response.status_code == 404
-        assert response.get_json()["error"] == "no_charter"
+        assert (response.status_code, response.get_json()["error"]) == (404, "no_charter")

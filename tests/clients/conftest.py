@@ -53,7 +53,6 @@ class Browser:
         return self.get(self.leave(url))
 
     def submit(self, page: str, action: str = "", **fields: str) -> TestResponse:
-        """Send the form of a page with its hidden fields and `fields`."""
         html = self.get(page).text
         hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', html))
         return self.client.post(action or page, data=hidden | fields)

@@ -137,7 +137,6 @@ class FakeProvider:
 
 @contextmanager
 def running_provider() -> Iterator[FakeProvider]:
-    """Run a fake provider on a free port of loopback."""
     provider = FakeProvider()
     server = make_server("127.0.0.1", 0, _application(provider), threaded=True)
     provider.issuer = f"http://127.0.0.1:{server.server_port}"
@@ -230,7 +229,6 @@ def _add_back_channel(app: Flask, provider: FakeProvider) -> None:
 
 
 def _is_client(provider: FakeProvider) -> bool:
-    """Return whether the request has the client's credentials (RFC 6749, 2.3.1)."""
     basic = request.authorization
     if basic is None:
         return not provider.client_secret and request.form.get("client_id") == provider.client_id
@@ -239,7 +237,6 @@ def _is_client(provider: FakeProvider) -> bool:
 
 
 def _redeemed(provider: FakeProvider) -> dict[str, str] | None:
-    """Return the authorization request of a valid code, or None."""
     parameters = provider.codes.pop(request.form["code"], None)
     challenge = hashlib.sha256(request.form.get("code_verifier", "").encode()).digest()
     if parameters is None or parameters["code_challenge"] != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode():
@@ -248,7 +245,6 @@ def _redeemed(provider: FakeProvider) -> dict[str, str] | None:
 
 
 def _renewed(provider: FakeProvider) -> dict[str, str] | None:
-    """Return the authorization request of a refresh token, which is valid once, or None."""
     return provider.refreshes.pop(request.form["refresh_token"], None)
 
 

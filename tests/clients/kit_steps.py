@@ -21,7 +21,6 @@ def registered(provider: FakeProvider, **changes: Any) -> Registration:
 
 
 def query_of(url: str) -> str:
-    """Open the authorization URL; return the query of the response."""
     answer = requests.get(url, allow_redirects=False, timeout=60)
     location = answer.headers["Location"]
     assert location.startswith(f"{CALLBACK}?")

@@ -43,8 +43,7 @@ def assert_accepted(answer: TestResponse) -> None:
 
 def read_refusal(answer: TestResponse) -> str:
     assert answer.status_code == 400, answer.text
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.content_type == "application/json"
+    assert (answer.headers["Cache-Control"], answer.content_type) == ("no-store", "application/json")
     body = answer.get_json()
     assert body["error"] == "invalid_request"
     return str(body["error_description"])
@@ -53,7 +52,7 @@ def read_refusal(answer: TestResponse) -> str:
 def test_the_end_of_one_session_does_not_lose_the_sign_in_that_is_on_its_way(
     app: Flask, browser: Browser, provider: FakeProvider
 ) -> None:
-    """A parent signs out and in again before the logout token arrives."""
+    # A parent signs out and in again before the logout token arrives.
     browser.enter()
     url = browser.leave()
     assert_accepted(tell(app, signed(claims_of(provider))))

@@ -87,8 +87,7 @@ def test_all_that_was_asked_is_kept_for_the_checks_of_the_answer(tmp_path: Path,
 
 def test_two_tabs_do_not_disturb_one_another(browser: Browser) -> None:
     first, second = browser.leave(), browser.leave()
-    assert browser.get(second).status_code == 303
-    assert browser.get(first).status_code == 303
+    assert (browser.get(second).status_code, browser.get(first).status_code) == (303, 303)
 
 
 def test_cookie_holds_no_token_and_the_database_holds_no_session_id(

@@ -1,6 +1,6 @@
 """`clients.kit` without a framework: its requests, valid responses, and one false response for each check.
 
-False ID tokens are in test_kit_id_tokens.py, false logout tokens in test_kit_logout_tokens.py.
+False ID tokens are in test_kit_checks.py, false logout tokens in test_kit_logout_tokens.py.
 """
 
 import base64
@@ -41,8 +41,7 @@ def test_a_sign_in_asks_all_that_its_answer_proves(provider: FakeProvider) -> No
     parameters = parse_qs(urlsplit(url).query)
     sent = {"response_type": "code", "client_id": CLIENT_ID, "redirect_uri": CALLBACK, "code_challenge_method": "S256"}
     assert {name: parameters[name] for name in sent} == {name: [value] for name, value in sent.items()}
-    assert parameters["login_hint"] == ["profil:parent"]
-    assert parameters["ui_locales"] == ["en"]
+    assert (parameters["login_hint"], parameters["ui_locales"]) == (["profil:parent"], ["en"])
     assert (parameters["state"], parameters["nonce"]) == ([attempt.state], [attempt.nonce])
     assert attempt.code_verifier not in url
     assert {len(value) for value in (attempt.state, attempt.nonce, attempt.code_verifier)} == {43}
@@ -70,9 +69,8 @@ def test_secrets_are_not_in_the_printed_objects(provider: FakeProvider) -> None:
 def test_the_registered_signature_algorithm_alone_is_accepted(
     provider: FakeProvider, algorithm: str, registration: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.3.7, 7: "The alg value SHOULD be … the algorithm sent by the Client in the
-    id_token_signed_response_alg parameter during Registration".
-    """
+    # OpenID Connect Core 1.0, 3.1.3.7, 7: "The alg value SHOULD be … the algorithm sent by the Client in the
+    # id_token_signed_response_alg parameter during Registration".
     provider.keys, provider.signing_key, provider.algorithm = list(KEYS.values()), KEYS[algorithm], algorithm
     kit = Provider(registered(provider, id_token_alg=registration))
     if algorithm == registration:
@@ -90,7 +88,7 @@ def test_unsigned_token_is_refused_for_every_registration(provider: FakeProvider
 
 
 def test_a_key_for_one_signature_checks_no_other(provider: FakeProvider) -> None:
-    """RFC 7517, 4.4: "The alg parameter identifies the algorithm intended for use with the key"."""
+    # RFC 7517, 4.4: "The alg parameter identifies the algorithm intended for use with the key".
     pss = KEYS["PS256"]
     provider.keys, provider.signing_key, provider.header = [pss], RSA, {"kid": "ps-1"}
     assert catch_failed_check(lambda: complete_sign_in(Provider(registered(provider)))) == "key"
@@ -115,7 +113,7 @@ def test_an_invalid_key_is_refused(provider: FakeProvider, lie: Claims, check: s
 
 
 def test_a_weak_key_is_refused(provider: FakeProvider) -> None:
-    """RFC 7518, 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms"."""
+    # RFC 7518, 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms".
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a warning of the library about the test's key
         weak = RSAKey.generate_key(1024, {"kid": "rsa-1", "use": "sig", "alg": "RS256"}, private=True)
@@ -125,9 +123,8 @@ def test_a_weak_key_is_refused(provider: FakeProvider) -> None:
 
 @pytest.mark.parametrize("header", [{"crit": ["exp"], "exp": 1}, {"b64": True, "crit": ["b64"]}])
 def test_an_extension_that_is_not_understood_is_refused(provider: FakeProvider, header: Claims) -> None:
-    """RFC 7515, 4.1.11: "If any of the listed extension Header Parameters are not understood and supported by the
-    recipient, then the JWS is invalid".
-    """
+    # RFC 7515, 4.1.11: "If any of the listed extension Header Parameters are not understood and supported by the
+    # recipient, then the JWS is invalid".
     kit, claims = Provider(registered(provider)), {"iss": provider.issuer}
     parts = ({"alg": "RS256", "kid": "rsa-1", **header}, claims)
     token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
@@ -137,7 +134,7 @@ def test_an_extension_that_is_not_understood_is_refused(provider: FakeProvider, 
 
 @pytest.mark.parametrize("typ", ["logout+jwt", "at+jwt", "dpop+jwt", 7, ""])
 def test_a_token_of_another_type_is_no_id_token(provider: FakeProvider, typ: object) -> None:
-    """RFC 8725, 3.12: "Use Mutually Exclusive Validation Rules for Different Kinds of JWTs"."""
+    # RFC 8725, 3.12: "Use Mutually Exclusive Validation Rules for Different Kinds of JWTs".
     good = FakeProvider.id_token(provider, {"nonce": "n"}, "at-x").split(".")[1]
     head = base64.urlsafe_b64encode(json.dumps({"alg": "RS256", "kid": "rsa-1", "typ": typ}).encode()).rstrip(b"=")
     signing = f"{head.decode()}.{good}"
@@ -170,7 +167,7 @@ def _signature(signing: str) -> str:
 def test_a_sign_in_that_differs_from_the_request_is_refused(
     provider: FakeProvider, options: dict[str, str], lie: Claims, check: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.3.7, 12 and 13."""
+    # OpenID Connect Core 1.0, 3.1.3.7, 12 and 13.
     kit = Provider(registered(provider))
     provider.claims_lie = change(**lie)
     assert catch_failed_check(lambda: complete_sign_in(kit, **options)) == check
@@ -194,7 +191,7 @@ def test_tokens_are_renewed_and_the_refresh_token_changes(provider: FakeProvider
 
 
 def test_renewal_keeps_the_tokens_that_the_response_omits(provider: FakeProvider) -> None:
-    """RFC 6749, 6: the answer may hold no refresh token; Core 1.0, 12.2: "it might not contain an id_token"."""
+    # RFC 6749, 6: the answer may hold no refresh token; Core 1.0, 12.2: "it might not contain an id_token".
     kit = Provider(registered(provider, scope=OFFLINE))
     first = complete_sign_in(kit)
     provider.token_lie = {"id_token": None, "refresh_token": None}
@@ -219,7 +216,7 @@ def test_renewal_keeps_the_tokens_that_the_response_omits(provider: FakeProvider
     ],
 )
 def test_a_renewed_id_token_with_a_wrong_claim_is_refused(provider: FakeProvider, lie: Claims, check: str) -> None:
-    """OpenID Connect Core 1.0, 12.2."""
+    # OpenID Connect Core 1.0, 12.2.
     kit = Provider(registered(provider, scope=OFFLINE))
     person = complete_sign_in(kit)
     provider.claims_lie = change(**lie)
@@ -251,7 +248,7 @@ def test_a_signed_userinfo_is_read(provider: FakeProvider, algorithm: str) -> No
     ],
 )
 def test_a_signed_userinfo_with_a_wrong_claim_is_refused(provider: FakeProvider, lie: Claims, check: str) -> None:
-    """OpenID Connect Core 1.0, 5.3.2 and 5.3.4."""
+    # OpenID Connect Core 1.0, 5.3.2 and 5.3.4.
     provider.userinfo_key, provider.userinfo_lie = RSA, change(**lie)
     assert catch_failed_check(lambda: complete_sign_in(Provider(registered(provider, userinfo_alg="RS256")))) == check
 
@@ -292,7 +289,7 @@ def test_the_access_token_travels_in_a_header_and_no_netrc_takes_its_place(
 
 
 def test_the_client_s_name_and_secret_are_encoded_as_a_form_is(provider: FakeProvider) -> None:
-    """RFC 6749, 2.3.1: "The client identifier is encoded using the application/x-www-form-urlencoded encoding"."""
+    # RFC 6749, 2.3.1: "The client identifier is encoded using the application/x-www-form-urlencoded encoding".
     provider.client_id, provider.client_secret = "ent:é %2B", "s:€+ &="
     kit = Provider(registered(provider, client_id=provider.client_id, client_secret=provider.client_secret))
     assert complete_sign_in(kit).claims["aud"] == provider.client_id
@@ -314,9 +311,8 @@ def test_a_wrong_secret_is_the_provider_s_refusal(provider: FakeProvider) -> Non
 
 
 def test_an_answer_needs_iss_when_the_provider_advertises_it(provider: FakeProvider) -> None:
-    """RFC 9207, 2.4: "If the authorization server … indicates its support for … iss … clients MUST reject
-    authorization responses without the iss parameter".
-    """
+    # RFC 9207, 2.4: "If the authorization server … indicates its support for … iss … clients MUST reject
+    # authorization responses without the iss parameter".
     kit = Provider(registered(provider))
     assert catch_failed_check(lambda: kit.parse_answer("code=c&state=s")) == "response_iss"
     assert (

@@ -22,7 +22,7 @@ from clients.kit.flask_ent import FlaskEnt
 from idp.paths import CHECKOUT
 from tests.clients.conftest import PUBLIC_URL, change, query
 from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
-from tests.clients.test_kit_folder import KIT
+from tests.clients.test_kit_checks import KIT
 from tests.clients.test_kit_logout_tokens import claims_of, signed
 from tests.commands.processes import connect, free_port
 
@@ -70,7 +70,6 @@ def client(flask_app: Flask) -> FlaskClient:
 
 
 def leave(client: FlaskClient, login: str = "/login", **parameters: str) -> str:
-    """Start a sign-in at the provider; return the path of its response."""
     departure = client.get(login, query_string=parameters)
     assert departure.status_code == 303, departure.text
     answer = requests.get(departure.location, allow_redirects=False, timeout=60)
@@ -82,7 +81,6 @@ def sign_in(client: FlaskClient, **parameters: str) -> TestResponse:
 
 
 def stopped(answer: TestResponse) -> tuple[int, str]:
-    """Return the status of the error page and its code."""
     assert answer.mimetype == "text/html"
     assert "<h1>La connexion n’a pas abouti</h1>" in answer.text
     [code] = re.findall(r"Code : ([^<]+)<", answer.text)
@@ -167,9 +165,8 @@ def test_the_sign_out_ends_the_local_session_without_an_end_session_endpoint(
 def test_a_sign_in_started_by_a_third_party_leads_to_a_page_of_this_ent_alone(
     client: FlaskClient, provider: FakeProvider, wanted_url: str, target: str
 ) -> None:
-    """OpenID Connect Core 1.0, 4: "RPs MUST verify the value of the target_link_uri to prevent being used as an open
-    redirector to external sites".
-    """
+    # OpenID Connect Core 1.0, 4: "RPs MUST verify the value of the target_link_uri to prevent being used as an open
+    # redirector to external sites".
     begun = client.post("/login", data={"iss": provider.issuer, "target_link_uri": wanted_url, "login_hint": "n.leroy"})
     assert begun.status_code == 303
     departure = client.get(begun.location)

@@ -46,7 +46,7 @@ def test_a_response_that_is_no_json_is_a_provider_that_is_down(path: str, broken
     ("endpoint", "path"), [("token_endpoint", "token"), ("userinfo_endpoint", "userinfo"), ("jwks_uri", "jwks.json")]
 )
 def test_no_redirect_is_followed(provider: FakeProvider, endpoint: str, path: str) -> None:
-    """The code, the secret and the tokens go where discovery says, and nowhere else."""
+    # The code, the secret and the tokens go where discovery says, and nowhere else.
     provider.metadata_lie = {endpoint: f"{provider.issuer}/moved/{path}"}
     with pytest.raises(ProviderDownError, match="307"):
         complete_sign_in(Provider(registered(provider)))
@@ -85,7 +85,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(provider: FakeProvider
 
 @pytest.mark.parametrize("issuer", ["http://ailleurs.example", "ftp://127.0.0.1", "https://a@b.example", "", "x"])
 def test_an_issuer_that_is_no_web_address_is_refused(provider: FakeProvider, issuer: str) -> None:
-    """OpenID Connect Core 1.0, 2: the issuer is "a case-sensitive URL using the https scheme"."""
+    # OpenID Connect Core 1.0, 2: the issuer is "a case-sensitive URL using the https scheme".
     with pytest.raises(CheckError):
         Provider(registered(provider, issuer=issuer)).metadata()
 
@@ -127,7 +127,7 @@ def test_an_unknown_key_is_fetched_at_most_every_ten_seconds(
 
 
 def test_an_unknown_key_does_not_block_the_known_keys(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Anybody can post a logout token with any `kid`: if the keys cannot be requested again, cached keys stay valid."""
+    # Anybody can post a logout token with any `kid`: if the keys cannot be requested again, cached keys stay valid.
     moment = 1000.0
     monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
     kit = Provider(registered(provider))

@@ -130,7 +130,7 @@ def test_message_of_a_page_for_developers_is_printed(service: Service) -> None:
 
 
 def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, liar: FakeProvider) -> None:
-    """RFC 6749, 5.2: "error_description … used to assist the client developer in understanding the error"."""
+    # RFC 6749, 5.2: "error_description … used to assist the client developer in understanding the error".
     [line] = signing_in(service, scope="openid address").stderr.splitlines()
     assert line == "refused  tokens: authorization: invalid_scope: a scope is not assigned to this client"
     [line] = signing_in(service, secret="un-autre-secret").stderr.splitlines()
@@ -149,7 +149,7 @@ def test_an_account_that_is_not_active_is_reported_with_an_instruction(service: 
 
 
 def test_another_issuer_is_refused(service: Service) -> None:
-    """OpenID Connect Discovery 1.0, 4.3: "The issuer value returned MUST be identical to the Issuer URL"."""
+    # OpenID Connect Discovery 1.0, 4.3: "The issuer value returned MUST be identical to the Issuer URL".
     slash = signing_in(service, issuer=f"{service.issuer}/")
     assert read_failed_check(slash) == "discovery: metadata_issuer"
     assert f"'{service.issuer}'" in slash.stderr
@@ -162,11 +162,6 @@ def test_a_sign_out_that_leads_elsewhere_is_refused(service: Service) -> None:
     unknown = "--post-logout-redirect-uri=https://ent.test/ailleurs"
     assert read_failed_check(signing_in(service, "--logout", unknown)) == "logout: post_logout_redirect_uri"
     assert signing_in(service, "--logout").returncode == 0
-
-
-def test_a_provider_without_forms_is_enough(liar: FakeProvider) -> None:
-    done = signing_in(shown(liar))
-    assert done.returncode == 0, done.stderr
 
 
 def test_missing_refresh_token_is_reported(liar: FakeProvider) -> None:
@@ -196,7 +191,7 @@ def test_each_registered_signature_is_read_without_a_warning(liar: FakeProvider,
 
 
 def test_a_named_authority_wins_over_the_environment(tmp_path: Path) -> None:
-    """The pages too: `requests` lets REQUESTS_CA_BUNDLE replace what a session is told to verify by."""
+    # The pages too: `requests` lets REQUESTS_CA_BUNDLE replace what a session is told to verify by.
     known, other = authority(tmp_path, "localhost"), authority(tmp_path, "ailleurs.test")
     with listening_ent(known.chain) as server:
         issuer = server.uri("localhost", "")
@@ -213,7 +208,7 @@ def test_a_named_authority_wins_over_the_environment(tmp_path: Path) -> None:
 
 
 def test_credentials_are_not_typed_into_a_form_of_another_site(service: Service) -> None:
-    """The password goes to the provider that was named, whatever its pages say."""
+    # The password goes to the provider that was named, whatever its pages say.
     with running_provider() as provider:
         provider.away = f"{service.issuer}/connexion"
         lured = Service(provider.issuer, CLIENT_ID, CLIENT_SECRET, service.username)

@@ -34,8 +34,7 @@ def stop(app: Flask, alarm: str, title: str = DONE) -> str:
     page = submit(owner, question)
     assert heading(page) == title
     assert owner.get_cookie("__Host-ss", domain="connexion.exemple.test") is None, "nobody is signed in"
-    text: str = page.text
-    return text
+    return str(page.text)
 
 
 def told_schools(account: Account) -> list[tuple[str, str]]:

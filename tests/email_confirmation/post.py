@@ -24,7 +24,6 @@ class PostOffice:
     mailbox: Mailbox
 
     def deliver(self) -> list[EmailMessage]:
-        """Let the worker send all ready messages; return all mails received so far."""
         db.session.rollback()
         Worker(services_of(self.app).outbox_handlers).run_once()
         db.session.expire_all()
@@ -33,7 +32,6 @@ class PostOffice:
 
 @contextmanager
 def post_office(app: Flask) -> Iterator[PostOffice]:
-    """Run the SMTP server until the end of the block."""
     mailbox = Mailbox()
     settings = services_of(app).settings
     with smtp_server(mailbox) as port:
@@ -45,15 +43,13 @@ def post_office(app: Flask) -> Iterator[PostOffice]:
 def text_of(mail: EmailMessage) -> str:
     part = mail.get_body(("plain",))
     assert part is not None
-    content: str = part.get_content()
-    return content
+    return str(part.get_content())
 
 
 def html_of(mail: EmailMessage) -> str:
     part = mail.get_body(("html",))
     assert part is not None
-    content: str = part.get_content()
-    return content
+    return str(part.get_content())
 
 
 def link_of(mail: EmailMessage) -> str:

@@ -36,7 +36,6 @@ DEAD, CUT = "Ce lien ne marche plus", "Ce lien est incomplet"
 
 
 def _asked(browser: FlaskClient, build: Build, **more: object) -> tuple[Account, str]:
-    """Request a change of email; return the account and the path of the link."""
     account = build.active(**more)  # type: ignore[arg-type]
     enter(browser, account)
     change_email(browser)
@@ -120,7 +119,7 @@ def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
 
 @pytest.mark.row("E-04")
 def test_a_change_of_password_revokes_links_and_their_renewal(app: Flask, browser: FlaskClient, build: Build) -> None:
-    """Also if only the generation changed, because the link may belong to a person with the former password."""
+    # Also if only the generation changed, because the link may belong to a person with the former password.
     with time_machine.travel(now(), tick=False) as clock:
         account, link = _asked(browser, build)
         db.session.execute(update(Account).where(Account.id == account.id).values(generation=2))

@@ -71,22 +71,22 @@ def test_the_code_signs_in_the_browser_that_activated_and_shows_the_button_of_th
     assert "Téléphone" in (page := browser.get("/mon-compte/sessions").text) or "appareil" in page
 
 
-def test_a_text_that_is_no_code_is_no_try(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
+def test_a_text_that_is_no_code_is_no_try(browser: FlaskClient, build: Build, newcomer: Account) -> None:
+    waiting = activate(browser, newcomer)
     for typed in ("", "12345", "1234567", "abcdef", "-12345", "1" * 500):
         page = submit(browser, browser.get(waiting.request.full_path), code=typed)
         assert (page.status_code, heading(page)) == (200, SENT)
         assert page.text.count("Tapez les six chiffres du code écrit dans le message.") == 2
-    arabic = newest_code(build.settings, account.id).translate({ord("0") + n: 0x660 + n for n in range(10)})
+    arabic = newest_code(build.settings, newcomer.id).translate({ord("0") + n: 0x660 + n for n in range(10)})
     assert heading(submit(browser, page, code=arabic)) == _CONFIRMED, "the digits of another script are the same code"
 
 
 @pytest.mark.row("V-22")
-def test_five_wrong_codes_end_the_code_and_the_link_still_works(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
-    code = newest_code(build.settings, account.id)
+def test_five_wrong_codes_end_the_code_and_the_link_still_works(
+    browser: FlaskClient, build: Build, newcomer: Account
+) -> None:
+    waiting = activate(browser, newcomer)
+    code = newest_code(build.settings, newcomer.id)
     page = browser.get(waiting.request.full_path)
     for n, sentence in enumerate(("4 essais", "3 essais", "2 essais", "1 essai.", _SPENT), start=1):
         page = submit(browser, page, code=_other(code, n))
@@ -101,56 +101,53 @@ def test_five_wrong_codes_end_the_code_and_the_link_still_works(browser: FlaskCl
         assert 'name="code"' not in shown.text, "no field for what is not accepted"
         assert "Tapez son code" not in shown.text
         assert "data-poll" in shown.text, "the link leads on"
-    assert read_state(account.id).email is None
+    assert read_state(newcomer.id).email is None
     spent = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "email.code_spent")).all()
     assert len(spent) == 1
-    assert heading(submit(browser, browser.get(newest_link(build.settings, account.id)))) == _CONFIRMED
+    assert heading(submit(browser, browser.get(newest_link(build.settings, newcomer.id)))) == _CONFIRMED
 
 
 @pytest.mark.row("V-22")
-def test_a_new_mail_has_a_new_code_and_ends_the_former(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_a_new_mail_has_a_new_code_and_ends_the_former(browser: FlaskClient, build: Build, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, account)
-        former = newest_code(build.settings, account.id)
+        waiting = activate(browser, newcomer)
+        former = newest_code(build.settings, newcomer.id)
         for n in range(1, 6):
             submit(browser, browser.get(waiting.request.full_path), code=_other(former, n))
         clock.shift(timedelta(seconds=61))
         page = submit(browser, browser.get(waiting.request.full_path))
         assert "Le code et le lien du message précédent ne marchent plus." in page.text
-        code = newest_code(build.settings, account.id)
+        code = newest_code(build.settings, newcomer.id)
         assert code != former
         assert "Il reste 4 essais" in submit(browser, page, code=former).text
         assert heading(submit(browser, page, code=code)) == _CONFIRMED
 
 
 @pytest.mark.row("V-22")
-def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
-    code = newest_code(build.settings, account.id)
+def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build, newcomer: Account) -> None:
+    waiting = activate(browser, newcomer)
+    code = newest_code(build.settings, newcomer.id)
     db.session.execute(update(OneTimeLink).values(expires_at=now()))
     db.session.commit()
     page = submit(browser, browser.get(waiting.request.full_path), code=code)
     assert heading(page) == _TOO_OLD
     assert "Son code et son lien ne servent plus" in page.text
     assert 'name="code"' not in page.text
-    assert read_state(account.id).email is None
+    assert read_state(newcomer.id).email is None
 
 
 @pytest.mark.parametrize("n", [0, 5])
 def test_a_sign_in_that_meets_a_dead_code_or_message_shows_no_error(
-    app: Flask, browser: FlaskClient, build: Build, n: int
+    app: Flask, browser: FlaskClient, build: Build, n: int, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
-    code = newest_code(build.settings, account.id)
+    waiting = activate(browser, newcomer)
+    code = newest_code(build.settings, newcomer.id)
     for wrong in range(1, n + 1):
         submit(browser, browser.get(waiting.request.full_path), code=_other(code, wrong))
     if not n:
         db.session.execute(update(OneTimeLink).values(expires_at=now()))
         db.session.commit()
-    page = sign_in(app.test_client(), "/connexion", account.username, CHOSEN)
+    page = sign_in(app.test_client(), "/connexion", newcomer.username, CHOSEN)
     title = _SPENT if n else _TOO_OLD
     assert heading(page) == title
     assert f"<title>{title}" in page.text
@@ -175,39 +172,40 @@ def test_a_code_is_refused_in_another_browser_and_for_another_activation(
 
 
 @pytest.mark.row("V-22")
-def test_many_mails_give_no_more_tries_than_the_accounts_limit(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_many_mails_give_no_more_tries_than_the_accounts_limit(
+    browser: FlaskClient, build: Build, newcomer: Account
+) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        activate(browser, account)
-        sign_in(browser, "/connexion", account.username, CHOSEN)
+        activate(browser, newcomer)
+        sign_in(browser, "/connexion", newcomer.username, CHOSEN)
         for n in range(limits.EMAIL_CODE_ACCOUNT.windows[0].tries):
             if n and n % 5 == 0:
                 clock.shift(timedelta(seconds=61))
                 submit(browser, browser.get("/adresse/confirmation"))
-            submit(browser, browser.get("/adresse/confirmation"), code=_other(newest_code(build.settings, account.id)))
+            submit(browser, browser.get("/adresse/confirmation"), code=_other(newest_code(build.settings, newcomer.id)))
         clock.shift(timedelta(seconds=61))
         page = submit(browser, browser.get("/adresse/confirmation"))
-        held = submit(browser, page, code=newest_code(build.settings, account.id))
+        held = submit(browser, page, code=newest_code(build.settings, newcomer.id))
         assert (held.status_code, "Trop de codes faux." in held.text) == (429, True)
         assert int(held.headers["Retry-After"]) > 0
 
 
-def test_the_person_of_a_session_confirms_with_the_code(app: Flask, build: Build) -> None:
-    """The next day, or on another device: the password opened the session, which stays the same."""
-    account = build.never_activated()
-    activate(app.test_client(), account)
+def test_the_person_of_a_session_confirms_with_the_code(app: Flask, build: Build, newcomer: Account) -> None:
+    # The next day, or on another device: the password opened the session, which stays the same.
+    activate(app.test_client(), newcomer)
     phone = app.test_client()
-    page = sign_in(phone, "/connexion", account.username, CHOSEN)
+    page = sign_in(phone, "/connexion", newcomer.username, CHOSEN)
     before = _session(phone)
-    assert heading(submit(phone, page, code=newest_code(build.settings, account.id))) == _CONFIRMED
+    assert heading(submit(phone, page, code=newest_code(build.settings, newcomer.id))) == _CONFIRMED
     assert _session(phone) == before
 
 
 @pytest.mark.row("V-23")
-def test_the_link_signs_in_the_browser_that_activated(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    account = build.never_activated()
-    activate(browser, account, ent.url(Attempt()))
-    question = browser.get(newest_link(build.settings, account.id))
+def test_the_link_signs_in_the_browser_that_activated(
+    browser: FlaskClient, build: Build, ent: RelyingParty, newcomer: Account
+) -> None:
+    activate(browser, newcomer, ent.url(Attempt()))
+    question = browser.get(newest_link(build.settings, newcomer.id))
     assert not _session(browser), "a GET signs nobody in"
     for _ in range(2):  # a double click sees the same page
         page = submit(browser, question)
@@ -215,13 +213,13 @@ def test_the_link_signs_in_the_browser_that_activated(browser: FlaskClient, buil
         assert "C’est activé" in page.text
         assert "Vous êtes connecté" in page.text
         assert "provisoire" not in page.text
-    assert read_state(account.id).sessions == 1
+    assert read_state(newcomer.id).sessions == 1
     assert "code" in ent.answer(browser.get(ent.url(Attempt())))
 
 
 @pytest.mark.row("V-23")
 def test_the_link_of_an_attackers_activation_signs_no_victim_in(app: Flask, browser: FlaskClient, build: Build) -> None:
-    """Login CSRF: the victim activated an account of their own a moment ago, in the browser that opens the link."""
+    # Login CSRF: the victim activated an account of their own a moment ago, in the browser that opens the link.
     attacker, victim = build.never_activated(), build.never_activated()
     activate(app.test_client(), attacker, mail="victime@exemple.fr")
     activate(browser, victim, mail="victime@exemple.fr")
@@ -233,7 +231,7 @@ def test_the_link_of_an_attackers_activation_signs_no_victim_in(app: Flask, brow
 
 @pytest.mark.row("V-23")
 def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClient, build: Build) -> None:
-    """Another parent signed in, in another tab of the browser, before the link was opened in it."""
+    # Another parent signed in, in another tab of the browser, before the link was opened in it.
     account, other = build.never_activated(), build.active()
     waiting = activate(browser, account)
     sign_in(browser, "/connexion", other.username, PASSWORD)
@@ -241,8 +239,7 @@ def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClien
     page = submit(browser, browser.get(newest_link(build.settings, account.id)))
     assert heading(page) == _CONFIRMED
     assert "Vous êtes connecté" not in page.text
-    assert heading(browser.get(waiting.request.full_path)) == LOST
-    assert _session(browser) == session
+    assert (heading(browser.get(waiting.request.full_path)), _session(browser)) == (LOST, session)
     assert read_state(account.id).sessions == 0
 
 
@@ -262,76 +259,74 @@ def _block(account_id: uuid.UUID) -> None:
 @pytest.mark.row("V-23")
 @pytest.mark.parametrize("closes", [suspend, _contest, _reset, _block])
 def test_an_account_that_changed_since_the_confirmation_opens_no_session(
-    app: Flask, browser: FlaskClient, build: Build, closes: object
+    app: Flask, browser: FlaskClient, build: Build, closes: object, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
+    waiting = activate(browser, newcomer)
     phone = app.test_client()
-    submit(phone, phone.get(newest_link(build.settings, account.id)), mot_de_passe=CHOSEN)
-    closes(account.id)  # type: ignore[operator]
+    submit(phone, phone.get(newest_link(build.settings, newcomer.id)), mot_de_passe=CHOSEN)
+    closes(newcomer.id)  # type: ignore[operator]
     db.session.commit()
     page = browser.get(waiting.request.full_path)
     assert heading(page) in {_CONFIRMED, LOST}
     assert "Vous êtes connecté" not in page.text
     assert not _session(browser)
-    assert read_state(account.id).sessions == 0
+    assert read_state(newcomer.id).sessions == 0
 
 
 @pytest.mark.row("V-23")
 def test_a_letter_that_was_used_again_meanwhile_ends_the_former_activation(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    former, code = activate(browser, account), newest_code(build.settings, account.id)
-    stored = db.session.get_one(Account, account.id)
+    former, code = activate(browser, newcomer), newest_code(build.settings, newcomer.id)
+    stored = db.session.get_one(Account, newcomer.id)
     stored.activated_at = stored.activated_in = stored.pending_email = None
     stored.provisional_hash = build.hash(fold_provisional(PROVISIONAL))
     stored.provisional_expires_at = now() + timedelta(days=1)
     stored.credentials_changed()
     db.session.commit()
-    activate(app.test_client(), account, mail="autre@exemple.fr")
+    activate(app.test_client(), newcomer, mail="autre@exemple.fr")
     page = browser.post(former.request.full_path, data={"csrf_token": form_token(former), "code": code})
     assert (page.status_code, heading(page)) == (400, LOST)
-    assert read_state(account.id).email is None
+    assert read_state(newcomer.id).email is None
 
 
 @pytest.mark.row("V-23")
-def test_the_state_tells_the_waiting_page_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_the_state_tells_the_waiting_page_alone(
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
+) -> None:
     with time_machine.travel(now(), tick=False):  # the page signs the request again, with the time in it
-        waiting = activate(browser, account)
+        waiting = activate(browser, newcomer)
     place = waiting.request.full_path.replace("/confirmation?", "/confirmation/etat?")
     assert place.replace("&", "&amp;") in waiting.text
     assert browser.get(place).get_json() == {"state": "waiting"}
     assert app.test_client().get(place).status_code == 400
     phone = app.test_client()
-    submit(phone, phone.get(newest_link(build.settings, account.id)), mot_de_passe=CHOSEN)
-    before = read_state(account.id)
+    submit(phone, phone.get(newest_link(build.settings, newcomer.id)), mot_de_passe=CHOSEN)
+    before = read_state(newcomer.id)
     assert browser.get(place).get_json() == {"state": "confirmed"}
     assert browser.head(waiting.request.full_path).status_code == 200
-    assert read_state(account.id) == before, "asking signs nobody in"
+    assert read_state(newcomer.id) == before, "asking signs nobody in"
     assert heading(follow(browser, browser.get(waiting.request.full_path))) == _ACCOUNT
 
 
 def test_elsewhere_the_sign_in_page_has_the_identifier_until_somebody_signs_in(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
-    phone, link = app.test_client(), newest_link(build.settings, account.id)
+    waiting = activate(browser, newcomer)
+    phone, link = app.test_client(), newest_link(build.settings, newcomer.id)
     question = phone.get(link)
-    assert account.username not in phone.get("/connexion").text, "the link alone tells nothing"
+    assert newcomer.username not in phone.get("/connexion").text, "the link alone tells nothing"
     done = submit(phone, question, mot_de_passe=CHOSEN)
-    assert account.username not in done.text
+    assert newcomer.username not in done.text
     assert "L’autre appareil continue tout seul." in done.text
     assert heading(follow(browser, browser.get(waiting.request.full_path))) == _ACCOUNT, "the first device enters"
     page = phone.get("/connexion")
-    assert f'value="{account.username}"' in page.text
+    assert f'value="{newcomer.username}"' in page.text
     assert "provisoire" not in page.text
-    assert account.username not in app.test_client().get("/connexion").text
-    assert heading(submit(phone, page, identifiant=account.username, mot_de_passe=CHOSEN)) == _ACCOUNT
+    assert newcomer.username not in app.test_client().get("/connexion").text
+    assert heading(submit(phone, page, identifiant=newcomer.username, mot_de_passe=CHOSEN)) == _ACCOUNT
     submit(phone, phone.get("/logout"))
-    assert account.username not in phone.get("/connexion").text
+    assert newcomer.username not in phone.get("/connexion").text
 
 
 @pytest.mark.row("V-22")
@@ -356,10 +351,9 @@ def test_concurrent_wrong_codes_are_five_tries_and_the_right_one_opens_one_sessi
 
 
 @pytest.mark.row("V-22")
-def test_a_copy_of_the_database_has_no_code(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    code = newest_code(build.settings, account.id)
+def test_a_copy_of_the_database_has_no_code(browser: FlaskClient, build: Build, newcomer: Account) -> None:
+    activate(browser, newcomer)
+    code = newest_code(build.settings, newcomer.id)
     row = db.session.scalars(select(OneTimeLink)).one()
     assert code not in json.dumps({column.name: str(getattr(row, column.name)) for column in row.__table__.columns})
     other = settings_for(build.settings.database_url, secret_key=secrets.token_urlsafe(32))

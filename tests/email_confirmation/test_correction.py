@@ -43,34 +43,31 @@ _THEIRS = "voleur@exemple.fr"
 
 
 def _correction(waiting: TestResponse) -> str:
-    """Return the URL of the form, as in the browser's history."""
     return waiting.request.full_path.replace("/confirmation", "/modifier")
 
 
 @pytest.mark.parametrize("typed", ["", "faux", PROVISIONAL, f"{CHOSEN} "])
 def test_an_address_in_the_history_names_no_mailbox_without_the_password(
-    browser: FlaskClient, build: Build, typed: str
+    browser: FlaskClient, typed: str, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    place = _correction(activate(browser, account))
+    place = _correction(activate(browser, newcomer))
     page = submit(browser, browser.get(place), mail=_THEIRS, mot_de_passe=typed)
     assert (page.status_code, heading(page)) == (200, _FORM)
     assert f'value="{_THEIRS}"' in page.text, "what was typed is kept"
-    after = read_state(account.id)
+    after = read_state(newcomer.id)
     assert (after.pending, after.links) == (EMAIL, 1)
     assert outbox(NOTICE) == []
 
 
 def test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_notified(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    place = _correction(activate(browser, account, mail="noemei@exemple.fr"))
-    former = newest_link(build.settings, account.id)
+    place = _correction(activate(browser, newcomer, mail="noemei@exemple.fr"))
+    former = newest_link(build.settings, newcomer.id)
     form = browser.get(place)
     assert "Celui que vous avez choisi, pas celui du courrier." in form.text
     assert heading(submit(browser, form, mail=EMAIL, mot_de_passe=CHOSEN)) == SENT
-    assert read_state(account.id).pending == EMAIL
+    assert read_state(newcomer.id).pending == EMAIL
     with post_office(app) as office:
         mails = {str(mail["To"]): mail for mail in office.deliver()}
     assert set(mails) == {"noemei@exemple.fr", EMAIL}
@@ -80,18 +77,17 @@ def test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_n
         assert "Tilleuls" not in text, "perhaps a stranger reads it"
         assert "/adresse/" not in text, "no link that gives control"
         assert "/mot-de-passe" not in text
-        assert account.username not in text
+        assert newcomer.username not in text
         assert EMAIL not in text
     assert browser.get(former).status_code == 410, "what the mail says of the former link is true"
 
 
-def test_the_same_address_in_another_spelling_sends_no_notice(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_the_same_address_in_another_spelling_sends_no_notice(browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        place = _correction(activate(browser, account))
+        place = _correction(activate(browser, newcomer))
         clock.shift(timedelta(seconds=61))
         submit(browser, browser.get(place), mail=EMAIL.title(), mot_de_passe=CHOSEN)
-    assert read_state(account.id).links == 2
+    assert read_state(newcomer.id).links == 2
     assert outbox(NOTICE) == []
 
 
@@ -105,22 +101,21 @@ def test_an_abandoned_mailbox_is_notified_after_its_links_were_purged(browser: F
 
 
 def test_wrong_passwords_of_a_correction_share_the_counter_of_the_account(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, newcomer: Account
 ) -> None:
-    account = build.never_activated()
     with time_machine.travel(now(), tick=False):
-        place = _correction(activate(browser, account))
+        place = _correction(activate(browser, newcomer))
         for _ in range(3):
             submit(browser, browser.get(place), mail=_THEIRS, mot_de_passe="faux")
         for _ in range(3):
-            sign_in(app.test_client(), "/connexion", account.username, "faux")
+            sign_in(app.test_client(), "/connexion", newcomer.username, "faux")
         held = submit(browser, browser.get(place), mail=_THEIRS, mot_de_passe=CHOSEN)
         assert held.status_code == 429
         assert int(held.headers["Retry-After"]) > 0
         assert "Un peu de patience" in held.text
         db.session.rollback()
-        assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username) > 0
-    assert read_state(account.id).pending == EMAIL
+        assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, newcomer.username) > 0
+    assert read_state(newcomer.id).pending == EMAIL
 
 
 def _signed_in_elsewhere(app: Flask, account: Account) -> None:
@@ -142,15 +137,14 @@ def _blocked(_app: Flask, account: Account) -> None:
 def test_the_binding_of_the_browser_ends_with_the_activation(
     app: Flask,
     browser: FlaskClient,
-    build: Build,
     ends: Callable[[Flask, Account], None],
     ended: tuple[int, str],
     of_letter: tuple[int, str],
+    newcomer: Account,
 ) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
+    waiting = activate(browser, newcomer)
     activation = waiting.request.full_path.replace("/adresse/confirmation", "/activation")
-    ends(app, account)
+    ends(app, newcomer)
     for place, seen in (
         (waiting.request.full_path, ended),
         (_correction(waiting), ended),
@@ -161,19 +155,17 @@ def test_the_binding_of_the_browser_ends_with_the_activation(
         assert EMAIL not in page.text
 
 
-def test_the_browser_history_is_refused_after_a_sign_out(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
-    sign_in(browser, "/connexion", account.username, CHOSEN)
+def test_the_browser_history_is_refused_after_a_sign_out(browser: FlaskClient, newcomer: Account) -> None:
+    waiting = activate(browser, newcomer)
+    sign_in(browser, "/connexion", newcomer.username, CHOSEN)
     assert heading(browser.get(waiting.request.full_path)) == SENT, "the session is the account's"
     submit(browser, browser.get("/logout"))
     assert heading(browser.get(waiting.request.full_path)) == LOST
 
 
-def test_the_browser_history_is_refused_after_the_activation_expires(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_the_browser_history_is_refused_after_the_activation_expires(browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, account)
+        waiting = activate(browser, newcomer)
         clock.shift(timedelta(minutes=30))
         page = submit(browser, browser.get(waiting.request.full_path))
         assert heading(page) == SENT, "a parent who waits may have the message sent again"
@@ -183,42 +175,39 @@ def test_the_browser_history_is_refused_after_the_activation_expires(browser: Fl
 
 
 def test_browser_history_leads_into_the_ent_once_and_never_after_a_sign_out(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account, ent.url(Attempt()))
+    waiting = activate(browser, newcomer, ent.url(Attempt()))
     phone = app.test_client()
-    submit(phone, phone.get(newest_link(build.settings, account.id)), mot_de_passe=CHOSEN)
+    submit(phone, phone.get(newest_link(build.settings, newcomer.id)), mot_de_passe=CHOSEN)
     assert "code" in ent.answer(follow(browser, browser.get(_correction(waiting))))
     submit(browser, browser.get("/logout"))
     for place in (waiting.request.full_path, _correction(waiting)):
         page = browser.get(place)
         assert heading(page) == _CONFIRMED
-        assert not any(word in page.text for word in (EMAIL, account.username, "Noémie", 'name="mail"'))
+        assert not any(word in page.text for word in (EMAIL, newcomer.username, "Noémie", 'name="mail"'))
         assert "Vous êtes connecté" not in page.text
-    assert read_state(account.id).sessions == 1
-    assert read_state(account.id).email == EMAIL
+    assert (read_state(newcomer.id).sessions, read_state(newcomer.id).email) == (1, EMAIL)
 
 
 @pytest.mark.row("V-23")
 def test_a_waiting_page_says_that_the_person_continued_on_another_device(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, newcomer: Account
 ) -> None:
-    account = build.never_activated()
     attempt = Attempt()
-    waiting = activate(browser, account, ent.url(attempt))
+    waiting = activate(browser, newcomer, ent.url(attempt))
     place = waiting.request.full_path.replace("/confirmation?", "/confirmation/etat?")
-    sign_in(app.test_client(), "/connexion", account.username, CHOSEN)
+    sign_in(app.test_client(), "/connexion", newcomer.username, CHOSEN)
     assert browser.get(place).get_json() == {"state": "replaced"}
-    data = {"csrf_token": form_token(waiting), "code": newest_code(build.settings, account.id)}
+    data = {"csrf_token": form_token(waiting), "code": newest_code(build.settings, newcomer.id)}
     for page in (browser.get(waiting.request.full_path), browser.post(waiting.request.full_path, data=data)):
         assert (page.status_code, heading(page)) == (200, CONTINUED)
-        assert not any(text in page.text for text in (account.username, EMAIL, "LEROY"))
-    assert (read_state(account.id).email, browser.get_cookie("__Host-ss", domain=HOST)) == (None, None)
+        assert not any(text in page.text for text in (newcomer.username, EMAIL, "LEROY"))
+    assert (read_state(newcomer.id).email, browser.get_cookie("__Host-ss", domain=HOST)) == (None, None)
     onward = re.search(r'<a class="btn" href="([^"]+)">Se connecter</a>', page.text)
     assert onward, page.text
-    again = sign_in(browser, unescape(onward[1]), account.username, CHOSEN)
+    again = sign_in(browser, unescape(onward[1]), newcomer.username, CHOSEN)
     assert heading(again) == SENT
-    answer = submit(browser, again, code=newest_code(build.settings, account.id))
+    answer = submit(browser, again, code=newest_code(build.settings, newcomer.id))
     assert '<a class="btn" href="https://ent.test/">' in answer.text
     assert "code" in ent.answer(browser.get(ent.url(Attempt())))

@@ -27,11 +27,10 @@ DEAD = "Ce lien ne marche plus"
 
 
 @pytest.mark.row("E-01")
-def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    link = newest_link(build.settings, account.id)
-    before = read_state(account.id)
+def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, build: Build, newcomer: Account) -> None:
+    activate(browser, newcomer)
+    link = newest_link(build.settings, newcomer.id)
+    before = read_state(newcomer.id)
     scanner = app.test_client()
     for _ in range(10):
         assert heading(scanner.get(link)) == ASKS
@@ -39,20 +38,21 @@ def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, buil
     for headers in ({"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"User-Agent": "MailScanner/1.0"}):
         assert heading(app.test_client().get(link, headers=headers)) == ASKS
     assert app.test_client().post(link).status_code == 400, "a scanner that sends forms has no form token"
-    assert read_state(account.id) == before
+    assert read_state(newcomer.id) == before
     assert heading(submit(browser, browser.get(link))) == CONFIRMED
-    assert read_state(account.id).email == "noemie@exemple.fr"
+    assert read_state(newcomer.id).email == "noemie@exemple.fr"
 
 
 @pytest.mark.row("V-11")
-def test_the_password_is_asked_where_nobody_proved_it(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    link, field = newest_link(build.settings, account.id), 'autocomplete="current-password"'
+def test_the_password_is_asked_where_nobody_proved_it(
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
+) -> None:
+    activate(browser, newcomer)
+    link, field = newest_link(build.settings, newcomer.id), 'autocomplete="current-password"'
     assert field not in browser.get(link).text
     assert field in app.test_client().get(link).text
     library = app.test_client()
-    sign_in(library, "/connexion", account.username, CHOSEN)
+    sign_in(library, "/connexion", newcomer.username, CHOSEN)
     assert field not in library.get(link).text
     assert field in browser.get(link).text, "the person continued elsewhere, and this browser waits for nothing"
 
@@ -60,11 +60,10 @@ def test_the_password_is_asked_where_nobody_proved_it(app: Flask, browser: Flask
 @pytest.mark.row("E-03")
 @pytest.mark.parametrize("damage", ["one_less", "wrapped", "upper", "random", "long", "nul", "spaces", "other_purpose"])
 def test_a_damaged_link_gets_a_text_that_its_form_alone_decides_and_the_right_link_still_works(
-    browser: FlaskClient, build: Build, damage: str
+    browser: FlaskClient, build: Build, damage: str, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    link = newest_link(build.settings, account.id)
+    activate(browser, newcomer)
+    link = newest_link(build.settings, newcomer.id)
     head, _, token = link.rpartition("/")
     broken = {
         "one_less": token[:-1],
@@ -83,7 +82,7 @@ def test_a_damaged_link_gets_a_text_that_its_form_alone_decides_and_the_right_li
     assert ('<a class="btn" href="/mon-ent">Trouver mon ENT</a>' in page.text) == is_cut
     answer = browser.post(page.request.path, data={"csrf_token": form_token(browser.get("/connexion"))})
     assert (answer.status_code, heading(answer)) == (410, text)
-    assert read_state(account.id).email is None
+    assert read_state(newcomer.id).email is None
     assert heading(submit(browser, browser.get(link))) == CONFIRMED
 
 
@@ -123,10 +122,9 @@ def _disable(account_id: uuid.UUID) -> None:
 
 
 @pytest.mark.row("E-03")
-def test_guesses_at_links_are_rate_limited(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    link = newest_link(build.settings, account.id)
+def test_guesses_at_links_are_rate_limited(browser: FlaskClient, build: Build, newcomer: Account) -> None:
+    activate(browser, newcomer)
+    link = newest_link(build.settings, newcomer.id)
     [window] = limits.BAD_LINK_IP.windows
     page = browser.get("/adresse/lien/" + "A" * 43)
     for n in range(window.tries - 1):
@@ -142,28 +140,27 @@ def test_guesses_at_links_are_rate_limited(browser: FlaskClient, build: Build) -
 
 
 @pytest.mark.row("E-04")
-def test_links_of_former_addresses_are_refused(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_links_of_former_addresses_are_refused(browser: FlaskClient, build: Build, newcomer: Account) -> None:
     links = []
     with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, account, mail="premiere@exemple.fr")
-        links.append(newest_link(build.settings, account.id))
+        waiting = activate(browser, newcomer, mail="premiere@exemple.fr")
+        links.append(newest_link(build.settings, newcomer.id))
         for email in ("deuxieme@exemple.fr", "troisieme@exemple.fr"):
             clock.shift(timedelta(seconds=61))
             page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
             assert email in submit(browser, page, mail=email, mot_de_passe=CHOSEN).text
-            links.append(newest_link(build.settings, account.id))
+            links.append(newest_link(build.settings, newcomer.id))
         for dead in links[:2]:
             assert heading(browser.get(dead)) == DEAD
             assert heading(submit(browser, browser.get(dead))) == DEAD
-        assert read_state(account.id).email is None
+        assert read_state(newcomer.id).email is None
         assert heading(submit(browser, browser.get(links[2]))) == CONFIRMED
-    assert read_state(account.id).email == "troisieme@exemple.fr"
+    assert read_state(newcomer.id).email == "troisieme@exemple.fr"
 
 
 @pytest.mark.row("E-06")
 def test_a_strangers_click_confirms_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
-    """The attacker gives the victim's address as his own; the victim clicks by mistake."""
+    # The attacker gives the victim's address as his own; the victim clicks by mistake.
     victim = build.active(email="victime@exemple.fr")
     attacker = build.never_activated()
     activate(browser, attacker, mail="victime@exemple.fr")
@@ -193,11 +190,12 @@ def test_two_parents_confirm_one_mailbox(browser: FlaskClient, build: Build, app
 
 
 @pytest.mark.row("E-08")
-def test_the_claim_appears_once_the_address_is_confirmed(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    sign_in(browser, ent.url(Attempt()), account.username, CHOSEN)
-    submit(browser, browser.get(newest_link(build.settings, account.id)))
+def test_the_claim_appears_once_the_address_is_confirmed(
+    browser: FlaskClient, build: Build, ent: RelyingParty, newcomer: Account
+) -> None:
+    activate(browser, newcomer)
+    sign_in(browser, ent.url(Attempt()), newcomer.username, CHOSEN)
+    submit(browser, browser.get(newest_link(build.settings, newcomer.id)))
     attempt = Attempt()
     tokens = ent.tokens(browser, ent.answer(follow(browser, browser.get(ent.url(attempt))))["code"], attempt)
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
@@ -207,11 +205,10 @@ def test_the_claim_appears_once_the_address_is_confirmed(browser: FlaskClient, b
 
 @pytest.mark.row("E-09")
 def test_the_page_of_the_link_does_not_leak_its_url(
-    app: Flask, browser: FlaskClient, build: Build, caplog: pytest.LogCaptureFixture
+    app: Flask, browser: FlaskClient, build: Build, caplog: pytest.LogCaptureFixture, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    activate(browser, account)
-    link = newest_link(build.settings, account.id)
+    activate(browser, newcomer)
+    link = newest_link(build.settings, newcomer.id)
     with capture_logs() as lines, caplog.at_level(logging.DEBUG):
         page = app.test_client().get(link)
         submit(browser, browser.get(link))
@@ -228,14 +225,10 @@ HERE = "Confirmer ici"
 @pytest.mark.row("V-23")
 @pytest.mark.parametrize("here", [False, True])
 def test_the_person_chooses_on_which_of_two_devices_to_continue(
-    app: Flask,
-    browser: FlaskClient,
-    build: Build,
-    here: bool,  # noqa: FBT001
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account, *, here: bool
 ) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
-    link, phone = newest_link(build.settings, account.id), app.test_client()
+    waiting = activate(browser, newcomer)
+    link, phone = newest_link(build.settings, newcomer.id), app.test_client()
     assert HERE not in browser.get(link).text
     page = phone.get(link)
     assert HERE in page.text
@@ -245,24 +238,19 @@ def test_the_person_chooses_on_which_of_two_devices_to_continue(
     sessions = [device.get_cookie("__Host-ss", domain="connexion.exemple.test") for device in (browser, phone)]
     assert [session is not None for session in sessions] == [not here, here]
     assert ("Vous êtes connecté" in done.text) is here
-    assert read_state(account.id).sessions == 1
+    assert read_state(newcomer.id).sessions == 1
 
 
 @pytest.mark.parametrize("here", [False, True])
 @pytest.mark.parametrize("opened_in", ["a third browser", "the browser that activated"])
 def test_the_link_says_that_a_browser_of_a_later_sign_in_is_connected(
-    app: Flask,
-    browser: FlaskClient,
-    build: Build,
-    opened_in: str,
-    here: bool,  # noqa: FBT001
+    app: Flask, browser: FlaskClient, build: Build, opened_in: str, newcomer: Account, *, here: bool
 ) -> None:
-    """The parent chose the password in one browser, and typed it in another one, for example of a library."""
-    account = build.never_activated()
-    activate(browser, account)
+    # The parent chose the password in one browser, and typed it in another one, for example of a library.
+    activate(browser, newcomer)
     library = app.test_client()
-    sign_in(library, "/connexion", account.username, CHOSEN)
-    link = newest_link(build.settings, account.id)
+    sign_in(library, "/connexion", newcomer.username, CHOSEN)
+    link = newest_link(build.settings, newcomer.id)
     assert HERE not in library.get(link).text
     opening = browser if opened_in == "the browser that activated" else app.test_client()
     page = opening.get(link)
@@ -273,14 +261,13 @@ def test_the_link_says_that_a_browser_of_a_later_sign_in_is_connected(
 
 
 def test_the_browser_that_uses_the_link_keeps_its_session_when_the_other_one_is_left(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    activate(browser, account)
+    activate(browser, newcomer)
     library, phone = app.test_client(), app.test_client()
     for device in (library, phone):
-        sign_in(device, "/connexion", account.username, CHOSEN)
-    page = phone.get(newest_link(build.settings, account.id))
+        sign_in(device, "/connexion", newcomer.username, CHOSEN)
+    page = phone.get(newest_link(build.settings, newcomer.id))
     assert HERE in page.text
     assert "Vous êtes connecté" in submit(phone, page, ici="1").text
     assert heading(follow(phone, phone.get("/mon-compte"))) == "Gérer mon compte"
@@ -298,14 +285,13 @@ def test_nobodys_session_is_replaced_on_the_device_of_the_link(app: Flask, brows
 
 
 def test_sessions_ended_by_an_operator_end_the_wait_of_an_activation(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    waiting = activate(browser, account)
+    waiting = activate(browser, newcomer)
     with unit_of_work():
-        manager.end_all(account.id, by="operator")
+        manager.end_all(newcomer.id, by="operator")
     phone = app.test_client()
-    page = phone.get(newest_link(build.settings, account.id))
+    page = phone.get(newest_link(build.settings, newcomer.id))
     assert HERE not in page.text
     submit(phone, page, mot_de_passe=CHOSEN)
     follow(browser, browser.get(waiting.request.full_path))

@@ -30,7 +30,6 @@ ASKS, DONE, DEAD = "Ce n’est pas vous ?", "Merci, c’est noté", "Ce lien ne 
 
 
 def links(account: Account) -> list[OneTimeLink]:
-    """Return the links that were sent to the file's mailbox."""
     db.session.rollback()
     mine = select(OneTimeLink).where(
         OneTimeLink.account_id == account.id, OneTimeLink.purpose == Purpose.REPORT_ACTIVATION.value
@@ -39,7 +38,6 @@ def links(account: Account) -> list[OneTimeLink]:
 
 
 def path_of(build: Build, account: Account) -> str:
-    """Return the path of the link that was sent last."""
     return f"/adresse/signalement/{one_time_links.token(build.settings, links(account)[-1])}"
 
 
@@ -119,8 +117,7 @@ def test_a_first_address_long_after_an_activation_sends_no_report(
     account = build.active(email=None, school_email=OF_FILE)
     sign_in(browser, "/connexion", account.username, PASSWORD)
     submit(browser, browser.get("/adresse/modifier"), mail=EMAIL, mot_de_passe=PASSWORD)
-    assert read_state(account.id).pending == EMAIL
-    assert links(account) == []
+    assert (read_state(account.id).pending, links(account)) == (EMAIL, [])
 
 
 def test_opening_the_link_changes_nothing_and_shows_no_names(app: Flask, build: Build, stolen: Account) -> None:
@@ -131,8 +128,7 @@ def test_opening_the_link_changes_nothing_and_shows_no_names(app: Flask, build: 
         assert heading(page) == ASKS
     assert scanner.head(path).status_code == 200
     assert scanner.post(path).status_code == 400, "no form of ours"
-    assert read_state(stolen.id) == before
-    assert notices(stolen) == []
+    assert (read_state(stolen.id), notices(stolen)) == (before, [])
     for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", EMAIL, OF_FILE):
         assert secret not in page.text
 

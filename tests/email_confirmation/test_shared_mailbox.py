@@ -27,7 +27,6 @@ _CONFIRMED = "Confirmation de votre adresse mail"
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
-    """Settings with `IDP_SHARED_MAILBOX`."""
     return settings_for(database_url, shared_mailbox=getattr(request, "param", "allow"))
 
 

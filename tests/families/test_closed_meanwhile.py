@@ -11,7 +11,7 @@ from idp.accounts import directory
 from idp.clock import now
 from idp.db import db, unit_of_work
 from tests.builders import Build
-from tests.throttle.test_at_once import PATIENCE, wait_for_lock
+from tests.throttle.test_guard import PATIENCE, wait_for_lock
 
 
 @pytest.mark.row("K-25")

@@ -134,12 +134,10 @@ def _raw(draw: random.Random, shot: Shot) -> None:
 
 
 def _raw_body(draw: random.Random, shot: Shot) -> None:
-    """Send random bytes as the body, or deeply nested JSON."""
     shot.raw = draw.choice([draw.randbytes(draw.randint(0, 100)), b"[" * 60_000, b'{"a":' * 10_000, b"a" * 70_000])
 
 
 def _raw_query(draw: random.Random, shot: Shot) -> None:
-    """Send random characters of a URL as the query, or a query that is too long."""
     few = bytes(draw.choice(b"abc=&&%%;+0f/?[]\"'<") for _ in range(draw.randint(0, 40)))
     shot.raw_query = few * draw.choice([1, 1, 1, 1000])
 

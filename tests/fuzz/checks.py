@@ -65,7 +65,6 @@ def check_right(shot: Shot, answer: TestResponse) -> None:
 
 
 def _endpoint(shot: Shot) -> str:
-    """Return the route of a request to a machine endpoint, as `tests.fuzz.answers` names it."""
     return f"{shot.method} {_REGISTRATION.sub('/register/<client_id>', shot.path)}"
 
 

@@ -12,8 +12,6 @@ _LIST = f"{PAGE}?fait="
 
 
 def _challenge(path: str, page: str) -> Make:
-    """Ask for a challenge with the form token of a page."""
-
     def make(world: World, _draw: random.Random) -> Shot:
         browser = world.signed_in()
         shot = filled(browser.get(page), browser, {})

@@ -19,8 +19,6 @@ TWICE = {"nouveau": CHOSEN, "confirmation": CHOSEN}
 
 
 def _public(path: str) -> Make:
-    """Open a public page, with or without an authorization request in progress."""
-
     def make(world: World, draw: random.Random) -> Shot:
         browser, url = _open_profile(world)
         query = url.partition("?")[2] if draw.random() < 0.5 else ""
@@ -32,7 +30,6 @@ def _public(path: str) -> Make:
 
 
 def _open_profile(world: World) -> Opened:
-    """Open the choice of the profile, in a browser without a stored profile."""
     browser = world.app.test_client()
     return browser, browser.get(world.open.url(Attempt(), login_hint=None)).headers["Location"]
 

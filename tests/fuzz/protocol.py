@@ -37,7 +37,6 @@ def _authorize(world: World, draw: random.Random) -> Shot:
 
 
 def _wished(world: World, draw: random.Random) -> Shot:
-    """Send an authorization request with optional parameters, which decide about the response."""
     shot = _authorize(world, draw)
     shot.right = None
     shot.query += draw.sample(
@@ -69,7 +68,6 @@ def _pushed(world: World, draw: random.Random) -> Shot:
 
 
 def _proved(world: World, draw: random.Random, ent: RelyingParty, path: str, form: Form) -> Shot:
-    """Return a request of a client with its registered authentication method."""
     shot = Shot("POST", path, form=[])
     if ent is world.secret:
         shot.headers = ent.basic()
@@ -197,7 +195,6 @@ def _leaving(world: World) -> tuple[FlaskClient, Form]:
 
 
 def _logout(world: World, _draw: random.Random) -> Shot:
-    """Sign out without a question, with an ID token of the same session."""
     leaving, pairs = _leaving(world)
     pairs["id_token_hint"] = world.fresh_tokens(leaving)["id_token"]
     return Shot("GET", "/logout", list(pairs.items()), browser=leaving, right=(303, _BYE))

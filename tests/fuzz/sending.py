@@ -101,7 +101,6 @@ class Sender:
 
 
 def routes(app: Flask) -> set[str]:
-    """Return the method and the rule of every route of the application."""
     return {
         f"{method} {rule.rule}"
         for rule in app.url_map.iter_rules()

@@ -47,7 +47,6 @@ class Shot:
 
 
 def opening(url: str, browser: FlaskClient, right: tuple[int, str] = (200, "")) -> Shot:
-    """Return the request that opens a page of the service at its full URL."""
     parts = urlsplit(url)
     return Shot("GET", parts.path, parse_qsl(parts.query), browser=browser, right=right)
 
@@ -55,7 +54,6 @@ def opening(url: str, browser: FlaskClient, right: tuple[int, str] = (200, "")) 
 def filled(
     page: TestResponse, browser: FlaskClient, fields: dict[str, str], right: tuple[int, str] = (200, "")
 ) -> Shot:
-    """Return the request that sends the form of `page` to its own URL."""
     shot = opening(page.request.full_path, browser, right)
     shot.method, shot.form = "POST", [("csrf_token", form_token(page)), *fields.items()]
     return shot

@@ -76,7 +76,6 @@ def drawn(sender: Sender, name: str, limits: hypothesis_settings, requests: int)
 
 
 def share(name: str, requests: int) -> int:
-    """Return how many of `requests` go to the route `name`."""
     return math.ceil(requests * WEIGHTS[name] / sum(WEIGHTS.values()))
 
 

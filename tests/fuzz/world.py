@@ -90,7 +90,6 @@ class World:
         return self.lasting(path, lambda: (self.signed_in(), path))[0]
 
     def link(self, purpose: Purpose) -> str:
-        """Return the path of a link in a mail to a new parent."""
         first = purpose is Purpose.CONFIRM_EMAIL
         account = self.unconfirmed() if first else self.parent(pending_email=self.new_email())
         changes = purpose in {Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL}
@@ -113,11 +112,9 @@ class World:
 
     def fresh_tokens(self, browser: FlaskClient | None = None) -> dict[str, str]:
         code, attempt = self.code(self.secret, browser)
-        tokens_given: dict[str, str] = self.secret.exchange(self.stranger, code, attempt).get_json()
-        return tokens_given
+        return dict(self.secret.exchange(self.stranger, code, attempt).get_json())
 
     def tokens(self) -> dict[str, str]:
-        """Return valid tokens, which no request may revoke. `bound` is a token of the DPoP key."""
         given_at, tokens_before = self._tokens
         if not tokens_before or time.monotonic() - given_at > _TOKENS_KEPT:
             code, attempt = self.code(self.secret)

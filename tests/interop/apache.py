@@ -99,7 +99,6 @@ def apache(
 
 
 def _write(folder: Path, installation: Installation, port: int, openidc: Path, more: Mapping[str, str]) -> None:
-    """Write the files of the instance: Debian's configuration, the recipe with its two host names, an application."""
     folder.chmod(0o755)
     folder.joinpath("pages").mkdir()
     folder.joinpath("pages", "index.html").write_text("<title>Accueil</title>")

@@ -48,7 +48,6 @@ class Server:
 def behind_tls(
     installation: Installation, client: Registered, port: int, server: Server, folder: Path
 ) -> Iterator[Ent]:
-    """Run an ENT's server, and a proxy with TLS on `port`. `{port}` is replaced by the server's port."""
     upstream, log = free_port(), folder / "ent.log"
     command = [part.replace("{port}", str(upstream)) for part in server.command]
     environment = {name: value.replace("{port}", str(upstream)) for name, value in server.environment.items()}

@@ -77,7 +77,6 @@ class Installation:
         return forked.succeed(forked.IDP, *arguments, env=environment(self.settings))
 
     def parent(self) -> str:
-        """Return the username of a new parent with an active account."""
         with self._inside():
             return Build(self.settings).active().username
 
@@ -116,7 +115,6 @@ def localised(text: str, ent: str, installation: Installation) -> str:
 
 
 def registration(section: str) -> str:
-    """Return the registration command of a section of clients/README.md."""
     text = CHECKOUT.joinpath("clients", "README.md").read_text(encoding="utf-8")
     [body] = re.findall(rf"^## {re.escape(section)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     [command] = re.findall(r"^```sh\n(idp client add .*?)^```$", body, re.MULTILINE | re.DOTALL)

@@ -17,7 +17,6 @@ UNREACHABLE = ("ENOTFOUND", "ECONNREFUSED", "EAI_AGAIN", "ETIMEDOUT", "ENOTCACHE
 
 
 def command(script: str) -> list[str]:
-    """Return the command that runs `script`; skip the test without Node.js."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not (node and npm):
         pytest.skip("Node.js and npm are not installed (.ci/install brings them)")

@@ -44,15 +44,13 @@ def oauth2_proxy() -> str:
 
 def read_headers(page: requests.Response) -> dict[str, str]:
     assert page.status_code == 200, f"{page.status_code} {page.url}"
-    headers: dict[str, str] = page.json()
-    return headers
+    return dict(page.json())
 
 
 @contextmanager
 def ent_behind_nginx(
     installation: Installation, client: Registered, port: int, folder: Path, **settings: str
 ) -> Iterator[Ent]:
-    """Run the ENT on `port`; `settings` replace those of the recipe for oauth2-proxy."""
     proxy, log = free_port(), folder / "oauth2-proxy.log"
     ent = f"{HOST}:{port}"
     configuration = folder / "oauth2-proxy.cfg"
@@ -80,7 +78,6 @@ def ent_behind_nginx(
 
 
 def _site(ent: str, installation: Installation, port: int, folder: Path, ports: dict[str, str]) -> str:
-    """Return the recipe's nginx.conf with the names, ports and paths of the test."""
     changes = {
         "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
         "/etc/ssl/ent/fullchain.pem": str(installation.chain),
@@ -96,8 +93,6 @@ def _site(ent: str, installation: Installation, port: int, folder: Path, ports: 
 
 @contextmanager
 def _telling() -> Iterator[int]:
-    """Run an application that returns the headers of the request; yield its port."""
-
     class Application(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = json.dumps({"path": self.path, **dict(self.headers)}).encode()

@@ -21,7 +21,6 @@ Start = Callable[..., Apache]
 
 @pytest.fixture
 def start(installation: Installation) -> Iterator[Start]:
-    """Registers an ENT by the section's command, with more options, publishes its charter and runs it."""
     with ExitStack() as stack:
 
         def started(*options: str, changes: Mapping[str, str] | None = None) -> Apache:
@@ -34,7 +33,6 @@ def start(installation: Installation) -> Iterator[Start]:
 
 
 def enter(visitor: Visitor, ent: Apache, parent: str) -> dict[str, str]:
-    """Sign a parent in and accept the charter; return the environment of the application."""
     visitor.open(ent.inside)
     visitor.sign_in(parent)
     visitor.accept_the_charter()

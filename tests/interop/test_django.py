@@ -60,7 +60,6 @@ def running(installation: Installation, issuer: str, client: Registered, port: i
 
 @pytest.fixture(scope="module")
 def ent(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ent]:
-    """The ENT, registered by the section's command."""
     port = free_port()
     client = installation.register(SECTION, f"{HOST}:{port}")
     installation.publish_charter(client)
@@ -83,7 +82,6 @@ def deceived(installation: Installation, liar: FakeProvider, tmp_path_factory: p
 
 
 def enter(visitor: Visitor, ent: Ent, parent: str) -> None:
-    """Sign a parent in; accept the charter, which the provider shows."""
     visitor.open(ent.inside)
     visitor.sign_in(parent)
     visitor.accept_the_charter()
@@ -145,7 +143,6 @@ def test_signing_out_goes_through_the_provider_and_comes_back(
 
 
 def accounts(ent: Ent) -> list[tuple[str, str]]:
-    """Return username and address of all accounts of the ENT, oldest first."""
     with closing(sqlite3.connect(ent.log.with_name("ent.sqlite3"))) as connection:
         return connection.execute("SELECT username, email FROM auth_user ORDER BY id").fetchall()
 

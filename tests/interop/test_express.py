@@ -21,7 +21,6 @@ pytestmark = pytest.mark.interop
 
 @pytest.fixture(scope="module")
 def ent(installation: Installation, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ent]:
-    """The ENT, registered by the section's command."""
     port = free_port()
     client = installation.register(SECTION, f"{HOST}:{port}")
     installation.publish_charter(client)
@@ -39,7 +38,6 @@ def ent(installation: Installation, shared: Path, tmp_path_factory: pytest.TempP
 
 
 def enter(visitor: Visitor, ent: Ent, parent: str) -> None:
-    """Sign a parent in and accept the charter, which the ENT shows."""
     visitor.open(ent.inside)
     visitor.sign_in(parent)
     assert visitor.heading == "Charte de l’ENT", visitor.page.text

@@ -74,11 +74,9 @@ class Moodle:
             timeout=PATIENCE,
         )
         assert answer.status_code == 200, answer.text
-        tokens: dict[str, Any] = answer.json()
-        return tokens
+        return dict(answer.json())
 
     def user(self, access_token: str) -> dict[str, str]:
-        """Return Moodle's fields of the person, by the mappings of the page."""
         claims = self._get(self.discovered()["userinfo_endpoint"], Authorization=f"Bearer {access_token}")
         fields = {self.typed[name]: value for name, value in claims.items() if name in self.typed}
         return {**fields, "username": fields["username"].strip().lower()}
@@ -87,8 +85,7 @@ class Moodle:
         trusted = str(self.installation.trusted)
         answer = requests.get(url, headers={"Accept": "application/json", **headers}, verify=trusted, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
-        body: dict[str, Any] = answer.json()
-        return body
+        return dict(answer.json())
 
 
 def test_discovery_has_what_moodle_looks_for(installation: Installation) -> None:

@@ -20,7 +20,6 @@ Start = Callable[..., Ent]
 
 @pytest.fixture
 def start(installation: Installation, tmp_path: Path) -> Iterator[Start]:
-    """Registers an ENT by the section's command, publishes its charter and runs it, with some settings changed."""
     with ExitStack() as stack:
 
         def started(**settings: str) -> Ent:
@@ -37,7 +36,6 @@ SOON = "500ms"
 
 
 def until(visitor: Visitor, ent: Ent, holds: Callable[[], bool]) -> None:
-    """Load the page for parents until a condition is true."""
     patience = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < patience, visitor.page.text
@@ -46,7 +44,6 @@ def until(visitor: Visitor, ent: Ent, holds: Callable[[], bool]) -> None:
 
 
 def enter(visitor: Visitor, ent: Ent, parent: str, page: str = "") -> dict[str, str]:
-    """Sign a parent in and accept the charter; return the headers for the application."""
     visitor.open(page or ent.inside)
     visitor.sign_in(parent)
     visitor.accept_the_charter()

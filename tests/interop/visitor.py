@@ -82,12 +82,10 @@ class Visitor:
         return answer
 
     def sign_in(self, username: str) -> requests.Response:
-        """Fill in the provider's sign-in page, which must be the current page."""
         assert self.heading == "Connexion", f"{self.heading} at {self.page.url}"
         return self.submit(identifiant=username, mot_de_passe=PASSWORD)
 
     def accept_the_charter(self) -> requests.Response:
-        """Accept the charter on the provider's page, which must be the current page."""
         assert self.heading == "Charte ENT", f"{self.heading} at {self.page.url}"
         return self.submit(accepte="y")
 

@@ -16,7 +16,6 @@ DEVICE, SESSION = "__Host-ds", "__Host-ss"
 
 
 def stay(browser: FlaskClient, account: Account, url: str = "/connexion", **fields: str) -> str:
-    """Sign in with the tick; return the cookie of the device session."""
     page = follow(browser, browser.get(url))
     assert heading(page) == "Connexion"
     assert "Rester connecté sur cet appareil" in page.text
@@ -52,6 +51,5 @@ def device() -> DeviceSession:
 
 
 def is_asked(browser: FlaskClient, url: str) -> bool:
-    """Return whether an ENT's request leads to the sign-in page."""
     response = follow(browser, browser.get(url))
     return response.status_code == 200 and heading(response) == "Connexion"

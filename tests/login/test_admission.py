@@ -123,14 +123,13 @@ def test_a_change_while_the_hash_is_computed_opens_no_session(
     assert entries.all() == []
 
 
-def test_an_account_that_changed_gets_nothing(app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first step of the chain writes nothing, and so none of the others does."""
-    account = build.active()
+def test_an_account_that_changed_gets_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch, parent: Account) -> None:
+    # The first step of the chain writes nothing, and so none of the others does.
     admit, answers = admission.admit, []
 
     def late(*arguments: object) -> bool:
         with unit_of_work():
-            _change_credentials(account)
+            _change_credentials(parent)
         answers.append((admit(*arguments), counters()))  # type: ignore[arg-type]
         return answers[-1][0]
 
@@ -138,15 +137,15 @@ def test_an_account_that_changed_gets_nothing(app: Flask, build: Build, monkeypa
         return sorted(db.session.scalars(select(ThrottleCounter.count)))
 
     monkeypatch.setattr(admission, "admit", late)
-    assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == _REFUSED
+    assert heading(sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)) == _REFUSED
     assert answers == [(False, [1, 1, 1])]
-    row = db.session.get_one(Account, account.id, populate_existing=True)
+    row = db.session.get_one(Account, parent.id, populate_existing=True)
     assert row.last_sign_in_at is None
     assert db.session.scalar(select(func.count()).select_from(Session)) == 0
 
 
 def test_both_ways_write_the_same_rows(app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The chain and the unit of work write the account, the session, the journal, the mail and the counters alike."""
+    # The chain and the unit of work write the account, the session, the journal, the mail and the counters alike.
 
     def written() -> dict[str, list[dict[str, object]]]:
         account = build.active(last_sign_in_at=now(), activated_in=b"x", inactive_warned_at=now())
@@ -207,7 +206,7 @@ def test_a_former_session_is_ended_or_continued(
     ended: bool,  # noqa: FBT001 - a row of the table above
     owner: str,
 ) -> None:
-    """Security rows A-17, I-17. The statement admits nobody while the cookie's session has not ended."""
+    # Security rows A-17, I-17. The statement admits nobody while the cookie's session has not ended.
     account, browser, admit, answers = build.active(), app.test_client(), admission.admit, []
     before = account if owner == "same" else build.active()
     sign_in(browser, "/connexion", before.username, PASSWORD)

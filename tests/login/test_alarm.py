@@ -28,7 +28,6 @@ def settings(database_url: str) -> Settings:
 
 
 def fail(app: Flask, number: int) -> None:
-    """Send a wrong password for a new username from a new network."""
     browser = app.test_client()
     browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
     page = browser.get("/connexion", base_url=ISSUER)
@@ -79,7 +78,7 @@ def test_zero_switches_it_off(database_url: str) -> None:
 
 
 def test_more_failures_prepare_no_more_statements(app: Flask, settings: Settings) -> None:
-    """A statement that is prepared stays in the memory of the database as long as its connection."""
+    # A statement that is prepared stays in the memory of the database as long as its connection.
 
     def prepared() -> int:
         with services_of(app).connections.lend() as lent:

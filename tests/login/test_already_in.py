@@ -1,4 +1,4 @@
-"""`/connexion` in a browser whose session answers the request already: by Back, in a second tab, from a bookmark."""
+"""`/connexion` in a browser whose session answers the request already, and the link back to the ENT."""
 
 import re
 from datetime import timedelta
@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
+from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.sessions.models import Session
@@ -60,9 +61,8 @@ def test_another_person_who_signs_in_behind_a_finished_sign_in_gets_a_state_of_t
 
 
 def test_the_page_of_a_second_tab_continues_its_own_request(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, build: Build, ent: RelyingParty, attempt: Attempt
 ) -> None:
-    attempt = Attempt()
     tab = follow(browser, browser.get(ent.url(attempt))).request.full_path
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     answer = ent.answer(follow(browser, browser.get(tab)))
@@ -133,11 +133,10 @@ def test_a_form_from_another_site_signs_nobody_in(app: Flask, browser: FlaskClie
     assert owners == [parent.id]
 
 
-def test_a_form_of_no_ent_that_a_second_tab_sends_leads_to_the_account(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_a_form_of_no_ent_that_a_second_tab_sends_leads_to_the_account(browser: FlaskClient, parent: Account) -> None:
     first, second = (browser.get("/connexion") for _ in range(2))
-    submit(browser, first, identifiant=account.username, mot_de_passe=PASSWORD)
-    page = submit(browser, second, identifiant=account.username, mot_de_passe=PASSWORD)
+    submit(browser, first, identifiant=parent.username, mot_de_passe=PASSWORD)
+    page = submit(browser, second, identifiant=parent.username, mot_de_passe=PASSWORD)
     assert (page.request.method, heading(page)) == ("GET", "Gérer mon compte")
 
 
@@ -168,10 +167,11 @@ def test_sign_in_older_than_max_age_is_repeated_for_the_same_request(
         assert heading(browser.get(behind)) == "Connexion"
 
 
-def test_a_request_for_one_person_keeps_the_form(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    account = build.active()
+def test_a_request_for_one_person_keeps_the_form(
+    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
+) -> None:
     attempt = Attempt()
-    code = ent.answer(sign_in(browser, ent.url(attempt), account.username, PASSWORD))["code"]
+    code = ent.answer(sign_in(browser, ent.url(attempt), parent.username, PASSWORD))["code"]
     hint = ent.tokens(browser, code, attempt)["id_token"]
     behind = follow(browser, browser.get(ent.url(Attempt(), prompt="login", id_token_hint=hint))).request.full_path
     assert heading(browser.get(behind)) == "Connexion"
@@ -189,13 +189,53 @@ def test_a_second_tab_with_an_unconfirmed_address_continues_to_the_waiting_page(
 
 
 def test_a_session_leads_to_the_account_until_another_person_chooses_a_password_here(
-    browser: FlaskClient, build: Build
+    browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
-    account = build.never_activated()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     assert browser.get("/connexion").headers["Location"] == "/mon-compte"
     assert heading(browser.get("/connexion?compte=autre")) == "Connexion"
-    activate(browser.application.test_client(), account)
-    confirm = browser.get(newest_link(build.settings, account.id))
+    activate(browser.application.test_client(), newcomer)
+    confirm = browser.get(newest_link(build.settings, newcomer.id))
     submit(browser, confirm, mot_de_passe=CHOSEN)
     assert heading(browser.get("/connexion")) == "Connexion"
+
+
+_BACK = "Revenir à l’"
+_LISTS = re.compile(r'<(ul|p) class="links">(.*?)</\1>', re.DOTALL)
+_LINKS = re.compile(r"<a [^>]*>(.*?)</a>")
+
+
+def links(text: str) -> list[str]:
+    match = _LISTS.search(text)
+    return _LINKS.findall(match.group(2)) if match else []
+
+
+def test_the_link_is_the_last_of_the_sign_in_also_after_a_failure(browser: FlaskClient, ent: RelyingParty) -> None:
+    offered = ["Identifiant oublié", "Mot de passe oublié", "Revenir à l’ENT Passerelle"]
+    page = follow(browser, browser.get(ent.url(Attempt())))
+    assert links(page.text) == offered
+    for _ in range(6):
+        page = submit(browser, page, identifiant="x.inconnu", mot_de_passe="faux")
+        assert links(page.text) == offered
+    assert page.status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("ENT 59", "l’ENT 59"), ("École & Cie <b>", "l’ENT École &amp; Cie &lt;b&gt;")]
+)
+def test_the_ent_is_named_as_elsewhere(browser: FlaskClient, build: Build, name: str, written: str) -> None:
+    page = follow(browser, browser.get(build.ent(name).url(Attempt(), login_hint=None)))
+    assert links(page.text) == [f"Revenir à {written}"]
+    assert links(submit(browser, page, profil="parent").text)[-1] == f"Revenir à {written}"
+
+
+def test_page_without_an_ent_has_no_link_back(browser: FlaskClient, build: Build) -> None:
+    assert _BACK not in browser.get("/connexion").text
+    profile = browser.get("/profil")
+    assert _BACK not in profile.text
+    chosen = submit(browser, profile, profil="parent")
+    assert (heading(chosen), "demande" in chosen.request.args) == ("Connexion", True)
+    assert _BACK not in chosen.text
+    assert _BACK not in sign_in(browser, "/connexion", "x.inconnu", "faux").text
+    astray = browser.get(chosen.request.full_path.replace("/connexion?", "/authorize/refus?"))
+    assert (astray.status_code, heading(astray)) == (400, "Reprenons depuis l’ENT")

@@ -1,4 +1,4 @@
-"""I-04, I-06, I-08, I-10 and I-11: an attempt is counted before the hash, no account is locked for ever."""
+"""I-04, I-06, I-08, I-10, I-11 and I-27: an attempt is counted before the hash, no account is locked for ever."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,10 +9,14 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import func, select
 
+from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.clock import now
+from idp.db import db
 from idp.services import services_of
+from idp.sessions.models import Session
 from idp.throttle import limits
 from tests.activation.steps import CHOSEN, fill_in, open_activation
 from tests.builders import PASSWORD, PROVISIONAL, Build
@@ -31,29 +35,27 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.mark.row("I-04")
 def test_the_pause_grows_up_to_ten_minutes_and_a_right_password_ends_it(
-    browser: FlaskClient, app: Flask, build: Build
+    browser: FlaskClient, app: Flask, parent: Account
 ) -> None:
-    account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         for _ in range(4):
-            assert sign_in(browser, "/connexion", account.username, "faux").status_code == 200
+            assert sign_in(browser, "/connexion", parent.username, "faux").status_code == 200
         for pause in (5, 15, 60, 300, 600, 600):
-            assert sign_in(browser, "/connexion", account.username, "faux").status_code == 200
-            early = sign_in(browser, "/connexion", account.username, PASSWORD)
+            assert sign_in(browser, "/connexion", parent.username, "faux").status_code == 200
+            early = sign_in(browser, "/connexion", parent.username, PASSWORD)
             assert (early.status_code, early.headers["Retry-After"]) == (429, str(pause))
             assert "Pour protéger le compte, il faut attendre avant le suivant." in early.text
             clock.shift(timedelta(seconds=pause))
-        assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == _ACCOUNT
+        assert heading(sign_in(browser, "/connexion", parent.username, PASSWORD)) == _ACCOUNT
         other = app.test_client()
         for _ in range(5):
-            assert sign_in(other, "/connexion", account.username, "faux").status_code == 200
+            assert sign_in(other, "/connexion", parent.username, "faux").status_code == 200
 
 
 @pytest.mark.row("I-06")
 def test_concurrent_guesses_are_verified_up_to_the_limit(
-    app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
+    app: Flask, monkeypatch: pytest.MonkeyPatch, parent: Account
 ) -> None:
-    account = build.active()
     looked_at = []
     real = Hasher.verify
 
@@ -67,7 +69,7 @@ def test_concurrent_guesses_are_verified_up_to_the_limit(
         with app.app_context():
             browser = app.test_client()
             browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
-            data = {"identifiant": account.username, "mot-de-passe": f"faux {number}"}
+            data = {"identifiant": parent.username, "mot-de-passe": f"faux {number}"}
             return browser.post(
                 "/connexion", data={**data, "csrf_token": form_token(browser.get("/connexion"))}
             ).status_code
@@ -108,11 +110,10 @@ def test_a_forged_ip_gets_no_new_budget(browser: FlaskClient, build: Build, forg
 
 
 @pytest.mark.row("I-11")
-def test_right_passwords_from_the_ip_of_a_school_are_not_rate_limited(app: Flask, build: Build, tries: int) -> None:
-    account = build.active()
+def test_right_passwords_from_the_ip_of_a_school_are_not_rate_limited(app: Flask, tries: int, parent: Account) -> None:
     with time_machine.travel(now(), tick=False):
         for _ in range(tries + 5):
-            assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == _ACCOUNT
+            assert heading(sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)) == _ACCOUNT
 
 
 @pytest.mark.row("W-01")
@@ -137,3 +138,31 @@ def _is_full(hasher: Hasher) -> bool:
             return False
     except HasherBusyError:
         return True
+
+
+def count_open(account: Account) -> int:
+    opened = Session.account_id == account.id, Session.ended_at.is_(None)
+    number = db.session.scalar(select(func.count()).select_from(Session).where(*opened)) or 0
+    db.session.rollback()
+    return number
+
+
+@pytest.mark.row("I-27")
+def test_an_account_signs_in_sixty_times_an_hour_and_keeps_the_thirty_youngest_sessions(
+    app: Flask, parent: Account
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        browsers = [app.test_client() for _ in range(limits.SIGN_INS.tries)]
+        for number, browser in enumerate(browsers, 1):
+            assert heading(sign_in(browser, "/connexion", parent.username, PASSWORD)) == "Gérer mon compte"
+            assert count_open(parent) == min(number, limits.MOST_SESSIONS)
+            clock.shift(timedelta(seconds=1))
+        assert heading(browsers[30].get("/mon-compte")) == "Gérer mon compte"
+        assert browsers[29].get("/mon-compte").status_code == 303, "the oldest one ended"
+        for _ in range(limits.SIGN_IN_ACCOUNT.free + 1):  # a right password is no failure
+            refused = sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, str(3600 - limits.SIGN_INS.tries))
+        assert heading(refused) == "Un peu de patience"
+        assert count_open(parent) == limits.MOST_SESSIONS
+        clock.shift(timedelta(hours=1))
+        assert heading(sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)) == "Gérer mon compte"

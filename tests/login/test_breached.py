@@ -95,10 +95,9 @@ def test_a_breached_password_opens_no_session_and_ends_former_sessions(
 
 
 def test_the_new_password_is_chosen_with_the_link_of_the_confirmed_mailbox_alone(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
     with post_office(app) as office:
         [mail] = office.deliver()
     assert mail["To"] == "noemie.leroy@exemple.fr"
@@ -108,8 +107,8 @@ def test_the_new_password_is_chosen_with_the_link_of_the_confirmed_mailbox_alone
     assert heading(again) == FORM
     assert _LISTED in again.text, "another one of the list is refused at its choice"
     assert heading(choose(browser, link, CHOSEN)) == DONE
-    assert enters(app, account, CHOSEN)
-    row = read_account_row(account)
+    assert enters(app, parent, CHOSEN)
+    row = read_account_row(parent)
     assert (row["breached_at"], row["password_blocked_at"]) == (None, None)
 
 
@@ -122,12 +121,11 @@ def test_a_person_without_a_confirmed_address_is_led_to_a_letter(browser: FlaskC
     assert outbox(RESET_REQUESTED) == []
 
 
-def test_breached_password_is_recorded_once_and_reported_at_each_sign_in(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_breached_password_is_recorded_once_and_reported_at_each_sign_in(browser: FlaskClient, parent: Account) -> None:
     for _ in range(2):
-        assert _LISTED in sign_in(browser, "/connexion", account.username, PASSWORD).text
+        assert _LISTED in sign_in(browser, "/connexion", parent.username, PASSWORD).text
     assert len(journal("password.breached")) == 1
-    assert read_account_row(account)["generation"] == 2
+    assert read_account_row(parent)["generation"] == 2
 
 
 def test_a_blocked_and_listed_password_shows_the_reason(browser: FlaskClient, build: Build) -> None:

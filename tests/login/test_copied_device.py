@@ -37,11 +37,6 @@ GONE = timedelta(minutes=1)
 pytestmark = pytest.mark.row("I-25")
 
 
-@pytest.fixture
-def parent(build: Build) -> Account:
-    return build.active()
-
-
 @pytest.mark.parametrize("is_thief_first", [True, False])
 def test_a_copied_secret_ends_the_device_session_and_what_it_opened_once_both_came_back(
     app: Flask,

@@ -35,7 +35,6 @@ def people(browser: FlaskClient, build: Build) -> list[Account]:
 
 
 def links(text: str) -> dict[str, str]:
-    """Return the URLs of the accounts to choose from, by name."""
     return {name: url.replace("&amp;", "&") for url, name in _LINK.findall(text)}
 
 
@@ -80,10 +79,9 @@ def test_not_me_leads_to_the_other_account_in_one_tap_and_in_the_same_request(
 
 
 def test_a_browser_of_one_person_or_of_strangers_gets_the_same_page_as_all(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+    app: Flask, browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    account = build.active()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert code_for(browser, ent, Attempt())
     browser.delete_cookie("__Host-ss", domain=HOST)
     pages = []
@@ -98,7 +96,7 @@ def test_a_browser_of_one_person_or_of_strangers_gets_the_same_page_as_all(
 def test_the_code_of_a_letter_asks_whose_the_open_account_is(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6. The account of one parent does not open by the letter of the other one."""
+    # OpenID Connect Core 1.0, 3.1.2.6. The account of one parent does not open by the letter of the other one.
     session = build.active()
     sign_in(browser, "/connexion", session.username, PASSWORD)
     assert ent.answer(browser.get(ent.url(Attempt(), login_hint="profil:parent")))["code"]
@@ -156,7 +154,7 @@ def test_the_password_of_a_letter_is_named_only_where_it_can_be_a_first_sign_in(
 def test_the_number_of_an_account_never_becomes_its_identifier(
     browser: FlaskClient, build: Build, people: list[Account]
 ) -> None:
-    """Not beside another person's session, nor once the account is not offered, nor in another language."""
+    # Not beside another person's session, nor once the account is not offered, nor in another language.
     url = links(browser.get("/connexion?compte=autre").text).get("Noémie L.")
     page = browser.get(url or "/connexion?compte=autre")
     number = re.findall(r'name="compte" value="([^"]+)"', page.text)[0]

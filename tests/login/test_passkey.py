@@ -38,11 +38,6 @@ OFFER = "La prochaine fois, sans mot de passe ?"
 
 
 @pytest.fixture
-def parent(build: Build) -> Account:
-    return build.active()
-
-
-@pytest.fixture
 def key(app: Flask, parent: Account) -> Authenticator:
     return owner(app, parent, key_of_parent(count=5))
 
@@ -56,7 +51,6 @@ def refused(page: TestResponse) -> str:
 
 
 def reasons() -> list[str]:
-    """Return the reasons of the refused sign-ins by a passkey."""
     entries = [entry for entry in steps.journal("sign_in") if entry.result == "refused"]
     return [entry.details["reason"] for entry in entries if entry.details["door"] == "passkey"]
 
@@ -65,7 +59,7 @@ def reasons() -> list[str]:
 def test_a_passkey_opens_a_session_and_the_ent_learns_how(
     app: Flask, parent: Account, ent: RelyingParty, *, is_copyable: bool, method: str
 ) -> None:
-    """RFC 8176, 2; OpenID Connect Core 1.0, 2."""
+    # RFC 8176, 2; OpenID Connect Core 1.0, 2.
     key = owner(app, parent, key_of_parent(is_copyable=is_copyable))
     browser, attempt = device(app, LAPTOP), Attempt()
     url = follow(browser, browser.get(ent.url(attempt))).request.full_path
@@ -85,7 +79,7 @@ def test_a_passkey_opens_a_session_and_the_ent_learns_how(
 def test_max_age_and_prompt_login_ask_for_the_key_again(
     app: Flask, parent: Account, key: Authenticator, ent: RelyingParty
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     browser = device(app, LAPTOP)
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(browser, key)
@@ -131,7 +125,7 @@ CHANGES: dict[str, tuple[str, Callable[[Authenticator], None]]] = {
 @pytest.mark.row("I-22")
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_wrong_answer_opens_nothing(app: Flask, parent: Account, key: Authenticator, change: str) -> None:
-    """WebAuthn Level 3, 7.2."""
+    # WebAuthn Level 3, 7.2.
     reason, misbehave = CHANGES[change]
     misbehave(key)
     browser = device(app, LAPTOP)
@@ -144,7 +138,7 @@ def test_a_wrong_answer_opens_nothing(app: Flask, parent: Account, key: Authenti
 
 @pytest.mark.row("I-22")
 def test_a_key_that_the_browser_made_by_itself_is_verified_at_its_first_use(app: Flask, parent: Account) -> None:
-    """WebAuthn Level 3, 7.1."""
+    # WebAuthn Level 3, 7.1.
     phone, key = device(app, PHONE), key_of_parent()
     enter(phone, parent)
     key.is_verified = False
@@ -165,7 +159,7 @@ def test_an_unknown_key_and_a_known_one_get_the_same_page(app: Flask, key: Authe
 
 @pytest.mark.row("I-24")
 def test_the_browser_may_forget_a_removed_key_and_no_other(app: Flask, parent: Account, key: Authenticator) -> None:
-    """WebAuthn Level 3, 5.1.10."""
+    # WebAuthn Level 3, 5.1.10.
     browser = device(app, LAPTOP)
     assert "signalUnknownCredential" not in sign_in(browser, key_of_parent(credential_id=key.credential_id)).text
     with unit_of_work():
@@ -287,7 +281,7 @@ def test_a_blocked_password_blocks_passkeys_until_another_is_chosen(
 
 
 def test_the_password_works_beside_the_key(app: Flask, parent: Account, key: Authenticator) -> None:
-    """Nobody is left with the key alone: an empty answer is no answer."""
+    # Nobody is left with the key alone: an empty answer is no answer.
     browser = device(app, LAPTOP)
     page = browser.get("/connexion")
     data = {"csrf_token": form_token(page), "passkey": "", "identifiant": parent.username, "mot-de-passe": PASSWORD}
@@ -319,17 +313,16 @@ def test_a_challenge_writes_nothing(app: Flask, key: Authenticator) -> None:
     assert steps.count(SpentChallenge) == before
 
 
-def test_a_passkey_is_offered_once_after_a_sign_in_by_password(app: Flask, build: Build, ent: RelyingParty) -> None:
-    account = build.active()
+def test_a_passkey_is_offered_once_after_a_sign_in_by_password(app: Flask, ent: RelyingParty, parent: Account) -> None:
     without = device(app, LAPTOP)
-    steps.enter(without, account)  # a browser that cannot make passkeys, or has no script
+    steps.enter(without, parent)  # a browser that cannot make passkeys, or has no script
     browser, attempt = device(app, steps.PHONE), Attempt()
-    page = _sign_in_with(browser, ent.url(attempt), account)
+    page = _sign_in_with(browser, ent.url(attempt), parent)
     assert heading(page) == OFFER
     onward = page.text.partition('<a class="btn alt" href="')[2].partition('"')[0].replace("&amp;", "&")
     assert ent.answer(browser.get(onward))["code"], "one tap leads to the ENT"
     browser.delete_cookie("__Host-ss", domain=steps.HOST)
-    assert heading(_sign_in_with(browser, "/connexion", account)) == "Gérer mon compte"
+    assert heading(_sign_in_with(browser, "/connexion", parent)) == "Gérer mon compte"
 
 
 def _sign_in_with(browser: FlaskClient, url: str, account: Account) -> TestResponse:

@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect
 
+from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.oidc.claims.release import PASSKEY_CLASS
@@ -48,11 +49,9 @@ def ent(build: Build) -> Iterator[RelyingParty]:
 
 
 def arrives(page: Page, ent: RelyingParty, browser: FlaskClient, attempt: Attempt) -> dict[str, object]:
-    """Wait for the ENT's page; return the claims of the ID token."""
     expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
     code = parse_qs(urlsplit(page.url).query)["code"][0]
-    claims: dict[str, object] = ent.tokens(browser, code, attempt)["claims"]
-    return claims
+    return dict(ent.tokens(browser, code, attempt)["claims"])
 
 
 def forget(page: Page) -> None:
@@ -60,16 +59,15 @@ def forget(page: Page) -> None:
 
 
 def test_a_parent_adds_a_passkey_and_opens_an_ent_with_it(
-    browser_process: Browser, browser: FlaskClient, build: Build, ent: RelyingParty, loopback: str
+    browser_process: Browser, browser: FlaskClient, ent: RelyingParty, loopback: str, parent: Account
 ) -> None:
-    account = build.active()
     with new_page(browser_process) as page:
         donne_une_cle(page)
         first, second, third = Attempt(), Attempt(), Attempt()
         page.goto(loopback + ent.url(first))
         expect(page.get_by_role("button", name=BUTTON)).to_be_visible()
         look_narrow_and_wide(page)
-        page.get_by_label("Identifiant", exact=True).fill(account.username)
+        page.get_by_label("Identifiant", exact=True).fill(parent.username)
         page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
         follow(page.get_by_role("button", name="Se connecter", exact=True))
         expect(page.get_by_role("heading", level=1)).to_have_text("La prochaine fois, sans mot de passe ?")
@@ -115,15 +113,14 @@ navigator.credentials.create = async (how) => {
 
 @pytest.mark.parametrize("refuses", [False, True], ids=["made", "refused"])
 def test_a_password_manager_makes_a_key_by_itself_once(
-    browser_process: Browser, build: Build, loopback: str, *, refuses: bool
+    browser_process: Browser, loopback: str, parent: Account, *, refuses: bool
 ) -> None:
-    account = build.active()
     with new_page(browser_process) as page:
         session, authenticator = donne_une_cle(page)
         page.add_init_script(_BY_ITSELF)
         page.goto(f"{loopback}/connexion")
         page.evaluate("refuses => { if (refuses) sessionStorage.refuses = '1'; }", refuses)
-        page.get_by_label("Identifiant", exact=True).fill(account.username)
+        page.get_by_label("Identifiant", exact=True).fill(parent.username)
         page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Se connecter", exact=True).click()
         if refuses:
@@ -136,10 +133,10 @@ def test_a_password_manager_makes_a_key_by_itself_once(
             assert page.evaluate("sessionStorage.tries") == "1", "a refusal is not asked again"
             return
         expect(page.get_by_text("C’est fait.")).to_be_visible()
-        [row] = stored(account)
+        [row] = stored(parent)
 
         with unit_of_work():
-            keys.remove(account.id, row.id)
+            keys.remove(parent.id, row.id)
         page.goto(f"{loopback}/mon-compte/cles")  # the last key of an account is not known by its handle any more
         forget(page)
         page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")

@@ -11,6 +11,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from idp.accounts.models import Account
 from idp.clients import registry
 from idp.clients.models import Client
 from idp.clients.registry import LETTER_HINT, PARENT_HINT
@@ -44,7 +45,6 @@ def ordinary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def start(app: Flask, ent: RelyingParty, **parameters: str) -> tuple[FlaskClient, str]:
-    """Return a new browser and the url of its sign-in page."""
     browser = app.test_client()
     answer = browser.get(ent.url(Attempt(), login_hint="profil:parent", **parameters))
     assert answer.status_code == 303
@@ -90,21 +90,20 @@ def test_the_plain_is_the_ordinary_one(app: Flask, build: Build, ordinary: list[
 
 
 def test_the_page_of_a_person_or_of_a_hint_is_never_the_plain_one(
-    app: Flask, build: Build, ent: RelyingParty, ordinary: list[str]
+    app: Flask, ent: RelyingParty, ordinary: list[str], parent: Account
 ) -> None:
-    account = build.active()
     browser, url = start(app, ent)
     signed_in = app.test_client()
-    sign_in(signed_in, "/connexion", account.username, PASSWORD)
+    sign_in(signed_in, "/connexion", parent.username, PASSWORD)
     ordinary.clear()
     page = follow(signed_in, signed_in.get(ent.url(Attempt(), prompt="login", login_hint="profil:parent")))
-    assert account.short_name in page.get_data(as_text=True)
+    assert parent.short_name in page.get_data(as_text=True)
     hinted = app.test_client()
     answer = follow(hinted, hinted.get(ent.url(Attempt(), login_hint="profil:parent")))
     assert answer.status_code == 200
     assert browser.get(url).status_code == 200
-    assert account.short_name not in browser.get(url).get_data(as_text=True)
-    assert account.username not in browser.get(url).get_data(as_text=True)
+    assert parent.short_name not in browser.get(url).get_data(as_text=True)
+    assert parent.username not in browser.get(url).get_data(as_text=True)
 
 
 def test_a_changed_registration_gets_a_page_of_its_own(app: Flask, ent: RelyingParty, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The statements of a sign-in on PostgreSQL: their plans, and the index entries that they do not write."""
+"""The statements of a sign-in on PostgreSQL: their number, their plans, and index entries that they do not write."""
 
 import re
 import time
@@ -20,8 +20,7 @@ from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.listening import Seen, fresh_connections, listening
 from tests.protocol.test_statements import crowd
-
-pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+from tests.statements.heard import heard
 
 TABLES = "account|guardianship|session|throttle"
 TYPES: dict[type, str] = {bytes: "bytea", UUID: "uuid", datetime: "timestamptz", bool: "boolean", int: "integer"}
@@ -62,8 +61,9 @@ def multiply(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     connection.execute("ANALYZE guardianship")
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_no_statement_of_a_sign_in_scans_a_table(app: Flask, build: Build, database_url: str) -> None:
-    """On a connection of theirs: without statistics, with those of tables that are almost empty, and of large ones."""
+    # On a connection of theirs: without statistics, with those of tables that are almost empty, and of large ones.
     seen = recorded(app, build)
     with services_of(app).connections.lend() as lent:
         connection: Any = lent.driver_connection
@@ -76,12 +76,12 @@ def test_no_statement_of_a_sign_in_scans_a_table(app: Flask, build: Build, datab
                 assert not re.search(rf"Seq Scan on ({TABLES})\b", plan), plan
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_sign_in_writes_no_index_entry_of_the_account(app: Flask, build: Build, database_url: str) -> None:
-    """The pages of the table are full, as an import leaves them: they keep room for one more version of a row.
-
-    The server cannot reuse the room of a version that is younger than any transaction of another database, such as
-    that of another test; so each sign-in waits until there is none.
-    """
+    # The pages of the table are full, as an import leaves them: they keep room for one more version of a row.
+    #
+    # The server cannot reuse the room of a version that is younger than any transaction of another database, such as
+    # that of another test; so each sign-in waits until there is none.
     people = [build.active() for _ in range(40)]
     fresh_connections(app)
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -118,7 +118,6 @@ def updates(connection: psycopg.Connection[tuple[object, ...]]) -> tuple[int, in
 
 
 def planned(connection: psycopg.Connection[Any], text: str, values: dict[str, Any] | tuple[Any, ...]) -> str:
-    """Return the generic plan of a statement, with the driver's parameter types."""
     if isinstance(values, dict):
         names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
         text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match.group(1)) + 1}", text)
@@ -129,3 +128,17 @@ def planned(connection: psycopg.Connection[Any], text: str, values: dict[str, An
     lines = connection.execute(f"EXPLAIN EXECUTE hot ({nothing})").fetchall()
     connection.execute("DEALLOCATE hot")
     return "\n".join(line[0] for line in lines)
+
+
+MOST = 9
+"""Count the form, the sign-in and the account's page."""
+
+
+def test_sign_in_gains_no_statement(app: Flask, parent: Account) -> None:
+    sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)  # the first sign-in fills caches
+    with heard() as run:
+        sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)
+    ran = [text for text in run if text.split()[0] not in {"BEGIN", "COMMIT"}]
+    assert 0 < len(ran) <= MOST, ran
+    [devices] = [text for text in ran if "UNION" in text]
+    assert devices.count("LIMIT") == 2, "the sessions and the device sessions of the page have each a limit"

@@ -29,7 +29,7 @@ CREATE TRIGGER slowly BEFORE INSERT OR UPDATE OR DELETE ON throttle FOR EACH ROW
 @pytest.mark.row("Z-01")
 @pytest.mark.parametrize("tries", [30, pytest.param(300, marks=pytest.mark.long)])
 def test_people_of_one_network_sign_in_at_once(app: Flask, build: Build, database_url: str, tries: int) -> None:
-    """Each process signs in to the same accounts, in another order, from two networks of one site."""
+    # Each process signs in to the same accounts, in another order, from two networks of one site.
     right = [build.active().username for _ in range(ACCOUNTS)]
     wrong = [build.active().username for _ in range(2)]
     drawn = random.Random(7)

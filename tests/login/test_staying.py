@@ -46,11 +46,6 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.row("I-25")
 
 
-@pytest.fixture
-def parent(build: Build) -> Account:
-    return build.active()
-
-
 def test_a_closed_browser_enters_without_a_password_by_a_new_secret(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
@@ -92,7 +87,7 @@ def test_max_age_and_prompt_login_keep_their_meaning(browser: FlaskClient, ent: 
 def test_an_ent_that_asks_for_a_fresh_password_has_no_device_session(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
-    """`default_max_age` (Registration 1.0, 2) is the ENT's refusal, for all its requests."""
+    # `default_max_age` (Registration 1.0, 2) is the ENT's refusal, for all its requests.
     library = build.ent("Borne", host="borne.test", default_max_age=3600)
     with time_machine.travel(now(), tick=False) as clock:
         stay(browser, parent)

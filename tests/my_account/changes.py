@@ -104,7 +104,6 @@ def read_notices(account: Account) -> list[tuple[str, str]]:
 
 
 def journal(account: Account, kind: str) -> list[dict[str, Any]]:
-    """Return the details of the account's entries of a kind."""
     db.session.rollback()
     statement = select(AuditEntry.details).where(AuditEntry.account_id == account.id, AuditEntry.kind == kind)
     return list(db.session.scalars(statement))
@@ -123,8 +122,7 @@ def at_once(settings: Settings, forms: list[dict[str, Any]], **more: object) -> 
     order = {"database": settings.database_url, "forms": forms, "settings": more}
     done = forked.run("tests.activation.race", stdin=json.dumps(order))
     assert done.returncode == 0, done.stderr[-3000:]
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    return answers
+    return list(json.loads(done.stdout))
 
 
 def is_password(build: Build, password_hash: str | None, password: str) -> bool:

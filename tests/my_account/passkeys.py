@@ -20,7 +20,6 @@ CHALLENGE = "/connexion/cle-d-acces/defi"
 
 
 def begin(browser: FlaskClient, key: Authenticator) -> str:
-    """Return the answer of a new key to a challenge of the signed-in browser."""
     return key.create(options(browser, f"{PAGE}/defi", PAGE))
 
 
@@ -33,7 +32,6 @@ def add(browser: FlaskClient, key: Authenticator, name: str = "téléphone") -> 
 
 
 def post(browser: FlaskClient, url: str, **data: str) -> TestResponse:
-    """Post a form with the token of the signed-in browser."""
     return browser.post(url, data={"csrf_token": form_token(browser.get("/mon-compte")), **data})
 
 

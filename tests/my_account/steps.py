@@ -24,7 +24,6 @@ WINDOW = timedelta(minutes=5)
 
 
 def text_of(page: TestResponse) -> str:
-    """Return the text of the page, without tags and with one kind of space."""
     body = re.sub(r"<(script|style)\b.*?</\1>", " ", page.get_data(as_text=True), flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
 

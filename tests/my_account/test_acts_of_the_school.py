@@ -6,6 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from idp.accounts.closings import Closing
+from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.data_events import AccessClosed, AccessReopened
 from idp.audit.events import AccountChanged, AccountRead, DisputeSettled, LetterDrawn, LetterReissued
@@ -113,9 +114,8 @@ def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: F
     assert "secret-reason" not in page
 
 
-def test_own_acts_are_not_listed(build: Build, browser: FlaskClient) -> None:
-    account = build.active()
+def test_own_acts_are_not_listed(browser: FlaskClient, parent: Account) -> None:
     with unit_of_work():
-        log.record(LetterDrawn(account_id=account.id))  # without an actor
-    sign_in(browser, "/connexion", account.username, PASSWORD)
+        log.record(LetterDrawn(account_id=parent.id))  # without an actor
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert "Rien ces derniers mois." in browser.get("/mon-compte/sessions").get_data(as_text=True)

@@ -1,24 +1,32 @@
-"""« Mes connexions »: rows M-05, M-07, T-22, I-14, and what the page tells of a device and of a sign-in."""
+"""« Mes connexions » and the mail about a new device (M-05, M-07, T-22, I-05, I-14, I-18)."""
 
 import re
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from idp.accounts import notices
+from idp.accounts.models import Account
+from idp.accounts.notices import Notice
 from idp.db import db
 from idp.my_account.connections import origin_of
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.ending import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
-from tests.my_account.steps import LAPTOP, PHONE, device, enter, is_in, journal, text_of, wait_out
+from tests.email_confirmation.post import html_of, post_office
+from tests.email_confirmation.post import text_of as mail_text
+from tests.my_account.steps import HOST, LAPTOP, PHONE, device, enter, is_in, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, refused, tokens_for
+from tests.protocol.nodes import node
 from tests.rows import each_row
 
 PAGE = "/mon-compte/sessions"
@@ -30,18 +38,16 @@ def _keys(page: TestResponse) -> list[str]:
 
 
 def _told() -> list[str]:
-    """Return the rows of the sessions that the ENTs are told of."""
     rows = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == SESSIONS_ENDED)).all()
     return [key for row in rows for key in row.payload["sessions"]]
 
 
-def test_each_device_is_shown_in_plain_words_the_present_one_first(app: Flask, build: Build) -> None:
-    account = build.active()
+def test_each_device_is_shown_in_plain_words_the_present_one_first(app: Flask, parent: Account) -> None:
     with time_machine.travel(EVENING - timedelta(minutes=40), tick=False) as clock:
         laptop, phone = device(app, LAPTOP, "82.64.17.9"), device(app, PHONE, "203.0.113.7")
-        enter(laptop, account)
+        enter(laptop, parent)
         clock.move_to(EVENING)
-        enter(phone, account)
+        enter(phone, parent)
         page = phone.get(PAGE)
         text = text_of(page)
     present = (
@@ -204,16 +210,6 @@ def test_a_device_that_is_in_an_ent_only_is_listed_and_can_be_ended(
         assert _keys(phone.get(PAGE)) == []
 
 
-def test_a_single_device_is_not_offered_to_end_others(app: Flask, build: Build) -> None:
-    account, phone, laptop = build.active(), device(app), device(app, LAPTOP)
-    enter(phone, account)
-    assert 'name="toutes"' not in phone.get(PAGE).text
-    enter(laptop, account)
-    page = phone.get(PAGE)
-    assert 'name="toutes"' in page.text
-    assert 'name="toutes"' not in submit(phone, page, toutes="1").text
-
-
 def test_a_session_already_ended_ends_no_other_session(app: Flask, build: Build) -> None:
     account, phone, laptop = build.active(), device(app), device(app, LAPTOP)
     enter(laptop, account)
@@ -240,3 +236,75 @@ def test_a_session_already_ended_ends_no_other_session(app: Flask, build: Build)
 def test_an_origin_is_coarse(app: Flask, ip: str, here: str, sentence: str) -> None:
     with app.test_request_context():
         assert origin_of(ip, here) == sentence
+
+
+SUBJECT = "Connexion sur un nouvel appareil"
+
+
+@pytest.fixture
+def unwanted(database_url: str) -> Iterator[Flask]:
+    with node(database_url, new_device_mail=False) as app:
+        yield app
+
+
+@pytest.mark.row("I-18")
+def test_an_unknown_browser_is_reported_by_mail_and_a_known_browser_is_not(
+    app: Flask, browser: FlaskClient, parent: Account
+) -> None:
+    with (
+        time_machine.travel(datetime(2026, 11, 24, 19, 43, tzinfo=UTC), tick=False) as clock,
+        post_office(app) as office,
+    ):
+        enter(browser, parent)
+        assert office.deliver() == [], "the very first sign-in follows the activation"
+        browser.delete_cookie("__Host-ss", domain=HOST)
+        enter(browser, parent)
+        assert office.deliver() == [], "the device cookie is known"
+        enter(device(app, LAPTOP), parent)
+        [mail] = office.deliver()
+        clock.shift(timedelta(minutes=1))
+        enter(device(app, ""), parent)
+        _, second = office.deliver()
+    assert (mail["Subject"], mail["To"]) == (SUBJECT, parent.email)
+    for part in (mail_text(mail), html_of(mail)):
+        text = " ".join(part.split())
+        assert f"Le compte {parent.username} s’est ouvert sur un nouvel appareil" in text
+        assert "le 24 novembre 2026 à 20 h 43 : Ordinateur Windows, Firefox." in text
+        assert "C’était vous ? Tout va bien, vous n’avez rien à faire." in text
+        assert "« Mot de passe oublié »" in text
+        assert "http" not in text
+        assert "203.0.113" not in text
+    assert "Bonjour Noémie L.," in mail_text(mail)
+    assert "20 h 44 : Appareil inconnu." in " ".join(mail_text(second).split())
+
+
+@pytest.mark.row("I-18")
+def test_no_mail_when_the_setting_is_off(app: Flask, unwanted: Flask, parent: Account) -> None:
+    enter(device(app), parent)
+    enter(device(unwanted, LAPTOP), parent)
+    with post_office(app) as office:
+        assert office.deliver() == []
+        enter(device(app, LAPTOP), parent)
+        assert [mail["Subject"] for mail in office.deliver()] == [SUBJECT]
+
+
+@pytest.mark.row("I-18")
+def test_an_account_without_an_address_gets_no_mail_and_signs_in(app: Flask, build: Build) -> None:
+    account = build.active(email=None)
+    enter(device(app), account)
+    enter(device(app, LAPTOP), account)
+    with post_office(app) as office:
+        assert office.deliver() == []
+
+
+@pytest.mark.row("I-05")
+def test_the_mail_about_many_tries_names_the_devices_that_still_sign_in(app: Flask, parent: Account) -> None:
+    with time_machine.travel(datetime(2026, 11, 24, 19, 43, tzinfo=UTC), tick=False), post_office(app) as office:
+        notices.tell(Notice.MANY_TRIES, parent.id)
+        db.session.commit()
+        [mail] = office.deliver()
+    text = " ".join(mail_text(mail).split())
+    assert mail["Subject"] == "Beaucoup d’essais sur votre compte"
+    assert f"pour le compte {parent.username}. Le dernier : le 24 novembre 2026 à 20 h 43." in text
+    assert "Sur un appareil où vous vous êtes déjà connecté, rien ne change." in text
+    assert "« Mot de passe oublié »" in text

@@ -21,6 +21,7 @@ from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, AtHome, Build
 from tests.email_confirmation.post import html_of, post_office
 from tests.email_confirmation.post import text_of as mail_text
+from tests.my_account.changes import at_once, form
 from tests.my_account.steps import LAPTOP, count, device, enter, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import tokens_for
@@ -46,7 +47,6 @@ def read_account(account: Account) -> Account:
 
 
 def ranks(account: Account) -> list[tuple[str, int]]:
-    """Return the names of the account's children and their ranks, disputed or not."""
     statement = select(Guardianship).where(Guardianship.account_id == account.id).order_by(Guardianship.rank)
     return [(link.child.given_name, link.rank) for link in db.session.scalars(statement)]
 
@@ -268,8 +268,7 @@ def test_every_unusable_letter_is_refused_with_the_same_text(browser: FlaskClien
     enter(browser, mine)
     before = state(mine), state(letter)
     page = add(browser, username, secret)
-    assert page.status_code == 200
-    assert heading(page) == TITLE
+    assert (page.status_code, heading(page)) == (200, TITLE)
     assert FAILED in text_of(page)
     assert secret == "" or secret not in page.text
     expected = text_of(add(browser, "x", "y"))
@@ -324,3 +323,52 @@ def test_a_second_click_sees_the_result_of_the_first(browser: FlaskClient, build
         assert DONE in text_of(page)
     assert len(journal("letter.linked")) == 1
     assert [entry for entry in journal("sign_in") if entry.result != "ok"] == []
+
+
+@pytest.mark.row("Z-03")
+def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: Build) -> None:
+    # Four parents with the same name add the letter at the same time, each in a separate process.
+    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
+    parents, orders = [build.active(children=[]) for _ in range(4)], []
+    for n, parent in enumerate(parents):
+        browser = device(app, LAPTOP, f"203.0.113.{n}")
+        enter(browser, parent)
+        orders.append(form(browser, browser.get(PAGE), identifiant=letter.username, **{"mot-de-passe": PROVISIONAL}))
+    for n in range(4):
+        browser = device(app, LAPTOP, f"203.0.113.{100 + n}")
+        page = open_activation(browser, letter)
+        fields = {"nouveau": PASSWORD, "confirmation": PASSWORD, "mail": f"p{n}@exemple.fr"}
+        orders.append(form(browser, page, **fields))
+    answers = at_once(build.settings, orders)
+    after = read_account(letter)
+    moved = [answer["location"] for answer in answers if answer["status"] == 303]
+    linked = [location for location in moved if location.startswith("/mon-compte")]
+    activated = [location for location in moved if location.startswith("/adresse/confirmation")]
+    assert len(linked) + len(activated) == 1, answers
+    assert all(answer["status"] < 500 for answer in answers), answers
+    assert len(moved) == 1
+    owners = db.session.scalars(select(Guardianship.account_id)).all()
+    if linked:
+        assert linked == ["/mon-compte?fait=courrier"]
+        assert (after.activated_at, after.password_hash) == (None, None)
+        assert owners == [after.merged_into_id]
+    else:
+        assert (after.merged_into_id, after.disabled_at) == (None, None)
+        assert owners == [letter.id]
+    assert len(journal("letter.linked")) == len(linked)
+    assert len(journal("activation.completed")) == len(activated)
+
+
+@pytest.mark.row("Z-03")
+def test_concurrent_parents_link_a_letter_once(app: Flask, build: Build) -> None:
+    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
+    parents, orders = [build.active(children=[]) for _ in range(4)], []
+    for n, parent in enumerate(parents):
+        browser = device(app, LAPTOP, f"203.0.113.{n}")
+        enter(browser, parent)
+        orders.append(form(browser, browser.get(PAGE), identifiant=letter.username, **{"mot-de-passe": PROVISIONAL}))
+    answers = at_once(build.settings, orders)
+    assert sorted(answer["status"] for answer in answers) == [200, 200, 200, 303]
+    new_home = read_account(letter).merged_into_id
+    assert new_home in {parent.id for parent in parents}
+    assert db.session.scalars(select(Guardianship.account_id)).all() == [new_home]

@@ -36,11 +36,6 @@ VERIFY = "/mon-compte/verification?suite=cles"
 
 
 @pytest.fixture
-def parent(build: Build) -> Account:
-    return build.active()
-
-
-@pytest.fixture
 def phone(app: Flask, parent: Account) -> FlaskClient:
     browser = device(app, PHONE)
     enter(browser, parent)
@@ -90,8 +85,7 @@ def test_the_options_bind_the_key_to_the_person_and_ask_for_no_attestation(phone
     key = key_of_parent()
     add(phone, key)
     begun = options(phone, f"{PAGE}/defi", PAGE)
-    assert begun["rp"]["id"] == "connexion.exemple.test"
-    assert begun["attestation"] == "none"
+    assert (begun["rp"]["id"], begun["attestation"]) == ("connexion.exemple.test", "none")
     assert begun["authenticatorSelection"]["residentKey"] == "required"
     assert begun["authenticatorSelection"]["userVerification"] == "required"
     assert [known["id"] for known in begun["excludeCredentials"]] == [b64(key.credential_id)]
@@ -160,7 +154,7 @@ def nothing(_app: Flask, _phone: FlaskClient, _build: Build) -> str:
 def test_one_person_cannot_enrol_for_another(
     app: Flask, phone: FlaskClient, build: Build, challenge: Callable[[Flask, FlaskClient, Build], str]
 ) -> None:
-    """The challenge belongs to one browser, session and account, and works once (cf. CVE-2026-105209)."""
+    # The challenge belongs to one browser, session and account, and works once (cf. CVE-2026-105209).
     page = send(phone, challenge(app, phone, build))
     assert page.status_code == 200
     assert NOT_KEPT in steps.text_of(page)
@@ -264,7 +258,7 @@ def test_an_account_has_ten_keys_at_most_and_changes_few_a_day(phone: FlaskClien
 
 @pytest.mark.row("M-10")
 def test_nobody_keeps_the_owner_from_removing_a_key(app: Flask, parent: Account) -> None:
-    """A thief who enrolled a key can neither remove the owner's nor use up the owner's removals."""
+    # A thief who enrolled a key can neither remove the owner's nor use up the owner's removals.
     thief = owner(app, parent)
     owner(app, parent)
     browser, home = device(app, LAPTOP), device(app, PHONE)
@@ -355,7 +349,7 @@ def test_a_new_password_removes_the_keys_if_the_box_is_ticked(
 
 
 def test_password_managers_find_the_page(app: Flask) -> None:
-    """W3C, A Well-Known URL for Relying Party Passkey Endpoints."""
+    # W3C, A Well-Known URL for Relying Party Passkey Endpoints.
     answer = app.test_client().get("/.well-known/passkey-endpoints")
     url = f"https://connexion.exemple.test{PAGE}"
     assert (answer.mimetype, json.loads(answer.text)) == ("application/json", {"enroll": url, "manage": url})

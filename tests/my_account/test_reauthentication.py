@@ -15,7 +15,7 @@ from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.my_account.steps import HOST, LAPTOP, REFUSED, cookie, device, enter, is_in, journal, text_of, wait_out
-from tests.pages import form_token, heading, sign_in, submit
+from tests.pages import form_token, heading, submit
 from tests.rows import each_row
 
 PAGE = "/mon-compte/verification"
@@ -23,11 +23,10 @@ TITLE = "Confirmez que c’est vous"
 
 
 def test_the_session_gets_a_new_cookie_and_the_former_cookie_is_refused(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
+        enter(browser, parent)
         former, [before] = cookie(browser), db.session.scalars(select(Session)).all()
         sid, since, until = before.sid, before.created_at, before.expires_at
         wait_out(clock)
@@ -42,49 +41,27 @@ def test_the_session_gets_a_new_cookie_and_the_former_cookie_is_refused(
         assert not is_in(thief)
         [row] = db.session.scalars(select(Session).where(Session.ended_at.is_(None)))
         assert (row.sid, row.created_at, row.expires_at, row.auth_time) == (sid, since, until, now())
-    [event] = journal("reauthenticated", account)
+    [event] = journal("reauthenticated", parent)
     assert event.details == {"sid": sid}
     assert db.session.scalars(select(OutboxMessage)).all() == [], "no ENT is told: the session goes on"
 
 
 def test_a_wrong_password_is_reported_beside_its_field_and_never_written_back(
-    browser: FlaskClient, build: Build
+    browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
-    enter(browser, account)
+    enter(browser, parent)
     former = cookie(browser)
     page = submit(browser, browser.get(PAGE), mot_de_passe="mauvais mot de passe")
     assert heading(page) == TITLE
     assert text_of(page).count(REFUSED) == 2  # in the summary and beside the field
     assert "mauvais mot de passe" not in page.text
     assert cookie(browser) == former
-    [event] = [entry for entry in journal("sign_in", account) if entry.result == "refused"]
+    [event] = [entry for entry in journal("sign_in", parent) if entry.result == "refused"]
     assert event.details["door"] == "reauthentication"
 
 
-@pytest.mark.row("I-09")
-def test_this_form_shares_the_accounts_counter(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
-    browser.delete_cookie("__Host-dv", domain=HOST)  # a thief has the session, not the device
-    with time_machine.travel(now(), tick=False) as clock:
-        for _ in range(5):
-            page = submit(browser, browser.get(PAGE), mot_de_passe="faux")
-        assert REFUSED in text_of(page)
-        answer = browser.post(PAGE, data={"csrf_token": form_token(page), "mot-de-passe": PASSWORD})
-        assert answer.status_code == 429
-        assert int(answer.headers["Retry-After"]) == 5
-        assert "Un peu de patience" in text_of(answer)
-        elsewhere = app.test_client()
-        stranger = sign_in(elsewhere, "/connexion", account.username, PASSWORD)
-        assert "Un peu de patience" in text_of(stranger)
-        clock.shift(timedelta(seconds=6))
-        assert heading(submit(browser, answer, mot_de_passe=PASSWORD)) == "Gérer mon compte"
-        assert heading(sign_in(elsewhere, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
-
-
 @pytest.fixture
-def parent(browser: FlaskClient, build: Build) -> FlaskClient:
+def signed_in(browser: FlaskClient, build: Build) -> FlaskClient:
     enter(browser, build.active())
     return browser
 
@@ -107,17 +84,16 @@ def parent(browser: FlaskClient, build: Build) -> FlaskClient:
         ("x" * 5000, "/mon-compte"),
     ],
 )
-def test_the_next_page_is_one_of_a_fixed_list(parent: FlaskClient, suite: str, path: str) -> None:
-    page = parent.get(PAGE, query_string={"suite": suite})
+def test_the_next_page_is_one_of_a_fixed_list(signed_in: FlaskClient, suite: str, path: str) -> None:
+    page = signed_in.get(PAGE, query_string={"suite": suite})
     assert "evil" not in page.text
     data = {"csrf_token": form_token(page), "mot-de-passe": PASSWORD, "suite": "https://evil.test"}
-    answer = parent.post(PAGE, query_string={"suite": suite}, data=data)
+    answer = signed_in.post(PAGE, query_string={"suite": suite}, data=data)
     assert (answer.status_code, answer.headers["Location"]) == (303, path)
 
 
-def test_a_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
+def test_a_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, parent: Account) -> None:
+    enter(browser, parent)
     page = browser.get(f"{PAGE}?suite=connexions")
     data = {"csrf_token": form_token(page), "mot-de-passe": PASSWORD}
     second = app.test_client()  # the same browser, which lost the first response
@@ -130,11 +106,10 @@ def test_a_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskC
 
 
 def test_a_former_cookie_without_the_password_is_refused_without_details(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
+        enter(browser, parent)
         thief = app.test_client()
         thief.set_cookie("__Host-ss", cookie(browser), domain=HOST, secure=True)
         page = thief.get(PAGE)
@@ -143,7 +118,7 @@ def test_a_former_cookie_without_the_password_is_refused_without_details(
             clock.shift(timedelta(seconds=seconds))
             answer = thief.post(PAGE, data={"csrf_token": form_token(page), "mot-de-passe": typed})
             assert (answer.status_code, answer.headers["Location"]) == (303, "/connexion")
-            assert account.username not in answer.text
+            assert parent.username not in answer.text
             assert not is_in(thief)
 
 
@@ -158,19 +133,17 @@ def test_an_ended_session_is_not_renewed(app: Flask, browser: FlaskClient, build
     assert not is_in(laptop)
 
 
-def test_a_blocked_password_is_refused(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
+def test_a_blocked_password_is_refused(browser: FlaskClient, parent: Account) -> None:
+    enter(browser, parent)
     page = browser.get(PAGE)
-    db.session.get_one(Account, account.id).password_blocked_at = now()
+    db.session.get_one(Account, parent.id).password_blocked_at = now()
     db.session.commit()
     assert REFUSED in text_of(submit(browser, page, mot_de_passe=PASSWORD))
 
 
-def test_the_window_is_as_long_as_the_setting(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_the_window_is_as_long_as_the_setting(browser: FlaskClient, parent: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
+        enter(browser, parent)
         clock.shift(timedelta(minutes=5))
         assert heading(browser.get("/mon-compte/courrier")) == "Ajouter un autre courrier"
         clock.shift(timedelta(seconds=1))

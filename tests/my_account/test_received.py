@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import delete
 
-from idp.accounts.models import Degree
+from idp.accounts.models import Account, Degree
 from idp.clients.models import Client, ClientSchool
 from idp.clients.released import guardian_vector
 from idp.clock import now
@@ -135,12 +135,13 @@ def test_data_of_another_parent_is_hidden(app: Flask, browser: FlaskClient, buil
     assert "Aucun ENT ne reçoit rien sur vous" in text_of(page)
 
 
-def test_a_parent_whose_only_tie_is_suspended_reads_the_truth(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_a_parent_whose_only_tie_is_suspended_reads_the_truth(
+    browser: FlaskClient, build: Build, parent: Account
+) -> None:
     build.ent()
-    [tie] = account.guardianships
-    closing.close(account.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
-    enter(browser, account)
+    [tie] = parent.guardianships
+    closing.close(parent.id, Decision(reason="jugement", child=tie.child_id, school=build.school()))
+    enter(browser, parent)
     page = text_of(browser.get(PAGE))
     assert "Aucun ENT ne reçoit rien sur vous en ce moment." in page
     assert "Votre accès à cet élève est fermé depuis" in page

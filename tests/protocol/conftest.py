@@ -9,14 +9,9 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.throttle import limits
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD
 from tests.pages import form_token
 from tests.protocol.registering import invited
-
-
-@pytest.fixture
-def parent(build: Build) -> Account:
-    return build.active()
 
 
 @pytest.fixture
@@ -40,7 +35,7 @@ def invitation(app: Flask) -> str:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at as many requests and wrong proofs as a test shows.
 
-    Their limits have tests of their own (test_client_brakes, test_authorize_flood).
+    Their limits have tests of their own (test_rate_limits).
     """
     monkeypatch.setattr(limits, "CLIENT_PROOF", replace(limits.CLIENT_PROOF, free=1_000_000))
     patient = replace(limits.CLIENT_PROOF_IP, windows=(limits.Window(1_000_000, timedelta(minutes=1)),))

@@ -57,7 +57,6 @@ def location_for(browser: FlaskClient, departure: Departure) -> str:
 
 
 def arrive(browser: FlaskClient, party: EntcoreParty) -> dict[str, Any]:
-    """Return the claims of one sign-in of a signed-in browser."""
     departure = party.leave()
     return party.receive(location_for(browser, departure), departure)
 

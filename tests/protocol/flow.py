@@ -37,8 +37,7 @@ def bound(browser: FlaskClient, party: KeyedParty, scope: str = OFFLINE) -> dict
     code = code_for(browser, party, attempt, scope=scope)
     response = party.redeem(browser, code, attempt, party.fresh_proof())
     assert response.status_code == 200, response.get_data(as_text=True)
-    body: dict[str, Any] = response.get_json()
-    return body
+    return dict(response.get_json())
 
 
 def refused(response: TestResponse, error: str, status: int = 400) -> None:
@@ -61,7 +60,6 @@ def stays_here(response: TestResponse) -> str:
 
 
 def step_of(response: TestResponse) -> str:
-    """Return the path of the step that a redirect leads to."""
     assert response.status_code == 303, response.get_data(as_text=True)
     location = urlsplit(response.headers["Location"])
     assert not location.netloc, response.headers["Location"]
@@ -76,7 +74,6 @@ class _Forms(HTMLParser):
         self.forms: list[tuple[dict[str, str | None], list[tuple[str, str]]]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect a form, or a field of the last form."""
         attributes = dict(attrs)
         if tag == "form":
             self.forms.append((attributes, []))

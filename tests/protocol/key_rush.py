@@ -125,6 +125,5 @@ class Client(threading.Thread):
 
 
 def published(port: int) -> set[str]:
-    """Return the `kid` of each key in the JWKS of a node."""
     with urlopen(f"http://127.0.0.1:{port}/jwks.json") as answer:
         return {jwk["kid"] for jwk in json.load(answer)["keys"]}

@@ -81,7 +81,6 @@ def of_another_curve(at: Request) -> str:
 
 
 def by_ed448(at: Request, alg: str) -> str:
-    """Return a proof with a correct signature by an Ed448 key."""
     private = ed448.Ed448PrivateKey.generate()
     jwk = {"kty": "OKP", "crv": "Ed448", "x": b64(private.public_key().public_bytes_raw())}
     head, body, _ = cut(at.proof(head={"alg": alg, "jwk": jwk}))

@@ -35,7 +35,6 @@ def bound(**bounds: Any) -> str:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Return the Authorization header for a token (RFC 6750 2.1)."""
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -47,8 +46,7 @@ def registered(browser: FlaskClient, token: str, **metadata: Any) -> dict[str, A
     answer = register(browser, token, **metadata)
     assert answer.status_code == 201, answer.get_data(as_text=True)
     assert answer.headers["Cache-Control"] == "no-store"
-    registration: dict[str, Any] = answer.get_json()
-    return registration
+    return dict(answer.get_json())
 
 
 def replaced(browser: FlaskClient, registration: dict[str, Any], **metadata: Any) -> TestResponse:

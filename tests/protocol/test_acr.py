@@ -60,7 +60,7 @@ def known(browser: FlaskClient, session: Account, next_day: None) -> Account:
 def test_repeated_sign_ins_do_not_make_a_browser_known(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1."""
+    # OpenID Connect Core 1.0, 5.5.1.1.
     for _ in range(3):
         sign_in(browser, "/connexion", session.username, PASSWORD)
         assert acr_of(browser, ent) == PASSWORD_CLASS
@@ -83,7 +83,7 @@ def test_repeated_sign_ins_do_not_make_a_browser_known(
 def test_the_id_token_has_the_first_requested_acr_that_the_sign_in_satisfies(
     browser: FlaskClient, ent: RelyingParty, known: Account, wished: str, acr: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     assert acr_of(browser, ent, acr_values=wished) == acr
     claims_request = json.dumps({"id_token": {"acr": {"values": wished.split()}}})
     assert acr_of(browser, ent, claims=claims_request) == acr
@@ -95,7 +95,7 @@ def test_the_id_token_has_the_first_requested_acr_that_the_sign_in_satisfies(
 def test_a_passkey_has_a_class_of_its_own_and_satisfies_the_others(
     browser: FlaskClient, ent: RelyingParty, session: Account, strength: str, method: str
 ) -> None:
-    """OpenID Connect Core 1.0, 2; RFC 8176, 2."""
+    # OpenID Connect Core 1.0, 2; RFC 8176, 2.
     signed_in_with(strength)
     claims = tokens_for(browser, ent)["claims"]
     assert (claims["acr"], claims["amr"]) == (PASSKEY_CLASS, [method, "user"])
@@ -109,7 +109,7 @@ def test_a_passkey_has_a_class_of_its_own_and_satisfies_the_others(
 def test_a_password_does_not_satisfy_the_class_of_a_passkey(
     browser: FlaskClient, ent: RelyingParty, session: Account, strength: str
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1."""
+    # OpenID Connect Core 1.0, 5.5.1.1.
     signed_in_with(strength)
     required = essential(PASSKEY_CLASS, "phr")
     assert ent.answer(browser.get(ent.url(Attempt(), claims=required, prompt="none")))["error"] == "login_required"
@@ -121,7 +121,7 @@ def test_a_password_does_not_satisfy_the_class_of_a_passkey(
 def test_the_registered_acr_values_are_the_default_of_a_request(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
-    """OpenID Connect Registration 1.0, 2."""
+    # OpenID Connect Registration 1.0, 2.
     client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
     client.description = {"default_acr_values": ["urn:none", PASSWORD_CLASS]}
     client.version += 1
@@ -135,7 +135,7 @@ def test_the_registered_acr_values_are_the_default_of_a_request(
 
 @pytest.mark.row("A-25")
 def test_a_voluntary_acr_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1."""
+    # OpenID Connect Core 1.0, 5.5.1.1.
     for changes in (
         {"acr_values": KNOWN_DEVICE_CLASS},
         {"claims": json.dumps({"id_token": {"acr": {"value": KNOWN_DEVICE_CLASS}}})},
@@ -152,7 +152,7 @@ def test_a_voluntary_acr_is_never_an_error(browser: FlaskClient, ent: RelyingPar
 def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1."""
+    # OpenID Connect Core 1.0, 5.5.1.1.
     attempt, required = Attempt(), essential("urn:none", KNOWN_DEVICE_CLASS)
     signed_in_with(BY_PASSWORD)
     assert step_of(browser.get(ent.url(attempt, claims=required))) == "/connexion"
@@ -167,7 +167,7 @@ def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
 def test_a_sign_in_that_does_not_satisfy_the_essential_acr_is_an_error(
     app: Flask, ent: RelyingParty, parent: Account, mode: str | None
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1; Unmet Authentication Requirements 1.0, 1."""
+    # OpenID Connect Core 1.0, 5.5.1.1; Unmet Authentication Requirements 1.0, 1.
     stranger, attempt = app.test_client(), Attempt()
     url = ent.url(attempt, claims=essential(KNOWN_DEVICE_CLASS), response_mode=mode)
     page = sign_in(stranger, url, parent.username, PASSWORD)
@@ -180,7 +180,7 @@ def test_a_sign_in_that_does_not_satisfy_the_essential_acr_is_an_error(
 def test_an_unreachable_essential_acr_is_refused_at_once(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Unmet Authentication Requirements 1.0."""
+    # Unmet Authentication Requirements 1.0.
     for visitor in (browser, app.test_client()):
         for required in (essential("urn:none"), essential(), essential(PASSWORD_CLASS.upper())):
             assert ent.answer(visitor.get(ent.url(Attempt(), claims=required)))["error"] == UNMET, required
@@ -188,7 +188,7 @@ def test_an_unreachable_essential_acr_is_refused_at_once(
 
 @pytest.mark.row("T-20")
 def test_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: Build, known: Account) -> None:
-    """OpenID Connect Core 1.0, 12.2."""
+    # OpenID Connect Core 1.0, 12.2.
     ent = build.ent(scopes=OFFLINE)
     for wished, acr in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
         first = tokens_for(browser, ent, scope=OFFLINE, acr_values=wished)

@@ -41,9 +41,8 @@ def called(key: Key, alg: str) -> Key:
 def test_both_algorithm_names_are_accepted_for_a_registered_key(
     browser: FlaskClient, build: Build, key: Key, held: str, published: str | None
 ) -> None:
-    """RFC 9864, 2.2. A client that registered either name may use both, but no other
-    algorithm.
-    """
+    # RFC 9864, 2.2. A client that registered either name may use both, but no other
+    # algorithm.
     ent = signing(build, key, jwks=jwks(key, alg=published), auth_alg=held)
     for name in NAMES:
         ent.client = called(key, name)
@@ -54,7 +53,7 @@ def test_both_algorithm_names_are_accepted_for_a_registered_key(
 def test_both_algorithm_names_are_refused_for_a_key_of_another_algorithm(
     browser: FlaskClient, build: Build, key: Key
 ) -> None:
-    """RFC 8725, 3.1."""
+    # RFC 8725, 3.1.
     elliptic = Key.new("ES256")
     held = signing(build, elliptic, jwks=jwks(elliptic, key), auth_alg="ES256")
     believed(shown(browser, held, held.assertion()))
@@ -72,7 +71,7 @@ def test_both_algorithm_names_are_refused_for_a_key_of_another_algorithm(
 
 @pytest.mark.row("T-16")
 def test_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
-    """FAPI 2.0 Security Profile, 5.4.1."""
+    # FAPI 2.0 Security Profile, 5.4.1.
     private = ed448.Ed448PrivateKey.generate()
     jwk = {"kty": "OKP", "crv": "Ed448", "x": b64(private.public_key().public_bytes_raw()), "kid": "448"}
     ent = signing(build, key, jwks={"keys": [*jwks(key)["keys"], jwk]})
@@ -87,7 +86,7 @@ def test_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Build, 
 
 
 def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449, 6.1. A thumbprint has no algorithm name: a token is valid with either name."""
+    # RFC 9449, 6.1. A thumbprint has no algorithm name: a token is valid with either name.
     party, attempt = KeyedParty.of(build.ent(), key=Key.new("EdDSA")), Attempt()
     answer = party.redeem(browser, code_for(browser, party, attempt), attempt, party.fresh_proof())
     token = answer.get_json()["access_token"]
@@ -98,7 +97,7 @@ def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_registration_returns_the_algorithm_name_of_the_client(browser: FlaskClient, name: str) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     key = Key.new(name)
     metadata: dict[str, Any] = {
         "token_endpoint_auth_method": "private_key_jwt",
@@ -114,7 +113,7 @@ def test_a_registration_returns_the_algorithm_name_of_the_client(browser: FlaskC
 def test_the_provider_signs_with_the_older_algorithm_name(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Discovery 1.0, 3."""
+    # OpenID Connect Discovery 1.0, 3.
     rotation.rotate(build.settings, "EdDSA", at_once=True)
     server = services_of(app).server
     server.ring.forget()

@@ -35,8 +35,7 @@ def registration(browser: FlaskClient) -> dict[str, Any]:
 
 def read(browser: FlaskClient, registration: dict[str, Any]) -> dict[str, Any]:
     own = bearer(registration["registration_access_token"])
-    answer: dict[str, Any] = browser.get(f"/register/{registration['client_id']}", headers=own).get_json()
-    return answer
+    return dict(browser.get(f"/register/{registration['client_id']}", headers=own).get_json())
 
 
 def sub(browser: FlaskClient, settings: Settings, registration: dict[str, Any]) -> str:
@@ -55,7 +54,7 @@ def changes() -> list[str]:
 def test_new_redirect_hosts_wait_for_an_operator(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings, uris: list[str]
 ) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     answer = replaced(
         browser, registration, redirect_uris=uris, client_name="Autre nom", policy_uri="https://voleur.test/p"
     )
@@ -81,7 +80,7 @@ def test_new_redirect_hosts_wait_for_an_operator(
 def test_sub_is_kept_when_new_hosts_are_approved(
     browser: FlaskClient, registration: dict[str, Any], build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8."""
+    # OpenID Connect Core 1.0, 8.
     before, neighbour = sub(browser, settings, registration), build.ent("Voisin", "voleur.test")
     for uris in (BOTH, [THIEF]):
         replaced(browser, registration, redirect_uris=uris)
@@ -101,7 +100,7 @@ def test_sub_is_kept_when_new_hosts_are_approved(
 def test_rejected_change_leaves_the_registration_as_it_was(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7591, 3.2.1."""
+    # RFC 7591, 3.2.1.
     before = read(browser, registration)
     replaced(browser, registration, redirect_uris=BOTH)
     approvals.reject(registration["client_id"])
@@ -116,7 +115,7 @@ def test_rejected_change_leaves_the_registration_as_it_was(
 def test_a_later_update_without_new_hosts_replaces_the_pending_one(
     browser: FlaskClient, registration: dict[str, Any]
 ) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     replaced(browser, registration, redirect_uris=BOTH)
     response = replaced(browser, registration, redirect_uris=["https://nouveau.test/autre"]).get_json()
     assert response["redirect_uris"] == ["https://nouveau.test/autre"]
@@ -130,7 +129,7 @@ def test_a_later_update_without_new_hosts_replaces_the_pending_one(
 def test_an_approval_fails_if_the_hosts_changed_since_the_operator_saw_them(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 5. A client with the token may change the pending request until it is approved."""
+    # RFC 7592, 5. A client with the token may change the pending request until it is approved.
     replaced(browser, registration, redirect_uris=["https://vrai.test/cb"])
     replaced(browser, registration, redirect_uris=[THIEF])
     with pytest.raises(
@@ -150,7 +149,7 @@ def test_an_approval_fails_if_the_hosts_changed_since_the_operator_saw_them(
 def test_an_approved_host_approves_no_other_host(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 5. Hosts that a thief of the token adds are not approved with the expected ones."""
+    # RFC 7592, 5. Hosts that a thief of the token adds are not approved with the expected ones.
     moved = {"redirect_uris": ["https://vrai.test/cb"], "client_uri": "https://vrai.test/"}
     added = {"post_logout_redirect_uris": ["https://voleur.test/bye"], "jwks_uri": "https://cles.test/jwks"}
     response = replaced(browser, registration, **moved, **added).get_json()
@@ -173,7 +172,7 @@ def test_an_approved_host_approves_no_other_host(
 def test_a_host_approved_for_one_page_waits_in_every_other_field(
     browser: FlaskClient, settings: Settings, moved: str, hosts: list[str]
 ) -> None:
-    """RFC 7592, 5. Who approved a page on a host did not approve that the host receives codes."""
+    # RFC 7592, 5. Who approved a page on a host did not approve that the host receives codes.
     registration = registered(browser, bound(hosts=hosts))
     client = registrations.get(registration["client_id"])
     page = "https://voleur.test/p"
@@ -195,7 +194,7 @@ def test_a_host_approved_for_one_page_waits_in_every_other_field(
 def test_another_port_is_another_server(
     browser: FlaskClient, settings: Settings, member: str, hosts: list[str]
 ) -> None:
-    """RFC 6454, 4."""
+    # RFC 6454, 4.
     registration = registered(browser, bound(hosts=hosts))
     own: Any = ["https://nouveau.test:8443/cb"] if member == "redirect_uris" else "https://nouveau.test:8443/jwks"
     response = replaced(browser, registration, **{member: own}).get_json()
@@ -208,7 +207,7 @@ def test_another_port_is_another_server(
 def test_a_change_that_an_operator_of_the_ent_asked_for_is_not_erased(
     browser: FlaskClient, registration: dict[str, Any]
 ) -> None:
-    """RFC 7592, 2.2. The access token stays, so that the client may ask again."""
+    # RFC 7592, 2.2. The access token stays, so that the client may ask again.
     client = registrations.get(registration["client_id"])
     asked = {"asked_at": "2026-11-01T08:00:00+00:00", approvals.ASKED_BY: "x", "metadata": {"name": "Autre"}}
     client.pending_metadata = asked
@@ -223,7 +222,7 @@ def test_a_change_that_an_operator_of_the_ent_asked_for_is_not_erased(
 def test_hosts_of_an_invitation_and_the_approved_ones_bound_all_addresses_of_a_change_that_waits(
     browser: FlaskClient, settings: Settings
 ) -> None:
-    """RFC 7591, 3.2.1. A change that waits is no way around the hosts of the invitation."""
+    # RFC 7591, 3.2.1. A change that waits is no way around the hosts of the invitation.
     registration = registered(browser, bound(hosts=["nouveau.test"]))
     moved = {"redirect_uris": ["https://vrai.test/cb"]}
     refused(replaced(browser, registration, **moved, client_uri="https://voleur.test/"), "invalid_client_metadata")
@@ -251,7 +250,7 @@ def test_hosts_of_an_invitation_and_the_approved_ones_bound_all_addresses_of_a_c
 def test_a_new_host_of_any_address_that_leads_somebody_waits_for_an_operator(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings, metadata: dict[str, Any]
 ) -> None:
-    """RFC 7592, 5. The hosts of the registration bind it where the invitation named none."""
+    # RFC 7592, 5. The hosts of the registration bind it where the invitation named none.
     [name] = [name for name, value in metadata.items() if "voleur.test" in str(value)]
     response = replaced(browser, registration, **metadata).get_json()
     assert not {name: value for name, value in metadata.items() if response.get(name, []) != []}, "nothing has changed"
@@ -280,14 +279,14 @@ def test_a_new_host_of_any_address_that_leads_somebody_waits_for_an_operator(
 def test_an_update_that_cannot_be_approved_is_refused_at_once(
     browser: FlaskClient, build: Build, registration: dict[str, Any], metadata: dict[str, Any], error: str
 ) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     build.ent("Passerelle")
     refused(replaced(browser, registration, **metadata), error)
     assert "pending_approval" not in read(browser, registration)
 
 
 def test_hosts_of_an_invitation_are_widened_by_an_approval_alone(browser: FlaskClient, settings: Settings) -> None:
-    """RFC 7591, 3.2.1. An operator fixed the hosts, so an operator decides about others."""
+    # RFC 7591, 3.2.1. An operator fixed the hosts, so an operator decides about others.
     registration = registered(browser, bound(hosts=["nouveau.test"]))
     moved = {"redirect_uris": [THIEF], "client_uri": "https://voleur.test/"}
     assert replaced(browser, registration, **moved).get_json()["redirect_uris"] == [OWN]
@@ -301,7 +300,7 @@ def test_hosts_of_an_invitation_are_widened_by_an_approval_alone(browser: FlaskC
 def test_a_change_of_keys_waits_with_the_hosts(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 2.2. One change, which is made as a whole or not at all."""
+    # RFC 7592, 2.2. One change, which is made as a whole or not at all.
     key = {**Key.new().jwk, "note": "kept by nobody"}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [key]}}
     response = replaced(

@@ -55,7 +55,7 @@ def key() -> Key:
 @pytest.mark.row("T-16")
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_a_signed_assertion_authenticates(browser: FlaskClient, build: Build, session: Account, alg: str) -> None:
-    """OpenID Connect Core 1.0, 9."""
+    # OpenID Connect Core 1.0, 9.
     ent, attempt = signing(build, Key.new(alg)), Attempt()
     answer = ent.redeem(browser, code_for(browser, ent, attempt), attempt, None)
     assert answer.status_code == 200, answer.get_data(as_text=True)
@@ -65,7 +65,7 @@ def test_a_signed_assertion_authenticates(browser: FlaskClient, build: Build, se
 @pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
 def test_an_assertion_with_wrong_claims_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
-    """OpenID Connect Core 1.0, 9."""
+    # OpenID Connect Core 1.0, 9.
     ent, moment = signing(build, key), int(time.time())
     good: list[dict[str, Any]] = [
         {},
@@ -95,7 +95,7 @@ def test_an_assertion_with_wrong_claims_is_refused(browser: FlaskClient, build: 
 
 @pytest.mark.row("T-16")
 def test_an_assertion_is_accepted_once(browser: FlaskClient, build: Build, key: Key) -> None:
-    """OpenID Connect Core 1.0, 9."""
+    # OpenID Connect Core 1.0, 9.
     ent, other = signing(build, key), signing(build, key, host="autre.test")
     assertion = ent.assertion(jti="one")
     believed(shown(browser, ent, assertion))
@@ -107,7 +107,7 @@ def test_an_assertion_is_accepted_once(browser: FlaskClient, build: Build, key: 
 @pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
 def test_the_header_chooses_nothing(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 8725, 3.1, 3.10."""
+    # RFC 8725, 3.1, 3.10.
     ent, mine = signing(build, key), Key.new("ES256")
     body = {"iss": ent.client_id, "sub": ent.client_id, "aud": ent.issuer, "exp": int(time.time()) + 60}
     right = {"alg": "ES256", "kid": key.kid}
@@ -137,7 +137,7 @@ def test_the_header_chooses_nothing(browser: FlaskClient, build: Build, key: Key
 @pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
 def test_a_malformed_assertion_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 7523, 3.2."""
+    # RFC 7523, 3.2.
     ent = signing(build, key)
     head, body, signature = ent.assertion()["client_assertion"].split(".")
     odd = [
@@ -160,7 +160,7 @@ def test_a_malformed_assertion_is_refused(browser: FlaskClient, build: Build, ke
 @pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
 def test_a_malformed_token_with_a_valid_signature_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 7519, 4; RFC 7515, 4, 4.1.11."""
+    # RFC 7519, 4; RFC 7515, 4, 4.1.11.
     ent = signing(build, key)
     fields = ent.assertion()
     head, body = (unb64(part) for part in fields["client_assertion"].split(".")[:2])
@@ -188,7 +188,7 @@ def test_a_malformed_token_with_a_valid_signature_is_refused(browser: FlaskClien
 
 @pytest.mark.row("T-16")
 def test_a_client_is_held_to_the_algorithm_that_it_registered(browser: FlaskClient, build: Build) -> None:
-    """OpenID Connect Registration 1.0, 2."""
+    # OpenID Connect Registration 1.0, 2.
     rsa = Key.new("PS256")
     both = {"keys": [{**rsa.jwk, "kid": rsa.kid}]}
     held = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=both, auth_alg="PS256"), client=rsa)
@@ -201,7 +201,7 @@ def test_a_client_is_held_to_the_algorithm_that_it_registered(browser: FlaskClie
 def test_a_client_of_the_profile_names_the_issuer_alone_and_signs_by_no_rs256(
     browser: FlaskClient, build: Build, settings: Settings
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1, 5.4.1."""
+    # FAPI 2.0 Security Profile, 5.3.2.1, 5.4.1.
     rotation.rotate(settings, "ES256")
     rsa = Key.new("PS256")
     ent = signing(build, rsa, profile="fapi2", id_token_alg="ES256", jwks={"keys": [{**rsa.jwk, "kid": rsa.kid}]})
@@ -219,7 +219,7 @@ def test_a_client_of_the_profile_names_the_issuer_alone_and_signs_by_no_rs256(
 def test_a_client_of_former_times_may_name_the_endpoint_that_is_asked(
     browser: FlaskClient, build: Build, key: Key
 ) -> None:
-    """RFC 9126, 2."""
+    # RFC 9126, 2.
     ent = signing(build, key, assertion_audience="legacy")
     believed(shown(browser, ent, ent.assertion(aud=["https://elsewhere.test", ent.issuer])))
     rows: list[tuple[str, str, int]] = [
@@ -237,7 +237,7 @@ def test_a_client_of_former_times_may_name_the_endpoint_that_is_asked(
 
 @pytest.mark.row("T-16")
 def test_a_key_without_a_kid_is_accepted_when_one_key_fits(browser: FlaskClient, build: Build) -> None:
-    """OpenID Connect Core 1.0, 10.1. A single key that fits the algorithm leaves no doubt."""
+    # OpenID Connect Core 1.0, 10.1. A single key that fits the algorithm leaves no doubt.
     first, second = Key.new("ES256"), Key.new("ES256")
     lone = signing(build, first, jwks={"keys": [first.jwk, {**Key.new("RS256").jwk}]})
     believed(shown(browser, lone, lone.assertion()))
@@ -249,7 +249,7 @@ def test_a_key_without_a_kid_is_accepted_when_one_key_fits(browser: FlaskClient,
 def test_many_processes_send_an_assertion_and_it_is_accepted_once(
     app: Flask, build: Build, key: Key, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 9."""
+    # OpenID Connect Core 1.0, 9.
     parties = [signing(build, key, name=f"Passerelle {n}", host=f"e{n}.test") for n in range(10)]
     form = {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "v" * 43}
     requests = [
@@ -262,7 +262,7 @@ def test_many_processes_send_an_assertion_and_it_is_accepted_once(
 
 
 def test_a_client_that_changes_to_keys_has_no_secret_any_more(browser: FlaskClient, build: Build, key: Key) -> None:
-    """OpenID Connect Registration 1.0, 3.2."""
+    # OpenID Connect Registration 1.0, 3.2.
     ent = signing(build, key)
     assert ent.secret is None
     with pytest.raises(RegistrationRefusedError, match="it has no secret"):

@@ -69,17 +69,15 @@ def own(build: Build) -> RelyingParty:
 
 
 def introspected(browser: FlaskClient, ent: RelyingParty, token: str) -> dict[str, Any]:
-    answer: dict[str, Any] = browser.post("/introspect", data={"token": token}, headers=ent.basic()).get_json()
-    return answer
+    return dict(browser.post("/introspect", data={"token": token}, headers=ent.basic()).get_json())
 
 
 @pytest.mark.row("A-27")
 def test_a_foreign_ent_gets_no_code(
     browser: FlaskClient, own: RelyingParty, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. Own rule: the school decides, and its decision applies to its own ENT
-    only.
-    """
+    # OpenID Connect Core 1.0, 3.1.2.4. Own rule: the school decides, and its decision applies to its own ENT
+    # only.
     answer = browser.get(foreign.url(Attempt()))
     assert step_of(answer) == PAGE
     page = follow(browser, answer)
@@ -95,10 +93,9 @@ def test_a_foreign_ent_gets_no_code(
 @pytest.mark.row("A-27")
 @pytest.mark.parametrize("mode", [None, "form_post"])
 def test_without_a_page_a_foreign_ent_gets_access_denied(
-    browser: FlaskClient, foreign: RelyingParty, session: Account, mode: str | None
+    browser: FlaskClient, foreign: RelyingParty, session: Account, mode: str | None, attempt: Attempt
 ) -> None:
-    """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1."""
-    attempt = Attempt()
+    # RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1.
     response = browser.get(foreign.url(attempt, prompt="none", response_mode=mode))
     answer = posted_answer(foreign, response) if mode else foreign.answer(response)
     assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
@@ -107,10 +104,9 @@ def test_without_a_page_a_foreign_ent_gets_access_denied(
 
 
 def test_the_person_goes_back_to_the_ent_with_access_denied(
-    browser: FlaskClient, foreign: RelyingParty, session: Account
+    browser: FlaskClient, foreign: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
+    # RFC 6749, 4.1.2.1.
     page = follow(browser, browser.get(foreign.url(attempt)))
     [back] = [link for link in _links(page) if link.startswith("/authorize/refus")]
     answer = foreign.answer(browser.get(back))
@@ -120,7 +116,7 @@ def test_the_person_goes_back_to_the_ent_with_access_denied(
 def test_another_person_signs_in_for_the_same_request(
     browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1. « Changer de compte » is for computers that a family shares."""
+    # OpenID Connect Core 1.0, 3.1.2.1. « Changer de compte » is for computers that a family shares.
     other = build.active(email="karim@exemple.fr", children=[build.child("Inès", uai=LYCEE)])
     attempt = Attempt()
     page = follow(browser, browser.get(foreign.url(attempt)))
@@ -138,10 +134,9 @@ def test_another_person_signs_in_for_the_same_request(
 
 
 def test_the_page_redirects_to_the_ent_once_the_person_may_enter(
-    browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
+    browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.5. The page is not shown again once the school's file has a child."""
-    attempt = Attempt()
+    # OpenID Connect Core 1.0, 3.1.2.5. The page is not shown again once the school's file has a child.
     location = browser.get(foreign.url(attempt)).headers["Location"]
     child = build.child(uai=LYCEE)
     db.session.add(Guardianship(account_id=session.id, child_id=child.id, rank=1))
@@ -152,7 +147,7 @@ def test_the_page_redirects_to_the_ent_once_the_person_may_enter(
 def test_a_person_without_children_is_told_so(
     browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The page names the school to contact."""
+    # OpenID Connect Core 1.0, 3.1.2.4. The page names the school to contact.
     end(session)
     page = follow(browser, browser.get(own.url(Attempt())))
     assert heading(page) == NOT_THIS_ENT
@@ -170,7 +165,7 @@ def test_a_person_without_children_is_told_so(
 
 
 def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4."""
+    # OpenID Connect Core 1.0, 3.1.2.4.
     text = follow(browser, browser.get(foreign.url(Attempt()))).get_data(as_text=True)
     assert "Collège des Tilleuls" in text
     assert "Aucun ENT n’est relié à ce service pour cet établissement" in text
@@ -181,7 +176,7 @@ def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: Relying
 def test_a_parent_whose_tie_ended_gets_no_code_and_the_tokens_are_refused(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4; RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2."""
+    # OpenID Connect Core 1.0, 3.1.2.4; RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2.
     tokens = tokens_for(browser, own, scope=OFFLINE)
     access, refresh = tokens["access_token"], tokens["refresh_token"]
     assert introspected(browser, own, access)["active"] is True
@@ -200,7 +195,7 @@ def test_a_parent_whose_tie_ended_gets_no_code_and_the_tokens_are_refused(
 def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
     browser: FlaskClient, own: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 1.5."""
+    # RFC 6749, 1.5.
     tokens = tokens_for(browser, own, scope=OFFLINE)
     dispute(session)
     refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
@@ -211,7 +206,7 @@ def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
 def test_a_client_that_no_longer_serves_a_school_loses_its_tokens(
     app: Flask, browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2. A client that no longer serves the school loses its tokens."""
+    # RFC 6749, 5.2. A client that no longer serves the school loses its tokens.
     tokens = tokens_for(browser, own, scope=OFFLINE)
     row = registrations.get(own.client_id)
     change_registration(build.settings, row, replace(rows.read(row), uais=[LYCEE]))
@@ -221,7 +216,7 @@ def test_a_client_that_no_longer_serves_a_school_loses_its_tokens(
 
 @pytest.mark.row("A-27")
 def test_a_service_for_everyone_accepts_everybody(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.3."""
+    # OpenID Connect Core 1.0, 5.3.
     everyone = build.ent("Cantines", "cantines.test", uais=[], audience="everyone", scopes=OFFLINE)
     tokens = tokens_for(browser, everyone, scope=OFFLINE)
     info = everyone.userinfo(browser, tokens["access_token"]).get_json()
@@ -236,7 +231,7 @@ def test_a_service_for_everyone_accepts_everybody(browser: FlaskClient, build: B
 def test_the_identifier_is_released_to_clients_registered_for_it(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1."""
+    # OpenID Connect Core 1.0, 5.5.1.
     claims_request = '{"userinfo":{"preferred_username":{"essential":true}},"id_token":{"preferred_username":null}}'
     for host, release in (("ent.test", False), ("moodle.test", True)):
         ent = build.ent(f"ENT {host}", host, release_username=release)
@@ -254,7 +249,7 @@ def test_the_identifier_is_released_to_clients_registered_for_it(
 def test_the_page_of_consent_names_the_identifier_where_it_is_released(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4."""
+    # OpenID Connect Core 1.0, 3.1.2.4.
     for host, release in (("ent.test", False), ("moodle.test", True)):
         ent = build.ent(f"ENT {host}", host, release_username=release)
         page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))

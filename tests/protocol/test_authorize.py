@@ -58,7 +58,7 @@ ANSWERS: list[dict[str, str | None]] = [
 def test_a_redirect_uri_that_differs_from_the_registered_one_gets_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     for uri in STRANGE_REDIRECTS:
         response = browser.get(ent.url(Attempt(), redirect_uri=uri))
         assert uri not in stays_here(response), uri
@@ -68,7 +68,7 @@ def test_a_redirect_uri_that_differs_from_the_registered_one_gets_a_page(
 def test_accents_and_quotes_in_types_are_refused_not_a_fault(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 3.1.1."""
+    # RFC 6749, 3.1.1.
     answer = ent.answer(browser.get(ent.url(Attempt(), response_type='co"dé')))
     assert answer["error"] == "unsupported_response_type"
     raw = ent.url(Attempt()).replace("response_type=code", 'response_type=é"').encode().decode("latin-1")
@@ -79,7 +79,7 @@ def test_accents_and_quotes_in_types_are_refused_not_a_fault(
 def test_unknown_and_disabled_clients_get_the_same_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
+    # RFC 6749, 4.1.2.1.
     code_for(browser, ent, Attempt())  # the registration is in the process's memory now
     registrations.disable(ent.client_id)
     disabled = stays_here(browser.get(ent.url(Attempt())))
@@ -95,7 +95,7 @@ def test_unknown_and_disabled_clients_get_the_same_page(
 def test_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1. The client is looked up again after a step."""
+    # RFC 6749, 4.1.2.1. The client is looked up again after a step.
     page = follow(browser, browser.get(ent.url(Attempt())))
     registrations.disable(ent.client_id)
     data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
@@ -108,7 +108,7 @@ def test_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
 def test_other_response_types_are_refused_to_the_client_only_when_it_is_certain(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 3.1.1."""
+    # RFC 6749, 3.1.1.
     for kind in ("token", "id_token", "code token", "code id_token", "none", "foo", "CODE", "code "):
         answer = ent.answer(browser.get(ent.url(Attempt(), response_type=kind)))
         assert answer["error"] == "unsupported_response_type", kind
@@ -122,7 +122,7 @@ def test_other_response_types_are_refused_to_the_client_only_when_it_is_certain(
 def test_a_challenge_that_is_missing_or_not_s256_is_refused(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 7636, 4.4.1."""
+    # RFC 7636, 4.4.1.
     lenient = build.ent("Horizon", "horizon.test", pkce_required=False)
     wrong: list[dict[str, str | None]] = [
         *({"code_challenge_method": method} for method in (None, "plain", "s256", "S512")),
@@ -138,7 +138,7 @@ def test_a_challenge_that_is_missing_or_not_s256_is_refused(
 def test_a_challenge_that_need_not_be_sent_is_enforced_when_it_is(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9700, 2.1.1."""
+    # RFC 9700, 2.1.1.
     ent, attempt = build.ent(pkce_required=False), Attempt()
     code = code_for(browser, ent, attempt)
     for wrong in (None, Attempt().verifier):
@@ -149,9 +149,10 @@ def test_a_challenge_that_need_not_be_sent_is_enforced_when_it_is(
 
 
 @pytest.mark.row("A-09")
-def test_a_parameter_that_stands_twice_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 6749, 3.1."""
-    attempt = Attempt()
+def test_a_parameter_that_stands_twice_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
+    # RFC 6749, 3.1.
     for name in ("nonce", "code_challenge", "prompt", "max_age", "response_mode", "response_type", "scope", "foo"):
         twice = f"{ent.url(attempt, prompt='none', max_age='900', response_mode='query', foo='1')}&{name}=x"
         answer = ent.answer(browser.get(twice))
@@ -165,7 +166,7 @@ def test_a_parameter_that_stands_twice_is_refused(browser: FlaskClient, ent: Rel
 def test_the_state_and_the_nonce_come_back_byte_for_byte(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """RFC 6749, 4.1.2; OpenID Connect Core 1.0, 3.1.2.1."""
+    # RFC 6749, 4.1.2; OpenID Connect Core 1.0, 3.1.2.1.
     filler = "".join(chr(33 + (7 * i) % 94) for i in range(1900))
     state = f"é ü 日本 😀 &=?#%20+\"'<>\\ {filler}"
     attempt = Attempt(state=state, nonce="".join(chr(33 + (11 * i) % 94) for i in range(500)))
@@ -185,7 +186,7 @@ def test_the_state_and_the_nonce_come_back_byte_for_byte(
 def test_a_huge_state_or_nonce_is_refused_and_not_sent_on(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2. A limit far above real values keeps redirects within the limits of browsers."""
+    # RFC 6749, 4.1.2. A limit far above real values keeps redirects within the limits of browsers.
     for name, size, status in (("state", 200_000, 414), ("nonce", 200_000, 414), ("state", 5_000, 400)):
         response = browser.get(ent.url(Attempt(), **{name: "x" * size}))
         assert response.status_code == status, (name, size)
@@ -199,7 +200,7 @@ def test_a_huge_state_or_nonce_is_refused_and_not_sent_on(
 def test_request_objects_are_refused_and_nothing_is_fetched(
     browser: FlaskClient, ent: RelyingParty, session: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
+    # OpenID Connect Core 1.0, 3.1.2.6.
     endpoints: list[object] = []
     monkeypatch.setattr(socket.socket, "connect", lambda _self, endpoint: endpoints.append(endpoint))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_kwargs: endpoints.append(args))
@@ -218,7 +219,7 @@ def test_request_objects_are_refused_and_nothing_is_fetched(
 def test_iss_is_in_every_answer_and_is_the_metadata_s(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 9207, 2."""
+    # RFC 9207, 2.
     issuer = browser.get("/.well-known/openid-configuration").get_json()["issuer"]
     for changes in ANSWERS:
         location = browser.get(ent.url(Attempt(), **changes)).headers["Location"]
@@ -227,7 +228,7 @@ def test_iss_is_in_every_answer_and_is_the_metadata_s(
 
 @pytest.mark.row("A-10")
 def test_a_redirect_uri_keeps_its_own_query(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 3.1.2."""
+    # RFC 6749, 3.1.2.
     for own in ("?bar=foo", "?dummy1=lorem&dummy2=ipsum", "?", "?a=%2F+b&c"):
         ent = build.ent(f"ENT {own}", redirect_uris=[f"https://ent.test/cb{own}"])
         ent.redirect_uri += own
@@ -247,9 +248,10 @@ def test_a_redirect_uri_keeps_its_own_query(browser: FlaskClient, build: Build, 
 
 
 @pytest.mark.row("A-25")
-def test_order_and_unknown_parameters_change_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 6749, 3.1."""
-    attempt = Attempt()
+def test_order_and_unknown_parameters_change_nothing(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
+    # RFC 6749, 3.1.
     pairs = parse_qsl(urlsplit(ent.url(attempt, scope="email openid profile", foo="bar")).query)
     for order in (pairs, pairs[::-1], sorted(pairs)):
         answer = ent.answer(browser.get(f"/authorize?{urlencode([*order, ('iss', 'x'), ('é', 'ü')])}"))

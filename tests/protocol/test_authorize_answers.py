@@ -1,25 +1,28 @@
-"""The authorization endpoint's responses, and parameters that change none (security rows A-19, A-23 to A-26)."""
+"""The authorization endpoint's responses, error pages, and parameters without effect (A-03, A-19, A-23 to A-26)."""
 
 import json
 import re
+from html import unescape
 
 import pytest
-from flask import Flask
+from flask import Flask, render_template_string
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from idp import languages
 from idp.accounts.models import Account
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import code_for, stays_here, step_of
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 
 @pytest.mark.row("A-19")
 def test_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1."""
+    # RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1.
     ent = build.ent(scopes="openid email")
     heap = " ".join(["openid", *(f"s{i}" for i in range(1000))])
     for scope in (
@@ -47,7 +50,7 @@ def led_back_to(page: TestResponse) -> list[str]:
 def test_an_error_page_links_to_the_registered_home_of_a_known_client(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
+    # RFC 6749, 4.1.2.1.
     homeless = build.ent("Horizon", "horizon.test", home_uri="")
     for changes, homes in (
         ({"redirect_uri": "https://evil.test/cb"}, ["https://ent.test/"]),
@@ -64,7 +67,7 @@ def test_an_error_page_links_to_the_registered_home_of_a_known_client(
 
 @pytest.mark.row("A-23")
 def test_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 9700, 4.16, 4.2.4."""
+    # RFC 9700, 4.16, 4.2.4.
     pages = [
         follow(browser, browser.get(ent.url(Attempt()))),
         browser.get(ent.url(Attempt(), client_id="nobody")),
@@ -74,14 +77,13 @@ def test_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent:
     for page in pages:
         assert page.mimetype == "text/html"
         assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
-        assert page.headers["Referrer-Policy"] == "no-referrer"
-        assert page.headers["Cache-Control"] == "no-store"
+        assert (page.headers["Referrer-Policy"], page.headers["Cache-Control"]) == ("no-referrer", "no-store")
         assert "Access-Control-Allow-Origin" not in page.headers
 
 
 @pytest.mark.row("A-24")
 def test_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
-    """RFC 9700, 4.12."""
+    # RFC 9700, 4.12.
     page = follow(browser, browser.get(ent.url(Attempt())))
     data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
     response = browser.post(page.request.full_path, data=data)
@@ -96,7 +98,7 @@ def test_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingPar
 def test_the_sign_in_page_explains_a_reauthentication_only(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     why = "Le compte de <b><bdi>Noémie L.</bdi></b> est déjà connecté. Pour continuer vers l’ENT Passerelle, redonnez"
     again: list[dict[str, str]] = [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}]
     for changes in again:
@@ -113,10 +115,9 @@ def test_the_sign_in_page_explains_a_reauthentication_only(
 
 @pytest.mark.row("A-25")
 def test_unknown_optional_parameters_are_no_error(
-    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
+    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account, attempt: Attempt
 ) -> None:
-    """OpenID Connect Core 1.0, 15.1."""
-    attempt = Attempt()
+    # OpenID Connect Core 1.0, 15.1.
     wishes = {
         "ui_locales": "de fr-CA xx-%",
         "claims_locales": "fr",
@@ -137,10 +138,9 @@ def test_unknown_optional_parameters_are_no_error(
 
 @pytest.mark.row("A-26")
 def test_the_claims_parameter_changes_no_reserved_claim(
-    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1."""
-    attempt = Attempt()
+    # OpenID Connect Core 1.0, 5.5.1.
     hostile = {"id_token": {"iss": {"value": "https://evil.test"}, "aud": {"value": "evil"}, "exp": {"value": 9}}}
     honest = ent.tokens(browser, code_for(browser, ent, attempt, claims=json.dumps(hostile)), attempt)
     for claims_request, error in (
@@ -164,3 +164,95 @@ def test_the_claims_parameter_changes_no_reserved_claim(
     assert again["claims"].keys() == honest["claims"].keys()
     info = ent.userinfo(browser, again["access_token"]).get_json()
     assert info == ent.userinfo(browser, honest["access_token"]).get_json()
+
+
+_LANGUAGE = re.compile(r'<html lang="([^"]+)"')
+
+
+@pytest.fixture
+def two_languages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(languages, "OFFERED", ("fr", "en"))
+
+
+def language(page: TestResponse) -> str:
+    match = _LANGUAGE.search(page.get_data(as_text=True))
+    assert match
+    return match[1]
+
+
+@pytest.mark.row("A-25")
+def test_the_language_that_is_asked_for_holds_through_the_steps(
+    two_languages: None, browser: FlaskClient, build: Build, parent: Account
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.1.
+    ent = build.ent(charter="provider")
+    build.publish(ent, "1")
+    page = follow(browser, browser.get(ent.url(Attempt(), ui_locales="xx-% de en-GB fr", login_hint=None)))
+    steps = []
+    for fields in ({"profil": "parent"}, {"identifiant": parent.username, "mot_de_passe": PASSWORD}, {"accepte": "y"}):
+        steps.append((page.request.path, language(page)))
+        page = submit(browser, page, **fields, **({"version": "1"} if "accepte" in fields else {}))
+    assert steps == [("/profil", "en"), ("/connexion", "en"), ("/charte", "en")]
+    assert ent.answer(page)["code"]
+
+
+@pytest.mark.row("A-25")
+def test_the_person_s_language_overrides_ui_locales(
+    two_languages: None, browser: FlaskClient, ent: RelyingParty
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.1.
+    page = follow(browser, browser.get(ent.url(Attempt(), ui_locales="en", login_hint=None)))
+    assert language(page) == "en"
+    page = browser.get(page.request.full_path.replace("ui_locales=en", "ui_locales=fr"))
+    assert language(page) == "fr"
+    assert language(submit(browser, page, profil="parent")) == "fr"
+
+
+@pytest.mark.row("A-25")
+@each_row("tags", ["de", "", "x" * 5000, "é %00 -- _ fr_", "ko-Hang-KR", "i-klingon", "fr-u-co-phonebk"])
+def test_a_language_that_is_not_there_is_no_error(
+    browser: FlaskClient, ent: RelyingParty, session: Account, tags: str
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.1.
+    for name in ("ui_locales", "claims_locales"):
+        assert ent.answer(browser.get(ent.url(Attempt(), **{name: tags})))["code"]
+        page = follow(browser, browser.get(ent.url(Attempt(), prompt="login", **{name: tags})))
+        assert (heading(page), language(page)) == ("Connexion", "fr")
+
+
+def test_parameters_with_names_of_flask_stay_in_the_language_link(app: Flask) -> None:
+    # RFC 6749, 3.1. The framework uses these names of unknown parameters itself.
+    odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c&prompt=none&prompt=login"
+    with app.test_request_context(f"/connexion?{odd}"):
+        assert unescape(render_template_string("{{ language_url('fr') }}")) == f"?{odd}&langue=fr"
+
+
+SENTENCES = {
+    "client": "Ce service ne connaît pas le site d’où vous venez, ou ne l’accepte plus.",
+    "redirect_uri": "L’adresse où vous deviez revenir n’est pas enregistrée ici.",
+    "none": "Le site d’où vous venez ne nous a pas dit où vous ramener.",
+    "request": "Le site d’où vous venez a envoyé une demande que nous ne pouvons pas lire.",
+}
+
+
+@pytest.mark.row("A-04", "A-03")
+@each_row(
+    ("changes", "sentence", "phrase"),
+    [
+        ({"redirect_uri": "https://ent.test/autre"}, "redirect_uri", "invalid redirect_uri"),
+        ({"redirect_uri": "x"}, "redirect_uri", "invalid redirect_uri"),
+        ({"redirect_uri": None}, "none", "invalid redirect_uri"),
+        ({"redirect_uri": ""}, "none", "invalid redirect_uri"),
+        ({"client_id": "nobody"}, "client", "invalid client_id"),
+        ({"client_id": None}, "client", "invalid client_id"),
+        ({"response_mode": "fragment"}, "request", "response_mode must be one of: query, form_post"),
+        ({"state": "x" * 5000}, "request", "too long state"),
+    ],
+)
+def test_the_page_says_why_it_does_not_redirect(
+    browser: FlaskClient, ent: RelyingParty, changes: dict[str, str | None], sentence: str, phrase: str
+) -> None:
+    # RFC 6749, 4.1.2.1.
+    text = stays_here(browser.get(ent.url(Attempt(), **changes))).replace("\u202f", " ")
+    assert phrase in text
+    assert [known_sentence for known_sentence in SENTENCES.values() if known_sentence in text] == [SENTENCES[sentence]]

@@ -60,8 +60,7 @@ def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Atte
 
 def check(ent: Ent, attempt: Attempt) -> None:
     post, form = ent.arrived()
-    assert post.path == "/cb?bar=foo"
-    assert post.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert (post.path, post.headers["Content-Type"]) == ("/cb?bar=foo", "application/x-www-form-urlencoded")
     assert form.keys() == {"code", "state", "iss", "session_state"}
     assert (form["state"], form["iss"]) == ([attempt.state], [ent.party.issuer])
     assert len(form["code"][0]) == 43
@@ -70,10 +69,9 @@ def check(ent: Ent, attempt: Attempt) -> None:
 
 @pytest.mark.row("B-03")
 def test_the_form_of_the_sign_in_may_end_at_the_ent(
-    browser_process: Browser, loopback: str, ent: Ent, parent: Account
+    browser_process: Browser, loopback: str, ent: Ent, parent: Account, attempt: Attempt
 ) -> None:
-    """Security row B-03. The form redirects the browser to another origin."""
-    attempt = Attempt()
+    # Security row B-03. The form redirects the browser to another origin.
     with new_page(browser_process) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None)
         expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
@@ -83,7 +81,7 @@ def test_the_form_of_the_sign_in_may_end_at_the_ent(
 
 @pytest.mark.row("A-12")
 def test_the_script_submits_the_form(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
-    """Form Post Response Mode 1.0, 2."""
+    # Form Post Response Mode 1.0, 2.
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process) as page:
         sign_in(page, loopback, ent, parent, attempt)
@@ -96,7 +94,7 @@ def test_the_script_submits_the_form(browser_process: Browser, loopback: str, en
 def test_without_a_script_its_button_sends_it(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Form Post Response Mode 1.0, 2."""
+    # Form Post Response Mode 1.0, 2.
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process, javascript=False) as page:
         sign_in(page, loopback, ent, parent, attempt)
@@ -110,7 +108,7 @@ def test_without_a_script_its_button_sends_it(
 def test_the_page_has_the_layout_of_the_service(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Form Post Response Mode 1.0, 2. Without JavaScript the page is visible and looks like the others."""
+    # Form Post Response Mode 1.0, 2. Without JavaScript the page is visible and looks like the others.
     with new_page(browser_process) as page:
         page.route("**/form_post.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         sign_in(page, loopback, ent, parent, Attempt(state=HOSTILE))
@@ -121,10 +119,16 @@ def test_the_page_has_the_layout_of_the_service(
 @pytest.mark.row("A-15")
 @pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
 def test_the_consent_form_redirects_to_the_ent(
-    browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
+    browser_process: Browser,
+    loopback: str,
+    ent: Ent,
+    parent: Account,
+    width: int,
+    attempt: Attempt,
+    *,
+    javascript: bool,
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The page's policy allows the form to redirect to the ENT."""
-    attempt = Attempt()
+    # OpenID Connect Core 1.0, 3.1.2.4. The page's policy allows the form to redirect to the ENT.
     with new_page(browser_process, width=width, javascript=javascript) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None, prompt="consent")
         expect(page.get_by_role("heading", level=1)).to_have_text("Ce que l’ENT va recevoir")
@@ -136,10 +140,16 @@ def test_the_consent_form_redirects_to_the_ent(
 
 @pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, False)])
 def test_a_parent_who_cancels_returns_to_the_ent_and_may_sign_in_again(
-    browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
+    browser_process: Browser,
+    loopback: str,
+    ent: Ent,
+    parent: Account,
+    width: int,
+    attempt: Attempt,
+    *,
+    javascript: bool,
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
+    # RFC 6749, 4.1.2.1.
     ent.server.served["/cb"] = ARRIVED
     with new_page(browser_process, width=width, javascript=javascript) as page:
         page.goto(loopback + ent.party.url(attempt, login_hint=None))
@@ -164,7 +174,7 @@ def test_a_parent_who_cancels_returns_to_the_ent_and_may_sign_in_again(
 def test_a_parent_of_another_ent_gets_a_link_to_their_own_ent(
     browser_process: Browser, loopback: str, build: Build, parent: Account, width: int, *, javascript: bool
 ) -> None:
-    """RFC 6749, 4.1.2.1. The page names the reason, and its links are large enough."""
+    # RFC 6749, 4.1.2.1. The page names the reason, and its links are large enough.
     foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE])
     build.ent(home_uri=f"{loopback}/healthz")
     build.school().phone = "03 99 00 12 34"
@@ -179,3 +189,25 @@ def test_a_parent_of_another_ent_gets_a_link_to_their_own_ent(
         look_narrow_and_wide(page, *(page.get_by_role("link", name=name) for name in names))
         follow(page.get_by_role("link", name="Accéder à l’ENT Passerelle"))
         assert page.url.startswith(f"{loopback}/healthz")
+
+
+def test_the_page_names_an_unregistered_redirect_uri(
+    browser_process: Browser, loopback: str, build: Build, parent: Account
+) -> None:
+    # RP-Initiated Logout 1.0, 3; RFC 6749, 4.1.2.1.
+    ent = build.ent()
+    with new_page(browser_process) as page:
+        page.goto(loopback + ent.url(Attempt(), redirect_uri="https://ent.test/autre"))
+        look_narrow_and_wide(page)
+        expect(page.get_by_text("n’est pas enregistrée ici")).to_be_visible()
+        page.goto(f"{loopback}/connexion")
+        page.get_by_label("Identifiant", exact=True).fill(parent.username)
+        page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+        follow(page.get_by_role("button", name="Se connecter"))
+        page.goto(f"{loopback}/logout?client_id={ent.client_id}&post_logout_redirect_uri=https://ent.test/autre")
+        look_narrow_and_wide(page)
+        expect(page.get_by_text("invalid post_logout_redirect_uri")).to_be_visible()
+        follow(page.get_by_role("button", name="Se déconnecter"))
+        look_narrow_and_wide(page)
+        expect(page.get_by_role("heading", name="Vous êtes déconnecté")).to_be_visible()
+        expect(page.get_by_text("invalid post_logout_redirect_uri")).to_be_visible()

@@ -7,10 +7,14 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from joserfc import jwt
 from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.db import db
+from idp.oidc.keys import rotation
+from idp.oidc.tokens import issued
+from idp.services import services_of
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, sign_in, submit
@@ -20,9 +24,10 @@ from tests.rows import each_row
 
 
 @pytest.mark.row("A-15")
-def test_prompt_none_without_a_session_is_login_required(browser: FlaskClient, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
-    attempt = Attempt()
+def test_prompt_none_without_a_session_is_login_required(
+    browser: FlaskClient, ent: RelyingParty, attempt: Attempt
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.6.
     for hint in ("profil:parent", None):
         answer = ent.answer(browser.get(ent.url(attempt, prompt="none", login_hint=hint)))
         assert (answer["error"], answer["state"]) == ("login_required", attempt.state)
@@ -30,7 +35,7 @@ def test_prompt_none_without_a_session_is_login_required(browser: FlaskClient, e
 
 @pytest.mark.row("A-15", "C-01")
 def test_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
+    # OpenID Connect Core 1.0, 3.1.2.6.
     ent = build.ent(charter="provider")
     build.publish(ent, "2026")
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "consent_required"
@@ -43,7 +48,7 @@ def test_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, build: B
 def test_max_age_asks_the_password_again_and_renews_auth_time(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     long_ago = datetime.now(UTC) - timedelta(minutes=10)
     with time_machine.travel(long_ago, tick=False):
         sign_in(browser, "/connexion", parent.username, PASSWORD)
@@ -63,7 +68,7 @@ def test_max_age_asks_the_password_again_and_renews_auth_time(
 def test_the_registered_default_max_age_applies_without_max_age(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Registration 1.0, 2."""
+    # OpenID Connect Registration 1.0, 2.
     ent = build.ent(default_max_age=60)
     assert tokens_for(browser, ent)["claims"]["auth_time"]
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
@@ -77,7 +82,7 @@ def test_the_registered_default_max_age_applies_without_max_age(
 @pytest.mark.row("A-16")
 @each_row("age", ["abc", "-1", "1.5", "٣", "1e3", "9" * 20, "+1", " 1"])
 def test_a_max_age_that_is_no_number_of_seconds_is_refused(browser: FlaskClient, ent: RelyingParty, age: str) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     assert ent.answer(browser.get(ent.url(Attempt(), max_age=age)))["error"] == "invalid_request"
 
 
@@ -86,7 +91,7 @@ def test_a_max_age_that_is_no_number_of_seconds_is_refused(browser: FlaskClient,
 def test_prompt_login_lets_another_person_in_and_ends_the_first_session(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, prompt: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1; CVE-2025-12390."""
+    # OpenID Connect Core 1.0, 3.1.2.1; CVE-2025-12390.
     before, attempt, other = tokens_for(browser, ent), Attempt(), build.active()
     page = sign_in(browser, ent.url(attempt, prompt=prompt), other.username, PASSWORD)
     after = ent.tokens(browser, ent.answer(page)["code"], attempt)
@@ -102,7 +107,7 @@ def test_prompt_login_lets_another_person_in_and_ends_the_first_session(
 def test_a_hint_of_another_person_is_login_required(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     own, others, other = tokens_for(browser, ent)["id_token"], app.test_client(), build.active()
     sign_in(others, "/connexion", other.username, PASSWORD)
     foreign = tokens_for(others, ent)["id_token"]
@@ -117,7 +122,7 @@ def test_a_hint_of_another_person_is_login_required(
 def test_a_hint_may_be_met_by_signing_in(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.2."""
+    # OpenID Connect Core 1.0, 3.1.2.2.
     hint, other = tokens_for(browser, ent)["id_token"], build.active()
     for person, error in ((session, None), (other, "login_required")):
         fresh = app.test_client()
@@ -132,13 +137,12 @@ def test_a_hint_may_be_met_by_signing_in(
 def test_a_post_from_another_site_is_resumed_by_get(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     attempt = Attempt(state="a b&c=é%")
     query = ent.url(attempt).partition("?")[2]
     form = {"data": query, "content_type": "application/x-www-form-urlencoded"}
     response = app.test_client().post("/authorize", **form)  # SameSite=Lax: no cookie comes with it
-    assert response.status_code == 303
-    assert response.headers["Location"] == f"/authorize?{query}"
+    assert (response.status_code, response.headers["Location"]) == (303, f"/authorize?{query}")
     answer = ent.answer(browser.get(response.headers["Location"]))
     assert answer["state"] == attempt.state
     assert answer["code"]
@@ -148,7 +152,7 @@ def test_a_post_from_another_site_is_resumed_by_get(
 def test_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
     app: Flask, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     query = ent.url(Attempt(), claims=f'{{"x":"{"y" * 2900}"}}', state="é" * 700).partition("?")[2]
     assert len(query) > 6000
     browser = app.test_client()
@@ -162,7 +166,7 @@ def test_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
 
 @pytest.mark.row("A-20")
 def test_a_post_of_another_content_type_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     query = ent.url(Attempt()).partition("?")[2]
     for kind, body, place in (
         ("application/json", query, "/authorize"),
@@ -175,7 +179,7 @@ def test_a_post_of_another_content_type_is_refused(browser: FlaskClient, ent: Re
 
 @pytest.mark.row("A-20")
 def test_a_request_too_long_for_a_url_is_refused(app: Flask, ent: RelyingParty) -> None:
-    """RFC 9110, 4.1. Beyond that, the steps could not carry the request."""
+    # RFC 9110, 4.1. Beyond that, the steps could not carry the request.
     attempt = Attempt(state="".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(4000)))
     query = ent.url(attempt).partition("?")[2]
     response = app.test_client().post("/authorize", data=query, content_type="application/x-www-form-urlencoded")
@@ -187,7 +191,7 @@ def test_a_request_too_long_for_a_url_is_refused(app: Flask, ent: RelyingParty) 
 def test_a_continuation_opens_in_the_browser_that_started_it_alone(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3."""
+    # OpenID Connect Core 1.0, 3.1.2.3.
     attacker = app.test_client()
     page = browser.get(ent.url(Attempt(), prompt="login"))
     signed = page.headers["Location"].partition("?")[2]
@@ -206,7 +210,52 @@ def test_a_continuation_opens_in_the_browser_that_started_it_alone(
 
 @pytest.mark.row("A-22")
 def test_a_continuation_expires(browser: FlaskClient, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3. A request in progress is good for half an hour."""
+    # OpenID Connect Core 1.0, 3.1.2.3. A request in progress is good for half an hour.
     signed = browser.get(ent.url(Attempt())).headers["Location"]
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):
         assert browser.get(signed).status_code == 400
+
+
+@pytest.mark.row("A-18")
+def test_a_hint_is_accepted_for_its_own_client_only(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.2.
+    other = build.ent("Horizon", "horizon.test", subject="public")
+    token = tokens_for(browser, other)["id_token"]
+    assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["error"] == "invalid_request"
+    assert other.answer(browser.get(other.url(Attempt(), id_token_hint=token)))["code"]
+
+
+@pytest.mark.row("A-18")
+def test_a_hint_signed_by_a_retired_key_is_refused(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.2.
+    token = tokens_for(browser, ent)["id_token"]
+    [jwk] = browser.get("/jwks.json").get_json()["keys"]
+    rotation.rotate(build.settings, at_once=True)
+    services_of(app).server.ring.forget()
+    assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["code"]
+    assert rotation.retire(jwk["kid"])
+    services_of(app).server.ring.forget()
+    assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["error"] == "invalid_request"
+
+
+@pytest.mark.row("X-02")
+@pytest.mark.parametrize("missing", ["sub", "sid"])
+def test_a_token_of_another_type_is_refused_as_a_hint(app: Flask, build: Build, missing: str) -> None:
+    # RFC 8725, 3.12.
+    server = services_of(app).server
+    signer = server.ring.signer("RS256")
+    claims: dict[str, object] = {"iss": build.settings.issuer, "sub": "a", "sid": "b", "aud": "c"}
+
+    def read(changed: dict[str, object], typ: str = "JWT") -> object:
+        token = jwt.encode({"alg": "RS256", "kid": signer.kid, "typ": typ}, changed, signer.key)
+        return issued.read_id_token(build.settings, server.ring, token)
+
+    assert read(claims) == claims
+    assert read({name: value for name, value in claims.items() if name != missing}) is None
+    assert read({**claims, missing: 7}) is None
+    assert read({**claims, "iss": f"{build.settings.issuer}/"}) is None
+    assert read(claims, typ="logout+jwt") is None

@@ -55,7 +55,7 @@ def test_each_ent_of_the_session_gets_one_logout_token(
     other_server: EntServer,
     work: Work,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.5."""
+    # Back-Channel Logout 1.0, 2.5.
     rotation.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     other = build.ent(
@@ -85,7 +85,7 @@ def test_each_ent_of_the_session_gets_one_logout_token(
 def test_the_outbox_holds_ids_and_no_token(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 4."""
+    # Back-Channel Logout 1.0, 4.
     log_out(browser, tokens_for(browser, notified_ent))
     server.next = [(503, {}, b"")]
     work()
@@ -100,7 +100,7 @@ def test_the_outbox_holds_ids_and_no_token(
 def test_ents_that_are_disabled_or_have_no_logout_uri_are_not_notified(
     browser: FlaskClient, build: Build, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 2.3."""
+    # Back-Channel Logout 1.0, 2.3.
     silent = build.ent("Sans adresse", "silent.test")
     gone = build.ent("Fermé", backchannel_logout_uri=server.uri(path="/gone"))
     tokens_for(browser, gone)
@@ -116,7 +116,7 @@ def test_ents_that_are_disabled_or_have_no_logout_uri_are_not_notified(
 def test_an_ent_disabled_meanwhile_is_not_notified(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 2.5. An ENT that was disabled has no registration any more."""
+    # Back-Channel Logout 1.0, 2.5. An ENT that was disabled has no registration any more.
     server.next = [(500, {}, b"")]
     log_out(browser, tokens_for(browser, notified_ent))
     work()
@@ -130,7 +130,7 @@ def test_an_ent_disabled_meanwhile_is_not_notified(
 def test_each_ended_session_has_its_own_logout_token(
     app: Flask, browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 2.4; Security row G-07."""
+    # Back-Channel Logout 1.0, 2.4; Security row G-07.
     phone = app.test_client()
     sign_in(phone, "/connexion", session.username, PASSWORD)
     token_claims = [tokens_for(each, notified_ent)["claims"] for each in (browser, phone)]
@@ -147,7 +147,7 @@ def test_each_ended_session_has_its_own_logout_token(
 def test_a_renewed_session_is_notified_with_the_sid_that_the_ent_knows(
     app: Flask, browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 2.7."""
+    # Back-Channel Logout 1.0, 2.7.
     before = tokens_for(browser, notified_ent)["claims"]
     with app.test_request_context(base_url=ISSUER):
         row = db.session.scalars(select(Session)).one()
@@ -164,7 +164,7 @@ def test_a_renewed_session_is_notified_with_the_sid_that_the_ent_knows(
 def test_a_repeated_message_sends_a_new_logout_token(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 2.7."""
+    # Back-Channel Logout 1.0, 2.7.
     log_out(browser, tokens_for(browser, notified_ent))
     row = db.session.scalars(select(Session.id)).one()
     queue.enqueue(ending.SESSIONS_ENDED, {"sessions": [str(row), str(uuid.uuid4())]})
@@ -177,7 +177,7 @@ def test_a_repeated_message_sends_a_new_logout_token(
 def test_messages_without_a_session_or_an_ent_are_dropped(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 2.4. An ENT without a session to end is not called."""
+    # Back-Channel Logout 1.0, 2.4. An ENT without a session to end is not called.
     tokens_for(browser, notified_ent)
     live = db.session.scalars(select(Session.id)).one()
     client = str(registrations.get(notified_ent.client_id).id)
@@ -198,7 +198,7 @@ def test_a_notification_waits_for_a_signing_key(
     work: Work,
     server: EntServer,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.4, 2.6."""
+    # Back-Channel Logout 1.0, 2.4, 2.6.
     tokens = tokens_for(browser, notified_ent)
     client = registrations.get(notified_ent.client_id)
     client.id_token_alg = "ES256"
@@ -216,7 +216,7 @@ def test_a_notification_waits_for_a_signing_key(
 def test_a_logout_token_has_the_sub_that_the_ent_knows(
     browser: FlaskClient, build: Build, session: Account, work: Work, server: EntServer, kind: str
 ) -> None:
-    """Back-Channel Logout 1.0, 2.6."""
+    # Back-Channel Logout 1.0, 2.6.
     ent = build.ent(subject=kind, scopes=OFFLINE, backchannel_logout_uri=server.uri())
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     db.session.execute(update(Token).values(expires_at=now() - timedelta(days=1)))  # dead tokens tell all the same
@@ -241,7 +241,7 @@ def test_a_logout_token_has_the_sub_that_the_ent_knows(
     ],
 )
 def test_an_unusable_logout_uri_is_not_registered(build: Build, uri: str, fault: str) -> None:
-    """Back-Channel Logout 1.0, 2.2."""
+    # Back-Channel Logout 1.0, 2.2.
     with pytest.raises(RegistrationRefusedError) as refusal:
         build.ent(backchannel_logout_uri=uri)
     [field_fault] = refusal.value.faults
@@ -250,7 +250,7 @@ def test_an_unusable_logout_uri_is_not_registered(build: Build, uri: str, fault:
 
 
 def test_in_development_loopback_is_registered_without_tls(build: Build) -> None:
-    """Back-Channel Logout 1.0, 2.2."""
+    # Back-Channel Logout 1.0, 2.2.
     own_machine = load(env="development", issuer="http://127.0.0.1:8000", database_url=build.settings.database_url)
     uri = "http://127.0.0.1:8001/backchannel-logout"
     metadata = ClientMetadata(

@@ -1,16 +1,20 @@
-"""Back-channel logout of ENTs that fail, refuse, hang or ask for a pause (security row L-07)."""
+"""Back-channel logout of ENTs that fail, refuse, hang or ask for a pause, and after an erasure (L-06, L-07)."""
 
 import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+import time_machine
+from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.http_client import outgoing
+from idp.operations.personal_data import erasure
+from idp.sessions import manager
 from tests.builders import Build
 from tests.protocol.ent_server import EntServer
 from tests.protocol.flow import tokens_for
@@ -34,7 +38,7 @@ from tests.relying_party import RelyingParty
 def test_a_failed_notification_is_retried_with_a_new_token(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 2.6; Security row L-07."""
+    # Back-Channel Logout 1.0, 2.6; Security row L-07.
     log_out(browser, tokens_for(browser, notified_ent))
     server.next = [(500, {}, b""), (302, {"Location": server.uri(path="/elsewhere")}, b""), (404, {}, b"")]
     work()
@@ -56,7 +60,7 @@ def test_a_failed_notification_is_retried_with_a_new_token(
 def test_a_retry_waits_for_the_retry_after_of_the_ent(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """RFC 9110, 10.2.3."""
+    # RFC 9110, 10.2.3.
     server.next = [(503, {"Retry-After": "7200"}, b"")]
     log_out(browser, tokens_for(browser, notified_ent))
     work()
@@ -87,7 +91,7 @@ def test_a_refused_notification_is_not_retried(
     body: bytes,
     shown: str,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.8."""
+    # Back-Channel Logout 1.0, 2.8.
     server.next = [(400, {}, body)]
     log_out(browser, tokens_for(browser, notified_ent))
     work()
@@ -106,7 +110,7 @@ def test_an_ent_that_hangs_does_not_delay_other_ents(
     work: Work,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.3; Security row L-07."""
+    # Back-Channel Logout 1.0, 2.3; Security row L-07.
     monkeypatch.setattr(outgoing, "TIMEOUT", 2)
     left, ended = threading.Event(), threading.Event()
 
@@ -139,7 +143,7 @@ def test_an_ent_that_hangs_does_not_delay_other_ents(
 def test_no_connection_is_held_while_an_ent_answers(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no database connection."""
+    # OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no database connection.
     engine = db.engine
     open_then: list[int] = []
 
@@ -166,3 +170,62 @@ def test_a_logout_is_not_notified_after_a_day(
     assert work(timedelta(hours=25)) == 1
     assert outbox()[0].outcome == "dropped"
     assert len(server.asked) == request_count
+
+
+def test_ent_is_notified_of_the_session_of_an_erased_person(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    notified_ent: RelyingParty,
+    session: Account,
+    server: EntServer,
+    work: Work,
+) -> None:
+    # Back-Channel Logout 1.0, 2.4.
+    tokens = tokens_for(browser, notified_ent)
+    done = erasure.erase(session.id, "demande")
+    assert (done.accounts, done.sign_outs) == (1, 1)
+    assert db.session.get(Account, session.id) is None
+    [message] = outbox("backchannel.logout")
+    assert set(message.payload) == {"client", "subject", "sid"}
+    assert work() == 1
+    assert outcomes() == [("sent", "")]
+    claims = read(browser, notified_ent, server)
+    assert (claims["sub"], claims["sid"]) == (tokens["claims"]["sub"], tokens["claims"]["sid"])
+    assert outbox("backchannel.logout")[0].payload == {}
+
+
+def test_pending_notification_is_sent_after_an_erasure(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    notified_ent: RelyingParty,
+    session: Account,
+    server: EntServer,
+    work: Work,
+) -> None:
+    # Back-Channel Logout 1.0, 2.5.
+    tokens = tokens_for(browser, notified_ent)
+    manager.end_all(session.id, by="operator")
+    db.session.commit()
+    assert erasure.erase(session.id, "demande").sign_outs == 1
+    work()
+    assert read(browser, notified_ent, server)["sid"] == tokens["claims"]["sid"]
+
+
+def test_ent_is_not_notified_a_day_after_an_erasure(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    notified_ent: RelyingParty,
+    session: Account,
+    server: EntServer,
+    work: Work,
+) -> None:
+    # Back-Channel Logout 1.0, 2.5.
+    tokens_for(browser, notified_ent)
+    erasure.erase(session.id, "demande")
+    with time_machine.travel(now() + timedelta(hours=25)):
+        work()
+    assert outcomes() == [("dropped", "")]
+    assert server.asked == []

@@ -29,7 +29,6 @@ PERSON = sorted(name for names in release.CLAIMS_BY_SCOPE.values() for name in n
 def fetch_claims(
     browser: FlaskClient, ent: RelyingParty, claims_request: dict[str, Any], scope: str = "openid"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the claims of the ID token and of UserInfo for a claims request."""
     tokens = tokens_for(browser, ent, scope=scope, claims=json.dumps(claims_request))
     info: dict[str, Any] = ent.userinfo(browser, tokens["access_token"]).get_json()
     return tokens["claims"], info
@@ -37,7 +36,7 @@ def fetch_claims(
 
 @pytest.mark.row("U-04")
 def test_claims_are_asked_for_where_they_are_wanted(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5."""
+    # OpenID Connect Core 1.0, 5.5.
     in_token, info = fetch_claims(
         browser, ent, {"userinfo": {"given_name": {"essential": True}}, "id_token": {"email": None, "auth_time": None}}
     )
@@ -48,7 +47,7 @@ def test_claims_are_asked_for_where_they_are_wanted(browser: FlaskClient, ent: R
 
 @pytest.mark.row("U-04")
 def test_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5."""
+    # OpenID Connect Core 1.0, 5.5.
     _, plain = fetch_claims(browser, ent, {}, "openid email")
     _, more = fetch_claims(browser, ent, {"userinfo": {"name": None}}, "openid email")
     assert set(plain) == {"sub", "email", "email_verified"}
@@ -57,7 +56,7 @@ def test_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: Rely
 
 @pytest.mark.row("U-04")
 def test_no_request_goes_beyond_the_registration(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5.1, 17.1."""
+    # OpenID Connect Core 1.0, 5.5.1, 17.1.
     narrow = build.ent(scopes="openid profile")
     wish = {name: {"essential": True} for name in PERSON}
     in_token, info = fetch_claims(browser, narrow, {"userinfo": wish, "id_token": wish})
@@ -74,7 +73,7 @@ def test_no_request_goes_beyond_the_registration(browser: FlaskClient, build: Bu
 def test_a_claim_is_not_released_after_its_scope_is_unregistered(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3.2; Security row U-04."""
+    # OpenID Connect Core 1.0, 5.3.2; Security row U-04.
     registered, claims_request = frozenset({"openid", "profile", "email"}), '{"userinfo":{"email":null,"name":null}}'
     ent = build.ent(scopes=" ".join(registered))
     token = tokens_for(browser, ent, scope="openid", claims=claims_request)["access_token"]
@@ -89,7 +88,7 @@ def test_a_claim_is_not_released_after_its_scope_is_unregistered(
 def test_a_claim_is_released_only_with_the_requested_value(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1."""
+    # OpenID Connect Core 1.0, 5.5.1.
     right = {
         "given_name": {"value": "Noémie"},
         "locale": {"values": ["en-GB", "fr-FR"]},
@@ -115,7 +114,7 @@ def test_a_claim_is_released_only_with_the_requested_value(
 def test_unknown_members_of_a_claims_request_are_ignored(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5 and 5.5.1."""
+    # OpenID Connect Core 1.0, 5.5 and 5.5.1.
     claims_request = {
         "userinfo": {"name#fr": None, "http://example.info/claims/groups": None, "name": {"purpose": "x", "max": [1]}},
         "id_token": {"is_admin": {"essential": True}, "": None, "é": None},
@@ -141,14 +140,14 @@ def test_unknown_members_of_a_claims_request_are_ignored(
 def test_a_request_that_is_not_as_it_must_be_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account, broken: str
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5; RFC 6749, 4.1.2.1."""
+    # OpenID Connect Core 1.0, 5.5; RFC 6749, 4.1.2.1.
     answer = ent.answer(browser.get(ent.url(Attempt(), claims=broken)))
     assert answer.get("error") == ("invalid_request" if broken else None), broken[:40]
 
 
 @pytest.mark.row("U-04")
 def test_a_refresh_releases_the_requested_claims(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 12.2. Requested claims are returned for as long as the grant lives."""
+    # OpenID Connect Core 1.0, 12.2. Requested claims are returned for as long as the grant lives.
     ent = build.ent(scopes=OFFLINE)
     claims_request = json.dumps({"userinfo": {"name": None}, "id_token": {"email": None}})
     first = tokens_for(browser, ent, scope="openid offline_access", claims=claims_request)
@@ -161,9 +160,8 @@ def test_a_refresh_releases_the_requested_claims(browser: FlaskClient, build: Bu
 def test_a_claim_of_the_person_in_the_id_token_costs_one_more_statement(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5. The hot path of ordinary requests keeps its statements; claims of the person in the
-    ID token cost one.
-    """
+    # OpenID Connect Core 1.0, 5.5. The hot path of ordinary requests keeps its statements; claims of the person in the
+    # ID token cost one.
     with listening(app) as seen:
         tokens_for(browser, ent)
         counts = {}
@@ -184,7 +182,7 @@ def test_a_claim_of_the_person_in_the_id_token_costs_one_more_statement(
 
 @pytest.mark.row("A-26")
 def test_claims_that_cannot_be_released_are_not_stored(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5.1. Data minimisation: names and values that can come to nothing are not stored."""
+    # OpenID Connect Core 1.0, 5.5.1. Data minimisation: names and values that can come to nothing are not stored.
     ent = build.ent(scopes="openid profile")
     claims_request = {
         "userinfo": {"email": {"value": "secret@exemple.fr"}, "x": None},
@@ -196,9 +194,10 @@ def test_claims_that_cannot_be_released_are_not_stored(browser: FlaskClient, bui
 
 
 @pytest.mark.row("A-26")
-def test_the_request_survives_the_sign_in(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5."""
-    attempt = Attempt()
+def test_the_request_survives_the_sign_in(
+    browser: FlaskClient, ent: RelyingParty, parent: Account, attempt: Attempt
+) -> None:
+    # OpenID Connect Core 1.0, 5.5.
     claims_request = json.dumps(
         {"userinfo": {"name": {"value": "Noémie LEROY-VANDEPUTTE"}}, "id_token": {"email": None}}
     )
@@ -229,7 +228,7 @@ REQUESTS = st.dictionaries(
 @settings(max_examples=300, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(REQUESTS, st.text(max_size=20))
 def test_any_request_is_read_or_refused_and_read_again_as_it_was(claims_request: dict[str, Any], acr: str) -> None:
-    """OpenID Connect Core 1.0, 5.5. A stored request reads back as it was."""
+    # OpenID Connect Core 1.0, 5.5. A stored request reads back as it was.
     known = frozenset(PERSON)
     try:
         read = parameter.read(json.dumps(claims_request), acr, releasable=known, classes=release.ACR_VALUES)

@@ -94,7 +94,7 @@ def at_address(build: Build, server: EntServer, key: Key) -> KeyedParty:
 def test_new_keys_at_the_jwks_uri_are_fetched(
     browser: FlaskClient, build: Build, server: EntServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
+    # OpenID Connect Core 1.0, 10.1.1.
     first, second = Key.new(), Key.new()
     published(server, first)
     ent = at_address(build, server, first)
@@ -115,7 +115,7 @@ def test_new_keys_at_the_jwks_uri_are_fetched(
 def test_a_jwks_uri_without_keys_is_an_error_of_the_client_and_one_that_fails_is_not(
     browser: FlaskClient, build: Build, server: EntServer
 ) -> None:
-    """OpenID Connect Registration 1.0, 2; RFC 7523, 3.2."""
+    # OpenID Connect Registration 1.0, 2; RFC 7523, 3.2.
     key = Key.new()
     elsewhere = (302, {"Location": server.uri(path="/keys")}, b"")
     broken: list[Any] = [(500, {}, b""), elsewhere, (200, {}, b"["), (200, {}, b'{"keys": [' + b"[" * 50_000)]
@@ -144,7 +144,7 @@ def test_fetches_that_fail_count_as_failed_authentications(
 def test_unknown_key_ids_cause_one_request_a_minute(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
+    # OpenID Connect Core 1.0, 10.1.1.
     published(server, key)
     ent = at_address(build, server, key)
     for _ in range(20):
@@ -163,7 +163,7 @@ def test_keys_of_an_address_that_is_down_serve_a_day_longer(
     key: Key,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """RFC 9111, 4.2.4."""
+    # RFC 9111, 4.2.4.
     day = client_keys.MAX_STALE_SECONDS
     published(server, key)
     ent = at_address(build, server, key)
@@ -180,9 +180,8 @@ def test_keys_of_an_address_that_is_down_serve_a_day_longer(
 def test_a_slow_jwks_uri_does_not_block_transactions_or_other_ents(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6. A slow `jwks_uri` of one ENT blocks neither the requests to another ENT nor
-    writes to the database.
-    """
+    # OWASP ASVS 5, V 13.2.6. A slow `jwks_uri` of one ENT blocks neither the requests to another ENT nor
+    # writes to the database.
     published(server, key)
     server.served["/slow"] = hung.answer
     uri = server.uri(path="/slow")
@@ -212,7 +211,7 @@ def test_a_slow_jwks_uri_times_out(
     key: Key,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6."""
+    # OWASP ASVS 5, V 13.2.6.
     left = threading.Event()
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.5)
 
@@ -235,7 +234,7 @@ def test_a_slow_jwks_uri_times_out(
 def test_no_more_than_a_few_threads_wait_for_one_ent(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
-    """RFC 9110, 15.6.4. Anybody can send the id of a client with a slow server."""
+    # RFC 9110, 15.6.4. Anybody can send the id of a client with a slow server.
     most = client_keys.MAX_WAITING_PER_CLIENT
     published(server, key)
     server.served["/slow"] = hung.answer
@@ -271,7 +270,7 @@ def test_old_keys_are_used_during_a_refresh(
     hung: Hung,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """RFC 5861, 3. One request waits for the ENT, the others use the cached keys."""
+    # RFC 5861, 3. One request waits for the ENT, the others use the cached keys.
     published(server, key)
     ent = at_address(build, server, key)
     believed(shown(browser, ent, ent.assertion()))
@@ -299,7 +298,7 @@ def test_old_keys_are_used_during_a_refresh(
 def test_a_changing_jwks_uri_is_fetched_as_seldom_as_one_that_fails(
     browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
+    # OpenID Connect Core 1.0, 10.1.1.
     published(server, key)
     ent = at_address(build, server, key)
     believed(shown(browser, ent, ent.assertion()))
@@ -323,7 +322,7 @@ def test_a_changing_jwks_uri_is_fetched_as_seldom_as_one_that_fails(
 def test_a_key_for_something_else_checks_no_signature(
     browser: FlaskClient, build: Build, server: EntServer, members: dict[str, Any]
 ) -> None:
-    """RFC 7517, 4.2, 4.3, 4.4."""
+    # RFC 7517, 4.2, 4.3, 4.4.
     key = Key.new("RS256")
     ent, odd = at_address(build, server, key), {**key.jwk, "kid": key.kid, **members}
     server.served["/keys"] = (200, {}, json.dumps({"keys": [odd]}).encode())
@@ -332,7 +331,7 @@ def test_a_key_for_something_else_checks_no_signature(
 
 @pytest.mark.row("T-16")
 def test_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build: Build, server: EntServer) -> None:
-    """RFC 7517, 5."""
+    # RFC 7517, 5.
     key, other = Key.new(), Key.new("RS256")
     named: list[Any] = [{"kty": "AKP"}, {"kty": "EC", "crv": "P-521"}, {"kty": "EC", "crv": "P-256", "x": "AA"}]
     strange: list[Any] = [
@@ -351,7 +350,7 @@ def test_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build:
 
 @pytest.mark.row("T-16")
 def test_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, server: EntServer) -> None:
-    """RFC 7518, 3.3."""
+    # RFC 7518, 3.3.
     weak = Key("RS256", rsa.generate_private_key(65537, 1024))  # noqa: S505 - a weak key is tested
     ent = at_address(build, server, weak)
     published(server, weak)
@@ -362,7 +361,7 @@ def test_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, serv
 def test_keys_are_not_fetched_from_internal_networks(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
-    """OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service."""
+    # OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service.
     with listening_ent(None) as inside:
         for origin in ("https://127.0.0.1", "https://169.254.169.254", "https://[::1]", "https://10.0.0.1"):
             uri = f"{origin}:{inside.port}/keys"

@@ -1,9 +1,11 @@
-"""DPoP (RFC 9449): proofs at the token endpoint and at resources, and bound tokens."""
+"""DPoP (RFC 9449): proofs at the token endpoint and at resources, bound tokens and their refresh."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -14,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
 from idp.db import db
-from idp.oidc.models import SpentProof
+from idp.oidc.models import SpentProof, Token
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, thumbprint
 from tests.protocol.flow import OFFLINE, bound, code_for, refused, tokens_for
@@ -57,9 +59,8 @@ def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callabl
     assert wrong == {}
 
 
-def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 5."""
-    attempt = Attempt()
+def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party: KeyedParty, attempt: Attempt) -> None:
+    # RFC 9449, 5.
     code = code_for(browser, party, attempt)
     at = Request(party.key, "POST", f"{party.issuer}/token")
     refused_alike(NEGATIVES, 400, lambda proof_of: party.redeem(browser, code, attempt, proof_of(at)))
@@ -70,7 +71,7 @@ def test_a_proof_that_fails_one_check_gets_no_token(browser: FlaskClient, party:
 
 @pytest.mark.row("X-02")
 def test_a_proof_that_fails_one_check_is_refused_at_a_resource(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 7.1."""
+    # RFC 9449, 7.1.
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
     refused_alike({**NEGATIVES, **WITH_A_TOKEN}, 401, lambda proof_of: party.resource(browser, token, proof_of(at)))
@@ -81,7 +82,7 @@ def test_a_proof_that_fails_one_check_is_refused_at_a_resource(browser: FlaskCli
 
 
 def test_a_bound_token_without_a_proof_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 7.1."""
+    # RFC 9449, 7.1.
     token = bound(browser, party)["access_token"]
     for place, method in RESOURCES:
         answer = browser.open(place, method=method, headers={"Authorization": f"DPoP {token}"})
@@ -91,7 +92,7 @@ def test_a_bound_token_without_a_proof_is_refused(browser: FlaskClient, party: K
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_equivalent_spellings_of_a_proof_are_accepted(browser: FlaskClient, party: KeyedParty, alg: str) -> None:
-    """RFC 9449, 4.3."""
+    # RFC 9449, 4.3.
     party.key = Key.new(alg)
     attempt = Attempt()
     code = code_for(browser, party, attempt)
@@ -105,7 +106,7 @@ def test_equivalent_spellings_of_a_proof_are_accepted(browser: FlaskClient, part
 
 
 def test_header_and_scheme_names_are_case_insensitive(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 4.1; RFC 9110, 11.1."""
+    # RFC 9449, 4.1; RFC 9110, 11.1.
     token = bound(browser, party)["access_token"]
     for scheme, name in (("dpop", "dpop"), ("DPOP", "DPOP"), ("DPoP", "dPoP")):
         proof = party.fresh_proof("/userinfo", "GET", token)
@@ -118,9 +119,10 @@ def test_header_and_scheme_names_are_case_insensitive(browser: FlaskClient, part
 
 
 @pytest.mark.row("D-01")
-def test_the_htu_is_compared_with_the_issuer_and_not_the_host_header(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 4.3; Security row D-01."""
-    attempt = Attempt()
+def test_the_htu_is_compared_with_the_issuer_and_not_the_host_header(
+    browser: FlaskClient, party: KeyedParty, attempt: Attempt
+) -> None:
+    # RFC 9449, 4.3; Security row D-01.
     code = code_for(browser, party, attempt)
     form = {
         "grant_type": "authorization_code",
@@ -134,7 +136,7 @@ def test_the_htu_is_compared_with_the_issuer_and_not_the_host_header(browser: Fl
 
 
 def test_a_proof_is_accepted_once(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 11.1."""
+    # RFC 9449, 11.1.
     token = bound(browser, party)["access_token"]
     proof = party.fresh_proof("/userinfo", "GET", token)
     assert party.resource(browser, token, proof).status_code == 200
@@ -153,7 +155,7 @@ def test_a_proof_is_accepted_once(browser: FlaskClient, party: KeyedParty) -> No
 
 
 def test_a_proof_is_stored_until_it_expires(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 11.1."""
+    # RFC 9449, 11.1.
     token = bound(browser, party)["access_token"]
     proof = party.key.proof("GET", f"{party.issuer}/userinfo", token, iat=now() + 55)
     assert party.resource(browser, token, proof).status_code == 200
@@ -165,7 +167,7 @@ def test_a_proof_is_stored_until_it_expires(browser: FlaskClient, party: KeyedPa
 def test_bound_and_plain_tokens_are_accepted_with_their_own_scheme_only(
     browser: FlaskClient, party: KeyedParty
 ) -> None:
-    """RFC 9449, 7.2."""
+    # RFC 9449, 7.2.
     token = bound(browser, party)["access_token"]
     plain = tokens_for(browser, party)["access_token"]
     for path, method in RESOURCES:
@@ -185,7 +187,7 @@ def test_bound_and_plain_tokens_are_accepted_with_their_own_scheme_only(
 def test_the_charter_is_read_and_accepted_with_a_bound_token(
     browser: FlaskClient, build: Build, party: KeyedParty
 ) -> None:
-    """RFC 9449, 7.1; RFC 6750, 3.1."""
+    # RFC 9449, 7.1; RFC 6750, 3.1.
     build.publish(party, "2026")
     token = bound(browser, party)["access_token"]
     read = party.resource(browser, token, party.fresh_proof("/charter", "GET", token), path="/charter")
@@ -202,10 +204,9 @@ def test_the_charter_is_read_and_accepted_with_a_bound_token(
 
 @pytest.mark.parametrize("binding", ["dpop_jkt", "a proof at /par"])
 def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
-    browser: FlaskClient, party: KeyedParty, binding: str
+    browser: FlaskClient, party: KeyedParty, binding: str, attempt: Attempt
 ) -> None:
-    """RFC 9449, 10."""
-    attempt = Attempt()
+    # RFC 9449, 10.
     if binding == "dpop_jkt":
         code = code_for(browser, party, attempt, dpop_jkt=party.key.thumbprint)
     else:
@@ -217,7 +218,7 @@ def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
 
 
 def test_a_malformed_thumbprint_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 10."""
+    # RFC 9449, 10.
     for odd in ("x", "x" * 44, "é" * 43, f"{party.key.thumbprint[:-1]}="):
         answer = party.answer(browser.get(party.url(Attempt(), dpop_jkt=odd)))
         assert answer["error"] == "invalid_request"
@@ -226,7 +227,7 @@ def test_a_malformed_thumbprint_is_refused(browser: FlaskClient, party: KeyedPar
 def test_a_client_that_must_show_proofs_gets_nothing_without(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9449, 5.2."""
+    # RFC 9449, 5.2.
     party, attempt = KeyedParty.of(build.ent(scopes=OFFLINE, dpop_required=True)), Attempt()
     code = code_for(browser, party, attempt, scope=OFFLINE)
     refused(party.redeem(browser, code, attempt, None), "invalid_request")
@@ -250,7 +251,7 @@ JWKS = st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "d", "
 
 
 def test_an_arbitrary_proof_causes_no_server_error(browser: FlaskClient, party: KeyedParty) -> None:
-    """Security rows, never 5xx; RFC 9449, 4.3."""
+    # Security rows, never 5xx; RFC 9449, 4.3.
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
 
@@ -269,7 +270,7 @@ def test_an_arbitrary_proof_causes_no_server_error(browser: FlaskClient, party: 
 
 
 def test_these_tests_name_keys_as_the_specification_does() -> None:
-    """RFC 7638, 3."""
+    # RFC 7638, 3.
     modulus = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
         "jhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6q"
@@ -282,7 +283,7 @@ def test_these_tests_name_keys_as_the_specification_does() -> None:
 def test_a_proof_for_an_invented_code_or_token_is_not_stored(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9449, 11.1. Invented codes insert no rows."""
+    # RFC 9449, 11.1. Invented codes insert no rows.
     public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))
     for form in (
         {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "v" * 43},
@@ -291,3 +292,68 @@ def test_a_proof_for_an_invented_code_or_token_is_not_stored(
         for _ in range(3):
             assert public.post(browser, "/token", form, public.fresh_proof()).status_code == 400
     assert db.session.scalar(select(func.count()).select_from(SpentProof)) == 0
+
+
+@pytest.fixture
+def public(build: Build, session: Account) -> KeyedParty:
+    """A public client, whose refresh tokens are bound to its DPoP key."""
+    return KeyedParty.of(build.ent("Appli", "appli.test", scopes=OFFLINE, auth_method="none"))
+
+
+def alive() -> int:
+    return db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) or 0
+
+
+@pytest.mark.row("T-22")
+def test_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient, party: KeyedParty) -> None:
+    # RFC 9449, 5.
+    first = bound(browser, party)
+    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
+    party.key = Key.new()
+    second = party.renew(browser, first["refresh_token"], party.fresh_proof()).get_json()
+    assert second["token_type"] == "DPoP"
+    assert party.read_userinfo(browser, second["access_token"])["sub"]
+
+
+def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty) -> None:
+    # RFC 9449, 5.
+    first = bound(browser, public)
+    refused(public.renew(browser, first["refresh_token"], None), "invalid_grant")
+    other = Key.new().proof("POST", f"{public.issuer}/token")
+    refused(public.renew(browser, first["refresh_token"], other), "invalid_grant")
+    second = public.renew(browser, first["refresh_token"], public.fresh_proof()).get_json()
+    assert public.read_userinfo(browser, second["access_token"])["sub"]
+
+
+@pytest.mark.row("T-22")
+@pytest.mark.parametrize("thief_first", [True, False])
+def test_a_lost_answer_is_not_given_to_another_key(
+    browser: FlaskClient, public: KeyedParty, *, thief_first: bool
+) -> None:
+    # RFC 9700, 4.14.2.
+    token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
+    proofs = [public.fresh_proof(), None] if thief_first else [None, public.fresh_proof()]
+    assert public.renew(browser, token, proofs[0]).status_code == 200
+    assert alive() > 0
+    refused(public.renew(browser, token, proofs[1]), "invalid_grant")
+    assert alive() == 0
+
+
+@pytest.mark.row("Z-02")
+def test_concurrent_refreshes_with_two_keys_get_one_answer(
+    app: Flask, browser: FlaskClient, public: KeyedParty
+) -> None:
+    # RFC 9700, 4.14.2. Neither transaction sees the other's rows.
+    for _ in range(10):
+        token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
+        keys = [Key.new() for _ in range(2)]
+
+        def renew(key: Key, token: str = token) -> int:
+            with app.app_context():
+                proof = key.proof("POST", f"{public.issuer}/token")
+                return public.renew(app.test_client(), token, proof).status_code
+
+        with ThreadPoolExecutor(2) as both:
+            assert sorted(both.map(renew, keys)) == [200, 400]
+        db.session.rollback()
+        assert alive() == 0

@@ -5,19 +5,25 @@ Security rows that name it: D-03 (`x5c`), L-04 (an empty address after the sign-
 
 import json
 import re
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
+from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.charter import service as charters
+from idp.db import db
 from idp.oidc.keys import rotation
 from idp.services import services_of
-from tests.builders import PASSWORD, Build
+from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.databases import ISSUER
-from tests.entcore_party import Departure, EntcoreParty, RefusedError, read_key
+from tests.entcore_party import Departure, EntcoreParty, RefusedError, Relative, match, read_key
 from tests.pages import follow, heading, submit
 from tests.protocol.entcore_recipe import (  # noqa: F401 - fixtures too
     ENT,
@@ -51,7 +57,7 @@ def test_a_parent_signs_in_and_is_found_by_the_join_key_behind_the_prefix(
 
 
 def test_an_unencoded_space_in_the_scope_is_accepted(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
-    """entcore (clients/README.md); OpenID Connect Core 1.0, 13.1."""
+    # entcore (clients/README.md); OpenID Connect Core 1.0, 13.1.
     parent = signed_in(browser, build.active())
     departure = entcore.leave()
     answer = browser.get("/authorize", query_string=departure.query)
@@ -61,7 +67,7 @@ def test_an_unencoded_space_in_the_scope_is_accepted(browser: FlaskClient, build
 
 
 def test_the_state_is_returned_unchanged(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
-    """RFC 6749, 4.1.2. Entcore puts the page that was wanted into it, and encodes nothing."""
+    # RFC 6749, 4.1.2. Entcore puts the page that was wanted into it, and encodes nothing.
     signed_in(browser, build.active())
     for landing in (f"{ENT}/", f"{ENT}/blog?id=1", f"{ENT}/a:b@c;d,e!f$g'h(i)*j~k", f"{ENT}:443//x/../y?z=/?"):
         departure = entcore.leave(landing)  # sent as it is
@@ -73,7 +79,7 @@ def test_the_state_is_returned_unchanged(browser: FlaskClient, build: Build, ent
 
 
 def test_the_secret_may_come_in_the_body(browser: FlaskClient, build: Build, register: Register) -> None:
-    """OpenID Connect Core 1.0, 9."""
+    # OpenID Connect Core 1.0, 9.
     party = register("--auth-method", "client_secret_post", **{"basic-to-get-token": False})
     parent = signed_in(browser, build.active())
     assert arrive(browser, party)["sub"] == f"LILLE-{parent.join_key}"
@@ -83,7 +89,7 @@ def test_the_secret_may_come_in_the_body(browser: FlaskClient, build: Build, reg
 def test_the_values_that_entcore_sends_need_no_encoding(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); Security row T-24."""
+    # entcore (clients/README.md); Security row T-24.
     signed_in(browser, build.active())
     location = location_for(browser, entcore.leave())
     code = re.search(r"[?&]code=([^&]*)", location)
@@ -96,7 +102,7 @@ def test_the_values_that_entcore_sends_need_no_encoding(
 def test_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); Security row D-03."""
+    # entcore (clients/README.md); Security row D-03.
     signed_in(browser, build.active())
     arrive(browser, entcore)
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
@@ -110,7 +116,7 @@ def test_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
 def test_a_key_that_it_does_not_know_is_looked_up(
     app: Flask, browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1; entcore (clients/README.md)."""
+    # OpenID Connect Core 1.0, 10.1.1; entcore (clients/README.md).
     signed_in(browser, build.active())
     entcore.settings["certsUri"] += "?its=query+is+dropped"
     entcore.fetch_keys()
@@ -125,7 +131,7 @@ def test_a_key_that_it_does_not_know_is_looked_up(
 def test_a_curve_s_key_is_built_from_its_coordinates(
     app: Flask, browser: FlaskClient, build: Build, register: Register
 ) -> None:
-    """entcore (clients/README.md); RFC 7518, 6.2.1.2."""
+    # entcore (clients/README.md); RFC 7518, 6.2.1.2.
     rotation.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     party = register("--id-token-alg", "ES256")
@@ -136,7 +142,7 @@ def test_a_curve_s_key_is_built_from_its_coordinates(
 def test_without_userinfo_the_id_token_says_who_it_is_and_whether_the_charter_is_owed(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); OpenID Connect Core 1.0, 2."""
+    # entcore (clients/README.md); OpenID Connect Core 1.0, 2.
     charters.publish(entcore.settings["clientId"], "2026", "# Charte\n\nSoyons polis.")
     parent = signed_in(browser, build.active())
     whole = arrive(browser, entcore)
@@ -152,7 +158,7 @@ def test_without_userinfo_the_id_token_says_who_it_is_and_whether_the_charter_is
 def test_an_account_without_join_key_has_no_key_claim(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); OpenID Connect Core 1.0, 2."""
+    # entcore (clients/README.md); OpenID Connect Core 1.0, 2.
     parent = signed_in(browser, build.active(join_key=None))
     entcore.users = {"LILLE-": "nobody", "LILLE-None": "nobody", "": "nobody", str(parent.roster_key): "nobody"}
     claims = arrive(browser, entcore)
@@ -168,7 +174,7 @@ def test_an_account_without_join_key_has_no_key_claim(
 def test_an_empty_post_logout_redirect_uri_shows_a_page_with_a_link_to_the_ent(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md); Security row L-04."""
+    # entcore (clients/README.md); Security row L-04.
     signed_in(browser, build.active())
     departure = entcore.leave()
     hint = entcore.tokens(location_for(browser, departure), departure)["id_token"]
@@ -184,7 +190,7 @@ def test_an_empty_post_logout_redirect_uri_shows_a_page_with_a_link_to_the_ent(
 def test_pkce_is_required_unless_the_registration_exempts_the_client(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """RFC 7636, 4.4.1; entcore (clients/README.md)."""
+    # RFC 7636, 4.4.1; entcore (clients/README.md).
     signed_in(browser, build.active())
     strict = build.ent(redirect_uris=[entcore.settings["redirectUri"]])
     entcore.settings |= {"clientId": strict.client_id, "secret": strict.secret}
@@ -218,3 +224,136 @@ def test_the_relying_party_itself_refuses_what_the_real_one_does(entcore: Entcor
     ):
         with pytest.raises(RefusedError, match=f"^{reason}$"):
             entcore.payload(token)
+
+
+ECOLE = "0599003R"
+
+
+def test_two_children_are_two_vectors_and_name_one_parent(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    malo, lina = build.child(), build.child("Lina")
+    parent = signed_in(browser, build.active(children=[malo, lina]))
+    vectors = arrive(browser, entcore)["FrEduVecteur"]
+    assert vectors == [
+        f"2|LEROY-VANDEPUTTE|Noémie|{malo.student_id}|{COLLEGE}",
+        f"2|LEROY-VANDEPUTTE|Noémie|{lina.student_id}|{COLLEGE}",
+    ]
+    children = frozenset({(malo.student_id, COLLEGE), (lina.student_id, COLLEGE)})
+    known = Relative(parent.family_name, parent.given_name, children)
+    others = [
+        Relative("LEROY", "Karim", children),
+        Relative(parent.family_name.title(), parent.given_name, children),
+        Relative(parent.family_name, parent.given_name, frozenset({(malo.student_id, LYCEE)})),
+        Relative(parent.family_name, parent.given_name, frozenset({("1", COLLEGE)})),
+    ]
+    for claimed_vectors in (vectors, vectors[:1], vectors[1:]):
+        assert match([*others, known], claimed_vectors) == [known]
+    with pytest.raises(RefusedError, match="no user"):
+        match(others, vectors)
+
+
+def test_names_are_those_of_the_file_unchanged(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
+    family_name, given_name = "D’ARTAGNAN  - Lœ'wÉ", unicodedata.normalize("NFD", "ÀnAïs-şükran")
+    parent = signed_in(browser, build.active(family_name=family_name, given_name=given_name))
+    claims = arrive(browser, entcore)
+    assert (claims["family_name"], claims["given_name"]) == (family_name, given_name)
+    [vector] = claims["FrEduVecteur"]
+    assert vector.split("|")[1:3] == [family_name, given_name]
+    known = Relative(family_name, given_name, frozenset({(parent.children[0].student_id, COLLEGE)}))
+    assert match([known], [vector]) == [known]
+
+
+def primary_school() -> School:
+    school = School(uai=ECOLE, name="École des Peupliers", degree=Degree.PRIMARY, postal_address=[], phone="")
+    db.session.add(school)
+    db.session.commit()
+    return school
+
+
+@pytest.mark.row("N-03")
+def test_a_child_of_a_primary_school_has_the_prefix_1_and_one_of_a_college_2(
+    browser: FlaskClient, build: Build, register: Register
+) -> None:
+    # Security row N-03. The first field marks a parent for entcore's SAML classes: 1 for primary schools,
+    # 2 for collèges and lycées.
+    primary_school()
+    small, big, elsewhere = build.child("Inès", uai=ECOLE), build.child(), build.child("Lina", uai=LYCEE)
+    signed_in(browser, build.active(children=[small, big, elsewhere]))
+    claims = arrive(browser, register("--uai", ECOLE))
+    assert claims["FrEduVecteur"] == [
+        f"1|LEROY-VANDEPUTTE|Noémie|{small.student_id}|{ECOLE}",
+        f"2|LEROY-VANDEPUTTE|Noémie|{big.student_id}|{COLLEGE}",
+    ]
+    assert claims["uai"] == [COLLEGE, ECOLE]
+    assert [child["given_name"] for child in claims["children"]] == ["Inès", "Malo"]
+    assert LYCEE not in json.dumps(claims)
+    assert elsewhere.student_id not in json.dumps(claims)
+
+
+def link_ended(_build: Build, account: Account, child: Child) -> None:
+    [link] = [link for link in account.guardianships if link.child_id == child.id]
+    link.ended_at = datetime.now(UTC)
+
+
+def moved_to_a_school_that_the_ent_does_not_serve(build: Build, _account: Account, child: Child) -> None:
+    child.school_id = build.school(LYCEE).id
+
+
+@pytest.mark.row("N-03")
+@pytest.mark.parametrize("happened", [link_ended, moved_to_a_school_that_the_ent_does_not_serve])
+def test_a_child_who_left_is_in_no_claim_from_the_next_token_on(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty, happened: Callable[[Build, Account, Child], None]
+) -> None:
+    # OpenID Connect Core 1.0, 5.3; Security row N-03.
+    malo, lina = build.child(), build.child("Lina")
+    parent = signed_in(browser, build.active(children=[malo, lina]))
+    departure = entcore.leave()
+    held = entcore.tokens(location_for(browser, departure), departure)["access_token"]
+    assert len(arrive(browser, entcore)["FrEduVecteur"]) == 2
+    happened(build, parent, lina)
+    db.session.commit()
+    bearer = {"Authorization": f"Bearer {held}"}
+    for claims in (arrive(browser, entcore), browser.get("/userinfo", headers=bearer).get_json()):
+        assert [vector.split("|")[3] for vector in claims["FrEduVecteur"]] == [malo.student_id]
+        assert claims["uai"] == [COLLEGE]
+        assert [child["given_name"] for child in claims["children"]] == ["Malo"]
+        assert lina.student_id not in json.dumps(claims)
+        assert claims["sub"] == f"LILLE-{parent.join_key}", "who it is does not change"
+    happened(build, parent, malo)
+    db.session.commit()
+    assert location_for(browser, entcore.leave()).startswith("/authorize/autre-ent?"), "the last child left"
+    assert browser.get("/userinfo", headers=bearer).status_code == 401
+
+
+def test_a_link_that_ended_takes_the_child_from_that_parent_alone(
+    app: Flask, browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    # OpenID Connect Core 1.0, 5.3.
+    malo, others = build.child(), app.test_client()
+    first, second = signed_in(browser, build.active(children=[malo])), build.active(children=[malo])
+    signed_in(others, second)
+    link_ended(build, first, malo)
+    db.session.commit()
+    assert location_for(browser, entcore.leave()).startswith("/authorize/autre-ent?")
+    assert len(arrive(others, entcore)["FrEduVecteur"]) == 1
+    ended = db.session.scalars(select(Guardianship).where(Guardianship.ended_at.is_not(None))).all()
+    assert [link.account_id for link in ended] == [first.id]
+
+
+def test_the_relying_party_itself_refuses_vectors_that_the_real_one_does() -> None:
+    known = Relative("LEROY", "Karim", frozenset({("701", COLLEGE)}))
+    good = f"2|LEROY|Karim|701|{COLLEGE}"
+    assert match([known], [good]) == match([known], [good, f"1|LEROY|Karim|9|{ECOLE}"]) == [known]
+    for vectors, reason in (
+        ([], "invalid.vector"),
+        (["2|LEROY|Karim|701|"], "invalid.vector"),
+        ([f"2|LEROY|Karim| |{COLLEGE}"], "invalid.vector"),
+        ([good, f"4|||701|{COLLEGE}"], "invalid.vector"),
+        ([f"5|LEROY|Karim|701|{COLLEGE}"], "invalid.user.profile"),
+        ([f"2|leroy|Karim|701|{COLLEGE}"], "no user"),
+    ):
+        with pytest.raises(RefusedError, match=f"^{reason}$"):
+            match([known], vectors)
+    with pytest.raises(RefusedError, match="no user"):
+        match([known, Relative("LEROY", "Karim", frozenset({("701", COLLEGE), ("702", LYCEE)}))], [good])

@@ -30,7 +30,6 @@ def settings(database_url: str) -> Settings:
 
 
 def registered(build: Build, alg: str = "ES256", name: str = "Passerelle", host: str = "ent.test") -> KeyedParty:
-    """Return a client of the profile, its keys of one kind."""
     client = Key.new(alg)
     ent = build.ent(
         name,
@@ -52,7 +51,6 @@ def party(build: Build, settings: Settings) -> KeyedParty:
 
 
 def code_of(browser: FlaskClient, party: KeyedParty, attempt: Attempt, scope: str = OFFLINE) -> str:
-    """Return the code of a pushed request that a signed-in browser opens."""
     request_uri = party.pushed(browser, attempt, scope=scope)
     return party.answer(browser.get(party.opened(request_uri)))["code"]
 
@@ -61,7 +59,7 @@ def code_of(browser: FlaskClient, party: KeyedParty, attempt: Attempt, scope: st
 def test_a_whole_sign_on_by_the_profile(
     browser: FlaskClient, build: Build, settings: Settings, parent: Account, alg: str
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2 and 5.3.3."""
+    # FAPI 2.0 Security Profile, 5.3.2 and 5.3.3.
     rotation.rotate(settings, "ES256")
     party, attempt = registered(build, alg), Attempt()
     request_uri = party.pushed(browser, attempt, party.fresh_proof("/par"), scope=OFFLINE)
@@ -75,8 +73,7 @@ def test_a_whole_sign_on_by_the_profile(
     assert body["token_type"] == "DPoP"
     claims = party.verify(browser, body["id_token"], attempt, body["access_token"])
     info = party.read_userinfo(browser, body["access_token"])
-    assert info["sub"] == claims["sub"]
-    assert info["given_name"] == parent.given_name
+    assert (info["sub"], info["given_name"]) == (claims["sub"], parent.given_name)
     for _ in range(2):
         again = party.renew(browser, body["refresh_token"], party.fresh_proof()).get_json()
         assert "refresh_token" not in again
@@ -85,9 +82,10 @@ def test_a_whole_sign_on_by_the_profile(
     assert party.userinfo(browser, body["access_token"]).status_code == 401
 
 
-def test_a_refresh_token_is_not_rotated(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1."""
-    attempt = Attempt()
+def test_a_refresh_token_is_not_rotated(
+    browser: FlaskClient, party: KeyedParty, session: Account, attempt: Attempt
+) -> None:
+    # FAPI 2.0 Security Profile, 5.3.2.1.
     code = code_of(browser, party, attempt)
     token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["refresh_token"]
     start = time.time()
@@ -104,7 +102,7 @@ def test_a_refresh_token_is_not_rotated(browser: FlaskClient, party: KeyedParty,
 def test_a_proof_signed_with_rs256_is_refused(
     browser: FlaskClient, build: Build, settings: Settings, session: Account
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.4.1."""
+    # FAPI 2.0 Security Profile, 5.4.1.
     rotation.rotate(settings, "ES256")
     party, attempt = registered(build, "PS256"), Attempt()
     weak = Key("RS256", party.key.private)
@@ -122,7 +120,7 @@ def test_a_proof_signed_with_rs256_is_refused(
 
 @pytest.mark.row("T-01")
 def test_a_code_expires_after_a_minute(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1."""
+    # FAPI 2.0 Security Profile, 5.3.2.1.
     early, late = Attempt(), Attempt()
     with time_machine.travel(time.time(), tick=False) as clock:
         codes = [code_of(browser, party, attempt) for attempt in (early, late)]
@@ -135,7 +133,7 @@ def test_a_code_expires_after_a_minute(browser: FlaskClient, party: KeyedParty, 
 def test_the_profile_overrides_the_other_registered_settings(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.2."""
+    # FAPI 2.0 Security Profile, 5.3.2.2.
     lenient = {"par_required": False, "dpop_required": False, "pkce_required": False}
     db.session.execute(update(Client).values(**lenient, version=Client.version + 1))
     db.session.commit()
@@ -156,7 +154,7 @@ def test_the_profile_overrides_the_other_registered_settings(
 def test_a_process_with_a_cached_registration_enforces_the_profile(
     browser: FlaskClient, build: Build, settings: Settings
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1."""
+    # FAPI 2.0 Security Profile, 5.3.2.1.
     rotation.rotate(settings, "ES256")
     key = Key.new("RS256")
     keys = {"keys": [{**key.jwk, "kid": key.kid, "use": "sig"}]}

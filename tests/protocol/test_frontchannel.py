@@ -56,8 +56,7 @@ class _Page(HTMLParser):
 def frame_sources(page: TestResponse) -> list[str]:
     [policy] = page.headers.getlist("Content-Security-Policy")
     directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
-    assert directives["default-src"] == "'none'"
-    assert directives["frame-ancestors"] == "'none'"
+    assert (directives["default-src"], directives["frame-ancestors"]) == ("'none'", "'none'")
     return directives.get("frame-src", "").split()
 
 
@@ -75,7 +74,7 @@ def split_query(url: str) -> tuple[str, dict[str, str]]:
 def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 2."""
+    # Front-Channel Logout 1.0, 2.
     first = build.ent(frontchannel_logout_uri=FRONT)
     second = build.ent(
         "Horizon",
@@ -96,8 +95,7 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
         sids[ent.client_id] = tokens_for(browser, ent)["claims"]["sid"]
     registrations.disable(shut_out.client_id)
     page = sign_out(browser)
-    assert page.status_code == 200
-    assert heading(page) == SIGNED_OUT
+    assert (page.status_code, heading(page)) == (200, SIGNED_OUT)
     assert sorted(map(split_query, _Page(page).frames)) == [
         (FRONT, {"iss": first.issuer, "sid": sids[first.client_id]}),
         ("https://horizon.test:8443/front", {"iss": first.issuer, "sid": sids[second.client_id]}),
@@ -109,7 +107,7 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
 
 
 def test_iss_and_sid_are_added_to_the_registered_query(browser: FlaskClient, build: Build, session: Account) -> None:
-    """Front-Channel Logout 1.0, 2."""
+    # Front-Channel Logout 1.0, 2.
     ent = build.ent(frontchannel_logout_uri=f"{FRONT}?app=a%26b&v=%22")
     sid = tokens_for(browser, ent)["claims"]["sid"]
     [url] = _Page(sign_out(browser)).frames
@@ -120,7 +118,7 @@ def test_iss_and_sid_are_added_to_the_registered_query(browser: FlaskClient, bui
 def test_a_renewed_session_notifies_the_ents_of_the_former_row(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 3."""
+    # Front-Channel Logout 1.0, 3.
     ent = build.ent(frontchannel_logout_uri=FRONT)
     sid = tokens_for(browser, ent)["claims"]["sid"]
     other = build.ent("Horizon", "horizon.test")
@@ -137,19 +135,18 @@ def ent_answer_after_password(browser: FlaskClient, ent: RelyingParty, account: 
 def test_a_former_session_of_the_same_person_is_not_notified_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 3."""
+    # Front-Channel Logout 1.0, 3.
     tokens_for(browser, build.ent(frontchannel_logout_uri=FRONT))
     assert _Page(sign_out(browser)).frames
     sign_in(browser, "/connexion", session.username, PASSWORD)
     page = sign_out(browser)
-    assert _Page(page).frames == []
-    assert frame_sources(page) == []
+    assert (_Page(page).frames, frame_sources(page)) == ([], [])
 
 
 def test_the_page_redirects_to_the_registered_url_with_the_state(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3."""
+    # RP-Initiated Logout 1.0, 3.
     ent = build.ent(frontchannel_logout_uri=FRONT)
     token = tokens_for(browser, ent)["id_token"]
     state = "a b&\"'><é"
@@ -159,8 +156,7 @@ def test_the_page_redirects_to_the_registered_url_with_the_state(
     assert page.status_code == 200
     read = _Page(page)
     target = read.next["href"] or ""
-    assert target.partition("?")[0] == BYE
-    assert parse_qsl(urlsplit(target).query) == [("state", state)]
+    assert (target.partition("?")[0], parse_qsl(urlsplit(target).query)) == (BYE, [("state", state)])
     [refresh] = read.refresh
     seconds, _, url = refresh.partition(";url=")
     assert (seconds, url) == (read.next["data-seconds"], target)
@@ -172,7 +168,7 @@ def test_the_page_redirects_to_the_registered_url_with_the_state(
 def test_without_a_target_the_page_stays_and_leads_to_the_ent(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3."""
+    # RP-Initiated Logout 1.0, 3.
     ent = build.ent(frontchannel_logout_uri=FRONT)
     token = tokens_for(browser, ent)["id_token"]
     evil = {"id_token_hint": token, "post_logout_redirect_uri": "https://evil.test/"}
@@ -189,7 +185,7 @@ def test_without_a_target_the_page_stays_and_leads_to_the_ent(
 def test_a_logout_revokes_the_cookie_the_refresh_token_and_the_session(
     app: Flask, browser: FlaskClient, build: Build, session: Account, front: str
 ) -> None:
-    """Security row L-08; OWASP ASVS 5, V 7.4.1."""
+    # Security row L-08; OWASP ASVS 5, V 7.4.1.
     ent = build.ent(frontchannel_logout_uri=front, scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     cookie = browser.get_cookie("__Host-ss", domain=HOST)
@@ -216,7 +212,6 @@ def test_a_form_of_another_tab_is_refused_with_a_readable_page(
     before = reload_account(session).password_hash
     sign_out(browser)
     after = submit(browser, second, actuel=PASSWORD, nouveau=CHOSEN, confirmation=CHOSEN)
-    assert after.status_code == 200
-    assert heading(after) == "Connexion"
+    assert (after.status_code, heading(after)) == (200, "Connexion")
     assert form_token(after)
     assert reload_account(session).password_hash == before

@@ -1,5 +1,6 @@
-"""JOSE regressions wherever this service reads a JWT: hints, client assertions, DPoP proofs (security row X-02)."""
+"""JOSE regressions wherever this service reads a JWT: hints, client assertions, DPoP proofs, weak keys (X-02)."""
 
+import secrets
 import time
 from collections.abc import Iterator
 
@@ -12,11 +13,14 @@ from idp.oidc.keys import jose
 from idp.oidc.tokens import issued
 from idp.services import services_of
 from tests.builders import Build
-from tests.dpop_party import Key, KeyedParty
+from tests.dpop_party import Key, KeyedParty, written
 from tests.pages import heading
 from tests.protocol.flow import code_for, refused, tokens_for
 from tests.protocol.forgeries import forgeries
+from tests.protocol.registering import register
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
+from tests.signatures import b64
 
 _LARGEST_BODY = 64 * 1024
 
@@ -45,7 +49,7 @@ def quickly(forged: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 def test_a_forged_id_token_is_not_read(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.2; Security row X-02."""
+    # OpenID Connect Core 1.0, 3.1.2.2; Security row X-02.
     genuine = tokens_for(browser, ent)["id_token"]
     ring = services_of(app).server.ring
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
@@ -61,7 +65,7 @@ def test_a_forged_id_token_is_not_read(
 def test_a_forged_id_token_hint_is_refused_by_the_endpoints(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect RP-Initiated Logout 1.0, 2; OpenID Connect Core 1.0, 3.1.2.2."""
+    # OpenID Connect RP-Initiated Logout 1.0, 2; OpenID Connect Core 1.0, 3.1.2.2.
     genuine = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
     for name, token in forgeries(genuine, jwk):
@@ -79,7 +83,7 @@ def test_a_forged_id_token_hint_is_refused_by_the_endpoints(
 def test_a_forged_client_assertion_is_refused(
     browser: FlaskClient, signing: KeyedParty, session: Account, path: str
 ) -> None:
-    """RFC 8725, 3.1."""
+    # RFC 8725, 3.1.
     genuine = signing.assertion()
     form = {"grant_type": "authorization_code", "code": "x" * 43, "token": "x" * 43, **genuine}
     for name, token in quickly(forgeries(genuine["client_assertion"], {**signing.key.jwk, "kid": signing.key.kid})):
@@ -96,9 +100,10 @@ def test_a_forged_client_assertion_is_refused(
 
 
 @pytest.mark.row("X-02")
-def test_a_forged_proof_is_refused(browser: FlaskClient, signing: KeyedParty, session: Account) -> None:
-    """RFC 9449, 7.1."""
-    attempt = Attempt()
+def test_a_forged_proof_is_refused(
+    browser: FlaskClient, signing: KeyedParty, session: Account, attempt: Attempt
+) -> None:
+    # RFC 9449, 7.1.
     answer = signing.redeem(browser, code_for(browser, signing, attempt), attempt, signing.fresh_proof())
     token = answer.get_json()["access_token"]
     genuine = signing.key.proof("GET", f"{signing.issuer}/userinfo", token, head={"kid": signing.key.kid})
@@ -109,3 +114,92 @@ def test_a_forged_proof_is_refused(browser: FlaskClient, signing: KeyedParty, se
         assert answer.status_code == 401, name
         assert answer.get_json()["error"] == "invalid_dpop_proof", name
     assert signing.resource(browser, token, genuine).status_code == 200
+
+
+FIELD = 2**255 - 19
+_D = -121665 * pow(121666, -1, FIELD) % FIELD
+_ROOT = pow(2, (FIELD - 1) // 4, FIELD)
+ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+SMALL = {
+    "identity": 1,
+    "order 2": FIELD - 1,
+    "order 4": 0,
+    "order 8": ORDER_8,
+    "order 8, the other": FIELD - ORDER_8,
+    "identity, not reduced": FIELD + 1,
+    "order 4, not reduced": FIELD,
+}
+ANYBODYS = b64((1).to_bytes(32, "little") + bytes(32))
+"""A forged signature: R is the identity, S is zero."""
+
+Point = tuple[int, int]
+
+
+def encoded(y: int, sign: int = 0) -> str:
+    """Return the encoding of a point (RFC 8032 5.1.2)."""
+    return b64((y + (sign << 255)).to_bytes(32, "little"))
+
+
+def point(y: int) -> Point:
+    """Return a point with this y (RFC 8032 5.1.3)."""
+    square = (y * y - 1) * pow(_D * y * y + 1, -1, FIELD) % FIELD
+    x = pow(square, (FIELD + 3) // 8, FIELD)
+    if (x * x - square) % FIELD:
+        x = x * _ROOT % FIELD
+    assert (x * x - square) % FIELD == 0, "on the curve"
+    return x, y % FIELD
+
+
+def added(left: Point, right: Point) -> Point:
+    """Add two points (RFC 8032 5.1.4)."""
+    (a, b), (c, d) = left, right
+    both = _D * a * b * c * d
+    return (
+        (a * d + b * c) * pow(1 + both, -1, FIELD) % FIELD,
+        (b * d + a * c) * pow(1 - both, -1, FIELD) % FIELD,
+    )
+
+
+@pytest.mark.row("X-02")
+@each_row("y", SMALL.values())
+def test_a_key_of_small_order_is_refused(y: int) -> None:
+    # RFC 8725, 3.4.
+    eightfold = point(y)
+    for _ in range(3):
+        eightfold = added(eightfold, eightfold)
+    assert eightfold == (0, 1), "of order 8 at most"
+    for sign in (0, 1):
+        with pytest.raises(jose.InvalidTokenError, match="anybody can sign"):
+            jose.public_key({"kty": "OKP", "crv": "Ed25519", "x": encoded(y, sign)}, "EdDSA")
+
+
+@pytest.mark.row("X-02")
+def test_generated_keys_are_accepted() -> None:
+    # RFC 8037, 2.
+    for _ in range(50):
+        assert jose.public_key(Key.new("EdDSA").jwk, "EdDSA")
+    for odd in ("", "A", "é", "=" * 43, "A" * 42):
+        with pytest.raises(jose.InvalidTokenError):
+            jose.public_key({"kty": "OKP", "crv": "Ed25519", "x": odd}, "EdDSA")
+
+
+@pytest.mark.row("X-02")
+def test_a_proof_with_a_key_of_small_order_is_refused(browser: FlaskClient, build: Build, session: Account) -> None:
+    # RFC 9449, 4.3.
+    party, attempt = KeyedParty.of(build.ent()), Attempt()
+    code = code_for(browser, party, attempt)
+    body = {"jti": secrets.token_urlsafe(12), "htm": "POST", "htu": f"{party.issuer}/token", "iat": int(time.time())}
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": encoded(1)}
+    proof = f"{written({'typ': 'dpop+jwt', 'alg': 'EdDSA', 'jwk': jwk})}.{written(body)}.{ANYBODYS}"
+    refused(party.redeem(browser, code, attempt, proof), "invalid_dpop_proof")
+    assert party.redeem(browser, code, attempt, party.fresh_proof()).status_code == 200
+
+
+@pytest.mark.row("X-02")
+def test_a_key_of_small_order_is_not_registered(browser: FlaskClient, invitation: str) -> None:
+    # RFC 7591, 3.2.2.
+    weak = {"kty": "OKP", "crv": "Ed25519", "x": encoded(1), "alg": "EdDSA", "kid": "1", "use": "sig"}
+    metadata = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [weak]}}
+    refused(register(browser, invitation, **metadata), "invalid_client_metadata")
+    strong = {"keys": [{**Key.new("EdDSA").jwk, "alg": "EdDSA", "kid": "1", "use": "sig"}]}
+    assert register(browser, invitation, **{**metadata, "jwks": strong}).status_code == 201

@@ -45,7 +45,6 @@ def ports(settings: Settings, tmp_path: Path) -> Iterator[list[int]]:
 
 @pytest.fixture
 def clients(build: Build, ent: RelyingParty, ports: list[int]) -> Iterator[list[Client]]:
-    """Relying parties that sign people in until the test ends."""
     tally, crowd = Tally(), []
     child = build.child()
     for _ in range(CLIENTS):
@@ -89,7 +88,7 @@ def pass_time(time: timedelta) -> None:
 def test_no_sign_in_fails_across_rotations(
     settings: Settings, clients: list[Client], ports: list[int], sign_ins: int
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
+    # OpenID Connect Core 1.0, 10.1.1.
     tally = clients[0].tally
     careful, lazy = clients[: CLIENTS // 2], clients[CLIENTS // 2 :]
     [first] = clients[0].keys

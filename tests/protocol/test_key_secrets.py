@@ -90,10 +90,9 @@ def test_a_copy_of_the_database_cannot_sign(
 
 @pytest.mark.row("X-03")
 def test_signatures_of_a_former_secret_key_are_valid_while_it_is_a_fallback(
-    browser: FlaskClient, ent: RelyingParty, parent: Account, database_url: str
+    browser: FlaskClient, ent: RelyingParty, parent: Account, database_url: str, attempt: Attempt
 ) -> None:
-    """Security row X-03. A session itself is a row of the database, and does not hang on the secret."""
-    attempt = Attempt()
+    # Security row X-03. A session itself is a row of the database, and does not hang on the secret.
     page = follow(browser, browser.get(ent.url(attempt)))
     assert heading(page) == "Connexion"
     begun = moved(browser, browser.application)
@@ -118,10 +117,9 @@ def test_signatures_of_a_former_secret_key_are_valid_while_it_is_a_fallback(
 @pytest.mark.row("X-04")
 @pytest.mark.parametrize("fault", ["no key", "another secret"])
 def test_a_node_that_cannot_sign_says_so_and_makes_no_key(
-    browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str, fault: str
+    browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str, fault: str, attempt: Attempt
 ) -> None:
-    """Security row X-04; RFC 9110, 15.6.4."""
-    attempt = Attempt()
+    # Security row X-04; RFC 9110, 15.6.4.
     code = code_for(browser, ent, attempt)
     if fault == "no key":
         with db.engine.begin() as connection:
@@ -152,7 +150,7 @@ MINUTES = 5
 def test_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotation(
     browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings, database_url: str
 ) -> None:
-    """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
+    # Security row X-05; OpenID Connect Core 1.0, 10.1.1.
     first, second = next(iter(published(browser))), rotation.rotate(settings).kid
     start, signed = datetime.now(UTC), []
     with node(database_url) as ahead:
@@ -170,8 +168,7 @@ def test_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotation(
             verified(behind_signs, ahead_shows)
             verified(ahead_signs, behind_shows)
             signed.append((read(behind_signs)[0]["kid"], read(ahead_signs)[0]["kid"]))
-    assert signed[0] == (first, first)
-    assert signed[-1] == (second, second)
+    assert (signed[0], signed[-1]) == ((first, first), (second, second))
     assert (first, second) in signed, "for five minutes each signs with its own"
 
 
@@ -179,7 +176,7 @@ def test_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotation(
 def test_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
     browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
 ) -> None:
-    """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
+    # Security row X-05; OpenID Connect Core 1.0, 10.1.1.
     [lost] = published(browser)
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=MINUTES)):
         successor = rotation.drop(settings, lost)
@@ -193,9 +190,8 @@ def test_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
 def test_expiry_is_decided_by_the_clock_of_the_requested_node(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
-    """RFC 6749, 5.1; Security row X-05. Codes live a minute, so nodes must agree within one: five minutes apart, a code
-    of the one is over at the other.
-    """
+    # RFC 6749, 5.1; Security row X-05. Codes live a minute, so nodes must agree within one: five minutes apart, a code
+    # of the one is over at the other.
     start = datetime.now(UTC)
     tokens, attempt = tokens_for(browser, ent), Attempt()
     code = code_for(browser, ent, attempt)

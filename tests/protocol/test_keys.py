@@ -56,13 +56,12 @@ def every_key(app: Flask, settings: Settings) -> list[str]:
 def test_each_algorithm_has_a_key_of_its_own_which_shows_its_public_half_alone(
     browser: FlaskClient, every_key: list[str]
 ) -> None:
-    """RFC 7517, 4.4."""
+    # RFC 7517, 4.4.
     jwks = published(browser)
     assert sorted(key["alg"] for key in jwks.values()) == sorted(every_key)
     assert len({b64(json.dumps(key.get("n") or key["x"]).encode()) for key in jwks.values()}) == 4
     for key in jwks.values():
-        assert set(key) == MEMBERS[key["alg"]]
-        assert key["use"] == "sig"
+        assert (set(key), key["use"]) == (MEMBERS[key["alg"]], "sig")
         public = public_key(key)
         if isinstance(public, ed25519.Ed25519PublicKey):
             continue
@@ -80,7 +79,7 @@ def test_each_algorithm_has_a_key_of_its_own_which_shows_its_public_half_alone(
 
 @pytest.mark.row("D-03")
 def test_the_kid_of_a_key_is_its_thumbprint(browser: FlaskClient, every_key: list[str]) -> None:
-    """RFC 7638, 3."""
+    # RFC 7638, 3.
     required = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
     for kid, key in published(browser).items():
         members = {name: key[name] for name in required[key["kty"]]}
@@ -94,7 +93,7 @@ def test_the_kid_of_a_key_is_its_thumbprint(browser: FlaskClient, every_key: lis
 def test_an_id_token_is_signed_as_the_client_was_registered(
     browser: FlaskClient, build: Build, session: Account, every_key: list[str], alg: str
 ) -> None:
-    """OpenID Connect Registration 1.0, 2."""
+    # OpenID Connect Registration 1.0, 2.
     announced = browser.get("/.well-known/openid-configuration").get_json()
     assert announced["id_token_signing_alg_values_supported"] == every_key
     ent, attempt = build.ent(id_token_alg=alg), Attempt()
@@ -110,7 +109,7 @@ def test_an_id_token_is_signed_as_the_client_was_registered(
 
 
 def test_at_hash_is_that_of_the_specification_s_own_example() -> None:
-    """OpenID Connect Core 1.0, 3.1.3.6."""
+    # OpenID Connect Core 1.0, 3.1.3.6.
     token = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"
     assert material.half_hash("RS256", token) == "77QmUPtjPfzWtF2AnpK9RQ"
 
@@ -119,7 +118,7 @@ def test_at_hash_is_that_of_the_specification_s_own_example() -> None:
 def test_a_logout_token_is_signed_with_the_same_key(
     app: Flask, browser: FlaskClient, build: Build, every_key: list[str], alg: str
 ) -> None:
-    """OpenID Connect Back-Channel Logout 1.0, 2.4."""
+    # OpenID Connect Back-Channel Logout 1.0, 2.4.
     registration = registry.find(build.ent(id_token_alg=alg).client_id)
     assert registration is not None
     token = back_channel.logout_token(services_of(app).server, registration, "sub", "sid")
@@ -128,7 +127,7 @@ def test_a_logout_token_is_signed_with_the_same_key(
 
 @pytest.mark.row("X-02")
 def test_a_key_signs_and_verifies_one_algorithm_alone(app: Flask, settings: Settings, every_key: list[str]) -> None:
-    """RFC 8725, 3.1."""
+    # RFC 8725, 3.1.
     ring = services_of(app).server.ring
     body = {"iss": settings.issuer, "sub": "a", "sid": "b", "aud": "c"}
     for alg, other in (("RS256", "PS256"), ("PS256", "RS256")):
@@ -160,7 +159,7 @@ def clock(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 
 def test_keys_are_read_every_five_seconds_and_not_for_each_signature(settings: Settings, clock: Clock) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
+    # OpenID Connect Core 1.0, 10.1.1.
     ring = KeyRing(settings)
     for tenth in range(100):
         clock.seconds = 1000 + tenth / 10
@@ -173,7 +172,7 @@ def test_keys_are_read_every_five_seconds_and_not_for_each_signature(settings: S
 
 @pytest.mark.row("D-04")
 def test_nodes_agree_within_seconds_without_a_message(browser: FlaskClient, settings: Settings, clock: Clock) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
+    # OpenID Connect Core 1.0, 10.1.1.
     ring, other = KeyRing(settings), KeyRing(settings)
     first = ring.signer("RS256").kid
     assert other.signer("RS256").kid == first
@@ -195,7 +194,7 @@ def test_nodes_agree_within_seconds_without_a_message(browser: FlaskClient, sett
 
 
 def test_the_last_key_is_dropped_and_another_signs_within_seconds(settings: Settings, clock: Clock) -> None:
-    """OpenID Connect Core 1.0, 10.1.1. A leaked key is not retained and signs nothing."""
+    # OpenID Connect Core 1.0, 10.1.1. A leaked key is not retained and signs nothing.
     here = KeyRing(settings)
     lost = here.signer("RS256").kid
     successor = rotation.drop(settings, lost)
@@ -211,9 +210,8 @@ def test_the_last_key_is_dropped_and_another_signs_within_seconds(settings: Sett
 def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_look_a_second(
     settings: Settings, clock: Clock
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1. A node queries the table for an unknown `kid` in a hint, but not for every
-    invented one.
-    """
+    # OpenID Connect Core 1.0, 10.1.1. A node queries the table for an unknown `kid` in a hint, but not for every
+    # invented one.
     here, there = KeyRing(settings), KeyRing(settings)
     body = {"iss": settings.issuer, "sub": "a", "sid": "b"}
     old = there.signer("RS256")
@@ -232,7 +230,7 @@ def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_lo
 
 
 def test_the_first_key_of_an_algorithm_is_found_without_waiting(settings: Settings, clock: Clock) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
+    # OpenID Connect Core 1.0, 10.1.1.
     ring = KeyRing(settings)
     with pytest.raises(material.NoSigningKeyError):
         ring.signer("PS256")
@@ -244,7 +242,7 @@ def test_the_first_key_of_an_algorithm_is_found_without_waiting(settings: Settin
 def test_concurrent_requests_for_the_keys_share_a_query(
     app: Flask, settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1."""
+    # OpenID Connect Core 1.0, 10.1.1.
     ring, rows = KeyRing(settings), keys._rows
     ring.signer("RS256")
     clock.seconds += 1.1
@@ -276,7 +274,7 @@ def test_concurrent_requests_for_the_keys_share_a_query(
 def test_while_the_database_is_away_the_keys_in_memory_serve(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 9111, 4.2.4. While the database is unavailable, the cached keys stay in use."""
+    # RFC 9111, 4.2.4. While the database is unavailable, the cached keys stay in use.
     ring, away = KeyRing(settings), []
     document, kid = ring.document(), ring.signer("RS256").kid
 
@@ -288,8 +286,7 @@ def test_while_the_database_is_away_the_keys_in_memory_serve(
         patched.setattr(keys, "_rows", nothing)
         for _ in range(12):
             clock.seconds += 1
-            assert ring.document() == document
-            assert ring.signer("RS256").kid == kid
+            assert (ring.document(), ring.signer("RS256").kid) == (document, kid)
         assert len(away) <= 3, "and it is not asked again each time"
         with pytest.raises(OperationalError):
             KeyRing(settings).document()
@@ -300,7 +297,7 @@ def test_while_the_database_is_away_the_keys_in_memory_serve(
 
 @pytest.mark.row("W-07")
 def test_without_a_database_from_the_start_the_keys_are_a_503() -> None:
-    """RFC 9110, 15.6.4; OWASP ASVS 5, V 16.5.1."""
+    # RFC 9110, 15.6.4; OWASP ASVS 5, V 16.5.1.
     with node("postgresql://idp:dbp4ssword@127.0.0.1:1/idp") as app, app.app_context():
         answer = app.test_client().get("/jwks.json")
     assert answer.status_code == 503

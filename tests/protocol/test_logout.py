@@ -47,7 +47,7 @@ def confirm(browser: FlaskClient, question: TestResponse) -> TestResponse:
 def test_without_a_hint_nothing_ends_before_the_person_says_so(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2, 6."""
+    # RP-Initiated Logout 1.0, 2, 6.
     for page in (
         ask(browser),
         ask(browser, client_id=ent.client_id, post_logout_redirect_uri=BYE, state="s"),
@@ -55,8 +55,7 @@ def test_without_a_hint_nothing_ends_before_the_person_says_so(
         follow(browser, browser.post("/logout")),
         follow(browser, browser.post("/logout", data={"client_id": ent.client_id})),
     ):
-        assert page.status_code == 200
-        assert heading(page) == QUESTION
+        assert (page.status_code, heading(page)) == (200, QUESTION)
         assert alive() == 1
     for token in ("", "x", form_token(app.test_client().get("/connexion"))):
         assert browser.post("/logout", data={"csrf_token": token}).status_code == 400
@@ -75,7 +74,7 @@ def test_without_a_hint_nothing_ends_before_the_person_says_so(
 def test_without_a_named_ent_the_page_links_to_the_last_entered_ent(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, *, renewed: bool
 ) -> None:
-    """RP-Initiated Logout 1.0, 3."""
+    # RP-Initiated Logout 1.0, 3.
     second = build.ent("Horizon", "horizon.test", home_uri="https://horizon.test/", uais=[LYCEE], audience="everyone")
     third = build.ent("Presqu’île", "presquile.test", uais=[LYCEE], audience="everyone")
     for minutes, party in enumerate((third, second)):
@@ -93,17 +92,16 @@ def test_without_a_named_ent_the_page_links_to_the_last_entered_ent(
 
 @pytest.mark.row("L-01")
 def test_a_signed_out_browser_gets_no_question(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RP-Initiated Logout 1.0, 4."""
+    # RP-Initiated Logout 1.0, 4.
     for page in (ask(browser), follow(browser, browser.post("/logout")), ask(browser, client_id="nobody", state="s")):
-        assert page.status_code == 200
-        assert heading(page) == SIGNED_OUT
+        assert (page.status_code, heading(page)) == (200, SIGNED_OUT)
 
 
 @pytest.mark.row("L-02")
 def test_a_hint_of_another_session_asks_and_does_not_redirect(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2."""
+    # RP-Initiated Logout 1.0, 2.
     others, other = app.test_client(), build.active()
     sign_in(others, "/connexion", other.username, PASSWORD)
     second = build.ent("Horizon", "horizon.test")
@@ -132,7 +130,7 @@ def test_a_hint_of_another_session_asks_and_does_not_redirect(
 def test_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_back(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2."""
+    # RP-Initiated Logout 1.0, 2.
     token = tokens_for(browser, ent)["id_token"]
     confirm(browser, ask(browser))
     sign_in(browser, "/connexion", session.username, PASSWORD)
@@ -147,7 +145,7 @@ def test_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_back(
 def test_a_client_id_redirects_to_the_ent_after_the_confirmation(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2, 3."""
+    # RP-Initiated Logout 1.0, 2, 3.
     named = {"client_id": ent.client_id, "state": "s"}
     for uri in ("https://ent.test/", f"{BYE}?x=1", "https://evil.test/"):
         after = confirm(browser, ask(browser, **named, post_logout_redirect_uri=uri))
@@ -166,9 +164,8 @@ def test_a_client_id_redirects_to_the_ent_after_the_confirmation(
 def test_a_post_too_long_for_a_url_asks_and_then_signs_out(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2. A POST from another site has no cookies. It must not redirect back as if nobody
-    were signed in.
-    """
+    # RP-Initiated Logout 1.0, 2. A POST from another site has no cookies. It must not redirect back as if nobody
+    # were signed in.
     token, state = tokens_for(browser, ent)["id_token"], "é" * 1300
     parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": state}
     question = app.test_client().post("/logout", data=parameters)
@@ -183,7 +180,7 @@ def test_a_post_too_long_for_a_url_asks_and_then_signs_out(
 
 @pytest.mark.row("L-02")
 def test_a_hint_of_another_issuer_asks(app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RP-Initiated Logout 1.0, 2."""
+    # RP-Initiated Logout 1.0, 2.
     token = tokens_for(browser, ent)["id_token"]
     change_settings(app, issuer="https://other.test")
     page = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)
@@ -196,7 +193,7 @@ def test_a_hint_of_another_issuer_asks(app: Flask, browser: FlaskClient, ent: Re
 def test_an_expired_hint_of_this_session_ends_it_without_a_question(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, method: str
 ) -> None:
-    """RP-Initiated Logout 1.0, 2; Security row L-03."""
+    # RP-Initiated Logout 1.0, 2; Security row L-03.
     token = tokens_for(browser, ent)["id_token"]
     ignored = {"logout_hint": "nobody@exemple.fr \u00e9", "ui_locales": "xx-% de fr-FR", "unknown": "x"}
     parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": "a b&é", **ignored}
@@ -205,8 +202,7 @@ def test_an_expired_hint_of_this_session_ends_it_without_a_question(
             response = follow(browser, app.test_client().post("/logout", data=parameters))
         else:
             response = ask(browser, **parameters)
-    assert response.status_code == 303
-    assert response.headers["Location"] == f"{BYE}?state=a+b%26%C3%A9"
+    assert (response.status_code, response.headers["Location"]) == (303, f"{BYE}?state=a+b%26%C3%A9")
     assert alive() == 0
     [cookie] = [line for line in response.headers.getlist("Set-Cookie") if line.startswith("__Host-ss=")]
     assert cookie.startswith("__Host-ss=;")
@@ -217,7 +213,7 @@ def test_an_expired_hint_of_this_session_ends_it_without_a_question(
 def test_an_unregistered_post_logout_redirect_uri_is_ignored(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3."""
+    # RP-Initiated Logout 1.0, 3.
     ent = build.ent(post_logout_redirect_uris=[BYE, "https://ent.test/bye?a=b"])
     for uri in (
         "https://ent.test/",
@@ -258,7 +254,7 @@ def test_an_unregistered_post_logout_redirect_uri_is_ignored(
 def test_the_state_goes_with_a_registered_address_alone(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2; Security row L-05."""
+    # RP-Initiated Logout 1.0, 2; Security row L-05.
     token = tokens_for(browser, ent)["id_token"]
     secret_state = "state-that-nobody-else-has"
     question = ask(browser, id_token_hint=token, state=secret_state, post_logout_redirect_uri="https://evil.test/")
@@ -271,7 +267,7 @@ def test_the_state_goes_with_a_registered_address_alone(
 
 @pytest.mark.row("L-05")
 def test_a_request_that_cannot_be_read_ends_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RP-Initiated Logout 1.0, 4."""
+    # RP-Initiated Logout 1.0, 4.
     token = tokens_for(browser, ent)["id_token"]
     for query in (f"id_token_hint={token}&id_token_hint={token}", "id_token_hint=%ff", "state=" + "x" * 7_000):
         assert heading(browser.get(f"/logout?{query}")) == QUESTION
@@ -282,7 +278,7 @@ def test_a_request_that_cannot_be_read_ends_nothing(browser: FlaskClient, ent: R
 def test_a_logout_does_not_redirect_to_a_disabled_client(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2. A disabled client counts as not registered."""
+    # RP-Initiated Logout 1.0, 2. A disabled client counts as not registered.
     token = tokens_for(browser, ent)["id_token"]
     registrations.disable(ent.client_id)
     page = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)

@@ -74,14 +74,11 @@ def evening(browser: FlaskClient, build: Build, session: Account) -> Evening:
 
 @pytest.mark.row("L-08")
 def test_an_ent_that_signs_out_ends_an_idle_session(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
-    """RP-Initiated Logout 1.0, 2. The ENT's own session and the other ENTs' tokens are valid for longer than an idle
-    session at the provider.
-    """
+    # RP-Initiated Logout 1.0, 2. The ENT's own session and the other ENTs' tokens are valid for longer than an idle
+    # session at the provider.
     with time_machine.travel(time.time() + alone.total_seconds()):
         page: Any = ask(browser, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
-        assert page.status_code == 200
-        assert heading(page) == SIGNED_OUT
-        assert page.text.count(f'src="{FRONT}?') == 1
+        assert (page.status_code, heading(page), page.text.count(f'src="{FRONT}?')) == (200, SIGNED_OUT, 1)
         assert f'href="{BYE}"' in page.text
         evening.all_is_over()
 
@@ -90,9 +87,8 @@ def test_an_ent_that_signs_out_ends_an_idle_session(browser: FlaskClient, evenin
 def test_without_a_hint_a_logout_of_an_idle_session_asks_too(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2. An image on another site must not sign a family out of its ENTs, not even from an
-    idle session.
-    """
+    # RP-Initiated Logout 1.0, 2. An image on another site must not sign a family out of its ENTs, not even from an
+    # idle session.
     with time_machine.travel(time.time() + alone.total_seconds()):
         question: Any = ask(browser, client_id=evening.ent.client_id)
         assert heading(question) == QUESTION
@@ -105,7 +101,7 @@ def test_without_a_hint_a_logout_of_an_idle_session_asks_too(
 def test_the_hint_of_another_person_does_not_end_an_idle_session(
     browser: FlaskClient, build: Build, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2."""
+    # RP-Initiated Logout 1.0, 2.
     stranger = browser.application.test_client()
     sign_in(stranger, "/connexion", build.active().username, PASSWORD)
     hint = tokens_for(stranger, evening.ent)["id_token"]
@@ -118,7 +114,7 @@ def test_the_hint_of_another_person_does_not_end_an_idle_session(
 
 @pytest.mark.row("L-08")
 def test_an_idle_session_gives_no_access(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6. A session found for a sign-out must not be used for anything else."""
+    # OpenID Connect Core 1.0, 3.1.2.6. A session found for a sign-out must not be used for anything else.
     with time_machine.travel(time.time() + alone.total_seconds()):
         answer = evening.ent.answer(browser.get(evening.ent.url(Attempt(), prompt="none")))
         assert answer["error"] == "login_required"
@@ -129,7 +125,7 @@ def test_an_idle_session_gives_no_access(browser: FlaskClient, evening: Evening,
 def test_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2. The browser was closed and has lost the provider's cookie, but not the ENT's."""
+    # RP-Initiated Logout 1.0, 2. The browser was closed and has lost the provider's cookie, but not the ENT's.
     reopened = again_opened(browser)
     with time_machine.travel(time.time() + alone.total_seconds()):
         page: Any = ask(reopened, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
@@ -143,7 +139,7 @@ def test_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
 
 @pytest.mark.row("L-02")
 def test_a_hint_ends_its_own_session_only(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
-    """RP-Initiated Logout 1.0, 2. A second device of the same person is another session."""
+    # RP-Initiated Logout 1.0, 2. A second device of the same person is another session.
     laptop = browser.application.test_client()
     [account] = db.session.scalars(select(Account)).all()
     sign_in(laptop, "/connexion", account.username, PASSWORD)
@@ -158,9 +154,8 @@ def test_a_hint_ends_its_own_session_only(browser: FlaskClient, evening: Evening
 def test_a_hint_from_a_machine_where_the_person_never_was_ends_nothing(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 6. A server, or a person with an ID token from a log, must not sign people
-    out.
-    """
+    # RP-Initiated Logout 1.0, 6. A server, or a person with an ID token from a log, must not sign people
+    # out.
     stranger = browser.application.test_client()
     with time_machine.travel(time.time() + alone.total_seconds()):
         page: Any = ask(stranger, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)

@@ -1,14 +1,17 @@
-"""The discovery document: listed features work, others do not (security row D-02)."""
+"""The discovery documents and the published keys: listed features work, others do not (security rows D-01 to D-06)."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
+from idp.config import ConfigurationError, load
 from idp.db import db
 from idp.languages import OFFERED
 from idp.oidc.claims.standard import with_changes
@@ -16,11 +19,11 @@ from idp.oidc.keys import rotation
 from idp.oidc.keys.material import ALGORITHMS
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
-from tests.databases import ISSUER
+from tests.databases import ISSUER, SECRET
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import code_for, step_of, tokens_for
-from tests.relying_party import Attempt
+from tests.relying_party import Attempt, RelyingParty
 from tests.rows import each_row
 
 DOCUMENTS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
@@ -74,8 +77,7 @@ URLS = {
 
 
 def metadata(browser: FlaskClient) -> dict[str, Any]:
-    document: dict[str, Any] = browser.get(DOCUMENTS[0]).get_json()
-    return document
+    return dict(browser.get(DOCUMENTS[0]).get_json())
 
 
 def path_of(document: dict[str, Any], name: str) -> str:
@@ -106,7 +108,7 @@ def ask(browser: FlaskClient, ent: KeyedParty, path: str, form: dict[str, str], 
 
 @pytest.mark.row("D-02")
 def test_the_metadata_announce_the_expected_values(browser: FlaskClient) -> None:
-    """OpenID Connect Discovery 1.0, 3; RFC 8414, 3.2."""
+    # OpenID Connect Discovery 1.0, 3; RFC 8414, 3.2.
     documents = [browser.get(path) for path in DOCUMENTS]
     assert documents[0].get_json() == documents[1].get_json()
     document = documents[0].get_json()
@@ -121,7 +123,7 @@ def test_the_metadata_announce_the_expected_values(browser: FlaskClient) -> None
 
 @pytest.mark.row("D-02")
 def test_every_address_is_there(browser: FlaskClient) -> None:
-    """RFC 8414, 2."""
+    # RFC 8414, 2.
     document = metadata(browser)
     for name in URLS:
         assert document[name].startswith(f"{ISSUER}/"), name
@@ -133,7 +135,7 @@ def test_every_address_is_there(browser: FlaskClient) -> None:
 def test_every_authentication_and_subject_works_at_every_endpoint(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 8414, 2."""
+    # RFC 8414, 2.
     document = metadata(browser)
     for method in document["token_endpoint_auth_methods_supported"]:
         for kind in document["subject_types_supported"]:
@@ -162,7 +164,7 @@ def test_every_authentication_and_subject_works_at_every_endpoint(
 
 @pytest.mark.row("D-02")
 def test_every_announced_claim_is_released_and_no_other(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Discovery 1.0, 3."""
+    # OpenID Connect Discovery 1.0, 3.
     more = {"phone_number": "+33199001234", "address.locality": "Rivebelle", "birthdate": "1984", "gender": "female"}
     more |= {"zoneinfo": "Europe/Paris", "middle_name": "Anne", "nickname": "Nono", "website": "https://exemple.fr/"}
     more |= {"picture": "https://exemple.fr/a.jpg", "profile": "https://exemple.fr/~n"}
@@ -189,7 +191,7 @@ def test_every_announced_claim_is_released_and_no_other(browser: FlaskClient, bu
 
 @pytest.mark.row("D-02", "A-19")
 def test_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 8414, 2."""
+    # RFC 8414, 2.
     ent = build.ent(scopes=EVERY)
     for scope in metadata(browser)["scopes_supported"]:
         assert ent.answer(browser.get(ent.url(Attempt(), scope=f"openid {scope}")))["code"], scope
@@ -201,7 +203,7 @@ def test_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: 
 
 @pytest.mark.row("D-02", "A-15")
 def test_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, session: Account) -> None:
-    """Initiating User Registration via OpenID Connect 1.0, 4.1."""
+    # Initiating User Registration via OpenID Connect 1.0, 4.1.
     ent = build.ent()
     for prompt in metadata(browser)["prompt_values_supported"]:
         response = browser.get(ent.url(Attempt(), prompt=prompt))
@@ -218,9 +220,106 @@ def test_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, ses
 def test_another_algorithm_is_announced_once_its_key_signs(
     app: Flask, browser: FlaskClient, build: Build, alg: str
 ) -> None:
-    """OpenID Connect Discovery 1.0, 3."""
+    # OpenID Connect Discovery 1.0, 3.
     names = ("id_token_signing_alg_values_supported", "userinfo_signing_alg_values_supported")
     assert [alg in metadata(browser)[name] for name in names] == [False, False]
     rotation.rotate(build.settings, alg, at_once=True)
     services_of(app).server.ring.forget()
     assert [alg in metadata(browser)[name] for name in names] == [True, True]
+
+
+def jwks(browser: FlaskClient) -> list[dict[str, Any]]:
+    return list(browser.get("/jwks.json").get_json()["keys"])
+
+
+@pytest.mark.row("D-01")
+def test_no_header_changes_an_address(browser: FlaskClient) -> None:
+    # OpenID Connect Discovery 1.0, 4.3.
+    hostile = {
+        "Host": "evil.test",
+        "X-Forwarded-Host": "evil.test",
+        "X-Forwarded-Proto": "http",
+        "Forwarded": "host=evil.test;proto=http",
+        "X-Original-URL": "https://evil.test/",
+    }
+    for path in DOCUMENTS:
+        honest = browser.get(path)
+        assert honest.get_json()["issuer"] == ISSUER
+        for name, value in hostile.items():
+            answer = browser.get(path, headers={name: value})
+            assert answer.status_code in {200, 400}, name
+            if answer.status_code == 200:
+                assert answer.get_json() == honest.get_json()
+        values = [value for value in honest.get_json().values() if isinstance(value, str)]
+        assert len(values) > 5
+        assert all(url == ISSUER or url.startswith(f"{ISSUER}/") for url in values)
+
+
+@pytest.mark.row("D-04")
+def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    # OpenID Connect Core 1.0, 10.1.1; Security row D-04.
+    ring = services_of(app).server.ring
+    [first] = jwks(browser)
+    before = tokens_for(browser, ent)["id_token"]
+    second = rotation.rotate(build.settings).kid
+    ring.forget()
+    assert {key["kid"] for key in jwks(browser)} == {first["kid"], second}
+    start = datetime.now(UTC)
+    for hours, expected in ((0, first["kid"]), (23.9, first["kid"]), (24.1, second)):
+        with time_machine.travel(start + timedelta(hours=hours)):
+            signer = ring.signer("RS256")
+            assert signer.kid == expected, hours
+            assert signer.kid in {key["kid"] for key in jwks(browser)}
+    assert ent.read(browser, before)  # signatures of the old key are still valid
+    with time_machine.travel(start + timedelta(hours=25)):
+        assert rotation.retire(first["kid"])
+        ring.forget()
+        assert {key["kid"] for key in jwks(browser)} == {second}
+
+
+@pytest.mark.row("D-05")
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"issuer": None}, "IDP_ISSUER"),
+        ({"issuer": "http://connexion.exemple.test"}, "must be https"),
+        ({"issuer": "http://127.0.0.1:8000"}, "must be https"),
+        ({"issuer": "http://exemple.test", "env": "development"}, "must be https"),
+        ({"issuer": f"{ISSUER}/"}, "slash"),
+        ({"issuer": f"{ISSUER}?a=b"}, "must be a URL"),
+        ({"issuer": "connexion.exemple.test"}, "must be a URL"),
+    ],
+)
+def test_without_a_sound_public_address_nothing_starts(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str | None], fault: str
+) -> None:
+    # OpenID Connect Discovery 1.0, 3.
+    for name in ("IDP_ISSUER", "IDP_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    values = {name: value for name, value in settings.items() if value is not None}
+    with pytest.raises(ConfigurationError) as refusal:
+        load(secret_key=SECRET, **values)
+    assert any(fault in line for line in refusal.value.faults), refusal.value.faults
+
+
+@pytest.mark.row("D-06")
+def test_cross_origin_requests_read_discovery_and_keys_only(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    # OpenID Connect Discovery 1.0, 4; OpenID Connect Core 1.0, 5.3; OWASP ASVS 5, V 3.4.2.
+    origin = {"Origin": "https://evil.test"}
+    for path in (*DOCUMENTS, "/jwks.json"):
+        response = browser.get(path, headers=origin)
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in response.headers
+        # no cache may hide a key that signs at once
+        seconds = 60 if path == "/jwks.json" else 3600
+        assert response.headers["Cache-Control"] == f"public, max-age={seconds}"
+        assert "Set-Cookie" not in response.headers
+    closed = ("/userinfo", "/token", "/par", "/revoke", "/introspect", "/register", "/authorize", "/authorize/accord")
+    for path in (*closed, "/logout", "/connexion", "/charter", "/mon-compte"):
+        for method in ("GET", "OPTIONS", "POST"):
+            response = browser.open(path, method=method, headers=origin)
+            assert not [name for name in response.headers.keys() if name.startswith("Access-Control-")]  # noqa: SIM118

@@ -54,7 +54,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ],
 )
 def test_an_internal_ip_is_refused_before_any_connection(host: str, connections: list[Any]) -> None:
-    """OWASP ASVS 5, V 1.3.6; Security row L-07."""
+    # OWASP ASVS 5, V 1.3.6; Security row L-07.
     with pytest.raises(UrlRefusedError) as refusal:
         production().post_form(f"https://{host}/logout", FORM)
     assert "IDP_OUTGOING_ALLOW" in refusal.value.reason
@@ -75,7 +75,7 @@ def test_a_name_with_one_internal_ip_is_refused(ips: list[str], resolver: Resolv
 
 @pytest.mark.parametrize("ip", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"])
 def test_a_public_ip_is_requested(ip: str, resolver: Resolver, connections: list[Any]) -> None:
-    """Back-Channel Logout 1.0, 2.5."""
+    # Back-Channel Logout 1.0, 2.5.
     resolver.hosts["public.test"] = [ip]
     with pytest.raises(OutgoingError) as failure:
         production().post_form("https://public.test/", FORM)
@@ -98,7 +98,7 @@ def test_a_public_ip_is_requested(ip: str, resolver: Resolver, connections: list
     ],
 )
 def test_only_https_urls_are_requested(url: str, resolver: Resolver, connections: list[Any]) -> None:
-    """Back-Channel Logout 1.0, 2.2; OWASP ASVS 5, V 1.3.6."""
+    # Back-Channel Logout 1.0, 2.2; OWASP ASVS 5, V 1.3.6.
     resolver.hosts["ent.test"] = ["93.184.215.14"]
     with pytest.raises(UrlRefusedError):
         production("ent.test", "127.0.0.0/8", "::1").post_form(url, FORM)
@@ -109,7 +109,7 @@ def test_only_https_urls_are_requested(url: str, resolver: Resolver, connections
 def test_in_development_loopback_is_called_without_tls_and_nothing_else_is(
     resolver: Resolver, connections: list[Any]
 ) -> None:
-    """Back-Channel Logout 1.0, 2.2."""
+    # Back-Channel Logout 1.0, 2.2.
     resolver.hosts |= {"ent.test": ["127.0.0.1"], "public.test": ["93.184.215.14"]}
     for url in ("http://ent.test/", "http://public.test/", "http://127.0.0.2/", "http://10.0.0.1/"):
         with pytest.raises(UrlRefusedError):
@@ -120,7 +120,7 @@ def test_in_development_loopback_is_called_without_tls_and_nothing_else_is(
 
 
 def test_in_development_an_ent_on_loopback_is_notified() -> None:
-    """Back-Channel Logout 1.0, 2.2."""
+    # Back-Channel Logout 1.0, 2.2.
     with listening_ent(None) as ent:
         assert development().post_form(f"http://127.0.0.1:{ent.port}/x?a=b", FORM).status == 200
     assert [request.path for request in ent.asked] == ["/x?a=b"]
@@ -128,7 +128,7 @@ def test_in_development_an_ent_on_loopback_is_notified() -> None:
 
 @pytest.mark.parametrize("allowed", ["ent.test", "ENT.test", "127.0.0.1", "127.0.0.0/8"])
 def test_an_allowed_host_is_requested_by_its_name_over_tls(allowed: str, ent: EntServer) -> None:
-    """OWASP ASVS 5, V 13.2.4."""
+    # OWASP ASVS 5, V 13.2.4.
     answer = production(allowed).post_form(ent.uri(), FORM)
     assert (answer.status, answer.retry_after) == (200, None)
     [request] = ent.asked
@@ -141,7 +141,7 @@ def test_an_allowed_host_is_requested_by_its_name_over_tls(allowed: str, ent: En
 def test_the_name_is_resolved_once_and_the_checked_ip_is_requested(
     ent: EntServer, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 1.3.6. A name that leads elsewhere when it is asked a second time is not asked a second time."""
+    # OWASP ASVS 5, V 1.3.6. A name that leads elsewhere when it is asked a second time is not asked a second time.
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert production("127.0.0.0/8").post_form(ent.uri(), FORM).status == 200
@@ -149,14 +149,14 @@ def test_the_name_is_resolved_once_and_the_checked_ip_is_requested(
 
 
 def test_an_unreachable_ip_leaves_time_for_the_next_ip(ent: EntServer, resolver: Resolver) -> None:
-    """OWASP ASVS 5, V 13.2.6."""
+    # OWASP ASVS 5, V 13.2.6.
     resolver.hosts["ent.test"] = ["127.0.0.9", "127.0.0.1"]  # nobody listens on the first
     assert production("ent.test").post_form(ent.uri(), FORM).status == 200
 
 
 @pytest.mark.row("L-07")
 def test_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: Resolver) -> None:
-    """OWASP ASVS 5, V 12.3.2."""
+    # OWASP ASVS 5, V 12.3.2.
     resolver.hosts["other.test"] = ["127.0.0.1"]
     with pytest.raises(OutgoingError, match="invalid certificate: Hostname mismatch"):
         production("127.0.0.0/8").post_form(ent.uri("other.test"), FORM)
@@ -165,7 +165,7 @@ def test_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: Reso
 
 @pytest.mark.row("L-07")
 def test_a_certificate_of_an_unknown_authority_is_refused(ent: EntServer, resolver: Resolver, tmp_path: Path) -> None:
-    """OWASP ASVS 5, V 12.3.2."""
+    # OWASP ASVS 5, V 12.3.2.
     resolver.hosts["foreign.test"] = ["127.0.0.1"]
     with (
         listening_ent(authority(tmp_path, "foreign.test").chain) as foreign,
@@ -179,7 +179,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(ent: EntServer, resolv
 def test_an_entry_that_is_neither_host_nor_network_is_refused_at_the_start(
     entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 13.2.4."""
+    # OWASP ASVS 5, V 13.2.4.
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", f'["ent.intranet", "10.0.0.0/8", "fd00::/8", "{entry}"]')
     with pytest.raises(ConfigurationError) as refusal:
         load(issuer=ISSUER, secret_key=SECRET)
@@ -187,7 +187,7 @@ def test_an_entry_that_is_neither_host_nor_network_is_refused_at_the_start(
 
 
 def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OWASP ASVS 5, V 13.2.4."""
+    # OWASP ASVS 5, V 13.2.4.
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.intranet", "10.0.0.0/8"]')
     settings = load(issuer=ISSUER, secret_key=SECRET)
     assert settings.outgoing_allow == ("ent.intranet", "10.0.0.0/8")
@@ -197,7 +197,7 @@ def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.M
 def test_the_operator_s_authorities_are_trusted_besides_the_system_s(
     resolver: Resolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 12.3.2. An ENT inside a network often has a certificate that nobody outside knows."""
+    # OWASP ASVS 5, V 12.3.2. An ENT inside a network often has a certificate that nobody outside knows.
     ours, systems = authority(tmp_path, "ours.test"), authority(tmp_path, "theirs.test")
     trust_only(monkeypatch, systems.trusted)
     allowed = ("ours.test", "theirs.test")
@@ -217,7 +217,7 @@ def test_the_operator_s_authorities_are_trusted_besides_the_system_s(
 
 @each_row("content", [None, b"", b"-----BEGIN CERTIFICATE-----", b"\xff\xfe"])
 def test_a_bundle_without_authorities_is_refused_at_the_start(content: bytes | None, tmp_path: Path) -> None:
-    """OWASP ASVS 5, V 12.3.2. A bundle that holds no authority validates none, and is no setting."""
+    # OWASP ASVS 5, V 12.3.2. A bundle that holds no authority validates none, and is no setting.
     bundle = tmp_path / "authorities.pem"
     if content is not None:
         bundle.write_bytes(content)

@@ -27,7 +27,7 @@ from tests.rows import each_row
 
 
 def test_a_server_without_tls_or_http_is_an_error(ent: EntServer, resolver: Resolver) -> None:
-    """Back-Channel Logout 1.0, 2.8."""
+    # Back-Channel Logout 1.0, 2.8.
     with listening_ent(None) as clear, pytest.raises(OutgoingError, match="no TLS"):
         production("127.0.0.0/8").post_form(f"https://ent.test:{clear.port}/", FORM)
     ent.next = [greet]
@@ -41,7 +41,7 @@ def test_a_server_without_tls_or_http_is_an_error(ent: EntServer, resolver: Reso
 
 @pytest.mark.row("L-07")
 def test_a_redirect_is_an_answer_and_is_not_followed(ent: EntServer) -> None:
-    """OWASP ASVS 5, V 15.3.2."""
+    # OWASP ASVS 5, V 15.3.2.
     for status in (301, 302, 303, 307, 308):
         ent.next = [(status, {"Location": ent.uri(path="/elsewhere")}, b"")]
         assert production("ent.test").post_form(ent.uri(), FORM).status == status
@@ -76,7 +76,7 @@ def left() -> Iterator[threading.Event]:
 def test_a_slow_server_times_out_and_is_not_requested_again_at_once(
     behaviour: Any, ent: EntServer, left: threading.Event, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6; Security row L-07."""
+    # OWASP ASVS 5, V 13.2.6; Security row L-07.
     monkeypatch.setattr(outgoing, "TIMEOUT", 1)
     caller = production("ent.test")
     ent.next = [partial(behaviour, left=left)]
@@ -96,7 +96,7 @@ def test_a_slow_server_times_out_and_is_not_requested_again_at_once(
 
 @pytest.mark.row("L-07")
 def test_an_endless_handshake_times_out(known: Authority, resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OWASP ASVS 5, V 13.2.6; Security row L-07."""
+    # OWASP ASVS 5, V 13.2.6; Security row L-07.
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.4)
     resolver.hosts["ent.test"] = ["127.0.0.1"]
     with (
@@ -108,7 +108,7 @@ def test_an_endless_handshake_times_out(known: Authority, resolver: Resolver, mo
 
 @pytest.mark.row("L-07")
 def test_a_slow_name_resolution_times_out(left: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OWASP ASVS 5, V 13.2.6; Security row L-07."""
+    # OWASP ASVS 5, V 13.2.6; Security row L-07.
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [][: left.wait(60)])
     with pytest.raises(OutgoingError, match="no response within"):
@@ -116,7 +116,7 @@ def test_a_slow_name_resolution_times_out(left: threading.Event, monkeypatch: py
 
 
 def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
-    """Back-Channel Logout 1.0, 2.8. 64 KiB are enough."""
+    # Back-Channel Logout 1.0, 2.8. 64 KiB are enough.
     ent.next = [(400, {}, b"x" * 300_000)]
     answer = production("ent.test").post_form(ent.uri(), FORM)
     assert (answer.status, len(answer.body)) == (400, 64 * 1024)
@@ -125,7 +125,7 @@ def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
 def test_a_status_is_read_without_its_body(
     ent: EntServer, left: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Back-Channel Logout 1.0, 2.8."""
+    # Back-Channel Logout 1.0, 2.8.
     monkeypatch.setattr(outgoing, "TIMEOUT", 60)
 
     def half(handler: BaseHTTPRequestHandler) -> None:
@@ -146,7 +146,7 @@ def test_a_status_is_read_without_its_body(
 @pytest.mark.row("L-07")
 @pytest.mark.parametrize("size", [b"-1", b"-ffff", b"+ffffff", b"ffffff"])
 def test_an_invalid_chunk_size_does_not_extend_the_read(ent: EntServer, size: bytes) -> None:
-    """RFC 9112, 7.1. `int` also accepts signs, and a negative length would read to the end."""
+    # RFC 9112, 7.1. `int` also accepts signs, and a negative length would read to the end.
     sent = []
 
     def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -163,7 +163,7 @@ def test_an_invalid_chunk_size_does_not_extend_the_read(ent: EntServer, size: by
 
 @pytest.mark.row("L-07")
 def test_endless_response_headers_are_an_error(ent: EntServer) -> None:
-    """RFC 9110, 5.4."""
+    # RFC 9110, 5.4.
 
     def headers(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 9000) for n in range(60)))
@@ -181,13 +181,13 @@ def test_endless_response_headers_are_an_error(ent: EntServer) -> None:
     ],
 )  # fmt: skip
 def test_an_invalid_retry_after_is_ignored(value: str, seconds: int | None) -> None:
-    """RFC 9110, 10.2.3."""
+    # RFC 9110, 10.2.3.
     expected = None if seconds is None else timedelta(seconds=seconds)
     assert outgoing._retry_after(value) == expected
 
 
 def test_retry_after_may_be_a_date() -> None:
-    """RFC 9110, 10.2.3."""
+    # RFC 9110, 10.2.3.
     wait = outgoing._retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
     assert wait is not None
     assert timedelta(hours=1, minutes=59) < wait <= timedelta(hours=2)

@@ -46,14 +46,12 @@ def untrusted(browser: FlaskClient, url: str) -> None:
 
 
 def test_a_pushed_request_gets_a_random_request_uri(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9126, 2.2."""
+    # RFC 9126, 2.2.
     response = party.push(browser, Attempt(), state="Zoé & Malo")
-    assert response.status_code == 201
-    assert response.mimetype == "application/json"
+    assert (response.status_code, response.mimetype) == (201, "application/json")
     assert "no-store" in response.headers["Cache-Control"]
     body = response.get_json()
-    assert set(body) == {"request_uri", "expires_in"}
-    assert body["expires_in"] == 90
+    assert (set(body), body["expires_in"]) == ({"request_uri", "expires_in"}, 90)
     prefix, reference = body["request_uri"][: len(URN)], body["request_uri"][len(URN) :]
     assert (prefix, len(reference)) == (URN, 43)
     again = party.pushed(browser, Attempt())
@@ -64,7 +62,7 @@ def test_a_pushed_request_gets_a_random_request_uri(browser: FlaskClient, party:
 
 
 def test_client_credentials_of_a_pushed_request_are_not_stored(browser: FlaskClient, build: Build) -> None:
-    """RFC 6819, 5.1.4.1.3."""
+    # RFC 6819, 5.1.4.1.3.
     ent = build.ent(auth_method="client_secret_post")
     party = KeyedParty(ent.issuer, ent.client_id, None, ent.redirect_uri, ent.scopes)
     assert ent.secret
@@ -75,16 +73,17 @@ def test_client_credentials_of_a_pushed_request_are_not_stored(browser: FlaskCli
 
 
 def test_unknown_parameters_of_a_pushed_request_are_not_stored(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 6749, 3.1."""
+    # RFC 6749, 3.1.
     party.pushed(browser, Attempt(), unheard_of="x" * 9000, another="y" * 9000)
     parameters = db.session.scalars(select(PushedRequest.parameters)).one()
     assert parameters.keys().isdisjoint({"unheard_of", "another"})
     assert len(str(parameters)) < 1000
 
 
-def test_parameters_beside_a_request_uri_are_ignored(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """RFC 9101, 6.3; RFC 9126, 4."""
-    attempt = Attempt()
+def test_parameters_beside_a_request_uri_are_ignored(
+    browser: FlaskClient, party: KeyedParty, session: Account, attempt: Attempt
+) -> None:
+    # RFC 9101, 6.3; RFC 9126, 4.
     request_uri = party.pushed(browser, attempt, state="mine é & co", scope="openid email")
     beside = {
         "redirect_uri": "https://evil.test/cb",
@@ -106,7 +105,7 @@ def test_parameters_beside_a_request_uri_are_ignored(browser: FlaskClient, party
 
 
 def test_a_request_is_opened_by_post_as_well(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     request_uri = party.pushed(browser, Attempt())
     led = browser.post("/authorize", data={"client_id": party.client_id, "request_uri": request_uri})
     assert (led.status_code, led.headers["Location"].partition("?")[0]) == (303, "/authorize")
@@ -114,10 +113,9 @@ def test_a_request_is_opened_by_post_as_well(browser: FlaskClient, party: KeyedP
 
 
 def test_signing_in_may_take_longer_than_the_request_lives(
-    browser: FlaskClient, party: KeyedParty, parent: Account
+    browser: FlaskClient, party: KeyedParty, parent: Account, attempt: Attempt
 ) -> None:
-    """RFC 9126, 2.2."""
-    attempt = Attempt()
+    # RFC 9126, 2.2.
     page = follow(browser, browser.get(party.opened(party.pushed(browser, attempt))))
     assert heading(page) == "Connexion"
     with later(600):
@@ -128,7 +126,7 @@ def test_signing_in_may_take_longer_than_the_request_lives(
 def test_a_request_can_be_opened_until_it_gave_its_code(
     app: Flask, browser: FlaskClient, party: KeyedParty, parent: Account
 ) -> None:
-    """RFC 9126, 4."""
+    # RFC 9126, 4.
     opened = party.opened(party.pushed(browser, Attempt()))
     tabs = [follow(browser, browser.get(opened)) for _ in range(3)]
     assert [heading(tab) for tab in tabs] == ["Connexion"] * 3
@@ -147,7 +145,7 @@ def test_a_request_can_be_opened_until_it_gave_its_code(
 def test_an_expired_foreign_or_unknown_request_gets_a_page(
     browser: FlaskClient, build: Build, party: KeyedParty, session: Account
 ) -> None:
-    """RFC 9126, 4, 2.2."""
+    # RFC 9126, 4, 2.2.
     with time_machine.travel(time.time(), tick=False) as clock:
         pushed, lives = time.time(), party.push(browser, Attempt()).get_json()
         request_uri = lives["request_uri"]
@@ -172,7 +170,7 @@ def test_an_expired_foreign_or_unknown_request_gets_a_page(
 
 
 def test_a_request_is_judged_again_when_it_is_opened(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """RFC 9126, 4."""
+    # RFC 9126, 4.
     narrowed, moved, shut = (party.pushed(browser, Attempt()) for _ in range(3))
     db.session.execute(update(Client).values(scopes=["openid"], version=Client.version + 1))
     db.session.commit()
@@ -216,7 +214,7 @@ FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
 def test_a_request_is_refused_as_the_authorization_endpoint_would(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
-    """RFC 9126, 2.1."""
+    # RFC 9126, 2.1.
     for name, (changes, error) in FAULTS.items():
         response = party.push(browser, Attempt(), **{"client_id": party.client_id, **changes})
         assert (name, response.get_json()["error"]) == (name, error)
@@ -228,7 +226,7 @@ def test_a_request_is_refused_as_the_authorization_endpoint_would(
 
 
 def test_a_client_must_authenticate_to_push(browser: FlaskClient, build: Build, party: KeyedParty) -> None:
-    """RFC 9126, 2."""
+    # RFC 9126, 2.
     other = build.ent("Horizon", "horizon.test")
     form = party.url(Attempt()).partition("?")[2]
     kind = "application/x-www-form-urlencoded"
@@ -244,7 +242,7 @@ def test_a_client_must_authenticate_to_push(browser: FlaskClient, build: Build, 
 
 
 def test_a_public_client_pushes_by_its_name(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9126, 2."""
+    # RFC 9126, 2.
     party, attempt = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none")), Attempt()
     answer = party.answer(browser.get(party.opened(party.pushed(browser, attempt))))
     assert party.tokens(browser, answer["code"], attempt)["claims"]["sub"]
@@ -253,7 +251,7 @@ def test_a_public_client_pushes_by_its_name(browser: FlaskClient, build: Build, 
 def test_a_client_that_must_push_is_not_answered_otherwise(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9126, 6."""
+    # RFC 9126, 6.
     party = KeyedParty.of(build.ent(par_required=True))
     answer = party.answer(browser.get(party.url(Attempt(), state="s")))
     assert (answer["error"], answer["state"]) == ("invalid_request", "s")
@@ -263,7 +261,7 @@ def test_a_client_that_must_push_is_not_answered_otherwise(
 
 @pytest.mark.row("A-13")
 def test_a_request_uri_is_not_fetched(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6; Security row A-13."""
+    # OpenID Connect Core 1.0, 3.1.2.6; Security row A-13.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.2)
         elsewhere = f"https://127.0.0.1:{listener.getsockname()[1]}/request.jwt"
@@ -280,7 +278,7 @@ def test_a_request_uri_is_not_fetched(browser: FlaskClient, party: KeyedParty, s
 
 
 def test_a_proof_and_a_thumbprint_must_name_one_key(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 10.1."""
+    # RFC 9449, 10.1.
     other = Key.new()
     refused(party.push(browser, Attempt(), party.fresh_proof("/par"), dpop_jkt=other.thumbprint), "invalid_dpop_proof")
     refused(party.push(browser, Attempt(), party.fresh_proof("/token")), "invalid_dpop_proof")
@@ -297,13 +295,13 @@ def test_a_proof_and_a_thumbprint_must_name_one_key(browser: FlaskClient, party:
 
 
 def test_the_pushed_request_endpoint_sets_no_cookie(browser: FlaskClient, party: KeyedParty, parent: Account) -> None:
-    """RFC 9126, abstract. The endpoint reads and sets no cookies."""
+    # RFC 9126, abstract. The endpoint reads and sets no cookies.
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert "Set-Cookie" not in party.push(browser, Attempt()).headers
 
 
 def test_the_size_of_a_pushed_request_is_limited(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9126, 2.3."""
+    # RFC 9126, 2.3.
     party = KeyedParty.of(build.ent())
     longest = {"state": "s" * 4096, "nonce": "n" * 600, "login_hint": "h" * 300}
     assert party.answer(browser.get(party.opened(party.pushed(browser, Attempt(), **longest))))["code"]

@@ -37,7 +37,7 @@ def party(build: Build, session: Account) -> KeyedParty:
 def test_eight_processes_open_one_pushed_request_and_it_gives_one_code(
     browser: FlaskClient, party: KeyedParty, database_url: str
 ) -> None:
-    """RFC 9126, 7.3."""
+    # RFC 9126, 7.3.
     session_cookie = browser.get_cookie("__Host-ss", domain=HOST)
     assert session_cookie
     pushed = [party.pushed(browser, Attempt()) for _ in range(ROUNDS)]
@@ -52,10 +52,9 @@ def test_eight_processes_open_one_pushed_request_and_it_gives_one_code(
 
 
 def test_eight_processes_show_one_proof_and_one_is_answered(
-    browser: FlaskClient, party: KeyedParty, database_url: str
+    browser: FlaskClient, party: KeyedParty, database_url: str, attempt: Attempt
 ) -> None:
-    """RFC 9449, 11.1."""
-    attempt = Attempt()
+    # RFC 9449, 11.1.
     code = code_for(browser, party, attempt)
     token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["access_token"]
     url, late = f"{party.issuer}/userinfo", int(time.time()) + 50  # the maximum age of a proof

@@ -19,7 +19,7 @@ HEADING = "Ce que l’ENT va recevoir"
 
 @pytest.mark.row("A-15")
 def test_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     for _ in range(2):
         attempt = Attempt()
         response = browser.get(ent.url(attempt, prompt="consent"))
@@ -32,10 +32,9 @@ def test_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: Rely
 
 @pytest.mark.row("A-15")
 def test_a_person_who_declines_returns_with_access_denied(
-    browser: FlaskClient, ent: RelyingParty, session: Account
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6; RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
+    # OpenID Connect Core 1.0, 3.1.2.6; RFC 6749, 4.1.2.1.
     page = follow(browser, browser.get(ent.url(attempt, prompt="consent")))
     answer = ent.answer(browser.get(page.request.full_path.replace("/authorize/accord?", "/authorize/refus?")))
     assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
@@ -43,7 +42,7 @@ def test_a_person_who_declines_returns_with_access_denied(
 
 @pytest.mark.row("A-15")
 def test_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     for prompt in ("login consent", "consent select_account login"):
         page = sign_in(browser, ent.url(Attempt(), prompt=prompt), session.username, PASSWORD)
         assert heading(page) == HEADING
@@ -54,7 +53,7 @@ def test_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: Relyin
 
 @pytest.mark.row("A-15")
 def test_the_charter_comes_before_and_is_not_asked_again(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4."""
+    # OpenID Connect Core 1.0, 3.1.2.4.
     ent = build.ent(charter="provider")
     build.publish(ent, "1")
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
@@ -68,7 +67,7 @@ def test_the_charter_comes_before_and_is_not_asked_again(browser: FlaskClient, b
 def test_an_agreement_is_one_person_s_and_one_request_s(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The next person in the same browser is asked again."""
+    # OpenID Connect Core 1.0, 3.1.2.4. The next person in the same browser is asked again.
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     data = {"csrf_token": form_token(page)}
     agreed = browser.post(page.request.full_path, data=data).headers["Location"]
@@ -84,7 +83,7 @@ def test_an_agreement_is_one_person_s_and_one_request_s(
 def test_the_consent_page_asks_for_the_sign_in_after_a_sign_out_in_another_tab(
     browser: FlaskClient, ent: RelyingParty, session: Account, *, touched: bool
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. Consent needs a session; after a new sign-in the person is asked again."""
+    # OpenID Connect Core 1.0, 3.1.2.4. Consent needs a session; after a new sign-in the person is asked again.
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     submit(browser, browser.get("/logout"))
     url = page.request.full_path
@@ -100,7 +99,7 @@ def test_the_consent_page_asks_for_the_sign_in_after_a_sign_out_in_another_tab(
 
 @pytest.mark.row("A-15")
 def test_the_form_of_another_site_agrees_to_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3."""
+    # OpenID Connect Core 1.0, 3.1.2.3.
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     for data in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 60}):
         response = browser.post(page.request.full_path, data=data)
@@ -110,7 +109,7 @@ def test_the_form_of_another_site_agrees_to_nothing(browser: FlaskClient, ent: R
 
 @pytest.mark.row("A-15")
 def test_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4, 17.1."""
+    # OpenID Connect Core 1.0, 3.1.2.4, 17.1.
     ent = build.ent(scopes="openid profile email address phone ent offline_access", always_claims=["charter"])
 
     def fetch_page_text(scope: str, claims: dict[str, object] | None = None) -> str:
@@ -128,9 +127,8 @@ def test_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build
 
 
 def test_every_scope_has_its_words(app: Flask) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. Only data is released that the page of `prompt=consent` and « Mes données dans
-    les ENT » list.
-    """
+    # OpenID Connect Core 1.0, 3.1.2.4. Only data is released that the page of `prompt=consent` and « Mes données dans
+    # les ENT » list.
     always = [str(sentence) for sentence in released.sentences_of([], username=False, child=True)]
     for scope in SCOPES:
         sentences = [str(sentence) for sentence in released.sentences_of([scope], username=False, child=True)]
@@ -140,9 +138,8 @@ def test_every_scope_has_its_words(app: Flask) -> None:
 def test_the_consent_page_names_the_children_only_if_they_are_released(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
-    consented to": a service for everyone serves no school, so that UserInfo tells it of no child.
-    """
+    # OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
+    # consented to": a service for everyone serves no school, so that UserInfo tells it of no child.
     service = build.ent("Cantines", "cantines.test", uais=[], audience="everyone")
     page = follow(browser, browser.get(service.url(Attempt(), prompt="consent")))
     assert "que vous êtes parent" in page.text
@@ -153,7 +150,7 @@ def test_the_consent_page_names_the_children_only_if_they_are_released(
 
 @pytest.mark.row("T-17")
 def test_the_consent_is_also_for_offline_access(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 11."""
+    # OpenID Connect Core 1.0, 11.
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     page = follow(browser, browser.get(ent.url(attempt, prompt="consent", scope=OFFLINE)))
     assert ent.tokens(browser, ent.answer(submit(browser, page))["code"], attempt)["refresh_token"]

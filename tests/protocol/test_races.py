@@ -52,7 +52,6 @@ def rush(
 
 
 def at_token(ent: RelyingParty, form: dict[str, str]) -> dict[str, Any]:
-    """Return a request to the token endpoint, as `rush` sends it."""
     return {"path": "/token", "method": "POST", "data": form, "headers": ent.basic()}
 
 
@@ -61,7 +60,7 @@ def at_token(ent: RelyingParty, form: dict[str, str]) -> dict[str, Any]:
 def test_sixteen_processes_redeem_one_code_and_one_wins(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, database_url: str, rounds: int
 ) -> None:
-    """RFC 6749, 4.1.2."""
+    # RFC 6749, 4.1.2.
     attempts = [Attempt() for _ in range(rounds)]
     forms = [
         {
@@ -90,7 +89,7 @@ def test_sixteen_processes_redeem_one_code_and_one_wins(
 def test_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
     browser: FlaskClient, build: Build, session: Account, database_url: str, rounds: int
 ) -> None:
-    """RFC 9700, 4.14.2. Concurrent refreshes belong to the same family, and one late replay revokes it."""
+    # RFC 9700, 4.14.2. Concurrent refreshes belong to the same family, and one late replay revokes it.
     ent = build.ent(scopes=OFFLINE)
     forms = []
     for _ in range(rounds):
@@ -130,7 +129,7 @@ def wait_until_somebody_waits_for_a_lock(database_url: str) -> None:
 def test_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     browser: FlaskClient, app: Flask, build: Build, session: Account, database_url: str
 ) -> None:
-    """RFC 9700, 4.14.2."""
+    # RFC 9700, 4.14.2.
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     first = ent.tokens(browser, code_for(browser, ent, attempt, scope=OFFLINE), attempt)["refresh_token"]
     second = ent.refresh(browser, first).get_json()["refresh_token"]

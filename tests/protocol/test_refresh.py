@@ -38,7 +38,7 @@ def reuses() -> int:
 def test_replay_in_an_ended_family_is_recorded_once_an_hour(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2. A client that repeats a replay does not fill the journal."""
+    # RFC 9700, 4.14.2. A client that repeats a replay does not fill the journal.
     first = tokens_for(browser, offline, scope=OFFLINE)
     second = offline.refresh(browser, first["refresh_token"]).get_json()
     data = {"token": second["refresh_token"]}
@@ -54,7 +54,7 @@ def test_replay_in_an_ended_family_is_recorded_once_an_hour(
 def test_a_lost_answer_may_be_asked_again_for_ten_seconds(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2. A client that lost a response may retry for ten seconds."""
+    # RFC 9700, 4.14.2. A client that lost a response may retry for ten seconds.
     first = tokens_for(browser, offline, scope=OFFLINE)
     answer = offline.refresh(browser, first["refresh_token"]).get_json()
     with later(2):
@@ -71,7 +71,7 @@ def test_a_lost_answer_may_be_asked_again_for_ten_seconds(
 def test_a_late_replay_revokes_all_siblings_of_a_lost_answer(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2."""
+    # RFC 9700, 4.14.2.
     first = tokens_for(browser, offline, scope=OFFLINE)
     pairs = [offline.refresh(browser, first["refresh_token"]).get_json() for _ in range(3)]
     assert len({pair["refresh_token"] for pair in pairs}) == 1
@@ -88,7 +88,7 @@ def test_a_late_replay_revokes_all_siblings_of_a_lost_answer(
 def test_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 12.2."""
+    # OpenID Connect Core 1.0, 12.2.
     before = tokens_for(browser, offline, scope=OFFLINE)
     with later(30):
         # the person confirmed the password again for the account's pages; the grant keeps its `auth_time`
@@ -110,7 +110,7 @@ def test_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
 def test_a_client_may_be_registered_to_get_no_id_token_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 12.2."""
+    # OpenID Connect Core 1.0, 12.2.
     ent = build.ent(scopes=OFFLINE, refresh_id_token=False)
     first = tokens_for(browser, ent, scope=OFFLINE)
     body = ent.refresh(browser, first["refresh_token"]).get_json()
@@ -121,7 +121,7 @@ def test_a_client_may_be_registered_to_get_no_id_token_again(
 def test_a_scope_may_be_narrowed_and_never_widened(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 6."""
+    # RFC 6749, 6.
     first = tokens_for(browser, offline, scope="openid email offline_access")
     for scope in ("openid email ent", "admin", "openid é"):
         refused(offline.refresh(browser, first["refresh_token"], scope=scope), "invalid_scope")
@@ -137,7 +137,7 @@ def test_a_scope_may_be_narrowed_and_never_widened(
 def test_a_narrowed_scope_is_narrow_in_the_id_token_too(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 3.3."""
+    # RFC 6749, 3.3.
     build.publish(offline, "1")
     first = tokens_for(browser, offline, scope=OFFLINE)
     assert "charter_accepted" in offline.read(browser, first["id_token"])
@@ -154,7 +154,7 @@ def test_a_narrowed_scope_is_narrow_in_the_id_token_too(
 def test_another_client_s_refresh_token_is_refused_and_stays_good(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 6."""
+    # RFC 6749, 6.
     other = build.ent("Horizon", "horizon.test", scopes=OFFLINE)
     first = tokens_for(browser, offline, scope=OFFLINE)
     refused(other.refresh(browser, first["refresh_token"]), "invalid_grant")
@@ -167,7 +167,7 @@ def test_another_client_s_refresh_token_is_refused_and_stays_good(
 
 @pytest.mark.row("T-22")
 def test_no_rotation_prolongs_the_absolute_life(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
-    """OWASP ASVS 5, V 10.4.8; RFC 9700, 4.14.2. An unused token lives two weeks, no token a month."""
+    # OWASP ASVS 5, V 10.4.8; RFC 9700, 4.14.2. An unused token lives two weeks, no token a month.
     unused = tokens_for(browser, offline, scope=OFFLINE)["refresh_token"]
     with later(14 * 86_400 + 60):
         refused(offline.refresh(browser, unused), "invalid_grant")
@@ -187,7 +187,7 @@ def test_no_rotation_prolongs_the_absolute_life(browser: FlaskClient, offline: R
 def test_a_replay_after_a_restart_is_detected(
     browser: FlaskClient, offline: RelyingParty, session: Account, database_url: str
 ) -> None:
-    """RFC 9700, 4.14.2."""
+    # RFC 9700, 4.14.2.
     first = tokens_for(browser, offline, scope=OFFLINE)
     second = offline.refresh(browser, first["refresh_token"]).get_json()
     registry.forget()

@@ -38,7 +38,7 @@ def changed(ent: RelyingParty, **values: Any) -> None:
 def test_claims_of_a_removed_scope_are_not_released(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 3.3."""
+    # RFC 6749, 3.3.
     tokens = tokens_for(browser, offline, scope=OFFLINE)
     assert "email" in offline.userinfo(browser, tokens["access_token"]).get_json()
     changed(offline, scopes=NARROW)
@@ -55,10 +55,9 @@ def test_claims_of_a_removed_scope_are_not_released(
 
 @pytest.mark.row("A-19")
 def test_an_older_code_grants_the_remaining_scopes_only(
-    browser: FlaskClient, offline: RelyingParty, session: Account
+    browser: FlaskClient, offline: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 6749, 3.3. The code has more scopes than the client may now have."""
-    attempt = Attempt()
+    # RFC 6749, 3.3. The code has more scopes than the client may now have.
     code = code_for(browser, offline, attempt, scope=OFFLINE)
     changed(offline, scopes=["openid", "profile"])
     tokens = offline.tokens(browser, code, attempt)
@@ -70,7 +69,7 @@ def test_an_older_code_grants_the_remaining_scopes_only(
 def test_a_client_that_may_not_refresh_any_more_does_not(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2."""
+    # RFC 6749, 5.2.
     tokens = tokens_for(browser, offline, scope=OFFLINE)
     changed(offline, scopes=["openid", "profile"])
     refused(offline.refresh(browser, tokens["refresh_token"]), "unauthorized_client")
@@ -89,7 +88,7 @@ def test_a_client_that_may_not_refresh_any_more_does_not(
 def test_a_request_is_checked_again_after_the_sign_in(
     app: Flask, build: Build, parent: Account, change: dict[str, Any], error: str
 ) -> None:
-    """RFC 6749, 4.1.1."""
+    # RFC 6749, 4.1.1.
     ent, browser, attempt = build.ent(pkce_required=False), app.test_client(), Attempt()
     page = follow(browser, browser.get(ent.url(attempt, code_challenge=None, code_challenge_method=None)))
     changed(ent, **change)
@@ -99,7 +98,7 @@ def test_a_request_is_checked_again_after_the_sign_in(
 
 @pytest.mark.row("U-06")
 def test_two_ents_know_a_session_by_two_names(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 17.3."""
+    # OpenID Connect Core 1.0, 17.3.
     first, second = build.ent("Un", "un.test"), build.ent("Deux", "deux.test")
     sids = [tokens_for(browser, ent)["claims"]["sid"] for ent in (first, second, first)]
     assert sids[0] == sids[2] != sids[1]
@@ -109,7 +108,7 @@ def test_two_ents_know_a_session_by_two_names(browser: FlaskClient, build: Build
 def test_a_reauthentication_keeps_the_tokens_of_another_ent(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     first, second = build.ent("Un", "un.test", scopes=OFFLINE), build.ent("Deux", "deux.test")
     tokens = tokens_for(browser, first, scope=OFFLINE)
     before = browser.get_cookie("__Host-ss", domain=HOST)
@@ -122,9 +121,10 @@ def test_a_reauthentication_keeps_the_tokens_of_another_ent(
     assert (claims["sid"], claims["auth_time"]) == (tokens["claims"]["sid"], tokens["claims"]["auth_time"])
 
 
-def test_a_head_request_changes_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 9110, 9.2.1."""
-    attempt = Attempt()
+def test_a_head_request_changes_nothing(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
+    # RFC 9110, 9.2.1.
     for path in (ent.url(attempt), "/logout", "/authorize/resume", "/authorize/refus"):
         answer = browser.head(path)
         assert (answer.status_code, answer.headers.get("Location"), answer.get_data()) == (200, None, b"")
@@ -135,9 +135,8 @@ def test_a_head_request_changes_nothing(browser: FlaskClient, ent: RelyingParty,
 def test_a_claims_request_that_is_nested_too_deep_is_refused_at_once(
     browser: FlaskClient, ent: RelyingParty, session: Account, depth: int
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6. The token endpoint reads the request again and must always be able to parse
-    it.
-    """
+    # OpenID Connect Core 1.0, 3.1.2.6. The token endpoint reads the request again and must always be able to parse
+    # it.
     nested = f'{{"id_token":{{"name":{{"value":{"[" * depth}{"]" * depth}}}}}}}'
     if len(nested) < 3000:
         assert ent.answer(browser.get(ent.url(Attempt(), claims=nested)))["error"] == "invalid_request"

@@ -36,11 +36,10 @@ def row() -> Client:
 def test_the_registration_is_read_replaced_and_ended(
     browser: FlaskClient, registration: dict[str, Any], session: Account, settings: Settings
 ) -> None:
-    """RFC 7592, 2.1, 2.2, 2.3."""
+    # RFC 7592, 2.1, 2.2, 2.3.
     path, own = f"/register/{registration['client_id']}", bearer(registration["registration_access_token"])
     read = browser.get(path, headers=own)
-    assert read.status_code == 200
-    assert read.headers["Cache-Control"] == "no-store"
+    assert (read.status_code, read.headers["Cache-Control"]) == (200, "no-store")
     assert read.get_json() == {
         k: v for k, v in registration.items() if k not in {"client_secret", "client_secret_expires_at"}
     }
@@ -70,7 +69,7 @@ def events(change: str) -> int:
 def test_a_registration_ends_once(
     browser: FlaskClient, registration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second request whose token was verified before the first one ended the registration."""
+    # A second request whose token was verified before the first one ended the registration.
     path, own = f"/register/{registration['client_id']}", bearer(registration["registration_access_token"])
     verify_truly, answers = access_tokens.verify, []
 
@@ -104,7 +103,7 @@ def test_a_registration_does_not_end_when_an_operator_disabled_it(
 
 
 def test_an_ended_registration_cannot_be_enabled(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 2.3."""
+    # RFC 7592, 2.3.
     registrations.disable(registration["client_id"])
     registrations.enable(registration["client_id"])  # what an operator shut, an operator opens
     assert replaced(browser, registration).status_code == 200
@@ -115,7 +114,7 @@ def test_an_ended_registration_cannot_be_enabled(browser: FlaskClient, registrat
 
 
 def test_a_disabled_client_cannot_change_its_registration(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 2."""
+    # RFC 7592, 2.
     registrations.disable(registration["client_id"])
     assert replaced(browser, registration, client_name="Autre").status_code == 401
     registrations.enable(registration["client_id"])
@@ -125,7 +124,7 @@ def test_a_disabled_client_cannot_change_its_registration(browser: FlaskClient, 
 def test_a_registration_is_changed_by_its_own_token_alone(
     browser: FlaskClient, registration: dict[str, Any], unhurried: None
 ) -> None:
-    """RFC 7592, 2."""
+    # RFC 7592, 2.
     other = invited()
     neighbour = registered(browser, other, client_name="Voisin", redirect_uris=["https://voisin.test/cb"])
     path = f"/register/{registration['client_id']}"
@@ -142,7 +141,7 @@ def test_a_registration_is_changed_by_its_own_token_alone(
 
 
 def test_forbidden_members_of_an_update_are_refused(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     before = row().version
     wrong: list[dict[str, Any]] = [
         {"client_id": "autre"},
@@ -162,7 +161,7 @@ def test_forbidden_members_of_an_update_are_refused(browser: FlaskClient, regist
 
 
 def test_an_update_removes_the_members_that_it_omits(browser: FlaskClient) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     more = {
         "backchannel_logout_uri": "https://nouveau.test/back",
         "policy_uri": "https://nouveau.test/policy",
@@ -181,7 +180,7 @@ STRICT = ("require_pushed_authorization_requests", "dpop_bound_access_tokens")
 
 @pytest.mark.parametrize("member", STRICT)
 def test_a_client_cannot_loosen_its_own_strict_settings(browser: FlaskClient, member: str) -> None:
-    """RFC 7592, 2.2; RFC 7591, 3.2.1."""
+    # RFC 7592, 2.2; RFC 7591, 3.2.1.
     registration = registered(browser, invited(), **{member: True})
     assert {name: registration[name] for name in STRICT} == {name: name == member for name in STRICT}
     for change in ({}, {member: None}, {member: False}):
@@ -192,7 +191,7 @@ def test_a_client_cannot_loosen_its_own_strict_settings(browser: FlaskClient, me
 def test_a_client_cannot_loosen_the_operator_s_strict_settings(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 2.2. `idp client set --require-par --require-dpop` is not the client's to undo."""
+    # RFC 7592, 2.2. `idp client set --require-par --require-dpop` is not the client's to undo.
     assert [registration[name] for name in STRICT] == [False, False]
     client = row()
     change_registration(settings, client, replace(rows.read(client), par_required=True, dpop_required=True))
@@ -207,7 +206,7 @@ def test_a_client_cannot_loosen_the_operator_s_strict_settings(
 def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
     browser: FlaskClient, registration: dict[str, Any]
 ) -> None:
-    """RFC 7592, 2.2. A later update may ask again for what an earlier one left out."""
+    # RFC 7592, 2.2. A later update may ask again for what an earlier one left out.
     both = ["authorization_code", "refresh_token"]
     assert registration["grant_types"] == ["authorization_code"]
     assert replaced(browser, registration, grant_types=both).get_json()["grant_types"] == both
@@ -218,7 +217,7 @@ def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
 def test_an_update_keeps_the_operator_s_settings(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7591, 2. A client cannot choose who shows its charter."""
+    # RFC 7591, 2. A client cannot choose who shows its charter.
     rotation.rotate(settings, "ES256")
     key = {"keys": [Key.new("ES256").jwk]}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": key}
@@ -237,7 +236,7 @@ def test_an_update_keeps_the_operator_s_settings(
 
 
 def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [Key.new().jwk]}}
     assert "client_secret" not in replaced(browser, registration).get_json()
     assert "client_secret" not in replaced(browser, registration, **signing).get_json()
@@ -248,7 +247,7 @@ def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, registrati
 
 
 def test_two_changes_at_once_are_not_mixed(registration: dict[str, Any]) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     client = row()
     metadata = rows.read(client)
     db.session.commit()
@@ -262,7 +261,7 @@ def test_two_changes_at_once_are_not_mixed(registration: dict[str, Any]) -> None
 def test_an_operator_ends_a_registration_token_that_leaked(
     browser: FlaskClient, build: Build, registration: dict[str, Any]
 ) -> None:
-    """RFC 7592, 2."""
+    # RFC 7592, 2.
     former = dict(registration)
     assert replaced(browser, registration).status_code == 200
     token = registrations.renew_access_token(registration["client_id"])

@@ -97,7 +97,7 @@ WRONG: list[dict[str, Any]] = [
 
 
 def test_a_faulty_request_does_not_use_the_invitation_up(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 3.2.2."""
+    # RFC 7591, 3.2.2.
     redirects: list[Any] = [
         [],
         ["http://nouveau.test/cb"],
@@ -137,7 +137,7 @@ def test_a_faulty_request_does_not_use_the_invitation_up(browser: FlaskClient, i
 
 
 def test_false_and_null_members_are_treated_as_omitted(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     registration = registered(
         browser,
         invitation,
@@ -156,7 +156,7 @@ def test_false_and_null_members_are_treated_as_omitted(browser: FlaskClient, inv
 
 
 def test_a_registration_returns_all_registered_metadata(browser: FlaskClient, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 2; RFC 7591, 2."""
+    # OpenID Connect Registration 1.0, 2; RFC 7591, 2.
     key = Key.new()
     metadata = {
         "token_endpoint_auth_method": "private_key_jwt",
@@ -201,7 +201,7 @@ def test_a_registration_returns_all_registered_metadata(browser: FlaskClient, in
 
 
 def test_unknown_members_of_a_key_are_not_stored(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7517, 4."""
+    # RFC 7517, 4.
     key = Key.new().jwk
     deep: Any = "x"
     for _ in range(300):
@@ -212,7 +212,7 @@ def test_unknown_members_of_a_key_are_not_stored(browser: FlaskClient, invitatio
 
 
 def test_a_client_that_does_not_sign_may_register_encryption_keys_only(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 2."""
+    # RFC 7591, 2.
     jwks = {"keys": [{**Key.new().jwk, "use": "enc"}]}
     refused(
         register(browser, invitation, token_endpoint_auth_method="private_key_jwt", jwks=jwks),
@@ -224,7 +224,7 @@ def test_a_client_that_does_not_sign_may_register_encryption_keys_only(browser: 
 def test_the_sign_in_page_leads_to_what_the_ent_says_of_itself(
     browser: FlaskClient, invitation: str, settings: Settings
 ) -> None:
-    """OpenID Connect Registration 1.0, 2."""
+    # OpenID Connect Registration 1.0, 2.
     registration = registered(
         browser, invitation, policy_uri="https://nouveau.test/p?a=1&b=2", tos_uri="https://nouveau.test/t"
     )
@@ -243,9 +243,8 @@ def test_the_sign_in_page_leads_to_what_the_ent_says_of_itself(
 def test_the_picture_of_an_ent_is_shown_nowhere(
     browser: FlaskClient, invitation: str, parent: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Registration 1.0, 2. The host of the image would get each parent's IP from a page with a password
-    field, and could change the image.
-    """
+    # OpenID Connect Registration 1.0, 2. The host of the image would get each parent's IP from a page with a password
+    # field, and could change the image.
     logos = {"logo_uri": "https://images.test/logo.png", "logo_uri#fr": "https://images.test/fr/logo.png"}
     ent = party(settings, registered(browser, invitation, **logos))
     page = follow(browser, browser.get(ent.url(Attempt(), scope="openid", prompt="consent")))
@@ -266,7 +265,7 @@ NAMES = (
 
 
 def test_anything_as_metadata_is_answered(browser: FlaskClient, app: Flask, unhurried: None) -> None:
-    """RFC 7591, 3.2.2."""
+    # RFC 7591, 3.2.2.
     tokens = [invited()]
     texts = st.one_of(
         st.text(max_size=30),

@@ -1,4 +1,4 @@
-"""Registration access tokens: replaced at each update, not lost with a response, expired after a year without use."""
+"""Registration access tokens and invitations: how often and how long each is valid."""
 
 import json
 from datetime import timedelta
@@ -7,18 +7,21 @@ from typing import Any
 import pytest
 import time_machine
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
-from idp.clients.models import Client
+from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.registration import registrations
+from tests.dpop_party import Key
 from tests.protocol.flow import refused
-from tests.protocol.registering import MINIMAL, bearer, invited, registered
+from tests.protocol.registering import MINIMAL, bearer, bound, invited, party, register, registered, replaced
 from tests.protocol.test_races import rush
+from tests.relying_party import Attempt
 
 YEAR = timedelta(days=365)
 
@@ -53,7 +56,7 @@ def changes() -> list[tuple[str, str]]:
 
 
 def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     first = registration["registration_access_token"]
     second = replacement(browser, registration, first)
     assert second != first
@@ -70,14 +73,14 @@ def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, reg
 
 
 def test_a_refused_update_replaces_no_token(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 5."""
+    # RFC 7592, 5.
     first = registration["registration_access_token"]
     refused(replace(browser, registration, first, redirect_uris=[]), "invalid_redirect_uri")
     assert read(browser, registration, first).status_code == 200
 
 
 def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, registration: dict[str, Any]) -> None:
-    """RFC 7592, 5. After any number of lost responses the client's token is still valid."""
+    # RFC 7592, 5. After any number of lost responses the client's token is still valid.
     first = registration["registration_access_token"]
     lost = [replacement(browser, registration, first) for _ in range(3)]
     assert read(browser, registration, first).get_json()["registration_access_token"] == first
@@ -92,7 +95,7 @@ def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, registra
 def test_registration_token_expires_when_unused_for_a_year(
     browser: FlaskClient, registration: dict[str, Any], unhurried: None
 ) -> None:
-    """RFC 7592, 5. The token of an unused registration expires; an operator can issue another."""
+    # RFC 7592, 5. The token of an unused registration expires; an operator can issue another.
     token, start = registration["registration_access_token"], now()
     for days in (364, 700, 1000):
         with time_machine.travel(start + timedelta(days=days), tick=False):
@@ -113,7 +116,7 @@ def test_registration_token_expires_when_unused_for_a_year(
 def test_former_token_expires_with_the_present_one(
     browser: FlaskClient, registration: dict[str, Any], unhurried: None
 ) -> None:
-    """RFC 7592, 5."""
+    # RFC 7592, 5.
     first = registration["registration_access_token"]
     replacement(browser, registration, first)
     with time_machine.travel(now() + YEAR + timedelta(seconds=1), tick=False):
@@ -123,7 +126,7 @@ def test_former_token_expires_with_the_present_one(
 def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
     browser: FlaskClient, registration: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 2.2."""
+    # RFC 7592, 2.2.
     token = registration["registration_access_token"]
     order = {
         "path": path(registration),
@@ -140,3 +143,119 @@ def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
     last = replacement(browser, registration, token)
     assert read(browser, registration, last).status_code == 200
     assert read(browser, registration, token).status_code == 401
+
+
+HOSTS = ["nouveau.test", "images.test"]
+ELSEWHERE = "https://ailleurs.test/x"
+SIGNING: dict[str, Any] = {
+    "token_endpoint_auth_method": "private_key_jwt",
+    "jwks": {"keys": [Key.new().jwk]},
+}
+
+
+@pytest.mark.row("N-03")
+@pytest.mark.parametrize(
+    ("metadata", "error"),
+    [
+        ({"redirect_uris": ["https://nouveau.test/cb", ELSEWHERE], "subject_type": "public"}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["https://a.nouveau.test/cb"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["https://nouveau.test.evil.test/cb"]}, "invalid_redirect_uri"),
+        ({"post_logout_redirect_uris": [ELSEWHERE]}, "invalid_client_metadata"),
+        ({"backchannel_logout_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"initiate_login_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"client_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"jwks_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"logo_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"policy_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"policy_uri#en": ELSEWHERE}, "invalid_client_metadata"),
+        ({"tos_uri": ELSEWHERE}, "invalid_client_metadata"),
+    ],
+)
+def test_invitation_pins_the_hosts_of_all_addresses(browser: FlaskClient, metadata: dict[str, Any], error: str) -> None:
+    # RFC 7591, 3.2.1.
+    token = bound(hosts=HOSTS)
+    answer = register(browser, token, **metadata)
+    refused(answer, error)
+    assert "no host of the invitation" in answer.get_json()["error_description"]
+    registration = registered(browser, token, logo_uri="https://images.test/logo.png")
+    if "redirect_uris" not in metadata:
+        refused(replaced(browser, registration, **metadata), error)
+    assert db.session.scalar(select(func.count()).select_from(Client)) == 1
+
+
+@pytest.mark.row("N-03")
+@pytest.mark.parametrize(("pinned", "other"), [("pairwise", "public"), ("public", "pairwise")])
+def test_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str, other: str) -> None:
+    # RFC 7591, 3.2.1.
+    token = bound(subject_type=pinned)
+    refused(register(browser, token, subject_type=other), "invalid_client_metadata")
+    registration = registered(browser, token)
+    assert registration["subject_type"] == pinned
+    refused(replaced(browser, registration, subject_type=other), "invalid_client_metadata")
+    assert replaced(browser, registration).get_json()["subject_type"] == pinned
+
+
+@pytest.mark.row("N-03")
+def test_invitation_pins_the_authentication(browser: FlaskClient) -> None:
+    # RFC 7591, 2.
+    token = bound(auth_method="private_key_jwt")
+    for method in ("client_secret_basic", "none"):
+        refused(register(browser, token, token_endpoint_auth_method=method), "invalid_client_metadata")
+    refused(register(browser, token), "invalid_client_metadata")  # keys are missing
+    registration = registered(browser, token, jwks=SIGNING["jwks"])
+    assert registration["token_endpoint_auth_method"] == "private_key_jwt"
+    refused(replaced(browser, registration, token_endpoint_auth_method="client_secret_post"), "invalid_client_metadata")
+    assert replaced(browser, registration, **SIGNING).status_code == 200
+
+
+@pytest.mark.row("N-03")
+@pytest.mark.usefixtures("session")
+@pytest.mark.parametrize("pkce", [None, True, False])
+def test_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, pkce: bool | None) -> None:
+    # RFC 9700, 2.1.1.
+    registration = registered(browser, bound(pkce=pkce), require_pkce=False, pkce_required=False)
+    for _ in range(2):
+        ent = party(settings, registration)
+        answer = ent.answer(browser.get(ent.url(Attempt(), code_challenge=None, code_challenge_method=None)))
+        assert ("code" in answer) is (pkce is False)
+        assert replaced(browser, registration).status_code == 200
+
+
+def test_without_pkce_a_client_needs_another_proof(browser: FlaskClient) -> None:
+    # RFC 9700, 2.1.1.
+    token = bound(pkce=False)
+    refused(register(browser, token, token_endpoint_auth_method="none"), "invalid_client_metadata")
+    registered(browser, token)
+
+
+@pytest.mark.row("N-03")
+def test_only_the_invitation_gives_the_identifier_of_a_person(browser: FlaskClient) -> None:
+    # RFC 7591, 3.2.1.
+    for given in (True, False):
+        registration = registered(browser, bound(release_username=given), client_name=f"Essai {given}")
+        replaced(browser, registration, release_username=not given)
+        client = db.session.scalars(select(Client).where(Client.client_id == registration["client_id"])).one()
+        assert client.release_username is given
+
+
+def test_reusable_invitation_counts_each_use(browser: FlaskClient, session: Account) -> None:
+    # RFC 7591, 1.2.
+    token = bound(uses=3)
+    for number in range(3):
+        refused(register(browser, token, redirect_uris=[]), "invalid_redirect_uri")  # counts nothing
+        registered(browser, token, client_name=f"Essai {number}")
+    assert register(browser, token, client_name="Essai 4").status_code == 401
+    invitation = db.session.scalars(select(ClientInvite)).one()
+    assert invitation.uses_left == 0
+    assert set(db.session.scalars(select(Client.invite_id))) == {invitation.id}
+    audit_details = select(AuditEntry.details).where(AuditEntry.kind == "client.invited").order_by(AuditEntry.id)
+    assert [details["change"] for details in db.session.scalars(audit_details)] == ["made", "used", "used", "used"]
+
+
+def test_bounds_of_one_client_are_not_those_of_another(browser: FlaskClient) -> None:
+    # RFC 7592, 2.2.
+    token = bound(uses=2, hosts=HOSTS)
+    first = registered(browser, token, scope="openid")
+    second = registered(browser, token, client_name="Second")
+    assert replaced(browser, first).get_json()["scope"] == second["scope"]
+    assert replaced(browser, second, scope="openid", client_name="Second").get_json()["scope"] == "openid"

@@ -26,7 +26,7 @@ FORM, EVIL = "form_post", "https://evil.test/cb"
 def test_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Form Post Response Mode 1.0, 2."""
+    # Form Post Response Mode 1.0, 2.
     attempt = Attempt(state=HOSTILE)
     page = browser.get(ent.url(attempt, response_mode=FORM))
     answer = posted_answer(ent, page)
@@ -38,7 +38,7 @@ def test_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
 
 @pytest.mark.row("A-12")
 def test_the_state_is_escaped_in_the_page(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """Form Post Response Mode 1.0, 2. One script, a file of the service, and a policy that allows no other."""
+    # Form Post Response Mode 1.0, 2. One script, a file of the service, and a policy that allows no other.
     page = browser.get(ent.url(Attempt(state=HOSTILE), response_mode=FORM))
     text = page.get_data(as_text=True)
     assert "<script>" not in text
@@ -59,12 +59,11 @@ def test_the_state_is_escaped_in_the_page(browser: FlaskClient, ent: RelyingPart
 def test_every_answer_honours_the_mode(
     browser: FlaskClient, ent: RelyingParty, session: Account, unhurried: None, changes: dict[str, str | None]
 ) -> None:
-    """Form Post Response Mode 1.0, 2; OpenID Connect Core 1.0, 3.1.2.6."""
+    # Form Post Response Mode 1.0, 2; OpenID Connect Core 1.0, 3.1.2.6.
     attempt = Attempt(state=HOSTILE)
     answer = posted_answer(ent, browser.get(ent.url(attempt, response_mode=FORM, **changes)))
     in_query = ent.answer(browser.get(ent.url(attempt, **changes)))
-    assert answer.keys() == in_query.keys()
-    assert answer["state"] == HOSTILE
+    assert (answer.keys(), answer["state"]) == (in_query.keys(), HOSTILE)
     fresh = {"code": "", "session_state": ""}  # random for each response
     assert {**answer, **fresh} == {**in_query, **fresh}
 
@@ -73,7 +72,7 @@ def test_every_answer_honours_the_mode(
 def test_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 3.1."""
+    # RFC 6749, 3.1.
     url = ent.url(Attempt(), response_mode=FORM)
     assert posted_answer(ent, browser.get(f"{url}&nonce=twice"))["error"] == "invalid_request"
     assert ent.answer(browser.get(f"{url}&response_mode={FORM}"))["error"] == "invalid_request"
@@ -86,7 +85,7 @@ def test_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
 def test_an_unknown_response_mode_is_refused_on_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account, mode: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
+    # OpenID Connect Core 1.0, 3.1.2.6.
     page = browser.get(ent.url(Attempt(state=HOSTILE), response_mode=mode))
     assert "response_mode must be one of: query, form_post" in stays_here(page)
     assert "<script>" not in page.get_data(as_text=True)
@@ -96,7 +95,7 @@ def test_an_unknown_response_mode_is_refused_on_a_page(
 def test_the_query_is_the_default_and_may_be_asked_for(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Multiple Response Type Encoding Practices 1.0, 2.1."""
+    # Multiple Response Type Encoding Practices 1.0, 2.1.
     for mode in (None, "", "query"):
         assert ent.answer(browser.get(ent.url(Attempt(), response_mode=mode)))["code"]
 
@@ -105,7 +104,7 @@ def test_the_query_is_the_default_and_may_be_asked_for(
 def test_a_state_that_a_form_would_change_is_not_sent_changed(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2. Browsers post line ends as CR LF."""
+    # RFC 6749, 4.1.2. Browsers post line ends as CR LF.
     for state in ("a\nb", "a\rb", "a\r\nb"):
         stays_here(browser.get(ent.url(Attempt(state=state), response_mode=FORM)))
         assert ent.answer(browser.get(ent.url(Attempt(state=state))))["state"] == state
@@ -113,7 +112,7 @@ def test_a_state_that_a_form_would_change_is_not_sent_changed(
 
 @pytest.mark.row("A-12")
 def test_errors_after_a_step_are_posted_too(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
+    # OpenID Connect Core 1.0, 3.1.2.6.
     ent, attempt = build.ent(charter="provider"), Attempt(state=HOSTILE)
     build.publish(ent, "1")
     url = ent.url(attempt, response_mode=FORM)
@@ -140,7 +139,7 @@ def object_asking(mode: object, header: bytes = b'{"alg":"none"}') -> str:
 def test_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
     browser: FlaskClient, ent: RelyingParty, session: Account, method: str
 ) -> None:
-    """OpenID Connect Core 1.0, 6.1."""
+    # OpenID Connect Core 1.0, 6.1.
     attempt = Attempt(state=HOSTILE)
 
     def answer(**changes: str) -> TestResponse:
@@ -169,7 +168,7 @@ def test_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
 def test_an_invalid_request_object_does_not_change_the_mode(
     browser: FlaskClient, ent: RelyingParty, session: Account, value: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
+    # OpenID Connect Core 1.0, 3.1.2.6.
     refusal = ent.answer(browser.get(ent.url(Attempt(), request=value)))
     assert refusal["error"] == "request_not_supported"
     assert posted_answer(ent, browser.get(ent.url(Attempt(), request=value, response_mode=FORM)))["error"]
@@ -179,7 +178,7 @@ def test_an_invalid_request_object_does_not_change_the_mode(
 def test_a_request_object_does_not_redirect_to_an_unregistered_uri(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1."""
+    # OpenID Connect Core 1.0, 3.1.2.1.
     page = browser.get(ent.url(Attempt(), request=object_asking(FORM), redirect_uri=EVIL))
     assert "invalid redirect_uri" in stays_here(page)
     assert EVIL not in page.text

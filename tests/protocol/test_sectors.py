@@ -45,7 +45,7 @@ def requested(client_id: str) -> ClientMetadata:
 def test_clients_of_one_host_share_a_subject_and_others_do_not(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 8.1."""
+    # OpenID Connect Core 1.0, 8.1.
     first, same, usual, port = (
         build.ent(name, host)
         for name, host in (("A", "un.test"), ("B", "un.test"), ("C", "un.test:443"), ("D", "un.test:8443"))
@@ -61,7 +61,7 @@ def test_clients_of_one_host_share_a_subject_and_others_do_not(
 def test_a_subject_outlives_the_client_and_the_secret_key(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8. A client that is removed and registered again gets the same subjects."""
+    # OpenID Connect Core 1.0, 8. A client that is removed and registered again gets the same subjects.
     first = build.ent(host="un.test")
     before = sub(browser, first)
     key = db.session.scalar(select(Client.id).where(Client.client_id == first.client_id))
@@ -89,9 +89,8 @@ def test_a_subject_outlives_the_client_and_the_secret_key(
 def test_clients_older_than_sectors_keep_their_salt(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8. Clients that are older than sectors keep their subjects, also when their
-    registration changes.
-    """
+    # OpenID Connect Core 1.0, 8. Clients that are older than sectors keep their subjects, also when their
+    # registration changes.
     old = build.ent(host="un.test")
     db.session.execute(update(Client).values(subject_salt=b"a salt of before the sectors"))
     db.session.commit()
@@ -106,7 +105,7 @@ def test_clients_older_than_sectors_keep_their_salt(
 
 
 def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, settings: Settings) -> None:
-    """OpenID Connect Core 1.0, 8.1, 8."""
+    # OpenID Connect Core 1.0, 8.1, 8.
     metadata: dict[str, Any] = {"redirect_uris": BOTH, "subject_type": "pairwise"}
     refused(register(browser, invited(), **metadata), "invalid_client_metadata")
     with pytest.raises(RegistrationRefusedError, match="sector_identifier_uri is needed"):
@@ -123,10 +122,9 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
 def test_several_hosts_without_a_document_keep_a_sector_of_their_own(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Registration 1.0, 2; OpenID Connect Core 1.0, 8."""
+    # OpenID Connect Registration 1.0, 2; OpenID Connect Core 1.0, 8.
     registration = registered(browser, invited(), redirect_uris=BOTH)
-    assert registration["subject_type"] == "pairwise"
-    assert registration["redirect_uris"] == BOTH
+    assert (registration["subject_type"], registration["redirect_uris"]) == ("pairwise", BOTH)
     before = sub(browser, party(settings, registration))
     twin = registered(browser, invited(), client_name="Jumeau", redirect_uris=BOTH)
     neighbours = [build.ent("Un", "un.test"), build.ent("Deux", "deux.test")]
@@ -146,7 +144,7 @@ def test_several_hosts_without_a_document_keep_a_sector_of_their_own(
 
 
 def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings: Settings) -> None:
-    """OpenID Connect Core 1.0, 8.1."""
+    # OpenID Connect Core 1.0, 8.1.
     client = registrations.get(build.ent(host="un.test").client_id)
     now = rows.read(client)
     for uris in (["https://deux.test/cb"], ["https://a.un.test/cb"]):
@@ -161,9 +159,8 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
 def test_an_ent_that_changes_its_host_gets_other_sids(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """Back-Channel Logout 1.0, 2.1. An ENT that was registered on the host of another ENT and then moves must not
-    know the other one's `sid`.
-    """
+    # Back-Channel Logout 1.0, 2.1. An ENT that was registered on the host of another ENT and then moves must not
+    # know the other one's `sid`.
     victim = build.ent(host="un.test")
     registration = registered(browser, invited(), subject_type="public", redirect_uris=["https://un.test/autre"])
     waits = replaced(browser, registration, subject_type="public", redirect_uris=["https://ailleurs.test/cb"])
@@ -177,7 +174,7 @@ def test_an_ent_that_changes_its_host_gets_other_sids(
 
 
 def test_concurrent_registrations_of_a_sector_share_a_salt(app: Flask, settings: Settings) -> None:
-    """OpenID Connect Core 1.0, 8.1."""
+    # OpenID Connect Core 1.0, 8.1.
     tokens = [invited() for _ in range(4)]
     bodies = [json.dumps({"client_name": f"ENT {n}", "redirect_uris": [f"https://r{n}.test/cb"]}) for n in range(4)]
     common = {"path": "/register", "method": "POST", "content_type": "application/json"}
@@ -220,7 +217,7 @@ class TestDocuments:
     def test_a_document_joins_hosts_in_one_sector(
         self, browser: FlaskClient, settings: Settings, server: EntServer
     ) -> None:
-        """OpenID Connect Core 1.0, 8.1; OpenID Connect Registration 1.0, 5."""
+        # OpenID Connect Core 1.0, 8.1; OpenID Connect Registration 1.0, 5.
         document = server.uri("secteur.test", "/uris.json")
         server.served["/uris.json"] = (200, {}, json.dumps([*BOTH, "https://trois.test/cb", 5]).encode())
         first, second, third = (
@@ -251,7 +248,7 @@ class TestDocuments:
         ],
     )
     def test_a_document_that_does_not_hold(self, browser: FlaskClient, server: EntServer, answer: Answer) -> None:
-        """OpenID Connect Registration 1.0, 5. An unreadable document contains no URI. The invitation stays valid."""
+        # OpenID Connect Registration 1.0, 5. An unreadable document contains no URI. The invitation stays valid.
         token = invited()
         server.served["/s"] = answer
         document = server.uri("secteur.test", "/s")
@@ -267,9 +264,8 @@ class TestDocuments:
         registered(browser, token, redirect_uris=BOTH, sector_identifier_uri=document)
 
     def test_the_document_is_asked_for_when_it_decides(self, browser: FlaskClient, server: EntServer) -> None:
-        """OpenID Connect Registration 1.0, 5. Another change must not fail because the ENT's server is
-        unavailable.
-        """
+        # OpenID Connect Registration 1.0, 5. Another change must not fail because the ENT's server is
+        # unavailable.
         document = server.uri("secteur.test", "/s")
         server.served["/s"] = (200, {}, json.dumps(BOTH).encode())
         registration = registered(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=document)
@@ -282,7 +278,7 @@ class TestDocuments:
 
 
 def test_an_internal_sector_document_is_not_fetched(browser: FlaskClient, server: EntServer) -> None:
-    """OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service."""
+    # OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service.
     response = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=server.uri("secteur.test", "/s"))
     refused(response, "invalid_client_metadata")
     assert server.asked == []

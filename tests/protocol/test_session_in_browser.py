@@ -90,7 +90,7 @@ def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Atte
 def test_a_frame_says_whether_the_session_is_the_same(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, *, isolated: bool
 ) -> None:
-    """Session Management 1.0, 3.2."""
+    # Session Management 1.0, 3.2.
     policy = {"Cross_Origin_Embedder_Policy": "require-corp"} if isolated else {}
     ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>", **policy)
     with new_page(browser_process) as page:
@@ -124,7 +124,7 @@ def hide_cookies_from_frames(page: Page) -> None:
 def test_a_frame_without_cookies_reports_an_error_and_no_change(
     browser_process: Browser, build: Build, loopback: str, parent: Account
 ) -> None:
-    """Session Management 1.0, 3.1. What the browser hides from frames of other sites is no change."""
+    # Session Management 1.0, 3.1. What the browser hides from frames of other sites is no change.
     with registered(build, host="localhost") as ent, new_page(browser_process) as page:
         ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>")
         hide_cookies_from_frames(page)
@@ -146,7 +146,7 @@ def enter_and_leave(page: Page, loopback: str, ent: Ent, account: Account, app: 
 def test_the_logout_page_continues_when_an_ent_hangs(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Front-Channel Logout 1.0, 3. The page cannot know the result of a frame and continues without it."""
+    # Front-Channel Logout 1.0, 3. The page cannot know the result of a frame and continues without it.
     monkeypatch.setattr(front_channel, "SECONDS", 1)
     released = Event()
 
@@ -166,7 +166,7 @@ def test_the_logout_page_continues_when_an_ent_hangs(
 def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
     browser_process: Browser, app: Flask, build: Build, loopback: str, parent: Account, *, javascript: bool
 ) -> None:
-    """Front-Channel Logout 1.0, 2."""
+    # Front-Channel Logout 1.0, 2.
     with (
         registered(build, "Passerelle") as passerelle,
         registered(build, "Horizon") as horizon,
@@ -205,7 +205,7 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
 def test_the_logout_page_has_the_layout_of_the_service(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 3. Where no script leaves it, the page is read, and looks like the others."""
+    # Front-Channel Logout 1.0, 3. Where no script leaves it, the page is read, and looks like the others.
     with new_page(browser_process) as page:
         page.route("**/front_channel.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         enter_and_leave(page, loopback, ent, parent, app)

@@ -45,7 +45,7 @@ def fetch_session_state(browser: FlaskClient, ent: RelyingParty) -> str:
 def test_the_value_is_a_salted_hash_of_client_origin_and_browser_state(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 2."""
+    # Session Management 1.0, 2.
     first, second = fetch_session_state(browser, ent), fetch_session_state(browser, ent)
     assert agrees(first, ent, state(browser))
     assert agrees(second, ent, state(browser))
@@ -65,7 +65,7 @@ def test_the_value_is_a_salted_hash_of_client_origin_and_browser_state(
 def test_the_origin_is_the_one_that_browsers_report(
     browser: FlaskClient, build: Build, session: Account, uri: str, origin: str
 ) -> None:
-    """Session Management 1.0, 2."""
+    # Session Management 1.0, 2.
     ent = build.ent(redirect_uris=[uri])
     ent.redirect_uri = uri
     location = browser.get(ent.url(Attempt())).headers["Location"]
@@ -81,7 +81,7 @@ def no_cookie_changes(response: TestResponse) -> bool:
 def test_a_refusal_has_a_session_state_that_a_later_sign_in_changes(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """Session Management 1.0, 2, 3.2."""
+    # Session Management 1.0, 2, 3.2.
     first, second = (ent.answer(browser.get(ent.url(Attempt(), prompt="none"))) for _ in range(2))
     assert first["error"] == second["error"] == "login_required"
     assert agrees(first["session_state"], ent, state(browser))
@@ -97,7 +97,7 @@ def test_a_refusal_has_a_session_state_that_a_later_sign_in_changes(
 def test_a_refusal_during_a_session_has_its_session_state(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 2."""
+    # Session Management 1.0, 2.
     answer = ent.answer(browser.get(ent.url(Attempt(), scope="openid address")))
     assert answer["error"] == "invalid_scope"
     assert state(browser)
@@ -107,7 +107,7 @@ def test_a_refusal_during_a_session_has_its_session_state(
 def test_the_state_is_removed_after_the_session_ended_elsewhere(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2."""
+    # Session Management 1.0, 3.2.
     value = fetch_session_state(browser, ent)
     manager.end_all(session.id, by="operator")
     db.session.commit()
@@ -121,9 +121,8 @@ def test_the_state_is_removed_after_the_session_ended_elsewhere(
 def test_a_request_from_inside_another_site_changes_nothing(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2. A frame's request comes without the session's cookie (`SameSite=Lax`): it is
-    refused, and no other ENT may take that for a sign-out.
-    """
+    # Session Management 1.0, 3.2. A frame's request comes without the session's cookie (`SameSite=Lax`): it is
+    # refused, and no other ENT may take that for a sign-out.
     fetch_session_state(browser, ent)
     frame: FlaskClient = app.test_client()
     frame.set_cookie(COOKIE, state(browser), domain=HOST, secure=True)
@@ -137,7 +136,7 @@ def test_a_request_from_inside_another_site_changes_nothing(
 def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2."""
+    # Session Management 1.0, 3.2.
     first = browser.get(ent.url(Attempt()))
     line = set_cookie(first)
     assert {part.strip() for part in line.split(";")[1:]} == {"Secure", "SameSite=None", "Path=/"}
@@ -149,7 +148,7 @@ def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
 
 
 def test_a_logout_removes_the_state(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """Session Management 1.0, 3.2."""
+    # Session Management 1.0, 3.2.
     value = fetch_session_state(browser, ent)
     after = submit(browser, browser.get("/logout"))
     gone = set_cookie(after)
@@ -162,7 +161,7 @@ def test_a_logout_removes_the_state(browser: FlaskClient, ent: RelyingParty, ses
 def test_the_state_changes_with_the_session_only(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2."""
+    # Session Management 1.0, 3.2.
     value, former = fetch_session_state(browser, ent), state(browser)
     change_password(browser)  # the same session with another cookie
     assert agrees(value, ent, state(browser)) is False
@@ -177,7 +176,7 @@ def test_the_state_changes_with_the_session_only(
 def test_another_person_s_sign_in_is_noticed_before_any_ent_asks(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2."""
+    # Session Management 1.0, 3.2.
     value = fetch_session_state(browser, ent)
     other = build.active()
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="login")))
@@ -194,7 +193,7 @@ def test_another_person_s_sign_in_is_noticed_before_any_ent_asks(
 def test_the_page_for_frames_may_be_framed_by_anybody_and_kept(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.3."""
+    # Session Management 1.0, 3.3.
     published = browser.get("/.well-known/openid-configuration").get_json()["check_session_iframe"]
     assert published == f"{ent.issuer}/session/check"
     fetch_session_state(browser, ent)

@@ -47,8 +47,7 @@ KNOWN_ELSEWHERE = ("name", "given_name", "family_name", "preferred_username", "e
 
 def fetch_info(browser: FlaskClient, ent: RelyingParty, scope: str = WIDE) -> dict[str, Any]:
     token = tokens_for(browser, ent, scope=scope)["access_token"]
-    info: dict[str, Any] = ent.userinfo(browser, token).get_json()
-    return info
+    return dict(ent.userinfo(browser, token).get_json())
 
 
 @pytest.fixture
@@ -68,7 +67,7 @@ def resident(browser: FlaskClient, build: Build) -> Account:
 
 @pytest.mark.row("U-04")
 def test_an_account_can_carry_all_twenty(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
-    """OpenID Connect Core 1.0, 5.1."""
+    # OpenID Connect Core 1.0, 5.1.
     resident.more_claims = with_changes({}, SET, ())
     db.session.commit()
     info = fetch_info(browser, wide)
@@ -92,7 +91,7 @@ def test_an_account_can_carry_all_twenty(browser: FlaskClient, wide: RelyingPart
 
 @pytest.mark.row("U-04")
 def test_each_scope_releases_its_claims(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
-    """OpenID Connect Core 1.0, 5.4."""
+    # OpenID Connect Core 1.0, 5.4.
     resident.more_claims = with_changes({}, SET, ())
     db.session.commit()
     assert set(fetch_info(browser, wide, "openid address")) == {"sub", "address"}
@@ -103,7 +102,7 @@ def test_each_scope_releases_its_claims(browser: FlaskClient, wide: RelyingParty
 
 @pytest.mark.row("U-04")
 def test_an_unknown_claim_is_absent_and_not_empty(browser: FlaskClient, wide: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.3.2."""
+    # OpenID Connect Core 1.0, 5.3.2.
     known = {"sub", "name", "given_name", "family_name", "preferred_username", "locale", "updated_at"}
     assert set(fetch_info(browser, wide)) == known | {"email", "email_verified"}
     session.given_name, session.city = "", "Rivebelle"
@@ -117,7 +116,7 @@ def test_an_unknown_claim_is_absent_and_not_empty(browser: FlaskClient, wide: Re
 def test_a_number_is_unverified_until_somebody_says_otherwise(
     browser: FlaskClient, wide: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.1."""
+    # OpenID Connect Core 1.0, 5.1.
     session.more_claims = with_changes({}, {"phone_number": "+33 (1) 99.00-12 34;ext=7"}, ())
     db.session.commit()
     info = fetch_info(browser, wide, "openid phone")
@@ -133,7 +132,7 @@ def test_a_number_is_unverified_until_somebody_says_otherwise(
 
 @pytest.mark.row("U-04")
 def test_each_part_of_the_address_may_be_set(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
-    """OpenID Connect Core 1.0, 5.1.1."""
+    # OpenID Connect Core 1.0, 5.1.1.
     resident.more_claims = with_changes(
         {}, {"address.locality": "Rivelaide", "address.formatted": "Chez Noémie\nLà"}, ()
     )
@@ -151,7 +150,7 @@ def test_each_part_of_the_address_may_be_set(browser: FlaskClient, wide: Relying
 def test_a_change_of_claims_is_a_change_of_the_person(
     browser: FlaskClient, wide: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.1."""
+    # OpenID Connect Core 1.0, 5.1.
     before = fetch_info(browser, wide)["updated_at"]
     with time_machine.travel(now() + timedelta(seconds=90)):
         session.more_claims = with_changes({}, {"nickname": "Nono"}, ())
@@ -198,7 +197,7 @@ def test_a_change_of_claims_is_a_change_of_the_person(
     ],
 )
 def test_each_value_is_of_the_form_that_the_specification_gives(name: str, good: list[str], bad: list[str]) -> None:
-    """OpenID Connect Core 1.0, 5.1."""
+    # OpenID Connect Core 1.0, 5.1.
     for value in good:
         assert with_changes({}, {name: value}, ())
     for value in bad:
@@ -209,7 +208,7 @@ def test_each_value_is_of_the_form_that_the_specification_gives(name: str, good:
 @pytest.mark.row("T-19")
 @each_row("name", [*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "uai", "is_admin", "address", "é"])
 def test_no_other_name_can_be_set_or_taken_away(name: str) -> None:
-    """OpenID Connect Core 1.0, 2. Names and mail address come from the school's file and the person."""
+    # OpenID Connect Core 1.0, 2. Names and mail address come from the school's file and the person.
     with pytest.raises(ClaimError, match="cannot be set"):
         with_changes({}, {name: "x"}, ())
     if name != "address":
@@ -219,7 +218,7 @@ def test_no_other_name_can_be_set_or_taken_away(name: str) -> None:
 
 @pytest.mark.row("T-19")
 def test_stored_claims_do_not_change_a_reserved_claim(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.3.2."""
+    # OpenID Connect Core 1.0, 5.3.2.
     ent = build.ent(scopes=WIDE)
     names = (*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "is_admin")
     session.more_claims = dict.fromkeys(names, "https://evil.test")
@@ -235,7 +234,7 @@ def test_stored_claims_do_not_change_a_reserved_claim(browser: FlaskClient, buil
 def test_a_postal_address_is_not_released_to_an_unregistered_ent(
     browser: FlaskClient, ent: RelyingParty, resident: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3.2. An ENT that is not registered for it learns no address, however it asks."""
+    # OpenID Connect Core 1.0, 5.3.2. An ENT that is not registered for it learns no address, however it asks.
     claims_request = '{"userinfo":{"address":{"essential":true}},"id_token":{"address":null}}'
     tokens = tokens_for(browser, ent, claims=claims_request)
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
@@ -247,7 +246,7 @@ def test_a_postal_address_is_not_released_to_an_unregistered_ent(
 @settings(derandomize=True, database=None, max_examples=200)
 @given(st.sampled_from([*standard._VALIDATORS, "address", "x", "iss"]), st.text(max_size=60), st.booleans())
 def test_anything_is_taken_or_refused(name: str, text: str, remove: bool) -> None:  # noqa: FBT001 - drawn
-    """OpenID Connect Core 1.0, 13.3. A claim that is taken is text without control characters, or a boolean."""
+    # OpenID Connect Core 1.0, 13.3. A claim that is taken is text without control characters, or a boolean.
     try:
         held = with_changes({}, {} if remove else {name: text}, [name] if remove else [])
     except ClaimError:

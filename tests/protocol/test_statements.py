@@ -52,9 +52,8 @@ def requests(browser: FlaskClient, ent: RelyingParty, scope: str) -> Iterator[tu
 def test_a_sign_on_with_a_session_costs_five_statements_at_most(
     app: Flask, browser: FlaskClient, build: Build, session: Account, scope: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.3. Own rule: two statements before that
-    request (3.1.2), three for it, and one for UserInfo (5.3).
-    """
+    # OpenID Connect Core 1.0, 3.1.3. Own rule: two statements before that
+    # request (3.1.2), three for it, and one for UserInfo (5.3).
     ent = build.ent(scopes=scope)
     most = {"authorize": 2, "token": 3, "userinfo": 1}
     with listening(app) as seen:
@@ -69,7 +68,7 @@ def test_a_sign_on_with_a_session_costs_five_statements_at_most(
 def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
-    """RFC 6749, 4.1.2."""
+    # RFC 6749, 4.1.2.
     rounds = 20
 
     def counted() -> tuple[int, int]:
@@ -116,9 +115,8 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
 def test_hot_statements_scan_no_table(
     app: Flask, browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
-    """OpenID Connect Core 1.0, 12.1. Own rule: no statement of that request and of those before it (3.1.2,
-    3.1.3, 5.3) scans a table: without statistics, with those of a table that is almost empty, and of a large one.
-    """
+    # OpenID Connect Core 1.0, 12.1. Own rule: no statement of that request and of those before it (3.1.2,
+    # 3.1.3, 5.3) scans a table: without statistics, with those of a table that is almost empty, and of a large one.
     ent = build.ent(scopes=OFFLINE, charter="provider")
     fresh_connections(app)
     for _name, send in requests(browser, ent, OFFLINE):

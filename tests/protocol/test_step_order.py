@@ -18,7 +18,7 @@ from tests.builders import COLLEGE, LYCEE, Build
 
 
 def test_each_step_comes_before_those_that_need_it(app: Flask, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The reasons are beside the steps."""
+    # OpenID Connect Core 1.0, 3.1.2.4. The reasons are beside the steps.
     email, session.email = session.email, None
     db.session.commit()
     foreign, own = registered(build, "lycee.test", LYCEE), registered(build, "ent.test", COLLEGE)
@@ -61,7 +61,6 @@ def test_each_step_comes_before_those_that_need_it(app: Flask, build: Build, ses
 
 
 def registered(build: Build, host: str, uai: str) -> Registration:
-    """Register an ENT with a charter that its users have to accept."""
     ent = build.ent(host, host, charter="provider", uais=[uai])
     build.publish(ent, "2026")
     registration = registry.find(ent.client_id, fresh=True)

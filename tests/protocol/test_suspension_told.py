@@ -36,7 +36,7 @@ def test_the_ent_gets_the_sign_out_of_a_session_that_continues_here(
     *,
     has_another_child: bool,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.5."""
+    # Back-Channel Logout 1.0, 2.5.
     other = build.ent("Horizon", "horizon.test", uais=[LYCEE], backchannel_logout_uri=other_server.uri("horizon.test"))
     malo = build.child("Malo")
     siblings = [build.child("Zoé", uai=LYCEE), *([build.child("Léa")] if has_another_child else [])]

@@ -1,21 +1,26 @@
-"""The token endpoint and authorization codes (security rows T-01 to T-08, T-12, T-15, T-17, T-24, T-25)."""
+"""Codes and tokens: their use, introspection and revocation (security rows T-01 to T-25)."""
 
 import re
 import string
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
+from werkzeug.test import TestResponse
 
 from idp import opaque
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
+from idp.clock import now
 from idp.db import db
+from idp.sessions import manager
 from idp.sessions.models import Session
 from tests.builders import Build
+from tests.dpop_party import Key, KeyedParty
 from tests.pages import heading
 from tests.protocol.flow import OFFLINE, code_for, refused, tokens_for
 from tests.recovery.steps import FORM, mailed_link
@@ -27,9 +32,10 @@ def events(kind: str) -> int:
 
 
 @pytest.mark.row("T-01")
-def test_a_code_older_than_sixty_seconds_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 6749, 4.1.2; FAPI 2.0 Security Profile, 5.3.2.1."""
-    attempt = Attempt()
+def test_a_code_older_than_sixty_seconds_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
+    # RFC 6749, 4.1.2; FAPI 2.0 Security Profile, 5.3.2.1.
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         codes = [code_for(browser, ent, attempt) for _ in range(2)]
         clock.shift(59)
@@ -40,7 +46,7 @@ def test_a_code_older_than_sixty_seconds_is_refused(browser: FlaskClient, ent: R
 
 @pytest.mark.row("T-02")
 def test_replayed_code_revokes_its_tokens(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 4.1.2."""
+    # RFC 6749, 4.1.2.
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     tokens = ent.tokens(browser, code, attempt)
@@ -54,10 +60,9 @@ def test_replayed_code_revokes_its_tokens(browser: FlaskClient, build: Build, se
 
 @pytest.mark.row("T-02")
 def test_replay_of_ended_tokens_is_recorded_once_an_hour(
-    browser: FlaskClient, ent: RelyingParty, session: Account
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 9700, 4.5. A client that repeats a replay does not fill the journal."""
-    attempt = Attempt()
+    # RFC 9700, 4.5. A client that repeats a replay does not fill the journal.
     code = code_for(browser, ent, attempt)
     tokens = ent.tokens(browser, code, attempt)
     assert browser.post("/revoke", data={"token": tokens["access_token"]}, headers=ent.basic()).status_code == 200
@@ -70,9 +75,10 @@ def test_replay_of_ended_tokens_is_recorded_once_an_hour(
 
 
 @pytest.mark.row("T-02")
-def test_a_late_first_use_is_not_recorded_as_reuse(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 6749, 4.1.2; Security row T-02."""
-    attempt = Attempt()
+def test_a_late_first_use_is_not_recorded_as_reuse(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
+    # RFC 6749, 4.1.2; Security row T-02.
     code = code_for(browser, ent, attempt)
     db.session.scalars(select(Session)).one().ended_at = datetime.now(UTC)
     db.session.commit()
@@ -85,7 +91,7 @@ def test_a_late_first_use_is_not_recorded_as_reuse(browser: FlaskClient, ent: Re
 def test_another_client_cannot_use_a_code_and_does_not_use_it_up(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.3; Security row T-03."""
+    # RFC 6749, 4.1.3; Security row T-03.
     other, attempt = build.ent("Horizon", "horizon.test"), Attempt()
     code = code_for(browser, ent, attempt)
     for uri in (ent.redirect_uri, other.redirect_uri):
@@ -98,7 +104,7 @@ def test_another_client_cannot_use_a_code_and_does_not_use_it_up(
 
 @pytest.mark.row("T-04")
 def test_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 4.1.3."""
+    # RFC 6749, 4.1.3.
     ent, attempt = build.ent(redirect_uris=["https://ent.test/cb", "https://ent.test/cb2"]), Attempt()
     code = code_for(browser, ent, attempt)
     for uri in (None, "", "https://ent.test/cb2", "https://ent.test/cb/", "é"):
@@ -108,10 +114,9 @@ def test_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build
 
 @pytest.mark.row("T-05")
 def test_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
-    browser: FlaskClient, ent: RelyingParty, session: Account
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 7636, 4.6, 4.1."""
-    attempt = Attempt()
+    # RFC 7636, 4.6, 4.1.
     code = code_for(browser, ent, attempt)
     for verifier in (None, "", Attempt().verifier, attempt.challenge):
         refused(ent.exchange(browser, code, attempt, code_verifier=verifier), "invalid_grant")
@@ -122,7 +127,7 @@ def test_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
 
 @pytest.mark.row("T-07")
 def test_a_wrong_secret_without_challenge_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 3.2.1."""
+    # RFC 6749, 3.2.1.
     for method in ("client_secret_basic", "client_secret_post"):
         ent, attempt = build.ent(pkce_required=False, auth_method=method), Attempt()
         code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
@@ -140,7 +145,7 @@ def test_a_wrong_secret_without_challenge_is_unauthorized(browser: FlaskClient, 
 def test_a_public_client_proves_itself_by_its_verifier_alone(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9700, 2.1.1; OpenID Connect Core 1.0, 9."""
+    # RFC 9700, 2.1.1; OpenID Connect Core 1.0, 9.
     ent, attempt = build.ent(auth_method="none"), Attempt()
     assert ent.secret is None
     code = code_for(browser, ent, attempt)
@@ -152,14 +157,12 @@ def test_a_public_client_proves_itself_by_its_verifier_alone(
 
 @pytest.mark.row("T-17")
 def test_the_answer_says_what_is_true_and_no_more(
-    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 6749, 5.1; OpenID Connect Core 1.0, 3.1.3.3."""
-    attempt = Attempt()
+    # RFC 6749, 5.1; OpenID Connect Core 1.0, 3.1.3.3.
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
-        assert response.headers["Cache-Control"] == "no-store"
-        assert response.mimetype == "application/json"
+        assert (response.headers["Cache-Control"], response.mimetype) == ("no-store", "application/json")
         body = response.get_json()
         assert set(body) == {"access_token", "token_type", "expires_in", "scope", "id_token"}
         assert body["token_type"] == "Bearer"
@@ -174,7 +177,7 @@ def test_the_answer_says_what_is_true_and_no_more(
 
 @pytest.mark.row("T-24")
 def test_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) -> None:
-    """RFC 6749, 10.10."""
+    # RFC 6749, 10.10.
     alphabet = set(string.ascii_letters + string.digits + "-_")
     seen = {opaque.new_value() for _ in range(100_000)}
     assert len(seen) == 100_000
@@ -184,7 +187,7 @@ def test_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) 
 
 @pytest.mark.row("T-24")
 def test_no_secret_is_stored_in_clear(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6819, 5.1.4.1.3."""
+    # RFC 6819, 5.1.4.1.3.
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     tokens = ent.tokens(browser, code, attempt)
@@ -205,7 +208,7 @@ def test_no_secret_is_stored_in_clear(browser: FlaskClient, build: Build, sessio
 
 @pytest.mark.row("T-25")
 def test_a_value_of_one_kind_is_refused_as_another_kind(browser: FlaskClient, build: Build, session: Account) -> None:
-    """Security row T-25; RFC 6749, 4.1.3, 6; RFC 6750, 2; CVE-2026-4282."""
+    # Security row T-25; RFC 6749, 4.1.3, 6; RFC 6750, 2; CVE-2026-4282.
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
@@ -227,7 +230,7 @@ def test_a_value_of_one_kind_is_refused_as_another_kind(browser: FlaskClient, bu
 def test_a_mailed_link_is_refused_as_a_protocol_value_and_by_other_pages(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 6749, 10.10."""
+    # RFC 6749, 10.10.
     ent = build.ent(scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     link = mailed_link(app, browser, session)
@@ -239,3 +242,139 @@ def test_a_mailed_link_is_refused_as_a_protocol_value_and_by_other_pages(
     for other in (tokens["access_token"], tokens["refresh_token"]):
         assert browser.get(link.replace(value, other)).status_code == 410
     assert heading(browser.get(link)) == FORM
+
+
+def post(browser: FlaskClient, path: str, offline: RelyingParty, token: str, **more: str) -> TestResponse:
+    return browser.post(path, data={"token": token, **more}, headers=offline.basic())
+
+
+def revoked(browser: FlaskClient, offline: RelyingParty, token: str, **more: str) -> None:
+    answer = post(browser, "/revoke", offline, token, **more)
+    assert (answer.status_code, answer.get_json()) == (200, {})
+
+
+def introspect(browser: FlaskClient, offline: RelyingParty, token: str, **more: str) -> dict[str, Any]:
+    answer = post(browser, "/introspect", offline, token, **more)
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    return dict(answer.get_json())
+
+
+@pytest.fixture
+def offline(build: Build) -> RelyingParty:
+    return build.ent(scopes=OFFLINE)
+
+
+def test_revoking_an_access_token_ends_it_alone(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
+    # RFC 7009, 2.1.
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    revoked(browser, offline, tokens["access_token"])
+    assert offline.userinfo(browser, tokens["access_token"]).status_code == 401
+    assert offline.refresh(browser, tokens["refresh_token"]).status_code == 200
+
+
+@pytest.mark.parametrize("hint", ["", "refresh_token", "access_token", "something"])
+def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
+    browser: FlaskClient, offline: RelyingParty, session: Account, hint: str
+) -> None:
+    # RFC 7009, 2.1.
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    renewed = offline.refresh(browser, tokens["refresh_token"]).get_json()
+    revoked(browser, offline, tokens["refresh_token"], token_type_hint=hint)
+    for pair in (tokens, renewed):
+        assert offline.userinfo(browser, pair["access_token"]).status_code == 401
+        refused(offline.refresh(browser, pair["refresh_token"]), "invalid_grant")
+
+
+def test_another_client_s_token_is_refused_and_not_disclosed(
+    browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
+) -> None:
+    # RFC 7009, 2.1; RFC 6749, 5.2.
+    tokens, other = tokens_for(browser, offline, scope=OFFLINE), build.ent("Voisin", "voisin.test")
+    for token in (tokens["access_token"], tokens["refresh_token"]):
+        refused(post(browser, "/revoke", other, token), "invalid_grant")
+        assert introspect(browser, other, token) == {"active": False}
+    assert offline.userinfo(browser, tokens["access_token"]).status_code == 200
+    assert offline.refresh(browser, tokens["refresh_token"]).status_code == 200
+
+
+def test_revoking_another_client_s_inactive_token_succeeds(
+    browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
+) -> None:
+    # RFC 7009, 2.2.
+    tokens, other = tokens_for(browser, offline, scope=OFFLINE), build.ent("Voisin", "voisin.test")
+    renewed = offline.refresh(browser, tokens["refresh_token"]).get_json()
+    revoked(browser, other, tokens["refresh_token"])  # already used: sent by its own client it would revoke the family
+    assert offline.userinfo(browser, renewed["access_token"]).status_code == 200
+    revoked(browser, offline, renewed["access_token"])
+    revoked(browser, other, renewed["access_token"])
+    with time_machine.travel(now() + timedelta(hours=1), tick=False):
+        revoked(browser, other, tokens["access_token"])
+    manager.end_all(session.id, by="operator")
+    db.session.commit()
+    revoked(browser, other, renewed["refresh_token"])
+
+
+@pytest.mark.row("T-25")
+def test_revoking_an_unknown_token_succeeds(
+    browser: FlaskClient, offline: RelyingParty, session: Account, attempt: Attempt
+) -> None:
+    # RFC 7009, 2.2.
+    code = code_for(browser, offline, attempt, scope=OFFLINE)
+    for unknown in ("x", "é", "x" * 9000, "a.b.c", code):
+        revoked(browser, offline, unknown)
+        assert introspect(browser, offline, unknown) == {"active": False}
+    offline.tokens(browser, code, attempt)
+
+
+def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, build: Build, session: Account) -> None:
+    # RFC 7662, 2.1.
+    offline = build.ent(auth_method="none", scopes=OFFLINE)
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    form = {"token": tokens["access_token"], "client_id": offline.client_id}
+    refused(browser.post("/introspect", data=form), "invalid_client", 401)
+    assert browser.post("/revoke", data=form).status_code == 200
+    assert offline.userinfo(browser, tokens["access_token"]).status_code == 401
+
+
+def test_introspection_describes_an_active_token(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
+    # RFC 7662, 2.2.
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    access = introspect(browser, offline, tokens["access_token"], token_type_hint="access_token")
+    claims = tokens["claims"]
+    assert access["exp"] > now().timestamp()
+    assert {name: access[name] for name in ("active", "client_id", "aud", "token_type", "scope", "iss")} == {
+        "active": True,
+        "client_id": offline.client_id,
+        "aud": offline.client_id,
+        "token_type": "Bearer",
+        "scope": OFFLINE,
+        "iss": offline.issuer,
+    }
+    assert [access[name] for name in ("sub", "auth_time", "acr")] == [claims[n] for n in ("sub", "auth_time", "acr")]
+    refresh = introspect(browser, offline, tokens["refresh_token"])
+    assert refresh["active"]
+    assert "token_type" not in refresh
+    assert "cnf" not in refresh
+
+
+def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, build: Build, session: Account) -> None:
+    # RFC 9449, 6.2.
+    key = Key.new()
+    jwks = {"keys": [{**key.jwk, "kid": key.kid}]}
+    offline, attempt = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key), Attempt()
+    answer = offline.redeem(browser, code_for(browser, offline, attempt), attempt, offline.fresh_proof())
+    introspection = offline.post(browser, "/introspect", {"token": answer.get_json()["access_token"]}, None).get_json()
+    assert (introspection["token_type"], introspection["cnf"]) == ("DPoP", {"jkt": offline.key.thumbprint})
+
+
+def test_introspection_of_an_inactive_token_gives_no_reason(
+    browser: FlaskClient, offline: RelyingParty, session: Account
+) -> None:
+    # RFC 7662, 2.2.
+    tokens = tokens_for(browser, offline, scope=OFFLINE)
+    offline.refresh(browser, tokens["refresh_token"])
+    assert introspect(browser, offline, tokens["refresh_token"]) == {"active": False}
+    assert introspect(browser, offline, tokens["access_token"])["active"]
+    manager.end_all(session.id, by="operator")
+    db.session.commit()
+    assert introspect(browser, offline, tokens["access_token"]) == {"active": False}

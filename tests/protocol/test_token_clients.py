@@ -51,7 +51,7 @@ def ask(browser: FlaskClient, data: Any, **more: Any) -> TestResponse:
 
 @pytest.mark.row("T-08")
 def test_two_ways_of_authentication_at_once_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 2.3."""
+    # RFC 6749, 2.3.
     secret = {"client_id": ent.client_id, "client_secret": str(ent.secret)}
     refused(ask(browser, form(ent, **secret), headers=ent.basic()), "invalid_request")
     assertion = {"client_assertion": "a.b.c", "client_assertion_type": "urn:x"}
@@ -63,7 +63,7 @@ def test_two_ways_of_authentication_at_once_are_refused(browser: FlaskClient, en
 def test_odd_basic_headers_are_unauthorized_and_never_a_fault(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2."""
+    # RFC 6749, 5.2.
     for header in (
         basic(f"{ent.client_id}:é".encode()),
         basic(f"{ent.client_id}:".encode() + b"\xff\xfe"),
@@ -84,10 +84,9 @@ def test_odd_basic_headers_are_unauthorized_and_never_a_fault(
 
 @pytest.mark.row("T-09")
 def test_encoded_halves_of_a_basic_header_are_decoded(
-    browser: FlaskClient, ent: RelyingParty, session: Account
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
 ) -> None:
-    """RFC 6749, 2.3.1."""
-    attempt = Attempt()
+    # RFC 6749, 2.3.1.
     halves = (str(part).encode().hex(" ").split() for part in (ent.client_id, ent.secret))
     encoded = ":".join("".join(f"%{byte}" for byte in half) for half in halves)
     body = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier)
@@ -98,7 +97,7 @@ def test_encoded_halves_of_a_basic_header_are_decoded(
 def test_unknown_wrong_and_disabled_get_one_answer_for_one_work(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2; Security row T-10."""
+    # RFC 6749, 5.2; Security row T-10.
     disabled = build.ent("Horizon", "horizon.test")
     tokens_for(browser, disabled)  # a process that keeps it in memory refuses it all the same
     registrations.disable(disabled.client_id)
@@ -125,7 +124,7 @@ def test_unknown_wrong_and_disabled_get_one_answer_for_one_work(
 def test_the_log_says_which_registered_client_was_refused_and_why(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    """An operator reads which ENT to call; nobody writes a text of their own into the log."""
+    # An operator reads which ENT to call; nobody writes a text of their own into the log.
 
     def reasons(data: dict[str, str], headers: dict[str, str] | None = None) -> list[str]:
         with capture_logs() as lines:
@@ -153,7 +152,7 @@ def test_the_log_says_which_registered_client_was_refused_and_why(
 
 
 def test_two_secrets_are_good_during_a_rotation_and_one_after_it(browser: FlaskClient, ent: RelyingParty) -> None:
-    """OWASP ASVS 5, V 13.3.4. An ENT changes its secret without a moment at which neither works."""
+    # OWASP ASVS 5, V 13.3.4. An ENT changes its secret without a moment at which neither works.
     former, current = ent.secret, registrations.rotate_secret(ent.client_id, keep=timedelta(minutes=30))
     for later, good in ((timedelta(), {former, current}), (timedelta(minutes=31), {current})):
         with time_machine.travel(now() + later, tick=False):
@@ -166,9 +165,8 @@ def test_two_secrets_are_good_during_a_rotation_and_one_after_it(browser: FlaskC
 def test_a_process_with_a_cached_registration_accepts_both_secrets_during_a_rotation(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OWASP ASVS 5, V 13.3.4. What a request proved must be what the client must prove now: the former secret is, until
-    it ends.
-    """
+    # OWASP ASVS 5, V 13.3.4. What a request proved must be what the client must prove now: the former secret is, until
+    # it ends.
     tokens_for(browser, ent)
     former, current = ent.secret, registrations.rotate_secret(ent.client_id)
     cached_client = registry.find(ent.client_id)
@@ -183,9 +181,8 @@ def test_a_process_with_a_cached_registration_accepts_both_secrets_during_a_rota
 def test_a_process_with_a_cached_registration_refuses_a_leaked_secret(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, path: str
 ) -> None:
-    """RFC 6749, 5.2. Introspection and revocation run no statement that checks the registration's version: they look it
-    up.
-    """
+    # RFC 6749, 5.2. Introspection and revocation run no statement that checks the registration's version: they look it
+    # up.
     token = tokens_for(browser, ent)["access_token"]
     leaked, disabled = ent.basic(), build.ent("Horizon", "horizon.test")
     tokens_for(browser, disabled)
@@ -199,7 +196,7 @@ def test_a_process_with_a_cached_registration_refuses_a_leaked_secret(
 
 @pytest.mark.row("T-11")
 def test_parameters_in_the_address_are_not_read(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 2.3.1; Security row T-11."""
+    # RFC 6749, 2.3.1; Security row T-11.
     ent, attempt = build.ent(auth_method="client_secret_post"), Attempt()
     whole = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier) | {
         "client_id": ent.client_id,
@@ -215,7 +212,7 @@ def test_parameters_in_the_address_are_not_read(browser: FlaskClient, build: Bui
 @pytest.mark.row("T-12")
 @each_row("path", ENDPOINTS)
 def test_other_methods_get_the_allowed_method(browser: FlaskClient, ent: RelyingParty, path: str) -> None:
-    """RFC 6749, 3.2; RFC 9110, 15.5.6."""
+    # RFC 6749, 3.2; RFC 9110, 15.5.6.
     for method in ("GET", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"):
         response = browser.open(path, method=method, headers=ent.basic(), data=form(ent))
         assert (response.status_code, response.headers["Allow"]) == (405, "POST"), method
@@ -227,7 +224,7 @@ def test_other_methods_get_the_allowed_method(browser: FlaskClient, ent: Relying
 @pytest.mark.row("T-11", "T-13", "T-14")
 @each_row("path", ENDPOINTS)
 def test_every_endpoint_reads_one_form_of_a_proven_client(browser: FlaskClient, ent: RelyingParty, path: str) -> None:
-    """RFC 6749, 3.2; RFC 7009, 2.1; RFC 7662, 2.1; RFC 9126, 2.3."""
+    # RFC 6749, 3.2; RFC 7009, 2.1; RFC 7662, 2.1; RFC 9126, 2.3.
     refused(browser.post(path, data=form(ent, token="x", client_id=ent.client_id)), "invalid_client", 401)
     own = ent.basic()
     refused(browser.post(path, data={}, headers=own), "invalid_request", 415)
@@ -240,9 +237,10 @@ def test_every_endpoint_reads_one_form_of_a_proven_client(browser: FlaskClient, 
 
 
 @pytest.mark.row("T-13")
-def test_a_parameter_that_stands_twice_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 6749, 3.2."""
-    attempt = Attempt()
+def test_a_parameter_that_stands_twice_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
+    # RFC 6749, 3.2.
     code = code_for(browser, ent, attempt)
     body = form(ent, code, code_verifier=attempt.verifier, client_id=ent.client_id)
     encoded = "&".join(f"{name}={value}" for name, value in body.items())
@@ -255,7 +253,7 @@ def test_a_parameter_that_stands_twice_is_refused(browser: FlaskClient, ent: Rel
 
 @pytest.mark.row("T-14")
 def test_other_bodies_than_forms_are_refused_quickly(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 4.1.3; Security row T-14."""
+    # RFC 6749, 4.1.3; Security row T-14.
     for content_type in ("application/json", "multipart/form-data; boundary=x", "text/plain", ""):
         body = b'{"grant_type": "authorization_code"}'
         refused(ask(browser, body, content_type=content_type, headers=ent.basic()), "invalid_request", 415)
@@ -269,7 +267,7 @@ def test_other_bodies_than_forms_are_refused_quickly(browser: FlaskClient, ent: 
 
 @pytest.mark.row("T-15")
 def test_other_grants_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 5.2."""
+    # RFC 6749, 5.2.
     for grant in GRANTS:
         body = form(ent) | {"grant_type": grant, "username": "a", "password": "b", "assertion": "a.b.c"}
         refused(ask(browser, body, headers=ent.basic()), "unsupported_grant_type")

@@ -1,8 +1,9 @@
-"""« Revenir à l’ENT »: cancelling at the sign-in or at the choice of a profile returns `access_denied`."""
+"""Links from an ENT to this service and back: a sign-in that the ENT starts, a cancel, and the way back."""
 
 import re
 import time
 from html import unescape
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 import pytest
 import time_machine
@@ -11,17 +12,20 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from idp import profile_choice
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
+from idp.clients import registry
 from idp.db import db
 from idp.registration import registrations
-from tests.activation.steps import SENT, open_activation
+from tests.activation.steps import SENT, activate, newest_link, open_activation
 from tests.builders import PASSWORD, Build
 from tests.dpop_party import KeyedParty
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import posted_answer, step_of, tokens_for
 from tests.protocol.test_registration_changes import changed
 from tests.relying_party import Attempt, RelyingParty
+from tests.rows import each_row
 
 SIGN_IN, PROFILE, ELSEWHERE = "Connexion", "Sélectionnez votre profil", "Votre connexion est ailleurs"
 LOST = "Reprenons depuis l’ENT"
@@ -29,7 +33,6 @@ _LINK = re.compile(r'<a href="([^"]+)">Revenir à (l’[^<]+)</a>')
 
 
 def way_back(page: TestResponse) -> str:
-    """Return where the page's one link back to the ENT leads."""
     [(url, ent)] = _LINK.findall(page.text)
     assert ent == "l’ENT Passerelle"
     return unescape(url)
@@ -60,7 +63,7 @@ def shut(response: TestResponse) -> None:
 def test_a_person_who_cancels_returns_with_access_denied(
     browser: FlaskClient, ent: RelyingParty, hint: str | None, title: str
 ) -> None:
-    """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.6."""
+    # RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.6.
     attempt = Attempt(state="é &=%+")
     page = follow(browser, browser.get(ent.url(attempt, login_hint=hint)))
     assert heading(page) == title
@@ -75,7 +78,7 @@ def test_a_person_who_cancels_returns_with_access_denied(
 def test_a_cancelled_reauthentication_keeps_the_session(
     browser: FlaskClient, ent: RelyingParty, session: Account, again: dict[str, str | None]
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
+    # OpenID Connect Core 1.0, 3.1.2.6.
     tokens, attempt = tokens_for(browser, ent), Attempt()
     page = follow(browser, browser.get(ent.url(attempt, **again)))
     assert heading(page) == SIGN_IN
@@ -85,7 +88,7 @@ def test_a_cancelled_reauthentication_keeps_the_session(
 
 
 def test_a_pushed_request_can_be_cancelled(browser: FlaskClient, build: Build) -> None:
-    """RFC 6749, 4.1.2.1; RFC 9126, 4."""
+    # RFC 6749, 4.1.2.1; RFC 9126, 4.
     party, attempt = KeyedParty.of(build.ent()), Attempt()
     for hint, title in (("profil:parent", SIGN_IN), ("", PROFILE)):
         page = follow(browser, browser.get(party.opened(party.pushed(browser, attempt, login_hint=hint))))
@@ -93,9 +96,10 @@ def test_a_pushed_request_can_be_cancelled(browser: FlaskClient, build: Build) -
         denied(party, browser.get(way_back(page)), attempt)
 
 
-def test_a_person_who_chose_another_profile_can_cancel(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
+def test_a_person_who_chose_another_profile_can_cancel(
+    browser: FlaskClient, ent: RelyingParty, attempt: Attempt
+) -> None:
+    # RFC 6749, 4.1.2.1.
     page = submit(browser, follow(browser, browser.get(ent.url(attempt, login_hint=None))), profil="enseignant")
     assert heading(page) == ELSEWHERE
     [choose] = re.findall(r'href="(/profil\?[^"]+)"', page.text)
@@ -105,7 +109,7 @@ def test_a_person_who_chose_another_profile_can_cancel(browser: FlaskClient, ent
 
 
 def test_a_cancel_of_a_started_step_resumes_the_request(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
+    # OpenID Connect Core 1.0, 3.1.2.6.
     activation = open_activation(browser, build.never_activated(), ent.url(Attempt()))
     assert step_of(browser.get(of_step(activation))) == "/authorize/resume"
     waiting = sign_in(browser, ent.url(Attempt()), build.unconfirmed().username, PASSWORD)
@@ -114,10 +118,9 @@ def test_a_cancel_of_a_started_step_resumes_the_request(browser: FlaskClient, bu
 
 
 def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, build: Build, ent: RelyingParty, attempt: Attempt
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
-    attempt = Attempt()
+    # RFC 6749, 4.1.2.1.
     activation = open_activation(browser, build.never_activated(), ent.url(attempt))
     page = browser.get(activation.request.full_path.replace("/activation?", "/connexion?"))
     assert heading(page) == SIGN_IN
@@ -125,10 +128,9 @@ def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
 
 
 def test_a_cancel_after_the_sign_in_redirects_to_the_ent(
-    browser: FlaskClient, ent: RelyingParty, parent: Account
+    browser: FlaskClient, ent: RelyingParty, parent: Account, attempt: Attempt
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.5. The browser's Back button shows the page again, and nothing is owed there."""
-    attempt = Attempt()
+    # OpenID Connect Core 1.0, 3.1.2.5. The browser's Back button shows the page again, and nothing is owed there.
     page = follow(browser, browser.get(ent.url(attempt)))
     submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD)
     back = follow(browser, browser.get(way_back(page)))
@@ -136,10 +138,9 @@ def test_a_cancel_after_the_sign_in_redirects_to_the_ent(
 
 
 def test_a_repeated_cancel_is_answered_alike_and_a_sign_in_is_still_possible(
-    browser: FlaskClient, ent: RelyingParty, parent: Account
+    browser: FlaskClient, ent: RelyingParty, parent: Account, attempt: Attempt
 ) -> None:
-    """RFC 9110, 9.2.1."""
-    attempt = Attempt()
+    # RFC 9110, 9.2.1.
     page = follow(browser, browser.get(ent.url(attempt)))
     for _ in range(2):
         denied(ent, browser.get(way_back(page)), attempt)
@@ -150,7 +151,7 @@ def test_a_repeated_cancel_is_answered_alike_and_a_sign_in_is_still_possible(
 
 @pytest.mark.row("A-22")
 def test_an_expired_cancel_link_says_so(app: Flask, browser: FlaskClient, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3."""
+    # OpenID Connect Core 1.0, 3.1.2.3.
     url = way_back(follow(browser, browser.get(ent.url(Attempt()))))
     shut(app.test_client().get(url))
     shut(browser.get("/authorize/refus"))
@@ -166,7 +167,7 @@ def test_an_expired_cancel_link_says_so(app: Flask, browser: FlaskClient, ent: R
 def test_a_cancel_does_not_redirect_to_a_changed_or_disabled_client(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6."""
+    # OpenID Connect Core 1.0, 3.1.2.6.
     moved = build.ent(host="moved.test")
     for party in (moved, ent):
         url = way_back(follow(browser, browser.get(party.url(Attempt()))))
@@ -180,7 +181,7 @@ def test_a_cancel_does_not_redirect_to_a_changed_or_disabled_client(
 def test_a_cancel_before_the_charter_page_records_no_refusal(
     app: Flask, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1."""
+    # RFC 6749, 4.1.2.1.
     ent, attempt = build.ent(charter="provider"), Attempt()
     build.publish(ent, "1")
     url = way_back(follow(browser, browser.get(ent.url(attempt))))
@@ -192,3 +193,87 @@ def test_a_cancel_before_the_charter_page_records_no_refusal(
     charter = follow(browser, browser.get(ent.url(attempt)))
     assert heading(charter) == "Charte ENT"
     assert _LINK.findall(charter.text) == []
+
+
+HOME = "https://ent.test/"
+BEGIN = "https://ent.test/login"
+
+
+def entrance(build: Build, **registered: str) -> str:
+    client = registry.find(build.ent(**registered).client_id)
+    assert client
+    return client.entrance(build.settings.issuer)
+
+
+@each_row(
+    ("begin", "home", "target"),
+    [
+        (f"{BEGIN}?", f"{HOME}?a=b&c=d", [("target_link_uri", f"{HOME}?a=b&c=d")]),
+        (f"{BEGIN}?idp=edu%26co&", HOME, [("target_link_uri", HOME)]),
+        (f"{BEGIN}?", "", []),
+    ],
+)
+def test_the_initiated_login_has_the_issuer_the_profile_and_the_target(
+    build: Build, begin: str, home: str, target: list[tuple[str, str]]
+) -> None:
+    # OpenID Connect Core 1.0, 4. The registered query stays as it is.
+    url = entrance(build, initiate_login_uri=begin[:-1], home_uri=home)
+    assert url.startswith(begin)
+    added = parse_qsl(url.removeprefix(begin), strict_parsing=True)
+    assert added == [("iss", build.settings.issuer), ("login_hint", "profil:parent"), *target]
+
+
+@each_row("home", [HOME, ""])
+def test_an_ent_that_begins_no_sign_in_is_entered_by_its_home(build: Build, home: str) -> None:
+    # OpenID Connect Registration 1.0, 2.
+    assert entrance(build, home_uri=home) == home
+
+
+@each_row(
+    ("begin", "url"),
+    [
+        (BEGIN, f"{BEGIN}?iss=%s&login_hint=profil%%3Aparent%%3Acourrier"),
+        ("", HOME),
+        (f"{BEGIN}?x={'y' * 220}", HOME),
+    ],
+)
+def test_the_code_of_a_letter_starts_the_sign_in_of_a_parent(build: Build, begin: str, url: str) -> None:
+    # OpenID Connect Core 1.0, 4: `login_hint`. A code with more than 250 characters is too fine for paper.
+    client = registry.find(build.ent(initiate_login_uri=begin, home_uri=HOME).client_id)
+    assert client
+    issuer = build.settings.issuer
+    assert client.short_entrance(issuer) == (url % quote_plus(issuer) if "%s" in url else url)
+    assert (
+        profile_choice.from_hint("profil:parent:courrier")
+        == profile_choice.from_hint("profil:parent")
+        == profile_choice.PARENT
+    )
+
+
+@pytest.mark.parametrize("begin", [BEGIN, ""])
+def test_the_page_of_a_confirmed_email_links_to_the_ent(browser: FlaskClient, build: Build, begin: str) -> None:
+    # OpenID Connect Core 1.0, 4.
+    ent = build.ent(initiate_login_uri=begin)
+    account = build.never_activated()
+    activate(browser, account)
+    page = submit(browser, browser.get(newest_link(build.settings, account.id)))
+    assert heading(page) == "Confirmation de votre adresse mail"
+    client = registry.find(ent.client_id)
+    assert client
+    expected_url = client.entrance(build.settings.issuer)
+    assert expected_url.startswith(begin or HOME)
+    assert f'href="{expected_url}">Accéder à l’ENT' in unescape(page.get_data(as_text=True))
+
+
+@pytest.mark.parametrize("home", [HOME, ""])
+def test_the_page_after_a_sign_out_links_to_the_home_or_the_initiate_login_uri(
+    browser: FlaskClient, build: Build, home: str
+) -> None:
+    # OpenID Connect Core 1.0, 4. An initiate_login_uri is used only to sign in, and after a sign-out only if the ENT
+    # has no home page.
+    ent = build.ent(initiate_login_uri=BEGIN, home_uri=home)
+    page = browser.get("/logout", query_string={"client_id": ent.client_id})
+    assert heading(page) == "Vous êtes déconnecté"
+    parameters = {"iss": build.settings.issuer, "login_hint": "profil:parent"}
+    expected_url = home or f"{BEGIN}?{urlencode(parameters)}"
+    assert f'href="{expected_url}">Revenir à' in unescape(page.get_data(as_text=True))

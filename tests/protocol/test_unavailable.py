@@ -41,20 +41,17 @@ def impatient(database_url: str) -> Iterator[None]:
 @pytest.mark.own_app
 @pytest.mark.usefixtures("impatient")
 def test_a_locked_database_is_a_503_and_the_code_stays_valid(
-    browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
+    browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str, attempt: Attempt
 ) -> None:
-    """RFC 9110, 15.6.4."""
-    attempt = Attempt()
+    # RFC 9110, 15.6.4.
     code = code_for(browser, ent, attempt)
     db.session.remove()
     with locked(database_url):
         response = ent.exchange(browser, code, attempt)
-        assert response.status_code == 503
-        assert response.get_json() == {"error": "temporarily_unavailable"}
+        assert (response.status_code, response.get_json()) == (503, {"error": "temporarily_unavailable"})
         assert response.headers["Retry-After"] == "5"
         page = browser.get(ent.url(Attempt()))
-        assert page.status_code == 503
-        assert page.headers["Retry-After"] == "5"
+        assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
     ent.tokens(browser, code, attempt)
 
 
@@ -68,7 +65,7 @@ def end_connections(database_url: str) -> None:
 def test_connections_that_a_restart_broke_cost_no_answer(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
 ) -> None:
-    """RFC 9110, 15.6.4. The first request after a restart of the database succeeds, and the first sign-in."""
+    # RFC 9110, 15.6.4. The first request after a restart of the database succeeds, and the first sign-in.
     username = session.username
     tokens_for(browser, ent)
     db.session.remove()

@@ -61,7 +61,6 @@ def other(database_url: str, app: Flask) -> Iterator[Flask]:
 
 
 def reuses() -> int:
-    """Return how many replays of a refresh token the journal has."""
     return len(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "refresh.reused")).all())
 
 
@@ -70,7 +69,7 @@ def reuses() -> int:
 def test_a_refresh_token_is_redeemed_once_when_the_clock_goes_back(
     right: None, browser: FlaskClient, session: Account, ent: RelyingParty, without_grace: Flask, back: int
 ) -> None:
-    """RFC 9700, 4.14.2. By the clock that went back, the token will be used only later."""
+    # RFC 9700, 4.14.2. By the clock that went back, the token will be used only later.
     browser = moved(browser, without_grace)
     first = tokens_for(browser, ent, scope=OFFLINE)
     second = ent.refresh(browser, first["refresh_token"])
@@ -88,7 +87,7 @@ def test_a_refresh_token_is_redeemed_once_when_the_clock_goes_back(
 def test_a_code_is_redeemed_once_when_the_clock_goes_back(
     right: None, browser: FlaskClient, session: Account, ent: RelyingParty
 ) -> None:
-    """RFC 6749, 4.1.2. A code that expired may be valid again, but no code is used again."""
+    # RFC 6749, 4.1.2. A code that expired may be valid again, but no code is used again.
     attempt, late = Attempt(), Attempt()
     code, unused = code_for(browser, ent, attempt), code_for(browser, ent, late)
     assert ent.exchange(browser, code, attempt).status_code == 200
@@ -119,7 +118,7 @@ def test_a_one_time_link_is_used_once_when_the_clock_goes_back(
 def test_a_code_of_one_node_is_redeemed_at_the_other_within_its_life_by_that_node_s_clock(
     right: None, browser: FlaskClient, session: Account, ent: RelyingParty, other: Flask, step: int
 ) -> None:
-    """RFC 6749, 4.1.2. A code lives for a minute: a node that is further ahead takes it for expired."""
+    # RFC 6749, 4.1.2. A code lives for a minute: a node that is further ahead takes it for expired.
     elsewhere, attempt = moved(browser, other), Attempt()
     code = code_for(browser, ent, attempt)
     with wrong(step):
@@ -175,7 +174,7 @@ def test_a_session_of_one_node_is_valid_at_the_other(
 def test_a_refresh_token_rotates_at_both_nodes_and_a_replay_ends_its_family_at_both(
     right: None, browser: FlaskClient, session: Account, ent: RelyingParty, without_grace: Flask, step: int
 ) -> None:
-    """RFC 9700, 4.14.2."""
+    # RFC 9700, 4.14.2.
     here, there = moved(browser, without_grace), moved(browser, without_grace)
     first = tokens_for(here, ent, scope=OFFLINE)
     with wrong(step):
@@ -195,7 +194,7 @@ def test_a_refresh_token_rotates_at_both_nodes_and_a_replay_ends_its_family_at_b
 def test_the_grace_period_is_longer_or_shorter_by_the_difference(
     right: None, browser: FlaskClient, session: Account, ent: RelyingParty, other: Flask, step: int
 ) -> None:
-    """RFC 9700, 4.14.2. A node that is ahead takes a repetition for a replay; one behind gives the same successor."""
+    # RFC 9700, 4.14.2. A node that is ahead takes a repetition for a replay; one behind gives the same successor.
     there = moved(browser, other)
     first = tokens_for(browser, ent, scope=OFFLINE)
     second = ent.refresh(browser, first["refresh_token"]).get_json()
@@ -226,7 +225,7 @@ def test_a_one_time_link_of_one_node_works_once_at_the_other(
 def test_a_form_and_its_request_from_one_node_are_accepted_by_the_other(
     right: None, app: Flask, browser: FlaskClient, parent: Account, ent: RelyingParty, other: Flask, step: int
 ) -> None:
-    """The browser's cookie, the form's token and the interaction are signed values with a time."""
+    # The browser's cookie, the form's token and the interaction are signed values with a time.
     for here, there, at_first, then in ((app, other, 0, step), (other, app, step, 0)):
         with wrong(at_first):
             first = here.test_client()
@@ -243,7 +242,7 @@ def test_a_form_and_its_request_from_one_node_are_accepted_by_the_other(
 def test_a_sign_in_at_a_node_that_is_behind_is_not_the_one_that_the_client_demanded(
     right: None, app: Flask, browser: FlaskClient, parent: Account, ent: RelyingParty, other: Flask, step: int
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1. By its time the sign-in was before the request: one more is needed."""
+    # OpenID Connect Core 1.0, 3.1.2.1. By its time the sign-in was before the request: one more is needed.
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="login")))
     with wrong(step):
         answer = submit(moved(browser, other), page, identifiant=parent.username, mot_de_passe=PASSWORD)

@@ -106,5 +106,4 @@ def read(browser: FlaskClient, ent: RelyingParty, server: EntServer, index: int 
     assert claims["exp"] == claims["iat"] + 120
     assert claims["events"] == {EVENT: {}}
     assert len(claims["jti"]) == 43
-    result: dict[str, Any] = claims
-    return result
+    return dict(claims)

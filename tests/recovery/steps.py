@@ -35,18 +35,15 @@ def ask_username(browser: FlaskClient, email: str) -> TestResponse:
 
 
 def ask_password(browser: FlaskClient, username: str) -> TestResponse:
-    """Send « Mot de passe oublié »; return the next page."""
     return submit(browser, browser.get(PASSWORD), identifiant=username)
 
 
 def link_of(mail: EmailMessage) -> str:
-    """Return the path of the only link of a mail, the same in both parts."""
     [link] = set(_LINK.findall(text_of(mail)) + _LINK.findall(html_of(mail)))
     return str(link)
 
 
 def mailed_link(app: Flask, browser: FlaskClient, account: Account) -> str:
-    """Request a new password; return the link of the mail."""
     ask_password(browser, account.username)
     with post_office(app) as office:
         return link_of(office.deliver()[-1])
@@ -59,7 +56,6 @@ def choose(browser: FlaskClient, link: str, password: str = CHOSEN, again: str |
 
 
 def enters(app: Flask, account: Account, password: str) -> bool:
-    """Return whether the password signs the account in, in a new browser."""
     return heading(sign_in(app.test_client(), "/connexion", account.username, password)) == "Gérer mon compte"
 
 
@@ -69,7 +65,6 @@ def token_of(browser: FlaskClient) -> dict[str, str]:
 
 
 def answers() -> list[str]:
-    """Return the outcomes of requests for a password from the journal."""
     return [entry.details["answer"] for entry in journal("recovery.password")]
 
 

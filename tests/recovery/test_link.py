@@ -43,14 +43,13 @@ from tests.relying_party import Attempt, RelyingParty
 
 
 @pytest.mark.row("G-02")
-def test_a_new_password_needs_the_token_of_the_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    ask_password(browser, account.username)
+def test_a_new_password_needs_the_token_of_the_mail(app: Flask, browser: FlaskClient, parent: Account) -> None:
+    ask_password(browser, parent.username)
     [request] = outbox("recovery.password")
-    guesses = ["A" * 43, "null", "undefined", "0", "[]", "%00", str(request.id), request.id.hex, str(account.id)]
-    guesses += [account.username, "token[]=x", "x" * 5000]
-    before = read_account_row(account)
-    fields = {"nouveau": CHOSEN, "confirmation": CHOSEN, "identifiant": account.username, "account": str(account.id)}
+    guesses = ["A" * 43, "null", "undefined", "0", "[]", "%00", str(request.id), request.id.hex, str(parent.id)]
+    guesses += [parent.username, "token[]=x", "x" * 5000]
+    before = read_account_row(parent)
+    fields = {"nouveau": CHOSEN, "confirmation": CHOSEN, "identifiant": parent.username, "account": str(parent.id)}
     for guess in guesses:
         data = {**token_of(browser), **fields, "token": str(request.id), "token[]": "x"}
         answer = browser.post(f"/mot-de-passe/lien/{guess}", data=data)
@@ -59,10 +58,10 @@ def test_a_new_password_needs_the_token_of_the_mail(app: Flask, browser: FlaskCl
         assert '<a class="btn" href="/mot-de-passe-oublie' in answer.text, guess
     for place in ("/mot-de-passe/lien/", "/mot-de-passe/lien", "/mot-de-passe/change", "/mot-de-passe"):
         assert browser.post(place, data={**token_of(browser), **fields}).status_code in {404, 405}
-    assert read_account_row(account) == before
+    assert read_account_row(parent) == before
     with post_office(app) as office:
         [mail] = office.deliver()
-    assert read_account_row(account) == before, "a link that nobody opened changes nothing"
+    assert read_account_row(parent) == before, "a link that nobody opened changes nothing"
     assert heading(choose(browser, link_of(mail))) == DONE
 
 
@@ -85,12 +84,11 @@ def test_the_account_comes_from_the_token_alone(app: Flask, browser: FlaskClient
 
 
 @pytest.mark.row("G-05")
-def test_links_of_former_requests_are_refused(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_links_of_former_requests_are_refused(app: Flask, browser: FlaskClient, parent: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        first = mailed_link(app, browser, account)
+        first = mailed_link(app, browser, parent)
         clock.shift(timedelta(seconds=61))
-        second = mailed_link(app, browser, account)
+        second = mailed_link(app, browser, parent)
         assert first != second
         assert heading(browser.get(first)) == DEAD
         assert heading(submit(browser, browser.get(second), nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
@@ -123,25 +121,24 @@ _DEATHS: dict[str, tuple[Callable[[Account], None], int]] = {
 @pytest.mark.row("G-06")
 @pytest.mark.parametrize("death", _DEATHS)
 def test_an_invalid_link_is_reported_before_the_password_is_checked(
-    app: Flask, browser: FlaskClient, build: Build, death: str
+    app: Flask, browser: FlaskClient, death: str, parent: Account
 ) -> None:
-    account = build.active()
     change, seconds = _DEATHS[death]
     with time_machine.travel(now(), tick=False) as clock:
-        link = mailed_link(app, browser, account)
+        link = mailed_link(app, browser, parent)
         page = browser.get(link)
         if seconds:
             clock.shift(timedelta(seconds=seconds - 1))
             assert heading(browser.get(link)) == FORM, "the last second counts"
             clock.shift(timedelta(seconds=1))
-        change(account)
-        before = read_account_row(account)
+        change(parent)
+        before = read_account_row(parent)
         for password in (WEAK, CHOSEN):
             answer = submit(browser, page, nouveau=password, confirmation=password)
             assert (answer.status_code, heading(answer)) == (410, DEAD)
             assert "caractères" not in answer.text
         assert browser.get(link).status_code == 410
-        assert read_account_row(account) == before
+        assert read_account_row(parent) == before
 
 
 def test_a_link_that_another_request_uses_meanwhile_is_reported_as_used(
@@ -163,27 +160,25 @@ def test_a_link_that_another_request_uses_meanwhile_is_reported_as_used(
 
 @pytest.mark.row("G-06")
 def test_a_used_link_is_reported_on_the_second_click_and_changes_nothing(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
-    link = mailed_link(app, browser, account)
+    link = mailed_link(app, browser, parent)
     page = browser.get(link)
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
-    before = read_account_row(account)
+    before = read_account_row(parent)
     for password in (CHOSEN, OTHER, WEAK):
         again = submit(browser, page, nouveau=password, confirmation=password)
         assert (again.status_code, heading(again)) == (200, USED)
     opened = app.test_client().get(link)
     assert heading(opened) == USED
     assert 'href="/connexion"' in opened.text
-    assert account.username not in opened.text
-    assert read_account_row(account) == before
+    assert parent.username not in opened.text
+    assert read_account_row(parent) == before
 
 
 @pytest.mark.row("G-06")
-def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    link, before = mailed_link(app, browser, account), read_account_row(account)
+def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, parent: Account) -> None:
+    link, before = mailed_link(app, browser, parent), read_account_row(parent)
     for headers in ({}, {"Sec-Purpose": "prefetch"}, {"User-Agent": "MailScanner/1.0"}):
         scanner = app.test_client()
         page = scanner.get(link, headers=headers)
@@ -191,19 +186,18 @@ def test_opening_the_link_does_not_use_it(app: Flask, browser: FlaskClient, buil
         assert link.rpartition("/")[2] not in page.text, "the form goes back to the page's own address"
         assert scanner.head(link).status_code == 200
         assert scanner.post(link).status_code == 400, "a scanner that sends forms has no form token"
-    assert read_account_row(account) == before
+    assert read_account_row(parent) == before
     assert heading(choose(browser, link)) == DONE
 
 
 @pytest.mark.row("G-10")
 def test_the_token_is_long_stored_as_a_digest_and_good_for_one_purpose(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    account = build.active()
-    link = mailed_link(app, browser, account)
+    link = mailed_link(app, browser, parent)
     token = link.rpartition("/")[2]
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", token), "256 bits"
-    rows = db.session.scalars(select(OneTimeLink).where(OneTimeLink.account_id == account.id)).all()
+    rows = db.session.scalars(select(OneTimeLink).where(OneTimeLink.account_id == parent.id)).all()
     assert [row.digest for row in rows] == [hashlib.sha256(token.encode()).digest()]
     for table in Base.metadata.sorted_tables:
         for row in db.session.execute(text(f'SELECT * FROM "{table.name}"')):  # noqa: S608 - names of our own tables

@@ -1,4 +1,4 @@
-"""G-07, G-08, G-11 and W-02: accepted passwords, the end of sessions, and the next page."""
+"""G-07, G-08, G-11, W-02 and Z-03: accepted passwords, the end of sessions, and the next page."""
 
 import re
 from datetime import timedelta
@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts import notices, one_time_links
 from idp.accounts.models import Account
-from idp.accounts.notices import Notice
+from idp.accounts.notices import NOTICE, RESET_REQUESTED, Notice
 from idp.accounts.one_time_links import LinkState, Purpose
 from idp.accounts.passwords.hasher import Hasher
 from idp.clock import now
@@ -23,6 +23,7 @@ from idp.throttle import guard, limits
 from tests.builders import PASSWORD as KNOWN
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, post_office, text_of
+from tests.my_account.changes import at_once, form
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, refused
 from tests.recovery.steps import (
@@ -31,6 +32,8 @@ from tests.recovery.steps import (
     FORM,
     HOST,
     OTHER,
+    PASSWORD,
+    USED,
     WEAK,
     choose,
     enters,
@@ -68,7 +71,6 @@ def test_page_after_a_new_password_leads_to_the_ent(
 
 
 def _way_on(page: TestResponse) -> list[tuple[str, str]]:
-    """Return the buttons of a page that lead on: what is written on each, and where it leads."""
     links = re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text)
     return [(text, unescape(href)) for href, text in links]
 
@@ -151,15 +153,14 @@ def test_new_password_ends_the_session_of_another_account_in_that_browser(
 
 
 @pytest.mark.row("G-08")
-def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser: FlaskClient, parent: Account) -> None:
     with time_machine.travel(now(), tick=False):
         for _ in range(6):
-            wrong = sign_in(app.test_client(), "/connexion", account.username, "faux")
+            wrong = sign_in(app.test_client(), "/connexion", parent.username, "faux")
         assert (wrong.status_code, "Un peu de patience" in wrong.text) == (429, True)
-        assert not enters(app, account, KNOWN)
-        assert heading(choose(browser, mailed_link(app, browser, account))) == DONE
-        assert enters(app, account, CHOSEN)
+        assert not enters(app, parent, KNOWN)
+        assert heading(choose(browser, mailed_link(app, browser, parent))) == DONE
+        assert enters(app, parent, CHOSEN)
 
 
 @pytest.mark.row("G-11")
@@ -176,17 +177,16 @@ def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser
     ],
 )
 def test_a_refused_password_leaves_the_link_valid(
-    app: Flask, browser: FlaskClient, build: Build, password: str, again: str | None, reason: str
+    app: Flask, browser: FlaskClient, password: str, again: str | None, reason: str, parent: Account
 ) -> None:
-    account = build.active()
-    link = mailed_link(app, browser, account)
+    link = mailed_link(app, browser, parent)
     page = choose(browser, link, password, again)
     assert (page.status_code, heading(page)) == (200, FORM)
     assert reason in page.text
     assert "<title>Erreur\u00a0:" in page.text
     assert not password or f'value="{password}"' not in page.text
-    assert f'autocomplete="username" value="{account.username}" hidden' in page.text
-    assert read_account_row(account)["generation"] == 1
+    assert f'autocomplete="username" value="{parent.username}" hidden' in page.text
+    assert read_account_row(parent)["generation"] == 1
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
 
 
@@ -205,12 +205,11 @@ def test_a_blocked_password_cannot_be_chosen_again(app: Flask, browser: FlaskCli
 
 @pytest.mark.row("W-02")
 def test_browser_that_chose_the_password_is_not_rate_limited_by_guesses(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
-    assert heading(choose(browser, mailed_link(app, browser, account))) == DONE
-    assert sign_in(browser, "/mon-compte", account.username, "faux").status_code == 200, "nobody was signed in"
-    username = account.username
+    assert heading(choose(browser, mailed_link(app, browser, parent))) == DONE
+    assert sign_in(browser, "/mon-compte", parent.username, "faux").status_code == 200, "nobody was signed in"
+    username = parent.username
     release_connection()
     while isinstance(guard.take(limits.SIGN_IN_ACCOUNT, username), guard.Granted):
         pass
@@ -218,14 +217,52 @@ def test_browser_that_chose_the_password_is_not_rate_limited_by_guesses(
     assert heading(sign_in(browser, "/connexion", username, CHOSEN)) == "Gérer mon compte"
 
 
-def test_a_mailbox_is_not_filled_with_the_same_notice(app: Flask, build: Build) -> None:
-    account = build.active()
+def test_a_mailbox_is_not_filled_with_the_same_notice(app: Flask, parent: Account) -> None:
     for _ in range(14):
-        notices.tell(Notice.NEW_DEVICE, account.id, device="phone/Android/Chrome")
-    notices.tell(Notice.LETTER_LINKED, account.id)
+        notices.tell(Notice.NEW_DEVICE, parent.id, device="phone/Android/Chrome")
+    notices.tell(Notice.LETTER_LINKED, parent.id)
     db.session.commit()
     with post_office(app) as office:
         mails = office.deliver()
     subjects = [str(mail["Subject"]) for mail in mails]
     assert len(subjects) == 11, "ten of one kind in an hour, and what is told once"
     assert "Un courrier est ajouté à votre compte" in subjects
+
+
+_CROWD = 8
+
+
+@pytest.mark.row("G-12")
+def test_concurrent_new_passwords_succeed_once_and_send_one_mail(
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
+) -> None:
+    link, before = mailed_link(app, browser, parent), read_account_row(parent)
+    forms = []
+    for number in range(_CROWD):
+        visitor = app.test_client()
+        chosen = f"orage brique hamster {number} violon"
+        forms.append(form(visitor, visitor.get(link), nouveau=chosen, confirmation=chosen))
+    sent = at_once(build.settings, forms)
+    assert sorted(answer["status"] for answer in sent) == [200] * (_CROWD - 1) + [303]
+    assert all(USED in answer["text"] for answer in sent if answer["status"] == 200)
+    after = read_account_row(parent)
+    assert after["generation"] == before["generation"] + 1
+    right = [
+        visitor["data"]["nouveau"]
+        for visitor in forms
+        if Hasher(build.settings).verify(after["password_hash"], visitor["data"]["nouveau"], "sign_in")
+    ]
+    assert len(right) == 1
+    assert len(outbox(NOTICE)) == 1
+    assert len(journal("password.reset")) == 1
+
+
+@pytest.mark.row("G-13")
+def test_concurrent_requests_are_accepted_once(app: Flask, build: Build, parent: Account) -> None:
+    forms = []
+    for _ in range(_CROWD):
+        visitor = app.test_client()
+        forms.append(form(visitor, visitor.get(PASSWORD), identifiant=parent.username))
+    sent = at_once(build.settings, forms)
+    assert sorted(answer["status"] for answer in sent) == [303] + [429] * (_CROWD - 1)
+    assert len(outbox(RESET_REQUESTED)) == 1

@@ -7,11 +7,13 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
-from idp.accounts.models import Guardianship
+from idp.accounts.models import Account, Guardianship
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.services import services_of
 from tests.builders import PASSWORD as KNOWN
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, post_office, text_of
@@ -20,6 +22,7 @@ from tests.recovery.steps import (
     HOST,
     LOOK,
     PASSWORD,
+    USERNAME,
     WAIT,
     answers,
     ask_password,
@@ -30,6 +33,7 @@ from tests.recovery.steps import (
     read_account_row,
 )
 from tests.relying_party import RelyingParty
+from tests.statements.heard import heard
 
 _CASES = {
     "active": "link",
@@ -99,8 +103,7 @@ def test_the_mail_states_the_account_the_lifetime_and_the_advice(
     ask_password(browser, account.username.upper().replace("N.", "n. "))
     with post_office(app) as office:
         [mail] = office.deliver()
-    assert mail["To"] == "Noemie@exemple.fr"
-    assert mail["Auto-Submitted"] == "auto-generated"
+    assert (mail["To"], mail["Auto-Submitted"]) == ("Noemie@exemple.fr", "auto-generated")
     for part in (text_of(mail), html_of(mail)):
         assert "Bonjour Noémie L.," in part
         assert f"le mot de passe du compte {account.username}." in part
@@ -132,10 +135,9 @@ def test_empty_identifier_is_reported(browser: FlaskClient, typed: str) -> None:
     ids="+".join,
 )
 def test_headers_of_the_request_do_not_change_the_mails_link(
-    app: Flask, browser: FlaskClient, build: Build, headers: dict[str, str]
+    app: Flask, browser: FlaskClient, headers: dict[str, str], parent: Account
 ) -> None:
-    account = build.active()
-    data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": account.username}
+    data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": parent.username}
     cookie = browser.get_cookie("__Host-tx", domain=HOST)
     assert cookie is not None
     forging = app.test_client(use_cookies=False)  # the other one keeps its cookies to itself for a foreign host
@@ -153,14 +155,13 @@ def test_headers_of_the_request_do_not_change_the_mails_link(
 
 
 @pytest.mark.row("G-13")
-def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, build: Build) -> None:
-    account = build.active()
-    before, taken = read_account_row(account), 0
+def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, parent: Account) -> None:
+    before, taken = read_account_row(parent), 0
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         start = now()
         for minute in (*range(0, 3 * 60, 2), *range(3 * 60, 24 * 60, 35)):  # all are taken by then, and no more all day
             clock.move_to(start + timedelta(minutes=minute))
-            answer = ask_password(from_ip(app, f"2001:db8:{minute:x}::1"), account.username)
+            answer = ask_password(from_ip(app, f"2001:db8:{minute:x}::1"), parent.username)
             assert answer.status_code in {200, 429}
             if answer.status_code == 200:
                 taken += 1
@@ -172,16 +173,15 @@ def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, buil
         assert {text_of(mail).replace(link_of(mail), "") for mail in office.mailbox.mails()} == {
             text_of(office.mailbox.mails()[0]).replace(link_of(office.mailbox.mails()[0]), "")
         }
-    assert read_account_row(account) == before
-    assert heading(sign_in(app.test_client(), "/connexion", account.username, KNOWN)) == "Gérer mon compte"
+    assert read_account_row(parent) == before
+    assert heading(sign_in(app.test_client(), "/connexion", parent.username, KNOWN)) == "Gérer mon compte"
 
 
 @pytest.mark.row("G-13")
-def test_a_form_of_another_site_is_refused(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    for data in ({"identifiant": account.username}, {"identifiant": account.username, "csrf_token": "x" * 60}):
+def test_a_form_of_another_site_is_refused(browser: FlaskClient, parent: Account) -> None:
+    for data in ({"identifiant": parent.username}, {"identifiant": parent.username, "csrf_token": "x" * 60}):
         assert browser.post(PASSWORD, data=data).status_code == 400
-    assert browser.get(f"{PASSWORD}?identifiant={account.username}").status_code == 200
+    assert browser.get(f"{PASSWORD}?identifiant={parent.username}").status_code == 200
     assert outbox("recovery.password") == []
 
 
@@ -222,19 +222,76 @@ def test_both_pages_share_the_rate_limit_of_a_network(browser: FlaskClient, buil
 
 
 def test_the_journal_names_the_account_of_a_request_and_no_identifier(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
-    account = build.active()
     browser.environ_base["REMOTE_ADDR"] = "203.0.113.9"
-    ask_password(browser, account.username)
+    ask_password(browser, parent.username)
     ask_password(browser, "x.inconnu1234")
     assert answers() == [], "the request itself writes nothing that depends on the account"
     with post_office(app) as office:
         office.deliver()
     entries = {entry.details["answer"]: entry for entry in journal("recovery.password")}
-    assert entries["link"].account_id == account.id
+    assert entries["link"].account_id == parent.id
     assert entries["unknown"].account_id is None
     assert "inconnu" not in str(entries["unknown"].details)
     assert {entry.ip for entry in entries.values()} == {"203.0.113.9"}, "where it was asked"
     assert all(entry.request_id for entry in entries.values())
     assert [message.payload for message in outbox("recovery.password")] == [{}, {}]
+
+
+def count_entries() -> int:
+    db.session.rollback()
+    number = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
+    db.session.rollback()
+    return number
+
+
+@pytest.mark.row("O-07")
+@pytest.mark.parametrize(("path", "field"), [(PASSWORD, "identifiant"), (USERNAME, "mail")])
+def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path: str, field: str, few: int) -> None:
+    browser = from_ip(app, "203.0.113.7")
+    token = form_token(browser.get(path))
+    statuses = [
+        browser.post(path, data={"csrf_token": token, field: f"parent{number}@exemple.fr"}).status_code
+        for number in range(60)
+    ]
+    assert (statuses[:few], set(statuses[few:])) == ([303] * few, {429})
+    assert len(journal("recovery.throttled")) == 1, "many refusals, one entry"
+    before = count_entries()
+    with heard() as run:
+        for number in range(60):
+            browser.post(path, data={"csrf_token": token, field: f"autre{number}@exemple.fr"})
+    assert [line for line in run if not line.startswith("SELECT")] == []
+    assert count_entries() == before
+
+
+@pytest.mark.row("O-07")
+@pytest.mark.usefixtures("few")
+def test_refusals_after_a_restart_write_no_more_entries(app: Flask, build: Build) -> None:
+    browser = from_ip(app, "203.0.113.7")
+    token = form_token(browser.get(PASSWORD))
+    for number in range(40):
+        services_of(app).refusals.clear()  # another worker, or ten seconds later
+        browser.post(PASSWORD, data={"csrf_token": token, "identifiant": f"parent{number}"})
+    assert len(journal("recovery.throttled")) == 1
+
+
+@pytest.mark.row("O-07")
+def test_each_refused_subject_has_its_own_entry(app: Flask, build: Build) -> None:
+    for number in range(3):
+        browser = from_ip(app, f"203.0.113.{number}")
+        token = form_token(browser.get(PASSWORD))
+        for _ in range(3):
+            browser.post(PASSWORD, data={"csrf_token": token, "identifiant": f"parent{number}"})
+    assert len(journal("recovery.throttled")) == 3
+
+
+@pytest.mark.row("O-07")
+def test_a_refused_sign_in_leaves_one_entry_an_hour(app: Flask, build: Build) -> None:
+    browser = from_ip(app, "203.0.113.7")
+    token = form_token(browser.get("/connexion"))
+    for _ in range(12):
+        services_of(app).refusals.clear()
+        browser.post("/connexion", data={"csrf_token": token, "identifiant": "x.inconnu", "mot-de-passe": "faux"})
+    results = [entry.result for entry in journal("sign_in")]
+    assert results == ["refused"] * 5 + ["throttled"]

@@ -28,7 +28,6 @@ _NO_LINK = "Votre nouveau mot de passe : pas de lien par mail"
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
-    """Settings with `IDP_SHARED_MAILBOX`."""
     return settings_for(database_url, shared_mailbox=getattr(request, "param", "known-device"))
 
 

@@ -74,8 +74,7 @@ def test_two_parents_of_one_mailbox_get_one_mail_that_lists_both(
     ask_username(browser, "FAMILLE.leroy@exemple.fr")
     with post_office(app) as office:
         [mail] = office.deliver()
-    assert mail["To"] == "Famille.Leroy@exemple.fr"
-    assert mail["Subject"] == "Votre identifiant"
+    assert (mail["To"], mail["Subject"]) == ("Famille.Leroy@exemple.fr", "Votre identifiant")
     text = text_of(mail)
     assert f"- Noémie L.\u00a0: {noemie.username} (Collège des Tilleuls, Lycée Louise-Weber)\r\n" in text
     assert f"- Karim L.\u00a0: {karim.username} (Collège des Tilleuls)\r\n" in text
@@ -102,8 +101,7 @@ def test_account_moved_to_another_mailbox_is_not_in_the_mail(app: Flask, browser
 
 
 @pytest.mark.row("F-03")
-def test_page_shows_no_identifier_and_names_where_to_ask(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated()
+def test_page_shows_no_identifier_and_names_where_to_ask(browser: FlaskClient, newcomer: Account) -> None:
     page = browser.get(USERNAME)
     assert "Courrier perdu\u00a0: le secrétariat vous en donne un autre." in page.text
     sent = submit(
@@ -118,7 +116,7 @@ def test_page_shows_no_identifier_and_names_where_to_ask(browser: FlaskClient, b
     assert heading(sent) == LOOK
     assert "Demandez au secrétariat de l’établissement" in sent.text
     for text in (page.text, sent.text):
-        assert account.username not in text
+        assert newcomer.username not in text
         assert "Noémie" not in text
 
 

@@ -158,7 +158,6 @@ def test_few_uploads_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def ask(bridge: Bridge, *headers: tuple[bytes, bytes]) -> list[dict[str, Any]]:
-    """Return the messages that the server gets for one request."""
     scope = scope_of("GET", b"/", (b"host", b"x"), *headers)
     sent: list[dict[str, Any]] = []
 
@@ -312,7 +311,7 @@ def test_the_lag_of_the_loop_is_what_its_last_beat_was_late_or_its_next_one_is_a
 
 @pytest.mark.row("W-12")
 def test_after_a_flood_everybody_is_served_at_once() -> None:
-    """A late loop sheds only while something waits; nothing is remembered of the flood."""
+    # A late loop sheds only while something waits; nothing is remembered of the flood.
 
     async def flood_and_then(people: int) -> tuple[set[int], list[int]]:
         door, clock = BusyDoor(), Clock()

@@ -39,7 +39,6 @@ def port(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
 
 
 def ask(port: int, request: bytes) -> tuple[int, bytes, bytes]:
-    """Send `request`; return the status, the head in lower case, and the body of the answer."""
     import socket  # noqa: PLC0415 - used in this test only
 
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
@@ -190,7 +189,7 @@ def test_headers_do_not_override_variables_of_the_server(port: int, header: str)
 
 @pytest.mark.row("B-08")
 def test_a_cookie_with_other_letters_takes_no_other_cookie_away(port: int) -> None:
-    """A site beside this one, below the same domain, can set any cookie."""
+    # A site beside this one, below the same domain, can set any cookie.
     answer = ask_as_sent(port, request("GET", "/connexion"))
     token, *_ = re.findall(rb'name="csrf_token" value="([^"]+)"', answer)
     [own] = re.findall(rb"set-cookie: (\S*tx=[^;]+);", answer)

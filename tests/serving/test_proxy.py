@@ -137,7 +137,6 @@ def test_doctor_sees_the_visitor_through_the_proxy_and_no_invented_ip(
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Proxied]:
-    """The proxy with low limits, and no service behind it."""
     port, upstream = free_port(), free_port()
     certified = authority(tmp_path, "localhost")
     limited = {"rate=200r/s": "rate=1r/m", "burst=400 nodelay": "burst=3 nodelay"}
@@ -193,7 +192,7 @@ def test_a_longer_url_than_the_service_reads_meets_its_page(proxied: Proxied, ve
 
 
 def test_a_longer_url_or_cookie_than_the_proxy_reads_meets_its_page(alone: Proxied) -> None:
-    """By HTTP/2, nginx 1.22 closes the connection instead."""
+    # By HTTP/2, nginx 1.22 closes the connection instead.
     long_url = alone.ask(ASK.replace(b"/healthz", b"/connexion?" + b"a" * 20_000))
     long_cookie = alone.ask(ASK.replace(b"\r\n\r\n", b"\r\nCookie: a=" + b"b" * 20_000 + b"\r\n\r\n"))
     for status, answer in (("414", long_url), ("400", long_cookie)):
@@ -225,7 +224,7 @@ def redirected(proxied: Proxied, attempt: Attempt, *, posted: bool = False, **ch
 
 @pytest.mark.parametrize("attempt", [LONGEST, WIDE], ids=["longest", "wide"])
 def test_the_longest_request_passes(proxied: Proxied, attempt: Attempt) -> None:
-    """nginx responds with 502 if the response headers, with the state in a URL, are larger than its buffer."""
+    # nginx responds with 502 if the response headers, with the state in a URL, are larger than its buffer.
     assert urlsplit(redirected(proxied, attempt)).path == "/connexion"
     assert read_refusal(proxied, redirected(proxied, attempt, prompt="none")) == ["login_required", attempt.state]
 
@@ -237,7 +236,6 @@ def test_the_longest_answer_passes(proxied: Proxied) -> None:
 
 
 def read_refusal(proxied: Proxied, location: str) -> list[str]:
-    """Return the error and the state that the ENT receives."""
     assert location.startswith(f"{proxied.ent.redirect_uri}?")
     parameters = parse_qs(urlsplit(location).query)
     return [*parameters["error"], *parameters["state"]]
@@ -303,7 +301,7 @@ def drip(connections: list[socket.socket], stop: threading.Event) -> None:
     ids=["heads", "bodies", "hellos, more than a worker of Debian's nginx has connections"],
 )
 def test_clients_at_a_byte_a_second_do_not_delay_other_clients(proxied: Proxied, begun: bytes, number: int) -> None:
-    """While slow clients send, other requests are answered; the slow connections are still open afterwards."""
+    # While slow clients send, other requests are answered; the slow connections are still open afterwards.
     stop = threading.Event()
     connect = proxied.connect_plainly if begun == SLOW_HELLO else proxied.connect
     with ExitStack() as stack:

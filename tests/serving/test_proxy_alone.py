@@ -57,7 +57,6 @@ class Proxies:
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode())
 
     def logs(self) -> dict[str, str]:
-        """Return all that nginx wrote, by the names of its files."""
         return {file.name: file.read_text() for file in self.folder.rglob("*.log")}
 
 
@@ -73,7 +72,7 @@ def proxies(tmp_path: Path) -> Iterator[Proxies]:
 
 
 def test_no_log_has_a_link_or_a_query_though_requests_fail(proxies: Proxies) -> None:
-    """A link that found no service is unused: a person who reads it in a log can use it."""
+    # A link that found no service is unused: a person who reads it in a log can use it.
     referrer = f"Referer: https://localhost/mot-de-passe/lien/{SECRET}\r\n"
     links = [f"/{path}/{SECRET}" for path in ("mot-de-passe/lien", "adresse/lien", "adresse/contestation")]
     asked = [("idp", path) for path in (*links, f"/authorize?login_hint={SECRET}")]
@@ -132,7 +131,7 @@ def test_a_request_for_another_host_does_not_reach_the_service(proxies: Proxies,
 
 
 def test_a_connection_that_does_not_finish_its_handshake_is_closed_after_the_time_for_a_head(tmp_path: Path) -> None:
-    """nginx does not yet know which name is asked for: the limit is that of the default server."""
+    # nginx does not yet know which name is asked for: the limit is that of the default server.
     port = free_port()
     site = supplied(tmp_path, port, free_port(), authority(tmp_path, "localhost").chain)
     with nginx(tmp_path / "nginx", port, site.replace("client_header_timeout 10s", "client_header_timeout 1s")):
@@ -214,7 +213,6 @@ class ProxiedDesk:
     log: Path
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, HTTPMessage, str]:
-        """Return the status, the headers and the body of an answer."""
         context = ssl.create_default_context(cafile=self.trusted)
         with closing(HTTPSConnection("localhost", self.port, timeout=PATIENCE, context=context)) as connection:
             connection.request(method, path, None, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -255,7 +253,7 @@ def test_a_long_url_leads_to_the_sign_in(desk: ProxiedDesk) -> None:
 def test_large_files_meet_the_desk_and_larger_ones_a_page_of_the_proxy(
     desk: ProxiedDesk, version: str, tmp_path: Path
 ) -> None:
-    """The desk says how large files may be to a person who is signed in, and leads others to the sign-in."""
+    # The desk says how large files may be to a person who is signed in, and leads others to the sign-in.
     url, files = f"https://localhost:{desk.port}/fichiers", tmp_path / "files"
     form = ("-H", f"Content-Type: {FORM_WITH_FILES}; boundary=x", version)
     with files.open("wb") as sparse:

@@ -87,7 +87,7 @@ def lenient(chain: Path) -> Iterator[int]:
 
 @pytest.mark.parametrize("version", TOO_OLD, ids=["TLS 1.0", "TLS 1.1"])
 def test_old_versions_of_tls_are_refused(site: Site, version: ssl.TLSVersion) -> None:
-    """RFC 8996; the site must not inherit them from Debian's configuration."""
+    # RFC 8996; the site must not inherit them from Debian's configuration.
     client = speaking(site.trusted, version)
     with lenient(site.trusted.with_name("localhost.pem")) as port:
         assert agreed(port, client), "this client speaks it"
@@ -95,7 +95,7 @@ def test_old_versions_of_tls_are_refused(site: Site, version: ssl.TLSVersion) ->
 
 
 def test_tls_1_2_takes_forward_secrecy_with_aes_gcm_alone(site: Site) -> None:
-    """FAPI 2.0 Security Profile 5.2.2: only ciphers that RFC 9325 recommends."""
+    # FAPI 2.0 Security Profile 5.2.2: only ciphers that RFC 9325 recommends.
     every = {cipher["name"] for cipher in speaking(site.trusted, ssl.TLSVersion.TLSv1_2).get_ciphers()}
     usual = {name for name in every if not name.startswith("TLS_")}
     assert len(usual) > len(STRONG)

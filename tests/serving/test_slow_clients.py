@@ -48,7 +48,6 @@ class Served:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
     def ask(self, request: bytes = ASK) -> tuple[bytes, float]:
-        """Send a request on a new connection; return the response and its duration in seconds."""
         start = time.monotonic()
         with self.connect() as connection:
             connection.sendall(request)
@@ -286,7 +285,7 @@ def test_slow_requests_and_idle_connections_are_closed(lasting: Lasting) -> None
 
 @pytest.mark.row("W-03")
 def test_the_proxy_that_we_supply_closes_idle_connections_first() -> None:
-    """Otherwise it could send a request on a connection that the service closes, and answer 502."""
+    # Otherwise it could send a request on a connection that the service closes, and answer 502.
     text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
     [upstream] = re.findall(r"^upstream idp \{(.*?)^\}", text, re.MULTILINE | re.DOTALL)
     [seconds] = re.findall(r"^\s*keepalive_timeout (\d+)s;", upstream, re.MULTILINE)

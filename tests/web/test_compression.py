@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp import languages, precompressed
+from idp.accounts.models import Account
 from idp.paths import STATIC, STATIC_COMPRESSED
 from tests.activation.steps import fill_in, open_activation
 from tests.builders import PASSWORD, Build
@@ -29,14 +30,12 @@ _PICTURE = re.compile(r'url\(["\']?(?!data:)([^"\')]+)')
 
 
 def weight(answer: TestResponse) -> int:
-    """Return the bytes of a response as HTTP/1.1 sends it; HTTP/2 sends fewer."""
     return len(answer.data) + len(str(answer.headers)) + len("HTTP/1.1 200 OK\r\n")
 
 
 def plain(answer: TestResponse) -> bytes:
     coding = answer.headers.get("Content-Encoding")
-    unpacked: bytes = {"gzip": gzip.decompress, "br": brotli.decompress, None: bytes}[coding](answer.data)
-    return unpacked
+    return bytes({"gzip": gzip.decompress, "br": brotli.decompress, None: bytes}[coding](answer.data))
 
 
 @each_row("language", list(languages.OFFERED))
@@ -119,13 +118,12 @@ def test_endpoints_for_programs_are_not_compressed(browser: FlaskClient, build: 
 
 
 def test_the_pages_of_an_activation_which_name_the_identifier_are_not_compressed(
-    browser: FlaskClient, build: Build
+    browser: FlaskClient, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
+    page = open_activation(browser, newcomer)
     again = browser.get(page.request.full_path, headers=CHROMIUM)
     fill_in(browser, page)
     after = browser.get("/connexion", headers=CHROMIUM)
     for answer in (again, after):
-        assert account.username in answer.text
+        assert newcomer.username in answer.text
         assert "Content-Encoding" not in answer.headers

@@ -1,7 +1,5 @@
 """The door before Flask: endpoints of the protocol are answered without it, with the same limits and error pages."""
 
-import json
-
 import pytest
 from flask import Flask, has_request_context
 from flask.testing import FlaskClient
@@ -180,12 +178,6 @@ def test_a_response_is_sent_as_its_status_and_method_ask(
     assert line.startswith(f"{status} ")
     assert b"".join(body) == ("é".encode() if has_body else b"")
     assert ("Content-Length", "2") in headers or not has_length
-
-
-def test_json_is_compact_and_utf_8() -> None:
-    response = http.json_response({"a": ["é"]}, 201, [("X", "y")])
-    assert json.loads(response.body) == {"a": ["é"]}
-    assert response.headers == [("X", "y"), ("Content-Type", "application/json")]
 
 
 def test_a_form_without_its_token_or_with_an_empty_field_decides_nothing(

@@ -39,8 +39,7 @@ def test_a_server_error_page_shows_the_reference_of_its_log_line(app: Flask, bro
     for _ in range(2):
         with capture_logs() as lines:
             page = browser.get("/mentions-legales")
-        assert page.status_code == 500
-        assert heading(page) == "Une erreur est survenue"
+        assert (page.status_code, heading(page)) == (500, "Une erreur est survenue")
         assert "Vos informations sont en sécurité." in page.text
         [reference] = set(_REFERENCE.findall(page.text))
         [line] = lines
@@ -138,7 +137,6 @@ _LIST = ("/mon-ent", "Trouver mon ENT")
 
 
 def _way_back(page: TestResponse) -> list[tuple[str, str]]:
-    """Check that the page names both reasons; return its buttons."""
     assert (page.status_code, heading(page)) == (400, _LOST)
     assert "restée ouverte longtemps, ou elle a été ouverte dans un autre navigateur" in page.text
     return re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text)
@@ -283,8 +281,7 @@ def test_security_txt_names_a_contact_and_has_not_expired(app: Flask, browser: F
     answer = browser.get("/.well-known/security.txt")
     assert (answer.status_code, answer.content_type) == (200, "text/plain; charset=utf-8")
     fields = dict(line.split(": ", 1) for line in answer.text.splitlines())
-    assert fields["Contact"] == contact
-    assert fields["Canonical"] == f"{ISSUER}/.well-known/security.txt"
+    assert (fields["Contact"], fields["Canonical"]) == (contact, f"{ISSUER}/.well-known/security.txt")
     assert timedelta(days=30) < datetime.fromisoformat(fields["Expires"]) - now() < timedelta(days=365)
     assert "Set-Cookie" not in answer.headers
 
@@ -294,18 +291,3 @@ def test_an_invalid_contact_stops_the_start(contact: str) -> None:
     options: dict[str, Any] = {"issuer": ISSUER, "secret_key": SECRET}
     with pytest.raises(ConfigurationError, match="IDP_SECURITY_CONTACT"):
         load(**options, security_contact=contact)
-
-
-def test_security_txt_is_absent_without_a_contact(browser: FlaskClient) -> None:
-    assert browser.get("/.well-known/security.txt").status_code == 404
-
-
-def test_password_managers_are_led_to_the_page_that_changes_the_password(browser: FlaskClient) -> None:
-    answer = browser.get("/.well-known/change-password")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/mon-compte/mot-de-passe")
-
-
-def test_an_unknown_well_known_path_is_not_found(browser: FlaskClient) -> None:
-    # a password manager requests it first, to check that unknown URLs return 404
-    for name in ("resource-that-should-not-exist-whose-status-code-should-not-be-200", "", "webfinger"):
-        assert browser.get(f"/.well-known/{name}").status_code == 404

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from idp.accounts.models import Account
 from idp.config import Settings
 from idp.paths import CHECKOUT, STATIC
 from tests import axe
@@ -77,15 +78,14 @@ def test_refusal_link_is_large_enough_for_a_thumb(browser_process: Browser, buil
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_not_guardian_link_is_large_enough_and_a_password_manager_gets_the_identifier(
-    browser_process: Browser, build: Build, loopback: str
+    browser_process: Browser, loopback: str, newcomer: Account
 ) -> None:
-    account = build.never_activated()
     with new_page(browser_process) as page:
-        sign_in(page, f"{loopback}/connexion", account.username, PROVISIONAL)
+        sign_in(page, f"{loopback}/connexion", newcomer.username, PROVISIONAL)
         fits_a_thumb(page.get_by_role("link", name=re.compile("Je ne suis pas le représentant légal")))
         username_field = page.locator("form input[autocomplete=username]")
         expect(username_field).to_be_hidden()
-        expect(username_field).to_have_value(account.username)
+        expect(username_field).to_have_value(newcomer.username)
         look(page)
 
 
@@ -103,13 +103,14 @@ def test_the_sign_in_names_the_button_only_where_it_is(
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_a_password_is_masked_shown_on_demand_and_pasted(browser_process: Browser, build: Build, loopback: str) -> None:
-    """OWASP ASVS 5, V 6.2.6 and 6.2.7."""
-    account = build.never_activated()
+def test_a_password_is_masked_shown_on_demand_and_pasted(
+    browser_process: Browser, loopback: str, newcomer: Account
+) -> None:
+    # OWASP ASVS 5, V 6.2.6 and 6.2.7.
     with new_page(browser_process) as page:
         page.goto(f"{loopback}/connexion")
         masked_shown_and_pasted(page, page.locator("[name=mot-de-passe]"), "[name=identifiant]", "current-password")
-        sign_in(page, f"{loopback}/connexion", account.username, PROVISIONAL)
+        sign_in(page, f"{loopback}/connexion", newcomer.username, PROVISIONAL)
         masked_shown_and_pasted(page, page.locator("[name=nouveau]"), "[name=mail]", "new-password")
 
 
@@ -126,30 +127,6 @@ def masked_shown_and_pasted(page: Page, password: Locator, other: str, autocompl
     expect(password).to_have_attribute("type", "text")
     page.get_by_role("button", name="Masquer").click()
     expect(password).to_have_attribute("type", "password")
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_a_number_stays_with_its_unit(browser_process: Browser, build: Build, loopback: str) -> None:
-    with new_page(browser_process, javascript=False) as page:
-        sign_in(page, f"{loopback}/connexion", build.never_activated().username, PROVISIONAL)
-        for label in ("Nouveau mot de passe", "Confirmez le mot de passe"):
-            page.get_by_label(label).fill(CHOSEN)
-        page.get_by_label("Adresse mail").fill("noemie@exemple.fr")
-        follow(page.get_by_role("button", name="Valider"))
-        expect(page.locator("#attente")).to_contain_text(re.compile("dans [0-9]+\xa0s\\."))
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_the_second_password_without_a_script_is_a_field_apart(
-    browser_process: Browser, build: Build, loopback: str
-) -> None:
-    with new_page(browser_process, javascript=False) as page:
-        sign_in(page, f"{loopback}/connexion", build.never_activated().username, PROVISIONAL)
-        above = page.get_by_label("Nouveau mot de passe").bounding_box()
-        label = page.locator("label[for=confirmation]").bounding_box()
-        assert above
-        assert label
-        assert label["y"] - (above["y"] + above["height"]) >= 16
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -194,16 +171,15 @@ def test_words_stay_whole_where_the_text_alone_is_twice_as_big(
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_reload_asks_for_a_form_again_that_was_refused_and_back_leads_to_the_account(
-    browser_process: Browser, build: Build, loopback: str
+    browser_process: Browser, loopback: str, parent: Account
 ) -> None:
-    account = build.active()
     with new_page(browser_process) as page:
-        sign_in(page, f"{loopback}/connexion", account.username, "faux")
+        sign_in(page, f"{loopback}/connexion", parent.username, "faux")
         expect(page.get_by_text("Vous n’êtes pas connecté")).to_be_visible()
         page.reload()
         expect(page.get_by_text("Vous n’êtes pas connecté")).to_be_hidden()
         for password in ("faux", PASSWORD):
-            page.get_by_label("Identifiant", exact=True).fill(account.username)
+            page.get_by_label("Identifiant", exact=True).fill(parent.username)
             page.get_by_label("Mot de passe", exact=True).fill(password)
             follow(page.get_by_role("button", name="Se connecter"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Gérer mon compte")
@@ -278,7 +254,7 @@ def test_axe_finds_nothing_on_the_pages_of_the_journey_with_dsfr(
 def test_the_button_of_a_short_form_is_on_the_first_screen_of_a_phone_with_dsfr(
     browser_process: Browser, build: Build, loopback: str
 ) -> None:
-    """Ukrainian has the longest texts of the sign-in page."""
+    # Ukrainian has the longest texts of the sign-in page.
     tokens = "".join((folder / "tokens.css").read_text(encoding="utf-8") for folder in (STATIC, THEME))
     ent, account = build.ent(), build.never_activated()
     with new_page(browser_process) as page:

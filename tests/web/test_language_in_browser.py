@@ -5,6 +5,7 @@ from urllib.parse import parse_qs
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
+from idp.accounts.models import Account
 from tests.activation.steps import CHOSEN, EMAIL
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.stories.browser import CHROMIUM, follow, look, new_page
@@ -66,12 +67,11 @@ def test_a_change_of_language_keeps_the_passwords_of_each_form_and_sends_none(
 
 
 def test_a_change_of_language_keeps_a_sign_in_and_a_change_of_password(
-    browser_process: Browser, build: Build, loopback: str
+    browser_process: Browser, loopback: str, parent: Account
 ) -> None:
-    account = build.active()
     with new_page(browser_process, width=1280) as page:
         page.goto(f"{loopback}/connexion")
-        page.locator("[name=identifiant]").fill(account.username)
+        page.locator("[name=identifiant]").fill(parent.username)
         page.locator("[name=mot-de-passe]").fill(PASSWORD)
         page.locator("[type=checkbox]").check()
         choose(page, "ar", "rtl")

@@ -50,30 +50,28 @@ def locale_of(account: Account) -> str:
     return db.session.get_one(Account, account.id, populate_existing=True).locale
 
 
-def test_a_change_of_language_keeps_the_identifier_and_does_not_sign_in(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_a_change_of_language_keeps_the_identifier_and_does_not_sign_in(browser: FlaskClient, parent: Account) -> None:
     page = browser.get("/connexion")
-    page = submit(browser, page, identifiant=account.username, mot_de_passe=PASSWORD, langue="en")
+    page = submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD, langue="en")
     assert (page.status_code, page.request.path, language(page)) == (200, "/connexion", ("en", "ltr"))
-    assert (typed(page, "identifiant"), typed(page, "mot-de-passe")) == (account.username, "")
+    assert (typed(page, "identifiant"), typed(page, "mot-de-passe")) == (parent.username, "")
     assert PASSWORD not in page.text
     assert 'class="err" id=' not in page.text, "nothing was judged"
     assert follow(browser, browser.get("/mon-compte")).request.path == "/connexion"
     assert language(browser.get("/connexion")) == ("en", "ltr"), "the browser remembers it"
-    assert submit(browser, page, identifiant=account.username, mot_de_passe=PASSWORD).request.path == "/mon-compte"
-    assert locale_of(account) == "fr-FR", "the account does not know the browser: the mail of the alarm is as before"
+    assert submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD).request.path == "/mon-compte"
+    assert locale_of(parent) == "fr-FR", "the account does not know the browser: the mail of the alarm is as before"
 
 
 def test_a_change_of_language_keeps_the_email_and_does_not_activate(
-    app: Flask, browser: FlaskClient, build: Build
+    app: Flask, browser: FlaskClient, newcomer: Account
 ) -> None:
-    account = build.never_activated()
-    page = open_activation(browser, account)
+    page = open_activation(browser, newcomer)
     page = submit(browser, page, nouveau=SECRET, confirmation=SECRET, mail=EMAIL, langue="ar")
     assert (page.request.path, language(page), typed(page, "mail")) == ("/activation", ("ar", "rtl"), EMAIL)
     assert SECRET not in page.text
     page = submit(browser, page, nouveau=SECRET, confirmation=SECRET, mail=EMAIL)
-    assert (page.request.path, language(page), locale_of(account)) == ("/adresse/confirmation", ("ar", "rtl"), "ar")
+    assert (page.request.path, language(page), locale_of(newcomer)) == ("/adresse/confirmation", ("ar", "rtl"), "ar")
     with post_office(app) as office:
         [mail] = office.deliver()
     assert mail["Content-Language"] == "ar"
@@ -102,21 +100,20 @@ def test_a_strange_link_is_no_error(browser: FlaskClient, path: str) -> None:
     assert language(answer)[0] == ("en" if "=en" in path else "fr")
 
 
-def test_the_choice_of_a_person_in_a_known_browser_is_kept_for_mails(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
+def test_the_choice_of_a_person_in_a_known_browser_is_kept_for_mails(browser: FlaskClient, parent: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        sign_in(browser, "/connexion", account.username, PASSWORD)
+        sign_in(browser, "/connexion", parent.username, PASSWORD)
         page = browser.get("/mon-compte/mot-de-passe")
         assert language(submit(browser, page, langue="en")) == ("en", "ltr")
-        assert locale_of(account) == "fr-FR", "who stole the password must not choose the language of the alarm"
+        assert locale_of(parent) == "fr-FR", "who stole the password must not choose the language of the alarm"
         clock.shift(timedelta(days=1, minutes=1))
         page = follow(browser, browser.get("/mon-compte"))
-        submit(browser, page, identifiant=account.username, mot_de_passe=PASSWORD)
-        assert locale_of(account) == "en"
+        submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD)
+        assert locale_of(parent) == "en"
         assert language(follow(browser, browser.get("/mon-compte?langue=ar"))) == ("ar", "rtl")
-        assert locale_of(account) == "en", "any site may lead to a link"
+        assert locale_of(parent) == "en", "any site may lead to a link"
         submit(browser, browser.get("/mon-compte/mot-de-passe"), langue="fr")
-        assert locale_of(account) == "fr-FR"
+        assert locale_of(parent) == "fr-FR"
 
 
 @pytest.mark.parametrize(
@@ -164,5 +161,5 @@ def test_accept_language_is_read_in_the_order_of_preference(browser: FlaskClient
     ],
 )
 def test_the_script_has_the_plural_forms_of_the_language(locale: str, expected: str) -> None:
-    """Each form says here for which number it was asked first."""
+    # Each form says here for which number it was asked first.
     assert Plurals(Locale.parse(locale), lambda n: f"{n} {{n}}").attributes("text") == expected

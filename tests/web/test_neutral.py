@@ -102,7 +102,6 @@ FORMS: dict[str, Callable[[Person], dict[str, str]]] = {
 
 
 def _seen(answer: TestResponse, person: Person) -> tuple[object, ...]:
-    """Return the visible parts of a response, without typed and random values."""
     text = answer.get_data(as_text=True).replace(person.username, "[identifiant]").replace(person.mail, "[mail]")
     text = re.sub(r'(name="csrf_token"[^>]*value=)"[^"]+"', r'\1"[token]"', text)
     text = re.sub(r"demande=[\w.-]+", "demande=[value]", text)
@@ -112,7 +111,6 @@ def _seen(answer: TestResponse, person: Person) -> tuple[object, ...]:
 
 
 def _send(app: Flask, path: str, person: Person, ip: str) -> list[TestResponse]:
-    """Send the form in a new browser and follow redirects."""
     browser = app.test_client()
     browser.environ_base["REMOTE_ADDR"] = ip
     page = browser.get(path)

@@ -9,8 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from idp.accounts.models import Account
 from idp.app import create_app
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD
 from tests.databases import NOWHERE, settings_for
 from tests.pages import heading, sign_in
 from tests.rows import each_row
@@ -24,8 +25,7 @@ def public(answer: TestResponse) -> None:
 
 def continuation(answer: TestResponse) -> None:
     """Only a browser with an authorization request in progress, by a signed value in the URL."""
-    assert answer.status_code == HTTPStatus.BAD_REQUEST
-    assert heading(answer) == "Reprenons depuis l’ENT"
+    assert (answer.status_code, heading(answer)) == (HTTPStatus.BAD_REQUEST, "Reprenons depuis l’ENT")
 
 
 def to_the_account(answer: TestResponse) -> None:
@@ -37,7 +37,6 @@ def named_by_the_operator(answer: TestResponse) -> None:
 
 
 def to_the_password(answer: TestResponse) -> None:
-    """Anybody; it redirects to the page that changes the password."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/mon-compte/mot-de-passe")
 
 
@@ -46,8 +45,7 @@ def session(answer: TestResponse) -> None:
 
 
 def link(answer: TestResponse) -> None:
-    assert answer.status_code == HTTPStatus.GONE
-    assert heading(answer) == "Ce lien ne marche plus"
+    assert (answer.status_code, heading(answer)) == (HTTPStatus.GONE, "Ce lien ne marche plus")
 
 
 def profile(answer: TestResponse) -> None:
@@ -71,8 +69,7 @@ def by_get(answer: TestResponse) -> None:
 
 
 def client(answer: TestResponse) -> None:
-    assert answer.status_code == HTTPStatus.UNAUTHORIZED
-    assert answer.get_json()["error"] == "invalid_client"
+    assert (answer.status_code, answer.get_json()["error"]) == (HTTPStatus.UNAUTHORIZED, "invalid_client")
 
 
 def bearer(answer: TestResponse) -> None:
@@ -185,9 +182,8 @@ def test_a_stranger_meets_the_guard(app: Flask, path: str, method: str) -> None:
 
 
 @pytest.mark.row("M-05")
-def test_a_signed_in_parent_needs_the_form_token_too(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
+def test_a_signed_in_parent_needs_the_form_token_too(browser: FlaskClient, parent: Account) -> None:
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
     public(browser.get("/mon-compte"))
     forms = [path for path, guards in ROUTES.items() if guards.get("POST") is form_token]
     assert forms
@@ -200,11 +196,10 @@ def test_a_signed_in_parent_needs_the_form_token_too(browser: FlaskClient, build
 @pytest.mark.parametrize("data", [{}, {"csrf_token": ""}, {"csrf_token": "x" * 60}])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_page_of_another_site_signs_nobody_out(
-    browser: FlaskClient, build: Build, method: str, data: dict[str, str]
+    browser: FlaskClient, method: str, data: dict[str, str], parent: Account
 ) -> None:
-    account = build.active()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
     browser.open("/logout", method=method, data=data)
     answer = browser.get("/mon-compte")
     assert answer.status_code == HTTPStatus.OK
-    assert account.username in answer.get_data(as_text=True)
+    assert parent.username in answer.get_data(as_text=True)

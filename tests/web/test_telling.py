@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
-from idp.accounts.models import Guardianship, SchoolNotice
+from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_digest import DIGESTS, DIGESTS_PERIOD
 from idp.clock import now
@@ -91,12 +91,10 @@ def two_schools(build: Build) -> None:
 
 
 def read(page: TestResponse) -> str:
-    """Return the page as it is read; a telephone is a link, before a full stop."""
     return read_with_links(page).replace(" .", ".")
 
 
 def digests(app: Flask) -> list[str]:
-    """Let the worker send what schools are told; return to whom."""
     with pytest.MonkeyPatch.context() as patch, post_office(app) as office:
         patch.setitem(services_of(app).settings.__dict__, "school_digest_hour", 0)
         db.session.rollback()
@@ -166,14 +164,15 @@ def test_mail_of_a_change_names_the_schools_notified_of_a_stop(app: Flask, brows
             assert not any(word in text for word in ("Tilleuls", "Weber", "03 53 01 40 41"))
 
 
-def test_former_mailbox_is_notified_of_a_change_of_address(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
+def test_former_mailbox_is_notified_of_a_change_of_address(
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
+) -> None:
+    enter(browser, parent)
     assert "un mail prévient aussi votre ancienne adresse" in browser.get("/mon-compte/adresse").text
     change_email(browser)
     phone = app.test_client()
     done = submit(
-        phone, phone.get(path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])), mot_de_passe=PASSWORD
+        phone, phone.get(path_of(build.settings, links(parent, Purpose.CHANGE_EMAIL)[-1])), mot_de_passe=PASSWORD
     )
     assert "Un mail prévient aussi l’ancienne." in done.text
     with post_office(app) as office:
@@ -195,9 +194,8 @@ def test_mail_is_promised_only_to_accounts_with_an_address(
     assert ("Votre mot de passe a changé" in subjects) == (email is not None)
 
 
-def test_new_password_after_recovery_sends_a_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    link = mailed_link(app, browser, account)
+def test_new_password_after_recovery_sends_a_mail(app: Flask, browser: FlaskClient, parent: Account) -> None:
+    link = mailed_link(app, browser, parent)
     done = submit(browser, browser.get(link), nouveau=CHOSEN, confirmation=CHOSEN)
     assert heading(done) == DONE
     assert "un mail vous prévient du changement" in done.text
