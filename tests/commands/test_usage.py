@@ -100,6 +100,15 @@ def test_version(bare: Run) -> None:
         ("account", "force-password-change"),
         ("account", "force-password-change", "--school", "0599001N", "--all"),
         ("account", "enable", "n.leroy", "n.martin"),
+        *(
+            ("account", "claims", "n.leroy", *options)
+            for options in (
+                ("--set", "nickname"),
+                ("--set", "=x"),
+                ("--set", "nickname=a", "--set", "nickname=b"),
+                ("--set", "nickname=a", "--unset", "nickname"),
+            )
+        ),
         ("letters", "print", "--out", "letter.pdf"),
         ("letters", "print", "--username", "n.leroy"),
         ("letters", "print", "--username", "n.leroy", "--out", "/etc"),
