@@ -52,14 +52,6 @@ def test_a_fault_interrupts_flows_in_its_own_way(fault: str, error: Exception, *
     assert Failure(began=1, ended=3, error=error).is_due_to([(2, 2.1)], FAULTS[fault].interrupts) == is_due
 
 
-def test_a_fault_interrupts_only_flows_that_were_in_progress() -> None:
-    failure = Failure(began=1, ended=3, error=_CUT)
-    assert failure.is_due_to([(0.5, 0.6), (2.5, 2.6)], CutConnectionError)
-    assert failure.is_due_to([(0.5, 1.5)], CutConnectionError), "it began before the process was killed"
-    assert not failure.is_due_to([(0.5, 0.6), (3.5, 3.6)], CutConnectionError)
-    assert not failure.is_due_to([], CutConnectionError)
-
-
 @each_row(
     "failed, waited, makes_wait, is_broken",
     [(1, 0, False, False), (2, 0, False, True), (1, 1, False, True), (1, 9, True, False), (2, 0, True, True)],

@@ -1,14 +1,11 @@
 """The evening: who arrives when, and how long a person waits."""
 
 import asyncio
-import random
-from collections import Counter
 
 import pytest
 
 from bench.driver.transport import Answer
 from bench.evening import visits
-from bench.evening.curve import MIX, SHAPE, arrivals
 from bench.evening.visits import LeftError, PatientBrowser, Visit
 
 BUSY = Answer(503, {"retry-after": "3"}, {}, b"<h1>Beaucoup de familles se connectent</h1>")
@@ -22,18 +19,6 @@ class Server:
     async def send(self, method: str, target: str, _headers: dict[str, str], _form: dict[str, str] | None) -> Answer:
         self.asked.append((method, target))
         return self.answers.pop(0)
-
-
-def test_people_arrive_by_the_shape_and_the_mix() -> None:
-    people = list(arrivals(peak=100, seconds=50, chance=random.Random(1)))
-    times = [person.at for person in people]
-    assert times == sorted(times)
-    phases = Counter(person.phase for person in people if person.purpose == "sign-in")
-    for phase, share in SHAPE.items():
-        assert phases[phase] == pytest.approx(share * 100 * 50, rel=0.1)
-    purposes = Counter(person.purpose for person in people)
-    for purpose, share in MIX.items():
-        assert purposes[purpose] == pytest.approx(share * purposes["sign-in"], rel=0.1)
 
 
 @pytest.fixture

@@ -234,6 +234,7 @@ def test_a_name_corrected_before_the_first_letter_is_reported(act: Run, build: B
     assert notices() == []
 
 
+@pytest.mark.row("R-08")
 def test_an_aaf_number_of_another_person_is_refused_and_the_school_notified(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     db.session.execute(update(Account).values(generation=1))

@@ -246,17 +246,6 @@ def test_repeated_keys_and_keys_that_differ_in_case_are_refused(act: Run, year: 
     assert not keys & {"aaf:AB1", "aaf:ab1", "aaf:9100000"}
 
 
-@pytest.mark.row("R-08")
-def test_a_key_reused_for_another_person_is_refused(act: Run, year: Year, folder: Path) -> None:
-    imported(act, year.write(folder))
-    before = state()
-    year.change("9100000", given="Zoé", family="TOUT-AUTRE")
-    report = imported(act, year.write(folder))
-    assert codes(report) == ["key_of_other_person"]
-    assert report["guardians"] == NOBODY | {"read": 24, "unchanged": 23, "refused": 1}
-    assert state() == before
-
-
 def test_near_duplicates_are_proposed_and_never_merged(act: Run, year: Year, folder: Path) -> None:
     year.add(Parent("501", "Anne-Marie", "D’ALMEIDA"), Parent("502", "ANNE MARIE", "d'Almeida"))
     year.add(Pupil("10", "Un", "DUPONT", parents=(("501", "10", "1"),)))
@@ -268,13 +257,6 @@ def test_near_duplicates_are_proposed_and_never_merged(act: Run, year: Year, fol
     assert report["accounts"]["created"] == 26
     year.add(Parent("503", "Anne-Marie", "D'Almeida"), Pupil("12", "Trois", "DUPONT", parents=(("503", "10", "1"),)))
     assert [issue["key"] for issue in imported(act, year.write(folder))["issues"]] == ["aaf:503"]
-
-
-def test_parents_in_two_homes_keep_separate_accounts_and_postal_addresses(act: Run, year: Year, folder: Path) -> None:
-    year.change("9150000", street="27 rue du Moulin", postcode="59991", city="Valdoux")
-    imported(act, year.write(folder))
-    assert children_of("9100000") == children_of("9150000") == ["Enfanta"]
-    assert account("9100000").city != account("9150000").city
 
 
 def test_a_second_source_for_a_school_is_refused(act: Run, year: Year, folder: Path) -> None:

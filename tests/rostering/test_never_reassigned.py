@@ -380,15 +380,3 @@ def test_a_returning_key_of_another_person_reopens_no_account(act: Run, year: Ye
     assert "key_of_other_person" in codes(imported(act, year.write(folder), "--force"))
     assert (account("9100000").id, account("9100000").disabled_at is None) == (first, False)
     assert "Bob" not in children_of("9100000")
-
-
-def test_a_purged_namesake_leaves_nothing_behind(act: Run, build: Build, folder: Path) -> None:
-    first = first_of_two(act, build, folder)
-    imported(act, written(folder, SECOND), "--force")
-    long_ago = now() - timedelta(days=91)
-    db.session.execute(update(Account).where(Account.id == first.id).values(disabled_at=long_ago))
-    db.session.commit()
-    assert act("purge").code == 0
-    [second] = of_name("MARTIN")
-    assert [child.given_name for child in second.children] == ["Zoé"]
-    assert count(SchoolNotice) == 0
