@@ -8,10 +8,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
-from tests.commands.conftest import Answer, Run, check_refusal, read_json
+from tests.commands.conftest import Run, check_refusal, read_json
 from tests.commands.test_client import BASIC, add, show
 from tests.dpop_party import Key
-from tests.protocol.registering import bearer, registered, replaced
+from tests.protocol.registering import registered, replaced
 from tests.rows import each_row
 
 
@@ -131,19 +131,6 @@ def test_an_ent_changes_from_a_secret_to_keys_and_back(idp: Run, jwks: Path) -> 
     assert len(read_json(idp, *back)["client_secret"]) == 43
 
 
-def test_fapi2_lists_its_requirements(idp: Run, jwks: Path) -> None:
-    profile = ("client", "add", "ENT", *BASIC, "--profile", "fapi2")
-    refused = idp(*profile, "--no-pkce")
-    assert refused.code == 1
-    for needed in ("the authentication method private_key_jwt", "PKCE"):
-        assert f"--profile fapi2 needs {needed}" in refused.err
-    keyed = (*profile, "--auth-method", "private_key_jwt", "--jwks", str(jwks))
-    assert "idp keys rotate --alg ES256" in idp(*keyed).err
-    idp("keys", "rotate", "--alg", "ES256")
-    shown = show(idp, read_json(idp, *keyed)["client_id"])
-    assert (shown["id_token_alg"], shown["par_required"], shown["dpop_required"]) == ("ES256", True, True)
-
-
 def test_invalid_keys_are_refused(idp: Run, tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     public, private = Key.new("ES256").jwk, Key.new("ES256").secret_jwk
@@ -163,24 +150,6 @@ def test_invalid_keys_are_refused(idp: Run, tmp_path: Path) -> None:
         assert idp("client", "add", "ENT", *BASIC, "--jwks", str(file)).code == 2
 
 
-def test_several_hosts_need_a_sector(idp: Run) -> None:
-    both = (*BASIC, "--redirect-uri", "https://autre.test/cb")
-    message = "Error: --sector-identifier-uri is needed{}, because the redirect URIs have several hosts\n"
-    assert idp("client", "add", "ENT", *both) == Answer(1, "", message.format(""))
-    client_id = add(idp)["client_id"]
-    assert idp("client", "set", client_id, *both).err == message.format(" on ent.test")
-    assert show(idp, client_id)["redirect_uris"] == [BASIC[1]]
-    assert idp("client", "add", "ENT", *both, "--subject", "public").code == 0
-
-
-def test_an_ent_keeps_its_own_sector_when_its_hosts_change(act: Run, browser: FlaskClient) -> None:
-    uris = [BASIC[1], "https://autre.test/cb"]
-    client_id = registered(browser, invited(act), redirect_uris=uris)["client_id"]
-    for more in (("--name", "Autre"), (*BASIC, "--redirect-uri", "https://tiers.test/cb"), BASIC):
-        assert act("client", "set", client_id, *more).code == 0
-        assert show(act, client_id)["sector"] == ""
-
-
 @pytest.mark.row("N-03")
 def test_a_scope_removed_by_an_operator_stays_removed(act: Run, browser: FlaskClient) -> None:
     client = registered(browser, invited(act))
@@ -190,27 +159,6 @@ def test_a_scope_removed_by_an_operator_stays_removed(act: Run, browser: FlaskCl
         assert replaced(browser, client, scope="openid profile email ent").get_json()["scope"] == scopes
     shown = show(act, client["client_id"])
     assert (shown["registered_by_itself"], shown["uais"]) == (True, ["0599001N"])
-
-
-def test_a_client_that_ended_its_registration_is_not_enabled(act: Run, browser: FlaskClient) -> None:
-    client = registered(browser, invited(act))
-    path, own = f"/register/{client['client_id']}", bearer(client["registration_access_token"])
-    assert browser.delete(path, headers=own).status_code == 204
-    answer = act("client", "enable", client["client_id"])
-    assert answer == Answer(1, "", "Error: Nouveau ended its registration itself: invite it to register again\n")
-    shown = show(act, client["client_id"])
-    assert shown["ended_itself_at"] == shown["disabled_at"] is not None
-
-
-def test_show_distinguishes_an_operator_from_a_client_that_ended_itself(act: Run, browser: FlaskClient) -> None:
-    for client_id, by_itself in (
-        (registered(browser, invited(act))["client_id"], True),
-        (add(act)["client_id"], False),
-    ):
-        act("client", "disable", client_id)
-        row = show(act, client_id)
-        assert (row["registered_by_itself"], row["ended_itself_at"]) == (by_itself, None)
-        assert row["disabled_at"]
 
 
 def test_an_algorithm_without_a_key_is_refused_with_a_command_to_run(idp: Run, engine: Engine) -> None:

@@ -83,14 +83,6 @@ def test_the_worker_rotates_keys_every_ninety_days(app: Flask, settings: Setting
 
 
 @pytest.mark.row("D-04")
-def test_the_command_rotates_keys_like_the_worker(idp: Run, app: Flask) -> None:
-    with after(days=90):
-        for _ in range(2):
-            assert idp("worker", "--once").code == 0
-            assert len(live()) == 2
-
-
-@pytest.mark.row("D-04")
 def test_a_setting_controls_the_rotation_interval(database_url: str) -> None:
     with lent(settings_for(database_url, key_rotation_days=7)) as app:
         for time, count in (({"days": 5, "hours": 23}, 1), ({"days": 6, "hours": 1}, 2)):
