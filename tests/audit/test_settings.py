@@ -24,7 +24,6 @@ pytestmark = pytest.mark.row("O-08")
 
 
 def recorded() -> list[tuple[str, dict[str, Any]]]:
-    """Return the actor and the details of recorded changes of settings."""
     changed = select(AuditEntry.actor, AuditEntry.details).where(AuditEntry.kind == "settings.changed")
     rows = [(actor, details) for actor, details in db.session.execute(changed.order_by(AuditEntry.id))]
     db.session.rollback()

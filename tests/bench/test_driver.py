@@ -17,7 +17,6 @@ from tests.rows import each_row
 
 
 async def _flow(kind: type[Scenario], fake: FakeProvider, times: int = 1) -> list[str]:
-    """Run a scenario's flows; return the faults of its ID tokens."""
     fault, fake.fault = fake.fault, ""
     transport = InProcess(fake)
     party = await Party.discover(provider(at_hash=True), transport)

@@ -34,7 +34,6 @@ Run = Callable[..., Answer]
 
 
 def read_json(run: Run, *arguments: str) -> Any:
-    """Run a command with `--json`; return what it wrote."""
     answer = run(*arguments, "--json")
     assert answer.code == 0, answer.err
     return json.loads(answer.out)

@@ -142,7 +142,6 @@ class Remains:
 
 
 def a_dead_town(account: Account, count: int) -> None:
-    """Insert `count` expired rows into each table that the purge empties."""
     old = now() - 400 * DAY
     keys = [uuid.uuid4() for _ in range(count)]
     own: dict[str, Any] = {"account_id": account.id, "expires_at": old}

@@ -34,7 +34,6 @@ from tests.protocol.registering import registered, replaced
 
 @pytest.fixture(autouse=True)
 def empty_journal(app: Flask) -> None:
-    """Delete the entry about the first key, so that all events are the test's."""
     db.session.execute(delete(AuditEntry))
     db.session.commit()
 

@@ -42,7 +42,6 @@ def rotate(idp: Run, client_id: str, *options: str) -> Any:
 
 
 def digests_of(engine: Engine, client_id: str) -> tuple[bytes, bytes | None]:
-    """Return the stored digests of a client's current and former secret."""
     query = text("SELECT secret_digest, former_secret_digest FROM client WHERE client_id = :id")
     with engine.connect() as connection:
         current, former = connection.execute(query, {"id": client_id}).one()

@@ -196,7 +196,6 @@ def test_a_sign_in_request_is_tried_as_the_ent_sends_it(
         return "".join(finding["message"] for finding in findings if finding["check"] == "sign_in")
 
     def answered() -> dict[str, list[str]]:
-        """Return what the service itself answers to the last request."""
         path = next(request.path for request in reversed(place.provider.asked) if "/authorize" in request.path)
         location = browser.get(path, base_url=settings.issuer).headers["Location"]
         assert location.startswith(f"{callback}?")

@@ -35,7 +35,6 @@ USER = "smtp+starttls://secretariat:p%40ss%2Fword@127.0.0.1"
 
 
 def greeted(app: Flask, settings: Settings, smtp_url: str) -> tuple[str, str]:
-    """Return the state and the result of the check of one mail server."""
     transport = Transport(settings_for(settings.database_url, smtp_url=smtp_url))
     with changed_services(app, transport=transport):
         [finding] = delivery.check_mail_server(Site(settings))

@@ -35,7 +35,6 @@ def after(**time: float) -> time_machine.travel:
 
 
 def work(app: Flask) -> int:
-    """Run the worker once; return the number of handled messages."""
     return Worker(services_of(app).outbox_handlers, jobs=ROTATIONS).run_once()
 
 
@@ -142,7 +141,6 @@ def test_a_worker_with_another_secret_key_creates_no_key_and_records_an_error(ap
 
 @contextmanager
 def read_only(database_url: str) -> Iterator[None]:
-    """Make the database read-only, as after a disk error or a failover."""
     name = sql.Identifier(str(make_url(database_url).database))
     with psycopg.connect(database_url, autocommit=True) as owner:
         owner.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
@@ -170,7 +168,6 @@ def test_a_read_only_database_keeps_its_keys(idp: Run, database_url: str) -> Non
 
 
 def together(database_url: str, act: str) -> list[list[str]]:
-    """Run the same act in several processes at once; return their outputs by round."""
     order = {"database": database_url, "act": act, "rounds": ROUNDS, "processes": PROCESSES, "start": now().isoformat()}
     done = forked.run("tests.commands.rotation_race", timeout=400, stdin=json.dumps(order))
     assert done.returncode == 0, done.stderr[-3000:]
@@ -178,7 +175,6 @@ def together(database_url: str, act: str) -> list[list[str]]:
 
 
 def count_days_of_new_keys() -> int:
-    """Return on how many days keys were created, without the first one."""
     moments = list(db.session.scalars(select(SigningKey.created_at)))
     assert len({moment.date() for moment in moments}) == len(moments), "one a day"
     return len(moments) - 1

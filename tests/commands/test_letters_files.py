@@ -205,7 +205,6 @@ def test_an_interrupted_print_keeps_the_letters_that_it_committed(
 
 
 def killed(build: Build, tmp_path: Path, where: str) -> None:
-    """Kill a print in the second of three classes; its child processes end too."""
     order = {"uai": COLLEGE, "out": str(tmp_path / "out"), "csv": str(tmp_path / "x.csv"), "batch": 2, "where": where}
     db.session.rollback()
     done = forked.run("tests.commands.killed_print", build.settings.database_url, json.dumps(order))

@@ -119,7 +119,6 @@ def test_export_contains_no_secret_and_no_data_of_others(act: Run, parent: Accou
 
 
 def texts_of_export(act: Run, account: Account, path: Path) -> list[str]:
-    """Return the contents of the two files of an export."""
     answer = act("account", "export", account.username, "--out", str(path))
     assert (answer.code, answer.err) == (0, "")
     page, data = opened(path)

@@ -202,7 +202,6 @@ def test_sign_ins_succeed_during_a_purge(app: Flask, build: Build, settings: Set
 
 
 def every_kind(build: Build) -> set[uuid.UUID]:
-    """Insert some rows of each kind; return the accounts to warn and to remove."""
     build.ent()
     child = build.child()
     long_ago: dict[str, Any] = {"activated_at": now() - 800 * DAY, "children": [child]}

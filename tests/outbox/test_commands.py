@@ -47,7 +47,6 @@ HANDLERS: dict[str, Handler] = {
 
 @pytest.fixture
 def ids(queue_app: Flask, database_url: str) -> dict[str, uuid.UUID]:
-    """Insert a message of each outcome, and one without an attempt."""
     settings = databases.settings_for(database_url, smtp_url="smtp://127.0.0.1:1")
     change_services(queue_app, outbox_handlers=HANDLERS, transport=Transport(settings), settings=settings)
     known = {kind: enqueue(kind, {"secret": "t0k3n"}).id for kind in HANDLERS}
@@ -158,7 +157,6 @@ def test_ids_or_all_dead_are_needed(ids: dict[str, uuid.UUID], command: str, arg
 
 
 def recorded() -> list[dict[str, Any]]:
-    """Return what the journal says about messages of the outbox, in order."""
     with Session(db.engine) as session:
         acts = session.scalars(select(AuditEntry).where(AuditEntry.kind == "outbox.changed").order_by(AuditEntry.id))
         return [act.details for act in acts]

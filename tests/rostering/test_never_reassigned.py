@@ -43,7 +43,6 @@ OTHER_SCHOOL = f"MARTIN;Marie;1 rue A;59990;Rivebelle;;{LYCEE};MARTIN;Tom;2DE1"
 
 
 def activated(build: Build, person: Account) -> Account:
-    """Activate an account, with a password and a confirmed email."""
     own = {
         "password_hash": build.hash(PASSWORD),
         "activated_at": now(),
@@ -343,7 +342,6 @@ def test_an_identifier_released_during_the_import_is_not_reused(
     insert = bulk.insert_unless_taken
 
     def freed(table: Table, unique: str, rows: bulk.Rows) -> set[uuid.UUID]:
-        """Make a purge remove the account just before the rows are inserted."""
         if db.session.scalar(select(Account.id).where(Account.username == "n.leroy1000")) == gone.id:
             assert unused_accounts.remove(gone.id, true())
         return insert(table, unique, rows)

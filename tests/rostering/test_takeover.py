@@ -19,7 +19,6 @@ HEAD = "nom;prenom;adresse;cp;commune;mail;nomenfant;prenomenfant;classeenfant\n
 
 
 def by_names(folder: Path, *rows: str) -> Path:
-    """Write a CSV of guardians that has no numbers: people are known by their names."""
     folder.mkdir(exist_ok=True)
     (folder / "responsables.csv").write_text(HEAD + "\n".join(rows) + "\n")
     return folder
