@@ -146,10 +146,3 @@ def test_several_nodes_that_start_together_record_one_change(nodes: list[forked.
         _, output = node.communicate(timeout=60)
         assert node.returncode == 0, output
     assert [details["after"] for _, details in recorded()] == [{"IDP_AUDIT_DAYS": "401"}]
-
-
-def test_a_worker_starts_without_the_settings_table(act: Run) -> None:
-    with db.engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE noted_settings")
-    assert act("worker", "--once").code == 0
-    assert recorded() == []

@@ -269,22 +269,25 @@ def test_sign_ins_and_token_requests_are_counted_by_result(
     browser: FlaskClient, build: Build, ent: RelyingParty, counted: Counted
 ) -> None:
     parent = build.active()
-    sign_in(browser, "/mon-compte", parent.username, f"{PASSWORD}x")
-    sign_in(browser, "/mon-compte", parent.username, PASSWORD)
+    for password in (f"{PASSWORD}x", PASSWORD):
+        sign_in(browser, "/mon-compte", parent.username, password)
     tokens_for(browser, ent)
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     assert [ent.exchange(browser, code, attempt).status_code for _ in range(2)] == [200, 400]
     seen = counted()
-    assert seen[SIGN_IN, "method=password", "result=ok"] == 1
-    assert seen[SIGN_IN, "method=password", "result=wrong"] == 1
-    assert seen[TOKEN, "error=none", "grant=authorization_code"] == 2
-    assert seen[TOKEN, "error=invalid_grant", "grant=authorization_code"] == 1
-    assert seen["idp_journal_events_total", "kind=code.issued", "result=ok"] == 2
-    assert seen["idp_http_requests_total", "endpoint=oidc.token", "status=2xx"] == 2
-    assert seen["idp_http_request_duration_seconds_count", "endpoint=oidc.token"] == 3
-    assert seen["idp_database_connections_in_use", "pool=sessions"] == 0
-    assert seen["idp_database_connections_in_use", "pool=statements"] == 0
+    expected = {
+        (SIGN_IN, "method=password", "result=ok"): 1,
+        (SIGN_IN, "method=password", "result=wrong"): 1,
+        (TOKEN, "error=none", "grant=authorization_code"): 2,
+        (TOKEN, "error=invalid_grant", "grant=authorization_code"): 1,
+        ("idp_journal_events_total", "kind=code.issued", "result=ok"): 2,
+        ("idp_http_requests_total", "endpoint=oidc.token", "status=2xx"): 2,
+        ("idp_http_request_duration_seconds_count", "endpoint=oidc.token"): 3,
+        ("idp_database_connections_in_use", "pool=sessions"): 0,
+        ("idp_database_connections_in_use", "pool=statements"): 0,
+    }
+    assert expected.items() <= seen.items()
     assert seen["idp_database_connections_limit", "pool=statements"] > 0
 
 
@@ -293,9 +296,8 @@ def test_throttled_sign_ins_are_counted_each_time(browser: FlaskClient, build: B
     for _ in range(8):
         sign_in(browser, "/mon-compte", parent.username, "faux")
     seen = counted()
-    assert seen[SIGN_IN, "method=password", "result=wrong"] == 5
-    assert seen[SIGN_IN, "method=password", "result=throttled"] == 3
-    assert seen["idp_rate_limit_refusals_total", "limit=sign_in_account"] == 3
+    results = [seen[SIGN_IN, "method=password", f"result={result}"] for result in ("wrong", "throttled")]
+    assert [*results, seen["idp_rate_limit_refusals_total", "limit=sign_in_account"]] == [5, 3, 3]
 
 
 @pytest.mark.parametrize(

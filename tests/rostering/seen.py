@@ -12,11 +12,10 @@ from idp.db import db
 from tests.commands.conftest import Run
 
 
-def imported(run: Run, *arguments: object, code: int = 0, command: str = "import") -> dict[str, Any]:
+def imported(run: Run, *arguments: object, code: int = 0, command: str = "import") -> Any:
     answer = run("roster", command, *map(str, arguments), "--json")
     assert answer.code == code, answer.err
-    report: dict[str, Any] = json.loads(answer.out)
-    return report
+    return json.loads(answer.out)
 
 
 def codes(report: dict[str, Any]) -> list[str]:
