@@ -68,7 +68,6 @@ def work(
     note: Path | None = None,
     barrier: "Barrier | None" = None,
 ) -> None:
-    """Run the worker once, as `idp worker --once` does, or until it is killed."""
     with time_machine.travel(moment), app.app_context():
         if not barrier:
             end_leases()
@@ -116,7 +115,6 @@ def killed(app: Flask, order: dict[str, Any]) -> list[str]:
 
 
 def many(app: Flask, order: dict[str, Any]) -> list[str]:
-    """Start several workers at the same time on each day."""
     context = multiprocessing.get_context("fork")
     for day in range(len(order["accounts"])):
         forked(partial(write_notice, app, order, day))

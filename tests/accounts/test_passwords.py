@@ -328,10 +328,6 @@ raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
     assert done.returncode == 0
 
 
-def test_zero_means_one_hash_for_each_core() -> None:
-    assert make_hasher(concurrency=0).concurrency == passwords._cores() >= 1
-
-
 @pytest.mark.row("I-01")
 @pytest.mark.parametrize("grows", ["ß" * 128, "\ufdfa" * 128])
 def test_folded_text_stays_short_enough_to_be_hashed(grows: str) -> None:

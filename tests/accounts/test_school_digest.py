@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from idp.accounts import school_digest, school_notices
 from idp.accounts.models import Account, School, SchoolNotice
@@ -27,6 +27,7 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.email_confirmation.post import html_of, text_of
 from tests.mail.servers import Mailbox, smtp_server
 from tests.services import change_services
+from tests.statements.heard import heard
 
 JOBS = {school_digest.DIGESTS: school_digest.DIGESTS_PERIOD}
 MORNING = datetime(2027, 1, 11, 6, 0, tzinfo=UTC)  # 7 h in Paris
@@ -84,10 +85,9 @@ def test_school_gets_one_mail_a_day_with_what_is_new(app: Flask, build: Build, m
         work(app)
         notice(third, school)
     assert len(mailbox.mails()) == 1, "the day has had its mail"
-    with at(days=1):
-        work(app)
-    with at(days=2):
-        work(app)
+    for day in (1, 2):
+        with at(days=day):
+            work(app)
     texts = [text_of(mail) for mail in mailbox.mails()]
     assert [[name for name in ("Aline", "Brice", "Chloé") if name in text] for text in texts] == [
         ["Aline"],
@@ -172,21 +172,14 @@ def test_child_added_to_an_open_notice_is_in_the_next_mail(app: Flask, build: Bu
     """« L’établissement sera prévenu par mail »: also for the second child, after a mail about the first one."""
     school, first, second = with_address(build), build.child("Aline"), build.child("Brice")
     account = build.active(children=[first, second])
-    for day, child in enumerate((first, second)):
+    for day in range(5):
         with at(days=day):
-            school_notices.add(Kind.NOT_GUARDIAN, account.id, {school.id: [child.id]})
+            if day < 2:
+                school_notices.add(Kind.NOT_GUARDIAN, account.id, {school.id: [(first, second)[day].id]})
+            elif day < 4:
+                school_notices.add(Kind.OTHER_MAILBOX, account.id, [school.id])
             db.session.commit()
             work(app)
-    with at(days=2):
-        school_notices.add(Kind.OTHER_MAILBOX, account.id, [school.id])
-        db.session.commit()
-        work(app)
-    with at(days=3):
-        school_notices.add(Kind.OTHER_MAILBOX, account.id, [school.id])
-        db.session.commit()
-        work(app)
-    with at(days=4):
-        work(app)
     texts = [text_of(mail) for mail in mailbox.mails()]
     assert ["Brice" in text for text in texts] == [False, True, True, True]
     assert len(texts) == 4, "a report that came twice is told twice"
@@ -236,38 +229,20 @@ def test_mail_says_that_somebody_called(app: Flask, build: Build, mailbox: Mailb
 
 def test_notices_of_all_dead_mails_are_released_by_one_statement(app: Flask, build: Build) -> None:
     with_address(build)
+    school_id = build.school().id
     for n in range(3):
-        mark = (MORNING - timedelta(days=n)).isoformat()
-        payload = {"school": build.school().id.hex, "at": mark}
+        mark = MORNING - timedelta(days=n)
+        payload = {"school": school_id.hex, "at": mark.isoformat()}
         gone = {"finished_at": MORNING, "outcome": DEAD}
         db.session.add(OutboxMessage(kind=school_digest.DIGEST, payload=payload, **gone))
-        db.session.add(
-            SchoolNotice(
-                school_id=build.school().id,
-                account_id=build.active().id,
-                kind="letter_doubt",
-                digested_at=datetime.fromisoformat(mark),
-            )
-        )
+        own = {"school_id": school_id, "account_id": build.active().id, "kind": "letter_doubt"}
+        db.session.add(SchoolNotice(digested_at=mark, **own))
     db.session.commit()
-    seen: list[str] = []
-    listener = lambda *call: seen.append(call[2])  # noqa: E731 - an event listener
-    event.listen(db.engine, "before_cursor_execute", listener)
-    with at():
+    with heard() as seen, at():
         work(app)
-    event.remove(db.engine, "before_cursor_execute", listener)
-    assert (
-        len(
-            [
-                statement
-                for statement in seen
-                if statement.startswith("UPDATE school_notice") and "digested_at) IN" in statement
-            ]
-        )
-        == 1
-    )
-    notices = db.session.scalars(select(SchoolNotice)).all()
-    assert {statement.digested_at for statement in notices} <= {None, MORNING}
+    releases = [text for text in seen if text.startswith("UPDATE school_notice") and "digested_at) IN" in text]
+    assert len(releases) == 1
+    assert {row.digested_at for row in db.session.scalars(select(SchoolNotice))} <= {None, MORNING}
 
 
 def test_delayed_mail_includes_notices_created_while_it_waited(app: Flask, build: Build, mailbox: Mailbox) -> None:
@@ -278,10 +253,9 @@ def test_delayed_mail_includes_notices_created_while_it_waited(app: Flask, build
             notice(build.active(given_name=name), school)
             work(app)
     mailbox.at_rcpt = "250 OK"
-    with at(days=2, hours=2):
-        work(app)
-    with at(days=2, hours=3):
-        work(app)
+    for hours in (2, 3):
+        with at(days=2, hours=hours):
+            work(app)
     [mail] = mailbox.mails()
     assert all(name in text_of(mail) for name in ("Aline", "Brice", "Chloé"))
 
@@ -294,13 +268,11 @@ def test_notices_of_a_refused_mail_are_in_the_next_mail(app: Flask, build: Build
         work(app)
     mailbox.at_rcpt = "250 OK"
     with_address(build, email="bonne@college.test")
-    with at(days=1):
-        work(app)
-    with at(days=2):
-        work(app)
+    for day in (1, 2):
+        with at(days=day):
+            work(app)
     [mail] = mailbox.mails()
-    assert mail["To"] == "bonne@college.test"
-    assert "Aline" in text_of(mail)
+    assert (mail["To"], "Aline" in text_of(mail)) == ("bonne@college.test", True)
 
 
 def test_lost_server_response_causes_no_second_mail_that_day(app: Flask, build: Build, mailbox: Mailbox) -> None:

@@ -11,6 +11,5 @@ from tests.commands.conftest import act, bare, events, idp  # noqa: F401 - fixtu
 
 @pytest.fixture(autouse=True)
 def empty_journal(app: Flask) -> None:
-    """Delete the entry about the first key of the database."""
     db.session.execute(delete(AuditEntry))
     db.session.commit()

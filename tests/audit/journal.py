@@ -65,7 +65,6 @@ def at(moment: datetime) -> Iterator[None]:
 
 
 def verified(act: Run, *arguments: str) -> tuple[int, list[dict[str, Any]], dict[str, Any]]:
-    """Verify the journal; return the exit code, the findings and the summary."""
     answer = act("audit", "verify", "--json", *arguments)
     *findings, summary = [json.loads(line) for line in answer.out.splitlines()]
     assert summary["type"] == "summary"
@@ -75,7 +74,6 @@ def verified(act: Run, *arguments: str) -> tuple[int, list[dict[str, Any]], dict
 
 
 def list_findings(act: Run, *arguments: str) -> list[tuple[int | None, int | None, str]]:
-    """Verify the journal; return seal, entry and message of each finding."""
     return [(f["seal"], f["entry"], f["what"]) for f in verified(act, *arguments)[1]]
 
 

@@ -45,7 +45,6 @@ def check(app: Flask) -> None:
 
 
 def forked(act: Callable[[], None]) -> int:
-    """Run `act` in a child process; return its wait status."""
     child = os.fork()
     if not child:
         try:

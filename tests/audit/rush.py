@@ -29,7 +29,6 @@ WRITERS, SEALERS = 4, 3
 def write(
     database: str, rounds: int, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]"
 ) -> None:
-    """Write entries in transactions that overlap those of the others."""
     settings, written = settings_for(database, database_pool=2), 0
 
     def step() -> int:

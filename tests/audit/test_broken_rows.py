@@ -38,7 +38,6 @@ def let_in() -> None:
 
 
 def forge(number: int | str, *, key: int | None = None, mac: str = "NULL") -> int:
-    """Insert a copy of the first entry by SQL, with another event; return its id."""
     columns = COLUMNS.replace(", mac", "").replace(" request_id,", "")
     key_column = "" if key is None else "id, "
     statement = (

@@ -39,20 +39,19 @@ def test_removed_account_leaves_the_chain_valid(act: Run, app: Flask, build: Bui
     assert {(e.ip, e.request_id, json.dumps(e.details), e.salt) for e in left} == {("", "", "{}", None)}
     assert all(e.personal_digest for e in left)
     db.session.rollback()
-    assert list_findings(act) == []
-    seal(app)
-    assert list_findings(act) == []
+    for _ in range(2):
+        assert list_findings(act) == []
+        seal(app)
 
 
 def test_account_removed_before_the_seal_of_its_codes_leaves_the_chain_valid(
     act: Run, app: Flask, build: Build, browser: FlaskClient
 ) -> None:
-    account = a_day(app, build, browser)
-    assert unused_accounts.remove(account.id, true())
+    assert unused_accounts.remove(a_day(app, build, browser).id, true())
     db.session.commit()
-    assert list_findings(act) == []
-    seal(app)
-    assert list_findings(act) == []
+    for _ in range(2):
+        assert list_findings(act) == []
+        seal(app)
 
 
 def test_erased_part_of_a_living_account_is_found(act: Run, app: Flask, build: Build) -> None:
@@ -98,9 +97,8 @@ def test_purge_removes_old_entries_and_leaves_the_chain_valid(act: Run, app: Fla
     assert list_findings(act) == []
     done = purged(act)
     assert (done["journal_entries"], done["failures"]) == (8, 4)
-    code, wrong, summary = verified(act)
-    assert (code, wrong, summary["entries"], summary["seals"], summary["expired"]) == (0, [], 12, 4, 4)
-    assert number(AuditSeal) == 4, "the seals of the two oldest days went with all of their entries"
+    _, wrong, summary = verified(act)
+    assert (wrong, summary["entries"], summary["seals"], summary["expired"]) == ([], 12, 4, 4)
     with at(now() + 10 * DAY):
         write(account, 1)
         assert "journal_entries" in purged(act)
@@ -111,8 +109,7 @@ def test_purge_removes_old_entries_and_leaves_the_chain_valid(act: Run, app: Fla
         assert number(AuditSeal) == 1, "the youngest seal stays: the next one is chained to it"
         write(account, 1)
         seal(app)
-        code, wrong, summary = verified(act)
-        assert (code, wrong, summary["seals"]) == (0, [], 2)
+        assert (list_findings(act), number(AuditSeal)) == ([], 2)
 
 
 def test_early_removal_of_an_entry_is_found_after_a_purge(act: Run, app: Flask, build: Build) -> None:
@@ -127,24 +124,19 @@ def test_early_removal_of_an_entry_is_found_after_a_purge(act: Run, app: Flask, 
     ]
 
 
-def test_beginning_under_a_lost_key_is_not_called_changed(
+def test_changed_beginning_is_found_and_a_lost_key_is_told_apart(
     act: Run, app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch, database_url: str
 ) -> None:
     a_year(app, build)
     purged(act)
-    monkeypatch.setenv("IDP_SECRET_KEY", other_secret(database_url).secret_key.get_secret_value())
-    messages = [what for _, _, what in list_findings(act)]
-    assert messages[0] == "the record of the last purge was made under a secret key that is not here"
-    assert "the record of the last purge was changed" not in messages
-
-
-def test_changed_beginning_is_found(act: Run, app: Flask, build: Build) -> None:
-    a_year(app, build)
-    purged(act)
+    changed, lost = "the record of the last purge was {}".format, "made under a secret key that is not here"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("IDP_SECRET_KEY", other_secret(database_url).secret_key.get_secret_value())
+        messages = [what for _, _, what in list_findings(act)]
+    assert (messages[0], changed("changed") in messages) == (changed(lost), False)
     tamper("UPDATE audit_beginning SET first_seal = first_seal + 1")
     messages = [what for _, _, what in list_findings(act)]
-    assert "the record of the last purge was changed" in messages
-    assert "the record of the last purge was made under a secret key that is not here" not in messages
+    assert (changed("changed") in messages, changed(lost) in messages) == (True, False)
     tamper("UPDATE audit_beginning SET first_seal = first_seal - 1")
     assert list_findings(act) == []
     tamper("DELETE FROM audit_seal WHERE id = 3")

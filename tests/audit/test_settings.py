@@ -24,7 +24,6 @@ pytestmark = pytest.mark.row("O-08")
 
 
 def recorded() -> list[tuple[str, dict[str, Any]]]:
-    """Return the actor and the details of recorded changes of settings."""
     changed = select(AuditEntry.actor, AuditEntry.details).where(AuditEntry.kind == "settings.changed")
     rows = [(actor, details) for actor, details in db.session.execute(changed.order_by(AuditEntry.id))]
     db.session.rollback()
@@ -147,10 +146,3 @@ def test_several_nodes_that_start_together_record_one_change(nodes: list[forked.
         _, output = node.communicate(timeout=60)
         assert node.returncode == 0, output
     assert [details["after"] for _, details in recorded()] == [{"IDP_AUDIT_DAYS": "401"}]
-
-
-def test_a_worker_starts_without_the_settings_table(act: Run) -> None:
-    with db.engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE noted_settings")
-    assert act("worker", "--once").code == 0
-    assert recorded() == []

@@ -32,7 +32,6 @@ def reload_account(account: Account) -> Account:
 
 
 def waiting(kind: str) -> list[dict[str, object]]:
-    """Return the payloads of the outbox messages of one kind."""
     payloads = list(db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == kind)))
     db.session.rollback()
     return payloads

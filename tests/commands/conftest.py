@@ -1,10 +1,12 @@
 """Runs the `idp` command as its entry point does, in this process: the same settings, exit codes and streams."""
 
 import contextvars
+import json
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -29,6 +31,12 @@ class Answer:
 
 
 Run = Callable[..., Answer]
+
+
+def read_json(run: Run, *arguments: str) -> Any:
+    answer = run(*arguments, "--json")
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
 
 
 def check_refusal(answer: Answer, words: str) -> None:

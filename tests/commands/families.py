@@ -51,7 +51,6 @@ def pages(paper: Path) -> list[str]:
 
 
 def secret_on(page: str) -> str:
-    """Return the provisional password of a page, as it is printed."""
     [secret] = secrets_in(page)
     return secret
 

@@ -63,7 +63,6 @@ def live(database: str, act: str, moment: datetime, countdown: int, points: str,
 
 
 def seen(database: str, moment: datetime) -> dict[str, Any]:
-    """Return the keys that a node sees that starts a minute later."""
     settings = settings_for(database, database_pool=2)
     with time_machine.travel(moment + timedelta(minutes=1)), inherited(settings).app_context():
         rows = list(db.session.scalars(select(SigningKey)))

@@ -46,7 +46,6 @@ _ports = cycle(range(24_000 + NUMBER % _WORKERS, 32_000, _WORKERS))
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago, another one each time."""
     for port in islice(_ports, len(range(24_000, 32_000, _WORKERS))):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -55,7 +54,6 @@ def free_port() -> int:
 
 
 def connect(port: int, process: "forked.Program | subprocess.Popen[bytes]", log: Path) -> socket.socket:
-    """Return a connection as soon as the process accepts one."""
     until = time.monotonic() + PATIENCE
     while True:
         assert process.poll() is None, log.read_text()

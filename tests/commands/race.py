@@ -123,7 +123,6 @@ def operate(order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "E
 
 
 def attempt(username: str, door: Any) -> Attempt:
-    """Return an attempt from a separate IP, so that rate limits per IP do not apply."""
     ip = ".".join(["10", *(str(_addresses.randrange(256)) for _ in range(3))])
     return Attempt(username, PASSWORD, ip, "Firefox", door=door)
 
@@ -146,7 +145,6 @@ def insist(
 
 
 def once(settings: Settings, username: str, inside: "Event") -> int:
-    """Open a session, and renew it; return how many of the two succeeded."""
     hasher = services().hasher
     try:
         outcome = sign_in(settings, hasher, services().breached, attempt(username, "sign_in"), None)

@@ -1,6 +1,5 @@
 """Rows for tests of the purge, expired or still in use, and the purge's output."""
 
-import json
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +20,7 @@ from idp.passkeys.models import Passkey, PasskeyUser
 from idp.sessions.models import Session
 from idp.throttle.counters import ThrottleCounter
 from tests.builders import Build
-from tests.commands.conftest import Run
+from tests.commands.conftest import Run, read_json
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -38,9 +37,7 @@ def keep(*rows: Base) -> None:
 
 
 def purged(act: Run) -> dict[str, int]:
-    answer = act("purge", "--json")
-    assert (answer.code, answer.err) == (0, "")
-    return {name: count for name, count in json.loads(answer.out).items() if count}
+    return {name: count for name, count in read_json(act, "purge").items() if count}
 
 
 @dataclass
@@ -144,78 +141,44 @@ class Remains:
         self.event(HOUR)
 
 
-def many(table: type[Base], count: int, **values: Any) -> None:
-    """Insert `count` rows; a callable value is called for each row."""
-    rows = [{name: value() if callable(value) else value for name, value in values.items()} for _ in range(count)]
-    db.session.execute(insert(table), rows)
-    db.session.commit()
-
-
 def a_dead_town(account: Account, count: int) -> None:
-    """Insert `count` expired rows into each table that the purge empties."""
     old = now() - 400 * DAY
-    many(
-        OneTimeLink,
-        count,
-        digest=lambda: uuid.uuid4().bytes,
-        purpose="confirm_email",
-        account_id=account.id,
-        email="a@exemple.fr",
-        generation=1,
-        created_at=old,
-        expires_at=old,
-    )
-    sessions = [uuid.uuid4() for _ in range(count)]
-    rows: list[dict[str, Any]] = [
-        {
-            "id": key,
-            "digest": key.bytes,
-            "sid": key.hex,
-            "account_id": account.id,
-            "generation": 1,
-            "auth_time": old,
-            "amr": ["pwd"],
-            "created_at": old,
-            "last_seen_at": old,
-            "expires_at": old,
-        }
-        for key in sessions
-    ]
-    db.session.execute(insert(Session), rows)
-    issued: dict[str, Any] = {"client_id": uuid.UUID(int=7), "account_id": account.id, "scope": "openid"}
-    issued |= {"expires_at": old, "acr": "pwd", "auth_time": old}
-    db.session.execute(
-        insert(AuthorizationCode),
-        [
+    keys = [uuid.uuid4() for _ in range(count)]
+    own: dict[str, Any] = {"account_id": account.id, "expires_at": old}
+    sure: dict[str, Any] = {"auth_time": old}
+    issued = {**own, **sure, "client_id": uuid.UUID(int=7), "scope": "openid", "acr": "pwd"}
+    link = {"purpose": "confirm_email", "email": "a@exemple.fr", "generation": 1, "created_at": old}
+    session = {"generation": 1, "amr": ["pwd"], "created_at": old, "last_seen_at": old}
+    person = {"family_name": "DURAND", "given_name": "Zoé", "provisional_hash": "$argon2id$"}
+    tables: dict[type[Base], list[dict[str, Any]]] = {
+        OneTimeLink: [{"digest": key.bytes, **own, **link} for key in keys],
+        Session: [{"id": key, "digest": key.bytes, "sid": key.hex, **own, **sure, **session} for key in keys],
+        AuthorizationCode: [
             {"digest": key.bytes, "family": key, "session_id": key, "redirect_uri": "https://ent.test/cb", **issued}
-            for key in sessions
+            for key in keys
         ],
-    )
-    db.session.execute(
-        insert(Token),
-        [
+        Token: [
             {"digest": key.bytes + kind, "kind": kind.decode(), "family": key, "session_id": key, **issued}
-            for key in sessions
+            for key in keys
             for kind in (b"a", b"r")
         ],
-    )
+        OutboxMessage: [
+            {"id": key, "kind": "account.notice", "payload": {}, "finished_at": old, "available_at": old}
+            for key in keys
+        ],
+        AuditEntry: [
+            {"at": moment, "kind": kind, "result": result, "details": {}}
+            for _ in keys
+            for moment, kind, result in ((old, "code.issued", "ok"), (now() - 200 * DAY, "sign_in", "refused"))
+        ],
+        ThrottleCounter: [
+            {"limit": "x", "key": key.bytes, "count": 1, "since": old, "open_at": old, "expires_at": old}
+            for key in keys
+        ],
+        Account: [
+            {"id": uuid.uuid4(), "username": f"z.{key.hex}", "provisional_expires_at": old, **person} for key in keys
+        ],
+    }
+    for table, rows in tables.items():
+        db.session.execute(insert(table), rows)
     db.session.commit()
-    many(OutboxMessage, count, id=uuid.uuid4, kind="account.notice", payload={}, finished_at=old, available_at=old)
-    many(AuditEntry, count, at=old, kind="code.issued", result="ok", details={})
-    many(AuditEntry, count, at=now() - 200 * DAY, kind="sign_in", result="refused", details={})
-    counters = [
-        {"limit": "x", "key": key.bytes, "count": 1, "since": old, "open_at": old, "expires_at": old}
-        for key in sessions
-    ]
-    db.session.execute(insert(ThrottleCounter), counters)
-    db.session.commit()
-    many(
-        Account,
-        count,
-        id=uuid.uuid4,
-        username=lambda: f"z.{uuid.uuid4().hex}",
-        family_name="DURAND",
-        given_name="Zoé",
-        provisional_hash="$argon2id$",
-        provisional_expires_at=old,
-    )

@@ -33,12 +33,10 @@ Act = Callable[[], str]
 
 
 def work(app: Flask, _settings: Settings) -> Act:
-    """Run the worker's job for keys, as `idp worker --once` does."""
     return lambda: str(Worker(services_of(app).outbox_handlers, jobs=ROTATIONS).run_once())
 
 
 def tend(_app: Flask, settings: Settings) -> Act:
-    """Run the job itself, as if several workers had the same message."""
     return lambda: str(rotation.tend(settings))
 
 

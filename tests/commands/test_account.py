@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
@@ -13,51 +12,26 @@ from idp.clock import now
 from idp.db import db
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, wrong_tries
-from tests.commands.conftest import Events, Run, check_refusal
+from tests.commands.conftest import Answer, Events, Run, check_refusal, read_json
 from tests.commands.remains import keep
 from tests.pages import sign_in
 
 
-def shown(act: Run, *arguments: str) -> dict[str, object]:
-    answer = act("account", "show", *arguments, "--json")
-    assert (answer.code, answer.err) == (0, "")
-    row: dict[str, object] = json.loads(answer.out)
-    return row
-
-
-def test_show_prints_help_desk_details_without_secrets(
-    act: Run, build: Build, browser: FlaskClient, app: Flask
-) -> None:
+def test_show_prints_help_desk_details_without_secrets(act: Run, build: Build, browser: FlaskClient) -> None:
     account = build.active(children=[build.child(), build.child("Lila", uai=LYCEE)])
     sign_in(browser, "/connexion", account.username, PASSWORD)
     wrong_tries(account.username)
     keep(SchoolNotice(school_id=build.school().id, account_id=account.id, kind="letter_doubt"))
-    row = shown(act, account.username.upper().replace(".", "․"))  # typed as it is read, in capitals
-    assert row["username"] == account.username
-    assert row["state"] == "active"
-    assert row["schools"] == [COLLEGE, LYCEE]
-    assert row["email"] == "n…y@exemple.fr"
-    assert (row["open_sessions"], row["last_sign_in_at"] is not None) == (1, True)
-    assert 0 < int(str(row["wait_seconds"])) <= 5
-    assert row["children"][1] == {  # type: ignore[index]
-        "given_name": "Lila",
-        "family_name": "LEROY",
-        "class": "6e 1",
-        "uai": LYCEE,
-        "school": "Lycée Louise-Weber",
-    }
-    notices: list[dict[str, str]] = row["notices"]  # type: ignore[assignment]
-    [notice] = notices
-    assert notice["kind"] == "letter_doubt"
-    notice_line = next(
-        line for line in act("account", "show", account.username).out.splitlines() if "letter_doubt" in line
-    )
-    assert notice_line.startswith(f"notices: {notice['id']}, letter_doubt, ")
-    assert "[" not in notice_line
-    for text_or_json in (act("account", "show", account.username).out, json.dumps(row)):
-        assert "argon2" not in text_or_json
-        assert "noemie.leroy@" not in text_or_json
-        assert PASSWORD not in text_or_json
+    row = read_json(act, "account", "show", account.username.upper().replace(".", "․"))  # as it is read, in capitals
+    expected = {"username": account.username, "state": "active", "schools": [COLLEGE, LYCEE], "open_sessions": 1}
+    assert (expected | {"email": "n…y@exemple.fr"}).items() <= row.items()
+    assert 0 < row["wait_seconds"] <= 5
+    lila = {"given_name": "Lila", "family_name": "LEROY", "class": "6e 1", "uai": LYCEE, "school": "Lycée Louise-Weber"}
+    assert row["children"][1] == lila
+    text = act("account", "show", account.username).out
+    assert f"\nnotices: {row['notices'][0]['id']}, letter_doubt, " in text
+    for secret in ("argon2", "noemie.leroy@", PASSWORD):
+        assert secret not in text + json.dumps(row)
 
 
 def _disputed(account: Account) -> Account:
@@ -86,8 +60,8 @@ def test_show_names_every_state(act: Run, build: Build) -> None:
         build.never_activated(disabled_at=past, merged_into_id=main.id): "merged into another account",
     }
     for account, state in states.items():
-        assert shown(act, account.username)["state"] == state
-    assert shown(act, list(states)[-1].username)["merged_into"] == main.username
+        assert read_json(act, "account", "show", account.username)["state"] == state
+    assert read_json(act, "account", "show", list(states)[-1].username)["merged_into"] == main.username
     assert act("account", "show", main.username).out.startswith(f"username: {main.username}\nname: Mme Noémie")
 
 
@@ -117,9 +91,8 @@ def test_find_matches_identifier_name_email_and_school(act: Run, build: Build) -
     empty = act("account", "find", "nobody at all")
     assert (empty.code, empty.out, empty.err) == (0, "", "no account matches\n")
     table = act("account", "find", "LEROY", "--limit", "1")
-    assert len(table.out.splitlines()) == 2
+    assert (len(table.out.splitlines()), "@" in table.out) == (2, False)
     assert "the first 1 are shown" in table.err
-    assert "@" not in act("account", "find", "LEROY").out
 
 
 @pytest.mark.row("O-03")
@@ -134,20 +107,18 @@ def test_the_journal_records_each_account_read(act: Run, build: Build, events: E
 
 
 @pytest.mark.row("K-04")
-@pytest.mark.parametrize("command", ACTS)
+@pytest.mark.parametrize("command", [("show",), ("enable",), ("claims", "--set", "nickname=Nono")])
 def test_an_account_of_another_school_does_not_exist(
-    act: Run, build: Build, events: Events, browser: FlaskClient, command: str
+    act: Run, build: Build, events: Events, browser: FlaskClient, command: tuple[str, ...]
 ) -> None:
     build.school(LYCEE)
     account = build.active()
     sign_in(browser, "/connexion", account.username, PASSWORD)
-    before = (reload_account(account).generation, reload_account(account).disabled_at)
-    refused = act("account", command, account.username, "--school", LYCEE)
-    unknown = act("account", command, "n.personne1", "--school", LYCEE)
-    assert (refused.code, refused.out, refused.err) == (1, "", f"Error: no account {account.username}\n")
-    assert unknown.err == "Error: no account n.personne1\n"
-    assert (reload_account(account).generation, reload_account(account).disabled_at) == before
-    assert living(account) == 1
+    name, *more = command
+    refused = act("account", name, account.username, "--school", LYCEE, *more)
+    assert refused == Answer(1, "", f"Error: no account {account.username}\n")
+    after = reload_account(account)
+    assert (after.generation, after.more_claims, living(account)) == (1, {}, 1)
     [event] = events("account.read")
     assert (event.account_id, event.result, event.actor) == (account.id, "refused", OPERATOR)
     assert event.details == {"school": LYCEE}
@@ -169,64 +140,43 @@ def test_each_school_sees_only_its_own_part_of_a_family(act: Run, build: Build) 
 
 @pytest.mark.row("K-04")
 @pytest.mark.parametrize("command", ACTS)
-def test_an_unknown_school_is_refused(act: Run, build: Build, command: str) -> None:
-    account = build.active()
-    answer = act("account", command, account.username, "--school", "0599999Z")
-    assert (answer.code, answer.out, answer.err) == (1, "", "Error: no school 0599999Z\n")
-
-
-@pytest.mark.parametrize(
-    "username", ["n.personne1", "a@b.fr", "\x1b[31mred", "x" * 100, "3ecb5d39-ee22-49e6-8237-3b8aec173744"]
-)
-@pytest.mark.parametrize("command", ACTS)
-def test_an_unknown_account_is_a_one_line_error(act: Run, command: str, username: str) -> None:
-    answer = act("account", command, username)
-    assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith("Error: no account ")
-    assert answer.err.count("\n") == 1
-    assert "\x1b" not in answer.err
-
-
-def held(account: Account) -> dict[str, object]:
-    claims = dict(db.session.get_one(Account, account.id, populate_existing=True).more_claims)
-    db.session.rollback()
-    return claims
+def test_an_unknown_account_or_school_is_a_one_line_error(act: Run, build: Build, command: str) -> None:
+    check_refusal(act("account", command, build.active().username, "--school", "0599999Z"), "no school 0599999Z")
+    for username in ("n.personne1", "a@b.fr", "\x1b[31mred", "x" * 100, "3ecb5d39-ee22-49e6-8237-3b8aec173744"):
+        answer = act("account", command, username)
+        check_refusal(answer, "Error: no account ")
+        assert "\x1b" not in answer.err
 
 
 def test_claims_are_set_shown_and_removed(act: Run, build: Build) -> None:
     account = build.active()
+    claims = ("account", "claims", account.username)
     some = ("--set", "nickname=Nono = moi", "--set", "address.locality=Rivebelle", "--set", "phone_number=+33199001234")
-    answer = act("account", "claims", account.username, *some, "--set", "phone_number_verified=true")
-    assert (answer.code, answer.err) == (0, "")
+    lines = act(*claims, *some, "--set", "phone_number_verified=true").out.splitlines()
+    assert {"nickname: Nono = moi", "address.locality: Rivebelle", "phone_number_verified: true"} < set(lines)
     expected = {
         "address": {"locality": "Rivebelle"},
         "nickname": "Nono = moi",
         "phone_number": "+33199001234",
         "phone_number_verified": True,
     }
-    assert held(account) == expected
-    lines = set(answer.out.splitlines())
-    assert {"nickname: Nono = moi", "address.locality: Rivebelle", "phone_number_verified: true"} < lines
-    shown = act("account", "claims", account.username.upper(), "--json")
-    assert json.loads(shown.out) == expected
-    answer = act("account", "claims", account.username, "--unset", "phone_number", "--unset", "address", "--json")
-    assert json.loads(answer.out) == held(account) == {"nickname": "Nono = moi"}
-    assert act("account", "claims", account.username, "--unset", "nickname").out == ""
-    assert held(account) == {}
+    assert read_json(act, *claims) == reload_account(account).more_claims == expected
+    left = read_json(act, *claims, "--unset", "phone_number", "--unset", "address")
+    assert left == reload_account(account).more_claims == {"nickname": "Nono = moi"}
+    assert act(*claims, "--unset", "nickname").out == ""
 
 
 @pytest.mark.row("O-03")
 def test_the_journal_holds_claim_names_without_values(act: Run, build: Build, events: Events) -> None:
     account = build.active()
-    act("account", "claims", account.username, "--set", "nickname=Nono", "--set", "birthdate=1984-02-29")
-    act("account", "claims", account.username, "--unset", "nickname")
+    for options in (("--set", "nickname=Nono", "--set", "birthdate=1984-02-29"), ("--unset", "nickname")):
+        act("account", "claims", account.username, *options)
     act("account", "claims", account.username, "--school", COLLEGE)
-    changes = events("account.changed")
-    assert [entry.details["change"] for entry in changes] == ["claims +nickname +birthdate", "claims -nickname"]
-    assert {entry.account_id for entry in changes} == {account.id}
-    assert all(entry.actor for entry in changes)
-    [looked] = events("account.read")
-    assert (looked.account_id, looked.details["school"]) == (account.id, COLLEGE)
+    assert [(entry.account_id, entry.actor, entry.details["change"]) for entry in events("account.changed")] == [
+        (account.id, OPERATOR, "claims +nickname +birthdate"),
+        (account.id, OPERATOR, "claims -nickname"),
+    ]
+    assert [(read.account_id, read.details["school"]) for read in events("account.read")] == [(account.id, COLLEGE)]
 
 
 @pytest.mark.row("T-19")
@@ -248,40 +198,14 @@ def test_a_refused_claim_is_a_one_line_error_and_changes_nothing(
 ) -> None:
     account = build.active()
     check_refusal(act("account", "claims", account.username, *arguments), message)
-    assert held(account) == {}
+    assert reload_account(account).more_claims == {}
     assert events("account.changed") == []
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--set", "nickname"),
-        ("--set", "=x"),
-        ("--set", "nickname=a", "--set", "nickname=b"),
-        ("--set", "nickname=a", "--unset", "nickname"),
-    ],
-)
-def test_malformed_options_are_a_usage_error(act: Run, build: Build, arguments: tuple[str, ...]) -> None:
-    account = build.active()
-    assert act("account", "claims", account.username, *arguments).code == 2
-    assert held(account) == {}
-
-
-@pytest.mark.row("K-04")
-def test_no_claim_of_an_account_of_another_school_changes(act: Run, build: Build, events: Events) -> None:
-    account = build.active()
-    build.school(LYCEE)
-    answer = act("account", "claims", account.username, "--school", LYCEE, "--set", "nickname=Nono")
-    assert (answer.code, answer.err) == (1, f"Error: no account {account.username}\n")
-    assert held(account) == {}
-    [hidden] = events("account.read")
-    assert hidden.result == "refused"
 
 
 def test_updated_at_moves_only_when_a_claim_changes(act: Run, build: Build) -> None:
     account = build.active(updated_at=now() - timedelta(days=2))
-    act("account", "claims", account.username, "--set", "nickname=Nono")
-    first = db.session.get_one(Account, account.id, populate_existing=True).updated_at
-    assert first > now() - timedelta(days=1)
-    act("account", "claims", account.username, "--set", "nickname=Nono")
-    assert db.session.get_one(Account, account.id, populate_existing=True).updated_at == first
+    moments = []
+    for _ in range(2):
+        act("account", "claims", account.username, "--set", "nickname=Nono")
+        moments.append(reload_account(account).updated_at)
+    assert moments[0] == moments[1] > now() - timedelta(days=1)

@@ -1,18 +1,23 @@
-"""`idp client test`, against real servers: each fault of a registration is reported."""
+"""`idp client test`, against real servers: each fault of a registration, a page or a certificate is reported."""
 
 import json
+import threading
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from idp.clients.models import Audience, Client
 from idp.config import Settings
 from idp.db import db
+from idp.http_client import outgoing
 from idp.registration import registrations
+from tests import signatures
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.client_trial import (  # noqa: F401 - fixtures too
     METADATA,
@@ -28,9 +33,10 @@ from tests.commands.client_trial import (  # noqa: F401 - fixtures too
     tried,
     wrong,
 )
-from tests.commands.conftest import Run
-from tests.protocol.ent_server import FINE, Answer, Behaviour, listening_ent
+from tests.commands.conftest import Run, check_refusal
+from tests.protocol.ent_server import FINE, Answer, Behaviour, authority, listening_ent
 from tests.relying_party import RelyingParty
+from tests.rows import each_row
 
 
 def test_a_ready_ent_passes_every_check(act: Run, build: Build, place: Place) -> None:
@@ -73,9 +79,14 @@ def test_a_ready_ent_passes_every_check(act: Run, build: Build, place: Place) ->
     assert f"✓ adresse de retour {callback} : répond (400), certificat bon" in lines
 
 
+def check_fault(act: Run, ent: RelyingParty, check: str, words: str) -> None:
+    """Check that the trial finds one fault, with these words."""
+    [(name, message)] = wrong(act, ent)
+    assert (name, words in message) == (check, True), message
+
+
 def test_an_unknown_client_is_refused(act: Run) -> None:
-    answer = act("client", "test", "nobody")
-    assert (answer.code, answer.out, answer.err) == (1, "", "Error: no client nobody\n")
+    check_refusal(act("client", "test", "nobody"), "Error: no client nobody\n")
 
 
 def test_a_disabled_client_and_a_missing_school_are_reported(act: Run, build: Build, place: Place) -> None:
@@ -86,51 +97,47 @@ def test_a_disabled_client_and_a_missing_school_are_reported(act: Run, build: Bu
     (closed, enable_advice), (school, advice) = wrong(act, ent)
     assert (closed, school) == ("enabled", "school")
     assert f"idp client enable {ent.client_id}" in enable_advice
-    assert LYCEE in advice
     assert f"idp school set {LYCEE}" in advice
     client = registrations.get(nowhere.client_id)
     client.audience, client.schools = Audience.FAMILIES, []  # no command creates such a client
     db.session.commit()
-    [(check_name, message)] = wrong(act, nowhere)
-    assert check_name == "audience"
-    assert "aucun établissement" in message
+    check_fault(act, nowhere, "audience", "aucun établissement")
 
 
 def test_advice_is_reported_without_failure(act: Run, build: Build, place: Place) -> None:
     build.school()
     ent = build.ent(host=place.host, charter="provider")
+
+    def advice() -> dict[str, str]:
+        code, findings = tried(act, ent.client_id)
+        assert code == 0
+        return {finding["check"]: finding["message"] for finding in findings}
+
     registrations.rotate_secret(ent.client_id)
-    code, findings = tried(act, ent.client_id)
-    by_check = {finding["check"]: finding for finding in findings}
-    assert code == 0
-    assert "aucune charte publiée" in by_check["charter"]["message"]
-    assert "changement de secret en cours" in by_check["secret"]["message"]
+    assert "aucune charte publiée" in advice()["charter"]
+    assert "changement de secret en cours" in advice()["secret"]
     build.publish(ent, "1")
     registrations.rotate_secret(ent.client_id, keep=registrations.FORMER_SECRET_KEPT * 0)
-    _, findings = tried(act, ent.client_id)
-    by_check = {finding["check"]: finding for finding in findings}
-    assert "une version est publiée" in by_check["charter"]["message"]
-    assert "secret" not in by_check
+    assert "une version est publiée" in advice()["charter"]
+    assert "secret" not in advice()
 
 
-@pytest.mark.parametrize("content", [b"no JSON", b"[]", b'{"keys": []}', b'{"keys": [{"kty": "oct", "k": "AAAA"}]}'])
-def test_invalid_keys_of_the_ent_are_reported(act: Run, build: Build, place: Place, content: bytes) -> None:
+@each_row(
+    ("content", "fault"),
+    [
+        (b"no JSON", "JSON"),
+        (b"[]", "JSON"),
+        (b'{"keys": []}', "aucune clé publique utilisable"),
+        (b'{"keys": [{"kty": "oct", "k": "AAAA"}]}', "aucune clé publique utilisable"),
+        (public_keys(), "pas de clé RS256"),
+    ],
+)
+def test_invalid_keys_of_the_ent_are_reported(act: Run, build: Build, place: Place, content: bytes, fault: str) -> None:
     build.school()
     place.ent.served["/keys.json"] = (200, {}, content)
-    ent = build.ent(host=place.host, auth_method="private_key_jwt", jwks_uri=place.ent.uri(path="/keys.json"))
-    [(name, message)] = wrong(act, ent)
-    assert name == "jwks_uri"
-    assert "JSON" in message or "aucune clé publique utilisable" in message
-
-
-def test_keys_for_another_algorithm_are_reported(act: Run, build: Build, place: Place) -> None:
-    build.school()
     keys = {"jwks_uri": place.ent.uri(path="/keys.json"), "auth_alg": "RS256"}
-    place.ent.served["/keys.json"] = (200, {}, public_keys())
     ent = build.ent(host=place.host, auth_method="private_key_jwt", **keys)
-    [(name, message)] = wrong(act, ent)
-    assert name == "jwks_uri"
-    assert "pas de clé RS256" in message
+    check_fault(act, ent, "jwks_uri", fault)
 
 
 def test_a_sector_document_without_a_redirect_uri_is_reported(act: Run, build: Build, place: Place) -> None:
@@ -143,22 +150,16 @@ def test_a_sector_document_without_a_redirect_uri_is_reported(act: Run, build: B
     answers: list[Answer] = [(200, {}, b'["https://ent.test/cb"]'), (200, {}, b"{"), (404, {}, b"")]
     for answer in answers:
         place.ent.served["/s.json"] = answer
-        [(name, message)] = wrong(act, ent)
-        assert name == "sector_identifier_uri"
-        assert "ne donne pas (200) un tableau JSON" in message
+        check_fault(act, ent, "sector_identifier_uri", "ne donne pas (200) un tableau JSON")
 
 
 def test_a_sector_of_its_own_is_reported(act: Run, ent: RelyingParty, place: Place) -> None:
     """Several hosts without a sector document, as in a self-registration: reported, but not as a fault."""
-    _, findings = tried(act, ent.client_id)
-    assert "sector_identifier_uri" not in {finding["check"] for finding in findings}
     uris = [f"https://{place.host}/cb", place.ent.uri("interne.test", "/cb")]
     db.session.execute(update(Client).values(redirect_uris=uris, sector=""))
     db.session.commit()
-    _, findings = tried(act, ent.client_id)
-    [sector_finding] = [finding for finding in findings if finding["check"] == "sector_identifier_uri"]
-    assert sector_finding["ok"]
-    assert "seul dans son secteur" in sector_finding["message"]
+    [finding] = [each for each in tried(act, ent.client_id)[1] if each["check"] == "sector_identifier_uri"]
+    assert (finding["ok"], "seul dans son secteur" in finding["message"]) == (True, True)
 
 
 def test_an_unreachable_sector_document_is_reported(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
@@ -166,9 +167,7 @@ def test_an_unreachable_sector_document_is_reported(act: Run, build: Build, plac
     with listening_ent(tmp_path / "ent.test.pem") as gone:
         gone.served["/s.json"] = (200, {}, json.dumps([f"https://{place.host}/cb"]).encode())
         ent = build.ent(host=place.host, sector_identifier_uri=gone.uri(path="/s.json"), subject="public")
-    [(name, message)] = wrong(act, ent)
-    assert name == "sector_identifier_uri"
-    assert "rien n’écoute" in message
+    check_fault(act, ent, "sector_identifier_uri", "rien n’écoute")
 
 
 def test_the_provider_metadata_is_checked_from_outside(
@@ -177,24 +176,16 @@ def test_the_provider_metadata_is_checked_from_outside(
     good = place.provider.served[METADATA]
     assert isinstance(good, tuple)
     announced = json.loads(good[2])
-
-    def seen(content: object, status: int = 200) -> list[tuple[str, str]]:
+    for content, status, check, words in (
+        (announced | {"issuer": f"{settings.issuer}/"}, 200, "issuer", f"{settings.issuer}/"),
+        ({"issuer": settings.issuer}, 200, "provider_keys", ""),
+        ([], 200, "metadata", "IDP_ISSUER"),
+        (announced, 502, "metadata", "IDP_ISSUER"),
+    ):
         place.provider.served[METADATA] = (status, {}, json.dumps(content).encode())
-        return wrong(act, ent)
-
-    [(name, message)] = seen(announced | {"issuer": f"{settings.issuer}/"})
-    assert name == "issuer"
-    assert f"{settings.issuer}/" in message
-    assert [name for name, _ in seen({"issuer": settings.issuer})] == ["provider_keys"]
-    for content, status in (([], 200), (announced, 502)):
-        [(name, message)] = seen(content, status)
-        assert name == "metadata"
-        assert "IDP_ISSUER" in message
-    place.provider.served[METADATA] = good
-    place.provider.served["/jwks.json"] = (200, {}, public_keys())
-    [(name, message)] = wrong(act, ent)
-    assert name == "provider_keys"
-    assert "idp keys rotate --alg RS256" in message
+        check_fault(act, ent, check, words)
+    place.provider.served |= {METADATA: good, "/jwks.json": (200, {}, public_keys())}
+    check_fault(act, ent, "provider_keys", "idp keys rotate --alg RS256")
 
 
 def test_a_sign_in_request_is_tried_as_the_ent_sends_it(
@@ -205,7 +196,6 @@ def test_a_sign_in_request_is_tried_as_the_ent_sends_it(
         return "".join(finding["message"] for finding in findings if finding["check"] == "sign_in")
 
     def answered() -> dict[str, list[str]]:
-        """Return what the service itself answers to the last request."""
         path = next(request.path for request in reversed(place.provider.asked) if "/authorize" in request.path)
         location = browser.get(path, base_url=settings.issuer).headers["Location"]
         assert location.startswith(f"{callback}?")
@@ -242,6 +232,156 @@ def test_a_sign_in_request_that_fails_is_reported(
         callback = f"https://{place.host}/cb"
         answer = status, {name: value.replace("CALLBACK", callback) for name, value in headers.items()}, content
     place.provider.served["/authorize"] = answer
-    [(name, message)] = wrong(act, ent)
-    assert name == "sign_in"
-    assert expected in message
+    check_fault(act, ent, "sign_in", expected)
+
+
+def test_the_token_of_the_trial_lacks_only_a_signature(
+    act: Run, build: Build, place: Place, settings: Settings
+) -> None:
+    """Back-Channel Logout 1.0, 2.4: a refusal must be due to the signature, not to the format."""
+    build.school()
+    ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri())
+    assert wrong(act, ent) == []
+    [request] = place.back.asked
+    [token] = parse_qs(request.body)["logout_token"]
+    header, claims = signatures.read(token)
+    assert (header["typ"], header["alg"]) == ("logout+jwt", "RS256")
+    assert (claims["iss"], claims["aud"]) == (settings.issuer, ent.client_id)
+    assert claims["events"] == {"http://schemas.openid.net/event/backchannel-logout": {}}
+    assert "nonce" not in claims
+    answer = place.provider.served["/jwks.json"]
+    assert isinstance(answer, tuple)
+    with pytest.raises(InvalidSignature):
+        signatures.verified(token, signatures.by_name(json.loads(answer[2])))
+
+
+def test_a_redirect_is_accepted_and_not_followed(act: Run, ent: RelyingParty, place: Place) -> None:
+    place.ent.served["/"] = (302, {"Location": place.back.uri(path="/elsewhere")}, b"")
+    assert wrong(act, ent) == []
+    assert place.back.asked == []
+
+
+def test_an_error_of_the_ent_is_reported(act: Run, ent: RelyingParty, place: Place) -> None:
+    place.ent.served["/cb"] = (500, {}, b"")
+    check_fault(act, ent, "redirect_uri", "répond 500")
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_missing_page_is_reported(act: Run, build: Build, place: Place, status: int) -> None:
+    """A page may refuse a request without a code; a missing page is a fault."""
+    build.school()
+    paths = {"/start": "initiate_login_uri", "/front": "frontchannel_logout_uri", "/cb": "redirect_uri"}
+    place.ent.served |= {"/start": (405, {}, b""), "/front": (401, {}, b""), "/home": (403, {}, b"")}
+    ent = build.ent(
+        host=place.host,
+        home_uri=place.ent.uri(path="/home"),
+        post_logout_redirect_uris=[place.ent.uri(path="/bye")],
+        initiate_login_uri=place.ent.uri(path="/start"),
+        frontchannel_logout_uri=place.ent.uri(path="/front"),
+    )
+    assert wrong(act, ent) == []
+    paths |= {"/bye": "post_logout_redirect_uri", "/home": "home_uri"}
+    for path, name in paths.items():
+        before = place.ent.served[path]
+        place.ent.served[path] = (status, {}, b"")
+        check_fault(act, ent, name, f"corrigez-la (--{name.replace('_', '-')})")
+        place.ent.served[path] = before
+
+
+def test_an_unreachable_or_unresolvable_ent_is_reported(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
+    build.school()
+    with listening_ent(tmp_path / "ent.test.pem") as gone:
+        host = f"ent.test:{gone.port}"
+    ent = build.ent(host=host, home_uri="https://nulle-part.test/", backchannel_logout_uri=f"https://{host}/bc")
+    failures = wrong(act, ent)
+    assert [name for name, _ in failures] == [
+        "redirect_uri", "post_logout_redirect_uri", "home_uri", "backchannel_logout_uri",
+    ]  # fmt: skip
+    assert all("rien n’écoute" in message for name, message in failures if name != "home_uri")
+    assert "le nom nulle-part.test est inconnu" in failures[2][1]
+
+
+def test_invalid_certificates_are_reported(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
+    build.school()
+    folder = tmp_path / "other"
+    folder.mkdir()
+    with listening_ent(authority(folder, "horizon.test", "ent.test").chain) as stranger, listening_ent(None) as clear:
+        ent = build.ent(
+            host=place.host,
+            home_uri=stranger.uri(path="/"),
+            initiate_login_uri=clear.uri(path="/"),
+            backchannel_logout_uri=stranger.uri(),
+        )
+        messages = dict(wrong(act, ent))
+    assert set(messages) == {"home_uri", "initiate_login_uri", "backchannel_logout_uri"}
+    assert "IDP_CA_BUNDLE" in messages["home_uri"]
+    assert "pas de TLS" in messages["initiate_login_uri"]
+    assert "IDP_CA_BUNDLE" in messages["backchannel_logout_uri"]
+    assert stranger.asked == []
+
+
+def test_a_certificate_for_another_host_is_reported(
+    act: Run, ent: RelyingParty, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered = place.ent.uri("autre.test", "/")
+    assert act("client", "set", ent.client_id, "--home-uri", registered).code == 0
+    monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.test", "autre.test"]')
+    check_fault(act, ent, "home_uri", "il en faut un pour autre.test")
+
+
+def test_a_private_ip_that_is_not_allowed_is_reported(act: Run, build: Build, place: Place) -> None:
+    build.school()
+    ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri("interne.test"))
+    check_fault(act, ent, "backchannel_logout_uri", "nommez interne.test dans IDP_OUTGOING_ALLOW")
+    assert place.back.asked == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (FINE, "ne vérifie pas la signature"),
+        ((204, {}, b""), "ne vérifie pas la signature"),
+        ((404, {}, b""), "--backchannel-logout-uri"),
+        ((302, {"Location": "/login"}, b""), "répond 302"),
+        ((403, {}, b""), "jeton CSRF"),
+        ((500, {}, b""), "répond 500"),
+    ],
+)
+def test_wrong_answers_of_the_back_channel_are_reported(
+    act: Run, build: Build, place: Place, answer: Answer, expected: str
+) -> None:
+    build.school()
+    ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri())
+    place.back.next = [answer]
+    check_fault(act, ent, "backchannel_logout_uri", expected)
+
+
+def test_a_slow_url_is_reported_and_other_urls_of_its_host_are_tried(
+    act: Run, ent: RelyingParty, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "TIMEOUT", 1.5)
+    over = threading.Event()
+
+    def never(_: BaseHTTPRequestHandler) -> None:
+        over.wait(20)
+
+    place.ent.served["/cb"] = never
+    try:
+        check_fault(act, ent, "redirect_uri", "pas de réponse en")
+    finally:
+        over.set()
+    assert sorted(request.path for request in place.ent.asked) == ["/", "/bye", "/cb"]
+
+
+def test_the_trial_reports_a_wider_audience(act: Run, build: Build, place: Place) -> None:
+    build.school()
+    own = build.ent(host=place.host)
+    everyone = build.ent("Cantines", place.host, uais=[], audience="everyone", release_username=True)
+    told = {finding["check"]: finding["message"] for finding in tried(act, own.client_id)[1]}
+    assert told["audience"] == "public : les familles de ses établissements, personne d’autre"
+    assert "release_username" not in told
+    code, findings = tried(act, everyone.client_id)
+    told = {finding["check"]: finding["message"] for finding in findings}
+    assert (code, "school" in told) == (0, False)
+    assert "TOUS les parents de l’académie" in told["audience"]
+    assert "--no-release-username" in told["release_username"]

@@ -51,9 +51,7 @@ def test_no_service_and_no_command_starts_with_another_key(
     answer = migrated(*command)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("Error: IDP_SECRET_KEY is not the key of this database")
-    for remedy in ("Copy IDP_SECRET_KEY", "IDP_SECRET_KEY_FALLBACKS", "idp config accept-secret-key"):
-        assert remedy in answer.err
-    assert SECRET not in answer.err + answer.out
+    assert ("idp config accept-secret-key" in answer.err, SECRET in answer.err) == (True, False)
 
 
 def test_the_commands_that_help_with_a_lost_key_start_with_another_one(

@@ -1,7 +1,7 @@
 """`idp staff`: invite, end, reset, as `desk.md` describes them for scripts; errors; the journal."""
 
-import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -14,8 +14,9 @@ from idp.db import db
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
 from idp.desk.staff.posts import end_of_year
 from tests.builders import COLLEGE, LYCEE, Build
-from tests.commands.conftest import Answer, Events, Run
+from tests.commands.conftest import Answer, Events, Run, read_json
 from tests.databases import DESK
+from tests.rows import each_row
 
 MAIL = "sylvie@bureau.test"
 WHO = ("staff", "invite", MAIL, "--name", "Sylvie Marchand")
@@ -27,11 +28,8 @@ def schools(app: Flask, build: Build) -> None:
         build.school(uai)
 
 
-def invite(act: Run, *more: str) -> dict[str, str]:
-    answer = act(*WHO, "--role", "secretary", "--school", COLLEGE, *more, "--json")
-    assert (answer.code, answer.err) == (0, "")
-    printed: dict[str, str] = json.loads(answer.out)
-    return printed
+def invite(act: Run, *more: str) -> Any:
+    return read_json(act, *WHO, "--role", "secretary", "--school", COLLEGE, *more)
 
 
 def person() -> StaffAccount:
@@ -40,31 +38,29 @@ def person() -> StaffAccount:
 
 def failed(answer: Answer, words: str) -> None:
     assert answer.code != 0
-    assert answer.out == ""
-    assert words in answer.err
+    assert (answer.out, words in answer.err) == ("", True), answer
 
 
-def test_an_invitation_is_printed_for_scripts(act: Run) -> None:
+def test_an_invitation_is_printed_for_people_and_for_scripts(act: Run) -> None:
     printed = invite(act)
     assert set(printed) == {"id", "link", "expires_at"}
-    assert printed["id"] == str(person().id)
-    assert printed["link"].startswith(f"{DESK}/invitation/")
+    assert (printed["id"], printed["link"].startswith(f"{DESK}/invitation/")) == (str(person().id), True)
     left = datetime.fromisoformat(printed["expires_at"]) - datetime.now(UTC)
     assert timedelta(hours=23, minutes=58) < left <= timedelta(hours=24)
-
-
-def test_an_invitation_is_printed_for_people(act: Run) -> None:
     answer = act(*WHO, "--role", "engineer")
     assert answer.out.startswith("Sylvie Marchand enrols until ")
     assert f"\n{DESK}/invitation/" in answer.out
 
 
-def test_a_role_has_its_schools_until_the_end_of_the_year(act: Run) -> None:
+def test_a_role_has_its_schools_until_the_end_of_the_year_or_a_named_day(act: Run, build: Build) -> None:
     invite(act, "--school", LYCEE)
     roles = db.session.scalars(select(StaffRole)).all()
-    assert {role.role for role in roles} == {Role.SECRETARY}
-    assert len({role.school_id for role in roles}) == 2
-    assert {role.valid_until for role in roles} == {end_of_year(now())}
+    assert {role.school_id for role in roles} == {build.school(uai).id for uai in (COLLEGE, LYCEE)}
+    assert {(role.role, role.valid_until) for role in roles} == {(Role.SECRETARY, end_of_year(now()))}
+    day = (now() + timedelta(days=10)).date()
+    act(*WHO, "--role", "dpo", "--until", day.isoformat())
+    ends = db.session.scalars(select(StaffRole.valid_until).where(StaffRole.role == Role.DPO)).one()
+    assert last_day(ends) == day
 
 
 def test_an_ent_operator_has_an_ent(act: Run, build: Build) -> None:
@@ -74,13 +70,7 @@ def test_an_ent_operator_has_an_ent(act: Run, build: Build) -> None:
     assert db.session.get_one(Client, role.client_id).client_id == client_id
 
 
-def test_a_role_lasts_until_the_day_that_is_named(act: Run) -> None:
-    day = (now() + timedelta(days=10)).date().isoformat()
-    invite(act, "--until", day)
-    assert last_day(db.session.scalars(select(StaffRole.valid_until)).one()).isoformat() == day
-
-
-@pytest.mark.parametrize(
+@each_row(
     ("more", "words"),
     [
         (("--role", "secretary"), "secretary needs a school"),
@@ -104,7 +94,7 @@ def test_a_wrong_grant_is_refused_and_nothing_stays(act: Run, more: tuple[str, .
     assert db.session.scalars(select(StaffInvitation)).all() == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("mail", "name", "words"),
     [
         ("x", "Sylvie", "x is not a mail address"),
@@ -119,12 +109,15 @@ def test_a_wrong_mail_or_name_is_refused(act: Run, mail: str, name: str, words: 
     failed(act("staff", "invite", mail, "--name", name, "--role", "dpo"), words)
 
 
-def test_a_person_who_has_enrolled_is_told_by_mail(act: Run) -> None:
+def test_a_person_who_has_enrolled_is_told_by_mail_and_gets_a_lost_access_back(act: Run) -> None:
     invite(act)
     person().enrolled_at = now()
     db.session.commit()
     answer = act(*WHO, "--role", "dpo")
     assert answer.out == "Sylvie Marchand has enrolled already, and is told by mail of the new role\n"
+    printed = read_json(act, "staff", "reset", MAIL)
+    assert set(printed) == {"id", "link", "expires_at"}
+    assert printed["link"].startswith(f"{DESK}/invitation/")
 
 
 @pytest.mark.parametrize("by", ["mail", "id"])
@@ -137,36 +130,20 @@ def test_an_access_is_ended_at_once_and_once(act: Run, by: str) -> None:
     failed(act("staff", "reset", who), "the access of Sylvie Marchand has ended: invite the person again")
 
 
-def test_a_lost_access_is_given_back(act: Run) -> None:
-    invite(act)
-    person().enrolled_at = now()
-    db.session.commit()
-    printed = json.loads(act("staff", "reset", MAIL, "--json").out)
-    assert set(printed) == {"id", "link", "expires_at"}
-    assert printed["link"].startswith(f"{DESK}/invitation/")
-
-
-@pytest.mark.parametrize("command", ["end", "reset"])
-def test_an_unknown_person_is_refused(act: Run, command: str) -> None:
-    failed(act("staff", command, "personne@bureau.test"), "no person personne@bureau.test")
-    failed(act("staff", command, "00000000-0000-4000-8000-000000000000"), "no person 00000000")
+def test_an_unknown_person_is_refused(act: Run) -> None:
+    for command in ("end", "reset"):
+        for who in ("personne@bureau.test", "00000000-0000-4000-8000-000000000000"):
+            failed(act("staff", command, who), f"no person {who[:8]}")
 
 
 def test_the_journal_has_each_act_with_the_operator(act: Run, events: Events) -> None:
     invite(act)
-    act("staff", "reset", MAIL)
-    act("staff", "end", MAIL)
-    for kind, count in (
-        ("staff.invited", 2),
-        ("staff.role_granted", 1),
-        ("staff.role_ended", 1),
-        ("staff.disabled", 1),
-    ):
-        entries = events(kind)
-        assert len(entries) == count, kind
-        for entry in entries:
-            assert entry.actor.startswith("uid ")
-            assert entry.details["staff"] == str(person().id)
+    for command in ("reset", "end"):
+        act("staff", command, MAIL)
+    counts = {"staff.invited": 2, "staff.role_granted": 1, "staff.role_ended": 1, "staff.disabled": 1}
+    for kind, count in counts.items():
+        told = [(entry.actor.startswith("uid "), entry.details["staff"]) for entry in events(kind)]
+        assert told == [(True, str(person().id))] * count, kind
 
 
 def test_without_a_desk_nobody_is_invited(act: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

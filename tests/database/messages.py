@@ -23,7 +23,6 @@ class Messages:
         self._start = self._path.stat().st_size
 
     def statements(self) -> list[str]:
-        """Return the messages that run a statement, BEGIN and COMMIT among them."""
         lines = self._path.read_bytes()[self._start :].decode(errors="replace").splitlines()
         return [line for line in lines if re.match(r"F\t\d+\t(Query|Execute)\b", line)]
 

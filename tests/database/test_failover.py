@@ -95,7 +95,6 @@ class Writer:
 
 @contextmanager
 def writers(url: str) -> Iterator[tuple[Writer, Writer]]:
-    """Yield a writer by the statements of hot requests, and one by transactions."""
     settings = settings_for(url)
     engine = create_engine(
         make_url(settings.database_url).set(drivername="postgresql+psycopg"),
@@ -133,7 +132,6 @@ class Parents:
 
     @classmethod
     def of(cls, settings: Settings) -> "Parents":
-        """Create an ENT and its parents before the service runs."""
         with lent(settings, own=True):
             build = Build(settings)
             ent, usernames = build.ent(), [build.active().username for _ in range(_PARENTS)]
@@ -180,7 +178,6 @@ def _url(pair: tuple[Server, Server]) -> str:
 
 @contextmanager
 def parents(pair: tuple[Server, Server], log: Path) -> Iterator[Parents]:
-    """Run `idp serve` with two workers on both servers, with parents who sign in."""
     port = free_port()
     values = {"env": "development", "issuer": f"http://127.0.0.1:{port}"}
     created = Parents.of(settings_for(pair[0].url, **values))

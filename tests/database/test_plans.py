@@ -64,14 +64,12 @@ def check_plans(seen: Seen, database_url: str, *indexes: str) -> None:
 
 
 def _is_work(text: str) -> bool:
-    """Return whether a statement has a plan and uses our tables."""
     return bool(re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", text)) and not re.search(
         r"\b(pg_catalog|pg_try_advisory_lock)\b", text
     )
 
 
 def _walks(text: str, values: Any, database_url: str) -> list[str]:
-    """Return the steps of a plan that scan a growing table."""
     with psycopg.connect(database_url) as raw:
         cursor = (psycopg.RawCursor if isinstance(values, tuple) else psycopg.Cursor)(raw)
         row = cursor.execute(f"EXPLAIN (FORMAT JSON) {text}", values).fetchone()
@@ -148,7 +146,6 @@ def test_the_numbers_of_letters_are_read_without_a_walk_over_all_accounts(
 
 
 def _changed(year: Year) -> Year:
-    """Return the year with each kind of change: moved, left, new, another class."""
     year.change("9100000", street="9 rue Neuve").change("9200000", group="5EME2")
     year.change("9200001", parents=year.pupils["9200001"].parents[:1])
     del year.pupils["9200002"]

@@ -30,7 +30,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def backend() -> int:
-    """Return the number of the server's process that answers, over the pool."""
     with db.engine.connect() as connection:
         return int(connection.scalar(text("SELECT pg_backend_pid()")) or 0)
 
@@ -209,7 +208,6 @@ def stopped(pids: Collection[int]) -> Iterator[None]:
 
 
 def backends_of(engine: Engine, count: int) -> set[int]:
-    """Return the server processes of so many connections at once."""
     barrier = threading.Barrier(count)
 
     def backend(_number: int) -> int:

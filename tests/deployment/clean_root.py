@@ -20,7 +20,6 @@ _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 def run(*command: str | Path, cwd: Path = CHECKOUT, env: Mapping[str, str] | None = None) -> str:
-    """Run a command; return its output, and fail with all that it said."""
     done = subprocess.run(
         command, cwd=cwd, env=env, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=False
     )
@@ -37,7 +36,6 @@ def tools() -> dict[str, str]:
 
 
 def tool(name: str) -> Path:
-    """Return a file that .ci/install made; skip the test without it."""
     path = Path(tools()[name])
     if not path.exists():
         pytest.skip(f"{path} is missing (.ci/install makes it)")
@@ -65,7 +63,6 @@ def configuration(folder: Path) -> Path:
 
 
 def base() -> str:
-    """Return the name of the image that is the minimal Debian."""
     root = tool("BASE_ROOT")
     name = f"{BASE}:{root.stat().st_mtime_ns}"
     if name not in podman("images", "--format", "{{.Repository}}:{{.Tag}}"):
@@ -91,7 +88,6 @@ _LIMITS = [f"--ulimit={name}=1024:1024" for name in ("nofile", "nproc")]
 
 
 def _restricted(settings: Mapping[str, str]) -> list[str]:
-    """Return the options that compose.yaml and the chart have too."""
     environment = [f"--env={name}={value}" for name, value in settings.items()]
     folder = make_url(settings.get("IDP_DATABASE_URL", "postgresql:///")).query.get("host", "")
     # The server that the tests started has a socket in a folder that other users may not read.
@@ -103,7 +99,6 @@ def _restricted(settings: Mapping[str, str]) -> list[str]:
 
 
 def in_image(image: str, settings: Mapping[str, str], *command: str, entrypoint: tuple[str, ...] = ()) -> str:
-    """Run one command in a new container; return its output."""
     options = [f"--entrypoint={json.dumps(entrypoint)}"] if entrypoint else []
     return podman("run", "--rm", *_restricted(settings), *options, image, *command)
 

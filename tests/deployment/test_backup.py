@@ -56,7 +56,6 @@ def lose_and_restore(database_url: str, file: Path) -> None:
 
 @contextmanager
 def service(settings: Settings) -> Iterator[Flask]:
-    """Yield the application, as a service that was started now."""
     with applications.lent(settings, own=True) as app:
         app.test_client_class = Browser
         yield app
@@ -80,7 +79,6 @@ def load(database_url: str, ent: RelyingParty, account: Account, folder: Path) -
 
 
 def wait_for_more(process: forked.Program, file: Path) -> list[str]:
-    """Return what was acknowledged, as soon as there is more than now."""
     known = len(acknowledged(file))
     wait_for(lambda: len(acknowledged(file)) >= known + 2, process, lambda: process.stderr)
     return acknowledged(file)

@@ -99,13 +99,6 @@ def test_the_chart_gives_objects_of_the_api(given: dict[str, Any], schemas: Path
 
 
 @pytest.mark.interop
-def test_the_validation_refuses_a_field_that_the_api_does_not_know(schemas: Path, tmp_path: Path) -> None:
-    [budget, *_] = [rendered for rendered in objects(tmp_path, LEAST) if rendered["kind"] == "PodDisruptionBudget"]
-    budget["spec"]["maxUnavailabel"] = 1
-    assert "maxUnavailabel" in _validated(schemas, tmp_path, [budget]).stdout
-
-
-@pytest.mark.interop
 def test_pods_have_no_rights_and_commands_that_exist(tmp_path: Path) -> None:
     rendered = objects(tmp_path, ALL)
     pods = list(_pods(rendered))

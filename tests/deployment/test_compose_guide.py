@@ -108,7 +108,6 @@ browse restored
 
 
 def script() -> str:
-    """Return the commands of the guide, and what the test plays in between."""
     image, up, first, settings, upgrade, back, backup, restore = blocks_of(GUIDE, "Une machine : compose")
     played = ["browse 'first sign-in' http://$LOOPBACK:8025\n", _DOWN_AND_UP]
     parts = [_BEFORE, image, _FILLED_IN, up, first, _INSTALLED, *played, _CHANGED, settings, _NOTICED]

@@ -237,7 +237,6 @@ def script() -> str:
 
 
 def _around_the_installation(block: str) -> tuple[str, str]:
-    """Split the commands after the first, which installs a package."""
     first, *others = block.splitlines(keepends=True)
     assert first.startswith("apt-get install -y ")
     return first, "".join(others)
@@ -286,7 +285,6 @@ class Machine:
         return (self.folder / "deleted").exists()
 
     def purge(self) -> str:
-        """Run the script with these folders; return what it says to the administrator."""
         script = (CHECKOUT / "deploy" / "debian" / "postrm").read_text(encoding="utf-8")
         for path in ("/etc/idp", "/var/lib/idp", "/run/systemd/system"):
             assert path in script

@@ -22,7 +22,6 @@ _AGAIN = "recovery_target_timeline = 'current'"
 
 @contextmanager
 def served(data: Path) -> Iterator[Server]:
-    """Run a server on the data, which its end deletes."""
     server = Server(data)
     try:
         yield server

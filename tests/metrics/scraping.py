@@ -20,7 +20,6 @@ def numbers_of(text: str) -> Numbers:
 
 
 def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
-    """Return the status and the body of an answer of loopback."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request(method, path)
         answer = connection.getresponse()

@@ -157,7 +157,6 @@ def test_each_metric_is_counted_somewhere() -> None:
 
 
 def _used(tree: ast.Module) -> Iterator[str]:
-    """Yield the names of the catalogue that a module uses; an import is no use."""
     imports = [node for node in nodes_of(tree) if isinstance(node, ast.ImportFrom)]
     names = {alias.name for node in imports if node.module == catalogue.__name__ for alias in node.names}
     for node in nodes_of(tree):

@@ -39,7 +39,6 @@ def measured(shared: Path, tmp_path: Path) -> Iterator[Settings]:
 
 
 def _three_ports() -> int:
-    """Return the first of three ports that were free a moment ago."""
     while True:
         first = free_port()
         with ExitStack() as stack:
@@ -80,7 +79,6 @@ def test_all_workers_are_counted_together_and_a_killed_one_takes_nothing_away(
 
 
 def _children_that_serve(process: Program) -> list[int]:
-    """Return the workers: the process of the metrics is the first child."""
     return workers(process.pid)[1:]
 
 

@@ -97,17 +97,20 @@ def test_the_numbers_of_the_database_are_read(app: Flask, build: Build) -> None:
     with unit_of_work():
         log.record(PurgeCompleted(removed={}))
     seen = read(app)
-    assert seen["idp_outbox_messages_waiting", "mail.notice"] == 2
-    assert seen["idp_outbox_oldest_ready_seconds", "mail.notice"] == pytest.approx(7200, abs=60)
-    assert seen["idp_outbox_messages_dead", "mail.confirmation"] == 1
-    assert seen["idp_roster_imports_recent", "onde", "done"] == 1
-    assert set(metrics.FORMAT.known()) == {form.value for form in Format}
-    assert seen[("idp_roster_import_last_timestamp_seconds",)] == pytest.approx(moment.timestamp())
+    expected = {
+        ("idp_outbox_messages_waiting", "mail.notice"): 2,
+        ("idp_outbox_oldest_ready_seconds", "mail.notice"): pytest.approx(7200, abs=60),
+        ("idp_outbox_messages_dead", "mail.confirmation"): 1,
+        ("idp_roster_imports_recent", "onde", "done"): 1,
+        ("idp_roster_import_last_timestamp_seconds",): pytest.approx(moment.timestamp()),
+        ("idp_letters_valid",): 1,
+        ("idp_letters_expiring",): 0,
+        ("idp_school_notices_open", "rectification"): 1,
+        ("idp_school_notices_oldest_open_seconds",): pytest.approx(3 * 86400, abs=60),
+    }
+    assert {series: seen[series] for series in expected} == expected
     assert seen["idp_signing_key_age_seconds", "RS256"] >= 0
-    assert seen[("idp_letters_valid",)] == 1
-    assert seen[("idp_letters_expiring",)] == 0
-    assert seen["idp_school_notices_open", "rectification"] == 1
-    assert seen[("idp_school_notices_oldest_open_seconds",)] == pytest.approx(3 * 86400, abs=60)
+    assert set(metrics.FORMAT.known()) == {form.value for form in Format}
     assert seen[("idp_jobs_oldest_open_seconds",)] == 0
     assert seen[("idp_purge_last_success_timestamp_seconds",)] == pytest.approx(moment.timestamp(), abs=60)
 
@@ -269,22 +272,25 @@ def test_sign_ins_and_token_requests_are_counted_by_result(
     browser: FlaskClient, build: Build, ent: RelyingParty, counted: Counted
 ) -> None:
     parent = build.active()
-    sign_in(browser, "/mon-compte", parent.username, f"{PASSWORD}x")
-    sign_in(browser, "/mon-compte", parent.username, PASSWORD)
+    for password in (f"{PASSWORD}x", PASSWORD):
+        sign_in(browser, "/mon-compte", parent.username, password)
     tokens_for(browser, ent)
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     assert [ent.exchange(browser, code, attempt).status_code for _ in range(2)] == [200, 400]
     seen = counted()
-    assert seen[SIGN_IN, "method=password", "result=ok"] == 1
-    assert seen[SIGN_IN, "method=password", "result=wrong"] == 1
-    assert seen[TOKEN, "error=none", "grant=authorization_code"] == 2
-    assert seen[TOKEN, "error=invalid_grant", "grant=authorization_code"] == 1
-    assert seen["idp_journal_events_total", "kind=code.issued", "result=ok"] == 2
-    assert seen["idp_http_requests_total", "endpoint=oidc.token", "status=2xx"] == 2
-    assert seen["idp_http_request_duration_seconds_count", "endpoint=oidc.token"] == 3
-    assert seen["idp_database_connections_in_use", "pool=sessions"] == 0
-    assert seen["idp_database_connections_in_use", "pool=statements"] == 0
+    expected = {
+        (SIGN_IN, "method=password", "result=ok"): 1,
+        (SIGN_IN, "method=password", "result=wrong"): 1,
+        (TOKEN, "error=none", "grant=authorization_code"): 2,
+        (TOKEN, "error=invalid_grant", "grant=authorization_code"): 1,
+        ("idp_journal_events_total", "kind=code.issued", "result=ok"): 2,
+        ("idp_http_requests_total", "endpoint=oidc.token", "status=2xx"): 2,
+        ("idp_http_request_duration_seconds_count", "endpoint=oidc.token"): 3,
+        ("idp_database_connections_in_use", "pool=sessions"): 0,
+        ("idp_database_connections_in_use", "pool=statements"): 0,
+    }
+    assert expected.items() <= seen.items()
     assert seen["idp_database_connections_limit", "pool=statements"] > 0
 
 
@@ -293,9 +299,8 @@ def test_throttled_sign_ins_are_counted_each_time(browser: FlaskClient, build: B
     for _ in range(8):
         sign_in(browser, "/mon-compte", parent.username, "faux")
     seen = counted()
-    assert seen[SIGN_IN, "method=password", "result=wrong"] == 5
-    assert seen[SIGN_IN, "method=password", "result=throttled"] == 3
-    assert seen["idp_rate_limit_refusals_total", "limit=sign_in_account"] == 3
+    results = [seen[SIGN_IN, "method=password", f"result={result}"] for result in ("wrong", "throttled")]
+    assert [*results, seen["idp_rate_limit_refusals_total", "limit=sign_in_account"]] == [5, 3, 3]
 
 
 @pytest.mark.parametrize(

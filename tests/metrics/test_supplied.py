@@ -25,7 +25,6 @@ _OF_SCRAPES = {"part", "instance", "job", "le"}
 
 
 def expressions() -> Iterator[str]:
-    """Yield all expressions of the dashboard, with its variables replaced."""
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
         for target in panel.get("targets", ()):
             yield target["expr"].replace("$__rate_interval", "5m").replace("$part", "serve")

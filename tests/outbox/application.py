@@ -11,7 +11,6 @@ from idp.db import db, engine_options
 
 @contextmanager
 def running(database_url: str, templates: BaseLoader | None = None) -> Iterator[Flask]:
-    """Yield the application in its context; close its connections at the end."""
     app = Flask("outbox_under_test")
     app.config["SQLALCHEMY_DATABASE_URI"] = database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(pool_size=4)

@@ -19,7 +19,6 @@ from idp.outbox.commands import worker
 from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import Handler, Outcome, PermanentDeliveryError, TemporaryDeliveryError, Worker
 from tests import databases
-from tests.mail.handler import settings_for
 from tests.services import change_services
 
 
@@ -47,7 +46,6 @@ HANDLERS: dict[str, Handler] = {
 
 @pytest.fixture
 def ids(queue_app: Flask, database_url: str) -> dict[str, uuid.UUID]:
-    """Insert a message of each outcome, and one without an attempt."""
     settings = databases.settings_for(database_url, smtp_url="smtp://127.0.0.1:1")
     change_services(queue_app, outbox_handlers=HANDLERS, transport=Transport(settings), settings=settings)
     known = {kind: enqueue(kind, {"secret": "t0k3n"}).id for kind in HANDLERS}
@@ -63,31 +61,23 @@ def outcome(message_id: uuid.UUID) -> str:
         return session.get_one(OutboxMessage, message_id).outcome
 
 
-def test_worker_once_delivers_all_ready_messages_and_ends(queue_app: Flask) -> None:
-    change_services(queue_app, outbox_handlers=HANDLERS, transport=Transport(settings_for("smtp://127.0.0.1:1")))
-    for _ in range(120):
-        enqueue("sent", {})
-    db.session.commit()
-    assert run("worker", "--once").exit_code == 0
-    with Session(db.engine) as session:
-        assert session.query(OutboxMessage).filter_by(outcome="sent").count() == 120
+def check(result: Result, code: int, words: str) -> None:
+    assert (result.exit_code, words in result.output) == (code, True), result.output
 
 
 def test_list_shows_waiting_and_dead_messages(ids: dict[str, uuid.UUID]) -> None:
-    rows = json.loads(run("list", "--json").output)
-    assert {row["id"] for row in rows} == {str(ids[name]) for name in ("dead", "later", "new")}
-    dead = next(row for row in rows if row["id"] == str(ids["dead"]))
+    rows = {row["id"]: row for row in json.loads(run("list", "--json").output)}
+    assert rows.keys() == {str(ids[name]) for name in ("dead", "later", "new")}
+    dead = rows[str(ids["dead"])]
     assert set(dead) == {"id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error"}
-    assert (dead["kind"], dead["outcome"], dead["attempts"]) == ("dead", "dead", 1)
-    assert dead["last_error"] == "550 no such mailbox"
+    assert (dead["kind"], dead["attempts"], dead["last_error"]) == ("dead", 1, "550 no such mailbox")
     assert len(json.loads(run("list", "--json", "--all").output)) == 5
 
 
-@pytest.mark.parametrize("options", [(), ("--all",), ("--json",), ("--json", "--all")])
-def test_list_never_shows_a_payload(ids: dict[str, uuid.UUID], options: tuple[str, ...]) -> None:
-    output = run("list", *options).output
-    assert str(ids["later"]) in output
-    assert "t0k3n" not in output
+def test_list_never_shows_a_payload(ids: dict[str, uuid.UUID]) -> None:
+    for options in ((), ("--all",), ("--json",), ("--json", "--all")):
+        output = run("list", *options).output
+        assert (str(ids["later"]) in output, "t0k3n" in output) == (True, False), options
 
 
 def test_list_of_an_empty_outbox_is_empty(queue_app: Flask) -> None:
@@ -102,9 +92,7 @@ def test_list_leaves_the_database_free(ids: dict[str, uuid.UUID]) -> None:
 
 
 def test_retry_of_all_dead_messages_sends_them(ids: dict[str, uuid.UUID]) -> None:
-    result = run("retry", "--dead")
-    assert (result.exit_code, result.output) == (0, "1 message ready for delivery\n")
-    assert outcome(ids["dead"]) == "waiting"
+    check(run("retry", "--dead"), 0, "1 message ready for delivery\n")
     Worker({"dead": lambda _message: Outcome.DONE}).run_once()
     assert outcome(ids["dead"]) == "sent"
 
@@ -130,35 +118,30 @@ def test_retry_by_id_shortens_a_wait_and_counts_from_zero(ids: dict[str, uuid.UU
 def test_a_wrong_id_changes_no_message(ids: dict[str, uuid.UUID], command: str, wrong: str, reason: str) -> None:
     wrong_id = ids.get(wrong, uuid.uuid4())
     if wrong == "leased":
-        claimed = leases.claim(["sent"])
-        assert claimed is not None
-        wrong_id = claimed.id
-    result = run(command, str(ids["dead"]), str(wrong_id))
-    assert result.exit_code == 1
-    assert f"{wrong_id}: {reason}" in result.output
+        wrong_id = ids["new"]
+        leases.claim(["sent"])
+    check(run(command, str(ids["dead"]), str(wrong_id)), 1, f"{wrong_id}: {reason}")
     assert outcome(ids["dead"]) == "dead"
 
 
 def test_dropped_messages_are_listed_no_more_and_lose_their_content(ids: dict[str, uuid.UUID]) -> None:
-    result = run("drop", "--dead")
-    assert (result.exit_code, result.output) == (0, "1 message dropped\n")
-    assert outcome(ids["dead"]) == "dropped"
+    check(run("drop", "--dead"), 0, "1 message dropped\n")
     with Session(db.engine) as session:
-        assert session.get_one(OutboxMessage, ids["dead"]).payload == {}
+        message = session.get_one(OutboxMessage, ids["dead"])
+        assert (message.outcome, message.payload) == ("dropped", {})
     assert str(ids["dead"]) not in run("list").output
-    assert "was dropped, its content is deleted" in run("retry", str(ids["dead"])).output
-    assert run("drop", "--dead").output == "0 messages dropped\n"
+    check(run("retry", str(ids["dead"])), 1, "was dropped, its content is deleted")
+    check(run("drop", "--dead"), 0, "0 messages dropped\n")
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])
-@pytest.mark.parametrize("arguments", [(), ("not-an-id",), ("--dead", "3ecb5d39-ee22-49e6-8237-3b8aec173744")])
-def test_ids_or_all_dead_are_needed(ids: dict[str, uuid.UUID], command: str, arguments: tuple[str, ...]) -> None:
-    assert run(command, *arguments).exit_code == 2
+def test_ids_or_all_dead_are_needed(ids: dict[str, uuid.UUID], command: str) -> None:
+    for arguments in ((), ("not-an-id",), ("--dead", "3ecb5d39-ee22-49e6-8237-3b8aec173744")):
+        assert run(command, *arguments).exit_code == 2
     assert outcome(ids["dead"]) == "dead"
 
 
 def recorded() -> list[dict[str, Any]]:
-    """Return what the journal says about messages of the outbox, in order."""
     with Session(db.engine) as session:
         acts = session.scalars(select(AuditEntry).where(AuditEntry.kind == "outbox.changed").order_by(AuditEntry.id))
         return [act.details for act in acts]

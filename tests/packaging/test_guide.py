@@ -91,7 +91,6 @@ def blocks() -> dict[int, str]:
 
 
 def script() -> str:
-    """Return all steps as one script, which stops at the first error."""
     parts = ["set -euo pipefail\n", BEFORE]
     for number, commands in blocks().items():
         before, after = AROUND.get(number, ("", ""))

@@ -52,7 +52,6 @@ def installed(built: Built, shared: Path, tmp_path: Path, empty: Settings) -> In
 
 @contextmanager
 def served(installed: Installed) -> Iterator[None]:
-    """Run the installed service until the end of the block."""
     port, log = urlsplit(installed.settings["IDP_ISSUER"]).port or 0, installed.folder / "log"
     command = [str(installed.environment / "bin" / "idp"), "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
     with log.open("wb") as file:
@@ -66,7 +65,6 @@ def served(installed: Installed) -> Iterator[None]:
 
 
 def sources(folder: str) -> set[str]:
-    """Return the files of a source folder, without those that a build writes."""
     paths = (path for path in CHECKOUT.joinpath(folder).rglob("*") if path.is_file() and path.suffix != ".mo")
     built = {"__pycache__", STATIC_COMPRESSED.name}
     return {p.relative_to(CHECKOUT).as_posix() for p in paths if not built & {*p.parts}}
@@ -145,7 +143,6 @@ def test_a_parent_signs_in_through_the_wheel(installed: Installed) -> None:
 
 
 def sign_in(browser: requests.Session, page: requests.Response, username: str) -> str:
-    """Send the sign-in form; return the code for the ENT."""
     token, *_ = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)
     form = {"csrf_token": token, "identifiant": username, "mot-de-passe": PASSWORD}
     answer = browser.post(page.url, data=form, allow_redirects=False, timeout=PATIENCE)

@@ -89,7 +89,6 @@ class Year:
         return self
 
     def write(self, folder: Path, name: str = "Complet_20260901") -> Path:
-        """Write the whole year as a Complet, with a file for each kind of person."""
         folder.mkdir(parents=True, exist_ok=True)
         for kind, requests in (
             ("EtabEducNat", [add("EtabEducNat", KEYS[uai], _school(uai)) for uai in self.schools]),

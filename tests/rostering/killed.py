@@ -37,7 +37,6 @@ def arm(countdown: int) -> None:
 
 
 def live(database: str, folder: Path, countdown: int) -> None:
-    """Import until the process is killed; with 0 it runs to the end."""
     apply._PAGE, apply._SMALL_PAGE = 3, 2
     with inherited(settings_for(database, database_pool=2)).app_context():
         if countdown:
@@ -46,7 +45,6 @@ def live(database: str, folder: Path, countdown: int) -> None:
 
 
 def main(database: str, folder: str, *statements: str) -> None:
-    """Kill one child process after the other, then run one to the end."""
     killed = 0
     inherited(settings_for(database, database_pool=2))
     for countdown in (*map(int, statements), 0):

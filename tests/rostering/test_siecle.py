@@ -123,8 +123,8 @@ def test_ids_in_child_elements_and_old_names_are_read() -> None:
         "<ADRESSE_ID>70</ADRESSE_ID></PERSONNE>",
         "<ADRESSE><ADRESSE_ID>70</ADRESSE_ID><LL_COMMUNE_INSEE>RIVEBELLE</LL_COMMUNE_INSEE></ADRESSE>",
     )
-    assert (guardian.family_name, guardian.birth_name, guardian.civility) == ("LEROY", "", "M.")
-    assert guardian.city == "RIVEBELLE"
+    named = (guardian.family_name, guardian.birth_name, guardian.civility, guardian.city)
+    assert named == ("LEROY", "", "M.", "RIVEBELLE")
 
 
 def test_the_usual_name_of_a_pupil_replaces_the_family_name() -> None:

@@ -24,7 +24,6 @@ from tests.rows import each_row
 
 
 def read(content: str | bytes, encoding: str | None = None) -> list[list[str] | tuple[str, int]]:
-    """Return the cells of each row, and code and line of each issue."""
     return [
         item.cells if isinstance(item, Row) else (item.code, item.place.line)
         for item in read_rows(source(content), encoding)

@@ -34,7 +34,6 @@ def hear(patch: pytest.MonkeyPatch, callback: Hear) -> Callable[..., None]:
 
 @contextmanager
 def heard() -> Iterator[list[str]]:
-    """Yield the list of all statements that run in the block, each on one line."""
     seen: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         listener = hear(patch, lambda text: seen.append(" ".join(text.split())))

@@ -10,7 +10,6 @@ from idp.statements import Connections, Statement, open_connections
 
 @contextmanager
 def connections_of(settings: Settings) -> Iterator[Connections]:
-    """Yield new connections to PostgreSQL; close the idle ones at the end."""
     connections = open_connections(settings)
     yield connections
     connections.close()

@@ -40,7 +40,6 @@ def other(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def pid(connections: Connections) -> int:
-    """Return the server process of the connection that is lent."""
     row = row_of(connections, PID, value="")
     assert row is not None
     return int(row[0])

@@ -42,7 +42,6 @@ def submitted(page: Page, **fields: str) -> Page:
 
 
 def heading(page: Page) -> str:
-    """Return the heading of a page, for the output that the test reads."""
     found_heading = re.search(r"<h1[^>]*>(.*?)</h1>", page[1], re.DOTALL)
     return html.unescape(re.sub("<[^>]+>|\\s+", " ", found_heading[1])).strip() if found_heading else page[1][:200]
 
