@@ -7,7 +7,6 @@ cannot decrypt.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -40,11 +39,6 @@ ROTATION_PERIOD = timedelta(hours=1)
 class _Key(Protocol):
     @property
     def active_from(self) -> datetime: ...
-
-
-@dataclass(frozen=True)
-class _Since:
-    active_from: datetime
 
 
 _K = TypeVar("_K", bound=_Key)
@@ -177,8 +171,8 @@ def select_live(*columns: Any) -> Select[Any]:
 
 def signing_since(reader: Connection | scoped_session[Any], moment: datetime) -> dict[str, datetime]:
     """Return the algorithms that can sign, each with the time from which on its present key signs."""
-    rows = reader.execute(select_live(SigningKey.alg, SigningKey.active_from)).all()
-    keys = {alg: signing([_Since(row.active_from) for row in rows if row.alg == alg], moment) for alg, _ in rows}
+    rows: Sequence[Any] = reader.execute(select_live(SigningKey.alg, SigningKey.active_from)).all()
+    keys = {alg: signing([row for row in rows if row.alg == alg], moment) for alg, _ in rows}
     return {alg: key.active_from for alg, key in keys.items() if key}
 
 
