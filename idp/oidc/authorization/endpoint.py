@@ -33,8 +33,7 @@ from idp.web.errors import InteractionLostError
 from idp.web.http import Request, Response, see_other
 from idp.web.request_context import request_id
 
-_MAX_URL_LENGTH = 7800
-"""In characters; a request line may have 8190 bytes, and later steps add parameters."""
+_MAX_URL_LENGTH = 7800  # in characters; a request line may have 8190 bytes, and later steps add parameters
 _FAPI2_CODE_LIFETIME = timedelta(seconds=60)
 
 
@@ -193,7 +192,6 @@ def _dispatch(request: Request, interaction: Interaction, client: Registration) 
 
 
 def _lead_to(step: journey.Step, interaction: Interaction, requested: AuthorizationRequest) -> Response:
-    """Redirect to the page of a step; refuse a request that is too long for its URL (RFC 9110 4.1)."""
     url = store.page_url(step.endpoint, interaction)
     if len(url) > _MAX_URL_LENGTH:
         raise RequestRefusedError("invalid_request", "the request is too long", requested)

@@ -31,8 +31,7 @@ from idp.origins import DEFAULT_PORTS
 from idp.web.http import Request
 
 HEADER = "DPoP"
-WINDOW = timedelta(seconds=60)
-"""Largest difference between `iat` and this node's clock."""
+WINDOW = timedelta(seconds=60)  # largest difference between `iat` and this node's clock
 
 _NEEDED = "A DPoP proof is needed."
 _MAX_TEXT_LENGTH = 300

@@ -24,15 +24,12 @@ from idp.oidc.models import SigningKey
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome, TemporaryDeliveryError
 
-PUBLISHED_BEFORE_USE = timedelta(hours=24)
-"""Clients may cache the JWKS for an hour; some cache it for a day."""
-PUBLISHED_AFTER_USE = timedelta(days=30)
-"""How long ID tokens can come back as hints of a logout."""
+PUBLISHED_BEFORE_USE = timedelta(hours=24)  # clients may cache the JWKS for an hour; some cache it for a day
+PUBLISHED_AFTER_USE = timedelta(days=30)  # how long ID tokens can come back as hints of a logout
 SETTLED = timedelta(minutes=10)
 """After this time a replaced key is not needed to sign: all nodes use its successor, and its ID tokens are expired."""
 
-ROTATION = "keys.rotation"
-"""The kind of the periodic outbox message."""
+ROTATION = "keys.rotation"  # the kind of the periodic outbox message
 ROTATION_PERIOD = timedelta(hours=1)
 
 
@@ -191,7 +188,6 @@ def _exclusive() -> Iterator[datetime]:
 
 
 def _live(alg: str) -> list[SigningKey]:
-    """Return the unretired keys of `alg`, newest first."""
     statement = select_live(SigningKey).where(SigningKey.alg == alg)
     return list(db.session.scalars(statement.execution_options(populate_existing=True)))
 
@@ -216,7 +212,6 @@ def _add(made: Material, alg: str, moment: datetime, active_from: datetime) -> S
 
 
 def _start(key: SigningKey, moment: datetime) -> SigningKey:
-    """Let the next key sign from now on."""
     before = _audited(key)
     key.active_from = moment
     log.record(KeyChanged(change="started", kid=key.kid, **changes.difference(before, _audited(key))))
@@ -224,7 +219,6 @@ def _start(key: SigningKey, moment: datetime) -> SigningKey:
 
 
 def _end(key: SigningKey, moment: datetime, change: str) -> None:
-    """Retire a key and delete its private part."""
     before = _audited(key)
     key.retired_at, key.private_sealed = moment, b""
     log.record(KeyChanged(change=change, kid=key.kid, **changes.difference(before, _audited(key))))
@@ -259,7 +253,6 @@ def _rotate_if_due(settings: Settings, alg: str) -> bool:
 
 
 def _expired(alg: str) -> list[str]:
-    """Return the keys that were replaced long ago."""
     live, moment = _live(alg), now()
     return [key.kid for key in live if key.active_from <= moment and _is_idle(key, live, moment, PUBLISHED_AFTER_USE)]
 

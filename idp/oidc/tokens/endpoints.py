@@ -109,8 +109,7 @@ def _members(client: Registration, token: Token, account: Account) -> dict[str, 
     return members
 
 
-_GRANT = "grant type"
-"""The name under which a request keeps its grant type."""
+_GRANT = "grant type"  # the name under which a request keeps its grant type
 
 
 @for_programs

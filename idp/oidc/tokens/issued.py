@@ -23,8 +23,7 @@ from idp.oidc.models import Token
 from idp.sessions import liveness
 from idp.sessions.models import Session
 
-_HALF = 16
-"""Bytes of half a SHA-256."""
+_HALF = 16  # bytes of half a SHA-256
 
 
 class OtherClientError(Exception):
@@ -65,7 +64,6 @@ def renewable(moment: datetime) -> ColumnElement[bool]:
 
 
 def _unspent(moment: datetime) -> ColumnElement[bool]:
-    """Return the condition of the tokens that are neither revoked, used nor expired."""
     return and_(Token.revoked_at.is_(None), Token.used_at.is_(None), Token.expires_at > moment)
 
 
