@@ -268,7 +268,6 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
 
 
 def _configure_database(app: Flask, settings: Settings) -> None:
-    """Configure the database of `app`, and refuse changes outside a unit of work."""
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(
         pool_size=settings.database_pool, pooler=settings.database_pooler

@@ -41,8 +41,7 @@ from idp.db import Base, autocommitted, db
 from idp.services import services
 from idp.statements import Statement
 
-_NOT_A_NUMBER = "22P02"
-"""SQLSTATE of the text that is cast to a number in order to undo a chain."""
+_NOT_A_NUMBER = "22P02"  # SQLSTATE of the text that is cast to a number in order to undo a chain
 _UNDONE = "'a step of this statement met a row that another one changed; all is undone, and it will be decided again'"
 
 Gates = tuple[ColumnElement[bool], ...]

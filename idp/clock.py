@@ -3,12 +3,10 @@
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-PARIS = ZoneInfo("Europe/Paris")
-"""The time zone of schools and families."""
+PARIS = ZoneInfo("Europe/Paris")  # the time zone of schools and families
 INTERACTION_LIFETIME = timedelta(minutes=30)
 """An authorization request, and each form, while its person is on our pages."""
-ACTIVATION_LIFETIME = timedelta(minutes=30)
-"""An activation, from the provisional password to the new one."""
+ACTIVATION_LIFETIME = timedelta(minutes=30)  # an activation, from the provisional password to the new one
 
 
 def now() -> datetime:

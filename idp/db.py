@@ -101,8 +101,7 @@ class UnitSession(Session):
     https://docs.sqlalchemy.org/en/20/orm/persistence_techniques.html#custom-vertical-partitioning
     """
 
-    is_writing = False
-    """Whether a unit of work is open."""
+    is_writing = False  # whether a unit of work is open
 
     def get_bind(
         self,
@@ -163,7 +162,6 @@ def refuse_unwritten_changes() -> None:
 
 
 def _named(mapper: Any | None, clause: Any | None) -> str:
-    """Return a statement for an error message: its SQL without values, or the class whose changes are flushed."""
     if clause is not None:
         return " ".join(str(clause).split())
     return f"flush of {mapper.class_.__name__}" if mapper is not None else "connection()"
@@ -184,8 +182,7 @@ def _in_autocommit(engine: Engine) -> Engine:
 db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False, "class_": UnitSession})
 
 
-upsert = postgresql.insert
-"""An INSERT that takes ON CONFLICT."""
+upsert = postgresql.insert  # an INSERT that takes ON CONFLICT
 
 
 @contextmanager

@@ -79,7 +79,6 @@ def _may_upload(_request: http.Request) -> bool:
 
 
 def _shell() -> dict[str, Any]:
-    """Return what the layout of all pages shows: the person, the post and the menu."""
     person = sessions.current() if has_request_context() else None
     if person is None or person.post is None:
         return {"desk_person": person, "desk_place": "", "desk_role": "", "desk_menu": [], "desk_reason": ""}

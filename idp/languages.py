@@ -2,8 +2,7 @@
 
 import re
 
-SOURCE = "fr"
-"""The language of the texts in the code, and of readers of none of `OFFERED`."""
+SOURCE = "fr"  # the language of the texts in the code, and of readers of none of `OFFERED`
 
 OFFERED: tuple[str, ...] = (SOURCE, "en", "ar", "tr", "pt", "es", "uk", "ro", "zh-Hans")
 """The languages that parents may choose, in the order of the switch: those whose catalogue is complete."""

@@ -92,7 +92,6 @@ def _places(trace: TracebackType | None) -> list[str]:
 
 
 def _without_text(_logger: "WrappedLogger", _name: str, event: "EventDict") -> "EventDict":
-    """Replace the exception of an event by its type and stack."""
     exc_info = event.pop("exc_info", None)
     error = exc_info if isinstance(exc_info, BaseException) else sys.exception() if exc_info else None
     if error is not None:
@@ -113,8 +112,6 @@ _STDERR = _Stderr()
 
 
 class _Handler(logging.Handler):
-    """Writes the lines of libraries in the same format."""
-
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, KeyboardInterrupt):  # Ctrl-C ends the command, wherever it met a library

@@ -12,8 +12,7 @@ def _find(name: str) -> Path:
 
 TEMPLATES = _find("templates")
 MIGRATIONS = _find("migrations")
-DOCUMENTS = _find("docs")
-"""The documents of which `idp dossier` takes sections."""
+DOCUMENTS = _find("docs")  # the documents of which `idp dossier` takes sections
 CONSTRAINTS = next(
     path for path in (_PACKAGE / "constraints.txt", _PACKAGE.parent / "constraints.txt") if path.exists()
 )
@@ -21,7 +20,5 @@ CONSTRAINTS = next(
 STATIC = _PACKAGE / "static"
 STATIC_COMPRESSED = _PACKAGE / "static_compressed"
 TRANSLATIONS = _PACKAGE / "translations"
-CHECKOUT = _PACKAGE.parent
-"""The folder of the package: the root of a checkout, `site-packages` for a wheel."""
-DEMO = CHECKOUT / "demo" / "commands.py"
-"""The command of the demonstration; only a checkout has it."""
+CHECKOUT = _PACKAGE.parent  # the folder of the package: the root of a checkout, `site-packages` for a wheel
+DEMO = CHECKOUT / "demo" / "commands.py"  # the command of the demonstration; only a checkout has it

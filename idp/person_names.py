@@ -13,8 +13,7 @@ PARTICLES = frozenset(
     )
 )
 """Words that many family names share."""
-CIVILITIES = frozenset({"m", "mme"})
-"""The known values of `civility`."""
+CIVILITIES = frozenset({"m", "mme"})  # the known values of `civility`
 _LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
 """The beginnings of the names of letters, and of « Œ »; that of a small capital M is « LATIN LETTER »."""
 

@@ -55,12 +55,10 @@ stands still (a stopped process, a full disk), and so ends no statement itself.
 _SECONDS_FOR_EACH_HOST = 2
 """`connect_timeout` where a standby may take over: a host that stands still must not use up the time of the others."""
 _DEFAULT_PORT = "5432"
-_TRUSTED_SECONDS = 5.0
-"""How long after its last use a connection with a silent socket is taken for alive."""
+_TRUSTED_SECONDS = 5.0  # how long after its last use a connection with a silent socket is taken for alive
 _TRUSTED_SECONDS_WITH_STANDBY = 1.0
 """The same where a standby may take over: each process finds out for itself that a host stands still."""
-_SIGN_OF_LIFE_SECONDS = 2.0
-"""The longest wait for the answer to a ping where a standby may take over."""
+_SIGN_OF_LIFE_SECONDS = 2.0  # the longest wait for the answer to a ping where a standby may take over
 _RETURNED_AT, _IS_COUNTED, _SPAN = "returned_at", "is_counted", "span"
 
 
@@ -141,8 +139,7 @@ class Outage:
         return connection
 
 
-outage = Outage()
-"""Of the one database of this process."""
+outage = Outage()  # of the one database of this process
 
 
 class Hosts:
@@ -202,8 +199,7 @@ def _host_of(connection: PatientConnection) -> tuple[str, str]:
     return connection.info.host, str(connection.info.port)
 
 
-hosts = Hosts()
-"""Of the one database of this process."""
+hosts = Hosts()  # of the one database of this process
 
 
 class NoLimitsError(psycopg.OperationalError):
@@ -274,7 +270,6 @@ def _connect(_dialect: Dialect, _entry: Any, arguments: list[Any], options: dict
 
 
 def _is_limited(options: dict[str, Any]) -> bool:
-    """Return whether the driver's arguments are those of `connect_args`."""
     return options.get("prepare_threshold", 0) is None or str(options.get("options")).startswith(POSTGRESQL_SETTINGS)
 
 
@@ -323,11 +318,6 @@ def _is_readable(socket: int) -> bool:
 
 
 def _ping(connection: Any) -> None:
-    """Execute a statement that does nothing.
-
-    Where there are several hosts, the time limit is short, and a short stall is no outage: each thread whose ping is
-    late opens a new connection itself.
-    """
     usual = connection.patience
     connection.patience, connection.is_host_alone_late = hosts.ping_seconds, hosts.are_several
     try:
@@ -337,7 +327,6 @@ def _ping(connection: Any) -> None:
 
 
 def _alone(connection: Any, statement: psycopg.sql.Composable) -> Any:
-    """Return the row of a statement that is a transaction of its own."""
     was_autocommitted = connection.autocommit
     connection.autocommit = True
     row = connection.execute(statement).fetchone()

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from idp.paths import STATIC, STATIC_COMPRESSED
 
-ENCODINGS = {"br": ".br", "gzip": ".gz"}
-"""The suffix for each content coding (RFC 9110 8.4.1; RFC 7932 for `br`)."""
+ENCODINGS = {"br": ".br", "gzip": ".gz"}  # the suffix for each content coding (RFC 9110 8.4.1; RFC 7932 for `br`)
 
 
 def digest(path: Path) -> str:

@@ -136,8 +136,7 @@ def elsewhere() -> Response | str:
     )
 
 
-_MOST = 5000
-"""The most schools on the page."""
+_MOST = 5000  # the most schools on the page
 
 
 @dataclass(frozen=True)

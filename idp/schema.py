@@ -40,8 +40,7 @@ server ends an autovacuum that is in the way.
 """
 _NO_LIMITS = "-c statement_timeout=0 -c lock_timeout=0"
 """For an index that is created concurrently, which no request waits for."""
-_PAUSES = (0, 1, 2, 4, 8, 8, 8, 8, 8)
-"""Seconds before each attempt; requests are served meanwhile."""
+_PAUSES = (0, 1, 2, 4, 8, 8, 8, 8, 8)  # seconds before each attempt; requests are served meanwhile
 _LOCK_NOT_AVAILABLE = "55P03"
 _USERS_OF_TABLES = """
     SELECT pid, usename, application_name FROM pg_stat_activity
@@ -146,7 +145,6 @@ def _alone(url: URL, *, pooler: bool) -> Iterator[None]:
 
 
 def _sessions(statement: str, url: URL, *, pooler: bool) -> str:
-    """Return the sessions that a statement selects, for an operator: process, program and user."""
     with _connection(url, pooler=pooler) as connection:
         rows = connection.exec_driver_sql(statement).all()
     return ", ".join(f"{pid} ({' as '.join(filter(None, (program, user)))})" for pid, user, program in rows)
@@ -169,7 +167,6 @@ def _store_check_value(connection: Connection, settings: Settings) -> None:
 
 @contextmanager
 def _connection(url: URL, *, pooler: bool = False) -> Iterator[Connection]:
-    """Yield a connection without the timeouts of requests; it rolls back changes that are not committed."""
     connect_args: dict[str, Any] = {
         "connect_timeout": 5,
         "client_encoding": ENCODING,

@@ -14,8 +14,7 @@ from idp import opaque
 from idp.config import Settings
 
 KEY = "IDP_SECRET_KEY"
-DIGESTS = "digests"
-"""The member of the noted settings that holds the digests of secrets."""
+DIGESTS = "digests"  # the member of the noted settings that holds the digests of secrets
 ANOTHER_KEY = """\
 IDP_SECRET_KEY is not the key of this database; nothing was done. Do one of these:
 - Copy IDP_SECRET_KEY from a node that works, or from the backup of /etc/idp/environment.

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from idp.statements import Connections
     from idp.throttle.local import Counts, Marks
 
-EXTENSION = "idp.services"
-"""The name of the services among the application's extensions."""
+EXTENSION = "idp.services"  # the name of the services among the application's extensions
 
 
 @dataclass(frozen=True)
@@ -40,43 +39,30 @@ class Services:
     """The services of one application in one process."""
 
     settings: Settings
-    """The settings."""
     settings_faults: Callable[[Settings], Sequence[str]]
     """Returns why some settings must not serve real families, for letters."""
-    connections: Connections
-    """Connections for the statements of hot requests."""
-    hasher: Hasher
-    """Computes and verifies password hashes, a few at a time."""
-    breached: BreachedPasswords
-    """The passwords known from data breaches; empty without a list."""
-    server: Server
-    """Authlib's authorization server, with the token store and the signing keys."""
-    outgoing: Outgoing
-    """Sends HTTP requests to the servers of clients."""
-    client_keys: ClientKeys
-    """The public keys of clients, with a cache."""
-    transport: Transport
-    """Sends mails to the SMTP server."""
+    connections: Connections  # connections for the statements of hot requests
+    hasher: Hasher  # computes and verifies password hashes, a few at a time
+    breached: BreachedPasswords  # the passwords known from data breaches; empty without a list
+    server: Server  # Authlib's authorization server, with the token store and the signing keys
+    outgoing: Outgoing  # sends HTTP requests to the servers of clients
+    client_keys: ClientKeys  # the public keys of clients, with a cache
+    transport: Transport  # sends mails to the SMTP server
     registrable: Mapping[str, list[str]]
     """The values that clients may register, by the member of discovery that announces them."""
     renewable: Callable[[datetime], ColumnElement[bool]]
     """Returns the SQL condition that selects the sessions in which a client can renew its tokens at an instant."""
-    ips_counted: timedelta
-    """How long a rate limit keeps the counter of an IP, at most; for the page on personal data."""
-    local_counts: Counts
-    """The counters of the budgets that this process keeps in memory (`idp.throttle.local`)."""
-    form_lifetime: timedelta
-    """How long a form may stay open in a browser."""
-    local_marks: Marks
-    """The marked subjects of this process (`idp.throttle.local`)."""
+    ips_counted: timedelta  # how long a rate limit keeps the counter of an IP, at most; for the page on personal data
+    local_counts: Counts  # the counters of the budgets that this process keeps in memory (`idp.throttle.local`)
+    form_lifetime: timedelta  # how long a form may stay open in a browser
+    local_marks: Marks  # the marked subjects of this process (`idp.throttle.local`)
     refusals: dict[tuple[str, bytes], tuple[datetime, datetime]] = field(default_factory=dict)
     """The cached refusals of this process (`idp.throttle.guard`), by counter: ends of the entry and of the wait."""
     sign_in_pages: dict[tuple[uuid.UUID, int, str, tuple[bool, bool]], str] = field(default_factory=dict)
     """The cached sign-in pages of this process (`idp.login.plain`), by client, its version and language."""
     refused_pages: dict[tuple[object, ...], str] = field(default_factory=dict)
     """The cached pages of refused requests (`idp.web.door.pages`), by language, template and its values."""
-    outbox_handlers: Mapping[str, Handler] = field(default_factory=dict)
-    """The handler of each kind of outbox message."""
+    outbox_handlers: Mapping[str, Handler] = field(default_factory=dict)  # the handler of each kind of outbox message
     outbox_lanes: Sequence[frozenset[str]] = ()
     """Kinds of outbox messages that may take long. A thread of its own handles each group, so that mails do not wait:
     the messages for the servers of clients, and the jobs of the desk."""
@@ -84,8 +70,7 @@ class Services:
     """What `idp purge` removes of higher layers: each function returns the numbers of removed rows by their names."""
     readings: Mapping[str, Subject] = field(default_factory=dict)
     """What `idp worker` reads from the database for its metrics, by name."""
-    periodic_jobs: Mapping[str, timedelta] = field(default_factory=dict)
-    """The period of each kind of periodic job."""
+    periodic_jobs: Mapping[str, timedelta] = field(default_factory=dict)  # the period of each kind of periodic job
 
     def close(self) -> None:
         """Close the connections for hot requests."""

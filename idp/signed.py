@@ -30,8 +30,6 @@ class InvalidValueError(Exception):
 
 
 class _Signer(TimestampSigner):
-    """A signer with the clock of the service."""
-
     def get_timestamp(self) -> int:
         return int(now().timestamp())
 

@@ -23,5 +23,4 @@ class Stopping:
         return self._byte[0] == 1
 
 
-stopping = Stopping()
-"""Of this process and the workers that it forks."""
+stopping = Stopping()  # of this process and the workers that it forks

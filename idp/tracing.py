@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 Value = str | int
 _FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-LENGTH = 55
-"""Characters of a `traceparent` of version 00."""
+LENGTH = 55  # characters of a `traceparent` of version 00
 
 
 class Kind(Enum):
@@ -51,8 +50,7 @@ class Recorder(Protocol):
 
 
 _current: ContextVar[str] = ContextVar("traceparent", default="")
-_recorders: list[Recorder] = []
-"""The recorder of this process, if it has one."""
+_recorders: list[Recorder] = []  # the recorder of this process, if it has one
 
 
 class Span:

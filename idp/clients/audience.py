@@ -131,7 +131,6 @@ def _condition(audience: _Column, client: _Column, account: _Column, moment: Any
 
 
 def _known_ties(client: _Column, account: _Column, moment: Any, *columns: Any) -> Select[Any]:
-    """Return the query for the living ties of an account to children in the schools of a client."""
     return (
         select(*columns)
         .select_from(Guardianship)
@@ -143,5 +142,4 @@ def _known_ties(client: _Column, account: _Column, moment: Any, *columns: Any) -
 
 
 def _as_text(clause: ClauseElement) -> str:
-    """Compile a clause to SQL, with its values as literals."""
     return str(clause.compile(compile_kwargs={"literal_binds": True}))

@@ -48,7 +48,7 @@ class Client(UuidKey, Base):
 
     A client that registered itself by the invitation `invite_id` stays within `bounds`. Its later requests carry the
     token of `registration_digest` (RFC 7592), last used at `registration_used_at`; the former token works until the
-    present one is used. `pending_metadata` is a change that waits for an operator.
+    present one is used. `pending_metadata` is a change that waits for an operator: the fields that change.
 
     `charter_draft` is a charter that somebody wrote at the desk and has not published: its `version` and `text`.
 

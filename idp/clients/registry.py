@@ -27,10 +27,8 @@ _UNKNOWN_SECONDS = 10.0
 _MOST_UNKNOWN = 1000
 _LONGEST_CLIENT_ID = 64
 _LONGEST_IN_A_CODE = 250  # characters: a QR code of more has dots too small for paper
-PROFILE_HINT = "profil:"
-"""The beginning of a `login_hint` that names a profile (`idp.profile_choice`)."""
-PARENT_HINT = f"{PROFILE_HINT}parent"
-"""The `login_hint` of a parent."""
+PROFILE_HINT = "profil:"  # the beginning of a `login_hint` that names a profile (`idp.profile_choice`)
+PARENT_HINT = f"{PROFILE_HINT}parent"  # the `login_hint` of a parent
 LETTER_HINT = f"{PARENT_HINT}:courrier"
 """The `login_hint` that a letter's QR code sends: the browser may have another person's session."""
 

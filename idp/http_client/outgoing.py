@@ -25,18 +25,15 @@ from idp.db import release_connection
 from idp.http_client.connections import Deadline, DeadlineSocket, Ip, connect, resolve, secure, tls_context
 from idp.origins import DEFAULT_PORTS
 
-TIMEOUT = 3.0
-"""The deadline of a request in seconds, from name resolution to the end of the response."""
-_LONGEST_BODY = 64 * 1024
-"""How many bytes of the body of a response are read; the rest is ignored."""
+TIMEOUT = 3.0  # the deadline of a request in seconds, from name resolution to the end of the response
+_LONGEST_BODY = 64 * 1024  # how many bytes of the body of a response are read; the rest is ignored
 _LONGEST_HEAD = 16 * 1024
 REST = 60.0
 """Seconds in which a URL that timed out is not requested again, so that the outbox serves the other ENTs. Other URLs of
 the same host are still requested: one ENT must not silence its neighbour there."""
 _MOST_RESTING = 1000
 
-_COMPLETE = frozenset({200, 204})
-"""The statuses of a successful `post_form`, whose body nobody reads."""
+_COMPLETE = frozenset({200, 204})  # the statuses of a successful `post_form`, whose body nobody reads
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 _UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -174,7 +171,6 @@ class Outgoing:
             return Answer(response.status, retry_after, content, response.getheader("Location", ""))
 
     def _connect(self, target: _Target, deadline: Deadline, opened: ExitStack) -> socket.socket:
-        """Connect to a host that this service may connect to, by TLS if the URL is https."""
         endpoints = resolve(target.host, target.port, deadline)
         self._check_ips(target.host, (endpoint.ip for endpoint in endpoints))
         connected = opened.enter_context(connect(endpoints, deadline))
@@ -225,7 +221,6 @@ def is_public(ip: Ip) -> bool:
 
 
 def _allowed(entries: tuple[str, ...]) -> tuple[frozenset[str], tuple[IPv4Network | IPv6Network, ...]]:
-    """Return the hosts and the networks of `IDP_OUTGOING_ALLOW`, which the settings have checked."""
     names: list[str] = []
     networks: list[Any] = []
     for entry in entries:
@@ -249,7 +244,6 @@ def _retry_after(value: str) -> timedelta | None:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a request failed, in a few words."""
     match error:
         case ssl.SSLCertVerificationError():
             return f"invalid certificate: {error.verify_message}"

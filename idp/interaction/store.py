@@ -25,8 +25,7 @@ PARAMETER = "demande"
 _LONGEST = 12_000
 _SIGNED = re.compile(r"[\w.-]+", re.ASCII)
 """The characters of a signed value. Base64 would ignore others, and a page repeats the value."""
-_NAME_LENGTH = 11
-"""The number of characters of an id that tell the requests of one browser apart."""
+_NAME_LENGTH = 11  # the number of characters of an id that tell the requests of one browser apart
 
 
 @dataclass(frozen=True)
@@ -46,16 +45,11 @@ class AuthorizationRequest:
     login_hint: str = ""
     subject: str | None = None
     """The only `sub` values that may get the code, from an ID token hint or a claims request; one a line."""
-    claims: str | None = None
-    """The claims request (Core 5.5), reduced to the claims that this service knows."""
-    response_mode: str = ""
-    """`form_post`, or empty for the query."""
-    jkt: str | None = None
-    """The thumbprint of the only DPoP key that may exchange the code (RFC 9449 10)."""
-    pushed: str | None = None
-    """The `request_uri` of the pushed request that the code will consume (RFC 9126)."""
-    ui_locales: str = ""
-    """The language that the client asked for and the pages have, or empty."""
+    claims: str | None = None  # the claims request (Core 5.5), reduced to the claims that this service knows
+    response_mode: str = ""  # `form_post`, or empty for the query
+    jkt: str | None = None  # the thumbprint of the only DPoP key that may exchange the code (RFC 9449 10)
+    pushed: str | None = None  # the `request_uri` of the pushed request that the code will consume (RFC 9126)
+    ui_locales: str = ""  # the language that the client asked for and the pages have, or empty
 
     @property
     def is_from_letter(self) -> bool:

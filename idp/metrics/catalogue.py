@@ -15,26 +15,19 @@ ENDPOINT = Label("endpoint", STATIC, NOWHERE)
 """The names of pages and endpoints, as in the log; `none` where no page has the path."""
 STATUS = Label("status", "2xx", "3xx", "4xx", "5xx")
 RESULT = Label("result", "ok", "refused", "throttled")
-EVENT = Label("kind")
-"""The kinds of events of the journal."""
-MESSAGE = Label("kind")
-"""The kinds of messages of the outbox."""
-JOB = Label("kind")
-"""The kinds of jobs of the desk."""
-NOTICE = Label("kind")
-"""The kinds of notices to schools."""
+EVENT = Label("kind")  # of the journal
+MESSAGE = Label("kind")  # of the outbox
+JOB = Label("kind")  # of the desk
+NOTICE = Label("kind")  # to schools
 LIMIT = Label("limit")
-"""The rate limits."""
 SIGN_IN = Label("result", "ok", "throttled", "busy", "reused")
 """The results of sign-ins; `idp.accounts.authentication` and `idp.passkeys.ceremony` add the reasons of refusals."""
 RECOVERY = Label("step", "blocked", "username_asked", "username_told", "password_chosen")
 """The steps of recoveries; `idp.recovery.answer` adds its answers."""
 GRANT = Label("grant", "authorization_code", "refresh_token")
 LANE = Label("lane", "sign_in", "activation")
-ALGORITHM = Label("alg")
-"""The algorithms of keys that sign."""
-FORMAT = Label("format")
-"""The formats of school files; the worker adds them when it first reads their numbers."""
+ALGORITHM = Label("alg")  # the algorithms of keys that sign
+FORMAT = Label("format")  # the formats of school files; the worker adds them when it first reads their numbers
 MAIL_DOMAIN = Label(
     "domain",
     *("gmail.com", "orange.fr", "wanadoo.fr", "free.fr", "sfr.fr", "neuf.fr", "laposte.net", "bbox.fr", "aol.com"),

@@ -55,10 +55,8 @@ class Instrument:
         width: how many numbers a series has.
     """
 
-    all: ClassVar[dict[str, "Instrument"]] = {}
-    """All metrics by their names."""
-    registry: ClassVar["CollectorRegistry | None"] = None
-    """Where this process counts."""
+    all: ClassVar[dict[str, "Instrument"]] = {}  # all metrics by their names
+    registry: ClassVar["CollectorRegistry | None"] = None  # where this process counts
     kind = "Gauge"
     width = 1
     _creating = threading.Lock()
@@ -145,8 +143,7 @@ class Histogram(Instrument):
 
     def __init__(self, name: str, help: str, *labels: Label, buckets: tuple[float, ...]) -> None:  # noqa: A002 - as above
         super().__init__(name, help, *labels, buckets=buckets)
-        self.width = len(buckets) + 2
-        """One number for each bucket, one for what is longer than all, and the sum."""
+        self.width = len(buckets) + 2  # one number for each bucket, one for what is longer than all, and the sum
 
     def observe(self, seconds: float, *values: str) -> None:
         """Note a duration."""
@@ -202,8 +199,7 @@ def start_at_zero() -> None:
                 metric.series(values)
 
 
-Sample = tuple[Instrument, tuple[str, ...], float]
-"""The metric, the values of its labels, and the number."""
+Sample = tuple[Instrument, tuple[str, ...], float]  # the metric, the values of its labels, and the number
 Read = Callable[[], Iterable[Sample]]
 
 

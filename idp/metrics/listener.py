@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 PARTS = ("serve", "worker", "desk")
 """The commands with metrics. The port of each is that of the setting plus its place here."""
-_SECONDS = 5.0
-"""How long a client may take to send its whole request, and then to receive the answer."""
+_SECONDS = 5.0  # how long a client may take to send its whole request, and then to receive the answer
 _CONNECTIONS = 32
 """The most connections at once, each of which has a thread: more are closed. Few programs watch a process."""
 _PARENT_SECONDS = 0.5
@@ -38,8 +37,7 @@ _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where `prometheus_client` writes the files of processes that count together; by default, in the temporary folder."""
 log = structlog.get_logger()
 
-Health = Callable[[], str]
-"""Returns what is wrong with the process, or an empty text."""
+Health = Callable[[], str]  # returns what is wrong with the process, or an empty text
 
 
 class CannotListenError(Exception):
@@ -93,7 +91,6 @@ def serve_here(bind: str, part: str, read: Read, health: Health) -> None:
 
 
 def _run(listening: socket.socket, folder: str, part: str, parent: int) -> None:
-    """Serve until the parent process is gone."""
     from prometheus_client import CollectorRegistry  # noqa: PLC0415 - most services have no metrics
 
     from idp.metrics.exposition import Processes  # noqa: PLC0415 - as above
@@ -142,8 +139,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._ends: dict[Any, float] = {}
-        """When the request of each open connection must be complete."""
+        self._ends: dict[Any, float] = {}  # when the request of each open connection must be complete
 
     def verify_request(self, _request: object, _client_address: object) -> bool:
         """Return whether there is a thread for one more connection."""

@@ -14,10 +14,8 @@ from urllib.parse import urlsplit
 
 from idp.metrics.catalogue import SIGN_IN
 
-LONGEST_ANSWER = 16 * 1024
-"""The most characters of a browser's answer."""
-MOST_KEYS = 10
-"""The most passkeys of one person."""
+LONGEST_ANSWER = 16 * 1024  # the most characters of a browser's answer
+MOST_KEYS = 10  # the most passkeys of one person
 _MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 """What the library raises beside its own errors for an answer that is no answer of a browser."""
 

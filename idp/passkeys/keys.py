@@ -298,7 +298,6 @@ def tell_new_password(account_id: uuid.UUID, *, removes: bool) -> None:
 
 
 def _find(answer: Answer) -> tuple[Passkey, bytes, int] | None:
-    """Return the key that an answer names, with the user handle and the generation of its account."""
     row = db.session.execute(
         select(Passkey, PasskeyUser.handle, Account.generation)
         .join(PasskeyUser, PasskeyUser.account_id == Passkey.account_id)

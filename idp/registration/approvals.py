@@ -9,7 +9,7 @@ refused while a change waits that an ENT operator asked for at the desk: the one
 A client stays in its sector after the approval, so that everybody keeps their `sub`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +21,11 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
-from idp.registration import invitations, json_metadata, registrations, rows
+from idp.registration import invitations, registrations, rows
 from idp.registration.checks import origin
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.invitations import Bounds
-from idp.registration.metadata import BY_NAME, ClientMetadata, leading_uris
+from idp.registration.metadata import BY_NAME, FIELDS, ClientMetadata, leading_uris
 
 ASKED_BY = "by"
 """The key of the person of the desk who asked for a change that waits; the ENT itself asked for one without it."""
@@ -82,19 +82,15 @@ def places(uris: Iterable[str]) -> set[str]:
     return {origin(uri).removeprefix("https://") for uri in uris}
 
 
-def wait(
-    settings: Settings, client: Client, metadata: ClientMetadata, members: dict[str, Any], hosts: Collection[str]
-) -> None:
-    """Keep a checked change until an engineer approves its `hosts`, in the caller's transaction.
+def wait(settings: Settings, client: Client, metadata: ClientMetadata) -> None:
+    """Keep a checked change until an engineer approves its hosts, in the caller's transaction.
 
-    It replaces a former one of the client.
+    It replaces a former one. The changed fields alone are kept: what the engineer changes meanwhile stays.
 
     Args:
         settings: those of this service.
         client: the client as it was read.
         metadata: its registration after the change, which `registrations.check_change` accepted.
-        members: the JSON that asked for the change.
-        hosts: what `hosts_to_approve` returned.
 
     Raises:
         RegistrationRefusedError: the name is refused, a change waits that the ENT operator asked for, or the
@@ -104,8 +100,9 @@ def wait(
         raise registrations.state_error(_OTHER_WAITS)
     check_name(settings, metadata.name, client, accepted=client.name)
     registrations.count_change(client)
-    kept = {"hosts": sorted(hosts), "metadata": json_metadata.kept(members, metadata)}
-    client.pending_metadata = {"asked_at": now().isoformat(), **kept}
+    former = rows.read(client)
+    changed = [field.name for field in FIELDS if getattr(former, field.name) != getattr(metadata, field.name)]
+    client.pending_metadata = {"asked_at": now().isoformat(), "metadata": rows.shown_fields(metadata, changed)}
     log.record(ClientChangedItself(client_id=client.id, change="waits for approval"))
 
 
@@ -118,13 +115,18 @@ def withdraw(client: Client) -> None:
 
 def pending(client: Client) -> dict[str, Any]:
     """Return the member of an answer that says what waits for approval; nothing if no change waits."""
-    asked = client.pending_metadata
-    if asked is None or has_proposal(client):
+    if client.pending_metadata is None or has_proposal(client):
         return {}
-    redirect_uris = asked["metadata"]["redirect_uris"]
-    hosts = sorted({named.partition("=")[2] for named in asked["hosts"]})
-    waiting = {"hosts": hosts, "redirect_uris": redirect_uris, "asked_at": asked["asked_at"]}
-    return {"pending_approval": {**waiting, "description": _NOT_YET}}
+    hosts = sorted({named.partition("=")[2] for named in pending_hosts(client) or []})
+    redirect_uris = list(_proposed(client).redirect_uris)
+    asked_at = client.pending_metadata["asked_at"]
+    waiting = {"hosts": hosts, "redirect_uris": redirect_uris, "asked_at": asked_at, "description": _NOT_YET}
+    return {"pending_approval": waiting}
+
+
+def _proposed(client: Client) -> ClientMetadata:
+    """Return the registration after the change that waits."""
+    return rows.with_fields(rows.read(client), (client.pending_metadata or {})["metadata"])
 
 
 def has_proposal(client: Client) -> bool:
@@ -133,17 +135,11 @@ def has_proposal(client: Client) -> bool:
 
 
 def pending_hosts(client: Client) -> list[str] | None:
-    """Return the new hosts of the change that waits as `FIELD=HOST`, or None if none waits.
-
-    Those of a proposal depend on what the registration is now.
-    """
-    kept = client.pending_metadata
-    if kept is None:
+    """Return the new hosts of the change that waits as `FIELD=HOST`, or None if none waits."""
+    if client.pending_metadata is None:
         return None
-    if not has_proposal(client):
-        return list(kept["hosts"])
-    former = rows.read(client)
-    return _named(new_hosts(former, rows.with_fields(former, kept["metadata"])))
+    invited = () if has_proposal(client) else invitations.bounds(client).hosts
+    return _named(new_hosts(rows.read(client), _proposed(client), invited))
 
 
 def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tuple[Client, ClientMetadata, str | None]:
@@ -159,7 +155,7 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     """
     client = _waiting(client_id)
     former, bounds = rows.read(client), invitations.bounds(client)
-    metadata = json_metadata.read((client.pending_metadata or {})["metadata"], bounds, former)
+    metadata = _proposed(client)
     added = hosts_to_approve(client, metadata, bounds)
     check_name(settings, metadata.name, client, accepted=metadata.name)
     if hosts and added != set(hosts):

@@ -98,7 +98,6 @@ def _key_faults(metadata: ClientMetadata) -> Iterator[Fault]:
 
 
 def _algorithm_faults(metadata: ClientMetadata) -> Iterator[Fault]:
-    """Yield the algorithms that the client wants of this service and that it has no key for."""
     usable = signing_algorithms() or {"RS256"}  # the algorithm of the key that the first `idp keys rotate` makes
     for name, alg in (("id_token_alg", metadata.id_token_alg), ("userinfo_alg", metadata.userinfo_alg)):
         if alg in ALGORITHMS and alg not in usable:

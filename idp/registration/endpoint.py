@@ -59,22 +59,11 @@ _SERVER_MEMBERS = (
 
 
 class _UnauthorizedError(Exception):
-    """The request has no valid token: `text` says why, `challenge` is the `WWW-Authenticate` of the response."""
-
-    def __init__(self, text: str, challenge: str = _INVALID_TOKEN) -> None:
-        super().__init__(text)
-        self.text = text
-        self.challenge = challenge
+    """The request has no valid token: the arguments are those of `_unauthorized`."""
 
 
 class _RefusedError(Exception):
-    """The request is refused with an error of RFC 7591 or RFC 6750."""
-
-    def __init__(self, error: str, text: str, status: int = 400) -> None:
-        super().__init__(text)
-        self.error = error
-        self.text = text
-        self.status = status
+    """The request is refused: the arguments are status, error of RFC 7591, and text."""
 
 
 def _answers_refusals(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -85,13 +74,13 @@ def _answers_refusals(view: Callable[..., Response]) -> Callable[..., Response]:
         try:
             return view(**arguments)
         except _RefusedError as refused:
-            return client_request.refuse(refused.status, refused.error, refused.text)
+            return client_request.refuse(*refused.args)
         except RegistrationRefusedError as refused:  # the hints of its faults are the engineer's
             error = _ERRORS.get(refused.faults[0].field, _METADATA_ERROR)
             text = "; ".join(f"{json_metadata.label(fault.field)} {fault.text}".strip() for fault in refused.faults)
             return client_request.refuse(400, error, text)
         except _UnauthorizedError as refused:
-            return _unauthorized(refused.text, refused.challenge)
+            return _unauthorized(*refused.args)
         except TokenExpiredError as expired:
             response = _unauthorized(_EXPIRED)
             with unit_of_work():
@@ -151,11 +140,6 @@ def _invitation() -> ClientInvite:
 
 
 def _checked(invitation: ClientInvite, members: dict[str, Any], name: str) -> ClientMetadata:
-    """Return the checked registration that the JSON asks for; `name` is that of a client which gives itself none.
-
-    Raises:
-        RegistrationRefusedError: it has faults.
-    """
     bounds = invitations.bounds_of(invitation)
     given = ClientMetadata(
         name=name,
@@ -186,39 +170,27 @@ def _replaced(client: Client, token: str) -> tuple[str, str | None]:
     """Replace the registration by the JSON (2.2); return a new access token, and a secret if the client needs one."""
     members = _members()
     if members.get("client_id") != client.client_id:
-        raise _RefusedError("invalid_request", "client_id must be the client's own")
+        raise _RefusedError(400, "invalid_request", "client_id must be the client's own")
     if any(name in members for name in _SERVER_MEMBERS):
-        raise _RefusedError("invalid_request", f"these must be left out: {', '.join(_SERVER_MEMBERS)}")
+        raise _RefusedError(400, "invalid_request", f"these must be left out: {', '.join(_SERVER_MEMBERS)}")
     shown = members.get("client_secret")
     if shown is not None and not (isinstance(shown, str) and _is_own_secret(client, shown)):
-        raise _RefusedError("invalid_request", "a client does not choose its secret")
-    metadata, hosts = _checked_change(client, members)
-    following, secret = _write(client, token, members, metadata, hosts)
+        raise _RefusedError(400, "invalid_request", "a client does not choose its secret")
+    bounds = invitations.bounds(client)
+    metadata = json_metadata.read(members, bounds, rows.read(client))
+    waits = bool(approvals.hosts_to_approve(client, metadata, bounds))
+    registrations.check_change(services().settings, client, metadata, approved=waits)
+    following, secret = _write(client, token, metadata, waits=waits)
     db.session.refresh(client)
     return following, secret
 
 
-def _checked_change(client: Client, members: dict[str, Any]) -> tuple[ClientMetadata, set[str]]:
-    """Return the checked registration that the JSON asks for, and the hosts that an engineer must approve before.
-
-    Raises:
-        RegistrationRefusedError: it has faults.
-    """
-    bounds = invitations.bounds(client)
-    metadata = json_metadata.read(members, bounds, rows.read(client))
-    hosts = approvals.hosts_to_approve(client, metadata, bounds)
-    registrations.check_change(services().settings, client, metadata, approved=bool(hosts))
-    return metadata, hosts
-
-
 @unit_of_work()
-def _write(
-    client: Client, token: str, members: dict[str, Any], metadata: ClientMetadata, hosts: set[str]
-) -> tuple[str, str | None]:
+def _write(client: Client, token: str, metadata: ClientMetadata, *, waits: bool) -> tuple[str, str | None]:
     """Make the change, or keep it for approval; return the next access token, and a secret if the client needs one."""
     secret = None
-    if hosts:
-        approvals.wait(services().settings, client, metadata, members, hosts)
+    if waits:
+        approvals.wait(services().settings, client, metadata)
     else:
         secret = _change(client, metadata)
     following = access_tokens.replace(client, token)
@@ -281,7 +253,6 @@ def _is_own_secret(client: Client, secret: str) -> bool:
 
 
 def _token(needed: str) -> str:
-    """Return the token of the request; refuse a request without one with the text `needed`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise _UnauthorizedError(needed, _REALM)
@@ -314,13 +285,13 @@ def _members() -> dict[str, Any]:
             2.3).
     """
     if request.mimetype != "application/json":
-        raise _RefusedError(_METADATA_ERROR, "the body must be application/json", 415)
+        raise _RefusedError(415, _METADATA_ERROR, "the body must be application/json")
     try:
         members = jose.json_object(request.get_data())
     except ValueError as error:
-        raise _RefusedError(_METADATA_ERROR, f"the body is no JSON object: {error}") from None
+        raise _RefusedError(400, _METADATA_ERROR, f"the body is no JSON object: {error}") from None
     if members.get("software_statement") is not None:
-        raise _RefusedError("unapproved_software_statement", "no software statement is approved here")
+        raise _RefusedError(400, "unapproved_software_statement", "no software statement is approved here")
     return members
 
 

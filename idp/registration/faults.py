@@ -15,17 +15,12 @@ class FaultCode(enum.Enum):
     UNKNOWN_VALUE = enum.auto()
     NOT_A_UAI = enum.auto()
     NOT_A_URI = enum.auto()
-    NOT_HTTPS = enum.auto()
-    """The URI does not begin with `https://` and a host in lower case."""
-    HAS_FRAGMENT = enum.auto()
-    """The URI has a fragment, or brackets or control characters in its path."""
+    NOT_HTTPS = enum.auto()  # the URI does not begin with `https://` and a host in lower case
+    HAS_FRAGMENT = enum.auto()  # the URI has a fragment, or brackets or control characters in its path
     FOREIGN_HOST = enum.auto()
-    SEVERAL_HOSTS = enum.auto()
-    """The redirect URIs have several hosts, and no document joins them."""
-    OTHER_SECTOR = enum.auto()
-    """The change would give every person another `sub`."""
-    UNREADABLE = enum.auto()
-    """The document behind the URI cannot be read, or is not what it must be."""
+    SEVERAL_HOSTS = enum.auto()  # the redirect URIs have several hosts, and no document joins them
+    OTHER_SECTOR = enum.auto()  # the change would give every person another `sub`
+    UNREADABLE = enum.auto()  # the document behind the URI cannot be read, or is not what it must be
     KEYS_NEEDED = enum.auto()
     KEYS_UNUSABLE = enum.auto()
     KEY_IS_PRIVATE = enum.auto()
@@ -36,10 +31,8 @@ class FaultCode(enum.Enum):
     NO_SECRET = enum.auto()
     FORMER_SECRET_WORKS = enum.auto()
     CONTACT = enum.auto()
-    DECIDED_BY_ACADEMY = enum.auto()
-    """An ENT operator asked for a value that the académie alone gives."""
-    OTHER_WAITS = enum.auto()
-    """A change that the ENT itself asked for waits, so that its operator cannot ask for one."""
+    DECIDED_BY_ACADEMY = enum.auto()  # an ENT operator asked for a value that the académie alone gives
+    OTHER_WAITS = enum.auto()  # a change that the ENT itself asked for waits, so that its operator cannot ask for one
     MANY_WAIT = enum.auto()
     MANY_TODAY = enum.auto()
     MANY_MOVES = enum.auto()

@@ -15,7 +15,7 @@ from typing import Any
 
 from idp.clients.models import Client
 from idp.oidc.client_auth.client import GRANT_TYPES
-from idp.registration import client_jwks, rows
+from idp.registration import rows
 from idp.registration.checks import default_id_token_alg
 from idp.registration.declarations import Declaration, Kind
 from idp.registration.faults import Fault, RegistrationRefusedError
@@ -92,14 +92,6 @@ def _scopes(given: Mapping[str, Any], bounds: Bounds) -> tuple[str, ...]:
     if "refresh_token" in given.get("grant_types", []):
         asked.append("offline_access")
     return tuple(dict.fromkeys(scope for scope in ("openid", *asked) if scope in bounds.scopes))
-
-
-def kept(members: Mapping[str, Any], metadata: ClientMetadata) -> dict[str, Any]:
-    """Return the members of valid JSON that `read` reads, to read them again when they are approved."""
-    names = {*BY_MEMBER, *_OTHER_LISTS, *metadata.translations}
-    known = {name: value for name, value in members.items() if name in names and value is not None}
-    jwks = client_jwks.kept(metadata.jwks)
-    return {**known, **({"jwks": jwks} if jwks else {})}
 
 
 def of_client(client: Client) -> dict[str, Any]:

@@ -267,11 +267,6 @@ def renew_access_token(client_id: str) -> str:
 
 
 def _check_former_secret_ended(client: Client) -> None:
-    """Refuse to end a former secret before its announced time.
-
-    Raises:
-        RegistrationRefusedError: the former secret still works.
-    """
     until = client.former_secret_until
     if until is not None and until > now():
         raise state_error(

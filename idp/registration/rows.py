@@ -72,7 +72,6 @@ def _read(client: Client, declared: Declaration) -> Any:
 
 
 def _of_column(column: str, value: Any) -> Any:
-    """Return a value as an attribute of `Client` holds it: a member of an enumeration, or a JSON value."""
     columns = Client.__table__.columns
     enum_class = getattr(columns[column].type, "enum_class", None) if column in columns else None
     return enum_class(value) if enum_class else _plain(value)

@@ -40,10 +40,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_DIGITS = 12
-"""The most digits of a length; a longer number is too large as well."""
-_TOLD_SECONDS = 60.0
-"""How often the log says that requests are shed."""
+_DIGITS = 12  # the most digits of a length; a longer number is too large as well
+_TOLD_SECONDS = 60.0  # how often the log says that requests are shed
 _CLOSE = ("Connection", "close")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -51,8 +49,6 @@ log = structlog.get_logger()
 
 
 class _Request(Request):
-    """A request as an ASGI server describes it."""
-
     def __init__(self, scope: Scope) -> None:
         self.method = scope["method"]
         self._path = unquote_to_bytes(scope["raw_path"]).decode("latin-1")

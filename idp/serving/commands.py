@@ -24,16 +24,13 @@ if TYPE_CHECKING:
     from idp.config import Settings
     from idp.serving.bridge import Bridge
 
-_CONNECTIONS = 8192
-"""The most open connections of one worker."""
-_OTHER_FILES = 256
-"""Descriptors that a worker needs beside its connections."""
+_CONNECTIONS = 8192  # the most open connections of one worker
+_OTHER_FILES = 256  # descriptors that a worker needs beside its connections
 _STOP_SECONDS = 20
 _LOGGING: dict[str, Any] = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 """Lines of granian go to the handler of `idp.logging`."""
 _MAX_PORT = 65535
-_M_ARENA_MAX, _ARENAS = -8, 1
-"""The parameter of glibc's `mallopt`, and its value."""
+_M_ARENA_MAX, _ARENAS = -8, 1  # the parameter of glibc's `mallopt`, and its value
 _LoadSettings = Callable[[], "Settings"]
 _CreateApp = Callable[["Settings"], "Flask"]
 
@@ -158,7 +155,6 @@ def _limit_arenas() -> None:
 
 
 def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
-    """Refuse a value that is neither an address nor a socket file."""
     if value.startswith(UNIX):
         return value
     host, colon, port = value.rpartition(":")

@@ -91,8 +91,7 @@ def _give(awaited: "asyncio.Future[Any]", result: Any) -> None:
         awaited.set_result(result)
 
 
-_SECONDS = 0.1
-"""Between two beats."""
+_SECONDS = 0.1  # between two beats
 
 
 class Heartbeat:

@@ -35,8 +35,7 @@ READ_SECONDS = 10.0
 """Seconds until the body of a request must be complete, and the longest pause before its head and within an upload."""
 UPLOAD_RATE = 64 * 1024
 """Bytes per second. A form with files has so much more time as it takes at this rate, about that of a slow line."""
-MAX_UPLOADS = 4
-"""Forms with files that a worker receives and answers at once: each is in memory."""
+MAX_UPLOADS = 4  # forms with files that a worker receives and answers at once: each is in memory
 MAX_HEAD = 64 * 1024
 """Bytes of the request line and the headers that may wait for their end; what arrives at once may be twice as long."""
 LINGER_SECONDS = 2.0
@@ -47,8 +46,7 @@ _ANYBODY = 0o666
 """The mode of a socket file: the proxy is another user. The folder decides who reaches it."""
 _EMPTY_SECONDS = 0.3
 """How long no connection may wait before the socket is closed: a handshake that has begun ends meanwhile."""
-_MOST_SECONDS = 5.0
-"""The longest wait for workers that accept nothing any more."""
+_MOST_SECONDS = 5.0  # the longest wait for workers that accept nothing any more
 _CLOSING_POLL_SECONDS = 0.01
 _SO_ATTACH_FILTER = 26
 _DROP_SYN = (

@@ -23,8 +23,7 @@ from idp.web.request_context import remote_ip
 _REAUTHENTICATION_WINDOW = timedelta(minutes=5)
 """How long a password that was typed again counts on the pages of the account."""
 _P = ParamSpec("_P")
-PROOF = "reauthentication.verify"
-"""The page that asks for the password again."""
+PROOF = "reauthentication.verify"  # the page that asks for the password again
 
 
 def signed_in(page: Callable[Concatenate[Session, Account, _P], Response]) -> Callable[_P, Response]:

@@ -144,7 +144,6 @@ def _in_time(session: type[Session], moment: Any, idle_since: Any) -> ColumnElem
 
 
 def _as_text(condition: ColumnElement[bool]) -> str:
-    """Compile a condition without values of its own to SQL."""
     return str(condition.compile())
 
 

@@ -30,8 +30,7 @@ from idp.web.http import AnyResponse
 from idp.web.user_agent import describe
 
 GRACE = timedelta(seconds=60)
-MOST = 10
-"""The most device sessions of an account: with another one, the oldest ends."""
+MOST = 10  # the most device sessions of an account: with another one, the oldest ends
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,6 @@ def _first_opening(rule: Window | Backoff, moment: datetime) -> datetime:
 
 
 def _opening(rule: Window | Backoff, place: int, count: ColumnElement[int]) -> ColumnElement[datetime]:
-    """Return when the next try is granted, after `count` tries."""
     if isinstance(rule, Window):
         return case((count >= _number(rule.tries), ThrottleCounter.expires_at), else_=_instant("open"))
     last = len(rule.steps) - 1

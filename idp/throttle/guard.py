@@ -39,11 +39,9 @@ from idp.throttle.limits import (
 )
 
 _PURGE_BATCH = 1000
-_MAX_CACHED_SECONDS = 10
-"""How long a process remembers a refusal, at most: another node may have cleared the counter."""
+_MAX_CACHED_SECONDS = 10  # how long a process remembers a refusal, at most: another node may have cleared the counter
 _MAX_CACHED = 10_000
-_MAX_KNOWN = 512
-"""How many subjects' counters a process keeps in memory."""
+_MAX_KNOWN = 512  # how many subjects' counters a process keeps in memory
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,7 @@ class Wait:
 
     seconds: int
     limit: Limit
-    key: bytes = field(default=b"", compare=False, repr=False)
-    """The key of the counter that refused the try."""
+    key: bytes = field(default=b"", compare=False, repr=False)  # the key of the counter that refused the try
 
 
 def take(limit: Limit, subject: str) -> Granted | Wait:

@@ -12,8 +12,7 @@ from idp.metrics.catalogue import LIMITED
 from idp.services import services
 from idp.throttle.limits import Budget, Window, for_site, network_of, site_of
 
-MAX_SUBJECTS = 20_000
-"""Counters of a process, and marks of a process, at most: about 3 MiB each."""
+MAX_SUBJECTS = 20_000  # counters of a process, and marks of a process, at most: about 3 MiB each
 MARKED_FOR = timedelta(hours=1)
 
 

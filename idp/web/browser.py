@@ -19,8 +19,7 @@ from idp.web.http import AnyResponse, Request, current_request
 _MAX_ANSWERED = 12
 _MAX_ACTIVATED = 2
 _TOKEN = "csrf_token"  # noqa: S105 - the name of the field
-_PARTS = 4
-"""The cookie is written again after this part of its lifetime, so that the browser keeps it while in use."""
+_PARTS = 4  # the cookie is written again after this part of its lifetime, so that the browser keeps it while in use
 
 
 class BrowserCookie:
@@ -42,7 +41,6 @@ class BrowserCookie:
 
 
 def _cookie() -> BrowserCookie:
-    """Return the cookie of this request, which is verified and read at its first use."""
     request = current_request()
     if request.browser_cookie is None:
         request.browser_cookie = _read(request, services().settings)
@@ -66,7 +64,6 @@ def _read(request: Request, settings: Settings) -> BrowserCookie:
 
 
 def _form_lifetime() -> int:
-    """Return how many seconds a form may stay open."""
     return int(services().form_lifetime.total_seconds())
 
 

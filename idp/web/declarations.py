@@ -15,7 +15,6 @@ from flask import Flask, current_app, request
 from idp.web.http import current_request
 
 STATIC = "/static/"
-"""The folder of static files."""
 NAMESPACES = ("/.well-known/", STATIC)
 """Paths for other sites without a view: the namespace of RFC 8615, and static files."""
 

@@ -27,29 +27,21 @@ from werkzeug.wsgi import get_input_stream
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-MAX_TARGET = 8190
-"""Characters of the path and the query of a request, at most."""
-MAX_PARAMETERS = 100
-"""Parameters of a query, at most: each costs time wherever the query is read or repeated."""
-MAX_COOKIES = 16 * 1024
-"""Characters of the header `Cookie`, at most."""
-MAX_BODY = 64 * 1024
-"""Bytes of a request's body, at most."""
-MAX_UPLOAD = 32 * 1024 * 1024
-"""Bytes of the body of a form that uploads files, at most."""
-MAX_FIELDS = 50
-"""Fields of a form, at most."""
+MAX_TARGET = 8190  # characters of the path and the query of a request, at most
+MAX_PARAMETERS = 100  # parameters of a query, at most: each costs time wherever the query is read or repeated
+MAX_COOKIES = 16 * 1024  # characters of the header `Cookie`, at most
+MAX_BODY = 64 * 1024  # bytes of a request's body, at most
+MAX_UPLOAD = 32 * 1024 * 1024  # bytes of the body of a form that uploads files, at most
+MAX_FIELDS = 50  # fields of a form, at most
 _PARSED = 4 * MAX_BODY
 """Bytes of the fields of a form with files, at most; the parser holds a page of a file beside them."""
 FORM = "application/x-www-form-urlencoded"
 FORM_WITH_FILES = "multipart/form-data"
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-IP_LENGTH = 45
-"""Characters of an IP, at most."""
+IP_LENGTH = 45  # characters of an IP, at most
 _AGENT_LENGTH = 300
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-KEY = "idp.request"
-"""The key of the request in its WSGI environment."""
+KEY = "idp.request"  # the key of the request in its WSGI environment
 
 
 class Request:
@@ -284,8 +276,7 @@ def see_other(location: str) -> Response:
     return Response(status=303, headers=[("Location", location)])
 
 
-AnyResponse = Response | WerkzeugResponse
-"""A response of an endpoint of the protocol, or of a page."""
+AnyResponse = Response | WerkzeugResponse  # a response of an endpoint of the protocol, or of a page
 
 _current: ContextVar[Request | None] = ContextVar("request", default=None)
 

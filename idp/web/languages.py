@@ -30,14 +30,11 @@ from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request, has_request
 from idp.web.redirects import see_other
 
-NAME = "langue"
-"""The parameter of a link of the menu, and the name of its buttons."""
+NAME = "langue"  # the parameter of a link of the menu, and the name of its buttons
 
 _COOKIE = "lang"
-_REMEMBERED_SECONDS = 180 * 86400
-"""The lifetime of the cookie, in seconds: 180 days from the last choice."""
-_LONGEST = 200
-"""Characters of a header `Accept-Language` that are read."""
+_REMEMBERED_SECONDS = 180 * 86400  # the lifetime of the cookie, in seconds: 180 days from the last choice
+_LONGEST = 200  # characters of a header `Accept-Language` that are read
 
 
 def choose_language() -> str:
@@ -126,7 +123,6 @@ def keeping(query: str) -> Iterator[None]:
 
 
 def _change() -> WerkzeugResponse | None:
-    """Redirect a link of the menu; prepare a form to be shown again."""
     if request.url_rule is None or not chosen():
         return None
     if request.method in {"GET", "HEAD"}:

@@ -103,8 +103,7 @@ def accessibility() -> str:
     return render_template("legal/accessibilite.html", legal=services().settings, failures=failures)
 
 
-_VALID = timedelta(days=180)
-"""RFC 9116 2.5.5 recommends less than a year."""
+_VALID = timedelta(days=180)  # RFC 9116 2.5.5 recommends less than a year
 
 
 @blueprint.get("/.well-known/security.txt")

@@ -14,8 +14,7 @@ from idp.web.door.door import Door
 from idp.web.errors import ForeignFormError, FormTokenError
 from idp.web.http import FORM_WITH_FILES, MAX_BODY, MAX_FIELDS, Request, current_request
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""The methods that change nothing (RFC 9110 9.2.1)."""
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # the methods that change nothing (RFC 9110 9.2.1)
 
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'self'; connect-src 'self'; "

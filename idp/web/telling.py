@@ -75,7 +75,6 @@ def _informed(schools: Sequence[Tellable], *, named: bool) -> str:
 
 
 def _to_inform(*, placed: bool) -> str:
-    """Return whom the reader must inform; if `placed`, with a placeholder for schools and telephones."""
     if placed:
         return spacing(str(_("Dites-le au secrétariat : %(where)s.")))
     return str(_("Dites-le au secrétariat de l’établissement de votre enfant."))
@@ -91,7 +90,6 @@ def _place(school: Tellable) -> Markup:
 
 
 def _phone(number: str) -> Markup:
-    """Return a telephone number as a link without line breaks, or an empty string."""
     if not number:
         return Markup()
     return Markup('<a class="tel" dir="ltr" href="{}">{}</a>').format(phone_link(number), number.replace(" ", "\u00a0"))

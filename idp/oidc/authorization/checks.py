@@ -116,17 +116,16 @@ def check_parameters(
     redirect_uri = check_redirect_uri(client, parameters)
     check_response_mode(parameters)
     state, mode = parameters.get("state"), _response_mode(parameters)
-    error = partial(
-        RequestRefusedError, client_id=client.client_id, redirect_uri=redirect_uri, state=state, response_mode=mode
-    )
+    answered = partial(AuthorizationRequest, client.client_id, redirect_uri, "", state=state, response_mode=mode)
     if mode == FORM_POST and state and ("\n" in state or "\r" in state):
         raise UntrustedRequestError("unreadable state")  # browsers normalise line breaks in forms
     if fault:
-        raise error("invalid_request", fault)
+        raise RequestRefusedError("invalid_request", fault, answered())
     try:
         return _check_rest(settings, ring, client, parameters)
     except _CheckError as refusal:
-        raise error(refusal.error, refusal.description) from refusal
+        error, description = refusal.args
+        raise RequestRefusedError(error, description, answered()) from refusal
 
 
 def check_again(client: Registration, request: AuthorizationRequest) -> None:
@@ -142,14 +141,8 @@ def check_again(client: Registration, request: AuthorizationRequest) -> None:
         if (client.par_required or client.fapi2) and not request.pushed:
             raise _CheckError("invalid_request", "this client must push its requests")  # noqa: TRY301 - sent below like the others
     except _CheckError as refusal:
-        raise RequestRefusedError(
-            refusal.error,
-            refusal.description,
-            client_id=client.client_id,
-            redirect_uri=request.redirect_uri,
-            state=request.state,
-            response_mode=request.response_mode,
-        ) from refusal
+        error, description = refusal.args
+        raise RequestRefusedError(error, description, request) from refusal
 
 
 def _response_mode(parameters: Mapping[str, str]) -> str:
@@ -158,12 +151,7 @@ def _response_mode(parameters: Mapping[str, str]) -> str:
 
 
 class _CheckError(Exception):
-    """An error to be sent to the client (RFC 6749 4.1.2.1)."""
-
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(error)
-        self.error = error
-        self.description = description
+    """An error and its description, to be sent to the client (RFC 6749 4.1.2.1)."""
 
 
 def _parse(encoded: bytes) -> tuple[dict[str, str], str]:

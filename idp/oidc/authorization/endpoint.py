@@ -33,8 +33,7 @@ from idp.web.errors import InteractionLostError
 from idp.web.http import Request, Response, see_other
 from idp.web.request_context import request_id
 
-_MAX_URL_LENGTH = 7800
-"""In characters; a request line may have 8190 bytes, and later steps add parameters."""
+_MAX_URL_LENGTH = 7800  # in characters; a request line may have 8190 bytes, and later steps add parameters
 _FAPI2_CODE_LIFETIME = timedelta(seconds=60)
 
 
@@ -161,7 +160,7 @@ def deny(_request: Request) -> Response:
     step = journey.next_step(state)
     if step is None or not step.declined_text:
         return see_other(store.page_url("oidc.resume", interaction))
-    return errors.refuse(_error(requested, "access_denied", step.declined_text))
+    return errors.refuse(RequestRefusedError("access_denied", step.declined_text, requested))
 
 
 def _dispatch(request: Request, interaction: Interaction, client: Registration) -> Response:
@@ -171,16 +170,17 @@ def _dispatch(request: Request, interaction: Interaction, client: Registration) 
         raise InteractionLostError
     state = _state(interaction, requested, client)
     if journey.is_acr_unmet(state):
-        raise _error(requested, "unmet_authentication_requirements", "the sign-in has not the acr that is essential")
+        description = "the sign-in has not the acr that is essential"
+        raise RequestRefusedError("unmet_authentication_requirements", description, requested)
     step = journey.next_step(state)
     if step is not None:
         if "none" in state.prompts:
-            raise _error(requested, step.oauth_error, "")
+            raise RequestRefusedError(step.oauth_error, "", requested)
         return _lead_to(step, interaction.without_person() if state.session else interaction, requested)
     if requested.subject is not None and state.account is not None:
         subject = release.subject(client, state.account.id, state.account.join_key)
         if subject not in requested.subject.split("\n"):
-            raise _error(requested, "login_required", "another person is signed in")
+            raise RequestRefusedError("login_required", "another person is signed in", requested)
     response = _issue(request, client, requested)
     if response:
         store.note_answer(interaction)
@@ -188,14 +188,13 @@ def _dispatch(request: Request, interaction: Interaction, client: Registration) 
     if requested.pushed and pushed_requests.is_used(requested.pushed):
         raise UntrustedRequestError("invalid request_uri", Cause.EXPIRED)
     # the session ended, or the registration changed, between the two statements: a retry will show which
-    raise _error(requested, "temporarily_unavailable", "")
+    raise RequestRefusedError("temporarily_unavailable", "", requested)
 
 
 def _lead_to(step: journey.Step, interaction: Interaction, requested: AuthorizationRequest) -> Response:
-    """Redirect to the page of a step; refuse a request that is too long for its URL (RFC 9110 4.1)."""
     url = store.page_url(step.endpoint, interaction)
     if len(url) > _MAX_URL_LENGTH:
-        raise _error(requested, "invalid_request", "the request is too long")
+        raise RequestRefusedError("invalid_request", "the request is too long", requested)
     return see_other(url)
 
 
@@ -238,7 +237,7 @@ def _issue(request: Request, client: Registration, requested: AuthorizationReque
     rate_limits.note_live_session()
     state = browser_state.value(sid)
     pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, requested.redirect_uri))]
-    response = errors.send(requested.redirect_uri, pairs, requested.state, requested.response_mode)
+    response = errors.send(requested, pairs)
     browser_state.keep(response, state)
     return response
 
@@ -279,17 +278,6 @@ def _code_lifetime(settings: Settings, client: Registration) -> timedelta:
     """Return the lifetime of a code: at most a minute for FAPI 2.0 (5.3.2.1), whatever the operator set."""
     lifetime = settings.lifetime("code_lifetime")
     return min(lifetime, _FAPI2_CODE_LIFETIME) if client.fapi2 else lifetime
-
-
-def _error(requested: AuthorizationRequest, error: str, description: str) -> RequestRefusedError:
-    return RequestRefusedError(
-        error,
-        description,
-        client_id=requested.client_id,
-        redirect_uri=requested.redirect_uri,
-        state=requested.state,
-        response_mode=requested.response_mode,
-    )
 
 
 ENDPOINTS = (

@@ -12,6 +12,7 @@ import structlog
 from idp.clients import registry
 from idp.clock import now
 from idp.interaction import store
+from idp.interaction.store import AuthorizationRequest
 from idp.oidc.logout import session_state
 from idp.services import services
 from idp.sessions import browser_state, manager
@@ -25,13 +26,12 @@ QUERY, FORM_POST = "query", "form_post"
 RESPONSE_MODES = (QUERY, FORM_POST)
 
 
-def send(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None, response_mode: str = "") -> Response:
-    """Send `parameters`, the unchanged state and `iss` (RFC 9207) to a checked redirect URI."""
-    pairs = list(parameters)
-    if state is not None:
-        pairs.append(("state", state))
-    pairs.append(("iss", services().settings.issuer))
-    if response_mode == FORM_POST:
+def send(requested: AuthorizationRequest, parameters: list[tuple[str, str]]) -> Response:
+    """Send `parameters`, the unchanged state and `iss` (RFC 9207) to the checked redirect URI of a request."""
+    redirect_uri, state = requested.redirect_uri, requested.state
+    given = [("state", state)] if state is not None else []
+    pairs = [*parameters, *given, ("iss", services().settings.issuer)]
+    if requested.response_mode == FORM_POST:
         return _form(redirect_uri, pairs)
     return see_other(f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(pairs)}")
 
@@ -50,25 +50,13 @@ log = structlog.get_logger()
 
 
 class RequestRefusedError(Exception):
-    """Client and redirect URI are valid: the error is sent to the client, in the requested response mode."""
+    """Client and redirect URI of `requested` are valid: the error is sent to the client, in its response mode."""
 
-    def __init__(
-        self,
-        error: str,
-        description: str,
-        *,
-        client_id: str,
-        redirect_uri: str,
-        state: str | None,
-        response_mode: str,
-    ) -> None:
+    def __init__(self, error: str, description: str, requested: AuthorizationRequest) -> None:
         super().__init__(error)
         self.error = error
         self.description = description
-        self.client_id = client_id
-        self.redirect_uri = redirect_uri
-        self.state = state
-        self.response_mode = response_mode
+        self.requested = requested
 
 
 class Cause(enum.Enum):
@@ -97,12 +85,12 @@ class UntrustedRequestError(Exception):
 
 def refuse(refused: RequestRefusedError) -> Response:
     """Send an error to the client, with `session_state` (Session Management 2)."""
-    pairs = [("error", refused.error)]
+    requested, pairs = refused.requested, [("error", refused.error)]
     if refused.description:
         pairs.append(("error_description", refused.description))
     state = _browser_state()
-    pairs.append(("session_state", session_state.of(state, refused.client_id, refused.redirect_uri)))
-    response = send(refused.redirect_uri, pairs, refused.state, refused.response_mode)
+    pairs.append(("session_state", session_state.of(state, requested.client_id, requested.redirect_uri)))
+    response = send(requested, pairs)
     browser_state.keep(response, state)
     return response
 

@@ -39,8 +39,6 @@ from idp.web.security import check_form_token
 
 @dataclass(frozen=True)
 class _ServedSchool:
-    """A school, and the ENTs that serve it."""
-
     school: School
     ents: Sequence[Registration]
 
@@ -108,7 +106,6 @@ def is_it_you() -> Response:
 
 
 def _sign_out(interaction: Interaction, session: Session) -> Response:
-    """End the browser's session, have the ENTs told, and continue the request."""
     target, frames = store.resume_url(interaction.without_person()), front_channel.frames(session)
     with unit_of_work():
         manager.end(session, by="page")

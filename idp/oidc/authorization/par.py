@@ -22,8 +22,8 @@ from idp.web.door.pages import Endpoint
 from idp.web.errors import TooManyRequestsError
 from idp.web.http import Request, Response
 
-_MAX_STORED_LENGTH = 16_000
 _LIFETIME_SECONDS = 90  # of a request, until the browser opens it (RFC 9126, 2.2: below ten minutes)
+_MAX_STORED_LENGTH = 16_000
 """Characters of a stored request. The limits of the single parameters allow ten times as much, and anybody can push in
 the name of a public client."""
 
@@ -41,8 +41,6 @@ def push(request: Request) -> Response:
         requested = _request_parameters(client, parameters, proof)
         check_parameters(settings, services().server.ring, client, requested)
         dpop.use_proof(proof)
-    except client_request.MalformedRequestError as malformed:
-        return malformed.response()
     except OAuth2Error as error:
         return services().server.handle_response(*error())
     except UntrustedRequestError as untrusted:  # the client sends this request itself, so it gets no page

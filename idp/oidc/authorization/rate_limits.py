@@ -56,14 +56,8 @@ def refuse(encoded: bytes, seconds: int) -> NoReturn:
         except (UntrustedRequestError, RequestRefusedError):
             stop(seconds)
         if requested.prompt == "none":
-            raise RequestRefusedError(
-                "temporarily_unavailable",
-                f"too many requests, retry after {seconds} seconds",
-                client_id=requested.client_id,
-                redirect_uri=requested.redirect_uri,
-                state=requested.state,
-                response_mode=requested.response_mode,
-            )
+            description = f"too many requests, retry after {seconds} seconds"
+            raise RequestRefusedError("temporarily_unavailable", description, requested)
     stop(seconds)
 
 

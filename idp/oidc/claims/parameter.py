@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NoReturn
 
-RequestedClaims = Mapping[str, list[Any] | None]
-"""Names of claims, each with the accepted values; None for any."""
+RequestedClaims = Mapping[str, list[Any] | None]  # names of claims, each with the accepted values; None for any
 
 _MAX_DEPTH = 8
 """Levels of nesting, far below Python's recursion limit: the stored text is parsed again deeper in the stack."""
-_MAX_SUB_LENGTH = 255
-"""In characters (Core 2)."""
+_MAX_SUB_LENGTH = 255  # in characters (Core 2)
 
 
 class ClaimsRequestError(Exception):

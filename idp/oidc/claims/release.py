@@ -25,8 +25,7 @@ from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWAR
 PASSWORD_CLASS = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"  # noqa: S105 - a class of methods
 KNOWN_DEVICE_CLASS = "urn:scolarite-services:acr:password-known-device"
 PASSKEY_CLASS = "urn:scolarite-services:acr:passkey"
-PHISHING_RESISTANT_CLASS = "phr"
-"""The class of EAP ACR Values 1.0 that a passkey satisfies."""
+PHISHING_RESISTANT_CLASS = "phr"  # the class of EAP ACR Values 1.0 that a passkey satisfies
 ACR_VALUES = (PASSKEY_CLASS, PHISHING_RESISTANT_CLASS, KNOWN_DEVICE_CLASS, PASSWORD_CLASS)
 """The values of `acr`, the strongest first: passkey; password on a browser that the account had used before; password.
 
@@ -61,8 +60,7 @@ CLAIMS_BY_SCOPE = {
     "ent": ("ENTPersonProfils", "ENTPersonJointure", "FrEduVecteur", "uai", "children"),
     "charter": ("charter_accepted", "charter_version", "charter_accepted_at"),
 }
-_UNKNOWN: tuple[Any, ...] = ("", None, [])
-"""Values of claims that are left out."""
+_UNKNOWN: tuple[Any, ...] = ("", None, [])  # values of claims that are left out
 SCOPES = ("openid", *CLAIMS_BY_SCOPE, "offline_access")
 
 
@@ -102,7 +100,6 @@ def released_scopes(client: Registration, scope: str, claims_request: str | None
 
 
 def _withheld(client: Registration) -> frozenset[str]:
-    """Return the claims that the client's registration excludes from its scopes."""
     return frozenset() if client.release_username else frozenset({USERNAME})
 
 

@@ -97,7 +97,6 @@ def _lines(text: str) -> str:
 
 
 def _gender(text: str) -> str:
-    """Return a gender: `female`, `male` or another word (Core 5.1)."""
     return _within(text, _LONGEST_WORD)
 
 

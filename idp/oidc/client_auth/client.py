@@ -57,7 +57,6 @@ class ProtocolClient(ClientMixin):
 
 
 def _secrets(registration: Registration) -> list[bytes]:
-    """Return the digests of the secrets that are valid now."""
     current, former, until = (
         registration.secret_digest,
         registration.former_secret_digest,

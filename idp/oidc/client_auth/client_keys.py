@@ -27,14 +27,10 @@ from idp.web.errors import ServiceBusyError
 
 log = structlog.get_logger()
 
-FRESH_SECONDS = 3600.0
-"""Age at which cached keys are fetched again."""
-MIN_REFETCH_SECONDS = 60.0
-"""Shortest time between two fetches of one URL, if the first one succeeded."""
-RETRY_SECONDS = 7.0
-"""The same after a fetch that failed."""
-MAX_STALE_SECONDS = 86_400.0
-"""Age at which cached keys are dropped if their URL cannot be fetched."""
+FRESH_SECONDS = 3600.0  # age at which cached keys are fetched again
+MIN_REFETCH_SECONDS = 60.0  # shortest time between two fetches of one URL, if the first one succeeded
+RETRY_SECONDS = 7.0  # the same after a fetch that failed
+MAX_STALE_SECONDS = 86_400.0  # age at which cached keys are dropped if their URL cannot be fetched
 MAX_WAITING, MAX_WAITING_PER_CLIENT = 16, 8
 """Threads of a process that wait for clients' servers, and for one client's server; further requests get a 503."""
 _MOST_KEYS = 20

@@ -2,6 +2,8 @@
 
 import re
 
+from authlib.oauth2.rfc6749 import InvalidRequestError
+
 from idp.clients.registry import Registration
 from idp.oidc.client_auth import client
 from idp.oidc.parameters import ParameterError, ParsedRequest, parse
@@ -11,40 +13,27 @@ from idp.web.http import FORM, Request, Response, json_response
 _FORBIDDEN = re.compile(r"[^ !#-\[\]-~]")
 
 
-class MalformedRequestError(Exception):
-    """The request is malformed: `invalid_request` of RFC 6749 5.2."""
-
-    def __init__(self, description: str, status: int = 400) -> None:
-        super().__init__(description)
-        self.description = description
-        self.status = status
-
-    def response(self) -> Response:
-        """Return the response."""
-        return refuse(self.status, "invalid_request", self.description)
-
-
 def read(request: Request, *required: str) -> dict[str, str]:
     """Return the parameters of the body.
 
     Raises:
-        MalformedRequestError: The body is not a form, the query is not empty, a `required` parameter is missing, or
+        InvalidRequestError: The body is not a form, the query is not empty, a `required` parameter is missing, or
             the client authenticates in two ways (RFC 6749 2.3).
     """
     if request.media_type != FORM:
-        raise MalformedRequestError(f"the body must be {FORM}", 415)
+        raise InvalidRequestError(f"the body must be {FORM}", status_code=415)
     if request.query_string:
-        raise MalformedRequestError("parameters belong in the body")
+        raise InvalidRequestError("parameters belong in the body")
     try:
         parameters = parse(request.body)
     except ParameterError as error:
-        raise MalformedRequestError(str(error)) from error
+        raise InvalidRequestError(str(error)) from error
     credentials = {"client_secret", "client_assertion"} & parameters.keys()
     if len(credentials) + bool(request.header("Authorization")) > 1:
-        raise MalformedRequestError("the client authenticates in two ways at once")
+        raise InvalidRequestError("the client authenticates in two ways at once")
     for name in required:
         if name not in parameters:
-            raise MalformedRequestError(f"{name} is missing")
+            raise InvalidRequestError(f"{name} is missing")
     return parameters
 
 

@@ -1,7 +1,7 @@
 """Checks DPoP proofs (RFC 9449): the sender of a request holds the key that its tokens are bound to.
 
-Each row of section 4.3 has a function `check_*`, beside the checks of all signed tokens (`idp.oidc.keys.jose`). A proof
-is accepted once, if its `iat` is at most a minute from this node's clock: FAPI 2.0 (5.3.2.1) requires ten seconds of
+The rows of section 4.3 are numbered below, beside the checks of all signed tokens (`idp.oidc.keys.jose`). A proof is
+accepted once, if its `iat` is at most a minute from this node's clock: FAPI 2.0 (5.3.2.1) requires ten seconds of
 the future to be accepted and more than sixty to be refused; a minute of the past covers the delay of the network.
 
 Nonces (section 8) are not used; FAPI 2.0 leaves that to the provider, and each nonce would cost a second request. They
@@ -31,8 +31,7 @@ from idp.origins import DEFAULT_PORTS
 from idp.web.http import Request
 
 HEADER = "DPoP"
-WINDOW = timedelta(seconds=60)
-"""Largest difference between `iat` and this node's clock."""
+WINDOW = timedelta(seconds=60)  # largest difference between `iat` and this node's clock
 
 _NEEDED = "A DPoP proof is needed."
 _MAX_TEXT_LENGTH = 300
@@ -111,8 +110,11 @@ def confirm(request: Request, issuer: str, client: Registration, token: str, jkt
     try:
         proof, claims = _check(request, issuer)
         check_policy(client, proof)
-        check_token(claims, token)
-        check_binding(proof, jkt)
+        digest = hashlib.sha256(token.encode()).digest()
+        is_of_token = claims.get("ath") == base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        _require(is_of_token, "ath is not the hash of the access token")  # row 12
+        if proof.jkt != jkt:
+            raise WrongKeyError
         check_first_use(proof)
     except InvalidTokenError as bad:
         raise _proof_error(bad) from bad
@@ -129,10 +131,11 @@ def _check(request: Request, issuer: str) -> tuple[Proof, Mapping[str, Any]]:
     """
     value = request.header(HEADER)
     head, claims = jose.parts(value)
-    check_typ(head)
     check_required(claims)
-    check_method(claims, request.method)
-    check_url(claims, f"{issuer}{request.path}")
+    _require(head.get("typ") == "dpop+jwt", "its type must be dpop+jwt")  # row 4
+    _require(claims["htm"] == request.method, "htm is not the method of this request")  # row 8
+    # row 9: below the configured issuer, whatever `Host` says
+    _require(_normal(claims["htu"]) == _normal(f"{issuer}{request.path}"), "htu is not the URL of this request")
     moment = now()
     check_time(claims, moment)
     alg = jose.algorithm(head, jose.CLIENT_ALGORITHMS)  # row 5
@@ -160,58 +163,31 @@ def check_policy(client: Registration, proof: Proof | None) -> None:
 def check_required(claims: Mapping[str, Any]) -> None:
     """Check that all required claims are present with the right type (row 3)."""
     texts = (("jti", _MAX_TEXT_LENGTH), ("htm", _MAX_TEXT_LENGTH), ("htu", _MAX_HTU_LENGTH))
-    if not all(isinstance(claims.get(name), str) and 0 < len(claims[name]) <= longest for name, longest in texts):
-        raise InvalidTokenError("jti, htm or htu is missing, or not text")
-    if not jose.is_number(claims.get("iat")):
-        raise InvalidTokenError("iat is missing, or not a number")
+    _require(
+        all(isinstance(claims.get(name), str) and 0 < len(claims[name]) <= longest for name, longest in texts),
+        "jti, htm or htu is missing, or not text",
+    )
+    _require(jose.is_number(claims.get("iat")), "iat is missing, or not a number")
 
 
-def check_typ(head: Mapping[str, Any]) -> None:
-    """Check `typ` (row 4)."""
-    if head.get("typ") != "dpop+jwt":
-        raise InvalidTokenError("its type must be dpop+jwt")
-
-
-def check_method(claims: Mapping[str, Any], method: str) -> None:
-    """Check that `htm` is the method of this request (row 8)."""
-    if claims["htm"] != method:
-        raise InvalidTokenError("htm is not the method of this request")
-
-
-def check_url(claims: Mapping[str, Any], url: str) -> None:
-    """Check that `htu` is the URL of this request below the configured issuer, whatever `Host` says (row 9)."""
-    if _normal(claims["htu"]) != _normal(url):
-        raise InvalidTokenError("htu is not the URL of this request")
+def _require(holds: bool, fault: str) -> None:  # noqa: FBT001 - the condition of one row
+    if not holds:
+        raise InvalidTokenError(fault)
 
 
 def check_time(claims: Mapping[str, Any], moment: datetime) -> None:
     """Check `iat` (row 11), and the optional claims `nbf` and `exp` (RFC 7519 4.1)."""
     earliest, latest = (moment - WINDOW).timestamp(), (moment + WINDOW).timestamp()
-    if not earliest <= claims["iat"] <= latest:
-        raise InvalidTokenError("iat differs too much from the time of this server")
-    if not all(jose.is_number(claims[name]) for name in ("nbf", "exp") if name in claims):
-        raise InvalidTokenError("nbf and exp must be numbers")
-    if claims.get("nbf", earliest) > latest or claims.get("exp", latest) <= moment.timestamp():
-        raise InvalidTokenError("it is not valid now")
-
-
-def check_token(claims: Mapping[str, Any], token: str) -> None:
-    """Check that `ath` is the hash of the access token (row 12, first half)."""
-    expected = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
-    if claims.get("ath") != expected:
-        raise InvalidTokenError("ath is not the hash of the access token")
-
-
-def check_binding(proof: Proof, jkt: str) -> None:
-    """Check that the token is bound to this key (row 12, second half)."""
-    if proof.jkt != jkt:
-        raise WrongKeyError
+    _require(earliest <= claims["iat"] <= latest, "iat differs too much from the time of this server")
+    are_numbers = all(jose.is_number(claims[name]) for name in ("nbf", "exp") if name in claims)
+    _require(are_numbers, "nbf and exp must be numbers")
+    is_valid = claims.get("nbf", earliest) <= latest and claims.get("exp", latest) > moment.timestamp()
+    _require(is_valid, "it is not valid now")
 
 
 def check_first_use(proof: Proof) -> None:
     """Mark the proof as used on all nodes; refuse a replay (section 11.1). Each key has its own `jti` values."""
-    if not jose.use_once(f"dpop {proof.jkt} {proof.jti}", proof.remember_until):
-        raise InvalidTokenError("it was used before")
+    _require(jose.use_once(f"dpop {proof.jkt} {proof.jti}", proof.remember_until), "it was used before")
 
 
 def _normal(url: str) -> tuple[str, str, int, str] | None:

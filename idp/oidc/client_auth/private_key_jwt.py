@@ -24,8 +24,7 @@ log = structlog.get_logger()
 
 METHOD = "private_key_jwt"
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-SKEW = timedelta(seconds=60)
-"""Tolerated difference between the clocks of a client and of this node."""
+SKEW = timedelta(seconds=60)  # tolerated difference between the clocks of a client and of this node
 MAX_LIFETIME = timedelta(minutes=10)
 _MAX_JTI_LENGTH = 300
 _KEYS_IN_HEADERS = frozenset({"jwk", "jku", "x5c", "x5u"})

@@ -89,7 +89,6 @@ def retire(kid: str, *, emergency: bool) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
-    """Return all keys without their private parts, newest first."""
     rows = list(db.session.scalars(select(SigningKey).order_by(SigningKey.active_from.desc(), SigningKey.kid)))
     moment = now()
     return [_row(key, [k for k in rows if k.alg == key.alg and not k.retired_at], moment) for key in rows]
@@ -127,7 +126,6 @@ def _secret(key: SigningKey) -> str:
 
 
 def _remarks(row: dict[str, Any]) -> list[str]:
-    """Return the remarks on a key: until when it is in its state, and whether its secret key is missing."""
     times = {
         "next": ("signs from", row["active_from"]),
         "signing": ("until", row["replaced_at"]),

@@ -22,8 +22,7 @@ from idp.db import db, unit_of_work, upsert
 from idp.oidc.keys.material import ALGORITHMS, FAPI2_ALGORITHMS, JoseKey
 from idp.oidc.models import SpentProof
 
-MAX_LENGTH = 6000
-"""Characters of a token; a proof or an assertion needs a tenth of it."""
+MAX_LENGTH = 6000  # characters of a token; a proof or an assertion needs a tenth of it
 
 _COMPACT = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]+)", re.ASCII)
 _MAX_EXPONENT = 2**32
@@ -44,8 +43,7 @@ _KINDS: dict[str, tuple[str, str | None, tuple[str, ...], type[JoseKey]]] = {
 }
 """For each algorithm: the type, curve and members of its keys (RFC 7638 3.2), and their class."""
 
-_SYNONYMS = {"Ed25519": "EdDSA"}
-"""The name of RFC 9864 (2.2) for an algorithm of ours: EdDSA has no other curve here."""
+_SYNONYMS = {"Ed25519": "EdDSA"}  # the name of RFC 9864 (2.2) for an algorithm of ours: EdDSA has no other curve here
 CLIENT_ALGORITHMS = (*ALGORITHMS, *_SYNONYMS)
 """The names of algorithms that clients may use; the service itself uses those of `ALGORITHMS`."""
 

@@ -193,7 +193,6 @@ class KeyRing:
 
 
 def _rows() -> list[Row[Any]]:
-    """Return the unretired keys, newest first."""
     columns = SigningKey.kid, SigningKey.alg, SigningKey.public_jwk, SigningKey.active_from, SigningKey.private_sealed
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         return list(connection.execute(select_live(*columns)))

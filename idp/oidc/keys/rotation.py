@@ -7,7 +7,6 @@ cannot decrypt.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -25,26 +24,18 @@ from idp.oidc.models import SigningKey
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome, TemporaryDeliveryError
 
-PUBLISHED_BEFORE_USE = timedelta(hours=24)
-"""Clients may cache the JWKS for an hour; some cache it for a day."""
-PUBLISHED_AFTER_USE = timedelta(days=30)
-"""How long ID tokens can come back as hints of a logout."""
+PUBLISHED_BEFORE_USE = timedelta(hours=24)  # clients may cache the JWKS for an hour; some cache it for a day
+PUBLISHED_AFTER_USE = timedelta(days=30)  # how long ID tokens can come back as hints of a logout
 SETTLED = timedelta(minutes=10)
 """After this time a replaced key is not needed to sign: all nodes use its successor, and its ID tokens are expired."""
 
-ROTATION = "keys.rotation"
-"""The kind of the periodic outbox message."""
+ROTATION = "keys.rotation"  # the kind of the periodic outbox message
 ROTATION_PERIOD = timedelta(hours=1)
 
 
 class _Key(Protocol):
     @property
     def active_from(self) -> datetime: ...
-
-
-@dataclass(frozen=True)
-class _Since:
-    active_from: datetime
 
 
 _K = TypeVar("_K", bound=_Key)
@@ -177,8 +168,8 @@ def select_live(*columns: Any) -> Select[Any]:
 
 def signing_since(reader: Connection | scoped_session[Any], moment: datetime) -> dict[str, datetime]:
     """Return the algorithms that can sign, each with the time from which on its present key signs."""
-    rows = reader.execute(select_live(SigningKey.alg, SigningKey.active_from)).all()
-    keys = {alg: signing([_Since(row.active_from) for row in rows if row.alg == alg], moment) for alg, _ in rows}
+    rows: Sequence[Any] = reader.execute(select_live(SigningKey.alg, SigningKey.active_from)).all()
+    keys = {alg: signing([row for row in rows if row.alg == alg], moment) for alg, _ in rows}
     return {alg: key.active_from for alg, key in keys.items() if key}
 
 
@@ -197,7 +188,6 @@ def _exclusive() -> Iterator[datetime]:
 
 
 def _live(alg: str) -> list[SigningKey]:
-    """Return the unretired keys of `alg`, newest first."""
     statement = select_live(SigningKey).where(SigningKey.alg == alg)
     return list(db.session.scalars(statement.execution_options(populate_existing=True)))
 
@@ -222,7 +212,6 @@ def _add(made: Material, alg: str, moment: datetime, active_from: datetime) -> S
 
 
 def _start(key: SigningKey, moment: datetime) -> SigningKey:
-    """Let the next key sign from now on."""
     before = _audited(key)
     key.active_from = moment
     log.record(KeyChanged(change="started", kid=key.kid, **changes.difference(before, _audited(key))))
@@ -230,7 +219,6 @@ def _start(key: SigningKey, moment: datetime) -> SigningKey:
 
 
 def _end(key: SigningKey, moment: datetime, change: str) -> None:
-    """Retire a key and delete its private part."""
     before = _audited(key)
     key.retired_at, key.private_sealed = moment, b""
     log.record(KeyChanged(change=change, kid=key.kid, **changes.difference(before, _audited(key))))
@@ -265,7 +253,6 @@ def _rotate_if_due(settings: Settings, alg: str) -> bool:
 
 
 def _expired(alg: str) -> list[str]:
-    """Return the keys that were replaced long ago."""
     live, moment = _live(alg), now()
     return [key.kid for key in live if key.active_from <= moment and _is_idle(key, live, moment, PUBLISHED_AFTER_USE)]
 

@@ -37,8 +37,7 @@ LOGOUT = "backchannel.logout"
 """The kind of outbox message for one ENT and one session; its payload has the keys of both."""
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 TOKEN_LIFETIME = timedelta(minutes=2)
-GIVE_UP_AFTER = timedelta(hours=24)
-"""After a day, the ENT has ended its session itself."""
+GIVE_UP_AFTER = timedelta(hours=24)  # after a day, the ENT has ended its session itself
 
 _SUCCESS = frozenset({200, 204})
 _REFUSED = 400

@@ -21,8 +21,7 @@ from idp.services import services
 from idp.sessions.models import Session
 from idp.web.security import POLICY
 
-SECONDS = 3
-"""How long the page waits for the frames before it redirects."""
+SECONDS = 3  # how long the page waits for the frames before it redirects
 
 
 def frames(session: Session) -> list[str]:

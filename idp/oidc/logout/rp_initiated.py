@@ -37,8 +37,7 @@ from idp.web.security import check_form_token
 _FORM_FIELDS = ("client_id", "id_token_hint", "post_logout_redirect_uri", "state")
 """The parameters that the form of the confirmation repeats."""
 
-_Current = tuple[Session, Account] | None
-"""The session of this browser and its account."""
+_Current = tuple[Session, Account] | None  # the session of this browser and its account
 
 
 @dataclass(frozen=True)

@@ -99,11 +99,6 @@ def authenticate_charter(request: Request) -> Bearer | Response:
 
 
 def _check_binding(request: Request, scheme: str, value: str, holder: Holder) -> None:
-    """Check that a bound token comes with a proof of its key, and no other with a proof (RFC 9449 7.1, 7.2).
-
-    Raises:
-        AccessTokenError: The scheme does not fit the token, or the proof is refused.
-    """
     if holder.jkt is None:
         raise AccessTokenError(401, "invalid_token", "the access token is bound to no key: it is a Bearer token")
     if scheme != "dpop":

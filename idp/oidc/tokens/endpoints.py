@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from authlib.oauth2 import OAuth2Error
 
+from idp.accounts.models import Account
 from idp.clients.registry import Registration
 from idp.metrics.catalogue import TOKENS
 from idp.metrics.instruments import OTHER
@@ -19,6 +20,7 @@ from idp.oidc.client_auth import client_request
 from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.client_auth.client_request import refuse
 from idp.oidc.keys.material import NoSigningKeyError
+from idp.oidc.models import Token
 from idp.oidc.parameters import ParsedRequest
 from idp.oidc.tokens import bearer, issued
 from idp.services import services
@@ -64,8 +66,6 @@ def revoke(request: Request) -> Response:
     try:
         parameters = client_request.read(request, "token")
         client = client_request.authenticate_current(request, parameters, "revocation")
-    except client_request.MalformedRequestError as malformed:
-        return malformed.response()
     except OAuth2Error as error:
         return services().server.handle_response(*error())
     try:
@@ -83,17 +83,14 @@ def introspect(request: Request) -> Response:
         client = client_request.authenticate_current(request, parameters, "introspection")
         if client.auth_method == "none":
             raise clients.authentication_error()
-    except client_request.MalformedRequestError as malformed:
-        return malformed.response()
     except OAuth2Error as error:
         return services().server.handle_response(*error())
-    token = issued.find(parameters["token"], client)
-    return client_request.answer(_members(client, token) if token else {"active": False})
+    found = issued.find(parameters["token"], client)
+    return client_request.answer(_members(client, *found) if found else {"active": False})
 
 
-def _members(client: Registration, valid: issued.Issued) -> dict[str, Any]:
+def _members(client: Registration, token: Token, account: Account) -> dict[str, Any]:
     """Return the members of section 2.2, and the key that the token is bound to (RFC 9449 6.2)."""
-    token, account = valid.token, valid.account
     members: dict[str, Any] = {
         "active": True,
         "iss": services().settings.issuer,
@@ -107,13 +104,12 @@ def _members(client: Registration, valid: issued.Issued) -> dict[str, Any]:
     }
     if token.jkt:
         members["cnf"] = {"jkt": token.jkt}
-    if not valid.is_refresh:
+    if token.kind != "r":
         members["token_type"] = "DPoP" if token.jkt else "Bearer"
     return members
 
 
-_GRANT = "grant type"
-"""The name under which a request keeps its grant type."""
+_GRANT = "grant type"  # the name under which a request keeps its grant type
 
 
 @for_programs
@@ -125,8 +121,8 @@ def token(request: Request) -> Response:
         if parameters["grant_type"] not in GRANT_TYPES:
             return refuse(400, "unsupported_grant_type", f"a grant is one of: {', '.join(GRANT_TYPES)}")
         response = cast("Response", services().server.create_token_response(ParsedRequest(request, parameters)))
-    except client_request.MalformedRequestError as malformed:
-        return malformed.response()
+    except OAuth2Error as error:
+        return services().server.handle_response(*error())
     except NoSigningKeyError:
         raise ServiceBusyError from None
     return response

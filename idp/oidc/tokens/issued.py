@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,35 +23,21 @@ from idp.oidc.models import Token
 from idp.sessions import liveness
 from idp.sessions.models import Session
 
-_HALF = 16
-"""Bytes of half a SHA-256."""
-
-
-@dataclass(frozen=True)
-class Issued:
-    """A valid token and its account."""
-
-    token: Token
-    account: Account
-
-    @property
-    def is_refresh(self) -> bool:
-        """Whether the token is a refresh token."""
-        return self.token.kind == "r"
+_HALF = 16  # bytes of half a SHA-256
 
 
 class OtherClientError(Exception):
     """The token is valid and was issued to another client."""
 
 
-def find(value: str, client: Registration) -> Issued | None:
-    """Return a valid token that was issued to `client`, or None."""
-    issued = _find_valid(value)
-    return issued if issued and issued.token.client_id == client.key else None
+def find(value: str, client: Registration) -> tuple[Token, Account] | None:
+    """Return a valid token that was issued to `client`, and its account, or None."""
+    found = _find_valid(value)
+    return found if found and found[0].client_id == client.key else None
 
 
-def _find_valid(value: str) -> Issued | None:
-    """Return a valid token of any client, or None.
+def _find_valid(value: str) -> tuple[Token, Account] | None:
+    """Return a valid token of any client, and its account, or None.
 
     A token is valid while it is neither expired, revoked nor used, its session holds (`liveness.holding`), and its
     client may know the person.
@@ -70,7 +55,7 @@ def _find_valid(value: str) -> Issued | None:
             audience.admits(),
         )
     ).one_or_none()
-    return Issued(*row) if row else None
+    return (row[0], row[1]) if row else None
 
 
 def renewable(moment: datetime) -> ColumnElement[bool]:
@@ -79,7 +64,6 @@ def renewable(moment: datetime) -> ColumnElement[bool]:
 
 
 def _unspent(moment: datetime) -> ColumnElement[bool]:
-    """Return the condition of the tokens that are neither revoked, used nor expired."""
     return and_(Token.revoked_at.is_(None), Token.used_at.is_(None), Token.expires_at > moment)
 
 

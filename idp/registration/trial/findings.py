@@ -22,8 +22,7 @@ class Repair(enum.Enum):
     REACH_SERVICE = enum.auto()
     CORRECT_ISSUER = enum.auto()
     MAKE_KEY = enum.auto()
-    CORRECT_FIELD = enum.auto()
-    """The field of the registration that the check is named by has another value."""
+    CORRECT_FIELD = enum.auto()  # the field of the registration that the check is named by has another value
     CORRECT_ALGORITHM = enum.auto()
     TRUST_AUTHORITY = enum.auto()
     SET_CLOCK = enum.auto()
@@ -64,11 +63,21 @@ def noted(check: str, message: str, repair: Repair | None = None) -> Finding:
     return Finding(check, ok=True, message=message, repair=repair, is_note=True)
 
 
+def right(check: str, message: str) -> Finding:
+    """Return the finding of a check that is passed."""
+    return Finding(check, ok=True, message=message)
+
+
+def wrong(check: str, message: str, repair: Repair | None = None, value: str = "") -> Finding:
+    """Return the finding of a check that is failed."""
+    return Finding(check, ok=False, message=message, repair=repair, value=value)
+
+
 def judged(check: str, label: str, good: str, problem: Problem | None) -> Finding:
     """Return a finding about what `label` names: `good` if there is no problem."""
     if problem is None:
-        return Finding(check, ok=True, message=f"{label} : {good}")
-    return Finding(check, ok=False, message=f"{label} : {problem.text}", repair=problem.repair, value=problem.value)
+        return right(check, f"{label} : {good}")
+    return wrong(check, f"{label} : {problem.text}", problem.repair, problem.value)
 
 
 _CHAIN = Problem(

@@ -10,12 +10,10 @@ import zlib
 
 from idp.web.http import Request, Response
 
-_LEAST = 1024
-"""Bytes of a body that fit into one packet anyway."""
+_LEAST = 1024  # bytes of a body that fit into one packet anyway
 _LEVEL, _WINDOW, _MEMORY = 3, 14, 6
 """A third of the time that zlib takes with its defaults, most of which is to clear its memory."""
-_GZIP = 16
-"""What zlib adds to the size of the window for the format gzip."""
+_GZIP = 16  # what zlib adds to the size of the window for the format gzip
 _REPLACED = frozenset({"content-length", "vary"})
 _ACCEPTED = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
 

@@ -32,10 +32,8 @@ from idp.web.request_context import new_id
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-Check = Callable[[Request], None]
-"""What is done before a request is answered: it may raise an error."""
-Answer = Callable[[Request], Response | None]
-"""Answers a request, or leaves it to Flask by returning None."""
+Check = Callable[[Request], None]  # what is done before a request is answered: it may raise an error
+Answer = Callable[[Request], Response | None]  # answers a request, or leaves it to Flask by returning None
 Observe = Callable[[Request, Response], None]
 Headers = list[tuple[str, str]]
 ARRIVING_SECONDS = 3.0
@@ -210,7 +208,6 @@ class Door:
         return response
 
     def _answer_in(self, span: Span, request: Request, respond: Callable[[Request], Response]) -> Response:
-        """Answer a request whose lines in the log have its id and that of its trace."""
         request.trace_id = span.trace_id
         bind_contextvars(request_id=request.id, **({"trace_id": span.trace_id} if span.trace_id else {}))
         try:
@@ -225,7 +222,6 @@ class Door:
         return response
 
     def _note(self, request: Request, response: Response, seconds: float) -> None:
-        """Count the request, and write its line."""
         log_line.count(request, response.status, seconds)
         if observe := self._observers.get((request.method, request.path)):
             observe(request, response)
@@ -281,14 +277,12 @@ class Door:
             return answer(request)
 
     def _handle(self, error: Exception, request: Request) -> Response:
-        """Return the response of Flask's handler of an error."""
         with self._app.request_context(request.for_flask()):
             request.endpoint = request.endpoint or flask_request.endpoint
             response = self._app.make_response(self._app.handle_user_exception(error))
             return Response(response.get_data(), response.status_code, response.headers.to_wsgi_list())
 
     def _ask_pages(self, request: Request) -> Response:
-        """Return the response of the WSGI application of static files and Flask."""
         waiting.refuse()  # a page may need any statement, and takes long to render
         started: list[Any] = []
 
