@@ -154,8 +154,9 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
         RegistrationRefusedError: no change waits, or it has other hosts, or a fault by now.
     """
     client = _waiting(client_id)
-    former, bounds = rows.read(client), invitations.bounds(client)
-    metadata = _proposed(client)
+    former, bounds, proposed = rows.read(client), invitations.bounds(client), _proposed(client)
+    # an engineer may have taken a scope away since the client asked
+    metadata = replace(proposed, scopes=tuple(scope for scope in proposed.scopes if scope in bounds.scopes))
     added = hosts_to_approve(client, metadata, bounds)
     check_name(settings, metadata.name, client, accepted=metadata.name)
     if hosts and added != set(hosts):

@@ -52,6 +52,16 @@ def test_a_pending_change_is_shown_and_approved(act: Run, waiting_client: dict[s
     assert "(a change waits" not in act("client", "list").out
 
 
+@pytest.mark.row("N-03")
+def test_an_approved_change_gives_no_scope_that_was_taken_away(act: Run, browser: FlaskClient) -> None:
+    client = registered(browser, invited(act)["initial_access_token"])
+    client_id = client["client_id"]
+    assert replaced(browser, client, redirect_uris=[NEW], scope="openid profile email").status_code == 200
+    assert act("client", "set", client_id, "--scopes", "openid profile").code == 0
+    assert act("client", "approve", client_id).code == 0
+    assert show(act, client_id)["scopes"] == ["openid", "profile"]
+
+
 def test_a_pending_change_is_rejected(act: Run, waiting_client: dict[str, Any]) -> None:
     client_id = waiting_client["client_id"]
     before = show(act, client_id)
