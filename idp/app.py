@@ -27,7 +27,7 @@ from idp.clock import INTERACTION_LIFETIME
 from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
 from idp.desk import alerts, school_files
-from idp.desk.ents import mails as ent_mails
+from idp.desk.ents import acceptance
 from idp.desk.jobs import asking, files, running
 from idp.desk.jobs.kinds import later
 from idp.desk.statistics import models as figures
@@ -258,7 +258,7 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         ),
         alerts.ALERTS: alerts.look,
         figures.FIGURES: later("idp.desk.statistics.counting:hand_over"),
-        ent_mails.MAIL: partial(ent_mails.hand_over, settings=settings),
+        acceptance.MAIL: partial(acceptance.hand_over, settings=settings),
         alerts.ALERT: partial(alerts.hand_over, settings=settings),
         staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
         staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),

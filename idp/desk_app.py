@@ -10,7 +10,7 @@ from idp.config import Settings
 from idp.desk import access, home, new_passwords, school
 from idp.desk.access import Right
 from idp.desk.classes import views as classes
-from idp.desk.ents import charter_views, decision_views, trials
+from idp.desk.ents import charter_views, decision_views
 from idp.desk.ents import views as ents
 from idp.desk.families import account_views as accounts
 from idp.desk.families import passkey_views as passkey_removal
@@ -40,7 +40,7 @@ from idp.services import services
 from idp.web import declarations, http
 from idp.web.redirects import shown_page
 
-_JOINED = (suspension_links, decision_views, charter_views, trials)
+_JOINED = (suspension_links, decision_views, charter_views)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, enrolment, academy, home, my_security, jobs),

@@ -58,7 +58,7 @@ _LOOK_BACK = timedelta(days=1)
 _NAMES = uuid.UUID("0c7f3b5e-8a41-4d0b-9b52-6f2a1f3c9d77")
 """The namespace of the ids of messages."""
 
-_Crossing = Row[tuple[uuid.UUID, datetime, int, uuid.UUID | None]]
+_Crossing = Row[uuid.UUID, datetime, int, uuid.UUID | None]
 _Busy = tuple[uuid.UUID, int, Sequence[uuid.UUID | None]]
 
 

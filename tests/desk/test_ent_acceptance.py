@@ -16,8 +16,8 @@ from idp.clients import registry
 from idp.clients.models import Audience, Client
 from idp.clock import now
 from idp.db import db
-from idp.desk.ents import acceptance, mails
-from idp.desk.ents.mails import MAIL
+from idp.desk.ents import acceptance
+from idp.desk.ents.acceptance import MAIL
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.outbox.queue import OutboxMessage
@@ -310,7 +310,9 @@ def test_the_link_of_a_mail_opens_the_ent_for_a_session_that_acts_for_another(
         "idp.desk.staff.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
     )
     payload = {"client": str(asked.id), "news": "accepted", "by": "", "reason": "", "recipient": str(operator.id)}
-    mails.hand_over(OutboxMessage(id=uuid.uuid4(), kind=MAIL, payload=payload, created_at=now()), services().settings)
+    acceptance.hand_over(
+        OutboxMessage(id=uuid.uuid4(), kind=MAIL, payload=payload, created_at=now()), services().settings
+    )
     link = re.search(r"https://bureau\.exemple\.test(/\S+)", sent[0])
     assert link
     by_name = {post.client.name: post for post in posts.of_staff(operator.id) if post.client}

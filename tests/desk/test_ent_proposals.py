@@ -17,7 +17,7 @@ from idp.clients.models import Client, SubjectType
 from idp.clock import now
 from idp.db import db
 from idp.desk.ents import acceptance
-from idp.desk.ents.mails import MAIL
+from idp.desk.ents.acceptance import MAIL
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount
 from idp.outbox.queue import OutboxMessage

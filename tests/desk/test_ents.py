@@ -15,7 +15,7 @@ from idp.charter.models import CharterVersion
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.desk.ents import trials
+from idp.desk.ents import views
 from idp.desk.staff.models import Role
 from idp.registration import registrations
 from idp.registration.trial import checks
@@ -234,7 +234,7 @@ def test_a_trial_shows_its_findings_without_commands(colleagues: Colleagues, own
 def test_a_trial_that_takes_too_long_says_what_it_left_out(
     colleagues: Colleagues, own: RelyingParty, monkeypatch: pytest.MonkeyPatch, steps: int, lead: str
 ) -> None:
-    monkeypatch.setattr(trials, "TRIAL_SECONDS", 0.05)
+    monkeypatch.setattr(views, "TRIAL_SECONDS", 0.05)
 
     def slow() -> list[Finding]:
         time.sleep(0.1)

@@ -13,7 +13,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.desk.ents import acceptance, trials
+from idp.desk.ents import acceptance, views
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.registration.faults import RegistrationRefusedError
@@ -148,7 +148,7 @@ def test_a_person_has_one_trial_at_a_time_and_few_run_at_once(
     colleagues: Colleagues, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hosts of an ENT may never answer, so that many trials would take all threads of the desk."""
-    client, people = build.ent("Passerelle").client_id, [colleagues.person() for _ in range(trials.MOST_AT_ONCE + 1)]
+    client, people = build.ent("Passerelle").client_id, [colleagues.person() for _ in range(views.MOST_AT_ONCE + 1)]
     for person in people:
         colleagues.grant(person, Role.ENT_OPERATOR, client_id=client)
     browsers = [colleagues.session(person)[0] for person in people]
@@ -167,7 +167,7 @@ def test_a_person_has_one_trial_at_a_time_and_few_run_at_once(
 
     monkeypatch.setattr(checks, "findings_in_time", trial)
     assert post(browsers[0], path, "/ent").status_code == 200
-    assert len(started) == trials.MOST_AT_ONCE
+    assert len(started) == views.MOST_AT_ONCE
     assert all(status == 429 and "un autre test est en cours" in page for status, page in refused)
     started.clear()
     assert post(browsers[0], path, "/ent").status_code == 200, "a trial that is over counts no more"

@@ -1,13 +1,16 @@
 """ENTs that an ENT operator registers: they wait for the académie, which accepts or refuses them.
 
 To serve a school is to read the claims of its families, so that no ENT operator attaches one. A waiting ENT is disabled
-and serves no school: its operator may correct it, test it and write its charter, and nobody can enter it.
+and serves no school: its operator may correct it, test it and write its charter, and nobody can enter it. Mails say
+what waits and what was decided, also about a change of an ENT.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import case, func, select
 
@@ -20,11 +23,13 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.alerts import of_alert
-from idp.desk.ents import mails
-from idp.desk.staff import posts
+from idp.desk.staff import mails, posts
 from idp.desk.staff.models import StaffRole
 from idp.desk.team import invitations
 from idp.desk.team.invitations import Grant
+from idp.outbox import queue
+from idp.outbox.queue import OutboxMessage
+from idp.outbox.worker import Outcome
 from idp.registration import approvals, registrations, sectors
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import BY_NAME, ClientMetadata
@@ -76,7 +81,7 @@ def ask(
         invitations.grant_role(staff, Grant(own[0].role, clients=[client], until=max(post.valid_until for post in own)))
         after = changes.made(registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="asked", after=after))
-        mails.enqueue(client, "asked", of_alert(staff_id, None), by=staff_id)
+        tell(client, "asked", of_alert(staff_id, None), by=staff_id)
     return client, secret
 
 
@@ -144,7 +149,7 @@ def accept(settings: Settings, client: Client, metadata: ClientMetadata) -> None
         registrations.change(client, metadata)
         client.disabled_at = client.waiting_since = None
         client.asked_uais = []
-        mails.enqueue(client, "accepted", {role.staff_id for role in operators(client)})
+        tell(client, "accepted", {role.staff_id for role in operators(client)})
 
 
 def refuse(client: Client, reason: str) -> None:
@@ -159,7 +164,7 @@ def refuse(client: Client, reason: str) -> None:
         with registrations.journaled(client, "refused", ClientDeclined, reason=reason):
             registrations.count_change(client)
             client.waiting_since, client.declined_at, client.asked_uais = None, now(), []
-        mails.enqueue(client, "refused", {role.staff_id for role in roles}, reason=reason)
+        tell(client, "refused", {role.staff_id for role in roles}, reason=reason)
         for role in roles:
             posts.end(role.id)
 
@@ -177,3 +182,59 @@ def _check_waiting(client: Client) -> None:
 def acts_for(staff_id: uuid.UUID | None, client: Client) -> bool:
     """Return whether a person acts for an ENT now; the académie can only refuse what somebody else asked for it."""
     return staff_id in posts.holders(StaffRole.client_id == client.id)
+
+
+MAIL = "desk.ent"
+"""The kind of outbox message for one recipient: an ENT or a change waits, was accepted or was refused."""
+
+
+def tell(
+    client: Client,
+    news: str,
+    recipients: Iterable[uuid.UUID],
+    *,
+    by: uuid.UUID | None = None,
+    reason: str = "",
+    moved: Sequence[Any] = (),
+) -> None:
+    """Enqueue a mail for each recipient, in the caller's transaction; `moved` are fields, and URIs before and after."""
+    payload = {"client": str(client.id), "news": news, "by": str(by) if by else "", "reason": reason, "moved": moved}
+    for recipient in sorted(recipients):
+        queue.enqueue(MAIL, {**payload, "recipient": str(recipient)})
+
+
+def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send the mail (outbox handler); drop it if the recipient left, or the ENT no longer waits."""
+    payload = message.payload
+    client = db.session.get(Client, uuid.UUID(payload["client"]), populate_existing=True)
+    recipient = mails.find_recipient(payload["recipient"])
+    if client is None or recipient is None:
+        return Outcome.DROPPED
+    if payload["news"] == "asked" and client.waiting_since is None:
+        return Outcome.DROPPED
+    if payload["news"] == "proposed" and not approvals.has_proposal(client):
+        return Outcome.DROPPED
+    moved = payload.get("moved", ())
+    return mails.send(
+        message,
+        settings,
+        "bureau_ent",
+        recipient,
+        link=settings.desk_url if payload["news"] == "refused" else mails.page_url(settings, f"/ent/{client.id}"),
+        news=payload["news"],
+        ent=client.name,
+        operator=mails.find_name(payload["by"]),
+        reason=payload["reason"],
+        moved=[(BY_NAME[name].member or name, before, after) for name, before, after in moved],
+        shown_urls=[url for _, before, after in moved for url in (*before, *after) if _is_on_accepted_host(url)],
+    )
+
+
+def _is_on_accepted_host(url: str) -> bool:
+    """Return whether a mail may show a URL of a change whole, so that an operator reads and copies it.
+
+    A change that is in force at once stays on hosts that the académie accepted. A mail program may make a link of such
+    a text: it leads to the ENT, and never to a host that an operator chose alone.
+    """
+    parts = urlsplit(url)
+    return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc

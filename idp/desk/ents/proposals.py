@@ -11,7 +11,6 @@ theirs to change the secret. A page of the ENT that leads anywhere could still l
 the other operators get a mail with the former addresses, and each of them can write these back.
 """
 
-import enum
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,30 +24,17 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import unit_of_work
 from idp.desk.alerts import of_alert
-from idp.desk.ents import acceptance, mails
+from idp.desk.ents import acceptance
 from idp.desk.team import invitations
 from idp.registration import approvals, registrations, rows
 from idp.registration.declarations import Kind
-from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
+from idp.registration.faults import FaultCode
 from idp.registration.invitations import bind
 from idp.registration.metadata import FIELDS, ClientMetadata, uris
 from idp.throttle import guard, limits
 
 _ADDRESSES = frozenset({Kind.URI, Kind.URIS, Kind.PROFILE_URIS, Kind.KEYS})
 """The kinds of the fields that wait together: an ENT that moves to another server moves as a whole."""
-
-
-class Done(enum.Enum):
-    """What a form of an ENT operator did; the value is what the next page is told."""
-
-    NOTHING = "identique"
-    CHANGED = "change"
-    WAITS = "attend"
-    PARTLY = "en-partie"
-    """A part is changed, and the rest waits."""
-    REPLACED = "remplace"
-    WITHDRAWN = "retire"
-    CHANGED_AND_WITHDRAWN = "change-retire"
 
 
 @dataclass(frozen=True)
@@ -78,7 +64,7 @@ class Proposal:
         return rows.with_fields(former, self.values)
 
 
-def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id: uuid.UUID, shown: str) -> Done:
+def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id: uuid.UUID, shown: str) -> str:
     """Change a registration as its ENT operator: at once what needs no acceptance; the rest waits for the académie.
 
     Args:
@@ -87,6 +73,9 @@ def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id:
         metadata: its registration as the ENT operator wants it.
         staff_id: the ENT operator.
         shown: the key of the proposal that the form showed, or an empty text.
+
+    Returns:
+        The word that tells the next page what was done.
 
     Raises:
         RegistrationRefusedError: with every fault that the académie cannot accept either; or another proposal waits
@@ -117,12 +106,12 @@ def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id:
             _tell_withdrawn(client, standing, staff_id)
     changes_now = at_once != former
     if stays:
-        return Done.CHANGED if changes_now else Done.NOTHING
+        return "change" if changes_now else "identique"
     if standing and asked:
-        return Done.REPLACED
+        return "remplace"
     if standing:
-        return Done.CHANGED_AND_WITHDRAWN if changes_now else Done.WITHDRAWN
-    return Done.PARTLY if changes_now else Done.WAITS
+        return "change-retire" if changes_now else "retire"
+    return "en-partie" if changes_now else "attend"
 
 
 def _waiting(settings: Settings, client: Client, former: ClientMetadata, metadata: ClientMetadata) -> list[str]:
@@ -164,13 +153,13 @@ def _tell_moved(client: Client, moved: Sequence[Any], staff_id: uuid.UUID) -> No
     """Tell the engineers and the other operators what changed at once, in the caller's transaction."""
     if moved:
         recipients = {*of_alert(staff_id, None), *(role.staff_id for role in acceptance.operators(client))} - {staff_id}
-        mails.enqueue(client, "moved", recipients, by=staff_id, moved=list(moved))
+        acceptance.tell(client, "moved", recipients, by=staff_id, moved=list(moved))
 
 
 def _tell_withdrawn(client: Client, proposal: Proposal, staff_id: uuid.UUID) -> None:
     """Tell who asked for a change that a colleague withdrew or replaced it, in the caller's transaction."""
     if proposal.by != staff_id:
-        mails.enqueue(client, "withdrawn", [proposal.by], by=staff_id)
+        acceptance.tell(client, "withdrawn", [proposal.by], by=staff_id)
 
 
 def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None:
@@ -184,7 +173,7 @@ def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None
     with registrations.journaled(client, acceptance.PROPOSED):
         registrations.count_change(client)
         client.pending_metadata = {"asked_at": now().isoformat(), approvals.ASKED_BY: str(staff_id), "metadata": asked}
-    mails.enqueue(client, "proposed", of_alert(staff_id, None), by=staff_id)
+    acceptance.tell(client, "proposed", of_alert(staff_id, None), by=staff_id)
 
 
 def withdraw(client: Client, shown: str, staff_id: uuid.UUID) -> None:
@@ -222,7 +211,7 @@ def accept(settings: Settings, client: Client) -> None:
         registrations.change(client, metadata)
         client.pending_metadata = None
         bind(client, former, metadata)
-        mails.enqueue(client, "change_accepted", [proposal.by])
+        acceptance.tell(client, "change_accepted", [proposal.by])
 
 
 def refuse(client: Client, reason: str) -> None:
@@ -234,7 +223,7 @@ def refuse(client: Client, reason: str) -> None:
     proposal = get(client)
     with unit_of_work():
         approvals.drop(client, "proposal refused", ClientDeclined, reason=reason)
-        mails.enqueue(client, "change_refused", [proposal.by], reason=reason)
+        acceptance.tell(client, "change_refused", [proposal.by], reason=reason)
 
 
 def get(client: Client) -> Proposal:
@@ -245,7 +234,5 @@ def get(client: Client) -> Proposal:
     """
     proposal = Proposal.of(client)
     if proposal is None:
-        raise RegistrationRefusedError(
-            Fault("", f"{client.name}: no change of its operator waits", code=FaultCode.NOT_WAITING)
-        )
+        raise registrations.state_error(f"{client.name}: no change of its operator waits", FaultCode.NOT_WAITING)
     return proposal

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from flask_babel import gettext, ngettext
@@ -12,7 +11,6 @@ from sqlalchemy.exc import OperationalError
 
 from idp.accounts.models import School
 from idp.charter import service as charters
-from idp.charter.models import CharterVersion
 from idp.clients.models import Audience, CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
 from idp.db import db
@@ -37,60 +35,30 @@ _PAGES = frozenset({"policy_uri", "tos_uri"})
 """The addresses that a parent may read and that receive nothing."""
 
 
-@dataclass(frozen=True)
-class Proposed:
-    """A change of an ENT that waits for the académie, for a page.
-
-    The facts are the changed fields as in `Detail`, with their lines before and after; `staying` are the addresses that
-    stay on a server which the ENT leaves. The warnings say what the other servers of the change get.
-    """
-
-    key: str
-    by: str
-    asked_at: datetime
-    has_asker: bool
-    facts: list[tuple[str, str, list[str]]]
-    warnings: list[str]
-    staying: list[tuple[str, str, list[str]]]
+_Fact = tuple[str, str, list[str]]
+"""A fact for a page: its label, the name that the protocol has for it, if any, and the lines of its value."""
 
 
-@dataclass(frozen=True)
-class Detail:
-    """An ENT for its page: the facts are labels with names of the protocol and the lines of their values."""
-
-    client: Client
-    state: str
-    facts: list[tuple[str, str, list[str]]]
-    schools: list[School]
-    more_schools: int
-    asked: list[str]
-    secret: list[str]
-    has_secret: bool
-    versions: list[CharterVersion]
-    acceptance: str
-    proposed: Proposed | None
-
-
-def detail(client: Client) -> Detail:
+def detail(client: Client) -> dict[str, Any]:
     """Return what the page of an ENT shows."""
     served = select(School).where(School.uai.in_(client.uais)).order_by(School.name)
     schools = list(db.session.scalars(served.limit(_MOST_SCHOOLS)))
-    return Detail(
-        client=client,
-        state=state(client),
-        facts=[
+    return {
+        "client": client,
+        "state": state(client),
+        "facts": [
             (label, technical, [french_spacing(line) for line in lines if line])
             for label, technical, lines in _facts(client)
         ],
-        schools=schools,
-        more_schools=len(client.uais) - len(schools),
-        asked=asked_schools(client),
-        secret=secret_sentences(client),
-        has_secret=has_secret(client),
-        versions=charters.versions(client.id),
-        acceptance=acceptance(client),
-        proposed=proposed_change(client),
-    )
+        "schools": schools,
+        "more_schools": len(client.uais) - len(schools),
+        "asked": asked_schools(client),
+        "secret": secret_sentences(client),
+        "has_secret": has_secret(client),
+        "versions": charters.versions(client.id),
+        "acceptance": acceptance(client),
+        "proposed": proposed_change(client),
+    }
 
 
 def asked_schools(client: Client) -> list[str]:
@@ -112,12 +80,8 @@ def asked_schools(client: Client) -> list[str]:
     others: dict[str, list[str]] = {}
     for uai, name in db.session.execute(serving):
         others.setdefault(uai, []).append(name)
-    return [_asked(uai, names.get(uai, gettext("inconnu ici")), others.get(uai, [])) for uai in client.asked_uais]
-
-
-def _asked(uai: str, name: str, served_by: list[str]) -> str:
-    served = gettext(", servi aujourd’hui par %(ents)s", ents=", ".join(served_by)) if served_by else ""
-    return f"{name} ({uai}){served}"
+    served_by = {uai: gettext(", servi aujourd’hui par %(ents)s", ents=", ".join(ents)) for uai, ents in others.items()}
+    return [f"{names.get(uai, gettext('inconnu ici'))} ({uai}){served_by.get(uai, '')}" for uai in client.asked_uais]
 
 
 def has_secret(client: Client) -> bool:
@@ -138,8 +102,7 @@ def state(client: Client) -> str:
     return str(gettext("Fermé depuis le %(day)s", day=day(client.disabled_at)))
 
 
-def _facts(client: Client) -> list[tuple[str, str, list[str]]]:
-    """Return the facts: each label, the name that the protocol has for it, if any, and the lines."""
+def _facts(client: Client) -> list[_Fact]:
     return [
         (gettext("État"), "", [state(client), _pending(client)]),
         (gettext("Identifiant technique"), "client_id", [client.client_id]),
@@ -152,7 +115,7 @@ def _facts(client: Client) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def _addresses(client: Client) -> Iterator[tuple[str, str, list[str]]]:
+def _addresses(client: Client) -> Iterator[_Fact]:
     metadata = rows.read(client)
     for field in RegistrationForm():
         declared = BY_NAME[field.name]
@@ -171,7 +134,6 @@ def _known(client: Client) -> str:
 
 
 def _subject(client: Client) -> str:
-    """Return which number the ENT knows a parent by (`sub`)."""
     words = {
         SubjectType.PAIRWISE: gettext("propre à cet ENT"),
         SubjectType.PUBLIC: gettext("le même pour tous les ENT"),
@@ -276,8 +238,12 @@ def _rounded_acceptance(people: int, accepted: int) -> str:
     )
 
 
-def proposed_change(client: Client) -> Proposed | None:
-    """Return the change of an ENT that waits for the académie, or None."""
+def proposed_change(client: Client) -> dict[str, Any] | None:
+    """Return the change of an ENT that waits for the académie, for a page, or None.
+
+    The facts are the changed fields with their lines before and after; `staying` are the addresses that stay on a
+    server which the ENT leaves. The warnings say what the other servers of the change get.
+    """
     waiting = Proposal.of(client)
     if waiting is None:
         return None
@@ -289,15 +255,15 @@ def proposed_change(client: Client) -> Proposed | None:
         lines = [gettext("aujourd’hui : %(value)s", value=line) for line in before if line not in after]
         lines += [gettext("demandé : %(value)s", value=line) for line in after if line not in before]
         facts.append((*_labels(name), lines))
-    return Proposed(
-        key=waiting.key,
-        by=mails.find_name(str(waiting.by)),
-        asked_at=waiting.asked_at,
-        has_asker=acts_for(waiting.by, client),
-        facts=facts,
-        warnings=list(_warnings(former, metadata)),
-        staying=_staying(former, metadata),
-    )
+    return {
+        "key": waiting.key,
+        "by": mails.find_name(str(waiting.by)),
+        "asked_at": waiting.asked_at,
+        "has_asker": acts_for(waiting.by, client),
+        "facts": facts,
+        "warnings": _warnings(former, metadata),
+        "staying": _staying(former, metadata),
+    }
 
 
 def _labels(name: str) -> tuple[str, str]:
@@ -329,7 +295,7 @@ def _warnings(former: ClientMetadata, metadata: ClientMetadata) -> list[str]:
     return sentences
 
 
-def _staying(former: ClientMetadata, metadata: ClientMetadata) -> list[tuple[str, str, list[str]]]:
+def _staying(former: ClientMetadata, metadata: ClientMetadata) -> list[_Fact]:
     left = approvals.places(former.redirect_uris) - approvals.places(metadata.redirect_uris)
     staying = {
         name: [uri for uri in own if approvals.places([uri]) & left] for name, own in leading_uris(metadata).items()

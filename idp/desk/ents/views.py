@@ -1,7 +1,10 @@
-"""`/ent` of the desk: the list, an ENT, its registration and its secret."""
+"""`/ent` of the desk: the list, an ENT, its registration, its trial and its secret."""
 
-import uuid
-from uuid import UUID
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID, uuid4
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
@@ -16,15 +19,18 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.ents import acceptance, proposals, summary
-from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names, sentence
-from idp.desk.ents.proposals import Done, Proposal
+from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names, sentence, untested
+from idp.desk.ents.proposals import Proposal
 from idp.desk.fields import ChoiceField
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.staff import posts, sessions
 from idp.registration import approvals, registrations, rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
+from idp.registration.trial import checks
+from idp.registration.trial.findings import Finding
 from idp.services import services
+from idp.throttle import guard, limits
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("ents", __name__)
@@ -102,18 +108,18 @@ def edit(key: UUID) -> Response:
         return _registration_page(form, client)
     if secret:
         return _shown_once(client, secret)
-    return see_other(url_for("ents.detail", key=key, fait=done.value))
+    return see_other(url_for("ents.detail", key=key, fait=done))
 
 
-def _change(client: Client, metadata: ClientMetadata, *, is_engineer: bool) -> tuple[Done, str | None]:
+def _change(client: Client, metadata: ClientMetadata, *, is_engineer: bool) -> tuple[str, str | None]:
     """Change the registration of an ENT; return what was done, and a secret if the ENT needs a new one."""
     settings = services().settings
     if not is_engineer:
         shown = request.form.get("waiting", "")
         return proposals.edit(settings, client, metadata, access.person().staff.id, shown), None
     if metadata == rows.read(client):
-        return Done.NOTHING, None
-    return Done.CHANGED, approvals.change(settings, client, metadata)
+        return "identique", None
+    return "change", approvals.change(settings, client, metadata)
 
 
 def _registration_page(
@@ -174,7 +180,7 @@ def register() -> Response:
 
 def _draw_client_id() -> str:
     """Return a random id, signed for this person: nobody chooses the id of an ENT (RFC 9700 2.6)."""
-    return _signer().dumps([uuid.uuid4().hex[:20], str(access.person().staff.id)])
+    return _signer().dumps([uuid4().hex[:20], str(access.person().staff.id)])
 
 
 def _client_id(drawn: str) -> str:
@@ -283,3 +289,72 @@ def _shown_once(client: Client, secret: str, *, is_new: bool = False) -> Respons
         issuer=services().settings.issuer,
     )
     return make_response(html)
+
+
+TRIAL_SECONDS = 20.0  # of a thread: an ENT may name hosts that never answer
+"""After so many seconds a trial begins no further check; each request has its own deadline."""
+MOST_AT_ONCE = 3
+"""The trials that run at once in a process: a small part of its threads."""
+_lock = threading.Lock()
+_running: set[UUID] = set()
+"""The people whose trial runs in this process."""
+
+
+class TooManyTrialsError(Exception):
+    """No further trial may run now; the text says why, in French."""
+
+
+@contextmanager
+def _counted(person: UUID) -> Iterator[None]:
+    """Count the trial of a person, who has one at a time.
+
+    Raises:
+        TooManyTrialsError: a trial of the person runs, too many of others do, or the person asked for many in an hour.
+        RuntimeError: a unit of work is open.
+    """
+    with _lock:
+        if person in _running or len(_running) >= MOST_AT_ONCE:
+            raise TooManyTrialsError(
+                gettext("Rien n’a été testé, car un autre test est en cours. Attendez une minute, puis recommencez.")
+            )
+        _running.add(person)
+    try:
+        if seconds := guard.take_or_wait((limits.ENT_TRIALS, str(person))):
+            most, minutes = limits.ENT_TRIALS.windows[0].tries, math.ceil(seconds / 60)
+            text = gettext("Vous avez demandé %(most)s tests en une heure : c’est le maximum. Revenez dans %(n)s min.")
+            raise TooManyTrialsError(text % {"most": most, "n": minutes})
+        yield
+    finally:
+        with _lock:
+            _running.discard(person)
+
+
+@blueprint.post("/ent/<uuid:key>/test")
+@needs(Right.MANAGE_ENTS)
+@keeps()
+def trial(key: UUID) -> Response:
+    """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
+    client = access.client(key)
+    subject = checks.read(client.client_id)
+    try:
+        with _counted(access.person().staff.id):
+            findings, is_cut = checks.findings_in_time(services().server, subject, TRIAL_SECONDS)
+    except TooManyTrialsError as refused:
+        return make_response(_trial_page(key, str(refused)), 429)
+    wrong = sum(not finding.ok for finding in findings)
+    lead = gettext("Ce qui a été vérifié est bon.") if is_cut else gettext("Tout ce qui a été testé est bon.")
+    lead = gettext("Points à corriger : %(n)s.", n=wrong) if wrong else lead
+    return make_response(_trial_page(key, lead, findings, untested(subject.metadata), is_cut=is_cut))
+
+
+def _trial_page(
+    key: UUID, lead: str, findings: Sequence[Finding] = (), untested: Sequence[str] = (), *, is_cut: bool = False
+) -> str:
+    return render_template(
+        "desk/ents/test.html",
+        client=access.client(key),
+        findings=findings,
+        lead=lead,
+        untested=untested,
+        is_cut=is_cut,
+    )
