@@ -36,6 +36,7 @@ from idp.desk.statistics import counting
 from idp.desk_app import create_desk
 from idp.families.standing import Group
 from idp.oidc.keys import rotation
+from idp.outbox.queue import OutboxMessage
 
 PUPILS = 800_000
 COLLEGE = 800
@@ -170,7 +171,7 @@ def _pages(desk: _Desk) -> Iterator[Measured]:
     yield desk.timed("journal", officer, goals.DESK_PAGE, "/journal")
     yield desk.timed("journal: a person", officer, goals.DESK_PAGE, "/journal", qui=["marie"])
     yield desk.timed("journal: a rare act", officer, goals.DESK_PAGE, "/journal", acte=["client.changed"])
-    counting.count()
+    counting.hand_over(OutboxMessage())
     yield desk.timed("figures of the académie", officer, goals.DESK_PAGE, "/activation")
 
 

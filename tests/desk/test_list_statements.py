@@ -18,6 +18,7 @@ from idp.desk.statistics import counting
 from idp.families import suspension
 from idp.families.suspension import Decision
 from idp.letters.recipients import Skip
+from idp.outbox.queue import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from tests.builders import COLLEGE, Build
 from tests.desk.colleagues import Colleagues
@@ -102,13 +103,13 @@ def test_a_list_has_as_many_statements_for_many_rows_as_for_few(
     ]
     rows(build, colleagues, head, account, 1)
     rows(build, colleagues, head, account, 2)
-    counting.count()
+    counting.hand_over(OutboxMessage())
     for role, page in pages:  # the journal names each page that was opened
         statements(browsers[role], page)
     few = {(role, page): statements(browsers[role], page) for role, page in pages}
     for number in range(3, 8):
         rows(build, colleagues, head, account, number)
-    counting.count()
+    counting.hand_over(OutboxMessage())
     for (role, page), before in few.items():
         after = statements(browsers[role], page)
         assert len(after) == len(before), (role, page, [text for text in after if after.count(text) > 1])

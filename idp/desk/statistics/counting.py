@@ -46,32 +46,22 @@ class Figures:
     weeks: list[tuple[date, Cell]]
 
 
-@dataclass(frozen=True)
-class _Served:
-    """An ENT with the schools that it serves."""
-
-    key: uuid.UUID
-    name: str
-    uais: frozenset[str]
+_Served = tuple[uuid.UUID, str, set[str]]
+"""The key and the name of an ENT, with the schools that it serves."""
 
 
 def hand_over(_message: OutboxMessage) -> Outcome:
-    """Count the figures (outbox handler of the periodic job)."""
-    count()
-    return Outcome.DONE
-
-
-def count() -> None:
-    """Count everything, and replace all stored figures at once."""
+    """Count everything, and replace all stored figures at once (outbox handler of the periodic job)."""
     counted_at = now()
     rows, clients = figures.by_school(true()), _clients()
     everybody, by_client = figures.by_week_of_all(_SERVED)
-    nobody = [Week(week.monday, 0) for week in everybody]
+    nobody = [(monday, 0) for monday, _ in everybody]
     scopes = {ACADEMY: _tables(rows, clients, everybody)}
-    for client in clients:
-        of_client = [row for row in rows if row.key in client.uais]
-        scopes[client.key.hex] = _tables(of_client, [client], by_client.get(client.key, nobody))
+    for key, name, uais in clients:
+        of_client = [row for row in rows if row.key in uais]
+        scopes[key.hex] = _tables(of_client, [(key, name, uais)], by_client.get(key, nobody))
     retry_unit_of_work(lambda: _replace(scopes, counted_at))
+    return Outcome.DONE
 
 
 def _clients() -> list[_Served]:
@@ -80,18 +70,18 @@ def _clients() -> list[_Served]:
     for key, uai in db.session.execute(_SERVED):
         served.setdefault(key, set()).add(uai)
     enabled = select(Client.id, Client.name).where(Client.disabled_at.is_(None)).order_by(Client.name, Client.id)
-    return [_Served(key, name, frozenset(served.get(key, ()))) for key, name in db.session.execute(enabled)]
+    return [(key, name, served.get(key, set())) for key, name in db.session.execute(enabled)]
 
 
 def _tables(rows: Sequence[Row], clients: Iterable[_Served], weeks: Sequence[Week]) -> dict[str, Any]:
     cells = suppression.rounded(suppression.protected([row.counts for row in rows]))
     by_uai = {row.key: line for row, line in zip(rows, cells, strict=False)}
-    numbers = suppression.rounded([suppression.alone([week.activated for week in weeks])])[0]
+    numbers = suppression.rounded([suppression.alone([activated for _, activated in weeks])])[0]
     return {
         "schools": [[row.name, _stored(line)] for row, line in zip(rows, cells, strict=False)],
         "total": _stored(cells[-1]) if cells else [],
-        "ents": [[client.name, _sums([by_uai[uai] for uai in client.uais & by_uai.keys()])] for client in clients],
-        "weeks": [[week.monday.isoformat(), *_stored([cell])] for week, cell in zip(weeks, numbers, strict=True)],
+        "ents": [[name, _sums([by_uai[uai] for uai in uais & by_uai.keys()])] for _, name, uais in clients],
+        "weeks": [[monday.isoformat(), *_stored([cell])] for (monday, _), cell in zip(weeks, numbers, strict=True)],
     }
 
 

@@ -129,12 +129,8 @@ def _row(key: str, name: str, counts: Mapping[str, int]) -> Row:
     return Row(key, name, [counts.get(state.value, 0) for state in STATES], counts.get(Group.CLOSED.value, 0))
 
 
-@dataclass(frozen=True)
-class Week:
-    """The accounts that were activated for the first time in the week that begins on `monday`, in Paris."""
-
-    monday: date
-    activated: int
+Week = tuple[date, int]
+"""A Monday, and the accounts that were activated for the first time in the week that it begins, in Paris."""
 
 
 def by_week(schools: ColumnElement[bool]) -> list[Week]:
@@ -153,7 +149,7 @@ def by_week(schools: ColumnElement[bool]) -> list[Week]:
         .subquery()
     )
     counts: dict[int, int] = dict(db.session.execute(select(weeks.c.week, func.count()).group_by(weeks.c.week)).all())
-    return [Week(monday, counts.get(i, 0)) for i, monday in enumerate(mondays)]
+    return [(monday, counts.get(i, 0)) for i, monday in enumerate(mondays)]
 
 
 def by_week_of_all(groups: Select[uuid.UUID, str]) -> tuple[list[Week], dict[uuid.UUID, list[Week]]]:
@@ -174,8 +170,8 @@ def by_week_of_all(groups: Select[uuid.UUID, str]) -> tuple[list[Week], dict[uui
         everybody[monday] += db.session.scalar(select(func.count()).select_from(Account).where(activated)) or 0
         for key, count in db.session.execute(_of_groups(groups, activated)):
             by_group[key][monday] += count
-    weeks = {key: [Week(monday, counts[monday]) for monday in mondays] for key, counts in by_group.items()}
-    return [Week(monday, everybody[monday]) for monday in mondays], weeks
+    weeks = {key: [(monday, counts[monday]) for monday in mondays] for key, counts in by_group.items()}
+    return [(monday, everybody[monday]) for monday in mondays], weeks
 
 
 def _of_groups(groups: Select[uuid.UUID, str], activated: ColumnElement[bool]) -> Select[uuid.UUID, int]:

@@ -6,24 +6,18 @@ from datetime import date
 
 from flask_babel import gettext, ngettext
 
-from idp.accounts.models import School
 from idp.desk import access, naming, words
-from idp.desk.statistics import counting, figures, suppression
+from idp.desk.statistics import counting, suppression
 from idp.desk.statistics.counting import Figures
-from idp.desk.statistics.figures import STATES, Row
+from idp.desk.statistics.figures import STATES, Row, Week
 from idp.desk.statistics.suppression import THRESHOLD, Cell, Hidden
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is shown and exported.
+    """A table as it is shown and exported: its name in URLs and in the journal, and its cells in words.
 
-    Attributes:
-        key: its name in URLs and in the journal.
-        title: its title.
-        head: the titles of the columns.
-        rows: the cells, in words; the first of each row is its name.
-        total: the last row, empty for a table without totals.
+    The first cell of each row is its name. `total` is the last row, empty for a table without totals.
     """
 
     key: str
@@ -52,30 +46,13 @@ def number(count: int) -> str:
     return str(gettext("de %(least)s à %(most)s", least=in_words(cell), most=in_words(cell + THRESHOLD - 1)))
 
 
-@dataclass(frozen=True)
-class OfSchool:
-    """The present figures of a school: by class and as a whole, by week, and their tables."""
-
-    rows: list[Row]
-    whole: Row
-    weeks: list[tuple[date, int]]
-    tables: list[Table]
-
-
-def of_school(school: School) -> OfSchool:
-    """Return the present figures of a school."""
-    (rows, whole), weeks = figures.by_class(school.id), figures.by_week(School.id == school.id)
+def of_school(rows: Sequence[Row], whole: Row, weeks: Sequence[Week]) -> list[Table]:
+    """Return the tables of the present figures of a school: by class and by week."""
     body = [_line(naming.class_title(row.name), row) for row in rows]
-    activated = [(week.monday, week.activated) for week in weeks]
-    of_weeks = [gettext("Total"), in_words(sum(number for _, number in activated))]
-    classes = Table(
-        "classes",
-        gettext("Par classe"),
-        _head(gettext("Classe")),
-        body,
-        _line(gettext("Total"), whole) if rows else [],
-    )
-    return OfSchool(rows, whole, activated, [classes, _by_week(activated, of_weeks)])
+    total = _line(gettext("Total"), whole) if rows else []
+    of_weeks = [gettext("Total"), in_words(sum(activated for _, activated in weeks))]
+    classes = Table("classes", gettext("Par classe"), _head(gettext("Classe")), body, total)
+    return [classes, _by_week(weeks, of_weeks)]
 
 
 def _line(name: str, row: Row) -> list[str]:

@@ -15,10 +15,9 @@ from idp.db import unit_of_work
 from idp.desk import access, downloads
 from idp.desk.access import Right, needs
 from idp.desk.kept_forms import keeps
-from idp.desk.statistics import tables
+from idp.desk.statistics import figures, tables
 from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.suppression import Cell
-from idp.desk.statistics.tables import Table
 from idp.families.standing import Group
 from idp.spreadsheet import rows_to_csv
 from idp.web.errors import not_found
@@ -33,32 +32,12 @@ _APART = 3
 
 
 @dataclass(frozen=True)
-class Rectangle:
-    """A part of a picture; `kind` is its class in the style sheet."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    kind: str
-
-
-@dataclass(frozen=True)
-class Label:
-    """A text of a picture."""
-
-    x: float
-    y: float
-    text: str
-
-
-@dataclass(frozen=True)
 class Picture:
-    """A picture: its height, rectangles and labels."""
+    """A picture: rectangles by place, size and the class of the style sheet; and texts by place."""
 
     height: int
-    rectangles: list[Rectangle]
-    labels: list[Label]
+    rectangles: Sequence[tuple[float, float, float, float, str]]
+    labels: Sequence[tuple[float, float, str]]
     width: int = WIDTH
 
 
@@ -67,10 +46,10 @@ def of_classes(rows: Sequence[Row]) -> Picture:
     rectangles, labels = [], []
     for i, row in enumerate(rows):
         y, x, scale = i * _ROW + 2, float(_LABELS), (WIDTH - _LABELS) / max(row.accounts, 1)
-        labels.append(Label(0, y + 13, _short(row.name)))
+        labels.append((0, y + 13, _short(row.name)))
         for state, count in zip(STATES, row.counts, strict=True):
             if count:
-                rectangles.append(Rectangle(round(x, 2), y, round(count * scale, 2), _ROW - 5, state.value))
+                rectangles.append((round(x, 2), y, round(count * scale, 2), _ROW - 5, state.value))
             x += count * scale
     return Picture(len(rows) * _ROW, rectangles, labels)
 
@@ -84,12 +63,12 @@ def of_weeks(weeks: Sequence[tuple[date, Cell]]) -> Picture | None:
     rectangles, labels, labelled = [], [], -_APART
     for i, ((monday, _), number) in enumerate(zip(weeks, numbers, strict=True)):
         height = round((_HEIGHT - 14) * number / most, 2)
-        rectangles.append(Rectangle(round(i * step + 1, 2), _HEIGHT - height, round(step - 2, 2), height, _ACTIVE))
+        rectangles.append((round(i * step + 1, 2), _HEIGHT - height, round(step - 2, 2), height, _ACTIVE))
         if i - labelled >= _APART and (i == 0 or monday.day <= 7):  # noqa: PLR2004 - days of a week
-            labels.append(Label(round(i * step + 1, 2), _HEIGHT + 14, f"{monday:%d/%m}"))
+            labels.append((round(i * step + 1, 2), _HEIGHT + 14, f"{monday:%d/%m}"))
             labelled = i
     i = numbers.index(most)
-    labels.append(Label(min(round(i * step + 1, 2), WIDTH - 30.0), 10, str(most)))
+    labels.append((min(round(i * step + 1, 2), WIDTH - 30.0), 10, str(most)))
     return Picture(_HEIGHT + 20, rectangles, labels)
 
 
@@ -105,49 +84,44 @@ _PAGE = 100
 @needs(Right.READ_STATISTICS)
 def show() -> Response:
     """Show the present figures of the school by class, or the stored ones of the scope by school and ENT; by week."""
-    page = _of_school(access.own_school()) if access.own_spec().is_at_school else _of_scope()
-    context = {
-        "states": [(state.value, title) for state, title in zip(STATES, tables.titles(), strict=True)],
-        "may_force": access.may(Right.FORCE_PASSWORDS),
-        "hides": not access.own_spec().is_at_school,
+    number = min(max(request.args.get("page", 1, type=int), 1), 1000)
+    nothing = {"weeks": None, "classes": None, "summary": "", "closed": 0, "at": None, "next": ""}
+    shown = _figures(slice((number - 1) * _PAGE, number * _PAGE), url_for("statistics.show", page=number + 1))
+    return make_response(
+        render_template(
+            "desk/statistics/activation.html",
+            states=[(state.value, title) for state, title in zip(STATES, tables.titles(), strict=True)],
+            may_force=access.may(Right.FORCE_PASSWORDS),
+            hides=not access.own_spec().is_at_school,
+            **{**nothing, **shown},
+        )
+    )
+
+
+def _figures(schools: slice, following: str = "") -> dict[str, Any]:
+    """Return what the page shows, with some of the schools of an ENT or the académie; `following` shows the next."""
+    if access.own_spec().is_at_school:
+        return _of_school(access.own_school())
+    stored = tables.of_scope()
+    if stored is None:
+        return {"tables": []}
+    return {
+        "tables": tables.of_figures(replace(stored, schools=stored.schools[schools])),
+        "weeks": of_weeks(stored.weeks),
+        "at": stored.counted_at,
+        "next": following if stored.schools[schools.stop :] else "",
     }
-    return make_response(render_template("desk/statistics/activation.html", **page, **context))
 
 
 def _of_school(school: School) -> dict[str, Any]:
-    shown = tables.of_school(school)
+    (rows, whole), weeks = figures.by_class(school.id), figures.by_week(School.id == school.id)
     return {
-        "tables": shown.tables,
-        "weeks": of_weeks(shown.weeks),
-        "classes": of_classes(shown.rows) if shown.rows else None,
-        "summary": tables.summary(shown.whole),
-        "closed": shown.whole.closed,
+        "tables": tables.of_school(rows, whole, weeks),
+        "weeks": of_weeks(weeks),
+        "classes": of_classes(rows) if rows else None,
+        "summary": tables.summary(whole),
+        "closed": whole.closed,
         "at": now(),
-        "next": "",
-    }
-
-
-def _of_scope() -> dict[str, Any]:
-    figures = tables.of_scope()
-    page: dict[str, Any] = {
-        "tables": [],
-        "weeks": None,
-        "classes": None,
-        "summary": "",
-        "closed": 0,
-        "at": None,
-        "next": "",
-    }
-    if figures is None:
-        return page
-    number = min(max(request.args.get("page", 1, type=int), 1), 1000)
-    shown = replace(figures, schools=figures.schools[(number - 1) * _PAGE : number * _PAGE])
-    is_last = number * _PAGE >= len(figures.schools)
-    return page | {
-        "tables": tables.of_figures(shown),
-        "weeks": of_weeks(figures.weeks),
-        "at": figures.counted_at,
-        "next": "" if is_last else url_for("statistics.show", page=number + 1),
     }
 
 
@@ -155,8 +129,9 @@ def _of_scope() -> dict[str, Any]:
 @needs(Right.READ_STATISTICS)
 @keeps()
 def export() -> Response:
-    """Return a table as a CSV file, with the numbers of the page."""
-    table = _table(request.form.get("table", ""))
+    """Return a table of the person's page as a CSV file, with the numbers of the page and all schools."""
+    key = request.form.get("table", "")
+    table = next((table for table in _figures(slice(None))["tables"] if table.key == key), None)
     if table is None:
         not_found()
     rows = [*table.rows, *([table.total] if table.total else [])]
@@ -169,13 +144,3 @@ def export() -> Response:
 def _for_spreadsheet(cell: str) -> str:
     """Return a cell without the spaces that a page needs: a spreadsheet reads « 1 234 » as a text."""
     return cell.replace("\u202f", "").replace("\u00a0", " ")
-
-
-def _table(key: str) -> Table | None:
-    """Return a table that the person's page has, by its key."""
-    if access.own_spec().is_at_school:
-        shown = tables.of_school(access.own_school()).tables
-    else:
-        figures = tables.of_scope()
-        shown = tables.of_figures(figures) if figures else []
-    return next((table for table in shown if table.key == key), None)
