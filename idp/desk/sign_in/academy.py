@@ -1,4 +1,4 @@
-"""The académie's OpenID provider: the authorization request and its completion (OpenID Connect Core 3.1, RFC 7636).
+"""The académie's OpenID provider: authorization request, completion and ID token (OpenID Connect Core 3.1, RFC 7636).
 
 Authlib's client is not used: it sends requests by a library that has neither the guard against internal hosts nor the
 deadline of `idp.http_client`.
@@ -10,26 +10,63 @@ import hashlib
 import json
 import secrets
 import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
+from joserfc.errors import JoseError
+from joserfc.jwt import JWTClaimsRegistry
+
 from idp import encrypted
+from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import unit_of_work
-from idp.desk.sign_in import id_token
-from idp.desk.sign_in.id_token import AcademyError, Fault, Identity
 from idp.desk.staff import ceremonies
 from idp.desk.staff.ceremonies import Purpose
 from idp.encrypted import UndecryptableError
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.keys import jose
+from idp.oidc.keys.jose import InvalidTokenError
 
 CALLBACK = "/connexion/academie/retour"
 _SEALED = "academy sign-in"
 _OK = 200
 _LONGEST = 2000
+LEEWAY = timedelta(seconds=30)
+"""How far the clocks of the two services may differ."""
+_MOST_KEYS = 20
+_LONGEST_SUBJECT = 255
+
+
+class Fault(enum.Enum):
+    """Why the académie's provider does not open the desk."""
+
+    LATE = enum.auto()  # or replayed, or of another browser
+    REFUSED = enum.auto()
+    UNREACHABLE = enum.auto()
+    INVALID = enum.auto()
+    WEAK = enum.auto()  # the `acr` does not prove two factors
+    OLD = enum.auto()  # a fresh proof was asked for, and the person signed in earlier
+
+
+class AcademyError(Exception):
+    """The académie's provider does not open the desk; `reason` is for operators."""
+
+    def __init__(self, fault: Fault, reason: str = "") -> None:
+        super().__init__(reason)
+        self.fault = fault
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person at the académie's provider. `authenticated_at` is when the person signed in there, if it says so."""
+
+    issuer: str
+    subject: str
+    authenticated_at: datetime | None
 
 
 class Intent(enum.Enum):
@@ -42,26 +79,12 @@ class Intent(enum.Enum):
 
 @dataclass(frozen=True)
 class Begun:
-    """What the browser began.
-
-    Attributes:
-        onward: the path to lead to after success.
-        invitation: the token of the invitation of an enrolment.
-        session: the session for which the person proves who they are.
-    """
+    """What the browser began: the path to lead to, the token of an invitation, the session of a proof."""
 
     intent: Intent
     onward: str = "/"
     invitation: str = ""
     session: uuid.UUID | None = None
-
-
-@dataclass(frozen=True)
-class Completed:
-    """The académie vouches for a person."""
-
-    begun: Begun
-    identity: Identity
 
 
 def start(settings: Settings, outgoing: Outgoing, begun: Begun) -> str:
@@ -88,8 +111,8 @@ def start(settings: Settings, outgoing: Outgoing, begun: Begun) -> str:
     return _authorization_url(settings, begun.intent, endpoints["authorization_endpoint"], state, nonce, verifier)
 
 
-def complete(settings: Settings, outgoing: Outgoing, answer: dict[str, str]) -> Completed:
-    """Complete a ceremony with the parameters of the authorization response.
+def complete(settings: Settings, outgoing: Outgoing, answer: dict[str, str]) -> tuple[Begun, Identity]:
+    """Complete a ceremony with the parameters of the authorization response; return what it began, and its person.
 
     The ceremony is used first, so that no response works twice, whatever comes of it.
 
@@ -119,10 +142,10 @@ def complete(settings: Settings, outgoing: Outgoing, answer: dict[str, str]) -> 
     )
     token = _exchange(settings, outgoing, values["token"], code, verifier)
     keys = _json(lambda: outgoing.get(values["jwks"]), "keys")
-    identity = id_token.verify(settings, token, keys, nonce)
+    identity = verify_id_token(settings, token, keys, nonce)
     if begun.intent is not Intent.SIGN_IN:
-        id_token.check_fresh(identity, begun_at)
-    return Completed(begun, identity)
+        _check_fresh(identity, begun_at)
+    return begun, identity
 
 
 def proved_at(identity: Identity, moment: datetime) -> datetime:
@@ -213,9 +236,9 @@ def _exchange(settings: Settings, outgoing: Outgoing, url: str, code: str, verif
     return token
 
 
-def _json(ask: Any, what: str) -> dict[str, Any]:
+def _json(ask: Callable[[], Answer], what: str) -> dict[str, Any]:
     try:
-        answer: Answer = ask()
+        answer = ask()
     except OutgoingError as error:
         raise AcademyError(Fault.UNREACHABLE, f"{what}: {error.reason}") from error
     if answer.status != _OK:
@@ -224,3 +247,81 @@ def _json(ask: Any, what: str) -> dict[str, Any]:
         return jose.json_object(answer.body)
     except ValueError as error:
         raise AcademyError(Fault.UNREACHABLE, f"{what}: not a JSON object") from error
+
+
+def verify_id_token(settings: Settings, token: str, keys: dict[str, Any], nonce: str) -> Identity:
+    """Return the person of an ID token, which is of the configured issuer, for this client and this request.
+
+    Raises:
+        AcademyError: it is not, or its `acr` is not the configured value.
+    """
+    try:
+        header, claims = jose.parts(token)
+        algorithm = jose.algorithm(header)
+    except InvalidTokenError as error:
+        raise AcademyError(Fault.INVALID, f"ID token: {error}") from error
+    _check_signature(token, algorithm, header, keys)
+    _check_claims(settings, claims, nonce)
+    acr = claims.get("acr")
+    if not isinstance(acr, str) or acr != settings.desk_oidc_acr:
+        raise AcademyError(Fault.WEAK, "ID token: its acr is not IDP_DESK_OIDC_ACR")
+    return Identity(claims["iss"], claims["sub"], _instant(claims.get("auth_time")))
+
+
+def _check_fresh(identity: Identity, begun_at: datetime) -> None:
+    if identity.authenticated_at is None or identity.authenticated_at < begun_at - LEEWAY:
+        raise AcademyError(Fault.OLD, "ID token: its auth_time is missing or before the request")
+
+
+def _check_signature(token: str, algorithm: str, header: dict[str, Any], keys: dict[str, Any]) -> None:
+    for jwk in _candidates(header, keys):
+        try:
+            jose.check_signature(token, algorithm, jose.public_key(jwk, algorithm))
+        except InvalidTokenError:
+            continue
+        return
+    raise AcademyError(Fault.INVALID, "ID token: no key of the provider verifies its signature")
+
+
+def _candidates(header: dict[str, Any], keys: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the keys that may have signed: the key that the header names, or all keys if it names none."""
+    listed = keys.get("keys")
+    for jwk in listed[:_MOST_KEYS] if isinstance(listed, list) else []:
+        is_named = isinstance(jwk, dict) and ("kid" not in header or jwk.get("kid") == header["kid"])
+        if is_named and jwk.get("use", "sig") == "sig":
+            yield jwk
+
+
+def _check_claims(settings: Settings, claims: dict[str, Any], nonce: str) -> None:
+    client_id = settings.desk_oidc_client_id
+    registry = JWTClaimsRegistry(
+        now=lambda: int(now().timestamp()),
+        leeway=int(LEEWAY.total_seconds()),
+        iss={"essential": True, "value": settings.desk_oidc_issuer},
+        aud={"essential": True, "value": client_id},
+        sub={"essential": True},
+        exp={"essential": True},
+        iat={"essential": True},
+        nonce={"essential": True, "value": nonce},
+    )
+    try:
+        registry.validate(claims)
+    except JoseError as error:
+        raise AcademyError(Fault.INVALID, f"ID token: {error}") from error
+    has_others = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+    if claims.get("azp", "" if has_others else client_id) != client_id:
+        raise AcademyError(Fault.INVALID, "ID token: its azp is another client")
+    subject = claims["sub"]
+    if not (len(subject) <= _LONGEST_SUBJECT and subject.isascii() and subject.isprintable()):
+        raise AcademyError(Fault.INVALID, "ID token: its sub cannot be stored")
+
+
+def _instant(seconds: object) -> datetime | None:
+    """Return the instant of a NumericDate that is not in the future, or None."""
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        return None
+    try:
+        instant = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return instant if instant <= now() + LEEWAY else None

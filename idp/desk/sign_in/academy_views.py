@@ -18,9 +18,8 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.access import public
 from idp.desk.sign_in import academy, enrolment_views, service
-from idp.desk.sign_in.academy import Begun, Completed, Intent
+from idp.desk.sign_in.academy import AcademyError, Begun, Identity, Intent
 from idp.desk.sign_in.enrolment_views import UsedError, entered, gone
-from idp.desk.sign_in.id_token import AcademyError, Identity
 from idp.desk.sign_in.views import set_cookies
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Authenticator, StaffAccount
@@ -28,9 +27,8 @@ from idp.desk.staff.sessions import Missed
 from idp.desk.team import invitations
 from idp.services import services
 from idp.throttle import guard
-from idp.throttle.limits import Limit
 from idp.web import redirects
-from idp.web.errors import TooManyRequestsError, not_found
+from idp.web.errors import not_found
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
 
@@ -46,8 +44,7 @@ def begin() -> Response:
     begun = _begun()
     if begun is None:
         return gone()
-    if seconds := guard.take_or_wait(service.tries_from_here(remote_ip())):
-        raise TooManyRequestsError(seconds)
+    service.count_try(service.tries_from_here(remote_ip()))
     try:
         url = academy.start(settings, services().outgoing, begun)
     except AcademyError as error:
@@ -80,14 +77,16 @@ def back() -> Response:
     if request.method == "HEAD":
         return make_response("")  # a request that may change nothing
     try:
-        completed = academy.complete(settings, services().outgoing, _answer())
+        begun, identity = academy.complete(settings, services().outgoing, _answer())
     except AcademyError as error:
         return _refused(error)
-    proofs = _counted_proofs(completed.begun)
-    act = {Intent.SIGN_IN: _sign_in, Intent.ENROL: _enrol, Intent.PROVE: _prove}[completed.begun.intent]
+    proofs = [service.proofs_of(begun.session)] if begun.session else []
+    if proofs:  # a ceremony that nobody ends is no try
+        service.count_try(*proofs)
+    act = {Intent.SIGN_IN: _sign_in, Intent.ENROL: _enrol, Intent.PROVE: _prove}[begun.intent]
     try:
         with unit_of_work():
-            response = act(completed)
+            response = act(begun, identity)
     except UsedError:
         return gone()
     except IntegrityError:  # another request linked the person first
@@ -95,21 +94,6 @@ def back() -> Response:
     if response.status_code == HTTPStatus.OK:
         guard.settle_success(service.tries_from_here(remote_ip()), *proofs)
     return response
-
-
-def _counted_proofs(begun: Begun) -> list[tuple[Limit, str]]:
-    """Count the try of a proof; return the limits that its success settles. A ceremony that nobody ends is no try.
-
-    Raises:
-        TooManyRequestsError: too many proofs of the session failed.
-    """
-    if begun.session is None:
-        return []
-    proofs = service.proofs_of(begun.session)
-    verdict = guard.take(*proofs)
-    if isinstance(verdict, guard.Wait):
-        raise TooManyRequestsError(verdict.seconds)
-    return [proofs]
 
 
 def _answer() -> dict[str, str]:
@@ -123,52 +107,51 @@ def _person_of(identity: Identity) -> StaffAccount | None:
     )
 
 
-def _sign_in(completed: Completed) -> Response:
-    staff = _person_of(completed.identity)
+def _sign_in(begun: Begun, identity: Identity) -> Response:
+    staff = _person_of(identity)
     if staff is None or staff.enrolled_at is None:
         service.note_refusal("academy")
         return _shown("unknown")
-    proved_at = academy.proved_at(completed.identity, now())
+    proved_at = academy.proved_at(identity, now())
     opened = service.open_for(staff.id, Authenticator.ACADEMY, proved_at=proved_at)
     if isinstance(opened, service.Refused):
         return _shown("ended")
-    response = _onward(completed)
+    response = _onward(begun)
     set_cookies(response, opened)
     return response
 
 
-def _enrol(completed: Completed) -> Response:
-    known = invitations.look_up(completed.begun.invitation)
+def _enrol(begun: Begun, identity: Identity) -> Response:
+    known = invitations.look_up(begun.invitation)
     if known is None:
         raise UsedError
-    taken = _person_of(completed.identity)
+    taken = _person_of(identity)
     if taken is not None and taken.id != known[1].id:
         service.note_refusal("academy")
         return _shown("taken")
-    owner = enrolment_views.redeem(completed.begun.invitation, known[1].id)
-    owner.issuer, owner.subject = completed.identity.issuer, completed.identity.subject
+    owner = enrolment_views.redeem(begun.invitation, known[1].id)
+    owner.issuer, owner.subject = identity.issuer, identity.subject
     db.session.flush()
     return entered(owner, Authenticator.ACADEMY)
 
 
-def _prove(completed: Completed) -> Response:
-    person = sessions.resume(completed.begun.session) if completed.begun.session else None
+def _prove(begun: Begun, identity: Identity) -> Response:
+    person = sessions.resume(begun.session) if begun.session else None
     if person is None:
         return see_other("/connexion")
-    staff, identity = person.staff, completed.identity
-    if (staff.issuer, staff.subject) != (identity.issuer, identity.subject):
+    if (person.staff.issuer, person.staff.subject) != (identity.issuer, identity.subject):
         service.note_failed_proof(person, "academy")
         return _shown("other")
     proved = sessions.prove(person, Authenticator.ACADEMY)
     if proved is Missed.SESSION_ENDED:
         return see_other("/connexion")
-    response = _onward(completed)
+    response = _onward(begun)
     sessions.replace_cookie(response, proved)
     return response
 
 
-def _onward(completed: Completed) -> Response:
-    return make_response(render_template("desk/sign_in/academie_retour.html", url=completed.begun.onward))
+def _onward(begun: Begun) -> Response:
+    return make_response(render_template("desk/sign_in/academie_retour.html", url=begun.onward))
 
 
 def _refused(error: AcademyError) -> Response:

@@ -1,28 +1,98 @@
-"""`/invitation/…`: a person enrols a passkey, or a password with an authenticator application."""
+"""`/invitation/…`: a person enrols a passkey, or a password with an authenticator application.
+
+The choice of such a password is also a part of `/ma-securite`.
+"""
 
 import uuid
+from contextlib import suppress
 from http import HTTPStatus
 
+import segno
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+from markupsafe import Markup
 
 from idp.audit import log
 from idp.audit.desk_events import StaffEnrolled
 from idp.clock import now
 from idp.db import unit_of_work
 from idp.desk.access import public
-from idp.desk.sign_in import credential_forms, service
-from idp.desk.sign_in.credential_forms import EnrolForm
+from idp.desk.kept_forms import DeskForm
+from idp.desk.sign_in import service
 from idp.desk.sign_in.views import set_cookies
 from idp.desk.staff import ceremonies, codes, passkeys, posts, sessions
 from idp.desk.staff.ceremonies import Purpose
+from idp.desk.staff.codes import ProvedTotp
 from idp.desk.staff.models import Authenticator, StaffAccount, StaffCeremony
 from idp.desk.team import invitations
 from idp.passkeys.ceremony import PasskeyError
-from idp.passkeys.forms import as_json
+from idp.passkeys.forms import AnswerField, as_json
 from idp.services import services
 from idp.throttle import guard, limits
-from idp.web.errors import TooManyRequestsError
+from idp.web.forms import PlainField, SecretField
+
+
+class EnrolForm(DeskForm):
+    """The enrolment of a password with a code, and the name of a passkey."""
+
+    passkey = AnswerField()
+    passkey_name = PlainField(_l("Nom de la clé"), longest=60)
+    password = SecretField(_l("Mot de passe"))
+    ceremony = PlainField(longest=40)
+    code = PlainField(_l("Code"), longest=12)
+
+
+def _as_svg(text: str) -> Markup:
+    """Return the QR code of a text as an inline SVG, black on white whatever the theme."""
+    code = segno.make(text, error="m", micro=False)
+    return Markup(code.svg_inline(scale=4, border=4, dark="#000", light="#fff", omitsize=True))  # noqa: S704 - drawn by segno
+
+
+def start_code(staff: StaffAccount) -> StaffCeremony:
+    """Draw a TOTP secret, which waits for its first code."""
+    sealed = codes.seal_totp(services().settings, staff.id, codes.new_totp())
+    with unit_of_work():
+        return ceremonies.start(Purpose.TOTP, staff.id, secret=sealed)
+
+
+def begun_code(staff: StaffAccount, form: EnrolForm) -> StaffCeremony | None:
+    """Return the ceremony that a form completes, or None if it is over."""
+    with suppress(ValueError):
+        return ceremonies.waiting(Purpose.TOTP, uuid.UUID(form.ceremony.data or ""), staff.id)
+    return None
+
+
+def code_page(staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony, action: str) -> Response:
+    """Return the page with the QR code and a link for the same telephone; `action` is the URL of its form."""
+    settings = services().settings
+    secret = codes.open_totp(settings, staff.id, ceremony.secret or b"") or ""
+    uri = codes.totp_uri(settings, staff, secret)
+    return make_response(
+        render_template(
+            "desk/sign_in/code.html",
+            form=form,
+            action=action,
+            ceremony=ceremony.id,
+            secret=codes.in_groups(secret),
+            uri=uri,
+            picture=_as_svg(uri),
+            min_length=codes.min_length(settings),
+        )
+    )
+
+
+def check_code(staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony) -> ProvedTotp | None:
+    """Return the secret that the typed code proves, or None after errors were put beside the fields."""
+    settings = services().settings
+    if faults := codes.password_faults(settings, staff, form.password.data or "", services().breached):
+        form.password.errors = [str(fault.message) for fault in faults]
+    secret = codes.open_totp(settings, staff.id, ceremony.secret or b"")
+    step = codes.step_of(secret, form.code.data or "") if secret else None
+    if secret is None or step is None:
+        form.code.errors = [gettext("Ce n’est pas le code que l’application montre en ce moment.")]
+        return None
+    return None if form.errors else ProvedTotp(secret, step)
 
 
 class UsedError(Exception):
@@ -44,13 +114,6 @@ def redeem(token: str, staff_id: uuid.UUID) -> StaffAccount:
     invitations.forget_credentials(owner)
     sessions.end_all(owner.id, by="reset")
     return owner
-
-
-def finish(owner: StaffAccount, authenticator: Authenticator) -> list[str]:
-    """Note the enrolment in the caller's transaction; return the recovery codes of a password, to be shown once."""
-    owner.enrolled_at = owner.enrolled_at or now()
-    log.record(StaffEnrolled(staff=str(owner.id), authenticator=authenticator.value))
-    return codes.draw_recovery_codes(owner.id) if authenticator is Authenticator.CODE else []
 
 
 blueprint = Blueprint("enrolment", __name__)
@@ -89,12 +152,7 @@ def begin_code(token: str) -> Response:
     known = invitations.look_up(token)
     if known is None:
         return gone()
-    staff, settings = known[1], services().settings
-    return credential_forms.page(settings, staff, EnrolForm(), credential_forms.start(settings, staff), _action(token))
-
-
-def _action(token: str) -> str:
-    return url_for("enrolment.enrol", token=token)
+    return code_page(known[1], EnrolForm(), start_code(known[1]), url_for("enrolment.enrol", token=token))
 
 
 def _page(staff: StaffAccount, form: EnrolForm, error: str = "") -> Response:
@@ -130,21 +188,21 @@ def _enrol_passkey(token: str, staff: StaffAccount, form: EnrolForm) -> Response
 
 
 def _enrol_code(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
-    ceremony = credential_forms.begun(staff, form)
+    ceremony = begun_code(staff, form)
     if ceremony is None:
         return _page(staff, form, gettext("Cette page est restée ouverte trop longtemps. Recommencez."))
-    settings, subject = services().settings, f"enrol {staff.id}"
-    if seconds := guard.take_or_wait((limits.DESK_SIGN_IN_ACCOUNT, subject)):
-        raise TooManyRequestsError(seconds)
-    proved = credential_forms.check(settings, staff, form, ceremony, services().breached)
+    subject = f"enrol {staff.id}"
+    service.count_try((limits.DESK_SIGN_IN_ACCOUNT, subject))
+    proved = check_code(staff, form, ceremony)
     if proved is None:
-        return credential_forms.page(settings, staff, form, ceremony, _action(token))
+        return code_page(staff, form, ceremony, url_for("enrolment.enrol", token=token))
     hashed = services().hasher.hash(form.password.data or "", "activation")
     try:
         with unit_of_work():
             owner = redeem(token, staff.id)
-            _complete(ceremony, owner)
-            codes.store_totp(settings, owner, proved, hashed)
+            if ceremonies.use(Purpose.TOTP, ceremony.challenge, owner.id) is None:
+                raise UsedError  # noqa: TRY301 - undoes the transaction
+            codes.store_totp(services().settings, owner, proved, hashed)
             response = entered(owner, Authenticator.CODE)
     except UsedError:
         return gone()
@@ -152,18 +210,14 @@ def _enrol_code(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
     return response
 
 
-def _complete(ceremony: StaffCeremony, owner: StaffAccount) -> None:
-    """Use the ceremony in the caller's transaction."""
-    if ceremonies.use(Purpose.TOTP, ceremony.challenge, owner.id) is None:
-        raise UsedError
-
-
 def entered(owner: StaffAccount, authenticator: Authenticator) -> Response:
     """Finish an enrolment in the caller's transaction: open a session, and show the recovery codes, once.
 
     A person with a passkey alone is led to a second one.
     """
-    drawn = finish(owner, authenticator)
+    owner.enrolled_at = owner.enrolled_at or now()
+    log.record(StaffEnrolled(staff=str(owner.id), authenticator=authenticator.value))
+    drawn = codes.draw_recovery_codes(owner.id) if authenticator is Authenticator.CODE else []
     opened = service.open_for(owner.id, authenticator)
     page, is_alone = "codes_de_secours" if drawn else "pret", authenticator is Authenticator.PASSKEY
     response = make_response(

@@ -13,8 +13,8 @@ from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.access import signed_in
 from idp.desk.kept_forms import keeps
-from idp.desk.sign_in import credential_forms
-from idp.desk.sign_in.credential_forms import EnrolForm
+from idp.desk.sign_in import enrolment_views
+from idp.desk.sign_in.enrolment_views import EnrolForm
 from idp.desk.staff import ceremonies, codes, passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import CredentialKind, StaffAccount, StaffCredential, StaffSession
@@ -126,10 +126,8 @@ def remove_key() -> Response:
 @keeps()
 def begin_code() -> Response:
     """Draw a TOTP secret, and ask for the password and the first code."""
-    settings, staff = services().settings, access.person().staff
-    return credential_forms.page(
-        settings, staff, EnrolForm(), credential_forms.start(settings, staff), url_for("my_security.add_code")
-    )
+    staff, action = access.person().staff, url_for("my_security.add_code")
+    return enrolment_views.code_page(staff, EnrolForm(), enrolment_views.start_code(staff), action)
 
 
 @blueprint.post("/ma-securite/code/enregistrer")
@@ -137,19 +135,19 @@ def begin_code() -> Response:
 @keeps()
 def add_code() -> Response:
     """Store a password with an authenticator application, and show its recovery codes once; other sessions end."""
-    form, person, settings = EnrolForm(), access.person(), services().settings
-    ceremony = credential_forms.begun(person.staff, form)
+    form, person = EnrolForm(), access.person()
+    ceremony = enrolment_views.begun_code(person.staff, form)
     if ceremony is None:
         return _page(EnrolForm(), gettext("Cette page est restée ouverte trop longtemps. Recommencez."))
-    proved = credential_forms.check(settings, person.staff, form, ceremony, services().breached)
+    proved = enrolment_views.check_code(person.staff, form, ceremony)
     if proved is None:
-        return credential_forms.page(settings, person.staff, form, ceremony, url_for("my_security.add_code"))
+        return enrolment_views.code_page(person.staff, form, ceremony, url_for("my_security.add_code"))
     hashed = services().hasher.hash(form.password.data or "", "activation")
     with unit_of_work():
         staff = _locked()
         is_first = ceremonies.use(Purpose.TOTP, ceremony.challenge, staff.id) is not None
         if is_first:
-            codes.store_totp(settings, staff, proved, hashed)
+            codes.store_totp(services().settings, staff, proved, hashed)
             drawn = codes.draw_recovery_codes(staff.id)
             sessions.end_all(staff.id, by="code_changed", keep=person.session.id)
             _note(staff, CredentialKind.TOTP, "added")

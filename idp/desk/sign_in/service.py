@@ -4,6 +4,9 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
+from flask import url_for
+from flask_babel import gettext
+
 from idp import opaque
 from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
@@ -20,6 +23,7 @@ from idp.passkeys.ceremony import PasskeyError
 from idp.sessions import devices
 from idp.throttle import guard, limits
 from idp.throttle.limits import Limit
+from idp.web.errors import TooManyRequestsError
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,6 @@ class Refused:
     has_no_role: bool = False
 
 
-@dataclass(frozen=True)
-class Throttled:
-    """A rate limit refused the try, for `seconds` more."""
-
-    seconds: int
-
-
-Outcome = Opened | Refused | Throttled
-Proof = str | Missed | Throttled
-"""The outcome of a proof: the session's new cookie, which is empty if nothing was proved."""
 _NOBODY = uuid.UUID(int=0)
 """The id of no person."""
 
@@ -63,12 +57,24 @@ def challenges_from_here(ip: str) -> tuple[Limit, str]:
     return (limits.DESK_CHALLENGE_DEVICE, device.number) if device else (limits.DESK_CHALLENGE_IP, ip)
 
 
-def by_passkey(settings: Settings, answer: str, ip: str) -> Outcome:
+def count_try(*demands: tuple[Limit, str], back: tuple[str, str] | None = None) -> None:
+    """Count a try before it is verified.
+
+    Raises:
+        TooManyRequestsError: a rate limit refuses it; its page leads to `back`.
+    """
+    if seconds := guard.take_or_wait(*demands):
+        raise TooManyRequestsError(seconds, back=back)
+
+
+def _count_sign_in(*demands: tuple[Limit, str]) -> None:
+    count_try(*demands, back=(url_for("sign_in.sign_in"), gettext("Connexion au bureau")))
+
+
+def by_passkey(settings: Settings, answer: str, ip: str) -> Opened | Refused:
     """Sign in with a passkey; `answer` is what the browser's passkey answered to a challenge."""
     tries = tries_from_here(ip)
-    verdict = guard.take(*tries)
-    if isinstance(verdict, guard.Wait):
-        return Throttled(verdict.seconds)
+    _count_sign_in(tries)
     try:
         with unit_of_work():
             staff_id = passkeys.authenticate(settings, Purpose.SIGN_IN, answer)
@@ -80,7 +86,7 @@ def by_passkey(settings: Settings, answer: str, ip: str) -> Outcome:
     return outcome
 
 
-def by_code(settings: Settings, hasher: Hasher, email: str, password: str, code: str, *, ip: str) -> Outcome:
+def by_code(settings: Settings, hasher: Hasher, email: str, password: str, code: str, *, ip: str) -> Opened | Refused:
     """Sign in with a password and a code.
 
     Raises:
@@ -92,11 +98,9 @@ def by_code(settings: Settings, hasher: Hasher, email: str, password: str, code:
     demands: tuple[tuple[Limit, str], ...] = (limits.DESK_SIGN_IN_ACCOUNT, mailbox), (limits.DESK_SIGN_IN_IP, ip)
     if device is not None:
         demands = ((limits.DESK_SIGN_IN_DEVICE, device.number),)
-    verdict = guard.take_all(*demands)
-    if isinstance(verdict, guard.Wait):
-        return Throttled(verdict.seconds)
+    _count_sign_in(*demands)
     is_right = codes.is_password(hasher, staff, password)
-    outcome: Outcome = Refused()
+    outcome: Opened | Refused = Refused()
     with unit_of_work():
         # the same statements for a wrong password, so that their time does not tell that it is right
         authenticator = codes.use(settings, staff.id if staff and is_right else _NOBODY, code)
@@ -142,11 +146,9 @@ def open_for(
     return Opened(cookie, staff)
 
 
-def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> Proof:
-    """Note a fresh proof by a passkey of this person."""
-    verdict = guard.take(*proofs_of(person.session.id))
-    if isinstance(verdict, guard.Wait):
-        return Throttled(verdict.seconds)
+def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> str | Missed:
+    """Note a fresh proof by a passkey of this person; return the session's new cookie, empty if nothing was proved."""
+    count_try(proofs_of(person.session.id))
     try:
         with unit_of_work():
             passkeys.authenticate(settings, Purpose.PROVE, answer, person.staff.id)
@@ -157,15 +159,13 @@ def prove_by_passkey(settings: Settings, person: SignedIn, answer: str) -> Proof
     return cookie
 
 
-def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password: str, code: str) -> Proof:
-    """Note a fresh proof by password and code.
+def prove_by_code(settings: Settings, hasher: Hasher, person: SignedIn, password: str, code: str) -> str | Missed:
+    """Note a fresh proof by password and code; return what `prove_by_passkey` does.
 
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
-    verdict = guard.take(*proofs_of(person.session.id))
-    if isinstance(verdict, guard.Wait):
-        return Throttled(verdict.seconds)
+    count_try(proofs_of(person.session.id))
     if not codes.is_password(hasher, person.staff, password):
         return _not_proved(person, "code")
     with unit_of_work():
@@ -183,7 +183,6 @@ def proofs_of(session_id: uuid.UUID) -> tuple[Limit, str]:
 
 
 def _not_proved(person: SignedIn, tried: str) -> str:
-    """Journal a failed proof; return an empty cookie."""
     with unit_of_work():
         note_failed_proof(person, tried)
     return ""

@@ -2,12 +2,12 @@
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 
 from idp.db import unit_of_work
 from idp.desk import access, kept_forms
 from idp.desk.access import public, signed_in
 from idp.desk.sign_in import service
-from idp.desk.sign_in.credential_forms import CodeForm, ProofForm
 from idp.desk.staff import passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import StaffAccount
@@ -15,11 +15,26 @@ from idp.desk.staff.sessions import Missed
 from idp.passkeys.forms import PasskeyForm, as_json
 from idp.services import services
 from idp.sessions import devices
-from idp.throttle import guard
 from idp.web import redirects
-from idp.web.errors import TooManyRequestsError
+from idp.web.forms import Form, PlainField, SecretField
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
+
+
+class CodeForm(Form):
+    """The fallback: mail address, password and code together."""
+
+    email = PlainField(_l("Adresse mail"))
+    password = SecretField(_l("Mot de passe"))
+    code = PlainField(_l("Code"), longest=40)
+
+
+class ProofForm(Form):
+    """The fallback of a person who is signed in: password and code."""
+
+    password = SecretField(_l("Mot de passe"))
+    code = PlainField(_l("Code"), longest=40)
+
 
 blueprint = Blueprint("sign_in", __name__)
 
@@ -41,21 +56,12 @@ def sign_in() -> Response:
     return _answer(outcome, form, gettext("Cette adresse, ce mot de passe et ce code n’ouvrent pas le bureau."))
 
 
-def _answer(outcome: service.Outcome, form: CodeForm, sentence: str) -> Response:
-    match outcome:
-        case service.Opened():
-            return enter(outcome)
-        case service.Throttled(seconds):
-            raise TooManyRequestsError(seconds, back=(url_for("sign_in.sign_in"), gettext("Connexion au bureau")))
-        case service.Refused(has_no_role=True):
-            return _page(form, gettext("Votre accès au bureau est terminé. Le chef d’établissement peut le rouvrir."))
-    return _page(form, sentence)
-
-
-def enter(opened: service.Opened) -> Response:
-    """Return the redirect into the desk, with the cookies of the new session."""
+def _answer(outcome: service.Opened | service.Refused, form: CodeForm, sentence: str) -> Response:
+    if isinstance(outcome, service.Refused):
+        over = gettext("Votre accès au bureau est terminé. Le chef d’établissement peut le rouvrir.")
+        return _page(form, over if outcome.has_no_role else sentence)
     response = see_other(redirects.next_path())
-    set_cookies(response, opened)
+    set_cookies(response, outcome)
     return response
 
 
@@ -98,8 +104,7 @@ def _has_empty_field(form: CodeForm | ProofForm) -> bool:
 @public
 def challenge() -> Response:
     """Begin a sign-in with a passkey: return the options for the browser."""
-    if seconds := guard.take_or_wait(service.challenges_from_here(remote_ip())):
-        raise TooManyRequestsError(seconds)
+    service.count_try(service.challenges_from_here(remote_ip()))
     return as_json(passkeys.authentication_options(services().settings, Purpose.SIGN_IN))
 
 
@@ -120,8 +125,6 @@ def prove() -> Response:
         error = gettext("Ce mot de passe et ce code ne vont pas.")
         password, code = form.password.data or "", form.code.data or ""
         proved = service.prove_by_code(settings, services().hasher, person, password, code)
-    if isinstance(proved, service.Throttled):
-        raise TooManyRequestsError(proved.seconds)
     if not proved:
         return _proof_page(form, error)
     if proved is Missed.SESSION_ENDED:
@@ -168,7 +171,6 @@ def _by_code() -> str:
 
 
 def _unknown_key(other: str) -> str:
-    """Return the error of a passkey that was not recognised."""
     return " ".join(filter(None, (gettext("Cette clé d’accès n’a pas été reconnue. Réessayez."), other)))
 
 
