@@ -200,7 +200,6 @@ def _discover(settings: Settings, outgoing: Outgoing) -> dict[str, Any]:
 
 
 def _is_usable(settings: Settings, url: object) -> bool:
-    """Return whether a URL may be requested and shown as a link."""
     if not isinstance(url, str) or len(url) > _LONGEST or not url.isprintable() or " " in url:
         return False
     try:
@@ -317,7 +316,6 @@ def _check_claims(settings: Settings, claims: dict[str, Any], nonce: str) -> Non
 
 
 def _instant(seconds: object) -> datetime | None:
-    """Return the instant of a NumericDate that is not in the future, or None."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         return None
     try:
