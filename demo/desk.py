@@ -15,8 +15,8 @@ from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role, StaffAccount
+from idp.desk.staff.posts import Grant
 from idp.desk.team import invitations
-from idp.desk.team.invitations import Grant
 from idp.mail.emails import fold_email
 from idp.operations.personal_data import rectification
 

@@ -14,9 +14,8 @@ from idp.clients.models import Client
 from idp.db import db
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation
-from idp.desk.staff.posts import PostError
+from idp.desk.staff.posts import Grant, GrantError
 from idp.desk.team import invitations
-from idp.desk.team.invitations import Grant, InvitationError
 from idp.mail.emails import fold_email
 from idp.services import services
 from idp.terminal import AS_JSON, YES, confirm, instant, plain
@@ -54,7 +53,7 @@ def invite(
     try:
         end = posts.until_day(until.date()) if until else None
         person, invitation = invitations.invite(settings, mail, name, Grant(Role(role), schools, clients, end))
-    except (InvitationError, PostError) as error:
+    except GrantError as error:
         raise click.ClickException(plain(error)) from error
     _show(person, invitation, as_json=as_json)
 

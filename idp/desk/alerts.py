@@ -175,7 +175,6 @@ def _ticks(openings: CTE) -> CTE:
 
 
 def _many_letters(moment: datetime) -> Iterator[Alert]:
-    """Yield an alert for each school that reached `MANY_LETTERS` on a day, today or yesterday in Paris."""
     letters = AuditEntry.where_kind(LetterReissued.kind), AuditEntry.school_id.is_not(None)
     for start, end in _days(moment):
         busy = (
@@ -189,7 +188,6 @@ def _many_letters(moment: datetime) -> Iterator[Alert]:
 
 
 def _many_closed(moment: datetime) -> Iterator[Alert]:
-    """Yield an alert for each person who closed many accesses on a day, as for letters, and each of their schools."""
     for start, end in _days(moment):
         for staff_id, count, schools in busy_people(start, end):
             for school_id in schools:

@@ -13,7 +13,6 @@ from tests.rows import each_row
 HOME = "idp/sessions/liveness.py"
 ELSEWHERE = {
     ("idp/my_account/reauthentication.py", "ended_at"): "it compares with the sign-in of the row that came after",
-    ("idp/desk/staff/sessions.py", "last_seen_at"): "it is a session of the desk",
 }
 """The comparisons of other modules, and why they do not decide whether a session is alive."""
 

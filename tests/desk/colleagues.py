@@ -15,8 +15,8 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.staff import models
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole, StaffSession
+from idp.desk.staff.posts import Grant
 from idp.desk.team import invitations
-from idp.desk.team.invitations import Grant
 from idp.web.browser import cookie_name
 from tests.authenticator import Authenticator
 from tests.builders import COLLEGE, Build

@@ -16,8 +16,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import last_day, now
 from idp.db import db
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation, StaffRole
+from idp.desk.staff.posts import Grant
 from idp.desk.team import invitations
-from idp.desk.team.invitations import Grant
 from idp.desk.team.notices import NEW_CREDENTIAL
 from idp.outbox.queue import OutboxMessage
 from idp.services import services

@@ -12,8 +12,8 @@ from idp.db import db
 from idp.desk.ents import acceptance
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from idp.desk.staff.posts import Grant
 from idp.desk.team import invitations
-from idp.desk.team.invitations import Grant
 from idp.registration.metadata import ClientMetadata
 from tests.authenticator import Authenticator
 from tests.builders import COLLEGE, LYCEE, Build

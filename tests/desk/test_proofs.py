@@ -220,7 +220,7 @@ def test_a_proof_of_a_session_that_ended_meanwhile_leads_to_the_sign_in(
 
     def end() -> None:
         with unit_of_work():
-            sessions.end_all(staff_id, by="person")
+            sessions.end(StaffSession.staff_id == staff_id, by="person")
 
     during_the_check.append(end)
     answer = post(sylvie.browser, TO_PROOF, "/preuve", password=PASSWORD, code=sylvie.code())

@@ -16,9 +16,9 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.desk.staff.models import Role, StaffRole, StaffSession
+from idp.desk.staff.posts import Grant
 from idp.desk.team import colleagues as team
 from idp.desk.team import invitations, notices
-from idp.desk.team.invitations import Grant
 from idp.desk.team.notices import NEW_DEVICE
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome

@@ -11,8 +11,8 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
+from idp.desk.staff.posts import Grant
 from idp.desk.team import invitations, notices
-from idp.desk.team.invitations import Grant
 from idp.outbox.queue import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post

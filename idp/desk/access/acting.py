@@ -55,7 +55,6 @@ def _begin(session: StaffSession, key: uuid.UUID) -> uuid.UUID:
 
 
 def _guardians(key: uuid.UUID) -> set[uuid.UUID]:
-    """Return the guardians of a pupil; or an account with the other guardians of its pupils."""
     pupils = select(Guardianship.child_id).where(Guardianship.account_id == key)
     of_pupils = or_(Guardianship.child_id == key, Guardianship.child_id.in_(pupils))
     return {key, *db.session.scalars(select(Guardianship.account_id).where(of_pupils))}

@@ -118,7 +118,6 @@ def _comes_first(need: Need) -> str | None:
 
 
 def _first(endpoint: str) -> Response:
-    """Return the redirect to a page that comes first, and then leads to the page that was asked for."""
     url, page = current_app.url_for(endpoint), shown_page()
     if request.method == "POST":
         _keep_form(page)

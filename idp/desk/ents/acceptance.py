@@ -25,8 +25,8 @@ from idp.desk import access
 from idp.desk.alerts import of_alert
 from idp.desk.staff import mails, posts
 from idp.desk.staff.models import StaffRole
+from idp.desk.staff.posts import Grant
 from idp.desk.team import invitations
-from idp.desk.team.invitations import Grant
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome

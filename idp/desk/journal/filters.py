@@ -31,23 +31,6 @@ MOST = 40
 """The most people, and the most users, whose acts one page brings together: each of them is looked up for itself."""
 
 
-class TooManyError(Exception):
-    """More than `MOST` people have such a name."""
-
-
-def named(name: str) -> list[ColumnElement[bool]]:
-    """Return the condition of the acts of each person with a part of the name, and of each user of that beginning.
-
-    Raises:
-        TooManyError: there are more than `MOST`.
-    """
-    people, users = _people(name), _users(name)
-    if max(len(people), len(users)) > MOST:
-        raise TooManyError
-    by_people = [AuditEntry.staff_id == key for key in people]
-    return [*by_people, *(and_(AuditEntry.where_by_command(), AuditEntry.actor == user) for user in users)]
-
-
 def _people(name: str) -> Sequence[uuid.UUID]:
     """Return the people of the desk; for a post at a school, those who had a role there or in the académie."""
     known: ColumnElement[bool] = true()
@@ -147,11 +130,15 @@ NAMES = ("qui", "acte", "du", "au", "compte")
 
 
 def _by_person(filters: Filters) -> None:
-    if filters.who:
-        try:
-            filters.people = named(filters.who)
-        except TooManyError:
-            filters.faults["who"] = gettext("Plus de %(n)s personnes portent ce nom : écrivez-le en entier.", n=MOST)
+    """Select the acts of each person with a part of the name, and of each user of that beginning."""
+    if not filters.who:
+        return
+    people, users = _people(filters.who), _users(filters.who)
+    if max(len(people), len(users)) > MOST:
+        filters.faults["who"] = gettext("Plus de %(n)s personnes portent ce nom : écrivez-le en entier.", n=MOST)
+        return
+    by_people = [AuditEntry.staff_id == key for key in people]
+    filters.people = [*by_people, *(and_(AuditEntry.where_by_command(), AuditEntry.actor == user) for user in users)]
 
 
 def _by_account(filters: Filters) -> None:
@@ -173,7 +160,6 @@ def has_accounts() -> bool:
 
 
 def _account(text: str) -> Account | None:
-    """Return an account in scope, by its identifier or by its key."""
     try:
         same = Account.id == uuid.UUID(text)
     except ValueError:
@@ -217,19 +203,14 @@ def cursor(entry: AuditEntry) -> str:
     return urlsafe_b64encode(encrypted.encrypt(services().settings.secrets, _PURPOSE, content.encode(), "")).decode()
 
 
-@dataclass(frozen=True)
-class Group:
-    """Acts under one title: the kinds of events with their words, sorted by the words."""
+def groups() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the acts that the role may read: the title of each group, with the kinds and their words, sorted by these.
 
-    title: str
-    acts: Sequence[tuple[str, str]]
-
-
-def groups() -> list[Group]:
-    """Return the acts that the role may read, in groups; a group without an act is left out."""
+    A group without an act is left out.
+    """
     readable = _readable()
     acts = {group: [(kind.name, capital(kind.fr)) for kind in readable if kind.group is group] for group in kinds.Group}
-    return [Group(title.value, sorted(of, key=lambda act: _order(act[1]))) for title, of in acts.items() if of]
+    return [(title.value, sorted(of, key=lambda act: _order(act[1]))) for title, of in acts.items() if of]
 
 
 def _readable() -> list[Kind]:

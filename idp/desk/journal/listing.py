@@ -4,7 +4,6 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app
@@ -28,33 +27,6 @@ from idp.operations.personal_data.words import in_words, known_details
 PAGE = 50
 """The entries of a page."""
 _ID = re.compile(r"<[^>]*>")
-
-
-@dataclass(frozen=True)
-class Line:
-    """An entry in words.
-
-    Attributes:
-        entry: the entry.
-        who: the person, and the role; a command names its user ids.
-        role: the role of a person of the desk, or where else the act came from.
-        what: the act.
-        details: what else is known of it.
-        whom: the person, the pupil or the ENT that it concerned.
-        account: the key of the account, if its page may be opened.
-        why: the reason.
-        refused: whether it was refused.
-    """
-
-    entry: AuditEntry
-    who: str
-    role: str
-    what: str
-    details: str
-    whom: str
-    account: uuid.UUID | None
-    why: str
-    refused: bool
 
 
 def entries(filters: Filters, limit: int, *, oldest_first: bool = False) -> Sequence[AuditEntry]:
@@ -91,9 +63,14 @@ def _chosen(filters: Filters, part: ColumnElement[bool]) -> Select[AuditEntry]:
     return statement.where(and_(at <= moment, or_(at < moment, AuditEntry.id < last)))
 
 
-def lines(rows: Sequence[AuditEntry]) -> list[Line]:
-    """Return entries in words, with the names of the people and the ENTs that exist."""
-    staff = _names(StaffAccount, [StaffAccount.name], _staff_keys(rows)) | _emails_of_unseen(rows)
+def lines(rows: Sequence[AuditEntry]) -> list[dict[str, Any]]:
+    """Return entries in words, with the names of the people and the ENTs that exist.
+
+    Each line has the `entry`; `who` acted, in which `role` or from where else; `what` was done, with `details`; `whom`
+    it concerned, with the key of the `account` if its page may be opened; `why`; and whether it was `refused`.
+    """
+    staff_keys = (key for row in rows for key in (row.staff_id, _key(row.details.get("staff"))))
+    staff = _names(StaffAccount, [StaffAccount.name], staff_keys) | _emails_of_unseen(rows)
     accounts = _names(Account, [Account.given_name, Account.family_name], (row.account_id for row in rows))
     clients = _names(Client, [Client.name], (row.client_id for row in rows))
     children = _names(Child, [Child.given_name, Child.family_name], (_key(row.details.get("child")) for row in rows))
@@ -101,30 +78,32 @@ def lines(rows: Sequence[AuditEntry]) -> list[Line]:
     return [_line(row, staff, accounts, clients, children, schools) for row in rows]
 
 
-_Names = dict[uuid.UUID, str]
+_Names = dict[uuid.UUID | None, str]
 
 
-def _line(row: AuditEntry, staff: _Names, accounts: _Names, clients: _Names, children: _Names, schools: _Names) -> Line:
+def _line(
+    row: AuditEntry, staff: _Names, accounts: _Names, clients: _Names, children: _Names, schools: _Names
+) -> dict[str, Any]:
     by_desk = row.details.get("desk") or {}
-    school = schools.get(row.school_id, "") if row.school_id else ""
+    school = schools.get(row.school_id, "")
     concerned = [
         accounts.get(row.account_id, gettext("compte supprimé")) if row.account_id else "",
-        _of(children, row.details.get("child")),
-        _of(staff, row.details.get("staff")) if row.details.get("staff") != str(row.staff_id) else "",
-        clients.get(row.client_id, "") if row.client_id else "",
+        children.get(_key(row.details.get("child")), ""),
+        staff.get(_key(row.details.get("staff")), "") if row.details.get("staff") != str(row.staff_id) else "",
+        clients.get(row.client_id, ""),
     ]
     opens = row.account_id in accounts and access.may(Right.READ_FAMILIES)
-    return Line(
-        entry=row,
-        who=_who(row, staff),
-        role=" · ".join(part for part in (_role(by_desk.get("role")), school) if part),
-        what=capital(WORDS.get(row.kind, row.kind)),
-        details=_refused_page(row) if row.kind == DeskRefused.kind else _details(readable_details(row)),
-        whom=", ".join(part for part in concerned if part),
-        account=row.account_id if opens else None,
-        why=_why(row, by_desk),
-        refused=row.result != OK and row.kind != DeskRefused.kind,  # whose words say it
-    )
+    return {
+        "entry": row,
+        "who": _who(row, staff),
+        "role": " · ".join(part for part in (_role(by_desk.get("role")), school) if part),
+        "what": capital(WORDS.get(row.kind, row.kind)),
+        "details": _refused_page(row) if row.kind == DeskRefused.kind else _details(readable_details(row)),
+        "whom": ", ".join(part for part in concerned if part),
+        "account": row.account_id if opens else None,
+        "why": _why(row, by_desk),
+        "refused": row.result != OK and row.kind != DeskRefused.kind,  # whose words say it
+    }
 
 
 def _why(row: AuditEntry, by_desk: dict[str, Any]) -> str:
@@ -179,18 +158,11 @@ def _details(details: dict[str, Any]) -> str:
 
 
 def _refused_page(row: AuditEntry) -> str:
-    """Return which page was refused, as its URL without the ids, and to which role."""
     page = str(row.details.get("page", ""))
     with suppress(KeyError):
         page = _ID.sub("…", next(current_app.url_map.iter_rules(page)).rule)
     role = _role((row.details.get("desk") or {}).get("role"))
     return str(gettext("page %(page)s, rôle : %(role)s", page=page, role=role or gettext("aucun")))
-
-
-def _staff_keys(rows: Sequence[AuditEntry]) -> Iterable[uuid.UUID | None]:
-    for row in rows:
-        yield row.staff_id
-        yield _key(row.details.get("staff"))
 
 
 def _emails_of_unseen(rows: Sequence[AuditEntry]) -> _Names:
@@ -206,11 +178,6 @@ def _key(value: object) -> uuid.UUID | None:
         return uuid.UUID(value) if isinstance(value, str) else None
     except ValueError:
         return None
-
-
-def _of(names: _Names, value: object) -> str:
-    key = _key(value)
-    return names.get(key, "") if key else ""
 
 
 def _names(table: type[Base], columns: list[Any], keys: Iterable[uuid.UUID | None]) -> _Names:

@@ -17,7 +17,7 @@ from idp.db import unit_of_work
 from idp.desk import access, downloads
 from idp.desk.access import Right, needs
 from idp.desk.journal import filters, listing
-from idp.desk.journal.listing import Line, readable_details
+from idp.desk.journal.listing import readable_details
 from idp.desk.kept_forms import keeps
 from idp.spreadsheet import rows_to_csv
 
@@ -25,7 +25,7 @@ MOST = 20_000
 """The most entries of one file."""
 
 
-def as_csv(lines: Sequence[Line]) -> bytes:
+def as_csv(lines: Sequence[dict[str, Any]]) -> bytes:
     """Return entries as CSV, with times of Paris."""
     head = [
         gettext("Date"),
@@ -42,11 +42,11 @@ def as_csv(lines: Sequence[Line]) -> bytes:
     return b"".join(rows_to_csv(head, (_cells(line) for line in lines)))
 
 
-def _cells(line: Line) -> list[str]:
-    entry = line.entry
-    result = gettext("refusé") if line.refused else gettext("fait")
+def _cells(line: dict[str, Any]) -> list[str]:
+    entry: AuditEntry = line["entry"]
+    result = gettext("refusé") if line["refused"] else gettext("fait")
     at = entry.at.astimezone(PARIS).strftime("%Y-%m-%d %H:%M:%S")
-    words = [line.who, line.role, line.what, line.details, line.whom, line.why]
+    words = [line[name] for name in ("who", "role", "what", "details", "whom", "why")]
     return [at, *words, result, entry.ip, entry.request_id]
 
 

@@ -183,8 +183,9 @@ def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Re
     except RefusedError as refused:
         obstacle = refusals.sentence(refused)
     stays = [what_stays(settings, item) for item in kept]
-    page = render_template("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
-    return make_response(page)
+    return make_response(
+        render_template("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
+    )
 
 
 @blueprint.post("/droits/<uuid:key>/effacement")

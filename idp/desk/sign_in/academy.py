@@ -200,7 +200,6 @@ def _discover(settings: Settings, outgoing: Outgoing) -> dict[str, Any]:
 
 
 def _is_usable(settings: Settings, url: object) -> bool:
-    """Return whether a URL may be requested and shown as a link."""
     if not isinstance(url, str) or len(url) > _LONGEST or not url.isprintable() or " " in url:
         return False
     try:

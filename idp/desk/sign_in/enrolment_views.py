@@ -24,7 +24,7 @@ from idp.desk.sign_in.views import set_cookies
 from idp.desk.staff import ceremonies, codes, passkeys, posts, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.codes import ProvedTotp
-from idp.desk.staff.models import Authenticator, StaffAccount, StaffCeremony
+from idp.desk.staff.models import Authenticator, StaffAccount, StaffCeremony, StaffSession
 from idp.desk.team import invitations
 from idp.passkeys.ceremony import PasskeyError
 from idp.passkeys.forms import AnswerField, as_json
@@ -112,7 +112,7 @@ def redeem(token: str, staff_id: uuid.UUID) -> StaffAccount:
     if owner.enrolled_at is not None and not invitation.is_reset:
         raise UsedError
     invitations.forget_credentials(owner)
-    sessions.end_all(owner.id, by="reset")
+    sessions.end(StaffSession.staff_id == owner.id, by="reset")
     return owner
 
 

@@ -149,7 +149,8 @@ def add_code() -> Response:
         if is_first:
             codes.store_totp(services().settings, staff, proved, hashed)
             drawn = codes.draw_recovery_codes(staff.id)
-            sessions.end_all(staff.id, by="code_changed", keep=person.session.id)
+            others = StaffSession.staff_id == staff.id, StaffSession.id != person.session.id
+            sessions.end(*others, by="code_changed")
             _note(staff, CredentialKind.TOTP, "added")
     if not is_first:
         return _page(EnrolForm(), gettext("Ce formulaire est parti deux fois : seul le premier envoi a compté."))
@@ -179,12 +180,12 @@ def _codes_page(drawn: list[str]) -> Response:
 @keeps()
 def end_session() -> Response:
     """End one of the person's sessions."""
-    person, is_ended = access.person(), False
-    with suppress(ValueError):
+    person, ended = access.person(), 0
+    with suppress(ValueError), unit_of_work():
         key = uuid.UUID(request.form.get("session", ""))
-        with unit_of_work():
-            is_ended = sessions.end_one(person.staff.id, key, by="other" if key != person.session.id else "person")
-    return see_other(url_for("my_security.show", fait="terminee" if is_ended else None))
+        own = StaffSession.staff_id == person.staff.id, StaffSession.id == key
+        ended = sessions.end(*own, by="other" if key != person.session.id else "person")
+    return see_other(url_for("my_security.show", fait="terminee" if ended else None))
 
 
 def _locked() -> StaffAccount:

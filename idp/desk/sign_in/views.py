@@ -10,7 +10,7 @@ from idp.desk.access import public, signed_in
 from idp.desk.sign_in import service
 from idp.desk.staff import passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
-from idp.desk.staff.models import StaffAccount
+from idp.desk.staff.models import StaffAccount, StaffSession
 from idp.desk.staff.sessions import Missed
 from idp.passkeys.forms import PasskeyForm, as_json
 from idp.services import services
@@ -154,7 +154,6 @@ def _proof_page(form: ProofForm, error: str = "") -> Response:
 
 
 def _has_academy(staff: StaffAccount) -> bool:
-    """Return whether a person may prove who they are at the académie."""
     issuer = services().settings.desk_oidc_issuer
     return bool(issuer) and staff.issuer == issuer
 
@@ -187,7 +186,7 @@ def sign_out() -> Response:
     """End the session."""
     person = access.person()
     with unit_of_work():
-        sessions.end_one(person.staff.id, person.session.id, by="person")
+        sessions.end(StaffSession.id == person.session.id, by="person")
     response = see_other(url_for("sign_in.sign_in"))
     sessions.clear_cookie(response)
     return response

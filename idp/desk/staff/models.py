@@ -15,7 +15,6 @@ from idp.personal import left_out
 
 
 def _one_of(values: type[enum.Enum]) -> Enum:
-    """Return the type of a column that holds the values of an enumeration as text."""
     return Enum(values, native_enum=False, length=20, values_callable=lambda kind: [member.value for member in kind])
 
 
@@ -227,11 +226,7 @@ def staff_id(actor: str) -> uuid.UUID | None:
 
 def name(actor: str) -> str | None:
     """Return the name of the person of an actor, None if the actor is not of the desk, "" for a removed person."""
-    key = staff_id(actor)
-    if key is None:
-        return None
-    staff = db.session.get(StaffAccount, key)
-    return staff.name if staff else ""
+    return names([actor]).get(actor)
 
 
 def names(actors: Iterable[str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ def registration_options(settings: Settings, staff: StaffAccount, purpose: Purpo
     return rules.registration_options(_party(settings), user, ceremony.challenge, known)
 
 
-def register(settings: Settings, staff: StaffAccount, purpose: Purpose, answer: str, name: str) -> StaffCredential:
+def register(settings: Settings, staff: StaffAccount, purpose: Purpose, answer: str, name: str) -> None:
     """Store the passkey of a browser's answer, in the caller's transaction.
 
     Raises:
@@ -43,17 +43,17 @@ def register(settings: Settings, staff: StaffAccount, purpose: Purpose, answer: 
     taken = select(StaffCredential.id).where(StaffCredential.credential_id == verified.credential_id)
     if len(keys) >= rules.MOST_KEYS or db.session.scalar(taken) is not None:
         raise PasskeyError
-    row = StaffCredential(
-        staff_id=staff.id,
-        kind=CredentialKind.PASSKEY,
-        name=" ".join(name.split())[:_LONGEST_NAME],
-        credential_id=verified.credential_id,
-        public_key=verified.public_key,
-        sign_count=verified.sign_count,
-        last_used_at=now(),
+    db.session.add(
+        StaffCredential(
+            staff_id=staff.id,
+            kind=CredentialKind.PASSKEY,
+            name=" ".join(name.split())[:_LONGEST_NAME],
+            credential_id=verified.credential_id,
+            public_key=verified.public_key,
+            sign_count=verified.sign_count,
+            last_used_at=now(),
+        )
     )
-    db.session.add(row)
-    return row
 
 
 def authentication_options(settings: Settings, purpose: Purpose, staff_id: uuid.UUID | None = None) -> str:

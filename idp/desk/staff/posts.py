@@ -21,8 +21,29 @@ _SHORTEST = timedelta(days=62)
 """A role that is granted in July or August lasts until the end of the next school year."""
 
 
-class PostError(Exception):
-    """The role cannot be granted; the text is the message to show."""
+class GrantError(Exception):
+    """The role cannot be granted, or the person not be invited; the text is the message to show."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A role that is granted for each school or ENT, or for the académie; by default until the end of the year."""
+
+    role: Role
+    schools: Sequence[School] = ()
+    clients: Sequence[Client] = ()
+    until: datetime | None = None
+
+    @property
+    def end(self) -> datetime:
+        """When the role ends."""
+        return self.until or end_of_year(now())
+
+    @property
+    def scopes(self) -> list[tuple[School | None, Client | None]]:
+        """The schools and the ENTs, or neither."""
+        pairs = [*((school, None) for school in self.schools), *((None, client) for client in self.clients)]
+        return pairs or [(None, None)]
 
 
 @dataclass(frozen=True)
@@ -102,50 +123,29 @@ def until_day(day: date) -> datetime:
     """Return the end of a day in Paris, for a role that is valid on that day.
 
     Raises:
-        PostError: the day is over, or later than the end of the next school year.
+        GrantError: the day is over, or later than the end of the next school year.
     """
     moment, end = now(), end_of_day(day)
     if end <= moment:
-        raise PostError(f"{day} is over")
+        raise GrantError(f"{day} is over")
     if end > end_of_year(end_of_year(moment)):
-        raise PostError(f"{day} is later than the end of the next school year")
+        raise GrantError(f"{day} is later than the end of the next school year")
     return end
 
 
-def grant(
-    staff: StaffAccount,
-    role: Role,
-    *,
-    schools: Sequence[School] = (),
-    clients: Sequence[Client] = (),
-    until: datetime | None = None,
-) -> list[StaffRole]:
-    """Grant a role for each school or ENT, or for the académie, in the caller's transaction, which locked the person.
+def grant(staff: StaffAccount, given: Grant) -> list[StaffRole]:
+    """Grant a role in the caller's transaction, which locked the person; return the roles that are new.
 
-    Return the roles that are new. A role that is in force is prolonged instead, and never shortened: to shorten is to
-    end it and grant another one.
+    A role that is in force is prolonged instead, and never shortened: to shorten is to end it and grant another one.
     """
-    scopes: list[tuple[School | None, Client | None]] = [
-        *((school, None) for school in schools),
-        *((None, client) for client in clients),
-    ]
-    end_ = until or end_of_year(now())
-    granted = (_grant_one(staff, role, school, client, end_) for school, client in scopes or [(None, None)])
+    granted = (_grant_one(staff, given.role, school, client, given.end) for school, client in given.scopes)
     return [row for row in granted if row is not None]
 
 
-def is_granted(
-    staff_id: uuid.UUID, role: Role, schools: Sequence[School], clients: Sequence[Client], until: datetime | None
-) -> bool:
+def is_granted(staff_id: uuid.UUID, given: Grant) -> bool:
     """Return whether `grant` would change nothing: the role is in force in each of these scopes, for as long."""
-    end = until or end_of_year(now())
-    held = {
-        (post.school.id if post.school else None, post.client.id if post.client else None)
-        for post in of_staff(staff_id)
-        if post.role is role and post.valid_until >= end
-    }
-    scopes = [*((school.id, None) for school in schools), *((None, client.id) for client in clients)]
-    return held.issuperset(scopes or [(None, None)])
+    held = [post for post in of_staff(staff_id) if post.role is given.role and post.valid_until >= given.end]
+    return {(post.school, post.client) for post in held}.issuperset(given.scopes)
 
 
 def _grant_one(

@@ -121,10 +121,10 @@ def lapsed() -> SignedIn | None:
 def _find(*conditions: ColumnElement[bool]) -> SignedIn | None:
     moment = now()
     person = _read(*conditions, live(moment))
-    if person is not None:
-        session = person.session
-        if moment - session.last_seen_at >= _TOUCH:
-            _touch(session.id, moment)
+    if person is not None and moment - person.session.last_seen_at >= _TOUCH:
+        touched = update(StaffSession).where(StaffSession.id == person.session.id).values(last_seen_at=moment)
+        with unit_of_work():
+            db.session.execute(touched)
     return person
 
 
@@ -145,11 +145,6 @@ def _read(*conditions: ColumnElement[bool]) -> SignedIn | None:
     if chosen is None and len(in_force) == 1:
         chosen = in_force[0]
     return SignedIn(staff, session, in_force, chosen)
-
-
-@unit_of_work()
-def _touch(session_id: uuid.UUID, moment: datetime) -> None:
-    db.session.execute(update(StaffSession).where(StaffSession.id == session_id).values(last_seen_at=moment))
 
 
 def note_origin() -> None:
@@ -188,7 +183,7 @@ def open_session(staff: StaffAccount, authenticator: Authenticator, *, proved_at
     """
     value, moment = opaque.new_value(), now()
     if former := _cookie_value():
-        _end([_had_cookie(opaque.digest(former))], by="replaced")
+        end(_had_cookie(opaque.digest(former)), by="replaced")
     db.session.add(
         StaffSession(
             digest=opaque.digest(value),
@@ -270,25 +265,8 @@ def open_sessions(staff_id: uuid.UUID) -> list[StaffSession]:
     )
 
 
-def end_one(staff_id: uuid.UUID, session_id: uuid.UUID, *, by: str) -> bool:
-    """End one session of a person in the caller's transaction; return False if it had ended."""
-    return _end([StaffSession.id == session_id, StaffSession.staff_id == staff_id], by=by) > 0
-
-
-def end_all(staff_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None) -> int:
-    """End the sessions of a person in the caller's transaction, except `keep`; return their number."""
-    conditions = [StaffSession.staff_id == staff_id]
-    if keep is not None:
-        conditions.append(StaffSession.id != keep)
-    return _end(conditions, by=by)
-
-
-def end_acting_in(staff_id: uuid.UUID, role_id: uuid.UUID, *, by: str) -> int:
-    """End the sessions of a person that act in a role, in the caller's transaction; return their number."""
-    return _end([StaffSession.staff_id == staff_id, StaffSession.role_id == role_id], by=by)
-
-
-def _end(conditions: list[ColumnElement[bool]], *, by: str) -> int:
+def end(*conditions: ColumnElement[bool], by: str) -> int:
+    """End the sessions of one person that meet the conditions, in the caller's transaction; return their number."""
     ended = db.session.scalars(
         update(StaffSession)
         .where(*conditions, StaffSession.ended_at.is_(None))
@@ -304,24 +282,20 @@ def _end(conditions: list[ColumnElement[bool]], *, by: str) -> int:
 
 def set_cookie(response: AnyResponse, value: str) -> None:
     """Set the cookie of a new session, and renew the form token."""
-    _set_cookie(response, value)
+    replace_cookie(response, value)
     renew_form_token()
 
 
 def replace_cookie(response: AnyResponse, proved: str | Missed) -> None:
     """Set the cookie that a proof drew, if it drew one; open forms in other tabs stay valid."""
     if isinstance(proved, str):
-        _set_cookie(response, proved)
-
-
-def _set_cookie(response: AnyResponse, value: str) -> None:
-    settings = services().settings
-    options = cookie_options(settings) | {"samesite": "Strict"}
-    response.set_cookie(cookie_name(settings, _COOKIE), value, **options)
+        response.set_cookie(cookie_name(services().settings, _COOKIE), proved, **_cookie_options())
 
 
 def clear_cookie(response: AnyResponse) -> None:
     """Delete the session cookie."""
-    settings = services().settings
-    options = cookie_options(settings) | {"samesite": "Strict"}
-    response.delete_cookie(cookie_name(settings, _COOKIE), **options)
+    response.delete_cookie(cookie_name(services().settings, _COOKIE), **_cookie_options())
+
+
+def _cookie_options() -> dict[str, Any]:
+    return cookie_options(services().settings) | {"samesite": "Strict"}

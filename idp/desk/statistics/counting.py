@@ -65,7 +65,6 @@ def hand_over(_message: OutboxMessage) -> Outcome:
 
 
 def _clients() -> list[_Served]:
-    """Return the clients that people may enter, by their name."""
     served: dict[uuid.UUID, set[str]] = {}
     for key, uai in db.session.execute(_SERVED):
         served.setdefault(key, set()).add(uai)

@@ -3,14 +3,14 @@
 Who is a colleague is decided by `in_scope` alone.
 """
 
-import enum
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
+from flask_babel import gettext
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select, true, update
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -24,47 +24,21 @@ from idp.desk.staff import posts
 from idp.desk.staff.models import StaffAccount, StaffRole
 from idp.desk.team import invitations
 from idp.throttle import guard
-from idp.throttle.guard import Wait
 from idp.throttle.limits import STAFF_LINK
 
 RECENT = timedelta(days=90)
 """How long a role that ended is still listed."""
 
 
-class Refusal(enum.Enum):
-    """Why an act on a colleague's role is refused."""
-
-    LAST_HEAD = enum.auto()
-    """The school would have no other head who has enrolled."""
-    OWN = enum.auto()
-    """The role is the person's own."""
-    ELSEWHERE = enum.auto()
-    """The person has roles outside of the scope, which the lost access would open too."""
-    ENDED = enum.auto()
-    """The role has ended."""
-    MAILED = enum.auto()
-    """The person has just sent a mail to the colleague, or many."""
-
-
 class TeamError(Exception):
-    """An act on a colleague's role is refused."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.name)
-        self.refusal = refusal
+    """An act on a colleague's role is refused; the text says why, in French."""
 
 
 @dataclass(frozen=True)
 class Colleague:
-    """A person with a role in a scope.
+    """A person with a role in a scope, and the school or the ENT of the role.
 
-    Attributes:
-        role: the role.
-        staff: the person.
-        school: the school of the role.
-        client: the ENT of the role.
-        was_here: whether the person, at the last sign-in, had a role in the reader's scope, this one or another.
-        sees_all: whether the reader may know all people of the desk: an engineer.
+    `was_here` says whether the person, at the last sign-in, had a role in the reader's scope, this one or another.
     """
 
     role: StaffRole
@@ -72,7 +46,6 @@ class Colleague:
     school: School | None
     client: Client | None
     was_here: bool
-    sees_all: bool = False
 
     @property
     def is_unseen(self) -> bool:
@@ -81,7 +54,7 @@ class Colleague:
         Until then the page of the team shows only what the inviter typed. The inviter does not learn whether the
         mailbox has an account elsewhere, under which name, and whether it is in use.
         """
-        return not (self.sees_all or self.was_here)
+        return not (self.was_here or access.may(access.Right.MANAGE_ALL_TEAMS))
 
     @property
     def name(self) -> str:
@@ -139,10 +112,11 @@ def in_scope() -> ColumnElement[bool]:
 
 def find(*, most: int, typed: str = "") -> list[Colleague]:
     """Return at most `most` roles in scope, of people, schools or ENTs that match each typed word; ended ones last."""
-    moment, sees_all = now(), access.may(access.Right.MANAGE_ALL_TEAMS)
+    moment = now()
     listed = or_(StaffRole.valid_until > moment - RECENT, StaffRole.ended_at > moment - RECENT)
     statement = _rows().where(listed)
-    name = StaffAccount.name if sees_all else case((_was_here(), StaffAccount.name), else_=StaffAccount.email)
+    known = true() if access.may(access.Right.MANAGE_ALL_TEAMS) else _was_here()
+    name = case((known, StaffAccount.name), else_=StaffAccount.email)
     for word in typed.split():
         columns = (name, StaffAccount.email, School.name, School.uai, Client.name)
         statement = statement.where(or_(*(column.icontains(word, autoescape=True) for column in columns)))
@@ -150,23 +124,22 @@ def find(*, most: int, typed: str = "") -> list[Colleague]:
         StaffRole.ended_at.is_not(None), StaffRole.valid_until <= moment, StaffAccount.disabled_at.is_not(None)
     )
     statement = statement.order_by(is_over, name, School.name, StaffRole.granted_at)
-    return [Colleague(*row, sees_all=sees_all) for row in db.session.execute(statement.limit(most))]
+    return [Colleague(*row) for row in db.session.execute(statement.limit(most))]
 
 
 def get(role_id: uuid.UUID) -> Colleague | None:
     """Return a role in scope with its person, or None."""
     row = db.session.execute(_rows().where(StaffRole.id == role_id)).one_or_none()
-    return Colleague(*row, sees_all=access.may(access.Right.MANAGE_ALL_TEAMS)) if row else None
+    return Colleague(*row) if row else None
 
 
-def emails_of_unseen(people: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+def emails_of_unseen(people: Collection[uuid.UUID]) -> dict[uuid.UUID | None, str]:
     """Return the mail addresses of those people whom the reader knows by them (`Colleague.is_unseen`)."""
     unseen = select(StaffAccount.id, StaffAccount.email).where(StaffAccount.id.in_(people), ~_was_here())
     return {row.id: row.email for row in db.session.execute(unseen)} if people else {}
 
 
 def _was_here() -> ColumnElement[bool]:
-    """Return the condition of `Colleague.was_here`."""
     here = select(StaffRole.id).where(in_scope(), StaffRole.staff_id == StaffAccount.id, posts.held_at_last_sign_in())
     return here.correlate(StaffAccount).exists()
 
@@ -192,7 +165,7 @@ def end(role_id: uuid.UUID, *, may_end_last: bool) -> None:
     if row is not None and access.spec(row.role).leads and not may_end_last:
         _check_other_head(row)
     if row is None or invitations.get_for_change(row.staff_id) is None or not posts.end(role_id):
-        raise TeamError(Refusal.ENDED)
+        raise TeamError(gettext("Cet accès est déjà terminé."))
     invitations.close_without_role(row.staff_id, role_id)
 
 
@@ -216,7 +189,12 @@ def _check_other_head(row: StaffRole) -> None:
         )
     )
     if db.session.scalar(other.limit(1)) is None:
-        raise TeamError(Refusal.LAST_HEAD)
+        raise TeamError(
+            gettext(
+                "C’est la dernière direction de l’établissement. Invitez d’abord la suivante, et attendez qu’elle se "
+                "soit connectée ; ou demandez à l’académie."
+            )
+        )
 
 
 @unit_of_work()
@@ -265,11 +243,16 @@ def give_back(settings: Settings, row: Colleague) -> None:
         RuntimeError: a unit of work is open.
     """
     check_give_back(row)
-    if isinstance(guard.take(STAFF_LINK, f"{access.person().staff.id} {row.staff.mailbox}"), Wait):
-        raise TeamError(Refusal.MAILED)
+    if isinstance(guard.take(STAFF_LINK, f"{access.person().staff.id} {row.staff.mailbox}"), guard.Wait):
+        raise TeamError(
+            gettext(
+                "Vous venez d’envoyer un mail à cette personne : aucun autre n’est parti. Attendez une minute ; après "
+                "cinq mails, une heure ; après dix, un jour."
+            )
+        )
     send = invitations.send_again if row.is_unseen else invitations.reset
     if not send(settings, row.staff.id):
-        raise TeamError(Refusal.ENDED)
+        raise TeamError(gettext("Cet accès est déjà terminé."))
 
 
 def check_give_back(row: Colleague) -> None:
@@ -281,10 +264,12 @@ def check_give_back(row: Colleague) -> None:
         TeamError: see `give_back`.
     """
     if row.staff.id == access.person().staff.id:
-        raise TeamError(Refusal.OWN)
+        raise TeamError(
+            gettext("Personne ne se rend un accès à soi-même. Demandez à une autre personne, ou à l’académie.")
+        )
     held = posts.of_staff(row.staff.id)
     if not held:
-        raise TeamError(Refusal.ENDED)
+        raise TeamError(gettext("Cet accès est déjà terminé."))
     within = posts.by_staff(and_(StaffRole.staff_id == row.staff.id, in_scope())).get(row.staff.id, [])
     if not row.is_unseen and len(within) < len(held):
-        raise TeamError(Refusal.ELSEWHERE)
+        raise TeamError(gettext("Cette personne a aussi un accès ailleurs. L’académie peut lui rendre son accès."))

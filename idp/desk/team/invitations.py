@@ -5,24 +5,20 @@ can send the same link again, and a copy of the database has no token.
 """
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from idp import opaque
-from idp.accounts.models import School
 from idp.audit import log
 from idp.audit.desk_events import StaffDisabled, StaffInvited
-from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
 from idp.desk import access
 from idp.desk.staff import codes, mails, posts, sessions
-from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole
-from idp.desk.staff.posts import PostError
+from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole, StaffSession
+from idp.desk.staff.posts import Grant, GrantError
 from idp.desk.team import notices
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
@@ -38,20 +34,6 @@ LONGEST_NAME = 120
 
 class AlreadyGrantedError(Exception):
     """The person has the role already, for as long: nothing would change."""
-
-
-class InvitationError(Exception):
-    """The person cannot be invited; the text is the message to show."""
-
-
-@dataclass(frozen=True)
-class Grant:
-    """The role that an invitation grants."""
-
-    role: Role
-    schools: Sequence[School] = ()
-    clients: Sequence[Client] = ()
-    until: datetime | None = None
 
 
 @unit_of_work()
@@ -70,22 +52,21 @@ def grant_and_invite(
 
     Raises:
         AlreadyGrantedError: the person has the role, and `may_repeat` is false.
-        InvitationError: the mail address or the name cannot be used.
-        PostError: the role needs another scope.
+        GrantError: the mail address or the name cannot be used, or the role needs another scope.
     """
     try:
         email = parse_email(email)
     except InvalidEmailError as error:
-        raise InvitationError(f"{email} is not a mail address") from error
+        raise GrantError(f"{email} is not a mail address") from error
     mailbox, chosen_name = fold_email(email), " ".join(name.split())
     if not chosen_name or len(chosen_name) > LONGEST_NAME or not chosen_name.isprintable():
-        raise InvitationError(f"a name must have 1 to {LONGEST_NAME} characters of text")
+        raise GrantError(f"a name must have 1 to {LONGEST_NAME} characters of text")
     staff = _locked(mailbox)
     if staff is None:
         staff = _created(email, chosen_name, mailbox)
     elif staff.disabled_at is not None:
         _return(staff, chosen_name)
-    elif not may_repeat and posts.is_granted(staff.id, grant.role, grant.schools, grant.clients, grant.until):
+    elif not may_repeat and posts.is_granted(staff.id, grant):
         raise AlreadyGrantedError(f"{email} has the role already")
     close_without_role(staff.id)
     grant_role(staff, grant)
@@ -102,23 +83,20 @@ def grant_role(staff: StaffAccount, grant: Grant) -> None:
     another scope, which is granted after it.
 
     Raises:
-        PostError: the role needs another scope.
+        GrantError: the role needs another scope.
     """
     scope, role = access.spec(grant.role).scope, grant.role.value
     if bool(grant.schools) != (scope is access.Scope.SCHOOL):
-        raise PostError(f"{role} {'has no' if grant.schools else 'needs a'} school")
+        raise GrantError(f"{role} {'has no' if grant.schools else 'needs a'} school")
     if bool(grant.clients) != (scope is access.Scope.ENT):
-        raise PostError(f"{role} {'has no' if grant.clients else 'needs an'} ENT")
+        raise GrantError(f"{role} {'has no' if grant.clients else 'needs an'} ENT")
     before = _scopes(staff.id)
-    notices.tell_new_roles(
-        posts.grant(staff, grant.role, schools=grant.schools, clients=grant.clients, until=grant.until)
-    )
+    notices.tell_new_roles(posts.grant(staff, grant))
     if not _scopes(staff.id) <= before:
         _revoke(staff.id, StaffInvitation.is_reset.is_(True))
 
 
 def _scopes(staff_id: uuid.UUID) -> set[uuid.UUID | Role]:
-    """Return the schools and the ENTs of a person's roles in force, and the roles at the académie."""
     return {scope.id if (scope := post.school or post.client) else post.role for post in posts.of_staff(staff_id)}
 
 
@@ -130,9 +108,9 @@ def close_without_role(staff_id: uuid.UUID, ended: uuid.UUID | None = None) -> N
     """
     if not posts.of_staff(staff_id):
         _revoke(staff_id)
-        sessions.end_all(staff_id, by="role_ended")
+        sessions.end(StaffSession.staff_id == staff_id, by="role_ended")
     elif ended is not None:
-        sessions.end_acting_in(staff_id, ended, by="role_ended")
+        sessions.end(StaffSession.staff_id == staff_id, StaffSession.role_id == ended, by="role_ended")
 
 
 def _created(email: str, name: str, mailbox: str) -> StaffAccount:
@@ -148,7 +126,7 @@ def _created(email: str, name: str, mailbox: str) -> StaffAccount:
     db.session.execute(upsert(StaffAccount).values(**values).on_conflict_do_nothing())
     staff = _locked(mailbox)
     if staff is None:
-        raise InvitationError("the person was removed meanwhile: try again")
+        raise GrantError("the person was removed meanwhile: try again")
     return staff
 
 
@@ -228,7 +206,7 @@ def disable(staff_id: uuid.UUID) -> bool:
     for post_id in db.session.scalars(select(StaffRole.id).where(StaffRole.staff_id == staff_id)).all():
         posts.end(post_id)
     _revoke(staff_id)
-    sessions.end_all(staff_id, by="disabled")
+    sessions.end(StaffSession.staff_id == staff_id, by="disabled")
     log.record(StaffDisabled(staff=str(staff_id)))
     return True
 

@@ -50,7 +50,6 @@ def tell_new_roles(granted: Sequence[StaffRole]) -> None:
 
 @unit_of_work()
 def _tell_contacts(former: str, **payload: str) -> Outcome:
-    """Enqueue the mails about other contacts of a school to the former address and the heads, as for a new role."""
     if former:
         queue.enqueue(CONTACTS, {**payload, "email": former})
     for recipient in posts.holders(access.heads(), StaffRole.school_id == uuid.UUID(payload["school"])):
@@ -59,20 +58,19 @@ def _tell_contacts(former: str, **payload: str) -> Outcome:
 
 
 def tell_new_credential(staff: StaffAccount, kind: CredentialKind) -> None:
-    """Enqueue the mails about a new means to sign in, to the person and the heads, in the caller's transaction."""
-    origin = log.current_origin()
-    for recipient in (staff.id, *_heads_of(staff.id)):
-        payload = {"staff": str(staff.id), "recipient": str(recipient), "credential": kind.value, "ip": origin.ip}
-        queue.enqueue(NEW_CREDENTIAL, payload)
+    """Enqueue the mails about a new means to sign in, in the caller's transaction."""
+    _tell_with_heads(NEW_CREDENTIAL, staff, credential=kind.value)
 
 
 def tell_new_device(staff: StaffAccount) -> None:
-    """Enqueue the mails about a sign-in on a new device, to the person and the heads, in the caller's transaction."""
-    device, origin = describe(user_agent()).code, log.current_origin()
+    """Enqueue the mails about a sign-in on a new device, in the caller's transaction."""
+    _tell_with_heads(NEW_DEVICE, staff, device=describe(user_agent()).code)
+
+
+def _tell_with_heads(kind: str, staff: StaffAccount, **about: str) -> None:
+    payload = {"staff": str(staff.id), "ip": log.current_origin().ip, **about}
     for recipient in (staff.id, *_heads_of(staff.id)):
-        queue.enqueue(
-            NEW_DEVICE, {"staff": str(staff.id), "recipient": str(recipient), "device": device, "ip": origin.ip}
-        )
+        queue.enqueue(kind, {**payload, "recipient": str(recipient)})
 
 
 def _heads_of(staff_id: uuid.UUID) -> list[uuid.UUID]:

@@ -21,10 +21,10 @@ from idp.desk.home import Tile
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.models import Role
-from idp.desk.staff.posts import PostError
+from idp.desk.staff.posts import Grant, GrantError
 from idp.desk.team import colleagues, invitations
-from idp.desk.team.colleagues import Colleague, Refusal, TeamError
-from idp.desk.team.invitations import LONGEST_NAME, AlreadyGrantedError, Grant, InvitationError
+from idp.desk.team.colleagues import Colleague, TeamError
+from idp.desk.team.invitations import LONGEST_NAME, AlreadyGrantedError
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.services import services
 from idp.uai import is_uai, normalised_uai
@@ -101,21 +101,22 @@ def _list(error: str = "") -> Response:
         "renvoye": gettext("L’invitation part à nouveau par mail."),
     }
     ending = [row for row in rows if row.is_in_force and row.ends_with_the_year and not _is_own(row)]
-    html = render_template(
-        "desk/team/equipe.html",
-        rows=rows[:_MOST_ROWS],
-        is_cut=len(rows) > _MOST_ROWS,
-        typed=words,
-        searches=access.may(Right.MANAGE_ALL_TEAMS),
-        ending=ending[:_MOST_RENEWED],
-        may_renew=any(row.is_renewable for row in ending),
-        own_end=_own_end(rows),
-        is_own=_is_own,
-        new_end=_new_end(),
-        done=sentences.get(request.args.get("fait", ""), ""),
-        error=error,
+    return make_response(
+        render_template(
+            "desk/team/equipe.html",
+            rows=rows[:_MOST_ROWS],
+            is_cut=len(rows) > _MOST_ROWS,
+            typed=words,
+            searches=access.may(Right.MANAGE_ALL_TEAMS),
+            ending=ending[:_MOST_RENEWED],
+            may_renew=any(row.is_renewable for row in ending),
+            own_end=_own_end(rows),
+            is_own=_is_own,
+            new_end=_new_end(),
+            done=sentences.get(request.args.get("fait", ""), ""),
+            error=error,
+        )
     )
-    return make_response(html)
 
 
 @home.source(Right.MANAGE_TEAM)
@@ -132,7 +133,6 @@ def _is_own(row: Colleague) -> bool:
 
 
 def _own_end(rows: list[Colleague]) -> str:
-    """Return who renews the person's own role if it ends on 31 August, as a sentence; else an empty text."""
     own = access.post()
     if not any(row.role.id == own.id and row.is_in_force and row.ends_with_the_year for row in rows):
         return ""
@@ -145,7 +145,6 @@ def _own_end(rows: list[Colleague]) -> str:
 
 
 def _new_end() -> date:
-    """Return the last day of a renewed role."""
     return last_day(posts.end_of_year(now()))
 
 
@@ -165,7 +164,8 @@ def invite() -> Response:
             form.role.data, form.client.data = request.args.get("role", granted[0].value), request.args.get("ent", "")
         return _invitation_page(form, chooses=chooses)
     if form.chosen_role is None and form.role.data:
-        _journal_refusal(form.role.data)
+        known = form.role.data in {role.value for role in Role}
+        access.note_refusal("team.invite", form.role.data if known else "")
     if not form.is_valid(access.person().staff.mailbox, chooses_scope=chooses):
         return _invitation_page(form, chooses=chooses)
     grant = _grant(form, chooses=chooses)
@@ -179,7 +179,7 @@ def invite() -> Response:
     except AlreadyGrantedError:
         form.form_errors.append(gettext("Cette personne a déjà cet accès. Aucun mail n’est parti."))
         return _invitation_page(form, chooses=chooses)
-    except (InvitationError, PostError):
+    except GrantError:
         form.form_errors.append(gettext("Cette personne ne peut pas être invitée ainsi. Rien n’a été envoyé."))
         return _invitation_page(form, chooses=chooses)
     return see_other(url_for("team.show", fait="invite"))
@@ -202,15 +202,8 @@ def _grant(form: InvitationForm, *, chooses: bool) -> Grant | None:
     return Grant(role)
 
 
-def _journal_refusal(role: str) -> None:
-    """Journal that a role was posted that the page does not offer."""
-    known = role in {member.value for member in Role}
-    access.note_refusal("team.invite", role if known else "")
-
-
 def _invitation_page(form: InvitationForm, *, chooses: bool) -> Response:
-    html = render_template("desk/team/inviter.html", form=form, chooses=chooses, new_end=_new_end())
-    return make_response(html)
+    return make_response(render_template("desk/team/inviter.html", form=form, chooses=chooses, new_end=_new_end()))
 
 
 @blueprint.route("/equipe/<uuid:key>/terminer", methods=["GET", "POST"])
@@ -225,7 +218,7 @@ def end(key: UUID) -> Response:
     try:
         colleagues.end(row.role.id, may_end_last=access.may(Right.MANAGE_ALL_TEAMS))
     except TeamError as error:
-        return _list(_explain(error.refusal))
+        return _list(str(error))
     if is_own and sessions.current() is None:
         response = see_other(url_for("sign_in.sign_in", fait="termine"))
         sessions.clear_cookie(response)
@@ -234,7 +227,6 @@ def end(key: UUID) -> Response:
 
 
 def _end_page(row: Colleague) -> Response:
-    """Say what the end of a role does: to a colleague, or to the reader, who cannot take it back."""
     if _is_own(row):
         sentences = [
             gettext("C’est votre propre accès. Il s’arrête tout de suite, et cette page se ferme."),
@@ -261,13 +253,11 @@ def give_back(key: UUID) -> Response:
             return _link_page(row)
         colleagues.give_back(services().settings, row)
     except TeamError as error:
-        return _list(_explain(error.refusal))
+        return _list(str(error))
     return see_other(url_for("team.show", fait="renvoye" if row.state == "invited" else "acces"))
 
 
 def _link_page(row: Colleague) -> Response:
-    """Say what the link does, before it is sent: to a person who lost the access, or who never enrolled."""
-    goes = gettext("Un lien part à son adresse mail. Il vaut 24 heures et sert une fois.")
     if row.state == "invited":
         sentences = [  # the same for a mailbox with and without an account elsewhere
             gettext("Un mail part à nouveau. Ce bureau ne dit pas si cette adresse y sert déjà ailleurs."),
@@ -283,14 +273,13 @@ def _link_page(row: Colleague) -> Response:
         return _confirmation(row, gettext("Renvoyer l’invitation"), sentences, gettext("Envoyer"))
     sentences = [
         gettext("Assurez-vous d’abord que c’est bien cette personne qui vous le demande."),
-        goes,
+        gettext("Un lien part à son adresse mail. Il vaut 24 heures et sert une fois."),
         gettext("Quand elle l’utilise, ses clés d’accès, son mot de passe et ses codes d’avant s’arrêtent."),
     ]
     return _confirmation(row, gettext("Rendre un accès"), sentences, gettext("Envoyer le lien"))
 
 
 def _colleague(key: UUID) -> Colleague:
-    """Return a role in scope with its person; refuse the page otherwise."""
     row = colleagues.get(key)
     if row is None:
         access.refuse(str(key))
@@ -298,30 +287,11 @@ def _colleague(key: UUID) -> Colleague:
 
 
 def _confirmation(row: Colleague, title: str, sentences: list[str], button: str, *, stops: bool = False) -> Response:
-    html = render_template(
-        "desk/team/confirmer.html", row=row, heading=title, sentences=sentences, button=button, stops=stops
+    return make_response(
+        render_template(
+            "desk/team/confirmer.html", row=row, heading=title, sentences=sentences, button=button, stops=stops
+        )
     )
-    return make_response(html)
-
-
-def _explain(refusal: Refusal) -> str:
-    """Return the sentence for a refused act."""
-    sentences: dict[Refusal, str] = {
-        Refusal.LAST_HEAD: gettext(
-            "C’est la dernière direction de l’établissement. Invitez d’abord la suivante, et attendez qu’elle se soit "
-            "connectée ; ou demandez à l’académie."
-        ),
-        Refusal.OWN: gettext(
-            "Personne ne se rend un accès à soi-même. Demandez à une autre personne, ou à l’académie."
-        ),
-        Refusal.ELSEWHERE: gettext("Cette personne a aussi un accès ailleurs. L’académie peut lui rendre son accès."),
-        Refusal.ENDED: gettext("Cet accès est déjà terminé."),
-        Refusal.MAILED: gettext(
-            "Vous venez d’envoyer un mail à cette personne : aucun autre n’est parti. Attendez une minute ; après cinq "
-            "mails, une heure ; après dix, un jour."
-        ),
-    }
-    return sentences[refusal]
 
 
 @blueprint.route("/equipe/renouveler", methods=["GET", "POST"])
