@@ -377,11 +377,11 @@ def test_the_trial_reports_a_wider_audience(act: Run, build: Build, place: Place
     build.school()
     own = build.ent(host=place.host)
     everyone = build.ent("Cantines", place.host, uais=[], audience="everyone", release_username=True)
-    told = {finding["check"]: finding["message"] for finding in tried(act, own.client_id)[1]}
-    assert told["audience"] == "public : les familles de ses établissements, personne d’autre"
-    assert "release_username" not in told
+    messages = {finding["check"]: finding["message"] for finding in tried(act, own.client_id)[1]}
+    assert messages["audience"] == "public : les familles de ses établissements, personne d’autre"
+    assert "release_username" not in messages
     code, findings = tried(act, everyone.client_id)
-    told = {finding["check"]: finding["message"] for finding in findings}
-    assert (code, "school" in told) == (0, False)
-    assert "TOUS les parents de l’académie" in told["audience"]
-    assert "--no-release-username" in told["release_username"]
+    messages = {finding["check"]: finding["message"] for finding in findings}
+    assert (code, "school" in messages) == (0, False)
+    assert "TOUS les parents de l’académie" in messages["audience"]
+    assert "--no-release-username" in messages["release_username"]

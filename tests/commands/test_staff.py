@@ -142,8 +142,8 @@ def test_the_journal_has_each_act_with_the_operator(act: Run, events: Events) ->
         act("staff", command, MAIL)
     counts = {"staff.invited": 2, "staff.role_granted": 1, "staff.role_ended": 1, "staff.disabled": 1}
     for kind, count in counts.items():
-        told = [(entry.actor.startswith("uid "), entry.details["staff"]) for entry in events(kind)]
-        assert told == [(True, str(person().id))] * count, kind
+        recorded = [(entry.actor.startswith("uid "), entry.details["staff"]) for entry in events(kind)]
+        assert recorded == [(True, str(person().id))] * count, kind
 
 
 def test_without_a_desk_nobody_is_invited(act: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
