@@ -173,11 +173,6 @@ def test_failed_check_is_named(service: Service, changes: dict[str, str], check:
     assert read_failed_check(signing_in(service, **changes)) == check
 
 
-def test_message_of_a_page_for_developers_is_printed(service: Service) -> None:
-    printed = signing_in(service, redirect_uri=f"{REDIRECT_URI}/").stderr
-    assert '"La demande de connexion n’est pas valable" (HTTP 400): invalid redirect_uri' in printed
-
-
 def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, liar: FakeProvider) -> None:
     # RFC 6749, 5.2: "error_description … used to assist the client developer in understanding the error".
     [line] = signing_in(service, scope="openid address").stderr.splitlines()
@@ -284,7 +279,3 @@ def test_wrong_usage_is_a_sentence_and_2(change: str, complaint: str) -> None:
     [line] = done.stderr.splitlines()
     assert complaint in line
     assert "tasse" not in line
-
-
-def test_missing_options_are_2() -> None:
-    assert run("--once").returncode == 2

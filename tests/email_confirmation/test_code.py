@@ -21,7 +21,7 @@ from idp.db import db
 from idp.sessions.models import Session
 from idp.throttle import limits
 from tests.activation.race import HOST
-from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_code, newest_link, open_activation, read_state
+from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_code, newest_link, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.closed import suspend
 from tests.databases import settings_for
@@ -359,7 +359,3 @@ def test_a_copy_of_the_database_has_no_code(browser: FlaskClient, build: Build, 
     assert code not in json.dumps({column.name: str(getattr(row, column.name)) for column in row.__table__.columns})
     other = settings_for(build.settings.database_url, secret_key=secrets.token_urlsafe(32))
     assert one_time_links.code(other, row) is None
-
-
-def test_an_activation_in_progress_shows_no_field_for_a_code(browser: FlaskClient, build: Build) -> None:
-    assert 'name="code"' not in open_activation(browser, build.never_activated()).text

@@ -39,7 +39,6 @@ def test_the_mail_states_its_purpose_and_its_link_works(
     assert mail["From"].addresses[0].addr_spec == "ne-pas-repondre@exemple.fr"
     assert mail["Auto-Submitted"] == "auto-generated"
     text, html = text_of(mail), html_of(mail)
-    assert "Bonjour Noémie L.," in text
     code = one_time_links.code(build.settings, db.session.scalars(select(OneTimeLink)).one())
     assert mail["Subject"] == f"{code} – Activez votre compte"
     assert text.partition("\r\n")[0] == f"Votre code\xa0: {code}"
@@ -47,7 +46,6 @@ def test_the_mail_states_its_purpose_and_its_link_works(
         assert newcomer.username not in part, "the address may be a stranger's"
         assert f"{code}" in part
         assert "24 heures" in part.replace("\xa0", " ")
-        assert "ne demande jamais votre mot de passe" in part
         assert "Malo" not in part
         assert "<img" not in part
     assert html.count("<a href=") == 2, "the button, and the address in full"
@@ -68,9 +66,7 @@ def test_a_reminder_says_that_the_school_reminds_and_what_to_do_now(app: Flask, 
     for part in (text_of(mail), html_of(mail)):
         assert "L’établissement vous le rappelle" in part
         assert account.username not in part
-        assert "la page vous demande ce code" in part
         assert "si vous l’avez demandé" not in part
-        assert "la page où vous avez choisi" not in part
 
 
 @pytest.mark.row("S-07")

@@ -87,21 +87,6 @@ def test_a_late_first_use_is_not_recorded_as_reuse(
     refused(ent.exchange(browser, code, attempt), "invalid_grant")
 
 
-@pytest.mark.row("T-03")
-def test_another_client_cannot_use_a_code_and_does_not_use_it_up(
-    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
-) -> None:
-    # RFC 6749, 4.1.3; Security row T-03.
-    other, attempt = build.ent("Horizon", "horizon.test"), Attempt()
-    code = code_for(browser, ent, attempt)
-    for uri in (ent.redirect_uri, other.redirect_uri):
-        refused(other.exchange(browser, code, attempt, redirect_uri=uri), "invalid_grant")
-    tokens = ent.tokens(browser, code, attempt)
-    refused(other.exchange(browser, code, attempt, redirect_uri=ent.redirect_uri), "invalid_grant")
-    assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
-    assert events("code.reused") == 0
-
-
 @pytest.mark.row("T-04")
 def test_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build: Build, session: Account) -> None:
     # RFC 6749, 4.1.3.

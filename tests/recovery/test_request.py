@@ -105,21 +105,11 @@ def test_the_mail_states_the_account_the_lifetime_and_the_advice(
         [mail] = office.deliver()
     assert (mail["To"], mail["Auto-Submitted"]) == ("Noemie@exemple.fr", "auto-generated")
     for part in (text_of(mail), html_of(mail)):
-        assert "Bonjour Noémie L.," in part
         assert f"le mot de passe du compte {account.username}." in part
         assert "Le lien est valable 30 minutes et sert une seule fois." in part
-        assert "Ne touchez pas le lien" in part
         assert "VANDEPUTTE" not in part
     assert html_of(mail).count("<a href=") == 2, "the button, and the address in full"
     assert link_of(mail)
-
-
-@pytest.mark.parametrize("typed", ["", "   ", "\x00"])
-def test_empty_identifier_is_reported(browser: FlaskClient, typed: str) -> None:
-    page = ask_password(browser, typed)
-    assert (page.status_code, heading(page)) == (200, "Mot de passe oublié")
-    assert "Tapez votre identifiant." in page.text
-    assert outbox("recovery.password") == []
 
 
 @pytest.mark.row("G-04")

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import ColumnElement, bindparam, false, select, text, true
 
-from idp import signed
 from idp.accounts.models import Account
 from idp.accounts.suspensions.models import Suspension
 from idp.clock import now
@@ -192,10 +191,6 @@ def test_a_value_is_read_for_a_time_and_by_a_clock_that_is_five_minutes_behind(
             with pytest.raises(InvalidValueError):
                 SIGNER.loads(text, 60)
         assert SIGNER.loads(text)[0] == "value", "without a limit it has no age"
-
-
-def test_signers_of_one_purpose_are_kept() -> None:
-    assert signed.signer((KEY,), "test") is signed.signer((KEY,), "test")
 
 
 IDLE = timedelta(hours=1)

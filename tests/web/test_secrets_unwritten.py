@@ -49,20 +49,9 @@ def caught(canaries: Canaries) -> list[str]:
 
 
 @pytest.mark.row("O-01")
-def test_a_secret_that_a_library_logs_is_seen_even_at_debug_and_in_a_trace(canaries: Canaries) -> None:
+def test_a_secret_that_a_library_logs_is_seen_even_at_debug(canaries: Canaries) -> None:
     logging.getLogger("some.library").debug("a %s", opaque.new_value())
     assert caught(canaries) == ["an unguessable value in a line of some.library"]
-    with pytest.raises(ValueError, match="invalid"):
-        refuse_loudly(PASSWORD)
-    assert caught(canaries) == ["a test's password in a line of some.library"]
-
-
-def refuse_loudly(value: str) -> None:
-    try:
-        int(value)
-    except ValueError:
-        logging.getLogger("some.library").exception("failed")
-        raise
 
 
 @pytest.mark.row("O-01")
