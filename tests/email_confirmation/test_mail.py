@@ -19,7 +19,7 @@ from idp.outbox.queue import OutboxMessage
 from tests.activation.steps import CHOSEN, EMAIL, SENT, activate, newest_link, read_state
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
-from tests.pages import form_token, heading, sign_in, submit
+from tests.pages import cookie_value, form_token, heading, sign_in, submit
 
 _CONFIRMED = "Confirmation de votre adresse mail"
 
@@ -204,13 +204,12 @@ def test_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient, ne
         clock.shift(timedelta(seconds=61))
         place = waiting.request.full_path
         data = {"csrf_token": form_token(browser.get(place))}
-        cookie = browser.get_cookie("__Host-tx", domain="connexion.exemple.test")
-        assert cookie is not None
+        cookie = cookie_value(browser, "__Host-tx")
 
         def click(_number: int) -> int:
             with app.app_context():
                 client = app.test_client()
-                client.set_cookie("__Host-tx", cookie.value, domain="connexion.exemple.test", secure=True)
+                client.set_cookie("__Host-tx", cookie, domain="connexion.exemple.test", secure=True)
                 return client.post(place, data=data).status_code
 
         with ThreadPoolExecutor(8) as pool:

@@ -20,7 +20,7 @@ from idp.sessions import liveness
 from idp.sessions.models import Session
 from idp.signed import InvalidValueError, Signer
 from tests.builders import PASSWORD, Build
-from tests.pages import follow, heading, sign_in
+from tests.pages import cookie_value, follow, heading, sign_in
 from tests.relying_party import Attempt, RelyingParty
 from tests.rows import each_row
 
@@ -30,12 +30,6 @@ _OPEN, _CLOSED = "Gérer mon compte", "Connexion"
 
 def _shown(browser: FlaskClient) -> str:
     return heading(follow(browser, browser.get("/mon-compte")))
-
-
-def _value(browser: FlaskClient) -> str:
-    cookie = browser.get_cookie("__Host-ss", domain=_HOST)
-    assert cookie is not None
-    return cookie.value
 
 
 @pytest.mark.row("B-05")
@@ -80,7 +74,7 @@ def test_clocks_that_go_back_do_not_extend_a_session(browser: FlaskClient, paren
 @pytest.mark.row("B-06")
 def test_a_cookie_with_one_character_changed_is_refused(browser: FlaskClient, build: Build) -> None:
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
-    value = _value(browser)
+    value = cookie_value(browser)
     for place in range(len(value)):
         other = "B" if value[place] == "A" else "A"
         browser.set_cookie("__Host-ss", value[:place] + other + value[place + 1 :], domain=_HOST, secure=True)
@@ -94,7 +88,7 @@ def test_a_cookie_with_one_character_changed_is_refused(browser: FlaskClient, bu
 def test_garbage_in_any_cookie_is_anonymous_and_causes_no_error(app: Flask, build: Build) -> None:
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
-    value = _value(browser)
+    value = cookie_value(browser)
     garbage = [
         "",
         "x" * 4_096,
@@ -121,7 +115,7 @@ def test_garbage_in_any_cookie_is_anonymous_and_causes_no_error(app: Flask, buil
 def test_a_planted_second_cookie_gains_nothing(app: Flask, build: Build) -> None:
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
-    value, stranger = _value(browser), app.test_client(use_cookies=False)
+    value, stranger = cookie_value(browser), app.test_client(use_cookies=False)
     for pair in ((value, "A" * 43), ("A" * 43, value), (value, value)):
         answer = stranger.get("/mon-compte", headers={"Cookie": "; ".join(f"__Host-ss={cookie}" for cookie in pair)})
         assert answer.status_code in {200, 303}
