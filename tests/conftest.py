@@ -21,11 +21,15 @@ from tests import applications, catalogues, databases
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.cheap_hashes import normalised, real_hashes  # noqa: F401 - fixtures
-from tests.forked_pools import _pools_are_forked, spawned_pools  # noqa: F401 - fixtures, the first of every test
-from tests.garbage import pytest_collection_finish  # noqa: F401 - a hook
-from tests.kept_connections import _connections_are_kept, new_connections  # noqa: F401 - fixtures, as those above
 from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
 from tests.relying_party import Attempt, RelyingParty
+from tests.shortcuts import (  # noqa: F401 - fixtures, the first of every test, and a hook
+    _connections_are_kept,
+    _pools_are_forked,
+    new_connections,
+    pytest_collection_finish,
+    spawned_pools,
+)
 from tests.stories.browser import chromium, pytest_itemcollected  # noqa: F401 - a hook
 
 # Hypothesis' own limits are wall-clock times, which a loaded machine exceeds. CI tries the same examples each time.

@@ -10,6 +10,12 @@ _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 _HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL)
 
 
+def cookie_value(browser: FlaskClient, name: str = "__Host-ss") -> str:
+    """Return the value of a cookie of the service; an empty text if the browser has none."""
+    cookie = browser.get_cookie(name, domain="connexion.exemple.test")
+    return cookie.value if cookie else ""
+
+
 def form_token(page: TestResponse) -> str:
     match = _TOKEN.search(page.get_data(as_text=True))
     assert match, page.get_data(as_text=True)[:500]

@@ -121,14 +121,6 @@ def test_activation_of_a_parent_leaves_the_other_parent_unchanged(browser: Flask
     assert read_state(father.id) == before
 
 
-def test_the_help_after_the_secret_of_a_letter_names_the_chosen_password(
-    browser: FlaskClient, newcomer: Account
-) -> None:
-    fill_in(browser, open_activation(browser, newcomer))
-    refused = sign_in(browser, "/connexion", newcomer.username, PROVISIONAL).text
-    assert "mot de passe déjà choisi\u00a0: tapez celui-là. Celui du courrier ne sert plus" in refused
-
-
 @pytest.mark.row("V-13")
 def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_are_notified(browser: FlaskClient, build: Build) -> None:
     malo, lila = build.child(), build.child("Lila", uai=LYCEE)

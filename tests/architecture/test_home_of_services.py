@@ -14,7 +14,7 @@ from tests.rows import each_row
 HOME = "idp/services.py"
 _OWN_ROUTES = {"idp/web/declarations.py"}
 """Keeps what the views of an application declare: it is read from its routes once, and no service of the process."""
-_CLIENTS = {"tests/clients/test_ent_sessions.py", "tests/clients/test_ent_backchannel.py"}
+_CLIENTS = {"tests/clients/test_ent_sessions.py"}
 """Tests of the sample ENT, which is another program and has services of its own."""
 _BY_HAND = {"tests/services.py"}
 """Checks whether an application of a test has services."""

@@ -93,13 +93,6 @@ def test_a_refusal_of_the_provider_is_a_page_with_a_way_on(
     assert "<b>x</b>" not in answer.text
 
 
-def test_cancelled_sign_in_page_mentions_no_refused_charter(browser: Browser, provider: FakeProvider) -> None:
-    provider.answer_lie = {"code": None, "error": "access_denied"}
-    [text] = re.findall(r"</h1>\s*<p>(.*?)</p>", browser.sign_in().text)
-    assert text.startswith("La connexion a été arrêtée avant la fin. Pour entrer, touchez")
-    assert [part for part in text.split(". ") if "charte" in part and not part.startswith("Si vous avez")] == []
-
-
 def test_a_provider_that_does_not_answer_gives_an_error_page(tmp_path: Path) -> None:
     app = create_app(read_settings(environment("http://127.0.0.1:9", tmp_path)))
     answer = app.test_client().get("/login")

@@ -4,18 +4,67 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from idp.app import create_app
+from idp.db import db
+from idp.services import services_of
 from tests import forked
-from tests.builders import PROVISIONAL
+from tests.builders import PASSWORD as PARENT_PASSWORD
+from tests.builders import PROVISIONAL, Build
 from tests.clients.conftest import change
 from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, KEYS, FakeProvider, running_provider
-from tests.clients.service import BACK, REDIRECT_URI, Service, running_service
-from tests.databases import postgresql_copy
+from tests.commands.processes import connect, free_port, running
+from tests.databases import postgresql_copy, settings_for
 from tests.protocol.ent_server import authority, listening_ent
+from tests.protocol.flow import OFFLINE
+
+REDIRECT_URI = "http://127.0.0.1:9/callback"
+"""No server listens there: the headless client does not open the redirect URI."""
+BACK = "https://ent.test/bye"
+
+
+@dataclass(frozen=True)
+class Service:
+    issuer: str
+    client_id: str
+    secret: str
+    username: str
+    password: str = PARENT_PASSWORD
+    newcomer: str = ""  # a parent with a letter, not activated
+
+
+@contextmanager
+def running_service(database_url: str, folder: Path, **client: object) -> Iterator[Service]:
+    """Run the provider with an ENT with `--charter provider`; `client` changes its registration."""
+    port = free_port()
+    issuer = f"http://127.0.0.1:{port}"
+    settings = settings_for(database_url, issuer=issuer, env="development", new_device_mail=False)
+    app = create_app(settings)
+    with app.app_context():
+        build = Build(settings)
+        agreed: dict[str, object] = {
+            "redirect_uris": [REDIRECT_URI],
+            "charter": "provider",
+            "scopes": OFFLINE,
+            **client,
+        }
+        ent = build.ent(**agreed)  # type: ignore[arg-type]
+        build.publish(ent, "1")
+        username, newcomer = build.active().username, build.never_activated().username
+        db.session.remove()
+        db.engine.dispose()
+        services_of(app).close()
+    log = folder / "serve.log"
+    with running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1") as process:
+        connect(port, process, log).close()
+        yield Service(issuer, ent.client_id, ent.secret or "", username, newcomer=newcomer)
+
 
 if TYPE_CHECKING:
     import subprocess
@@ -124,11 +173,6 @@ def test_failed_check_is_named(service: Service, changes: dict[str, str], check:
     assert read_failed_check(signing_in(service, **changes)) == check
 
 
-def test_message_of_a_page_for_developers_is_printed(service: Service) -> None:
-    printed = signing_in(service, redirect_uri=f"{REDIRECT_URI}/").stderr
-    assert '"La demande de connexion n’est pas valable" (HTTP 400): invalid redirect_uri' in printed
-
-
 def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, liar: FakeProvider) -> None:
     # RFC 6749, 5.2: "error_description … used to assist the client developer in understanding the error".
     [line] = signing_in(service, scope="openid address").stderr.splitlines()
@@ -235,7 +279,3 @@ def test_wrong_usage_is_a_sentence_and_2(change: str, complaint: str) -> None:
     [line] = done.stderr.splitlines()
     assert complaint in line
     assert "tasse" not in line
-
-
-def test_missing_options_are_2() -> None:
-    assert run("--once").returncode == 2

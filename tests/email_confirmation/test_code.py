@@ -21,12 +21,12 @@ from idp.db import db
 from idp.sessions.models import Session
 from idp.throttle import limits
 from tests.activation.race import HOST
-from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_code, newest_link, open_activation, read_state
+from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_code, newest_link, read_state
 from tests.builders import PASSWORD, PROVISIONAL, Build, add_contest
 from tests.closed import suspend
 from tests.databases import settings_for
 from tests.my_account.changes import at_once, form
-from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.pages import cookie_value, follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
 _CONFIRMED = "Confirmation de votre adresse mail"
@@ -37,11 +37,6 @@ _TOO_OLD = "Ce message est trop vieux"
 
 def _other(code: str, n: int = 1) -> str:
     return f"{(int(code) + n) % 10**6:06}"
-
-
-def _session(browser: FlaskClient) -> str:
-    cookie = browser.get_cookie("__Host-ss", domain=HOST)
-    return cookie.value if cookie else ""
 
 
 @pytest.mark.row("V-23")
@@ -168,7 +163,7 @@ def test_a_code_is_refused_in_another_browser_and_for_another_activation(
     refused = stranger.post(theirs.request.full_path, data=data)
     assert code == newest_code(build.settings, other.id) or "Il reste 4 essais" in refused.text
     assert (read_state(account.id).email, read_state(other.id).email) == (None, None)
-    assert not _session(stranger)
+    assert not cookie_value(stranger)
 
 
 @pytest.mark.row("V-22")
@@ -195,9 +190,9 @@ def test_the_person_of_a_session_confirms_with_the_code(app: Flask, build: Build
     activate(app.test_client(), newcomer)
     phone = app.test_client()
     page = sign_in(phone, "/connexion", newcomer.username, CHOSEN)
-    before = _session(phone)
+    before = cookie_value(phone)
     assert heading(submit(phone, page, code=newest_code(build.settings, newcomer.id))) == _CONFIRMED
-    assert _session(phone) == before
+    assert cookie_value(phone) == before
 
 
 @pytest.mark.row("V-23")
@@ -206,7 +201,7 @@ def test_the_link_signs_in_the_browser_that_activated(
 ) -> None:
     activate(browser, newcomer, ent.url(Attempt()))
     question = browser.get(newest_link(build.settings, newcomer.id))
-    assert not _session(browser), "a GET signs nobody in"
+    assert not cookie_value(browser), "a GET signs nobody in"
     for _ in range(2):  # a double click sees the same page
         page = submit(browser, question)
         assert heading(page) == _CONFIRMED
@@ -225,7 +220,7 @@ def test_the_link_of_an_attackers_activation_signs_no_victim_in(app: Flask, brow
     activate(browser, victim, mail="victime@exemple.fr")
     page = submit(browser, browser.get(newest_link(build.settings, attacker.id)), mot_de_passe=CHOSEN[::-1], ici="1")
     assert heading(page) == "Confirmez votre adresse mail", "the victim does not have the attacker's password"
-    assert not _session(browser)
+    assert not cookie_value(browser)
     assert (read_state(attacker.id).email, read_state(attacker.id).sessions) == (None, 0)
 
 
@@ -235,11 +230,11 @@ def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClien
     account, other = build.never_activated(), build.active()
     waiting = activate(browser, account)
     sign_in(browser, "/connexion", other.username, PASSWORD)
-    session = _session(browser)
+    session = cookie_value(browser)
     page = submit(browser, browser.get(newest_link(build.settings, account.id)))
     assert heading(page) == _CONFIRMED
     assert "Vous êtes connecté" not in page.text
-    assert (heading(browser.get(waiting.request.full_path)), _session(browser)) == (LOST, session)
+    assert (heading(browser.get(waiting.request.full_path)), cookie_value(browser)) == (LOST, session)
     assert read_state(account.id).sessions == 0
 
 
@@ -269,7 +264,7 @@ def test_an_account_that_changed_since_the_confirmation_opens_no_session(
     page = browser.get(waiting.request.full_path)
     assert heading(page) in {_CONFIRMED, LOST}
     assert "Vous êtes connecté" not in page.text
-    assert not _session(browser)
+    assert not cookie_value(browser)
     assert read_state(newcomer.id).sessions == 0
 
 
@@ -358,7 +353,3 @@ def test_a_copy_of_the_database_has_no_code(browser: FlaskClient, build: Build, 
     assert code not in json.dumps({column.name: str(getattr(row, column.name)) for column in row.__table__.columns})
     other = settings_for(build.settings.database_url, secret_key=secrets.token_urlsafe(32))
     assert one_time_links.code(other, row) is None
-
-
-def test_an_activation_in_progress_shows_no_field_for_a_code(browser: FlaskClient, build: Build) -> None:
-    assert 'name="code"' not in open_activation(browser, build.never_activated()).text

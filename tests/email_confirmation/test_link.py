@@ -167,8 +167,6 @@ def test_a_strangers_click_confirms_nothing(app: Flask, browser: FlaskClient, bu
     before = read_state(victim.id), read_state(attacker.id)
     clicking = app.test_client()
     question = clicking.get(newest_link(build.settings, attacker.id))
-    assert "Vous n’avez rien demandé\xa0?" in question.text
-    assert "rien ne sera activé" in question.text
     assert "Confirmez seulement si vous l’avez demandé." in question.text
     submit(clicking, question)
     submit(clicking, question, mot_de_passe=PASSWORD)

@@ -19,7 +19,7 @@ from idp.outbox.queue import OutboxMessage
 from tests.activation.steps import CHOSEN, EMAIL, SENT, activate, newest_link, read_state
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
-from tests.pages import form_token, heading, sign_in, submit
+from tests.pages import cookie_value, form_token, heading, sign_in, submit
 
 _CONFIRMED = "Confirmation de votre adresse mail"
 
@@ -39,7 +39,6 @@ def test_the_mail_states_its_purpose_and_its_link_works(
     assert mail["From"].addresses[0].addr_spec == "ne-pas-repondre@exemple.fr"
     assert mail["Auto-Submitted"] == "auto-generated"
     text, html = text_of(mail), html_of(mail)
-    assert "Bonjour Noémie L.," in text
     code = one_time_links.code(build.settings, db.session.scalars(select(OneTimeLink)).one())
     assert mail["Subject"] == f"{code} – Activez votre compte"
     assert text.partition("\r\n")[0] == f"Votre code\xa0: {code}"
@@ -47,7 +46,6 @@ def test_the_mail_states_its_purpose_and_its_link_works(
         assert newcomer.username not in part, "the address may be a stranger's"
         assert f"{code}" in part
         assert "24 heures" in part.replace("\xa0", " ")
-        assert "ne demande jamais votre mot de passe" in part
         assert "Malo" not in part
         assert "<img" not in part
     assert html.count("<a href=") == 2, "the button, and the address in full"
@@ -68,9 +66,7 @@ def test_a_reminder_says_that_the_school_reminds_and_what_to_do_now(app: Flask, 
     for part in (text_of(mail), html_of(mail)):
         assert "L’établissement vous le rappelle" in part
         assert account.username not in part
-        assert "la page vous demande ce code" in part
         assert "si vous l’avez demandé" not in part
-        assert "la page où vous avez choisi" not in part
 
 
 @pytest.mark.row("S-07")
@@ -208,13 +204,12 @@ def test_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient, ne
         clock.shift(timedelta(seconds=61))
         place = waiting.request.full_path
         data = {"csrf_token": form_token(browser.get(place))}
-        cookie = browser.get_cookie("__Host-tx", domain="connexion.exemple.test")
-        assert cookie is not None
+        cookie = cookie_value(browser, "__Host-tx")
 
         def click(_number: int) -> int:
             with app.app_context():
                 client = app.test_client()
-                client.set_cookie("__Host-tx", cookie.value, domain="connexion.exemple.test", secure=True)
+                client.set_cookie("__Host-tx", cookie, domain="connexion.exemple.test", secure=True)
                 return client.post(place, data=data).status_code
 
         with ThreadPoolExecutor(8) as pool:

@@ -7,7 +7,8 @@ clients/README.md.
 import json
 import re
 import shlex
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from idp.paths import CHECKOUT
 from idp.services import services, services_of
 from tests import forked
 from tests.builders import Build
-from tests.commands.processes import connect, environment, free_port, running
+from tests.commands.processes import PATIENCE, connect, environment, free_port, running
 from tests.databases import postgresql_copy, settings_for
 from tests.protocol.ent_server import authority
 from tests.serving.proxy import nginx, supplied
@@ -144,3 +145,55 @@ def installed(shared: Path, folder: Path) -> Iterator[Installation]:
             stack.enter_context(running(settings, folder / "worker.log", "worker"))
         connect(upstream, serving, folder / "serve.log").close()
         yield Installation(settings, folder, certified.trusted, certified.chain)
+
+
+_SITE = """\
+server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate {chain};
+    ssl_certificate_key {chain};
+    location / {{
+        proxy_pass http://127.0.0.1:{upstream};
+        proxy_set_header Host $host:$server_port;
+        proxy_set_header X-Forwarded-Proto https;
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Ent:
+    origin: str
+    client: Registered
+    log: Path
+
+    @property
+    def inside(self) -> str:
+        return f"{self.origin}/espace"
+
+
+@dataclass(frozen=True)
+class Server:
+    """The command of an ENT's server; its folder, environment and port."""
+
+    command: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str]
+
+
+@contextmanager
+def behind_tls(
+    installation: Installation, client: Registered, port: int, server: Server, folder: Path
+) -> Iterator[Ent]:
+    upstream, log = free_port(), folder / "ent.log"
+    command = [part.replace("{port}", str(upstream)) for part in server.command]
+    environment = {name: value.replace("{port}", str(upstream)) for name, value in server.environment.items()}
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=server.folder, env=environment, stdout=out, stderr=out)
+    try:
+        connect(upstream, process, log).close()
+        with nginx(folder / "nginx", port, _SITE.format(port=port, upstream=upstream, chain=installation.chain)):
+            yield Ent(f"https://{HOST}:{port}", client, log)
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)

@@ -1,21 +1,137 @@
 """mod_auth_openidc with the recipe of clients/recipes, and an application behind Apache."""
 
 import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import requests
 
 from tests.builders import COLLEGE
-from tests.commands.processes import free_port
-from tests.interop.apache import Apache, apache, read_variables
-from tests.interop.installation import HOST, Installation
+from tests.commands.processes import connect, free_port
+from tests.interop.installation import ENT, HOST, PROVIDER, RECIPES, Installation, Registered
 from tests.interop.visitor import PATIENCE, Visitor
+from tests.serving.proxy import adapted, program
+
+_MODULES = Path("/usr/lib/apache2/modules")
+_LOADED = ("mpm_event", "authn_core", "authz_core", "authz_user", "ssl", "socache_shmcb", "cgid", "alias", "dir")
+_AROUND = """\
+{loaded}
+LoadModule auth_openidc_module {openidc}
+ServerRoot {folder}
+ServerName {netloc}
+PidFile {folder}/apache.pid
+ErrorLog {folder}/apache.log
+LogLevel warn
+CustomLog {folder}/requests.log "%m %U%q %>s"
+ScriptSock {folder}/cgisock
+Mutex file:{folder}
+{identity}
+Listen 127.0.0.1:{port} https
+SSLEngine on
+SSLCertificateFile {chain}
+SSLSessionCache none
+OIDCCABundlePath {folder}/trusted.pem
+ScriptAlias /espace {folder}/espace
+DocumentRoot {folder}/pages
+DirectoryIndex index.html
+Include {folder}/recipe.conf
+"""
+_APPLICATION = """\
+#!/bin/sh
+printf 'Content-Type: application/octet-stream\\r\\n\\r\\n'
+exec env -0
+"""
+
+
+@dataclass(frozen=True)
+class Apache:
+    origin: str
+    client: Registered
+    requests: Path
+
+    @property
+    def inside(self) -> str:
+        return f"{self.origin}/espace"
+
+
+def read_variables(page: requests.Response) -> dict[str, str]:
+    assert page.status_code == 200, f"{page.status_code} {page.url}"
+    return dict(line.split("=", 1) for line in page.content.decode().split("\0") if line)
+
+
+@contextmanager
+def apache(
+    installation: Installation, client: Registered, port: int, changes: Mapping[str, str] | None = None
+) -> Iterator[Apache]:
+    """Run Apache with the recipe for `client` and some `changes`.
+
+    If root runs the tests, Apache runs as Debian's `www-data`.
+    """
+    server, openidc = program("apache2"), _MODULES / "mod_auth_openidc.so"
+    if not openidc.exists():
+        pytest.skip("mod_auth_openidc is not installed (.ci/install brings it)")
+    folder = Path(tempfile.mkdtemp(prefix="idp-apache-"))  # www-data cannot read pytest's folder
+    try:
+        _write(folder, installation, port, openidc, changes or {})
+        environment = {
+            "PATH": os.environ["PATH"],
+            "ENT_CLIENT_ID": client.client_id,
+            "ENT_CLIENT_SECRET": client.secret,
+            "ENT_CRYPTO_PASSPHRASE": secrets.token_urlsafe(32),
+        }
+        command = [server, "-f", str(folder / "apache.conf"), "-DFOREGROUND"]
+        with (folder / "apache.out").open("wb") as out:
+            process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        try:
+            connect(port, process, folder / "apache.out").close()
+            yield Apache(f"https://{HOST}:{port}", client, folder / "requests.log")
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+            print((folder / "apache.log").read_text()[-3000:])  # noqa: T201 - shown if the test fails
+    finally:
+        shutil.rmtree(folder)
+
+
+def _write(folder: Path, installation: Installation, port: int, openidc: Path, more: Mapping[str, str]) -> None:
+    folder.chmod(0o755)
+    folder.joinpath("pages").mkdir()
+    folder.joinpath("pages", "index.html").write_text("<title>Accueil</title>")
+    application = folder / "espace"
+    application.write_text(_APPLICATION)
+    application.chmod(0o755)
+    shutil.copyfile(installation.trusted, folder / "trusted.pem")
+    netloc = f"{HOST}:{port}"
+    changes = {
+        f"Define ENT_HOST {ENT}": f"Define ENT_HOST {netloc}",
+        f"Define IDP_HOST {PROVIDER}": f"Define IDP_HOST {installation.netloc}",
+        **more,
+    }
+    recipe = (RECIPES / "mod_auth_openidc.conf").read_text(encoding="utf-8")
+    folder.joinpath("recipe.conf").write_text(adapted(recipe, changes))
+    values = {
+        "loaded": "\n".join(f"LoadModule {name}_module {_MODULES}/mod_{name}.so" for name in _LOADED),
+        "openidc": openidc,
+        "folder": folder,
+        "netloc": netloc,
+        "port": port,
+        "identity": "User www-data\nGroup www-data" if os.geteuid() == 0 else "",
+        "chain": installation.chain,
+    }
+    folder.joinpath("apache.conf").write_text(_AROUND.format(**values))
+
 
 SECTION = "Apache: mod_auth_openidc"
 RENEWAL = "OIDCRefreshAccessTokenBeforeExpiry 60 logout_on_error"
-pytestmark = pytest.mark.interop
 Start = Callable[..., Apache]
 
 
@@ -39,6 +155,7 @@ def enter(visitor: Visitor, ent: Apache, parent: str) -> dict[str, str]:
     return read_variables(visitor.page)
 
 
+@pytest.mark.interop
 def test_the_application_reads_who_signed_in_from_its_environment(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
@@ -56,6 +173,7 @@ def test_the_application_reads_who_signed_in_from_its_environment(
     assert [child["uai"] for child in json.loads(variables["OIDC_userinfo_json"])["children"]] == [COLLEGE]
 
 
+@pytest.mark.interop
 def test_a_parent_who_has_not_accepted_the_charter_gets_a_403(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
@@ -65,6 +183,7 @@ def test_a_parent_who_has_not_accepted_the_charter_gets_a_403(
     assert (visitor.page.status_code, visitor.page.url) == (403, ent.inside)
 
 
+@pytest.mark.interop
 def test_the_access_token_is_renewed(installation: Installation, start: Start, visitor: Visitor) -> None:
     ent = start()
     variables = enter(visitor, ent, installation.parent())
@@ -74,6 +193,7 @@ def test_the_access_token_is_renewed(installation: Installation, start: Start, v
     assert later["OIDC_CLAIM_sub"] == variables["OIDC_CLAIM_sub"]
 
 
+@pytest.mark.interop
 def test_a_new_version_of_the_charter_blocks_access_until_it_is_accepted(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
@@ -85,6 +205,7 @@ def test_a_new_version_of_the_charter_blocks_access_until_it_is_accepted(
     assert enter(visitor, ent, parent)["OIDC_CLAIM_charter_version"] == "2"
 
 
+@pytest.mark.interop
 def test_a_session_that_ended_at_the_provider_ends_at_the_next_renewal(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
@@ -96,6 +217,7 @@ def test_a_session_that_ended_at_the_provider_ends_at_the_next_renewal(
     assert visitor.heading == "Connexion"
 
 
+@pytest.mark.interop
 def test_signing_out_goes_through_the_provider_and_comes_back(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
@@ -107,6 +229,7 @@ def test_signing_out_goes_through_the_provider_and_comes_back(
     assert visitor.heading == "Connexion", "the session at the provider is over too"
 
 
+@pytest.mark.interop
 def test_the_end_of_a_session_elsewhere_is_sent_by_back_channel(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:

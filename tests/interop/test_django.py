@@ -26,8 +26,7 @@ from tests.clients.fake_provider import (
     unsigned,
 )
 from tests.commands.processes import free_port
-from tests.interop.ents import Ent, Server, behind_tls
-from tests.interop.installation import HOST, RECIPES, Installation, Registered
+from tests.interop.installation import HOST, RECIPES, Ent, Installation, Registered, Server, behind_tls
 from tests.interop.visitor import PATIENCE, Visitor
 
 SECTION = "Django: mozilla-django-oidc"

@@ -11,8 +11,7 @@ import requests
 
 from tests.commands.processes import free_port
 from tests.interop import node
-from tests.interop.ents import Ent, Server, behind_tls
-from tests.interop.installation import HOST, Installation
+from tests.interop.installation import HOST, Ent, Installation, Server, behind_tls
 from tests.interop.visitor import PATIENCE, Visitor
 
 SECTION = "Express: openid-client"

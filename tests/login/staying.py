@@ -9,7 +9,7 @@ from idp.db import db
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import DeviceSession
 from tests.builders import PASSWORD
-from tests.pages import follow, heading, submit
+from tests.pages import cookie_value, follow, heading, submit
 
 HOST = "connexion.exemple.test"
 DEVICE, SESSION = "__Host-ds", "__Host-ss"
@@ -24,8 +24,7 @@ def stay(browser: FlaskClient, account: Account, url: str = "/connexion", **fiel
 
 
 def cookie_of(browser: FlaskClient, name: str = DEVICE) -> str:
-    cookie = browser.get_cookie(name, domain=HOST)
-    return cookie.value if cookie else ""
+    return cookie_value(browser, name)
 
 
 def close(browser: FlaskClient) -> None:

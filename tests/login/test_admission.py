@@ -61,24 +61,18 @@ def test_a_sign_in_sends_two_statements_and_no_other_message(
     assert not re.search("BEGIN|COMMIT|ROLLBACK", "".join(sent)), "each statement commits by itself"
 
 
-def _block(account: Account) -> None:
-    db.session.execute(update(Account).where(Account.id == account.id).values(password_blocked_at=now()))
+def _set(**values: object) -> Callable[[Account], None]:
+    def change(account: Account) -> None:
+        db.session.execute(update(Account).where(Account.id == account.id).values(**values))
+
+    return change
 
 
-def _change_credentials(account: Account) -> None:
-    db.session.execute(update(Account).where(Account.id == account.id).values(generation=Account.next_generation()))
-
-
-def _disable(account: Account) -> None:
-    db.session.execute(update(Account).where(Account.id == account.id).values(disabled_at=now()))
-
-
-def _change_password(account: Account) -> None:
-    db.session.execute(update(Account).where(Account.id == account.id).values(password_hash="another"))
+_change_credentials = _set(generation=Account.next_generation())
 
 
 def _contest(account: Account) -> None:
-    db.session.execute(update(Account).where(Account.id == account.id).values(password_blocked_at=now()))
+    _set(password_blocked_at=now())(account)
     add_contest(account.id, now())
 
 
@@ -95,10 +89,10 @@ def _erase(account: Account) -> None:
 @pytest.mark.parametrize(
     ("change", "page"),
     [
-        (_block, "Choisissez un nouveau mot de passe"),
+        (_set(password_blocked_at=now()), "Choisissez un nouveau mot de passe"),
         (_change_credentials, _REFUSED),
-        (_disable, _REFUSED),
-        (_change_password, _REFUSED),
+        (_set(disabled_at=now()), _REFUSED),
+        (_set(password_hash="another"), _REFUSED),
         (_contest, "Ce compte est fermé pour le moment"),
         (_dispute, "Ce compte est fermé pour le moment"),
         (_erase, _REFUSED),

@@ -220,15 +220,6 @@ def test_the_link_is_the_last_of_the_sign_in_also_after_a_failure(browser: Flask
     assert page.status_code == 429
 
 
-@pytest.mark.parametrize(
-    ("name", "written"), [("ENT 59", "l’ENT 59"), ("École & Cie <b>", "l’ENT École &amp; Cie &lt;b&gt;")]
-)
-def test_the_ent_is_named_as_elsewhere(browser: FlaskClient, build: Build, name: str, written: str) -> None:
-    page = follow(browser, browser.get(build.ent(name).url(Attempt(), login_hint=None)))
-    assert links(page.text) == [f"Revenir à {written}"]
-    assert links(submit(browser, page, profil="parent").text)[-1] == f"Revenir à {written}"
-
-
 def test_page_without_an_ent_has_no_link_back(browser: FlaskClient, build: Build) -> None:
     assert _BACK not in browser.get("/connexion").text
     profile = browser.get("/profil")

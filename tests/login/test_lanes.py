@@ -20,7 +20,7 @@ from idp.sessions import devices
 from idp.throttle import guard, limits
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.databases import ISSUER
-from tests.pages import heading, sign_in
+from tests.pages import cookie_value, heading, sign_in
 from tests.recovery.steps import from_ip
 
 _ACCOUNT = "Gérer mon compte"
@@ -174,13 +174,12 @@ def test_a_browser_is_a_device_of_several_parents_for_ninety_days(app: Flask, bu
     with time_machine.travel(now(), tick=False) as clock:
         for parent in parents:
             sign_in(browser, "/connexion", parent.username, PASSWORD)
-        cookie = browser.get_cookie("__Host-dv", domain=_HOST)
-        assert cookie is not None
+        cookie = cookie_value(browser, "__Host-dv")
         names = [parent.username for parent in parents]
-        with app.test_request_context("/", base_url=ISSUER, headers={"Cookie": f"__Host-dv={cookie.value}"}):
+        with app.test_request_context("/", base_url=ISSUER, headers={"Cookie": f"__Host-dv={cookie}"}):
             assert [devices.known(name) is not None for name in names] == [False] + [True] * 6
         clock.shift(devices.LIFETIME + timedelta(seconds=1))
-        with app.test_request_context("/", base_url=ISSUER, headers={"Cookie": f"__Host-dv={cookie.value}"}):
+        with app.test_request_context("/", base_url=ISSUER, headers={"Cookie": f"__Host-dv={cookie}"}):
             assert devices.known(names[-1]) is None
 
 

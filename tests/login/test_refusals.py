@@ -18,7 +18,7 @@ from idp.db import db
 from idp.sessions.models import Session
 from tests.activation.steps import activate, read_state, without_token
 from tests.builders import PASSWORD, Build
-from tests.pages import follow, form_token, heading, sign_in
+from tests.pages import cookie_value, follow, form_token, heading, sign_in
 from tests.relying_party import Attempt, RelyingParty
 
 _FAILED = "Vous n’êtes pas connecté"
@@ -143,12 +143,6 @@ def _hash_of(account: Account) -> str:
 _HOST = "connexion.exemple.test"
 
 
-def _cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
-    cookie = browser.get_cookie(name, domain=_HOST)
-    assert cookie is not None
-    return cookie.value
-
-
 @pytest.mark.row("I-12", "I-17")
 def test_a_sign_in_draws_a_new_session_and_a_new_form_token(browser: FlaskClient, build: Build) -> None:
     planted = "A" * 43
@@ -157,11 +151,11 @@ def test_a_sign_in_draws_a_new_session_and_a_new_form_token(browser: FlaskClient
     account = build.active()
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert heading(page) == "Gérer mon compte"
-    first = _cookie(browser)
+    first = cookie_value(browser)
     assert first != planted
     assert browser.post("/profil", data={"csrf_token": before, "profil": "parent"}).status_code == 400
     sign_in(browser, "/connexion", account.username, PASSWORD)
-    assert _cookie(browser) != first
+    assert cookie_value(browser) != first
     for dead in (planted, first):
         browser.set_cookie("__Host-ss", dead, domain=_HOST, secure=True)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"

@@ -67,10 +67,8 @@ def test_right_password_of_a_shut_account_writes_once_a_minute(browser: FlaskCli
     if expected == _RENEW:
         assert len(outbox(RESET_REQUESTED)) == 1
         assert _PARTS in first.text
-        assert _ASKED not in first.text
         assert _PARTS not in again.text, "no link is sent"
         assert _ASKED in again.text
-        assert "connectez-vous de nouveau dans 1 min." in again.text
 
 
 def test_another_link_is_sent_after_the_wait(browser: FlaskClient, build: Build) -> None:

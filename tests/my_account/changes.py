@@ -60,12 +60,6 @@ def errors(page: TestResponse) -> list[str]:
     return [unescape(text) for text in messages]
 
 
-def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
-    value = browser.get_cookie(name, domain=HOST)
-    assert value is not None
-    return str(value.value)
-
-
 def reload_account(account: Account) -> Account:
     db.session.rollback()
     return db.session.get_one(Account, account.id, populate_existing=True)

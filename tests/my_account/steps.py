@@ -45,12 +45,6 @@ def is_in(browser: FlaskClient) -> bool:
     return browser.get("/mon-compte").status_code == 200
 
 
-def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
-    value = browser.get_cookie(name, domain=HOST)
-    assert value is not None
-    return value.value
-
-
 def wait_out(clock: time_machine.Traveller) -> None:
     """Move the clock until the password is asked for again."""
     clock.shift(WINDOW + timedelta(seconds=1))

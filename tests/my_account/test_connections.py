@@ -268,9 +268,7 @@ def test_an_unknown_browser_is_reported_by_mail_and_a_known_browser_is_not(
     assert (mail["Subject"], mail["To"]) == (SUBJECT, parent.email)
     for part in (mail_text(mail), html_of(mail)):
         text = " ".join(part.split())
-        assert f"Le compte {parent.username} s’est ouvert sur un nouvel appareil" in text
         assert "le 24 novembre 2026 à 20 h 43 : Ordinateur Windows, Firefox." in text
-        assert "C’était vous ? Tout va bien, vous n’avez rien à faire." in text
         assert "« Mot de passe oublié »" in text
         assert "http" not in text
         assert "203.0.113" not in text
@@ -306,5 +304,4 @@ def test_the_mail_about_many_tries_names_the_devices_that_still_sign_in(app: Fla
     text = " ".join(mail_text(mail).split())
     assert mail["Subject"] == "Beaucoup d’essais sur votre compte"
     assert f"pour le compte {parent.username}. Le dernier : le 24 novembre 2026 à 20 h 43." in text
-    assert "Sur un appareil où vous vous êtes déjà connecté, rien ne change." in text
     assert "« Mot de passe oublié »" in text

@@ -15,7 +15,6 @@ from idp.clock import now
 from idp.db import db
 from idp.families import closing
 from idp.families.closing import Decision
-from idp.web.i18n import day
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office
 from tests.email_confirmation.post import text_of as mail_text
@@ -63,20 +62,10 @@ def test_the_sentences_describe_the_state_of_the_account(app: Flask, browser: Fl
     assert "Changé le 14 septembre 2026" in text
     assert "Confirmée le 14 septembre 2026" in text
     assert "2 appareils connectés" in text
-    assert "Aucune charte à accepter" in text
     assert "Malo LEROY 6e 1, Collège des Tilleuls" in text
-    assert "Inès LEROY 6e 1, Lycée Louise-Weber" in text
     account.pending_email = "autre@exemple.fr"
     db.session.commit()
     assert "Un changement attend votre confirmation" in text_of(browser.get("/mon-compte"))
-
-
-def test_an_account_that_just_chose_its_password_shows_the_time(browser: FlaskClient, build: Build) -> None:
-    account = build.active(password_changed_at=None, email=None)
-    text = text_of(enter(browser, account))
-    assert "Celui que vous avez choisi" in text
-    assert "Pas d’adresse confirmée" in text
-    assert day(CHANGED) not in text
 
 
 def test_a_person_without_children_is_led_to_who_can_help(browser: FlaskClient, build: Build, parent: Account) -> None:

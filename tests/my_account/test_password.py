@@ -33,7 +33,6 @@ from tests.my_account.changes import (
     at_once,
     change_email,
     change_password,
-    cookie,
     enter,
     errors,
     form,
@@ -44,7 +43,7 @@ from tests.my_account.changes import (
     read_notices,
     reload_account,
 )
-from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.pages import cookie_value, follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt
 
 _WRONG = "Ce n’est pas votre mot de passe actuel."
@@ -75,14 +74,14 @@ def test_this_browser_gets_a_new_session_id_and_all_others_are_signed_out(
 ) -> None:
     enter(browser, parent)
     others = [enter(app.test_client(), parent) for _ in range(2)]
-    before = cookie(browser)
+    before = cookie_value(browser)
     [sid] = db.session.scalars(select(Session.sid).where(Session.digest == opaque.digest(before)))
     page = change_password(browser)
     assert heading(page) == ACCOUNT
     assert "Votre mot de passe est changé." in page.text
-    assert cookie(browser) != before
+    assert cookie_value(browser) != before
     [row] = db.session.scalars(select(Session).where(Session.account_id == parent.id, Session.ended_at.is_(None)))
-    assert (row.sid, row.digest) == (sid, opaque.digest(cookie(browser)))
+    assert (row.sid, row.digest) == (sid, opaque.digest(cookie_value(browser)))
     for other in others:
         assert heading(follow(other, other.get("/mon-compte"))) == "Connexion"
     thief = app.test_client()
@@ -99,7 +98,7 @@ def test_this_browser_gets_a_new_session_id_and_all_others_are_signed_out(
 def test_the_ents_are_notified_of_the_ended_sessions_alone(app: Flask, browser: FlaskClient, parent: Account) -> None:
     enter(browser, parent)
     other = enter(app.test_client(), parent)
-    [ended] = db.session.scalars(select(Session.id).where(Session.digest == opaque.digest(cookie(other))))
+    [ended] = db.session.scalars(select(Session.id).where(Session.digest == opaque.digest(cookie_value(other))))
     change_password(browser)
     payloads = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == SESSIONS_ENDED)).all()
     assert [payload["sessions"] for payload in payloads] == [[str(ended)]]
@@ -260,7 +259,7 @@ def test_the_second_of_two_clicks_sees_the_result_of_the_first(
     data = {"csrf_token": form_token(page), "actuel": PASSWORD, "nouveau": CHOSEN, "confirmation": CHOSEN}
     impatient = app.test_client()
     for name in ("__Host-ss", "__Host-tx", "__Host-dv"):
-        impatient.set_cookie(name, cookie(browser, name), domain=HOST, secure=True)
+        impatient.set_cookie(name, cookie_value(browser, name), domain=HOST, secure=True)
     assert browser.post(PASSWORD_PAGE, data=data).headers["Location"] == "/mon-compte?fait=mot-de-passe"
     second = impatient.post(PASSWORD_PAGE, data=data)
     assert second.headers["Location"] == "/mon-compte?fait=mot-de-passe"
@@ -276,7 +275,7 @@ def test_the_former_cookie_is_refused_without_the_new_password(
     thief = app.test_client()
     page = browser.get(PASSWORD_PAGE)
     for name in ("__Host-ss", "__Host-tx"):
-        thief.set_cookie(name, cookie(browser, name), domain=HOST, secure=True)
+        thief.set_cookie(name, cookie_value(browser, name), domain=HOST, secure=True)
     change_password(browser)
     data = {"csrf_token": form_token(page), "actuel": PASSWORD, "confirmation": "x"}
     for guess in ("", PASSWORD, "un autre, pris au hasard"):

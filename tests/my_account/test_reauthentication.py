@@ -14,8 +14,8 @@ from idp.db import db
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
-from tests.my_account.steps import HOST, LAPTOP, REFUSED, cookie, device, enter, is_in, journal, text_of, wait_out
-from tests.pages import form_token, heading, submit
+from tests.my_account.steps import HOST, LAPTOP, REFUSED, device, enter, is_in, journal, text_of, wait_out
+from tests.pages import cookie_value, form_token, heading, submit
 from tests.rows import each_row
 
 PAGE = "/mon-compte/verification"
@@ -27,14 +27,14 @@ def test_the_session_gets_a_new_cookie_and_the_former_cookie_is_refused(
 ) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, parent)
-        former, [before] = cookie(browser), db.session.scalars(select(Session)).all()
+        former, [before] = cookie_value(browser), db.session.scalars(select(Session)).all()
         sid, since, until = before.sid, before.created_at, before.expires_at
         wait_out(clock)
         page = browser.get(f"{PAGE}?suite=courrier")
         token = form_token(page)
         after = submit(browser, page, mot_de_passe=PASSWORD)
         assert heading(after) == "Ajouter un autre courrier"
-        assert cookie(browser) != former
+        assert cookie_value(browser) != former
         assert form_token(after) != token
         thief = app.test_client()
         thief.set_cookie("__Host-ss", former, domain=HOST, secure=True)
@@ -50,12 +50,12 @@ def test_a_wrong_password_is_reported_beside_its_field_and_never_written_back(
     browser: FlaskClient, parent: Account
 ) -> None:
     enter(browser, parent)
-    former = cookie(browser)
+    former = cookie_value(browser)
     page = submit(browser, browser.get(PAGE), mot_de_passe="mauvais mot de passe")
     assert heading(page) == TITLE
     assert text_of(page).count(REFUSED) == 2  # in the summary and beside the field
     assert "mauvais mot de passe" not in page.text
-    assert cookie(browser) == former
+    assert cookie_value(browser) == former
     [event] = [entry for entry in journal("sign_in", parent) if entry.result == "refused"]
     assert event.details["door"] == "reauthentication"
 
@@ -98,7 +98,7 @@ def test_a_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskC
     data = {"csrf_token": form_token(page), "mot-de-passe": PASSWORD}
     second = app.test_client()  # the same browser, which lost the first response
     for name in ("__Host-ss", "__Host-tx"):
-        second.set_cookie(name, cookie(browser, name), domain=HOST, secure=True)
+        second.set_cookie(name, cookie_value(browser, name), domain=HOST, secure=True)
     answers = [client.post(f"{PAGE}?suite=connexions", data=data) for client in (browser, second)]
     assert {answer.headers["Location"] for answer in answers} == {"/mon-compte/sessions?fait=verifie"}
     assert is_in(second)
@@ -111,7 +111,7 @@ def test_a_former_cookie_without_the_password_is_refused_without_details(
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, parent)
         thief = app.test_client()
-        thief.set_cookie("__Host-ss", cookie(browser), domain=HOST, secure=True)
+        thief.set_cookie("__Host-ss", cookie_value(browser), domain=HOST, secure=True)
         page = thief.get(PAGE)
         submit(browser, browser.get(PAGE), mot_de_passe=PASSWORD)
         for typed, seconds in (("faux", 0), ("", 0), (PASSWORD, 61)):

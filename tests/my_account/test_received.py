@@ -20,7 +20,6 @@ from idp.families.closing import Decision
 from idp.web.i18n import hour
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.my_account.steps import enter, text_of
-from tests.pages import heading
 from tests.protocol.flow import tokens_for
 
 PAGE = "/mon-compte/ent"
@@ -116,11 +115,9 @@ def test_a_service_for_everyone_is_listed_once_it_was_entered(browser: FlaskClie
     tokens_for(browser, service)
     text = _sections(browser.get(PAGE).text)["Cantines"]
     assert "Service ouvert à toutes les familles : il ne reçoit rien sur vos enfants." in text
-    assert "que vous êtes parent" in text
     assert "pour chacun de vos enfants" not in text
     assert "Un service ouvert à toutes les familles reçoit aussi des informations" in text_of(browser.get(PAGE))
     assert "l’identifiant avec lequel vous vous connectez" in text
-    assert "Vos dernières visites aujourd’hui à" in text
 
 
 def test_data_of_another_parent_is_hidden(app: Flask, browser: FlaskClient, build: Build) -> None:
@@ -145,11 +142,6 @@ def test_a_parent_whose_only_tie_is_suspended_reads_the_truth(
     page = text_of(browser.get(PAGE))
     assert "Aucun ENT ne reçoit rien sur vous en ce moment." in page
     assert "Votre accès à cet élève est fermé depuis" in page
-
-
-def test_a_parent_without_children_sees_a_page(browser: FlaskClient, build: Build) -> None:
-    enter(browser, build.active(children=[]))
-    assert heading(browser.get(PAGE)) == "Mes données dans les ENT"
 
 
 def test_a_vector_has_five_fields_whatever_a_name_holds() -> None:

@@ -1,7 +1,6 @@
 """An ENT gets data of its own families only: each way of asking, and each way in which a tie ends."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from html import unescape
@@ -13,11 +12,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from idp.accounts.models import Account, Child, Guardianship
+from idp.accounts.models import Account, Guardianship
 from idp.clock import now
 from idp.db import db
 from idp.registration import registrations, rows
-from idp.services import services
 from tests.builders import LYCEE, PASSWORD, Build, change_registration
 from tests.pages import follow, heading, submit
 from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
@@ -25,7 +23,6 @@ from tests.relying_party import Attempt, RelyingParty
 
 NOT_THIS_ENT = "Vos enfants ne sont pas dans cet ENT"
 PAGE = "/authorize/autre-ent"
-End = Callable[[Account], None]
 
 
 def dispute(account: Account) -> None:
@@ -36,26 +33,9 @@ def end(account: Account) -> None:
     _set(account, ended_at=now())
 
 
-def leave(account: Account) -> None:
-    children = [link.child_id for link in account.guardianships]
-    db.session.execute(update(Child).where(Child.id.in_(children)).values(left_at=now()))
-    db.session.commit()
-
-
-def move(account: Account) -> None:
-    """Move the pupil to the lycée, which another ENT serves."""
-    lycee = Build(services().settings).school(LYCEE)
-    children = [link.child_id for link in account.guardianships]
-    db.session.execute(update(Child).where(Child.id.in_(children)).values(school_id=lycee.id))
-    db.session.commit()
-
-
 def _set(account: Account, **values: datetime | None) -> None:
     db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(**values))
     db.session.commit()
-
-
-each_end = pytest.mark.parametrize("end_tie", [dispute, end, leave, move], ids=lambda act: act.__name__)
 
 
 @pytest.fixture
@@ -172,15 +152,14 @@ def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: Relying
 
 
 @pytest.mark.row("A-27")
-@each_end
 def test_a_parent_whose_tie_ended_gets_no_code_and_the_tokens_are_refused(
-    browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
+    browser: FlaskClient, own: RelyingParty, session: Account
 ) -> None:
     # OpenID Connect Core 1.0, 3.1.2.4; RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2.
     tokens = tokens_for(browser, own, scope=OFFLINE)
     access, refresh = tokens["access_token"], tokens["refresh_token"]
     assert introspected(browser, own, access)["active"] is True
-    end_tie(session)
+    end(session)
     assert own.answer(browser.get(own.url(Attempt(), prompt="none")))["error"] == "access_denied"
     assert heading(follow(browser, browser.get(own.url(Attempt())))) == NOT_THIS_ENT
     answer = own.userinfo(browser, access)

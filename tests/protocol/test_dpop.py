@@ -18,7 +18,7 @@ from idp.accounts.models import Account
 from idp.db import db
 from idp.oidc.models import SpentProof, Token
 from tests.builders import Build
-from tests.dpop_party import Key, KeyedParty, thumbprint
+from tests.dpop_party import Key, KeyedParty
 from tests.protocol.flow import OFFLINE, bound, code_for, refused, tokens_for
 from tests.protocol.proofs import ALGORITHMS, NEGATIVES, POSITIVES, WITH_A_TOKEN, Maker, Request, now, without_signature
 from tests.relying_party import Attempt
@@ -267,17 +267,6 @@ def test_an_arbitrary_proof_causes_no_server_error(browser: FlaskClient, party: 
                 assert b"Traceback" not in answer.get_data()
 
     send()
-
-
-def test_these_tests_name_keys_as_the_specification_does() -> None:
-    # RFC 7638, 3.
-    modulus = (
-        "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
-        "jhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6q"
-        "MQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awap"
-        "JzKnqDKgw"
-    )
-    assert thumbprint({"kty": "RSA", "n": modulus, "e": "AQAB"}) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
 def test_a_proof_for_an_invented_code_or_token_is_not_stored(

@@ -119,13 +119,6 @@ def test_in_development_loopback_is_called_without_tls_and_nothing_else_is(
     assert connections == []
 
 
-def test_in_development_an_ent_on_loopback_is_notified() -> None:
-    # Back-Channel Logout 1.0, 2.2.
-    with listening_ent(None) as ent:
-        assert development().post_form(f"http://127.0.0.1:{ent.port}/x?a=b", FORM).status == 200
-    assert [request.path for request in ent.asked] == ["/x?a=b"]
-
-
 @pytest.mark.parametrize("allowed", ["ent.test", "ENT.test", "127.0.0.1", "127.0.0.0/8"])
 def test_an_allowed_host_is_requested_by_its_name_over_tls(allowed: str, ent: EntServer) -> None:
     # OWASP ASVS 5, V 13.2.4.
@@ -184,14 +177,6 @@ def test_an_entry_that_is_neither_host_nor_network_is_refused_at_the_start(
     with pytest.raises(ConfigurationError) as refusal:
         load(issuer=ISSUER, secret_key=SECRET)
     assert [fault for fault in refusal.value.faults if "IDP_OUTGOING_ALLOW: entry 4 must be" in fault]
-
-
-def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    # OWASP ASVS 5, V 13.2.4.
-    monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.intranet", "10.0.0.0/8"]')
-    settings = load(issuer=ISSUER, secret_key=SECRET)
-    assert settings.outgoing_allow == ("ent.intranet", "10.0.0.0/8")
-    assert dict(settings.rows())["IDP_OUTGOING_ALLOW"] == "(2 set)"
 
 
 def test_the_operator_s_authorities_are_trusted_besides_the_system_s(

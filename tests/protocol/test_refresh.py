@@ -151,21 +151,6 @@ def test_a_narrowed_scope_is_narrow_in_the_id_token_too(
 
 
 @pytest.mark.row("T-22")
-def test_another_client_s_refresh_token_is_refused_and_stays_good(
-    browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
-) -> None:
-    # RFC 6749, 6.
-    other = build.ent("Horizon", "horizon.test", scopes=OFFLINE)
-    first = tokens_for(browser, offline, scope=OFFLINE)
-    refused(other.refresh(browser, first["refresh_token"]), "invalid_grant")
-    second = offline.refresh(browser, first["refresh_token"]).get_json()
-    with later(15):
-        refused(other.refresh(browser, first["refresh_token"]), "invalid_grant")
-        assert offline.refresh(browser, second["refresh_token"]).status_code == 200
-    assert reuses() == 0
-
-
-@pytest.mark.row("T-22")
 def test_no_rotation_prolongs_the_absolute_life(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
     # OWASP ASVS 5, V 10.4.8; RFC 9700, 4.14.2. An unused token lives two weeks, no token a month.
     unused = tokens_for(browser, offline, scope=OFFLINE)["refresh_token"]

@@ -207,18 +207,6 @@ def test_a_name_of_another_ent_is_refused(browser: FlaskClient, build: Build, in
     assert replaced(browser, registration, client_name="Le pont bleu").status_code == 200
 
 
-@pytest.mark.parametrize("name", ["Passe", "Ozenne", "Ent", "Académie", "La vie scolaire"])
-def test_name_that_only_begins_like_another_is_free(
-    browser: FlaskClient, build: Build, invitation: str, name: str
-) -> None:
-    for taken in ("Passerelle", "Oze", "Vie scolaire et ENT"):
-        build.ent(taken)
-    if name == "La vie scolaire":
-        refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
-    else:
-        registered(browser, invitation, client_name=name)
-
-
 def test_name_that_an_operator_gave_stays_although_it_holds_another(
     browser: FlaskClient, build: Build, invitation: str
 ) -> None:

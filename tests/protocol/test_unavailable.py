@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from idp import pool
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
@@ -16,9 +17,18 @@ from tests.builders import PASSWORD
 from tests.pages import heading, sign_in
 from tests.protocol.flow import code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
-from tests.short_waits import short_lock_waits
 
-pytestmark = pytest.mark.row("W-07")
+_MILLISECONDS = 200
+
+
+@contextmanager
+def short_lock_waits() -> Iterator[None]:
+    """Let new connections wait 0.2 seconds for a lock, instead of 2."""
+    settings = pool.POSTGRESQL_SETTINGS.replace("lock_timeout=2s", f"lock_timeout={_MILLISECONDS}ms")
+    assert settings != pool.POSTGRESQL_SETTINGS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "POSTGRESQL_SETTINGS", settings)
+        yield
 
 
 @contextmanager
@@ -38,6 +48,7 @@ def impatient(database_url: str) -> Iterator[None]:
     applications.disconnect(database_url)
 
 
+@pytest.mark.row("W-07")
 @pytest.mark.own_app
 @pytest.mark.usefixtures("impatient")
 def test_a_locked_database_is_a_503_and_the_code_stays_valid(
@@ -62,6 +73,7 @@ def end_connections(database_url: str) -> None:
         other.execute(f"SELECT pg_terminate_backend(pid, 5000) {others}")
 
 
+@pytest.mark.row("W-07")
 def test_connections_that_a_restart_broke_cost_no_answer(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
 ) -> None:

@@ -136,19 +136,6 @@ def test_a_code_of_one_node_is_redeemed_at_the_other_within_its_life_by_that_nod
 
 
 @pytest.mark.row("X-05")
-@pytest.mark.parametrize("step", [50, -50])
-def test_nodes_within_the_life_of_a_code_complete_each_other_s_sign_ins(
-    right: None, browser: FlaskClient, session: Account, ent: RelyingParty, other: Flask, step: int
-) -> None:
-    elsewhere, attempt, way_back = moved(browser, other), Attempt(), Attempt()
-    code = code_for(browser, ent, attempt)
-    with wrong(step):
-        assert ent.exchange(elsewhere, code, attempt).status_code == 200
-        code = code_for(elsewhere, ent, way_back)
-    assert ent.exchange(browser, code, way_back).status_code == 200
-
-
-@pytest.mark.row("X-05")
 @ahead_and_behind
 def test_a_session_of_one_node_is_valid_at_the_other(
     right: None, app: Flask, browser: FlaskClient, parent: Account, ent: RelyingParty, other: Flask, step: int

@@ -24,7 +24,7 @@ from tests.builders import PASSWORD as KNOWN
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import at_once, form
-from tests.pages import follow, heading, sign_in, submit
+from tests.pages import cookie_value, follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, refused
 from tests.recovery.steps import (
     CHOSEN,
@@ -144,11 +144,10 @@ def test_new_password_ends_the_session_of_another_account_in_that_browser(
 ) -> None:
     karim, noemie = build.active(email="k@exemple.fr"), build.active(email="n@exemple.fr")
     sign_in(browser, "/connexion", karim.username, KNOWN)
-    cookie = browser.get_cookie("__Host-ss", domain=HOST)
-    assert cookie is not None
+    cookie = cookie_value(browser)
     assert heading(choose(browser, mailed_link(app, browser, noemie))) == DONE
     assert browser.get_cookie("__Host-ss", domain=HOST) is None
-    browser.set_cookie("__Host-ss", cookie.value, domain=HOST, secure=True)
+    browser.set_cookie("__Host-ss", cookie, domain=HOST, secure=True)
     assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
 
 

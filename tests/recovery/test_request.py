@@ -17,9 +17,8 @@ from idp.services import services_of
 from tests.builders import PASSWORD as KNOWN
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.pages import form_token, heading, sign_in
+from tests.pages import cookie_value, form_token, heading, sign_in
 from tests.recovery.steps import (
-    HOST,
     LOOK,
     PASSWORD,
     USERNAME,
@@ -105,21 +104,11 @@ def test_the_mail_states_the_account_the_lifetime_and_the_advice(
         [mail] = office.deliver()
     assert (mail["To"], mail["Auto-Submitted"]) == ("Noemie@exemple.fr", "auto-generated")
     for part in (text_of(mail), html_of(mail)):
-        assert "Bonjour Noémie L.," in part
         assert f"le mot de passe du compte {account.username}." in part
         assert "Le lien est valable 30 minutes et sert une seule fois." in part
-        assert "Ne touchez pas le lien" in part
         assert "VANDEPUTTE" not in part
     assert html_of(mail).count("<a href=") == 2, "the button, and the address in full"
     assert link_of(mail)
-
-
-@pytest.mark.parametrize("typed", ["", "   ", "\x00"])
-def test_empty_identifier_is_reported(browser: FlaskClient, typed: str) -> None:
-    page = ask_password(browser, typed)
-    assert (page.status_code, heading(page)) == (200, "Mot de passe oublié")
-    assert "Tapez votre identifiant." in page.text
-    assert outbox("recovery.password") == []
 
 
 @pytest.mark.row("G-04")
@@ -138,13 +127,12 @@ def test_headers_of_the_request_do_not_change_the_mails_link(
     app: Flask, browser: FlaskClient, headers: dict[str, str], parent: Account
 ) -> None:
     data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": parent.username}
-    cookie = browser.get_cookie("__Host-tx", domain=HOST)
-    assert cookie is not None
+    cookie = cookie_value(browser, "__Host-tx")
     forging = app.test_client(use_cookies=False)  # the other one keeps its cookies to itself for a foreign host
     answer = forging.post(
         PASSWORD,
         data=data,
-        headers={**headers, "Cookie": f"__Host-tx={cookie.value}"},
+        headers={**headers, "Cookie": f"__Host-tx={cookie}"},
         environ_overrides={"REQUEST_URI": f"http://evil.test{PASSWORD}", "RAW_URI": f"http://evil.test{PASSWORD}"},
     )
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{PASSWORD}/envoye")

@@ -78,7 +78,6 @@ def test_two_parents_of_one_mailbox_get_one_mail_that_lists_both(
     text = text_of(mail)
     assert f"- Noémie L.\u00a0: {noemie.username} (Collège des Tilleuls, Lycée Louise-Weber)\r\n" in text
     assert f"- Karim L.\u00a0: {karim.username} (Collège des Tilleuls)\r\n" in text
-    assert "Prenez la ligne qui porte votre prénom." in text
     for part in (text, html_of(mail)):
         assert "https://ent.test/" in part, ent.client_id
         assert stranger.username not in part

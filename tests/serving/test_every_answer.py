@@ -5,6 +5,7 @@ The tests use raw sockets, to send requests that no client library sends.
 
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,17 +40,11 @@ def port(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
 
 
 def ask(port: int, request: bytes) -> tuple[int, bytes, bytes]:
-    import socket  # noqa: PLC0415 - used in this test only
-
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
-        connection.sendall(request)
-        head, _, body = read_all(connection).partition(b"\r\n\r\n")
+    head, _, body = ask_as_sent(port, request).partition(b"\r\n\r\n")
     return int(head.split(b" ", 2)[1]), head.lower(), body
 
 
 def ask_as_sent(port: int, request: bytes) -> bytes:
-    import socket  # noqa: PLC0415 - as above
-
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(request)
         return read_all(connection)

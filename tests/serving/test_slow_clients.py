@@ -163,26 +163,6 @@ def test_clients_that_do_not_read_keep_nobody_waiting(served: Served) -> None:
         assert seconds < SOON
 
 
-def test_two_requests_sent_at_once_get_two_answers(served: Served) -> None:
-    first = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    for cut in (len(first), len(first) + 10, len(first) + len(ASK)):
-        with served.connect() as connection:
-            connection.sendall((first + ASK)[:cut])
-            time.sleep(0.1)
-            connection.sendall((first + ASK)[cut:])
-            assert read_all(connection).count(b"HTTP/1.1 200 ") == 2
-
-
-def test_a_client_that_expects_100_continue_gets_it(served: Served) -> None:
-    head = b"POST /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
-    head += FORM + b"Content-Length: 12\r\n\r\n"
-    with served.connect() as connection:
-        connection.sendall(head)
-        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
-        connection.sendall(b"grant_type=x")
-        assert b"HTTP/1.1 400 " in read_all(connection)
-
-
 @pytest.mark.parametrize(
     "body",
     [

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import ColumnElement, bindparam, false, select, text, true
 
-from idp import signed
 from idp.accounts.closings import Closing
 from idp.accounts.models import Account
 from idp.clock import now
@@ -21,7 +20,7 @@ from idp.sessions import liveness
 from idp.sessions.models import Session
 from idp.signed import InvalidValueError, Signer
 from tests.builders import PASSWORD, Build
-from tests.pages import follow, heading, sign_in
+from tests.pages import cookie_value, follow, heading, sign_in
 from tests.relying_party import Attempt, RelyingParty
 from tests.rows import each_row
 
@@ -31,12 +30,6 @@ _OPEN, _CLOSED = "Gérer mon compte", "Connexion"
 
 def _shown(browser: FlaskClient) -> str:
     return heading(follow(browser, browser.get("/mon-compte")))
-
-
-def _value(browser: FlaskClient) -> str:
-    cookie = browser.get_cookie("__Host-ss", domain=_HOST)
-    assert cookie is not None
-    return cookie.value
 
 
 @pytest.mark.row("B-05")
@@ -81,7 +74,7 @@ def test_clocks_that_go_back_do_not_extend_a_session(browser: FlaskClient, paren
 @pytest.mark.row("B-06")
 def test_a_cookie_with_one_character_changed_is_refused(browser: FlaskClient, build: Build) -> None:
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
-    value = _value(browser)
+    value = cookie_value(browser)
     for place in range(len(value)):
         other = "B" if value[place] == "A" else "A"
         browser.set_cookie("__Host-ss", value[:place] + other + value[place + 1 :], domain=_HOST, secure=True)
@@ -95,7 +88,7 @@ def test_a_cookie_with_one_character_changed_is_refused(browser: FlaskClient, bu
 def test_garbage_in_any_cookie_is_anonymous_and_causes_no_error(app: Flask, build: Build) -> None:
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
-    value = _value(browser)
+    value = cookie_value(browser)
     garbage = [
         "",
         "x" * 4_096,
@@ -122,7 +115,7 @@ def test_garbage_in_any_cookie_is_anonymous_and_causes_no_error(app: Flask, buil
 def test_a_planted_second_cookie_gains_nothing(app: Flask, build: Build) -> None:
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
-    value, stranger = _value(browser), app.test_client(use_cookies=False)
+    value, stranger = cookie_value(browser), app.test_client(use_cookies=False)
     for pair in ((value, "A" * 43), ("A" * 43, value), (value, value)):
         answer = stranger.get("/mon-compte", headers={"Cookie": "; ".join(f"__Host-ss={cookie}" for cookie in pair)})
         assert answer.status_code in {200, 303}
@@ -192,10 +185,6 @@ def test_a_value_is_read_for_a_time_and_by_a_clock_that_is_five_minutes_behind(
             with pytest.raises(InvalidValueError):
                 SIGNER.loads(text, 60)
         assert SIGNER.loads(text)[0] == "value", "without a limit it has no age"
-
-
-def test_signers_of_one_purpose_are_kept() -> None:
-    assert signed.signer((KEY,), "test") is signed.signer((KEY,), "test")
 
 
 IDLE = timedelta(hours=1)

@@ -26,7 +26,7 @@ from idp.waiting import WouldWaitError, without_waiting
 from idp.web.door.door import ARRIVING_SECONDS, PROGRAM_SECONDS, UNDERWAY_SECONDS
 from idp.web.http import Request, Response
 from tests.builders import PASSWORD, Build
-from tests.pages import sign_in
+from tests.pages import cookie_value, sign_in
 from tests.protocol.flow import tokens_for
 from tests.protocol.listening import listening
 from tests.relying_party import Attempt, RelyingParty
@@ -142,9 +142,8 @@ def test_few_unknown_clients_are_remembered(app: Flask, monkeypatch: pytest.Monk
 def test_a_request_with_a_session_is_left_to_a_thread(app: Flask, ent: RelyingParty, build: Build) -> None:
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active(children=[build.child()]).username, PASSWORD)
-    cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
-    assert cookie is not None
-    assert ask(app, ent.url(Attempt()), cookies=f"__Host-ss={cookie.value}") is None
+    cookie = cookie_value(browser)
+    assert ask(app, ent.url(Attempt()), cookies=f"__Host-ss={cookie}") is None
     assert tokens_for(browser, ent)["id_token"]
 
 
@@ -281,9 +280,8 @@ def test_a_long_query_is_neither_read_nor_repeated(app: Flask) -> None:
 
 def test_a_person_with_a_session_sees_it_too(app: Flask, browser: FlaskClient, build: Build) -> None:
     sign_in(browser, "/connexion", build.active(children=[build.child()]).username, PASSWORD)
-    cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
-    assert cookie is not None
-    page = shed(app, "GET", "/mon-compte", {"Cookie": f"__Host-ss={cookie.value}"})
+    cookie = cookie_value(browser)
+    page = shed(app, "GET", "/mon-compte", {"Cookie": f"__Host-ss={cookie}"})
     assert "Beaucoup de familles se connectent" in page.body.decode()
 
 

@@ -36,28 +36,16 @@ def _of(account: Account, mail: str) -> Person:
     return Person(account.username, mail)
 
 
-def _active(build: Build) -> Person:
-    return _of(build.active(email="seule@exemple.fr"), "seule@exemple.fr")
+def _with(mail: str, **values: object) -> Callable[[Build], Person]:
+    return lambda build: _of(build.active(**{"email": mail, **values}), mail)  # type: ignore[arg-type]
 
 
-def _unknown(build: Build) -> Person:
-    return Person("n.personne9999", "personne@exemple.fr")
+_active = _with("seule@exemple.fr")
+_UNKNOWN = Person("n.personne9999", "personne@exemple.fr")
 
 
 def _never_activated(build: Build) -> Person:
     return _of(build.never_activated(school_email="ecole@exemple.fr"), "ecole@exemple.fr")
-
-
-def _disabled(build: Build) -> Person:
-    return _of(build.active(email="ferme@exemple.fr", disabled_at=now()), "ferme@exemple.fr")
-
-
-def _blocked(build: Build) -> Person:
-    return _of(build.active(email="bloque@exemple.fr", password_blocked_at=now()), "bloque@exemple.fr")
-
-
-def _no_mail(build: Build) -> Person:
-    return _of(build.active(email=None, pending_email="attend@exemple.fr"), "attend@exemple.fr")
 
 
 def _shared_mail(build: Build) -> Person:
@@ -70,11 +58,6 @@ def _merged(build: Build) -> Person:
     return _of(build.active(email="fondue@exemple.fr", merged_into_id=kept.id), "fondue@exemple.fr")
 
 
-def _contested(build: Build) -> Person:
-    closed = build.active(email="contestee@exemple.fr", contested_at=now(), password_blocked_at=now())
-    return _of(closed, "contestee@exemple.fr")
-
-
 def _disputed(build: Build) -> Person:
     account = build.never_activated(school_email="dispute@exemple.fr")
     db.session.execute(update(Guardianship).values(disputed_at=now()).where(Guardianship.account_id == account.id))
@@ -84,14 +67,14 @@ def _disputed(build: Build) -> Person:
 
 PEOPLE: dict[str, Callable[[Build], Person]] = {
     "active": _active,
-    "unknown": _unknown,
+    "unknown": lambda _build: _UNKNOWN,
     "never activated": _never_activated,
-    "disabled": _disabled,
-    "blocked": _blocked,
-    "no mail": _no_mail,
+    "disabled": _with("ferme@exemple.fr", disabled_at=now()),
+    "blocked": _with("bloque@exemple.fr", password_blocked_at=now()),
+    "no mail": _with("attend@exemple.fr", email=None, pending_email="attend@exemple.fr"),
     "shared mail": _shared_mail,
     "merged": _merged,
-    "contested": _contested,
+    "contested": _with("contestee@exemple.fr", contested_at=now(), password_blocked_at=now()),
     "disputed": _disputed,
 }
 FORMS: dict[str, Callable[[Person], dict[str, str]]] = {
@@ -152,7 +135,7 @@ def test_wait_of_a_rate_limit_is_the_same_for_unknown_accounts(app: Flask, build
 
 @pytest.mark.row("N-02")
 def test_rate_limits_depend_on_the_typed_text_alone(app: Flask, build: Build) -> None:
-    for person in (_active(build), _unknown(build)):
+    for person in (_active(build), _UNKNOWN):
         folded = fold_username(person.username) or ""
         release_connection()
         for _ in range(5):

@@ -1,21 +1,46 @@
-"""Connections that the product opens outside its pools, kept from test to test.
+"""What makes the suite fast: connections that stay open, pools that fork, and few collections of garbage."""
 
-Each command asks for the check value of the secret key, and each import takes its lock, on a connection of its own. A
-command of a test sends the same statements, but to open the connection starts a process of the server each time, which
-takes longer than many commands. Only the process of the tests keeps them: a process that forks (`tests.forked`) must
-not share a connection with its children. Tests of the lock and of the check themselves use the fixture
-`new_connections`.
-"""
-
+import gc
+import multiprocessing
 from collections import OrderedDict
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import URL, Engine, QueuePool, create_engine
 
 from idp import secret_check
+from idp.letters import process_pool
 from idp.rostering import lock
+from tests import forked
+
+_YOUNGEST = 5_000
+"""New objects between two collections, instead of 700: tests make many, most of which are gone without the collector.
+
+The other generations keep Python's thresholds, so that what a test left open is still found during the tests after it.
+"""
+
+
+def pytest_collection_finish() -> None:
+    """Keep the modules and the tests out of all later collections: they stay until the end of the process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNGEST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pools_are_forked() -> Iterator[None]:
+    """Let a pool in the process of the tests fork its processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process_pool, "multiprocessing", SimpleNamespace(get_context=lambda _method: forked.context))
+        yield
+
+
+@pytest.fixture
+def spawned_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_pool, "multiprocessing", multiprocessing)
+
 
 _MODULES = (secret_check, lock)
 _MOST = 4
