@@ -38,7 +38,7 @@ EXTENSION = "idp.services"  # the name of the services among the application's e
 class Services:
     """The services of one application in one process."""
 
-    settings: Settings
+    settings: Settings  # those of this installation
     settings_faults: Callable[[Settings], Sequence[str]]
     """Returns why some settings must not serve real families, for letters."""
     connections: Connections  # connections for the statements of hot requests

@@ -108,16 +108,8 @@ def complete(
     Return False, without any change, if another request activated the account first, or the letter no longer opens an
     activation. One statement decides: exactly one of any number of concurrent activations succeeds.
 
-    If the address was contested, the dispute ends: the school gave the new letter to a person whom it knows.
-
-    Args:
-        settings: for the mail.
-        interaction: the interaction that activates the account.
-        person: the account, with its generation when the letter's secret was typed.
-        password_hash: the hash of the new password.
-        email: the address to confirm, or None.
-        client_id: the ENT that the person came from.
-        language: the language of the page.
+    If the address was contested, the dispute ends: the school gave the new letter to a person whom it knows. The
+    person came from the ENT `client_id`, and reads the page in `language`.
     """
     moment, account_id = now(), person.account_id
     won = db.session.scalar(

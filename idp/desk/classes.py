@@ -19,7 +19,7 @@ from idp.audit import log
 from idp.audit.desk_events import ClassListed
 from idp.clock import now, today
 from idp.db import db, unit_of_work
-from idp.desk import access, downloads, naming, uncollected_letters
+from idp.desk import access, naming, uncollected_letters
 from idp.desk.access import Right, needs
 from idp.desk.fields import WordField
 from idp.desk.jobs import asking
@@ -266,8 +266,8 @@ def names_csv() -> Response:
     """Return the same list for a spreadsheet: it names nobody whom the page does not name."""
     chosen = _chosen()
     sheet = class_lists.as_csv(_remaining(chosen), MISSING)
-    name = f"reste-a-activer-{downloads.of_class(chosen.class_name)}.csv"
-    return downloads.as_download(sheet, name, downloads.CSV)
+    name = f"reste-a-activer-{naming.of_class(chosen.class_name)}.csv"
+    return naming.as_download(sheet, name, naming.CSV)
 
 
 def _remaining(chosen: Chosen) -> list[Remaining]:

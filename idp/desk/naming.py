@@ -1,13 +1,14 @@
-"""How pages of the desk name pupils and classes, and where an account has its page.
+"""How pages of the desk name pupils, classes and files, and where an account has its page.
 
 A list in the order of family names has the family name first: « LEROY Malo ». Titles and sentences have the given name
 first: « Malo LEROY », « Mme Noémie LEROY ».
 """
 
+import re
 import uuid
 from collections.abc import Collection
 
-from flask import url_for
+from flask import Response, make_response, url_for
 from flask_babel import gettext
 from sqlalchemy import select
 
@@ -54,3 +55,22 @@ def account_urls(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
     if others := [key for key in keys if key not in known]:
         known |= set(db.session.scalars(select(Account.id).where(Account.id.in_(others), access.replaced_accounts())))
     return {key: url_for("accounts.show", account=key) for key in known}
+
+
+CSV = "text/csv; charset=utf-8"
+PDF = "application/pdf"
+_UNSAFE = re.compile(r"[\W_]+")
+_LONGEST = 40
+
+
+def as_download(content: bytes, name: str, media_type: str) -> Response:
+    """Return the response that has the browser save a file."""
+    response = make_response(content)
+    response.headers["Content-Type"] = media_type
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response
+
+
+def of_class(class_name: str | None) -> str:
+    """Return the part of a file's name that says whose it is: a class, or the whole school."""
+    return _UNSAFE.sub("-", class_name or "").strip("-")[:_LONGEST] or "etablissement"

@@ -13,7 +13,7 @@ from idp import letter_languages
 from idp.accounts import emails
 from idp.accounts.models import School
 from idp.db import db, unit_of_work
-from idp.desk import access, downloads, fields, home
+from idp.desk import access, fields, home, naming
 from idp.desk.access import Right, needs
 from idp.desk.fields import AreaField, TickField
 from idp.desk.home import Tile
@@ -194,7 +194,7 @@ def preview(key: UUID) -> Response:
     except LetterError:
         return _page(school, error=gettext("L’exemple n’a pas pu être préparé : un des textes ne s’imprime pas."))
     response = make_response(content)
-    response.headers["Content-Type"] = downloads.PDF
+    response.headers["Content-Type"] = naming.PDF
     response.headers["Content-Disposition"] = 'inline; filename="exemple-de-courrier.pdf"'
     response.headers["Content-Security-Policy"] = _PDF_POLICY
     return response

@@ -81,7 +81,7 @@ SENTENCES = {
         "tests/my_account/test_passkeys.py::test_no_key_is_added_where_no_mail_can_tell"
     ),
     "C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.": (
-        "tests/desk/test_files_that_wait.py::test_the_author_of_declined_files_gets_a_mail_until_the_reason_is_read"
+        "tests/desk/test_files_that_wait.py::test_the_author_of_declined_files_gets_a_mail"
     ),
     "Un mail prévient la personne, sans le motif.": (
         "tests/desk/test_suspension.py::test_a_suspended_account_says_first_and_afterwards_what_ends"

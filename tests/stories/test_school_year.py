@@ -50,7 +50,7 @@ def test_de_septembre_a_octobre(
 
     # Septembre : le fichier complet, les courriers des deux établissements, un parent sur trois active son compte
     fichier = imported(act, annee.write(tmp_path / "complet"))
-    assert fichier["access"] == {"reopened": 0, "suspended": 0}
+    assert fichier["access"] == {"reopened": 0, "closed": 0}
     assert fichier["accounts"] == {"total": 24, "created": 24, "disabled": 0}
     courriers = imprime(act, tmp_path, COLLEGE) | imprime(act, tmp_path, LYCEE)
     assert len(courriers) == 24

@@ -11,7 +11,7 @@ import uuid
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
-from idp.desk import access, downloads
+from idp.desk import access, naming
 from idp.desk.access import needs
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
@@ -124,7 +124,7 @@ def _content(key: uuid.UUID, file: uuid.UUID) -> Response:
     taken = files.take(services().settings, job.id, file)
     if taken is None or not taken.content:
         return see_other(url_for("jobs.show", key=job.id))
-    return downloads.as_download(taken.content, taken.name, taken.media_type)
+    return naming.as_download(taken.content, taken.name, taken.media_type)
 
 
 def _tickets() -> Signer:

@@ -14,7 +14,7 @@ from idp.audit.data_events import JournalExported
 from idp.audit.models import AuditEntry
 from idp.clock import PARIS, today
 from idp.db import unit_of_work
-from idp.desk import access, downloads
+from idp.desk import access, naming
 from idp.desk.access import Right, needs
 from idp.desk.journal import filters, listing
 from idp.desk.journal.listing import readable_details
@@ -80,7 +80,7 @@ def _row(entry: AuditEntry) -> dict[str, Any]:
 
 blueprint = Blueprint("journal", __name__)
 _MOST = f"{MOST:,}".replace(",", "\u202f")
-_TYPES = {"csv": downloads.CSV, "json": "application/json"}
+_TYPES = {"csv": naming.CSV, "json": "application/json"}
 
 
 @blueprint.get("/journal")
@@ -135,7 +135,7 @@ def export() -> Response:
                 sha256=digest.hexdigest(),
             )
         )
-    response = downloads.as_download(content, f"journal-{today().isoformat()}.{kind}", _TYPES[kind])
+    response = naming.as_download(content, f"journal-{today().isoformat()}.{kind}", _TYPES[kind])
     response.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"  # RFC 9530
     response.headers["X-Content-SHA256"] = digest.hexdigest()
     return response

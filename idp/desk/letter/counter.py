@@ -21,7 +21,7 @@ from idp.audit import log
 from idp.audit.desk_events import IdentityChecked
 from idp.clock import PARIS, now
 from idp.db import db
-from idp.desk import access, downloads, reading
+from idp.desk import access, naming, reading
 from idp.desk.access import Right, needs
 from idp.desk.families import actions
 from idp.desk.families.actions import Action
@@ -162,7 +162,7 @@ def _print(account: Account, form: LetterForm) -> Job:
         jobs.append(asking.done_at_once(LETTER, parameters, {"letters": report.printed}))
         name = f"courrier-{now().astimezone(PARIS):%Y-%m-%d-%Hh%Mm%S}.pdf"  # without the name of a person
         for _, pdf in pdfs:
-            files.store(settings, jobs[-1].id, NewFile(name, downloads.PDF, pdf))
+            files.store(settings, jobs[-1].id, NewFile(name, naming.PDF, pdf))
         if reason:
             log.record(IdentityChecked(account_id=account.id, reason=reason))
 

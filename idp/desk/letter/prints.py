@@ -19,7 +19,7 @@ from idp.audit import log
 from idp.audit.desk_events import ClassListed
 from idp.clock import today
 from idp.db import db, unit_of_work
-from idp.desk import access, downloads, home, naming, uncollected_letters
+from idp.desk import access, home, naming, uncollected_letters
 from idp.desk.access import Right, needs
 from idp.desk.fields import WordField
 from idp.desk.home import Tile
@@ -89,9 +89,9 @@ def _files(pdfs: Sequence[tuple[str, bytes]]) -> Iterator[NewFile]:
     """Yield a file for each PDF, named by its class: two classes, or two PDFs of one, may share a name."""
     seen: Counter[str] = Counter()
     for class_name, pdf in pdfs:
-        stem = f"courriers-{downloads.of_class(class_name or 'sans-classe')}-{today().isoformat()}"
+        stem = f"courriers-{naming.of_class(class_name or 'sans-classe')}-{today().isoformat()}"
         seen[stem] += 1
-        yield NewFile(f"{stem}{f'-{seen[stem]}' if seen[stem] > 1 else ''}.pdf", downloads.PDF, pdf)
+        yield NewFile(f"{stem}{f'-{seen[stem]}' if seen[stem] > 1 else ''}.pdf", naming.PDF, pdf)
 
 
 def title(job: Job) -> str:

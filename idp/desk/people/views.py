@@ -15,7 +15,7 @@ from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
-from idp.desk import access, downloads, fields, reading, refusals
+from idp.desk import access, fields, naming, reading, refusals
 from idp.desk.access import Right, needs
 from idp.desk.families import actions
 from idp.desk.families.actions import Action
@@ -148,7 +148,7 @@ def copy(key: uuid.UUID) -> Response:
     """Return all data that are held on a person, as one archive, which is never stored."""
     account = access.account(key)
     archive = personal_export.archive_of(services().settings, account)
-    return downloads.as_download(archive, f"donnees-{account.id}.zip", "application/zip")
+    return naming.as_download(archive, f"donnees-{account.id}.zip", "application/zip")
 
 
 @blueprint.post("/droits/<uuid:key>/correction")

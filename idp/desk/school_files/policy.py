@@ -5,7 +5,7 @@ What a role accepts, and the role that imports in its place, are in the table of
 
 The secretary has limits of how many people and ties may leave. A guardian whose key a file gives to another person
 leaves too, because the account closes. What left by the imports of the last days counts with what a file would remove,
-whoever imported: otherwise ten files, each of which removes a little, would remove everybody.
+by the files of anybody: otherwise ten files, each of which removes a little, would remove everybody.
 """
 
 import enum

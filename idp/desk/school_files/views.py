@@ -10,7 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from idp.audit import log
 from idp.audit.desk_events import FileDifferenceRead, ImportProblemsRead
 from idp.db import unit_of_work
-from idp.desk import access, downloads, home, kept_forms
+from idp.desk import access, home, kept_forms, naming
 from idp.desk.access import Right, needs
 from idp.desk.home import Tile
 from idp.desk.jobs import asking
@@ -168,7 +168,7 @@ def sheet(key: uuid.UUID) -> Response:
     if whole is None:
         return see_other(url_for("files.compare", key=key))
     _note_names(check)
-    return downloads.as_download(whole.content, "changements.csv", downloads.CSV)
+    return naming.as_download(whole.content, "changements.csv", naming.CSV)
 
 
 def _note_names(check: Job) -> None:
@@ -331,7 +331,7 @@ def problems(key: uuid.UUID) -> Response:
 def problems_csv(key: uuid.UUID) -> Response:
     """Return all problems of a former import as CSV: a file of names that leaves the desk needs a fresh proof."""
     past = _read_by_name(history.get(key))
-    return downloads.as_download(b"".join(history.sheet(past.batch)), "problemes.csv", downloads.CSV)
+    return naming.as_download(b"".join(history.sheet(past.batch)), "problemes.csv", naming.CSV)
 
 
 def _read_by_name(past: Past) -> Past:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from idp import spreadsheet
 from idp.config import Settings
-from idp.desk import downloads
+from idp.desk import naming
 from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job
@@ -138,7 +138,7 @@ def _checked(running: Running, role: Role, result: ImportResult, refusal: str) -
         summary,
         for_pages=[
             NewFile(_LINES, "application/json", json.dumps(kept).encode()),
-            *([NewFile(_SHEET, downloads.CSV, sheet)] if totals else []),
+            *([NewFile(_SHEET, naming.CSV, sheet)] if totals else []),
         ],
         frees=running.id if refusal else None,
     )

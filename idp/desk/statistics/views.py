@@ -12,7 +12,7 @@ from idp.audit import log
 from idp.audit.desk_events import FiguresExported
 from idp.clock import now, today
 from idp.db import unit_of_work
-from idp.desk import access, downloads
+from idp.desk import access, naming
 from idp.desk.access import Right, needs
 from idp.desk.kept_forms import keeps
 from idp.desk.statistics import figures, tables
@@ -138,7 +138,7 @@ def export() -> Response:
     content = b"".join(rows_to_csv(table.head, ([_for_spreadsheet(cell) for cell in row] for row in rows)))
     with unit_of_work():
         log.record(FiguresExported(table=table.key))
-    return downloads.as_download(content, f"activation-{table.key}-{today().isoformat()}.csv", downloads.CSV)
+    return naming.as_download(content, f"activation-{table.key}-{today().isoformat()}.csv", naming.CSV)
 
 
 def _for_spreadsheet(cell: str) -> str:

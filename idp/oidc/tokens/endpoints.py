@@ -85,8 +85,8 @@ def introspect(request: Request) -> Response:
             raise clients.authentication_error()
     except OAuth2Error as error:
         return services().server.handle_response(*error())
-    found = issued.find(parameters["token"], client)
-    return client_request.answer(_members(client, *found) if found else {"active": False})
+    valid = issued.find(parameters["token"], client)
+    return client_request.answer(_members(client, *valid) if valid else {"active": False})
 
 
 def _members(client: Registration, token: Token, account: Account) -> dict[str, Any]:

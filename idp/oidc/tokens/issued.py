@@ -32,8 +32,8 @@ class OtherClientError(Exception):
 
 def find(value: str, client: Registration) -> tuple[Token, Account] | None:
     """Return a valid token that was issued to `client`, and its account, or None."""
-    found = _find_valid(value)
-    return found if found and found[0].client_id == client.key else None
+    valid = _find_valid(value)
+    return valid if valid and valid[0].client_id == client.key else None
 
 
 def _find_valid(value: str) -> tuple[Token, Account] | None:
