@@ -51,6 +51,7 @@ _WAIT_BY_NAME = (
     "FROM named n JOIN allowed_link l ON l.account = n.account JOIN student s ON s.child_id = l.child "
     f"AND s.uai = n.uai) AND {_IS_NEW}"
 )
+_HAS_CLOSED = "SELECT EXISTS (SELECT 1 FROM protected_child) OR EXISTS (SELECT 1 FROM closed_person)"
 _WAIT_EXCLUDED = (
     f"UPDATE allowed_link SET wait = '{Wait.EXCLUDED}' "
     "WHERE (child, account) IN (SELECT child, account FROM known_link WHERE is_excluded OR was_excluded)"
@@ -90,5 +91,7 @@ def doubt_corrections(context: Context) -> None:
 
 def let_wait(staging: Staging) -> None:
     """Mark the links of `allowed_link` whose guardians wait for the head."""
-    for statement in (_WAIT_BESIDE, _WAIT_BY_NAME, _WAIT_EXCLUDED):
-        staging.run(statement)
+    if staging.value(_HAS_CLOSED):  # both name every pupil or guardian of the files
+        staging.run(_WAIT_BESIDE)
+        staging.run(_WAIT_BY_NAME)
+    staging.run(_WAIT_EXCLUDED)
