@@ -95,7 +95,7 @@ def ends_recovery(account: Account) -> bool:
 
 
 def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
-    """Return the account, its row locked, and whether a dispute (`is_closed`) or a closing closes it.
+    """Return the account, its row locked, and whether a dispute (`is_closed`) or a decision closes it.
 
     One statement reads them.
 

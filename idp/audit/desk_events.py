@@ -225,7 +225,7 @@ class AlertRaised(Event):
     """Heads and engineers were told by mail of `count` unusual acts on the day `day`.
 
     `alert` is `many_accounts` (opened within an hour by the person `staff`), `many_letters` (by the school `uai`, for
-    accounts that have been active), `many_closed` (accesses that the person closed, or closed after a call or by an
+    accounts that have been active), `many_closed` (accesses that the person closed by a decision, a call or an
     import) or `own_name` (the person opened an account of the own family name).
     """
 

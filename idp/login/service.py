@@ -79,7 +79,7 @@ class MustRenew:
 
 @dataclass(frozen=True)
 class Closed:
-    """The secret was right, but a dispute or a closing closes the account.
+    """The secret was right, but a dispute or a decision closes the account.
 
     Attributes:
         why: what closes it.

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp import languages
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
@@ -39,11 +40,12 @@ def test_a_stranger_is_led_to_the_sign_in_and_back(visitor: FlaskClient) -> None
     assert answer.headers["Location"] == "/connexion?suite=%2Fma-securite"
 
 
+@pytest.mark.parametrize("error", [ServiceBusyError, HasherBusyError])
 def test_the_page_of_a_busy_desk_speaks_of_no_families(
-    desk: Flask, visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    desk: Flask, visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def busy() -> None:
-        raise ServiceBusyError(3)
+        raise error(3)
 
     monkeypatch.setitem(desk.view_functions, "sign_in.sign_in", access.public(busy))
     answer = visitor.get("/connexion")
