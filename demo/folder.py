@@ -74,11 +74,16 @@ def alone(folder: Path, *, end_other: bool = False) -> Iterator[None]:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     until = time.monotonic() + _END_SECONDS
+    asked = None
     with (folder / "lock").open("a+") as lock:
         while not _locked(lock):
             if not end_other or time.monotonic() > until:
                 raise click.ClickException(f"another demonstration uses {folder}: stop it first")
-            _ask_to_end(lock)
+            # Once: a second signal would interrupt its last steps, after it has given its handler back.
+            if (other := _read_number(lock)) not in (None, asked):
+                asked = other
+                with suppress(ProcessLookupError):
+                    os.kill(other, signal.SIGTERM)
             time.sleep(0.2)
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -94,7 +99,8 @@ def _locked(lock: IO[str]) -> bool:
     return True
 
 
-def _ask_to_end(lock: IO[str]) -> None:
+def _read_number(lock: IO[str]) -> int | None:
+    """Return the number of the process that has the lock; None while it is about to write it."""
     lock.seek(0)
-    with suppress(ValueError, ProcessLookupError):  # it is about to write its number, or has ended
-        os.kill(int(lock.read()), signal.SIGTERM)
+    number = lock.read()
+    return int(number) if number else None
