@@ -18,7 +18,7 @@ from idp.services import services_of
 from idp.throttle.counters import ThrottleCounter
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
-from tests.protocol.listening import Seen, fresh_connections, listening
+from tests.protocol.listening import Seen, close_and_count, listening
 from tests.protocol.test_statements import crowd
 from tests.statements.heard import heard
 
@@ -83,7 +83,7 @@ def test_a_sign_in_writes_no_index_entry_of_the_account(app: Flask, build: Build
     # The server cannot reuse the room of a version that is younger than any transaction of another database, such as
     # that of another test; so each sign-in waits until there is none.
     people = [build.active() for _ in range(40)]
-    fresh_connections(app)
+    close_and_count(app, database_url)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("VACUUM FULL account")
         before = updates(connection)
@@ -91,7 +91,7 @@ def test_a_sign_in_writes_no_index_entry_of_the_account(app: Flask, build: Build
             for _ in range(3):
                 wait_for_other_databases(connection)
                 sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
-    fresh_connections(app)
+    close_and_count(app, database_url)
     with psycopg.connect(database_url, autocommit=True) as connection:
         all_, heap_only = (now - then for now, then in zip(updates(connection), before, strict=True))
     assert (all_, heap_only) == (60, 60)

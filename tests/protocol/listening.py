@@ -8,13 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 from sqlalchemy.engine import Engine
 
 from idp.db import db
 from idp.services import services_of
 from idp.statements import Statement
-from tests import applications
+from tests import applications, databases
+from tests.waiting import wait_for
 
 
 class Seen(list[tuple[str, Any]]):
@@ -68,6 +69,20 @@ def fresh_connections(app: Flask) -> None:
     db.engine.dispose()
     services_of(app).close()
     applications.disconnect_commands()
+
+
+def close_and_count(app: Flask, database_url: str) -> None:
+    """Close all connections, and wait until the server has their counts, which a connection reports when it ends.
+
+    The wait is on another database, where it is not counted.
+    """
+    fresh_connections(app)
+    databases.disconnect(database_url)
+    url = make_url(database_url)
+    open_ = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+    with psycopg.connect(url.set(database="postgres").render_as_string(hide_password=False)) as connection:
+        connection.autocommit = True
+        wait_for(lambda: not connection.execute(open_, [url.database]).fetchone())
 
 
 def _for_a_cursor(statement: Statement) -> str:

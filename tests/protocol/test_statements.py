@@ -15,7 +15,7 @@ from idp.metrics import instruments
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
-from tests.protocol.listening import fresh_connections, listening
+from tests.protocol.listening import close_and_count, fresh_connections, listening
 from tests.relying_party import Attempt, RelyingParty
 
 
@@ -72,9 +72,8 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
     rounds = 20
 
     def counted() -> tuple[int, int]:
-        fresh_connections(app)  # a connection reports its counts when it closes
+        close_and_count(app, database_url)
         with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute("SELECT pg_stat_clear_snapshot()")
             row = connection.execute(
                 "SELECT xact_commit + xact_rollback, tup_inserted + tup_updated + tup_deleted"
                 " FROM pg_stat_database WHERE datname = current_database()"
