@@ -71,15 +71,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class NewKey:
-    """A verified registration.
-
-    Attributes:
-        credential_id: the credential's id, up to 1023 bytes.
-        public_key: the public key, COSE.
-        sign_count: the signature counter.
-        is_backup_eligible: whether the key may be copied to the person's other devices; it never changes.
-        is_backed_up: whether it is copied now.
-    """
+    """A verified registration, with the public key in COSE; see `Passkey`."""
 
     credential_id: bytes
     public_key: bytes

@@ -42,8 +42,3 @@ def keep(response: AnyResponse, state: str) -> None:
 def forget(response: AnyResponse) -> None:
     """Delete the browser's state: every ENT that checks it learns that something changed."""
     response.delete_cookie(name(), **_OPTIONS)  # type: ignore[arg-type]
-
-
-def forget_if_kept(response: AnyResponse) -> None:
-    """Delete the browser's state if there is one: the next answer to an ENT sets that of the new session."""
-    keep(response, "")

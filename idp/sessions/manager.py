@@ -359,7 +359,7 @@ def set_cookie(response: AnyResponse, value: str) -> None:
     settings = services().settings
     current_request().kept_cookies.pop(cookie_name(settings, "ss"), None)
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))
-    browser_state.forget_if_kept(response)
+    browser_state.keep(response, "")  # the next answer to an ENT sets that of the new session
 
 
 def clear_cookie(response: AnyResponse) -> None:

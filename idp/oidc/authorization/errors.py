@@ -72,9 +72,7 @@ class Cause(enum.Enum):
 class UntrustedRequestError(Exception):
     """No error can be sent to the client, mostly because client or redirect URI is invalid: it is shown on a page.
 
-    Attributes:
-        phrase: A stable text for automation.
-        cause: Selects the sentence for the person.
+    `phrase` is a stable text for automation, and `cause` selects the sentence for the person.
     """
 
     def __init__(self, phrase: str, cause: Cause = Cause.REQUEST) -> None:

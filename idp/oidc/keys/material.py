@@ -52,7 +52,6 @@ class _Ed25519(EdDSAAlgorithm):
     security_warning = ""
 
     def check_key(self, key: Any) -> None:
-        """Refuse keys of other curves."""
         super().check_key(key)
         if key.curve_name != _CURVE:
             raise InvalidKeyCurveError(f"EdDSA is for {_CURVE} only")

@@ -26,10 +26,7 @@ _ALGORITHMS = f'algs="{" ".join(jose.CLIENT_ALGORITHMS)}"'
 class AccessTokenError(Exception):
     """The token is missing, sent twice or invalid.
 
-    Attributes:
-        status: The HTTP status.
-        error: A code of RFC 6750 3.1 or RFC 9449 7.1; empty if the request has no token.
-        description: The reason, for the client's developer.
+    `error` is a code of RFC 6750 3.1 or RFC 9449 7.1; empty if the request has no token.
     """
 
     def __init__(self, status: int, error: str, description: str) -> None:

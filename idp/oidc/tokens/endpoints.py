@@ -16,9 +16,7 @@ from idp.metrics.catalogue import TOKENS
 from idp.metrics.instruments import OTHER
 from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
-from idp.oidc.client_auth import client_request
 from idp.oidc.client_auth.client import GRANT_TYPES
-from idp.oidc.client_auth.client_request import refuse
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.models import Token
 from idp.oidc.parameters import ParsedRequest
@@ -64,29 +62,29 @@ def revoke(request: Request) -> Response:
     `token_type_hint` is not needed: a token of each type is found by its digest.
     """
     try:
-        parameters = client_request.read(request, "token")
-        client = client_request.authenticate_current(request, parameters, "revocation")
+        parameters = clients.read(request, "token")
+        client = clients.authenticate_current(request, parameters, "revocation")
     except OAuth2Error as error:
         return services().server.handle_response(*error())
     try:
         issued.revoke(parameters["token"], client)
     except issued.OtherClientError:
-        return client_request.refuse(400, "invalid_grant", "the token was issued to another client")
-    return client_request.answer({})
+        return clients.refuse(400, "invalid_grant", "the token was issued to another client")
+    return clients.answer({})
 
 
 @for_programs
 def introspect(request: Request) -> Response:
     """Return the state of a token; `{"active": false}` without a reason for an invalid token."""
     try:
-        parameters = client_request.read(request, "token")
-        client = client_request.authenticate_current(request, parameters, "introspection")
+        parameters = clients.read(request, "token")
+        client = clients.authenticate_current(request, parameters, "introspection")
         if client.auth_method == "none":
             raise clients.authentication_error()
     except OAuth2Error as error:
         return services().server.handle_response(*error())
     valid = issued.find(parameters["token"], client)
-    return client_request.answer(_members(client, *valid) if valid else {"active": False})
+    return clients.answer(_members(client, *valid) if valid else {"active": False})
 
 
 def _members(client: Registration, token: Token, account: Account) -> dict[str, Any]:
@@ -116,10 +114,10 @@ _GRANT = "grant type"  # the name under which a request keeps its grant type
 def token(request: Request) -> Response:
     """Exchange a code or a refresh token for tokens."""
     try:
-        parameters = client_request.read(request, "grant_type")
+        parameters = clients.read(request, "grant_type")
         request.decided[_GRANT] = parameters["grant_type"]
         if parameters["grant_type"] not in GRANT_TYPES:
-            return refuse(400, "unsupported_grant_type", f"a grant is one of: {', '.join(GRANT_TYPES)}")
+            return clients.refuse(400, "unsupported_grant_type", f"a grant is one of: {', '.join(GRANT_TYPES)}")
         response = cast("Response", services().server.create_token_response(ParsedRequest(request, parameters)))
     except OAuth2Error as error:
         return services().server.handle_response(*error())
