@@ -89,7 +89,6 @@ class _Compiled:
         self._as_row = _rows_with(statement.selected_columns.keys())
 
     def run(self, values: Mapping[str, Any]) -> Any:
-        """Run the statement with the `values` of a run; return the first row."""
         parameters = {name: values.get(name, default) for name, default in self._defaults.items()}
         for name, process in self._processors.items():
             parameters[name] = process(parameters[name])

@@ -104,7 +104,6 @@ class _Prepared:
             raise _error(result)
 
     def fetch_row(self, values: list[Any]) -> tuple[Any, ...] | None:
-        """Return the row, or None; there must be as many values as types. See `Statement.fetch_row`."""
         transformer = self._transformer
         parameters: Any = transformer.dump_sequence(values, ())
         if self._name:
@@ -179,8 +178,7 @@ class Connections:
             driver.InterfaceError,
             driver.InternalError,  # a server that became read-only after a failover
         )
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=partial(_leave_to_parent, weakref.ref(self)))
+        os.register_at_fork(after_in_child=partial(_leave_to_parent, weakref.ref(self)))
 
     def lend(self) -> "Loan":
         """Lend a connection for the length of a `with`."""

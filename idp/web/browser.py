@@ -124,17 +124,13 @@ def is_known() -> bool:
 
 def note_answered(name: str) -> None:
     """Store in the browser cookie that the request `name` was answered. The last twelve are kept."""
-    names = [answered for answered in _answered() if answered != name]
+    names = [answered for answered in _texts("d") if answered != name]
     _cookie().set("d", [name, *names][:_MAX_ANSWERED])
 
 
 def was_answered(name: str) -> bool:
     """Return whether the browser cookie says that the request `name` was answered."""
-    return name in _answered()
-
-
-def _answered() -> list[str]:
-    return _texts("d")
+    return name in _texts("d")
 
 
 def _texts(key: str) -> list[str]:

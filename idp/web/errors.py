@@ -79,12 +79,9 @@ class IncompleteLinkError(HTTPException):
 
 
 class TooManyRequestsError(HTTPException):
-    """429: a rate limit refused the request.
+    """429: a rate limit refused the request; the next try is granted in `wait` seconds.
 
-    Attributes:
-        wait: seconds until the next try is granted.
-        sentence: the reason, for the page; may be empty.
-        back: text and URL of a link; may be None.
+    `sentence` is the reason for the page, and `back` the text and the URL of its link.
     """
 
     code = 429
@@ -102,12 +99,8 @@ def not_found() -> NoReturn:
     abort(404)
 
 
-def _render(template: str, *, dest: object = None, **context: object) -> str:
-    return render_template(template, dest=dest, is_error=True, **context)
-
-
-def _page(template: str, status: int, **context: object) -> Response:
-    return make_response(_render(template, **context), status)
+def _page(template: str, status: int, *, dest: object = None, **context: object) -> Response:
+    return make_response(render_template(template, dest=dest, is_error=True, **context), status)
 
 
 def _plain(error: HTTPException) -> Response:
@@ -202,14 +195,6 @@ def _on_too_many(error: TooManyRequestsError) -> Response:
     return with_retry_after(response, error.wait)
 
 
-def _on_lost(error: InteractionLostError) -> Response:
-    return _page("errors/expire.html", 400, dest=error.dest, code="")
-
-
-def _on_incomplete_link(error: IncompleteLinkError) -> Response:
-    return _page("errors/lien_incomplet.html", 410, onward=error.onward)
-
-
 def form_token_refused(_error: FormTokenError) -> Response:
     """Show that the form was open for too long, and the way to open it again."""
     return _page("errors/formulaire.html", 400, retry_url=shown_page())
@@ -263,8 +248,8 @@ def configure(app: Flask) -> None:
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(ServiceBusyError, lambda error: _busy(error.reason, error.retry_after))
     app.register_error_handler(TooManyRequestsError, _on_too_many)
-    app.register_error_handler(InteractionLostError, _on_lost)
-    app.register_error_handler(IncompleteLinkError, _on_incomplete_link)
+    app.register_error_handler(InteractionLostError, lambda e: _page("errors/expire.html", 400, dest=e.dest, code=""))
+    app.register_error_handler(IncompleteLinkError, lambda e: _page("errors/lien_incomplet.html", 410, onward=e.onward))
     app.register_error_handler(FormTokenError, form_token_refused)
     app.register_error_handler(ForeignFormError, _on_foreign_form)
     app.register_error_handler(OperationalError, _on_database)
