@@ -196,7 +196,7 @@ class Connections:
         """Return a connection to the pool, or discard it and all idle ones if `error` broke it. See `Loan`."""
         try:
             if isinstance(error, self._unavailable):
-                if self._is_broken(error):
+                if getattr(error, "sqlstate", None) not in _UNBROKEN:  # the connection to the server is lost
                     connection.invalidate(error)
                     self._engine.dispose()
                 raise OperationalError(None, None, error) from error
@@ -204,10 +204,6 @@ class Connections:
                 raise DBAPIError.instance(None, None, error, self._error) from error
         finally:
             connection.close()
-
-    def _is_broken(self, error: BaseException) -> bool:
-        """Return whether the connection to the server is lost; a timeout does not break it."""
-        return getattr(error, "sqlstate", None) not in _UNBROKEN
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -26,7 +26,7 @@ from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.db import db
 from idp.desk.staff import codes
 from idp.letters import provisional
-from idp.web.door import door
+from idp.web import door
 from tests.builders import PASSWORD, PROVISIONAL
 from tests.databases import SECRET
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from idp import opaque, signed
+from idp import opaque
 from idp.clients import registry
 from idp.clock import ACTIVATION_LIFETIME, INTERACTION_LIFETIME, now
 from idp.languages import first_offered
@@ -191,7 +191,7 @@ def _open(value: str) -> tuple[Interaction, str] | None:
             **{name: data.get(key, "") for key, name in _KEPT.items()},
             person=Person(uuid.UUID(person[0]), person[1], datetime.fromtimestamp(person[2], UTC)) if person else None,
         )
-    except (signed.InvalidValueError, KeyError, TypeError, ValueError, OverflowError):
+    except (opaque.InvalidValueError, KeyError, TypeError, ValueError, OverflowError):
         return None
     return interaction, browser
 
@@ -205,5 +205,5 @@ def _is_over(interaction: Interaction) -> bool:
     return now() - interaction.started_at > longest
 
 
-def _signer() -> signed.Signer:
-    return signed.signer(services().settings.secrets, "interaction")
+def _signer() -> opaque.Signer:
+    return opaque.signer(services().settings.secrets, "interaction")

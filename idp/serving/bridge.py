@@ -29,7 +29,7 @@ from idp.metrics.catalogue import NOWHERE, REQUESTS
 from idp.serving import server
 from idp.serving.queue import Heartbeat, Late, Queue
 from idp.stopping import stopping
-from idp.web.door.door import Door
+from idp.web.door import Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
 
 if TYPE_CHECKING:

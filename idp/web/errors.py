@@ -13,9 +13,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from idp.clock import now
 from idp.logging import frames
 from idp.metrics.catalogue import SHED
-from idp.web import http, languages
+from idp.web import endpoints, http, languages
 from idp.web.declarations import is_called_by_program
-from idp.web.door import pages
 from idp.web.redirects import page_of_button, shown_page
 from idp.web.request_context import request_id
 
@@ -126,7 +125,7 @@ def _too_much(code: int) -> http.Response:
     }
     title, sentence = titles.get(code, titles[413])
     texts = {"title": title, "sentence": sentence, "is_about_url": code == 414}  # noqa: PLR2004
-    return pages.from_memory("errors/trop.html", code, **texts, wait=0, back=None)
+    return endpoints.from_memory("errors/trop.html", code, **texts, wait=0, back=None)
 
 
 def _on_http_error(error: HTTPException) -> Response | http.Response:
@@ -157,7 +156,7 @@ def _busy(reason: str, seconds: int) -> http.Response:
     SHED.count(reason)
     if is_called_by_program():
         return _unavailable(seconds)
-    page = pages.from_memory("errors/affluence.html", 503, wait=seconds)
+    page = endpoints.from_memory("errors/affluence.html", 503, wait=seconds)
     page.headers.append(("Retry-After", str(seconds)))
     return page
 
@@ -169,7 +168,7 @@ def overloaded(_request: http.Request) -> http.Response:
 
 def nowhere(_request: http.Request) -> http.Response:
     """Return the page of a path that no page has, from memory; remember a language that was chosen on it."""
-    page = pages.from_memory("errors/introuvable.html", 404)
+    page = endpoints.from_memory("errors/introuvable.html", 404)
     if language := languages.asked():
         languages.keep(page, language)
     return page
@@ -223,7 +222,6 @@ def _on_database(error: SQLAlchemyError) -> Response | http.Response:
 
 
 def _on_driver(error: DBAPIError) -> Response | http.Response:
-    """Handle an error of the database whose class says nothing of its cause."""
     return _on_database(error) if getattr(error.orig, "sqlstate", "") in _UNAVAILABLE else _on_fault(error)
 
 

@@ -9,12 +9,12 @@ from flask import Flask
 from whitenoise import WhiteNoise
 from whitenoise.responders import StaticFile
 
-from idp import opening_hours, precompressed
-from idp.config import Settings
+from idp import precompressed
+from idp.config import Settings, read_hours
 from idp.languages import SOURCE
 from idp.paths import STATIC
 from idp.web import i18n
-from idp.web.door.door import Door
+from idp.web.door import Door
 
 
 def phone_link(number: str) -> str:
@@ -58,7 +58,7 @@ class Support:
     @property
     def hours_language(self) -> str:
         """The language of `hours_in_words`."""
-        return i18n.language() if opening_hours.read(self.hours) else SOURCE
+        return i18n.language() if read_hours(self.hours) else SOURCE
 
 
 def configure(app: Flask, door: Door, settings: Settings) -> None:

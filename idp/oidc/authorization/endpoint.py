@@ -24,15 +24,15 @@ from idp.oidc.authorization import errors, pushed_requests
 from idp.oidc.authorization.checks import Checked, check, check_again
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import release
-from idp.oidc.logout import session_state
+from idp.oidc.logout import front_channel
 from idp.oidc.parameters import as_get
 from idp.oidc.store.contract import CodeRequest
 from idp.services import services
-from idp.sessions import browser_state, device_cookie, liveness, manager
-from idp.throttle import limits, local
+from idp.sessions import cookies, liveness, manager
+from idp.throttle import counters, limits
+from idp.web import endpoints
 from idp.web.declarations import acts_on_get
-from idp.web.door import pages
-from idp.web.door.pages import Endpoint
+from idp.web.endpoints import Endpoint
 from idp.web.errors import InteractionLostError, TooManyRequestsError
 from idp.web.http import Request, Response, see_other
 from idp.web.request_context import remote_ip, request_id
@@ -90,7 +90,7 @@ def _begin(request: Request, encoded: bytes, checked: Checked) -> Response:
     If the client gets a response now, the registration is read from the database. Otherwise it may be that of a minute
     ago, since `resume` reads it before the client gets anything.
     """
-    if manager.cookie_value() or device_cookie.is_sent() or "none" in checked.request.prompt:
+    if manager.cookie_value() or cookies.is_device_sent() or "none" in checked.request.prompt:
         checked = check(services().settings, services().server.ring, encoded, fresh=True)
     hint = profile_choice.from_hint(checked.request.login_hint)
     profile = hint or checked.client.default_profile or profile_choice.remembered()
@@ -147,7 +147,7 @@ def _enter(client: Registration) -> Response:
     """Redirect to the ENT's entrance: the response was sent before, and the ENT accepts its `state` once."""
     if client.home:
         return see_other(client.entrance(services().settings.issuer))
-    return pages.render("oidc/deja_connecte.html", dest=client)
+    return endpoints.render("oidc/deja_connecte.html", dest=client)
 
 
 @acts_on_get
@@ -169,7 +169,6 @@ def deny(_request: Request) -> Response:
 
 
 def _dispatch(request: Request, interaction: Interaction, client: Registration) -> Response:
-    """Redirect to the first step that is owed, or issue the code."""
     requested = interaction.request
     if requested is None or requested.redirect_uri not in client.redirect_uris:
         raise InteractionLostError
@@ -240,10 +239,13 @@ def _issue(request: Request, client: Registration, requested: AuthorizationReque
         return None
     EVENTS.count(chain.ISSUED, "ok")  # the statement has written it
     _note_live_session()
-    state = browser_state.value(sid)
-    pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, requested.redirect_uri))]
+    state = cookies.browser_state(sid)
+    pairs = [
+        ("code", code),
+        ("session_state", front_channel.session_state_of(state, client.client_id, requested.redirect_uri)),
+    ]
     response = errors.send(requested, pairs)
-    browser_state.keep(response, state)
+    cookies.keep_browser_state(response, state)
     return response
 
 
@@ -297,15 +299,15 @@ def _seconds_to_wait() -> int:
     """
     cookie = manager.cookie_value()
     session = [(limits.AUTHORIZE_SESSION, cookie)] if cookie else []
-    if cookie and local.is_marked(_LIVE, cookie):
-        return local.take(*session)
-    return local.take((limits.AUTHORIZE_NETWORK, remote_ip()), *session)
+    if cookie and counters.is_marked_in_memory(_LIVE, cookie):
+        return counters.take_in_memory(*session)
+    return counters.take_in_memory((limits.AUTHORIZE_NETWORK, remote_ip()), *session)
 
 
 def _note_live_session() -> None:
     """Remember that the cookie of this request belongs to a live session, which the database has confirmed."""
     if cookie := manager.cookie_value():
-        local.mark(_LIVE, cookie)
+        counters.mark_in_memory(_LIVE, cookie)
 
 
 def _refuse_flood(encoded: bytes, seconds: int) -> NoReturn:

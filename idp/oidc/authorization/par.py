@@ -19,7 +19,7 @@ from idp.oidc.client_auth import dpop
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
-from idp.web.door.pages import Endpoint
+from idp.web.endpoints import Endpoint
 from idp.web.errors import TooManyRequestsError
 from idp.web.http import Request, Response
 

@@ -1,6 +1,6 @@
 """Endpoints of the protocol, without a web framework, and the pages that they show: errors, forms for a script.
 
-The door (`idp.web.door.door`) calls endpoints by exact method and path. Flask has their routes too, for the requests
+The door (`idp.web.door`) calls endpoints by exact method and path. Flask has their routes too, for the requests
 that the door leaves to it: `HEAD`, `OPTIONS`, other methods and other spellings of a path.
 """
 
@@ -27,14 +27,8 @@ Function = Callable[[Request], Response]
 class Endpoint:
     """One endpoint.
 
-    Attributes:
-        path: Its path.
-        name: Its name in its blueprint.
-        function: What answers its requests.
-        methods: The methods that it has.
-        options: Whether Flask answers OPTIONS.
-        is_in_memory: Whether the memory of the process is enough for most requests without a session.
-        observe: Is given each request with its response, for the metrics.
+    `options` says that Flask answers OPTIONS, and `is_in_memory` that the memory of the process is enough for most
+    requests without a session. `observe` is given each request with its response, for the metrics.
     """
 
     path: str

@@ -28,7 +28,7 @@ from idp.metrics.catalogue import NOWHERE, REQUEST_SECONDS, REQUESTS, STATIC
 from idp.tracing import Kind, Span
 from idp.waiting import WouldWaitError
 from idp.web import browser, declarations
-from idp.web.door.pages import Endpoint, add_route, compress
+from idp.web.endpoints import Endpoint, add_route, compress
 from idp.web.http import MAX_UPLOAD, Request, Response, answering, current_request
 from idp.web.request_context import new_id, read_forwarded
 
@@ -65,7 +65,7 @@ class Door:
         pages: The WSGI application of static files and Flask.
         files: The paths of the static files.
         protect: Returns the headers of a response to a path with the security headers.
-        compresses: Whether pages are compressed for browsers without a session; see `idp.web.door.pages.compress`.
+        compresses: Whether pages are compressed for browsers without a session; see `idp.web.endpoints.compress`.
         network_of: Returns the network that has a share of the queue, by an IP.
         overloaded: Answers a request of an overloaded service, from memory.
         nowhere: Answers a person without a session whose path no page has, from memory; by default, Flask does.
