@@ -21,7 +21,6 @@ from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.accounts.passwords.policy import EXAMPLES
 from idp.activation import views as activation
 from idp.audit import log
-from idp.charter import my_charter
 from idp.charter import views as charter
 from idp.clock import INTERACTION_LIFETIME
 from idp.config import Settings
@@ -69,7 +68,7 @@ from idp.services import Services, provide
 from idp.sessions import devices, manager
 from idp.sessions.ending import SESSIONS_ENDED
 from idp.statements import open_connections
-from idp.throttle import limits, local
+from idp.throttle import counters, limits
 from idp.web import (
     browser,
     declarations,
@@ -83,7 +82,7 @@ from idp.web import (
     telling,
     theme,
 )
-from idp.web.door.door import Door
+from idp.web.door import Door
 from idp.web.http import current_request
 
 _PAGES = (
@@ -95,7 +94,6 @@ _PAGES = (
     email_link,
     email_contest,
     charter,
-    my_charter,
     recovery,
     my_account,
     account_password,
@@ -211,8 +209,8 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
         registrable=metadata.announced(),
         renewable=issued.renewable,
         ips_counted=limits.longest_by_network(),
-        local_counts=local.Counts(),
-        local_marks=local.Marks(),
+        local_counts=counters.Counts(),
+        local_marks=counters.Marks(),
         outbox_handlers=outbox_handlers(settings, outgoing),
         outbox_lanes=(frozenset({back_channel.LOGOUT}), frozenset({asking.JOB})),
         purges=(_purge_desk,),

@@ -32,7 +32,6 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy import literal_column as sql
-from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import BindParameter
@@ -49,12 +48,10 @@ Gates = tuple[ColumnElement[bool], ...]
 
 @dataclass(frozen=True)
 class Step:
-    """One write of a chain.
+    """One write of a chain, the CTE `name`.
 
-    Attributes:
-        name: the name of its CTE.
-        build: returns an INSERT, UPDATE or DELETE with RETURNING that writes only if all given conditions hold.
-        required: whether the whole chain writes nothing unless this step returns a row.
+    `build` returns an INSERT, UPDATE or DELETE with RETURNING that writes only if all given conditions hold. The whole
+    chain writes nothing unless a step that is `required` returns a row.
     """
 
     name: str
@@ -89,7 +86,6 @@ class _Compiled:
         self._as_row = _rows_with(statement.selected_columns.keys())
 
     def run(self, values: Mapping[str, Any]) -> Any:
-        """Run the statement with the `values` of a run; return the first row."""
         parameters = {name: values.get(name, default) for name, default in self._defaults.items()}
         for name, process in self._processors.items():
             parameters[name] = process(parameters[name])
@@ -146,11 +142,9 @@ class Chain:
             if not can_be_undone or getattr(error.orig, "sqlstate", None) != _NOT_A_NUMBER:
                 raise
             with autocommitted() as connection:
-                return self._read(connection, values), None
+                lookup = connection.execute(self._lookup, values).first() if self._lookup is not None else None
+            return lookup, None
         return row, row.chain_value if row else None
-
-    def _read(self, connection: Connection, values: Mapping[str, Any]) -> Row[Any] | None:
-        return connection.execute(self._lookup, values).first() if self._lookup is not None else None
 
     @cached_property
     def _statement(self) -> _Compiled:

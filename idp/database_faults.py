@@ -94,7 +94,7 @@ def cause(error: SQLAlchemyError) -> str:
     if words := _CAUSES_BY_STATE.get(getattr(driver, "sqlstate", None) or ""):
         return words
     text = str(driver or "").lower()
-    if isinstance(error, ProgrammingError) or "no such table" in text or "no such column" in text:
+    if isinstance(error, ProgrammingError):
         return "run `idp db upgrade` to create its tables."
     for pattern, words in _CAUSES:
         if pattern.search(text):

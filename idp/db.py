@@ -6,12 +6,13 @@
   `release_connection()` first.
 """
 
+import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from flask import has_app_context
 from flask_sqlalchemy import SQLAlchemy
@@ -22,20 +23,25 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Engine,
+    Index,
     MetaData,
     Select,
     any_,
+    event,
+    inspect,
     literal,
     text,
     types,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstanceState, Mapped, mapped_column
 
 from idp import pool, waiting
-from idp.personal import KEY
+from idp.folding import fold
+from idp.personal import COPY, KEY
 
 POOL_OVERFLOW = 2
 """Connections that the sessions' pool of a process opens above its size; the statements' pool opens none."""
@@ -293,3 +299,54 @@ def engine_options(*, pool_size: int, pooler: bool = False) -> dict[str, Any]:
         "pool_timeout": 5,
         "pool_events": pool.listeners("sessions", pool_size + POOL_OVERFLOW),
     }
+
+
+_WORD = re.compile(r"[^\W_]+")
+_ORDINAL = re.compile(r"^(\d)i?eme")
+_LONGEST_FIELD = 200
+
+
+class Searched:
+    """A table whose rows are found by the folded words of some columns: without accents, apostrophes and hyphens.
+
+    A field of several words is also there as one word: « D'ALMEIDA » gives `d almeida dalmeida`, which all spellings
+    find. The words are stored as a `tsvector`, whose index finds a word or the beginning of a word at once. A bulk
+    statement sets `search_text` by `text_of`.
+    """
+
+    searched_fields: ClassVar[tuple[str, ...]]
+
+    search_text: Mapped[str] = mapped_column(TSVECTOR(), default="", info=COPY)
+
+    @classmethod
+    def text_of(cls, columns: Mapping[str, Any]) -> str:
+        """Return the value of `search_text` for a row with these columns."""
+        return _search_text(*(columns[name] or "" for name in cls.searched_fields))
+
+
+def words_index(name: str) -> Index:
+    """Return the index of the words of `search_text`."""
+    return Index(name, "search_text", postgresql_using="gin")
+
+
+def searched_words(typed: str) -> list[str]:
+    """Return the folded words of a text, « 6ème » as `6e`. The length that is read is limited."""
+    return [_ORDINAL.sub(r"\1e", word) for word in _WORD.findall(fold(typed[:_LONGEST_FIELD]))]
+
+
+def _search_text(*fields: str) -> str:
+    seen: dict[str, None] = {}
+    for field in fields:
+        parts = searched_words(field)
+        seen.update(dict.fromkeys(parts))
+        if len(parts) > 1:
+            seen["".join(parts)] = None
+    return " ".join(seen)
+
+
+@event.listens_for(Searched, "before_insert", propagate=True)
+@event.listens_for(Searched, "before_update", propagate=True)
+def _keep_text(_mapper: Any, _connection: Any, row: Searched) -> None:
+    state: InstanceState[Any] = inspect(row)
+    if not state.persistent or any(state.attrs[name].history.has_changes() for name in row.searched_fields):
+        row.search_text = _search_text(*(getattr(row, name) or "" for name in row.searched_fields))

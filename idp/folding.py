@@ -1,5 +1,6 @@
-"""Normal forms for comparing texts: without accents, and without accents and case."""
+"""Normal forms of texts and of people's names, for comparisons: without accents and case, and word by word."""
 
+import re
 import unicodedata
 
 _SPELLED_OUT = str.maketrans(
@@ -39,3 +40,60 @@ def plain(text: str) -> str:
 def fold(text: str) -> str:
     """Return `text` without accents and case: « LÉO », « léo » and « Leo » give « leo »."""
     return plain(plain(text).casefold())
+
+
+PARTICLES = frozenset(
+    re.split(
+        " ",
+        "a al ait ben bin bint d da das de del della den der des di do dos du el "
+        "ep epouse et la las le les los nee o of ould san st ste ter van von y",
+    )
+)
+"""Words that many family names share."""
+CIVILITIES = frozenset({"m", "mme"})  # the known values of `civility`
+_LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
+"""The beginnings of the names of letters, and of « Œ »; that of a small capital M is « LATIN LETTER »."""
+
+_PHONETIC = range(0x0250, 0x02B0), range(0x1D00, 0x1DC0), range(0x2C60, 0x2C80), range(0xA720, 0xA800)
+"""The blocks of Latin letters for phonetic notation and for linguists, which no register writes in a name."""
+_IN_NAMES = frozenset("əɓɗɛɔ")
+"""The letters of those blocks that names have: in Azeri; in Fula, Hausa, Ewe and Lingala. `idp.folding` folds these."""
+_ALIKE = ("LATIN ", "GREEK ", "CYRILLIC ", "ARMENIAN ", "COPTIC ", "CHEROKEE ", "LISU ")
+"""The beginnings of the names of letters that look like Latin ones, or nearly."""
+
+
+def civility(text: str) -> str:
+    """Return a person's civility: « m », « mme », another word, or the empty text."""
+    word = fold(text).strip(". ")
+    return "mme" if word in {"mlle", "madame", "mademoiselle"} else word
+
+
+def words_of_name(name: str) -> list[str]:
+    """Return the words of a name, folded: « Anne-Marie » gives « anne » and « marie »."""
+    return "".join(c if c.isalnum() else " " for c in fold(name)).split()
+
+
+def joined_name(name: str) -> str:
+    """Return the letters and digits of a name, folded: « Anne-Marie » gives « annemarie »."""
+    return "".join(words_of_name(name))
+
+
+def foreign_letter(name: str) -> str:
+    """Return the first letter of a name that may be there in place of a Latin one, or the empty text.
+
+    SIECLE and ONDE take names from the civil register, which writes them in Latin letters with any diacritics, so that
+    Turkish, Polish, Vietnamese and Romanian names pass. A letter of another alphabet among them is a look-alike, by
+    mistake or on purpose: with a Cyrillic « а », a name looks the same on screen and is another one to every
+    comparison. So is a letter of phonetic notation, such as « ɑ ». Whole names can be written so in the alphabets of
+    `_ALIKE`, and in no other: an Arabic name passes.
+    """
+    if name.isascii():
+        return ""
+    letters = [c for c in unicodedata.normalize("NFKC", name) if c.isalpha() and unicodedata.category(c) != "Lm"]
+    foreign = [c for c in letters if _is_phonetic(c) or not unicodedata.name(c, "").startswith(_LATIN)]
+    is_mixed = len(foreign) < len(letters)
+    return next((c for c in foreign if is_mixed or unicodedata.name(c, "").startswith(_ALIKE)), "")
+
+
+def _is_phonetic(letter: str) -> bool:
+    return letter not in _IN_NAMES and any(ord(letter) in block for block in _PHONETIC)

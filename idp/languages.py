@@ -1,6 +1,7 @@
-"""The languages of the pages and mails for parents, as BCP 47 tags. French is the source of the texts."""
+"""The languages of pages, mails and letters for parents, as BCP 47 tags. French is the source of the texts."""
 
 import re
+from collections.abc import Sequence
 
 SOURCE = "fr"  # the language of the texts in the code, and of readers of none of `OFFERED`
 
@@ -58,3 +59,45 @@ def locale_name(language: str) -> str:
 def direction(language: str) -> str:
     """Return the direction of a language's script, for the attribute `dir`."""
     return "rtl" if language in _RIGHT_TO_LEFT else "ltr"
+
+
+OF_LETTERS = {
+    "en": "anglais",
+    "ar": "arabe",
+    "tr": "turc",
+    "pt": "portugais",
+    "es": "espagnol",
+    "uk": "ukrainien",
+    "ro": "roumain",
+    "zh-Hans": "chinois simplifié",
+}
+"""The languages of which `templates/letter/languages.json` has the texts, in the order of letters without a choice."""
+
+
+def of_letters(stored: Sequence[str] | None) -> list[str]:
+    """Return the languages of a school's letters, in their order; `stored` is `School.letter_languages`."""
+    return [tag for tag in (OF_LETTERS if stored is None else stored) if tag in OF_LETTERS]
+
+
+def in_order_of_letters(stored: Sequence[str] | None, ticked: Sequence[str]) -> list[str]:
+    """Return the ticked languages in the order that an operator gave a school's letters; the others come after.
+
+    Letters whose order nobody changed keep the order of `OF_LETTERS`.
+    """
+    former = of_letters(stored)
+    if former == [tag for tag in OF_LETTERS if tag in former]:
+        former = list(OF_LETTERS)
+    return [tag for tag in dict.fromkeys([*former, *OF_LETTERS]) if tag in ticked]
+
+
+def letters_to_store(tags: Sequence[str]) -> list[str] | None:
+    """Return what is stored for a choice. All languages in their order are no choice: a new one will be added.
+
+    Raises:
+        ValueError: letters have no texts in one of the languages.
+    """
+    unknown = [tag for tag in tags if tag not in OF_LETTERS]
+    if unknown:
+        raise ValueError(f"letters have no texts in {unknown[0][:20]!r}: choose among {', '.join(OF_LETTERS)}")
+    different = list(dict.fromkeys(tags))
+    return None if different == list(OF_LETTERS) else different

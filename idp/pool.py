@@ -203,11 +203,7 @@ hosts = Hosts()  # of the one database of this process
 
 
 class NoLimitsError(psycopg.OperationalError):
-    """The time limits of the server are missing: a pooler dropped them.
-
-    Attributes:
-        pooler: whether the settings say that there is one.
-    """
+    """The time limits of the server are missing: a pooler dropped them. `pooler` says that the settings name one."""
 
     def __init__(self, *, pooler: bool) -> None:
         super().__init__("the connection has no time limits")

@@ -1,6 +1,6 @@
 """« Sélectionnez votre profil »: parents continue, others learn where they sign in. Owns `/profil` and `/mon-ent`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import lazy_gettext as _l
@@ -61,11 +61,6 @@ PARENT = "parent"
 _BY_KEY = {profile.key: profile for profile in PROFILES}
 
 
-def find(key: str) -> Profile | None:
-    """Return the profile of that key, or None."""
-    return _BY_KEY.get(key)
-
-
 def from_hint(login_hint: str) -> str:
     """Return the profile that `login_hint=profil:…` names, or an empty string."""
     key = login_hint.removeprefix(PROFILE_HINT).partition(":")[0] if login_hint.startswith(PROFILE_HINT) else ""
@@ -96,11 +91,11 @@ def choose() -> Response | str:
     """
     interaction = store.current()
     client = store.client_of(interaction)
-    profile = find(request.form.get("profil", "")[:20]) if request.method == "POST" else None
+    profile = _BY_KEY.get(request.form.get("profil", "")) if request.method == "POST" else None
     if profile is None:
         back_url = store.decline_url(interaction)
         return render_template("profile_choice/profil.html", dest=client, profiles=PROFILES, back_url=back_url)
-    chosen = (interaction or store.Interaction()).with_profile(profile.key)
+    chosen = replace(interaction or store.Interaction(), profile=profile.key)
     if profile.key == PARENT:
         target = store.resume_url(chosen) if chosen.request else store.page_url("login.sign_in", chosen)
     else:
@@ -119,7 +114,7 @@ def choose() -> Response | str:
 def elsewhere() -> Response | str:
     """Show where people of another profile sign in."""
     interaction = store.current()
-    profile = find(interaction.profile) if interaction else None
+    profile = _BY_KEY.get(interaction.profile) if interaction else None
     if profile is None or profile.key == PARENT:
         not_found()
     client = store.client_of(interaction)
@@ -139,16 +134,8 @@ def elsewhere() -> Response | str:
 _MOST = 5000  # the most schools on the page
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An ENT that has an address, and the names of its schools."""
-
-    ent: Registration
-    schools: list[str]
-
-
-def entries() -> list[Entry]:
-    """Return the ENTs by name, each with its schools by name; a school without a name of its own is left out."""
+def _entries() -> list[tuple[Registration, list[str]]]:
+    """Return the ENTs that have an address, each with its schools by name; a school without a name is left out."""
     rows = db.session.execute(
         select(Client.id, School)
         .join(ClientSchool, ClientSchool.client_id == Client.id)
@@ -162,10 +149,10 @@ def entries() -> list[Entry]:
         if school.is_named:
             schools.setdefault(key, []).append(school.name)
     ents = registry.all_serving({school.uai for _, school in rows})
-    return [Entry(ent, schools[ent.key]) for ent in ents if ent.home and ent.key in schools]
+    return [(ent, schools[ent.key]) for ent in ents if ent.home and ent.key in schools]
 
 
 @blueprint.get("/mon-ent")
 def ents() -> str:
     """« Trouvez votre ENT »: a link to each ENT, with its schools."""
-    return render_template("profile_choice/mon_ent.html", dest=None, entries=entries())
+    return render_template("profile_choice/mon_ent.html", dest=None, entries=_entries())

@@ -2,7 +2,7 @@
 
 A node with another secret key would read no signing key, no link of a mail and no form of the other nodes. The check
 value is a digest of the secret key, keyed by that key: it does not help to guess 32 random bytes. It is one of the
-digests of `noted_settings` (`idp.audit.noted_settings`), which `idp db upgrade` and each start write.
+digests of `noted_settings` (`idp.audit.changes`), which `idp db upgrade` and each start write.
 """
 
 import sqlalchemy

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from idp.oidc.server import Server
     from idp.outbox.worker import Handler
     from idp.statements import Connections
-    from idp.throttle.local import Counts, Marks
+    from idp.throttle.counters import Counts, Marks
 
 EXTENSION = "idp.services"  # the name of the services among the application's extensions
 
@@ -53,15 +53,15 @@ class Services:
     renewable: Callable[[datetime], ColumnElement[bool]]
     """Returns the SQL condition that selects the sessions in which a client can renew its tokens at an instant."""
     ips_counted: timedelta  # how long a rate limit keeps the counter of an IP, at most; for the page on personal data
-    local_counts: Counts  # the counters of the budgets that this process keeps in memory (`idp.throttle.local`)
+    local_counts: Counts  # the counters of the budgets that this process keeps in memory (`idp.throttle.counters`)
     form_lifetime: timedelta  # how long a form may stay open in a browser
-    local_marks: Marks  # the marked subjects of this process (`idp.throttle.local`)
+    local_marks: Marks  # the marked subjects of this process (`idp.throttle.counters`)
     refusals: dict[tuple[str, bytes], tuple[datetime, datetime]] = field(default_factory=dict)
     """The cached refusals of this process (`idp.throttle.guard`), by counter: ends of the entry and of the wait."""
     sign_in_pages: dict[tuple[uuid.UUID, int, str, tuple[bool, bool]], str] = field(default_factory=dict)
     """The cached sign-in pages of this process (`idp.login.plain`), by client, its version and language."""
     refused_pages: dict[tuple[object, ...], str] = field(default_factory=dict)
-    """The cached pages of refused requests (`idp.web.door.pages`), by language, template and its values."""
+    """The cached pages of refused requests (`idp.web.endpoints`), by language, template and its values."""
     outbox_handlers: Mapping[str, Handler] = field(default_factory=dict)  # the handler of each kind of outbox message
     outbox_lanes: Sequence[frozenset[str]] = ()
     """Kinds of outbox messages that may take long. A thread of its own handles each group, so that mails do not wait:

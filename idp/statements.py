@@ -104,7 +104,6 @@ class _Prepared:
             raise _error(result)
 
     def fetch_row(self, values: list[Any]) -> tuple[Any, ...] | None:
-        """Return the row, or None; there must be as many values as types. See `Statement.fetch_row`."""
         transformer = self._transformer
         parameters: Any = transformer.dump_sequence(values, ())
         if self._name:
@@ -179,8 +178,7 @@ class Connections:
             driver.InterfaceError,
             driver.InternalError,  # a server that became read-only after a failover
         )
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=partial(_leave_to_parent, weakref.ref(self)))
+        os.register_at_fork(after_in_child=partial(_leave_to_parent, weakref.ref(self)))
 
     def lend(self) -> "Loan":
         """Lend a connection for the length of a `with`."""
@@ -198,7 +196,7 @@ class Connections:
         """Return a connection to the pool, or discard it and all idle ones if `error` broke it. See `Loan`."""
         try:
             if isinstance(error, self._unavailable):
-                if self._is_broken(error):
+                if getattr(error, "sqlstate", None) not in _UNBROKEN:  # the connection to the server is lost
                     connection.invalidate(error)
                     self._engine.dispose()
                 raise OperationalError(None, None, error) from error
@@ -206,10 +204,6 @@ class Connections:
                 raise DBAPIError.instance(None, None, error, self._error) from error
         finally:
             connection.close()
-
-    def _is_broken(self, error: BaseException) -> bool:
-        """Return whether the connection to the server is lost; a timeout does not break it."""
-        return getattr(error, "sqlstate", None) not in _UNBROKEN
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -11,7 +11,7 @@ from contextvars import ContextVar, Token
 from enum import Enum
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from idp import __version__
 
@@ -33,24 +33,8 @@ class Kind(Enum):
     INTERNAL = "internal"
 
 
-class Recorded(Protocol):
-    """A span that is recorded."""
-
-    traceparent: str
-
-    def end(self, attributes: Mapping[str, Value], error: str) -> None:
-        """Add attributes, and end the span; `error` is the reason why it failed, or empty."""
-
-
-class Recorder(Protocol):
-    """Records spans."""
-
-    def open_span(self, name: str, kind: Kind, parent: str) -> Recorded:
-        """Begin a span; `parent` is the `traceparent` of what caused it, or empty."""
-
-
 _current: ContextVar[str] = ContextVar("traceparent", default="")
-_recorders: list[Recorder] = []  # the recorder of this process, if it has one
+_recorders: list["_Recorder"] = []  # the recorder of this process, if it has one
 
 
 class Span:
@@ -68,7 +52,7 @@ class Span:
         self.traceparent = _current.get() if parent is None else _valid(parent)
         self.attributes: dict[str, Value] = {}
         self.error = ""
-        self._recorded: Recorded | None = None
+        self._recorded: _Recorded | None = None
         self._token: Token[str] | None = None
 
     @property
@@ -99,14 +83,9 @@ def current() -> str:
     return _current.get()
 
 
-def begin_recorded(name: str, kind: Kind) -> Recorded | None:
+def begin_recorded(name: str, kind: Kind) -> "_Recorded | None":
     """Begin a span of the current trace that ends elsewhere than in a `with`; None if spans are not recorded."""
     return _recorders[0].open_span(name, kind, _current.get()) if _recorders else None
-
-
-def record_by(recorder: Recorder | None) -> None:
-    """Record the spans of this process from now on, or no longer."""
-    _recorders[:] = [recorder] if recorder else []
 
 
 def _valid(traceparent: str) -> str:
@@ -153,9 +132,9 @@ def new_provider(part: str) -> "TracerProvider":
     return TracerProvider(resource=Resource(own).merge(OTELResourceDetector().detect()))  # the variables win
 
 
-def record_with(provider: "TracerProvider") -> None:
-    """Record the spans of this process with a provider."""
-    record_by(_Recorder(provider))
+def record_with(provider: "TracerProvider | None") -> None:
+    """Record the spans of this process with a provider from now on, or no longer."""
+    _recorders[:] = [_Recorder(provider)] if provider else []
 
 
 class _Recorder:
@@ -167,7 +146,8 @@ class _Recorder:
         self._read = TraceContextTextMapPropagator().extract
         self._kinds = {kind: trace.SpanKind[kind.name] for kind in Kind}
 
-    def open_span(self, name: str, kind: Kind, parent: str) -> Recorded:
+    def open_span(self, name: str, kind: Kind, parent: str) -> "_Recorded":
+        """Begin a span; `parent` is the `traceparent` of what caused it, or empty."""
         context = self._read({"traceparent": parent}) if parent else None
         return _Recorded(self._tracer.start_span(name, context=context, kind=self._kinds[kind]))
 
@@ -179,6 +159,7 @@ class _Recorded:
         self.traceparent = f"00-{known.trace_id:032x}-{known.span_id:016x}-{int(known.trace_flags):02x}"
 
     def end(self, attributes: Mapping[str, Value], error: str) -> None:
+        """Add attributes, and end the span; `error` is the reason why it failed, or empty."""
         from opentelemetry.trace import StatusCode  # noqa: PLC0415 - as above
 
         named = dict(attributes)

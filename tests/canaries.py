@@ -26,7 +26,7 @@ from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.db import db
 from idp.desk.staff import codes
 from idp.letters import provisional
-from idp.web.door import log_line
+from idp.web import door
 from tests.builders import PASSWORD, PROVISIONAL
 from tests.databases import SECRET
 
@@ -164,7 +164,7 @@ def _everything_is_heard() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_lines, "configure", loudly)
         patch.setattr(log_lines, "write", keep)
-        patch.setattr(log_line, "write", keep)
+        patch.setattr(door, "write", keep)
         random = SimpleNamespace(token_urlsafe=_noting(secrets.token_urlsafe, "an unguessable value"))
         patch.setattr(opaque, "secrets", random)
         patch.setattr(opaque, "keyed_value", _noting(opaque.keyed_value, "a link's token"))

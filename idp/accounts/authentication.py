@@ -29,7 +29,7 @@ from idp.db import unit_of_work
 from idp.metrics.catalogue import SIGN_IN
 from idp.throttle import guard, limits
 from idp.web.errors import TooManyRequestsError
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device
 
 Door = Literal["sign_in", "reauthentication", "letter", "link"]
 Reason = Literal["unknown", "disabled", "closed", "no_secret", "expired", "wrong", "changed", "shut"]
@@ -255,7 +255,7 @@ def _try(
                 reason=reason,
                 username_digest=username_digest(settings, attempt.username),
                 door=attempt.door,
-                device=describe(attempt.user_agent).code,
+                device=describe_device(attempt.user_agent).code,
             )
         )
     alarm.count_failure(settings)

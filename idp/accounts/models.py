@@ -11,10 +11,9 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship,
 
 from idp.accounts.closings import ClosableAccount, ClosableTie, Closing, last_end, open_contest
 from idp.clock import now
-from idp.db import Base, UuidKey, only
+from idp.db import Base, Searched, UuidKey, only, words_index
 from idp.mail.emails import fold_email
 from idp.personal import ANYBODYS, COPY, DIGEST, GENERATION, OWN, STAFF, held, left_out, shown
-from idp.searched import Searched, words_index
 
 _ROSTER_KEY = shown("Clé dans le fichier de l’établissement")
 _FORMER = held("ancienne adresse mail, qui peut être celle d’une autre personne après un changement contesté")

@@ -28,7 +28,7 @@ from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.throttle import guard, limits
-from idp.web.user_agent import from_code
+from idp.web.request_context import device_of_code
 
 NOTICE = "account.notice"
 """The kind of outbox message that carries a notice; its payload names the account and, for some, a link's row."""
@@ -208,7 +208,7 @@ def _context(message: OutboxMessage, account: Account, link: OneTimeLink | None,
         context["schools"] = directory.tellable(directory.schools_of_ties(account))
     if "device" in payload:
         with force_locale(locale_name(of_account(account.locale))):
-            context["device"] = from_code(payload["device"]).label
+            context["device"] = device_of_code(payload["device"]).label
     if "until" in payload:
         context |= _end_of_closing(account, payload["until"])
     if payload.get("school"):

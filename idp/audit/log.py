@@ -1,4 +1,4 @@
-"""Writes entries of the journal, in the caller's transaction."""
+"""Writes entries of the journal, in the caller's transaction, and counts the committed ones for the metrics."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from idp.audit.models import AuditEntry
 from idp.chained import NewRow
 from idp.clock import now
 from idp.db import UnitSession, db
-from idp.metrics import journal
+from idp.metrics import catalogue as metrics
 from idp.metrics.instruments import Instrument
 from idp.services import services
 
@@ -28,13 +28,10 @@ _UNCOUNTED = "entries that are not committed"
 
 @dataclass(frozen=True)
 class Desk:
-    """The person of the desk who acts.
+    """The person of the desk who acts, and the school that the person acts for, if the role has one.
 
-    Attributes:
-        staff_id: the person.
-        school_id: the school that the person acts for, if the role has one.
-        details: the role, the authenticator, the age of the proof in seconds, the device, and `former_cookie` for a
-            request by the cookie from before that proof, which does not count for it; never a secret.
+    `details` are the role, the authenticator, the age of the proof in seconds, the device, and `former_cookie` for a
+    request by the cookie from before that proof, which does not count for it; never a secret.
     """
 
     staff_id: uuid.UUID
@@ -111,7 +108,7 @@ def entry_of(event: Event) -> NewRow:
 def count(row: NewRow) -> None:
     """Count a row for the metrics, if it is an entry; a statement of its own has written it."""
     if Instrument.registry is not None and row.model is AuditEntry:
-        journal.count(row.values["kind"], row.values["result"], row.values["details"])
+        _count_event(row.values["kind"], row.values["result"], row.values["details"])
 
 
 @sqlalchemy_event.listens_for(UnitSession, "after_commit")
@@ -144,3 +141,49 @@ def forget(account_id: uuid.UUID) -> None:
         .values(ip="", request_id="", details={}, salt=None)
         .execution_options(synchronize_session=False)
     )
+
+
+_STEPS = {
+    "activation.opened": "opened",
+    "activation.completed": "completed",
+    "email.link_sent": "mail_sent",
+    "email.confirmed": "confirmed",
+}
+_RECOVERIES = {
+    "recovery.username": "username_asked",
+    "recovery.username_told": "username_told",
+    "password.reset": "password_chosen",
+}
+
+
+def _count_event(kind: str, result: str, details: Mapping[str, Any]) -> None:
+    metrics.EVENTS.count(kind, result)
+    if kind == "sign_in":
+        _count_sign_in(result, details)
+    elif kind in _STEPS:
+        metrics.ACTIVATIONS.count(_STEPS[kind])
+    elif kind in _RECOVERIES:
+        metrics.RECOVERIES.count(_RECOVERIES[kind])
+    else:
+        _count_other(kind, result, details)
+
+
+def _count_sign_in(result: str, details: Mapping[str, Any]) -> None:
+    """Count a sign-in. Throttled ones are counted where they happen, since the journal has one an hour."""
+    if result == "ok":
+        metrics.SIGN_INS.count("password" if "pwd" in details["amr"] else "passkey", "ok")
+    elif result == "refused" and details["door"] in {"sign_in", "passkey"}:
+        metrics.SIGN_INS.count("passkey" if details["door"] == "passkey" else "password", details["reason"])
+
+
+def _count_other(kind: str, result: str, details: Mapping[str, Any]) -> None:
+    if kind == "recovery.password":
+        metrics.RECOVERIES.count(details["answer"])
+    elif kind == "staff.sign_in":
+        metrics.STAFF_SIGN_INS.count(result)
+    elif kind == "device_session.changed" and details["change"] == "used":
+        metrics.SIGN_INS.count("device", "ok")
+    elif kind == "device_session.reused":
+        metrics.SIGN_INS.count("device", "reused")
+    elif kind == "desk.job_finished":
+        metrics.JOBS_ENDED.count(details["work"], details["outcome"])

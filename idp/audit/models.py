@@ -111,7 +111,7 @@ class AuditSeal(Base):
 
 
 class NotedSettings(Base):
-    """The settings of the last start, secrets hidden: one row (`idp.audit.noted_settings`)."""
+    """The settings of the last start, secrets hidden: one row (`idp.audit.changes`)."""
 
     __tablename__ = "noted_settings"
     __table_args__ = ({"info": left_out("settings of this service")},)

@@ -90,7 +90,6 @@ def record_cut(known: Secrets, entries_before: datetime, failures_before: dateti
 
 
 def _record_cut(known: Secrets, entries_before: datetime, failures_before: datetime) -> None:
-    """Move the beginning of the chain forward, never back."""
     beginning = db.session.scalar(select(AuditBeginning).with_for_update())
     if beginning is None:
         beginning = AuditBeginning(

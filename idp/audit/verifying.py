@@ -57,16 +57,10 @@ class Finding:
 
 @dataclass
 class Report:
-    """The result of a check.
+    """The result of a check: how many sealed `entries` and `seals` were read, and how many entries wait for a seal.
 
-    Attributes:
-        entries: sealed entries that were read.
-        seals: seals that were read.
-        unsealed: entries that wait for a seal.
-        oldest_unsealed_at: the time of the oldest of them.
-        expired: sealed entries that the purge removed by age.
-        head: the number and the MAC of the last seal.
-        beginning: the record of the last purge.
+    The purge removed `expired` entries by age. `head` is the number and the MAC of the last seal, and `beginning` the
+    record of the last purge.
     """
 
     entries: int = 0

@@ -9,7 +9,7 @@ from typing import Any
 from idp.charter import service
 from idp.charter.service import Current
 from idp.web.declarations import for_programs
-from idp.web.door.pages import Endpoint
+from idp.web.endpoints import Endpoint
 from idp.web.http import Request, Response, json_response
 
 

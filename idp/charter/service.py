@@ -216,6 +216,5 @@ def _open(_renderer: Any, tokens: Sequence["Token"], index: int, _options: Any, 
 
 
 def _close(_renderer: Any, tokens: Sequence["Token"], index: int, _options: Any, _env: Any) -> str:
-    """End a link, and name its host unless its words are its address. A link has no link inside (CommonMark 6.3)."""
     opened = next(token for token in reversed(tokens[:index]) if token.type == "link_open")
     return "</a>" if opened.markup == "autolink" else f"</a> ({escape(_host(str(opened.attrs['href'])))})"

@@ -69,7 +69,7 @@ ENTRIES = {
         takes_any_key=True,
     ),
     "dossier": Entry(
-        "idp.dossier.commands:dossier",
+        "idp.dossier:dossier",
         "Write the file that a buyer or a data protection officer asks for, in French, from the running configuration.",
     ),
     "keys": Entry(

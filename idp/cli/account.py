@@ -12,7 +12,7 @@ from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.desk_events import PasswordsForced
 from idp.cli import account_view
-from idp.cli.refusals import RefusingGroup
+from idp.cli.account_view import RefusingGroup
 from idp.config import Settings
 from idp.families import acts, closing, merging
 from idp.oidc.claims.standard import ClaimError

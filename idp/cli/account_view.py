@@ -1,11 +1,13 @@
-"""An operator's view of an account: its state in words, never a secret, never a whole mail address.
+"""An operator's view of an account and of refused acts on it, in English: never a secret, never a whole mail address.
 
 An operator who acts for one school sees the accounts of its children's guardians, and nothing of other schools
 (security row K-04): every other account is reported as missing.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+import click
 from sqlalchemy import ColumnElement, exists, false, func, or_, select
 from sqlalchemy.orm import aliased
 
@@ -15,15 +17,15 @@ from idp.accounts.passwords.hasher import MAX_USERNAME_LENGTH, fold_username
 from idp.audit import log
 from idp.audit.events import AccountHidden, AccountRead, DisputeSettled
 from idp.audit.models import AuditEntry
-from idp.cli.refusals import NotFoundError
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.search.terms import Terms, condition
+from idp.families.refusals import Code, RefusedError
 from idp.families.standing import Standing, standings
 from idp.mail.emails import masked, masked_apart
 from idp.passkeys import keys
 from idp.sessions import listed
-from idp.terminal import instant
+from idp.terminal import instant, plain
 from idp.throttle import guard, limits
 from idp.uai import UAI_LENGTH, normalised_uai
 
@@ -114,7 +116,8 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
     with unit_of_work():
         log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     merged = db.session.get(Account, account.merged_into_id) if account.merged_into_id else None
-    ties, moment = _ties(account, school), now()
+    ties = [link for link in account.guardianships if school is None or link.child.school_id == school.id]
+    moment = now()
     contested_email, email = masked_apart(account.contested_email, account.email)
     return {
         **line(account, school),
@@ -164,10 +167,6 @@ def _words(account: Account, standing: Standing) -> str:
     if standing is Standing.CLOSED and until is not None:
         return f"{standing.value} until {instant(until)}"
     return standing.value
-
-
-def _ties(account: Account, school: School | None) -> list[Guardianship]:
-    return [link for link in account.guardianships if school is None or link.child.school_id == school.id]
 
 
 def _named(link: Guardianship, **more: str | None) -> dict[str, str | None]:
@@ -232,3 +231,51 @@ def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
         for key, kind, at, uai, *names in rows
         if school is None or school.uai == uai
     ]
+
+
+SENTENCES: Mapping[Code, str] = {
+    Code.GONE: "the account was removed meanwhile",
+    Code.NOT_DISABLED: "{name} is not disabled",
+    Code.NOT_MERGED: "{name} is not merged into another account",
+    Code.MERGED: "{name} was merged into {other}, which has its children",
+    Code.MERGED_TOO: "{name} was merged too: unlink {name} first",
+    Code.MAILBOX_OF_OTHER: (
+        "{name} stays disabled: another account has confirmed its mailbox meanwhile, and IDP_SHARED_MAILBOX=refuse; "
+        "one of the two needs another mailbox"
+    ),
+    Code.NO_SUCH_CLOSING: "there is no such closing",
+    Code.CLOSING_OVER: "the closing is over already",
+    Code.ERASE_OTHER: "{name} was merged into {other}: erase that account",
+    Code.MERGED_ACCOUNTS_CHANGED: "the accounts merged into {name} changed meanwhile: try again",
+    Code.IN_DISPUTE: "{name} is in dispute: the school settles that at the desk, then erase",
+    Code.CLOSED_WITHOUT_CHILD: (
+        "{name} is closed and has no child, so that nothing can be kept of the closing: wait for its end, or "
+        "reopen it with `idp account reopen {name}`, then erase"
+    ),
+    Code.EXCLUDED: (
+        "the school has decided that {name} is not the guardian of a child whom its file still gives to them, and the "
+        "next file would restore that tie: have the school take it out of its file, import that file, then erase"
+    ),
+    Code.PROMISED_NOTICE: (
+        "a school was promised to hear about {name}, and has not answered: `idp account show {name}` names its "
+        "notices, and the school answers at the desk, then erase"
+    ),
+}
+"""The sentences of the refusals that a command can meet; all other acts are the desk's alone."""
+
+
+class NotFoundError(Exception):
+    """There is no such account or school for this operator; the message is the sentence to show."""
+
+
+class RefusingGroup(click.Group):
+    """Commands whose refusals are errors of the command."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(context)
+        except NotFoundError as missing:
+            raise click.ClickException(plain(missing)) from missing
+        except RefusedError as refused:
+            raise click.ClickException(plain(SENTENCES[refused.code].format(**refused.values))) from refused

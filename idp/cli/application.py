@@ -14,7 +14,7 @@ from flask import Flask
 
 from idp import tracing
 from idp.app import create_app
-from idp.audit import log, noted_settings
+from idp.audit import changes, log
 from idp.cli import settings as command_settings
 from idp.config import Settings
 from idp.db import db
@@ -95,7 +95,7 @@ def in_application(
             command_settings.refuse_another_key(settings)
         with opened(settings) as app:
             if notes_settings:
-                noted_settings.note(services_of(app).settings)
+                changes.note_settings(services_of(app).settings)
             return callback(*args, **kwargs) if callback else None
 
     wrapped.callback = run
@@ -120,6 +120,6 @@ def _note_settings(app: Flask, settings: Settings) -> None:
     with app.app_context():
         log.set_origin(log.Origin(actor=_operator()))
         try:
-            noted_settings.note(settings)
+            changes.note_settings(settings)
         finally:
             db.session.remove()

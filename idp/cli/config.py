@@ -6,7 +6,7 @@ import click
 
 from idp import schema, secret_check
 from idp.accounts.passwords.hasher import Hasher
-from idp.audit import noted_settings
+from idp.audit import changes
 from idp.cli import settings as command_settings
 from idp.cli.application import opened
 from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
@@ -30,7 +30,7 @@ def check() -> None:
         raise command_settings.faults_exception(_all_faults(error)) from None
     settings = command_settings.load()
     _show(settings)
-    _show_hash_rate(settings)
+    click.echo(f"password hashes: {'; '.join(filter(None, machine.hash_rate(Hasher(settings))))}")
     if faults := production_faults(settings):
         raise command_settings.faults_exception(faults)
 
@@ -51,7 +51,7 @@ def accept_secret_key(*, yes: bool) -> None:
             err=True,
         )
     with opened(settings):
-        noted_settings.note(settings)
+        changes.note_settings(settings)
     if not secret_check.is_known(settings):
         raise click.ClickException("the database did not take the key; nothing was changed")
     click.echo("The key is accepted. Replace each key that `idp keys list` calls sealed under a secret key that is not")
@@ -72,7 +72,3 @@ def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
     for name, value in settings.rows():
         if name.removeprefix(PREFIX).lower() not in wrong:
             click.echo(f"{name} = {value}")
-
-
-def _show_hash_rate(settings: Settings) -> None:
-    click.echo(f"password hashes: {'; '.join(filter(None, machine.hash_rate(Hasher(settings))))}")

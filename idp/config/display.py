@@ -40,5 +40,4 @@ def without_secrets(database_url: str) -> str:
 
 
 def _is_secret(option: str, value: str | Sequence[str]) -> bool:
-    """Return whether an option of a database's URL holds a secret, or the rest of one that was not escaped."""
     return bool(_SECRET_OPTION.search(option) or _SECRET_INSIDE.search(str(value)))

@@ -1,9 +1,14 @@
-"""Validators of single settings. Each returns a valid value, and raises `ValueError` for others."""
+"""Validators of single settings, and opening hours in the notation of OpenStreetMap.
+
+Each validator returns a valid value, and raises `ValueError` for others.
+"""
 
 import re
 import ssl
 import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import time
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -215,3 +220,45 @@ def toml_fault(toml: str) -> str:
     except ValueError as fault:  # not TOML, or not UTF-8; the text of the error may have a value
         return f"cannot be read as TOML: {type(fault).__name__}"
     return ""
+
+
+_DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
+_DAY = "|".join(_DAYS)
+_HOURS = r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d"
+_RULE = re.compile(rf"((?:{_DAY})(?:-(?:{_DAY})|(?:,(?:{_DAY}))*)) ({_HOURS}(?:,{_HOURS})?)")
+_LOOKS_LIKE_RULE = re.compile(rf"(?:{_DAY})\b")
+
+
+@dataclass(frozen=True)
+class OpeningHours:
+    """A rule of days, Monday being 0, and of one or two ranges of hours; a span gives its first and last day."""
+
+    days: tuple[int, ...]
+    is_span: bool
+    times: tuple[time, ...]
+
+
+def read_hours(text: str) -> OpeningHours | None:
+    """Return the rule that `text` states, such as `Mo-Fr 08:00-12:00,14:00-18:00`, or None for any other text."""
+    match = _RULE.fullmatch(text)
+    if match is None:
+        return None
+    days = tuple(_DAYS.index(day) for day in re.split("[-,]", match[1]))
+    times = tuple(map(time.fromisoformat, re.split("[-,]", match[2])))
+    if list(days) != sorted(set(days)) or list(times) != sorted(set(times)):
+        return None
+    return OpeningHours(days, "-" in match[1], times)
+
+
+def check_hours(text: str) -> str:
+    """Check that a text that begins as the notation is a whole rule; other texts are shown as they are.
+
+    Raises:
+        ValueError: the rule cannot be read.
+    """
+    if _LOOKS_LIKE_RULE.match(text) and read_hours(text) is None:
+        raise ValueError(
+            "must be days and one or two ranges of hours, such as Mo-Fr 08:00-18:00 or"
+            " Mo,Tu,Th,Fr 08:30-12:00,13:30-17:00, or a text in French"
+        )
+    return text

@@ -18,7 +18,6 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from idp import opening_hours
 from idp.config import rules
 from idp.config.display import shown
 from idp.config.rules import LOOPBACK
@@ -269,7 +268,7 @@ class Settings(BaseSettings):
     _check_database = field_validator("database_url")(rules.check_database)
     _check_smtp = field_validator("smtp_url")(rules.check_smtp)
     _check_sender = field_validator("mail_from")(rules.check_sender)
-    _check_hours = field_validator("support_hours")(opening_hours.check)
+    _check_hours = field_validator("support_hours")(rules.check_hours)
     _check_contact = field_validator("security_contact")(rules.check_contact)
     _check_allowed = field_validator("outgoing_allow")(rules.check_allowed)
     _check_theme = field_validator("theme")(rules.check_theme)

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, ForeignKey, UniqueConstraint, and_, delete
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.datastructures import MultiDict
 
-from idp import encrypted, opaque
+from idp import opaque
 from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, UuidKey, db, unit_of_work
@@ -24,7 +24,7 @@ from idp.desk.staff import sessions
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import Post
 from idp.desk.staff.sessions import SignedIn
-from idp.encrypted import UndecryptableError
+from idp.opaque import UndecryptableError
 from idp.personal import left_out
 from idp.services import services
 from idp.web import browser
@@ -122,7 +122,7 @@ def keep(person: SignedIn, page: str, post: Post | None) -> None:
                 role_id=post.id if post else None,
                 browser=_browser(),
                 page=_digest(page),
-                content=encrypted.encrypt(settings.secrets, _PURPOSE, content, _context(key, staff_id)),
+                content=opaque.encrypt(settings.secrets, _PURPOSE, content, _context(key, staff_id)),
                 expires_at=now() + LIFETIME,
             )
         )
@@ -183,7 +183,7 @@ def _waits_here(page: str) -> tuple[ColumnElement[bool], ...]:
 
 def _opened(settings: Settings, content: bytes, context: str) -> Kept | None:
     try:
-        values = json.loads(encrypted.decrypt(settings.secrets, _PURPOSE, content, context))
+        values = json.loads(opaque.decrypt(settings.secrets, _PURPOSE, content, context))
     except UndecryptableError:  # the secret key was replaced meanwhile
         return None
     fields = MultiDict([(name, value) for name, value in values["fields"]])

@@ -9,7 +9,7 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import Select, or_, select
 
-from idp import letter_languages
+from idp import languages
 from idp.accounts import emails
 from idp.accounts.models import School
 from idp.db import db, unit_of_work
@@ -18,7 +18,7 @@ from idp.desk.access import Right, needs
 from idp.desk.fields import AreaField, TickField
 from idp.desk.home import Tile
 from idp.desk.kept_forms import DeskForm, keeps
-from idp.letter_languages import LANGUAGES
+from idp.languages import OF_LETTERS
 from idp.letters import recipients
 from idp.letters.recipients import PrintError
 from idp.letters.render import contents, pdf
@@ -62,19 +62,19 @@ class SchoolForm(DeskForm):
     phone = PlainField(_l("Téléphone"), name="telephone", longest=100)
     hours = PlainField(_l("Horaires du secrétariat"), name="horaires", longest=200)
     email = PlainField(_l("Adresse mail pour les signalements"), name="mail", longest=400)
-    languages = TickField(_l("Langues du courrier, après le français"), name="langues", options=LANGUAGES)
+    languages = TickField(_l("Langues du courrier, après le français"), name="langues", options=OF_LETTERS)
 
     def show(self, school: School) -> None:
         """Fill the form with what is stored."""
         self.name.data = school.name
         self.postal_address.data = "\n".join(school.postal_address)
         self.phone.data, self.hours.data, self.email.data = school.phone, school.hours, school.email or ""
-        self.languages.data = letter_languages.chosen(school.letter_languages)
+        self.languages.data = languages.of_letters(school.letter_languages)
 
     def languages_of(self, school: School) -> list[str] | None:
         """Return the ticked languages in the order of the school's letters; None if the request has no such field."""
         ticked = self.languages.data
-        return None if ticked is None else letter_languages.in_order(school.letter_languages, ticked)
+        return None if ticked is None else languages.in_order_of_letters(school.letter_languages, ticked)
 
     def is_valid(self, school: School) -> bool:
         """Return whether the values can be stored for a school; write what is wrong beside each field.
@@ -207,7 +207,7 @@ def _page(school: School, form: SchoolForm | None = None, *, error: str = "") ->
             form.show(school)
     html = render_template(
         "desk/school/etablissement.html",
-        translations=_translations(letter_languages.chosen(school.letter_languages)),
+        translations=_translations(languages.of_letters(school.letter_languages)),
         form=form,
         school=school,
         error=error,
@@ -220,7 +220,7 @@ def _page(school: School, form: SchoolForm | None = None, *, error: str = "") ->
 
 def _translations(tags: Sequence[str]) -> str:
     """Return the sentence about the languages of the example."""
-    names = ", ".join(LANGUAGES[tag] for tag in tags)
+    names = ", ".join(OF_LETTERS[tag] for tag in tags)
     if not tags:
         return str(gettext("Il est en français seulement."))
     if len(tags) <= pdf.TRANSLATED_UP_TO:

@@ -56,11 +56,7 @@ class Standing(Enum):
 class Alarm:
     """The values that the page of a link may show.
 
-    Attributes:
-        state: the state of the link.
-        standing: the state of the account's address.
-        shared: whether the password stays valid if the link contests an applied change.
-        schools: the schools that are told, and that decide.
+    `shared` says that the password stays valid if the link contests an applied change. The schools decide.
     """
 
     state: LinkState

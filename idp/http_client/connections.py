@@ -84,7 +84,6 @@ class _Reader(io.RawIOBase):
         self._longest = self._left = longest
 
     def readable(self) -> bool:
-        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:

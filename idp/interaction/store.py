@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from idp import opaque, signed
+from idp import opaque
 from idp.clients import registry
 from idp.clock import ACTIVATION_LIFETIME, INTERACTION_LIFETIME, now
 from idp.languages import first_offered
@@ -57,6 +57,7 @@ class AuthorizationRequest:
         return self.login_hint == registry.LETTER_HINT
 
 
+_KEPT = {"p": "profile", "c": "agreed", "w": "recognised"}  # in the signed value
 _PARAMETERS = tuple(parameter.name for parameter in fields(AuthorizationRequest))
 
 
@@ -85,21 +86,9 @@ class Interaction:
     agreed: str = ""
     recognised: str = ""
 
-    def with_profile(self, profile: str) -> "Interaction":
-        """Return this interaction after the choice of a profile."""
-        return replace(self, profile=profile)
-
     def with_person(self, account_id: uuid.UUID, generation: int) -> "Interaction":
         """Return this interaction after a correct provisional password."""
         return replace(self, person=Person(account_id, generation, now()))
-
-    def with_agreement(self, sid: str) -> "Interaction":
-        """Return this interaction after the person of session `sid` agreed."""
-        return replace(self, agreed=sid)
-
-    def with_recognised(self, sid: str) -> "Interaction":
-        """Return this interaction after the person of session `sid` said that the account is the right one."""
-        return replace(self, recognised=sid)
 
     def without_person(self) -> "Interaction":
         """Return this interaction after a sign-in: the session now says who the person is."""
@@ -112,12 +101,7 @@ def sign(interaction: Interaction) -> str:
     if interaction.request:
         given = ((name, getattr(interaction.request, name)) for name in _PARAMETERS)
         data["r"] = {name: value for name, value in given if value not in {None, ""}}
-    if interaction.profile:
-        data["p"] = interaction.profile
-    if interaction.agreed:
-        data["c"] = interaction.agreed
-    if interaction.recognised:
-        data["w"] = interaction.recognised
+    data |= {key: value for key, name in _KEPT.items() if (value := getattr(interaction, name))}
     if interaction.person:
         person = interaction.person
         data["a"] = [str(person.account_id), person.generation, person.since.timestamp()]
@@ -204,12 +188,10 @@ def _open(value: str) -> tuple[Interaction, str] | None:
             request=AuthorizationRequest(**data["r"]) if "r" in data else None,
             id=data["i"],
             started_at=started_at,
-            profile=data.get("p", ""),
-            agreed=data.get("c", ""),
-            recognised=data.get("w", ""),
+            **{name: data.get(key, "") for key, name in _KEPT.items()},
             person=Person(uuid.UUID(person[0]), person[1], datetime.fromtimestamp(person[2], UTC)) if person else None,
         )
-    except (signed.InvalidValueError, KeyError, TypeError, ValueError, OverflowError):
+    except (opaque.InvalidValueError, KeyError, TypeError, ValueError, OverflowError):
         return None
     return interaction, browser
 
@@ -223,5 +205,5 @@ def _is_over(interaction: Interaction) -> bool:
     return now() - interaction.started_at > longest
 
 
-def _signer() -> signed.Signer:
-    return signed.signer(services().settings.secrets, "interaction")
+def _signer() -> opaque.Signer:
+    return opaque.signer(services().settings.secrets, "interaction")

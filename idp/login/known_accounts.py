@@ -21,12 +21,7 @@ _MOST = 4
 
 @dataclass(frozen=True)
 class KnownAccount:
-    """An account that this browser knows.
-
-    Attributes:
-        number: the browser's own number for it.
-        name: the person's given name and initial.
-    """
+    """An account that this browser knows: the browser's own number for it, and the given name and initial."""
 
     number: str
     name: str
@@ -34,12 +29,9 @@ class KnownAccount:
 
 @dataclass(frozen=True)
 class Choice:
-    """The choice that the sign-in page offers.
+    """The choice that the sign-in page offers: the name of each account, and the URL of the page for it.
 
-    Attributes:
-        people: the name of each account, and the URL of the page for it.
-        chosen: the account that was chosen.
-        other_url: the page for a person who is not the chosen one.
+    `other_url` is the page for a person who is not the `chosen` one.
     """
 
     people: Sequence[tuple[str, str]] = ()

@@ -16,8 +16,7 @@ from idp.interaction import store
 from idp.login import admission, service
 from idp.login.service import Closed, MustRenew, NeedsSlot, SignedIn
 from idp.passkeys import keys
-from idp.passkeys.ceremony import PasskeyError
-from idp.passkeys.forms import as_json
+from idp.passkeys.ceremony import PasskeyError, as_json
 from idp.passkeys.keys import Proof
 from idp.services import services
 from idp.sessions import devices, listed, manager
@@ -26,7 +25,7 @@ from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWAR
 from idp.throttle import guard, limits
 from idp.throttle.limits import Limit
 from idp.web.declarations import leads_to_ent
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device
 
 blueprint = Blueprint("passkey_sign_in", __name__)
 
@@ -79,7 +78,7 @@ def sign_in(
         )
     except PasskeyError as error:
         with unit_of_work():
-            device = describe(browser.user_agent).code
+            device = describe_device(browser.user_agent).code
             log.record(PasskeyRefused(account_id=keys.owner_of(answer), reason=error.reason, device=device))
         return UnknownKey() if error.reason == "unknown" else Refused()
     guard.settle_success(tries)
@@ -122,6 +121,5 @@ def _admit(
 
 
 def _is_known_device(account: Account) -> bool:
-    """Return whether the account signed in on this browser since its password last changed."""
     device, changed_at = devices.known(account.username), account.password_changed_at
     return device is not None and (changed_at is None or changed_at < device.since)

@@ -21,7 +21,7 @@ from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.login import known_accounts
 from idp.services import services
-from idp.sessions import after_activation, device_cookie, devices, manager
+from idp.sessions import after_activation, cookies, devices, manager
 from idp.web import browser, declarations, languages
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.http import Request, Response, answering
@@ -154,7 +154,7 @@ def show(request: Request) -> Response | None:
     signed = request.arguments.get(store.PARAMETER, "")
     if request.query_string != f"{store.PARAMETER}={signed}".encode() or manager.cookie_value():
         return None
-    if device_cookie.is_sent() or known_accounts.are_several():
+    if cookies.is_device_sent() or known_accounts.are_several():
         return None
     interaction = store.current()
     client = _plain_client(interaction)
@@ -200,7 +200,6 @@ def _plain_client(interaction: Interaction | None) -> Registration | None:
 
 
 def _render_marked(client: Registration, language: str, offered: Offers) -> str:
-    """Render the page for a request that has a language and nothing else."""
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": declarations.url("login.sign_in"),

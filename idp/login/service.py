@@ -28,21 +28,14 @@ from idp.passkeys import keys
 from idp.sessions import devices, listed, manager, staying
 from idp.sessions.models import METHODS, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device
 
 _AMR = METHODS[PASSWORD]
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A session was opened.
-
-    Attributes:
-        cookie: the session's cookie.
-        account_id: the account.
-        username: its identifier.
-        device_cookie: the cookie of the device session that was begun; empty if none was.
-    """
+    """A session of an account was opened; `device_cookie` is that of the device session that was begun, if one was."""
 
     cookie: str
     account_id: uuid.UUID
@@ -79,13 +72,7 @@ class MustRenew:
 
 @dataclass(frozen=True)
 class Closed:
-    """The secret was right, but a dispute or a decision closes the account.
-
-    Attributes:
-        why: what closes it.
-        schools: the schools to go to.
-        closing: what the person learns of it, if that is why.
-    """
+    """The secret was right, but a dispute or a decision closes the account: why, and the schools to go to."""
 
     why: Literal["closed", "contested", "disputed", "letter_reported"]
     schools: Sequence[School]
@@ -264,7 +251,7 @@ def new_device_notices(
     """Return the mail about a sign-in in a browser that the account does not know, if there is one."""
     if known_device or not account.has_signed_in or not settings.new_device_mail:
         return []
-    return [notices.message_of(Notice.NEW_DEVICE, account.id, device=describe(user_agent).code)]
+    return [notices.message_of(Notice.NEW_DEVICE, account.id, device=describe_device(user_agent).code)]
 
 
 def _acr(verified: VerifiedSecret, attempt: Attempt) -> str:

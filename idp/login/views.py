@@ -19,9 +19,9 @@ from idp.login import known_accounts, passkey, plain, service
 from idp.login.plain import Offers, SignInForm
 from idp.metrics.catalogue import SIGN_INS
 from idp.passkeys import keys
-from idp.passkeys.forms import PasskeyForm
+from idp.passkeys.ceremony import PasskeyForm
 from idp.services import services
-from idp.sessions import after_activation, device_cookie, devices, liveness, manager, staying
+from idp.sessions import after_activation, cookies, devices, liveness, manager, staying
 from idp.web import languages
 from idp.web.browser import forget_used_link, renew_form_token
 from idp.web.declarations import leads_to_ent
@@ -98,8 +98,8 @@ def _opened(
     response = see_other(store.page_url("passkey_sign_in.offer", onward) if is_offered else store.resume_url(onward))
     manager.set_cookie(response, outcome.cookie)
     if outcome.device_cookie:
-        device_cookie.put(response, outcome.device_cookie)
-    elif device_cookie.is_sent():
+        cookies.put_device(response, outcome.device_cookie)
+    elif cookies.is_device_sent():
         staying.leave_to(response, outcome.account_id)
     devices.remember(response, outcome.username)
     return response

@@ -18,7 +18,7 @@ from idp.config import Settings
 from idp.db import release_connection
 from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.metrics.catalogue import MAILS
-from idp.outbox import leases, relay
+from idp.outbox import leases, queue
 from idp.outbox.worker import (
     PermanentDeliveryError,
     RelayDownError,
@@ -256,7 +256,7 @@ def deliver(message: EmailMessage, recipient: str) -> None:
         MAILS.count(domain, _result_of(error))
         raise
     MAILS.count(domain, "sent")
-    leases.after_settling(relay.note_success)
+    leases.after_settling(queue.note_relay_success)
 
 
 def _result_of(error: Exception) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Info
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -16,10 +16,6 @@ from idp.metrics.instruments import Read
 
 if TYPE_CHECKING:
     from idp.metrics.instruments import Instrument
-
-
-class FormatError(Exception):
-    """The `Accept` header of a client has a version of a format that is not a version number."""
 
 
 class Processes:
@@ -38,17 +34,10 @@ class Processes:
         yield from self._files.collect()
 
 
-class Build:
-    """Says which version and command answers: `serve`, `worker` or `desk`."""
-
-    def __init__(self, part: str) -> None:
-        self._part = part
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metric."""
-        yield InfoMetricFamily(
-            "idp_build", "The version, and the command.", value={"version": __version__, "part": self._part}
-        )
+def add_build(registry: CollectorRegistry, part: str) -> None:
+    """Add the metric that says which version and command answers: `serve`, `worker` or `desk`."""
+    build = Info("idp_build", "The version, and the command.", registry=registry)
+    build.info({"version": __version__, "part": part})
 
 
 class Readings:
@@ -70,15 +59,11 @@ class Readings:
 
 
 def text(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """Return all metrics and their media type, in the format that the client prefers.
-
-    Raises:
-        FormatError: `accept` has a version that is not a version number.
-    """
+    """Return all metrics and their media type, in the format that the client prefers."""
     try:
         encode, media_type = choose_encoder(accept)
-    except (TypeError, ValueError) as fault:  # from the comparison of two versions
-        raise FormatError from fault
+    except (TypeError, ValueError):  # the version of a format is no version number
+        encode, media_type = choose_encoder("")
     return encode(registry), media_type
 
 

@@ -205,12 +205,7 @@ Read = Callable[[], Iterable[Sample]]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is read together.
-
-    Attributes:
-        read: is given a connection to the database and the settings, and returns the numbers.
-        period: seconds for which they are kept, however often somebody asks.
-    """
+    """What is read together, by a connection and the settings; it is kept for `period` seconds."""
 
     read: Callable[[Any, Any], Iterable[Sample]]
     period: float = 10.0

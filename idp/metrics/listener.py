@@ -121,14 +121,9 @@ def _listen(bind: str, part: str) -> socket.socket:
 def _server(listening: socket.socket, registry: "CollectorRegistry", part: str, health: Health) -> ThreadingHTTPServer:
     from idp.metrics import exposition  # noqa: PLC0415 - as in `serve_here`
 
-    registry.register(exposition.Build(part))
-    health_of_process = health
-
-    class Handler(_Handler):
-        text = staticmethod(partial(exposition.text, registry))
-        health = staticmethod(health_of_process)
-
-    server = _Server(listening.getsockname()[:2], Handler, bind_and_activate=False)
+    exposition.add_build(registry, part)
+    server = _Server(listening.getsockname()[:2], _Handler, bind_and_activate=False)
+    server.text, server.health = partial(exposition.text, registry), health
     server.socket.close()
     server.socket = listening
     return server
@@ -136,6 +131,9 @@ def _server(listening: socket.socket, registry: "CollectorRegistry", part: str, 
 
 class _Server(ThreadingHTTPServer):
     """Closes connections whose requests are not complete in time, as the timeout of a socket is that of each read."""
+
+    text: Callable[[str], tuple[bytes, str]]
+    health: Health
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -146,7 +144,6 @@ class _Server(ThreadingHTTPServer):
         return len(self._ends) < _CONNECTIONS
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer a connection in a thread of its own."""
         self._ends[request] = time.monotonic() + _SECONDS
         super().process_request(request, client_address)
 
@@ -155,7 +152,6 @@ class _Server(ThreadingHTTPServer):
         self._ends[request] = math.inf
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection."""
         super().shutdown_request(request)
         self._ends.pop(request, None)
 
@@ -176,25 +172,18 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _SECONDS
     server: _Server
     server_version, sys_version = "idp", ""
-    text: "Callable[[str], tuple[bytes, str]]"
-    health: Health
 
     def do_GET(self) -> None:
-        """Answer `/metrics` and `/healthz`; 400 if the URL or the version of the format cannot be read."""
-        from idp.metrics.exposition import FormatError  # noqa: PLC0415 - as in `serve_here`
-
+        """Answer `/metrics` and `/healthz`; 400 if the URL cannot be read."""
         self.server.note_received(self.connection)
         try:
             path = urlsplit(self.path).path
         except ValueError:
             path = ""
         if path == "/metrics":
-            try:
-                self._answer(200, *self.text(self.headers.get("Accept", "")))
-            except FormatError:
-                self._answer(400, b"", "text/plain")
+            self._answer(200, *self.server.text(self.headers.get("Accept", "")))
         elif path == "/healthz":
-            fault = self.health()
+            fault = self.server.health()
             self._answer(503 if fault else 200, json.dumps({"status": fault or "ok"}).encode(), "application/json")
         else:
             self._answer(404 if path else 400, b"", "text/plain")

@@ -32,8 +32,7 @@ from idp.throttle.limits import network_of
 from idp.web.errors import not_found
 from idp.web.i18n import day, instant_in_words
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_ip
-from idp.web.user_agent import Device, describe, from_code
+from idp.web.request_context import Device, describe_device, device_of_code, remote_ip
 
 _OWN = {name: kind.own for name, kind in catalogue.KINDS.items() if kind.own}
 KINDS_OF_OTHERS = tuple(_OWN)
@@ -91,17 +90,6 @@ class Connection:
     also_from: Sequence[tuple[Device, str]]
 
 
-@dataclass(frozen=True)
-class SignIn:
-    """A sign-in of the journal, or a try; `device` is None if the browser did not name itself."""
-
-    at: datetime
-    succeeded: bool
-    device: Device | None
-    ip: str
-    by_passkey: bool
-
-
 def live(account: Account, present: Session) -> list[Connection]:
     """Return the connected devices: the reader's own first, then the last used.
 
@@ -121,7 +109,7 @@ def _connection(rows: Sequence[Session | DeviceSession], present: Session, devic
     row = rows[0]
     return Connection(
         row.id,
-        describe(row.user_agent),
+        describe_device(row.user_agent),
         row.created_at,
         row.ip,
         present=row.sid == present.sid,
@@ -133,13 +121,13 @@ def _connection(rows: Sequence[Session | DeviceSession], present: Session, devic
 
 def _elsewhere(rows: Sequence[Session | DeviceSession]) -> list[tuple[Device, str]]:
     """Return the other browsers and networks from which sessions of one device were opened: its cookie was copied?"""
-    seen = {(describe(row.user_agent), network_of(row.ip)): row.ip for row in rows}
+    seen = {(describe_device(row.user_agent), network_of(row.ip)): row.ip for row in rows}
     return [(device, ip) for (device, _), ip in seen.items()][1 : _SHOWN + 1]
 
 
-def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
+def _last_sign_ins(account_id: uuid.UUID) -> Sequence[AuditEntry]:
     """Return the last sign-in attempts, the youngest first; re-authentications are not among them."""
-    rows = db.session.scalars(
+    return db.session.scalars(
         select(AuditEntry)
         .where(
             AuditEntry.account_id == account_id,
@@ -148,8 +136,7 @@ def last_sign_ins(account_id: uuid.UUID) -> list[SignIn]:
         )
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(_SHOWN)
-    )
-    return [SignIn(row.at, row.result == "ok", _device(row), row.ip, by_passkey=_is_by_passkey(row)) for row in rows]
+    ).all()
 
 
 def acts_of_others(account_id: uuid.UUID) -> list[tuple[AuditEntry, Any]]:
@@ -188,15 +175,6 @@ def _given_names(account_id: uuid.UUID) -> dict[str, str]:
         )
     )
     return {str(row.id): row.given_name for row in db.session.execute(chosen)}
-
-
-def _is_by_passkey(row: AuditEntry) -> bool:
-    return row.details.get("door") == "passkey" or "user" in row.details.get("amr", ())
-
-
-def _device(row: AuditEntry) -> Device | None:
-    code = row.details.get("device")
-    return from_code(code) if code else None
 
 
 @unit_of_work()
@@ -252,7 +230,7 @@ def show(session: Session, account: Account) -> Response:
         proved=proved_recently(session),
         devices=[in_words(connection, here) for connection in listed],
         may_have_others=any(_may_be_elsewhere(connection) for connection in listed),
-        sign_ins=[_sentence(connection, here) for connection in last_sign_ins(account.id)],
+        sign_ins=[_sentence(entry, here) for entry in _last_sign_ins(account.id)],
         acts=[act_sentence(entry, words) for entry, words in acts_of_others(account.id)],
         months=round(services().settings.audit_days / _DAYS_A_MONTH),
         failure_months=round(services().settings.audit_failure_days / _DAYS_A_MONTH),
@@ -306,17 +284,15 @@ def _state(connection: Connection) -> str:
     return str(gettext("Plus ouvert ici, mais un ENT peut y être resté ouvert.")) if connection.left_alone else ""
 
 
-def _sentence(attempt: SignIn, here: str) -> str:
+def _sentence(attempt: AuditEntry, here: str) -> str:
     """Return « Hier à 18 h 05, Ordinateur Windows, même connexion internet que maintenant : par mot de passe »."""
-    parts = [
-        _capital(instant_in_words(attempt.at)),
-        *([attempt.device.name] if attempt.device else []),
-        origin_of(attempt.ip, here),
-    ]
-    if attempt.by_passkey:
-        result = gettext("réussie, par clé d’accès") if attempt.succeeded else gettext("clé d’accès refusée")
+    details, succeeded = attempt.details, attempt.result == "ok"
+    device = [device_of_code(details["device"]).name] if details.get("device") else []
+    parts = [_capital(instant_in_words(attempt.at)), *device, origin_of(attempt.ip, here)]
+    if details.get("door") == "passkey" or "user" in details.get("amr", ()):
+        result = gettext("réussie, par clé d’accès") if succeeded else gettext("clé d’accès refusée")
     else:
-        result = gettext("réussie, par mot de passe") if attempt.succeeded else gettext("mot de passe refusé")
+        result = gettext("réussie, par mot de passe") if succeeded else gettext("mot de passe refusé")
     return str(gettext("%(what)s : %(result)s", what=", ".join(parts), result=result))
 
 

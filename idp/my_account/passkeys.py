@@ -19,8 +19,7 @@ from idp.db import unit_of_work
 from idp.interaction import store
 from idp.my_account import reauthentication
 from idp.passkeys import keys
-from idp.passkeys.ceremony import MOST_KEYS, PasskeyError
-from idp.passkeys.forms import AnswerField, as_json
+from idp.passkeys.ceremony import MOST_KEYS, AnswerField, PasskeyError, as_json
 from idp.passkeys.models import Passkey
 from idp.services import services
 from idp.sessions.guard import signed_in, typed_password_recently
@@ -30,8 +29,7 @@ from idp.web.errors import TooManyRequestsError, not_found
 from idp.web.forms import Form, PlainField
 from idp.web.i18n import day, instant_in_words
 from idp.web.redirects import see_other
-from idp.web.request_context import user_agent
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device, user_agent
 
 blueprint = Blueprint("account_passkeys", __name__)
 
@@ -61,7 +59,7 @@ def show(session: Session, account: Account) -> Response:
 
 def _page(session: Session, account: Account, error: str = "") -> Response:
     form, known = KeyForm(), keys.of_account(account.id)
-    form.name.data = form.name.data or describe(user_agent()).name
+    form.name.data = form.name.data or describe_device(user_agent()).name
     html = render_template(
         "my_account/cles.html",
         dest=None,
@@ -177,7 +175,7 @@ def _ask_password() -> Response:
 
 def _name(form: KeyForm) -> str:
     name = " ".join((form.name.data or "").split())
-    return name if name and name.isprintable() else describe(user_agent()).name
+    return name if name and name.isprintable() else describe_device(user_agent()).name
 
 
 def _key(form: KeyForm) -> uuid.UUID:

@@ -20,7 +20,7 @@ from idp.config import Settings
 from idp.db import unit_of_work
 from idp.my_account import reauthentication
 from idp.passkeys import keys
-from idp.passkeys.forms import RemovalField
+from idp.passkeys.ceremony import RemovalField
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.guard import sign_in_first, signed_in

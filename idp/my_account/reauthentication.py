@@ -108,7 +108,6 @@ def continue_at(url: str, cookie: str, username: str) -> Response:
 
 
 def _find_renewed(cookie: str) -> tuple[Session, Account] | None:
-    """Return the session that recently replaced the one of `cookie`, and its account."""
     # as the database has them now: this request may have read them before another one renewed the session
     former = db.session.scalar(
         select(Session)

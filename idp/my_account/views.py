@@ -6,9 +6,10 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext, ngettext
 
 from idp.accounts import public_closings
-from idp.accounts.models import Account, Child
+from idp.accounts.models import Account
 from idp.clock import now
 from idp.my_account import connections
+from idp.my_account.ent_data import child_in_words
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.i18n import day
@@ -47,18 +48,13 @@ def show(session: Session, account: Account) -> Response:
         done=_done(account),
         tiles=_tiles(account, len(devices)),
         devices=[connections.in_words(connection, remote_ip()) for connection in devices],
-        children=[_child(child) for child in account.children],
+        children=[child_in_words(child) for child in account.children],
         closed_ties=public_closings.of_ties(account),
         is_kept_out=any(tie.is_shut_at(now()) for tie in account.guardianships),
         letter_url=url_for("letter.link"),
         sign_out_url=url_for("oidc.logout"),
     )
     return make_response(html)
-
-
-def _child(child: Child) -> tuple[str, str]:
-    detail = ", ".join(part for part in (child.class_name, child.school.name) if part)
-    return f"{child.given_name} {child.family_name}", detail
 
 
 def _tiles(account: Account, devices: int) -> list[Tile]:
@@ -92,7 +88,7 @@ def _tiles(account: Account, devices: int) -> list[Tile]:
             url_for("account_passkeys.show"),
         ),
         # The charters are another slice's: the template asks it for the sentence.
-        Tile("charte", "charter", gettext("Ma charte"), "", url_for("my_charter.show")),
+        Tile("charte", "charter", gettext("Ma charte"), "", url_for("charter.show_own")),
         Tile(
             "ent",
             "staff",

@@ -12,7 +12,7 @@ from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS
 from idp.services import services
 from idp.web.declarations import for_other_sites, for_programs
-from idp.web.door.pages import Endpoint
+from idp.web.endpoints import Endpoint
 from idp.web.http import Request, Response
 
 _JSON = (("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))

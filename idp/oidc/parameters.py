@@ -34,12 +34,7 @@ _HARMLESS_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
 class ParameterError(Exception):
-    """A parameter is repeated, too long, or not text.
-
-    Attributes:
-        name: The parameter.
-        problem: What is wrong with it.
-    """
+    """A parameter is repeated, too long, or not text; `problem` says which."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{problem} {name}")

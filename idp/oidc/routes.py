@@ -6,15 +6,15 @@ from idp.charter import api as charter_api
 from idp.oidc import discovery
 from idp.oidc.authorization import endpoint as authorize
 from idp.oidc.authorization import pages, par
-from idp.oidc.logout import rp_initiated, session_state
-from idp.oidc.tokens import bearer
+from idp.oidc.logout import front_channel, rp_initiated
+from idp.oidc.tokens import endpoints
 from idp.oidc.tokens import endpoints as token
 from idp.web import declarations
-from idp.web.door.door import Door
+from idp.web.door import Door
 from idp.web.http import Response
 
 _ENDPOINTS = (authorize, par, token, discovery)
-_PAGES = (pages, session_state, rp_initiated)
+_PAGES = (pages, front_channel, rp_initiated)
 
 
 def blueprints(door: Door) -> tuple[Blueprint, ...]:
@@ -22,7 +22,7 @@ def blueprints(door: Door) -> tuple[Blueprint, ...]:
     protocol, charter = Blueprint("oidc", __name__), Blueprint("charter_api", __name__)
     for module in _ENDPOINTS:
         door.add(protocol, module.ENDPOINTS)
-    door.add(charter, charter_api.endpoints(bearer.authenticate_charter))
+    door.add(charter, charter_api.endpoints(endpoints.authenticate_charter))
     for page in _PAGES:
         page.add_routes(protocol)
     protocol.before_request(_answer_head)

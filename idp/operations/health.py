@@ -17,13 +17,13 @@ from idp.config import PREFIX, Settings
 from idp.db import db
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.keys.rotation import signing_since
+from idp.opaque import InvalidValueError, signer
 from idp.operations import proxies
 from idp.services import services
-from idp.signed import InvalidValueError, signer
 from idp.stopping import stopping
 from idp.web import http
 from idp.web.declarations import for_programs, probe
-from idp.web.door.door import Door
+from idp.web.door import Door
 
 blueprint = Blueprint("ops", __name__)
 

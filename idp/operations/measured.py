@@ -16,7 +16,7 @@ from idp.metrics import catalogue as metrics
 from idp.metrics.instruments import Sample, Subject
 from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.keys.rotation import signing_since
-from idp.outbox import relay
+from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD
 from idp.rostering.models import ImportBatch
@@ -33,7 +33,7 @@ LAST_PURGE = select(func.max(AuditEntry.at)).where(AuditEntry.where_kind(PurgeCo
 def read_outbox(connection: Connection, _settings: Settings) -> Iterator[Sample]:
     """Yield the numbers of waiting and of dead messages, and how long the oldest has been ready."""
     moment, kind = now(), OutboxMessage.kind
-    ready = func.min(relay.ready_since(moment))
+    ready = func.min(queue.ready_since(moment))
     waiting = select(kind, func.count(), ready).where(OutboxMessage.finished_at.is_(None)).group_by(kind)
     for name, count, since in connection.execute(waiting):
         yield metrics.OUTBOX_WAITING, (name,), count

@@ -16,7 +16,7 @@ from idp.config import Settings
 from idp.db import unit_of_work
 from idp.throttle import guard, limits
 from idp.web.declarations import Declarations
-from idp.web.door.door import Door
+from idp.web.door import Door
 from idp.web.http import Request
 
 logger = structlog.get_logger()

@@ -2,14 +2,18 @@
 
 A periodic job is one message for each period, stored by the first worker, so that each job runs once. A job that fails
 is retried like any message. No second job of its kind is stored while it waits.
+
+Mails that wait because the mail server could not be used are due again as soon as it can be. A mail that the server
+refuses for its recipient waits for its own back-off.
 """
 
+import time
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Index, String, exists, literal, select
+from sqlalchemy import ColumnElement, Index, String, and_, case, exists, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from idp import tracing
@@ -103,3 +107,47 @@ def store_job(kind: str, number: int) -> bool:
     )
     with Session(db.engine) as session, session.begin():
         return session.scalar(statement) is not None
+
+
+RELAY_DOWN = "relay_down"  # the outcome of a mail that waits for the server
+_RELEASE_SECONDS = 5.0
+_last_release = 0.0
+
+
+def note_relay_success() -> None:
+    """Make the mails that wait for the server due, because it has just accepted one; at most every five seconds."""
+    global _last_release  # noqa: PLW0603 - of this process
+    if time.monotonic() - _last_release > _RELEASE_SECONDS:
+        _last_release = time.monotonic()
+        release_waiting()
+
+
+def is_relay_awaited() -> bool:
+    """Return whether a mail waits for the server."""
+    with Session(db.engine) as session:
+        return bool(session.scalar(select(exists().where(_waiting(now())))))
+
+
+def release_waiting() -> None:
+    """Make the mails that wait for the server due."""
+    moment = now()
+    statement = update(OutboxMessage).where(_waiting(moment)).values(available_at=moment)
+    with Session(db.engine) as session, session.begin():
+        session.execute(statement.execution_options(synchronize_session=False))
+
+
+def ready_since(moment: datetime) -> ColumnElement[datetime]:
+    """Return the expression for the time since which a message could have been delivered; NULL before its time.
+
+    A mail that waits for the server has been ready since it was made, although it is not due before the server answers.
+    """
+    return case(
+        (OutboxMessage.outcome == RELAY_DOWN, OutboxMessage.created_at),
+        (OutboxMessage.available_at <= moment, OutboxMessage.available_at),
+    )
+
+
+def _waiting(moment: datetime) -> ColumnElement[bool]:
+    return and_(
+        OutboxMessage.finished_at.is_(None), OutboxMessage.available_at > moment, OutboxMessage.outcome == RELAY_DOWN
+    )

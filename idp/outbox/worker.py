@@ -22,7 +22,7 @@ from structlog.contextvars import bound_contextvars
 
 from idp.clock import now
 from idp.metrics.catalogue import DELIVERIES, DELIVERY_SECONDS, WORKER_BEAT
-from idp.outbox import leases, queue, relay
+from idp.outbox import leases, queue
 from idp.outbox.queue import TRACE, OutboxMessage
 from idp.tracing import Kind, Span
 
@@ -185,11 +185,10 @@ class Worker:
                 stop.wait(self._poll)
 
     def _ask_relay(self) -> None:
-        """Make the mails that wait for the mail server due if it can be used again."""
         if self._probe is None or time.monotonic() - self._probed_at < PROBE_SECONDS:
             return
-        if relay.is_awaited() and self._probe():
-            relay.release()
+        if queue.is_relay_awaited() and self._probe():
+            queue.release_waiting()
         self._probed_at = time.monotonic()
 
     def _store_jobs(self) -> None:
@@ -237,7 +236,8 @@ class Worker:
         except TemporaryDeliveryError as error:
             return _after_failure(message, error)
         except PostponedError as error:
-            return _postponed(message, error)
+            reason = _one_line(error.reason)
+            return {"available_at": now() + error.pause, "attempts": message.attempts - 1, "last_error": reason}
         except Exception as error:  # noqa: BLE001 - a fault of one handler must not stop the other messages
             return _after_failure(message, TemporaryDeliveryError(_place_of(error)))
         return {"payload": {}, **_finished(outcome, "")}
@@ -272,15 +272,7 @@ def _waiting_for_relay(message: OutboxMessage, error: RelayDownError) -> dict[st
     return {
         "available_at": now() + MAX_DELAY,
         "attempts": message.attempts - 1,
-        "outcome": relay.DOWN,
-        "last_error": _one_line(error.reason),
-    }
-
-
-def _postponed(message: OutboxMessage, error: PostponedError) -> dict[str, Any]:
-    return {
-        "available_at": now() + error.pause,
-        "attempts": message.attempts - 1,
+        "outcome": queue.RELAY_DOWN,
         "last_error": _one_line(error.reason),
     }
 
@@ -294,7 +286,6 @@ def _one_line(reason: str) -> str:
 
 
 def _place_of(error: Exception) -> str:
-    """Return the type and place of an unexpected error, without its text, which may hold personal data."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} at {frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}"
 

@@ -1,6 +1,6 @@
-"""The rules of WebAuthn Level 3 for every passkey of this service: user verification is always required.
+"""The rules of WebAuthn Level 3 for every passkey of this service, and its form: user verification is always required.
 
-These functions neither read nor write the database. The caller draws the challenge, sees to it that each one works
+Nothing here reads or writes the database. The caller draws the challenge, sees to it that each one works
 once, for one browser and purpose, and stores the keys. The library is imported at its first use, because it takes
 memory that most processes need not give.
 """
@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 from urllib.parse import urlsplit
 
+from flask import Response, jsonify
+from flask_babel import lazy_gettext as _l
+from wtforms import BooleanField
+
 from idp.metrics.catalogue import SIGN_IN
+from idp.web.forms import Form, PlainField
 
 LONGEST_ANSWER = 16 * 1024  # the most characters of a browser's answer
 MOST_KEYS = 10  # the most passkeys of one person
@@ -21,7 +26,7 @@ _MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, Overf
 
 
 Reason = Literal["malformed", "late", "unknown", "wrong", "cloned", "changed", "closed"]
-"""Why a sign-in is refused: `idp.audit.device_events.PasskeyRefused` says what each means."""
+"""Why a sign-in is refused: `idp.audit.credential_events.PasskeyRefused` says what each means."""
 SIGN_IN.allow(get_args(Reason))
 
 
@@ -71,15 +76,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class NewKey:
-    """A verified registration.
-
-    Attributes:
-        credential_id: the credential's id, up to 1023 bytes.
-        public_key: the public key, COSE.
-        sign_count: the signature counter.
-        is_backup_eligible: whether the key may be copied to the person's other devices; it never changes.
-        is_backed_up: whether it is copied now.
-    """
+    """A verified registration, with the public key in COSE; see `Passkey`."""
 
     credential_id: bytes
     public_key: bytes
@@ -236,3 +233,38 @@ def verify_authentication(party: RelyingParty, answer: Answer, key: StoredKey) -
         verified.credential_device_type is structs.CredentialDeviceType.MULTI_DEVICE,
         verified.credential_backed_up,
     )
+
+
+class AnswerField(PlainField):
+    """The answer of the browser's passkey in JSON. It is longer than a password may be, and is never shown again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, longest=LONGEST_ANSWER, **kwargs)
+
+    def _value(self) -> str:
+        return ""
+
+
+class RemovalField(BooleanField):  # type: ignore[misc]
+    """« Retirer aussi toutes mes clés d’accès », beside a new password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(_l("Retirer aussi toutes mes clés d’accès"), *args, **kwargs)
+
+
+class PasskeyForm(Form):
+    """The answer of the browser's passkey."""
+
+    passkey = AnswerField()
+
+    @property
+    def answer(self) -> str:
+        """The answer, empty without a script."""
+        return self.passkey.data or ""
+
+
+def as_json(options: str) -> Response:
+    """Return options for the browser's passkeys, which are JSON already."""
+    response = jsonify()
+    response.set_data(options)
+    return response

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from idp import opaque, signed
+from idp import opaque
 from idp.accounts import notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
@@ -28,8 +28,7 @@ from idp.passkeys import ceremony
 from idp.passkeys.ceremony import MOST_KEYS, Answer, PasskeyError, RelyingParty, User
 from idp.passkeys.models import Passkey, PasskeyUser, SpentChallenge
 from idp.web import browser
-from idp.web.request_context import user_agent
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device, user_agent
 
 LIFETIME = timedelta(minutes=10)
 
@@ -55,7 +54,7 @@ def spend(settings: Settings, challenge: bytes, purpose: Purpose, *bound_to: str
     try:
         content, drawn_at = _signer(settings).loads(challenge.decode(), int(LIFETIME.total_seconds()) - 1)
         subject = str(content[1])
-    except (signed.InvalidValueError, UnicodeDecodeError, TypeError, IndexError, KeyError) as error:
+    except (opaque.InvalidValueError, UnicodeDecodeError, TypeError, IndexError, KeyError) as error:
         raise PasskeyError("late") from error
     if not hmac.compare_digest(subject, _subject(purpose, bound_to)):
         raise PasskeyError("late")
@@ -69,8 +68,8 @@ def _subject(purpose: Purpose, bound_to: tuple[str, ...]) -> str:
     return opaque.digest(" ".join((purpose.value, browser.binding(), *bound_to))).hex()
 
 
-def _signer(settings: Settings) -> signed.Signer:
-    return signed.signer(settings.secrets, "passkey challenge")
+def _signer(settings: Settings) -> opaque.Signer:
+    return opaque.signer(settings.secrets, "passkey challenge")
 
 
 LONGEST_NAME = 60
@@ -188,7 +187,7 @@ def add(
     if db.session.scalar(adding.on_conflict_do_nothing().returning(Passkey.id)) is None:
         raise PasskeyError  # another account has a key with this id
     log.record(PasskeyChanged(account_id=account.id, change="added", by="person"))
-    notices.tell(Notice.PASSKEY_ADDED, account.id, device=describe(user_agent()).code)
+    notices.tell(Notice.PASSKEY_ADDED, account.id, device=describe_device(user_agent()).code)
 
 
 def begin_sign_in(settings: Settings) -> str:

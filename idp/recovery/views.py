@@ -15,7 +15,7 @@ from idp.clients import registry
 from idp.interaction import store
 from idp.mail.emails import InvalidEmailError
 from idp.passkeys import keys
-from idp.passkeys.forms import RemovalField
+from idp.passkeys.ceremony import RemovalField
 from idp.recovery import service
 from idp.services import services
 from idp.sessions import devices, guard, manager

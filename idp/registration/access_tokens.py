@@ -32,11 +32,6 @@ def give(client: Client, token: str) -> None:
     client.registration_used_at = now()
 
 
-def take(client: Client) -> None:
-    """End the tokens of a client, in the caller's transaction."""
-    client.registration_digest = client.former_registration_digest = None
-
-
 def verify(client: Client, token: str) -> bool:
     """Return whether the token is that of an enabled client, and record its use.
 

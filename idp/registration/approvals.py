@@ -125,7 +125,6 @@ def pending(client: Client) -> dict[str, Any]:
 
 
 def _proposed(client: Client) -> ClientMetadata:
-    """Return the registration after the change that waits."""
     return rows.with_fields(rows.read(client), (client.pending_metadata or {})["metadata"])
 
 

@@ -1,10 +1,16 @@
 """The rules for what a client may be registered with (Registration 1.0, section 2; RFC 7591, 2; RFC 9700, 2.1).
 
 Engineers and clients that register themselves are held to the same rules. All faults are found at once.
+
+Of keys that a client registers by value (`jwks`, RFC 7517), the service keeps the members that make a key and say its
+purpose. It answers them to everybody who may read the registration, so it keeps no other member, and above all no
+private part.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from idp import origins
@@ -13,10 +19,11 @@ from idp.clients.models import Audience, SubjectType
 from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import db
+from idp.oidc.client_auth import client_keys
 from idp.oidc.keys import jose
 from idp.oidc.keys.material import ALGORITHMS, FAPI2_ALGORITHMS
 from idp.oidc.keys.rotation import signing_since
-from idp.registration import client_jwks, sectors
+from idp.registration import sectors
 from idp.registration.declarations import Kind
 from idp.registration.faults import Fault, FaultCode
 from idp.registration.metadata import FIELDS, ClientMetadata, uris
@@ -92,7 +99,7 @@ def _key_faults(metadata: ClientMetadata) -> Iterator[Fault]:
         )
     if metadata.jwks is not None:
         allowed = jose.client_names(fapi2=metadata.profile == "fapi2", held_to=metadata.auth_alg)
-        yield from client_jwks.find_faults(metadata.jwks, allowed if signs else ())
+        yield from _find_jwks_faults(metadata.jwks, allowed if signs else ())
     if metadata.auth_alg and not signs:
         yield Fault("auth_alg", "is for the authentication method private_key_jwt")
 
@@ -190,3 +197,76 @@ def origin(uri: str) -> str:
         return origins.of(uri)
     except ValueError:
         return ""
+
+
+_MOST_KEYS = 20
+_LONGEST = 1500  # characters of a member: the modulus of an RSA key of 8192 bits has 1366
+_TEXTS = ("kty", "kid", "use", "alg", "crv", "x", "y", "n", "e")
+_LISTS = ("key_ops",)
+
+
+def parse_jwks(content: str | bytes) -> dict[str, Any]:
+    """Return the JWK set of a JSON text, which may also be one JWK.
+
+    Raises:
+        ValueError: the text is no JSON object.
+    """
+    try:
+        value = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the text is wrong, not the program
+    return {"keys": [value]} if "kty" in value else value
+
+
+def _find_jwks_faults(jwks: Mapping[str, Any], allowed: Collection[str]) -> Iterator[Fault]:
+    """Yield the faults of a key set.
+
+    Args:
+        jwks: the set.
+        allowed: the algorithms of which the client signs with one; empty if it signs nothing, and its keys may be for
+            encryption.
+    """
+    keys = jwks.get("keys")
+    if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+        yield _unusable("holds no usable public key: it is not a JWK set")
+        return
+    if len(keys) > _MOST_KEYS:
+        yield _unusable(f"holds more than {_MOST_KEYS} keys")
+    if any(key.keys() & jose.PRIVATE_MEMBERS for key in keys):
+        text = "holds a private key: make a new key, because this one was disclosed, and give its public part only"
+        yield Fault("jwks", text, code=FaultCode.KEY_IS_PRIVATE)
+        return  # the other faults are of a set that is not used again
+    if not all(_is_text(key[name]) for key in keys for name in _TEXTS if name in key) or not all(
+        _is_short_list(key[name]) for key in keys for name in _LISTS if name in key
+    ):
+        yield _unusable(f"holds a member that is no text of {_LONGEST} characters at most (RFC 7517, 4)")
+        return
+    if keys and not allowed:
+        return
+    usable = client_keys.usable(jwks)
+    if not usable:
+        yield _unusable("holds no usable public key (RSA of 2048 to 4096 bits, P-256, Ed25519)")
+    elif not set(usable).intersection(allowed):
+        yield _unusable(f"holds no key for {', '.join(allowed)}")
+
+
+def _unusable(text: str) -> Fault:
+    return Fault("jwks", text, code=FaultCode.KEYS_UNUSABLE)
+
+
+def kept_jwks(jwks: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a valid set with the members that are kept (RFC 7517, 4)."""
+    if jwks is None:
+        return None
+    names = (*_TEXTS, *_LISTS)
+    return {"keys": [{name: key[name] for name in names if name in key} for key in jwks["keys"]]}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST and value.isascii() and value.isprintable()
+
+
+def _is_short_list(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST_KEYS and all(_is_text(text) for text in value)

@@ -23,7 +23,7 @@ from idp.clients import names
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.oidc.client_auth import client_request
+from idp.oidc.client_auth import client as clients
 from idp.oidc.keys import jose
 from idp.registration import access_tokens, approvals, invitations, json_metadata, registrations, rows, sectors
 from idp.registration.access_tokens import TokenExpiredError
@@ -74,11 +74,11 @@ def _answers_refusals(view: Callable[..., Response]) -> Callable[..., Response]:
         try:
             return view(**arguments)
         except _RefusedError as refused:
-            return client_request.refuse(*refused.args)
+            return clients.refuse(*refused.args)
         except RegistrationRefusedError as refused:  # the hints of its faults are the engineer's
             error = _ERRORS.get(refused.faults[0].field, _METADATA_ERROR)
             text = "; ".join(f"{json_metadata.label(fault.field)} {fault.text}".strip() for fault in refused.faults)
-            return client_request.refuse(400, error, text)
+            return clients.refuse(400, error, text)
         except _UnauthorizedError as refused:
             return _unauthorized(*refused.args)
         except TokenExpiredError as expired:
@@ -102,7 +102,7 @@ def register() -> Response:
     if metadata.name == name:
         metadata = replace(metadata, name="")
     client, token, secret = _add(invitation, metadata, sector)
-    return client_request.answer(_answer(client, token, secret), 201)
+    return clients.answer(_answer(client, token, secret), 201)
 
 
 @unit_of_work()
@@ -163,7 +163,7 @@ def manage(client_id: str) -> Response:
     secret = None
     if request.method == "PUT":
         token, secret = _replaced(client, token)
-    return client_request.answer(_answer(client, token, secret))
+    return clients.answer(_answer(client, token, secret))
 
 
 def _replaced(client: Client, token: str) -> tuple[str, str | None]:
@@ -221,8 +221,7 @@ def _end(client: Client, token: str) -> Response:
     with registrations.journaled(client, "ended", ClientChangedItself):
         client.disabled_at = now()
     client.version = Client.version + 1
-    client.pending_metadata = None
-    access_tokens.take(client)
+    client.pending_metadata = client.registration_digest = client.former_registration_digest = None
     return Response(status=204, headers=[("Cache-Control", "no-store")])
 
 
@@ -272,7 +271,7 @@ def _unauthorized(text: str, challenge: str = _INVALID_TOKEN) -> Response:
     if seconds := guard.take_or_wait((limits.CLIENT_PROOF_IP, remote_ip())):
         raise TooManyRequestsError(seconds)
     alarm.count_failure(services().settings)
-    response = client_request.refuse(401, "invalid_token", text)
+    response = clients.refuse(401, "invalid_token", text)
     response.headers.append(("WWW-Authenticate", challenge))
     return response
 

@@ -79,7 +79,6 @@ class Bounds:
 
 
 def _all_uris(metadata: ClientMetadata) -> dict[str, list[str]]:
-    """Return all URIs by field, the translated ones by their member."""
     return uris(metadata) | {name: [text] for name, text in metadata.translations.items() if "_uri#" in name}
 
 

@@ -236,8 +236,13 @@ def rotate_secret(
     if client.auth_method not in SECRET_METHODS:
         kind = "is a public client" if client.auth_method == "none" else f"authenticates by {client.auth_method}"
         raise state_error(f"{client.name} {kind}: it has no secret", FaultCode.NO_SECRET)
-    if keep and not lost and not force:
-        _check_former_secret_ended(client)
+    until = client.former_secret_until
+    if keep and not lost and not force and until is not None and until > now():
+        raise state_error(
+            f"{client.name}: the former secret works until {instant(until)}, and a third secret would end it now, "
+            "although the ENT may still use it",
+            FaultCode.FORMER_SECRET_WORKS,
+        )
     secret = secret or opaque.new_value()
     with journaled(client, "secret rotated"):
         count_change(client)
@@ -264,16 +269,6 @@ def renew_access_token(client_id: str) -> str:
     access_tokens.give(client, token)
     log.record(ClientChanged(client_id=client.id, change="registration token renewed"))
     return token
-
-
-def _check_former_secret_ended(client: Client) -> None:
-    until = client.former_secret_until
-    if until is not None and until > now():
-        raise state_error(
-            f"{client.name}: the former secret works until {instant(until)}, and a third secret would end it now, "
-            "although the ENT may still use it",
-            FaultCode.FORMER_SECRET_WORKS,
-        )
 
 
 @unit_of_work()

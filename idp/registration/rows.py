@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from idp.clients.models import Client
-from idp.registration import client_jwks
+from idp.registration import checks
 from idp.registration.declarations import Declaration, Kind
 from idp.registration.metadata import FIELDS, ClientMetadata, is_translation
 
@@ -93,7 +93,7 @@ def _settled(metadata: ClientMetadata) -> ClientMetadata:
     return replace(
         metadata,
         name=metadata.name.strip(),
-        jwks=client_jwks.kept(metadata.jwks),
+        jwks=checks.kept_jwks(metadata.jwks),
         par_required=metadata.par_required or is_fapi2,
         dpop_required=metadata.dpop_required or is_fapi2,
         **sets,

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from idp.accounts.models import Degree
 from idp.clock import today
 from idp.db import db, unit_of_work
-from idp.letter_languages import LANGUAGES
+from idp.languages import OF_LETTERS
 from idp.rostering import imports, lock, report, schools
 from idp.rostering.files.sources import total_size
 from idp.rostering.imports import FORCED, TERMS, ImportResult, ImportStoppedError
@@ -263,7 +263,7 @@ def list_schools(*, as_json: bool) -> None:
     "--letter-language",
     "languages",
     multiple=True,
-    type=click.Choice([*LANGUAGES, _NO_LANGUAGE]),
+    type=click.Choice([*OF_LETTERS, _NO_LANGUAGE]),
     help=f"A language of the lines after the French text of letters; repeat it in order. {_NO_LANGUAGE}: French alone.",
 )
 @click.option("--degree", type=click.Choice([d.value for d in Degree]))

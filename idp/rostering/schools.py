@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from idp import letter_languages
 from idp.accounts import school_notices
 from idp.accounts.models import Degree, School
 from idp.audit import changes, log
 from idp.audit.registry_events import SchoolChanged
 from idp.db import db
+from idp.languages import letters_to_store, of_letters
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering.records import LONGEST
 
@@ -29,7 +29,7 @@ def rows() -> Iterator[dict[str, Any]]:
             "address": school.postal_address,
             "phone": school.phone,
             "hours": school.hours,
-            "letter_languages": letter_languages.chosen(school.letter_languages),
+            "letter_languages": of_letters(school.letter_languages),
             "mail": school.email,
         }
 
@@ -54,7 +54,7 @@ def change(
         ValueError: A value is too long or is not an email, letters have no such language, or a new school has no name;
             nothing was changed.
     """
-    stored_languages = letter_languages.to_store(languages or ())
+    stored_languages = letters_to_store(languages or ())
     if email:
         email = parsed_email(email)
     texts = ((name, "school_name"), (phone, "phone"), (hours, "hours"))

@@ -29,7 +29,7 @@ from idp.metrics.catalogue import NOWHERE, REQUESTS
 from idp.serving import server
 from idp.serving.queue import Heartbeat, Late, Queue
 from idp.stopping import stopping
-from idp.web.door.door import Door
+from idp.web.door import Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
 
 if TYPE_CHECKING:
@@ -66,16 +66,13 @@ class _Request(Request):
         self.length = length if length.isdigit() else "0"  # granian refuses other lengths
 
     def header(self, name: str, default: str = "") -> str:
-        """Return a header by its name; lines of one name are joined by commas."""
         return self._headers.get(name.lower(), default)
 
     def has_header(self, name: str) -> bool:
-        """Return whether the request has a header of this name."""
         return name.lower() in self._headers
 
     @property
     def content_type(self) -> str:
-        """The header `Content-Type`, or an empty text."""
         return self._headers.get("content-type", "")
 
     @property
@@ -90,7 +87,6 @@ class _Request(Request):
         return self.is_longer_than(self.max_body)
 
     def is_longer_than(self, size: int) -> bool:
-        """Return whether the body has more bytes than `size`."""
         return len(self.length) > _DIGITS or int(self.length) > size
 
     @cached_property
@@ -106,7 +102,6 @@ class _Request(Request):
 
     @cached_property
     def environ(self) -> "WSGIEnvironment":  # made at its first use
-        """The WSGI environment (PEP 3333), for Flask."""
         headers = {
             # a header with an underscore would be taken for the one with a hyphen, which a proxy checks
             f"HTTP_{name.upper().replace('-', '_')}": value

@@ -59,12 +59,7 @@ _DROP_SYN = (
 
 
 class Listener:
-    """A listening socket.
-
-    Attributes:
-        socket: the socket, which is not blocking.
-        is_file: whether it is a socket file.
-    """
+    """A listening socket, which is not blocking; `is_file` says that it is a socket file."""
 
     def __init__(self, bind: str) -> None:
         """Listen on `bind`: HOST:PORT, or unix:PATH.

@@ -23,8 +23,7 @@ from idp.sessions import devices, liveness, manager
 from idp.sessions.models import DeviceSession, Session
 from idp.web import browser
 from idp.web.http import AnyResponse
-from idp.web.request_context import remote_ip, user_agent
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device, remote_ip, user_agent
 
 _AMR = ["pwd"]
 
@@ -98,7 +97,7 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here, *, proved: bool 
     if won is None:
         return None
     if had_signed_in and settings.new_device_mail:  # a new letter: the new password was never typed at a sign-in
-        notices.tell(Notice.NEW_DEVICE, account.id, device=describe(here.client_context.user_agent).code)
+        notices.tell(Notice.NEW_DEVICE, account.id, device=describe_device(here.client_context.user_agent).code)
     db.session.refresh(account)
     # the mailbox may have been proved elsewhere: the password was typed at the activation, and not since
     cookie = manager.open_session(

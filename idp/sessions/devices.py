@@ -10,7 +10,7 @@ import base64
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 
-from idp import encrypted, opaque, signed
+from idp import opaque
 from idp.accounts.authentication import Attempt, Device, Door
 from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
@@ -31,14 +31,9 @@ _OF_DESK = "desk."
 
 @dataclass(frozen=True)
 class _Entry:
-    """One account in the cookie.
+    """One account in the cookie: the digest of its identifier, the browser's number for it, its last and first sign-in.
 
-    Attributes:
-        name: the digest of its identifier.
-        number: the browser's own number for it.
-        since: the last sign-in on this browser.
-        first: the first one.
-        identifier: the encrypted identifier; empty for people of the desk.
+    The encrypted identifier is empty for people of the desk.
     """
 
     name: str
@@ -79,15 +74,15 @@ def parents() -> dict[str, str]:
 
 
 def _encrypted(identifier: str, number: str) -> str:
-    value = encrypted.encrypt(services().settings.secrets, _PURPOSE, identifier.encode(), number)
+    value = opaque.encrypt(services().settings.secrets, _PURPOSE, identifier.encode(), number)
     return base64.urlsafe_b64encode(value).decode()
 
 
 def _decrypted(entry: _Entry) -> str:
     try:
         value = base64.urlsafe_b64decode(entry.identifier)
-        return encrypted.decrypt(services().settings.secrets, _PURPOSE, value, entry.number).decode()
-    except (encrypted.UndecryptableError, ValueError):
+        return opaque.decrypt(services().settings.secrets, _PURPOSE, value, entry.number).decode()
+    except (opaque.UndecryptableError, ValueError):
         return ""
 
 
@@ -122,7 +117,7 @@ def _entries() -> list[_Entry]:
             _Entry(str(name), str(number), int(since), int(first), *map(str, identifier))
             for name, number, since, first, *identifier in stored
         ]
-    except (signed.InvalidValueError, TypeError, ValueError):
+    except (opaque.InvalidValueError, TypeError, ValueError):
         return []
     oldest = (now() - LIFETIME).timestamp()
     return [entry for entry in entries if entry.since > oldest]
@@ -135,8 +130,8 @@ def _name(username: str, *, of_desk: bool) -> str:
     return f"{_OF_DESK}{digest}" if of_desk else digest
 
 
-def _signer() -> signed.Signer:
-    return signed.signer(services().settings.secrets, "device")
+def _signer() -> opaque.Signer:
+    return opaque.signer(services().settings.secrets, "device")
 
 
 def attempt(username: str, typed: str, *, door: Door = "reauthentication") -> Attempt:

@@ -13,7 +13,7 @@ The service asks this question in several ways, which differ on purpose. Each wa
 - *listed*: live, or holding while a client can still renew its tokens. The person sees it among the open sessions.
 
 The rule lives only in this module: once for statements that read `Session` and `Account`, once for rows that were read
-(the functions `is_…`). The functions `…_sql` return the conditions of statements as text, for `idp.oidc.store.sql`.
+(the functions `is_…`). The functions `…_sql` return the conditions of statements as text, for `idp.oidc.store.store`.
 """
 
 from datetime import datetime, timedelta

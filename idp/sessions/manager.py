@@ -22,13 +22,13 @@ from idp.chained import NewRow
 from idp.clock import now
 from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.services import services
-from idp.sessions import browser_state, device_cookie, ending, liveness, staying
-from idp.sessions.device_cookie import PresentedCookie
+from idp.sessions import cookies, ending, liveness, staying
+from idp.sessions.cookies import PresentedCookie
 from idp.sessions.models import METHODS, PASSWORD, Session, after_password
 from idp.throttle import guard, limits
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device
 
 _OPENED = "session of the device session"
 """The name under which a request keeps the cookie of the session that its device session opened."""
@@ -90,7 +90,7 @@ def new_session(
 
 
 def _sign_in_entry(account_id: uuid.UUID, sid: str, amr: list[str], browser: Browser) -> NewRow:
-    device = describe(browser.user_agent).code
+    device = describe_device(browser.user_agent).code
     return log.entry_of(SignInSucceeded(account_id=account_id, sid=sid, amr=amr, device=device))
 
 
@@ -245,7 +245,7 @@ def current() -> tuple[Session, Account] | None:
 
 
 def _open_from_device() -> tuple[Session, Account] | None:
-    presented = device_cookie.presented() if device_cookie.is_sent() else None
+    presented = cookies.presented_device() if cookies.is_device_sent() else None
     if presented is None or isinstance(guard.take(limits.DEVICE_ROTATIONS, presented.number), guard.Wait):
         return None
     request = current_request()
@@ -261,7 +261,7 @@ def _open_from_device() -> tuple[Session, Account] | None:
 def _rotate(presented: PresentedCookie, browser: Browser) -> str | None:
     if not services().settings.stay_days:  # it does not come back with the setting
         staying.end_here(by="operator")
-        device_cookie.forget()
+        cookies.forget_device()
         return None
     outcome = staying.rotate(presented, browser.user_agent)
     if isinstance(outcome, staying.ReuseDetected):
@@ -359,13 +359,13 @@ def set_cookie(response: AnyResponse, value: str) -> None:
     settings = services().settings
     current_request().kept_cookies.pop(cookie_name(settings, "ss"), None)
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))
-    browser_state.forget_if_kept(response)
+    cookies.keep_browser_state(response, "")  # the next answer to an ENT sets that of the new session
 
 
 def clear_cookie(response: AnyResponse) -> None:
     """Delete the session cookie, that of a device session, and the browser state."""
     settings = services().settings
-    device_cookie.clear(response)
+    cookies.clear_device(response)
     current_request().kept_cookies.pop(cookie_name(settings, "ss"), None)
     response.delete_cookie(cookie_name(settings, "ss"), **cookie_options(settings))
-    browser_state.forget(response)
+    cookies.forget_browser_state(response)

@@ -1,6 +1,6 @@
 """Device sessions: « Rester connecté sur cet appareil », with rotation of the secret and detection of its reuse.
 
-The cookie (`idp.sessions.device_cookie`) has a number and a rotation. The table has the keyed digest of the number, and
+The cookie (`idp.sessions.cookies`) has a number and a rotation. The table has the keyed digest of the number, and
 the rotations that were issued last and presented last. The secret issued last is valid; presenting it issues
 the next one. The secret presented last stays valid until its successor is presented, since the answer may have been
 lost; within `GRACE` it gets the same successor, since two tabs may ask at once, and later another one. Every other
@@ -23,11 +23,11 @@ from idp.audit.credential_events import DeviceSessionChanged, DeviceSessionReuse
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.services import services
-from idp.sessions import device_cookie, liveness
-from idp.sessions.device_cookie import PresentedCookie
+from idp.sessions import cookies, liveness
+from idp.sessions.cookies import PresentedCookie
 from idp.sessions.models import DeviceSession, Session
 from idp.web.http import AnyResponse
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device
 
 GRACE = timedelta(seconds=60)
 MOST = 10  # the most device sessions of an account: with another one, the oldest ends
@@ -78,7 +78,7 @@ def start(cookie: str, account: Account) -> DeviceKept:
     expires_at = moment + timedelta(days=services().settings.stay_days)
     value = _add(session, session.sid, expires_at=expires_at, client_context=session)
     if is_new:
-        device = describe(session.user_agent).code
+        device = describe_device(session.user_agent).code
         notices.tell(Notice.DEVICE_STAYS, account.id, device=device, until=expires_at.isoformat())
     return DeviceKept(value, is_told=is_new and account.email is not None)
 
@@ -92,7 +92,7 @@ def _add(
     """
     moment, number = now(), opaque.new_value()
     row = DeviceSession(
-        digest=device_cookie.digests(number)[0],
+        digest=cookies.device_digests(number)[0],
         rotated_at=moment,
         sid=sid,
         account_id=proof.account_id,
@@ -107,11 +107,11 @@ def _add(
     )
     db.session.add(row)
     _note(row, "begun", client_context.user_agent)
-    return device_cookie.value_of(PresentedCookie(number, 0))
+    return cookies.device_value(PresentedCookie(number, 0))
 
 
 def _note(row: DeviceSession, change: str, user_agent: str) -> None:
-    device = describe(user_agent).code
+    device = describe_device(user_agent).code
     log.record(DeviceSessionChanged(account_id=row.account_id, change=change, by="person", sid=row.sid, device=device))
 
 
@@ -124,10 +124,10 @@ def rotate(cookie: PresentedCookie, user_agent: str) -> Rotated | ReuseDetected 
         The device session, that a copied cookie was presented, or None if there is no device session.
     """
     # before the row of the device session, as all who end one have locked the account
-    chosen = DeviceSession.digest.in_(device_cookie.digests(cookie.number))
+    chosen = DeviceSession.digest.in_(cookies.device_digests(cookie.number))
     of_account = select(Account.id).join(DeviceSession).where(chosen)
     if db.session.scalar(of_account.with_for_update(read=True, key_share=True, of=Account)) is None:
-        device_cookie.forget()
+        cookies.forget_device()
         return None
     moment = now()
     is_last = DeviceSession.rotation == cookie.rotation
@@ -146,8 +146,8 @@ def rotate(cookie: PresentedCookie, user_agent: str) -> Rotated | ReuseDetected 
     if row is None:
         return _detected(cookie, user_agent)
     _note(row, "used", user_agent)
-    device_cookie.keep(
-        device_cookie.value_of(PresentedCookie(cookie.number, row.rotation)), lifetime=row.expires_at - moment
+    cookies.keep_device(
+        cookies.device_value(PresentedCookie(cookie.number, row.rotation)), lifetime=row.expires_at - moment
     )
     return Rotated(row, is_repeated=row.rotated_at != moment)
 
@@ -161,10 +161,10 @@ def _detected(cookie: PresentedCookie, user_agent: str) -> ReuseDetected | None:
         .returning(DeviceSession.account_id, DeviceSession.sid)
         .execution_options(synchronize_session=False)
     ).one_or_none()
-    device_cookie.forget()
+    cookies.forget_device()
     if row is None:
         return None
-    device = describe(user_agent).code
+    device = describe_device(user_agent).code
     log.record(DeviceSessionReused(account_id=row.account_id, sid=row.sid, device=device))
     notices.tell(Notice.DEVICE_COPIED, row.account_id, device=device)
     return ReuseDetected(row.account_id, row.sid)
@@ -176,7 +176,7 @@ def _is_valid(cookie: PresentedCookie) -> ColumnElement[bool]:
 
 def _alive(cookie: PresentedCookie) -> ColumnElement[bool]:
     holding = select(Account.id).where(Account.id == DeviceSession.account_id, liveness.staying(now()))
-    chosen = DeviceSession.digest.in_(device_cookie.digests(cookie.number))
+    chosen = DeviceSession.digest.in_(cookies.device_digests(cookie.number))
     return and_(chosen, holding.correlate(DeviceSession).exists())
 
 
@@ -186,7 +186,7 @@ def _alive_of(account_id: uuid.UUID, moment: datetime) -> Select[uuid.UUID]:
 
 def owner() -> uuid.UUID | None:
     """Return the account of this browser's device session, if it is alive."""
-    cookie = device_cookie.presented()
+    cookie = cookies.presented_device()
     return db.session.scalar(select(DeviceSession.account_id).where(_alive(cookie))) if cookie else None
 
 
@@ -197,9 +197,9 @@ def youngest_of(account_id: uuid.UUID) -> Select[uuid.UUID]:
 
 def end_here(*, by: str, unless_of: uuid.UUID | None = None) -> None:
     """End this browser's device session, in the caller's transaction, unless it is that of an account."""
-    cookie = device_cookie.presented()
+    cookie = cookies.presented_device()
     if cookie is not None:
-        chosen = DeviceSession.digest.in_(device_cookie.digests(cookie.number))
+        chosen = DeviceSession.digest.in_(cookies.device_digests(cookie.number))
         _end(and_(chosen, DeviceSession.account_id != unless_of) if unless_of else chosen, by)
 
 
@@ -220,7 +220,7 @@ def keep_here_alone(session: Session, *, by: str) -> None:
 
     A copy of the browser's cookie is worthless then.
     """
-    cookie = device_cookie.presented()
+    cookie = cookies.presented_device()
     of_session = DeviceSession.account_id == session.account_id, DeviceSession.sid == session.sid
     own = None
     if cookie is not None:
@@ -228,7 +228,7 @@ def keep_here_alone(session: Session, *, by: str) -> None:
     end_of(session.account_id, by=by)
     if own is not None:
         value = _add(own, own.sid, expires_at=own.expires_at, client_context=session)
-        device_cookie.keep(value, lifetime=own.expires_at - now())
+        cookies.keep_device(value, lifetime=own.expires_at - now())
 
 
 def _end(chosen: ColumnElement[bool], by: str) -> None:
@@ -253,4 +253,4 @@ def _leave(account_id: uuid.UUID) -> bool:
 def leave_to(response: AnyResponse, account_id: uuid.UUID) -> None:
     """Leave the browser to the account that has signed in: two people do not share its device session."""
     if not _leave(account_id):
-        device_cookie.clear(response)
+        cookies.clear_device(response)

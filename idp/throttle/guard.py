@@ -218,9 +218,7 @@ def settle_success(*demands: tuple[Limit, str]) -> None:
 class Settlement:
     """The writes that settle a try which succeeded (`settle_success`), for a chain that does more.
 
-    Attributes:
-        counters: the counters of the try, in the order in which their rows are locked.
-        deletes: for each of them, whether it is deleted.
+    Its counters are in the order in which their rows are locked; `deletes` says of each whether it is deleted.
     """
 
     def __init__(self, demands: tuple[tuple[Limit, str], ...]) -> None:

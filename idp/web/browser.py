@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask, g
 
-from idp import opaque, signed
+from idp import opaque
 from idp.clock import now
 from idp.config import Settings
 from idp.services import services
@@ -23,12 +23,7 @@ _PARTS = 4  # the cookie is written again after this part of its lifetime, so th
 
 
 class BrowserCookie:
-    """The content of the cookie of one request.
-
-    Attributes:
-        content: the values by their names.
-        is_changed: whether the response has to set the cookie.
-    """
+    """The content of the cookie of one request; the response sets the cookie if it `is_changed`."""
 
     def __init__(self, content: dict[str, Any], *, is_changed: bool = False) -> None:
         self.content = content
@@ -49,13 +44,12 @@ def _cookie() -> BrowserCookie:
 
 
 def _read(request: Request, settings: Settings) -> BrowserCookie:
-    """Return the content of the cookie; empty if it is missing or invalid."""
     value = request.cookies.get(cookie_name(settings, "tx"), "")
     if not value:
         return BrowserCookie({})
     try:
         content, signed_at = _signer(settings).loads(value, _cookie_lifetime())
-    except signed.InvalidValueError:
+    except opaque.InvalidValueError:
         return BrowserCookie({})
     if not isinstance(content, dict):
         return BrowserCookie({})
@@ -72,8 +66,8 @@ def _cookie_lifetime() -> int:
     return _form_lifetime() + _form_lifetime() // _PARTS
 
 
-def _signer(settings: Settings) -> signed.Signer:
-    return signed.signer(settings.secrets, "browser cookie")
+def _signer(settings: Settings) -> opaque.Signer:
+    return opaque.signer(settings.secrets, "browser cookie")
 
 
 def save(request: Request, response: AnyResponse) -> None:
@@ -124,17 +118,13 @@ def is_known() -> bool:
 
 def note_answered(name: str) -> None:
     """Store in the browser cookie that the request `name` was answered. The last twelve are kept."""
-    names = [answered for answered in _answered() if answered != name]
+    names = [answered for answered in _texts("d") if answered != name]
     _cookie().set("d", [name, *names][:_MAX_ANSWERED])
 
 
 def was_answered(name: str) -> bool:
     """Return whether the browser cookie says that the request `name` was answered."""
-    return name in _answered()
-
-
-def _answered() -> list[str]:
-    return _texts("d")
+    return name in _texts("d")
 
 
 def _texts(key: str) -> list[str]:
@@ -190,7 +180,7 @@ def form_scope(request: Request) -> str | None:
         return None
     try:
         value, _ = _token_signer().loads(token, _form_lifetime())
-    except signed.InvalidValueError:
+    except opaque.InvalidValueError:
         return None
     subject, _, scope = value.partition(" ") if isinstance(value, str) else ("", "", "")
     is_own = hmac.compare_digest(opaque.digest(subject), opaque.digest(_token_subject(own)))
@@ -207,5 +197,5 @@ def _token_subject(own: str) -> str:
     return opaque.digest(f"{own} {_cookie().content.get('f', '')}").hex()[:32]
 
 
-def _token_signer() -> signed.Signer:
-    return signed.signer(services().settings.secrets, "form token")
+def _token_signer() -> opaque.Signer:
+    return opaque.signer(services().settings.secrets, "form token")

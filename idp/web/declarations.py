@@ -82,11 +82,7 @@ def declared(view: Callable[..., Any]) -> frozenset[Trait]:
 
 
 class Declarations:
-    """The paths of views with traits; empty before `read`.
-
-    Attributes:
-        exempt: The names of blueprints whose forms need no form token.
-    """
+    """The paths of views with traits, empty before `read`; forms of blueprints that are `exempt` need no form token."""
 
     def __init__(self) -> None:
         self.exempt: set[str] = set()

@@ -13,9 +13,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from idp.clock import now
 from idp.logging import frames
 from idp.metrics.catalogue import SHED
-from idp.web import http, languages
+from idp.web import endpoints, http, languages
 from idp.web.declarations import is_called_by_program
-from idp.web.door import pages
 from idp.web.redirects import page_of_button, shown_page
 from idp.web.request_context import request_id
 
@@ -79,12 +78,9 @@ class IncompleteLinkError(HTTPException):
 
 
 class TooManyRequestsError(HTTPException):
-    """429: a rate limit refused the request.
+    """429: a rate limit refused the request; the next try is granted in `wait` seconds.
 
-    Attributes:
-        wait: seconds until the next try is granted.
-        sentence: the reason, for the page; may be empty.
-        back: text and URL of a link; may be None.
+    `sentence` is the reason for the page, and `back` the text and the URL of its link.
     """
 
     code = 429
@@ -102,12 +98,8 @@ def not_found() -> NoReturn:
     abort(404)
 
 
-def _render(template: str, *, dest: object = None, **context: object) -> str:
-    return render_template(template, dest=dest, is_error=True, **context)
-
-
-def _page(template: str, status: int, **context: object) -> Response:
-    return make_response(_render(template, **context), status)
+def _page(template: str, status: int, *, dest: object = None, **context: object) -> Response:
+    return make_response(render_template(template, dest=dest, is_error=True, **context), status)
 
 
 def _plain(error: HTTPException) -> Response:
@@ -133,7 +125,7 @@ def _too_much(code: int) -> http.Response:
     }
     title, sentence = titles.get(code, titles[413])
     texts = {"title": title, "sentence": sentence, "is_about_url": code == 414}  # noqa: PLR2004
-    return pages.from_memory("errors/trop.html", code, **texts, wait=0, back=None)
+    return endpoints.from_memory("errors/trop.html", code, **texts, wait=0, back=None)
 
 
 def _on_http_error(error: HTTPException) -> Response | http.Response:
@@ -164,7 +156,7 @@ def _busy(reason: str, seconds: int) -> http.Response:
     SHED.count(reason)
     if is_called_by_program():
         return _unavailable(seconds)
-    page = pages.from_memory("errors/affluence.html", 503, wait=seconds)
+    page = endpoints.from_memory("errors/affluence.html", 503, wait=seconds)
     page.headers.append(("Retry-After", str(seconds)))
     return page
 
@@ -176,7 +168,7 @@ def overloaded(_request: http.Request) -> http.Response:
 
 def nowhere(_request: http.Request) -> http.Response:
     """Return the page of a path that no page has, from memory; remember a language that was chosen on it."""
-    page = pages.from_memory("errors/introuvable.html", 404)
+    page = endpoints.from_memory("errors/introuvable.html", 404)
     if language := languages.asked():
         languages.keep(page, language)
     return page
@@ -200,14 +192,6 @@ def _on_too_many(error: TooManyRequestsError) -> Response:
             back=error.back,
         )
     return with_retry_after(response, error.wait)
-
-
-def _on_lost(error: InteractionLostError) -> Response:
-    return _page("errors/expire.html", 400, dest=error.dest, code="")
-
-
-def _on_incomplete_link(error: IncompleteLinkError) -> Response:
-    return _page("errors/lien_incomplet.html", 410, onward=error.onward)
 
 
 def form_token_refused(_error: FormTokenError) -> Response:
@@ -238,7 +222,6 @@ def _on_database(error: SQLAlchemyError) -> Response | http.Response:
 
 
 def _on_driver(error: DBAPIError) -> Response | http.Response:
-    """Handle an error of the database whose class says nothing of its cause."""
     return _on_database(error) if getattr(error.orig, "sqlstate", "") in _UNAVAILABLE else _on_fault(error)
 
 
@@ -263,8 +246,8 @@ def configure(app: Flask) -> None:
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(ServiceBusyError, lambda error: _busy(error.reason, error.retry_after))
     app.register_error_handler(TooManyRequestsError, _on_too_many)
-    app.register_error_handler(InteractionLostError, _on_lost)
-    app.register_error_handler(IncompleteLinkError, _on_incomplete_link)
+    app.register_error_handler(InteractionLostError, lambda e: _page("errors/expire.html", 400, dest=e.dest, code=""))
+    app.register_error_handler(IncompleteLinkError, lambda e: _page("errors/lien_incomplet.html", 410, onward=e.onward))
     app.register_error_handler(FormTokenError, form_token_refused)
     app.register_error_handler(ForeignFormError, _on_foreign_form)
     app.register_error_handler(OperationalError, _on_database)

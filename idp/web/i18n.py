@@ -16,10 +16,9 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from idp import languages
-from idp import opening_hours as notation
 from idp.clock import PARIS, day_of, now
+from idp.config import OpeningHours, read_hours
 from idp.languages import SOURCE
-from idp.opening_hours import OpeningHours
 from idp.paths import TRANSLATIONS
 from idp.web import languages as web_languages
 from idp.web.languages import choose_language
@@ -52,12 +51,7 @@ def _examples(locale: Locale, least: int) -> tuple[tuple[str, int], ...]:
 
 @dataclass(frozen=True)
 class Plurals:
-    """A text that holds a number as `{n}`, in each plural form that the language has (CLDR plural rules).
-
-    Attributes:
-        locale: the language.
-        form: returns the text for a number, with `{n}` in place of the number.
-    """
+    """A text that holds a number as `{n}`, in each plural form of a language (CLDR plural rules), by `form`."""
 
     locale: Locale
     form: Callable[[int], str]
@@ -143,7 +137,7 @@ def hour(instant: datetime | time) -> str:
 
 def opening_hours(text: str) -> str:
     """Return « du lundi au vendredi, de 8 h à 18 h » for `Mo-Fr 08:00-18:00`, and any other text as it is."""
-    rule = notation.read(text)
+    rule = read_hours(text)
     return spacing(_hours_sentence(rule)) if rule else text
 
 

@@ -54,7 +54,6 @@ def page_of_button() -> str:
 
 
 def _local(path: str) -> str:
-    """Return a decoded path as a URL of this host."""
     return "/" + quote(path.lstrip("/\\"), _PLAIN)
 
 

@@ -10,7 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge, Unsup
 from idp.config import Settings
 from idp.web import browser, declarations
 from idp.web.declarations import Declarations
-from idp.web.door.door import Door
+from idp.web.door import Door
 from idp.web.errors import ForeignFormError, FormTokenError
 from idp.web.http import FORM_WITH_FILES, MAX_BODY, MAX_FIELDS, Request, current_request
 

@@ -37,7 +37,11 @@ def sentence(schools: Sequence[Tellable], *, named: bool = True) -> str:
     informed, others = _by_mail(schools)
     parts = [_informed(informed, named=named)] if informed else []
     if others or not informed:
-        places = [_plain_place(entry) for entry in others] if named else []
+        places = (
+            [", ".join(filter(None, (entry["name"], left_to_right(entry["phone"])))) for entry in others]
+            if named
+            else []
+        )
         parts.append(_to_inform(placed=bool(places)) % {"where": " ; ".join(places)})
     return spacing(" ".join(parts))
 
@@ -78,10 +82,6 @@ def _to_inform(*, placed: bool) -> str:
     if placed:
         return spacing(str(_("Dites-le au secrétariat : %(where)s.")))
     return str(_("Dites-le au secrétariat de l’établissement de votre enfant."))
-
-
-def _plain_place(school: Tellable) -> str:
-    return ", ".join(filter(None, (school["name"], left_to_right(school["phone"]))))
 
 
 def _place(school: Tellable) -> Markup:

@@ -9,12 +9,12 @@ from flask import Flask
 from whitenoise import WhiteNoise
 from whitenoise.responders import StaticFile
 
-from idp import opening_hours, precompressed
-from idp.config import Settings
+from idp import precompressed
+from idp.config import Settings, read_hours
 from idp.languages import SOURCE
 from idp.paths import STATIC
 from idp.web import i18n
-from idp.web.door.door import Door
+from idp.web.door import Door
 
 
 def phone_link(number: str) -> str:
@@ -27,7 +27,6 @@ class _Files(WhiteNoise):  # type: ignore[misc]
     """Static files: the service's with the compressed files of its build, a theme's with those that lie beside them."""
 
     def get_static_file(self, path: str, url: str, stat_cache: Any = None) -> StaticFile:
-        """Return a file to serve, in each coding in which it is present."""
         file = Path(path)
         if file.parent != STATIC:
             return super().get_static_file(path, url, stat_cache)
@@ -59,7 +58,7 @@ class Support:
     @property
     def hours_language(self) -> str:
         """The language of `hours_in_words`."""
-        return i18n.language() if opening_hours.read(self.hours) else SOURCE
+        return i18n.language() if read_hours(self.hours) else SOURCE
 
 
 def configure(app: Flask, door: Door, settings: Settings) -> None:
@@ -73,9 +72,9 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
         return f"/static/{name}?v={versions.get(f'static/{name}', '0')}"
 
     white = _Files(door.pages, max_age=31536000, allow_all_origins=False, add_headers_function=_headers)
-    _add(white, STATIC, "static/")
+    white.add_files(str(STATIC), prefix="static/")
     if settings.theme:
-        _add(white, settings.theme, "static/theme/")
+        white.add_files(str(settings.theme), prefix="static/theme/")
     door.pages, door.files = white, white.files
     app.jinja_env.filters["phone_link"] = phone_link
     app.jinja_env.globals.update(
@@ -87,10 +86,6 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
         shared_mailbox=settings.shared_mailbox,
         support=Support(settings.support_phone, settings.support_hours, settings.support_url),
     )
-
-
-def _add(white: WhiteNoise, root: Path, prefix: str) -> None:
-    white.add_files(str(root), prefix=prefix)
 
 
 def _headers(headers: Any, path: str, _url: str) -> None:

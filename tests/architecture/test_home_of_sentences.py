@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from idp.cli import ENTRIES
-from idp.cli import refusals as english
+from idp.cli import account_view as english
 from idp.cli.client import requests
 from idp.desk import refusals as french
 from idp.families.refusals import Code
@@ -26,7 +26,7 @@ _SPEAKING_TO_ENGINEERS = {
     "idp/accounts/passwords/breached.py": "the file that an engineer makes by a command",
     "idp/config/settings.py": "the settings, which an engineer reads",
     "idp/database_faults.py": "the causes of an engineer's fault",
-    "idp/dossier/commands.py": "it reads a file of pip",
+    "idp/dossier.py": "it reads a file of pip",
     "idp/metrics/catalogue.py": "the metrics, which an engineer reads",
     "idp/registration/metadata.py": "it declares the options of the commands",
     "idp/secret_check.py": "a service that does not start says so to an engineer",

@@ -11,7 +11,6 @@ HOME = "idp/db.py"
 OWN_TRANSACTIONS = {
     "idp/throttle/guard.py": "a try stays counted, whatever becomes of the caller's unit of work",
     "idp/outbox/leases.py": "a lease is committed apart from what the handler of the message does",
-    "idp/outbox/relay.py": "mails become due apart from what the handler of the message in hand does",
     "idp/rostering/lock.py": "the lock of the imports is held by a transaction of its own connection",
     "idp/outbox/queue.py": "the same worker, which has no session of its own",
     "idp/schema.py": "migrations, without an application",

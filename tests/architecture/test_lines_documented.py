@@ -16,7 +16,7 @@ _GUIDE = CHECKOUT / "docs/journaux.md"
 _LEVELS = {"debug", "info", "warning", "error", "exception"}
 _ROW = re.compile(r"^\| `([^`]+)` \| (debug|info|warning|error) \|([^|]*)\|", re.MULTILINE)
 _OF_REQUESTS = {"method", "endpoint", "status", "ms"}
-"""The fields of the line that no logger writes (`idp.web.door.log_line`)."""
+"""The fields of the line that no logger writes (`idp.web.door`)."""
 
 
 def loggers(tree: ast.AST) -> set[str]:

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from demo.processes import exported
-from idp.audit import noted_settings
+from idp.audit import changes
 from idp.audit.models import AuditEntry, NotedSettings
 from idp.config import Settings
 from idp.db import db
@@ -99,7 +99,7 @@ def test_a_rotated_secret_key_is_recorded_and_hides_no_other_change(
 
 def test_a_changed_password_of_the_database_is_recorded(app: Flask, settings: Settings) -> None:
     for password in ("hunter2", "hunter2", "swordfish"):
-        noted_settings.note(settings.model_copy(update={"database_url": f"postgresql://u:{password}@db.test/idp"}))
+        changes.note_settings(settings.model_copy(update={"database_url": f"postgresql://u:{password}@db.test/idp"}))
     [(_, details)] = recorded()
     assert details["after"] == {"IDP_DATABASE_URL": "postgresql://(hidden)@db.test/idp (changed)"}
 

@@ -24,7 +24,7 @@ from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.desk.staff.sessions import IDLE
 from idp.operations.checks.proxy import Arrived
 from idp.operations.health import ECHO_HEADER, sign_echo
-from idp.web.door.door import Door
+from idp.web.door import Door
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Request
 from tests import databases

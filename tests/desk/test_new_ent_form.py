@@ -16,11 +16,11 @@ from idp.db import db
 from idp.desk.ents import acceptance, views
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
+from idp.opaque import signer
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.registration.trial import checks
 from idp.registration.trial.findings import Finding
-from idp.signed import signer
 from idp.throttle import limits
 from idp.throttle.limits import Budget, Window
 from tests.builders import LYCEE, Build

@@ -20,7 +20,7 @@ from idp.desk.jobs.models import Job, State
 from idp.desk.jobs.work import Running
 from idp.desk.staff.models import Role
 from idp.families.standing import Group
-from idp.letter_languages import LANGUAGES
+from idp.languages import OF_LETTERS
 from idp.letters import class_lists
 from idp.operations import batches, blocked_passwords
 from idp.outbox.queue import OutboxMessage
@@ -164,7 +164,7 @@ def test_the_preview_is_a_letter_of_the_school_without_a_secret(colleagues: Coll
 
 def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, build: Build) -> None:
     browser, path = colleagues.signed_in(), f"/etablissement/{build.school().id}"
-    assert browser.get(path).get_data(as_text=True).count(" checked>") == len(LANGUAGES)
+    assert browser.get(path).get_data(as_text=True).count(" checked>") == len(OF_LETTERS)
     refused = post(browser, path, **VALUES, langues=["", "tr", "en", "xx"]).get_data(as_text=True)
     assert refused.count("Un choix n’est pas dans la liste.") == 2, "above the form and beside the field"
     assert build.school().letter_languages is None
@@ -183,7 +183,7 @@ def test_a_school_chooses_the_languages_of_its_letters(colleagues: Colleagues, b
     assert build.school().letter_languages == ["en", "tr"], "a form without the list changes nothing"
     post(browser, path, **VALUES, langues=[""])
     assert build.school().letter_languages == []
-    post(browser, path, **VALUES, langues=list(LANGUAGES))
+    post(browser, path, **VALUES, langues=list(OF_LETTERS))
     assert build.school().letter_languages is None, "all of them, and those that will be added"
 
 

@@ -12,11 +12,11 @@ from flask import Flask
 from flask_babel import force_locale
 from sqlalchemy import text
 
+from idp import dossier
 from idp.config import Settings
 from idp.db import db
 from idp.desk.people import retention
-from idp.dossier import commands, facts
-from idp.dossier.facts import TO_COMPLETE
+from idp.dossier import TO_COMPLETE
 from idp.web.legal import AUDIT
 from tests.builders import Build
 from tests.commands.conftest import Run, bare, idp  # noqa: F401 - fixtures
@@ -39,7 +39,7 @@ def write(app: Flask, settings: Settings, tmp_path: Path) -> Write:
     def written(given: Settings = settings) -> dict[str, str]:
         folder = tmp_path / "dossier"
         with app.test_request_context():
-            commands.write(given, folder)
+            dossier.write(given, folder)
         return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
 
     return written
@@ -48,11 +48,11 @@ def write(app: Flask, settings: Settings, tmp_path: Path) -> Write:
 def test_every_document_is_written_in_the_order_of_the_summary(write: Write) -> None:
     documents = write()
     names = sorted(documents)
-    assert names == [commands.SUMMARY, *commands.DOCUMENTS, commands.RULES, commands.SBOM]
-    for name in commands.DOCUMENTS:
+    assert names == [dossier.SUMMARY, *dossier.DOCUMENTS, dossier.RULES, dossier.SBOM]
+    for name in dossier.DOCUMENTS:
         missing = documents[name].count(TO_COMPLETE)
-        assert f"| [{name}]({name}) | {commands.DOCUMENTS[name]} | {missing} |" in documents[commands.SUMMARY]
-        assert documents[name].startswith(f"# {commands.DOCUMENTS[name]}\n\n")
+        assert f"| [{name}]({name}) | {dossier.DOCUMENTS[name]} | {missing} |" in documents[dossier.SUMMARY]
+        assert documents[name].startswith(f"# {dossier.DOCUMENTS[name]}\n\n")
         assert "\n\n\n\n" not in documents[name]
     for name in names[:-1]:
         links = {path for path in re.findall(r"\]\(([^)#]+)\)", documents[name]) if "://" not in path}
@@ -108,7 +108,7 @@ def test_retention_accessibility_and_settings_come_from_their_homes(write: Write
 
 
 def texts(settings: Settings) -> dict[str, str]:
-    return dict(commands._documents(facts.collected(settings)))
+    return dict(dossier._documents(dossier.collected(settings)))
 
 
 def test_accepted_risks_have_the_lifetimes_of_the_settings(write: Write, database_url: str) -> None:
@@ -164,7 +164,7 @@ def test_the_list_of_components_is_valid_and_names_what_is_installed(write: Writ
     from cyclonedx.schema import SchemaVersion  # noqa: PLC0415 - as below
     from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415 - three seconds in each process of tests
 
-    listed = write()[commands.SBOM]
+    listed = write()[dossier.SBOM]
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(listed) is None
     bill = json.loads(listed)
     components = {component["name"]: component for component in bill["components"]}
@@ -177,19 +177,19 @@ def test_the_list_of_components_is_valid_and_names_what_is_installed(write: Writ
 
 def test_a_file_that_was_not_written_in_production_says_so_in_each_document(write: Write, settings: Settings) -> None:
     documents = write(settings.model_copy(update={"env": "development"}))
-    assert all("\n\n> **ESSAI. " in documents[name] for name in [commands.SUMMARY, *commands.DOCUMENTS])
+    assert all("\n\n> **ESSAI. " in documents[name] for name in [dossier.SUMMARY, *dossier.DOCUMENTS])
 
 
 def test_the_file_says_what_was_measured_and_promises_nothing_for_the_site(write: Write) -> None:
     documents = write()
     assert "environ 30 |" in documents["11-capacite-et-fiabilite.md"]
     assert "connexion : sans TLS" in documents["03-homologation.md"], "as the server of the tests says"
-    assert not re.search(r"s’engage|garantit", "".join(documents[name] for name in commands.DOCUMENTS))
+    assert not re.search(r"s’engage|garantit", "".join(documents[name] for name in dossier.DOCUMENTS))
 
 
 @each_row("title", TABLES)
 def test_results_of_conformity_have_four_words(title: str) -> None:
-    lines = facts.section("conformite.md", title).splitlines()
+    lines = dossier.section("conformite.md", title).splitlines()
     rows = [line.split(" | ") for line in lines if line.startswith("| ") and " | demande | " not in line]
     assert len(rows) > 3
     assert {row[2] for row in rows} <= {"satisfait", "**non satisfait**", "à l’exploitant", "sans objet"}
@@ -232,14 +232,14 @@ def test_every_document_is_in_french(settings: Settings, build: Build) -> None:
     db.session.execute(text("SET search_path TO nowhere"))
     everywhere += texts(settings).items()
     assert [(name, line) for name, document in everywhere for line in english(document)] == []
-    assert len(everywhere) == 3 * len(commands.DOCUMENTS)
+    assert len(everywhere) == 3 * len(dossier.DOCUMENTS)
 
 
 def test_the_folder_is_new_and_the_owners_alone(idp: Run, tmp_path: Path) -> None:  # noqa: F811 - the fixture
     folder = tmp_path / "dossier"
     answer = idp("dossier", "--out", str(folder))
     assert (answer.code, answer.err) == (0, "")
-    assert f"{folder / commands.SUMMARY}\n" in answer.out
+    assert f"{folder / dossier.SUMMARY}\n" in answer.out
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
     answer = idp("dossier", "--out", str(folder))

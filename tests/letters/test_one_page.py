@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idp.letter_languages import LANGUAGES
+from idp.languages import OF_LETTERS
 from idp.letters.render import glyphs, pdf
 from idp.letters.render.pdf import LetterChild, LetterError, TooLongError, UnknownGlyphError, render
 from idp.letters.render.postal import address_block
@@ -111,7 +111,7 @@ def test_letters_without_room_or_a_glyph_are_refused_with_all_others_of_their_ki
 @pytest.mark.row("P-04")
 def test_what_a_parent_reads_is_never_smaller_than_eight_points() -> None:
     """The name, the postal address, the ENT's URL, the steps (9.5 pt) and the languages wrap instead."""
-    (page,) = open_pdf(replace(WORST, languages=tuple(LANGUAGES))).pages
+    (page,) = open_pdf(replace(WORST, languages=tuple(OF_LETTERS))).pages
     runs = pieces(page)
     help_line = next(run.y for run in runs if run.text.startswith("Une difficulté"))
     assert min(run.size for run in runs if 55 < run.y < help_line and (run.y > 60 or run.x > 88)) >= 8

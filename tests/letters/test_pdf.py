@@ -14,7 +14,7 @@ import segno
 import time_machine
 from fontTools.ttLib import TTFont
 
-from idp.letter_languages import LANGUAGES
+from idp.languages import OF_LETTERS
 from idp.letters.render import glyphs, pdf
 from idp.letters.render.pdf import Letter, LetterChild, LetterError, render
 from tests.letters.chinese_font import characters
@@ -78,8 +78,8 @@ def test_the_steps_have_one_numbering_in_readable_type() -> None:
 def test_letters_without_a_choice_have_eight_languages_in_few_lines() -> None:
     (page,) = open_pdf(NOEMIE).pages
     text = text_of(page)
-    assert len(LANGUAGES) == 8
-    for tag in LANGUAGES.keys() - {"ar"}:
+    assert len(OF_LETTERS) == 8
+    for tag in OF_LETTERS.keys() - {"ar"}:
         assert _bare(f"{TEXTS[tag]['name']} {TEXTS[tag]['line']}") in _bare(text)
     assert "\u0627\u0644" in unicodedata.normalize("NFKC", text)
     assert_intact(page)
@@ -140,8 +140,8 @@ def _bare(text: str) -> str:
 
 
 def test_each_language_has_the_same_texts_and_labels() -> None:
-    assert list(TEXTS) == ["fr", *LANGUAGES]
-    for tag in LANGUAGES:
+    assert list(TEXTS) == ["fr", *OF_LETTERS]
+    for tag in OF_LETTERS:
         assert TEXTS[tag].keys() == TEXTS["en"].keys()
         assert len(TEXTS[tag]["steps"]) == len(TEXTS["fr"]["steps"]) == 5
         for quoted, english in zip(TEXTS[tag]["steps"], TEXTS["en"]["steps"], strict=True):
@@ -158,7 +158,7 @@ def test_the_fonts_draw_all_texts_of_letters() -> None:
 
 
 def test_a_letter_with_each_number_of_languages_fits_on_its_page() -> None:
-    letters = [replace(WORST, languages=tuple(LANGUAGES)[:count]) for count in range(len(LANGUAGES) + 1)]
+    letters = [replace(WORST, languages=tuple(OF_LETTERS)[:count]) for count in range(len(OF_LETTERS) + 1)]
     assert len(open_pdf(*letters).pages) == len(letters) + 2
 
 

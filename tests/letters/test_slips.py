@@ -11,7 +11,7 @@ import pypdf
 import pytest
 import typst
 
-from idp.letter_languages import LANGUAGES
+from idp.languages import OF_LETTERS
 from idp.letters.render import pdf, typesetting
 from idp.letters.render.pdf import Letter, LetterChild, LetterError, TooLongError
 from tests.letters.read_back import (
@@ -108,7 +108,9 @@ def test_oversized_slips_stay_in_their_third() -> None:
         assert all(rank * TALL + 4 < run.y < (rank + 1) * TALL - 1 for run in runs)
 
 
-@each_row(("languages", "key"), [(tuple(LANGUAGES), "short"), (("uk",), "line"), (("zh-Hans", "tr"), "line"), ((), "")])
+@each_row(
+    ("languages", "key"), [(tuple(OF_LETTERS), "short"), (("uk",), "line"), (("zh-Hans", "tr"), "line"), ((), "")]
+)
 def test_slips_carry_the_languages(languages: tuple[str, ...], key: str) -> None:
     (page,) = open_slips(replace(NOEMIE, languages=languages)).pages
     text = text_of(page)
@@ -121,7 +123,7 @@ def test_the_names_and_the_languages_of_a_slip_have_eight_points_at_least() -> N
     long = replace(
         NOEMIE, recipient=(f"Madame {COMPOUND}", "59990 Rivebelle"), children=(LetterChild(COMPOUND, "6e 1"),)
     )
-    (page,) = open_slips(replace(long, languages=tuple(LANGUAGES))).pages
+    (page,) = open_slips(replace(long, languages=tuple(OF_LETTERS))).pages
     runs = pieces(page)
     help_line = next(run.y for run in runs if run.text.startswith("Une difficulté"))
     assert min(run.size for run in runs if run.y < help_line - 1) >= 8

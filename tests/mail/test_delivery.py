@@ -19,7 +19,7 @@ from idp.config import ConfigurationError, Settings
 from idp.db import db
 from idp.mail import smtp
 from idp.mail.smtp import Transport
-from idp.outbox import relay
+from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage, enqueue
 from idp.outbox.worker import (
     PermanentDeliveryError,
@@ -114,7 +114,7 @@ def test_a_server_that_is_down_keeps_every_mail(mail_app: Flask, use_server: Use
 def test_a_mail_that_is_accepted_makes_those_that_wait_for_the_server_due(
     mail_app: Flask, use_server: UseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "_last_release", -relay._RELEASE_SECONDS)
+    monkeypatch.setattr(queue, "_last_release", -queue._RELEASE_SECONDS)
     mailbox = Mailbox()
     with smtp_server(mailbox) as port:
         pass

@@ -98,7 +98,7 @@ def test_the_metrics_follow_the_conventions() -> None:
                 metric.series(("other",) * len(metric.labels))
         readings = [(m, ("other",) * len(m.labels), 1.0) for m in Instrument.all.values() if isinstance(m, Reading)]
         registry.register(exposition.Readings(lambda: readings))
-        registry.register(exposition.Build("worker"))
+        exposition.add_build(registry, "worker")
         text, _ = exposition.text(registry, "")
     finally:
         instruments.end()

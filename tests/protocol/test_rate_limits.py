@@ -18,7 +18,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.oidc.models import AuthorizationCode
-from idp.throttle import limits, local
+from idp.throttle import counters, limits
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import heading
@@ -96,7 +96,12 @@ def test_the_rate_limit_of_a_network_covers_all_its_sessions(
     # RFC 6585, 4.
     with app.app_context():
         for number in range(NETWORK.tries):
-            assert local.take((limits.AUTHORIZE_NETWORK, "203.0.113.7"), (limits.AUTHORIZE_SESSION, f"{number}")) == 0
+            assert (
+                counters.take_in_memory(
+                    (limits.AUTHORIZE_NETWORK, "203.0.113.7"), (limits.AUTHORIZE_SESSION, f"{number}")
+                )
+                == 0
+            )
     flood, neighbour = app.test_client(), app.test_client()
     flood.environ_base["REMOTE_ADDR"], neighbour.environ_base["REMOTE_ADDR"] = "203.0.113.7", "203.0.113.8"
     assert flood.get(ent.url(Attempt())).status_code == 429
@@ -111,7 +116,7 @@ def test_a_flood_from_a_schools_network_stops_no_session_that_is_live(
     # use up.
     assert browser.get(ent.url(Attempt())).status_code == 303  # the process has cached that this session is live
     with app.app_context():
-        while local.take((limits.AUTHORIZE_NETWORK, "127.0.0.1")) == 0:
+        while counters.take_in_memory((limits.AUTHORIZE_NETWORK, "127.0.0.1")) == 0:
             pass
     assert app.test_client().get(ent.url(Attempt())).status_code == 429
     invented = app.test_client()

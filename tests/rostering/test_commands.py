@@ -10,7 +10,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
-from idp.letter_languages import LANGUAGES
+from idp.languages import OF_LETTERS
 from tests import forked
 from tests.commands.conftest import Answer, Run, read_json
 from tests.commands.processes import environment
@@ -147,7 +147,7 @@ def test_a_siecle_pair_creates_accounts_and_needs_the_school_name(act: Run, tmp_
     [row] = read_json(act, "school", "list")
     assert row == {
         "uai": "0599003R", "name": "Lycée Rosa-Bonheur", "degree": "2D", "source": "siecle", "address": ["1 rue"],
-        "phone": "03", "hours": "", "letter_languages": list(LANGUAGES), "mail": None,
+        "phone": "03", "hours": "", "letter_languages": list(OF_LETTERS), "mail": None,
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from idp.person_names import foreign_letter
+from idp.folding import foreign_letter
 from idp.rostering.reconcile.continuity import Named, Verdict, given_names_agree, judge
 from idp.rostering.reconcile.decide import (
     ClassName,

@@ -6,8 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from idp.accounts.models import Account, Child
-from idp.db import db
-from idp.searched import words
+from idp.db import db, searched_words
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Year
 from tests.rostering.seen import codes, imported, state
@@ -70,4 +69,4 @@ def test_imported_people_are_found_by_their_words(act: Run, year: Year, folder: 
     assert len(rows) == 36
     for row in rows:
         names = [getattr(row, name) for name in row.searched_fields]
-        assert all(word in row.search_text for name in names for word in words(name)), row.search_text
+        assert all(word in row.search_text for name in names for word in searched_words(name)), row.search_text

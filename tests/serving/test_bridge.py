@@ -13,8 +13,8 @@ from idp.serving import bridge as serving_bridge
 from idp.serving import server
 from idp.serving.bridge import Bridge
 from idp.serving.queue import Heartbeat
-from idp.web.door import forwarded
 from idp.web.http import Request, Response
+from idp.web.request_context import read_forwarded
 from tests.rows import each_row
 
 
@@ -386,6 +386,6 @@ def test_no_byte_in_a_header_of_the_proxy_makes_another_header_count() -> None:
     added = (b"x-forwarded-for", b"\xe9, 198.51.100.7")
     ask(Bridge(door, 1), added, (b"forwarded", b"for=203.0.113.99"), (b"x_forwarded_for", b"203.0.113.98"))
     [request] = door.asked
-    forwarded.read(request, 1)
+    read_forwarded(request, 1)
     assert request.remote_ip == "198.51.100.7"
     assert request.environ["HTTP_X_FORWARDED_FOR"] == "\xe9, 198.51.100.7"

@@ -16,9 +16,9 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.config import Settings
 from idp.db import UtcDateTime, db
+from idp.opaque import InvalidValueError, Signer
 from idp.sessions import liveness
 from idp.sessions.models import Session
-from idp.signed import InvalidValueError, Signer
 from tests.builders import PASSWORD, Build
 from tests.pages import cookie_value, follow, heading, sign_in
 from tests.relying_party import Attempt, RelyingParty

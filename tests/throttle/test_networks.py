@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from idp.throttle import guard, limits, local
+from idp.throttle import counters, guard, limits
 from idp.throttle.guard import Granted, Wait
 from idp.throttle.limits import SITE_FACTOR, Backoff, Budget, Window
 
@@ -66,49 +66,49 @@ def test_every_name_of_a_counter_fits_its_column() -> None:
 
 
 def test_a_budget_in_memory_refuses_excess_requests_until_its_window_ends(clock: time_machine.Traveller) -> None:
-    assert [local.take((TWO_A_MINUTE, "a")) for _ in range(4)] == [0, 0, 60, 60]
+    assert [counters.take_in_memory((TWO_A_MINUTE, "a")) for _ in range(4)] == [0, 0, 60, 60]
     clock.shift(59)
-    assert (local.take((TWO_A_MINUTE, "a")), local.take((TWO_A_MINUTE, "b"))) == (1, 0)
+    assert (counters.take_in_memory((TWO_A_MINUTE, "a")), counters.take_in_memory((TWO_A_MINUTE, "b"))) == (1, 0)
     clock.shift(1)
-    assert [local.take((TWO_A_MINUTE, "a")) for _ in range(3)] == [0, 0, 60]
+    assert [counters.take_in_memory((TWO_A_MINUTE, "a")) for _ in range(3)] == [0, 0, 60]
 
 
 def test_a_refused_request_counts_in_no_budget(clock: time_machine.Traveller) -> None:
     for _ in range(2):
-        local.take((FEW, "192.0.2.7"))
+        counters.take_in_memory((FEW, "192.0.2.7"))
     for _ in range(5):
-        assert local.take((TWO_A_MINUTE, "a"), (FEW, "192.0.2.7"))
-    assert local.take((TWO_A_MINUTE, "a"), (FEW, "192.0.2.8")) == 0
-    assert local.take((TWO_A_MINUTE, "a"), (FEW, "192.0.2.9")) == 0
+        assert counters.take_in_memory((TWO_A_MINUTE, "a"), (FEW, "192.0.2.7"))
+    assert counters.take_in_memory((TWO_A_MINUTE, "a"), (FEW, "192.0.2.8")) == 0
+    assert counters.take_in_memory((TWO_A_MINUTE, "a"), (FEW, "192.0.2.9")) == 0
 
 
 def test_a_budget_in_memory_counts_networks_and_their_48(clock: time_machine.Traveller) -> None:
-    assert [local.take((FEW, f"2001:db8:7:1::{n}")) for n in range(3)] == [0, 0, 60]
+    assert [counters.take_in_memory((FEW, f"2001:db8:7:1::{n}")) for n in range(3)] == [0, 0, 60]
     for number in range(2, 2 * SITE_FACTOR):
-        assert local.take((FEW, f"2001:db8:7:{number:x}::1")) == 0
-    assert local.take((FEW, "2001:db8:7:ffff::1")) == 60
+        assert counters.take_in_memory((FEW, f"2001:db8:7:{number:x}::1")) == 0
+    assert counters.take_in_memory((FEW, "2001:db8:7:ffff::1")) == 60
 
 
 def test_a_clock_that_goes_back_closes_no_budget_for_long(clock: time_machine.Traveller) -> None:
     for _ in range(3):
-        local.take((TWO_A_MINUTE, "a"))
+        counters.take_in_memory((TWO_A_MINUTE, "a"))
     clock.shift(timedelta(hours=-5))
-    assert local.take((TWO_A_MINUTE, "a")) == 0
+    assert counters.take_in_memory((TWO_A_MINUTE, "a")) == 0
 
 
 def test_a_flood_of_subjects_uses_bounded_memory_and_resets_no_budget(clock: time_machine.Traveller) -> None:
-    counts = local.Counts()
+    counts = counters.Counts()
     rule = Window(10, MINUTE)
     for _ in range(10):
         counts.take([(-1, rule)], NOON)
-    for number in range(3 * local.MAX_SUBJECTS):
+    for number in range(3 * counters.MAX_SUBJECTS):
         counts.take([(number, rule)], NOON)
-        assert len(counts) <= local.MAX_SUBJECTS
+        assert len(counts) <= counters.MAX_SUBJECTS
     assert counts.take([(-1, rule)], NOON) == 60, "who came once made room, who came often did not"
     for _ in range(2):
-        for number in range(local.MAX_SUBJECTS + 100):
+        for number in range(counters.MAX_SUBJECTS + 100):
             counts.take([(number, rule)], NOON)
-    assert len(counts) <= local.MAX_SUBJECTS
+    assert len(counts) <= counters.MAX_SUBJECTS
 
 
 def test_a_schools_first_evening_stays_within_the_budget_of_the_authorization_endpoint(
@@ -117,8 +117,6 @@ def test_a_schools_first_evening_stays_within_the_budget_of_the_authorization_en
     for second in range(60):  # 300 parents behind one IP, 60 sign-ins per second, three requests each
         for number in range(180):
             parent = (60 * second + number // 3) % 300
-            assert (
-                local.take((limits.AUTHORIZE_NETWORK, "192.0.2.7"), (limits.AUTHORIZE_SESSION, f"{parent} {second}"))
-                == 0
-            )
+            demands = (limits.AUTHORIZE_NETWORK, "192.0.2.7"), (limits.AUTHORIZE_SESSION, f"{parent} {second}")
+            assert counters.take_in_memory(*demands) == 0
         clock.shift(1)

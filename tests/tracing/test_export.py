@@ -30,7 +30,7 @@ def exported() -> Iterator[InMemorySpanExporter]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracing.record_with(provider)
     yield exporter
-    tracing.record_by(None)
+    tracing.record_with(None)
     provider.shutdown()
 
 
@@ -101,7 +101,7 @@ def test_spans_are_sent_where_the_variables_of_opentelemetry_say(monkeypatch: py
             with Span("request", Kind.SERVER):
                 pass
         finally:
-            tracing.record_by(None)
+            tracing.record_with(None)
             provider.shutdown()
             collector.shutdown()
     [(path, body)] = received

@@ -10,7 +10,7 @@ import pytest
 from babel import Locale
 from babel.messages import Catalog, Message
 
-from idp import languages, letter_languages
+from idp import languages
 from idp.paths import TRANSLATIONS
 from tests import catalogues
 from tests.letters.read_back import TEXTS
@@ -135,7 +135,7 @@ def test_a_button_is_quoted_by_its_name(locale: str) -> None:
     assert wrong == []
 
 
-@each_row("language", list(letter_languages.LANGUAGES))
+@each_row("language", list(languages.OF_LETTERS))
 def test_a_letter_names_buttons_and_fields_as_the_pages_do(language: str) -> None:
     names = {m.id: str(m.string) for m in messages(languages.locale_name(language)) if isinstance(m.id, str)}
     letter = TEXTS[language]
@@ -151,7 +151,7 @@ def test_a_letter_names_buttons_and_fields_as_the_pages_do(language: str) -> Non
     assert office in letter["lost"].lower()
 
 
-@each_row("language", list(letter_languages.LANGUAGES))
+@each_row("language", list(languages.OF_LETTERS))
 def test_letters_and_pages_have_one_word_for_one_thing(language: str) -> None:
     pages = [text for message in messages(languages.locale_name(language)) for text in forms(message.string)]
     rejected = re.compile(_REJECTED[language], re.IGNORECASE)
@@ -177,7 +177,7 @@ def test_the_button_of_an_ent_is_named_in_french_too(locale: str) -> None:
 
 
 def test_letters_have_each_language_that_the_pages_have() -> None:
-    assert set(letter_languages.LANGUAGES) == set(languages.OFFERED) - {languages.SOURCE}
+    assert set(languages.OF_LETTERS) == set(languages.OFFERED) - {languages.SOURCE}
 
 
 def test_the_checks_find_what_they_look_for() -> None:

@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_babel import force_locale
 
-from idp import opening_hours
+from idp.config import rules
 from idp.languages import locale_name
 from idp.web import i18n
 from tests.rows import each_row
@@ -64,9 +64,9 @@ def test_the_help_line_has_the_signs_of_the_language(browser: FlaskClient, langu
 )
 def test_a_broken_notation_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="Mo-Fr 08:00-18:00"):
-        opening_hours.check(text)
+        rules.check_hours(text)
 
 
 @pytest.mark.parametrize("text", ["", "Mo-Fr 08:00-18:00", "du lundi au vendredi, de 8 h à 18 h", "Tous les matins"])
 def test_the_notation_and_free_texts_are_accepted(text: str) -> None:
-    assert opening_hours.check(text) == text
+    assert rules.check_hours(text) == text

@@ -23,7 +23,7 @@ from idp.services import services_of
 from idp.serving.bridge import door_of
 from idp.throttle import limits
 from idp.waiting import WouldWaitError, without_waiting
-from idp.web.door.door import ARRIVING_SECONDS, PROGRAM_SECONDS, UNDERWAY_SECONDS
+from idp.web.door import ARRIVING_SECONDS, PROGRAM_SECONDS, UNDERWAY_SECONDS
 from idp.web.http import Request, Response
 from tests.builders import PASSWORD, Build
 from tests.pages import cookie_value, sign_in

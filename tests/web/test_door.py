@@ -10,10 +10,10 @@ from idp.accounts.models import Account
 from idp.clients.models import Client
 from idp.db import db
 from idp.login import service
-from idp.oidc.tokens import bearer
+from idp.oidc.tokens import endpoints
 from idp.services import services_of
 from idp.web import http
-from idp.web.door.door import Door
+from idp.web.door import Door
 from idp.web.http import Request, Response, current_request
 from tests.builders import PASSWORD, Build
 from tests.pages import form_token
@@ -92,7 +92,7 @@ def test_what_an_endpoint_raises_is_answered_by_flask_s_handlers(
     def away(*_arguments: object) -> None:
         raise OperationalError("SELECT", {}, Exception("gone"))
 
-    monkeypatch.setattr(bearer, "find_holder", away)
+    monkeypatch.setattr(endpoints, "find_holder", away)
     answer = browser.get("/userinfo")
     assert (answer.status_code, answer.get_json()) == (503, {"error": "temporarily_unavailable"})
     assert answer.headers["Retry-After"]
@@ -112,9 +112,9 @@ def test_an_endpoint_that_forgets_to_write_is_an_error(
         row = db.session.query(Client).first()
         assert row is not None
         row.name = "Autre"
-        raise bearer.AccessTokenError(401, "", "")
+        raise endpoints.AccessTokenError(401, "", "")
 
-    monkeypatch.setattr(bearer, "find_holder", change)
+    monkeypatch.setattr(endpoints, "find_holder", change)
     browser.application.testing = False
     assert browser.get("/userinfo").status_code == 500
 

@@ -9,8 +9,8 @@ from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
 from idp.serving.bridge import door_of
-from idp.web.door.forwarded import plain_ip
 from idp.web.http import Request
+from idp.web.request_context import plain_ip
 from tests.applications import lent
 from tests.databases import ISSUER, settings_for
 from tests.rows import each_row

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from idp.accounts.models import Account
-from idp.person_names import PARTICLES, civility, words
+from idp.folding import PARTICLES, civility, words_of_name
 
 
 def same_person(first: Account, second: Account) -> bool:
@@ -35,9 +35,9 @@ def civilities_differ(first: Account, second: Account) -> bool:
 
 def _same_given_name(first: str, second: str) -> bool:
     """Return whether one given name equals or begins the other: « Anne » and « Anne Marie », not « Anne-Marie »."""
-    if words(first) and words(first) == words(second):
+    if words_of_name(first) and words_of_name(first) == words_of_name(second):
         return True
-    ours, theirs = (["".join(words(part)) for part in name.split()] for name in (first, second))
+    ours, theirs = (["".join(words_of_name(part)) for part in name.split()] for name in (first, second))
     shared = min(len(ours), len(theirs))
     return shared > 0 and all(ours) and all(theirs) and ours[:shared] == theirs[:shared]
 
@@ -50,5 +50,5 @@ def _is_part(first: frozenset[str], second: frozenset[str]) -> bool:
 
 def _family_names(account: Account) -> Iterator[frozenset[str]]:
     for name in (account.family_name, account.birth_name):
-        if parts := words(name):
+        if parts := words_of_name(name):
             yield frozenset(parts)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from idp.registration import client_jwks
+from idp.registration import checks
 from idp.registration.checks import default_id_token_alg
 from idp.registration.declarations import Declaration, Kind, Option
 from idp.registration.faults import Fault, FaultCode
@@ -35,7 +35,7 @@ def _read_jwks(_ctx: click.Context, _option: click.Parameter, file: Path | None)
     if file is None:
         return None
     try:
-        return client_jwks.parse(file.read_bytes())
+        return checks.parse_jwks(file.read_bytes())
     except (OSError, ValueError) as error:
         raise click.BadParameter("the file is not a JWK set in JSON") from error
 
@@ -148,7 +148,6 @@ def taken_away(former: ClientMetadata, current: ClientMetadata) -> Iterator[str]
 
 
 def _texts(metadata: ClientMetadata, declared: Declaration) -> list[str]:
-    """Return the values of an option; none for a switch, nor for keys, which have no short name."""
     value = getattr(metadata, declared.name)
     match declared.kind:
         case Kind.PROFILE_URIS:

@@ -21,7 +21,7 @@ from idp.desk.ents.acceptance import DECIDED, METHODS, MOST_A_DAY, MOST_WAITING
 from idp.desk.fields import AreaField, ChoiceField
 from idp.desk.kept_forms import DeskForm
 from idp.oidc.claims.release import SCOPES
-from idp.registration import client_jwks
+from idp.registration import checks
 from idp.registration.declarations import Kind
 from idp.registration.faults import Fault, FaultCode
 from idp.registration.metadata import BY_NAME, ClientMetadata
@@ -162,7 +162,7 @@ def _value(field: Any) -> Any:
 def _keys(text: str) -> dict[str, Any] | None:
     """Return the key set of a text; a text that is none becomes an empty object, which the checks refuse."""
     try:
-        return client_jwks.parse(text) if text else None
+        return checks.parse_jwks(text) if text else None
     except ValueError:
         return {}
 

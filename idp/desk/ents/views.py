@@ -12,7 +12,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from idp import signed
+from idp import opaque
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
@@ -186,13 +186,13 @@ def _draw_client_id() -> str:
 def _client_id(drawn: str) -> str:
     try:
         (client_id, staff_id), _ = _signer().loads(drawn)
-    except signed.InvalidValueError:
+    except opaque.InvalidValueError:
         return ""
     return str(client_id) if staff_id == str(access.person().staff.id) else ""
 
 
-def _signer() -> signed.Signer:
-    return signed.signer(services().settings.secrets, "client id")
+def _signer() -> opaque.Signer:
+    return opaque.signer(services().settings.secrets, "client id")
 
 
 def _register(metadata: ClientMetadata, client_id: str, *, waits: bool) -> tuple[Client, str | None]:

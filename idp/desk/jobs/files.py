@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, case, exists, select, update
 from sqlalchemy.orm import defer
 
-from idp import encrypted
+from idp import opaque
 from idp.audit import log
 from idp.audit.desk_events import JobFileTaken
 from idp.clock import now
@@ -16,7 +16,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.jobs.models import Job, JobFile
-from idp.encrypted import UndecryptableError
+from idp.opaque import UndecryptableError
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -51,7 +51,7 @@ def store(
         is_for_pages=is_for_pages,
         name=file.name,
         media_type=file.media_type,
-        content=encrypted.encrypt(settings.secrets, _PURPOSE, file.content, str(key)),
+        content=opaque.encrypt(settings.secrets, _PURPOSE, file.content, str(key)),
         expires_at=now() + lifetime,
     )
     db.session.add(row)
@@ -157,4 +157,4 @@ def hand_over(message: OutboxMessage) -> Outcome:
 
 
 def _decrypted(settings: Settings, file_id: uuid.UUID, content: bytes) -> bytes:
-    return encrypted.decrypt(settings.secrets, _PURPOSE, content, str(file_id))
+    return opaque.decrypt(settings.secrets, _PURPOSE, content, str(file_id))

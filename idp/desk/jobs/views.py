@@ -16,8 +16,8 @@ from idp.desk.access import needs
 from idp.desk.jobs import asking, files
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import keeps
+from idp.opaque import InvalidValueError, Signer, signer
 from idp.services import services
-from idp.signed import InvalidValueError, Signer, signer
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("jobs", __name__)

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from flask_babel import gettext
 from sqlalchemy import CTE, ColumnElement, and_, func, or_, select, true
 
-from idp import encrypted
+from idp import opaque
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.audit import kinds
@@ -22,8 +22,8 @@ from idp.db import db
 from idp.desk import access, fields
 from idp.desk.access import Right
 from idp.desk.staff.models import StaffAccount, StaffRole
-from idp.encrypted import UndecryptableError
 from idp.folding import fold
+from idp.opaque import UndecryptableError
 from idp.services import services
 from idp.web import i18n
 
@@ -187,7 +187,7 @@ def _shown(text: str) -> str:
 def _cursor(text: str) -> tuple[datetime, int] | None:
     try:
         sealed = urlsafe_b64decode(text[:_MOST_OF_CURSOR])
-        content = encrypted.decrypt(services().settings.secrets, _PURPOSE, sealed, "")
+        content = opaque.decrypt(services().settings.secrets, _PURPOSE, sealed, "")
     except (UndecryptableError, ValueError):
         return None
     moment, _, key = content.decode().partition("_")
@@ -200,7 +200,7 @@ def cursor(entry: AuditEntry) -> str:
     It is encrypted: the gaps between the ids tell a role that reads a few entries how many others there are, and when.
     """
     content = f"{entry.at.astimezone(UTC).isoformat()}_{entry.id}"
-    return urlsafe_b64encode(encrypted.encrypt(services().settings.secrets, _PURPOSE, content.encode(), "")).decode()
+    return urlsafe_b64encode(opaque.encrypt(services().settings.secrets, _PURPOSE, content.encode(), "")).decode()
 
 
 def groups() -> list[tuple[str, list[tuple[str, str]]]]:

@@ -31,7 +31,7 @@ from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
 from idp.desk.school_files import policy, problems
 from idp.desk.school_files.policy import Findings
 from idp.desk.staff.models import Role
-from idp.encrypted import UndecryptableError
+from idp.opaque import UndecryptableError
 from idp.rostering import imports, lock
 from idp.rostering.files.sources import InMemory
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError, Steps

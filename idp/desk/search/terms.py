@@ -1,4 +1,4 @@
-"""What a person typed into the search, as conditions about a column `search_text` (`idp.searched`).
+"""What a person typed into the search, as conditions about a column `search_text` (`idp.db.Searched`).
 
 A search has steps, from the surest to the least sure: whole words, beginnings of words, one typing error. PostgreSQL
 looks each spelling up in the index of the words. Words are letters and digits, so that a query needs no escape.
@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, and_, bindparam, cast, or_
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.orm import InstrumentedAttribute
 
-from idp import searched
 from idp.accounts.passwords.hasher import fold_username
+from idp.db import searched_words
 from idp.mail.emails import fold_email
 
 LONGEST = 100
@@ -123,7 +123,7 @@ class Terms:
         if "@" in text:
             return cls((), fold_email(text))
         identifier = fold_username(text) if "." in text and any(map(str.isdigit, text)) else None
-        return cls(tuple(_without_civility(searched.words(text))[:_MOST_WORDS]), identifier=identifier or "")
+        return cls(tuple(_without_civility(searched_words(text))[:_MOST_WORDS]), identifier=identifier or "")
 
     @property
     def is_empty(self) -> bool:

@@ -19,16 +19,16 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 from joserfc.errors import JoseError
 from joserfc.jwt import JWTClaimsRegistry
 
-from idp import encrypted
+from idp import opaque
 from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import unit_of_work
 from idp.desk.staff import ceremonies
 from idp.desk.staff.ceremonies import Purpose
-from idp.encrypted import UndecryptableError
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import InvalidTokenError
+from idp.opaque import UndecryptableError
 
 CALLBACK = "/connexion/academie/retour"
 _SEALED = "academy sign-in"
@@ -98,7 +98,7 @@ def start(settings: Settings, outgoing: Outgoing, begun: Begun) -> str:
     with unit_of_work():
         ceremony = ceremonies.start(Purpose.ACADEMY)
         hidden = json.dumps([nonce, verifier, begun.invitation]).encode()
-        ceremony.secret = encrypted.encrypt(settings.secrets, _SEALED, hidden, ceremony.challenge.hex())
+        ceremony.secret = opaque.encrypt(settings.secrets, _SEALED, hidden, ceremony.challenge.hex())
         ceremony.values = {
             "intent": begun.intent.value,
             "onward": begun.onward,
@@ -126,7 +126,7 @@ def complete(settings: Settings, outgoing: Outgoing, answer: dict[str, str]) -> 
         values, sealed, challenge = dict(ceremony.values), ceremony.secret or b"", ceremony.challenge
         begun_at = ceremony.created_at
     try:
-        opened = encrypted.decrypt(settings.secrets, _SEALED, sealed, challenge.hex())
+        opened = opaque.decrypt(settings.secrets, _SEALED, sealed, challenge.hex())
     except UndecryptableError as error:
         raise AcademyError(Fault.LATE) from error
     nonce, verifier, invitation = json.loads(opened)

@@ -26,8 +26,7 @@ from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.codes import ProvedTotp
 from idp.desk.staff.models import Authenticator, StaffAccount, StaffCeremony, StaffSession
 from idp.desk.team import invitations
-from idp.passkeys.ceremony import PasskeyError
-from idp.passkeys.forms import AnswerField, as_json
+from idp.passkeys.ceremony import AnswerField, PasskeyError, as_json
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.forms import PlainField, SecretField

@@ -19,11 +19,10 @@ from idp.desk.staff import ceremonies, codes, passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import CredentialKind, StaffAccount, StaffCredential, StaffSession
 from idp.desk.team import invitations, notices
-from idp.passkeys.ceremony import PasskeyError
-from idp.passkeys.forms import as_json
+from idp.passkeys.ceremony import PasskeyError, as_json
 from idp.services import services
 from idp.web.redirects import see_other
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device
 
 blueprint = Blueprint("my_security", __name__)
 
@@ -61,7 +60,7 @@ def _page(form: EnrolForm, error: str = "") -> Response:
 
 
 def _device(session: StaffSession) -> str:
-    return describe(session.user_agent).label
+    return describe_device(session.user_agent).label
 
 
 def _has(staff: StaffAccount, kind: CredentialKind) -> bool:

@@ -12,7 +12,7 @@ from idp.desk.staff import passkeys, sessions
 from idp.desk.staff.ceremonies import Purpose
 from idp.desk.staff.models import StaffAccount, StaffSession
 from idp.desk.staff.sessions import Missed
-from idp.passkeys.forms import PasskeyForm, as_json
+from idp.passkeys.ceremony import PasskeyForm, as_json
 from idp.services import services
 from idp.sessions import devices
 from idp.web import redirects

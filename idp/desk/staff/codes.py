@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyotp
 from sqlalchemy import delete, func, select, update
 
-from idp import encrypted, opaque
+from idp import opaque
 from idp.accounts.passwords import policy
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
@@ -20,8 +20,8 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.desk.staff.models import Authenticator, CredentialKind, StaffAccount, StaffCredential
-from idp.encrypted import UndecryptableError
 from idp.mail.emails import fold_email
+from idp.opaque import UndecryptableError
 
 RECOVERY_CODES = 10
 _STEP_SECONDS = 30
@@ -57,13 +57,13 @@ def totp_uri(settings: Settings, staff: StaffAccount, secret: str) -> str:
 
 def seal_totp(settings: Settings, staff_id: uuid.UUID, secret: str) -> bytes:
     """Return a TOTP secret as it is stored: encrypted for this person."""
-    return encrypted.encrypt(settings.secrets, _PURPOSE, secret.encode(), str(staff_id))
+    return opaque.encrypt(settings.secrets, _PURPOSE, secret.encode(), str(staff_id))
 
 
 def open_totp(settings: Settings, staff_id: uuid.UUID, sealed: bytes) -> str | None:
     """Return a stored TOTP secret, or None if no configured secret key decrypts it."""
     try:
-        return encrypted.decrypt(settings.secrets, _PURPOSE, sealed, str(staff_id)).decode()
+        return opaque.decrypt(settings.secrets, _PURPOSE, sealed, str(staff_id)).decode()
     except UndecryptableError:
         return None
 

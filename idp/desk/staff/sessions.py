@@ -24,8 +24,7 @@ from idp.desk.staff.posts import Post
 from idp.services import services
 from idp.web.browser import cookie_name, cookie_options, renew_form_token
 from idp.web.http import AnyResponse, current_request
-from idp.web.request_context import remote_ip, user_agent
-from idp.web.user_agent import describe
+from idp.web.request_context import describe_device, remote_ip, user_agent
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=8)
@@ -157,7 +156,7 @@ def note_origin() -> None:
         "role": post.role.value if post else "",
         "authenticator": person.session.authenticator.value,
         "proof_age": int((now() - person.session.proved_at).total_seconds()),
-        "device": describe(person.session.user_agent).code,
+        "device": describe_device(person.session.user_agent).code,
     }
     if person.by_former_cookie:
         details["former_cookie"] = True
@@ -197,7 +196,7 @@ def open_session(staff: StaffAccount, authenticator: Authenticator, *, proved_at
         )
     )
     staff.last_sign_in_at = moment
-    device = describe(user_agent()).code
+    device = describe_device(user_agent()).code
     with log.acting_for(_as_person(staff)):
         log.record(StaffSignedIn(staff=str(staff.id), authenticator=authenticator.value, device=device))
     return value

@@ -18,8 +18,7 @@ from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffRole
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.web.request_context import user_agent
-from idp.web.user_agent import describe, from_code
+from idp.web.request_context import describe_device, device_of_code, user_agent
 
 NEW_DEVICE = "staff.new_device"
 """The kind of outbox message that tells a person, or a head, of a sign-in on a new device."""
@@ -64,7 +63,7 @@ def tell_new_credential(staff: StaffAccount, kind: CredentialKind) -> None:
 
 def tell_new_device(staff: StaffAccount) -> None:
     """Enqueue the mails about a sign-in on a new device, in the caller's transaction."""
-    _tell_with_heads(NEW_DEVICE, staff, device=describe(user_agent()).code)
+    _tell_with_heads(NEW_DEVICE, staff, device=describe_device(user_agent()).code)
 
 
 def _tell_with_heads(kind: str, staff: StaffAccount, **about: str) -> None:
@@ -128,7 +127,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         return Outcome.DROPPED
     if message.kind == NEW_DEVICE:
         with force_locale("fr"):
-            about = {"device": from_code(payload["device"]).label}
+            about = {"device": device_of_code(payload["device"]).label}
     else:
         about = {"credential": payload["credential"]}
     return mails.send(

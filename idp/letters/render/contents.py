@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from idp import letter_languages
+from idp import languages
 from idp.accounts.models import Account, School
 from idp.clients.registry import Registration
 from idp.clock import day_of, now, today
@@ -74,7 +74,7 @@ def _to(settings: Settings, account: Account, school: School, secret: str, expir
         help_phone=settings.support_phone,
         help_hours=i18n.opening_hours(settings.support_hours),
         dpo_mail=settings.dpo_mail,
-        languages=letter_languages.chosen(school.letter_languages),
+        languages=languages.of_letters(school.letter_languages),
     )
 
 

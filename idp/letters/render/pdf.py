@@ -19,7 +19,7 @@ import typst
 from babel.dates import format_date
 
 from idp.clock import now
-from idp.letter_languages import LANGUAGES
+from idp.languages import OF_LETTERS
 from idp.letters import provisional
 from idp.letters.render import glyphs
 from idp.letters.render.glyphs import printable
@@ -121,7 +121,7 @@ class Letter:
     help_phone: str = ""
     help_hours: str = ""
     dpo_mail: str = ""
-    languages: Sequence[str] = tuple(LANGUAGES)
+    languages: Sequence[str] = tuple(OF_LETTERS)
 
     @property
     def ents(self) -> list[LetterEnt]:

@@ -6,6 +6,9 @@
 
 import uuid
 from datetime import timedelta
+from typing import NoReturn
+
+from flask_babel import gettext
 
 from idp import journey, opaque, profile_choice
 from idp.audit import chain
@@ -17,23 +20,25 @@ from idp.config import Settings
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.metrics.catalogue import EVENTS
-from idp.oidc.authorization import errors, pushed_requests, rate_limits
+from idp.oidc.authorization import errors, pushed_requests
 from idp.oidc.authorization.checks import Checked, check, check_again
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import release
-from idp.oidc.logout import session_state
+from idp.oidc.logout import front_channel
 from idp.oidc.parameters import as_get
 from idp.oidc.store.contract import CodeRequest
 from idp.services import services
-from idp.sessions import browser_state, device_cookie, liveness, manager
+from idp.sessions import cookies, liveness, manager
+from idp.throttle import counters, limits
+from idp.web import endpoints
 from idp.web.declarations import acts_on_get
-from idp.web.door import pages
-from idp.web.door.pages import Endpoint
-from idp.web.errors import InteractionLostError
+from idp.web.endpoints import Endpoint
+from idp.web.errors import InteractionLostError, TooManyRequestsError
 from idp.web.http import Request, Response, see_other
-from idp.web.request_context import request_id
+from idp.web.request_context import remote_ip, request_id
 
 _MAX_URL_LENGTH = 7800  # in characters; a request line may have 8190 bytes, and later steps add parameters
+_LIVE = "live session"
 _FAPI2_CODE_LIFETIME = timedelta(seconds=60)
 
 
@@ -47,9 +52,9 @@ def authorize(request: Request) -> Response:
         encoded = request.form
     try:
         if "wait" not in request.decided:  # a thread that takes the request over must not count it again
-            request.decided["wait"] = rate_limits.seconds_to_wait()
+            request.decided["wait"] = _seconds_to_wait()
         if seconds := request.decided["wait"]:
-            rate_limits.refuse(encoded, seconds)
+            _refuse_flood(encoded, seconds)
         checked = _check(encoded)
         at_once = _issue(request, checked.client, checked.request) if checked.needs_session_only else None
         return at_once or _begin(request, encoded, checked)
@@ -85,7 +90,7 @@ def _begin(request: Request, encoded: bytes, checked: Checked) -> Response:
     If the client gets a response now, the registration is read from the database. Otherwise it may be that of a minute
     ago, since `resume` reads it before the client gets anything.
     """
-    if manager.cookie_value() or device_cookie.is_sent() or "none" in checked.request.prompt:
+    if manager.cookie_value() or cookies.is_device_sent() or "none" in checked.request.prompt:
         checked = check(services().settings, services().server.ring, encoded, fresh=True)
     hint = profile_choice.from_hint(checked.request.login_hint)
     profile = hint or checked.client.default_profile or profile_choice.remembered()
@@ -95,8 +100,8 @@ def _begin(request: Request, encoded: bytes, checked: Checked) -> Response:
 @acts_on_get
 def resume(request: Request) -> Response:
     """Redirect to the next step that is owed, or issue the code (`/authorize/resume`)."""
-    if seconds := rate_limits.seconds_to_wait():
-        rate_limits.stop(seconds)
+    if seconds := _seconds_to_wait():
+        _stop(seconds)
     interaction = store.current()
     if response := _at_once(request, interaction):
         return response
@@ -142,7 +147,7 @@ def _enter(client: Registration) -> Response:
     """Redirect to the ENT's entrance: the response was sent before, and the ENT accepts its `state` once."""
     if client.home:
         return see_other(client.entrance(services().settings.issuer))
-    return pages.render("oidc/deja_connecte.html", dest=client)
+    return endpoints.render("oidc/deja_connecte.html", dest=client)
 
 
 @acts_on_get
@@ -164,7 +169,6 @@ def deny(_request: Request) -> Response:
 
 
 def _dispatch(request: Request, interaction: Interaction, client: Registration) -> Response:
-    """Redirect to the first step that is owed, or issue the code."""
     requested = interaction.request
     if requested is None or requested.redirect_uri not in client.redirect_uris:
         raise InteractionLostError
@@ -201,7 +205,7 @@ def _lead_to(step: journey.Step, interaction: Interaction, requested: Authorizat
 def _state(interaction: Interaction, requested: AuthorizationRequest, client: Registration) -> journey.State:
     signed_in = manager.current()
     if signed_in:
-        rate_limits.note_live_session()
+        _note_live_session()
     return journey.State(
         client=client,
         session=signed_in[0] if signed_in else None,
@@ -234,11 +238,14 @@ def _issue(request: Request, client: Registration, requested: AuthorizationReque
     if sid is None:
         return None
     EVENTS.count(chain.ISSUED, "ok")  # the statement has written it
-    rate_limits.note_live_session()
-    state = browser_state.value(sid)
-    pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, requested.redirect_uri))]
+    _note_live_session()
+    state = cookies.browser_state(sid)
+    pairs = [
+        ("code", code),
+        ("session_state", front_channel.session_state_of(state, client.client_id, requested.redirect_uri)),
+    ]
     response = errors.send(requested, pairs)
-    browser_state.keep(response, state)
+    cookies.keep_browser_state(response, state)
     return response
 
 
@@ -278,6 +285,62 @@ def _code_lifetime(settings: Settings, client: Registration) -> timedelta:
     """Return the lifetime of a code: at most a minute for FAPI 2.0 (5.3.2.1), whatever the operator set."""
     lifetime = settings.lifetime("code_lifetime")
     return min(lifetime, _FAPI2_CODE_LIFETIME) if client.fapi2 else lifetime
+
+
+def _seconds_to_wait() -> int:
+    """Count this request in the memory of the process; return 0, or the seconds to wait if it exceeds a limit.
+
+    An ENT that sends the browser back after each response makes a redirect loop, and each request of a live session
+    stores a code. Requests are counted before they are checked, so one machine behind a school's IP address can exhaust
+    the limit of the network. This must not stop parents who are signed in there. A session has a limit of its own: once
+    the database has confirmed that a cookie belongs to a live session, the process remembers the cookie, and the limit
+    of the network does not apply to it. Nobody can make such a cookie without signing in. An unknown cookie counts for
+    the network: looking it up would cost the statement that the limit saves.
+    """
+    cookie = manager.cookie_value()
+    session = [(limits.AUTHORIZE_SESSION, cookie)] if cookie else []
+    if cookie and counters.is_marked_in_memory(_LIVE, cookie):
+        return counters.take_in_memory(*session)
+    return counters.take_in_memory((limits.AUTHORIZE_NETWORK, remote_ip()), *session)
+
+
+def _note_live_session() -> None:
+    """Remember that the cookie of this request belongs to a live session, which the database has confirmed."""
+    if cookie := manager.cookie_value():
+        counters.mark_in_memory(_LIVE, cookie)
+
+
+def _refuse_flood(encoded: bytes, seconds: int) -> NoReturn:
+    """Refuse a request that exceeds a limit.
+
+    A page ends a redirect loop and says when to retry. With `prompt=none`, a script waits for the response in a hidden
+    frame, so the error is sent to the client.
+
+    Raises:
+        RequestRefusedError: `temporarily_unavailable` (RFC 6749 4.1.2.1), for `prompt=none`.
+        TooManyRequestsError: Otherwise.
+    """
+    if b"none" in encoded or b"request_uri" in encoded:
+        try:
+            requested = check(services().settings, services().server.ring, encoded).request
+        except (UntrustedRequestError, RequestRefusedError):
+            _stop(seconds)
+        if requested.prompt == "none":
+            description = f"too many requests, retry after {seconds} seconds"
+            raise RequestRefusedError("temporarily_unavailable", description, requested)
+    _stop(seconds)
+
+
+def _stop(seconds: int) -> NoReturn:
+    """Raise the error whose page ends a redirect loop.
+
+    Raises:
+        TooManyRequestsError: Always.
+    """
+    raise TooManyRequestsError(
+        seconds,
+        sentence=gettext("Il y a eu trop de demandes de connexion en peu de temps. Attendez, puis revenez à l’ENT."),
+    )
 
 
 ENDPOINTS = (

@@ -13,11 +13,10 @@ from idp.clients import registry
 from idp.clock import now
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest
-from idp.oidc.logout import session_state
+from idp.oidc.logout import front_channel
 from idp.services import services
-from idp.sessions import browser_state, manager
-from idp.web import declarations
-from idp.web.door import pages
+from idp.sessions import cookies, manager
+from idp.web import declarations, endpoints
 from idp.web.http import Request, Response, see_other
 from idp.web.request_context import request_id
 from idp.web.security import POLICY
@@ -41,7 +40,7 @@ def _form(redirect_uri: str, pairs: list[tuple[str, str]]) -> Response:
 
     Its Content-Security-Policy has no `form-action`, since the form goes to another site, which may redirect.
     """
-    response = pages.render("oidc/form_post.html", action=redirect_uri, fields=pairs)
+    response = endpoints.render("oidc/form_post.html", action=redirect_uri, fields=pairs)
     response.headers.append(("Content-Security-Policy", POLICY))
     return response
 
@@ -72,9 +71,7 @@ class Cause(enum.Enum):
 class UntrustedRequestError(Exception):
     """No error can be sent to the client, mostly because client or redirect URI is invalid: it is shown on a page.
 
-    Attributes:
-        phrase: A stable text for automation.
-        cause: Selects the sentence for the person.
+    `phrase` is a stable text for automation, and `cause` selects the sentence for the person.
     """
 
     def __init__(self, phrase: str, cause: Cause = Cause.REQUEST) -> None:
@@ -89,9 +86,9 @@ def refuse(refused: RequestRefusedError) -> Response:
     if refused.description:
         pairs.append(("error_description", refused.description))
     state = _browser_state()
-    pairs.append(("session_state", session_state.of(state, requested.client_id, requested.redirect_uri)))
+    pairs.append(("session_state", front_channel.session_state_of(state, requested.client_id, requested.redirect_uri)))
     response = send(requested, pairs)
-    browser_state.keep(response, state)
+    cookies.keep_browser_state(response, state)
     return response
 
 
@@ -103,8 +100,8 @@ def _browser_state() -> str:
     """
     signed_in = manager.current()
     if signed_in:
-        return browser_state.value(signed_in[0].sid)
-    return "" if manager.cookie_value() else browser_state.kept()
+        return cookies.browser_state(signed_in[0].sid)
+    return "" if manager.cookie_value() else cookies.kept_browser_state()
 
 
 def page(request: Request, untrusted: UntrustedRequestError) -> Response:
@@ -115,9 +112,9 @@ def page(request: Request, untrusted: UntrustedRequestError) -> Response:
     """
     log.warning("authorization request refused", phrase=untrusted.phrase, reference=request_id())
     if untrusted.cause is Cause.CLIENT:
-        return pages.from_memory("errors/demande.html", 400, code=untrusted.phrase, cause=untrusted.cause.value)
+        return endpoints.from_memory("errors/demande.html", 400, code=untrusted.phrase, cause=untrusted.cause.value)
     template = "errors/expire.html" if untrusted.cause is Cause.EXPIRED else "errors/demande.html"
-    return pages.render(
+    return endpoints.render(
         template,
         status=400,
         dest=_client(request),

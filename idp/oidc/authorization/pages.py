@@ -12,13 +12,12 @@ signs out, and leads to the sign-in of the same request.
 person's children and links to their ENTs. The client gets no response, or `access_denied` if the person goes back.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 
 from idp.accounts import directory, public_closings
-from idp.accounts.models import Account, School
+from idp.accounts.models import School
 from idp.clients import audience, registry, released
 from idp.clients.registry import Registration
 from idp.clock import now
@@ -37,43 +36,42 @@ from idp.web.redirects import see_other
 from idp.web.security import check_form_token
 
 
-@dataclass(frozen=True)
-class _ServedSchool:
-    school: School
-    ents: Sequence[Registration]
+def _request() -> tuple[Interaction, AuthorizationRequest, Registration]:
+    """Return the interaction of the page, its request and its client.
 
-
-def not_this_ent() -> Response:
-    """Show the schools of the person's children; resume if the client may know the person now."""
-    interaction, signed_in = store.current(), manager.current()
+    Raises:
+        InteractionLostError: there is none, or its client is disabled.
+    """
+    interaction = store.current()
     requested = interaction.request if interaction else None
     client = registry.find(requested.client_id) if requested else None
     if interaction is None or requested is None or client is None:
         raise InteractionLostError
+    return interaction, requested, client
+
+
+def not_this_ent() -> Response:
+    """Show the schools of the person's children; resume if the client may know the person now."""
+    interaction, requested, client = _request()
+    signed_in = manager.current()
     if signed_in is None or audience.may_know(client.key, signed_in[1].id):
         return see_other(store.resume_url(interaction))
     account = signed_in[1]
     schools = directory.schools(account)
+    # the present school of a former child is not named: the person may not learn it
+    of_letter = db.session.get(School, account.letter_school_id) if account.letter_school_id and not schools else None
     html = render_template(
         "oidc/autre_ent.html",
         dest=client,
         account=account,
-        served=[_ServedSchool(school, registry.all_serving([school.uai])) for school in schools],
+        served=[(school, registry.all_serving([school.uai])) for school in schools],
         closed_ties=public_closings.of_ties(account),
-        told_school=None if schools else _school_of_letter(account),
+        told_school=of_letter,
         back_url=store.decline_url(interaction),
         other_account_url=_other_account_url(interaction, requested),
         sign_out_url=url_for("oidc.logout"),
     )
     return make_response(html)
-
-
-def _school_of_letter(account: Account) -> School | None:
-    """Return the school that printed the last letter of a person without children.
-
-    The present school of a former child is not named: the person may not learn it.
-    """
-    return db.session.get(School, account.letter_school_id) if account.letter_school_id else None
 
 
 def _other_account_url(interaction: Interaction, requested: AuthorizationRequest) -> str:
@@ -87,22 +85,16 @@ def is_it_you() -> Response:
     """Ask whether the account is the right one; on a POST, note the answer and resume, or sign out."""
     if request.method == "POST":
         check_form_token(current_request())
-    interaction, signed_in = store.current(), manager.current()
-    if interaction is None or interaction.request is None:
-        raise InteractionLostError
+    interaction, _, client = _request()
+    signed_in = manager.current()
     if signed_in is None:  # signed out in another tab
         return see_other(store.resume_url(interaction))
     session, account = signed_in
     if request.method == "POST":
         if "autre" in request.form:
             return _sign_out(interaction, session)
-        return see_other(store.resume_url(interaction.with_recognised(session.sid)))
-    html = render_template(
-        "oidc/est_ce_vous.html",
-        dest=registry.find(interaction.request.client_id),
-        name=account.short_name,
-    )
-    return make_response(html)
+        return see_other(store.resume_url(replace(interaction, recognised=session.sid)))
+    return make_response(render_template("oidc/est_ce_vous.html", dest=client, name=account.short_name))
 
 
 def _sign_out(interaction: Interaction, session: Session) -> Response:
@@ -119,16 +111,13 @@ def agree() -> Response:
     """Show the data that the ENT receives; on a POST, note the agreement of this session's person and resume."""
     if request.method == "POST":
         check_form_token(current_request())
-    interaction, signed_in = store.current(), manager.current()
-    requested = interaction.request if interaction else None
-    client = registry.find(requested.client_id) if requested else None
-    if interaction is None or requested is None or client is None:
-        raise InteractionLostError
+    interaction, requested, client = _request()
+    signed_in = manager.current()
     if signed_in is None:  # signed out in another tab: the person signs in first, then sees this page again
         return see_other(store.resume_url(interaction))
     session, account = signed_in
     if request.method == "POST":
-        return see_other(store.resume_url(interaction.with_agreement(session.sid)))
+        return see_other(store.resume_url(replace(interaction, agreed=session.sid)))
     html = render_template(
         "oidc/accord.html",
         dest=client,

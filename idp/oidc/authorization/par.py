@@ -14,11 +14,12 @@ from idp.clients.registry import Registration
 from idp.oidc.authorization import pushed_requests
 from idp.oidc.authorization.checks import PARAMETERS, check_parameters
 from idp.oidc.authorization.errors import RequestRefusedError, UntrustedRequestError
-from idp.oidc.client_auth import client_request, dpop
+from idp.oidc.client_auth import client as clients
+from idp.oidc.client_auth import dpop
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
-from idp.web.door.pages import Endpoint
+from idp.web.endpoints import Endpoint
 from idp.web.errors import TooManyRequestsError
 from idp.web.http import Request, Response
 
@@ -33,7 +34,7 @@ def push(request: Request) -> Response:
     """Store an authorization request and return its `request_uri`."""
     settings = services().settings
     try:
-        parameters = client_request.read(request, "client_id")
+        parameters = clients.read(request, "client_id")
         client = _authenticate(request, parameters)
         if client.auth_method == "none":
             _count(request.remote_ip)
@@ -44,13 +45,13 @@ def push(request: Request) -> Response:
     except OAuth2Error as error:
         return services().server.handle_response(*error())
     except UntrustedRequestError as untrusted:  # the client sends this request itself, so it gets no page
-        return client_request.refuse(400, "invalid_request", untrusted.phrase)
+        return clients.refuse(400, "invalid_request", untrusted.phrase)
     except RequestRefusedError as refused:
-        return client_request.refuse(400, refused.error, refused.description)
+        return clients.refuse(400, refused.error, refused.description)
     if len(json.dumps(requested)) > _MAX_STORED_LENGTH:
-        return client_request.refuse(413, "invalid_request", "the request is too long")
+        return clients.refuse(413, "invalid_request", "the request is too long")
     request_uri = pushed_requests.push(client, requested, _LIFETIME_SECONDS)
-    return client_request.answer({"request_uri": request_uri, "expires_in": _LIFETIME_SECONDS}, 201)
+    return clients.answer({"request_uri": request_uri, "expires_in": _LIFETIME_SECONDS}, 201)
 
 
 def _authenticate(request: Request, parameters: dict[str, str]) -> Registration:
@@ -60,7 +61,7 @@ def _authenticate(request: Request, parameters: dict[str, str]) -> Registration:
         InvalidClientError: The authentication failed.
         InvalidRequestError: `client_id` is another client.
     """
-    client = client_request.authenticate_current(request, parameters, "par")
+    client = clients.authenticate_current(request, parameters, "par")
     if parameters["client_id"] != client.client_id:
         raise InvalidRequestError("The client_id must be that of the client that authenticates.")
     return client

@@ -31,14 +31,10 @@ class UnknownAcrError(Exception):
 
 @dataclass(frozen=True)
 class ClaimsRequest:
-    """The requested claims.
+    """The requested claims of the person, for UserInfo and for the ID token.
 
-    Attributes:
-        userinfo: Requested claims of the person, for UserInfo.
-        id_token: Requested claims of the person, for the ID token.
-        acr: The requested authentication classes that the service knows, in order of preference.
-        acr_is_essential: No code is issued unless the sign-in satisfies one of them.
-        subjects: The only accepted values of `sub`; empty for any.
+    `acr` are the requested classes that the service knows, in order of preference; if they are essential, no code is
+    issued unless the sign-in satisfies one. `subjects` are the only accepted values of `sub`; empty for any.
     """
 
     userinfo: RequestedClaims = field(default_factory=dict)

@@ -7,6 +7,7 @@ the protocol: an operator cannot set them (security row T-19).
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -88,18 +89,6 @@ def _within(text: str, longest: int, *, lines: bool = False) -> str:
     return text.strip()
 
 
-def _text(text: str) -> str:
-    return _within(text, _LONGEST_TEXT)
-
-
-def _lines(text: str) -> str:
-    return _within(text, _LONGEST_TEXT, lines=True)
-
-
-def _gender(text: str) -> str:
-    return _within(text, _LONGEST_WORD)
-
-
 def _url(text: str) -> str:
     if len(text) > _LONGEST_URL or not _is_https(text):
         raise ValueError(f"must be https://host/…, ASCII, {_LONGEST_URL} characters at most")
@@ -151,19 +140,20 @@ def _boolean(text: str) -> bool:
     return text == "true"
 
 
+_text = partial(_within, longest=_LONGEST_TEXT)
 _VALIDATORS: dict[str, Callable[[str], str | bool]] = {
     "middle_name": _text,
     "nickname": _text,
     "profile": _url,
     "picture": _url,
     "website": _url,
-    "gender": _gender,
+    "gender": partial(_within, longest=_LONGEST_WORD),
     "birthdate": _birthdate,
     "zoneinfo": _zoneinfo,
     _NUMBER: _phone_number,
     _VERIFIED: _boolean,
     **{
-        f"address.{member}": _lines if member in {"formatted", "street_address"} else _text
+        f"address.{member}": partial(_text, lines=True) if member in {"formatted", "street_address"} else _text
         for member in ADDRESS_MEMBERS
     },
 }

@@ -1,4 +1,4 @@
-"""Authenticates clients by secret or as public clients, for Authlib (RFC 6749 2).
+"""Reads the requests of clients, and authenticates clients by secret or as public clients, for Authlib (RFC 6749 2).
 
 The rate limit on failed authentication never delays a request that authenticates, so that nobody can lock an ENT out by
 guessing in its name. The response says after how many seconds to retry. Clients that do not exist have the same limits.
@@ -7,11 +7,12 @@ guessing in its name. The response says after how many seconds to retry. Clients
 import base64
 import binascii
 import hmac
+import re
 from typing import Any
 from urllib.parse import unquote_plus
 
 import structlog
-from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, OAuth2Request
+from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, InvalidRequestError, OAuth2Request
 
 from idp import opaque
 from idp.accounts import alarm
@@ -19,9 +20,11 @@ from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.oidc.keys import jose
+from idp.oidc.parameters import ParameterError, ParsedRequest, parse
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.errors import TooManyRequestsError
+from idp.web.http import FORM, Request, Response, json_response
 from idp.web.request_context import remote_ip
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
@@ -29,6 +32,7 @@ AUTH_METHODS = (*SECRET_METHODS, "private_key_jwt", "none")
 GRANT_TYPES = ("authorization_code", "refresh_token")
 
 _MAX_CREDENTIAL_LENGTH = 512
+_FORBIDDEN = re.compile(r"[^ !#-\[\]-~]")
 
 log = structlog.get_logger()
 
@@ -94,7 +98,6 @@ class _ClientAuthenticationError(InvalidClientError):
     """The error with a challenge that names its realm (RFC 7617 2)."""
 
     def get_headers(self) -> list[tuple[str, str]]:
-        """Return the headers of the response."""
         headers = super().get_headers()  # type: ignore[no-untyped-call] # Authlib's stubs lack it
         challenge = f'Basic realm="idp", error="{self.error}", error_description="{self.description}"'
         return [(name, challenge if name == "WWW-Authenticate" else value) for name, value in headers]
@@ -192,3 +195,66 @@ def claimed_client(request: OAuth2Request) -> str:
     except jose.InvalidTokenError:
         subject = None
     return subject if isinstance(subject, str) else request.form.get("client_id", "")
+
+
+def read(request: Request, *required: str) -> dict[str, str]:
+    """Return the parameters of the body.
+
+    Raises:
+        InvalidRequestError: The body is not a form, the query is not empty, a `required` parameter is missing, or
+            the client authenticates in two ways (RFC 6749 2.3).
+    """
+    if request.media_type != FORM:
+        raise InvalidRequestError(f"the body must be {FORM}", status_code=415)
+    if request.query_string:
+        raise InvalidRequestError("parameters belong in the body")
+    try:
+        parameters = parse(request.body)
+    except ParameterError as error:
+        raise InvalidRequestError(str(error)) from error
+    credentials = {"client_secret", "client_assertion"} & parameters.keys()
+    if len(credentials) + bool(request.header("Authorization")) > 1:
+        raise InvalidRequestError("the client authenticates in two ways at once")
+    for name in required:
+        if name not in parameters:
+            raise InvalidRequestError(f"{name} is missing")
+    return parameters
+
+
+def authenticate(request: Request, parameters: dict[str, str], endpoint: str) -> ProtocolClient:
+    """Return the client that sends this request.
+
+    Raises:
+        InvalidClientError: The authentication failed.
+    """
+    parsed = ParsedRequest(request, parameters)
+    return services().server.authenticate_client(parsed, AUTH_METHODS, endpoint)
+
+
+def authenticate_current(request: Request, parameters: dict[str, str], endpoint: str) -> Registration:
+    """Return the registration that the database has for the client that sends this request.
+
+    It is for endpoints whose statements do not check the client's version.
+
+    Raises:
+        InvalidClientError: The authentication failed, or the client was disabled or changed meanwhile.
+    """
+    known = authenticate(request, parameters, endpoint).registration
+    fresh = find(known.client_id, fresh=True)
+    if fresh is None or not is_authentication_current(known, fresh.registration):
+        raise authentication_error()
+    return fresh.registration
+
+
+def refuse(status: int, error: str, description: str) -> Response:
+    """Return an error response (RFC 6749 5.2).
+
+    `error_description` has only printable ASCII without double quotes and backslashes, and is never empty (A.8).
+    """
+    optional = {"error_description": _FORBIDDEN.sub("?", description)} if description else {}
+    return answer({"error": error, **optional}, status)
+
+
+def answer(body: object, status: int = 200) -> Response:
+    """Return a JSON response that is not cached (RFC 6749 5.1)."""
+    return json_response(body, status, [("Cache-Control", "no-store"), ("Pragma", "no-cache")])

@@ -39,16 +39,10 @@ _OK = 200
 
 @dataclass
 class _Source:
-    """The cached keys of one client's `jwks_uri`.
+    """The cached keys of one client's `jwks_uri`; instants are those of `time.monotonic`.
 
-    Attributes:
-        uri: The URL.
-        keys: The keys of the last successful fetch.
-        fetched_at: When the last fetch ended, by `time.monotonic` like the next one.
-        succeeded_at: When the last successful fetch ended.
-        has_failed: Whether the last fetch failed, and another one may succeed.
-        lock: Held by the thread that fetches.
-        slots: Limits the threads that wait.
+    `has_failed` says that the last fetch failed, and another one may succeed. The thread that fetches holds the `lock`,
+    and `slots` limit the threads that wait.
     """
 
     uri: str
@@ -61,7 +55,6 @@ class _Source:
 
     @property
     def pause(self) -> float:
-        """The shortest time until the next fetch, in seconds."""
         return RETRY_SECONDS if self.has_failed else MIN_REFETCH_SECONDS
 
 

@@ -52,13 +52,9 @@ class WrongKeyError(Exception):
 
 @dataclass(frozen=True)
 class Proof:
-    """A valid proof.
+    """A valid proof: the thumbprint of its key (RFC 7638), its algorithm and identifier.
 
-    Attributes:
-        jkt: Thumbprint of its key (RFC 7638).
-        alg: Algorithm of its signature.
-        jti: Its identifier.
-        remember_until: Instant after which a replay is refused for its age.
+    After `remember_until`, a replay is refused for its age.
     """
 
     jkt: str
@@ -112,7 +108,7 @@ def confirm(request: Request, issuer: str, client: Registration, token: str, jkt
         check_policy(client, proof)
         digest = hashlib.sha256(token.encode()).digest()
         is_of_token = claims.get("ath") == base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        _require(is_of_token, "ath is not the hash of the access token")  # row 12
+        jose.require(is_of_token, "ath is not the hash of the access token")  # row 12
         if proof.jkt != jkt:
             raise WrongKeyError
         check_first_use(proof)
@@ -132,10 +128,10 @@ def _check(request: Request, issuer: str) -> tuple[Proof, Mapping[str, Any]]:
     value = request.header(HEADER)
     head, claims = jose.parts(value)
     check_required(claims)
-    _require(head.get("typ") == "dpop+jwt", "its type must be dpop+jwt")  # row 4
-    _require(claims["htm"] == request.method, "htm is not the method of this request")  # row 8
+    jose.require(head.get("typ") == "dpop+jwt", "its type must be dpop+jwt")  # row 4
+    jose.require(claims["htm"] == request.method, "htm is not the method of this request")  # row 8
     # row 9: below the configured issuer, whatever `Host` says
-    _require(_normal(claims["htu"]) == _normal(f"{issuer}{request.path}"), "htu is not the URL of this request")
+    jose.require(_normal(claims["htu"]) == _normal(f"{issuer}{request.path}"), "htu is not the URL of this request")
     moment = now()
     check_time(claims, moment)
     alg = jose.algorithm(head, jose.CLIENT_ALGORITHMS)  # row 5
@@ -163,31 +159,26 @@ def check_policy(client: Registration, proof: Proof | None) -> None:
 def check_required(claims: Mapping[str, Any]) -> None:
     """Check that all required claims are present with the right type (row 3)."""
     texts = (("jti", _MAX_TEXT_LENGTH), ("htm", _MAX_TEXT_LENGTH), ("htu", _MAX_HTU_LENGTH))
-    _require(
+    jose.require(
         all(isinstance(claims.get(name), str) and 0 < len(claims[name]) <= longest for name, longest in texts),
         "jti, htm or htu is missing, or not text",
     )
-    _require(jose.is_number(claims.get("iat")), "iat is missing, or not a number")
-
-
-def _require(holds: bool, fault: str) -> None:  # noqa: FBT001 - the condition of one row
-    if not holds:
-        raise InvalidTokenError(fault)
+    jose.require(jose.is_number(claims.get("iat")), "iat is missing, or not a number")
 
 
 def check_time(claims: Mapping[str, Any], moment: datetime) -> None:
     """Check `iat` (row 11), and the optional claims `nbf` and `exp` (RFC 7519 4.1)."""
     earliest, latest = (moment - WINDOW).timestamp(), (moment + WINDOW).timestamp()
-    _require(earliest <= claims["iat"] <= latest, "iat differs too much from the time of this server")
+    jose.require(earliest <= claims["iat"] <= latest, "iat differs too much from the time of this server")
     are_numbers = all(jose.is_number(claims[name]) for name in ("nbf", "exp") if name in claims)
-    _require(are_numbers, "nbf and exp must be numbers")
+    jose.require(are_numbers, "nbf and exp must be numbers")
     is_valid = claims.get("nbf", earliest) <= latest and claims.get("exp", latest) > moment.timestamp()
-    _require(is_valid, "it is not valid now")
+    jose.require(is_valid, "it is not valid now")
 
 
 def check_first_use(proof: Proof) -> None:
     """Mark the proof as used on all nodes; refuse a replay (section 11.1). Each key has its own `jti` values."""
-    _require(jose.use_once(f"dpop {proof.jkt} {proof.jti}", proof.remember_until), "it was used before")
+    jose.require(jose.use_once(f"dpop {proof.jkt} {proof.jti}", proof.remember_until), "it was used before")
 
 
 def _normal(url: str) -> tuple[str, str, int, str] | None:

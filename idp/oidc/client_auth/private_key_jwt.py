@@ -64,8 +64,7 @@ def _authenticate(
 
 def _check(client: Registration, assertion: str, head: Mapping[str, Any], claims: Mapping[str, Any]) -> datetime:
     """Check everything but the replay; return until when the `jti` has to be remembered."""
-    if client.auth_method != METHOD:
-        raise InvalidTokenError("the client is registered for another authentication method")
+    jose.require(client.auth_method == METHOD, "the client is registered for another authentication method")
     alg = check_header(client, head)
     until = check_times(claims)
     check_audience(client, claims)
@@ -79,15 +78,13 @@ def check_subject(claims: Mapping[str, Any], client_id_parameter: str | None) ->
     client_id = claims.get("sub")
     if not isinstance(client_id, str) or not client_id or claims.get("iss") != client_id:
         raise InvalidTokenError("iss and sub must be the client's id")
-    if client_id_parameter is not None and client_id_parameter != client_id:
-        raise InvalidTokenError("client_id is not the client of the assertion")
+    jose.require(client_id_parameter in {None, client_id}, "client_id is not the client of the assertion")
     return client_id
 
 
 def check_header(client: Registration, head: Mapping[str, Any]) -> str:
     """Return the algorithm, if the client may use it and the header contains no key (RFC 8725 3.10)."""
-    if head.keys() & _KEYS_IN_HEADERS:
-        raise InvalidTokenError("its header must not contain a key")
+    jose.require(not head.keys() & _KEYS_IN_HEADERS, "its header must not contain a key")
     return jose.algorithm(head, jose.client_names(fapi2=client.fapi2, held_to=client.auth_alg))
 
 
@@ -95,14 +92,12 @@ def check_times(claims: Mapping[str, Any]) -> datetime:
     """Check `exp` (RFC 7523 3, 4), `iat` and `nbf`; return until when the `jti` has to be remembered."""
     moment = now()
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
-    if "exp" not in times or not all(jose.is_number(value) for value in times.values()):
-        raise InvalidTokenError("exp is missing, or a time is not a number")
-    if times["exp"] <= (moment - SKEW).timestamp():
-        raise InvalidTokenError("it has expired")
-    if times["exp"] > (moment + MAX_LIFETIME + SKEW).timestamp():
-        raise InvalidTokenError("its lifetime is too long")
-    if max(times.get("iat", 0), times.get("nbf", 0)) > (moment + SKEW).timestamp():
-        raise InvalidTokenError("it is dated in the future")
+    are_numbers = all(jose.is_number(value) for value in times.values())
+    jose.require("exp" in times and are_numbers, "exp is missing, or a time is not a number")
+    jose.require(times["exp"] > (moment - SKEW).timestamp(), "it has expired")
+    jose.require(times["exp"] <= (moment + MAX_LIFETIME + SKEW).timestamp(), "its lifetime is too long")
+    begins = max(times.get("iat", 0), times.get("nbf", 0))
+    jose.require(begins <= (moment + SKEW).timestamp(), "it is dated in the future")
     return datetime.fromtimestamp(times["exp"], UTC) + SKEW
 
 
@@ -114,12 +109,11 @@ def check_audience(client: Registration, claims: Mapping[str, Any]) -> None:
     issuer, audience = services().settings.issuer, claims.get("aud")
     if audience == issuer or (audience == [issuer] and not client.fapi2):
         return
-    if client.assertion_audience != "legacy":
-        raise InvalidTokenError("aud must be the issuer alone")
+    jose.require(client.assertion_audience == "legacy", "aud must be the issuer alone")
     named = {issuer, f"{issuer}/token", f"{issuer}{current_request().path}"}
     values = audience if isinstance(audience, list) else [audience]
-    if not named.intersection(value for value in values if isinstance(value, str)):
-        raise InvalidTokenError("aud is not this provider")
+    is_named = not named.isdisjoint(value for value in values if isinstance(value, str))
+    jose.require(is_named, "aud is not this provider")
 
 
 def check_id(claims: Mapping[str, Any]) -> None:
@@ -131,5 +125,4 @@ def check_id(claims: Mapping[str, Any]) -> None:
 
 def check_first_use(claims: Mapping[str, Any], client_id: str, until: datetime) -> None:
     """Mark the assertion as used on all nodes; refuse a replay."""
-    if not jose.use_once(f"assertion {client_id} {claims['jti']}", until):
-        raise InvalidTokenError("it was used before")
+    jose.require(jose.use_once(f"assertion {client_id} {claims['jti']}", until), "it was used before")

@@ -14,8 +14,8 @@ from idp.oidc.keys import material, rotation
 from idp.oidc.keys.rotation import PUBLISHED_AFTER_USE, SETTLED, replaced_at, signing
 from idp.oidc.models import SigningKey
 from idp.services import services
+from idp.terminal import AS_JSON, dumped, instant
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _MINUTES = int(SETTLED.total_seconds()) // 60
 
 
@@ -25,12 +25,12 @@ def keys_group() -> None:
 
 
 @keys_group.command("list")
-@_JSON
+@AS_JSON
 def list_keys(*, as_json: bool) -> None:
     """List all keys, newest first: next, signing, published (replaced by another key), retired."""
     rows = _rows()
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(dumped(rows))
         return
     for row in rows:
         click.echo("  ".join((row["kid"], row["alg"].ljust(5), row["state"].ljust(9), *_remarks(row))))
@@ -47,7 +47,7 @@ def list_keys(*, as_json: bool) -> None:
     "--now", "at_once", is_flag=True, help="Sign at once, for emergencies; with the next key if there is one already."
 )
 @click.option("--if-none", is_flag=True, help="Make the first key of the algorithm, and nothing if there is one.")
-@_JSON
+@AS_JSON
 def rotate(alg: str, bits: str | None, *, at_once: bool, if_none: bool, as_json: bool) -> None:
     """Make the next key: published now, signing in 24 hours (at once if it is the first of its algorithm)."""
     if if_none and (bits or at_once):
@@ -64,7 +64,7 @@ def rotate(alg: str, bits: str | None, *, at_once: bool, if_none: bool, as_json:
         [made] = [row for row in _rows() if row["kid"] == key.kid]
         click.echo(json.dumps(made))
         return
-    click.echo(f"{key.kid} signs {alg} from {_moment(key.active_from)}")
+    click.echo(f"{key.kid} signs {alg} from {instant(key.active_from)}")
 
 
 @keys_group.command(context_settings={"ignore_unknown_options": True})  # a `kid` may begin with a hyphen
@@ -138,10 +138,6 @@ def _remarks(row: dict[str, Any]) -> list[str]:
         "IDP_SECRET_KEY_FALLBACKS": "sealed under a fallback of the secret key",
     }
     return [
-        *([f"{word} {_moment(datetime.fromisoformat(moment))}"] if moment else []),
+        *([f"{word} {instant(datetime.fromisoformat(moment))}"] if moment else []),
         *([secret[row["sealed_under"]]] if row["sealed_under"] in secret else []),
     ]
-
-
-def _moment(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")

@@ -79,6 +79,16 @@ class InvalidTokenError(Exception):
     """A token or key is invalid; the text says why."""
 
 
+def require(holds: bool, fault: str) -> None:  # noqa: FBT001 - the condition of a rule
+    """Refuse a token that breaks a rule.
+
+    Raises:
+        InvalidTokenError: It does.
+    """
+    if not holds:
+        raise InvalidTokenError(fault)
+
+
 def parts(value: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return header and claims of a token, before its signature is checked.
 
@@ -97,8 +107,7 @@ def algorithm(head: Mapping[str, Any], allowed: tuple[str, ...] = ALGORITHMS) ->
     Raises:
         InvalidTokenError: It is not, or the header has a critical extension (RFC 7515 4.1.11).
     """
-    if head.keys() & {"crit", "b64", "zip"}:
-        raise InvalidTokenError("its header has an extension that is not supported")
+    require(not head.keys() & {"crit", "b64", "zip"}, "its header has an extension that is not supported")
     name = head.get("alg")
     if not isinstance(name, str) or name not in allowed or canonical(name) not in _KINDS:
         raise InvalidTokenError(f"its algorithm must be one of {' '.join(allowed)}")
@@ -114,15 +123,13 @@ def public_key(jwk: object, alg: str) -> JoseKey:
     kind, curve, members, load = _KINDS[alg]
     if not isinstance(jwk, dict) or jwk.get("kty") != kind or jwk.get("crv") != curve:
         raise InvalidTokenError(f"the key is not one for {alg}")
-    if jwk.keys() & PRIVATE_MEMBERS:
-        raise InvalidTokenError("the key must be a public key")
+    require(not jwk.keys() & PRIVATE_MEMBERS, "the key must be a public key")
     values = {name: jwk[name] for name in members if isinstance(jwk.get(name), str)}
-    if len(values) < len(members) or not "".join(values.values()).isascii():
-        raise InvalidTokenError("the key lacks members")
+    require(len(values) == len(members) and "".join(values.values()).isascii(), "the key lacks members")
     if kind == "RSA" and not _is_acceptable_rsa(values["n"], values["e"]):
         raise InvalidTokenError(f"an RSA key must have {_RSA_BITS[0]} to {_RSA_BITS[-1]} bits, and a small exponent")
-    if kind == "OKP" and _has_small_order(values["x"]):
-        raise InvalidTokenError("the key has a small order: anybody can sign for it")
+    is_small = kind == "OKP" and _has_small_order(values["x"])
+    require(not is_small, "the key has a small order: anybody can sign for it")
     try:
         return load.import_key({"kty": kind, **values})
     except (JoseError, ValueError) as error:

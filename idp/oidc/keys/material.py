@@ -20,9 +20,9 @@ from joserfc.jwa import EdDSAAlgorithm
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from idp import encrypted
+from idp import opaque
 from idp.config import Settings
-from idp.encrypted import UndecryptableError
+from idp.opaque import UndecryptableError
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 FAPI2_ALGORITHMS = tuple(alg for alg in ALGORITHMS if alg != "RS256")
@@ -52,7 +52,6 @@ class _Ed25519(EdDSAAlgorithm):
     security_warning = ""
 
     def check_key(self, key: Any) -> None:
-        """Refuse keys of other curves."""
         super().check_key(key)
         if key.curve_name != _CURVE:
             raise InvalidKeyCurveError(f"EdDSA is for {_CURVE} only")
@@ -85,7 +84,7 @@ def generate(settings: Settings, alg: str, bits: int, moment: datetime) -> Mater
         "alg": alg,
         **_certificate(settings, private, alg, moment),
     }
-    return Material(kid, jwk, _seal(settings, kid, pem))
+    return Material(kid, jwk, opaque.encrypt(settings.secrets, _PURPOSE, pem, kid))
 
 
 def import_key(pem: bytes, alg: str) -> JoseKey:
@@ -106,14 +105,14 @@ def unseal(settings: Settings, kid: str, sealed: bytes) -> bytes:
         NoSigningKeyError: Neither the secret key nor its fallbacks decrypt it.
     """
     try:
-        return encrypted.decrypt(settings.secrets, _PURPOSE, sealed, kid)
+        return opaque.decrypt(settings.secrets, _PURPOSE, sealed, kid)
     except UndecryptableError:
         raise NoSigningKeyError(f"IDP_SECRET_KEY and its fallbacks do not decrypt the key {kid}") from None
 
 
 def sealed_by(settings: Settings, kid: str, sealed: bytes) -> int | None:
     """Return which secret decrypts a key: 0 is the present one, then come the fallbacks; None if none does."""
-    return encrypted.encrypted_by(settings.secrets, _PURPOSE, sealed, kid)
+    return opaque.encrypted_by(settings.secrets, _PURPOSE, sealed, kid)
 
 
 def rsa_bits(public_jwk: dict[str, Any]) -> int:
@@ -141,10 +140,6 @@ def _private_key(alg: str, bits: int) -> PrivateKey:
         case "EdDSA":
             return ed25519.Ed25519PrivateKey.generate()
     raise ValueError(alg)
-
-
-def _seal(settings: Settings, kid: str, pem: bytes) -> bytes:
-    return encrypted.encrypt(settings.secrets, _PURPOSE, pem, kid)
 
 
 def _certificate(settings: Settings, private: PrivateKey, alg: str, moment: datetime) -> dict[str, list[str]]:

@@ -76,10 +76,6 @@ class Signer:
         signature: bytes = JWSRegistry.algorithms[self.alg].sign(signed, self.key)
         return b".".join((signed, urlsafe_b64encode(signature).rstrip(b"="))).decode()
 
-    def half_hash(self, value: str) -> str:
-        """Return `at_hash` of an access token, for an ID token signed by this key (Core 3.1.3.6)."""
-        return material.half_hash(self.alg, value)
-
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 

@@ -9,8 +9,9 @@ import json
 import re
 import uuid
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import aliased
 
 from idp import opaque
@@ -45,24 +46,10 @@ _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 
 
 def sessions_ended(message: OutboxMessage) -> Outcome:
-    """Enqueue one message for each ENT and session, in one transaction (outbox handler).
-
-    When a password is proved again, the session continues in a new row with the same `sid`. Tokens of the former rows
-    count too.
-    """
-    ended, any_row = aliased(Session), aliased(Session)
-    rows = db.session.execute(
-        select(Token.client_id, ended.sid, ended.id)
-        .distinct()
-        .join(any_row, any_row.id == Token.session_id)
-        .join(ended, (ended.account_id == any_row.account_id) & (ended.sid == any_row.sid))
-        .join(Client, Client.id == Token.client_id)
-        .where(
-            ended.id.in_([uuid.UUID(key) for key in message.payload["sessions"]]),
-            Client.disabled_at.is_(None),
-            Client.backchannel_logout_uri != "",
-        )
-    )
+    """Enqueue one message for each ENT and session, in one transaction (outbox handler)."""
+    ended = aliased(Session)
+    of_message = ended.id.in_([uuid.UUID(key) for key in message.payload["sessions"]])
+    rows = db.session.execute(_recipients(ended, ended.sid, ended.id).where(of_message))
     pairs = {(client, sid): session for client, sid, session in rows}
     with unit_of_work():
         for (client, _), session in pairs.items():
@@ -76,21 +63,9 @@ def announce_closed_tie(account_id: uuid.UUID, school: School) -> int:
     The sessions here continue. An ENT that may still know the person gets new claims at the next sign-on, without the
     pupil. Return the number of messages.
     """
-    any_row, current = aliased(Session), aliased(Session)
-    rows = db.session.execute(
-        select(Token.client_id, current.id)
-        .distinct()
-        .join(any_row, any_row.id == Token.session_id)
-        .join(current, (current.account_id == any_row.account_id) & (current.sid == any_row.sid))
-        .join(Client, Client.id == Token.client_id)
-        .where(
-            current.account_id == account_id,
-            liveness.unended(current),
-            Client.disabled_at.is_(None),
-            Client.backchannel_logout_uri != "",
-            audience.serving(school),
-        )
-    ).all()
+    current = aliased(Session)
+    of_school = current.account_id == account_id, liveness.unended(current), audience.serving(school)
+    rows = db.session.execute(_recipients(current, current.id).where(*of_school)).all()
     for client, session in rows:
         queue.enqueue(LOGOUT, {"client": str(client), "session": str(session)})
     return len(rows)
@@ -113,30 +88,33 @@ def announce_removal(account_id: uuid.UUID) -> int:
         for payload in db.session.scalars(waiting)
         for key in [*payload.get("sessions", ()), *filter(None, [payload.get("session")])]
     }
-    any_row, removed = aliased(Session), aliased(Session)
-    rows = db.session.execute(
-        select(Token.client_id, removed.sid, Account.join_key)
-        .distinct()
-        .join(any_row, any_row.id == Token.session_id)
-        .join(removed, (removed.account_id == any_row.account_id) & (removed.sid == any_row.sid))
-        .join(Account, Account.id == removed.account_id)
-        .join(Client, Client.id == Token.client_id)
-        .where(
-            Account.id == account_id,
-            or_(liveness.unended(removed), removed.id.in_(unsent)),
-            Client.disabled_at.is_(None),
-            Client.backchannel_logout_uri != "",
-        )
-    ).all()
+    removed = aliased(Session)
+    recipients = _recipients(removed, removed.sid, Account.join_key).join(Account, Account.id == removed.account_id)
+    untold = or_(liveness.unended(removed), removed.id.in_(unsent))
+    rows = db.session.execute(recipients.where(Account.id == account_id, untold)).all()
     for key, sid, join_key in rows:
-        client = registry.find_by_key(key)
-        if client is not None:
-            subject, session = (
-                release.subject(client, account_id, join_key),
-                release.session_id(client.subject_salt, sid),
-            )
+        if client := registry.find_by_key(key):
+            subject = release.subject(client, account_id, join_key)
+            session = release.session_id(client.subject_salt, sid)
             queue.enqueue(LOGOUT, {"client": str(key), "subject": subject, "sid": session})
     return len(rows)
+
+
+def _recipients(session: type[Session], *columns: Any) -> Select[Any]:
+    """Return the query for the ENTs that are told of the end of `session`, with its `columns`.
+
+    When a password is proved again, the session continues in a new row with the same `sid`. Tokens of the former rows
+    count too.
+    """
+    any_row = aliased(Session)
+    return (
+        select(Token.client_id, *columns)
+        .distinct()
+        .join(any_row, any_row.id == Token.session_id)
+        .join(session, (session.account_id == any_row.account_id) & (session.sid == any_row.sid))
+        .join(Client, Client.id == Token.client_id)
+        .where(Client.disabled_at.is_(None), Client.backchannel_logout_uri != "")
+    )
 
 
 def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:

@@ -42,15 +42,10 @@ _Current = tuple[Session, Account] | None  # the session of this browser and its
 
 @dataclass(frozen=True)
 class _LogoutPlan:
-    """What a logout request leads to.
+    """What a logout request leads to: the session that ends, the ENT that it names, and the URL that follows, if any.
 
-    Attributes:
-        current: The session to end, and its account.
-        client: The ENT that the request names.
-        own_session: The hint is an ID token of that session.
-        target: The URL to redirect to afterwards; empty for none.
-        fault: A phrase for the ENT's technical team; empty if the request has no fault.
-        fields: The parameters for the form of the confirmation.
+    `own_session` says that the hint is an ID token of that session, `fault` is a phrase for the ENT's technical team,
+    and `fields` are for the form of the confirmation.
     """
 
     current: _Current = None
@@ -74,7 +69,8 @@ def logout() -> Response:
     current = plan.current
     # A POST that is too long for a redirect comes without cookies from another site; the confirmation's form has them.
     if not confirmed and (request.method == "POST" or (current and (plan.fault or not plan.own_session))):
-        return _confirmation(plan)
+        html = render_template("oidc/deconnexion.html", dest=plan.client, fields=plan.fields, code=plan.fault)
+        return make_response(html)
     ent = plan.client or (_ent_of(*current) if current else None)
     frames = front_channel.frames(current[0]) if current else []
     if current:
@@ -82,8 +78,10 @@ def logout() -> Response:
             manager.end(current[0], by=plan.client.client_id if plan.client else "page")
     if frames:
         response = front_channel.page(frames, plan.target, ent, fault=plan.fault)
+    elif plan.target:
+        response = see_other(plan.target)
     else:
-        response = see_other(plan.target) if plan.target else _signed_out(ent, plan.fault)
+        response = make_response(render_template("oidc/deconnecte.html", dest=ent, code=plan.fault))
     manager.clear_cookie(response)
     return response
 
@@ -165,16 +163,6 @@ def _ent_of(session: Session, account: Account) -> Registration | None:
         .limit(1)
     )
     return registry.find_by_key(last) or audience.first_ent(account)
-
-
-def _confirmation(plan: _LogoutPlan) -> Response:
-    return make_response(
-        render_template("oidc/deconnexion.html", dest=plan.client, fields=plan.fields, code=plan.fault)
-    )
-
-
-def _signed_out(client: Registration | None, fault: str) -> Response:
-    return make_response(render_template("oidc/deconnecte.html", dest=client, code=fault))
 
 
 def add_routes(blueprint: Blueprint) -> None:

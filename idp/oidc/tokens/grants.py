@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,13 +20,13 @@ from sqlalchemy import ColumnElement, literal, select
 from idp import opaque
 from idp.audit import log
 from idp.audit.events import CodeReused, RefreshReused
-from idp.audit.kinds import Event
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
+from idp.oidc.keys.material import half_hash
 from idp.oidc.keys.ring import Signer
 from idp.oidc.models import AuthorizationCode, Token
 from idp.oidc.store.contract import Grant, Holder, Redemption, Rotation
@@ -36,42 +35,27 @@ from idp.throttle import guard, limits
 from idp.web.http import current_request
 
 
-def _revoke_if_reused(code_digest: bytes, client: Registration) -> None:
-    """Revoke all tokens of a code, if its own client replays it (RFC 6749 4.1.2)."""
-    row = db.session.execute(
-        select(AuthorizationCode.family, AuthorizationCode.account_id).where(
-            AuthorizationCode.digest == code_digest,
-            AuthorizationCode.client_id == client.key,
-            AuthorizationCode.used_at.is_not(None),
-        )
-    ).one_or_none()
-    if row is not None:
-        _revoke(row.family, CodeReused(account_id=row.account_id, client_id=client.key))
+def _revoke_if_used(
+    table: type[AuthorizationCode | Token],
+    digest: bytes,
+    client: Registration,
+    event: type[CodeReused | RefreshReused],
+    *conditions: ColumnElement[bool],
+) -> None:
+    """Revoke the whole family of a used code or refresh token that its own client replays.
 
-
-def _revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
-    """Revoke the family of a rotated refresh token that its client replays after the grace period (RFC 9700 4.14)."""
-    row = db.session.execute(
-        select(Token.family, Token.account_id).where(
-            Token.digest == refresh_digest,
-            Token.kind == "r",
-            Token.client_id == client.key,
-            Token.used_at.is_not(None),
-        )
-    ).one_or_none()
-    if row is not None:
-        _revoke(row.family, RefreshReused(account_id=row.account_id, client_id=client.key))
-
-
-def _revoke(family: uuid.UUID, replay: Event) -> None:
-    """Revoke the tokens of a family and record the replay.
-
-    A replay that ends tokens is always recorded. One that finds them ended is recorded if it is the family's first in
-    an hour, so that a client that repeats it does not fill the journal.
+    RFC 6749 4.1.2; RFC 9700 4.14: for a refresh token, after the grace period. A replay that ends tokens is always
+    recorded. One that finds them ended is recorded if it is the family's first in an hour, so that a client that
+    repeats it does not fill the journal.
     """
-    noted = guard.take(limits.REFUSAL_NOTED, f"{replay.kind} {family.hex}")
+    used = table.digest == digest, table.client_id == client.key, table.used_at.is_not(None), *conditions
+    row = db.session.execute(select(table.family, table.account_id).where(*used)).one_or_none()
+    if row is None:
+        return
+    replay = event(account_id=row.account_id, client_id=client.key)
+    noted = guard.take(limits.REFUSAL_NOTED, f"{replay.kind} {row.family.hex}")
     with unit_of_work():
-        if issued.revoke_all(Token.family == family) or isinstance(noted, guard.Granted):
+        if issued.revoke_all(Token.family == row.family) or isinstance(noted, guard.Granted):
             log.record(replay)
 
 
@@ -83,14 +67,7 @@ class CodeGrant(AuthorizationCodeGrant):
 
     def validate_token_request(self) -> None:
         """Authenticate the client, then redeem the code (Core 3.1.3.1)."""
-        client = self.server.authenticate_client(self.request, clients.AUTH_METHODS)
-        code = self.request.form.get("code")
-        if not code:
-            raise InvalidRequestError("The code is missing.")
-        proof = dpop.read_proof(current_request(), self.server.settings.issuer)
-        if proof and _exists(AuthorizationCode.digest == opaque.digest(code)):
-            dpop.use_proof(proof)
-        self._redeem(code, client, proof)
+        self._redeem(*_presented(self, "code", AuthorizationCode))
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the tokens (Core 3.1.3.3)."""
@@ -133,7 +110,7 @@ class CodeGrant(AuthorizationCodeGrant):
                 self.grant, self.registration = grant, registration
                 self.refresh = refresh if "offline_access" in grant.scope.split() else None
                 return
-        _revoke_if_reused(opaque.digest(code), client.registration)
+        _revoke_if_used(AuthorizationCode, opaque.digest(code), client.registration, CodeReused)
         raise InvalidGrantError("The code is unknown, used, expired, or bound to something else.")
 
 
@@ -145,14 +122,7 @@ class RefreshGrant(RefreshTokenGrant):
 
     def validate_token_request(self) -> None:
         """Authenticate the client and rotate the token."""
-        client = self.server.authenticate_client(self.request, clients.AUTH_METHODS)
-        old = self.request.form.get("refresh_token")
-        if not old:
-            raise InvalidRequestError("The refresh token is missing.")
-        proof = dpop.read_proof(current_request(), self.server.settings.issuer)
-        if proof and _exists(Token.digest == opaque.digest(old)):
-            dpop.use_proof(proof)
-        self._rotate(old, client, proof)
+        self._rotate(*_presented(self, "refresh_token", Token))
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the new pair, with an ID token if the client registered `refresh_id_token` (optional in Core 12.2)."""
@@ -203,7 +173,7 @@ class RefreshGrant(RefreshTokenGrant):
                 return
         if not allowed:
             raise UnauthorizedClientError("The client may not ask for offline access.")
-        _revoke_if_rotated(old, client.registration)
+        _revoke_if_used(Token, old, client.registration, RefreshReused, Token.kind == "r")
         raise InvalidGrantError("The refresh token is unknown, used, expired or revoked.")
 
     def _narrowed(self, old: bytes) -> str | None:
@@ -221,9 +191,24 @@ class RefreshGrant(RefreshTokenGrant):
         return " ".join(dict.fromkeys(requested))
 
 
-def _exists(condition: ColumnElement[bool]) -> bool:
-    """Return whether a code or token exists. A proof is stored as used only then, so that guesses fill no table."""
-    return db.session.scalar(select(literal(1)).where(condition)) is not None
+def _presented(
+    grant: CodeGrant | RefreshGrant, parameter: str, table: type[AuthorizationCode | Token]
+) -> tuple[str, clients.ProtocolClient, dpop.Proof | None]:
+    """Return the code or token that a request presents, the client that it authenticates, and its DPoP proof.
+
+    The proof is stored as used only for a code or token that exists, so that guesses fill no table.
+
+    Raises:
+        OAuth2Error: The client, the parameter or the proof is missing or wrong.
+    """
+    client = grant.server.authenticate_client(grant.request, clients.AUTH_METHODS)
+    value = grant.request.form.get(parameter)
+    if not value:
+        raise InvalidRequestError(f"The {parameter.replace('_', ' ')} is missing.")
+    proof = dpop.read_proof(current_request(), grant.server.settings.issuer)
+    if proof and db.session.scalar(select(literal(1)).where(table.digest == opaque.digest(value))) is not None:
+        dpop.use_proof(proof)
+    return value, client, proof
 
 
 def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
@@ -286,7 +271,7 @@ def _id_token(server: Any, signer: Signer, client: Registration, grant: Grant, a
         "aud": client.client_id,
         "iat": issued_at,
         "exp": issued_at + server.settings.id_token_lifetime,
-        "at_hash": signer.half_hash(access),
+        "at_hash": half_hash(signer.alg, access),
     }
     return signer.sign(body, "JWT")
 

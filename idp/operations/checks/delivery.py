@@ -14,7 +14,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.operations import measured
 from idp.operations.checks.finding import Finding, Site, judged
-from idp.outbox import leases, relay
+from idp.outbox import leases, queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD, TemporaryDeliveryError
 from idp.services import services
@@ -52,13 +52,13 @@ def check_outbox(_site: Site) -> Iterator[Finding]:
 
 
 def _waiting(moment: datetime) -> Finding:
-    since = relay.ready_since(moment)
+    since = queue.ready_since(moment)
     ready = (
         OutboxMessage.finished_at.is_(None),
         since.is_not(None),
         leases.is_free(),
     )
-    stopped = func.count().filter(OutboxMessage.outcome == relay.DOWN)
+    stopped = func.count().filter(OutboxMessage.outcome == queue.RELAY_DOWN)
     count, mails, oldest = db.session.execute(select(func.count(), stopped, func.min(since)).where(*ready)).one()
     if not count:
         return Finding("outbox", "nothing waits")

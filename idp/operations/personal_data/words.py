@@ -10,7 +10,7 @@ from typing import Any
 from idp.audit import catalogue
 from idp.audit.kinds import Detail
 from idp.clock import PARIS
-from idp.letter_languages import LANGUAGES
+from idp.languages import OF_LETTERS
 
 PURPOSES: Mapping[str, str] = {
     "confirm_email": "confirmer l’adresse mail",
@@ -104,7 +104,7 @@ _CLASSES: Mapping[str, str] = {
 }
 _TOKENS: Mapping[str, str] = {"a": "accès court", "r": "accès prolongé"}
 _SEVERITIES: Mapping[str, str] = {"error": "erreur", "warning": "avertissement", "info": "information"}
-_LOCALES: Mapping[str, str] = {"fr-FR": "français", **LANGUAGES}
+_LOCALES: Mapping[str, str] = {"fr-FR": "français", **OF_LETTERS}
 SCOPES: Mapping[str, str] = {
     "openid": "connexion",
     "profile": "nom et prénom",

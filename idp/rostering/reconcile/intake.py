@@ -4,7 +4,7 @@ import json
 import unicodedata
 from typing import Any
 
-from idp.person_names import foreign_letter
+from idp.folding import foreign_letter
 from idp.rostering.reconcile.schema import GuardianRow, LinkRow, SchoolRow, StudentRow, UnreadRow
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Act, Guardian, Issue, Link, Record, School, Severity, Student, StudentLink

@@ -1,10 +1,12 @@
 """Endpoints of the protocol, without a web framework, and the pages that they show: errors, forms for a script.
 
-The door (`idp.web.door.door`) calls endpoints by exact method and path. Flask has their routes too, for the requests
+The door (`idp.web.door`) calls endpoints by exact method and path. Flask has their routes too, for the requests
 that the door leaves to it: `HEAD`, `OPTIONS`, other methods and other spellings of a path.
 """
 
+import re
 import secrets
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -25,14 +27,8 @@ Function = Callable[[Request], Response]
 class Endpoint:
     """One endpoint.
 
-    Attributes:
-        path: Its path.
-        name: Its name in its blueprint.
-        function: What answers its requests.
-        methods: The methods that it has.
-        options: Whether Flask answers OPTIONS.
-        is_in_memory: Whether the memory of the process is enough for most requests without a session.
-        observe: Is given each request with its response, for the metrics.
+    `options` says that Flask answers OPTIONS, and `is_in_memory` that the memory of the process is enough for most
+    requests without a session. `observe` is given each request with its response, for the metrics.
     """
 
     path: str
@@ -102,3 +98,36 @@ def _render_for_stranger(language: str, template: str, context: dict[str, object
         languages.keeping(_QUERY),
     ):
         return render_template(template, dest=None, is_error=True, retry_url=_RETRY, reference=_REFERENCE, **context)
+
+
+_LEAST = 1024  # bytes of a body that fit into one packet anyway
+_LEVEL, _WINDOW, _MEMORY = 3, 14, 6
+"""A third of the time that zlib takes with its defaults, most of which is to clear its memory."""
+_GZIP = 16  # what zlib adds to the size of the window for the format gzip
+_REPLACED = frozenset({"content-length", "vary"})
+_ACCEPTED = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
+
+
+def compress(request: Request, response: Response) -> Response:
+    """Compress the body of a page in place, if the browser accepts gzip (RFC 9110 12.5.3); return the response.
+
+    The length of a compressed page tells whether a text that an attacker put into it occurs in it a second time
+    (BREACH). Such an attack needs the cookies of the person and a page with a secret. So the caller checks that the
+    request has no session. On other pages the only secret is the form token, whose signature is another in each second.
+    Responses of other types, and short ones, stay as they are.
+    """
+    if len(response.body) < _LEAST or not _ACCEPTED.search(request.header("Accept-Encoding")):
+        return response
+    given = {name.lower(): value for name, value in response.headers}
+    if not given.get("content-type", "").startswith("text/html") or "content-encoding" in given:
+        return response
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP + _WINDOW, _MEMORY)
+    response.body = packer.compress(response.body) + packer.flush()
+    varying = ", ".join(filter(None, (given.get("vary", ""), "Accept-Encoding")))
+    response.headers = [
+        *(pair for pair in response.headers if pair[0].lower() not in _REPLACED),
+        ("Content-Encoding", "gzip"),
+        ("Content-Length", str(len(response.body))),
+        ("Vary", varying),
+    ]
+    return response

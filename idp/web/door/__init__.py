@@ -1,1 +1,0 @@
-"""Endpoints of the protocol, which are answered before Flask."""
