@@ -23,7 +23,6 @@ from idp.operations.purge import unused_accounts
 from idp.rostering import bulk
 from idp.rostering.records import Format
 from idp.rostering.write import opening
-from idp.rostering.write.statements import Person
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
@@ -34,6 +33,7 @@ from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
 from tests.rostering.by_names import FIRST, SECOND, of_name, written
 from tests.rostering.seen import account, children_of, codes, imported
 from tests.rostering.test_import import NOBODY
+from tests.rostering.test_written_rows import row
 
 pytestmark = pytest.mark.row("R-12")
 
@@ -324,8 +324,7 @@ def test_an_identifier_released_during_the_import_is_not_reused(
     monkeypatch.setattr(bulk, "insert_unless_taken", freed)
     drawn = iter([0, 3])
     monkeypatch.setattr(secrets, "randbelow", lambda _: next(drawn))
-    person = Person(uuid.uuid4().hex, "csv:1:2", "Mme", "LEROY", "", "Noémie", "[]", "", "", "", "", None)
-    opening.open_accounts(Format.CSV, [person])
+    opening.open_accounts(Format.CSV, [row("01")])
     db.session.commit()
     assert db.session.scalars(select(Account.username)).all() == ["n.leroy1003"]
 

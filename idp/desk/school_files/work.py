@@ -19,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from idp import spreadsheet
 from idp.config import Settings
@@ -157,12 +157,6 @@ def _mistakes(result: ImportResult, *, has_names: bool) -> list[str]:
     return list(codes)
 
 
-class _Pupil(NamedTuple):
-    family_name: str
-    given_name: str
-    class_name: str
-
-
 _OF_TIES_ALONE = (
     "SELECT coalesce(s.family_name, k.family_name) AS family_name, coalesce(s.given_name, k.given_name) AS given_name, "
     "coalesce(s.class_name, k.class_name) AS class_name FROM changed_student c JOIN student s ON s.key = c.key "
@@ -172,7 +166,7 @@ _OF_TIES_ALONE = (
 
 def _of_ties_alone(staging: Staging) -> Iterator[Difference]:
     """Yield the pupils who count as changed and of whom nothing but the guardians changes."""
-    for pupil in staging.rows(_Pupil, _OF_TIES_ALONE):
+    for pupil in staging.rows(_OF_TIES_ALONE):
         name = whole_name(pupil.family_name, pupil.given_name)
         yield Difference(Kind.CHANGED, name, pupil.class_name, "Élève : ses responsables changent.")
 

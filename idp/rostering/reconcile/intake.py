@@ -5,7 +5,6 @@ import unicodedata
 from typing import Any
 
 from idp.person_names import foreign_letter
-from idp.rostering.reconcile.schema import GuardianRow, LinkRow, SchoolRow, StudentRow, UnreadRow
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Act, Guardian, Issue, Link, Record, School, Severity, Student, StudentLink
 
@@ -27,7 +26,7 @@ def add(staging: Staging, record: Record) -> None:
         case StudentLink():
             born = record.birth_date.isoformat() if record.birth_date else None
             place = staging.place(record.place)
-            staging.put(LinkRow, (record.student, *_link(record.link), _clean(record.class_name), born, 0, *place))
+            staging.put("link", (record.student, *_link(record.link), _clean(record.class_name), born, 0, *place))
         case School():
             _add_school(staging, record)
         case Issue():
@@ -51,7 +50,7 @@ def _foreign(record: Student | Guardian) -> Issue | None:
 
 def _add_issue(staging: Staging, issue: Issue) -> None:
     if issue.refuses or issue.code == "bad_link":
-        staging.put(UnreadRow, (issue.refuses or "link", issue.key))
+        staging.put("unread", (issue.refuses or "link", issue.key))
     if issue.refuses:
         staging.read[issue.refuses] += 1
         staging.refused[issue.refuses] += 1
@@ -68,7 +67,7 @@ def _add_school(staging: Staging, record: School) -> None:
     values: tuple[str | None, ...] = (record.uai, record.name, degree, lines, record.phone)
     if record.act is not Act.PUT:
         values = tuple(value or None for value in values)
-    staging.put(SchoolRow, (record.key, record.act.value, *values, *staging.place(record.place)))
+    staging.put("school", (record.key, record.act.value, *values, *staging.place(record.place)))
 
 
 def _add_student(staging: Staging, record: Student) -> None:
@@ -80,9 +79,9 @@ def _add_student(staging: Staging, record: Student) -> None:
     values = (record.school, record.student_id, *names, left_on, birth_date)
     # the links of the last record of a pupil replace those of an earlier one: phase `drop_former_links`
     listed = (None, None) if record.links is None else (1, number)
-    staging.put(StudentRow, (record.key, record.act.value, *values, *listed, record.is_second_hand, *place))
+    staging.put("student", (record.key, record.act.value, *values, *listed, record.is_second_hand, *place))
     for link in record.links or ():
-        staging.put(LinkRow, (record.key, *_link(link), "", None, number, *place))
+        staging.put("link", (record.key, *_link(link), "", None, number, *place))
 
 
 def _add_guardian(staging: Staging, record: Guardian) -> None:
@@ -97,7 +96,7 @@ def _add_guardian(staging: Staging, record: Guardian) -> None:
         *map(_clean, (record.postcode, record.city, record.country, record.email)),
         record.address_diffusion,
     )
-    staging.put(GuardianRow, (record.key, record.act.value, *values, *staging.place(record.place)))
+    staging.put("guardian", (record.key, record.act.value, *values, *staging.place(record.place)))
 
 
 def _link(link: Link) -> tuple[str, str, int]:

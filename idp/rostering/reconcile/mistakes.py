@@ -1,7 +1,7 @@
 """Recognises files that look like a mistake, once all phases have run."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from idp.rostering.reconcile import known
 from idp.rostering.reconcile.staging import Staging
@@ -46,12 +46,6 @@ _OTHER_SOURCES = (
 )
 
 
-class _Emptied(NamedTuple):
-    uai: str
-    accounts: int
-    closing: int
-
-
 class Mistake(NamedTuple):
     """Why the files look like a mistake.
 
@@ -64,13 +58,6 @@ class Mistake(NamedTuple):
     code: str
     sentence: str
     figures: tuple[int, ...] = ()
-
-
-class Source(NamedTuple):
-    """A school, and the format of the files that feed it."""
-
-    uai: str
-    source: str
 
 
 def find_absurd(staging: Staging, mode: Mode, percent: float) -> Iterator[Mistake]:
@@ -95,7 +82,7 @@ def find_absurd(staging: Staging, mode: Mode, percent: float) -> Iterator[Mistak
     most = staging.value(_MOST_CHILDREN)
     if most > _FEW:
         yield Mistake("crowded", f"one person would have {most} children")
-    for school in staging.rows(_Emptied, _EMPTIED, few=_FEW):  # a small school may lose its accounts
+    for school in staging.rows(_EMPTIED, few=_FEW):  # a small school may lose its accounts
         sentence = f"{school.closing} of the {school.accounts} accounts of {school.uai} would be disabled"
         yield Mistake("emptied", sentence, (school.closing, school.accounts))
 
@@ -122,6 +109,6 @@ def half_pairs(staging: Staging) -> Iterator[str]:
     return staging.values(_HALF_PAIRS)
 
 
-def other_sources(staging: Staging, format_: str) -> Iterator[Source]:
-    """Yield the schools of the files that files of another format feed."""
-    return staging.rows(Source, _OTHER_SOURCES, format=format_)
+def other_sources(staging: Staging, format_: str) -> Iterator[Any]:
+    """Yield the `uai` of the schools of the files that files of another format feed, and its `source`."""
+    return staging.rows(_OTHER_SOURCES, format=format_)

@@ -5,11 +5,12 @@ account is the same person. SQL passes these facts to `decide` by the million. T
 one, with everything that `decide` asks about (`compared`).
 """
 
+from typing import Any
+
 from idp.rostering.reconcile import decide, known, outcomes
 from idp.rostering.reconcile.continuity import Named
 from idp.rostering.reconcile.decide import KeyKind, Known, Outcome, Record, Ties
 from idp.rostering.reconcile.outcomes import GUARDIANS, Fate
-from idp.rostering.reconcile.schema import ComparedRow, RetiredKeyRow
 from idp.rostering.reconcile.staging import Context
 from idp.rostering.reconcile.statements import is_named, made_of_names, said_or_known, same_child, same_home, ties
 from idp.rostering.records import Act
@@ -61,7 +62,7 @@ _FIND_EXCHANGED = (
     f"WHERE {_RENAMED} AND NOT ({is_named('g', 'k')}) AND ({same_home('g', 'o')} OR {same_child('g', 'o')}) "
     "ON CONFLICT DO NOTHING"
 )
-_COMPARED = f"SELECT {', '.join(ComparedRow._fields)} FROM compared"
+_COMPARED = "SELECT * FROM compared"
 _EXCHANGED_KEYS = "SELECT key FROM exchanged_key"
 _SET_OUTCOME = "UPDATE guardian SET outcome = ? WHERE key = ?"
 
@@ -114,11 +115,11 @@ def decide_guardians(context: Context) -> None:
     staging.run(_DECIDE_NEW, most=context.most_authority)
     staging.run(_DECIDE_SAME)
     exchanged = set(staging.values(_EXCHANGED_KEYS))
-    for page in staging.pages(ComparedRow, _COMPARED, _PAGE):
+    for page in staging.pages(_COMPARED, _PAGE):
         staging.fill(_SET_OUTCOME, [(_decide(row, row.key in exchanged), row.key) for row in page])
 
 
-def _decide(row: ComparedRow, is_exchanged: bool) -> str:  # noqa: FBT001 - a fact of the row
+def _decide(row: Any, is_exchanged: bool) -> str:  # noqa: FBT001 - a fact of the row
     record = Record(
         act=Act(row.act),
         ties=Ties(row.ties),
@@ -147,8 +148,8 @@ def refuse_retired_keys(context: Context) -> None:
     staging = context.staging
     if not known.has_retired():
         return
-    for page in list(staging.pages(known.NamedKey, _NEW_OF_AAF, _PAGE)):
-        staging.insert(RetiredKeyRow, [(key,) for key in known.retired_keys(page)])
+    for page in list(staging.pages(_NEW_OF_AAF, _PAGE)):
+        staging.insert("retired_key", [(key,) for key in known.retired_keys(page)])
     staging.run(_DECIDE_RETIRED)
 
 

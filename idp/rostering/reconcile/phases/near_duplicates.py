@@ -3,11 +3,10 @@
 They are proposed and never merged. Only new people are looked at, because older ones were proposed when they were new.
 """
 
-from typing import NamedTuple
+from typing import Any
 
 from idp.rostering.reconcile import known
 from idp.rostering.reconcile.staging import Context
-from idp.rostering.reconcile.tables import NearDuplicateRow
 from idp.rostering.records import Severity
 
 _PAGE = 500
@@ -23,12 +22,6 @@ _NEW = "SELECT name_key, postcode, key FROM new_person WHERE postcode <> ''"
 _FOUND = "SELECT g.file, g.line, g.key FROM guardian g JOIN near_duplicate d ON d.key = g.key"
 
 
-class _New(NamedTuple):
-    name_key: str
-    postcode: str
-    key: str
-
-
 def find_near_duplicates(context: Context) -> None:
     """Tell which new people look like somebody else of the files or of the database."""
     staging = context.staging
@@ -36,8 +29,8 @@ def find_near_duplicates(context: Context) -> None:
     staging.run(_FIND_NEW)
     staging.create_index("new_person_name")
     staging.run(_FIND_AMONG_NEW)
-    for page in staging.pages(_New, _NEW, _PAGE):
-        staging.insert(NearDuplicateRow, [(key,) for key in _known_elsewhere(page, only_school)])
+    for page in staging.pages(_NEW, _PAGE):
+        staging.insert("near_duplicate", [(key,) for key in _known_elsewhere(page, only_school)])
     staging.tell_all(
         Severity.WARNING,
         "near_duplicate",
@@ -47,7 +40,7 @@ def find_near_duplicates(context: Context) -> None:
     )
 
 
-def _known_elsewhere(page: list[_New], only_school: str | None) -> list[str]:
+def _known_elsewhere(page: list[Any], only_school: str | None) -> list[str]:
     """Return the keys of the people whose names and town an open account of another key has.
 
     If `only_school` is given, accounts of other schools are not looked at.
@@ -60,6 +53,6 @@ def _known_elsewhere(page: list[_New], only_school: str | None) -> list[str]:
     return [
         key
         for namesake in namesakes
-        if namesake.key not in keys
+        if namesake.roster_key not in keys
         for key in by_person.get((namesake.name_key, namesake.postcode), ())
     ]

@@ -8,7 +8,6 @@ the desk only forgets them, and so says what it says of new people: it tells not
 from idp.rostering.reconcile import known, outcomes
 from idp.rostering.reconcile.decide import Outcome
 from idp.rostering.reconcile.staging import Context
-from idp.rostering.reconcile.tables import OutsideAccountRow, SharedAccountRow
 from idp.rostering.records import Severity
 
 _PAGE = 1000
@@ -53,8 +52,8 @@ def refuse_outside(context: Context) -> None:
     staging.run(_FIND_STUDENTS, uai=context.only_school)
     for page in list(staging.value_pages(_ACCOUNTS, _PAGE)):
         homes = known.homes_of(page, context.only_school)
-        staging.insert(OutsideAccountRow, [(account,) for account in sorted(homes.outside)])
-        staging.insert(SharedAccountRow, [(account,) for account in sorted(homes.shared)])
+        staging.insert("outside_account", [(account,) for account in sorted(homes.outside)])
+        staging.insert("shared_account", [(account,) for account in sorted(homes.shared)])
     staging.run(_FIND_GUARDIANS)
     if not context.hides_others:
         _refuse(context)

@@ -1,7 +1,7 @@
 """Phases on the records alone: which of them contradict each other, and which email is not one."""
 
 from datetime import date
-from typing import NamedTuple
+from typing import Any
 
 from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.reconcile.statements import made_of_names, stem
@@ -73,25 +73,14 @@ _REMEDIES = {  # whether the files are ONDE's
 }
 
 
-class _Pair(NamedTuple):
-    """Two pupils of one name, in a file without numbers."""
-
-    key: str
-    name: str
-    other_class_name: str | None
-    other_birth_date: str | None
-    class_name: str | None
-    birth_date: str | None
-
-    @property
-    def sentence(self) -> str:
-        """What the secretary reads: both pupils, and how to tell them apart."""
-        pupils = (self.other_class_name, self.other_birth_date), (self.class_name, self.birth_date)
-        first, second = sorted(_told(class_name, born) for class_name, born in pupils)
-        return (
-            f"Deux élèves s’appellent {self.name} ({first} ; {second}), et les fichiers ne disent pas partout duquel "
-            f"ils parlent : aucun des deux n’est pris. {_REMEDIES[self.key.startswith('onde:')]}"
-        )
+def _sentence(pair: Any) -> str:
+    """Return what the secretary reads of two pupils of one name, in a file without numbers."""
+    pupils = (pair.other_class_name, pair.other_birth_date), (pair.class_name, pair.birth_date)
+    first, second = sorted(_told(class_name, born) for class_name, born in pupils)
+    return (
+        f"Deux élèves s’appellent {pair.name} ({first} ; {second}), et les fichiers ne disent pas partout duquel "
+        f"ils parlent : aucun des deux n’est pris. {_REMEDIES[pair.key.startswith('onde:')]}"
+    )
 
 
 def _told(class_name: str | None, born: str | None) -> str:
@@ -120,8 +109,8 @@ def refuse_copies(context: Context) -> None:
         for places in (_FIRST_PLACES, _LAST_PLACES):
             statement = places.format(table=table, wrong=_wrong(table, context.mode), condition=condition)
             staging.tell_all(Severity.ERROR, f"{table}_key_twice", message, statement)
-    for pair in staging.rows(_Pair, _NAMESAKES.format(wrong=_wrong("student", context.mode))):
-        staging.tell_all(Severity.ERROR, "student_key_twice", pair.sentence, _PLACES_OF_PAIR, key=pair.key)
+    for pair in staging.rows(_NAMESAKES.format(wrong=_wrong("student", context.mode))):
+        staging.tell_all(Severity.ERROR, "student_key_twice", _sentence(pair), _PLACES_OF_PAIR, key=pair.key)
     for table in ("student", "guardian"):  # each file of a pair names its school
         _refuse(staging, table, context.mode)
 

@@ -26,7 +26,6 @@ from idp.db import db
 from idp.rostering.reconcile.decide import Outcome
 from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.reconcile.statements import HERE, said_or_known
-from idp.rostering.reconcile.tables import ClosedPersonRow, ProtectedChildRow
 
 _DOUBT_CORRECTIONS = (
     f"UPDATE guardian SET outcome = '{Outcome.NAME_IN_DOUBT}' WHERE fate IS NULL "
@@ -64,7 +63,7 @@ def copy_closed(context: Context) -> None:
     of_pupils = select(Child.id, School.uai, Child.given_name, Child.family_name).join(School)
     pupils = db.session.execute(of_pupils.where(Child.id.in_(directory.protected_pupils(moment)))).all()
     staging.insert(
-        ProtectedChildRow,
+        "protected_child",
         [(child.hex, uai, directory.name_key(given, family)) for child, uai, given, family in pupils],
     )
     people = select(School.uai, Account.name_key).select_from(Account)
@@ -81,7 +80,7 @@ def copy_closed(context: Context) -> None:
     )
     for statement, is_excluded in ((closed, False), (excluded, True)):
         rows = db.session.execute(statement.distinct()).all()
-        staging.insert(ClosedPersonRow, [(uai, name_key, is_excluded) for uai, name_key in rows])
+        staging.insert("closed_person", [(uai, name_key, is_excluded) for uai, name_key in rows])
 
 
 def doubt_corrections(context: Context) -> None:
