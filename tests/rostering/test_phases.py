@@ -21,17 +21,7 @@ from idp.db import db
 from idp.rostering import imports
 from idp.rostering.imports import FORCED, ImportStoppedError, Steps
 from idp.rostering.reconcile import outcomes
-from idp.rostering.reconcile.phases import (
-    guardians,
-    leavers,
-    links,
-    near_duplicates,
-    order,
-    outside,
-    records,
-    schools,
-    students,
-)
+from idp.rostering.reconcile.phases import leavers, links, order, people, records, schools
 from idp.rostering.reconcile.phases.order import PHASES, Phase
 from idp.rostering.reconcile.schema import create_tables
 from idp.rostering.reconcile.staging import Context, Staging
@@ -221,7 +211,7 @@ def test_sql_statements_are_defined_outside_functions() -> None:
     assert places == set()
 
 
-_MODULES = (leavers, guardians, links, near_duplicates, outside, records, schools, students)
+_MODULES = (leavers, links, people, records, schools)
 
 
 def test_every_code_of_the_phases_is_sorted() -> None:

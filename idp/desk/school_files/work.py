@@ -35,7 +35,7 @@ from idp.encrypted import UndecryptableError
 from idp.rostering import imports, lock
 from idp.rostering.files.sources import InMemory
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError, Steps
-from idp.rostering.reconcile import difference, mistakes
+from idp.rostering.reconcile import counts, difference
 from idp.rostering.reconcile.difference import Difference, Kind
 from idp.rostering.reconcile.named_issues import whole_name
 from idp.rostering.reconcile.staging import Staging
@@ -153,7 +153,7 @@ def _mistakes(result: ImportResult, *, has_names: bool) -> list[str]:
     codes = dict.fromkeys(mistake.code for mistake in result.mistakes)
     if not has_names:
         codes.pop(policy.CROWDED, None)
-        codes |= dict.fromkeys([policy.CROWDED] if mistakes.is_crowded(result.staging) else [])
+        codes |= dict.fromkeys([policy.CROWDED] if counts.is_crowded(result.staging) else [])
     return list(codes)
 
 

@@ -17,7 +17,6 @@ from idp.accounts.models import Account, Child, Guardianship, RosterAlias, Schoo
 from idp.accounts.retired import RetiredName
 from idp.clock import now
 from idp.db import db, one_of
-from idp.rostering.reconcile import counts
 from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.records import Mode
 
@@ -26,6 +25,7 @@ _SCHOOLS_AT_ONCE = 20
 
 _NAMED_GUARDIANS = "SELECT key FROM guardian UNION SELECT guardian FROM link"
 _NAMED_STUDENTS = "SELECT key FROM student WHERE key NOT IN (SELECT key FROM known_child)"
+_RECORDS = "SELECT (SELECT count(*) FROM student) + (SELECT count(*) FROM guardian)"
 _CHILDREN = "SELECT id FROM known_child"
 _GONE = "SELECT a.id FROM guardian g JOIN known_account a ON a.key = g.key WHERE g.act = 'delete'"
 _SCHOOLS_OF_SCOPE = "SELECT id FROM scope WHERE id IS NOT NULL ORDER BY uai"
@@ -116,7 +116,7 @@ def copy_schools(context: Context) -> None:
 
 def copy_children_of_scope(context: Context) -> None:
     """Copy all pupils of the schools that a complete file speaks for: a pupil who is not in the file has left."""
-    context.set_total(counts.records(context.staging))
+    context.set_total(context.staging.value(_RECORDS))
     if context.mode is Mode.COMPLETE:
         for page in list(context.staging.value_pages(_SCHOOLS_OF_SCOPE, _SCHOOLS_AT_ONCE)):
             of_schools = one_of(Child.school_id, _ids(page)) & Child.roster_key.is_not(None)

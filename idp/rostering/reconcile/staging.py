@@ -13,7 +13,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from idp.rostering.reconcile import functions, schema
+from idp.rostering.reconcile import schema, statements
 from idp.rostering.records import Act, Issue, Mode, Place, Severity
 
 _PAGE = 2000
@@ -42,7 +42,7 @@ class Staging:
         columns = schema.create_tables(self.connection)
         self._insertions = {table: schema.insertion(table, names) for table, names in columns.items()}
         self._storing = schema.storing(columns)
-        functions.register(self.connection)
+        statements.register(self.connection)
         self.read: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.acts: set[Act] = set()

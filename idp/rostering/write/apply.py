@@ -31,24 +31,6 @@ from idp.rostering.records import Format
 from idp.rostering.write import leavers, moving, opening, ties
 
 
-def _tell_schools(page: Sequence[Any]) -> None:
-    """Write the notices about a page of accounts, in the caller's transaction."""
-    ids = [uuid.UUID(row.account) for row in page]
-    db.session.execute(select(Account.id).where(one_of(Account.id, ids)).order_by(Account.id).with_for_update())
-    for account_id, schools in leavers.families(ids).items():
-        school_notices.add(Kind.NAME_IN_DOUBT, account_id, schools)
-
-
-def _settle_answered(staging: Staging) -> None:
-    """Settle the notices about accounts whose person the files name again, in the caller's transaction."""
-    waiting = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.NAME_IN_DOUBT])).distinct()
-    for account_id in db.session.scalars(waiting.order_by(SchoolNotice.account_id)).all():
-        if staging.value(_IS_ANSWERED, account=account_id.hex):
-            school_notices.settle(
-                account_id, by="import", sentence="the file names the same person", kinds=[Kind.NAME_IN_DOUBT]
-            )
-
-
 _PAGE = 500
 _SMALL_PAGE = 100
 """For accounts that come back or leave: each may have sessions, and ENTs are told of their end."""
@@ -163,6 +145,24 @@ def _write_schools(staging: Staging, format_: Format) -> None:
         school.degree = Degree[row.degree] if row.degree else school.degree
         school.postal_address = json.loads(row.address_lines) if row.address_lines else school.postal_address
         school.phone = row.phone or school.phone
+
+
+def _tell_schools(page: Sequence[Any]) -> None:
+    """Write the notices about a page of accounts, in the caller's transaction."""
+    ids = [uuid.UUID(row.account) for row in page]
+    db.session.execute(select(Account.id).where(one_of(Account.id, ids)).order_by(Account.id).with_for_update())
+    for account_id, schools in leavers.families(ids).items():
+        school_notices.add(Kind.NAME_IN_DOUBT, account_id, schools)
+
+
+def _settle_answered(staging: Staging) -> None:
+    """Settle the notices about accounts whose person the files name again, in the caller's transaction."""
+    waiting = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.NAME_IN_DOUBT])).distinct()
+    for account_id in db.session.scalars(waiting.order_by(SchoolNotice.account_id)).all():
+        if staging.value(_IS_ANSWERED, account=account_id.hex):
+            school_notices.settle(
+                account_id, by="import", sentence="the file names the same person", kinds=[Kind.NAME_IN_DOUBT]
+            )
 
 
 def _change_accounts(batch: str, page: Sequence[Any]) -> None:
