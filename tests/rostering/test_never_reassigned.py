@@ -9,8 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Table, func, select, true, update
 
-from idp.accounts import one_time_links
-from idp.accounts.merging import moving
+from idp.accounts import merging, one_time_links
 from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.one_time_links import LinkState, OneTimeLink, Purpose
 from idp.accounts.school_notices import Kind
@@ -226,7 +225,7 @@ def joined(act: Run, build: Build, folder: Path) -> Account:
     """Add a second school's letter to Marie MARTIN's account: one account with two keys of names."""
     imported(act, written(folder, FIRST, OTHER_SCHOOL))
     first, second = sorted(of_name("MARTIN"), key=lambda person: person.children[0].given_name)
-    moving.merge(build.settings, activated(build, first), second)
+    merging.merge(build.settings, activated(build, first), second)
     db.session.commit()
     return first
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 
-from idp.accounts import directory, public_closings
+from idp.accounts import account_state, directory
 from idp.accounts.models import Account, School
 from idp.clients import audience, registry, released
 from idp.clients.registry import Registration
@@ -59,7 +59,7 @@ def not_this_ent() -> Response:
         dest=client,
         account=account,
         served=[_ServedSchool(school, registry.all_serving([school.uai])) for school in schools],
-        closed_ties=public_closings.of_ties(account),
+        closed_ties=account_state.of_ties(account),
         told_school=None if schools else _school_of_letter(account),
         back_url=store.decline_url(interaction),
         other_account_url=_other_account_url(interaction, requested),

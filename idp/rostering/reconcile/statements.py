@@ -9,7 +9,7 @@ import sqlite3
 from functools import lru_cache
 
 from idp.accounts.directory import name_key
-from idp.accounts.merging.same_person import shares_a_name
+from idp.accounts.merging import shares_a_name
 from idp.accounts.models import Account
 from idp.folding import fold
 from idp.rostering.reconcile import decide

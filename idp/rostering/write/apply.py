@@ -30,7 +30,6 @@ from idp.rostering.reconcile.statements import HERE, made_of_names, said_or_know
 from idp.rostering.records import Format
 from idp.rostering.write import leavers, moving, opening, ties
 
-
 _PAGE = 500
 _SMALL_PAGE = 100
 """For accounts that come back or leave: each may have sessions, and ENTs are told of their end."""

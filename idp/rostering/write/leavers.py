@@ -54,7 +54,7 @@ _ENDING_LINKS = (
     f"SELECT child, account, child NOT IN ({LEFT_STUDENTS}) AND account NOT IN (SELECT account FROM closing_account) "
     "AS both_stay FROM ending_link WHERE account IN (SELECT value FROM json_each(:accounts))"
 )
-"""`both_stay` says that neither the pupil nor the account of a link leaves."""
+"""`both_stay` says that the pupil and the account of an ending link stay."""
 
 
 def welcome_back(settings: Settings, batch: str, page: Sequence[Any]) -> None:
