@@ -18,7 +18,7 @@ from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.staff.posts import Grant
 from idp.desk.team import invitations
 from idp.mail.emails import fold_email
-from idp.operations.personal_data import rectification
+from idp.operations.personal_data import rights
 
 HOST = "bureau.localhost"
 """Browsers make no passkey for an IP, and send the cookies of the service's host to all its ports. They find a name
@@ -72,7 +72,7 @@ def open_notices(ents: Sequence[DemoEnt]) -> None:
             directory.get_for_change(account_id)
         school_notices.add(Kind.LETTER_GUESSED, guessed, [school.id])
         school_notices.add(Kind.LETTER_DOUBT, other, [school.id], other_account_id=parent)
-    rectification.ask(db.session.get_one(Account, corrected), _CORRECTION)
+    rights.ask_correction(db.session.get_one(Account, corrected), _CORRECTION)
 
 
 def _families(school: School) -> list[list[uuid.UUID]]:

@@ -55,7 +55,7 @@ from idp.oidc.logout import back_channel
 from idp.oidc.server import Server
 from idp.oidc.store.store import Store
 from idp.oidc.tokens import issued
-from idp.operations import audit_commands, health, measured, proxies
+from idp.operations import audit_commands, health, measured
 from idp.operations.checks.settings import production_faults
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
@@ -188,7 +188,7 @@ def assemble(
         HasherBusyError, lambda busy: app.handle_user_exception(errors.ServiceBusyError(busy.retry_after))
     )
     door.before(_remember_origin)
-    proxies.configure(door, declarations.of(app), settings)
+    health.watch_proxies(door, declarations.of(app), settings)
     health.add(door)
     return app, door
 

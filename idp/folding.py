@@ -56,6 +56,8 @@ _LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
 
 _PHONETIC = range(0x0250, 0x02B0), range(0x1D00, 0x1DC0), range(0x2C60, 0x2C80), range(0xA720, 0xA800)
 """The blocks of Latin letters for phonetic notation and for linguists, which no register writes in a name."""
+_UNUSUAL = re.compile("[^\x00-\x7fÀ-ſ]")
+"""A letter outside of ASCII and the two blocks that hold all letters of French names: most names have none."""
 _IN_NAMES = frozenset("əɓɗɛɔ")
 """The letters of those blocks that names have: in Azeri; in Fula, Hausa, Ewe and Lingala. `idp.folding` folds these."""
 _ALIKE = ("LATIN ", "GREEK ", "CYRILLIC ", "ARMENIAN ", "COPTIC ", "CHEROKEE ", "LISU ")
@@ -87,7 +89,7 @@ def foreign_letter(name: str) -> str:
     comparison. So is a letter of phonetic notation, such as « ɑ ». Whole names can be written so in the alphabets of
     `_ALIKE`, and in no other: an Arabic name passes.
     """
-    if name.isascii():
+    if not _UNUSUAL.search(name):
         return ""
     letters = [c for c in unicodedata.normalize("NFKC", name) if c.isalpha() and unicodedata.category(c) != "Lm"]
     foreign = [c for c in letters if _is_phonetic(c) or not unicodedata.name(c, "").startswith(_LATIN)]

@@ -2,7 +2,7 @@
 
 A decision is a row of `Closing`. One that nobody has ended closes the access until its own end. `shut_until` is the
 last of these ends, as the row was read: `idp.families.closing` expires it when it writes a decision. New guardians of a
-pupil to whom a decision closes an access wait for the head (`idp.rostering.reconcile.phases.waits`).
+pupil to whom a decision closes an access wait for the head (`idp.rostering.reconcile.phases.links`).
 """
 
 import enum

@@ -13,7 +13,7 @@ from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import directory, notices, one_time_links, school_notices
-from idp.accounts.merging.same_person import same_person
+from idp.accounts.merging import same_person
 from idp.accounts.models import Account, FormerMailbox, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink, Purpose

@@ -18,9 +18,9 @@ from idp.families import acts, closing, merging
 from idp.oidc.claims.standard import ClaimError
 from idp.operations import batches, blocked_passwords
 from idp.operations.blocked_passwords import Blocked
-from idp.operations.personal_data import erasure
 from idp.operations.personal_data import export as personal_export
-from idp.operations.personal_data.erasure import Kept, Removed
+from idp.operations.personal_data import rights
+from idp.operations.personal_data.rights import Kept, Removed
 from idp.operations.reasons import REASON
 from idp.services import services
 from idp.terminal import AS_JSON, YES, confirm, dumped, members, plain, table
@@ -237,7 +237,7 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
     account = account_view.get_account(username, None)
     if not yes:
         click.confirm(f"Erase {account.username} ({plain(account.display_name)}) for good?", abort=True, err=True)
-    done = erasure.erase(account.id, reason)
+    done = rights.erase(account.id, reason)
     kept = {item.name: _why(settings, item) for item in done.kept}
     notices = [_notice(removed) for removed in done.notices]
     if as_json:

@@ -1,4 +1,4 @@
-"""Acts on an account: unlock and enable it, remove its passkeys, void its letter, change its claims.
+"""Acts on an account: unlock and enable it, rename it, remove its passkeys, void its letter, change its claims.
 
 No act sets or shows a password: a new one comes by mail or by letter (security row K-03).
 """
@@ -7,10 +7,13 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from sqlalchemy import Select, select
+
 from idp.accounts import directory, disputes, mailboxes, school_notices
 from idp.accounts.models import Account, School, SchoolNotice
-from idp.accounts.school_notices import Refusal
+from idp.accounts.school_notices import Kind, Refusal
 from idp.audit import log
+from idp.audit.data_events import AccountRenamed
 from idp.audit.events import AccountChanged, AccountRead
 from idp.clock import now
 from idp.config import Settings
@@ -142,3 +145,36 @@ def _locked(account_id: uuid.UUID) -> Account:
 
 def _note(account: Account, change: str) -> None:
     log.record(AccountChanged(account_id=account.id, change=change))
+
+
+@unit_of_work()
+def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id: uuid.UUID) -> None:
+    """Change an account's names, and settle the notices that asked about them, in one transaction.
+
+    Args:
+        account_id: the account.
+        names: the new values of `civility`, `given_name` and `family_name`; omitted names stay.
+        reason: the school's reason.
+        notice_id: the notice that is answered: of two people who answer it at once, one succeeds.
+
+    Raises:
+        RefusedError: the account is gone, or has these names already, or the notice is settled.
+    """
+    account = directory.get_for_change(account_id)
+    if account is None:
+        raise RefusedError(Code.GONE)
+    if db.session.scalar(_is_open(notice_id)) is None:
+        raise RefusedError(Code.SETTLED)
+    changed = [name for name, value in names.items() if getattr(account, name) != value]
+    if not changed:
+        raise RefusedError(Code.SAME_NAMES)
+    for name in changed:
+        setattr(account, name, names[name])
+    account.name_key = directory.name_key(account.given_name, account.family_name)
+    account.first_given_name = None
+    school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason, kinds=[Kind.NAME_IN_DOUBT])
+    log.record(AccountRenamed(account_id=account.id, changed=changed, reason=reason))
+
+
+def _is_open(notice_id: uuid.UUID) -> Select[uuid.UUID]:
+    return select(SchoolNotice.id).where(SchoolNotice.id == notice_id, SchoolNotice.settled_at.is_(None))

@@ -20,10 +20,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, select, true
 
 from idp.accounts import closings, directory, disputes, notices, school_notices
+from idp.accounts.account_state import PublicClosing, nameable
 from idp.accounts.closings import Closing
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
-from idp.accounts.public_closings import PublicClosing, nameable
 from idp.audit import log
 from idp.audit.data_events import AccessClosed, AccessReopened, GuardianAdmitted
 from idp.clock import now

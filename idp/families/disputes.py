@@ -1,10 +1,15 @@
-"""Settles a dispute about an account: about a tie that holds, or about its mail address.
+"""Settles a dispute: about a tie that holds, about a tie that an import has ended, or about a mail address.
 
 Of two operators who settle the same dispute at once, one is told that it is settled.
+
+After an import has ended a tie, because the pupil left or the file no longer names the person, nothing is open any
+more, so no session ends and no mail is sent. The dispute would return with the tie, if a file names it again: the
+answer decides that. An answer for all pupils of a notice also answers for those of ended ties, and a notice stays open
+while one of its ties is in dispute.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,7 +18,7 @@ from sqlalchemy import select, true
 from idp.accounts import directory, mailboxes, notices, one_time_links, school_notices
 from idp.accounts import disputes as rules
 from idp.accounts.disputes import child_key
-from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_notices import Kind
@@ -22,7 +27,6 @@ from idp.audit.events import AccountChanged, DisputeSettled
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.families import ended_disputes
 from idp.families.acts import OPERATOR
 from idp.families.refusals import Code, RefusedError
 from idp.passkeys import keys as passkeys
@@ -131,11 +135,11 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
     db.session.flush()
     school = decision.school
     if not decision.child and not decision.reopens:
-        ended = ended_disputes.of_school(account.id, school.id)
-        ended_disputes.settle_ties(ended, decision.reason, confirms=decision.outcome is Outcome.CONFIRM)
+        ended = _ended_of_school(account.id, school.id)
+        _settle_ended_ties(ended, decision.reason, confirms=decision.outcome is Outcome.CONFIRM)
     if decision.outcome is Outcome.CONFIRM:
         notices.tell(Notice.TIE_ENDED, account.id, school=str(school.id))
-    if not ended_disputes.waits(account.id, school.id):
+    if not _waits(account.id, school.id):
         _settle_notices(account, decision, school)
     if decision.outcome is Outcome.CONFIRM:
         leavers.disable_if_childless(account.id, moment)
@@ -207,3 +211,90 @@ def _record(account: Account, decision: Decision, *, before: str, after: str, ch
 def _settle_notices(account: Account, decision: Decision, school: School | None) -> None:
     actor = log.current_origin().actor
     school_notices.settle(account.id, by=actor, sentence=decision.reason, kinds=[decision.kind], school=school)
+
+
+def among_ended(account_ids: Collection[uuid.UUID]) -> set[tuple[uuid.UUID, uuid.UUID]]:
+    """Return the accounts with such a dispute, each with the pupil's school."""
+    ties = (
+        select(Guardianship.account_id, Child.school_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id.in_(account_ids), Guardianship.has_open_dispute, ~Guardianship.is_unended)
+    )
+    return {(account_id, school_id) for account_id, school_id in db.session.execute(ties)}
+
+
+def _ended_of_school(account_id: uuid.UUID, school_id: uuid.UUID) -> list[Guardianship]:
+    """Return the ended ties of an account to pupils of a school that are in dispute, as the database has them now."""
+    return [tie for tie in open_disputes(account_id, school_id) if not tie.is_unended]
+
+
+def open_disputes(account_id: uuid.UUID, school_id: uuid.UUID) -> Sequence[Guardianship]:
+    """Return the ties of an account to pupils of a school in dispute, ended or not, as the database has them now."""
+    disputed = (
+        select(Guardianship)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id == account_id, Guardianship.has_open_dispute, Child.school_id == school_id)
+        .order_by(Guardianship.rank)
+    )
+    return db.session.scalars(disputed.execution_options(populate_existing=True)).all()
+
+
+def _waits(account_id: uuid.UUID, school_id: uuid.UUID) -> bool:
+    """Return whether a school has to settle a dispute about a tie of the account, ended or not."""
+    return bool(open_disputes(account_id, school_id))
+
+
+def settle_ended(notice: SchoolNotice, reason: str, child: uuid.UUID | None = None, *, confirms: bool) -> None:
+    """Settle the disputes about the ended ties to pupils of the notice's school, in one transaction.
+
+    A rejected dispute ends: a file that names the tie again restores it. A confirmed one excludes the tie. The notice
+    is settled if no other tie to a pupil of the school is in dispute.
+
+    Args:
+        notice: the notice.
+        reason: the sentence for the journal and for the notice.
+        child: the only child that is meant, or None.
+        confirms: whether the dispute is right.
+
+    Raises:
+        RefusedError: no such dispute is open any more, or a file restored a disputed tie.
+    """
+    with unit_of_work():
+        account = directory.get_for_change(notice.account_id)
+        open_ones = open_disputes(notice.account_id, notice.school_id)
+        ties = [tie for tie in open_ones if child in {None, tie.child_id}]
+        if account is None or not ties:
+            raise RefusedError(Code.SETTLED)
+        if any(tie.is_unended for tie in ties):
+            raise RefusedError(Code.CHANGED)
+        _settle_ended_ties(ties, reason, confirms=confirms)
+        if not _waits(account.id, notice.school_id):
+            school_notices.settle(
+                account.id,
+                by=log.current_origin().actor,
+                sentence=reason,
+                kinds=[Kind.NOT_GUARDIAN],
+                school=ties[0].child.school,
+            )
+
+
+def _settle_ended_ties(ties: Sequence[Guardianship], reason: str, *, confirms: bool) -> None:
+    """Settle the disputes about ended ties of one account, in the caller's transaction, which has locked it."""
+    if not ties:
+        return
+    for tie in ties:
+        tie.disputed_at = None
+        if confirms:
+            tie.excluded_at = now()
+    db.session.flush()
+    log.record(
+        DisputeSettled(
+            account_id=ties[0].account_id,
+            dispute=Kind.NOT_GUARDIAN.value,
+            outcome="confirm" if confirms else "reject",
+            before="ended",
+            after="excluded" if confirms else "ended",
+            reason=reason,
+            children=[child_key(tie.child) for tie in ties],
+        )
+    )

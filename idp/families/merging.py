@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from idp.accounts import directory, disputes, notices, school_notices
+from idp.accounts import directory, disputes, merging, notices, school_notices
 from idp.accounts.closings import Closing
-from idp.accounts.merging import moving
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Refusal
@@ -54,7 +53,7 @@ def decide(settings: Settings, notice_id: uuid.UUID, reason: str, seen: str, *, 
     elif is_one_person and merged_into is None:
         if mine is None or not _can_be_merged(mine, other):
             raise RefusedError(Code.CHANGED)
-        moving.merge(settings, mine, other, notice)
+        merging.merge(settings, mine, other, notice)
 
 
 @unit_of_work()
@@ -92,7 +91,7 @@ def _separate(mine: Account, other: Account, reason: str) -> None:
     if mine.merged_into_id is not None:
         raise RefusedError(Code.MERGED_TOO, name=mine.username)
     closings = _closings_since_merge(mine, other)
-    schools = moving.give_back(mine, other, by=log.current_origin().actor, sentence=reason)
+    schools = merging.give_back(mine, other, by=log.current_origin().actor, sentence=reason)
     for school in schools:
         back_channel.announce_closed_tie(mine.id, school)
     for row in closings:

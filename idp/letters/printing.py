@@ -14,7 +14,7 @@ from pathlib import Path
 
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
-from idp.letters import account_reset, merge_csv, recipients
+from idp.letters import merge_csv, recipients, secrets
 from idp.letters.files import LetterFile, LetterFileError, remove_leftovers
 from idp.letters.provisional import BatchHasher
 from idp.letters.recipients import PrintError, Recipient, Refusal, Skipped
@@ -237,7 +237,7 @@ def _check_files(order: PrintOrder) -> None:
             raise PrintError(f"{path} exists: nothing was done")
         if not path.absolute().parent.is_dir():
             raise PrintError(f"{path} cannot be written: its folder does not exist; nothing was done")
-    remove_leftovers(filter(None, (order.out, order.csv)), account_reset.is_secret_valid)
+    remove_leftovers(filter(None, (order.out, order.csv)), secrets.is_secret_valid)
 
 
 def _choose(order: PrintOrder) -> tuple[list[Recipient], Report]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import func, update
 
-from idp.accounts import authentication, directory, disputes, mailboxes, notices, public_closings
+from idp.accounts import account_state, authentication, directory, disputes, mailboxes, notices
 from idp.accounts.account_state import AccountState
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, School
@@ -76,7 +76,7 @@ class Closed:
 
     why: Literal["closed", "contested", "disputed", "letter_reported"]
     schools: Sequence[School]
-    closing: public_closings.PublicClosing | None = None
+    closing: account_state.PublicClosing | None = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def refuse(settings: Settings, account: Account, *, closed: bool, known_device: 
     if not wait:
         log.record(ResetRequested(account_id=account.id, answer="closed" if is_shut else "disputed"))
     if is_shut:
-        closing = public_closings.of_account(account)
+        closing = account_state.of_account(account)
         return Closed("closed", [closing.school] if closing.school else [], closing)
     schools = directory.schools_of_ties(account)
     if account.activated_at is None and disputes.is_disputed(account.id):  # its reader knows the school

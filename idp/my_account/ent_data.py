@@ -6,7 +6,7 @@ from flask import Blueprint, Response, make_response, render_template
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
-from idp.accounts import directory, public_closings
+from idp.accounts import account_state, directory
 from idp.accounts.models import Account, Child
 from idp.audit.models import AuditEntry
 from idp.clients import audience, registry, released
@@ -94,7 +94,7 @@ def show(_session: Session, account: Account) -> Response:
     html = render_template(
         "my_account/mes_donnees.html",
         dest=None,
-        closed_ties=public_closings.of_ties(account),
+        closed_ties=account_state.of_ties(account),
         receivers=receivers,
         former=former,
     )

@@ -11,10 +11,9 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
-from idp.accounts import authentication, directory, school_notices
+from idp.accounts import authentication, directory, merging, school_notices
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
-from idp.accounts.merging import moving
-from idp.accounts.merging.agreement import surely_one_person
+from idp.accounts.merging import surely_one_person
 from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.passwords.hasher import Hasher, fold_username
 from idp.accounts.school_notices import Kind
@@ -91,7 +90,7 @@ def _admit(
     if mine is None or not is_signed_in or other is None or not verified.still_holds(other):
         return None
     if surely_one_person(mine, other) and not school_notices.were_told_apart(mine.id, other.id):
-        moving.merge(settings, mine, other)
+        merging.merge(settings, mine, other)
         return Linked()
     _doubt(mine, other)
     return Doubted()

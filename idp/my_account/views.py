@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext, ngettext
 
-from idp.accounts import public_closings
+from idp.accounts import account_state
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.my_account import connections
@@ -49,7 +49,7 @@ def show(session: Session, account: Account) -> Response:
         tiles=_tiles(account, len(devices)),
         devices=[connections.in_words(connection, remote_ip()) for connection in devices],
         children=[child_in_words(child) for child in account.children],
-        closed_ties=public_closings.of_ties(account),
+        closed_ties=account_state.of_ties(account),
         is_kept_out=any(tie.is_shut_at(now()) for tie in account.guardianships),
         letter_url=url_for("letter.link"),
         sign_out_url=url_for("oidc.logout"),

@@ -1,29 +1,38 @@
 """`/healthz` (the process answers) and `/readyz` (the database takes writes, its migrations and a key are there).
 
 `/readyz` fails too while the server drains, so that a load balancer turns to another one.
+
+A proxy that is not declared (`IDP_TRUSTED_PROXIES=0`) is detected here as well. All parents then seem to have the
+proxy's IP, and share its limits. Only requests show it, and a command sees none: the service leaves a mark in the
+database, and `idp doctor` reads it.
 """
 
 import hmac
+from contextlib import suppress
 from typing import NamedTuple
 
+import structlog
 from flask import Blueprint, Response, abort, current_app, make_response, request
 from pydantic import SecretStr
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import __version__, waiting
+from idp.audit import log
+from idp.audit.events import ForwardedIgnored
 from idp.clock import now
 from idp.config import PREFIX, Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.keys.rotation import signing_since
 from idp.opaque import InvalidValueError, signer
-from idp.operations import proxies
 from idp.services import services
 from idp.stopping import stopping
+from idp.throttle import guard, limits
 from idp.web import http
-from idp.web.declarations import for_programs, probe
+from idp.web.declarations import Declarations, for_programs, probe
 from idp.web.door import Door
+from idp.web.http import Request
 
 blueprint = Blueprint("ops", __name__)
 
@@ -93,7 +102,7 @@ def _told_to_doctor(request: http.Request) -> dict[str, object]:
         signer(services().settings.secrets, ECHO_HEADER).loads(request.header(ECHO_HEADER), _ECHO_SECONDS)
     except InvalidValueError:
         return {}
-    has_forwarded = any(request.has_header(name) for name in proxies.HEADERS)
+    has_forwarded = any(request.has_header(name) for name in HEADERS)
     host = request.header("Host")
     seen = {"ip": request.remote_ip, "scheme": request.scheme, "host": host, "has_forwarded": has_forwarded}
     process = {"version": __version__, "settings": fingerprints(services().settings)}
@@ -161,3 +170,44 @@ def _opens(algorithm: str) -> bool:
         except NoSigningKeyError:
             return False
     return True
+
+
+logger = structlog.get_logger()
+
+HEADERS = ("X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Real-IP")
+
+
+def watch_proxies(door: Door, declared: Declarations, settings: Settings) -> None:
+    """Check all requests for forwarded headers, if no proxy is declared."""
+    if not settings.trusted_proxies:
+        door.before(_Watch(declared))
+
+
+class _Watch:
+    """Logs the first request of this process with a forwarded header, and leaves the mark."""
+
+    def __init__(self, declared: Declarations) -> None:
+        self._noticed = False
+        self._declared = declared
+
+    def __call__(self, request: Request) -> None:
+        if self._noticed or request.path in self._declared.probes:
+            return
+        if not any(request.has_header(name) for name in HEADERS):
+            return
+        waiting.refuse()  # before this process counts as told: the mark is a statement
+        self._noticed = True
+        logger.warning("forwarded headers ignored", setting="IDP_TRUSTED_PROXIES")
+        with suppress(SQLAlchemyError):  # the request itself reports a failing database
+            if isinstance(guard.take(limits.PROXY_NOTED, ""), guard.Granted):
+                with unit_of_work():
+                    log.record(ForwardedIgnored())
+
+
+def was_proxy_noticed() -> bool:
+    """Return whether forwarded headers arrived and were ignored within the last week.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the query failed.
+    """
+    return guard.remaining_wait(limits.PROXY_NOTED, "") > 0

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import update
 
-from idp.accounts import directory, disputes, emails, mailboxes, notices, one_time_links, public_closings
+from idp.accounts import account_state, directory, disputes, emails, mailboxes, notices, one_time_links
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink, Purpose
@@ -107,7 +107,7 @@ def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tu
     elif account and plan[1] and answer is Answer.UNCONFIRMED:
         emails.send_link(settings, account, None)
     elif account and plan[1] and answer is Answer.CLOSED:
-        notices.tell(Notice.CLOSED, account.id, link=None, **public_closings.of_account(account).details())
+        notices.tell(Notice.CLOSED, account.id, link=None, **account_state.of_account(account).details())
     with log.acting_for(_origin(message)):
         log.record(ResetRequested(account_id=key, answer=answer.value))
     return answer

@@ -20,9 +20,8 @@ from idp.rostering import lock, reading
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import LIMITS, Given
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.rostering.reconcile import counts, intake, mistakes, named_issues
-from idp.rostering.reconcile.counts import Counted
-from idp.rostering.reconcile.mistakes import Mistake
+from idp.rostering.reconcile import counts, named_issues
+from idp.rostering.reconcile.counts import Counted, Mistake
 from idp.rostering.reconcile.phases import order, schools
 from idp.rostering.reconcile.staging import Context, Staging, Tick
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
@@ -178,7 +177,7 @@ def _compare(
     result.format, result.mode = read.format, read.mode or Mode.COMPLETE
     if form.school is not None and result.mode is Mode.DELTA:
         sentence = "Un Delta s’importe en entier : laissez l’UAI vide."
-        intake.add(staging, Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
+        reading.add(staging, Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
     if staging.fatal or result.format not in terms.formats:
         return
     order.run(
@@ -217,7 +216,7 @@ def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> 
     if not any(counted.read for counted in result.counts.values()):
         raise ImportStoppedError("nobody", "the files contain no pupil and no guardian", result)
     if result.format is not None and result.format.facts.is_pair:
-        for uai in mistakes.half_pairs(staging):
+        for uai in counts.half_pairs(staging):
             pair = f"{result.format.value} takes two files, one of pupils and one of guardians"
             raise ImportStoppedError("half_pair", f"{pair}, and one of {uai} is missing", result)
     if not any(c.created + c.changed + c.unchanged for c in result.counts.values()):
@@ -229,10 +228,10 @@ def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> 
 
 
 def _mistakes(settings: Settings, result: ImportResult, format_: Format) -> Iterator[Mistake]:
-    for uai, source in mistakes.other_sources(result.staging, format_.value):
+    for uai, source in counts.other_sources(result.staging, format_.value):
         sentence = f"{uai} is fed by {source} files: files of another format would bring the same families twice"
         yield Mistake("other_source", sentence)
-    yield from mistakes.find_absurd(result.staging, result.mode, settings.roster_leaving_percent)
+    yield from counts.find_absurd(result.staging, result.mode, settings.roster_leaving_percent)
 
 
 def _store(result: ImportResult, paths: Sequence[Given], terms: Terms, *, state: str) -> ImportBatch:

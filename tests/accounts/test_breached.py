@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from idp.accounts.passwords import breached
 from idp.accounts.passwords.breached import BreachedPasswords, UnreadableFilterError
-from idp.accounts.passwords.breached_list import ListRefusedError, Loaded, build
 from idp.accounts.passwords.policy import Identity, check_password
+from idp.operations.password_commands import ListRefusedError, Loaded, build
 
 STOLEN = ("tortue velours cascade", "Été-à-la-Plage-2019", "iloveyou12345")
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from idp.accounts.passwords.huge_pages import HugePageHasher
+from idp.accounts.passwords.hasher import HugePageHasher
 from tests.rows import each_row
 
 RIGHT = "tortue velours cascade ancre"

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from idp.accounts.merging.same_person import same_person
+from idp.accounts.merging import same_person
 from idp.accounts.models import Account, Child, School, SchoolNotice, SchoolProfile
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import now

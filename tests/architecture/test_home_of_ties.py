@@ -11,7 +11,7 @@ from tests.rows import each_row
 HOME = "idp/accounts/models.py"
 ELSEWHERE = {
     ("idp/accounts/directory.py", "ended_at"): "it compares the end with the day when the pupil left",
-    ("idp/accounts/merging/moving.py", "excluded_at"): "it compares the exclusion with the merge of the accounts",
+    ("idp/accounts/merging.py", "excluded_at"): "it compares the exclusion with the merge of the accounts",
     ("idp/activation/service.py", "disputed_at"): "it asks for disputes that began during this activation",
     ("idp/desk/school_files/policy.py", "ended_at"): "it counts the ties that ended in the last days",
     ("idp/families/standing.py", "excluded_at"): "it compares the exclusion with the end of the account",

@@ -8,9 +8,8 @@ from tests.architecture.tree import modules, nodes_of, parsed, shown
 
 OWN_TEXT = {
     "idp/oidc/store/store.py": "the statements of the hot path, as text",
-    "idp/rostering/reconcile/tables.py": "the private SQLite database of an import",
-    "idp/rostering/reconcile/merging.py": "the same database",
-    "idp/rostering/reconcile/phases/guardians.py": "the same database",
+    "idp/rostering/reconcile/schema.py": "the private SQLite database of an import",
+    "idp/rostering/reconcile/phases/people.py": "the same database",
     "idp/rostering/reconcile/phases/leavers.py": "the same database",
     "idp/rostering/reconcile/phases/links.py": "the same database",
 }

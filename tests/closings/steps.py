@@ -25,7 +25,7 @@ from idp.clock import today
 from idp.db import db
 from idp.desk.alerts import ALERT
 from idp.desk.staff.models import Role
-from idp.operations.personal_data import erasure
+from idp.operations.personal_data import rights
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.throttle.counters import ThrottleCounter
@@ -227,7 +227,7 @@ def add_letter(parent: Parent, other: Parent) -> Step:
 
 def erase(parent: Parent) -> Step:
     def act(world: World) -> None:
-        erasure.erase(world.person(parent).account, _WHY)
+        rights.erase(world.person(parent).account, _WHY)
 
     return act
 

@@ -28,7 +28,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.models import SigningKey
-from idp.operations.checks import database, delivery, keys, machine
+from idp.operations.checks import database, delivery, machine
 from idp.operations.checks import settings as settings_check
 from idp.operations.checks.finding import Check, Finding, Site
 from idp.operations.revisions import newest
@@ -189,15 +189,15 @@ def test_another_secret_key_is_named(app: Flask, settings: Settings) -> None:
 
     former = b"a former secret key, of 32 bytes or more"
     noted()
-    assert states(keys.check_secret_key, settings) == {"secret key": "warning"}
+    assert states(database.check_secret_key, settings) == {"secret key": "warning"}
     noted(**{secret_check.KEY: secret_check.check_value(former)})
-    assert states(keys.check_secret_key, settings) == {"secret key": "fault"}
-    [lost] = keys.check_secret_key(Site(settings))
+    assert states(database.check_secret_key, settings) == {"secret key": "fault"}
+    [lost] = database.check_secret_key(Site(settings))
     assert lost.advice.endswith(" or, if it is lost, idp config accept-secret-key")
     rotated = settings_for(settings.database_url, secret_key_fallbacks=[former.decode()])
-    assert states(keys.check_secret_key, rotated) == {"secret key": "ok"}
+    assert states(database.check_secret_key, rotated) == {"secret key": "ok"}
     noted(**{secret_check.KEY: secret_check.check_value(settings.secrets[0])})
-    assert states(keys.check_secret_key, settings) == {"secret key": "ok"}
+    assert states(database.check_secret_key, settings) == {"secret key": "ok"}
 
 
 def test_missing_late_and_unreadable_signing_keys_are_named(app: Flask, settings: Settings, build: Build) -> None:
@@ -207,21 +207,21 @@ def test_missing_late_and_unreadable_signing_keys_are_named(app: Flask, settings
         with unit_of_work():
             db.session.execute(update(table).values(**values))
 
-    assert states(keys.check_signing_keys, settings) == {key: "ok"}
+    assert states(database.check_signing_keys, settings) == {key: "ok"}
     build.ent()
     store(Client, id_token_alg="ES256")
-    assert states(keys.check_signing_keys, settings) == {key: "ok", of_ent: "fault"}
+    assert states(database.check_signing_keys, settings) == {key: "ok", of_ent: "fault"}
     other = settings_for(settings.database_url, secret_key="another secret key, of 32 bytes or more: 9876543210")
-    lost = next(finding for finding in keys.check_signing_keys(Site(other)) if finding.check == key)
+    lost = next(finding for finding in database.check_signing_keys(Site(other)) if finding.check == key)
     kid = lost.result.rpartition(" ")[2]
     assert lost.state == "fault"
     assert lost.advice.endswith(f"_FALLBACKS or, if it is lost, idp keys retire {kid} --emergency")
     store(SigningKey, active_from=now() - timedelta(days=500))
-    assert states(keys.check_signing_keys, settings)[key] == "fault"
+    assert states(database.check_signing_keys, settings)[key] == "fault"
     by_command = settings.model_copy(update={"key_rotation_days": 0})
-    assert states(keys.check_signing_keys, by_command)[key] == "warning"
+    assert states(database.check_signing_keys, by_command)[key] == "warning"
     store(SigningKey, retired_at=now())
-    assert states(keys.check_signing_keys, settings)[of_ent] == "fault"
+    assert states(database.check_signing_keys, settings)[of_ent] == "fault"
 
 
 def test_messages_that_wait_and_a_worker_that_does_not_run_are_named(app: Flask, settings: Settings) -> None:

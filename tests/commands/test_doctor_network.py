@@ -18,7 +18,7 @@ from idp import __version__
 from idp.config import Settings
 from idp.http_client.outgoing import Outgoing
 from idp.mail.smtp import Transport
-from idp.operations.checks import commands, delivery, keys, proxy
+from idp.operations.checks import commands, database, delivery, proxy
 from idp.operations.checks.finding import Finding, Site
 from idp.operations.checks.proxy import Arrived
 from idp.operations.health import ECHO_HEADER, sign_echo
@@ -255,7 +255,7 @@ def test_certificates_of_ents_are_checked(
     def states(allowed: list[str]) -> list[str]:
         outgoing = Outgoing(settings_for(settings.database_url, outgoing_allow=allowed))
         with changed_services(app, outgoing=outgoing):
-            findings = list(keys.check_ents(Site(settings)))
+            findings = list(database.check_ents(Site(settings)))
         assert all(finding.advice or finding.state == "ok" for finding in findings)
         return [finding.state for finding in findings]
 
@@ -267,7 +267,7 @@ def test_certificates_of_ents_are_checked(
         assert states(["ent.test"]) == ["fault"], "nobody trusts its certificate"
         trust_only(monkeypatch, certified.trusted)
         assert states(["ent.test"]) == ["ok"]
-        monkeypatch.setattr(keys, "_SOON", timedelta(days=40))
+        monkeypatch.setattr(database, "_SOON", timedelta(days=40))
         assert states(["ent.test"]) == ["warning"]
         assert served.asked == [], "nothing was requested"
     assert states(["ent.test"]) == ["fault"], "nobody listens"
@@ -275,7 +275,7 @@ def test_certificates_of_ents_are_checked(
 
 def test_an_ent_that_may_name_an_endpoint_as_audience_is_named(app: Flask, settings: Settings, build: Build) -> None:
     ent = build.ent(auth_method="private_key_jwt", jwks={"keys": [Key.new().jwk]}, assertion_audience="legacy")
-    [_, finding] = keys.check_ents(Site(settings))
+    [_, finding] = database.check_ents(Site(settings))
     assert (finding.check, finding.state) == (f"assertions of ENT {ent.client_id}", "warning")
     assert f"idp client set {ent.client_id} --assertion-audience issuer" in finding.advice
 

@@ -19,7 +19,7 @@ from idp.audit import log
 from idp.clock import now
 from idp.db import UnitSession, db
 from idp.families.refusals import Code
-from idp.operations.personal_data import erasure
+from idp.operations.personal_data import rights
 from idp.throttle.counters import ThrottleCounter
 from tests.activation.steps import activate
 from tests.builders import PASSWORD, Build
@@ -122,7 +122,7 @@ def test_erasure_that_was_rolled_back_is_refused_after_another_operators(
 
     def erase_as_another() -> None:
         with app.app_context(), log.acting_for(log.Origin(actor="autre")):
-            erasure.erase(key, "demande")
+            rights.erase(key, "demande")
             db.session.remove()
 
     def break_before_commit(session: UnitSession) -> None:
@@ -135,7 +135,7 @@ def test_erasure_that_was_rolled_back_is_refused_after_another_operators(
 
     monkeypatch.setattr(UnitSession, "commit", break_before_commit)
     with refused(Code.GONE):
-        erasure.erase(key, "demande")
+        rights.erase(key, "demande")
     assert [event.actor for event in events("account.erased")] == ["autre"]
 
 
@@ -149,7 +149,7 @@ def erase_before_write(app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 
     def erase(account_id: uuid.UUID) -> None:
         with app.app_context():
-            erasure.erase(account_id, "demande")
+            rights.erase(account_id, "demande")
             db.session.remove()
 
     def prepare(account_id: uuid.UUID) -> None:

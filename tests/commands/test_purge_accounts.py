@@ -15,7 +15,7 @@ from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.clock import now
 from idp.db import db
-from idp.letters import account_reset
+from idp.letters import secrets
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
@@ -106,7 +106,7 @@ def test_a_new_letter_forgets_the_use_that_the_purge_knew(act: Run, build: Build
     assert purged(act) == {}
     assert account.known_use_at is not None
     db.session.rollback()
-    account_reset._close(build.settings, account, "lost")
+    secrets._close(build.settings, account, "lost")
     db.session.commit()
     assert number(Account, Account.known_use_at.is_(None)) == 1
     assert purged(act) == {"accounts_removed": 1}

@@ -6,9 +6,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from idp.accounts import school_notices
+from idp.accounts import merging, school_notices
 from idp.accounts.closings import Closing
-from idp.accounts.merging import moving
 from idp.accounts.models import Account, Guardianship, RosterAlias, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
@@ -33,7 +32,7 @@ REASON = "deux homonymes, pièce d’identité vue"
 
 def merged(build: Build, mine: Account, other: Account) -> None:
     with unit_of_work():
-        moving.merge(build.settings, db.session.get_one(Account, mine.id), db.session.get_one(Account, other.id))
+        merging.merge(build.settings, db.session.get_one(Account, mine.id), db.session.get_one(Account, other.id))
     db.session.expire_all()
 
 

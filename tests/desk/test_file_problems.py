@@ -17,9 +17,9 @@ from idp.desk.school_files import policy
 from idp.desk.staff.models import Role
 from idp.families import closing
 from idp.families.closing import Decision
+from idp.rostering import reading
 from idp.rostering.files.text import ROWS_PER_TICK
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.rostering.reconcile import intake
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Record
 from tests.builders import COLLEGE, LYCEE
@@ -247,7 +247,7 @@ def test_a_check_is_cancelled_while_it_reads_the_rows(
     """The stream of a CSV was copied by then, so that it tells no progress any more."""
     monkeypatch.setattr(work, "_TICK_SECONDS", 0.0)
     key = key_of(send(colleagues.signed_in(), sheet(*["illisible"] * (5 * ROWS_PER_TICK))))
-    add, records = intake.add, list[Record]()
+    add, records = reading.add, list[Record]()
 
     def add_and_cancel(staging: Staging, record: Record) -> None:
         records.append(record)
@@ -255,7 +255,7 @@ def test_a_check_is_cancelled_while_it_reads_the_rows(
             asking.cancel(db.session.get_one(Job, key))
         add(staging, record)
 
-    monkeypatch.setattr(intake, "add", add_and_cancel)
+    monkeypatch.setattr(reading, "add", add_and_cancel)
     do_all()
     assert db.session.get_one(Job, key).state is State.CANCELLED
     assert len(records) <= 2 * ROWS_PER_TICK

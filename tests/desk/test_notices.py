@@ -23,7 +23,7 @@ from idp.desk.notices.words import OVER, WORDS, Answer
 from idp.desk.staff.models import Role
 from idp.families import closing
 from idp.families.closing import Decision
-from idp.operations.personal_data import rectification
+from idp.operations.personal_data import rights
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -194,7 +194,7 @@ def test_a_sentence_of_an_act_is_french(desk: Flask, stored: str, shown: str) ->
 
 
 def test_the_request_for_a_correction_is_read_with_its_notice(colleagues: Colleagues, build: Build) -> None:
-    rectification.ask(build.active(), "Le nom <b> s’écrit avec deux L.")
+    rights.ask_correction(build.active(), "Le nom <b> s’écrit avec deux L.")
     page = colleagues.signed_in().get("/signalements").get_data(as_text=True)
     assert "Une correction est demandée" in page
     assert "Le nom &lt;b&gt; s’écrit avec deux L." in page

@@ -12,7 +12,7 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 from fontTools.varLib import instancer
 
-from idp.letters.render import glyphs
+from idp.letters.render import postal
 from tests.letters.read_back import texts
 
 _FIRST = "\u2e80"  # what comes before is drawn by Noto Sans
@@ -34,7 +34,7 @@ def write(source: Path) -> None:
     chosen.populate(unicodes=map(ord, characters()))
     chosen.subset(font)
     instancer.instantiateVariableFont(font, {"wght": (400, 400, 700)}, inplace=True)
-    font.save(glyphs.CHINESE)
+    font.save(postal.CHINESE)
 
 
 if __name__ == "__main__":

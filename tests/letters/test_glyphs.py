@@ -1,7 +1,7 @@
 """The glyphs of the fonts, and the replacement of missing ones."""
 
-from idp.letters.render import glyphs
-from idp.letters.render.glyphs import printable
+from idp.letters.render import postal
+from idp.letters.render.postal import printable
 from tests import forked
 from tests.rows import each_row
 
@@ -28,7 +28,7 @@ def test_text_is_reduced_to_drawable_characters(text: str, printed: str) -> None
 
 
 def test_the_fonts_cover_the_scripts_of_the_letter() -> None:
-    held = glyphs._code_points()
+    held = postal._code_points()
     assert {ord(char) for char in "ÀÉÈÊËÎÏÔÙÛÜÇŒÆàéèêëîïôùûüçœæ’«»…ğışÄÖÑãõاءéЖΩ?"} <= held
     assert not {ord(char) for char in "漢😀\u0378"} & held
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idp.languages import OF_LETTERS
-from idp.letters.render import glyphs, pdf
+from idp.letters.render import pdf, postal
 from idp.letters.render.pdf import LetterChild, LetterError, TooLongError, UnknownGlyphError, render
 from idp.letters.render.postal import address_block
 from tests.letters.read_back import (
@@ -78,7 +78,7 @@ def test_a_long_name_and_a_long_address_are_printed_whole(name: str) -> None:
     assert block is not None
     assert letters_in("".join(run.text for run in window)) == letters_in("".join(block.rows))
     assert all(run.size >= 8 for run in window)
-    assert all(run.x + glyphs.width(run.text) * run.size / 72 * 25.4 <= 190.5 for run in window)
+    assert all(run.x + postal.width(run.text) * run.size / 72 * 25.4 <= 190.5 for run in window)
     sentence = [run for run in runs if 104 < run.y < 122 and run.size in {8.0, 9.0, 10.0}]
     assert letters_in(name) <= letters_in("".join(run.text for run in sentence))
 
@@ -191,8 +191,8 @@ def test_every_character_of_the_fonts_is_drawn() -> None:
     """Typeset all characters that `glyphs` accepts, 38 at a time: the typesetter refuses a missing glyph."""
     held = [
         chr(point)
-        for point in sorted(glyphs._code_points())
-        if glyphs.printable(chr(point)) == chr(point) and glyphs.is_whole(chr(point))
+        for point in sorted(postal._code_points())
+        if postal.printable(chr(point)) == chr(point) and postal.is_whole(chr(point))
     ]
     assert len(held) > 3000
     lines = ["".join(held[start : start + 38]) for start in range(0, len(held), 38)]

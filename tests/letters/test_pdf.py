@@ -15,7 +15,7 @@ import time_machine
 from fontTools.ttLib import TTFont
 
 from idp.languages import OF_LETTERS
-from idp.letters.render import glyphs, pdf
+from idp.letters.render import pdf, postal
 from idp.letters.render.pdf import Letter, LetterChild, LetterError, render
 from tests.letters.chinese_font import characters
 from tests.letters.read_back import (
@@ -150,11 +150,11 @@ def test_each_language_has_the_same_texts_and_labels() -> None:
 
 
 def test_the_fonts_draw_all_texts_of_letters() -> None:
-    with TTFont(glyphs.CHINESE, lazy=True) as font:
+    with TTFont(postal.CHINESE, lazy=True) as font:
         chinese = set(font.getBestCmap())
     assert {ord(char) for char in characters()} == chinese
     for tag in TEXTS.keys() - {"zh-Hans"}:
-        assert {ord(char) for char in texts(tag)} <= glyphs._code_points()
+        assert {ord(char) for char in texts(tag)} <= postal._code_points()
 
 
 def test_a_letter_with_each_number_of_languages_fits_on_its_page() -> None:

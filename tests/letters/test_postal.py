@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idp.letters.render.glyphs import printable, width
-from idp.letters.render.postal import COLUMNS, AddressBlock, address_block
+from idp.letters.render.postal import COLUMNS, AddressBlock, address_block, printable, width
 from tests.rows import each_row
 
 WINDOW = 85 / 25.4 * 72

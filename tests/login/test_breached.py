@@ -13,10 +13,10 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.accounts.notices import RESET_REQUESTED
 from idp.accounts.passwords.breached import BreachedPasswords
-from idp.accounts.passwords.breached_list import build as build_filter
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.operations.password_commands import build as build_filter
 from idp.sessions.models import Session
 from tests.activation.steps import ACTIVATION, fill_in, open_activation
 from tests.builders import PASSWORD, Build

@@ -9,11 +9,11 @@ from sqlalchemy import func, select, update
 
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.notices import RESET_REQUESTED
-from idp.accounts.passwords.breached_list import build as build_filter
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.operations.password_commands import build as build_filter
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import heading, sign_in

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.accounts.merging.agreement import surely_one_person
+from idp.accounts.merging import surely_one_person
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db

@@ -19,8 +19,8 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.email_confirmation import contest
-from idp.letters import account_reset
-from idp.letters.account_reset import NewSecret
+from idp.letters import secrets
+from idp.letters.secrets import NewSecret
 from idp.passkeys.models import Passkey
 from tests.authenticator import Authenticator, b64, key_of_parent, options, raw
 from tests.builders import PASSWORD, Build
@@ -366,7 +366,7 @@ def test_the_page_works_without_a_script_and_then_has_no_button(phone: FlaskClie
 def _new_letter(settings: Settings, account: Account) -> None:
     with unit_of_work():
         secret = NewSecret("x", account.generation, account.guardianships[0].child.school_id)
-        account_reset.reset_accounts(settings, {account.id: secret}, now() + timedelta(days=60), "perdu")
+        secrets.reset_accounts(settings, {account.id: secret}, now() + timedelta(days=60), "perdu")
 
 
 def _contest(settings: Settings, account: Account) -> None:

@@ -13,7 +13,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from idp.http_client import outgoing
-from idp.operations.personal_data import erasure
+from idp.operations.personal_data import rights
 from idp.sessions import manager
 from tests.builders import Build
 from tests.protocol.ent_server import EntServer
@@ -183,7 +183,7 @@ def test_ent_is_notified_of_the_session_of_an_erased_person(
 ) -> None:
     # Back-Channel Logout 1.0, 2.4.
     tokens = tokens_for(browser, notified_ent)
-    done = erasure.erase(session.id, "demande")
+    done = rights.erase(session.id, "demande")
     assert (done.accounts, done.sign_outs) == (1, 1)
     assert db.session.get(Account, session.id) is None
     [message] = outbox("backchannel.logout")
@@ -208,7 +208,7 @@ def test_pending_notification_is_sent_after_an_erasure(
     tokens = tokens_for(browser, notified_ent)
     manager.end_all(session.id, by="operator")
     db.session.commit()
-    assert erasure.erase(session.id, "demande").sign_outs == 1
+    assert rights.erase(session.id, "demande").sign_outs == 1
     work()
     assert read(browser, notified_ent, server)["sid"] == tokens["claims"]["sid"]
 
@@ -224,7 +224,7 @@ def test_ent_is_not_notified_a_day_after_an_erasure(
 ) -> None:
     # Back-Channel Logout 1.0, 2.5.
     tokens_for(browser, notified_ent)
-    erasure.erase(session.id, "demande")
+    rights.erase(session.id, "demande")
     with time_machine.travel(now() + timedelta(hours=25)):
         work()
     assert outcomes() == [("dropped", "")]

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from idp.accounts.merging import moving
+from idp.accounts import merging
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
@@ -227,7 +227,7 @@ def test_an_aaf_number_of_another_person_is_refused_and_the_school_notified(act:
 def test_a_second_number_of_another_person_leaves_the_account_enabled(act: Run, build: Build, folder: Path) -> None:
     sister = MARIE.but(number="5", child="14;MARTIN;Tom;6A")
     [marie, _] = known_to(act, build, folder, MARIE, sister)
-    moving.merge(
+    merging.merge(
         build.settings, marie, db.session.scalars(select(Account).where(Account.id == (holder("5") or marie).id)).one()
     )
     db.session.commit()

@@ -9,8 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import Table, func, select, true, update
 
-from idp.accounts import one_time_links
-from idp.accounts.merging import moving
+from idp.accounts import merging, one_time_links
 from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.one_time_links import LinkState, OneTimeLink, Purpose
 from idp.accounts.school_notices import Kind
@@ -23,7 +22,6 @@ from idp.operations.purge import unused_accounts
 from idp.rostering import bulk
 from idp.rostering.records import Format
 from idp.rostering.write import opening
-from idp.rostering.write.statements import Person
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
@@ -34,6 +32,7 @@ from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
 from tests.rostering.by_names import FIRST, SECOND, of_name, written
 from tests.rostering.seen import account, children_of, codes, imported
 from tests.rostering.test_import import NOBODY
+from tests.rostering.test_written_rows import row
 
 pytestmark = pytest.mark.row("R-12")
 
@@ -226,7 +225,7 @@ def joined(act: Run, build: Build, folder: Path) -> Account:
     """Add a second school's letter to Marie MARTIN's account: one account with two keys of names."""
     imported(act, written(folder, FIRST, OTHER_SCHOOL))
     first, second = sorted(of_name("MARTIN"), key=lambda person: person.children[0].given_name)
-    moving.merge(build.settings, activated(build, first), second)
+    merging.merge(build.settings, activated(build, first), second)
     db.session.commit()
     return first
 
@@ -324,8 +323,7 @@ def test_an_identifier_released_during_the_import_is_not_reused(
     monkeypatch.setattr(bulk, "insert_unless_taken", freed)
     drawn = iter([0, 3])
     monkeypatch.setattr(secrets, "randbelow", lambda _: next(drawn))
-    person = Person(uuid.uuid4().hex, "csv:1:2", "Mme", "LEROY", "", "Noémie", "[]", "", "", "", "", None)
-    opening.open_accounts(Format.CSV, [person])
+    opening.open_accounts(Format.CSV, [row("01")])
     db.session.commit()
     assert db.session.scalars(select(Account.username)).all() == ["n.leroy1003"]
 

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete, func, select, update
 
-from idp.accounts.merging import moving
+from idp.accounts import merging
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -105,7 +105,7 @@ def test_a_merged_account_gets_the_children_of_both_keys(act: Run, year: Year, f
     year.add(Pupil("11", "Deux", "DUPONT", uai=LYCEE, parents=(("502", "10", "1"),)))
     imported(act, year.write(folder))
     mine, other = account("501"), account("502")
-    moving.merge(build.settings, mine, other)
+    merging.merge(build.settings, mine, other)
     db.session.commit()
     assert children_of("501") == ["Deux", "Un"]
     year.add(Pupil("12", "Trois", "DUPONT", parents=(("502", "10", "1"),)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from idp.accounts.merging import moving
+from idp.accounts import merging as account_merging
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
@@ -70,7 +70,7 @@ def merged(act: Run, year: Year, folder: Path, settings: Settings) -> None:
     year.add(Parent("501", "Anne", "DUPONT"), Pupil("10", "Un", "DUPONT", parents=(("501", "10", "1"),)))
     year.add(Parent("502", "Anne", "DUPONT"), Pupil("11", "Deux", "DUPONT", parents=(("502", "10", "1"),)))
     imported(act, year.write(folder))
-    moving.merge(settings, account("501"), account("502"))
+    account_merging.merge(settings, account("501"), account("502"))
     db.session.commit()
 
 

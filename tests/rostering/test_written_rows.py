@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,6 @@ from idp.db import db, one_of
 from idp.rostering.bulk import insert_rows, insert_unless_taken, refresh_statistics
 from idp.rostering.records import Format
 from idp.rostering.write import opening
-from idp.rostering.write.statements import Person
 from tests.builders import Build
 from tests.rows import each_row
 
@@ -115,8 +115,12 @@ def test_the_number_grows_with_the_attempts() -> None:
     assert [len(opening.drawn("", attempt)) for attempt in opening.ATTEMPTS] == [4, 4, 4, 5, 6, 8]
 
 
-def row(key: str) -> Person:
-    return Person("0" * 30 + key, f"aaf:{key}", "Mme", "LEROY", "", "Noémie", "[]", "", "", "", "", None)
+def row(key: str) -> SimpleNamespace:
+    empty = dict.fromkeys(("birth_name", "postcode", "city", "country", "email"), "")
+    names = {"civility": "Mme", "family_name": "LEROY", "given_name": "Noémie"}
+    return SimpleNamespace(
+        account_id="0" * 30 + key, key=f"aaf:{key}", address_lines="[]", address_diffusion=None, **names, **empty
+    )
 
 
 def test_an_identifier_that_is_taken_is_drawn_again(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:

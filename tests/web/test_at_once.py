@@ -18,7 +18,7 @@ from werkzeug.test import EnvironBuilder
 from idp.clients import registry
 from idp.clients.models import Client
 from idp.db import db, release_connection, unit_of_work
-from idp.operations import proxies
+from idp.operations import health
 from idp.services import services_of
 from idp.serving.bridge import door_of
 from idp.throttle import limits
@@ -193,7 +193,7 @@ def test_an_ignored_proxy_is_noted_by_the_thread_that_takes_over(app: Flask) -> 
     app.test_client().get("/jwks.json")
     browser = app.test_client(use_cookies=False)
     assert browser.get("/jwks.json", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 200
-    assert proxies.was_noticed()
+    assert health.was_proxy_noticed()
 
 
 def test_nothing_is_sent_to_a_redirect_uri_that_was_removed_a_moment_ago(app: Flask, ent: RelyingParty) -> None:

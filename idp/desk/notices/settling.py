@@ -15,7 +15,7 @@ from idp.desk import access, decisions
 from idp.desk.access import Right
 from idp.desk.notices.particular_words import OF_ENDED_TIE
 from idp.desk.notices.words import OVER, SHORT, WORDS, Answer, Consequence
-from idp.families import acts, admission, disputes, ended_disputes, merging, renaming
+from idp.families import acts, admission, disputes, merging
 from idp.families.disputes import Decision, Outcome
 
 FOR_HEAD = frozenset({Kind.GUARDIAN_WAITS, Kind.GUARDIAN_ADDED, *school_notices.SETTLED_BY_REOPENING})
@@ -50,7 +50,7 @@ class Reply:
 
 def disputed_ties(notice: SchoolNotice) -> Sequence[Guardianship]:
     """Return the ties of the account to pupils of the notice's school that are in dispute, also if they have ended."""
-    return ended_disputes.open_disputes(notice.account_id, notice.school_id)
+    return disputes.open_disputes(notice.account_id, notice.school_id)
 
 
 def is_in_dispute(notice: SchoolNotice) -> bool:
@@ -86,7 +86,7 @@ def with_ended_ties(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     Such a tie closes no account. If a notice is about another tie too, which holds, it is not among them.
     """
     of_ties = [notice for notice in notices if notice.kind == Kind.NOT_GUARDIAN.value]
-    ended = ended_disputes.among({notice.account_id for notice in of_ties}) if of_ties else set()
+    ended = disputes.among_ended({notice.account_id for notice in of_ties}) if of_ties else set()
     rows = [notice for notice in of_ties if (notice.account_id, notice.school_id) in ended]
     return {notice.id for notice in rows} - in_dispute(rows)
 
@@ -173,11 +173,11 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
     if reply.answer in OF_ENDED_TIE or _is_of_ended_tie(notice, reply):
         decision = _decision(notice, kind, reply)
         confirms = decision.outcome is Outcome.CONFIRM
-        ended_disputes.settle(notice, decision.reason, decision.child, confirms=confirms)
+        disputes.settle_ended(notice, decision.reason, decision.child, confirms=confirms)
     elif is_in_dispute(notice):
         disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
     elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
-        renaming.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
+        acts.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
     elif kind is Kind.GUARDIAN_WAITS:
         decide = admission.admit if reply.answer is Answer.ADMIT else admission.keep_out
         decide(notice.id, reply.kept, reply.seen)

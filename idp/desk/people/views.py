@@ -28,9 +28,9 @@ from idp.desk.search.filters import Filters
 from idp.desk.search.service import Results
 from idp.desk.search.terms import Terms
 from idp.families.refusals import RefusedError
-from idp.operations.personal_data import erasure, rectification
 from idp.operations.personal_data import export as personal_export
-from idp.operations.personal_data.erasure import Kept
+from idp.operations.personal_data import rights
+from idp.operations.personal_data.rights import Kept
 from idp.services import services
 from idp.web.errors import not_found
 from idp.web.forms import PlainField
@@ -85,7 +85,7 @@ _DONE = {"note": _l("La demande de correction est dans les signalements de l’�
 class NoteForm(DeskForm):
     """What a school has to correct."""
 
-    note = PlainField(_l("Correction à faire"), longest=rectification.LONGEST)
+    note = PlainField(_l("Correction à faire"), longest=rights.LONGEST)
 
 
 class ErasureForm(DeskForm):
@@ -162,7 +162,7 @@ def rectify(key: uuid.UUID) -> Response:
         form.note.errors = [gettext("Écrivez ce que l’établissement doit corriger.")]
         return _person_page(account, form)
     try:
-        rectification.ask(account, note)
+        rights.ask_correction(account, note)
     except RefusedError as refused:
         form.note.errors = [refusals.sentence(refused)]
         return _person_page(account, form)
@@ -179,7 +179,7 @@ def confirm(key: uuid.UUID) -> Response:
 def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Response:
     settings, kept = services().settings, list[Kept]()
     try:
-        kept = erasure.preview(account)
+        kept = rights.preview(account)
     except RefusedError as refused:
         obstacle = refusals.sentence(refused)
     stays = [what_stays(settings, item) for item in kept]
@@ -200,7 +200,7 @@ def erase(key: uuid.UUID) -> Response:
     if not form.word.is_typed() or form.errors:
         return _erasure_page(account, form)
     try:
-        erasure.erase(account.id, reason)
+        rights.erase(account.id, reason)
     except RefusedError as refused:
         return _erasure_page(account, form, refusals.sentence(refused))
     return see_other(url_for("people.erased", key=key))

@@ -28,7 +28,7 @@ from idp.desk.staff.models import Role
 from idp.rostering.files.archives import Limits
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, Terms
 from idp.rostering.reconcile import counts
-from idp.rostering.reconcile.mistakes import BOTH_PARENTS, ties_of_staying
+from idp.rostering.reconcile.counts import BOTH_PARENTS, ties_of_staying
 from idp.rostering.records import Form, Format
 
 LIMITS = Limits(total=512 << 20, ratio=200, entries=1000)

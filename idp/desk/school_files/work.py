@@ -19,7 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from idp import spreadsheet
 from idp.config import Settings
@@ -35,7 +35,7 @@ from idp.opaque import UndecryptableError
 from idp.rostering import imports, lock
 from idp.rostering.files.sources import InMemory
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError, Steps
-from idp.rostering.reconcile import difference, mistakes
+from idp.rostering.reconcile import counts, difference
 from idp.rostering.reconcile.difference import Difference, Kind
 from idp.rostering.reconcile.named_issues import whole_name
 from idp.rostering.reconcile.staging import Staging
@@ -153,14 +153,8 @@ def _mistakes(result: ImportResult, *, has_names: bool) -> list[str]:
     codes = dict.fromkeys(mistake.code for mistake in result.mistakes)
     if not has_names:
         codes.pop(policy.CROWDED, None)
-        codes |= dict.fromkeys([policy.CROWDED] if mistakes.is_crowded(result.staging) else [])
+        codes |= dict.fromkeys([policy.CROWDED] if counts.is_crowded(result.staging) else [])
     return list(codes)
-
-
-class _Pupil(NamedTuple):
-    family_name: str
-    given_name: str
-    class_name: str
 
 
 _OF_TIES_ALONE = (
@@ -172,7 +166,7 @@ _OF_TIES_ALONE = (
 
 def _of_ties_alone(staging: Staging) -> Iterator[Difference]:
     """Yield the pupils who count as changed and of whom nothing but the guardians changes."""
-    for pupil in staging.rows(_Pupil, _OF_TIES_ALONE):
+    for pupil in staging.rows(_OF_TIES_ALONE):
         name = whole_name(pupil.family_name, pupil.given_name)
         yield Difference(Kind.CHANGED, name, pupil.class_name, "Élève : ses responsables changent.")
 

@@ -21,9 +21,8 @@ from babel.dates import format_date
 from idp.clock import now
 from idp.languages import OF_LETTERS
 from idp.letters import provisional
-from idp.letters.render import glyphs
-from idp.letters.render.glyphs import printable
-from idp.letters.render.postal import address_block
+from idp.letters.render import postal
+from idp.letters.render.postal import address_block, printable
 from idp.paths import TEMPLATES
 
 _TEMPLATE = TEMPLATES / "letter" / "letter.typ"
@@ -183,7 +182,7 @@ def _check(letter: Letter) -> None:
 
 def _check_glyphs(batch: Iterable[Letter]) -> None:
     """Check that the names and the postal address of each letter are printed whole: nothing stands for a character."""
-    unknown = [letter.username for letter in batch if not all(map(glyphs.is_whole, _names(letter)))]
+    unknown = [letter.username for letter in batch if not all(map(postal.is_whole, _names(letter)))]
     if unknown:
         raise UnknownGlyphError(
             "the fonts have no glyph for a character of a name or a postal address on the letter of "
@@ -259,7 +258,7 @@ def _fonts() -> typst.Fonts:
 
     A letter is then the same on all machines, and `glyphs` knows what can be drawn.
     """
-    folders = [*glyphs.FOLDERS, glyphs.CHINESE.parent]
+    folders = [*postal.FOLDERS, postal.CHINESE.parent]
     return typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in folders])
 
 

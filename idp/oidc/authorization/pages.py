@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 
-from idp.accounts import directory, public_closings
+from idp.accounts import account_state, directory
 from idp.accounts.models import School
 from idp.clients import audience, registry, released
 from idp.clients.registry import Registration
@@ -65,7 +65,7 @@ def not_this_ent() -> Response:
         dest=client,
         account=account,
         served=[(school, registry.all_serving([school.uai])) for school in schools],
-        closed_ties=public_closings.of_ties(account),
+        closed_ties=account_state.of_ties(account),
         told_school=of_letter,
         back_url=store.decline_url(interaction),
         other_account_url=_other_account_url(interaction, requested),

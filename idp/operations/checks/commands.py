@@ -13,7 +13,7 @@ from idp.config import settings_file
 from idp.db import db
 from idp.mail import smtp
 from idp.mail.emails import InvalidEmailError, check_recipient
-from idp.operations.checks import database, delivery, keys, machine, proxy, settings
+from idp.operations.checks import database, delivery, machine, proxy, settings
 from idp.operations.checks.finding import Check, Finding, Site
 from idp.origins import DEFAULT_PORTS
 from idp.outbox.worker import PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
@@ -27,15 +27,15 @@ _CHECKS: dict[str, Check] = {
     "disk": machine.check_disks,
     "password hashes": machine.check_hash_rate,
     "database": database.check,
-    "secret key": keys.check_secret_key,
-    "signing keys": keys.check_signing_keys,
+    "secret key": database.check_secret_key,
+    "signing keys": database.check_signing_keys,
     "mail server": delivery.check_mail_server,
     "outbox": delivery.check_outbox,
     "purge": delivery.check_purge,
     "public URL": proxy.check,
     "desk URL": proxy.check_desk,
     "nodes": proxy.check_nodes,
-    "certificates of ENTs": keys.check_ents,
+    "certificates of ENTs": database.check_ents,
 }
 _IN_DATABASE = {"secret key", "signing keys", "outbox", "purge", "certificates of ENTs"}
 """The checks that only read the database, after the one of the database itself."""

@@ -14,7 +14,7 @@ from idp import __version__
 from idp.clock import now
 from idp.config import Settings, desk_faults
 from idp.http_client.connections import Deadline, DeadlineSocket, connect, resolve, secure, tls_context
-from idp.operations import proxies
+from idp.operations import health
 from idp.operations.checks.finding import Finding, Site
 from idp.operations.health import ECHO_HEADER, Readiness, fingerprints, sign_echo
 from idp.origins import DEFAULT_PORTS
@@ -195,7 +195,7 @@ def judge(settings: Settings, seen: Arrived, url: str = "", name: str = "forward
         yield Finding(name, result, "fault", advice)
     elif seen.host != public.netloc:
         yield Finding(name, result, "warning", f"let the proxy pass Host: {public.netloc}")
-    elif not settings.trusted_proxies and proxies.was_noticed():
+    elif not settings.trusted_proxies and health.was_proxy_noticed():
         yield Finding(name, "were ignored in the last week", "fault", _DECLARE)
     else:
         yield Finding(name, result)

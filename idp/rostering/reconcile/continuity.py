@@ -26,7 +26,7 @@ import enum
 import re
 from dataclasses import dataclass
 
-from idp.accounts.merging.same_person import civilities_differ, shares_a_family_name
+from idp.accounts.merging import civilities_differ, shares_a_family_name
 from idp.accounts.models import Account
 from idp.folding import fold
 

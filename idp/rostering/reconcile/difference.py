@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from idp.rostering.reconcile import named_issues
-from idp.rostering.reconcile.named_issues import OF_CHILD, Person, whole_name
+from idp.rostering.reconcile.named_issues import OF_CHILD, whole_name
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.reconcile.statements import added_links, has_access, is_seen, said_or_known
 from idp.rostering.records import WITHOUT_ACCOUNT, Severity
@@ -76,25 +76,11 @@ _CLASSES_OF = (
 )
 
 
-class _Pupil(NamedTuple):
-    family_name: str
-    given_name: str
-    class_name: str
-
-
 _NEW_PUPILS = (
     "SELECT coalesce(s.family_name, '') AS family_name, coalesce(s.given_name, '') AS given_name, "
     "coalesce(s.class_name, '') AS class_name FROM student s WHERE s.fate = 'open' "
     "AND NOT EXISTS (SELECT 1 FROM known_child k WHERE k.key = s.key) ORDER BY 1, 2"
 )
-
-
-class _LeftPupil(NamedTuple):
-    family_name: str
-    given_name: str
-    class_name: str
-    is_absent: bool
-    guardians: str
 
 
 _GUARDIANS_OF_LEFT = (
@@ -109,18 +95,6 @@ _LEFT_PUPILS = (
 )
 
 
-class _ChangedPupil(NamedTuple):
-    known_family_name: str
-    known_given_name: str
-    known_class_name: str
-    family_name: str
-    given_name: str
-    class_name: str
-    is_left: bool
-    is_moving: bool
-    is_seen: bool
-
-
 _CHANGED_PUPILS = (
     "SELECT k.family_name AS known_family_name, k.given_name AS known_given_name, k.class_name AS known_class_name, "
     "coalesce(s.family_name, k.family_name) AS family_name, coalesce(s.given_name, k.given_name) AS given_name, "
@@ -128,14 +102,6 @@ _CHANGED_PUPILS = (
     "k.in_scope AS is_seen FROM changed_student c JOIN student s ON s.key = c.key "
     "JOIN known_child k ON k.key = c.key LEFT JOIN known_school o ON o.id = k.school_id WHERE c.own ORDER BY 4, 5"
 )
-
-
-class _NewGuardian(NamedTuple):
-    family_name: str
-    given_name: str
-    class_name: str
-    children: str
-    has_access: bool
 
 
 _CLASSES_OF_NEW = (
@@ -148,28 +114,6 @@ _NEW_GUARDIANS = (
     f"{has_access('g.account_id')} AS has_access "
     "FROM guardian g WHERE g.fate = 'new' ORDER BY 1, 2"
 )
-
-
-class _ChangedGuardian(NamedTuple):
-    known_civility: str
-    known_family_name: str
-    known_birth_name: str
-    known_given_name: str
-    known_home: str
-    known_email: str
-    known_diffusion: bool | None
-    civility: str
-    family_name: str
-    birth_name: str
-    given_name: str
-    home: str
-    email: str
-    diffusion: bool | None
-    is_left: bool
-    is_shut: bool
-    has_access: bool
-    class_name: str
-    is_seen: bool
 
 
 _HOME = ("address_lines", "postcode", "city", "country")
@@ -193,16 +137,6 @@ _CLOSING = (
 )
 
 
-class _Tie(NamedTuple):
-    family_name: str
-    given_name: str
-    class_name: str
-    child: str
-    kinship: str
-    known_kinship: str
-    closed: str
-
-
 _TIES = (
     "SELECT coalesce(g.family_name, k.family_name) AS family_name, coalesce(g.given_name, k.given_name) AS given_name, "
     f"coalesce(s.class_name, c.class_name, '') AS class_name, {OF_CHILD}, "
@@ -215,14 +149,6 @@ _TIES = (
 )
 _TIES_ADDED = _TIES.format(state="t.child IS NULL OR t.is_ended")
 _TIES_CHANGED = _TIES.format(state="NOT t.is_ended AND (t.kinship IS NOT l.kinship OR t.authority IS NOT l.authority)")
-
-
-class _OtherTie(NamedTuple):
-    family_name: str
-    given_name: str
-    class_name: str
-    child: str
-    closed: str
 
 
 _ADDED = (
@@ -272,19 +198,19 @@ def changes(staging: Staging) -> Iterator[Difference]:
 
 
 def _pupils(staging: Staging) -> Iterator[Difference]:
-    for left in staging.rows(_LeftPupil, _LEFT_PUPILS):
+    for left in staging.rows(_LEFT_PUPILS):
         sentence = "Élève : n’est plus dans le fichier." if left.is_absent else "Élève : le fichier dit son départ."
         if guardians := json.loads(left.guardians):
             sentence += f" Le lien prend fin avec {', '.join(guardians)}."
         yield Difference(Kind.LEAVING, whole_name(*left[:2]), left.class_name, sentence)
-    for new in staging.rows(_Pupil, _NEW_PUPILS):
+    for new in staging.rows(_NEW_PUPILS):
         yield Difference(Kind.CREATED, whole_name(*new[:2]), new.class_name, "Élève : arrive dans l’établissement.")
-    for pupil in staging.rows(_ChangedPupil, _CHANGED_PUPILS):
+    for pupil in staging.rows(_CHANGED_PUPILS):
         name = whole_name(pupil.family_name, pupil.given_name)
         yield Difference(Kind.CHANGED, name, pupil.class_name, _sentence(_of_pupil(pupil), "Élève"))
 
 
-def _of_pupil(pupil: _ChangedPupil) -> Iterator[str]:
+def _of_pupil(pupil: Any) -> Iterator[str]:
     if pupil.is_left:
         yield "revient dans l’établissement"
     elif pupil.is_moving:
@@ -300,9 +226,9 @@ def _of_pupil(pupil: _ChangedPupil) -> Iterator[str]:
 
 
 def _guardians(staging: Staging) -> Iterator[Difference]:
-    for left in staging.rows(Person, _CLOSING):
+    for left in staging.rows(_CLOSING):
         yield Difference(Kind.LEAVING, whole_name(*left[:2]), left.class_name, "Responsable : le compte se ferme.")
-    for new in staging.rows(_NewGuardian, _NEW_GUARDIANS):
+    for new in staging.rows(_NEW_GUARDIANS):
         children = ", ".join(json.loads(new.children))
         sentence = (
             f"Responsable : un compte est créé, pour {children}." if children else "Responsable : un compte est créé."
@@ -310,13 +236,13 @@ def _guardians(staging: Staging) -> Iterator[Difference]:
         if children and not new.has_access:
             sentence += " La personne attend la direction : ni accès ni courrier avant sa réponse."
         yield Difference(Kind.CREATED, whole_name(*new[:2]), new.class_name, sentence)
-    for person in staging.rows(_ChangedGuardian, _CHANGED_GUARDIANS):
+    for person in staging.rows(_CHANGED_GUARDIANS):
         parts = _of_guardian(person) if person.is_seen else iter(["suit ce fichier"])
         name = whole_name(person.family_name, person.given_name)
         yield Difference(Kind.CHANGED, name, person.class_name, _sentence(parts, "Responsable"))
 
 
-def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
+def _of_guardian(person: Any) -> Iterator[str]:
     if person.is_left:
         yield f"a de nouveau un enfant ici, {_reopening(person)}"
     yield from _change("civilité", person.known_civility, person.civility)
@@ -335,7 +261,7 @@ def _of_guardian(person: _ChangedGuardian) -> Iterator[str]:
     )
 
 
-def _reopening(person: _ChangedGuardian) -> str:
+def _reopening(person: Any) -> str:
     """Return what happens to the account of a guardian whom the files name again."""
     if person.is_shut:
         return "le compte reste suspendu"
@@ -356,17 +282,17 @@ _IS_NO_MORE = {
 
 
 def _ties(staging: Staging) -> Iterator[Difference]:
-    for added in staging.rows(_OtherTie, _ADDED):
+    for added in staging.rows(_ADDED):
         sentence = f"S’ajoute, pour {added.child}, à un responsable qui utilise son compte et en sera prévenu par mail."
         yield Difference(Kind.BESIDE, whole_name(*added[:2]), added.class_name, sentence)
-    for tie in staging.rows(_Tie, _TIES_ADDED):
+    for tie in staging.rows(_TIES_ADDED):
         sentence = _BECOMES[tie.closed].format(child=tie.child)
         yield Difference(Kind.TIE_ADDED, whole_name(*tie[:2]), tie.class_name, sentence)
-    for tie in staging.rows(_Tie, _TIES_CHANGED):
+    for tie in staging.rows(_TIES_CHANGED):
         parts = _change("lien", _kinship(tie.known_kinship), _kinship(tie.kinship))
         what = next(parts, "rang du responsable changé")
         yield Difference(Kind.CHANGED, whole_name(*tie[:2]), tie.class_name, f"Pour {tie.child} : {what}.")
-    for ending in staging.rows(_OtherTie, _TIES_ENDED):
+    for ending in staging.rows(_TIES_ENDED):
         sentence = _IS_NO_MORE[ending.closed].format(child=ending.child)
         yield Difference(Kind.TIE_ENDED, whole_name(*ending[:2]), ending.class_name, sentence)
 

@@ -17,14 +17,6 @@ from idp.accounts.models import Account, Child, Guardianship, RosterAlias, Schoo
 from idp.accounts.retired import RetiredName
 from idp.clock import now
 from idp.db import db, one_of
-from idp.rostering.reconcile import counts
-from idp.rostering.reconcile.schema import (
-    KnownAccountRow,
-    KnownAliasRow,
-    KnownChildRow,
-    KnownLinkRow,
-    KnownSchoolRow,
-)
 from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.records import Mode
 
@@ -33,6 +25,7 @@ _SCHOOLS_AT_ONCE = 20
 
 _NAMED_GUARDIANS = "SELECT key FROM guardian UNION SELECT guardian FROM link"
 _NAMED_STUDENTS = "SELECT key FROM student WHERE key NOT IN (SELECT key FROM known_child)"
+_RECORDS = "SELECT (SELECT count(*) FROM student) + (SELECT count(*) FROM guardian)"
 _CHILDREN = "SELECT id FROM known_child"
 _GONE = "SELECT a.id FROM guardian g JOIN known_account a ON a.key = g.key WHERE g.act = 'delete'"
 _SCHOOLS_OF_SCOPE = "SELECT id FROM scope WHERE id IS NOT NULL ORDER BY uai"
@@ -101,23 +94,6 @@ _LINK = (
 )
 
 
-class NamedKey(NamedTuple):
-    """The key and the names of a record."""
-
-    key: str
-    given_name: str
-    family_name: str
-    birth_name: str
-
-
-class Namesake(NamedTuple):
-    """An open account, as near duplicates are looked for."""
-
-    name_key: str
-    key: str
-    postcode: str
-
-
 class Homes(NamedTuple):
     """Accounts by whether they belong to a school: to other ones alone, or to both."""
 
@@ -129,11 +105,9 @@ def copy_schools(context: Context) -> None:
     """Copy all schools: there are few."""
     schools = _all(select(*_SCHOOL))
     context.staging.insert(
-        KnownSchoolRow,
+        "known_school",
         (
-            KnownSchoolRow(
-                s.id.hex, s.roster_key, s.uai, s.name, s.degree.name, _text(s.postal_address), s.phone, s.source
-            )
+            (s.id.hex, s.roster_key, s.uai, s.name, s.degree.name, _text(s.postal_address), s.phone, s.source)
             for s in schools
         ),
     )
@@ -142,7 +116,7 @@ def copy_schools(context: Context) -> None:
 
 def copy_children_of_scope(context: Context) -> None:
     """Copy all pupils of the schools that a complete file speaks for: a pupil who is not in the file has left."""
-    context.set_total(counts.records(context.staging))
+    context.set_total(context.staging.value(_RECORDS))
     if context.mode is Mode.COMPLETE:
         for page in list(context.staging.value_pages(_SCHOOLS_OF_SCOPE, _SCHOOLS_AT_ONCE)):
             of_schools = one_of(Child.school_id, _ids(page)) & Child.roster_key.is_not(None)
@@ -202,8 +176,8 @@ def has_retired() -> bool:
     return bool(_all(select(RetiredName.trace).limit(1)))
 
 
-def retired_keys(people: Sequence[NamedKey]) -> Iterator[str]:
-    """Yield the keys of which a removed account had the same one, under another given name."""
+def retired_keys(people: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
+    """Yield the keys, given with names, that a removed account had under another given name."""
     traces = {
         key: (retired.join_key(key.partition(":")[2]), *retired.named_join_key(key.partition(":")[2], names))
         for key, *names in people
@@ -221,7 +195,7 @@ def open_accounts() -> int:
     return int(count)
 
 
-def namesakes(name_keys: Sequence[str], only_school: str | None) -> list[Namesake]:
+def namesakes(name_keys: Sequence[str], only_school: str | None) -> Sequence[Any]:
     """Return the open accounts of some names; those with a child in `only_school`, if it is given."""
     query = select(Account.name_key, Account.roster_key, Account.postcode).where(
         one_of(Account.name_key, name_keys), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
@@ -229,8 +203,7 @@ def namesakes(name_keys: Sequence[str], only_school: str | None) -> list[Namesak
     if only_school is not None:
         of_school = select(Guardianship.account_id).join(Child).join(School).where(School.uai == only_school)
         query = query.where(Account.id.in_(of_school.where(Guardianship.is_unended)))
-    rows = _all(query)
-    return [Namesake(name_key or "", key or "", postcode) for name_key, key, postcode in rows]
+    return _all(query)
 
 
 def homes_of(account_ids: Sequence[str], uai: str) -> Homes:
@@ -265,7 +238,7 @@ def homes_of(account_ids: Sequence[str], uai: str) -> Homes:
 
 def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
     staging.insert(
-        KnownAccountRow,
+        "known_account",
         (
             (a.id.hex, *a[1:6], _text(a.address_lines), *a[7:10], a.school_email or "", a.address_diffusion,
              int(a.left_at is not None), a.username, int(a.disabled_at is not None), int(a.is_blank),
@@ -280,14 +253,14 @@ def _copy_aliases(staging: Staging, some: ColumnElement[bool]) -> None:
     aliases = _all(select(RosterAlias.roster_key, RosterAlias.account_id).where(some))
     if aliases:
         _copy_accounts(staging, one_of(Account.id, [account for _, account in aliases]))
-    staging.insert(KnownAliasRow, ((key, account.hex) for key, account in aliases))
+    staging.insert("known_alias", ((key, account.hex) for key, account in aliases))
 
 
 def _copy_children(staging: Staging, some: ColumnElement[bool], *, in_scope: bool) -> int:
     """Copy pupils and return how many there are."""
     rows = _all(select(*_CHILD).where(some))
     staging.insert(
-        KnownChildRow,
+        "known_child",
         ((c.id.hex, c.roster_key, c.school_id.hex, *c[3:9], int(in_scope), c.roster_key) for c in rows),
     )
     return len(rows)
@@ -303,7 +276,7 @@ def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
     active = Account.activated_at.is_not(None), Account.where_enabled(moment)
     is_active = Guardianship.where_holds(moment) & exists().where(Account.id == Guardianship.account_id, *active)
     staging.insert(
-        KnownLinkRow,
+        "known_link",
         (
             (link.child_id.hex, link.account_id.hex, link.kinship, link.authority,
              int(link.is_ended), int(link.is_disputed), int(link.is_excluded), int(link.was_excluded),

@@ -18,11 +18,6 @@ class Person(NamedTuple):
     class_name: str
 
 
-class _Caused(NamedTuple):
-    guardian: str
-    student: str
-
-
 WAITS = "guardian_waits"
 _LONGEST = 410
 """Characters of the names that are stored with an issue."""
@@ -59,7 +54,7 @@ TOLD_BY_NAME = frozenset({"guardian_left"})
 
 def named(staging: Staging, issue: Issue) -> tuple[str, str]:
     """Return the name and the class that the files give to the key of an issue; empty if they name nobody with it."""
-    person = next(staging.rows(Person, _NAMED, key=issue.key, line=issue.place.line), Person("", "", ""))
+    person = next(staging.rows(_NAMED, key=issue.key, line=issue.place.line), Person("", "", ""))
     return whole_name(person.family_name, person.given_name), person.class_name
 
 
@@ -71,7 +66,7 @@ def stored_name(staging: Staging, issue: Issue) -> str:
 
 def causes(staging: Staging) -> dict[tuple[str, str], str]:
     """Return the keys and codes of issues that follow from the issue of a pupil, each with the key of the pupil."""
-    return {(caused.guardian, _FOLLOWING): caused.student for caused in staging.rows(_Caused, _CAUSED)}
+    return {(caused.guardian, _FOLLOWING): caused.student for caused in staging.rows(_CAUSED)}
 
 
 def about_pupils(staging: Staging, issue: Issue) -> str:

@@ -6,15 +6,14 @@ the real database.
 """
 
 import sqlite3
-from collections import Counter
+from collections import Counter, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
-from idp.rostering.reconcile import functions, merging
-from idp.rostering.reconcile.schema import INDEXES, IssueRow
-from idp.rostering.reconcile.tables import TABLES, Row
+from idp.rostering.reconcile import schema, statements
 from idp.rostering.records import Act, Issue, Mode, Place, Severity
 
 _PAGE = 2000
@@ -40,22 +39,23 @@ class Staging:
         # SQLite removes the file of an empty name as soon as it is open
         self.connection = sqlite3.connect("", isolation_level=None)
         self.connection.executescript(_PRAGMAS)
-        for table in TABLES.values():
-            self.connection.execute(table.definition())
-        functions.register(self.connection)
+        columns = schema.create_tables(self.connection)
+        self._insertions = {table: schema.insertion(table, names) for table, names in columns.items()}
+        self._storing = schema.storing(columns)
+        statements.register(self.connection)
         self.read: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.acts: set[Act] = set()
         self.fatal: list[Issue] = []
         self._issues: Counter[str] = Counter()
         self._files: dict[str, int] = {}
-        self._waiting: dict[type, list[Sequence[Any]]] = {}
+        self._waiting: dict[str, list[Sequence[Any]]] = {}
 
     def close(self) -> None:
         """Discard the database."""
         self.connection.close()
 
-    def put(self, table: type, values: Sequence[Any]) -> None:
+    def put(self, table: str, values: Sequence[Any]) -> None:
         """Store a record, or merge it into the stored one; `values` are the columns up to its place."""
         waiting = self._waiting.setdefault(table, [])
         waiting.append(values)
@@ -75,7 +75,7 @@ class Staging:
         self._issues[issue.code] += 1
         if self._issues[issue.code] <= _MOST_KEPT[issue.severity]:
             values = (issue.severity.value, *self.place(issue.place), issue.key, issue.code, issue.message)
-            self.put(IssueRow, values)
+            self.put("issue", values)
 
     def tell_all(self, severity: Severity, code: str, message: str, statement: str, **values: Any) -> int:
         """Store an issue for each row (`file`, `line`, `key`) of a statement, and return how many there are."""
@@ -84,7 +84,7 @@ class Staging:
             count += len(page)
             self._issues[code] += len(page)
             kept = page[: max(0, _MOST_KEPT[severity] - count + len(page))]
-            self._waiting.setdefault(IssueRow, []).extend(
+            self._waiting.setdefault("issue", []).extend(
                 (severity.value, file, line, key, code, message) for file, line, key in kept
             )
         self.flush()
@@ -93,7 +93,7 @@ class Staging:
     def issues(self) -> Iterator[Issue]:
         """Yield the issues: errors first, by file and line; then how many were not stored."""
         names = {number: name for name, number in self._files.items()}
-        for issue in self.rows(IssueRow, _ISSUES):
+        for issue in self.rows(_ISSUES):
             place = Place(names[issue.file], issue.line)
             yield Issue(Severity(issue.severity), place, issue.key, issue.code, issue.message)
         kept = dict(self._execute(_COUNT_ISSUES, {}).fetchall())
@@ -110,27 +110,20 @@ class Staging:
         """Run a statement and return how many rows it changed."""
         return self._execute(statement, values).rowcount
 
-    def rows(self, row: type[Row], statement: str, **values: Any) -> Iterator[Row]:
-        """Yield the rows of a statement, whose columns have the names of the fields of `row`.
+    def rows(self, statement: str, **values: Any) -> Iterator[Any]:
+        """Yield the rows of a statement as tuples whose fields have the names of the columns.
 
         Meanwhile, the caller may change other rows than those that the statement reads.
         """
-        for page in self.pages(row, statement, _PAGE, **values):
+        for page in self.pages(statement, _PAGE, **values):
             yield from page
 
-    def pages(self, row: type[Row], statement: str, size: int, **values: Any) -> Iterator[list[Row]]:
-        """Yield the rows of a statement as `rows` does, `size` at a time.
-
-        Raises:
-            TypeError: The columns of the statement are not the fields of `row`.
-        """
+    def pages(self, statement: str, size: int, **values: Any) -> Iterator[list[Any]]:
+        """Yield the rows of a statement as `rows` does, `size` at a time."""
         cursor = self._execute(statement, values)
-        names = tuple(name for name, *_ in cursor.description)
-        fields: tuple[str, ...] = row._fields  # type: ignore[attr-defined]
-        if names != fields:
-            raise TypeError(f"statement selects {names}, {row.__name__} has {fields}")
+        row = _row_class(*(name for name, *_ in cursor.description))
         for page in self._fetch(cursor, size):
-            yield [row._make(values) for values in page]  # type: ignore[attr-defined]
+            yield [row._make(values) for values in page]
 
     def values(self, statement: str, **values: Any) -> Iterator[Any]:
         """Yield the values of a statement that selects one column."""
@@ -142,9 +135,9 @@ class Staging:
         for page in self._fetch(self._execute(statement, values), size):
             yield [value for (value,) in page]
 
-    def insert(self, table: type, rows: Iterable[Sequence[Any]]) -> None:
+    def insert(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         """Insert whole rows into a table, except rows whose key is there already."""
-        self.fill(TABLES[table].insert(), rows)
+        self.fill(self._insertions[table], rows)
 
     def fill(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement for each of `rows`, in one transaction."""
@@ -155,14 +148,14 @@ class Staging:
 
     def create_index(self, name: str) -> None:
         """Create an index of `schema.INDEXES`."""
-        self._execute(INDEXES[name], {})
+        self._execute(schema.INDEXES[name], {})
 
     def flush(self) -> None:
         """Write the records that wait to be stored together."""
         if not any(self._waiting.values()):
             return
         self.connection.execute("BEGIN")
-        for table, statement in merging.STATEMENTS.items():
+        for table, statement in self._storing.items():
             if rows := self._waiting.pop(table, None):
                 self.connection.executemany(statement, rows)
         self.connection.execute("COMMIT")
@@ -175,6 +168,11 @@ class Staging:
     def _fetch(cursor: sqlite3.Cursor, size: int) -> Iterator[list[Any]]:
         while page := cursor.fetchmany(size):
             yield page
+
+
+@lru_cache
+def _row_class(*names: str) -> Any:
+    return namedtuple("Row", names)  # noqa: PYI024 - the statement has the names
 
 
 Tick = Callable[[int], None]

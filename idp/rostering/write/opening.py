@@ -22,12 +22,11 @@ from idp.db import db, one_of
 from idp.folding import fold
 from idp.rostering import bulk
 from idp.rostering.records import Format
-from idp.rostering.write.statements import Person
 
 _accounts = cast("Table", Account.__table__)
 
 
-def open_accounts(format_: Format, page: Sequence[Person]) -> None:
+def open_accounts(format_: Format, page: Sequence[Any]) -> None:
     """Open a page of accounts.
 
     An identifier that an account has or had is drawn again. The unique index and the retired names decide that after
@@ -70,7 +69,7 @@ def _insert(candidates: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
     return inserted - had
 
 
-def columns_of(person: Person) -> dict[str, Any]:
+def columns_of(person: Any) -> dict[str, Any]:
     """Return the columns of `Account` that the files decide. Names are letter by letter as the files have them."""
     return {
         "id": uuid.UUID(person.account_id),

@@ -1,25 +1,31 @@
-"""Writes the ties between guardians and pupils, in the transaction of the pupils."""
+"""Writes the ties between guardians and pupils, in the transaction of the pupils.
+
+A tie that waits (`idp.rostering.reconcile.phases.links`) is closed from its first instant until the head decides:
+« Signalements », or by `idp account reopen`. A new guardian beside one who has activated the account has access: the
+head reads a notice.
+"""
 
 import json
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, func, or_, select, update
 
-from idp.accounts import disputes, school_notices
-from idp.accounts.closings import Wait
-from idp.accounts.models import Account, Child, Guardianship
+from idp.accounts import disputes, notices, school_notices
+from idp.accounts.closings import Closing, Wait
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
+from idp.audit.data_events import GuardianWaits
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import db, one_of
 from idp.rostering import bulk
 from idp.rostering.reconcile.staging import Staging
-from idp.rostering.write import statements, waits
-from idp.rostering.write.statements import ChangedLink, ChildAccount
-from idp.rostering.write.waits import WaitingTie
+from idp.rostering.reconcile.statements import ACTIVE, added_links
 from idp.sessions import closing
 
 _links = cast("Table", Guardianship.__table__)
@@ -30,6 +36,28 @@ _UNDISPUTED = {"excluded_at": None, "disputed_at": None}
 UPDATE_ONE = update(_links).where(
     _links.c.account_id == bindparam("changed_account"), _links.c.child_id == bindparam("changed_child")
 )
+
+
+_CHANGED_LINKS = (
+    "SELECT l.child AS child, l.account AS account, l.kinship AS kinship, l.authority AS authority, "
+    "l.wait AS wait, k.child IS NOT NULL AS is_known, coalesce(k.is_ended, 1) AS is_ended, "
+    "coalesce(k.is_disputed, 0) AS is_disputed, a.id IS NOT NULL AS has_account "
+    "FROM allowed_link l JOIN student s ON s.child_id = l.child "
+    "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
+    "LEFT JOIN known_account a ON a.id = l.account "
+    "WHERE l.child IN (SELECT value FROM json_each(:children)) AND (k.child IS NULL OR k.is_ended "
+    "OR k.kinship IS NOT l.kinship OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid"
+)
+"""Links that are new, changed, or hold again; the facts are about the link in the database."""
+_OF_PUPILS = "child IN (SELECT value FROM json_each(:keys))"
+_ADDED_LINKS = added_links(f"AND l.{_OF_PUPILS}") + " ORDER BY 2, 1"
+"""The links of some pupils whom the files add beside an active guardian."""
+_ACTIVE_LINKS = f"{ACTIVE} AND o.{_OF_PUPILS} ORDER BY 2, 1"
+_REASONS: Mapping[Wait, str] = {
+    Wait.NEW_GUARDIAN: "Nouveau responsable, à vérifier : un accès à cet élève est fermé.",
+    Wait.RECOGNISED: "À vérifier : ce nom est celui d’une personne dont l’établissement a fermé l’accès.",
+    Wait.EXCLUDED: "À vérifier : l’établissement avait écarté cette personne de l’élève.",
+}
 
 
 def parameters(account: str, child: str) -> dict[str, Any]:
@@ -50,7 +78,7 @@ def lock_accounts(accounts: Iterable[str]) -> None:
 
 def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     """Write the ties of a page of pupils that are new, changed or hold again. A tie that waits is closed."""
-    rows = list(staging.rows(ChangedLink, statements.CHANGED_LINKS, children=json.dumps(children)))
+    rows = list(staging.rows(_CHANGED_LINKS, children=json.dumps(children)))
     lock_accounts(row.account for row in rows)
     new, known, readmitted, opened, reopened = [], [], [], [], set()
     for row in rows:
@@ -77,28 +105,22 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         db.session.execute(UPDATE_ONE, readmitted)
     _dispute(disputed)
     _close_again(reopened)
-    _close([row for row in rows if row.wait])
+    tell_heads([(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows if row.wait], now())
     _tell_of_added(staging, children)
-
-
-def _close(rows: Sequence[ChangedLink]) -> None:
-    """Close the ties that wait for the head, from the transaction that writes them, and tell the heads."""
-    ties = [WaitingTie(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows]
-    waits.tell_heads(ties, now())
 
 
 def _tell_of_added(staging: Staging, children: Sequence[str]) -> None:
     """Tell the heads and the active guardians of a page of pupils of the guardians whom the files add beside them."""
-    if added := list(staging.rows(ChildAccount, statements.ADDED_LINKS, keys=json.dumps(children))):
+    if added := list(staging.rows(_ADDED_LINKS, keys=json.dumps(children))):
         keys = json.dumps([row.child for row in added])
-        waits.tell_of_added(_ends(added), _ends(list(staging.rows(ChildAccount, statements.ACTIVE_LINKS, keys=keys))))
+        tell_of_added(_ends(added), _ends(list(staging.rows(_ACTIVE_LINKS, keys=keys))))
 
 
-def _ends(rows: Sequence[ChildAccount]) -> list[tuple[uuid.UUID, uuid.UUID]]:
+def _ends(rows: Sequence[Any]) -> list[tuple[uuid.UUID, uuid.UUID]]:
     return [(uuid.UUID(row.account), uuid.UUID(row.child)) for row in rows]
 
 
-def lift_exclusions(page: Sequence[ChildAccount]) -> None:
+def lift_exclusions(page: Sequence[Any]) -> None:
     """Turn excluded ties into ended ones, because the files no longer name them; the next file asks the head."""
     lifted = _UNDISPUTED | {"was_excluded": True}
     db.session.execute(UPDATE_ONE, [parameters(link.account, link.child) | lifted for link in page])
@@ -162,3 +184,64 @@ def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
         concerned.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
     for account_id, schools in concerned.items():
         school_notices.add(Kind.NOT_GUARDIAN, account_id, schools)
+
+
+def tell_heads(ties: Sequence[tuple[uuid.UUID, uuid.UUID, Wait]], moment: datetime) -> None:
+    """Store that ties, as (account, pupil, cause), are closed since `moment`, and tell the heads.
+
+    The caller has written the ties, and has locked the accounts.
+    """
+    if not ties:
+        return
+    schools = _schools({child_id for _, child_id, _ in ties})
+    concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    for account_id, child_id, wait in ties:
+        school_id, uai = schools[child_id]
+        row = Closing(
+            id=uuid.uuid4(),
+            account_id=account_id,
+            child_id=child_id,
+            school_id=school_id,
+            reason=_REASONS[wait],
+            kind=wait.value,
+            begun_at=moment,
+            begun_by=log.current_origin().actor[:80],
+        )
+        db.session.add(row)
+        log.record(
+            GuardianWaits(
+                account_id=account_id,
+                closing=str(row.id),
+                child=str(child_id),
+                wait=wait.value,
+                uai=uai,
+            )
+        )
+        concerned.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
+    for account_id, children_of in concerned.items():
+        school_notices.add(Kind.GUARDIAN_WAITS, account_id, children_of)
+
+
+def tell_of_added(ties: Sequence[tuple[uuid.UUID, uuid.UUID]], active: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
+    """Write the notices about new guardians beside active ones, and the mails to these, which name nobody.
+
+    Args:
+        ties: the account and the pupil of each tie. The caller has locked the accounts.
+        active: the same of the guardians of these pupils who have activated the account.
+    """
+    pupils = _schools({child_id for _, child_id in ties})
+    concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    for account_id, child_id in ties:
+        concerned.setdefault(account_id, {}).setdefault(pupils[child_id][0], []).append(child_id)
+    for account_id, children_of in concerned.items():
+        school_notices.add(Kind.GUARDIAN_ADDED, account_id, children_of)
+    schools = _schools({child_id for _, child_id in active})
+    for account_id, school_id in dict.fromkeys((account_id, schools[child_id][0]) for account_id, child_id in active):
+        notices.tell(Notice.GUARDIAN_ADDED, account_id, school=str(school_id))
+
+
+def _schools(children: Collection[uuid.UUID]) -> Mapping[uuid.UUID, tuple[uuid.UUID, str]]:
+    """Return the id and the UAI of the school of each pupil."""
+    of_children = select(Child.id, School.id, School.uai).join(School, School.id == Child.school_id)
+    rows = db.session.execute(of_children.where(one_of(Child.id, sorted(children))))
+    return {child_id: (school_id, uai) for child_id, school_id, uai in rows}

@@ -4,7 +4,6 @@ import json
 
 from idp.rostering.reconcile import known
 from idp.rostering.reconcile.decide import Outcome
-from idp.rostering.reconcile.schema import EndingLinkRow, KeptKeyRow, LeavingAccountRow
 from idp.rostering.reconcile.staging import Context
 from idp.rostering.reconcile.statements import HERE
 from idp.rostering.records import Mode, Severity
@@ -93,9 +92,9 @@ def find_leaving_accounts(context: Context) -> None:
     """Find the accounts that have no child left, and all that close."""
     staging = context.staging
     for accounts in list(staging.value_pages(_WITHOUT_LINK, _PAGE)):
-        ending = staging.rows(EndingLinkRow, _ENDING_OF, accounts=json.dumps(accounts))
+        ending = staging.rows(_ENDING_OF, accounts=json.dumps(accounts))
         staying = known.with_other_child(accounts, {(link.account, link.child) for link in ending})
-        staging.insert(LeavingAccountRow, [(account,) for account in accounts if account not in staying])
+        staging.insert("leaving_account", [(account,) for account in accounts if account not in staying])
     known.copy_leaving(staging)
     staging.run(_FIND_CLOSING)
 
@@ -140,7 +139,7 @@ def find_former_accounts(context: Context) -> None:
     """Note which accounts close because their only key goes to a new account, and tell it."""
     staging = context.staging
     for page in list(staging.value_pages(_ACCOUNTS, _PAGE)):
-        staging.insert(KeptKeyRow, known.aliases_of(page))
+        staging.insert("kept_key", known.aliases_of(page))
     for statement in (_KEEP_FIRST_KEYS, _GIVE_UP, _STAY_OPEN):
         staging.run(statement)
     for why, (code, message) in _MESSAGES.items():

@@ -9,18 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from idp.rostering.reconcile import known
-from idp.rostering.reconcile.phases import (
-    guardians,
-    leavers,
-    links,
-    namesakes,
-    near_duplicates,
-    outside,
-    records,
-    schools,
-    students,
-    waits,
-)
+from idp.rostering.reconcile.phases import leavers, links, people, records, schools
 from idp.rostering.reconcile.staging import Context
 
 
@@ -49,7 +38,7 @@ PHASES = (
     _phase(records.drop_former_links, "link student", "link"),
     _phase(known.copy_schools, "known_school", "known_school", asks_database=True),
     _phase(
-        namesakes.tell_apart, "student link", "student student.birth_date student.differs student.renamed link.student"
+        records.tell_apart, "student link", "student student.birth_date student.differs student.renamed link.student"
     ),
     _phase(
         records.refuse_copies,
@@ -68,7 +57,7 @@ PHASES = (
     ),
     _phase(records.drop_bad_emails, "guardian", "guardian.email issue"),
     _phase(
-        outside.refuse_outside,
+        schools.refuse_outside,
         "student guardian link known_school known_child known_alias known_account known_link outside_student "
         "outside_guardian outside_account",
         "outside_student outside_guardian outside_account shared_account student.fate student.outcome guardian.fate "
@@ -76,37 +65,37 @@ PHASES = (
         asks_database=True,
     ),
     _phase(
-        namesakes.find_same_pupils,
+        records.find_same_pupils,
         "student link guardian known_child known_account known_link",
         "known_child.key unread",
     ),
     _phase(
-        students.decide_students,
+        people.decide_students,
         "student known_child known_school",
         "student.child_id student.uai student.outcome student.fate issue",
     ),
     _phase(
-        guardians.find_accounts,
+        people.find_accounts,
         "guardian known_alias known_account",
         "guardian.account_id guardian.civility",
     ),
     _phase(
-        guardians.compare_persons,
+        people.compare_persons,
         f"guardian known_alias compared {_PERSON}",
         "compared known_account exchanged_key",
         asks_database=True,
     ),
     _phase(
-        guardians.decide_guardians,
+        people.decide_guardians,
         "guardian link student known_alias compared exchanged_key",
         "guardian.outcome",
     ),
-    _phase(guardians.refuse_retired_keys, "guardian retired_key", "retired_key guardian.outcome", asks_database=True),
-    _phase(outside.keep_shared_accounts, "guardian shared_account", "guardian.outcome"),
-    _phase(waits.copy_closed, "", "protected_child closed_person", asks_database=True),
-    _phase(waits.doubt_corrections, "student link guardian known_link protected_child", "guardian.outcome"),
+    _phase(people.refuse_retired_keys, "guardian retired_key", "retired_key guardian.outcome", asks_database=True),
+    _phase(schools.keep_shared_accounts, "guardian shared_account", "guardian.outcome"),
+    _phase(links.copy_closed, "", "protected_child closed_person", asks_database=True),
+    _phase(links.doubt_corrections, "student link guardian known_link protected_child", "guardian.outcome"),
     _phase(
-        guardians.apply_outcomes,
+        people.apply_outcomes,
         "guardian compared",
         "guardian.fate guardian.account_id guardian.civility doubted_account replaced_key issue",
     ),
@@ -135,12 +124,12 @@ PHASES = (
         asks_database=True,
     ),
     _phase(
-        students.find_changes,
+        people.find_changes,
         "student guardian known_child known_school known_account known_link allowed_link ending_link",
         "changed_student changed_guardian",
     ),
     _phase(
-        near_duplicates.find_near_duplicates,
+        people.find_near_duplicates,
         "guardian new_person near_duplicate",
         "new_person near_duplicate issue",
         asks_database=True,

@@ -1,11 +1,14 @@
-"""Moves what a letter brought into its person's other account, and gives it back.
+"""Two accounts of one person: whether they are, what moves when they are merged, and what goes back.
 
-The caller has locked both rows, in the order of their ids. `Account.merged_rows` remembers the children and the keys of
-the school files that moved. What an import brings later goes back with the next import, because the keys do.
+A letter's account is merged into its person's other account. The caller has locked both rows, in the order of their
+ids. `Account.merged_rows` remembers the children and the keys of the school files that moved. What an import brings
+later goes back with the next import, because the keys do.
+
+Namesakes live in one town: equal names alone do not say that two accounts are one person's.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +24,7 @@ from idp.audit.events import LetterLinked
 from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db
+from idp.folding import PARTICLES, civility, fold, words_of_name
 from idp.mail.emails import fold_email
 
 _BY, _ADDED = "parent", "the letter was added"
@@ -156,3 +160,80 @@ def _children(account_id: uuid.UUID) -> Select[uuid.UUID]:
 
 def _update(table: type[Base], *conditions: ColumnElement[bool], **values: Any) -> None:
     db.session.execute(update(table).where(*conditions).values(**values).execution_options(synchronize_session=False))
+
+
+def surely_one_person(mine: Account, other: Account) -> bool:
+    """Return whether the names agree and so does something else; in any other case the school decides.
+
+    That is the whole postal address, a mailbox that `mine` has confirmed and the file gives to `other`, a pupil, or
+    another guardian of a pupil. Each is a guardian of the own pupils: one question answers the last two.
+    """
+    if not same_person(mine, other):
+        return False
+    email, home = directory.email_of_file(other), _home(mine)
+    if (email is not None and fold_email(email) == mine.mailbox) or (home is not None and home == _home(other)):
+        return True
+    common = _guardians(mine.id).where(Guardianship.account_id.in_(_guardians(other.id)))
+    return db.session.scalar(common.limit(1)) is not None
+
+
+def _home(account: Account) -> tuple[str, ...] | None:
+    """Return the letters and digits of the whole postal address; None if a part of it is missing."""
+    parts = " ".join(account.address_lines), account.postcode, account.city
+    folded = tuple("".join(c for c in fold(part) if c.isalnum()) for part in parts)
+    return folded if all(folded) else None
+
+
+def _guardians(account_id: uuid.UUID) -> Select[uuid.UUID]:
+    """Return the guardians of an account's pupils; disputed ties do not count."""
+    undisputed = select(Guardianship.account_id).where(Guardianship.is_unended, ~Guardianship.has_open_dispute)
+    pupils = undisputed.with_only_columns(Guardianship.child_id).where(Guardianship.account_id == account_id)
+    return undisputed.where(Guardianship.child_id.in_(pupils))
+
+
+def same_person(first: Account, second: Account) -> bool:
+    """Return whether the given names agree, and a family name (usual or birth) of one is a family name of the other.
+
+    Case, accents, apostrophes and spaces do not count. One file may have more given names than the other, and a family
+    name may be a part of a double one. Jean-Pierre is not Jean-Paul, nor M. Dominique Mme Dominique. Names that do not
+    agree may still be one person's: the school decides.
+    """
+    if first.profile is not second.profile or civilities_differ(first, second):
+        return False
+    return _same_given_name(first.given_name, second.given_name) and shares_a_family_name(first, second)
+
+
+def shares_a_name(first: Account, second: Account) -> bool:
+    """Return whether the given name or a family name agrees: enough for a pupil's key, not for a guardian's account."""
+    return _same_given_name(first.given_name, second.given_name) or shares_a_family_name(first, second)
+
+
+def shares_a_family_name(first: Account, second: Account) -> bool:
+    """Return whether a family name (usual or birth) of one person is a family name of the other, or a part of it."""
+    return any(_is_part(mine, theirs) for mine in _family_names(first) for theirs in _family_names(second))
+
+
+def civilities_differ(first: Account, second: Account) -> bool:
+    """Return whether both civilities are known and differ."""
+    return len({civility(first.civility or ""), civility(second.civility or "")} - {""}) > 1
+
+
+def _same_given_name(first: str, second: str) -> bool:
+    """Return whether one given name equals or begins the other: « Anne » and « Anne Marie », not « Anne-Marie »."""
+    if words_of_name(first) and words_of_name(first) == words_of_name(second):
+        return True
+    ours, theirs = (["".join(words_of_name(part)) for part in name.split()] for name in (first, second))
+    shared = min(len(ours), len(theirs))
+    return shared > 0 and all(ours) and all(theirs) and ours[:shared] == theirs[:shared]
+
+
+def _is_part(first: frozenset[str], second: frozenset[str]) -> bool:
+    """Return whether one name contains the other; a particle alone (« de ») does not count."""
+    shorter = min(first, second, key=len)
+    return (first <= second or second <= first) and not shorter <= PARTICLES
+
+
+def _family_names(account: Account) -> Iterator[frozenset[str]]:
+    for name in (account.family_name, account.birth_name):
+        if parts := words_of_name(name):
+            yield frozenset(parts)

@@ -1,4 +1,8 @@
-"""Erases a person at once (GDPR article 17), and names the data that must stay."""
+"""Has the data of a person corrected (GDPR article 16), or erases them and names the data that must stay (article 17).
+
+The data come from the schools' files, so that only a school can correct them for good: each school of the person gets a
+notice with the note, which the journal stores too.
+"""
 
 import uuid
 from collections.abc import Iterator
@@ -9,11 +13,12 @@ from sqlalchemy.orm import aliased
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts.school_notices import Kind
 from idp.audit import log
-from idp.audit.data_events import AccountErased
+from idp.audit.data_events import AccountErased, RectificationAsked
 from idp.audit.models import AuditEntry
 from idp.clock import now
-from idp.db import db, retry_unit_of_work
+from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.families.refusals import Code, RefusedError
 from idp.oidc.logout import back_channel
 from idp.operations.personal_data import export
@@ -221,3 +226,28 @@ def _kept(person: Person, sign_outs: int) -> Iterator[Kept]:
         yield Kept("school_file_refused" if closed else "school_file")
     yield Kept("ents", sign_outs)
     yield Kept("copies")
+
+
+LONGEST = 500
+
+
+@unit_of_work()
+def ask_correction(account: Account, note: str) -> list[School]:
+    """Write the note into the notices of the person's schools, and into the journal; return the schools.
+
+    A second note is added to an open notice, as far as there is room.
+
+    Raises:
+        RefusedError: no school knows the person any more.
+    """
+    locked = directory.get_for_change(account.id)
+    schools = directory.schools_of_ties(locked) if locked is not None else []
+    if not schools:
+        raise RefusedError(Code.NO_SCHOOL)
+    school_notices.add(Kind.RECTIFICATION, account.id, [school.id for school in schools])
+    db.session.flush()
+    mine = SchoolNotice.account_id == account.id
+    for notice in db.session.query(SchoolNotice).where(mine, school_notices.is_open([Kind.RECTIFICATION])):
+        notice.note = f"{notice.note} / {note}"[-LONGEST:] if notice.note else note[:LONGEST]
+    log.record(RectificationAsked(account_id=account.id, note=note, uais=[school.uai for school in schools]))
+    return schools
