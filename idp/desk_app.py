@@ -7,7 +7,7 @@ from flask import Flask, has_request_context
 from idp.app import assemble
 from idp.clock import now
 from idp.config import Settings
-from idp.desk import access, classes, home, new_passwords, school
+from idp.desk import access, classes, home, new_passwords, people, school
 from idp.desk.access import Right
 from idp.desk.closings import calls
 from idp.desk.closings import views as closing
@@ -19,7 +19,6 @@ from idp.desk.journal import views as journal
 from idp.desk.kept_forms import current as kept_form
 from idp.desk.letter import counter, prints
 from idp.desk.notices import views as notices
-from idp.desk.people import views as people
 from idp.desk.school_files import views as school_files
 from idp.desk.search import views as search
 from idp.desk.sign_in import academy_views as academy

@@ -21,10 +21,9 @@ from idp.db import db
 from idp.desk import access, kept_forms
 from idp.desk.access import Right, needs
 from idp.desk.fields import WordField
-from idp.desk.jobs import asking
-from idp.desk.jobs.kinds import PASSWORDS
+from idp.desk.jobs import lifecycle
+from idp.desk.jobs.kinds import PASSWORDS, Finished, RefusedError, Running
 from idp.desk.jobs.models import Job, State
-from idp.desk.jobs.work import Finished, RefusedError, Running
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.statistics import tables
 from idp.operations import blocked_passwords
@@ -165,7 +164,7 @@ def force() -> Response:
         return _page(school, form)
     lane = f"{PASSWORDS.name} {school.uai}"
     parameters = {"school": school.uai, "count": count_concerned(school).accounts}
-    started = asking.start_alone(PASSWORDS, parameters, lane)
+    started = lifecycle.start_alone(PASSWORDS, parameters, lane)
     if started is None or started.staff_id != access.person().staff.id:
         form.word.errors = [gettext("Quelqu’un d’autre l’a déjà demandé : le travail est en cours.")]
         return _page(school, form)

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from idp.config import Settings
 from idp.db import db
-from idp.desk.people import retention
+from idp.desk import retention
 from idp.dossier import commands, facts
 from idp.dossier.facts import TO_COMPLETE
 from idp.web.legal import AUDIT

@@ -1,22 +1,27 @@
 """`/comptes/<account>` and `/familles/<pupil>`: an account, a pupil, and the acts that help a guardian."""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Child, Guardianship
+from idp.audit.catalogue import KINDS, without_twins
+from idp.audit.kinds import CALL, CHILD, chosen
+from idp.audit.models import AuditEntry
+from idp.clients import registry
+from idp.clients.registry import Registration
 from idp.db import db
 from idp.desk import access, decisions, reading, refusals, ties
 from idp.desk.access import Right, needs
-from idp.desk.families import actions, subjects
-from idp.desk.families.actions import Action, Subject
-from idp.desk.families.subjects import GuardianView
+from idp.desk.families import subjects
+from idp.desk.families.subjects import Action, DatedLine, GuardianView, Subject, TieView
 from idp.desk.fields import ReasonField
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.naming import account_urls
@@ -75,9 +80,9 @@ def _page(account: Account, *, done: str = "", error: str = "") -> Response:
             error=error,
             guardian=guardian,
             children=children,
-            ents=subjects.entrances(children),
+            ents=entrances(children),
             facts=_facts(guardian),
-            events=subjects.events(account),
+            events=events(account),
             notices=subjects.notices(account),
             successors=_successors(account.id) if is_replaced else [],
         )
@@ -90,6 +95,43 @@ def _successors(account_id: uuid.UUID) -> list[tuple[str, str]]:
     known = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(filter(None, keys))))}
     urls, gone = account_urls(known), str(gettext("une personne dont le compte est supprimé"))
     return [(known[key].display_name, urls.get(key, "")) if key in known else (gone, "") for key in keys]
+
+
+_EVENTS = 10
+_KINDS = frozenset(name for name, kind in KINDS.items() if kind.family)
+"""The events that a colleague needs; neither the device nor the ENT is shown."""
+
+
+def entrances(shown: Iterable[TieView]) -> list[Registration]:
+    """Return the ENTs that lead to the sign-in: those of the pupils' schools with an address to type."""
+    return [ent for ent in registry.all_serving({tie.child.school.uai for tie in shown if tie.is_open}) if ent.home_uri]
+
+
+def events(account: Account) -> list[DatedLine]:
+    """Return the last events of an account that a colleague needs, newest first, each once.
+
+    An event about a tie is for those who may read the pupil, as the decision is (`decisions.of_accounts`).
+    """
+    here = (
+        select(Child.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(Guardianship.account_id == account.id, access.children())
+    )
+    readable = ["", *map(str, db.session.scalars(here))]
+    child = func.coalesce(AuditEntry.details["child"].as_string(), "")
+    chosen = (
+        select(AuditEntry)
+        .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS), child.in_(readable))
+        .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
+        .limit(2 * _EVENTS)
+    )
+    lines = (DatedLine(entry.at, _text(entry)) for entry in without_twins(db.session.scalars(chosen)))
+    return [line for line in lines if line.text][:_EVENTS]
+
+
+def _text(entry: AuditEntry) -> Any:
+    about = CHILD if entry.details.get("child") else CALL if entry.details.get("by_telephone") else ""
+    return chosen(KINDS[entry.kind].family, about, "", entry.result, entry.details.get("change", ""))
 
 
 def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
@@ -184,7 +226,7 @@ def _may_resend(subject: Subject) -> bool:
     return subject.is_open and account.pending_email is not None and account.password_blocked_at is None
 
 
-actions.register(
+subjects.register(
     Action(
         key="settle",
         right=Right.READ_NOTICES,
@@ -194,7 +236,7 @@ actions.register(
         rank=10,
     )
 )
-actions.register(
+subjects.register(
     Action(
         key="resend",
         right=Right.HELP_FAMILIES,
@@ -205,7 +247,7 @@ actions.register(
         rank=20,
     )
 )
-actions.register(
+subjects.register(
     Action(
         key="unlock",
         right=Right.HELP_FAMILIES,
@@ -216,7 +258,7 @@ actions.register(
         rank=30,
     )
 )
-actions.register(
+subjects.register(
     Action(
         key="passkeys",
         right=Right.HELP_FAMILIES,
@@ -277,7 +319,7 @@ def family(pupil: uuid.UUID) -> Response:
             child=child,
             guardians=guardians,
             former=subjects.former_guardians(child),
-            ents=subjects.entrances(tie for _, tie in guardians),
+            ents=entrances(tie for _, tie in guardians),
             done=ended if request.args.get("fait") == "finie" else "",
         )
     )

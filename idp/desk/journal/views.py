@@ -1,4 +1,4 @@
-"""`/journal` and its export."""
+"""`/journal` and its export: the entries in scope, in words."""
 
 import base64
 import hashlib

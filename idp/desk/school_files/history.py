@@ -19,7 +19,7 @@ from idp.desk.access import Right
 from idp.desk.jobs.kinds import Step
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import words
-from idp.desk.school_files.problems import Problem, grouped, of_last_file
+from idp.desk.school_files.work import Problem, grouped, of_last_file
 from idp.desk.staff import models
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile import named_issues

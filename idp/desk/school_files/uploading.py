@@ -14,11 +14,10 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.fields import ReasonField, WordField
-from idp.desk.jobs import asking, files
+from idp.desk.jobs import files, lifecycle
 from idp.desk.jobs.files import NewFile
-from idp.desk.jobs.kinds import CHECK, IMPORT
+from idp.desk.jobs.kinds import CHECK, IMPORT, RefusedError
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.jobs.work import RefusedError
 from idp.desk.kept_forms import DeskForm
 from idp.desk.school_files import history, policy, waiting, work
 from idp.desk.school_files.policy import Verdict
@@ -136,7 +135,7 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces
 
 def _store_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces: bool) -> Job:
     staff_id = access.person().staff.id
-    own = select(Job.id).where(Job.staff_id == staff_id, Job.kind == CHECK.name, asking.in_scope())
+    own = select(Job.id).where(Job.staff_id == staff_id, Job.kind == CHECK.name, lifecycle.in_scope())
     with unit_of_work():
         # the lock lets the checks of one person be asked for one after the other
         db.session.execute(select(StaffAccount.id).where(StaffAccount.id == staff_id).with_for_update())
@@ -152,7 +151,7 @@ def _store_check(settings: Settings, chosen: list[NewFile], uai: str, *, replace
                 )
             )
         files.empty(JobFile.job_id.in_(own.where(Job.finished_at.is_not(None))) & ~waiting.is_being_imported())
-        return asking.store(settings, CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
+        return lifecycle.store(settings, CHECK, {"school": uai, "role": access.role().value}, uploads=chosen)
 
 
 def start_import(check: Job) -> Job | None:
@@ -161,7 +160,7 @@ def start_import(check: Job) -> Job | None:
     If the import of these files was asked for and is not over, return it.
     """
     role, uai = access.role(), check.parameters["school"]
-    started = asking.start_alone(
+    started = lifecycle.start_alone(
         IMPORT,
         {
             "check": str(check.id),
@@ -178,7 +177,7 @@ def start_import(check: Job) -> Job | None:
 def recent() -> list[Job]:
     """Return the last checks and imports, without the checks whose difference is removed; declined ones stay."""
     own = access.person().staff.id
-    rows = [row for row in asking.recent(CHECK, IMPORT) if row.staff_id == own or access.own_spec().is_at_school]
+    rows = [row for row in lifecycle.recent(CHECK, IMPORT) if row.staff_id == own or access.own_spec().is_at_school]
     readable = set(
         db.session.scalars(
             select(JobFile.job_id).where(
@@ -202,7 +201,7 @@ def checked(key: uuid.UUID) -> Job:
     The names of a school's families are for that school: a person of the académie reads the own checks alone, and
     only those made in this role.
     """
-    check, kind = asking.get(key)
+    check, kind = lifecycle.get(key)
     is_own = check.staff_id == access.person().staff.id and check.parameters.get("role") == access.role().value
     if kind is not CHECK or not (is_own or access.own_spec().is_at_school):
         access.refuse(str(key))

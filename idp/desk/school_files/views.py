@@ -13,7 +13,7 @@ from idp.db import unit_of_work
 from idp.desk import access, home, kept_forms, naming
 from idp.desk.access import Right, needs
 from idp.desk.home import Tile
-from idp.desk.jobs import asking
+from idp.desk.jobs import lifecycle
 from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import keeps
@@ -153,7 +153,7 @@ def compare(key: uuid.UUID) -> Response:
             "desk/school_files/refuses.html",
             check=check,
             reason=check.result[DECLINED],
-            by=asking.authors([check]).get(check.staff_id) or gettext("un collègue"),
+            by=lifecycle.authors([check]).get(check.staff_id) or gettext("un collègue"),
             done=gettext("C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.") if is_done else "",
         )
     )

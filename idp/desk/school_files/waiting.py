@@ -23,7 +23,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
-from idp.desk.jobs import asking, files
+from idp.desk.jobs import files, lifecycle
 from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import DECLINED_MAIL, WAITS, policy
@@ -157,7 +157,7 @@ def last_declined() -> Job | None:
     """Return the last check of the person if the direction declined its files and no other file followed."""
     own = (Job.kind == CHECK.name) & (Job.staff_id == access.person().staff.id)
     imported = (Job.kind == IMPORT.name) & (Job.state == State.DONE)
-    files_of_school = select(Job).where(own | imported, asking.in_scope())
+    files_of_school = select(Job).where(own | imported, lifecycle.in_scope())
     newest = db.session.scalar(files_of_school.order_by(Job.created_at.desc(), Job.id).limit(1))
     return newest if newest is not None and newest.result.get(DECLINED) else None
 

@@ -15,13 +15,12 @@ from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
-from idp.desk import access, fields, naming, reading, refusals
+from idp.desk import access, fields, naming, reading, refusals, retention
 from idp.desk.access import Right, needs
-from idp.desk.families import actions
-from idp.desk.families.actions import Action
+from idp.desk.families import subjects
+from idp.desk.families.subjects import Action
 from idp.desk.fields import WordField
 from idp.desk.kept_forms import DeskForm, keeps
-from idp.desk.people import retention
 from idp.desk.school import find_typed
 from idp.desk.search import service
 from idp.desk.search.filters import Filters
@@ -219,7 +218,7 @@ def erased(key: uuid.UUID) -> Response:
     return make_response(render_template("desk/people/efface.html", stayed=stayed, key=key))
 
 
-actions.register(
+subjects.register(
     Action(
         key="rights",
         right=Right.SERVE_RIGHTS,
