@@ -32,7 +32,7 @@ from idp.desk.jobs import files, lifecycle
 from idp.desk.jobs.kinds import later
 from idp.desk.statistics import models as figures
 from idp.desk.team import invitations
-from idp.desk.team import notices as staff_notices
+from idp.desk.team import mails as staff_mails
 from idp.email_confirmation import contest as email_contest
 from idp.email_confirmation import link_views as email_link
 from idp.email_confirmation import service as email_confirmation_service
@@ -260,10 +260,10 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         figures.FIGURES: later("idp.desk.statistics.counting:hand_over"),
         acceptance.MAIL: partial(acceptance.hand_over, settings=settings),
         alerts.ALERT: partial(alerts.hand_over, settings=settings),
-        staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
-        staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
-        staff_notices.NEW_ROLE: partial(staff_notices.hand_over_change, settings=settings),
-        school_notices.CONTACTS: partial(staff_notices.hand_over_change, settings=settings),
+        staff_mails.NEW_DEVICE: partial(staff_mails.hand_over_sign_in, settings=settings),
+        staff_mails.NEW_CREDENTIAL: partial(staff_mails.hand_over_sign_in, settings=settings),
+        staff_mails.NEW_ROLE: partial(staff_mails.hand_over_change, settings=settings),
+        school_notices.CONTACTS: partial(staff_mails.hand_over_change, settings=settings),
     }
 
 

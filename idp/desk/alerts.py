@@ -35,8 +35,9 @@ from idp.config import Settings
 from idp.db import db, retry_unit_of_work, upsert
 from idp.desk import access
 from idp.desk.journal.filters import Filters
-from idp.desk.staff import mails, posts
+from idp.desk.staff import posts
 from idp.desk.staff.models import StaffAccount, StaffRole
+from idp.desk.team import mails
 from idp.folding import fold
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome

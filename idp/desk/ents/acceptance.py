@@ -23,10 +23,10 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.alerts import of_alert
-from idp.desk.staff import mails, posts
+from idp.desk.staff import posts
 from idp.desk.staff.models import StaffRole
 from idp.desk.staff.posts import Grant
-from idp.desk.team import invitations
+from idp.desk.team import invitations, mails
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome

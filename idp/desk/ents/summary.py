@@ -18,9 +18,9 @@ from idp.desk import access
 from idp.desk.ents.acceptance import acts_for
 from idp.desk.ents.fields import RegistrationForm, scope_names
 from idp.desk.ents.proposals import Proposal
-from idp.desk.staff import mails
 from idp.desk.statistics import suppression, tables
 from idp.desk.statistics.suppression import Hidden
+from idp.desk.team import mails
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import approvals, registrations, rows
 from idp.registration.declarations import Kind

@@ -28,8 +28,9 @@ from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import DECLINED_MAIL, WAITS, policy
 from idp.desk.school_files.policy import Decision
-from idp.desk.staff import mails, posts
+from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
+from idp.desk.team import mails
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome

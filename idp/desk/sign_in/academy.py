@@ -23,8 +23,8 @@ from idp import encrypted
 from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import unit_of_work
-from idp.desk.staff import ceremonies
-from idp.desk.staff.ceremonies import Purpose
+from idp.desk.staff import authenticators
+from idp.desk.staff.authenticators import Purpose
 from idp.encrypted import UndecryptableError
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.keys import jose
@@ -96,7 +96,7 @@ def start(settings: Settings, outgoing: Outgoing, begun: Begun) -> str:
     endpoints = _discover(settings, outgoing)
     nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
     with unit_of_work():
-        ceremony = ceremonies.start(Purpose.ACADEMY)
+        ceremony = authenticators.start_ceremony(Purpose.ACADEMY)
         hidden = json.dumps([nonce, verifier, begun.invitation]).encode()
         ceremony.secret = encrypted.encrypt(settings.secrets, _SEALED, hidden, ceremony.challenge.hex())
         ceremony.values = {
@@ -120,7 +120,7 @@ def complete(settings: Settings, outgoing: Outgoing, answer: dict[str, str]) -> 
         AcademyError: the response is not of this browser, late or replayed, or the provider does not vouch.
     """
     with unit_of_work():
-        ceremony = ceremonies.use(Purpose.ACADEMY, _challenge(answer.get("state", "")))
+        ceremony = authenticators.use_ceremony(Purpose.ACADEMY, _challenge(answer.get("state", "")))
         if ceremony is None:
             raise AcademyError(Fault.LATE)
         values, sealed, challenge = dict(ceremony.values), ceremony.secret or b"", ceremony.challenge

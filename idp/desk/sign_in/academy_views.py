@@ -17,9 +17,9 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.access import public
-from idp.desk.sign_in import academy, enrolment_views, service
+from idp.desk.sign_in import academy, credentials, views
 from idp.desk.sign_in.academy import AcademyError, Begun, Identity, Intent
-from idp.desk.sign_in.enrolment_views import UsedError, entered, gone
+from idp.desk.sign_in.credentials import UsedError, entered, gone
 from idp.desk.sign_in.views import set_cookies
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Authenticator, StaffAccount
@@ -30,7 +30,6 @@ from idp.throttle import guard
 from idp.web import redirects
 from idp.web.errors import not_found
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("academy", __name__)
 log = structlog.get_logger()
@@ -44,7 +43,7 @@ def begin() -> Response:
     begun = _begun()
     if begun is None:
         return gone()
-    service.count_try(service.tries_from_here(remote_ip()))
+    views.count_try(views.tries_from_here())
     try:
         url = academy.start(settings, services().outgoing, begun)
     except AcademyError as error:
@@ -80,9 +79,9 @@ def back() -> Response:
         begun, identity = academy.complete(settings, services().outgoing, _answer())
     except AcademyError as error:
         return _refused(error)
-    proofs = [service.proofs_of(begun.session)] if begun.session else []
+    proofs = [views.proofs_of(begun.session)] if begun.session else []
     if proofs:  # a ceremony that nobody ends is no try
-        service.count_try(*proofs)
+        views.count_try(*proofs)
     act = {Intent.SIGN_IN: _sign_in, Intent.ENROL: _enrol, Intent.PROVE: _prove}[begun.intent]
     try:
         with unit_of_work():
@@ -92,7 +91,7 @@ def back() -> Response:
     except IntegrityError:  # another request linked the person first
         return _shown("taken")
     if response.status_code == HTTPStatus.OK:
-        guard.settle_success(service.tries_from_here(remote_ip()), *proofs)
+        guard.settle_success(views.tries_from_here(), *proofs)
     return response
 
 
@@ -110,11 +109,11 @@ def _person_of(identity: Identity) -> StaffAccount | None:
 def _sign_in(begun: Begun, identity: Identity) -> Response:
     staff = _person_of(identity)
     if staff is None or staff.enrolled_at is None:
-        service.note_refusal("academy")
+        views.note_refusal("academy")
         return _shown("unknown")
     proved_at = academy.proved_at(identity, now())
-    opened = service.open_for(staff.id, Authenticator.ACADEMY, proved_at=proved_at)
-    if isinstance(opened, service.Refused):
+    opened = views.open_for(staff.id, Authenticator.ACADEMY, proved_at=proved_at)
+    if isinstance(opened, views.Refused):
         return _shown("ended")
     response = _onward(begun)
     set_cookies(response, opened)
@@ -127,9 +126,9 @@ def _enrol(begun: Begun, identity: Identity) -> Response:
         raise UsedError
     taken = _person_of(identity)
     if taken is not None and taken.id != known[1].id:
-        service.note_refusal("academy")
+        views.note_refusal("academy")
         return _shown("taken")
-    owner = enrolment_views.redeem(begun.invitation, known[1].id)
+    owner = credentials.redeem(begun.invitation, known[1].id)
     owner.issuer, owner.subject = identity.issuer, identity.subject
     db.session.flush()
     return entered(owner, Authenticator.ACADEMY)
@@ -140,7 +139,7 @@ def _prove(begun: Begun, identity: Identity) -> Response:
     if person is None:
         return see_other("/connexion")
     if (person.staff.issuer, person.staff.subject) != (identity.issuer, identity.subject):
-        service.note_failed_proof(person, "academy")
+        views.note_failed_proof(person, "academy")
         return _shown("other")
     proved = sessions.prove(person, Authenticator.ACADEMY)
     if proved is Missed.SESSION_ENDED:
@@ -158,7 +157,7 @@ def _refused(error: AcademyError) -> Response:
     """Journal why the provider does not open the desk, tell operators more, and show what to do."""
     log.warning("academy sign-in refused", fault=error.fault.name.lower(), reason=error.reason)
     with unit_of_work():
-        service.note_refusal("academy")
+        views.note_refusal("academy")
     return _shown(error.fault.name.lower())
 
 

@@ -16,10 +16,10 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
 from idp.desk import access
-from idp.desk.staff import codes, mails, posts, sessions
+from idp.desk.staff import authenticators, posts, sessions
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole, StaffSession
 from idp.desk.staff.posts import Grant, GrantError
-from idp.desk.team import notices
+from idp.desk.team import mails
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
@@ -91,7 +91,7 @@ def grant_role(staff: StaffAccount, grant: Grant) -> None:
     if bool(grant.clients) != (scope is access.Scope.ENT):
         raise GrantError(f"{role} {'has no' if grant.clients else 'needs an'} ENT")
     before = _scopes(staff.id)
-    notices.tell_new_roles(posts.grant(staff, grant))
+    mails.tell_new_roles(posts.grant(staff, grant))
     if not _scopes(staff.id) <= before:
         _revoke(staff.id, StaffInvitation.is_reset.is_(True))
 
@@ -151,7 +151,7 @@ def forget_credentials(staff: StaffAccount) -> None:
     staff.credentials_changed()
     staff.password_hash = staff.issuer = staff.subject = None
     for kind in CredentialKind:
-        codes.remove(staff.id, kind)
+        authenticators.remove_credentials(staff.id, kind)
 
 
 @unit_of_work()
