@@ -252,12 +252,10 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         invitations.INVITED: partial(invitations.hand_over, settings=settings),
         lifecycle.JOB: partial(lifecycle.hand_over, settings=settings),
         files.EXPIRY: files.hand_over,
-        school_files.WAITS: partial(later("idp.desk.school_files.waiting:hand_over"), settings=settings),
-        school_files.DECLINED_MAIL: partial(
-            later("idp.desk.school_files.waiting:hand_over_refusal"), settings=settings
-        ),
+        school_files.WAITS: partial(later("idp.desk.school_files.checks:hand_over"), settings=settings),
+        school_files.DECLINED_MAIL: partial(later("idp.desk.school_files.checks:hand_over_refusal"), settings=settings),
         alerts.ALERTS: alerts.look,
-        figures.FIGURES: later("idp.desk.statistics.counting:hand_over"),
+        figures.FIGURES: later("idp.desk.statistics.tables:hand_over"),
         acceptance.MAIL: partial(acceptance.hand_over, settings=settings),
         alerts.ALERT: partial(alerts.hand_over, settings=settings),
         staff_mails.NEW_DEVICE: partial(staff_mails.hand_over_sign_in, settings=settings),

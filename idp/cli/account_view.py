@@ -18,7 +18,7 @@ from idp.audit.models import AuditEntry
 from idp.cli.refusals import NotFoundError
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.search.terms import Terms, condition
+from idp.desk.search.query import Terms, condition
 from idp.families.standing import Standing, standings
 from idp.mail.emails import masked, masked_apart
 from idp.passkeys import keys

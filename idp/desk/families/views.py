@@ -18,7 +18,7 @@ from idp.audit.models import AuditEntry
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.db import db
-from idp.desk import access, decisions, reading, refusals, ties
+from idp.desk import access, decisions, family_pages, ties
 from idp.desk.access import Right, needs
 from idp.desk.families import subjects
 from idp.desk.families.subjects import Action, DatedLine, GuardianView, Subject, TieView
@@ -65,7 +65,7 @@ def show(account: uuid.UUID) -> Response:
         "retabli": gettext("C’est rétabli : le lien avec l’élève n’est plus écarté."),
         "finie": gettext("Cette suspension est finie. L’accès reste fermé pour une autre raison, dite ci-dessous."),
     }
-    return _page(reading.open_to_read(account), done=done.get(request.args.get("fait", ""), ""))
+    return _page(family_pages.open_to_read(account), done=done.get(request.args.get("fait", ""), ""))
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
@@ -171,7 +171,7 @@ def resend(account: uuid.UUID) -> Response:
 
     The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff.
     """
-    row = reading.open_account(account)
+    row = family_pages.open_account(account)
     by, is_school = models.actor(access.person().staff.id), access.post().school is not None
     match emails.resend(services().settings, row.id, ip=by, client_id=None, reminds=is_school):
         case Sent():
@@ -213,11 +213,11 @@ def _too_soon(wait: TooSoon) -> Any:
 @keeps()
 def unlock(account: uuid.UUID) -> Response:
     """Reset the wrong tries of an account."""
-    row = reading.open_account(account)
+    row = family_pages.open_account(account)
     try:
         acts.unlock(row.id)
     except RefusedError as refused:
-        return _page(row, error=refusals.sentence(refused))
+        return _page(row, error=family_pages.refusal(refused))
     return see_other(url_for("accounts.show", account=row.id, fait="debloque"))
 
 
@@ -274,7 +274,7 @@ subjects.register(
 @needs(Right.HELP_FAMILIES, fresh=True)
 def passkeys(account: uuid.UUID) -> Response:
     """Show what the removal does; an account without a passkey has its own page."""
-    row = reading.open_account(account)
+    row = family_pages.open_account(account)
     if not keys.count(row.id):
         return see_other(url_for("accounts.show", account=row.id))
     return _passkeys_page(row, RemovalForm())
@@ -310,7 +310,7 @@ def _passkeys_page(account: Account, form: RemovalForm) -> Response:
 def family(pupil: uuid.UUID) -> Response:
     """Show a pupil with the guardians side by side: the state of each, what to say, the next step."""
     child = access.child(pupil)
-    reading.note_pupil(child.id)
+    family_pages.note_pupil(child.id)
     guardians = subjects.guardians(child)
     ended = gettext("Cette suspension est finie. Rien ne s’ouvre tant que le fichier ne nomme pas cette personne.")
     return make_response(

@@ -21,7 +21,7 @@ from idp.audit import log
 from idp.audit.desk_events import IdentityChecked
 from idp.clock import PARIS, now
 from idp.db import db
-from idp.desk import access, naming, reading
+from idp.desk import access, family_pages, naming
 from idp.desk.access import Right, needs
 from idp.desk.families import subjects
 from idp.desk.families.subjects import Action
@@ -78,7 +78,7 @@ blueprint = Blueprint("letter", __name__)
 @needs(Right.PRINT_LETTER, sometimes_fresh=True)
 def show(key: uuid.UUID) -> Response:
     """Show what a new letter will do, or why there is none."""
-    account = reading.open_account(key)
+    account = family_pages.open_account(key)
     refusal = _refusal(account)
     needs_proof = _is_guarded(account) or guard.remaining_wait(FIRST_LETTERS, _own_count()) > 0
     proof = access.proof_first() if not refusal and needs_proof else None
@@ -90,7 +90,7 @@ def show(key: uuid.UUID) -> Response:
 @keeps("reason", "came", "document", "guardian")
 def draw(key: uuid.UUID) -> Response:
     """Print the letter, and lead to its file."""
-    account = reading.open_account(key)
+    account = family_pages.open_account(key)
     form = _form(account)
     if refusal := _refusal(account):
         return _page(account, form, refusal)

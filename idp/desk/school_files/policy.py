@@ -37,6 +37,16 @@ MOST_REFUSED = 10_000
 """How many records of the files may be refused: more of them are no file of families, and each costs time."""
 CROWDED = "crowded"
 """The only mistake that speaks of one person."""
+
+
+SENT = "sent"
+"""The key of a check's result under which the sentence is kept with which the secretary sent it to the direction."""
+
+
+DECLINED = "declined"
+"""The key of a check's result under which the direction's reason is kept, if it did not import the files."""
+
+
 _WINDOW = timedelta(days=7)
 """How long people who left count."""
 _PERCENT = 100

@@ -12,8 +12,7 @@ from idp.desk.access import Right
 from idp.desk.jobs.kinds import CHECK
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import policy
-from idp.desk.school_files.policy import Exceeded
-from idp.desk.school_files.waiting import DECLINED
+from idp.desk.school_files.policy import DECLINED, Exceeded
 from idp.desk.statistics import tables
 from idp.rostering.reconcile.difference import Kind
 from idp.rostering.records import Format

@@ -14,7 +14,7 @@ from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
 from idp.db import db, one_of
 from idp.desk import access, ties, uncollected_letters, words
-from idp.desk.search.terms import Terms, condition
+from idp.desk.search.query import Terms, condition
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.families.standing import Standing, foremost, standings

@@ -19,11 +19,21 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, one_of, unit_of_work
 from idp.desk import access, ties
-from idp.desk.search import filters as search_filters
 from idp.desk.search import guardians
-from idp.desk.search.filters import Filters, Listing, shown_in
 from idp.desk.search.guardians import Former, Guardian
-from idp.desk.search.terms import Step, Terms, all_words, any_word, are_of_class, are_rare, condition
+from idp.desk.search.query import (
+    Filters,
+    Listing,
+    Step,
+    Terms,
+    all_words,
+    any_word,
+    are_of_class,
+    are_rare,
+    condition,
+    of_listing,
+    shown_in,
+)
 from idp.families.standing import Group
 from idp.folding import fold
 from idp.statements import index_only
@@ -149,7 +159,7 @@ def _match_words(matches: _Matches, terms: Terms) -> None:
 def find_listed(settings: Settings, listing: Listing, filters: Filters, page: int) -> Results:
     """Return a page of the families of a list of the school; the journal records it as a search."""
     matches = _Matches(filters)
-    keys = db.session.scalars(select(Account.id).where(filters.accounts(), search_filters.condition(listing))).all()
+    keys = db.session.scalars(select(Account.id).where(filters.accounts(), of_listing(listing))).all()
     _add_accounts(matches, keys, _SURE)
     results = replace(_results(matches, page), accounts=len(keys))
     return journalled(settings, f"list {listing.value}", results)

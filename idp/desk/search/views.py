@@ -12,9 +12,8 @@ from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
 from idp.desk.school import find_typed
 from idp.desk.search import service
-from idp.desk.search.filters import Filters, Listing
+from idp.desk.search.query import Filters, Listing, Terms
 from idp.desk.search.service import Results
-from idp.desk.search.terms import Terms
 from idp.families.standing import Group
 from idp.letters import class_lists
 from idp.services import services
