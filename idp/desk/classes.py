@@ -46,7 +46,6 @@ MISSING: Mapping[Missing, Any] = {
     Missing.CONFIRMATION: _l("adresse mail à confirmer, par le code ou le lien du mail"),
     Missing.EMAIL: _l("adresse mail à donner"),
 }
-"""What a guardian still has to do."""
 _RARE = (Group.BLOCKED, Group.RELETTER)
 """The states after a change of passwords."""
 
@@ -277,7 +276,6 @@ def _remaining(chosen: Chosen) -> list[Remaining]:
 
 @unit_of_work()
 def _journal(chosen: Chosen, count: int) -> None:
-    """Journal that a page or a file names people of a class."""
     log.record(ClassListed(class_name=chosen.class_name or "", count=count))
 
 

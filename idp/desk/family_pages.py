@@ -31,13 +31,6 @@ def open_account(key: uuid.UUID) -> Account:
     return account
 
 
-def open_to_read(key: uuid.UUID) -> Account:
-    """Return an account whose page the post may read (`access.account_to_read`), and journal that it was opened."""
-    account = access.account_to_read(key)
-    note_account(account.id)
-    return account
-
-
 def open_decision(account_key: uuid.UUID, key: uuid.UUID) -> Closing:
     """Return a closing in scope, and journal that the person opened its account; refuse it otherwise."""
     row = access.decision(account_key, key)
@@ -133,7 +126,6 @@ SENTENCES: Mapping[Code, Any] = {
         "Un signalement que l’établissement a promis de lire n’est pas réglé. Il le règle d’abord, au bureau."
     ),
 }
-"""The sentences of the refusals that a page of the desk can meet."""
 
 
 def refusal(refused: RefusedError) -> str:

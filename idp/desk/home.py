@@ -40,7 +40,6 @@ _ENTRIES = (
     ("journal.show", _l("Journal"), Right.READ_JOURNAL),
     ("people.show", _l("Droits des personnes"), Right.READ_RETENTION),
 )
-"""The endpoints of the pages, their labels, and the right that each needs."""
 
 
 def entries() -> Iterator[tuple[str, str, bool]]:

@@ -129,7 +129,6 @@ def show() -> Response:
 
 
 def _school(typed: str) -> School | None:
-    """Return the school of the person's post, or the typed one for the académie."""
     own = access.post().school
     if own is not None:
         return own

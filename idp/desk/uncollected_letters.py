@@ -62,7 +62,6 @@ def _untaken(settings: Settings, of_jobs: ColumnElement[bool], of_accounts: Colu
 
 
 def _has_valid_letter() -> ColumnElement[bool]:
-    """Return the condition of the accounts that a letter can still open."""
     return (
         Account.provisional_hash.is_not(None)
         & Account.activated_at.is_(None)

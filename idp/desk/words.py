@@ -12,15 +12,10 @@ from idp.families.standing import Group, Standing, group_of
 
 @dataclass(frozen=True)
 class Words:
-    """What the desk says about a standing.
+    """What the desk says about a standing: `short` in lists, `state` to the colleague, `say` on the telephone.
 
-    Attributes:
-        short: for lists.
-        tone: the class of the tag: `ok`, `warn`, `bad`, `plain`.
-        state: the state, for the colleague.
-        say: what to say on the telephone.
-        step: the key of the action that comes next (`families.actions`), or empty.
-        next: the sentence about the next step if there is no action, or the person has no right to it.
+    `tone` is the class of the tag: `ok`, `warn`, `bad`, `plain`. `step` is the key of the action that comes next
+    (`families.subjects`); `next` says it if there is no action, or the person has no right to it.
     """
 
     short: Any
@@ -210,7 +205,6 @@ OF: dict[Standing, Words] = {
         _l("Demandez à l’académie pourquoi le compte est fermé."),
     ),
 }
-"""The words of each standing."""
 
 CUT_OFF: Mapping[CutOff, Words] = {
     CutOff.WAITS: Words(

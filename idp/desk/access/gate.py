@@ -124,7 +124,6 @@ def check() -> Response | None:
 
 
 def _comes_first(need: Need) -> str | None:
-    """Return the endpoint that comes before a view: the sign-in, a proof, the choice of a post; None if none does."""
     known = sessions.current()
     if known is None:
         return "sign_in.sign_in"
@@ -218,15 +217,13 @@ def _is_other(session: StaffSession) -> bool:
     Siblings, and guardians of one pupil, are one family.
     """
     arguments = request.view_args or {}
-    key = arguments.get("account") or arguments.get("pupil") or arguments.get("key") or _of_notice(arguments)
+    key = arguments.get("account") or arguments.get("pupil") or arguments.get("key")
+    if "notice" in arguments:
+        key = db.session.scalar(select(SchoolNotice.account_id).where(SchoolNotice.id == arguments["notice"]))
     if key is None:
         return False
     about = session.reason_about or _begin(session, key)
     return about != key and _guardians(about).isdisjoint(_guardians(key))
-
-
-def _of_notice(arguments: dict[str, uuid.UUID]) -> uuid.UUID | None:
-    return db.session.scalar(select(SchoolNotice.account_id).where(SchoolNotice.id == arguments.get("notice")))
 
 
 @unit_of_work()

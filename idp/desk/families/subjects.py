@@ -343,7 +343,6 @@ def notices(account: Account) -> list[DatedLine]:
 
 
 def _notices(accounts: Collection[uuid.UUID], state: ColumnElement[bool]) -> Sequence[SchoolNotice]:
-    """Return the notices about accounts, to the schools in scope, newest first."""
     about = or_(SchoolNotice.account_id.in_(accounts), SchoolNotice.other_account_id.in_(accounts))
     chosen = select(SchoolNotice).where(about, state, access.notices())
     return db.session.scalars(chosen.order_by(SchoolNotice.created_at.desc())).all()

@@ -21,7 +21,7 @@ from idp.db import db
 from idp.desk import access, decisions, family_pages, ties
 from idp.desk.access import Right, needs
 from idp.desk.families import subjects
-from idp.desk.families.subjects import Action, DatedLine, GuardianView, Subject, TieView
+from idp.desk.families.subjects import Action, DatedLine, GuardianView, TieView
 from idp.desk.fields import ReasonField
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.naming import account_urls
@@ -65,7 +65,9 @@ def show(account: uuid.UUID) -> Response:
         "retabli": gettext("C’est rétabli : le lien avec l’élève n’est plus écarté."),
         "finie": gettext("Cette suspension est finie. L’accès reste fermé pour une autre raison, dite ci-dessous."),
     }
-    return _page(family_pages.open_to_read(account), done=done.get(request.args.get("fait", ""), ""))
+    row = access.account_to_read(account)
+    family_pages.note_account(row.id)
+    return _page(row, done=done.get(request.args.get("fait", ""), ""))
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
@@ -90,7 +92,6 @@ def _page(account: Account, *, done: str = "", error: str = "") -> Response:
 
 
 def _successors(account_id: uuid.UUID) -> list[tuple[str, str]]:
-    """Return the names of those who replaced a person, with the URLs of the pages that the post may open."""
     keys = ties.successors([account_id], access.notices()).get(account_id, ())
     known = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(filter(None, keys))))}
     urls, gone = account_urls(known), str(gettext("une personne dont le compte est supprimé"))
@@ -135,7 +136,6 @@ def _text(entry: AuditEntry) -> Any:
 
 
 def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
-    """Return what is known of the account, with labels; mail addresses are masked for everybody."""
     account = guardian.account
     rows: list[tuple[Any, Any]] = [(_l("Identifiant"), account.username)]
     if account.activated_at is None:
@@ -221,11 +221,6 @@ def unlock(account: uuid.UUID) -> Response:
     return see_other(url_for("accounts.show", account=row.id, fait="debloque"))
 
 
-def _may_resend(subject: Subject) -> bool:
-    account = subject.account
-    return subject.is_open and account.pending_email is not None and account.password_blocked_at is None
-
-
 subjects.register(
     Action(
         key="settle",
@@ -242,7 +237,11 @@ subjects.register(
         right=Right.HELP_FAMILIES,
         label=_l("Renvoyer le message"),
         url=lambda subject: url_for("accounts.resend", account=subject.account.id),
-        is_offered=_may_resend,
+        is_offered=lambda subject: (
+            subject.is_open
+            and subject.account.pending_email is not None
+            and subject.account.password_blocked_at is None
+        ),
         is_post=True,
         rank=20,
     )

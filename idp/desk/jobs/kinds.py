@@ -56,13 +56,10 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Finished:
-    """The result of a job.
+    """The result of a job, without a name; if it is empty, what the job kept while it ran.
 
-    Attributes:
-        result: What was done, without a name; if it is empty, what the job kept while it ran.
-        file: The file that it made to be handed out, if any.
-        for_pages: The files that it made for the pages of its slice, by different names.
-        frees: A former job whose uploads and files go with the end of this one, if any.
+    `file` is handed out, `for_pages` are for the pages of its slice. `frees` is a former job whose uploads and files go
+    with the end of this one.
     """
 
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -74,15 +71,8 @@ class Finished:
 class Running:
     """A job that is being done.
 
-    Attributes:
-        id: the job.
-        staff_id: the person who asked.
-        school_id: the school that the person acts for, if any.
-        parameters: what to do.
-        result: what an earlier run of the job kept, before it was killed (`begin_writing`, `keep`).
-        is_final: whether the job has begun to write, so that it goes to its end.
-        settings: the settings.
-        lease_lost: set when another worker has the job.
+    `result` is what an earlier run kept before it was killed (`begin_writing`, `keep`). `is_final` says that the job
+    has begun to write, so that it goes to its end. `lease_lost` is set when another worker has the job.
     """
 
     def __init__(self, job: Job, settings: Settings, lease_lost: threading.Event) -> None:
@@ -170,9 +160,10 @@ class Running:
         """Check that the job may continue; see `tick`."""
         if self.lease_lost.is_set():
             raise StoppedError(State.RUNNING)
+        of_enabled = StaffRole.staff_id.in_(select(StaffAccount.id).where(StaffAccount.disabled_at.is_(None)))
         row = db.session.execute(
             select(Job.cancel_asked_at, StaffRole.id)
-            .outerjoin(StaffRole, (StaffRole.id == self._role_id) & posts.in_force(now()) & _is_enabled())
+            .outerjoin(StaffRole, (StaffRole.id == self._role_id) & posts.in_force(now()) & of_enabled)
             .where(Job.id == self.id)
         ).one()
         if row[0] is not None:
@@ -183,11 +174,6 @@ class Running:
 
 def _store(key: uuid.UUID, **values: Any) -> None:
     db.session.execute(update(Job).where(Job.id == key).values(**values).execution_options(synchronize_session=False))
-
-
-def _is_enabled() -> Any:
-    enabled = select(StaffAccount.id).where(StaffAccount.disabled_at.is_(None))
-    return StaffRole.staff_id.in_(enabled)
 
 
 def store_end(
@@ -245,21 +231,16 @@ class Kind:
     """A kind of job.
 
     Attributes:
-        name: the value of `Job.kind`.
-        title: the title of its page: « Impression de courriers ».
         right: who may see the jobs of this kind, in the scope of the post.
         run: does the work; it may be called again after a kill, and then has to find out what is done already.
         describe: returns the sentences that say what was done, or why nothing was.
-        back: returns the way back to the page that the job was asked for on, with its name; see `page`.
+        back: returns the way back to the page that the job was asked for on; see `page`.
         next_page: the endpoint of a page of the slice, with the job's id as `key`, that shows a job that is done.
         again_to: returns the URL at which a job that is over can be asked for again, when its file is gone.
-        again: the label of that link.
         steps: returns what a person does after a job, the likeliest first; the way back to its page is one of them.
-        hint: what a person has to know while the job is not over.
-        cancel_hint: until when the job can be cancelled, for those who see the button.
+        hint: what a person has to know while the job is not over; `cancel_hint` is for those who see the button.
         keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
-        record: records in the journal what a job did, or enqueues a mail about it, in the transaction of its end. Not
-            for a kind that ends by `Running.finish`, which records it there.
+        record: records what a job did, in the transaction of its end; not for one that ends by `Running.finish`.
     """
 
     name: str

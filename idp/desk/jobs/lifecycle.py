@@ -33,7 +33,6 @@ from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome, PostponedError, TemporaryDeliveryError
 
 JOB = "desk.job"
-"""The kind of outbox message that has the worker do a job; its payload names the row."""
 _SHOWN = 50
 
 
@@ -44,14 +43,7 @@ def start(settings: Settings, kind: Kind, parameters: Mapping[str, Any], *, uplo
 
 
 def store(settings: Settings, kind: Kind, parameters: Mapping[str, Any], *, uploads: Sequence[NewFile] = ()) -> Job:
-    """Ask for a job, in the caller's transaction.
-
-    Args:
-        settings: for the secret key, under which uploads are encrypted.
-        kind: the kind of job.
-        parameters: what to do; ids and choices, never a secret.
-        uploads: the files that it needs.
-    """
+    """Ask for a job, in the caller's transaction; its parameters are ids and choices, never a secret."""
     job = _new(kind, parameters)
     _store(job)
     for upload in uploads:
@@ -80,7 +72,6 @@ def in_lane(lane: str) -> Job | None:
 
 
 def _store(job: Job) -> None:
-    """Store a job and the message that has the worker do it, in the caller's transaction."""
     db.session.add(job)
     db.session.flush()
     queue.enqueue(JOB, {"job": str(job.id)})
@@ -88,7 +79,6 @@ def _store(job: Job) -> None:
 
 
 def _new(kind: Kind, parameters: Mapping[str, Any]) -> Job:
-    """Return a job that the person asks for, which is not stored yet."""
     person, post, origin = access.person(), access.post(), log.current_origin()
     return Job(
         id=uuid.uuid4(),
@@ -210,7 +200,6 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 
 def _run(job: Job, kind: Kind, message: OutboxMessage, settings: Settings) -> None:
-    """Do a job that has begun, and store its end."""
     running = Running(job, settings, leases.lease_lost())
     try:
         if not running.is_final:  # what a killed run had begun to write is finished, also without its person
@@ -222,7 +211,9 @@ def _run(job: Job, kind: Kind, message: OutboxMessage, settings: Settings) -> No
     except RefusedError as refused:
         _end(job, State.FAILED, Finished(), settings, refusal=refused.code)
     except BusyError as busy:
-        _wait(job)
+        waits = update(Job).where(Job.id == job.id, Job.state == State.RUNNING).values(state=State.WAITING)
+        with unit_of_work():
+            db.session.execute(waits.execution_options(synchronize_session=False))
         raise PostponedError("waits for another job", _WAIT) from busy
     except Exception as fault:
         if message.attempts < _MOST_FAULTS:
@@ -267,7 +258,6 @@ def _begin(key: uuid.UUID) -> tuple[Job, Kind, bool] | None:
 
 
 def _mark_running(key: uuid.UUID) -> Job | None:
-    """Mark in the caller's transaction that a job runs, and return it; None if it is over."""
     return db.session.scalar(
         update(Job)
         .where(Job.id == key, Job.state.in_([State.WAITING, State.RUNNING]))
@@ -275,16 +265,6 @@ def _mark_running(key: uuid.UUID) -> Job | None:
         .returning(Job)
         .execution_options(synchronize_session=False, populate_existing=True)
     )
-
-
-def _wait(job: Job) -> None:
-    with unit_of_work():
-        db.session.execute(
-            update(Job)
-            .where(Job.id == job.id, Job.state == State.RUNNING)
-            .values(state=State.WAITING)
-            .execution_options(synchronize_session=False)
-        )
 
 
 def _origin(job: Job) -> log.Origin:
@@ -298,7 +278,6 @@ def _origin(job: Job) -> log.Origin:
 
 
 def _end(job: Job, state: State, finished: Finished, settings: Settings, *, refusal: str = "") -> None:
-    """Store the end of a job and record what it did, unless it is over."""
     kind = KINDS.get(job.kind)
     keeps_uploads = state is State.DONE and kind is not None and kind.keeps_uploads
     with unit_of_work():
@@ -309,7 +288,6 @@ def _end(job: Job, state: State, finished: Finished, settings: Settings, *, refu
 
 
 def _read_open_jobs(connection: Connection, _settings: Settings) -> Iterator[Sample]:
-    """Yield the numbers of jobs that are not over, by their states, and the age of the oldest."""
     is_open = Job.finished_at.is_(None)
     states = select(Job.kind, Job.state, func.count(), func.min(Job.created_at)).where(is_open)
     rows = connection.execute(states.group_by(Job.kind, Job.state)).all()
@@ -320,4 +298,3 @@ def _read_open_jobs(connection: Connection, _settings: Settings) -> Iterator[Sam
 
 
 OPEN_JOBS = Subject(_read_open_jobs)
-"""What the database tells the metrics of jobs."""

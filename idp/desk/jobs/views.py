@@ -52,7 +52,6 @@ def show(key: uuid.UUID) -> Response:
 
 
 def _sentence(job: Job) -> str:
-    """Return where the job stands, in words."""
     if job.is_final and not job.state.is_over:
         return str(
             gettext(
@@ -137,7 +136,6 @@ def _claim(file: uuid.UUID) -> list[str]:
 
 
 def _is_valid(ticket: str, file: uuid.UUID) -> bool:
-    """Return whether this person got the ticket for this file in the last two minutes."""
     try:
         claim, _ = _tickets().loads(ticket, _TICKET_SECONDS)
     except InvalidValueError:

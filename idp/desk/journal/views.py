@@ -33,7 +33,6 @@ from idp.operations.personal_data.words import in_words, known_details
 from idp.spreadsheet import rows_to_csv
 
 MOST = 20_000
-"""The most entries of one file."""
 
 
 def as_csv(lines: Sequence[dict[str, Any]]) -> bytes:
@@ -157,7 +156,6 @@ def _export_page(chosen: filters.Filters, error: str = "") -> Response:
 
 
 PAGE = 50
-"""The entries of a page."""
 _ID = re.compile(r"<[^>]*>")
 
 

@@ -126,7 +126,6 @@ def _refusal(account: Account) -> str:
 
 
 def _is_guarded(account: Account) -> bool:
-    """Return whether the account has been active, or an import from the desk has just opened it."""
     return account.has_been_active or (account.is_from_desk and account.created_at > now() - _NEW_FOR)
 
 
@@ -141,7 +140,6 @@ def _count_letter(account: Account) -> bool:
 
 
 def _own_count() -> str:
-    """Return the subject of the count: the person, in all sessions and schools."""
     return str(access.person().staff.id)
 
 
@@ -193,7 +191,6 @@ def _sent_twice(account: Account) -> Response:
 
 
 def _form(account: Account) -> LetterForm:
-    """Return the form, whose checklist names the pupils."""
     form = LetterForm()
     form.guardian.label.text = gettext(
         "C’est bien un responsable légal. Élève : %(children)s", children=_children(account)
@@ -227,7 +224,6 @@ def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = ""
 
 
 def _effects(account: Account) -> list[str]:
-    """Return what a new letter will do, in sentences."""
     days = services().settings.provisional_days
     valid = gettext("Le nouveau mot de passe provisoire est valable %(days)s jours.", days=days)
     if account.activated_at is None:

@@ -79,7 +79,6 @@ def run(running: Running) -> Finished:
 
 
 def _result(report: Report) -> dict[str, Any]:
-    """Return what the pages show of a print: numbers, and the ids of the people who got a letter, or none."""
     skipped: dict[str, list[str]] = {}
     for entry in report.skipped:
         skipped.setdefault(entry.skip.value, []).append(str(entry.account_id))
@@ -168,7 +167,6 @@ def show() -> Response:
 
 
 def _row(job: Job, names: Mapping[UUID, str], made: Sequence[JobFile]) -> dict[str, Any]:
-    """Return a print as the page shows it: whether the person may take a file, and where it is printed again."""
     kind = PRINT if job.kind == PRINT.name else LETTER
     layout = gettext("Petit format") if job.parameters["slips"] else gettext("Lettres")
     if kind is PRINT:
@@ -313,7 +311,6 @@ REFUSALS: dict[str, LazyString] = {
         "L’impression a échoué. Aucun mot de passe provisoire n’a changé : recommencez, ou demandez à l’académie."
     ),
 }
-"""Why nothing was printed, by the code of the refusal."""
 
 SKIPS: dict[str, LazyString] = {
     Skip.CHANGED: _l("Compte modifié pendant l’impression"),

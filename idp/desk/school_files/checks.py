@@ -46,7 +46,6 @@ from idp.web.http import Request
 FIELD = "fichiers"
 _MOST_FILES = 10
 _MOST_CHECKS = 3
-"""Checks of one person that may wait or run at once."""
 _LONGEST_NAME = 120
 
 
@@ -76,7 +75,6 @@ def uploads(request: Request) -> list[NewFile]:
 
 
 def _name(filename: str) -> str:
-    """Return a file's name without folders, as it can be shown."""
     name = filename.replace("\\", "/").rpartition("/")[2]
     return "".join(char if char.isprintable() else "�" for char in name)[-_LONGEST_NAME:] or "fichier"
 
@@ -378,7 +376,6 @@ def hand_over_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
 
 
 def _mailed(message: OutboxMessage) -> tuple[StaffAccount | None, Job | None, School | None]:
-    """Return the recipient of a mail, the check that it is about and the school, as far as they exist."""
     check = db.session.get(Job, uuid.UUID(message.payload["job"]), populate_existing=True)
     school = db.session.get(School, check.school_id) if check and check.school_id else None
     return mails.find_recipient(message.payload["recipient"]), check, school

@@ -194,7 +194,6 @@ def sheet(key: uuid.UUID) -> Response:
 
 
 def _note_names(check: Job) -> None:
-    """Journal that a person reads the difference of files, if it has names."""
     if access.may(Right.READ_FAMILIES):
         with unit_of_work():
             log.record(FileDifferenceRead(job=str(check.id)))
@@ -257,7 +256,6 @@ def withdraw(key: uuid.UUID) -> Response:
 
 
 def _own_unsent(key: uuid.UUID) -> Job | None:
-    """Return the person's own check if it is to be sent or removed."""
     check = checks.checked(key)
     is_own = check.staff_id == access.person().staff.id
     return check if is_own and checks.is_unsent(services().settings, check) else None
@@ -315,13 +313,11 @@ def _difference(
 
 
 def _reasons(check: Job) -> list[str]:
-    """Return why the secretary may not import files, and what they look like: the head reads the same."""
     limits = policy.of_author(services().settings, check).limits
     return [*words.exceeded(limits), *words.mistakes(check.result["mistakes"], check.result)]
 
 
 def _waits(check: Job) -> str:
-    """Return what the school reads about files that wait for its direction; empty if they do not."""
     until = checks.waits_until(services().settings, check)
     if until is None or not access.own_spec().is_at_school:
         return ""
@@ -357,7 +353,6 @@ def problems_csv(key: uuid.UUID) -> Response:
 
 
 def _read_by_name(past: Past) -> Past:
-    """Journal that a person reads the problems of an import, if they have names; return the import."""
     if access.may(Right.READ_FAMILIES):
         with unit_of_work():
             log.record(ImportProblemsRead(batch=str(past.batch.id)))

@@ -72,7 +72,6 @@ _REFUSALS = {
     "fault": _l("Une erreur de notre part a arrêté le travail. Essayez de nouveau, ou écrivez à l’académie."),
 }
 GONE = frozenset({"gone", "imported"})
-"""The reasons for which the files of a check are not here any more."""
 _UNREADABLE = _l("Ces fichiers ne peuvent pas être lus jusqu’au bout : la raison est dans les problèmes.")
 
 _MISTAKES = {
@@ -324,7 +323,6 @@ _ACCESS = (
 
 
 def _of_access(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    """Yield which accounts an import closed and opened again, and which closings stay."""
     for name, what, single, several in _ACCESS:
         if count := counts.get(name, {}).get(what, 0):
             yield str(single) if count == 1 else str(several) % {"n": count}

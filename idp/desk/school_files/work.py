@@ -54,7 +54,6 @@ from idp.rostering.records import COMPARED
 SHOWN = 200
 """How many lines of a kind the page shows; the CSV has all."""
 _MOST_SCHOOLS = 20
-"""The schools of files that a check names."""
 _ENDS_OF_CHECK, _ENDS_OF_IMPORT = (50, 100), (20, 40)
 """The percents of a job at the end of reading and of comparing."""
 _PERCENT = 100
@@ -189,7 +188,6 @@ def _of_ties_alone(staging: Staging) -> Iterator[Difference]:
 
 
 def _bounded(lines: Iterable[Difference]) -> tuple[dict[str, list[Sequence[str]]], Counter[str], bytes]:
-    """Return the first lines of each kind, how many there are, and all of them as CSV."""
     kept: dict[str, list[Sequence[str]]] = {}
     totals: Counter[str] = Counter()
 
@@ -269,15 +267,10 @@ _OF_HALF_PAIRS = frozenset({"guardian_missing", "student_missing", "student_with
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of files, about one person or none.
+    """A problem of files, about one person or none; `lines` of the file say the same of one key.
 
-    Attributes:
-        lines: the lines of the file that say the same of one key.
-        sentence: what is wrong, and what follows from it.
-        because: the key of the pupil from whose problem it follows; empty if it follows from none.
-        person: the name in the file, family name first.
-        is_known: whether the file before had the problem too.
-        notice_url: the page of the notice that the import made of it, if it made one that the post may read.
+    `because` is the key of the pupil from whose problem it follows. `is_known` says that the file before had it too.
+    `notice_url` is the page of the notice that the import made of it, if the post may read it.
     """
 
     severity: str

@@ -205,7 +205,6 @@ def _without_civility(words: Sequence[str]) -> Sequence[str]:
 
 
 def _joined(words: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield the words as they were typed, and with two neighbours as one word."""
     yield words
     for at in range(len(words) - 1):
         yield [*words[:at], words[at] + words[at + 1], *words[at + 2 :]]
@@ -322,12 +321,9 @@ def shown_in(group: Group) -> ColumnElement[bool]:
 
 @dataclass(frozen=True)
 class Filters:
-    """What narrows a search.
+    """What narrows a search: a state, a class ("" for pupils without one), schools that a person of the académie typed.
 
-    Attributes:
-        group: the state of a guardian, or None for all.
-        class_name: a class of the school, "" for pupils without one, or None for all.
-        schools: the schools that a person of the académie typed; empty for all in scope.
+    None, or no school, stands for all in scope.
     """
 
     group: Group | None = None

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from flask_babel import ngettext
-from sqlalchemy import CTE, ColumnElement, Select, or_, select
+from sqlalchemy import CTE, Select, or_, select
 from sqlalchemy.orm import defer, selectinload
 
 from idp import opaque
@@ -39,7 +39,6 @@ from idp.folding import fold
 from idp.statements import index_only
 
 MOST = 40
-"""The number of rows of a page."""
 _AT_ONCE = 200
 """The matches that a step reads, to sort them by name."""
 _FEW = 1000
@@ -48,7 +47,6 @@ _DIGEST_LENGTH = 32
 _SUREST, _SURE, _NEAR = range(3)
 """The steps of a search: whole words, beginnings of words, words with one typing error."""
 _Names = dict[uuid.UUID, tuple[str, str, datetime | None]]
-"""Family names, given names and the instants at which pupils left, by key."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,6 @@ class _Matches:
     children: dict[uuid.UUID, int] = field(default_factory=dict)
     alone: dict[uuid.UUID, int] = field(default_factory=dict)
     names: _Names = field(default_factory=dict)
-    """The names of pupils that were read with the keys, and when they left."""
     has_no_account: bool = False
     """Whether no account of any school has the words."""
 
@@ -85,15 +82,11 @@ class _Matches:
 
 @dataclass(frozen=True)
 class Results:
-    """A page of rows, at most `MOST`.
+    """A page of rows, at most `MOST`; `pupils` is the number of rows of all pages.
 
-    Attributes:
-        families: the rows.
-        page: the number of the page, from 1.
-        pupils: the number of rows of all pages.
-        accounts: the number of accounts in the list, the state and the class that were asked for without words; else 0.
-        uncounted: the number of accounts that a class shows besides, because they are closed or have no open tie there.
-        former: former guardians with these names, if no family has exactly these.
+    `accounts` counts those in the list, the state and the class that were asked for without words; `uncounted` those
+    that a class shows besides, because they are closed or have no open tie there. `former` are former guardians with
+    these names, if no family has exactly these.
     """
 
     families: list[Family]
@@ -128,7 +121,8 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
         filters = replace(filters, schools=())
     matches = _Matches(filters)
     if terms.mailbox:
-        known = select(Account.id).where(replace(filters, group=None).accounts(), _has_mailbox(terms.mailbox))
+        is_theirs = or_(Account.mailbox == terms.mailbox, Account.pending_email == terms.mailbox)
+        known = select(Account.id).where(replace(filters, group=None).accounts(), is_theirs)
         _add_accounts(matches, _first(known), _SURE)
     else:
         if terms.identifier:
@@ -140,11 +134,11 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
     is_former = not terms.mailbox and not matches.has_no_account and all(family.is_near for family in results.families)
     if is_former and filters == Filters():
         results = replace(results, former=guardians.find(terms))
-    return journalled(settings, terms.canonical, results)
+    note_list(settings, terms.canonical, len(results.families) + len(results.former))
+    return results
 
 
 def _match_words(matches: _Matches, terms: Terms) -> None:
-    """Add what the steps of a search match, until there are enough rows."""
     with index_only():
         if terms.is_short or not matches.filters.are_of_schools:  # in a school, the next step has them all
             _match(matches, terms.whole(), _SUREST)
@@ -162,7 +156,8 @@ def find_listed(settings: Settings, listing: Listing, filters: Filters, page: in
     keys = db.session.scalars(select(Account.id).where(filters.accounts(), of_listing(listing))).all()
     _add_accounts(matches, keys, _SURE)
     results = replace(_results(matches, page), accounts=len(keys))
-    return journalled(settings, f"list {listing.value}", results)
+    note_list(settings, f"list {listing.value}", len(results.families))
+    return results
 
 
 def find_without_words(settings: Settings, filters: Filters, page: int) -> Results:
@@ -189,18 +184,14 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
         uncounted = len(_shown_accounts(filters) - {pair[0] for pair in pairs})
     _add_children(matches, list(matches.names), _SURE)
     results = replace(_results(matches, page), accounts=len({pair[0] for pair in pairs}), uncounted=uncounted)
-    return journalled(settings, f"state {group.value if group else ''} class {filters.class_name}", results)
+    words = f"state {group.value if group else ''} class {filters.class_name}"
+    note_list(settings, words, len(results.families))
+    return results
 
 
 def _shown_accounts(filters: Filters) -> set[uuid.UUID]:
     shown = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
     return set(db.session.scalars(shown.where(filters.children(), Child.left_at.is_(None), ties.are_shown())))
-
-
-def journalled(settings: Settings, words: str, results: Results) -> Results:
-    """Return the results, after the journal recorded a digest of the words and the number of rows."""
-    note_list(settings, words, len(results.families) + len(results.former))
-    return results
 
 
 @unit_of_work()
@@ -209,10 +200,6 @@ def note_list(settings: Settings, words: str, hits: int) -> None:
     key = opaque.derive_key(settings.secrets[0], "desk search")
     digest = opaque.keyed_digest(key, words).hex()[:_DIGEST_LENGTH]
     log.record(FamiliesSearched(terms_digest=digest, hits=hits))
-
-
-def _has_mailbox(mailbox: str) -> ColumnElement[bool]:
-    return or_(Account.mailbox == mailbox, Account.pending_email == mailbox)
 
 
 def _match(matches: _Matches, step: Step, rank: int) -> None:
@@ -292,7 +279,6 @@ def _add_children(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> No
 
 
 def _add_accounts(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> None:
-    """Add the pupils of guardians, and the guardians without a pupil in scope."""
     if not keys:
         return
     shown = (
@@ -342,7 +328,6 @@ class _Named(NamedTuple):
 
 
 def _names(table: type[Child] | type[Account], ranks: dict[uuid.UUID, int], read: _Names) -> list[_Named]:
-    """Return what rows are sorted by; those of `read` are known already."""
     known = dict(read)
     if unread := ranks.keys() - known.keys():
         named = select(table.id, table.family_name, table.given_name, table.left_at)

@@ -88,7 +88,6 @@ def search() -> Response:
 
 
 def _fault(text: str, filters: Filters, classes: list[str]) -> Any:
-    """Return the sentence about what was typed or chosen if it cannot be searched, or an empty one."""
     if filters.class_name is not None and filters.class_name not in classes:
         return gettext("Cette classe n’existe plus dans l’établissement.")
     if text:
@@ -172,7 +171,6 @@ def _summary(results: Results | None, filters: Filters, text: str) -> Any:
 
 
 def _of_list(listing: Listing, results: Results | None, filters: Filters) -> Any:
-    """Return the sentence above a list, with the number that its tile has."""
     if results is None:
         return ""
     if results.families:
@@ -186,7 +184,6 @@ def _of_list(listing: Listing, results: Results | None, filters: Filters) -> Any
 
 
 def _counted(results: Results, group: Group | None) -> Any:
-    """Return how many accounts there are and how many pupils they have, as the board of classes counts them."""
     pupils = ngettext("%(num)s élève", "%(num)s élèves", results.pupils)
     if group is None:
         counted = ngettext(
@@ -202,7 +199,6 @@ def _counted(results: Results, group: Group | None) -> Any:
 
 
 def _uncounted(number: int) -> str:
-    """Return why accounts are in a list of a class without being counted."""
     if not number:
         return ""
     return str(

@@ -59,7 +59,6 @@ def _configured() -> Settings:
 
 
 def _begun() -> Begun | None:
-    """Return what the form begins, or None for an invitation that does not work."""
     if token := request.form.get("invitation", ""):
         return Begun(Intent.ENROL, invitation=token) if invitations.look_up(token) else None
     person = sessions.current()
@@ -76,7 +75,9 @@ def back() -> Response:
     if request.method == "HEAD":
         return make_response("")  # a request that may change nothing
     try:
-        begun, identity = academy.complete(settings, services().outgoing, _answer())
+        # a parameter that is given twice is no parameter (RFC 6749 3.1)
+        answer = {name: values[0] for name, values in request.args.lists() if len(values) == 1}
+        begun, identity = academy.complete(settings, services().outgoing, answer)
     except AcademyError as error:
         return _refused(error)
     proofs = [views.proofs_of(begun.session)] if begun.session else []
@@ -93,11 +94,6 @@ def back() -> Response:
     if response.status_code == HTTPStatus.OK:
         guard.settle_success(views.tries_from_here(), *proofs)
     return response
-
-
-def _answer() -> dict[str, str]:
-    """Return the parameters of the response; one that is given twice is no parameter (RFC 6749 3.1)."""
-    return {name: values[0] for name, values in request.args.lists() if len(values) == 1}
 
 
 def _person_of(identity: Identity) -> StaffAccount | None:
@@ -154,7 +150,6 @@ def _onward(begun: Begun) -> Response:
 
 
 def _refused(error: AcademyError) -> Response:
-    """Journal why the provider does not open the desk, tell operators more, and show what to do."""
     log.warning("academy sign-in refused", fault=error.fault.name.lower(), reason=error.reason)
     with unit_of_work():
         views.note_refusal("academy")

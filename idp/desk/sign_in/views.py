@@ -267,7 +267,6 @@ def _page(form: CodeForm, error: str = "") -> Response:
 
 
 def _has_empty_field(form: CodeForm | ProofForm) -> bool:
-    """Return whether a field is empty, and put an error beside it."""
     sentences = {
         "email": gettext("Tapez une adresse mail."),
         "password": gettext("Tapez votre mot de passe."),
@@ -337,7 +336,6 @@ def _has_academy(staff: StaffAccount) -> bool:
 
 
 def _other_way(staff: StaffAccount) -> str:
-    """Return the sentence that names another way than a passkey, or an empty one if the person has none."""
     if staff.password_hash is not None:
         return _by_code()
     return str(gettext("Sinon, passez par l’académie.")) if _has_academy(staff) else ""

@@ -27,7 +27,6 @@ from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 ACADEMY = "academy"
-"""The scope of the académie."""
 _SERVED = select(ClientSchool.client_id, ClientSchool.uai)
 
 
@@ -88,7 +87,6 @@ def _tables(rows: Sequence[Row], clients: Iterable[_Served], weeks: Sequence[Wee
 
 
 def _sums(lines: Sequence[Sequence[Cell]]) -> list[list[Any]]:
-    """Return the sum of the shown numbers of each column, and whether it has all of them."""
     sums = []
     for column in zip(*lines, strict=True):
         shown = [cell for cell in column if isinstance(cell, int)]
@@ -101,7 +99,6 @@ def _stored(cells: Iterable[Cell]) -> list[int | str]:
 
 
 def _replace(scopes: Mapping[str, Mapping[str, Any]], counted_at: datetime) -> None:
-    """Replace the figures of all scopes by those of this count, unless a later count was stored meanwhile."""
     for scope, tables in sorted(scopes.items()):
         statement = upsert(StoredFigures).values(scope=scope, counted_at=counted_at, tables=tables)
         db.session.execute(
@@ -213,7 +210,6 @@ def titles() -> list[str]:
 
 
 def _sum(cell: Cell, has_all: bool) -> str:  # noqa: FBT001 - a pair of the stored figures
-    """Return a sum of shown numbers, « au moins » where a number is hidden."""
     is_known = has_all or isinstance(cell, Hidden)
     return in_words(cell) if is_known else str(gettext("au moins %(n)s", n=in_words(cell)))
 

@@ -24,6 +24,8 @@ from idp.web.errors import not_found
 
 WIDTH = 320
 _LABELS = 72
+_MARGIN = 10
+"""The letters of a name that the labels have room for."""
 _ROW = 22
 _HEIGHT = 120
 _ACTIVE = Group.ACTIVE.value
@@ -46,7 +48,7 @@ def of_classes(rows: Sequence[Row]) -> Picture:
     rectangles, labels = [], []
     for i, row in enumerate(rows):
         y, x, scale = i * _ROW + 2, float(_LABELS), (WIDTH - _LABELS) / max(row.accounts, 1)
-        labels.append((0, y + 13, _short(row.name)))
+        labels.append((0, y + 13, row.name if len(row.name) <= _MARGIN else f"{row.name[: _MARGIN - 1]}…"))
         for state, count in zip(STATES, row.counts, strict=True):
             if count:
                 rectangles.append((round(x, 2), y, round(count * scale, 2), _ROW - 5, state.value))
@@ -70,10 +72,6 @@ def of_weeks(weeks: Sequence[tuple[date, Cell]]) -> Picture | None:
     i = numbers.index(most)
     labels.append((min(round(i * step + 1, 2), WIDTH - 30.0), 10, str(most)))
     return Picture(_HEIGHT + 20, rectangles, labels)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 10 else f"{name[:9]}…"  # noqa: PLR2004 - what the margin holds
 
 
 blueprint = Blueprint("statistics", __name__)

@@ -64,8 +64,10 @@ def grant_and_invite(
     staff = _locked(mailbox)
     if staff is None:
         staff = _created(email, chosen_name, mailbox)
-    elif staff.disabled_at is not None:
-        _return(staff, chosen_name)
+    elif staff.disabled_at is not None:  # the person comes back without the roles and credentials of before
+        staff.disabled_at = staff.enrolled_at = None
+        staff.name = chosen_name
+        forget_credentials(staff)
     elif not may_repeat and posts.is_granted(staff.id, grant):
         raise AlreadyGrantedError(f"{email} has the role already")
     close_without_role(staff.id)
@@ -137,13 +139,6 @@ def _locked(mailbox: str) -> StaffAccount | None:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-
-
-def _return(staff: StaffAccount, name: str) -> None:
-    """Let a person who had left come back, without the roles and credentials of before."""
-    staff.disabled_at = staff.enrolled_at = None
-    staff.name = name
-    forget_credentials(staff)
 
 
 def forget_credentials(staff: StaffAccount) -> None:
