@@ -338,7 +338,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     entries = Filters(act=AlertRaised.kind, first=day)  # the entry of the alert may be of the next day
     if is_head:
         entries = Filters(who=colleague, act=_ACTS.get(payload["alert"], ""), first=day, last=day)
-    path = "/signalements" if payload["alert"] == "account_closed" else f"/journal?{urlencode(entries.typed)}"
+    path = "/signalements" if payload["alert"] == "account_closed" else f"/journal?{urlencode(entries.parameters)}"
     return mails.send(
         message,
         settings,

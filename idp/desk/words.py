@@ -237,7 +237,7 @@ REPLACED = Words(
 )
 """The words of a closed account whose key names another person now, in place of those of its standing."""
 
-UNTAKEN: Mapping[Standing, Words] = {
+UNCOLLECTED: Mapping[Standing, Words] = {
     Standing.LETTER_VALID: Words(
         _l("Courrier à imprimer à nouveau"),
         "bad",
@@ -264,10 +264,10 @@ UNTAKEN: Mapping[Standing, Words] = {
 """The words of an account with a valid letter whose file nobody took, in place of those of its standing."""
 
 
-def of(standing: Standing, cut_off: CutOff | None, *, is_untaken: bool = False) -> Words:
+def of(standing: Standing, cut_off: CutOff | None, *, is_uncollected: bool = False) -> Words:
     """Return the words of an account, given why it has no open tie, if any, and whether nobody took its letter."""
-    if is_untaken and cut_off is None and standing in UNTAKEN:
-        return UNTAKEN[standing]
+    if is_uncollected and cut_off is None and standing in UNCOLLECTED:
+        return UNCOLLECTED[standing]
     is_closed = group_of([standing]) in {Group.CLOSED, Group.DISPUTED} and standing is not Standing.LEFT
     return OF[standing] if cut_off is None or is_closed else CUT_OFF[cut_off]
 

@@ -129,14 +129,14 @@ class DatedLine:
 class GuardianView:
     """An account as the pages show it; `closings` close the whole account.
 
-    `is_untaken` says that nobody took the file of its letter, which is erased.
+    `is_uncollected` says that nobody took the file of its letter, which is erased.
     """
 
     subject: Subject
     words: Words
     actions: list[Offered]
     closings: list[Shown]
-    is_untaken: bool
+    is_uncollected: bool
 
     @property
     def account(self) -> Account:
@@ -168,7 +168,7 @@ class GuardianView:
     def letter_until(self) -> datetime | None:
         """The end of the letter that was not used yet; None if there is none that works, or none on paper."""
         holds = not {Standing.LETTER_VALID, Standing.NEW_LETTER_VALID}.isdisjoint(self.subject.holding)
-        return self.account.provisional_expires_at if holds and not self.is_untaken else None
+        return self.account.provisional_expires_at if holds and not self.is_uncollected else None
 
     @property
     def further(self) -> list[Words]:
@@ -265,11 +265,11 @@ def views(
             account.id in closed,
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
-        is_untaken = account.id in unprinted
-        sentences = words.of(subject.standing, subject.cut_off, is_untaken=is_untaken)
+        is_uncollected = account.id in unprinted
+        sentences = words.of(subject.standing, subject.cut_off, is_uncollected=is_uncollected)
         if subject.is_replaced:
             sentences = words.REPLACED
-        shown[account.id] = GuardianView(subject, sentences, offered(subject), closing, is_untaken)
+        shown[account.id] = GuardianView(subject, sentences, offered(subject), closing, is_uncollected)
     return shown
 
 
@@ -364,9 +364,11 @@ def _with_wrong_tries(accounts: Collection[Account]) -> set[uuid.UUID]:
         AuditEntry.at > now() - limits.SIGN_IN_ACCOUNT.quiet,
     )
     last_try: dict[uuid.UUID | None, datetime] = dict(db.session.execute(lasts.group_by(AuditEntry.account_id)).all())
-    return {account.id for account in accounts if account.id in last_try and _counts(account, last_try[account.id])}
-
-
-def _counts(account: Account, tried_at: datetime) -> bool:
-    ends = (account.last_sign_in_at, account.tries_forgotten_at)
-    return all(end is None or end < tried_at for end in ends)
+    return {
+        account.id
+        for account in accounts
+        if account.id in last_try
+        and all(
+            end is None or end < last_try[account.id] for end in (account.last_sign_in_at, account.tries_forgotten_at)
+        )
+    }

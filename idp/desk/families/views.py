@@ -120,19 +120,18 @@ def events(account: Account) -> list[DatedLine]:
     )
     readable = ["", *map(str, db.session.scalars(here))]
     child = func.coalesce(AuditEntry.details["child"].as_string(), "")
-    chosen = (
+    statement = (
         select(AuditEntry)
         .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS), child.in_(readable))
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(2 * _EVENTS)
     )
-    lines = (DatedLine(entry.at, _text(entry)) for entry in without_twins(db.session.scalars(chosen)))
-    return [line for line in lines if line.text][:_EVENTS]
-
-
-def _text(entry: AuditEntry) -> Any:
-    about = CHILD if entry.details.get("child") else CALL if entry.details.get("by_telephone") else ""
-    return chosen(KINDS[entry.kind].family, about, "", entry.result, entry.details.get("change", ""))
+    lines = []
+    for entry in without_twins(db.session.scalars(statement)):
+        about = CHILD if entry.details.get("child") else CALL if entry.details.get("by_telephone") else ""
+        text = chosen(KINDS[entry.kind].family, about, "", entry.result, entry.details.get("change", ""))
+        lines += [DatedLine(entry.at, text)] if text else []
+    return lines[:_EVENTS]
 
 
 def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
@@ -140,7 +139,7 @@ def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
     rows: list[tuple[Any, Any]] = [(_l("Identifiant"), account.username)]
     if account.activated_at is None:
         until = guardian.letter_until
-        none = _l("préparé, fichier effacé") if guardian.is_untaken else _l("aucun valable")
+        none = _l("préparé, fichier effacé") if guardian.is_uncollected else _l("aucun valable")
         rows.append((_l("Courrier"), _l("valable jusqu’au %(day)s", day=i18n.day(until)) if until else none))
     town = f"{account.postcode} {account.city}".strip()
     rows.append((_l("Adresse postale"), ", ".join(filter(None, [*account.address_lines, town])) or _l("aucune")))

@@ -84,7 +84,7 @@ class Filters:
     people: list[ColumnElement[bool]] | None = None
 
     @property
-    def typed(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """The filters as parameters of a URL, or as fields of a form."""
         values = {"qui": self.who, "acte": self.act, "du": self.first, "au": self.last, "compte": self.account}
         return {name: value for name, value in values.items() if value}

@@ -22,7 +22,7 @@ from idp.audit.models import OK, AuditEntry
 from idp.clients.models import Client
 from idp.clock import PARIS, today
 from idp.db import Base, db, unit_of_work
-from idp.desk import access, naming
+from idp.desk import access, fields, naming
 from idp.desk.access import Right, needs
 from idp.desk.journal import filters
 from idp.desk.journal.filters import Filters, capital
@@ -102,7 +102,7 @@ def show() -> Response:
     shown = rows[:PAGE]
     older = ""
     if len(rows) > PAGE:
-        older = url_for("journal.show", avant=filters.cursor(shown[-1]), **chosen.typed)
+        older = url_for("journal.show", avant=filters.cursor(shown[-1]), **chosen.parameters)
     return make_response(
         render_template(
             "desk/journal/journal.html",
@@ -110,7 +110,7 @@ def show() -> Response:
             acts=filters.groups(),
             lines=lines(shown),
             older=older,
-            newest=url_for("journal.show", **chosen.typed) if chosen.before else "",
+            newest=url_for("journal.show", **chosen.parameters) if chosen.before else "",
             has_accounts=filters.has_accounts(),
         )
     )
@@ -199,11 +199,13 @@ def lines(rows: Sequence[AuditEntry]) -> list[dict[str, Any]]:
     Each line has the `entry`; `who` acted, in which `role` or from where else; `what` was done, with `details`; `whom`
     it concerned, with the key of the `account` if its page may be opened; `why`; and whether it was `refused`.
     """
-    staff_keys = (key for row in rows for key in (row.staff_id, _key(row.details.get("staff"))))
+    staff_keys = (key for row in rows for key in (row.staff_id, fields.key(row.details.get("staff"))))
     staff = _names(StaffAccount, [StaffAccount.name], staff_keys) | _emails_of_unseen(rows)
     accounts = _names(Account, [Account.given_name, Account.family_name], (row.account_id for row in rows))
     clients = _names(Client, [Client.name], (row.client_id for row in rows))
-    children = _names(Child, [Child.given_name, Child.family_name], (_key(row.details.get("child")) for row in rows))
+    children = _names(
+        Child, [Child.given_name, Child.family_name], (fields.key(row.details.get("child")) for row in rows)
+    )
     schools = _names(School, [School.name], (row.school_id for row in rows))
     return [_line(row, staff, accounts, clients, children, schools) for row in rows]
 
@@ -218,8 +220,8 @@ def _line(
     school = schools.get(row.school_id, "")
     concerned = [
         accounts.get(row.account_id, gettext("compte supprimé")) if row.account_id else "",
-        children.get(_key(row.details.get("child")), ""),
-        staff.get(_key(row.details.get("staff")), "") if row.details.get("staff") != str(row.staff_id) else "",
+        children.get(fields.key(row.details.get("child")), ""),
+        staff.get(fields.key(row.details.get("staff")), "") if row.details.get("staff") != str(row.staff_id) else "",
         clients.get(row.client_id, ""),
     ]
     opens = row.account_id in accounts and access.may(Right.READ_FAMILIES)
@@ -299,15 +301,8 @@ def _emails_of_unseen(rows: Sequence[AuditEntry]) -> _Names:
     """Return the mail addresses of the people of whom an inviter knows no more, as on the page of the team."""
     if not access.may(Right.MANAGE_TEAM) or access.may(Right.MANAGE_ALL_TEAMS):
         return {}
-    concerned = {key for row in rows if (key := _key(row.details.get("staff")))}
+    concerned = {key for row in rows if (key := fields.key(row.details.get("staff")))}
     return colleagues.emails_of_unseen(concerned)
-
-
-def _key(value: object) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 def _names(table: type[Base], columns: list[Any], keys: Iterable[uuid.UUID | None]) -> _Names:

@@ -256,13 +256,17 @@ def _past(batches: Sequence[ImportBatch]) -> list[Past]:
     counts = _problem_counts([batch.id for batch in batches], _KIND.in_([Kind.PROBLEM.value]))
     staff = models.names(batch.actor for batch in batches)
     uai = own_uai()
+    places = {
+        batch.id: batch.schools[0] if len(batch.schools) == 1 else gettext("%(n)s établissements", n=len(batch.schools))
+        for batch in batches
+    }
     return [
         Past(
             batch,
             staff.get(batch.actor, ""),
             uai is None or batch.schools == [uai],
             counts.get((batch.id, Kind.PROBLEM.value), 0),
-            _place(batch.schools) if uai is None else "",
+            places[batch.id] if uai is None else "",
         )
         for batch in batches
     ]
@@ -280,12 +284,6 @@ def _problem_counts(keys: Collection[uuid.UUID], *conditions: ColumnElement[bool
     of_kind = each.c.batch_id, each.c.kind
     counted = select(*of_kind, func.count()).group_by(*of_kind)
     return {(batch_id, kind): count for batch_id, kind, count in db.session.execute(counted)}
-
-
-def _place(schools: Sequence[str]) -> str:
-    if len(schools) == 1:
-        return schools[0]
-    return str(gettext("%(n)s établissements", n=len(schools)))
 
 
 def after_import(job: Job) -> Sequence[Step]:

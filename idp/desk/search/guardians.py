@@ -34,7 +34,7 @@ class Guardian:
 
     `cut_off` is why the person has no open tie in scope. The tie `is_waiting` if it is closed only until the head has
     decided about a new guardian, and `is_excluded` if the school ended it. Without a pupil, `is_disputed` says that any
-    tie is. `is_untaken` says that nobody took the file of the letter, which is erased.
+    tie is. `is_uncollected` says that nobody took the file of the letter, which is erased.
     """
 
     account: Account
@@ -44,12 +44,12 @@ class Guardian:
     is_waiting: bool = False
     is_excluded: bool = False
     is_disputed: bool = False
-    is_untaken: bool = False
+    is_uncollected: bool = False
 
     @property
     def words(self) -> Words:
         """The words of the account's state."""
-        return words.of(self.standing, self.cut_off, is_untaken=self.is_untaken)
+        return words.of(self.standing, self.cut_off, is_uncollected=self.is_uncollected)
 
 
 def of_pupils(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
@@ -92,7 +92,7 @@ def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
             foremost(standings(account, is_disputed=key in disputed)),
             cut_off.get(key),
             is_disputed=key in disputed,
-            is_untaken=key in unprinted,
+            is_uncollected=key in unprinted,
         )
         for key, account in by_key.items()
     }

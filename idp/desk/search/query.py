@@ -9,7 +9,7 @@ The tiles of « Aujourd’hui » lead to the lists, which need no words.
 import enum
 import string
 import uuid
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import dropwhile
@@ -104,26 +104,25 @@ def all_words(columns: Sequence[Column], words: Sequence[_Word]) -> ColumnElemen
 
 
 def _compared(column: Column, word: _Word, *, by_index: bool = True) -> ColumnElement[bool]:
-    return _looked_up(column if by_index else column.op("||")(cast("", TSVECTOR)), word)
+    """Return the condition that the index answers; a letter that is not known is each letter of the alphabet.
 
-
-def _looked_up(column: Column, word: _Word) -> ColumnElement[bool]:
-    """Return the condition that the index answers; a letter that is not known is each letter of the alphabet."""
+    What begins like a word whose beginning is among the spellings is found by that beginning.
+    """
     ending, spellings = ":*" if word.is_beginning else "", dict.fromkeys(_spelled_out(word.spellings))
-    asked = [each for each in spellings if not (word.is_beginning and _has_beginning_in(spellings, each))]
+    asked = [
+        each
+        for each in spellings
+        if not (word.is_beginning and any(each[:length] in spellings for length in range(1, len(each))))
+    ]
     query = " | ".join(f"'{spelling}'{ending}" for spelling in asked)
-    return column.bool_op("@@")(cast(bindparam(None, query), TSQUERY))
+    compared = column if by_index else column.op("||")(cast("", TSVECTOR))
+    return compared.bool_op("@@")(cast(bindparam(None, query), TSQUERY))
 
 
 def _spelled_out(spellings: Iterable[str]) -> Iterator[str]:
     for spelling in spellings:
         letters = string.ascii_lowercase if _ANY in spelling else _ANY
         yield from (spelling.replace(_ANY, letter) for letter in letters)
-
-
-def _has_beginning_in(spellings: Container[str], word: str) -> bool:
-    """Return whether the beginning of a word is there too: what begins like the word then begins so as well."""
-    return any(word[:length] in spellings for length in range(1, len(word)))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask_babel import ngettext
 from sqlalchemy import CTE, Select, or_, select
@@ -181,17 +181,14 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
     if group is None:
         everybody = select(*named).where(filters.children(), Child.left_at.is_(None))
         matches.names |= {key: (family, given, left) for key, family, given, left in db.session.execute(everybody)}
-        uncounted = len(_shown_accounts(filters) - {pair[0] for pair in pairs})
+        shown = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
+        listed = db.session.scalars(shown.where(filters.children(), Child.left_at.is_(None), ties.are_shown()))
+        uncounted = len(set(listed) - {pair[0] for pair in pairs})
     _add_children(matches, list(matches.names), _SURE)
     results = replace(_results(matches, page), accounts=len({pair[0] for pair in pairs}), uncounted=uncounted)
     words = f"state {group.value if group else ''} class {filters.class_name}"
     note_list(settings, words, len(results.families))
     return results
-
-
-def _shown_accounts(filters: Filters) -> set[uuid.UUID]:
-    shown = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
-    return set(db.session.scalars(shown.where(filters.children(), Child.left_at.is_(None), ties.are_shown())))
 
 
 @unit_of_work()
@@ -297,13 +294,10 @@ def _add_accounts(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> No
 
 def _results(matches: _Matches, page: int = 1) -> Results:
     """Return a page of rows: by step, then by name; pupils who left come after those who are here."""
-    chosen = sorted(
-        [*_names(Child, matches.children, matches.names), *_names(Account, matches.alone, {})],
-        key=lambda row: (row.rank, row.has_left, row.name),
-    )
+    chosen = sorted([*_order(Child, matches.children, matches.names), *_order(Account, matches.alone, {})])
     page = min(max(page, 1), max(-(-len(chosen) // MOST), 1))
-    rows = chosen[(page - 1) * MOST : page * MOST]
-    shown = [row.key for row in rows]
+    rows = [(key, rank == _NEAR) for rank, _, _, key in chosen[(page - 1) * MOST : page * MOST]]
+    shown = [key for key, _ in rows]
     with_child = select(Child).where(one_of(Child.id, shown)).options(defer(Child.search_text))
     if access.post().school is None:
         with_child = with_child.options(selectinload(Child.school).load_only(School.name))
@@ -312,28 +306,24 @@ def _results(matches: _Matches, page: int = 1) -> Results:
     without_child = select(Account).where(one_of(Account.id, [key for key in shown if key in matches.alone]))
     lonely = guardians.of_accounts(db.session.scalars(without_child.options(*guardians.OF_ACCOUNT)))
     families = []
-    for row in rows:
-        if row.key in children:
-            families.append(Family(children[row.key], of_pupils[row.key], row.rank == _NEAR))
-        elif row.key in lonely:
-            families.append(Family(None, [lonely[row.key]], row.rank == _NEAR))
+    for key, is_near in rows:
+        if key in children:
+            families.append(Family(children[key], of_pupils[key], is_near))
+        elif key in lonely:
+            families.append(Family(None, [lonely[key]], is_near))
     return Results(families, page, len(chosen))
 
 
-class _Named(NamedTuple):
-    key: uuid.UUID
-    rank: int
-    has_left: bool
-    name: str
-
-
-def _names(table: type[Child] | type[Account], ranks: dict[uuid.UUID, int], read: _Names) -> list[_Named]:
+def _order(
+    table: type[Child] | type[Account], ranks: dict[uuid.UUID, int], read: _Names
+) -> list[tuple[int, bool, str, uuid.UUID]]:
+    """Return the keys behind what rows are sorted by: the step, whether the person left, the name."""
     known = dict(read)
     if unread := ranks.keys() - known.keys():
         named = select(table.id, table.family_name, table.given_name, table.left_at)
         rows = db.session.execute(named.where(one_of(table.id, list(unread))))
         known |= {key: (family, given, left_at) for key, family, given, left_at in rows}
     return [
-        _Named(key, ranks[key], left_at is not None, fold(f"{family} {given}"))
+        (ranks[key], left_at is not None, fold(f"{family} {given}"), key)
         for key, (family, given, left_at) in known.items()
     ]

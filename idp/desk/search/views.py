@@ -60,7 +60,9 @@ def search() -> Response:
     keys, fault = ([own.id], "") if own else find_typed(school)
     only = keys[0] if len(keys) == 1 else None
     classes = class_lists.classes(only) if only else []
-    filters = Filters(_group(), _class_name() if only else None, () if own else tuple(keys))
+    state = request.args.get("etat", "")
+    group = next((group for group in Group if group.value == state), None)
+    filters = Filters(group, _class_name() if only else None, () if own else tuple(keys))
     results, error = None, "" if fault else _fault(text, filters, classes)
     is_wrong = bool(fault or error)
     if not is_wrong and text:
@@ -109,11 +111,6 @@ def _choices(filters: Filters, classes: list[str]) -> list[Choice]:
         chosen = naming.class_search_query(filters.class_name).get("classe", "")
         choices.append(Choice("classe", _l("Classe"), _l("Toutes"), names, chosen))
     return choices
-
-
-def _group() -> Group | None:
-    value = request.args.get("etat", "")
-    return next((group for group in Group if group.value == value), None)
 
 
 def _class_name() -> str | None:

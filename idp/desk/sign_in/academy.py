@@ -82,7 +82,7 @@ class Begun:
     """What the browser began: the path to lead to, the token of an invitation, the session of a proof."""
 
     intent: Intent
-    onward: str = "/"
+    next_page: str = "/"
     invitation: str = ""
     session: uuid.UUID | None = None
 
@@ -101,7 +101,7 @@ def start(settings: Settings, outgoing: Outgoing, begun: Begun) -> str:
         ceremony.secret = encrypted.encrypt(settings.secrets, _SEALED, hidden, ceremony.challenge.hex())
         ceremony.values = {
             "intent": begun.intent.value,
-            "onward": begun.onward,
+            "onward": begun.next_page,
             "session": str(begun.session or ""),
             "token": endpoints["token_endpoint"],
             "jwks": endpoints["jwks_uri"],
@@ -143,8 +143,9 @@ def complete(settings: Settings, outgoing: Outgoing, answer: dict[str, str]) -> 
     token = _exchange(settings, outgoing, values["token"], code, verifier)
     keys = _json(lambda: outgoing.get(values["jwks"]), "keys")
     identity = verify_id_token(settings, token, keys, nonce)
-    if begun.intent is not Intent.SIGN_IN:
-        _check_fresh(identity, begun_at)
+    proved = identity.authenticated_at
+    if begun.intent is not Intent.SIGN_IN and (proved is None or proved < begun_at - LEEWAY):
+        raise AcademyError(Fault.OLD, "ID token: its auth_time is missing or before the request")
     return begun, identity
 
 
@@ -265,11 +266,6 @@ def verify_id_token(settings: Settings, token: str, keys: dict[str, Any], nonce:
     if not isinstance(acr, str) or acr != settings.desk_oidc_acr:
         raise AcademyError(Fault.WEAK, "ID token: its acr is not IDP_DESK_OIDC_ACR")
     return Identity(claims["iss"], claims["sub"], _instant(claims.get("auth_time")))
-
-
-def _check_fresh(identity: Identity, begun_at: datetime) -> None:
-    if identity.authenticated_at is None or identity.authenticated_at < begun_at - LEEWAY:
-        raise AcademyError(Fault.OLD, "ID token: its auth_time is missing or before the request")
 
 
 def _check_signature(token: str, algorithm: str, header: dict[str, Any], keys: dict[str, Any]) -> None:

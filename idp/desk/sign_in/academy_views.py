@@ -111,7 +111,7 @@ def _sign_in(begun: Begun, identity: Identity) -> Response:
     opened = views.open_for(staff.id, Authenticator.ACADEMY, proved_at=proved_at)
     if isinstance(opened, views.Refused):
         return _shown("ended")
-    response = _onward(begun)
+    response = _back_at_the_desk(begun)
     set_cookies(response, opened)
     return response
 
@@ -140,13 +140,13 @@ def _prove(begun: Begun, identity: Identity) -> Response:
     proved = sessions.prove(person, Authenticator.ACADEMY)
     if proved is Missed.SESSION_ENDED:
         return see_other("/connexion")
-    response = _onward(begun)
+    response = _back_at_the_desk(begun)
     sessions.replace_cookie(response, proved)
     return response
 
 
-def _onward(begun: Begun) -> Response:
-    return make_response(render_template("desk/sign_in/academie_retour.html", url=begun.onward))
+def _back_at_the_desk(begun: Begun) -> Response:
+    return make_response(render_template("desk/sign_in/academie_retour.html", url=begun.next_page))
 
 
 def _refused(error: AcademyError) -> Response:

@@ -1,7 +1,6 @@
 """`/invitation/…` and `/ma-securite`: a person enrols, adds and removes passkeys, codes and sessions."""
 
 import uuid
-from contextlib import suppress
 from http import HTTPStatus
 
 import segno
@@ -15,7 +14,7 @@ from idp.audit import log
 from idp.audit.desk_events import StaffCredentialChanged, StaffEnrolled
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk import access
+from idp.desk import access, fields
 from idp.desk.access import public, signed_in
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.sign_in import views
@@ -59,9 +58,8 @@ def start_code(staff: StaffAccount) -> StaffCeremony:
 
 def begun_code(staff: StaffAccount, form: EnrolForm) -> StaffCeremony | None:
     """Return the ceremony that a form completes, or None if it is over."""
-    with suppress(ValueError):
-        return authenticators.waiting_ceremony(Purpose.TOTP, uuid.UUID(form.ceremony.data or ""), staff.id)
-    return None
+    key = fields.key(form.ceremony.data)
+    return authenticators.waiting_ceremony(Purpose.TOTP, key, staff.id) if key else None
 
 
 def code_page(staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony, action: str) -> Response:
@@ -300,9 +298,9 @@ def add_key() -> Response:
 @keeps()
 def remove_key() -> Response:
     """Remove a passkey, unless nothing else would open the desk."""
-    with suppress(ValueError), unit_of_work():
+    with unit_of_work():
         staff = _locked()
-        key = uuid.UUID(request.form.get("key", ""))
+        key = fields.key(request.form.get("key", ""))
         keys = [row.id for row in authenticators.passkeys_of(staff.id)]
         has_academy = staff.issuer is not None and staff.issuer == services().settings.desk_oidc_issuer
         is_last = len(keys) == 1 and not _has(staff, CredentialKind.TOTP) and not has_academy
@@ -310,7 +308,7 @@ def remove_key() -> Response:
             db.session.execute(delete(StaffCredential).where(StaffCredential.id == key))
             _note(staff, CredentialKind.PASSKEY, "removed")
             return see_other(url_for("my_security.show", fait="retiree"))
-        if is_last:
+        if key and is_last:
             return _security_page(
                 EnrolForm(), gettext("C’est votre seul moyen d’entrer : ajoutez d’abord une autre clé ou un code.")
             )
@@ -378,9 +376,8 @@ def _codes_page(drawn: list[str]) -> Response:
 @keeps()
 def end_session() -> Response:
     """End one of the person's sessions."""
-    person, ended = access.person(), 0
-    with suppress(ValueError), unit_of_work():
-        key = uuid.UUID(request.form.get("session", ""))
+    person, key = access.person(), fields.key(request.form.get("session", ""))
+    with unit_of_work():
         own = StaffSession.staff_id == person.staff.id, StaffSession.id == key
         ended = sessions.end(*own, by="other" if key != person.session.id else "person")
     return see_other(url_for("my_security.show", fait="terminee" if ended else None))

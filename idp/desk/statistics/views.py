@@ -99,7 +99,16 @@ def show() -> Response:
 def _figures(schools: slice, following: str = "") -> dict[str, Any]:
     """Return what the page shows, with some of the schools of an ENT or the académie; `following` shows the next."""
     if access.own_spec().is_at_school:
-        return _of_school(access.own_school())
+        school = access.own_school()
+        (rows, whole), weeks = figures.by_class(school.id), figures.by_week(School.id == school.id)
+        return {
+            "tables": tables.of_school(rows, whole, weeks),
+            "weeks": of_weeks(weeks),
+            "classes": of_classes(rows) if rows else None,
+            "summary": tables.summary(whole),
+            "closed": whole.closed,
+            "at": now(),
+        }
     stored = tables.of_scope()
     if stored is None:
         return {"tables": []}
@@ -108,18 +117,6 @@ def _figures(schools: slice, following: str = "") -> dict[str, Any]:
         "weeks": of_weeks(stored.weeks),
         "at": stored.counted_at,
         "next": following if stored.schools[schools.stop :] else "",
-    }
-
-
-def _of_school(school: School) -> dict[str, Any]:
-    (rows, whole), weeks = figures.by_class(school.id), figures.by_week(School.id == school.id)
-    return {
-        "tables": tables.of_school(rows, whole, weeks),
-        "weeks": of_weeks(weeks),
-        "classes": of_classes(rows) if rows else None,
-        "summary": tables.summary(whole),
-        "closed": whole.closed,
-        "at": now(),
     }
 
 
