@@ -27,11 +27,11 @@ from idp.config import Settings
 from idp.db import db, engine_options, refuse_unwritten_changes
 from idp.desk import alerts, school_files
 from idp.desk.ents import acceptance
-from idp.desk.jobs import asking, files, running
+from idp.desk.jobs import files, lifecycle
 from idp.desk.jobs.kinds import later
 from idp.desk.statistics import models as figures
 from idp.desk.team import invitations
-from idp.desk.team import notices as staff_notices
+from idp.desk.team import mails as staff_mails
 from idp.email_confirmation import contest as email_contest
 from idp.email_confirmation import link_views as email_link
 from idp.email_confirmation import service as email_confirmation_service
@@ -212,9 +212,9 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
         local_counts=counters.Counts(),
         local_marks=counters.Marks(),
         outbox_handlers=outbox_handlers(settings, outgoing),
-        outbox_lanes=(frozenset({back_channel.LOGOUT}), frozenset({asking.JOB})),
+        outbox_lanes=(frozenset({back_channel.LOGOUT}), frozenset({lifecycle.JOB})),
         purges=(_purge_desk,),
-        readings={**measured.READINGS, "jobs": running.OPEN_JOBS},
+        readings={**measured.READINGS, "jobs": lifecycle.OPEN_JOBS},
         periodic_jobs={
             rotation.ROTATION: rotation.ROTATION_PERIOD,
             audit_commands.SEALING: audit_commands.SEALING_PERIOD,
@@ -229,9 +229,9 @@ def connect(app: Flask, settings: Settings, *, form_lifetime: timedelta = INTERA
 
 
 def _purge_desk(settings: Settings, moment: datetime) -> dict[str, int]:
-    from idp.desk import purge  # noqa: PLC0415 - of `idp purge` alone
+    from idp.desk import retention  # noqa: PLC0415 - of `idp purge` alone
 
-    return purge.purge(settings, moment)
+    return retention.purge(settings, moment)
 
 
 def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Handler]:
@@ -248,20 +248,18 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         school_digest.DIGESTS: partial(school_digest.ask, settings=settings),
         school_digest.DIGEST: partial(school_digest.hand_over, settings=settings),
         invitations.INVITED: partial(invitations.hand_over, settings=settings),
-        asking.JOB: partial(running.hand_over, settings=settings),
+        lifecycle.JOB: partial(lifecycle.hand_over, settings=settings),
         files.EXPIRY: files.hand_over,
-        school_files.WAITS: partial(later("idp.desk.school_files.waiting:hand_over"), settings=settings),
-        school_files.DECLINED_MAIL: partial(
-            later("idp.desk.school_files.waiting:hand_over_refusal"), settings=settings
-        ),
+        school_files.WAITS: partial(later("idp.desk.school_files.checks:hand_over"), settings=settings),
+        school_files.DECLINED_MAIL: partial(later("idp.desk.school_files.checks:hand_over_refusal"), settings=settings),
         alerts.ALERTS: alerts.look,
-        figures.FIGURES: later("idp.desk.statistics.counting:hand_over"),
+        figures.FIGURES: later("idp.desk.statistics.tables:hand_over"),
         acceptance.MAIL: partial(acceptance.hand_over, settings=settings),
         alerts.ALERT: partial(alerts.hand_over, settings=settings),
-        staff_notices.NEW_DEVICE: partial(staff_notices.hand_over, settings=settings),
-        staff_notices.NEW_CREDENTIAL: partial(staff_notices.hand_over, settings=settings),
-        staff_notices.NEW_ROLE: partial(staff_notices.hand_over_change, settings=settings),
-        school_notices.CONTACTS: partial(staff_notices.hand_over_change, settings=settings),
+        staff_mails.NEW_DEVICE: partial(staff_mails.hand_over_sign_in, settings=settings),
+        staff_mails.NEW_CREDENTIAL: partial(staff_mails.hand_over_sign_in, settings=settings),
+        staff_mails.NEW_ROLE: partial(staff_mails.hand_over_change, settings=settings),
+        school_notices.CONTACTS: partial(staff_mails.hand_over_change, settings=settings),
     }
 
 

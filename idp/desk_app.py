@@ -7,7 +7,7 @@ from flask import Flask, has_request_context
 from idp.app import assemble
 from idp.clock import now
 from idp.config import Settings
-from idp.desk import access, classes, home, new_passwords, school
+from idp.desk import access, classes, home, new_passwords, people, school
 from idp.desk.access import Right
 from idp.desk.closings import calls
 from idp.desk.closings import views as closing
@@ -19,12 +19,10 @@ from idp.desk.journal import views as journal
 from idp.desk.kept_forms import current as kept_form
 from idp.desk.letter import counter, prints
 from idp.desk.notices import views as notices
-from idp.desk.people import views as people
 from idp.desk.school_files import views as school_files
 from idp.desk.search import views as search
 from idp.desk.sign_in import academy_views as academy
-from idp.desk.sign_in import enrolment_views as enrolment
-from idp.desk.sign_in import my_security
+from idp.desk.sign_in import credentials
 from idp.desk.sign_in import views as sign_in
 from idp.desk.staff import posts, sessions
 from idp.desk.statistics import views as statistics
@@ -39,7 +37,7 @@ from idp.web.redirects import shown_page
 _JOINED = (decision_views, charter_views)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
-    *(sign_in, enrolment, academy, home, my_security, jobs),
+    *(sign_in, academy, home, jobs),
     *(search, accounts, closing, notices, calls, counter, classes, prints, school_files),
     *(school, team, ents, journal, statistics, people, new_passwords, health),
 )
@@ -64,8 +62,8 @@ def create_desk(settings: Settings) -> Flask:
     app.before_request(access.check)
     for probe in (health.alive, health.ready):
         access.public(probe)
-    for page in _PAGES:
-        app.register_blueprint(page.blueprint)
+    for blueprint in (*(page.blueprint for page in _PAGES), credentials.enrolment, credentials.my_security):
+        app.register_blueprint(blueprint)
     declarations.of(app).read(app)
     ENDPOINT.allow(app.view_functions)
     app.context_processor(_shell)

@@ -31,7 +31,7 @@ from idp.clients.models import CharterMode, Client
 from idp.clock import today
 from idp.config import PREFIX, Settings, shown, without_secrets
 from idp.db import db
-from idp.desk.people import retention
+from idp.desk import retention
 from idp.oidc.claims.release import SET_BY_OPERATORS, releasable_claims
 from idp.operations.personal_data.export import PARTS
 from idp.paths import CONSTRAINTS

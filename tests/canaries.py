@@ -24,7 +24,7 @@ from idp import logging as log_lines
 from idp import opaque
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.db import db
-from idp.desk.staff import codes
+from idp.desk.staff import authenticators
 from idp.letters import provisional
 from idp.web import door
 from tests.builders import PASSWORD, PROVISIONAL
@@ -171,8 +171,8 @@ def _everything_is_heard() -> Iterator[None]:
         patch.setattr(provisional, "draw", _provisional(provisional.draw))
         patch.setattr(Hasher, "hash", _noting_typed(Hasher.hash, 1))
         patch.setattr(Hasher, "verify", _noting_typed(Hasher.verify, 2))
-        patch.setattr(codes, "new_totp", _noting(codes.new_totp, "a TOTP secret"))
-        patch.setattr(codes, "draw_recovery_codes", _recovery_codes(codes.draw_recovery_codes))
+        patch.setattr(authenticators, "new_totp", _noting(authenticators.new_totp, "a TOTP secret"))
+        patch.setattr(authenticators, "draw_recovery_codes", _recovery_codes(authenticators.draw_recovery_codes))
         _ALWAYS[fold_provisional(PROVISIONAL)] = "a provisional password"
         loudly()
         yield

@@ -32,7 +32,7 @@ from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
-from idp.desk.statistics import counting
+from idp.desk.statistics import tables
 from idp.desk_app import create_desk
 from idp.families.standing import Group
 from idp.oidc.keys import rotation
@@ -171,7 +171,7 @@ def _pages(desk: _Desk) -> Iterator[Measured]:
     yield desk.timed("journal", officer, goals.DESK_PAGE, "/journal")
     yield desk.timed("journal: a person", officer, goals.DESK_PAGE, "/journal", qui=["marie"])
     yield desk.timed("journal: a rare act", officer, goals.DESK_PAGE, "/journal", acte=["client.changed"])
-    counting.hand_over(OutboxMessage())
+    tables.hand_over(OutboxMessage())
     yield desk.timed("figures of the académie", officer, goals.DESK_PAGE, "/activation")
 
 

@@ -19,7 +19,7 @@ from idp.audit.events import AccountHidden, AccountRead, DisputeSettled
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.search.terms import Terms, condition
+from idp.desk.search.query import Terms, condition
 from idp.families.refusals import Code, RefusedError
 from idp.families.standing import Standing, standings
 from idp.mail.emails import masked, masked_apart

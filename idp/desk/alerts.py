@@ -35,17 +35,16 @@ from idp.config import Settings
 from idp.db import db, retry_unit_of_work, upsert
 from idp.desk import access
 from idp.desk.journal.filters import Filters
-from idp.desk.staff import mails, posts
+from idp.desk.staff import posts
 from idp.desk.staff.models import StaffAccount, StaffRole
+from idp.desk.team import mails
 from idp.folding import fold
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 ALERTS = "desk.alerts"
-"""The periodic job, and its period."""
 ALERTS_PERIOD = timedelta(minutes=10)
 ALERT = "desk.alert"
-"""The kind of outbox message for one recipient of an alert."""
 
 MOST_OPENED = 30
 """More accounts and pupils than this, opened within an hour by one person, are an alert."""
@@ -56,7 +55,6 @@ _SECONDS = int(HOUR.total_seconds())
 _MINUTE = timedelta(minutes=1)
 _LOOK_BACK = timedelta(days=1)
 _NAMES = uuid.UUID("0c7f3b5e-8a41-4d0b-9b52-6f2a1f3c9d77")
-"""The namespace of the ids of messages."""
 
 _Crossing = Row[uuid.UUID, datetime, int, uuid.UUID | None]
 _Busy = tuple[uuid.UUID, int, Sequence[uuid.UUID | None]]
@@ -104,7 +102,6 @@ def _last_look(moment: datetime) -> datetime:
 
 
 def _many_opened(moment: datetime, since: datetime) -> Iterator[Alert]:
-    """Yield an alert for each person and day with more than `MOST_OPENED` subjects within an hour."""
     for staff_id, at, count, school_id in openings_beyond(MOST_OPENED, since, moment, start_of_day(day_of(moment))):
         yield Alert("many_accounts", _day(at), count, staff_id, school_id)
 
@@ -225,7 +222,6 @@ def busy_people(start: datetime, end: datetime) -> Iterator[_Busy]:
 
 
 def _days(moment: datetime) -> Sequence[tuple[datetime, datetime]]:
-    """Return the beginning and the end of today until `moment`, and of yesterday, in Paris."""
     midnight = start_of_day(day_of(moment))
     return (midnight, moment + timedelta(seconds=1)), (midnight - timedelta(days=1), midnight)
 
@@ -310,7 +306,6 @@ def of_alert(staff_id: uuid.UUID | None, school_id: uuid.UUID | None) -> Sequenc
 
 
 def _enqueue(name: str, payload: dict[str, Any]) -> bool:
-    """Enqueue a mail once; return False if it was enqueued before."""
     moment = now()
     statement = (
         upsert(OutboxMessage)
@@ -343,7 +338,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     entries = Filters(act=AlertRaised.kind, first=day)  # the entry of the alert may be of the next day
     if is_head:
         entries = Filters(who=colleague, act=_ACTS.get(payload["alert"], ""), first=day, last=day)
-    path = "/signalements" if payload["alert"] == "account_closed" else f"/journal?{urlencode(entries.typed)}"
+    path = "/signalements" if payload["alert"] == "account_closed" else f"/journal?{urlencode(entries.parameters)}"
     return mails.send(
         message,
         settings,

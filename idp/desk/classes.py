@@ -22,13 +22,12 @@ from idp.db import db, unit_of_work
 from idp.desk import access, naming, uncollected_letters
 from idp.desk.access import Right, needs
 from idp.desk.fields import WordField
-from idp.desk.jobs import asking
-from idp.desk.jobs.kinds import REMINDERS
+from idp.desk.jobs import lifecycle
+from idp.desk.jobs.kinds import REMINDERS, Finished, RefusedError, Running
 from idp.desk.jobs.models import Job, State
-from idp.desk.jobs.work import Finished, RefusedError, Running
 from idp.desk.kept_forms import DeskForm, keeps
-from idp.desk.letter import prints, words
-from idp.desk.letter.words import NamedGroup
+from idp.desk.letter import prints
+from idp.desk.letter.prints import NamedGroup
 from idp.desk.statistics import figures
 from idp.desk.statistics.figures import STATES, Row
 from idp.desk.words import GROUPS
@@ -47,7 +46,6 @@ MISSING: Mapping[Missing, Any] = {
     Missing.CONFIRMATION: _l("adresse mail à confirmer, par le code ou le lien du mail"),
     Missing.EMAIL: _l("adresse mail à donner"),
 }
-"""What a guardian still has to do."""
 _RARE = (Group.BLOCKED, Group.RELETTER)
 """The states after a change of passwords."""
 
@@ -199,7 +197,7 @@ def _valid(skipped: Sequence[Skipped]) -> int:
 def _letters_page(
     chosen: Chosen, form: PrintForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
 ) -> Response:
-    names = words.names([*(entry.account_id for entry in people), *(entry.account_id for entry in skipped)])
+    names = prints.names_of([*(entry.account_id for entry in people), *(entry.account_id for entry in skipped)])
     if names:
         _journal(chosen, len(names))
     valid = _valid(skipped)
@@ -208,8 +206,8 @@ def _letters_page(
             "desk/classes/courriers.html",
             chosen=chosen,
             form=form,
-            groups=words.groups(people, skipped, names),
-            refusal=words.REFUSALS[refusal] if refusal else "",
+            groups=prints.named_groups(people, skipped, names),
+            refusal=prints.REFUSALS[refusal] if refusal else "",
             valid=valid,
             printable=len(people) + valid,
         )
@@ -227,7 +225,7 @@ def remind() -> Response:
     reminded = [person.guardian for person in people if person.is_reminded]
     if request.method == "POST":
         if due:
-            job = asking.start(services().settings, REMINDERS, {"class": chosen.class_name})
+            job = lifecycle.start(services().settings, REMINDERS, {"class": chosen.class_name})
             return see_other(url_for("jobs.show", key=job.id))
         form.form_errors.append(gettext("Il n’y a personne à rappeler en ce moment."))
     groups = [NamedGroup(gettext("Recevront un mail de rappel : %(n)s", n=len(due)), due, is_open=True)]
@@ -278,7 +276,6 @@ def _remaining(chosen: Chosen) -> list[Remaining]:
 
 @unit_of_work()
 def _journal(chosen: Chosen, count: int) -> None:
-    """Journal that a page or a file names people of a class."""
     log.record(ClassListed(class_name=chosen.class_name or "", count=count))
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from flask import request
 from flask_babel import gettext
@@ -134,6 +135,14 @@ def search_words() -> str:
 def school_words() -> str:
     """Return the name or number of a school, `ecole` in the URL, with single spaces."""
     return one_line(request.args.get("ecole", "")[:LONGEST_SEARCH])
+
+
+def key(text: object) -> UUID | None:
+    """Return the key that a text is, or None."""
+    try:
+        return UUID(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def day(text: str) -> date | None:

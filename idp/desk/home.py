@@ -5,7 +5,6 @@ Each slice of the desk may add tiles to the first page: what waits for a person 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
@@ -40,7 +39,6 @@ _ENTRIES = (
     ("journal.show", _l("Journal"), Right.READ_JOURNAL),
     ("people.show", _l("Droits des personnes"), Right.READ_RETENTION),
 )
-"""The endpoints of the pages, their labels, and the right that each needs."""
 
 
 def entries() -> Iterator[tuple[str, str, bool]]:
@@ -111,16 +109,9 @@ def choose() -> Response:
         return make_response(render_template("desk/home/etablissements.html"))
     post = next((post for post in person.posts if str(post.id) == request.form.get("post")), None)
     if post is None:
-        access.refuse(_as_key(request.form.get("post", "")))
+        access.refuse(str(fields.key(request.form.get("post", "")) or ""))
     sessions.choose_post(person, post)
     return see_other(redirects.next_path())
-
-
-def _as_key(text: str) -> str:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return ""
 
 
 @blueprint.route("/motif", methods=["GET", "POST"])

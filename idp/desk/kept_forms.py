@@ -66,12 +66,7 @@ _KEPT_FIELDS = "idp_desk_kept_fields"
 
 @dataclass(frozen=True)
 class Kept:
-    """A form that is shown again.
-
-    Attributes:
-        fields: The typed values by the names of their fields; several values for a name that came several times.
-        had_files: Whether files were sent, which are not kept.
-    """
+    """The typed values of a form that is shown again; `had_files` says that files were sent, which are not kept."""
 
     fields: MultiDict[str, str]
     had_files: bool
@@ -97,12 +92,10 @@ def kept_fields(view: Callable[..., Any]) -> tuple[str, ...] | None:
 
 
 def keep(person: SignedIn, page: str, post: Post | None) -> None:
-    """Keep what the view of this request declares, in place of the former form of the page.
+    """Keep what the view of this request declares, in place of the former form of the page with this path and query.
 
-    Args:
-        person: the person of the session, which may be over; the form token of the request was checked.
-        page: the path and query of the page that shows the form again.
-        post: the post whose page was filled in; None for a page that does not depend on a post.
+    The session of the person may be over; the form token of the request was checked. `post` is that whose page was
+    filled in, or None for a page that does not depend on a post.
     """
     names = kept_fields(current_app.view_functions[request.endpoint or ""])
     if names is None:
@@ -215,8 +208,7 @@ def current() -> Kept | None:
 class DeskForm(Form):
     """A form of a page of the desk. A view builds it after its access checks: a GET takes what was kept.
 
-    Attributes:
-        is_refilled: Whether the fields have the values that were kept. The view then fills in no others.
+    If it `is_refilled` with the kept values, the view fills in no others.
     """
 
     def __init__(self) -> None:

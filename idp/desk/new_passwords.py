@@ -6,7 +6,6 @@ it runs again; passwords that are blocked already are passed over. Each batch is
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import NamedTuple
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
@@ -21,10 +20,9 @@ from idp.db import db
 from idp.desk import access, kept_forms
 from idp.desk.access import Right, needs
 from idp.desk.fields import WordField
-from idp.desk.jobs import asking
-from idp.desk.jobs.kinds import PASSWORDS
+from idp.desk.jobs import lifecycle
+from idp.desk.jobs.kinds import PASSWORDS, Finished, RefusedError, Running
 from idp.desk.jobs.models import Job, State
-from idp.desk.jobs.work import Finished, RefusedError, Running
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.statistics import tables
 from idp.operations import blocked_passwords
@@ -36,15 +34,8 @@ from idp.web.redirects import see_other
 _PERCENT = 100
 
 
-class Concerned(NamedTuple):
-    """How many accounts' passwords would be blocked, and how many of them have no confirmed address."""
-
-    accounts: int
-    without_email: int
-
-
-def count_concerned(school: School) -> Concerned:
-    """Return the numbers of a school."""
+def count_concerned(school: School) -> tuple[int, int]:
+    """Return how many accounts' passwords would be blocked, and how many of them have no confirmed address."""
     without_email = case((Account.email.is_(None), Account.id))
     row = db.session.execute(
         select(func.count(Account.id.distinct()), func.count(without_email.distinct()))
@@ -58,7 +49,7 @@ def count_concerned(school: School) -> Concerned:
             Account.password_blocked_at.is_(None),
         )
     ).one()
-    return Concerned(row[0], row[1])
+    return row[0], row[1]
 
 
 def run(running: Running) -> Finished:
@@ -130,7 +121,6 @@ def show() -> Response:
 
 
 def _school(typed: str) -> School | None:
-    """Return the school of the person's post, or the typed one for the académie."""
     own = access.post().school
     if own is not None:
         return own
@@ -138,14 +128,14 @@ def _school(typed: str) -> School | None:
 
 
 def _page(school: School, form: ConfirmationForm) -> Response:
-    concerned = count_concerned(school)
+    accounts, without_email = count_concerned(school)
     page = render_template(
         "desk/new_passwords/mots_de_passe.html",
         school=school,
         form=form,
-        is_nobody=access.own_spec().is_at_school and not concerned.accounts,
-        accounts=tables.number(concerned.accounts),
-        without_email=tables.number(concerned.without_email),
+        is_nobody=access.own_spec().is_at_school and not accounts,
+        accounts=tables.number(accounts),
+        without_email=tables.number(without_email),
     )
     return make_response(page)
 
@@ -164,8 +154,8 @@ def force() -> Response:
     if not form.word.is_typed():
         return _page(school, form)
     lane = f"{PASSWORDS.name} {school.uai}"
-    parameters = {"school": school.uai, "count": count_concerned(school).accounts}
-    started = asking.start_alone(PASSWORDS, parameters, lane)
+    parameters = {"school": school.uai, "count": count_concerned(school)[0]}
+    started = lifecycle.start_alone(PASSWORDS, parameters, lane)
     if started is None or started.staff_id != access.person().staff.id:
         form.word.errors = [gettext("Quelqu’un d’autre l’a déjà demandé : le travail est en cours.")]
         return _page(school, form)

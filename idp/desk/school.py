@@ -190,7 +190,7 @@ def preview(key: UUID) -> Response:
     """Show a letter of the school to a person who does not exist."""
     school = access.school(key)
     try:
-        content = pdf.render([contents.specimen(services().settings, school, _ent_url(school))])
+        content = pdf.render([contents.specimen(services().settings, school, _printed_url(school) or _SPECIMEN_URL)])
     except LetterError:
         return _page(school, error=gettext("L’exemple n’a pas pu être préparé : un des textes ne s’imprime pas."))
     response = make_response(content)
@@ -219,7 +219,6 @@ def _page(school: School, form: SchoolForm | None = None, *, error: str = "") ->
 
 
 def _translations(tags: Sequence[str]) -> str:
-    """Return the sentence about the languages of the example."""
     names = ", ".join(OF_LETTERS[tag] for tag in tags)
     if not tags:
         return str(gettext("Il est en français seulement."))
@@ -235,7 +234,3 @@ def _printed_url(school: School) -> str | None:
     except (PrintError, LetterError):
         return None
     return url
-
-
-def _ent_url(school: School) -> str:
-    return _printed_url(school) or _SPECIMEN_URL

@@ -22,17 +22,17 @@ def accounts_of(job: Job) -> frozenset[uuid.UUID]:
 
 def of_school(settings: Settings, school_id: uuid.UUID) -> set[uuid.UUID]:
     """Return the accounts whose valid letter is of this school and never was on paper."""
-    return _untaken(settings, Job.school_id == school_id, true())
+    return _uncollected(settings, Job.school_id == school_id, true())
 
 
 def among(settings: Settings, accounts: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Return those of some accounts whose valid letter, of whichever school, never was on paper."""
     chosen = one_of(Account.id, sorted(accounts))
     schools = select(Account.letter_school_id).where(chosen, _has_valid_letter())
-    return _untaken(settings, Job.school_id.in_(schools), chosen)
+    return _uncollected(settings, Job.school_id.in_(schools), chosen)
 
 
-def _untaken(settings: Settings, of_jobs: ColumnElement[bool], of_accounts: ColumnElement[bool]) -> set[uuid.UUID]:
+def _uncollected(settings: Settings, of_jobs: ColumnElement[bool], of_accounts: ColumnElement[bool]) -> set[uuid.UUID]:
     """Return the accounts whose valid letter was made by a job whose files are all erased, and none was taken.
 
     A letter that was drawn after the end of the job, or by another school, is another one.
@@ -62,7 +62,6 @@ def _untaken(settings: Settings, of_jobs: ColumnElement[bool], of_accounts: Colu
 
 
 def _has_valid_letter() -> ColumnElement[bool]:
-    """Return the condition of the accounts that a letter can still open."""
     return (
         Account.provisional_hash.is_not(None)
         & Account.activated_at.is_(None)

@@ -12,15 +12,10 @@ from idp.families.standing import Group, Standing, group_of
 
 @dataclass(frozen=True)
 class Words:
-    """What the desk says about a standing.
+    """What the desk says about a standing: `short` in lists, `state` to the colleague, `say` on the telephone.
 
-    Attributes:
-        short: for lists.
-        tone: the class of the tag: `ok`, `warn`, `bad`, `plain`.
-        state: the state, for the colleague.
-        say: what to say on the telephone.
-        step: the key of the action that comes next (`families.actions`), or empty.
-        next: the sentence about the next step if there is no action, or the person has no right to it.
+    `tone` is the class of the tag: `ok`, `warn`, `bad`, `plain`. `step` is the key of the action that comes next
+    (`families.subjects`); `next` says it if there is no action, or the person has no right to it.
     """
 
     short: Any
@@ -210,7 +205,6 @@ OF: dict[Standing, Words] = {
         _l("Demandez à l’académie pourquoi le compte est fermé."),
     ),
 }
-"""The words of each standing."""
 
 CUT_OFF: Mapping[CutOff, Words] = {
     CutOff.WAITS: Words(
@@ -243,7 +237,7 @@ REPLACED = Words(
 )
 """The words of a closed account whose key names another person now, in place of those of its standing."""
 
-UNTAKEN: Mapping[Standing, Words] = {
+UNCOLLECTED: Mapping[Standing, Words] = {
     Standing.LETTER_VALID: Words(
         _l("Courrier à imprimer à nouveau"),
         "bad",
@@ -270,10 +264,10 @@ UNTAKEN: Mapping[Standing, Words] = {
 """The words of an account with a valid letter whose file nobody took, in place of those of its standing."""
 
 
-def of(standing: Standing, cut_off: CutOff | None, *, is_untaken: bool = False) -> Words:
+def of(standing: Standing, cut_off: CutOff | None, *, is_uncollected: bool = False) -> Words:
     """Return the words of an account, given why it has no open tie, if any, and whether nobody took its letter."""
-    if is_untaken and cut_off is None and standing in UNTAKEN:
-        return UNTAKEN[standing]
+    if is_uncollected and cut_off is None and standing in UNCOLLECTED:
+        return UNCOLLECTED[standing]
     is_closed = group_of([standing]) in {Group.CLOSED, Group.DISPUTED} and standing is not Standing.LEFT
     return OF[standing] if cut_off is None or is_closed else CUT_OFF[cut_off]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from idp.cli import ENTRIES
 from idp.cli import account_view as english
 from idp.cli.client import requests
-from idp.desk import refusals as french
+from idp.desk import family_pages as french
 from idp.families.refusals import Code
 from idp.registration.trial.findings import Repair
 from tests.architecture.tree import modules, parsed, sentences, shown

@@ -77,7 +77,7 @@ LATE = {
     "webauthn": "passkeys",
     "idp.accounts.passwords.words.strength": "a new password",
     "babel.lists": "opening hours of some days",
-    "idp.desk.purge": "a purge",
+    "idp.desk.retention": "a purge",
     "idp.letters": "letters",
     "idp.rostering.commands": "school files",
     "mako": "alembic",

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from idp.config import Settings
 from idp.db import db
-from idp.desk.jobs.work import Finished, Running
+from idp.desk.jobs.kinds import Finished, Running
 from idp.desk_app import create_desk
 from tests import applications, databases
 from tests.builders import Build

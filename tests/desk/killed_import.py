@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import event
 
 from idp.db import db
-from idp.desk.jobs import asking
+from idp.desk.jobs import lifecycle
 from idp.outbox.worker import Worker
 from idp.rostering.write import apply
 from idp.services import services
@@ -37,7 +37,7 @@ def main(database: str, countdown: str) -> None:
     with inherited(settings_for(database)).app_context():
         if int(countdown):
             arm(int(countdown))
-        Worker({asking.JOB: services().outbox_handlers[asking.JOB]}).run_once()
+        Worker({lifecycle.JOB: services().outbox_handlers[lifecycle.JOB]}).run_once()
 
 
 if __name__ == "__main__":

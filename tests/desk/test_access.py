@@ -17,7 +17,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.desk import access
-from idp.desk.access import acting
+from idp.desk.access import gate
 from idp.desk.jobs.models import Job
 from idp.desk.kept_forms import KeptForm
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
@@ -159,7 +159,7 @@ def test_a_form_of_another_site_is_refused_also_with_the_right_token(
 
 @pytest.mark.row("K-16")
 def test_refused_pages_do_not_fill_the_journal(colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acting, "_ALL", 3)
+    monkeypatch.setattr(gate, "_ALL", 3)
     staff = colleagues.person()
     colleagues.grant(staff, Role.SECRETARY)
     ids = [str(uuid.uuid4()) for _ in range(20)]

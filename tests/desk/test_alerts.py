@@ -240,7 +240,7 @@ def test_the_mail_names_the_colleague_and_no_family(
     desk: Flask, build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch, alert: str
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: sent.append(text_of(mail) + to))
+    monkeypatch.setattr("idp.desk.team.mails.deliver", lambda mail, to: sent.append(text_of(mail) + to))
     chief, staff = head(colleagues), colleagues.person("Sylvie Marchand")
     payload = {
         "alert": alert, "day": "2026-11-24", "count": 31, "staff": "" if alert == "many_letters" else str(staff.id),
@@ -260,7 +260,7 @@ def test_the_link_of_an_alert_shows_what_its_reader_may_read(
     clock: Clock, build: Build, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch, role: Role
 ) -> None:
     sent: list[str] = []
-    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, _to: sent.append(text_of(mail)))
+    monkeypatch.setattr("idp.desk.team.mails.deliver", lambda mail, _to: sent.append(text_of(mail)))
     reader, staff = colleagues.person("Henri Roux"), colleagues.person("Sylvie Marchand")
     colleagues.grant(reader, role, days=4000)
     colleagues.grant(staff, Role.SECRETARY, days=4000)

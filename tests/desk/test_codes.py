@@ -22,9 +22,9 @@ from idp.accounts.passwords.hasher import Hasher
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.staff import ceremonies, codes
+from idp.desk.staff import authenticators
 from idp.desk.staff.models import CredentialKind, Role, StaffCredential
-from idp.desk.team import invitations, notices
+from idp.desk.team import invitations, mails
 from idp.outbox.queue import OutboxMessage
 from tests.authenticator import Authenticator
 from tests.desk.colleagues import Colleagues, post
@@ -157,7 +157,7 @@ def test_one_of_two_requests_at_once_uses_a_code(desk: Flask, sylvie: Enrolled, 
 
 
 def test_a_recovery_code_replaces_the_application_once(desk: Flask, sylvie: Enrolled) -> None:
-    assert len(set(sylvie.recovery)) == codes.RECOVERY_CODES
+    assert len(set(sylvie.recovery)) == authenticators.RECOVERY_CODES
     typed = sylvie.recovery[3].lower().replace("-", " ").replace("0", "o").replace("1", "l")
     assert REFUSED in sign_in(desk.test_client(), typed, password="x").get_data(as_text=True)
     assert sign_in(desk.test_client(), typed).status_code == 303
@@ -320,12 +320,12 @@ def test_a_code_is_added_beside_a_passkey(
     totp = pyotp.TOTP(secret_of(begun))
     fields = {"ceremony": ceremony_of(begun), "password": PASSWORD, "code": totp.at(now())}
     with monkeypatch.context() as patched:
-        patched.setattr(ceremonies, "use", lambda *_: None)  # another request has just used the form
+        patched.setattr(authenticators, "use_ceremony", lambda *_: None)  # another request has just used the form
         lost = browser.post("/ma-securite/code/enregistrer", data={"csrf_token": form_token(begun), **fields})
     assert "seul le premier envoi a compté" in lost.get_data(as_text=True)
     added = browser.post("/ma-securite/code/enregistrer", data={"csrf_token": form_token(begun), **fields})
     assert heading(added) == "Vos codes de secours", "they come with the password"
-    message = db.session.query(OutboxMessage).filter_by(kind=notices.NEW_CREDENTIAL).one()
+    message = db.session.query(OutboxMessage).filter_by(kind=mails.NEW_CREDENTIAL).one()
     assert message.payload["credential"] == "totp"
     assert other.get("/").status_code == 303
     clock.shift(STEP)
@@ -337,8 +337,8 @@ def test_the_secret_is_encrypted_for_its_person(desk: Flask, colleagues: Colleag
     assert row.secret
     assert sylvie.totp.secret.encode() not in row.secret
     settings = colleagues.build.settings
-    assert codes.open_totp(settings, row.staff_id, row.secret) == sylvie.totp.secret
-    assert codes.open_totp(settings, colleagues.person().id, row.secret) is None
+    assert authenticators.open_totp(settings, row.staff_id, row.secret) == sylvie.totp.secret
+    assert authenticators.open_totp(settings, colleagues.person().id, row.secret) is None
 
 
 def test_recovery_codes_have_112_bits_and_are_stored_as_digests(sylvie: Enrolled) -> None:
@@ -353,7 +353,7 @@ def test_recovery_codes_have_112_bits_and_are_stored_as_digests(sylvie: Enrolled
 def test_a_person_who_came_back_needs_the_new_link(
     desk: Flask, clock: time_machine.Traveller, colleagues: Colleagues, sylvie: Enrolled
 ) -> None:
-    staff = codes.find(MAIL)
+    staff = authenticators.find_account(MAIL)
     assert staff
     invitations.disable(staff.id)
     assert REFUSED in sign_in(desk.test_client(), sylvie.code()).get_data(as_text=True)

@@ -307,7 +307,7 @@ def test_the_link_of_a_mail_opens_the_ent_for_a_session_that_acts_for_another(
 ) -> None:
     sent: list[str] = []
     monkeypatch.setattr(
-        "idp.desk.staff.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
+        "idp.desk.team.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
     )
     payload = {"client": str(asked.id), "news": "accepted", "by": "", "reason": "", "recipient": str(operator.id)}
     acceptance.hand_over(
@@ -335,7 +335,7 @@ def test_each_mail_says_what_happened(
 ) -> None:
     sent: list[str] = []
     monkeypatch.setattr(
-        "idp.desk.staff.mails.deliver", lambda mail, to: sent.append(mail.get_body(("plain",)).get_content() + to)
+        "idp.desk.team.mails.deliver", lambda mail, to: sent.append(mail.get_body(("plain",)).get_content() + to)
     )
     payload = {"client": str(asked.id), "news": kind, "by": str(operator.id), "reason": "", "recipient": ""}
     message = OutboxMessage(

@@ -183,7 +183,7 @@ def test_another_path_of_an_accepted_server_is_in_force_and_the_others_get_the_f
     assert journal("changed").details["before"]["post_logout_redirect_uris"] == bye
     sent: list[str] = []
     monkeypatch.setattr(
-        "idp.desk.staff.mails.deliver",
+        "idp.desk.team.mails.deliver",
         lambda mail, _: sent.extend(mail.get_body((part,)).get_content() for part in ("plain", "html")),
     )
     send = outbox_handlers(services().settings, services().outgoing)[MAIL]
@@ -341,7 +341,7 @@ def test_each_mail_says_what_happened(
 ) -> None:
     sent: list[str] = []
     monkeypatch.setattr(
-        "idp.desk.staff.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
+        "idp.desk.team.mails.deliver", lambda mail, _: sent.append(mail.get_body(("plain",)).get_content())
     )
     ask(browser, own)
     payload = {

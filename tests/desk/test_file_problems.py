@@ -11,7 +11,7 @@ from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.jobs import asking, work
+from idp.desk.jobs import kinds, lifecycle
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.school_files import policy
 from idp.desk.staff.models import Role
@@ -245,14 +245,14 @@ def test_a_check_is_cancelled_while_it_reads_the_rows(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stream of a CSV was copied by then, so that it tells no progress any more."""
-    monkeypatch.setattr(work, "_TICK_SECONDS", 0.0)
+    monkeypatch.setattr(kinds, "_TICK_SECONDS", 0.0)
     key = key_of(send(colleagues.signed_in(), sheet(*["illisible"] * (5 * ROWS_PER_TICK))))
     add, records = reading.add, list[Record]()
 
     def add_and_cancel(staging: Staging, record: Record) -> None:
         records.append(record)
         if len(records) == ROWS_PER_TICK:
-            asking.cancel(db.session.get_one(Job, key))
+            lifecycle.cancel(db.session.get_one(Job, key))
         add(staging, record)
 
     monkeypatch.setattr(reading, "add", add_and_cancel)

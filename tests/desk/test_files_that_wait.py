@@ -13,8 +13,8 @@ from idp.db import db
 from idp.desk import school_files
 from idp.desk.jobs import files
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.staff import mails
 from idp.desk.staff.models import Role, StaffRole
+from idp.desk.team import mails
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.services import services
@@ -127,7 +127,7 @@ def test_the_head_gets_a_mail_while_the_files_wait(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivered: list[tuple[str, str]] = []
-    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: delivered.append((text_of(mail), to)))
+    monkeypatch.setattr("idp.desk.team.mails.deliver", lambda mail, to: delivered.append((text_of(mail), to)))
     secretary = colleagues.signed_in()
     imported(secretary, sheet(*families(20)))
     sent(secretary, sheet(*families(17)))
@@ -155,7 +155,7 @@ def test_the_author_of_declined_files_gets_a_mail(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivered: list[tuple[str, str]] = []
-    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, to: delivered.append((text_of(mail), to)))
+    monkeypatch.setattr("idp.desk.team.mails.deliver", lambda mail, to: delivered.append((text_of(mail), to)))
     staff = colleagues.person("Rose Lin")
     role = colleagues.grant(staff, Role.SECRETARY)
     browser, _ = colleagues.session(staff)

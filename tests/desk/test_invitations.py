@@ -18,7 +18,7 @@ from idp.db import db
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffCredential, StaffInvitation, StaffRole
 from idp.desk.staff.posts import Grant
 from idp.desk.team import invitations
-from idp.desk.team.notices import NEW_CREDENTIAL
+from idp.desk.team.mails import NEW_CREDENTIAL
 from idp.outbox.queue import OutboxMessage
 from idp.services import services
 from tests.authenticator import Authenticator, options
@@ -80,7 +80,7 @@ def test_the_mail_says_for_which_role_and_what_the_desk_is(
 ) -> None:
     colleagues.invited("Sylvie Marchand")
     sent: list[str] = []
-    monkeypatch.setattr("idp.desk.staff.mails.deliver", lambda mail, _to: sent.append(text_of(mail)))
+    monkeypatch.setattr("idp.desk.team.mails.deliver", lambda mail, _to: sent.append(text_of(mail)))
     invitations.hand_over(db.session.query(OutboxMessage).one(), services().settings)
     [mail] = sent
     assert "Une invitation au bureau vous attend : Secrétariat, Collège des Tilleuls." in mail.replace("\u00a0", " ")

@@ -13,11 +13,10 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.access import Right
-from idp.desk.jobs import asking, files, kinds
+from idp.desk.jobs import files, kinds, lifecycle
 from idp.desk.jobs.files import NewFile
-from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.kinds import BusyError, Finished, Kind, Running
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.jobs.work import BusyError, Finished, Running
 from idp.desk.staff.models import Role, StaffRole
 from idp.outbox import leases
 from idp.outbox.queue import OutboxMessage
@@ -105,9 +104,9 @@ def test_a_file_is_for_the_post_that_asked(
         set_end(former, now())
         return row
 
-    get_job = asking.get
+    get_job = lifecycle.get
     with monkeypatch.context() as patch:
-        patch.setattr(asking, "get", end_meanwhile)
+        patch.setattr(lifecycle, "get", end_meanwhile)
         assert post(browser, path, "/etablissements").status_code == 303
     for role, uai, status in ((Role.HEAD, COLLEGE, 303), (Role.SECRETARY, COLLEGE, 303), (Role.SECRETARY, LYCEE, 404)):
         other, again = colleagues.grant(staff, role, uai=uai).id, colleagues.session(staff)[0]
@@ -199,7 +198,7 @@ def test_a_job_that_runs_stops_at_its_next_step(
     def run(job: Running) -> Finished:
         job.tick(1, 3)
         steps.append(1)
-        asking.cancel(db.session.get_one(Job, key))
+        lifecycle.cancel(db.session.get_one(Job, key))
         job.check()
         steps.append(2)
         return Finished()
@@ -235,7 +234,7 @@ def test_a_job_whose_worker_was_killed_runs_again_once_its_lease_is_over(
     with pytest.raises(KilledError):
         do_all()
     assert state(key) is State.RUNNING
-    message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
+    message = db.session.query(OutboxMessage).filter_by(kind=lifecycle.JOB).one()
     assert message.leased_until is not None
     assert message.leased_until - now() <= leases.LEASE
     work.pop()
@@ -286,7 +285,7 @@ def test_a_job_that_has_to_wait_is_tried_again_soon_and_loses_no_try(
     key = ask(desk, colleagues.signed_in())
     for _ in range(5):
         do_all()
-        message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
+        message = db.session.query(OutboxMessage).filter_by(kind=lifecycle.JOB).one()
         assert (state(key), message.attempts) == (State.WAITING, 0)
         assert message.available_at - now() <= timedelta(seconds=20)
         message.available_at = now()
@@ -310,7 +309,7 @@ def test_a_job_with_a_fault_is_tried_three_times_and_keeps_what_it_did(
     key = ask(desk, colleagues.signed_in())
     for _ in range(4):
         do_all()
-        message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
+        message = db.session.query(OutboxMessage).filter_by(kind=lifecycle.JOB).one()
         message.available_at = now()
         db.session.commit()
     assert len(tries) == 3
@@ -345,7 +344,7 @@ def test_a_job_that_was_cancelled_does_not_begin_to_write(
     monkeypatch.setattr(Running, "check", lambda _: None)  # the cancellation comes after it
 
     def begin(job: Running) -> Finished:
-        assert asking.cancel(db.session.get_one(Job, key))
+        assert lifecycle.cancel(db.session.get_one(Job, key))
         monkeypatch.undo()
         job.begin_writing({"letters": 1})
         return Finished()
@@ -360,7 +359,7 @@ def test_a_job_that_kills_its_workers_is_ended(
     desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
 ) -> None:
     key = ask(desk, colleagues.signed_in())
-    message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
+    message = db.session.query(OutboxMessage).filter_by(kind=lifecycle.JOB).one()
     db.session.get_one(Job, key).state, message.attempts = State.RUNNING, 5
     db.session.commit()
     do_all()

@@ -17,7 +17,7 @@ from idp.charter import service as charters
 from idp.clients.models import Client
 from idp.clock import now, today
 from idp.db import db
-from idp.desk import kept_forms, purge
+from idp.desk import kept_forms, retention
 from idp.desk.jobs.models import Job
 from idp.desk.kept_forms import KeptForm
 from idp.desk.staff.models import Role, StaffAccount, StaffSession
@@ -166,12 +166,12 @@ def test_form_is_gone_after_a_quarter_of_an_hour(colleague: Desk, build: Build) 
     with time_machine.travel(now(), tick=False) as clock:
         colleague.end_session()
         sign_in = colleague.send().headers["Location"]
-        assert purge.purge(build.settings, now())["kept_forms"] == 0
+        assert retention.purge(build.settings, now())["kept_forms"] == 0
         clock.shift(timedelta(minutes=15))
         assert "est gardé" not in body(colleague.browser.get(sign_in))
         colleague.sign_in()
         assert REASON not in body(colleague.browser.get(colleague.path))
-        assert purge.purge(build.settings, now())["kept_forms"] == 1
+        assert retention.purge(build.settings, now())["kept_forms"] == 1
     assert kept() == []
 
 

@@ -14,7 +14,7 @@ from idp.db import db
 from idp.desk.jobs.kinds import CHECK, PRINT
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.staff.models import Role, StaffAccount
-from idp.desk.statistics import counting
+from idp.desk.statistics import tables
 from idp.families import closing
 from idp.families.closing import Decision
 from idp.letters.recipients import Skip
@@ -103,13 +103,13 @@ def test_a_list_has_as_many_statements_for_many_rows_as_for_few(
     ]
     rows(build, colleagues, head, account, 1)
     rows(build, colleagues, head, account, 2)
-    counting.hand_over(OutboxMessage())
+    tables.hand_over(OutboxMessage())
     for role, page in pages:  # the journal names each page that was opened
         statements(browsers[role], page)
     few = {(role, page): statements(browsers[role], page) for role, page in pages}
     for number in range(3, 8):
         rows(build, colleagues, head, account, number)
-    counting.hand_over(OutboxMessage())
+    tables.hand_over(OutboxMessage())
     for (role, page), before in few.items():
         after = statements(browsers[role], page)
         assert len(after) == len(before), (role, page, [text for text in after if after.count(text) > 1])

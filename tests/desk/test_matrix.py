@@ -28,8 +28,7 @@ from idp.db import db
 from idp.desk import access
 from idp.desk.access import ROLES, Right, scope
 from idp.desk.jobs import kinds
-from idp.desk.jobs.kinds import Kind
-from idp.desk.jobs.work import Finished
+from idp.desk.jobs.kinds import Finished, Kind
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Role, StaffAccount, StaffRole, StaffSession
 from idp.desk.team import colleagues as team

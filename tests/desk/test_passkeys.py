@@ -14,7 +14,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk.staff.models import CredentialKind, StaffAccount, StaffCredential
-from idp.desk.team.notices import NEW_CREDENTIAL
+from idp.desk.team.mails import NEW_CREDENTIAL
 from idp.outbox.queue import OutboxMessage
 from idp.sessions import devices
 from idp.throttle import guard, limits

@@ -14,10 +14,9 @@ from idp.audit.models import AuditEntry
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.desk import purge
-from idp.desk.jobs import asking
+from idp.desk import retention
+from idp.desk.jobs import lifecycle
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.people import retention
 from idp.desk.staff.models import Role, StaffAccount, StaffCredential, StaffRole, StaffSession
 from idp.desk.statistics.models import StoredFigures
 from idp.families import closing
@@ -168,7 +167,7 @@ def test_a_person_in_dispute_stays_and_the_page_says_why(build: Build, colleague
 
 
 def purged(build: Build) -> dict[str, int]:
-    done = purge.purge(build.settings, now())
+    done = retention.purge(build.settings, now())
     db.session.expire_all()
     return {name: count for name, count in done.items() if count}
 
@@ -208,13 +207,13 @@ def test_a_job_whose_message_is_finished_is_ended_and_leaves_its_lane(
         job = Job(kind="trial", staff_id=staff.id, role_id=role.id, state=State.RUNNING, lane=lane)
         db.session.add(job)
         db.session.flush()
-        message = queue.enqueue(asking.JOB, {"job": str(job.id)})
+        message = queue.enqueue(lifecycle.JOB, {"job": str(job.id)})
         message.finished_at = finished_at
     db.session.commit()
     purged(build)
     states = {job.lane: (job.state, job.refusal) for job in db.session.query(Job)}
     assert states == {"dead": (State.FAILED, "fault"), "waits": (State.RUNNING, "")}
-    assert [asking.in_lane(lane) is None for lane in ("dead", "waits")] == [True, False]
+    assert [lifecycle.in_lane(lane) is None for lane in ("dead", "waits")] == [True, False]
 
 
 def test_figures_of_a_worker_that_stands_still_are_removed_after_a_week(desk: Flask, build: Build) -> None:

@@ -12,9 +12,9 @@ from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import now, today
 from idp.db import db, retry_unit_of_work
-from idp.desk.jobs import asking
+from idp.desk.jobs import lifecycle
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.letter import words as letter_words
+from idp.desk.letter import prints as letter_words
 from idp.desk.staff.models import Role
 from idp.letters import printing, secrets
 from idp.outbox.queue import OutboxMessage
@@ -222,7 +222,7 @@ def test_a_kill_leaves_no_secret_without_its_file(
     files, state = db.session.query(JobFile).count(), db.session.get_one(Job, job.id).state
     printed = [account.provisional_hash is not None for account in db.session.query(Account).all()]
     assert (files, state, sum(printed)) == ((0, State.RUNNING, 0) if where == "before" else (1, State.DONE, 2))
-    message = db.session.query(OutboxMessage).filter_by(kind=asking.JOB).one()
+    message = db.session.query(OutboxMessage).filter_by(kind=lifecycle.JOB).one()
     message.leased_until = now() - timedelta(seconds=1)
     db.session.commit()
     do_all()
@@ -242,7 +242,7 @@ def test_a_print_that_is_cancelled_at_its_last_step_changes_no_secret(
     original = retry_unit_of_work
 
     def late(step: Callable[[], None]) -> None:
-        asking.cancel(db.session.get_one(Job, job.id))
+        lifecycle.cancel(db.session.get_one(Job, job.id))
         original(step)
 
     monkeypatch.setattr(secrets, "retry_unit_of_work", late)

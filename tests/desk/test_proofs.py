@@ -16,7 +16,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.jobs.models import Job
-from idp.desk.staff import codes, sessions
+from idp.desk.staff import authenticators, sessions
 from idp.desk.staff.models import StaffAccount, StaffSession
 from idp.desk.staff.sessions import FORMER_COOKIE
 from tests.authenticator import Authenticator, options
@@ -169,7 +169,7 @@ def test_the_journal_says_that_an_act_came_with_the_former_cookie(colleague: Pro
 def during_the_check(monkeypatch: pytest.MonkeyPatch, desk: Flask) -> Iterator[list[Callable[[], Any]]]:
     """What happens in another request while a password is checked: the function of the list, once."""
     todo: list[Callable[[], Any]] = []
-    check = codes.is_password
+    check = authenticators.is_password
 
     def call(act: Callable[[], Any]) -> None:
         with desk.app_context():
@@ -182,7 +182,7 @@ def during_the_check(monkeypatch: pytest.MonkeyPatch, desk: Flask) -> Iterator[l
                 threads.submit(call, todo.pop()).result(60)
             return check(*arguments)
 
-        monkeypatch.setattr(codes, "is_password", is_password)
+        monkeypatch.setattr(authenticators, "is_password", is_password)
         yield todo
 
 

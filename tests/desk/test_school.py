@@ -15,9 +15,9 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk import classes, fields
-from idp.desk.jobs import asking
+from idp.desk.jobs import lifecycle
+from idp.desk.jobs.kinds import Running
 from idp.desk.jobs.models import Job, State
-from idp.desk.jobs.work import Running
 from idp.desk.staff.models import Role
 from idp.families.standing import Group
 from idp.languages import OF_LETTERS
@@ -296,7 +296,7 @@ def test_a_job_that_was_interrupted_blocks_the_rest_and_counts_all(
     assert [blocked(person) for person in people].count(True) == 1
     assert db.session.get_one(Job, job).result["blocked"] == 1, "the batch and its number are one transaction"
     role.ended_at = now()
-    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == asking.JOB).values(available_at=now()))
+    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == lifecycle.JOB).values(available_at=now()))
     db.session.commit()
     do_all()
     assert all(blocked(person) for person in people), "what has begun is finished, also without its person"
@@ -320,7 +320,7 @@ def test_a_job_that_failed_says_and_records_what_it_blocked(
         do_all()
     assert db.session.get_one(Job, job).is_final, "nobody cancels it from the first batch on"
     monkeypatch.setattr(Running, "progress", fail)
-    update_message = update(OutboxMessage).where(OutboxMessage.kind == asking.JOB)
+    update_message = update(OutboxMessage).where(OutboxMessage.kind == lifecycle.JOB)
     db.session.execute(update_message.values(available_at=now(), attempts=2))
     db.session.commit()
     do_all()

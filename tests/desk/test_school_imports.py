@@ -14,9 +14,9 @@ from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk.jobs import asking
+from idp.desk.jobs import lifecycle
+from idp.desk.jobs.kinds import Running
 from idp.desk.jobs.models import Job, State
-from idp.desk.jobs.work import Running
 from idp.desk.staff.models import Role
 from idp.outbox.queue import OutboxMessage
 from idp.rostering import lock
@@ -240,7 +240,7 @@ def test_an_import_waits_for_another_one(desk: Flask, colleagues: Colleagues) ->
     with lock.alone():
         do_all()
     assert db.session.get_one(Job, done).state is State.WAITING
-    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == asking.JOB).values(available_at=now()))
+    db.session.execute(update(OutboxMessage).where(OutboxMessage.kind == lifecycle.JOB).values(available_at=now()))
     db.session.commit()
     do_all()
     assert (db.session.get_one(Job, done).state, len(names())) == (State.DONE, 3)
@@ -268,7 +268,7 @@ def test_an_import_that_has_begun_to_write_is_finished(
 
     def begin_and_cancel(running: Running, result: dict[str, object]) -> None:
         begin(running, result)
-        cancelled.append(asking.cancel(db.session.get_one(Job, done)))
+        cancelled.append(lifecycle.cancel(db.session.get_one(Job, done)))
 
     monkeypatch.setattr(Running, "begin_writing", begin_and_cancel)
     do_all()

@@ -18,7 +18,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.search import service
-from idp.desk.search.terms import Terms, condition
+from idp.desk.search.query import Terms, condition
 from idp.desk.staff.models import Role
 from idp.families import closing
 from idp.families.closing import Decision

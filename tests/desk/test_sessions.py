@@ -18,8 +18,8 @@ from idp.db import db
 from idp.desk.staff.models import Role, StaffRole, StaffSession
 from idp.desk.staff.posts import Grant
 from idp.desk.team import colleagues as team
-from idp.desk.team import invitations, notices
-from idp.desk.team.notices import NEW_DEVICE
+from idp.desk.team import invitations, mails
+from idp.desk.team.mails import NEW_DEVICE
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.authenticator import Authenticator, options
@@ -174,7 +174,7 @@ def hand_over_all(settings: Settings, kind: str) -> None:
     messages_to_send = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == kind)).all()
     with create_app(settings).app_context():
         for message in messages_to_send:
-            assert notices.hand_over(message, settings) is Outcome.DONE
+            assert mails.hand_over_sign_in(message, settings) is Outcome.DONE
         db.session.remove()
         db.engine.dispose()
 
@@ -184,7 +184,7 @@ def test_a_new_device_and_new_means_to_sign_in_are_told_by_mail(
 ) -> None:
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        "idp.desk.staff.mails.deliver",
+        "idp.desk.team.mails.deliver",
         lambda mail, to: sent.append((to, " ".join(mail.get_body(("plain",)).get_content().split()))),
     )
     key = Authenticator()
@@ -194,7 +194,7 @@ def test_a_new_device_and_new_means_to_sign_in_are_told_by_mail(
     authenticator.sign_in(desk.test_client(), key)
     added = options(browser, "/ma-securite/defi", "/etablissements")
     post(browser, "/ma-securite/cles", "/etablissements", passkey=Authenticator().create(added))
-    for kind in (NEW_DEVICE, notices.NEW_CREDENTIAL):
+    for kind in (NEW_DEVICE, mails.NEW_CREDENTIAL):
         hand_over_all(colleagues.build.settings, kind)
     assert sorted(to for to, _ in sent) == sorted([staff.email, head.email] * 2)
     assert [staff.name in text for to, text in sent if to == head.email] == [True, True]

@@ -17,7 +17,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Role
-from idp.desk.statistics import counting, figures, tables
+from idp.desk.statistics import figures, tables
 from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.models import StoredFigures
 from idp.desk.statistics.suppression import THRESHOLD, Cell, Hidden, alone, protected, rounded
@@ -105,11 +105,11 @@ def test_a_school_sees_all_numbers(build: Build, colleagues: Colleagues) -> None
 
 
 def counted() -> None:
-    assert counting.hand_over(OutboxMessage()) is Outcome.DONE
+    assert tables.hand_over(OutboxMessage()) is Outcome.DONE
     db.session.expire_all()
 
 
-def stored(scope: str = counting.ACADEMY) -> StoredFigures:
+def stored(scope: str = tables.ACADEMY) -> StoredFigures:
     return db.session.query(StoredFigures).filter_by(scope=scope).one()
 
 
@@ -140,7 +140,7 @@ def test_what_is_stored_is_rounded_and_has_no_small_number(build: Build) -> None
     ent = build.ent()
     client_id = db.session.query(Client).filter_by(client_id=ent.client_id).one().id
     counted()
-    for scope in (counting.ACADEMY, client_id.hex):
+    for scope in (tables.ACADEMY, client_id.hex):
         numbers = re.findall(r"[ \[](\d+)[,\]]", json.dumps(stored(scope).tables))
         assert {int(number) for number in numbers} == {10, 40}
 
@@ -158,7 +158,7 @@ def test_a_count_replaces_all_figures_and_no_later_ones(build: Build) -> None:
     assert db.session.query(StoredFigures).count() == 2, "the figures of the ENT that ended are gone"
     last = stored().counted_at
     with unit_of_work():
-        counting._replace({counting.ACADEMY: {}}, first)
+        tables._replace({tables.ACADEMY: {}}, first)
     db.session.expire_all()
     assert (stored().counted_at, bool(stored().tables)) == (last, True)
     assert db.session.query(StoredFigures).count() == 2
@@ -179,7 +179,7 @@ def test_an_account_counts_once_a_week_for_an_ent(build: Build) -> None:
     build.active(children=[build.child(uai=LYCEE)], email="un@exemple.fr")
     ent, other = build.ent(uais=[COLLEGE, LYCEE]), build.ent("Autre", "autre.test", uais=[COLLEGE])
     keys = {client.client_id: client.id for client in db.session.query(Client)}
-    everybody, by_client = figures.by_week_of_all(counting._SERVED)
+    everybody, by_client = figures.by_week_of_all(tables._SERVED)
     weeks = {client_id: by_client[key][-1][1] for client_id, key in keys.items()}
     assert (everybody[-1][1], weeks) == (2, {ent.client_id: 2, other.client_id: 1})
 

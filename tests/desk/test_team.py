@@ -12,7 +12,7 @@ from idp.db import db
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation, StaffRole
 from idp.desk.staff.posts import Grant
-from idp.desk.team import invitations, notices
+from idp.desk.team import invitations, mails
 from idp.outbox.queue import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
@@ -148,16 +148,16 @@ def test_a_new_role_is_told_also_to_who_granted_it(
     browser, _ = colleagues.session(db.session.get_one(StaffAccount, people[by.value].staff_id), reason="ticket 4512")
     post(browser, "/equipe/inviter", role=role, uai=school.uai, **PERSON)
     assert invited()
-    mails = db.session.query(OutboxMessage).filter_by(kind=notices.NEW_ROLE).all()
-    assert {mail.payload["recipient"] for mail in mails} == {str(people[name].staff_id) for name in informed}
-    assert {mail.payload["by"] for mail in mails} <= {str(people[by.value].staff_id)}
+    sent = db.session.query(OutboxMessage).filter_by(kind=mails.NEW_ROLE).all()
+    assert {mail.payload["recipient"] for mail in sent} == {str(people[name].staff_id) for name in informed}
+    assert {mail.payload["by"] for mail in sent} <= {str(people[by.value].staff_id)}
 
 
 def test_a_renewed_role_is_told_to_nobody(colleagues: Colleagues, build: Build) -> None:
     named(colleagues, "Ingénieure", Role.ENGINEER)
     for _ in range(2):
         invitations.invite(build.settings, "dpd@bureau.test", "Ana Lima", Grant(Role.DPO))
-    assert db.session.query(OutboxMessage).filter_by(kind=notices.NEW_ROLE).count() == 1
+    assert db.session.query(OutboxMessage).filter_by(kind=mails.NEW_ROLE).count() == 1
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,10 @@ from flask_babel import lazy_gettext as _l
 from idp.db import db
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.jobs import asking, kinds
+from idp.desk.jobs import kinds, lifecycle
 from idp.desk.jobs.files import NewFile
-from idp.desk.jobs.kinds import Kind
+from idp.desk.jobs.kinds import Finished, Kind, Running
 from idp.desk.jobs.models import Job, State
-from idp.desk.jobs.work import Finished, Running
 from idp.outbox.worker import Worker
 from idp.services import services
 
@@ -45,7 +44,7 @@ def ask(desk: Flask, browser: FlaskClient, *uploads: NewFile) -> uuid.UUID:
     kind = kinds.KINDS["trial"]
 
     def start() -> str:
-        return str(asking.start(services().settings, kind, {"class": "6e 1"}, uploads=uploads).id)
+        return str(lifecycle.start(services().settings, kind, {"class": "6e 1"}, uploads=uploads).id)
 
     former = desk.view_functions["home.today"]
     desk.view_functions["home.today"] = access.needs()(start)
@@ -56,7 +55,7 @@ def ask(desk: Flask, browser: FlaskClient, *uploads: NewFile) -> uuid.UUID:
 
 
 def do_all() -> None:
-    Worker({asking.JOB: services().outbox_handlers[asking.JOB]}).run_once()
+    Worker({lifecycle.JOB: services().outbox_handlers[lifecycle.JOB]}).run_once()
     db.session.expire_all()
 
 

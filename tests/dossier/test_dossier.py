@@ -15,7 +15,7 @@ from sqlalchemy import text
 from idp import dossier
 from idp.config import Settings
 from idp.db import db
-from idp.desk.people import retention
+from idp.desk import retention
 from idp.dossier import TO_COMPLETE
 from idp.web.legal import AUDIT
 from tests.builders import Build

@@ -5,30 +5,28 @@ for a family, a school or an ENT also takes its rows by the conditions of this p
 differ. What is outside the scope is reported as missing (security row K-04).
 """
 
-from idp.desk.access.acting import (
-    has_fresh_proof,
-    may,
-    may_end,
-    note_refusal,
-    own_spec,
-    person,
-    post,
-    reason,
-    refuse,
-    role,
-    was_by,
-)
 from idp.desk.access.gate import (
     Level,
     check,
     form_token,
+    has_fresh_proof,
+    may,
+    may_end,
     need_of,
     needs,
+    note_refusal,
+    own_spec,
     page_without_proof,
+    person,
+    post,
     proof_first,
     public,
+    reason,
+    refuse,
+    role,
     sign_in_first,
     signed_in,
+    was_by,
 )
 from idp.desk.access.roles import ROLES, TECHNICAL, Journal, Right, Scope, heads, held, is_told, spec
 from idp.desk.access.scope import (

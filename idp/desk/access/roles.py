@@ -28,14 +28,11 @@ class Right(enum.Enum):
     PRINT_LETTER = enum.auto()
     """Print a letter for one person, also for an account that has been active."""
     CLOSE = enum.auto()
-    """Close an account or one tie."""
     REOPEN = enum.auto()
-    """Reopen what was closed."""
     READ_NOTICES = enum.auto()
     SETTLE_NOTICES = enum.auto()
     """Settle notices, and open one for a person who says on the telephone « Ce n’est pas mon enfant »."""
     IMPORT_FILES = enum.auto()
-    """Check and import school files."""
     DECIDE_FILES = enum.auto()
     """Import or decline the files of a colleague that wait for a decision."""
     READ_JOBS = enum.auto()
@@ -43,9 +40,7 @@ class Right(enum.Enum):
     READ_CLASSES = enum.auto()
     """Read the state of classes, remind families."""
     PRINT_CLASSES = enum.auto()
-    """Print the letters of a class."""
     EDIT_SCHOOL = enum.auto()
-    """Change the school's own data."""
     MANAGE_TEAM = enum.auto()
     """Invite staff, end roles, give an access back."""
     MANAGE_ALL_TEAMS = enum.auto()
@@ -58,9 +53,7 @@ class Right(enum.Enum):
     READ_STATISTICS = enum.auto()
     READ_JOURNAL = enum.auto()
     FORCE_PASSWORDS = enum.auto()
-    """Make all families of a school choose new passwords."""
     READ_RETENTION = enum.auto()
-    """Read how long data are kept."""
     SERVE_RIGHTS = enum.auto()
     """Answer requests of access, rectification and erasure."""
 
@@ -87,21 +80,16 @@ class Journal(enum.Enum):
     ENT = enum.auto()
     """The events of the own ENT, without those of families."""
     TECHNICAL = enum.auto()
-    """The kinds `TECHNICAL`."""
     ALL = enum.auto()
 
 
 @dataclass(frozen=True)
 class Closings:
-    """How a role closes accesses.
+    """How a role closes accesses: `who` begins a sentence, `refusal` is that of a spent budget.
 
-    Attributes:
-        who: the role as the author of a decision, as a sentence begins.
-        alert: how many accesses that one person closes on one day are an alert. Answers to notices of other roles do
-            not count. Of imports, the accounts count whose key goes to another person, and the ties that end although
-            the pupil and the guardian stay; departures do not.
-        budget: how many one person of a school may close.
-        refusal: the sentence when the budget is spent.
+    So many as `alert` that one person closes on one day are an alert. Answers to notices of other roles do not count.
+    Of imports, the accounts count whose key goes to another person, and the ties that end although the pupil and the
+    guardian stay; departures do not.
     """
 
     who: Any
@@ -115,20 +103,14 @@ _TICKET = _l("ticket 4512, le parent ne reçoit pas le mail")
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """What a role is.
+    """What a role is; the scope bounds each right.
 
     Attributes:
-        label: the name of the role.
-        scope: what the role sees; it bounds each right.
-        journal: what the role reads of the journal.
-        rights: what the role may do.
-        asks_reason: the rights whose pages ask for a reason first.
-        reason: an example of such a reason.
+        asks_reason: the rights whose pages ask for a reason first; `reason` is an example.
         grants: the roles that it may grant, renew and end, within its scope.
         leads: whether the role leads a school: it is told of other contacts, devices and keys of the staff there, and
             the school keeps somebody who has it.
         told_of: the scopes of which the role is told, within its own: new roles there, and the alerts about schools.
-        closings: how it closes accesses; None if it closes none.
         accepts: what files may look like that the role imports with a typed word; None for every mistake.
         hands_files_to: the role that imports instead what this one may not: files by which many people leave, or with
             mistakes that the other role accepts.
@@ -170,7 +152,6 @@ _OF_ENGINEER = _EVERYBODY | {
 _READS_FAMILIES = frozenset(
     {Right.READ_FAMILIES, Right.HELP_FAMILIES, Right.CLOSE, Right.READ_NOTICES, Right.SERVE_RIGHTS}
 )
-"""The rights to pages with families' data: a person of the académie gives a reason first."""
 
 ROLES: dict[Role, RoleSpec] = {
     Role.SECRETARY: RoleSpec(
@@ -269,4 +250,3 @@ def is_told(scope: Scope, school_id: uuid.UUID | None) -> ColumnElement[bool]:
 
 
 TECHNICAL = tuple(name for name, kind in KINDS.items() if kind.technical)
-"""The kinds of events that an engineer reads: none of them is about a family."""

@@ -19,7 +19,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
 from idp.desk import ties
-from idp.desk.access.acting import may, own_spec, person, post, refuse
+from idp.desk.access.gate import may, own_spec, person, post, refuse
 from idp.desk.access.roles import TECHNICAL, Journal, Right, Scope
 from idp.desk.staff.models import StaffRole
 from idp.desk.staff.posts import in_force

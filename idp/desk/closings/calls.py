@@ -11,7 +11,7 @@ from flask_babel import gettext
 from idp.accounts.models import Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.db import db
-from idp.desk import access, fields, reading, refusals
+from idp.desk import access, family_pages, fields
 from idp.desk.access import Right, needs
 from idp.desk.closings import budget, shown
 from idp.desk.closings.budget import TooManyError
@@ -36,7 +36,7 @@ RESTORED = "retabli"
 @keeps("caller", "reason")
 def not_my_child(account: uuid.UUID, child: uuid.UUID) -> Response:
     """Say what « Ce n’est pas mon enfant » closes; on a POST close it, and open the notice."""
-    school, person, about = access.own_school(), reading.open_account(account), access.child(child)
+    school, person, about = access.own_school(), family_pages.open_account(account), access.child(child)
     tie = db.session.get(Guardianship, (account, child))
     if tie is None:
         access.refuse(str(child))
@@ -49,7 +49,7 @@ def not_my_child(account: uuid.UUID, child: uuid.UUID) -> Response:
             error = refusal.sentence
         except RefusedError as refusal:
             is_possible = refusal.code is Code.CALLED_LATELY
-            error = refusals.sentence(refusal) if is_possible else ""
+            error = family_pages.refusal(refusal) if is_possible else ""
     mail = gettext("Un mail prévient la personne, car quelqu’un d’autre peut appeler en son nom.")
     page = render_template(
         "desk/closings/appel.html",
@@ -69,7 +69,7 @@ def not_my_child(account: uuid.UUID, child: uuid.UUID) -> Response:
 @keeps("reason")
 def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
     """Ask why a tie that the school ended holds again; on a POST restore it."""
-    school, person, about = access.own_school(), reading.open_account(account), access.child(child)
+    school, person, about = access.own_school(), family_pages.open_account(account), access.child(child)
     tie, form, error = db.session.get(Guardianship, (account, child)), ReopeningForm(), ""
     if tie is None:
         access.refuse(str(child))
@@ -87,7 +87,7 @@ def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
             disputes.settle(services().settings, account, decision)
             return see_other(url_for("accounts.show", account=account, fait=RESTORED))
         except RefusedError as refusal:
-            error = refusals.sentence(refusal)
+            error = family_pages.refusal(refusal)
     page = render_template(
         "desk/closings/retablir.html",
         form=form,

@@ -14,8 +14,8 @@ from idp.db import db
 from idp.desk import decisions, home, ties
 from idp.desk.access import Right
 from idp.desk.decisions import Shown
-from idp.desk.families import actions
-from idp.desk.families.actions import Action, Subject
+from idp.desk.families import subjects
+from idp.desk.families.subjects import Action, Subject
 from idp.desk.home import Tile
 from idp.desk.naming import account_urls
 from idp.families.standing import Standing
@@ -106,7 +106,7 @@ def _reopenings(subject: Subject) -> Iterator[str]:
     return (item.reopening_url for item in subject.decisions if item.may_reopen and not item.is_tie)
 
 
-actions.register(
+subjects.register(
     Action(
         key="close",
         right=Right.CLOSE,
@@ -116,7 +116,7 @@ actions.register(
         rank=80,
     )
 )
-actions.register(
+subjects.register(
     Action(
         key="reopen",
         right=Right.REOPEN,

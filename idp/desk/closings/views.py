@@ -12,7 +12,7 @@ from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.clock import now, today
 from idp.db import db, unit_of_work
-from idp.desk import access, decisions, reading, refusals
+from idp.desk import access, decisions, family_pages
 from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
 from idp.desk.alerts import ALERT
@@ -40,7 +40,7 @@ blueprint = Blueprint("closings", __name__)
 @keeps("scope", "reason", "reference", "end", "until")
 def close(account: uuid.UUID) -> Response:
     """Show what could be closed and what would end; close it."""
-    chosen, form = reading.open_account(account), ClosingForm()
+    chosen, form = family_pages.open_account(account), ClosingForm()
     if request.method == "GET":
         return _page(chosen, form)
     if not form.check(has_end=_chooses_end()):
@@ -48,7 +48,7 @@ def close(account: uuid.UUID) -> Response:
     try:
         row = _close(chosen, form)
     except RefusedError as refusal:
-        return _page(access.account(account), form, error=refusals.sentence(refusal))
+        return _page(access.account(account), form, error=family_pages.refusal(refusal))
     except TooManyError as refusal:
         return _page(access.account(account), form, error=refusal.sentence)
     return see_other(url_for("closings.done", account=account, decision=row.id))
@@ -139,7 +139,7 @@ def show() -> Response:
 @needs(Right.CLOSE)
 def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Say what a closing ended."""
-    chosen = reading.open_account(account)
+    chosen = family_pages.open_account(account)
     row = access.decision(account, decision)
     item = decisions.as_shown(row)
     ents = shown.ents(row) if item.holds else None
@@ -151,7 +151,7 @@ def done(account: uuid.UUID, decision: uuid.UUID) -> Response:
 @keeps("reason")
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Ask why a closing ends before its time; end it. The files may have ended the tie since."""
-    row, form, school = reading.open_decision(account, decision), ReopeningForm(), access.own_school()
+    row, form, school = family_pages.open_decision(account, decision), ReopeningForm(), access.own_school()
     if not decisions.as_shown(row).is_decided_here:
         access.refuse(str(row.id))
     if request.method == "GET" or not form.check():
@@ -161,7 +161,7 @@ def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
             row.id, desk_fields.one_line(form.reason.data), schools=directory.reopened_by_heads_of(school.id)
         )
     except RefusedError as refusal:
-        return _reopening_page(row, form, error=refusals.sentence(refusal))
+        return _reopening_page(row, form, error=family_pages.refusal(refusal))
     return see_other(shown.page_after(row))
 
 

@@ -23,10 +23,10 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.alerts import of_alert
-from idp.desk.staff import mails, posts
+from idp.desk.staff import posts
 from idp.desk.staff.models import StaffRole
 from idp.desk.staff.posts import Grant
-from idp.desk.team import invitations
+from idp.desk.team import invitations, mails
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -40,7 +40,6 @@ MOST_A_DAY = 5
 """The ENTs and the changes that one ENT operator may ask for within a day, also if some of them wait no longer."""
 _DAY = timedelta(days=1)
 PROPOSED = "proposed"
-"""The change of the journal's entry when an ENT operator asks for a change that waits."""
 METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
 """The authentication methods that an ENT operator may ask for: a public client proves nothing."""
 DECIDED = ("audience", "scopes", "release_username", "pkce_required")
@@ -52,11 +51,8 @@ def ask(
 ) -> tuple[Client, str | None]:
     """Register an ENT that waits for the académie; return it and its secret, of which only a digest is kept.
 
-    Args:
-        settings: those of this service.
-        metadata: the registration, with the schools that the ENT operator asks for.
-        staff_id: the ENT operator, whose role at the new ENT lasts as long as the longest of the present ones.
-        client_id: the id of the new client; by default a random one.
+    The metadata have the schools that the ENT operator asks for. The role of `staff_id`, the ENT operator, at the new
+    ENT lasts as long as the longest of the present ones. By default the client gets a random id.
 
     Raises:
         RegistrationRefusedError: with every fault; or the person is no ENT operator, or too many of their ENTs wait.
@@ -130,10 +126,7 @@ def check_number(staff_id: uuid.UUID, *, replaced: Client | None = None) -> None
 def accept(settings: Settings, client: Client, metadata: ClientMetadata) -> None:
     """Open an ENT that waits, with the schools and the rest that the académie decided.
 
-    Args:
-        settings: those of this service.
-        client: the client as it was read: a change since then is a fault.
-        metadata: its registration from now on.
+    A change of the client since it was read is a fault.
 
     Raises:
         RegistrationRefusedError: with every fault; or the ENT does not wait, or nobody answers for it any more.
@@ -185,7 +178,6 @@ def acts_for(staff_id: uuid.UUID | None, client: Client) -> bool:
 
 
 MAIL = "desk.ent"
-"""The kind of outbox message for one recipient: an ENT or a change waits, was accepted or was refused."""
 
 
 def tell(

@@ -36,13 +36,10 @@ class Purpose(enum.Enum):
     """What a form is for."""
 
     OWN = enum.auto()
-    """An ENT operator changes a registration."""
     ASK = enum.auto()
-    """An ENT operator registers an ENT."""
     ACCEPT = enum.auto()
     """The engineer decides what an ENT gets that an ENT operator registered."""
     WHOLE = enum.auto()
-    """The engineer registers or changes an ENT."""
 
 
 _LONGEST_URI = 600
@@ -141,7 +138,6 @@ class RegistrationForm(DeskForm):
 
 
 REGISTRATION_FIELDS = tuple(name for name, field in vars(RegistrationForm).items() if isinstance(field, UnboundField))
-"""The names of all fields of a registration."""
 
 
 def _value(field: Any) -> Any:
@@ -149,7 +145,10 @@ def _value(field: Any) -> Any:
     if kind is Kind.SCHOOLS:
         return tuple(normalised_uai(uai) for line in field.lines for uai in line.replace(",", " ").split())
     if kind is Kind.KEYS:
-        return _keys(field.data or "")
+        try:
+            return checks.parse_jwks(field.data) if field.data else None
+        except ValueError:
+            return {}  # the checks refuse an empty object
     if isinstance(field, AreaField):
         return tuple(field.lines)
     if kind is Kind.WORDS:
@@ -157,14 +156,6 @@ def _value(field: Any) -> Any:
             scope for scope in field.data if scope not in SCOPES
         )
     return (field.data or "") if kind in _TEXTS else field.data
-
-
-def _keys(text: str) -> dict[str, Any] | None:
-    """Return the key set of a text; a text that is none becomes an empty object, which the checks refuse."""
-    try:
-        return checks.parse_jwks(text) if text else None
-    except ValueError:
-        return {}
 
 
 def untested(metadata: ClientMetadata) -> list[str]:

@@ -67,15 +67,8 @@ class Proposal:
 def edit(settings: Settings, client: Client, metadata: ClientMetadata, staff_id: uuid.UUID, shown: str) -> str:
     """Change a registration as its ENT operator: at once what needs no acceptance; the rest waits for the académie.
 
-    Args:
-        settings: those of this service.
-        client: the client as it was read.
-        metadata: its registration as the ENT operator wants it.
-        staff_id: the ENT operator.
-        shown: the key of the proposal that the form showed, or an empty text.
-
-    Returns:
-        The word that tells the next page what was done.
+    `shown` is the key of the proposal that the form showed, or an empty text. Return the word that tells the next page
+    what was done.
 
     Raises:
         RegistrationRefusedError: with every fault that the académie cannot accept either; or another proposal waits
@@ -150,14 +143,12 @@ def _count_move(client: Client, staff_id: uuid.UUID, moved: Sequence[Any]) -> No
 
 
 def _tell_moved(client: Client, moved: Sequence[Any], staff_id: uuid.UUID) -> None:
-    """Tell the engineers and the other operators what changed at once, in the caller's transaction."""
     if moved:
         recipients = {*of_alert(staff_id, None), *(role.staff_id for role in acceptance.operators(client))} - {staff_id}
         acceptance.tell(client, "moved", recipients, by=staff_id, moved=list(moved))
 
 
 def _tell_withdrawn(client: Client, proposal: Proposal, staff_id: uuid.UUID) -> None:
-    """Tell who asked for a change that a colleague withdrew or replaced it, in the caller's transaction."""
     if proposal.by != staff_id:
         acceptance.tell(client, "withdrawn", [proposal.by], by=staff_id)
 
@@ -193,9 +184,7 @@ def withdraw(client: Client, shown: str, staff_id: uuid.UUID) -> None:
 def accept(settings: Settings, client: Client) -> None:
     """Make the change that waits. The ENT stays in its sector: it knows each person by the same sub as before.
 
-    Args:
-        settings: those of this service.
-        client: the client as it was read: a change since then is a fault.
+    A change of the client since it was read is a fault.
 
     Raises:
         RegistrationRefusedError: with every fault; or no proposal waits, or its person acts for the ENT no longer.

@@ -18,9 +18,9 @@ from idp.desk import access
 from idp.desk.ents.acceptance import acts_for
 from idp.desk.ents.fields import RegistrationForm, scope_names
 from idp.desk.ents.proposals import Proposal
-from idp.desk.staff import mails
 from idp.desk.statistics import suppression, tables
 from idp.desk.statistics.suppression import Hidden
+from idp.desk.team import mails
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import approvals, registrations, rows
 from idp.registration.declarations import Kind
@@ -29,7 +29,6 @@ from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
 _LOGOUT = [name for name in BY_NAME if "logout" in name and name.endswith(("_uri", "_uris"))]
-"""The fields of a registration with addresses that hear of a logout."""
 
 _PAGES = frozenset({"policy_uri", "tos_uri"})
 """The addresses that a parent may read and that receive nothing."""
@@ -279,7 +278,6 @@ def _value_lines(value: Any) -> list[str]:
 
 
 def _warnings(former: ClientMetadata, metadata: ClientMetadata) -> list[str]:
-    """Return a sentence for the new hosts that get something of the families, and one for those of mere pages."""
     added = approvals.new_hosts(former, metadata)
     getting = sorted(set().union(*(hosts for name, hosts in added.items() if name not in _PAGES)))
     reading = sorted(set().union(*(hosts for name, hosts in added.items() if name in _PAGES)))

@@ -112,7 +112,6 @@ def edit(key: UUID) -> Response:
 
 
 def _change(client: Client, metadata: ClientMetadata, *, is_engineer: bool) -> tuple[str, str | None]:
-    """Change the registration of an ENT; return what was done, and a secret if the ENT needs a new one."""
     settings = services().settings
     if not is_engineer:
         shown = request.form.get("waiting", "")
@@ -142,7 +141,6 @@ def _registration_page(
 
 
 def _waiting_key(client: Client) -> str:
-    """Return the key of the proposal that the form shows; a form that comes back with a fault shows the same."""
     if request.method == "POST":
         return request.form.get("waiting", "")
     proposal = None if access.may(Right.DECIDE_ENTS) else Proposal.of(client)
@@ -297,7 +295,6 @@ MOST_AT_ONCE = 3
 """The trials that run at once in a process: a small part of its threads."""
 _lock = threading.Lock()
 _running: set[UUID] = set()
-"""The people whose trial runs in this process."""
 
 
 class TooManyTrialsError(Exception):

@@ -1,49 +1,119 @@
-"""Reads what the pages show about an account: its state, the next step, the notices, the last events."""
+"""What the pages show about an account: its state, ties, notices, the actions and the next step.
+
+Each slice of the desk registers its actions. An action is a link to a page, or a button that posts a form. It is
+offered on the account's page, and on the family's page if it is the next step of the state (`idp.desk.words`).
+"""
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from flask import current_app, url_for
+from flask import url_for
 from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.audit.catalogue import KINDS, without_twins
-from idp.audit.kinds import CALL, CHILD, chosen
 from idp.audit.models import OK, AuditEntry
-from idp.clients import registry
-from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db
 from idp.desk import access, decisions, ties, uncollected_letters, words
 from idp.desk.access import Right
 from idp.desk.decisions import Shown
-from idp.desk.families import actions
-from idp.desk.families.actions import Offered, Subject
 from idp.desk.naming import account_urls
 from idp.desk.notices import settling
 from idp.desk.notices.words import WORDS
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.families import telephone
-from idp.families.standing import Standing, standings
+from idp.families.standing import Group, Standing, foremost, group_of, standings
 from idp.operations.personal_data.words import in_words
 from idp.passkeys import keys as passkeys
 from idp.services import services
 from idp.throttle import guard, limits
 
-_EVENTS = 10
+
+@dataclass(frozen=True)
+class Subject:
+    """An account as its actions see it: `holding` are its standings, `decisions` those that the post may read.
+
+    `wait_seconds` is how long its next sign-in has to wait after wrong passwords. `open_notices` counts those that the
+    post answers, or only reads. `has_tries`: wrong tries count, or a notice says that somebody guesses.
+    """
+
+    account: Account
+    holding: Sequence[Standing]
+    wait_seconds: int
+    open_notices: int
+    has_tries: bool
+    decisions: Sequence[Shown]
+    cut_off: CutOff | None
+    has_passkeys: bool
+    is_replaced: bool = False
+
+    @property
+    def standing(self) -> Standing:
+        """The standing that decides what to do first."""
+        return foremost(self.holding)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the account is neither closed nor in dispute."""
+        return group_of(self.holding) not in {Group.CLOSED, Group.DISPUTED}
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something that may be done for an account; `words.Words.step` names its key, and a smaller rank comes first."""
+
+    key: str
+    right: Right
+    label: Any
+    url: Callable[[Subject], str]
+    is_offered: Callable[[Subject], bool]
+    is_post: bool = False
+    rank: int = 50
+
+
+@dataclass(frozen=True)
+class Offered:
+    """An action for one account, ready to be shown."""
+
+    key: str
+    label: Any
+    url: str
+    is_post: bool
+
+
+_actions: list[Action] = []
+_OF_REPLACED = frozenset({Right.READ_NOTICES, Right.SERVE_RIGHTS})
+"""The rights of the actions that are left for a replaced account: a school only reads it (`access.account_to_read`)."""
+
+
+def register(action: Action) -> None:
+    """Add an action; a slice calls this when it is imported."""
+    _actions.append(action)
+    _actions.sort(key=lambda known: known.rank)
+
+
+def offered(subject: Subject) -> list[Offered]:
+    """Return the actions that the post may use and the state of the account allows, in their order."""
+    return [
+        Offered(action.key, action.label, action.url(subject), action.is_post)
+        for action in _actions
+        if access.may(action.right)
+        and (not subject.is_replaced or action.right in _OF_REPLACED)
+        and action.is_offered(subject)
+    ]
+
+
 _TRIES = ("sign_in", "reauthenticated")
 """The events of wrong tries. The counters of a person's browsers cannot be found by the account."""
 _UNLOCKED = frozenset(kind.value for kind in school_notices.SETTLED_BY_UNLOCK)
-_KINDS = frozenset(name for name, kind in KINDS.items() if kind.family)
-"""The events that a colleague needs; neither the device nor the ENT is shown."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +127,16 @@ class DatedLine:
 
 @dataclass(frozen=True)
 class GuardianView:
-    """An account as the pages show it."""
+    """An account as the pages show it; `closings` close the whole account.
+
+    `is_uncollected` says that nobody took the file of its letter, which is erased.
+    """
 
     subject: Subject
     words: Words
     actions: list[Offered]
     closings: list[Shown]
-    """The decisions that close the whole account."""
-    is_untaken: bool
-    """Whether nobody took the file of its letter, which is erased."""
+    is_uncollected: bool
 
     @property
     def account(self) -> Account:
@@ -97,7 +168,7 @@ class GuardianView:
     def letter_until(self) -> datetime | None:
         """The end of the letter that was not used yet; None if there is none that works, or none on paper."""
         holds = not {Standing.LETTER_VALID, Standing.NEW_LETTER_VALID}.isdisjoint(self.subject.holding)
-        return self.account.provisional_expires_at if holds and not self.is_untaken else None
+        return self.account.provisional_expires_at if holds and not self.is_uncollected else None
 
     @property
     def further(self) -> list[Words]:
@@ -113,7 +184,9 @@ class TieView:
     `is_waiting` says that the tie is closed only until the head has decided about a new guardian. `is_excluded` says
     that the school ended it, `is_disputed` that the person says of the pupil that it is not the own child. `is_former`
     says that the files no longer name the person for the pupil; `url` is then the page of the account, if the post may
-    open it.
+    open it. `closing` is the decision that closes the tie, of several the youngest; `kinship` is what the file says.
+    `call_url` leads to « Au téléphone : « Ce n’est pas mon enfant » », `restore_url` to « Rétablir le lien » of a tie
+    that the school ended; both are empty if the post or the state does not allow it.
     """
 
     child: Child
@@ -123,13 +196,9 @@ class TieView:
     is_excluded: bool
     is_disputed: bool
     closing: Shown | None
-    """The decision that closes the tie; of several, the youngest."""
     call_url: str
-    """The URL of « Au téléphone : « Ce n’est pas mon enfant » »; empty if the post or the state does not allow it."""
     restore_url: str
-    """The URL of « Rétablir le lien », of a tie that the school ended; empty as above."""
     kinship: str = ""
-    """What the person is to the pupil, as the file says; empty if it does not."""
     is_former: bool = False
     url: str = ""
 
@@ -196,11 +265,11 @@ def views(
             account.id in closed,
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
-        is_untaken = account.id in unprinted
-        sentences = words.of(subject.standing, subject.cut_off, is_untaken=is_untaken)
+        is_uncollected = account.id in unprinted
+        sentences = words.of(subject.standing, subject.cut_off, is_uncollected=is_uncollected)
         if subject.is_replaced:
             sentences = words.REPLACED
-        shown[account.id] = GuardianView(subject, sentences, actions.offered(subject), closing, is_untaken)
+        shown[account.id] = GuardianView(subject, sentences, offered(subject), closing, is_uncollected)
     return shown
 
 
@@ -256,27 +325,24 @@ def children(account: Account, decisions: Sequence[Shown], *, with_former: bool)
     ]
 
 
-def entrances(shown: Iterable[TieView]) -> list[Registration]:
-    """Return the ENTs that lead to the sign-in: those of the pupils' schools with an address to type."""
-    return [ent for ent in registry.all_serving({tie.child.school.uai for tie in shown if tie.is_open}) if ent.home_uri]
-
-
 def notices(account: Account) -> list[DatedLine]:
     """Return the open notices about an account, and those about a letter that is added to it, to the schools in scope.
 
     The other account is not named here: a page of one guardian says nothing of another. The page of the notice does.
     """
     rows = _notices([account.id], or_(school_notices.is_open(), school_notices.is_added()))
-    return [DatedLine(row.created_at, WORDS[Kind(row.kind)].title, _notice_url(row)) for row in rows]
-
-
-def _notice_url(row: SchoolNotice) -> str:
-    is_read = access.may(Right.READ_NOTICES) and "notices.detail" in current_app.view_functions
-    return url_for("notices.detail", notice=row.id) if is_read else ""
+    reads = access.may(Right.READ_NOTICES)
+    return [
+        DatedLine(
+            row.created_at,
+            WORDS[Kind(row.kind)].title,
+            url_for("notices.detail", notice=row.id) if reads else "",
+        )
+        for row in rows
+    ]
 
 
 def _notices(accounts: Collection[uuid.UUID], state: ColumnElement[bool]) -> Sequence[SchoolNotice]:
-    """Return the notices about accounts, to the schools in scope, newest first."""
     about = or_(SchoolNotice.account_id.in_(accounts), SchoolNotice.other_account_id.in_(accounts))
     chosen = select(SchoolNotice).where(about, state, access.notices())
     return db.session.scalars(chosen.order_by(SchoolNotice.created_at.desc())).all()
@@ -298,36 +364,11 @@ def _with_wrong_tries(accounts: Collection[Account]) -> set[uuid.UUID]:
         AuditEntry.at > now() - limits.SIGN_IN_ACCOUNT.quiet,
     )
     last_try: dict[uuid.UUID | None, datetime] = dict(db.session.execute(lasts.group_by(AuditEntry.account_id)).all())
-    return {account.id for account in accounts if account.id in last_try and _counts(account, last_try[account.id])}
-
-
-def _counts(account: Account, tried_at: datetime) -> bool:
-    ends = (account.last_sign_in_at, account.tries_forgotten_at)
-    return all(end is None or end < tried_at for end in ends)
-
-
-def events(account: Account) -> list[DatedLine]:
-    """Return the last events of an account that a colleague needs, newest first, each once.
-
-    An event about a tie is for those who may read the pupil, as the decision is (`decisions.of_accounts`).
-    """
-    here = (
-        select(Child.id)
-        .join(Guardianship, Guardianship.child_id == Child.id)
-        .where(Guardianship.account_id == account.id, access.children())
-    )
-    readable = ["", *map(str, db.session.scalars(here))]
-    child = func.coalesce(AuditEntry.details["child"].as_string(), "")
-    chosen = (
-        select(AuditEntry)
-        .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS), child.in_(readable))
-        .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
-        .limit(2 * _EVENTS)
-    )
-    lines = [(entry.at, _text(entry)) for entry in without_twins(db.session.scalars(chosen))]
-    return [DatedLine(at, text) for at, text in lines if text][:_EVENTS]
-
-
-def _text(entry: AuditEntry) -> Any:
-    about = CHILD if entry.details.get("child") else CALL if entry.details.get("by_telephone") else ""
-    return chosen(KINDS[entry.kind].family, about, "", entry.result, entry.details.get("change", ""))
+    return {
+        account.id
+        for account in accounts
+        if account.id in last_try
+        and all(
+            end is None or end < last_try[account.id] for end in (account.last_sign_in_at, account.tries_forgotten_at)
+        )
+    }

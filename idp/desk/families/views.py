@@ -1,22 +1,27 @@
 """`/comptes/<account>` and `/familles/<pupil>`: an account, a pupil, and the acts that help a guardian."""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Child, Guardianship
+from idp.audit.catalogue import KINDS, without_twins
+from idp.audit.kinds import CALL, CHILD, chosen
+from idp.audit.models import AuditEntry
+from idp.clients import registry
+from idp.clients.registry import Registration
 from idp.db import db
-from idp.desk import access, decisions, reading, refusals, ties
+from idp.desk import access, decisions, family_pages, ties
 from idp.desk.access import Right, needs
-from idp.desk.families import actions, subjects
-from idp.desk.families.actions import Action, Subject
-from idp.desk.families.subjects import GuardianView
+from idp.desk.families import subjects
+from idp.desk.families.subjects import Action, DatedLine, GuardianView, TieView
 from idp.desk.fields import ReasonField
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.naming import account_urls
@@ -60,7 +65,9 @@ def show(account: uuid.UUID) -> Response:
         "retabli": gettext("C’est rétabli : le lien avec l’élève n’est plus écarté."),
         "finie": gettext("Cette suspension est finie. L’accès reste fermé pour une autre raison, dite ci-dessous."),
     }
-    return _page(reading.open_to_read(account), done=done.get(request.args.get("fait", ""), ""))
+    row = access.account_to_read(account)
+    family_pages.note_account(row.id)
+    return _page(row, done=done.get(request.args.get("fait", ""), ""))
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
@@ -75,9 +82,9 @@ def _page(account: Account, *, done: str = "", error: str = "") -> Response:
             error=error,
             guardian=guardian,
             children=children,
-            ents=subjects.entrances(children),
+            ents=entrances(children),
             facts=_facts(guardian),
-            events=subjects.events(account),
+            events=events(account),
             notices=subjects.notices(account),
             successors=_successors(account.id) if is_replaced else [],
         )
@@ -85,20 +92,54 @@ def _page(account: Account, *, done: str = "", error: str = "") -> Response:
 
 
 def _successors(account_id: uuid.UUID) -> list[tuple[str, str]]:
-    """Return the names of those who replaced a person, with the URLs of the pages that the post may open."""
     keys = ties.successors([account_id], access.notices()).get(account_id, ())
     known = {row.id: row for row in db.session.scalars(select(Account).where(Account.id.in_(filter(None, keys))))}
     urls, gone = account_urls(known), str(gettext("une personne dont le compte est supprimé"))
     return [(known[key].display_name, urls.get(key, "")) if key in known else (gone, "") for key in keys]
 
 
+_EVENTS = 10
+_KINDS = frozenset(name for name, kind in KINDS.items() if kind.family)
+"""The events that a colleague needs; neither the device nor the ENT is shown."""
+
+
+def entrances(shown: Iterable[TieView]) -> list[Registration]:
+    """Return the ENTs that lead to the sign-in: those of the pupils' schools with an address to type."""
+    return [ent for ent in registry.all_serving({tie.child.school.uai for tie in shown if tie.is_open}) if ent.home_uri]
+
+
+def events(account: Account) -> list[DatedLine]:
+    """Return the last events of an account that a colleague needs, newest first, each once.
+
+    An event about a tie is for those who may read the pupil, as the decision is (`decisions.of_accounts`).
+    """
+    here = (
+        select(Child.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(Guardianship.account_id == account.id, access.children())
+    )
+    readable = ["", *map(str, db.session.scalars(here))]
+    child = func.coalesce(AuditEntry.details["child"].as_string(), "")
+    statement = (
+        select(AuditEntry)
+        .where(AuditEntry.account_id == account.id, AuditEntry.kind.in_(_KINDS), child.in_(readable))
+        .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
+        .limit(2 * _EVENTS)
+    )
+    lines = []
+    for entry in without_twins(db.session.scalars(statement)):
+        about = CHILD if entry.details.get("child") else CALL if entry.details.get("by_telephone") else ""
+        text = chosen(KINDS[entry.kind].family, about, "", entry.result, entry.details.get("change", ""))
+        lines += [DatedLine(entry.at, text)] if text else []
+    return lines[:_EVENTS]
+
+
 def _facts(guardian: GuardianView) -> list[tuple[Any, Any]]:
-    """Return what is known of the account, with labels; mail addresses are masked for everybody."""
     account = guardian.account
     rows: list[tuple[Any, Any]] = [(_l("Identifiant"), account.username)]
     if account.activated_at is None:
         until = guardian.letter_until
-        none = _l("préparé, fichier effacé") if guardian.is_untaken else _l("aucun valable")
+        none = _l("préparé, fichier effacé") if guardian.is_uncollected else _l("aucun valable")
         rows.append((_l("Courrier"), _l("valable jusqu’au %(day)s", day=i18n.day(until)) if until else none))
     town = f"{account.postcode} {account.city}".strip()
     rows.append((_l("Adresse postale"), ", ".join(filter(None, [*account.address_lines, town])) or _l("aucune")))
@@ -129,7 +170,7 @@ def resend(account: uuid.UUID) -> Response:
 
     The rate limit for one IP counts the acts of one person of the desk: a school has one IP for all its staff.
     """
-    row = reading.open_account(account)
+    row = family_pages.open_account(account)
     by, is_school = models.actor(access.person().staff.id), access.post().school is not None
     match emails.resend(services().settings, row.id, ip=by, client_id=None, reminds=is_school):
         case Sent():
@@ -171,20 +212,15 @@ def _too_soon(wait: TooSoon) -> Any:
 @keeps()
 def unlock(account: uuid.UUID) -> Response:
     """Reset the wrong tries of an account."""
-    row = reading.open_account(account)
+    row = family_pages.open_account(account)
     try:
         acts.unlock(row.id)
     except RefusedError as refused:
-        return _page(row, error=refusals.sentence(refused))
+        return _page(row, error=family_pages.refusal(refused))
     return see_other(url_for("accounts.show", account=row.id, fait="debloque"))
 
 
-def _may_resend(subject: Subject) -> bool:
-    account = subject.account
-    return subject.is_open and account.pending_email is not None and account.password_blocked_at is None
-
-
-actions.register(
+subjects.register(
     Action(
         key="settle",
         right=Right.READ_NOTICES,
@@ -194,18 +230,22 @@ actions.register(
         rank=10,
     )
 )
-actions.register(
+subjects.register(
     Action(
         key="resend",
         right=Right.HELP_FAMILIES,
         label=_l("Renvoyer le message"),
         url=lambda subject: url_for("accounts.resend", account=subject.account.id),
-        is_offered=_may_resend,
+        is_offered=lambda subject: (
+            subject.is_open
+            and subject.account.pending_email is not None
+            and subject.account.password_blocked_at is None
+        ),
         is_post=True,
         rank=20,
     )
 )
-actions.register(
+subjects.register(
     Action(
         key="unlock",
         right=Right.HELP_FAMILIES,
@@ -216,7 +256,7 @@ actions.register(
         rank=30,
     )
 )
-actions.register(
+subjects.register(
     Action(
         key="passkeys",
         right=Right.HELP_FAMILIES,
@@ -232,7 +272,7 @@ actions.register(
 @needs(Right.HELP_FAMILIES, fresh=True)
 def passkeys(account: uuid.UUID) -> Response:
     """Show what the removal does; an account without a passkey has its own page."""
-    row = reading.open_account(account)
+    row = family_pages.open_account(account)
     if not keys.count(row.id):
         return see_other(url_for("accounts.show", account=row.id))
     return _passkeys_page(row, RemovalForm())
@@ -268,7 +308,7 @@ def _passkeys_page(account: Account, form: RemovalForm) -> Response:
 def family(pupil: uuid.UUID) -> Response:
     """Show a pupil with the guardians side by side: the state of each, what to say, the next step."""
     child = access.child(pupil)
-    reading.note_pupil(child.id)
+    family_pages.note_pupil(child.id)
     guardians = subjects.guardians(child)
     ended = gettext("Cette suspension est finie. Rien ne s’ouvre tant que le fichier ne nomme pas cette personne.")
     return make_response(
@@ -277,7 +317,7 @@ def family(pupil: uuid.UUID) -> Response:
             child=child,
             guardians=guardians,
             former=subjects.former_guardians(child),
-            ents=subjects.entrances(tie for _, tie in guardians),
+            ents=entrances(tie for _, tie in guardians),
             done=ended if request.args.get("fait") == "finie" else "",
         )
     )

@@ -1,22 +1,222 @@
-"""The kinds of jobs: one table.
+"""The kinds of jobs: one table, and what the function of a kind gets and returns.
 
 Every server imports this module, and few of them print letters or import files: what does the work is named by its
 module, which is imported when it is called.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
+from time import monotonic
 from typing import Any, NamedTuple
 
 from flask import url_for
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
+from sqlalchemy import ColumnElement, select, true, update
 
+from idp.audit import log
+from idp.audit.desk_events import JobFinished
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, unit_of_work
 from idp.desk.access import Right
-from idp.desk.jobs.models import Job
-from idp.desk.jobs.work import Finished, Running
+from idp.desk.jobs import files
+from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.models import Job, JobFile, State
+from idp.desk.staff import posts
+from idp.desk.staff.models import StaffAccount, StaffRole
 from idp.metrics.catalogue import JOB
+
+_TICK_SECONDS = 1.0
+
+
+class RefusedError(Exception):
+    """The job cannot be done, or only a part of it was done, which remains. `code` is `Job.refusal`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class BusyError(Exception):
+    """The job has to wait for another one, such as another import."""
+
+
+class StoppedError(Exception):
+    """The person cancelled the job or lost the role, or another worker has it."""
+
+    def __init__(self, state: State, code: str = "") -> None:
+        super().__init__(code)
+        self.state = state
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The result of a job, without a name; if it is empty, what the job kept while it ran.
+
+    `file` is handed out, `for_pages` are for the pages of its slice. `frees` is a former job whose uploads and files go
+    with the end of this one.
+    """
+
+    result: Mapping[str, Any] = field(default_factory=dict)
+    file: NewFile | None = None
+    for_pages: Sequence[NewFile] = ()
+    frees: uuid.UUID | None = None
+
+
+class Running:
+    """A job that is being done.
+
+    `result` is what an earlier run kept before it was killed (`begin_writing`, `keep`). `is_final` says that the job
+    has begun to write, so that it goes to its end. `lease_lost` is set when another worker has the job.
+    """
+
+    def __init__(self, job: Job, settings: Settings, lease_lost: threading.Event) -> None:
+        self.id = job.id
+        self.staff_id = job.staff_id
+        self.school_id = job.school_id
+        self.parameters = dict(job.parameters)
+        self.result = dict(job.result)
+        self.is_final = job.is_final
+        self.settings = settings
+        self.lease_lost = lease_lost
+        self._role_id = job.role_id
+        self._next_look = 0.0
+
+    def tick(self, done: int, total: int = 0) -> None:
+        """Store the progress, at most once a second. Call it between two transactions.
+
+        Raises:
+            Exception: the job has to stop here: it was cancelled, the role of its person ended, or another worker has
+                it. The caller lets the exception pass.
+        """
+        if monotonic() < self._next_look:
+            return
+        self._next_look = monotonic() + _TICK_SECONDS
+        self.check()
+        self._store(done=done, total=max(done, total))
+
+    def progress(self, done: int, total: int = 0) -> None:
+        """Store the progress of a step that has to be finished, at most once a second: it is not cancelled."""
+        if monotonic() >= self._next_look:
+            self._next_look = monotonic() + _TICK_SECONDS
+            self._store(done=done, total=max(done, total))
+
+    def begin_writing(self, result: Mapping[str, Any]) -> None:
+        """Mark that the job writes from now on, and store what the next run has to know if this one is killed.
+
+        From here on nobody can cancel the job, and it goes to its end without its person too. A killed run may have
+        marked it already: then nothing changes.
+
+        Raises:
+            Exception: see `tick`; nothing may be written.
+        """
+        if self.is_final:
+            return
+        self.check()
+        with unit_of_work():
+            marked = db.session.scalar(
+                update(Job)
+                .where(Job.id == self.id, Job.state == State.RUNNING, Job.cancel_asked_at.is_(None))
+                .values(is_final=True, result=dict(result))
+                .returning(Job.id)
+                .execution_options(synchronize_session=False)
+            )
+        if marked is None:
+            self.check()
+            raise StoppedError(State.RUNNING)  # another worker has stored the end
+        self.is_final, self.result = True, dict(result)
+
+    def keep(self, result: Mapping[str, Any]) -> None:
+        """Store what was done until now, in the transaction of the caller, who did it."""
+        _store(self.id, result=dict(result))
+
+    def _store(self, **values: Any) -> None:
+        with unit_of_work():
+            _store(self.id, **values)
+
+    def finish(self, result: Mapping[str, Any], *made: NewFile) -> None:
+        """Store the end of the job and the files that it made, in the caller's transaction.
+
+        A job whose files and whose other writes belong together ends so: after a kill it either has to be done again,
+        or is over. What `run` returns afterwards is ignored. A job that was cancelled has no end of this kind.
+
+        Raises:
+            Exception: see `tick`; the caller's transaction is rolled back.
+        """
+        if not store_end(
+            self.id, State.DONE, Finished(result), settings=self.settings, only_if=Job.cancel_asked_at.is_(None)
+        ):
+            self.check()
+            raise StoppedError(State.RUNNING)  # another worker has stored the end
+        for file in made:
+            files.store(self.settings, self.id, file)
+
+    def check(self) -> None:
+        """Check that the job may continue; see `tick`."""
+        if self.lease_lost.is_set():
+            raise StoppedError(State.RUNNING)
+        of_enabled = StaffRole.staff_id.in_(select(StaffAccount.id).where(StaffAccount.disabled_at.is_(None)))
+        row = db.session.execute(
+            select(Job.cancel_asked_at, StaffRole.id)
+            .outerjoin(StaffRole, (StaffRole.id == self._role_id) & posts.in_force(now()) & of_enabled)
+            .where(Job.id == self.id)
+        ).one()
+        if row[0] is not None:
+            raise StoppedError(State.CANCELLED)
+        if row[1] is None:
+            raise StoppedError(State.FAILED, "role_ended")
+
+
+def _store(key: uuid.UUID, **values: Any) -> None:
+    db.session.execute(update(Job).where(Job.id == key).values(**values).execution_options(synchronize_session=False))
+
+
+def store_end(
+    key: uuid.UUID,
+    state: State,
+    finished: Finished,
+    *,
+    settings: Settings,
+    refusal: str = "",
+    keeps_uploads: bool = False,
+    only_if: ColumnElement[bool] | None = None,
+) -> bool:
+    """Store the end of a job and its files in the caller's transaction; return False if it is over.
+
+    What was uploaded for it is removed, unless `keeps_uploads`. What the job kept while it ran remains its result, if
+    `finished` has none.
+    """
+    result = {"result": dict(finished.result)} if finished.result else {}
+    work = db.session.scalar(
+        update(Job)
+        .where(Job.id == key, Job.state == State.RUNNING, true() if only_if is None else only_if)
+        .values(
+            **result,
+            state=state,
+            refusal=refusal,
+            finished_at=now(),
+            done=Job.total if state is State.DONE else Job.done,
+        )
+        .returning(Job.kind)
+        .execution_options(synchronize_session=False)
+    )
+    if work is None:
+        return False
+    if not keeps_uploads:
+        files.empty((JobFile.job_id == key) & JobFile.is_upload)
+    if finished.frees is not None:
+        files.empty(JobFile.job_id == finished.frees)
+    if finished.file is not None:
+        files.store(settings, key, finished.file)
+    for file in finished.for_pages:
+        files.store(settings, key, file, is_for_pages=True)
+    log.record(JobFinished(job=str(key), work=work, outcome=state.value))
+    return True
 
 
 class Step(NamedTuple):
@@ -31,21 +231,16 @@ class Kind:
     """A kind of job.
 
     Attributes:
-        name: the value of `Job.kind`.
-        title: the title of its page: « Impression de courriers ».
         right: who may see the jobs of this kind, in the scope of the post.
         run: does the work; it may be called again after a kill, and then has to find out what is done already.
         describe: returns the sentences that say what was done, or why nothing was.
-        back: returns the way back to the page that the job was asked for on, with its name; see `page`.
+        back: returns the way back to the page that the job was asked for on; see `page`.
         next_page: the endpoint of a page of the slice, with the job's id as `key`, that shows a job that is done.
         again_to: returns the URL at which a job that is over can be asked for again, when its file is gone.
-        again: the label of that link.
         steps: returns what a person does after a job, the likeliest first; the way back to its page is one of them.
-        hint: what a person has to know while the job is not over.
-        cancel_hint: until when the job can be cancelled, for those who see the button.
+        hint: what a person has to know while the job is not over; `cancel_hint` is for those who see the button.
         keeps_uploads: whether the uploads stay after the job, for another one, until they expire.
-        record: records in the journal what a job did, or enqueues a mail about it, in the transaction of its end. Not
-            for a kind that ends by `Running.finish`, which records it there.
+        record: records what a job did, in the transaction of its end; not for one that ends by `Running.finish`.
     """
 
     name: str

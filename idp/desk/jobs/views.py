@@ -13,7 +13,7 @@ from flask_babel import gettext
 
 from idp.desk import access, naming
 from idp.desk.access import needs
-from idp.desk.jobs import asking, files
+from idp.desk.jobs import files, lifecycle
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import keeps
 from idp.opaque import InvalidValueError, Signer, signer
@@ -29,7 +29,7 @@ _TICKET_SECONDS = 120
 @needs()
 def show(key: uuid.UUID) -> Response:
     """Show the progress of a job, or what it did; its person gets the file."""
-    job, kind = asking.get(key)
+    job, kind = lifecycle.get(key)
     if kind.next_page and job.state is State.DONE:
         return see_other(url_for(kind.next_page, key=key))
     page = render_template(
@@ -40,9 +40,9 @@ def show(key: uuid.UUID) -> Response:
         steps=kind.steps(job) if kind.steps and job.state.is_over else [],
         sentences=kind.describe(job) if job.state.is_over else [],
         files=files.made(job.id),
-        by=asking.authors([job]).get(job.staff_id, ""),
-        is_own=asking.is_own(job),
-        may_cancel=not job.state.is_over and asking.may_cancel(job),
+        by=lifecycle.authors([job]).get(job.staff_id, ""),
+        is_own=lifecycle.is_own(job),
+        may_cancel=not job.state.is_over and lifecycle.may_cancel(job),
         again=kind.again,
         again_url=kind.again_to(job) if kind.again_to else "",
         back=kind.back(job),
@@ -52,7 +52,6 @@ def show(key: uuid.UUID) -> Response:
 
 
 def _sentence(job: Job) -> str:
-    """Return where the job stands, in words."""
     if job.is_final and not job.state.is_over:
         return str(
             gettext(
@@ -76,10 +75,10 @@ def _sentence(job: Job) -> str:
 @keeps()
 def cancel(key: uuid.UUID) -> Response:
     """Cancel a job of the post or of its team; refuse the page to others."""
-    job, _ = asking.get(key)
-    if not asking.may_cancel(job):
+    job, _ = lifecycle.get(key)
+    if not lifecycle.may_cancel(job):
         access.refuse(str(key))
-    asking.cancel(job)
+    lifecycle.cancel(job)
     return see_other(url_for("jobs.show", key=key))
 
 
@@ -88,7 +87,7 @@ def cancel(key: uuid.UUID) -> Response:
 @keeps()
 def take(key: uuid.UUID, file: uuid.UUID) -> Response:
     """Lead a browser to the page that hands out a file; hand it to a program at once, which shows no page."""
-    asking.get(key)
+    lifecycle.get(key)
     if "text/html" not in request.headers.get("Accept", ""):
         return _content(key, file)
     ticket = _tickets().dumps(_claim(file))
@@ -99,10 +98,10 @@ def take(key: uuid.UUID, file: uuid.UUID) -> Response:
 @needs()
 def hand_out(key: uuid.UUID, file: uuid.UUID) -> Response:
     """Show the page that begins the download of a file; without a ticket or a file that waits, show the job."""
-    job, kind = asking.get(key)
+    job, kind = lifecycle.get(key)
     ticket = request.args.get("billet", "")
     row = next((row for row in files.made(job.id) if row.id == file), None)
-    if row is None or not (asking.is_own(job) and row.is_waiting and _is_valid(ticket, file)):
+    if row is None or not (lifecycle.is_own(job) and row.is_waiting and _is_valid(ticket, file)):
         return see_other(url_for("jobs.show", key=job.id))
     page = render_template("desk/jobs/remise.html", job=job, kind=kind, file=row, ticket=ticket)
     return make_response(page)
@@ -114,13 +113,13 @@ def content(key: uuid.UUID, file: uuid.UUID) -> Response:
     """Hand out a file, once, to the browser that has a ticket for it."""
     ticket = request.args.get("billet", "")
     if request.method == "HEAD" or not _is_valid(ticket, file):
-        return see_other(url_for("jobs.show", key=asking.get(key)[0].id))
+        return see_other(url_for("jobs.show", key=lifecycle.get(key)[0].id))
     return _content(key, file)
 
 
 def _content(key: uuid.UUID, file: uuid.UUID) -> Response:
     """Return the content of a file, once, to the post that asked for the job; otherwise lead to the job's page."""
-    job, _ = asking.get(key)
+    job, _ = lifecycle.get(key)
     taken = files.take(services().settings, job.id, file)
     if taken is None or not taken.content:
         return see_other(url_for("jobs.show", key=job.id))
@@ -137,7 +136,6 @@ def _claim(file: uuid.UUID) -> list[str]:
 
 
 def _is_valid(ticket: str, file: uuid.UUID) -> bool:
-    """Return whether this person got the ticket for this file in the last two minutes."""
     try:
         claim, _ = _tickets().loads(ticket, _TICKET_SECONDS)
     except InvalidValueError:

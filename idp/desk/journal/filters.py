@@ -32,7 +32,6 @@ MOST = 40
 
 
 def _people(name: str) -> Sequence[uuid.UUID]:
-    """Return the people of the desk; for a post at a school, those who had a role there or in the académie."""
     known: ColumnElement[bool] = true()
     if school := access.post().school:
         in_academy = and_(StaffRole.school_id.is_(None), StaffRole.client_id.is_(None))
@@ -49,7 +48,6 @@ def _users(name: str) -> Sequence[str]:
 
 
 def _every_user() -> CTE:
-    """Return the few different users of commands, each of them by one step into the index."""
     first = select(func.min(AuditEntry.actor).label("actor")).where(AuditEntry.where_by_command())
     users = first.cte("users", recursive=True)
     following = select(func.min(AuditEntry.actor)).where(
@@ -69,12 +67,8 @@ _FIRST_DAY = date(1970, 1, 2)
 class Filters:
     """What a person asked for, as it was typed, and a sentence for each fault.
 
-    Attributes:
-        account_id: the account that was found for `account`.
-        account_name: the name of its person.
-        before: the last entry of the page above: its instant and its id.
-        conditions: all of them hold for the entries that are asked for.
-        people: one of them holds, for each person whose acts are asked for; None for everybody.
+    `before` is the last entry of the page above: its instant and its id. All `conditions` hold for the entries, and one
+    of `people`, if it is not None: there is one for each person whose acts are asked for.
     """
 
     who: str = ""
@@ -90,7 +84,7 @@ class Filters:
     people: list[ColumnElement[bool]] | None = None
 
     @property
-    def typed(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """The filters as parameters of a URL, or as fields of a form."""
         values = {"qui": self.who, "acte": self.act, "du": self.first, "au": self.last, "compte": self.account}
         return {name: value for name, value in values.items() if value}
@@ -179,7 +173,6 @@ def _day(filters: Filters, name: str) -> date | None:
 
 
 def _shown(text: str) -> str:
-    """Return a typed day as it is written in a sentence; other text stays."""
     day = fields.day(text)
     return i18n.day(start_of_day(max(day, _FIRST_DAY))) if day else text
 

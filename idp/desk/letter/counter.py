@@ -21,18 +21,17 @@ from idp.audit import log
 from idp.audit.desk_events import IdentityChecked
 from idp.clock import PARIS, now
 from idp.db import db
-from idp.desk import access, naming, reading
+from idp.desk import access, family_pages, naming
 from idp.desk.access import Right, needs
-from idp.desk.families import actions
-from idp.desk.families.actions import Action
+from idp.desk.families import subjects
+from idp.desk.families.subjects import Action
 from idp.desk.fields import ReasonField
-from idp.desk.jobs import asking, files
+from idp.desk.jobs import files, lifecycle
 from idp.desk.jobs.files import NewFile
-from idp.desk.jobs.kinds import LETTER, Step
+from idp.desk.jobs.kinds import LETTER, Finished, RefusedError, Running, Step
 from idp.desk.jobs.models import Job
-from idp.desk.jobs.work import Finished, RefusedError, Running
 from idp.desk.kept_forms import DeskForm, keeps
-from idp.desk.letter import words
+from idp.desk.letter import prints
 from idp.families.standing import Group, group_of
 from idp.letters import printing, recipients
 from idp.letters.printing import LONGEST_REASON, PrintOrder, Report
@@ -79,7 +78,7 @@ blueprint = Blueprint("letter", __name__)
 @needs(Right.PRINT_LETTER, sometimes_fresh=True)
 def show(key: uuid.UUID) -> Response:
     """Show what a new letter will do, or why there is none."""
-    account = reading.open_account(key)
+    account = family_pages.open_account(key)
     refusal = _refusal(account)
     needs_proof = _is_guarded(account) or guard.remaining_wait(FIRST_LETTERS, _own_count()) > 0
     proof = access.proof_first() if not refusal and needs_proof else None
@@ -91,7 +90,7 @@ def show(key: uuid.UUID) -> Response:
 @keeps("reason", "came", "document", "guardian")
 def draw(key: uuid.UUID) -> Response:
     """Print the letter, and lead to its file."""
-    account = reading.open_account(key)
+    account = family_pages.open_account(key)
     form = _form(account)
     if refusal := _refusal(account):
         return _page(account, form, refusal)
@@ -115,7 +114,7 @@ def _lead_to_file(account: Account, form: LetterForm) -> Response:
 
 
 def _refusal(account: Account) -> str:
-    """Return why an account gets no letter from the school, as a key of `words.REFUSALS`; empty if it may get one."""
+    """Return why an account gets no letter from the school, as a key of `prints.REFUSALS`; empty if it may get one."""
     school = access.own_school()
     try:
         recipients.check_account(account)
@@ -127,7 +126,6 @@ def _refusal(account: Account) -> str:
 
 
 def _is_guarded(account: Account) -> bool:
-    """Return whether the account has been active, or an import from the desk has just opened it."""
     return account.has_been_active or (account.is_from_desk and account.created_at > now() - _NEW_FOR)
 
 
@@ -142,7 +140,6 @@ def _count_letter(account: Account) -> bool:
 
 
 def _own_count() -> str:
-    """Return the subject of the count: the person, in all sessions and schools."""
     return str(access.person().staff.id)
 
 
@@ -150,7 +147,7 @@ def _print(account: Account, form: LetterForm) -> Job:
     """Print a letter, and return the job that hands out its file.
 
     Raises:
-        RefusedError: nothing was printed, and no secret changed; the code is a key of `words.REFUSALS`.
+        RefusedError: nothing was printed, and no secret changed; the code is a key of `prints.REFUSALS`.
     """
     settings, as_slip = services().settings, form.layout.data == "slip"
     reason = form.reason.text if account.has_been_active else ""
@@ -159,7 +156,7 @@ def _print(account: Account, form: LetterForm) -> Job:
 
     def keep(pdfs: Sequence[tuple[str, bytes]], report: Report) -> None:
         parameters = {"account": str(account.id), "slips": as_slip}
-        jobs.append(asking.done_at_once(LETTER, parameters, {"letters": report.printed}))
+        jobs.append(lifecycle.done_at_once(LETTER, parameters, {"letters": report.printed}))
         name = f"courrier-{now().astimezone(PARIS):%Y-%m-%d-%Hh%Mm%S}.pdf"  # without the name of a person
         for _, pdf in pdfs:
             files.store(settings, jobs[-1].id, NewFile(name, naming.PDF, pdf))
@@ -194,7 +191,6 @@ def _sent_twice(account: Account) -> Response:
 
 
 def _form(account: Account) -> LetterForm:
-    """Return the form, whose checklist names the pupils."""
     form = LetterForm()
     form.guardian.label.text = gettext(
         "C’est bien un responsable légal. Élève : %(children)s", children=_children(account)
@@ -220,15 +216,14 @@ def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = ""
             back=url_for("accounts.show", account=account.id),
             form=form,
             needs_proof=account.has_been_active,
-            refusal=words.REFUSALS[refusal] if refusal else "",
-            fault=words.REFUSALS[fault] if fault else "",
+            refusal=prints.REFUSALS[refusal] if refusal else "",
+            fault=prints.REFUSALS[fault] if fault else "",
             effects=_effects(account),
         )
     )
 
 
 def _effects(account: Account) -> list[str]:
-    """Return what a new letter will do, in sentences."""
     days = services().settings.provisional_days
     valid = gettext("Le nouveau mot de passe provisoire est valable %(days)s jours.", days=days)
     if account.activated_at is None:
@@ -250,7 +245,7 @@ def _effects(account: Account) -> list[str]:
     ]
 
 
-actions.register(
+subjects.register(
     Action(
         key="letter",
         right=Right.PRINT_LETTER,
@@ -269,7 +264,7 @@ def run(_running: Running) -> Finished:
 
 def describe(job: Job) -> Sequence[str]:
     """Return whose letter it is, and what to do with it: after its file was taken, and if nobody took it."""
-    name = words.name(uuid.UUID(job.parameters["account"]))
+    name = prints.name_of(uuid.UUID(job.parameters["account"]))
     made = files.made(job.id)
     if any(file.is_waiting for file in made):
         what = gettext("Prenez le fichier, imprimez-le et remettez le papier en main propre.")
@@ -291,5 +286,5 @@ def again(job: Job) -> str:
 def back(job: Job) -> Step:
     """Return the way back to the page of the account."""
     key = uuid.UUID(job.parameters["account"])
-    label = gettext("Revenir au compte de %(name)s", name=words.name(key))
+    label = gettext("Revenir au compte de %(name)s", name=prints.name_of(key))
     return Step(label, url_for("accounts.show", account=key))

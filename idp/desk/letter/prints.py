@@ -1,19 +1,22 @@
-"""`/impressions`: the letters of a class or of a school, as the job `print`, and those of one print again.
+"""`/impressions`: the letters of a class or a school, as the job `print`, or again; in words, why there are none.
 
 All secrets and the encrypted files are stored in one transaction, together with the end of the job: after a kill or a
 cancellation before it, no secret has changed and the job is done again or not at all; after it, the job is over.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
-from flask_babel import gettext
+from flask_babel import LazyString, gettext
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
 
-from idp.accounts.models import School
+from idp.accounts.models import Account, School
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.audit import log
 from idp.audit.desk_events import ClassListed
@@ -23,16 +26,14 @@ from idp.desk import access, home, naming, uncollected_letters
 from idp.desk.access import Right, needs
 from idp.desk.fields import WordField
 from idp.desk.home import Tile
-from idp.desk.jobs import asking, files
+from idp.desk.jobs import files, lifecycle
 from idp.desk.jobs.files import NewFile
-from idp.desk.jobs.kinds import LETTER, PRINT
+from idp.desk.jobs.kinds import LETTER, PRINT, BusyError, Finished, RefusedError, Running
 from idp.desk.jobs.models import Job, JobFile, State
-from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
 from idp.desk.kept_forms import DeskForm, keeps
-from idp.desk.letter import words
 from idp.letters import printing, recipients
 from idp.letters.printing import PrintOrder, Report
-from idp.letters.recipients import PrintError, Recipient, Skip, Skipped
+from idp.letters.recipients import PrintError, Recipient, Refusal, Skip, Skipped
 from idp.letters.render.pdf import LetterError
 from idp.services import services
 from idp.web.redirects import see_other
@@ -78,7 +79,6 @@ def run(running: Running) -> Finished:
 
 
 def _result(report: Report) -> dict[str, Any]:
-    """Return what the pages show of a print: numbers, and the ids of the people who got a letter, or none."""
     skipped: dict[str, list[str]] = {}
     for entry in report.skipped:
         skipped.setdefault(entry.skip.value, []).append(str(entry.account_id))
@@ -110,17 +110,14 @@ def again_of(job: Job) -> str:
 
 def problems_of(jobs: Iterable[Job]) -> dict[UUID, list[str]]:
     """Return, for each print, the sentences about letters that need an act of the school, with the names of people."""
-    lists = {job.id: _problems(job) for job in jobs}
-    names = words.names({key for each in lists.values() for keys in each.values() for key in keys})
+    lists: dict[UUID, dict[str, list[UUID]]] = {}
+    for job in jobs:
+        skipped = job.result.get("skipped", {})
+        lists[job.id] = {skip: [UUID(key) for key in skipped[skip]] for skip in PROBLEMS if skipped.get(skip)}
+    names = names_of({key for each in lists.values() for keys in each.values() for key in keys})
     return {
-        job: [f"{words.SKIPS[skip]} : {words.listed(keys, names)}." for skip, keys in each.items()]
-        for job, each in lists.items()
+        job: [f"{SKIPS[skip]} : {listed(keys, names)}." for skip, keys in each.items()] for job, each in lists.items()
     }
-
-
-def _problems(job: Job) -> dict[str, list[UUID]]:
-    skipped = job.result.get("skipped", {})
-    return {skip: [UUID(key) for key in skipped[skip]] for skip in PROBLEMS if skipped.get(skip)}
 
 
 def describe(job: Job) -> Sequence[str]:
@@ -128,14 +125,14 @@ def describe(job: Job) -> Sequence[str]:
     if job.state is State.CANCELLED:
         return [gettext("Rien n’a été imprimé, et aucun mot de passe provisoire n’a changé.")]
     if job.refusal:
-        return [str(words.REFUSALS.get(job.refusal, words.REFUSALS["fault"]))]
+        return [str(REFUSALS.get(job.refusal, REFUSALS["fault"]))]
     count, skipped = job.result.get("letters", 0), job.result.get("skipped", {})
     first = gettext("%(what)s : %(count)s courriers à remettre.", what=title(job), count=count)
     if count == 1:
         first = gettext("%(what)s : un courrier à remettre.", what=title(job))
     elif not count:
         first = gettext("%(what)s : aucun courrier à imprimer.", what=title(job))
-    others = [f"{words.SKIPS[skip]} : {len(keys)}." for skip, keys in skipped.items() if skip not in PROBLEMS and keys]
+    others = [f"{SKIPS[skip]} : {len(keys)}." for skip, keys in skipped.items() if skip not in PROBLEMS and keys]
     return [first, *problems_of([job])[job.id], *others]
 
 
@@ -143,7 +140,7 @@ blueprint = Blueprint("prints", __name__)
 
 
 @home.source(Right.PRINT_CLASSES)
-def _untaken() -> Iterator[Tile]:
+def _uncollected() -> Iterator[Tile]:
     school = access.post().school
     if school is not None:
         yield Tile(
@@ -158,9 +155,9 @@ def _untaken() -> Iterator[Tile]:
 @needs(Right.PRINT_CLASSES)
 def show() -> Response:
     """Show the last prints: who asked, what, when, the problems, the file once."""
-    jobs = asking.recent(PRINT, LETTER)
-    by, made = asking.authors(jobs), files.made_by([job.id for job in jobs])
-    names = words.names([UUID(job.parameters["account"]) for job in jobs if job.kind == LETTER.name])
+    jobs = lifecycle.recent(PRINT, LETTER)
+    by, made = lifecycle.authors(jobs), files.made_by([job.id for job in jobs])
+    names = names_of([UUID(job.parameters["account"]) for job in jobs if job.kind == LETTER.name])
     problems = problems_of(job for job in jobs if job.kind == PRINT.name)
     rows = [
         {"by": by.get(job.staff_id, ""), "problems": problems.get(job.id, []), **_row(job, names, made.get(job.id, []))}
@@ -170,7 +167,6 @@ def show() -> Response:
 
 
 def _row(job: Job, names: Mapping[UUID, str], made: Sequence[JobFile]) -> dict[str, Any]:
-    """Return a print as the page shows it: whether the person may take a file, and where it is printed again."""
     kind = PRINT if job.kind == PRINT.name else LETTER
     layout = gettext("Petit format") if job.parameters["slips"] else gettext("Lettres")
     if kind is PRINT:
@@ -183,7 +179,7 @@ def _row(job: Job, names: Mapping[UUID, str], made: Sequence[JobFile]) -> dict[s
         "layout": layout,
         "state": _state(job),
         "files": made,
-        "has_file": asking.is_own(job) and any(file.is_waiting for file in made),
+        "has_file": lifecycle.is_own(job) and any(file.is_waiting for file in made),
         "again_url": kind.again_to(job) if kind.again_to and job.state.is_over else "",
     }
 
@@ -204,7 +200,7 @@ def _state(job: Job) -> Any:
 
 
 class AgainForm(DeskForm):
-    """Nothing but the word."""
+    """The word that confirms."""
 
     word = WordField("IMPRIMER")
 
@@ -214,7 +210,9 @@ class AgainForm(DeskForm):
 @keeps("word")
 def again(key: UUID) -> Response:
     """Show who gets a letter again, by class; on a POST with the typed word, ask for the print."""
-    job, school, form = _print_again(key), access.own_school(), AgainForm()
+    (job, kind), school, form = lifecycle.get(key), access.own_school(), AgainForm()
+    if kind is not PRINT or not uncollected_letters.accounts_of(job):  # nobody got a letter
+        access.refuse(str(key))
     try:
         recipients.check_school(school)
         people, skipped = recipients.in_school(school, None, renew=True, only=uncollected_letters.accounts_of(job))
@@ -235,26 +233,18 @@ def start(form: DeskForm, parameters: Mapping[str, Any], lane: str, count: int) 
     if not count:
         form.form_errors.append(gettext("Il n’y a personne à qui imprimer un courrier."))
         return None
-    job = asking.start_alone(PRINT, parameters, f"{PRINT.name} {access.own_school().uai} {lane}")
-    if job and asking.is_own(job) and job.parameters == parameters:
+    job = lifecycle.start_alone(PRINT, parameters, f"{PRINT.name} {access.own_school().uai} {lane}")
+    if job and lifecycle.is_own(job) and job.parameters == parameters:
         return see_other(url_for("jobs.show", key=job.id))
     form.form_errors.append(gettext("Une impression de ces courriers est déjà en cours. Attendez sa fin."))
     return None
-
-
-def _print_again(key: UUID) -> Job:
-    """Return a print in scope, of which somebody got a letter; refuse the page otherwise."""
-    job, kind = asking.get(key)
-    if kind is not PRINT or not uncollected_letters.accounts_of(job):
-        access.refuse(str(key))
-    return job
 
 
 def _again_page(
     job: Job, form: AgainForm, people: Sequence[Recipient], skipped: Sequence[Skipped], refusal: str = ""
 ) -> Response:
     printed = uncollected_letters.accounts_of(job)
-    names = words.names(printed)
+    names = names_of(printed)
     if names:
         with unit_of_work():
             log.record(ClassListed(class_name=job.parameters["class"] or "", count=len(names)))
@@ -263,11 +253,142 @@ def _again_page(
             "desk/prints/a_nouveau.html",
             job=job,
             what=title(job),
-            by=asking.authors([job]).get(job.staff_id, ""),
+            by=lifecycle.authors([job]).get(job.staff_id, ""),
             form=form,
-            groups=words.groups(people, skipped, names),
+            groups=named_groups(people, skipped, names),
             count=sum(entry.account_id in names for entry in people),
             without_pupil=len(printed) - len(people) - len(skipped),
-            refusal=words.REFUSALS[refusal] if refusal else "",
+            refusal=REFUSALS[refusal] if refusal else "",
         )
     )
+
+
+REFUSALS: dict[str, LazyString] = {
+    Refusal.NO_SCHOOL: _l("Cet établissement n’est plus connu."),
+    Refusal.UNNAMED: _l("L’établissement n’a pas encore de nom à imprimer : complétez d’abord la page Établissement."),
+    Refusal.NO_ENT: _l("Aucun ENT avec une adresse à taper n’est relié à l’établissement : demandez à l’académie."),
+    Refusal.ENT_URL: _l("L’adresse de l’ENT ne peut pas être imprimée : demandez à l’académie de la corriger."),
+    Refusal.NO_CLASS: _l("Cette classe n’existe plus dans l’établissement."),
+    Refusal.NO_ACCOUNT: _l("Ce compte n’existe plus."),
+    Refusal.MERGED: _l(
+        "Les enfants de ce compte sont passés sur un autre compte de la même personne : imprimez le courrier de "
+        "l’autre compte."
+    ),
+    Refusal.DISABLED: _l("Ce compte est fermé : un courrier ne pourrait pas servir. Il faut d’abord le rouvrir."),
+    Refusal.CLOSED: _l("L’accès est suspendu : un courrier ne pourrait pas servir. La direction rouvre d’abord."),
+    Refusal.DISPUTED: _l(
+        "Le responsable de l’élève est contesté : réglez d’abord ce signalement. Aucun courrier n’est imprimé avant."
+    ),
+    Refusal.CHILDLESS: _l("Ce compte n’a plus d’enfant dans un établissement : un courrier n’ouvrirait rien."),
+    Refusal.TIE_CLOSED: _l(
+        "Le lien de cette personne avec l’élève est suspendu : un courrier n’ouvrirait rien. La direction rouvre "
+        "d’abord."
+    ),
+    Refusal.WAITS: _l(
+        "Cette personne attend la direction : un courrier n’ouvrirait rien. La direction décide d’abord, dans "
+        "« Signalements »."
+    ),
+    Refusal.NOT_HERE: _l(
+        "Ce compte n’a plus d’enfant dans votre établissement : l’autre établissement imprime le courrier."
+    ),
+    Refusal.NO_REASON: _l("Le mot de passe vient d’être choisi : revenez à la page du compte, puis recommencez."),
+    Refusal.TOO_MANY: _l("Il y a trop de courriers pour une seule impression : imprimez classe par classe."),
+    Refusal.CHANGED: _l("Le compte a changé depuis l’ouverture de cette page. Vérifiez, puis recommencez."),
+    "no_print": _l("La première impression n’est plus connue ici : recommencez depuis la page Classes."),
+    Skip.TOO_LONG: _l(
+        "Un nom ou l’adresse postale est trop long pour le papier. Rien n’a été imprimé : raccourcissez-le dans la "
+        "base élèves."
+    ),
+    Skip.UNKNOWN_GLYPH: _l(
+        "Un nom ou l’adresse postale a un caractère que le papier ne sait pas écrire (chinois, par exemple). Rien n’a "
+        "été imprimé : écrivez-le en lettres latines dans la base élèves."
+    ),
+    "faulty": _l("Une lettre ne peut pas être mise en page. Rien n’a été imprimé ; demandez à l’académie."),
+    "settings": _l("Le service n’est pas encore réglé pour imprimer des courriers : demandez à l’académie."),
+    "busy": _l("Le service est très occupé. Rien n’a été imprimé : réessayez dans un instant."),
+    "role_ended": _l("Votre accès s’est terminé pendant l’impression : rien n’a été imprimé."),
+    "fault": _l(
+        "L’impression a échoué. Aucun mot de passe provisoire n’a changé : recommencez, ou demandez à l’académie."
+    ),
+}
+
+SKIPS: dict[str, LazyString] = {
+    Skip.CHANGED: _l("Compte modifié pendant l’impression"),
+    Skip.TOO_LONG: _l(
+        "Rien d’imprimé, car un nom ou l’adresse est trop long pour le papier (à raccourcir dans la base élèves)"
+    ),
+    Skip.UNKNOWN_GLYPH: _l(
+        "Rien d’imprimé, car un nom ou l’adresse a un caractère que le papier ne sait pas écrire (à écrire en lettres "
+        "latines dans la base élèves)"
+    ),
+    Skip.FAULTY: _l("Courrier impossible à mettre en page"),
+    Skip.DISPUTED: _l("Compte contesté, à régler dans « Signalements »"),
+    Skip.CLOSED: _l("Accès suspendu"),
+    Skip.WAITS: _l("Attend la direction, dans « Signalements »"),
+    Skip.DISABLED: _l("Compte fermé"),
+    Skip.HAS_LETTER: _l("Courrier encore valable"),
+    Skip.ACTIVE: _l("Mot de passe déjà choisi"),
+    Skip.WAS_ACTIVE: _l(
+        "Mot de passe déjà choisi, compte fermé par un nouveau courrier (un courrier à la fois, avec un motif)"
+    ),
+}
+"""Why a person got no letter, most pressing first."""
+
+_NAMED = 30
+
+
+def name_of(key: UUID) -> str:
+    """Return the name of an account in scope as a sentence has it: « Mme Noémie LEROY »; empty if there is none."""
+    account = db.session.scalar(select(Account).where(Account.id == key, access.accounts()))
+    return account.display_name if account else ""
+
+
+def names_of(keys: Collection[UUID]) -> dict[UUID, str]:
+    """Return the names of accounts in scope, as a list has them: « LEROY Noémie »."""
+    rows = db.session.execute(
+        select(Account.id, Account.family_name, Account.given_name).where(Account.id.in_(keys), access.accounts())
+    )
+    return {row.id: f"{row.family_name} {row.given_name}".strip() for row in rows}
+
+
+def listed(keys: Collection[UUID], known: Mapping[UUID, str]) -> str:
+    """Return the `known` names of accounts as one line, with the number of those that it leaves out."""
+    shown = sorted(known[key] for key in keys if key in known)[:_NAMED]
+    return ", ".join(shown) + (f", … (+{len(keys) - len(shown)})" if len(keys) > len(shown) else "")
+
+
+class NamedGroup(NamedTuple):
+    """A title of the page with the names of people below it."""
+
+    title: str
+    names: list[str]
+    is_open: bool = False
+
+
+MOST_OPEN = 50
+"""More names than these are folded, by class."""
+
+
+def named_groups(
+    people: Sequence[Recipient], skipped: Sequence[Skipped], known: Mapping[UUID, str]
+) -> Iterator[NamedGroup]:
+    """Yield who gets a letter, in the order of the letters, and who gets none, for each reason.
+
+    Those without a name in `known` are not shown.
+    """
+    by_class: dict[str, list[str]] = {}
+    for entry in people:
+        if entry.account_id in known:
+            by_class.setdefault(entry.class_name or gettext("Sans classe"), []).append(known[entry.account_id])
+    shown = list(chain.from_iterable(by_class.values()))
+    if len(shown) <= MOST_OPEN:
+        yield NamedGroup(gettext("Recevront un courrier : %(n)s", n=len(shown)), shown, is_open=True)
+    else:
+        title = gettext("Recevront un courrier")
+        yield from (NamedGroup(f"{title}, {name} : {len(each)}", each) for name, each in by_class.items())
+    for skip, reason in SKIPS.items():
+        passed_over = sorted(
+            known[entry.account_id] for entry in skipped if entry.skip == skip and entry.account_id in known
+        )
+        if passed_over:
+            yield NamedGroup(f"{reason} : {len(passed_over)}", passed_over)

@@ -13,7 +13,7 @@ from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.desk_events import NoticesListed
 from idp.db import db, unit_of_work
-from idp.desk import access, fields, home, reading, refusals
+from idp.desk import access, family_pages, fields, home
 from idp.desk.access import Right, needs
 from idp.desk.home import Tile
 from idp.desk.kept_forms import DeskForm, keeps
@@ -81,7 +81,7 @@ def show() -> Response:
 def detail(notice: uuid.UUID) -> Response:
     """Show one notice: what it means and what to check, or how it was settled."""
     row = access.notice(notice)
-    reading.note_account(row.account_id)
+    family_pages.note_account(row.account_id)
     [item] = shown.as_shown([row])
     page = render_template(
         "desk/notices/signalement.html",
@@ -124,9 +124,9 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
         except RefusedError as refused:
             if refused.code is Code.SETTLED:
                 return see_other(url_for("notices.detail", notice=notice, fait="tard"))
-            error = refusals.sentence(refused)
+            error = family_pages.refusal(refused)
     elif request.method == "GET":
-        reading.note_account(row.account_id)
+        family_pages.note_account(row.account_id)
         _fill(form, row)
     [item] = shown.as_shown([row])
     page = render_template(

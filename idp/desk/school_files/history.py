@@ -19,7 +19,7 @@ from idp.desk.access import Right
 from idp.desk.jobs.kinds import Step
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import words
-from idp.desk.school_files.problems import Problem, grouped, of_last_file
+from idp.desk.school_files.work import Problem, grouped, of_last_file
 from idp.desk.staff import models
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile import named_issues
@@ -35,7 +35,6 @@ _KIND = case(
     (ImportIssue.severity == "error", Kind.PROBLEM.value),
     else_=Kind.DOUBT.value,
 )
-"""The group of an issue on the page (`difference.kind_of`)."""
 
 _NOTICES = {
     "key_changes_person": NoticeKind.PERSON_REPLACED,
@@ -48,14 +47,9 @@ _NOTICES = {
 
 @dataclass(frozen=True)
 class Past:
-    """A former import.
+    """A former import: by whom (empty for a command), its problems to correct, and for the académie its schools.
 
-    Attributes:
-        batch: the import.
-        who: the name of the person of the desk; empty for the académie's command.
-        is_own: whether the files spoke for the school in use alone, so that its counts and problems may be shown.
-        problems: how many problems it had that are to be corrected.
-        place: for the académie, the school or how many there are; empty for a school.
+    `is_own` says that the files spoke for the school in use alone, so that its counts and problems may be shown.
     """
 
     batch: ImportBatch
@@ -133,7 +127,6 @@ def groups(batch: ImportBatch) -> list[Group]:
 
 
 def _is_known_before(batch: ImportBatch) -> ColumnElement[bool]:
-    """Return the condition of the issues of people that the import of the file before had too."""
     last = of_last_file(batch.only_school, batch.started_at) if batch.only_school else None
     former = aliased(ImportIssue)
     same = former.batch_id == last, former.code == ImportIssue.code, former.key == ImportIssue.key
@@ -217,7 +210,6 @@ def _is_shown() -> ColumnElement[bool]:
 
 
 def _names(keys: Iterable[str]) -> dict[str, str]:
-    """Return the names of the people of the school in use who have these keys in the files; none for the académie."""
     if own_uai() is None:
         return {}
     asked = sorted(set(keys))
@@ -264,13 +256,17 @@ def _past(batches: Sequence[ImportBatch]) -> list[Past]:
     counts = _problem_counts([batch.id for batch in batches], _KIND.in_([Kind.PROBLEM.value]))
     staff = models.names(batch.actor for batch in batches)
     uai = own_uai()
+    places = {
+        batch.id: batch.schools[0] if len(batch.schools) == 1 else gettext("%(n)s établissements", n=len(batch.schools))
+        for batch in batches
+    }
     return [
         Past(
             batch,
             staff.get(batch.actor, ""),
             uai is None or batch.schools == [uai],
             counts.get((batch.id, Kind.PROBLEM.value), 0),
-            _place(batch.schools) if uai is None else "",
+            places[batch.id] if uai is None else "",
         )
         for batch in batches
     ]
@@ -288,12 +284,6 @@ def _problem_counts(keys: Collection[uuid.UUID], *conditions: ColumnElement[bool
     of_kind = each.c.batch_id, each.c.kind
     counted = select(*of_kind, func.count()).group_by(*of_kind)
     return {(batch_id, kind): count for batch_id, kind, count in db.session.execute(counted)}
-
-
-def _place(schools: Sequence[str]) -> str:
-    if len(schools) == 1:
-        return schools[0]
-    return str(gettext("%(n)s établissements", n=len(schools)))
 
 
 def after_import(job: Job) -> Sequence[Step]:

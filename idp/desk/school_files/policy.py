@@ -32,13 +32,21 @@ from idp.rostering.reconcile.counts import BOTH_PARENTS, ties_of_staying
 from idp.rostering.records import Form, Format
 
 LIMITS = Limits(total=512 << 20, ratio=200, entries=1000)
-"""How much the files of a school may unpack to."""
 MOST_REFUSED = 10_000
 """How many records of the files may be refused: more of them are no file of families, and each costs time."""
 CROWDED = "crowded"
 """The only mistake that speaks of one person."""
+
+
+SENT = "sent"
+"""The key of a check's result under which the sentence is kept with which the secretary sent it to the direction."""
+
+
+DECLINED = "declined"
+"""The key of a check's result under which the direction's reason is kept, if it did not import the files."""
+
+
 _WINDOW = timedelta(days=7)
-"""How long people who left count."""
 _PERCENT = 100
 _MOST_PUPILS = 5
 """Percent of the school's pupils that may leave by files of the secretary."""
@@ -71,13 +79,7 @@ class Decision(enum.Enum):
 
 
 class Verdict(NamedTuple):
-    """What a role may do with files.
-
-    Attributes:
-        decision: who imports them.
-        reason: why the role does not: a code of `words`; empty if it does.
-        limits: the limits of people who leave that the role would exceed.
-    """
+    """What a role may do with files; if it does not import them, why: a code of `words`, and the exceeded limits."""
 
     decision: Decision
     reason: str = ""
@@ -91,15 +93,10 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What a check finds, or an import before it writes.
+    """What a check finds, or an import before it writes: who leaves (`leaving`), and what the files look like.
 
-    Attributes:
-        settings: for how many guardians one import may remove without a question.
-        school: the UAI of the school of the files.
-        leaving: who leaves, as the function `leaving` returns it.
-        mistakes: the codes of what the files look like.
-        refused: why nobody can import the files: a code of `words`; empty if they can be imported.
-        shown: for an import, how many people would leave by the check that its person read.
+    `refused` is why nobody can import the files, a code of `words`. For an import, `shown` is how many people would
+    leave by the check that its person read.
     """
 
     settings: Settings
@@ -177,7 +174,6 @@ def exceeded(settings: Settings, uai: str, numbers: Mapping[str, Sequence[int]])
 
 
 def _count(counted: ColumnElement[int], uai: str, *conditions: ColumnElement[bool]) -> int:
-    """Return how many pupils, accounts or ties of a school there are for some conditions."""
     of_ties = select(counted).select_from(Guardianship)
     of_accounts = of_ties.join(Account, Account.id == Guardianship.account_id)
     of_schools = of_accounts.join(Child, Child.id == Guardianship.child_id).join(School, School.id == Child.school_id)
@@ -203,13 +199,11 @@ def _guardians_left(uai: str, since: datetime) -> int:
 
 
 def _ties_ended(uai: str, since: datetime) -> int:
-    """Return how many ties ended between a guardian and a pupil who both stay."""
     stays = and_(Child.left_at.is_(None), or_(Account.disabled_at.is_(None), Account.disabled_at <= since))
     return _count(func.count(), uai, Guardianship.ended_at > since, stays)
 
 
 def _acceptable(role: Role) -> frozenset[str]:
-    """Return the mistakes that files may look like and that the role may accept with a typed word."""
     accepted = access.spec(role).accepts
     return ALL_MISTAKES if accepted is None else accepted
 

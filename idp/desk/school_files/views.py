@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, make_response, render_template, url_for
 from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp.audit import log
@@ -12,21 +13,42 @@ from idp.audit.desk_events import FileDifferenceRead, ImportProblemsRead
 from idp.db import unit_of_work
 from idp.desk import access, home, kept_forms, naming
 from idp.desk.access import Right, needs
+from idp.desk.fields import ReasonField, WordField
 from idp.desk.home import Tile
-from idp.desk.jobs import asking
+from idp.desk.jobs import lifecycle
 from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, State
-from idp.desk.kept_forms import keeps
-from idp.desk.school_files import history, policy, uploading, waiting, words, work
+from idp.desk.kept_forms import DeskForm, keeps
+from idp.desk.school_files import checks, history, policy, words, work
+from idp.desk.school_files.checks import ReplacingError, UploadError
 from idp.desk.school_files.history import Past
-from idp.desk.school_files.policy import Decision
-from idp.desk.school_files.uploading import AcceptanceForm, DeclineForm, ReplacingError, SendingForm, UploadError
-from idp.desk.school_files.waiting import DECLINED, SENT
+from idp.desk.school_files.policy import DECLINED, SENT, Decision
 from idp.desk.staff import sessions
 from idp.services import services
 from idp.web.declarations import takes_files
 from idp.web.http import MAX_UPLOAD, current_request
 from idp.web.redirects import see_other
+
+
+class AcceptanceForm(DeskForm):
+    """The word that accepts files that look like a mistake."""
+
+    word = WordField("IMPORTER", label=_l("Si c’est juste, tapez IMPORTER"), name="mot")
+
+
+class DeclineForm(DeskForm):
+    """Why the direction does not import files that wait for it."""
+
+    motif = ReasonField(_l("Motif"), missing=_l("Écrivez le motif en quelques mots : le secrétariat le lit."))
+
+
+class SendingForm(DeskForm):
+    """What a secretary says to the direction about files that only the direction may import."""
+
+    phrase = ReasonField(
+        _l("Votre phrase pour la direction"), missing=_l("Écrivez en quelques mots pourquoi tant de personnes partent.")
+    )
+
 
 blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
@@ -48,7 +70,7 @@ def _problems_of_last_file() -> Iterator[Tile]:
 
 @home.source(Right.IMPORT_FILES)
 def _waiting_for_the_head() -> Iterator[Tile]:
-    waits = waiting.of_school(services().settings) if access.may(Right.DECIDE_FILES) else []
+    waits = checks.waiting_here(services().settings) if access.may(Right.DECIDE_FILES) else []
     if len(waits) == 1:
         [item] = waits
         yield Tile(
@@ -69,7 +91,7 @@ def _waiting_for_the_head() -> Iterator[Tile]:
 
 @home.source(Right.IMPORT_FILES)
 def _declined_by_the_head() -> Iterator[Tile]:
-    check = waiting.last_declined()
+    check = checks.last_declined()
     if check is not None:
         yield Tile(
             1,
@@ -98,8 +120,8 @@ def upload() -> Response:
     request = current_request()
     replaces = bool(request.fields.get("remplacer"))
     try:
-        uai = uploading.school(request)
-        check = uploading.start_check(services().settings, uploading.uploads(request), uai, replaces=replaces)
+        uai = checks.school(request)
+        check = checks.start_check(services().settings, checks.uploads(request), uai, replaces=replaces)
     except UploadError as fault:
         field = "remplacer" if isinstance(fault, ReplacingError) else "fichiers"
         return _page(str(fault), request.fields.get("uai", "")[:20], replaces=replaces, field=field)
@@ -119,7 +141,7 @@ def too_large(_error: RequestEntityTooLarge) -> Response:
 
 
 def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str = "fichiers") -> Response:
-    waits, own = waiting.of_school(services().settings), access.person().staff.id
+    waits, own = checks.waiting_here(services().settings), access.person().staff.id
     return make_response(
         render_template(
             "desk/school_files/fichiers.html",
@@ -132,7 +154,7 @@ def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str 
             megabytes=MAX_UPLOAD >> 20,
             asks_school=access.post().school is None,
             uai=uai,
-            jobs=uploading.recent()[:_SHOWN_JOBS],
+            jobs=checks.recent_jobs()[:_SHOWN_JOBS],
             titles={kind.name: kind.title for kind in (CHECK, IMPORT)},
             imports=history.recent(),
             words=words,
@@ -144,7 +166,7 @@ def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str 
 @needs(Right.IMPORT_FILES, sometimes_fresh=True)
 def compare(key: uuid.UUID) -> Response:
     """Show by name what an import of checked files would change; after a proof, if the person may import them."""
-    check = uploading.checked(key)
+    check = checks.checked(key)
     if DECLINED not in check.result:
         return _difference(check)
     is_done = current_request().arguments.get("fait") == "refus" and access.may(Right.DECIDE_FILES)
@@ -153,7 +175,7 @@ def compare(key: uuid.UUID) -> Response:
             "desk/school_files/refuses.html",
             check=check,
             reason=check.result[DECLINED],
-            by=asking.authors([check]).get(check.staff_id) or gettext("un collègue"),
+            by=lifecycle.authors([check]).get(check.staff_id) or gettext("un collègue"),
             done=gettext("C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.") if is_done else "",
         )
     )
@@ -163,7 +185,7 @@ def compare(key: uuid.UUID) -> Response:
 @needs(Right.IMPORT_FILES, fresh=True)
 def sheet(key: uuid.UUID) -> Response:
     """Return all that checked files change as CSV: a file of names that leaves the desk needs a fresh proof."""
-    check = uploading.checked(key)
+    check = checks.checked(key)
     whole = work.sheet(services().settings, check)
     if whole is None:
         return see_other(url_for("files.compare", key=key))
@@ -172,7 +194,6 @@ def sheet(key: uuid.UUID) -> Response:
 
 
 def _note_names(check: Job) -> None:
-    """Journal that a person reads the difference of files, if it has names."""
     if access.may(Right.READ_FAMILIES):
         with unit_of_work():
             log.record(FileDifferenceRead(job=str(check.id)))
@@ -183,14 +204,14 @@ def _note_names(check: Job) -> None:
 @keeps("mot")
 def import_(key: uuid.UUID) -> Response:
     """Import checked files."""
-    check = uploading.checked(key)
-    verdict = uploading.verdict(services().settings, check) if check.state is State.DONE else None
+    check = checks.checked(key)
+    verdict = checks.verdict(services().settings, check) if check.state is State.DONE else None
     if verdict is None or not verdict.imports:
         return _difference(check)
     form = AcceptanceForm()
     if verdict.decision is Decision.AGREE and not form.word.is_typed():
         return _difference(check, form)
-    started = uploading.start_import(check)
+    started = checks.start_import(check)
     if started is None:
         return _difference(check, is_busy=True)
     return see_other(url_for("jobs.show", key=started.id))
@@ -201,11 +222,11 @@ def import_(key: uuid.UUID) -> Response:
 @keeps("motif")
 def decline(key: uuid.UUID) -> Response:
     """Remove files that wait for the direction, which says why it does not import them."""
-    check = uploading.checked(key)
+    check = checks.checked(key)
     form = DeclineForm()
     if not form.motif.is_given():
         return _difference(check, declining=form)
-    is_done = waiting.decline(services().settings, check.id, form.motif.text)
+    is_done = checks.decline(services().settings, check.id, form.motif.text)
     return see_other(url_for("files.compare", key=key, fait="refus" if is_done else None))
 
 
@@ -219,7 +240,7 @@ def send(key: uuid.UUID) -> Response:
     if check is not None and not form.phrase.is_given():
         return _difference(check, sending=form)
     if check is not None:
-        waiting.send(services().settings, check.id, form.phrase.text)
+        checks.send(services().settings, check.id, form.phrase.text)
     return see_other(url_for("files.compare", key=key))
 
 
@@ -230,15 +251,14 @@ def withdraw(key: uuid.UUID) -> Response:
     """Remove checked files that are a mistake."""
     if (check := _own_unsent(key)) is None:
         return see_other(url_for("files.compare", key=key))
-    waiting.withdraw(check.id)
+    checks.withdraw(check.id)
     return see_other(url_for("files.show", fait="retire"))
 
 
 def _own_unsent(key: uuid.UUID) -> Job | None:
-    """Return the person's own check if it is to be sent or removed."""
-    check = uploading.checked(key)
+    check = checks.checked(key)
     is_own = check.staff_id == access.person().staff.id
-    return check if is_own and waiting.is_unsent(services().settings, check) else None
+    return check if is_own and checks.is_unsent(services().settings, check) else None
 
 
 def _difference(
@@ -252,12 +272,12 @@ def _difference(
     if check.state is not State.DONE:
         return see_other(url_for("jobs.show", key=check.id))
     settings, is_refused = services().settings, bool(check.result["refused"])
-    verdict = uploading.verdict(settings, check)
+    verdict = checks.verdict(settings, check)
     code = verdict.reason or ("busy" if is_busy else "")
     parts = work.parts(settings, check)
     if not code and (first := access.proof_first()) is not None:
         return first
-    if code == "gone" and waiting.is_imported(check.id):
+    if code == "gone" and checks.is_imported(check.id):
         code = "imported"
     is_gone, is_nameless = code in words.GONE, not access.may(Right.READ_FAMILIES)
     sentences = [] if is_refused or is_gone else words.counted(check.result["counts"])
@@ -287,23 +307,21 @@ def _difference(
             shown=work.SHOWN,
             unfolded=_UNFOLDED,
             is_nameless=is_nameless,
-            schools=uploading.schools(check) if is_nameless else [],
+            schools=checks.schools(check) if is_nameless else [],
         )
     )
 
 
 def _reasons(check: Job) -> list[str]:
-    """Return why the secretary may not import files, and what they look like: the head reads the same."""
     limits = policy.of_author(services().settings, check).limits
     return [*words.exceeded(limits), *words.mistakes(check.result["mistakes"], check.result)]
 
 
 def _waits(check: Job) -> str:
-    """Return what the school reads about files that wait for its direction; empty if they do not."""
-    until = waiting.until(services().settings, check)
+    until = checks.waits_until(services().settings, check)
     if until is None or not access.own_spec().is_at_school:
         return ""
-    has_head = bool(waiting.heads(check.school_id, check.staff_id))
+    has_head = bool(checks.heads(check.school_id, check.staff_id))
     return words.waits(until, decides=access.may(Right.DECIDE_FILES), has_head=has_head)
 
 
@@ -335,7 +353,6 @@ def problems_csv(key: uuid.UUID) -> Response:
 
 
 def _read_by_name(past: Past) -> Past:
-    """Journal that a person reads the problems of an import, if they have names; return the import."""
     if access.may(Right.READ_FAMILIES):
         with unit_of_work():
             log.record(ImportProblemsRead(batch=str(past.batch.id)))

@@ -12,8 +12,7 @@ from idp.desk.access import Right
 from idp.desk.jobs.kinds import CHECK
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import policy
-from idp.desk.school_files.policy import Exceeded
-from idp.desk.school_files.waiting import DECLINED
+from idp.desk.school_files.policy import DECLINED, Exceeded
 from idp.desk.statistics import tables
 from idp.rostering.reconcile.difference import Kind
 from idp.rostering.records import Format
@@ -73,7 +72,6 @@ _REFUSALS = {
     "fault": _l("Une erreur de notre part a arrêté le travail. Essayez de nouveau, ou écrivez à l’académie."),
 }
 GONE = frozenset({"gone", "imported"})
-"""The reasons for which the files of a check are not here any more."""
 _UNREADABLE = _l("Ces fichiers ne peuvent pas être lus jusqu’au bout : la raison est dans les problèmes.")
 
 _MISTAKES = {
@@ -325,7 +323,6 @@ _ACCESS = (
 
 
 def _of_access(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    """Yield which accounts an import closed and opened again, and which closings stay."""
     for name, what, single, several in _ACCESS:
         if count := counts.get(name, {}).get(what, 0):
             yield str(single) if count == 1 else str(several) % {"n": count}

@@ -1,4 +1,4 @@
-"""The work of the jobs `check` and `import`.
+"""The work of the jobs `check` and `import`, and the problems of files: each cause once, with what follows from it.
 
 A check reads and compares files, and stores the difference by name; nothing is imported. The import compares again, and
 stops if more people would leave than was shown.
@@ -9,6 +9,9 @@ whether somebody is closed. Even a rounded number reveals one person: with nine 
 depends on the tenth alone. So the engineer reads what the files say of themselves, and one verdict on the whole:
 whether so much would end that the files look like a mistake. Files at the threshold of that verdict still ask about one
 person; without it, an import by mistake could close a school.
+
+A pupil without a class opens no account, and each guardian of the pupil has a problem of the same cause: the guardians
+are named with the pupil. Lines of a file that say the same of one key are one problem.
 """
 
 import json
@@ -16,34 +19,41 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from itertools import chain
+from pathlib import PurePath
 from typing import Any
+
+from flask_babel import gettext
+from sqlalchemy import select
 
 from idp import spreadsheet
 from idp.config import Settings
+from idp.db import db
 from idp.desk import naming
 from idp.desk.jobs import files
 from idp.desk.jobs.files import NewFile
+from idp.desk.jobs.kinds import BusyError, Finished, RefusedError, Running
 from idp.desk.jobs.models import Job
-from idp.desk.jobs.work import BusyError, Finished, RefusedError, Running
-from idp.desk.school_files import policy, problems
+from idp.desk.school_files import policy, words
 from idp.desk.school_files.policy import Findings
 from idp.desk.staff.models import Role
 from idp.opaque import UndecryptableError
 from idp.rostering import imports, lock
 from idp.rostering.files.sources import InMemory
 from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError, Steps
-from idp.rostering.reconcile import counts, difference
-from idp.rostering.reconcile.difference import Difference, Kind
+from idp.rostering.models import ImportBatch, ImportIssue
+from idp.rostering.reconcile import counts, difference, named_issues
+from idp.rostering.reconcile.difference import Difference, Kind, kind_of
 from idp.rostering.reconcile.named_issues import whole_name
 from idp.rostering.reconcile.staging import Staging
+from idp.rostering.records import COMPARED
 
 SHOWN = 200
 """How many lines of a kind the page shows; the CSV has all."""
 _MOST_SCHOOLS = 20
-"""The schools of files that a check names."""
 _ENDS_OF_CHECK, _ENDS_OF_IMPORT = (50, 100), (20, 40)
 """The percents of a job at the end of reading and of comparing."""
 _PERCENT = 100
@@ -117,10 +127,10 @@ def _checked(running: Running, role: Role, result: ImportResult, refusal: str) -
     read = sum(counted.read for counted in result.counts.values())
     refusal = policy.told_refusal(role, refusal, refused=staging.refused.total(), read=read)
     if has_names:
-        lines = problems.of_check(staging, refusal, problems.of_last_file(running.parameters["school"]))
+        lines = of_check(staging, refusal, of_last_file(running.parameters["school"]))
         lines = lines if refusal else chain(lines, difference.changes(staging), _of_ties_alone(staging))
     else:
-        lines = problems.of_files_alone(staging)
+        lines = of_files_alone(staging)
     kept, totals, sheet = _bounded(lines)
     summary = {
         "format": _format(result),
@@ -172,7 +182,6 @@ def _of_ties_alone(staging: Staging) -> Iterator[Difference]:
 
 
 def _bounded(lines: Iterable[Difference]) -> tuple[dict[str, list[Sequence[str]]], Counter[str], bytes]:
-    """Return the first lines of each kind, how many there are, and all of them as CSV."""
     kept: dict[str, list[Sequence[str]]] = {}
     totals: Counter[str] = Counter()
 
@@ -244,3 +253,111 @@ def _begin_writing(running: Running, role: Role, result: ImportResult) -> None:
     if not verdict.imports:
         raise ImportStoppedError(verdict.reason, "the role may not import so much, or more than was shown", result)
     running.begin_writing({"counts": imports.totals(result), "format": _format(result)})
+
+
+_OF_HALF_PAIRS = frozenset({"guardian_missing", "student_missing", "student_without_representative"})
+"""The issues of people whose pupils, or guardians, are in the other file of a pair."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem of files, about one person or none; `lines` of the file say the same of one key.
+
+    `because` is the key of the pupil from whose problem it follows. `is_known` says that the file before had it too.
+    `notice_url` is the page of the notice that the import made of it, if the post may read it.
+    """
+
+    severity: str
+    file: str
+    lines: Sequence[int]
+    key: str
+    code: str
+    sentence: str
+    because: str
+    person: str
+    class_name: str = ""
+    is_known: bool = False
+    notice_url: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """Whether somebody corrects it, looks at it, or has nothing to do."""
+        return kind_of(self.code, self.severity)
+
+    @property
+    def place(self) -> str:
+        """The file and the lines in words; empty for a problem of all files."""
+        if not self.file:
+            return ""
+        if len(self.lines) == 1:
+            return str(gettext("%(file)s, ligne %(n)s", file=self.file, n=self.lines[0]))
+        return str(gettext("%(file)s, lignes %(lines)s", file=self.file, lines=", ".join(map(str, self.lines))))
+
+
+def of_last_file(uai: str, before: datetime | None = None) -> uuid.UUID | None:
+    """Return the last import of files for one school, or the last one that began before an instant."""
+    done = select(ImportBatch.id).where(ImportBatch.only_school == uai, ImportBatch.state == "done")
+    if before is not None:
+        done = done.where(ImportBatch.started_at < before)
+    return db.session.scalar(done.order_by(ImportBatch.started_at.desc()).limit(1))
+
+
+def of_check(staging: Staging, refusal: str, last: uuid.UUID | None) -> Iterator[Difference]:
+    """Yield the problems of a check as lines of its difference, those that stopped it first.
+
+    What only follows from a file that is missing, the `refusal`, is left out: it is true of every person. So are the
+    problems of people that the `last` import had too.
+    """
+    former = select(ImportIssue.code, ImportIssue.key).where(ImportIssue.batch_id == last, ImportIssue.key != "")
+    known = {tuple(row) for row in db.session.execute(former)} if last else set()
+    causes = named_issues.causes(staging)
+    issues = (
+        Problem(
+            issue.severity.value,
+            issue.place.file,
+            [issue.place.line],
+            issue.key,
+            issue.code,
+            issue.message + named_issues.about_pupils(staging, issue),
+            causes.get((issue.key, issue.code), ""),
+            *named_issues.named(staging, issue),
+        )
+        for issue in named_issues.issues(staging)
+        if (refusal != "half_pair" or issue.code not in _OF_HALF_PAIRS) and (issue.code, issue.key) not in known
+    )
+    for problem in grouped(issues):
+        place = f"{problem.place} : " if problem.place else ""
+        yield Difference(problem.kind, problem.person, problem.class_name, f"{place}{problem.sentence}")
+
+
+def of_files_alone(staging: Staging) -> Iterator[Difference]:
+    """Yield the problems that the files have without the database, by line and without names."""
+    for issue in named_issues.issues(staging):
+        if issue.code not in COMPARED:
+            yield Difference(kind_of(issue.code, issue.severity.value), "", "", named_issues.sentence_of(issue))
+
+
+def grouped(problems: Iterable[Problem]) -> list[Problem]:
+    """Return each problem once, in their order, with its lines and the guardians who have one because of it."""
+    groups: dict[tuple[object, ...], list[Problem]] = {}
+    followers: dict[str, list[str]] = {}
+    for problem in problems:
+        if problem.because:
+            followers.setdefault(problem.because, []).append(problem.person)
+        else:
+            line = 0 if problem.key else problem.lines[0]
+            same = (problem.file, problem.code, problem.key, problem.sentence, line)
+            groups.setdefault(same, []).append(problem)
+    return [_merged(group, followers) for group in groups.values()]
+
+
+def _merged(group: Sequence[Problem], followers: dict[str, list[str]]) -> Problem:
+    first = group[0]
+    following = followers.pop(first.key, []) if first.code in named_issues.CAUSES else []
+    path = PurePath(first.file)
+    return replace(
+        first,
+        file=path.name if path.is_absolute() else first.file,  # a command stored the folder on the server
+        lines=list(dict.fromkeys(problem.lines[0] for problem in group)),
+        sentence=words.with_followers(first.sentence, following),
+    )

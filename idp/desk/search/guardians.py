@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import defer, lazyload, selectinload
@@ -14,7 +14,7 @@ from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
 from idp.db import db, one_of
 from idp.desk import access, ties, uncollected_letters, words
-from idp.desk.search.terms import Terms, condition
+from idp.desk.search.query import Terms, condition
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.families.standing import Standing, foremost, standings
@@ -30,27 +30,26 @@ OF_ACCOUNT = (
 
 @dataclass(frozen=True)
 class Guardian:
-    """A guardian of a row, with the standing that decides what to do."""
+    """A guardian of a row, with the standing that decides what to do, and the state of the tie to its pupil.
+
+    `cut_off` is why the person has no open tie in scope. The tie `is_waiting` if it is closed only until the head has
+    decided about a new guardian, and `is_excluded` if the school ended it. Without a pupil, `is_disputed` says that any
+    tie is. `is_uncollected` says that nobody took the file of the letter, which is erased.
+    """
 
     account: Account
     standing: Standing
     cut_off: CutOff | None = None
-    """Why the person has no open tie in scope, or None."""
     is_shut: bool = False
-    """Whether the tie to the pupil of the row is closed."""
     is_waiting: bool = False
-    """Whether it is closed only until the head has decided about a new guardian."""
     is_excluded: bool = False
-    """Whether the school ended the tie to the pupil of the row."""
     is_disputed: bool = False
-    """Whether the tie to the pupil of the row is disputed; without a pupil, whether any tie is."""
-    is_untaken: bool = False
-    """Whether nobody took the file of its letter, which is erased."""
+    is_uncollected: bool = False
 
     @property
     def words(self) -> Words:
         """The words of the account's state."""
-        return words.of(self.standing, self.cut_off, is_untaken=self.is_untaken)
+        return words.of(self.standing, self.cut_off, is_uncollected=self.is_uncollected)
 
 
 def of_pupils(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
@@ -93,7 +92,7 @@ def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
             foremost(standings(account, is_disputed=key in disputed)),
             cut_off.get(key),
             is_disputed=key in disputed,
-            is_untaken=key in unprinted,
+            is_uncollected=key in unprinted,
         )
         for key, account in by_key.items()
     }
@@ -109,7 +108,6 @@ def _read_ties(accounts: Iterable[Account]) -> None:
 _FIRST_DAY = timedelta(days=1)
 """How long after the pupil's arrival a tie is taken for one that ended by it: the file names other guardians."""
 MOST = 20
-"""The most former guardians that a search names."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,12 @@ def find(terms: Terms) -> list[Former]:
         .join(Child, Child.id == Guardianship.child_id)
         .where(access.children(), ties.are_former(), or_(Account.letter_school_id == school.id, closed))
     ).all()
-    ended = [row[:2] for row in rows if row[4] or _ended_here(row[2], row[3])]
+    # most pupils never came from another school: their ties ended in the present one
+    ended = [
+        (account, child)
+        for account, child, ended_at, moved_at, is_closed in rows
+        if is_closed or moved_at is None or (ended_at is not None and ended_at > moved_at + _FIRST_DAY)
+    ]
     if not ended:
         return []
     step = terms.whole() if terms.is_short else terms.beginnings()
@@ -157,8 +160,3 @@ def find(terms: Terms) -> list[Former]:
         row.id: row for row in db.session.scalars(select(Child).where(Child.id.in_({key for _, key in named_pairs})))
     }
     return [Former(account.display_name, pupils[key]) for account, key in named_pairs if key in pupils]
-
-
-def _ended_here(ended_at: datetime | None, moved_at: datetime | None) -> bool:
-    """Return whether a tie ended while the pupil was in the present school; most pupils never came from another."""
-    return moved_at is None or (ended_at is not None and ended_at > moved_at + _FIRST_DAY)

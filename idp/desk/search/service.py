@@ -4,10 +4,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask_babel import ngettext
-from sqlalchemy import CTE, ColumnElement, Select, or_, select
+from sqlalchemy import CTE, Select, or_, select
 from sqlalchemy.orm import defer, selectinload
 
 from idp import opaque
@@ -19,17 +19,26 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, one_of, unit_of_work
 from idp.desk import access, ties
-from idp.desk.search import filters as search_filters
 from idp.desk.search import guardians
-from idp.desk.search.filters import Filters, Listing, shown_in
 from idp.desk.search.guardians import Former, Guardian
-from idp.desk.search.terms import Step, Terms, all_words, any_word, are_of_class, are_rare, condition
+from idp.desk.search.query import (
+    Filters,
+    Listing,
+    Step,
+    Terms,
+    all_words,
+    any_word,
+    are_of_class,
+    are_rare,
+    condition,
+    of_listing,
+    shown_in,
+)
 from idp.families.standing import Group
 from idp.folding import fold
 from idp.statements import index_only
 
 MOST = 40
-"""The number of rows of a page."""
 _AT_ONCE = 200
 """The matches that a step reads, to sort them by name."""
 _FEW = 1000
@@ -38,7 +47,6 @@ _DIGEST_LENGTH = 32
 _SUREST, _SURE, _NEAR = range(3)
 """The steps of a search: whole words, beginnings of words, words with one typing error."""
 _Names = dict[uuid.UUID, tuple[str, str, datetime | None]]
-"""Family names, given names and the instants at which pupils left, by key."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,6 @@ class _Matches:
     children: dict[uuid.UUID, int] = field(default_factory=dict)
     alone: dict[uuid.UUID, int] = field(default_factory=dict)
     names: _Names = field(default_factory=dict)
-    """The names of pupils that were read with the keys, and when they left."""
     has_no_account: bool = False
     """Whether no account of any school has the words."""
 
@@ -75,15 +82,11 @@ class _Matches:
 
 @dataclass(frozen=True)
 class Results:
-    """A page of rows, at most `MOST`.
+    """A page of rows, at most `MOST`; `pupils` is the number of rows of all pages.
 
-    Attributes:
-        families: the rows.
-        page: the number of the page, from 1.
-        pupils: the number of rows of all pages.
-        accounts: the number of accounts in the list, the state and the class that were asked for without words; else 0.
-        uncounted: the number of accounts that a class shows besides, because they are closed or have no open tie there.
-        former: former guardians with these names, if no family has exactly these.
+    `accounts` counts those in the list, the state and the class that were asked for without words; `uncounted` those
+    that a class shows besides, because they are closed or have no open tie there. `former` are former guardians with
+    these names, if no family has exactly these.
     """
 
     families: list[Family]
@@ -118,7 +121,8 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
         filters = replace(filters, schools=())
     matches = _Matches(filters)
     if terms.mailbox:
-        known = select(Account.id).where(replace(filters, group=None).accounts(), _has_mailbox(terms.mailbox))
+        is_theirs = or_(Account.mailbox == terms.mailbox, Account.pending_email == terms.mailbox)
+        known = select(Account.id).where(replace(filters, group=None).accounts(), is_theirs)
         _add_accounts(matches, _first(known), _SURE)
     else:
         if terms.identifier:
@@ -130,11 +134,11 @@ def find(settings: Settings, terms: Terms, filters: Filters) -> Results:
     is_former = not terms.mailbox and not matches.has_no_account and all(family.is_near for family in results.families)
     if is_former and filters == Filters():
         results = replace(results, former=guardians.find(terms))
-    return journalled(settings, terms.canonical, results)
+    note_list(settings, terms.canonical, len(results.families) + len(results.former))
+    return results
 
 
 def _match_words(matches: _Matches, terms: Terms) -> None:
-    """Add what the steps of a search match, until there are enough rows."""
     with index_only():
         if terms.is_short or not matches.filters.are_of_schools:  # in a school, the next step has them all
             _match(matches, terms.whole(), _SUREST)
@@ -149,10 +153,11 @@ def _match_words(matches: _Matches, terms: Terms) -> None:
 def find_listed(settings: Settings, listing: Listing, filters: Filters, page: int) -> Results:
     """Return a page of the families of a list of the school; the journal records it as a search."""
     matches = _Matches(filters)
-    keys = db.session.scalars(select(Account.id).where(filters.accounts(), search_filters.condition(listing))).all()
+    keys = db.session.scalars(select(Account.id).where(filters.accounts(), of_listing(listing))).all()
     _add_accounts(matches, keys, _SURE)
     results = replace(_results(matches, page), accounts=len(keys))
-    return journalled(settings, f"list {listing.value}", results)
+    note_list(settings, f"list {listing.value}", len(results.families))
+    return results
 
 
 def find_without_words(settings: Settings, filters: Filters, page: int) -> Results:
@@ -176,20 +181,13 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
     if group is None:
         everybody = select(*named).where(filters.children(), Child.left_at.is_(None))
         matches.names |= {key: (family, given, left) for key, family, given, left in db.session.execute(everybody)}
-        uncounted = len(_shown_accounts(filters) - {pair[0] for pair in pairs})
+        shown = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
+        listed = db.session.scalars(shown.where(filters.children(), Child.left_at.is_(None), ties.are_shown()))
+        uncounted = len(set(listed) - {pair[0] for pair in pairs})
     _add_children(matches, list(matches.names), _SURE)
     results = replace(_results(matches, page), accounts=len({pair[0] for pair in pairs}), uncounted=uncounted)
-    return journalled(settings, f"state {group.value if group else ''} class {filters.class_name}", results)
-
-
-def _shown_accounts(filters: Filters) -> set[uuid.UUID]:
-    shown = select(Guardianship.account_id).join(Child, Child.id == Guardianship.child_id)
-    return set(db.session.scalars(shown.where(filters.children(), Child.left_at.is_(None), ties.are_shown())))
-
-
-def journalled(settings: Settings, words: str, results: Results) -> Results:
-    """Return the results, after the journal recorded a digest of the words and the number of rows."""
-    note_list(settings, words, len(results.families) + len(results.former))
+    words = f"state {group.value if group else ''} class {filters.class_name}"
+    note_list(settings, words, len(results.families))
     return results
 
 
@@ -199,10 +197,6 @@ def note_list(settings: Settings, words: str, hits: int) -> None:
     key = opaque.derive_key(settings.secrets[0], "desk search")
     digest = opaque.keyed_digest(key, words).hex()[:_DIGEST_LENGTH]
     log.record(FamiliesSearched(terms_digest=digest, hits=hits))
-
-
-def _has_mailbox(mailbox: str) -> ColumnElement[bool]:
-    return or_(Account.mailbox == mailbox, Account.pending_email == mailbox)
 
 
 def _match(matches: _Matches, step: Step, rank: int) -> None:
@@ -282,7 +276,6 @@ def _add_children(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> No
 
 
 def _add_accounts(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> None:
-    """Add the pupils of guardians, and the guardians without a pupil in scope."""
     if not keys:
         return
     shown = (
@@ -301,13 +294,10 @@ def _add_accounts(matches: _Matches, keys: Sequence[uuid.UUID], rank: int) -> No
 
 def _results(matches: _Matches, page: int = 1) -> Results:
     """Return a page of rows: by step, then by name; pupils who left come after those who are here."""
-    chosen = sorted(
-        [*_names(Child, matches.children, matches.names), *_names(Account, matches.alone, {})],
-        key=lambda row: (row.rank, row.has_left, row.name),
-    )
+    chosen = sorted([*_order(Child, matches.children, matches.names), *_order(Account, matches.alone, {})])
     page = min(max(page, 1), max(-(-len(chosen) // MOST), 1))
-    rows = chosen[(page - 1) * MOST : page * MOST]
-    shown = [row.key for row in rows]
+    rows = [(key, rank == _NEAR) for rank, _, _, key in chosen[(page - 1) * MOST : page * MOST]]
+    shown = [key for key, _ in rows]
     with_child = select(Child).where(one_of(Child.id, shown)).options(defer(Child.search_text))
     if access.post().school is None:
         with_child = with_child.options(selectinload(Child.school).load_only(School.name))
@@ -316,29 +306,24 @@ def _results(matches: _Matches, page: int = 1) -> Results:
     without_child = select(Account).where(one_of(Account.id, [key for key in shown if key in matches.alone]))
     lonely = guardians.of_accounts(db.session.scalars(without_child.options(*guardians.OF_ACCOUNT)))
     families = []
-    for row in rows:
-        if row.key in children:
-            families.append(Family(children[row.key], of_pupils[row.key], row.rank == _NEAR))
-        elif row.key in lonely:
-            families.append(Family(None, [lonely[row.key]], row.rank == _NEAR))
+    for key, is_near in rows:
+        if key in children:
+            families.append(Family(children[key], of_pupils[key], is_near))
+        elif key in lonely:
+            families.append(Family(None, [lonely[key]], is_near))
     return Results(families, page, len(chosen))
 
 
-class _Named(NamedTuple):
-    key: uuid.UUID
-    rank: int
-    has_left: bool
-    name: str
-
-
-def _names(table: type[Child] | type[Account], ranks: dict[uuid.UUID, int], read: _Names) -> list[_Named]:
-    """Return what rows are sorted by; those of `read` are known already."""
+def _order(
+    table: type[Child] | type[Account], ranks: dict[uuid.UUID, int], read: _Names
+) -> list[tuple[int, bool, str, uuid.UUID]]:
+    """Return the keys behind what rows are sorted by: the step, whether the person left, the name."""
     known = dict(read)
     if unread := ranks.keys() - known.keys():
         named = select(table.id, table.family_name, table.given_name, table.left_at)
         rows = db.session.execute(named.where(one_of(table.id, list(unread))))
         known |= {key: (family, given, left_at) for key, family, given, left_at in rows}
     return [
-        _Named(key, ranks[key], left_at is not None, fold(f"{family} {given}"))
+        (ranks[key], left_at is not None, fold(f"{family} {given}"), key)
         for key, (family, given, left_at) in known.items()
     ]

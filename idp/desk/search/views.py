@@ -12,9 +12,8 @@ from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
 from idp.desk.school import find_typed
 from idp.desk.search import service
-from idp.desk.search.filters import Filters, Listing
+from idp.desk.search.query import Filters, Listing, Terms
 from idp.desk.search.service import Results
-from idp.desk.search.terms import Terms
 from idp.families.standing import Group
 from idp.letters import class_lists
 from idp.services import services
@@ -61,7 +60,9 @@ def search() -> Response:
     keys, fault = ([own.id], "") if own else find_typed(school)
     only = keys[0] if len(keys) == 1 else None
     classes = class_lists.classes(only) if only else []
-    filters = Filters(_group(), _class_name() if only else None, () if own else tuple(keys))
+    state = request.args.get("etat", "")
+    group = next((group for group in Group if group.value == state), None)
+    filters = Filters(group, _class_name() if only else None, () if own else tuple(keys))
     results, error = None, "" if fault else _fault(text, filters, classes)
     is_wrong = bool(fault or error)
     if not is_wrong and text:
@@ -89,7 +90,6 @@ def search() -> Response:
 
 
 def _fault(text: str, filters: Filters, classes: list[str]) -> Any:
-    """Return the sentence about what was typed or chosen if it cannot be searched, or an empty one."""
     if filters.class_name is not None and filters.class_name not in classes:
         return gettext("Cette classe n’existe plus dans l’établissement.")
     if text:
@@ -111,11 +111,6 @@ def _choices(filters: Filters, classes: list[str]) -> list[Choice]:
         chosen = naming.class_search_query(filters.class_name).get("classe", "")
         choices.append(Choice("classe", _l("Classe"), _l("Toutes"), names, chosen))
     return choices
-
-
-def _group() -> Group | None:
-    value = request.args.get("etat", "")
-    return next((group for group in Group if group.value == value), None)
 
 
 def _class_name() -> str | None:
@@ -173,7 +168,6 @@ def _summary(results: Results | None, filters: Filters, text: str) -> Any:
 
 
 def _of_list(listing: Listing, results: Results | None, filters: Filters) -> Any:
-    """Return the sentence above a list, with the number that its tile has."""
     if results is None:
         return ""
     if results.families:
@@ -187,7 +181,6 @@ def _of_list(listing: Listing, results: Results | None, filters: Filters) -> Any
 
 
 def _counted(results: Results, group: Group | None) -> Any:
-    """Return how many accounts there are and how many pupils they have, as the board of classes counts them."""
     pupils = ngettext("%(num)s élève", "%(num)s élèves", results.pupils)
     if group is None:
         counted = ngettext(
@@ -203,7 +196,6 @@ def _counted(results: Results, group: Group | None) -> Any:
 
 
 def _uncounted(number: int) -> str:
-    """Return why accounts are in a list of a class without being counted."""
     if not number:
         return ""
     return str(

@@ -23,8 +23,8 @@ from idp import opaque
 from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import unit_of_work
-from idp.desk.staff import ceremonies
-from idp.desk.staff.ceremonies import Purpose
+from idp.desk.staff import authenticators
+from idp.desk.staff.authenticators import Purpose
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import InvalidTokenError
@@ -82,7 +82,7 @@ class Begun:
     """What the browser began: the path to lead to, the token of an invitation, the session of a proof."""
 
     intent: Intent
-    onward: str = "/"
+    next_page: str = "/"
     invitation: str = ""
     session: uuid.UUID | None = None
 
@@ -96,12 +96,12 @@ def start(settings: Settings, outgoing: Outgoing, begun: Begun) -> str:
     endpoints = _discover(settings, outgoing)
     nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
     with unit_of_work():
-        ceremony = ceremonies.start(Purpose.ACADEMY)
+        ceremony = authenticators.start_ceremony(Purpose.ACADEMY)
         hidden = json.dumps([nonce, verifier, begun.invitation]).encode()
         ceremony.secret = opaque.encrypt(settings.secrets, _SEALED, hidden, ceremony.challenge.hex())
         ceremony.values = {
             "intent": begun.intent.value,
-            "onward": begun.onward,
+            "onward": begun.next_page,
             "session": str(begun.session or ""),
             "token": endpoints["token_endpoint"],
             "jwks": endpoints["jwks_uri"],
@@ -120,7 +120,7 @@ def complete(settings: Settings, outgoing: Outgoing, answer: dict[str, str]) -> 
         AcademyError: the response is not of this browser, late or replayed, or the provider does not vouch.
     """
     with unit_of_work():
-        ceremony = ceremonies.use(Purpose.ACADEMY, _challenge(answer.get("state", "")))
+        ceremony = authenticators.use_ceremony(Purpose.ACADEMY, _challenge(answer.get("state", "")))
         if ceremony is None:
             raise AcademyError(Fault.LATE)
         values, sealed, challenge = dict(ceremony.values), ceremony.secret or b"", ceremony.challenge
@@ -143,8 +143,9 @@ def complete(settings: Settings, outgoing: Outgoing, answer: dict[str, str]) -> 
     token = _exchange(settings, outgoing, values["token"], code, verifier)
     keys = _json(lambda: outgoing.get(values["jwks"]), "keys")
     identity = verify_id_token(settings, token, keys, nonce)
-    if begun.intent is not Intent.SIGN_IN:
-        _check_fresh(identity, begun_at)
+    proved = identity.authenticated_at
+    if begun.intent is not Intent.SIGN_IN and (proved is None or proved < begun_at - LEEWAY):
+        raise AcademyError(Fault.OLD, "ID token: its auth_time is missing or before the request")
     return begun, identity
 
 
@@ -265,11 +266,6 @@ def verify_id_token(settings: Settings, token: str, keys: dict[str, Any], nonce:
     if not isinstance(acr, str) or acr != settings.desk_oidc_acr:
         raise AcademyError(Fault.WEAK, "ID token: its acr is not IDP_DESK_OIDC_ACR")
     return Identity(claims["iss"], claims["sub"], _instant(claims.get("auth_time")))
-
-
-def _check_fresh(identity: Identity, begun_at: datetime) -> None:
-    if identity.authenticated_at is None or identity.authenticated_at < begun_at - LEEWAY:
-        raise AcademyError(Fault.OLD, "ID token: its auth_time is missing or before the request")
 
 
 def _check_signature(token: str, algorithm: str, header: dict[str, Any], keys: dict[str, Any]) -> None:

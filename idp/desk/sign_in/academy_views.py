@@ -17,9 +17,9 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.access import public
-from idp.desk.sign_in import academy, enrolment_views, service
+from idp.desk.sign_in import academy, credentials, views
 from idp.desk.sign_in.academy import AcademyError, Begun, Identity, Intent
-from idp.desk.sign_in.enrolment_views import UsedError, entered, gone
+from idp.desk.sign_in.credentials import UsedError, entered, gone
 from idp.desk.sign_in.views import set_cookies
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Authenticator, StaffAccount
@@ -30,7 +30,6 @@ from idp.throttle import guard
 from idp.web import redirects
 from idp.web.errors import not_found
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("academy", __name__)
 log = structlog.get_logger()
@@ -44,7 +43,7 @@ def begin() -> Response:
     begun = _begun()
     if begun is None:
         return gone()
-    service.count_try(service.tries_from_here(remote_ip()))
+    views.count_try(views.tries_from_here())
     try:
         url = academy.start(settings, services().outgoing, begun)
     except AcademyError as error:
@@ -60,7 +59,6 @@ def _configured() -> Settings:
 
 
 def _begun() -> Begun | None:
-    """Return what the form begins, or None for an invitation that does not work."""
     if token := request.form.get("invitation", ""):
         return Begun(Intent.ENROL, invitation=token) if invitations.look_up(token) else None
     person = sessions.current()
@@ -77,12 +75,14 @@ def back() -> Response:
     if request.method == "HEAD":
         return make_response("")  # a request that may change nothing
     try:
-        begun, identity = academy.complete(settings, services().outgoing, _answer())
+        # a parameter that is given twice is no parameter (RFC 6749 3.1)
+        answer = {name: values[0] for name, values in request.args.lists() if len(values) == 1}
+        begun, identity = academy.complete(settings, services().outgoing, answer)
     except AcademyError as error:
         return _refused(error)
-    proofs = [service.proofs_of(begun.session)] if begun.session else []
+    proofs = [views.proofs_of(begun.session)] if begun.session else []
     if proofs:  # a ceremony that nobody ends is no try
-        service.count_try(*proofs)
+        views.count_try(*proofs)
     act = {Intent.SIGN_IN: _sign_in, Intent.ENROL: _enrol, Intent.PROVE: _prove}[begun.intent]
     try:
         with unit_of_work():
@@ -92,13 +92,8 @@ def back() -> Response:
     except IntegrityError:  # another request linked the person first
         return _shown("taken")
     if response.status_code == HTTPStatus.OK:
-        guard.settle_success(service.tries_from_here(remote_ip()), *proofs)
+        guard.settle_success(views.tries_from_here(), *proofs)
     return response
-
-
-def _answer() -> dict[str, str]:
-    """Return the parameters of the response; one that is given twice is no parameter (RFC 6749 3.1)."""
-    return {name: values[0] for name, values in request.args.lists() if len(values) == 1}
 
 
 def _person_of(identity: Identity) -> StaffAccount | None:
@@ -110,13 +105,13 @@ def _person_of(identity: Identity) -> StaffAccount | None:
 def _sign_in(begun: Begun, identity: Identity) -> Response:
     staff = _person_of(identity)
     if staff is None or staff.enrolled_at is None:
-        service.note_refusal("academy")
+        views.note_refusal("academy")
         return _shown("unknown")
     proved_at = academy.proved_at(identity, now())
-    opened = service.open_for(staff.id, Authenticator.ACADEMY, proved_at=proved_at)
-    if isinstance(opened, service.Refused):
+    opened = views.open_for(staff.id, Authenticator.ACADEMY, proved_at=proved_at)
+    if isinstance(opened, views.Refused):
         return _shown("ended")
-    response = _onward(begun)
+    response = _back_at_the_desk(begun)
     set_cookies(response, opened)
     return response
 
@@ -127,9 +122,9 @@ def _enrol(begun: Begun, identity: Identity) -> Response:
         raise UsedError
     taken = _person_of(identity)
     if taken is not None and taken.id != known[1].id:
-        service.note_refusal("academy")
+        views.note_refusal("academy")
         return _shown("taken")
-    owner = enrolment_views.redeem(begun.invitation, known[1].id)
+    owner = credentials.redeem(begun.invitation, known[1].id)
     owner.issuer, owner.subject = identity.issuer, identity.subject
     db.session.flush()
     return entered(owner, Authenticator.ACADEMY)
@@ -140,25 +135,24 @@ def _prove(begun: Begun, identity: Identity) -> Response:
     if person is None:
         return see_other("/connexion")
     if (person.staff.issuer, person.staff.subject) != (identity.issuer, identity.subject):
-        service.note_failed_proof(person, "academy")
+        views.note_failed_proof(person, "academy")
         return _shown("other")
     proved = sessions.prove(person, Authenticator.ACADEMY)
     if proved is Missed.SESSION_ENDED:
         return see_other("/connexion")
-    response = _onward(begun)
+    response = _back_at_the_desk(begun)
     sessions.replace_cookie(response, proved)
     return response
 
 
-def _onward(begun: Begun) -> Response:
-    return make_response(render_template("desk/sign_in/academie_retour.html", url=begun.onward))
+def _back_at_the_desk(begun: Begun) -> Response:
+    return make_response(render_template("desk/sign_in/academie_retour.html", url=begun.next_page))
 
 
 def _refused(error: AcademyError) -> Response:
-    """Journal why the provider does not open the desk, tell operators more, and show what to do."""
     log.warning("academy sign-in refused", fault=error.fault.name.lower(), reason=error.reason)
     with unit_of_work():
-        service.note_refusal("academy")
+        views.note_refusal("academy")
     return _shown(error.fault.name.lower())
 
 

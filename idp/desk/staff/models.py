@@ -34,11 +34,8 @@ class Authenticator(enum.Enum):
 
     PASSKEY = "passkey"
     CODE = "code"
-    """The password with a code of the authenticator application."""
     RECOVERY_CODE = "recovery_code"
-    """The password with a recovery code."""
     ACADEMY = "academy"
-    """The académie's OpenID provider."""
 
 
 class CredentialKind(enum.Enum):

@@ -58,7 +58,6 @@ class Missed(enum.Enum):
     OTHER_FIRST = "other_first"
     """Another proof of the session came first: the browser has the cookie of that one."""
     SESSION_ENDED = "session_ended"
-    """The session ended meanwhile."""
 
 
 def live(moment: datetime) -> ColumnElement[bool]:

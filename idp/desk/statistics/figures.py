@@ -99,7 +99,6 @@ def by_school(schools: ColumnElement[bool]) -> list[Row]:
 
 
 def _ties(schools: ColumnElement[bool], *columns: ColumnElement[Any]) -> Select[Any]:
-    """Return the statement that selects the accounts of schools, once for each tie to a pupil who is there."""
     return (
         select(*columns, Guardianship.account_id)
         .select_from(School)
@@ -120,7 +119,6 @@ def _counted(of_schools: Select[Any]) -> list[Row]:
 
 
 def _stated(counted_ties: Select[Any]) -> Select[Any]:
-    """Return the rows of a statement with the state of their `account_id`."""
     of_key = counted_ties.subquery()
     return select(of_key, standing.group().label("state")).join(Account, Account.id == of_key.c.account_id)
 

@@ -18,7 +18,7 @@ class StoredFigures(Base):
     """The figures of one scope as its people see them: rounded, without numbers under ten.
 
     `scope` is `academy`, or the key of a client. `counted_at` is when the count began. `tables` holds, by the name of
-    each table, its rows (`idp.desk.statistics.counting`).
+    each table, its rows (`idp.desk.statistics.tables`).
     """
 
     __tablename__ = "desk_figures"

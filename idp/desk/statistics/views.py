@@ -24,6 +24,8 @@ from idp.web.errors import not_found
 
 WIDTH = 320
 _LABELS = 72
+_MARGIN = 10
+"""The letters of a name that the labels have room for."""
 _ROW = 22
 _HEIGHT = 120
 _ACTIVE = Group.ACTIVE.value
@@ -46,7 +48,7 @@ def of_classes(rows: Sequence[Row]) -> Picture:
     rectangles, labels = [], []
     for i, row in enumerate(rows):
         y, x, scale = i * _ROW + 2, float(_LABELS), (WIDTH - _LABELS) / max(row.accounts, 1)
-        labels.append((0, y + 13, _short(row.name)))
+        labels.append((0, y + 13, row.name if len(row.name) <= _MARGIN else f"{row.name[: _MARGIN - 1]}…"))
         for state, count in zip(STATES, row.counts, strict=True):
             if count:
                 rectangles.append((round(x, 2), y, round(count * scale, 2), _ROW - 5, state.value))
@@ -70,10 +72,6 @@ def of_weeks(weeks: Sequence[tuple[date, Cell]]) -> Picture | None:
     i = numbers.index(most)
     labels.append((min(round(i * step + 1, 2), WIDTH - 30.0), 10, str(most)))
     return Picture(_HEIGHT + 20, rectangles, labels)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 10 else f"{name[:9]}…"  # noqa: PLR2004 - what the margin holds
 
 
 blueprint = Blueprint("statistics", __name__)
@@ -101,7 +99,16 @@ def show() -> Response:
 def _figures(schools: slice, following: str = "") -> dict[str, Any]:
     """Return what the page shows, with some of the schools of an ENT or the académie; `following` shows the next."""
     if access.own_spec().is_at_school:
-        return _of_school(access.own_school())
+        school = access.own_school()
+        (rows, whole), weeks = figures.by_class(school.id), figures.by_week(School.id == school.id)
+        return {
+            "tables": tables.of_school(rows, whole, weeks),
+            "weeks": of_weeks(weeks),
+            "classes": of_classes(rows) if rows else None,
+            "summary": tables.summary(whole),
+            "closed": whole.closed,
+            "at": now(),
+        }
     stored = tables.of_scope()
     if stored is None:
         return {"tables": []}
@@ -110,18 +117,6 @@ def _figures(schools: slice, following: str = "") -> dict[str, Any]:
         "weeks": of_weeks(stored.weeks),
         "at": stored.counted_at,
         "next": following if stored.schools[schools.stop :] else "",
-    }
-
-
-def _of_school(school: School) -> dict[str, Any]:
-    (rows, whole), weeks = figures.by_class(school.id), figures.by_week(School.id == school.id)
-    return {
-        "tables": tables.of_school(rows, whole, weeks),
-        "weeks": of_weeks(weeks),
-        "classes": of_classes(rows) if rows else None,
-        "summary": tables.summary(whole),
-        "closed": whole.closed,
-        "at": now(),
     }
 
 

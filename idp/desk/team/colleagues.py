@@ -27,7 +27,6 @@ from idp.throttle import guard
 from idp.throttle.limits import STAFF_LINK
 
 RECENT = timedelta(days=90)
-"""How long a role that ended is still listed."""
 
 
 class TeamError(Exception):

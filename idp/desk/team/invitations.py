@@ -16,10 +16,10 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work, upsert
 from idp.desk import access
-from idp.desk.staff import codes, mails, posts, sessions
+from idp.desk.staff import authenticators, posts, sessions
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffInvitation, StaffRole, StaffSession
 from idp.desk.staff.posts import Grant, GrantError
-from idp.desk.team import notices
+from idp.desk.team import mails
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
@@ -64,8 +64,10 @@ def grant_and_invite(
     staff = _locked(mailbox)
     if staff is None:
         staff = _created(email, chosen_name, mailbox)
-    elif staff.disabled_at is not None:
-        _return(staff, chosen_name)
+    elif staff.disabled_at is not None:  # the person comes back without the roles and credentials of before
+        staff.disabled_at = staff.enrolled_at = None
+        staff.name = chosen_name
+        forget_credentials(staff)
     elif not may_repeat and posts.is_granted(staff.id, grant):
         raise AlreadyGrantedError(f"{email} has the role already")
     close_without_role(staff.id)
@@ -91,7 +93,7 @@ def grant_role(staff: StaffAccount, grant: Grant) -> None:
     if bool(grant.clients) != (scope is access.Scope.ENT):
         raise GrantError(f"{role} {'has no' if grant.clients else 'needs an'} ENT")
     before = _scopes(staff.id)
-    notices.tell_new_roles(posts.grant(staff, grant))
+    mails.tell_new_roles(posts.grant(staff, grant))
     if not _scopes(staff.id) <= before:
         _revoke(staff.id, StaffInvitation.is_reset.is_(True))
 
@@ -139,19 +141,12 @@ def _locked(mailbox: str) -> StaffAccount | None:
     )
 
 
-def _return(staff: StaffAccount, name: str) -> None:
-    """Let a person who had left come back, without the roles and credentials of before."""
-    staff.disabled_at = staff.enrolled_at = None
-    staff.name = name
-    forget_credentials(staff)
-
-
 def forget_credentials(staff: StaffAccount) -> None:
     """End all that opens a person's account, in the caller's transaction, which locked the person."""
     staff.credentials_changed()
     staff.password_hash = staff.issuer = staff.subject = None
     for kind in CredentialKind:
-        codes.remove(staff.id, kind)
+        authenticators.remove_credentials(staff.id, kind)
 
 
 @unit_of_work()

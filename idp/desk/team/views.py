@@ -301,7 +301,7 @@ def renew() -> Response:
     """Name the colleagues whose roles would last longer, then renew these roles."""
     kept = kept_forms.current()
     typed = request.form if request.method == "POST" else kept.fields if kept else request.args
-    keys = _keys(typed.getlist("acces"))
+    keys = [key for text in typed.getlist("acces")[:_MOST_RENEWED] if (key := fields.key(text))]
     if request.method == "POST":
         colleagues.renew(keys)
         return see_other(url_for("team.show", fait="renouvele"))
@@ -310,13 +310,3 @@ def renew() -> Response:
     if not rows:
         return _list(gettext("Cochez au moins un accès à renouveler."))
     return make_response(render_template("desk/team/renouveler.html", rows=rows, new_end=_new_end()))
-
-
-def _keys(texts: list[str]) -> list[UUID]:
-    keys = []
-    for text in texts[:_MOST_RENEWED]:
-        try:
-            keys.append(UUID(text))
-        except ValueError:
-            continue
-    return keys

@@ -15,18 +15,16 @@ from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
-from idp.desk import access, fields, naming, reading, refusals
+from idp.desk import access, family_pages, fields, naming, retention
 from idp.desk.access import Right, needs
-from idp.desk.families import actions
-from idp.desk.families.actions import Action
+from idp.desk.families import subjects
+from idp.desk.families.subjects import Action
 from idp.desk.fields import WordField
 from idp.desk.kept_forms import DeskForm, keeps
-from idp.desk.people import retention
 from idp.desk.school import find_typed
 from idp.desk.search import service
-from idp.desk.search.filters import Filters
+from idp.desk.search.query import Filters, Terms
 from idp.desk.search.service import Results
-from idp.desk.search.terms import Terms
 from idp.families.refusals import RefusedError
 from idp.operations.personal_data import export as personal_export
 from idp.operations.personal_data import rights
@@ -132,7 +130,7 @@ def find() -> Response:
 @needs(Right.SERVE_RIGHTS, fresh=True)
 def person(key: uuid.UUID) -> Response:
     """Show what can be done for a person."""
-    account = reading.open_account(key)
+    account = family_pages.open_account(key)
     return _person_page(account, NoteForm())
 
 
@@ -164,7 +162,7 @@ def rectify(key: uuid.UUID) -> Response:
     try:
         rights.ask_correction(account, note)
     except RefusedError as refused:
-        form.note.errors = [refusals.sentence(refused)]
+        form.note.errors = [family_pages.refusal(refused)]
         return _person_page(account, form)
     return see_other(url_for("people.person", key=account.id, fait="note"))
 
@@ -173,7 +171,7 @@ def rectify(key: uuid.UUID) -> Response:
 @needs(Right.SERVE_RIGHTS, fresh=True)
 def confirm(key: uuid.UUID) -> Response:
     """Show what an erasure does and what stays, before it is confirmed."""
-    return _erasure_page(reading.open_account(key), ErasureForm())
+    return _erasure_page(family_pages.open_account(key), ErasureForm())
 
 
 def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Response:
@@ -181,7 +179,7 @@ def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Re
     try:
         kept = rights.preview(account)
     except RefusedError as refused:
-        obstacle = refusals.sentence(refused)
+        obstacle = family_pages.refusal(refused)
     stays = [what_stays(settings, item) for item in kept]
     return make_response(
         render_template("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
@@ -202,7 +200,7 @@ def erase(key: uuid.UUID) -> Response:
     try:
         rights.erase(account.id, reason)
     except RefusedError as refused:
-        return _erasure_page(account, form, refusals.sentence(refused))
+        return _erasure_page(account, form, family_pages.refusal(refused))
     return see_other(url_for("people.erased", key=key))
 
 
@@ -219,7 +217,7 @@ def erased(key: uuid.UUID) -> Response:
     return make_response(render_template("desk/people/efface.html", stayed=stayed, key=key))
 
 
-actions.register(
+subjects.register(
     Action(
         key="rights",
         right=Right.SERVE_RIGHTS,

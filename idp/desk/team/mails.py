@@ -1,7 +1,12 @@
-"""Mails to the staff of the desk: a new device, a new means to sign in, a new role, other contacts of a school."""
+"""Mails to the people of the desk: who still gets them, how they are sent, and those about the staff itself.
+
+Those tell of a new device, a new means to sign in, a new role, other contacts of a school.
+"""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
+from urllib.parse import urlencode
 
 from flask_babel import force_locale
 from sqlalchemy import select
@@ -13,12 +18,59 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
-from idp.desk.staff import mails, posts
+from idp.desk.staff import posts
 from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffRole
+from idp.mail.compose import compose
+from idp.mail.smtp import deliver
 from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.web.request_context import describe_device, device_of_code, user_agent
+
+
+def find_recipient(key: str) -> StaffAccount | None:
+    """Return the person with the key of a payload as the database has them now, or None if the person left."""
+    person = db.session.get(StaffAccount, uuid.UUID(key), populate_existing=True)
+    return None if person is None or person.disabled_at is not None else person
+
+
+def find_name(key: str) -> str:
+    """Return the name of the person with the key of a payload; empty without a key or a person."""
+    person = db.session.get(StaffAccount, uuid.UUID(key)) if key else None
+    return person.name if person else ""
+
+
+def page_url(settings: Settings, path: str) -> str:
+    """Return the link to a page of the desk; a person with several posts first chooses one."""
+    return f"{settings.desk_url}/etablissements?{urlencode({'suite': path})}"
+
+
+def send(
+    message: OutboxMessage,
+    settings: Settings,
+    name: str,
+    recipient: StaffAccount | str,
+    *,
+    link: str = "",
+    shown_urls: Collection[str] = (),
+    **context: Any,
+) -> Outcome:
+    """Send the mail `templates/mail/<name>/` to a person, or to the mail address of a school.
+
+    `link` is a URL of the desk. `shown_urls` are others that the mail shows: validated ones of an ENT.
+    """
+    email, person = (recipient, "") if isinstance(recipient, str) else (recipient.email, recipient.name)
+    mail = compose(
+        name,
+        recipient=email,
+        context={"person": person, "link": link, "is_staff": True, **context},
+        message_id=f"{message.id}",
+        settings=settings,
+        other_urls=[link, *shown_urls],
+    )
+    deliver(mail, email)
+    return Outcome.DONE
+
 
 NEW_DEVICE = "staff.new_device"
 """The kind of outbox message that tells a person, or a head, of a sign-in on a new device."""
@@ -100,12 +152,12 @@ def hand_over_change(message: OutboxMessage, settings: Settings) -> Outcome:
     payload = message.payload
     if "former" in payload:
         return _tell_contacts(**payload)
-    recipient = mails.find_recipient(payload["recipient"]) if "recipient" in payload else payload["email"]
-    staff = mails.find_recipient(payload["staff"]) if "staff" in payload else None
+    recipient = find_recipient(payload["recipient"]) if "recipient" in payload else payload["email"]
+    staff = find_recipient(payload["staff"]) if "staff" in payload else None
     if recipient is None or (staff is None and message.kind == NEW_ROLE):
         return Outcome.DROPPED
     school = db.session.get(School, uuid.UUID(payload["school"])) if payload["school"] else None
-    return mails.send(
+    return send(
         message,
         settings,
         "bureau_role" if message.kind == NEW_ROLE else "bureau_contacts",
@@ -113,16 +165,16 @@ def hand_over_change(message: OutboxMessage, settings: Settings) -> Outcome:
         colleague=staff.email if staff else "",
         role=access.spec(Role(payload["role"])).label if staff else "",
         place=school.name if school else settings.academy,
-        by=mails.find_name(payload["by"]),
+        by=find_name(payload["by"]),
         at=message.created_at,
     )
 
 
-def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+def hand_over_sign_in(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send a mail about a new device or a new means to sign in (outbox handler)."""
     payload = message.payload
     staff = db.session.get(StaffAccount, uuid.UUID(payload["staff"]), populate_existing=True)
-    recipient = mails.find_recipient(payload["recipient"])
+    recipient = find_recipient(payload["recipient"])
     if staff is None or recipient is None:
         return Outcome.DROPPED
     if message.kind == NEW_DEVICE:
@@ -130,7 +182,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
             about = {"device": device_of_code(payload["device"]).label}
     else:
         about = {"credential": payload["credential"]}
-    return mails.send(
+    return send(
         message,
         settings,
         "bureau_appareil" if message.kind == NEW_DEVICE else "bureau_securite",
