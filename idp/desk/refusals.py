@@ -5,6 +5,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
+from idp.desk import access
 from idp.families.refusals import Code, RefusedError
 
 SENTENCES: Mapping[Code, Any] = {
@@ -70,4 +71,7 @@ SENTENCES: Mapping[Code, Any] = {
 
 def sentence(refused: RefusedError) -> str:
     """Return why an act was refused."""
+    closings = access.own_spec().closings
+    if refused.code is Code.TOO_MANY_CLOSINGS and closings and closings.refusal:
+        return str(closings.refusal)
     return str(SENTENCES[refused.code])

@@ -10,7 +10,7 @@ from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
-from idp.desk.notices.words import WORDS, Answer
+from idp.desk.decisions.words import WORDS, Answer
 from idp.desk.staff.models import Role
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues, post

@@ -7,7 +7,6 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
@@ -18,8 +17,7 @@ from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.notices.settled_words import sentence
-from idp.desk.notices.words import OVER, WORDS, Answer
+from idp.desk.decisions.words import OVER, WORDS, Answer
 from idp.desk.staff.models import Role
 from idp.families import closing
 from idp.families.closing import Decision
@@ -189,8 +187,12 @@ def test_all_kinds_have_words_and_each_answer_begins_with_its_own() -> None:
         ("Vu avec la mère.", "Vu avec la mère."),
     ],
 )
-def test_a_sentence_of_an_act_is_french(desk: Flask, stored: str, shown: str) -> None:
-    assert sentence(stored) == shown
+def test_a_sentence_of_an_act_is_french(colleagues: Colleagues, build: Build, stored: str, shown: str) -> None:
+    account = build.never_activated()
+    noticed(build, Kind.LETTER_GUESSED, account)
+    with unit_of_work():
+        school_notices.settle(account.id, by="letter", sentence=stored)
+    assert f">{shown}</td>" in plain(colleagues.signed_in().get("/signalements"))
 
 
 def test_the_request_for_a_correction_is_read_with_its_notice(colleagues: Colleagues, build: Build) -> None:

@@ -15,7 +15,7 @@ from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.notices.words import Answer
+from idp.desk.decisions.words import Answer
 from idp.desk.staff.models import Role
 from idp.families import admission, closing
 from idp.families.closing import Decision

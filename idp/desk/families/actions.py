@@ -11,7 +11,7 @@ from typing import Any
 from idp.accounts.models import Account
 from idp.desk import access
 from idp.desk.access import Right
-from idp.desk.decisions import Shown
+from idp.desk.decisions.closings import ClosingView
 from idp.desk.ties import CutOff
 from idp.families.standing import Group, Standing, foremost, group_of
 
@@ -37,7 +37,7 @@ class Subject:
     wait_seconds: int
     open_notices: int
     has_tries: bool
-    decisions: Sequence[Shown]
+    decisions: Sequence[ClosingView]
     cut_off: CutOff | None
     has_passkeys: bool
     is_replaced: bool = False

@@ -1,6 +1,7 @@
 """`/comptes/<account>` and `/familles/<pupil>`: an account, a pupil, and the acts that help a guardian."""
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -12,8 +13,9 @@ from idp.accounts import emails
 from idp.accounts.emails import NothingToConfirm, Sent, TooSoon
 from idp.accounts.models import Account
 from idp.db import db
-from idp.desk import access, decisions, reading, refusals, ties
+from idp.desk import access, reading, refusals, ties
 from idp.desk.access import Right, needs
+from idp.desk.decisions import closings
 from idp.desk.families import actions, subjects
 from idp.desk.families.actions import Action, Subject
 from idp.desk.families.subjects import GuardianView
@@ -23,6 +25,7 @@ from idp.desk.naming import account_urls
 from idp.desk.staff import models
 from idp.families import acts
 from idp.families.refusals import RefusedError
+from idp.families.standing import Standing
 from idp.mail.emails import masked
 from idp.operations import reasons
 from idp.passkeys import keys
@@ -64,7 +67,7 @@ def show(account: uuid.UUID) -> Response:
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
-    held = decisions.of_accounts([account.id])
+    held = closings.of_accounts([account.id])
     guardian = subjects.views([account], held)[account.id]
     is_replaced = guardian.subject.is_replaced
     children = subjects.children(account, held[account.id], with_former=is_replaced)
@@ -184,12 +187,22 @@ def _may_resend(subject: Subject) -> bool:
     return subject.is_open and account.pending_email is not None and account.password_blocked_at is None
 
 
+def _closing_url(subject: Subject) -> str:
+    """Return the URL of « Suspendre l’accès », where all decisions are, also if a colleague has just reopened one."""
+    return url_for("decisions.close", account=subject.account.id)
+
+
+def _reopenings(subject: Subject) -> Iterator[str]:
+    """Yield the URLs that reopen the whole account; the note about a closed tie has its own."""
+    return (item.reopening_url for item in subject.decisions if item.may_reopen and not item.is_tie)
+
+
 actions.register(
     Action(
         key="settle",
         right=Right.READ_NOTICES,
         label=_l("Voir les signalements"),
-        url=lambda _subject: url_for("notices.show"),
+        url=lambda _subject: url_for("decisions.to_decide"),
         is_offered=lambda subject: subject.open_notices > 0,
         rank=10,
     )
@@ -214,6 +227,26 @@ actions.register(
         is_offered=lambda subject: subject.is_open and subject.has_tries,
         is_post=True,
         rank=30,
+    )
+)
+actions.register(
+    Action(
+        key="close",
+        right=Right.CLOSE,
+        label=_l("Suspendre"),
+        url=_closing_url,
+        is_offered=lambda subject: subject.standing is not Standing.MERGED,
+        rank=80,
+    )
+)
+actions.register(
+    Action(
+        key="reopen",
+        right=Right.REOPEN,
+        label=_l("Rouvrir tout le compte"),
+        url=lambda subject: next(_reopenings(subject), _closing_url(subject)),
+        is_offered=lambda subject: any(_reopenings(subject)),
+        rank=70,
     )
 )
 actions.register(

@@ -24,9 +24,6 @@ class Answer(enum.StrEnum):
     TWO_PEOPLE = "deux-personnes"
 
 
-CALLED = "appel"
-"""What was done, in the URL of a notice: a call was noted."""
-
 SHORT: Mapping[Answer, Any] = {
     Answer.RIGHT: _l("Fondé"),
     Answer.REJECT: _l("Rejeté"),
@@ -49,6 +46,9 @@ class Next(enum.Enum):
     FILES = "files"
 
 
+_NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
+
+
 @dataclass(frozen=True)
 class Consequence:
     """What an answer says and does.
@@ -64,7 +64,7 @@ class Consequence:
 
     label: Any
     before: Any
-    after: Any
+    after: Any = _NOTED
     next: Next = Next.ACCOUNT
 
 
@@ -78,9 +78,7 @@ class Words:
     answers: Mapping[Answer, Consequence]
 
 
-_NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
-
-_STAYS = Consequence(_l("Donner raison à la suspension : elle reste"), _NOTED, _NOTED)
+_STAYS = Consequence(_l("Donner raison à la suspension : elle reste"), _NOTED)
 """The only answer: a head reopens on the page of the account, which settles the notice."""
 WORDS: Mapping[Kind, Words] = {
     Kind.GUARDIAN_WAITS: Words(
@@ -95,13 +93,11 @@ WORDS: Mapping[Kind, Words] = {
                 _l("C’est une autre personne : %(name)s peut entrer"),
                 _l("%(name)s a accès à l’élève tout de suite. La personne suspendue reste sans accès."),
                 _l("%(name)s a accès à l’élève. Si son compte n’est pas activé, imprimez son courrier."),
-                Next.ACCOUNT,
             ),
             Answer.KEEP_OUT: Consequence(
                 _l("C’est la personne suspendue : %(name)s reste dehors"),
                 _l("%(name)s reste sans accès à l’élève, jusqu’à ce que vous rouvriez son accès."),
                 _l("%(name)s reste sans accès à l’élève. Corrigez le fichier s’il ne doit pas nommer cette personne."),
-                Next.ACCOUNT,
             ),
         },
     ),
@@ -199,12 +195,10 @@ WORDS: Mapping[Kind, Words] = {
             Answer.RIGHT: Consequence(
                 _l("Donner raison à %(name)s : c’était quelqu’un d’autre"),
                 _l("Le signalement est réglé : la personne a choisi un autre mot de passe."),
-                _NOTED,
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : c’était la personne elle-même"),
                 _l("Le signalement est réglé : c’était la personne elle-même."),
-                _NOTED,
             ),
         },
     ),
@@ -244,7 +238,7 @@ WORDS: Mapping[Kind, Words] = {
                 Next.LETTER,
             ),
             Answer.REJECT: Consequence(
-                _l("Rejeter : c’était la famille"), _l("Le signalement est réglé : c’était la famille."), _NOTED
+                _l("Rejeter : c’était la famille"), _l("Le signalement est réglé : c’était la famille.")
             ),
         },
     ),
@@ -262,13 +256,11 @@ WORDS: Mapping[Kind, Words] = {
             Answer.REJECT: Consequence(
                 _l("Rejeter : les deux personnes sont d’accord"),
                 _l("Le signalement est réglé : les deux personnes sont d’accord."),
-                _NOTED,
             ),
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier : il donnait la même adresse aux deux"),
                 _l("Le signalement est réglé : le fichier donnait la même adresse aux deux."),
-                _NOTED,
-                Next.FILES,
+                next=Next.FILES,
             ),
         },
     ),
@@ -288,13 +280,11 @@ WORDS: Mapping[Kind, Words] = {
             Answer.REJECT: Consequence(
                 _l("Rejeter : la personne a bien activé son compte"),
                 _l("Le signalement est réglé : le compte est dans les bonnes mains."),
-                _NOTED,
             ),
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier : l’adresse mail y était fausse"),
                 _l("Le signalement est réglé : l’adresse du fichier était fausse."),
-                _NOTED,
-                Next.FILES,
+                next=Next.FILES,
             ),
         },
     ),
@@ -306,7 +296,6 @@ WORDS: Mapping[Kind, Words] = {
             Answer.REJECT: Consequence(
                 _l("Rejeter : c’est bien une autre personne"),
                 _l("Le signalement est réglé : c’est bien une autre personne. L’ancien compte reste fermé."),
-                _NOTED,
             ),
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier : c’est la même personne"),
@@ -357,7 +346,6 @@ WORDS: Mapping[Kind, Words] = {
             Answer.REJECT: Consequence(
                 _l("Rejeter : les données sont justes"),
                 _l("Le signalement est réglé : les données sont justes. Votre phrase reste."),
-                _NOTED,
             ),
         },
     ),
@@ -377,14 +365,8 @@ WORDS: Mapping[Kind, Words] = {
 }
 
 
-def worded(answers: Mapping[Answer, Consequence], words: Words) -> dict[Answer, Consequence]:
-    """Return answers as the words of a notice have them."""
-    return {answer: words.answers.get(answer, consequence) for answer, consequence in answers.items()}
-
-
 OVER = Consequence(
     _l("Corrigé dans le fichier : il n’y a plus rien à décider"),
     _l("Il n’y a plus rien à décider : le lien ou l’adresse a changé entre-temps. Le signalement est réglé."),
-    _NOTED,
 )
 """What any answer does about a dispute that ended by itself."""
