@@ -1,4 +1,4 @@
-"""« Signalements »: which are listed, who settles them, and what each answer does."""
+"""« À décider »: which notices are listed, who settles them, and what each answer does."""
 
 import json
 import re

@@ -93,7 +93,7 @@ def test_a_guardian_who_waits_is_no_suspended_person_on_any_page(colleagues: Col
         assert "a suspendu" not in page
         assert "/courrier" not in page
     assert "Ne dites rien de cet élève" in family
-    assert "La direction décide dans « Signalements »." in family
+    assert "La direction décide dans « Décisions »." in family
     letter = text_of(browser, f"/comptes/{account.id}/courrier")
     assert "Cette personne attend la direction" in letter
     assert "n’a plus d’enfant" not in letter

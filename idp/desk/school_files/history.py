@@ -210,7 +210,7 @@ def _followers(batch: ImportBatch, issues: Iterable[ImportIssue]) -> Sequence[Im
 def _is_shown() -> ColumnElement[bool]:
     """Return the condition of the issues that somebody has to look at, one by one; others say who leaves.
 
-    People who wait for the head are counted, and « Signalements » names them.
+    People who wait for the head are counted, and « Décisions » names them.
     """
     hidden = COMPARED if not access.may(Right.READ_FAMILIES) else named_issues.TOLD_BY_NAME | {named_issues.WAITS}
     return ImportIssue.code.not_in(hidden) & (ImportIssue.because == "")

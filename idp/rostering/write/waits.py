@@ -1,7 +1,7 @@
 """Has the head of the school decide about guardians whom a file adds or gives access again.
 
 A tie that waits (`idp.rostering.reconcile.phases.waits`) is closed from its first instant until the head decides:
-« Signalements », or by `idp account reopen`. A new guardian beside one who has activated the account has access: the
+« Décisions », or by `idp account reopen`. A new guardian beside one who has activated the account has access: the
 head reads a notice.
 """
 
