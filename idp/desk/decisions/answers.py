@@ -131,23 +131,24 @@ def states(notices: Collection[SchoolNotice], waits: Mapping[uuid.UUID, Wait]) -
 
 def _in_dispute(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     """Return the notices that are about a dispute that is open."""
-    of_ties = [notice for notice in notices if notice.kind == Kind.NOT_GUARDIAN.value]
-    of_emails = [notice for notice in notices if notice.kind == Kind.EMAIL_CONTESTED.value]
-    ties: set[tuple[uuid.UUID, uuid.UUID]] = set()
-    contested: set[uuid.UUID] = set()
-    if of_ties:
-        disputed = (
-            select(Guardianship.account_id, Child.school_id)
-            .join(Child, Child.id == Guardianship.child_id)
-            .where(Guardianship.account_id.in_({notice.account_id for notice in of_ties}), Guardianship.is_disputed)
-        )
-        ties = {(account_id, school_id) for account_id, school_id in db.session.execute(disputed)}
-    if of_emails:
-        keys = {notice.account_id for notice in of_emails}
-        rows = select(Account.id).where(Account.id.in_(keys), Account.contested_at.is_not(None))
-        contested = set(db.session.scalars(rows))
-    by_ties = {notice.id for notice in of_ties if (notice.account_id, notice.school_id) in ties}
-    return by_ties | {notice.id for notice in of_emails if notice.account_id in contested}
+    keys = {notice.account_id for notice in notices if notice.kind in _DISPUTES}
+    if not keys:
+        return set()
+    disputed = (
+        select(Guardianship.account_id, Child.school_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id.in_(keys), Guardianship.is_disputed)
+    )
+    ties = {(Kind.NOT_GUARDIAN.value, account_id, school_id) for account_id, school_id in db.session.execute(disputed)}
+    contested = set(
+        db.session.scalars(select(Account.id).where(Account.id.in_(keys), Account.contested_at.is_not(None)))
+    )
+    return {
+        notice.id
+        for notice in notices
+        if (notice.kind, notice.account_id, notice.school_id) in ties
+        or (notice.kind == Kind.EMAIL_CONTESTED.value and notice.account_id in contested)
+    }
 
 
 def _with_ended_ties(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
@@ -252,12 +253,8 @@ def disputed_ties(notice: SchoolNotice) -> Sequence[Guardianship]:
 class Reply:
     """An answer with its sentence.
 
-    Attributes:
-        answer: the answer.
-        sentence: what was found and done.
-        child: the child of the only disputed tie that is meant, or None for all of the notice.
-        names: the new names of the person, for a name in doubt.
-        seen: the `admission.pupils_asked` of the page, for a question to the head or about a letter.
+    `child` is the child of the only disputed tie that is meant, or None for all of the notice; `names` are the new
+    names of the person, for a name in doubt; `seen` is the `admission.pupils_asked` of the page.
     """
 
     answer: Answer

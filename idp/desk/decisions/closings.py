@@ -30,12 +30,10 @@ class ClosingView:
     """A decision.
 
     Attributes:
-        row: the decision.
         about: what it closes.
         given_name: the given name of the pupil of the tie; empty for the whole account.
         is_known: whether the post may know who decided; it may not if another school did.
         is_decided_here: whether it is for the post to judge: for the head of the school to reopen.
-        holds: whether it holds now.
     """
 
     row: Closing

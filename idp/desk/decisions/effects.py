@@ -60,12 +60,9 @@ def change(item: ClosingView) -> str:
 class Outcome:
     """What holds after a decision.
 
-    Attributes:
-        replaced: the decision of the same school that it replaced, if any.
-        others: the other decisions that close the same access; for a tie, also those about the whole account.
-        longest: the decision that ends last.
-        ties: after a decision about the whole account, those that close a tie.
-        is_news: whether the decision closed an access that was open.
+    `replaced` is the decision of the same school that it replaced, if any; `others` close the same access, for a tie
+    also the whole account, and `longest` ends last; `ties` are closed apart from the whole account. `is_news` says
+    that the access was open.
     """
 
     replaced: ClosingView | None

@@ -56,19 +56,13 @@ _LETTER = "new letter: "
 
 @dataclass(frozen=True)
 class NoticeView:
-    """A notice.
+    """A notice, with the answers that the post may give.
 
     Attributes:
-        row: the notice.
-        state: what its words and answers depend on.
-        words: what it means.
-        answers: the answers that the post may give, and what each does.
         people: the person that it is about, and the second one that it names, if any.
         compared: the people whom the head compares with the first.
-        children: the pupils that it concerns.
         school: the school's name, for a post that sees several schools.
         emails: the former and the present address of a contested change, masked.
-        settled_by: who settled it, if it is settled.
         taken_by: who took the telephone calls that it comes from, if any.
     """
 
