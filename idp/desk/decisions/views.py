@@ -191,7 +191,7 @@ def _done(item: NoticeView) -> str:
     consequence = answers.consequence(item.row, Answer(done))
     if consequence is None:
         return ""
-    sentence = item.say(consequence.after)
+    sentence = item.say(consequence.after or consequence.before)
     if consequence.next is not Next.LETTER and item.needs_letter:
         sentence += " " + gettext("Son courrier ne marche plus : imprimez-en un autre.")
     return sentence

@@ -46,9 +46,6 @@ class Next(enum.Enum):
     FILES = "files"
 
 
-_NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
-
-
 @dataclass(frozen=True)
 class Consequence:
     """What an answer says and does.
@@ -58,13 +55,13 @@ class Consequence:
     Attributes:
         label: the answer, with the person or the thing that it agrees with; it begins with the word of the answer.
         before: what will happen, on the page that asks for a sentence.
-        after: what has happened.
+        after: what has happened and comes next; None if `before` says it.
         next: the page that comes next.
     """
 
     label: Any
     before: Any
-    after: Any = _NOTED
+    after: Any = None
     next: Next = Next.ACCOUNT
 
 
@@ -78,7 +75,10 @@ class Words:
     answers: Mapping[Answer, Consequence]
 
 
-_STAYS = Consequence(_l("Donner raison à la suspension : elle reste"), _NOTED)
+_STAYS = Consequence(
+    _l("Donner raison à la suspension : elle reste"),
+    _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change."),
+)
 """The only answer: a head reopens on the page of the account, which settles the notice."""
 WORDS: Mapping[Kind, Words] = {
     Kind.GUARDIAN_WAITS: Words(
@@ -112,7 +112,6 @@ WORDS: Mapping[Kind, Words] = {
             Answer.RIGHT: Consequence(
                 _l("Donner raison au fichier : %(name)s garde son accès"),
                 _l("Rien ne change : %(name)s garde son accès à %(children)s."),
-                _l("%(name)s garde son accès à %(children)s."),
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : suspendre l’accès de %(name)s"),
@@ -249,9 +248,8 @@ WORDS: Mapping[Kind, Words] = {
         {
             Answer.RIGHT: Consequence(
                 _l("Donner raison au signalement : une des deux personnes change d’adresse"),
-                _l("Le signalement est réglé. Une des deux personnes change d’adresse, avec un nouveau courrier."),
                 _l("Le signalement est réglé. Imprimez un nouveau courrier pour la personne qui change d’adresse."),
-                Next.LETTER,
+                next=Next.LETTER,
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : les deux personnes sont d’accord"),
@@ -274,8 +272,7 @@ WORDS: Mapping[Kind, Words] = {
             Answer.RIGHT: Consequence(
                 _l("Donner raison à %(name)s : quelqu’un d’autre a activé le compte"),
                 _l("Le signalement est réglé. Imprimez ensuite un nouveau courrier : il ferme l’ancien accès."),
-                _l("Le signalement est réglé. Imprimez maintenant un nouveau courrier : il ferme l’ancien accès."),
-                Next.LETTER,
+                next=Next.LETTER,
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : la personne a bien activé son compte"),
@@ -320,15 +317,13 @@ WORDS: Mapping[Kind, Words] = {
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : c’est quelqu’un d’autre"),
-                _l("Le signalement est réglé. Dans le fichier, donnez un autre numéro à cette autre personne."),
                 _l("Le signalement est réglé. Donnez un autre numéro à cette personne, puis importez le fichier."),
-                Next.FILES,
+                next=Next.FILES,
             ),
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier : le nom y était faux"),
-                _l("Le signalement est réglé : le fichier avait une erreur."),
-                _l("Le signalement est réglé. Importez le fichier corrigé."),
-                Next.FILES,
+                _l("Le signalement est réglé : le fichier avait une erreur. Importez le fichier corrigé."),
+                next=Next.FILES,
             ),
         },
     ),
@@ -340,8 +335,7 @@ WORDS: Mapping[Kind, Words] = {
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier"),
                 _l("Le signalement est réglé. La correction paraît ici au prochain import du fichier."),
-                _l("Le signalement est réglé. Importez le fichier corrigé."),
-                Next.FILES,
+                next=Next.FILES,
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : les données sont justes"),
