@@ -9,8 +9,8 @@ from idp.clock import now
 from idp.config import Settings
 from idp.desk import access, classes, home, new_passwords, people, school
 from idp.desk.access import Right
-from idp.desk.closings import calls
-from idp.desk.closings import views as closing
+from idp.desk.decisions import closing_views
+from idp.desk.decisions import views as decisions
 from idp.desk.ents import charter_views, decision_views
 from idp.desk.ents import views as ents
 from idp.desk.families import views as accounts
@@ -18,7 +18,6 @@ from idp.desk.jobs import views as jobs
 from idp.desk.journal import views as journal
 from idp.desk.kept_forms import current as kept_form
 from idp.desk.letter import counter, prints
-from idp.desk.notices import views as notices
 from idp.desk.school_files import views as school_files
 from idp.desk.search import views as search
 from idp.desk.sign_in import academy_views as academy
@@ -34,11 +33,11 @@ from idp.services import services
 from idp.web import declarations, http
 from idp.web.redirects import shown_page
 
-_JOINED = (decision_views, charter_views)
+_JOINED = (decision_views, charter_views, closing_views)
 """The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, academy, home, jobs),
-    *(search, accounts, closing, notices, calls, counter, classes, prints, school_files),
+    *(search, accounts, decisions, counter, classes, prints, school_files),
     *(school, team, ents, journal, statistics, people, new_passwords, health),
 )
 

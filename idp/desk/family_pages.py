@@ -130,4 +130,7 @@ SENTENCES: Mapping[Code, Any] = {
 
 def refusal(refused: RefusedError) -> str:
     """Return why an act was refused."""
+    closings = access.own_spec().closings
+    if refused.code is Code.TOO_MANY_CLOSINGS and closings and closings.refusal:
+        return str(closings.refusal)
     return str(SENTENCES[refused.code])

@@ -28,7 +28,7 @@ from idp.web.redirects import see_other
 _ENTRIES = (
     ("home.today", _l("Aujourd’hui"), None),
     ("search.search", _l("Rechercher"), Right.READ_FAMILIES),
-    ("notices.show", _l("Signalements"), Right.READ_NOTICES),
+    ("decisions.to_decide", _l("Décisions"), Right.READ_NOTICES),
     ("classes.show", _l("Classes"), Right.READ_CLASSES),
     ("prints.show", _l("Impressions"), Right.PRINT_CLASSES),
     ("files.show", _l("Fichiers"), Right.IMPORT_FILES),

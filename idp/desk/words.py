@@ -26,7 +26,7 @@ class Words:
     next: Any = ""
 
 
-_SETTLE = _l("L’établissement règle d’abord le signalement, dans « Signalements ».")
+_SETTLE = _l("L’établissement règle d’abord le signalement, dans « Décisions ».")
 _CLOSED_SAY = _l("Ce compte est fermé. L’établissement regarde votre dossier et vous rappelle.")
 
 OF: dict[Standing, Words] = {
@@ -213,7 +213,7 @@ CUT_OFF: Mapping[CutOff, Words] = {
         _l("Cette personne n’a accès à aucun élève ici tant que la direction n’a pas décidé."),
         _l("L’établissement vérifie votre dossier et vous rappelle."),
         "settle",
-        _l("La direction décide d’abord, dans « Signalements »."),
+        _l("La direction décide d’abord, dans « Décisions »."),
     ),
     CutOff.CLOSED: Words(
         _l("Lien suspendu"),

@@ -187,7 +187,7 @@ def contest(parent: Parent, mailbox: str) -> Step:
 
 
 def settle(parent: Parent, answer: str, *, by: Post = SECRETARY, kind: str = "") -> Step:
-    """Answer the notice about a guardian in « Signalements »; `answer` is the last part of the page's URL."""
+    """Answer the notice about a guardian in « Décisions »; `answer` is the last part of the page's URL."""
 
     def act(world: World) -> None:
         notices = select(SchoolNotice.id).where(SchoolNotice.account_id == world.person(parent).account)

@@ -56,25 +56,25 @@ NEEDS: dict[str, str] = {
     "READ_ENTS": "ents.detail ents.read_charter ents.show",
     "READ_FAMILIES": "accounts.family accounts.show search.search",
     "READ_JOURNAL": "journal.export journal.show",
-    "READ_NOTICES": "notices.detail notices.show",
+    "READ_NOTICES": "decisions.notice decisions.to_decide",
     "READ_RETENTION": "people.show",
     "READ_STATISTICS": "statistics.export statistics.show",
-    "REOPEN": "calls.restore closings.reopen",
+    "REOPEN": "decisions.reopen decisions.restore",
     "SERVE_RIGHTS": "people.confirm people.copy people.erase people.erased people.find people.person people.rectify",
-    "SETTLE_NOTICES": "calls.not_my_child notices.answer",
-    "CLOSE": "closings.done closings.show closings.close",
+    "SETTLE_NOTICES": "decisions.answer decisions.call",
+    "CLOSE": "decisions.close decisions.closed decisions.in_force",
 }
 """The routes that need each right; without a right, those for a person with a post, and for a signed-in person."""
 FRESH = (
     "accounts.passkeys accounts.remove_passkeys "
-    "calls.not_my_child calls.restore classes.letters ents.accept ents.accept_change ents.draft "
+    "decisions.call decisions.restore classes.letters ents.accept ents.accept_change ents.draft "
     "ents.edit ents.publish ents.read_change ents.refuse ents.refuse_change ents.register ents.secret "
     "files.import_ files.problems_csv files.sheet journal.export my_security.add_code "
     "my_security.add_key my_security.begin_code my_security.challenge my_security.draw_codes "
     "my_security.end_session my_security.remove_key my_security.show new_passwords.force "
     "new_passwords.show people.confirm people.copy "
     "people.erase people.erased people.find people.person people.rectify prints.again school.edit "
-    "closings.reopen closings.close team.end team.give_back team.invite team.renew"
+    "decisions.reopen decisions.close team.end team.give_back team.invite team.renew"
 )
 """The routes that need a proof of the last five minutes, whatever they are asked for."""
 _OF_FAMILIES = frozenset({"READ_FAMILIES", "HELP_FAMILIES", "CLOSE", "READ_NOTICES", "SERVE_RIGHTS"})

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from idp.accounts.models import SchoolNotice
 from idp.db import db
-from idp.desk.notices import settling
-from idp.desk.notices.settling import Reply
-from idp.desk.notices.words import Answer
+from idp.desk.decisions import answers
+from idp.desk.decisions.answers import Reply
+from idp.desk.decisions.words import Answer
 from idp.families import admission
 from idp.families.refusals import Code, RefusedError
 from tests.applications import inherited
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 COLLEAGUES = 4
 
 
-def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[Any]") -> None:
+def settle(order: dict[str, Any], number: int, barrier: "Barrier", results: "SimpleQueue[Any]") -> None:
     settings = settings_for(order["database"], database_pool=2)
     answer = Answer(order.get("answers", [Answer.RIGHT, Answer.REJECT])[number % 2])
     app = inherited(settings)
@@ -38,10 +38,10 @@ def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Sim
             reply = Reply(answer, f"personne {number}", seen=admission.pupils_asked(notice))
             barrier.wait(120)
             try:
-                settling.settle(settings, notice, reply)
-                answers.put((key, answer.value))
+                answers.settle(settings, notice, reply)
+                results.put((key, answer.value))
             except RefusedError as refused:
-                answers.put((key, "" if refused.code is Code.SETTLED else refused.code.name))
+                results.put((key, "" if refused.code is Code.SETTLED else refused.code.name))
             db.session.remove()
 
 
@@ -49,13 +49,13 @@ def main() -> None:
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     inherited(settings_for(order["database"], database_pool=2))
-    barrier, answers = context.Barrier(COLLEAGUES), context.SimpleQueue()
-    crowd = [context.Process(target=settle, args=(order, number, barrier, answers)) for number in range(COLLEAGUES)]
+    barrier, results = context.Barrier(COLLEAGUES), context.SimpleQueue()
+    crowd = [context.Process(target=settle, args=(order, number, barrier, results)) for number in range(COLLEAGUES)]
     for process in crowd:
         process.start()
     won: dict[str, list[str]] = {key: [] for key in order["notices"]}
     for _ in range(COLLEAGUES * len(won)):
-        key, answer = answers.get()
+        key, answer = results.get()
         won[key].append(answer)
     for process in crowd:
         process.join()

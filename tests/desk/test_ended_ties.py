@@ -6,8 +6,8 @@ from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
-from idp.desk.notices.particular_words import OF_ENDED_TIE
-from idp.desk.notices.words import Answer
+from idp.desk.decisions.answers import OF_ENDED_TIE
+from idp.desk.decisions.words import Answer
 from idp.desk.staff.models import Role
 from tests.builders import Build
 from tests.desk.colleagues import Colleagues

@@ -16,7 +16,7 @@ from idp.audit.events import AccountRead, SignInFailed
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.notices.words import Answer
+from idp.desk.decisions.words import Answer
 from idp.desk.staff.models import Role
 from idp.families import closing
 from idp.families.closing import Decision

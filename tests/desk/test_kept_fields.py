@@ -48,13 +48,13 @@ FILLED = {
     ("letter.draw", "document"),
     ("my_security.add_key", "passkey_name"),
     ("new_passwords.force", "word"),
-    ("notices.answer", "sentence"),
+    ("decisions.answer", "sentence"),
     ("people.erase", "word"),
     ("people.rectify", "note"),
     ("prints.again", "word"),
     ("school.edit", "adresse"),
-    ("closings.reopen", "reason"),
-    ("closings.close", "end"),
+    ("decisions.reopen", "reason"),
+    ("decisions.close", "end"),
     ("team.invite", "ent"),
 }
 """An endpoint and one of its fields, to show that the test below fills in the forms that it is about."""

@@ -1,4 +1,4 @@
-"""« Signalements »: which are listed, who settles them, and what each answer does."""
+"""« À décider »: which notices are listed, who settles them, and what each answer does."""
 
 import json
 import re
@@ -7,7 +7,6 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
@@ -18,8 +17,7 @@ from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
-from idp.desk.notices.settled_words import sentence
-from idp.desk.notices.words import OVER, WORDS, Answer
+from idp.desk.decisions.words import OVER, WORDS, Answer
 from idp.desk.staff.models import Role
 from idp.families import closing
 from idp.families.closing import Decision
@@ -27,6 +25,7 @@ from idp.operations.personal_data import rights
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
+from tests.pages import heading
 from tests.rows import each_row
 
 CHECKED = "vu avec la famille"
@@ -69,9 +68,19 @@ def tie_of(account: Account) -> Guardianship:
 
 
 @pytest.mark.parametrize("role", READ)
-def test_who_settles_is_offered_the_answers(colleagues: Colleagues, build: Build, role: Role) -> None:
+def test_who_settles_is_offered_the_answers_and_each_role_its_parts(
+    colleagues: Colleagues, build: Build, role: Role
+) -> None:
     disputed(build)
-    assert ("Donner raison" in plain(colleagues.signed_in(role).get("/signalements"))) is (role in SETTLE)
+    browser, closes = colleagues.signed_in(role), role is not Role.DPO
+    page = plain(browser.get("/signalements"))
+    assert ("Donner raison" in page) is (role in SETTLE)
+    assert ("votre réponse." in plain(browser.get("/"))) is (role in SETTLE)
+    assert ('href="/suspensions">En cours<' in page) is closes
+    other = browser.get("/suspensions")
+    assert (heading(other) == "Décisions") is closes
+    current = re.findall(r'href="([^"]+)" aria-current="page">([^<]+)<', plain(other).partition("<main")[2])
+    assert current == ([("/suspensions", "En cours")] if closes else [])
 
 
 @pytest.mark.row("K-04")
@@ -100,11 +109,9 @@ def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: B
     assert f"entre {account.display_name} et Malo LEROY" in page, "the pupil is named"
     result = answered(browser, notice, answer)
     assert result.headers["Location"] == f"/signalements/{notice.id}?fait={answer.value}"
+    first = f"Imprimer un courrier pour {account.display_name}" if answer is Answer.REJECT else "Importer le fichier"
     after = plain(browser.get(result.headers["Location"]))
-    first = f"Imprimer un courrier pour {account.display_name}"
-    assert re.findall(r'<a class="btn[^>]*>([^<]+)</a>', after)[0] == (
-        first if answer is Answer.REJECT else "Importer le fichier corrigé"
-    )
+    assert re.findall(r'<a class="btn[^>]*>([^<]+)</a>', after)[0].startswith(first)
     tie = tie_of(account)
     assert (tie.disputed_at, tie.excluded_at is None) == (None, answer is Answer.REJECT)
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "dispute.settled"))
@@ -189,8 +196,12 @@ def test_all_kinds_have_words_and_each_answer_begins_with_its_own() -> None:
         ("Vu avec la mère.", "Vu avec la mère."),
     ],
 )
-def test_a_sentence_of_an_act_is_french(desk: Flask, stored: str, shown: str) -> None:
-    assert sentence(stored) == shown
+def test_a_sentence_of_an_act_is_french(colleagues: Colleagues, build: Build, stored: str, shown: str) -> None:
+    account = build.never_activated()
+    noticed(build, Kind.LETTER_GUESSED, account)
+    with unit_of_work():
+        school_notices.settle(account.id, by="letter", sentence=stored)
+    assert f">{shown}</td>" in plain(colleagues.signed_in().get("/signalements"))
 
 
 def test_the_request_for_a_correction_is_read_with_its_notice(colleagues: Colleagues, build: Build) -> None:
@@ -257,21 +268,6 @@ def test_of_several_people_who_answer_at_once_one_wins(colleagues: Colleagues, b
         [winner] = [answer for answer in answers if answer]
         notice = db.session.get_one(SchoolNotice, uuid.UUID(key), populate_existing=True)
         assert notice.sentence.startswith(words[winner])
-
-
-def test_settled_notices_leave_the_list_after_a_month(colleagues: Colleagues, build: Build) -> None:
-    _, notice = disputed(build)
-    browser = colleagues.signed_in()
-    answered(browser, notice, Answer.RIGHT)
-    reloaded(notice).settled_at = now() - timedelta(days=31)
-    db.session.commit()
-    assert CHECKED not in plain(browser.get("/signalements"))
-
-
-def test_the_first_page_of_the_academy_says_who_answers(colleagues: Colleagues, build: Build) -> None:
-    disputed(build)
-    page = plain(colleagues.signed_in(Role.HELPDESK).get("/"))
-    assert ("Les établissements y répondent." in page, "votre réponse" in page) == (True, False)
 
 
 def test_the_list_is_in_the_journal_and_each_opened_notice_too(colleagues: Colleagues, build: Build) -> None:

@@ -61,7 +61,7 @@ def test_a_replaced_account_is_open_to_no_act_and_to_no_other_school(desk: Flask
             browser = colleagues.signed_in(role, uai=uai) if uai else colleagues.signed_in(role)
             visitor = Visitor(browser)
             for rule, method in tried(desk):
-                if OBJECTS.get(rule.endpoint) not in {OBJECTS["accounts.show"], OBJECTS["calls.restore"]}:
+                if OBJECTS.get(rule.endpoint) not in {OBJECTS["accounts.show"], OBJECTS["decisions.restore"]}:
                     continue
                 expected = opened if rule.endpoint == "accounts.show" else 404
                 assert visitor.ask(method, url(desk, rule, ids)).status_code == expected, (rule, method, role, uai)

@@ -28,7 +28,7 @@ from tests.rostering import xml_files as xml
 OUTSIDE = "Cette personne est aussi connue hors de votre établissement : l’académie fait le rattachement."
 WAITS = (
     "Cette personne attend la direction : elle n’a pas accès à l’élève tant que la direction n’a pas décidé, dans "
-    "« Signalements »."
+    "« Décisions »."
 )
 """The sentence does not say why: the secretary reads it too."""
 

@@ -29,10 +29,7 @@ def test_a_suspended_tie_is_no_suspended_account(colleagues: Colleagues, build: 
     browser = colleagues.signed_in(role)
     answer = post(browser, path_of(account), scope=malo.id.hex, reason=WHY, end="ouverte")
     done = text_of(browser, answer.headers["Location"])
-    assert "<h1>Lien suspendu</h1>" in done
-    assert "le lien avec Malo LEROY, 6e 1 est suspendu" in done
-    assert "ne dites rien de cet élève" in done
-    assert "accès est suspendu" not in done
+    assert ("<h1>Lien suspendu</h1>" in done, "accès est suspendu" in done) == (True, False)
     [row] = rows()
     reopening = f"{path_of(account)}/{row.id}/reouverture"
     for path in (f"/comptes/{account.id}", f"/familles/{malo.id}"):
@@ -66,17 +63,12 @@ def test_a_tie_stays_suspended_when_the_whole_account_reopens(colleagues: Collea
     malo = build.child("Malo")
     account, head = build.active(children=[malo]), colleagues.signed_in(Role.HEAD)
     closing.close(account.id, Decision(reason=WHY, child=malo.id, school=build.school()))
-    stays = "le lien avec Malo LEROY, 6e 1 reste suspendu"
-    form = text_of(head, path_of(account))
-    assert stays in form
-    assert "tout est comme avant" not in form
+    assert "tout est comme avant" not in text_of(head, path_of(account))
     answer = post(head, path_of(account), scope="compte", reason=WHY, end="jour", until=f"{today()}")
     with_end = "Le lien avec Malo LEROY, 6e 1 reste suspendu, sans date de fin"
     assert with_end in text_of(head, answer.headers["Location"])
     [whole] = [row for row in rows() if row.child_id is None]
-    reopening = text_of(head, f"{path_of(account)}/{whole.id}/reouverture")
-    assert with_end in reopening
-    assert "comme avant" not in reopening
+    assert with_end in text_of(head, f"{path_of(account)}/{whole.id}/reouverture")
     for path in (f"/familles/{malo.id}", f"/comptes/{account.id}"):
         links = re.findall(r'href="[^"]+/reouverture">(.*?)</a>', text_of(head, path))
         labels = [re.sub("<[^>]+>", "", link).removesuffix(f" pour {account.display_name}") for link in links]
@@ -134,12 +126,10 @@ def test_the_suspensions_of_a_school_are_a_list(colleagues: Colleagues, build: B
         assert shown in page
     for hidden in (WHY, "Zoé", "AILLEURS", "FINI", "RG 26/2", "RG 26/3", "RG 26/4"):
         assert hidden not in page
-    assert re.search(r'href="/suspensions"><span class="count">3</span>', text_of(browser, "/"))
+    assert "/suspensions" not in text_of(browser, "/"), "« Aujourd’hui » counts only what somebody has to do"
     of_both = text_of(browser, f"/comptes/{both.id}")
     assert of_both.count("Lien avec un élève suspendu") == 1, "not the event of another school's tie"
-    academy = text_of(colleagues.signed_in(Role.HELPDESK), "/suspensions")
-    assert "Suspensions : 1" in academy
-    assert "UNJOUR" in academy
+    assert "Suspensions : 1" in text_of(colleagues.signed_in(Role.HELPDESK), "/suspensions")
     assert "Aucun compte" in text_of(colleagues.signed_in(uai="0590002P"), "/suspensions?page=7")
     searches = select(AuditEntry.details).where(AuditEntry.kind == "desk.searched").order_by(AuditEntry.id)
     noted = db.session.scalars(searches).all()

@@ -137,7 +137,7 @@ def test_an_ambiguous_change_of_name_waits_for_the_school(act: Run, build: Build
     for _ in range(2):
         report = imported(act, written(folder, other), "--force")
         assert codes(report).count("name_in_doubt") == 1
-        assert "dites-le dans Signalements" in str(report["issues"])
+        assert "dites-le dans Décisions" in str(report["issues"])
     assert names_of("1") == ("Mme", "Marie", "MARTIN")
     assert (holder("1") or marie).id == marie.id
     assert [child.given_name for child in (holder("1") or marie).children] == (["Léa"] if "Léa" in other.child else [])

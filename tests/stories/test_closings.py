@@ -50,7 +50,7 @@ def test_le_lycee_rouvre_ce_que_le_college_a_ferme(phone: Page, other_device: Pa
     for mot in (MOTIF, "Marchand", "VANDEPUTTE"):
         assert mot not in mail["text"]
     phone.goto(f"{bureau}/signalements")
-    titre(phone, "Signalements")
+    titre(phone, "Décisions")
     expect(phone.get_by_text("Tout un compte est suspendu")).to_be_visible()
     follow(phone.get_by_role("link", name="Noémie VANDEPUTTE").first)
     compte = phone.url

@@ -100,7 +100,7 @@ def test_une_semaine_de_la_direction(phone: Page, other_device: Page, site: Site
     assert parcourt_le_menu(phone) == [
         "Aujourd’hui",
         "Rechercher une famille",
-        "Signalements",
+        "Décisions",
         "Classes",
         "Impressions",
         "Fichiers",
@@ -194,7 +194,7 @@ def test_la_deleguee_a_ses_pages(other_device: Page, site: Site, bureau: str) ->
     follow(other_device.get_by_role("button", name="Continuer"))
     other_device.goto(bureau)
     vus = parcourt_le_menu(other_device)
-    titres = ["Aujourd’hui", "Signalements", "ENT", "Activation", "Journal", "Droits des personnes"]
+    titres = ["Aujourd’hui", "Décisions", "ENT", "Activation", "Journal", "Droits des personnes"]
     assert [titre for titre in vus if titre in titres] == titres
 
 

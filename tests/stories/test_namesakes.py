@@ -166,7 +166,7 @@ def test_deux_homonymes_un_courrier(phone: Page, other_device: Page, site: Site)
     # L'école du Pont répond trop vite : la même personne. Le fichier connaît une adresse : elle l'apprend
     site.start("desk")
     bureau.inscrit(other_device, site, "secretary", "--school", AUTRE_ECOLE)
-    for lien in ("Signalements", "Oui, la même personne"):
+    for lien in ("Décisions", "Oui, la même personne"):
         other_device.get_by_role("link", name=lien).first.click()
     bureau.titre(other_device, "Oui, la même personne")
     other_device.get_by_label("Votre phrase").fill("le nom est le même")

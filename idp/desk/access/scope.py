@@ -175,7 +175,7 @@ def account_to_read(key: uuid.UUID) -> Account:
 def decision(account_key: uuid.UUID, key: uuid.UUID) -> Closing:
     """Return a decision in scope that closes an account or a tie of it; refuse the page otherwise.
 
-    About a guardian who waits the head decides in « Signalements ».
+    About a guardian who waits the head decides in « Décisions ».
     """
     of_account = select(Closing).join(Account, Account.id == Closing.account_id)
     chosen = Closing.id == key, Closing.account_id == account_key, Closing.is_decision

@@ -21,12 +21,12 @@ from idp.accounts.school_notices import Kind
 from idp.audit.models import OK, AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, decisions, ties, uncollected_letters, words
+from idp.desk import access, ties, uncollected_letters, words
 from idp.desk.access import Right
-from idp.desk.decisions import Shown
+from idp.desk.decisions import answers, closings
+from idp.desk.decisions.closings import ClosingView
+from idp.desk.decisions.words import WORDS
 from idp.desk.naming import account_urls
-from idp.desk.notices import settling
-from idp.desk.notices.words import WORDS
 from idp.desk.ties import CutOff
 from idp.desk.words import Words
 from idp.families import telephone
@@ -50,7 +50,7 @@ class Subject:
     wait_seconds: int
     open_notices: int
     has_tries: bool
-    decisions: Sequence[Shown]
+    decisions: Sequence[ClosingView]
     cut_off: CutOff | None
     has_passkeys: bool
     is_replaced: bool = False
@@ -135,7 +135,7 @@ class GuardianView:
     subject: Subject
     words: Words
     actions: list[Offered]
-    closings: list[Shown]
+    closings: list[ClosingView]
     is_uncollected: bool
 
     @property
@@ -195,7 +195,7 @@ class TieView:
     is_waiting: bool
     is_excluded: bool
     is_disputed: bool
-    closing: Shown | None
+    closing: ClosingView | None
     call_url: str
     restore_url: str
     kinship: str = ""
@@ -215,7 +215,7 @@ class TieView:
         return words.CUT_OFF[CutOff.CLOSED].say if self.is_shut or self.is_excluded else ""
 
     @classmethod
-    def of(cls, tie: Guardianship, decisions: Sequence[Shown], *, is_waiting: bool) -> "TieView":
+    def of(cls, tie: Guardianship, decisions: Sequence[ClosingView], *, is_waiting: bool) -> "TieView":
         """Return the view of a tie, given the decisions about its account."""
         holding = (item for item in decisions if item.holds and item.row.child_id == tie.child_id)
         may_call = access.may(Right.SETTLE_NOTICES) and telephone.may_be_disputed(tie.account, tie)
@@ -228,14 +228,14 @@ class TieView:
             tie.is_excluded,
             tie.is_disputed,
             next(holding, None),
-            url_for("calls.not_my_child", account=tie.account_id, child=tie.child_id) if may_call else "",
-            url_for("calls.restore", account=tie.account_id, child=tie.child_id) if may_restore else "",
+            url_for("decisions.call", account=tie.account_id, child=tie.child_id) if may_call else "",
+            url_for("decisions.restore", account=tie.account_id, child=tie.child_id) if may_restore else "",
             in_words("guardianship", "kinship", tie.kinship) if tie.kinship else "",
         )
 
 
 def views(
-    accounts: Collection[Account], decisions: Mapping[uuid.UUID, Sequence[Shown]]
+    accounts: Collection[Account], decisions: Mapping[uuid.UUID, Sequence[ClosingView]]
 ) -> dict[uuid.UUID, GuardianView]:
     """Return accounts with their words, the decisions that close them, and the actions that the post may use.
 
@@ -283,7 +283,7 @@ def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
         .options(selectinload(Account.guardianships).lazyload(Guardianship.child))
     ).all()
-    held = decisions.of_accounts([account.id for account, _, _ in rows])
+    held = closings.of_accounts([account.id for account, _, _ in rows])
     shown = views([account for account, _, _ in rows], held)
     return [
         (shown[account.id], TieView.of(tie, held[account.id], is_waiting=is_waiting))
@@ -301,12 +301,12 @@ def former_guardians(child: Child) -> list[TieView]:
         .order_by(Account.family_name, Account.given_name)
     ).all()
     keys = [tie.account_id for tie in rows]
-    held, urls = decisions.of_accounts(keys), account_urls(keys)
+    held, urls = closings.of_accounts(keys), account_urls(keys)
     views_of = (TieView.of(tie, held[tie.account_id], is_waiting=False) for tie in rows)
     return [replace(view, is_former=True, url=urls.get(view.account.id, "")) for view in views_of]
 
 
-def children(account: Account, decisions: Sequence[Shown], *, with_former: bool) -> list[TieView]:
+def children(account: Account, decisions: Sequence[ClosingView], *, with_former: bool) -> list[TieView]:
     """Return the ties of an account to pupils in the scope of the post; pupils of other schools are not named.
 
     `with_former`: also those of pupils for whom the files no longer name the person.
@@ -331,15 +331,11 @@ def notices(account: Account) -> list[DatedLine]:
     The other account is not named here: a page of one guardian says nothing of another. The page of the notice does.
     """
     rows = _notices([account.id], or_(school_notices.is_open(), school_notices.is_added()))
-    reads = access.may(Right.READ_NOTICES)
-    return [
-        DatedLine(
-            row.created_at,
-            WORDS[Kind(row.kind)].title,
-            url_for("notices.detail", notice=row.id) if reads else "",
-        )
-        for row in rows
-    ]
+    return [DatedLine(row.created_at, WORDS[Kind(row.kind)].title, _notice_url(row)) for row in rows]
+
+
+def _notice_url(row: SchoolNotice) -> str:
+    return url_for("decisions.notice", notice=row.id) if access.may(Right.READ_NOTICES) else ""
 
 
 def _notices(accounts: Collection[uuid.UUID], state: ColumnElement[bool]) -> Sequence[SchoolNotice]:
@@ -351,7 +347,7 @@ def _notices(accounts: Collection[uuid.UUID], state: ColumnElement[bool]) -> Seq
 def _for_post(notices_: Collection[SchoolNotice]) -> list[SchoolNotice]:
     if access.may(Right.REOPEN) or not access.may(Right.SETTLE_NOTICES):
         return list(notices_)
-    for_head = settling.for_head(notices_)
+    for_head = answers.for_head(notices_)
     return [row for row in notices_ if row.id not in for_head]
 
 

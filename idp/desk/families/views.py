@@ -1,7 +1,7 @@
 """`/comptes/<account>` and `/familles/<pupil>`: an account, a pupil, and the acts that help a guardian."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
@@ -18,16 +18,18 @@ from idp.audit.models import AuditEntry
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.db import db
-from idp.desk import access, decisions, family_pages, ties
+from idp.desk import access, family_pages, ties
 from idp.desk.access import Right, needs
+from idp.desk.decisions import closings
 from idp.desk.families import subjects
-from idp.desk.families.subjects import Action, DatedLine, GuardianView, TieView
+from idp.desk.families.subjects import Action, DatedLine, GuardianView, Subject, TieView
 from idp.desk.fields import ReasonField
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.naming import account_urls
 from idp.desk.staff import models
 from idp.families import acts
 from idp.families.refusals import RefusedError
+from idp.families.standing import Standing
 from idp.mail.emails import masked
 from idp.operations import reasons
 from idp.passkeys import keys
@@ -71,7 +73,7 @@ def show(account: uuid.UUID) -> Response:
 
 
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
-    held = decisions.of_accounts([account.id])
+    held = closings.of_accounts([account.id])
     guardian = subjects.views([account], held)[account.id]
     is_replaced = guardian.subject.is_replaced
     children = subjects.children(account, held[account.id], with_former=is_replaced)
@@ -220,12 +222,27 @@ def unlock(account: uuid.UUID) -> Response:
     return see_other(url_for("accounts.show", account=row.id, fait="debloque"))
 
 
+def _may_resend(subject: Subject) -> bool:
+    account = subject.account
+    return subject.is_open and account.pending_email is not None and account.password_blocked_at is None
+
+
+def _closing_url(subject: Subject) -> str:
+    """Return the URL of « Suspendre l’accès », where all decisions are, also if a colleague has just reopened one."""
+    return url_for("decisions.close", account=subject.account.id)
+
+
+def _reopenings(subject: Subject) -> Iterator[str]:
+    """Yield the URLs that reopen the whole account; the note about a closed tie has its own."""
+    return (item.reopening_url for item in subject.decisions if item.may_reopen and not item.is_tie)
+
+
 subjects.register(
     Action(
         key="settle",
         right=Right.READ_NOTICES,
         label=_l("Voir les signalements"),
-        url=lambda _subject: url_for("notices.show"),
+        url=lambda _subject: url_for("decisions.to_decide"),
         is_offered=lambda subject: subject.open_notices > 0,
         rank=10,
     )
@@ -254,6 +271,26 @@ subjects.register(
         is_offered=lambda subject: subject.is_open and subject.has_tries,
         is_post=True,
         rank=30,
+    )
+)
+subjects.register(
+    Action(
+        key="close",
+        right=Right.CLOSE,
+        label=_l("Suspendre"),
+        url=_closing_url,
+        is_offered=lambda subject: subject.standing is not Standing.MERGED,
+        rank=80,
+    )
+)
+subjects.register(
+    Action(
+        key="reopen",
+        right=Right.REOPEN,
+        label=_l("Rouvrir tout le compte"),
+        url=lambda subject: next(_reopenings(subject), _closing_url(subject)),
+        is_offered=lambda subject: any(_reopenings(subject)),
+        rank=70,
     )
 )
 subjects.register(

@@ -286,7 +286,7 @@ REFUSALS: dict[str, LazyString] = {
     ),
     Refusal.WAITS: _l(
         "Cette personne attend la direction : un courrier n’ouvrirait rien. La direction décide d’abord, dans "
-        "« Signalements »."
+        "« Décisions »."
     ),
     Refusal.NOT_HERE: _l(
         "Ce compte n’a plus d’enfant dans votre établissement : l’autre établissement imprime le courrier."
@@ -322,9 +322,9 @@ SKIPS: dict[str, LazyString] = {
         "latines dans la base élèves)"
     ),
     Skip.FAULTY: _l("Courrier impossible à mettre en page"),
-    Skip.DISPUTED: _l("Compte contesté, à régler dans « Signalements »"),
+    Skip.DISPUTED: _l("Compte contesté, à régler dans « Décisions »"),
     Skip.CLOSED: _l("Accès suspendu"),
-    Skip.WAITS: _l("Attend la direction, dans « Signalements »"),
+    Skip.WAITS: _l("Attend la direction, dans « Décisions »"),
     Skip.DISABLED: _l("Compte fermé"),
     Skip.HAS_LETTER: _l("Courrier encore valable"),
     Skip.ACTIVE: _l("Mot de passe déjà choisi"),

@@ -189,7 +189,7 @@ def _notice_urls(batch: ImportBatch, problems: Iterable[Problem]) -> dict[tuple[
     )
     notices = {row[:2]: row[2] for row in db.session.execute(statement.order_by(SchoolNotice.created_at))}
     of_problem = {(code, key): notices.get((accounts.get(key), _NOTICES[code].value)) for code, key in asked}
-    return {problem: url_for("notices.detail", notice=notice) for problem, notice in of_problem.items() if notice}
+    return {problem: url_for("decisions.notice", notice=notice) for problem, notice in of_problem.items() if notice}
 
 
 def _followers(batch: ImportBatch, issues: Iterable[ImportIssue]) -> Sequence[ImportIssue]:
@@ -203,7 +203,7 @@ def _followers(batch: ImportBatch, issues: Iterable[ImportIssue]) -> Sequence[Im
 def _is_shown() -> ColumnElement[bool]:
     """Return the condition of the issues that somebody has to look at, one by one; others say who leaves.
 
-    People who wait for the head are counted, and « Signalements » names them.
+    People who wait for the head are counted, and « Décisions » names them.
     """
     hidden = COMPARED if not access.may(Right.READ_FAMILIES) else named_issues.TOLD_BY_NAME | {named_issues.WAITS}
     return ImportIssue.code.not_in(hidden) & (ImportIssue.because == "")
@@ -294,7 +294,7 @@ def after_import(job: Job) -> Sequence[Step]:
         steps.append(Step(gettext("Imprimer les courriers"), url_for("classes.letters", tout="1")))
     waiting = counts.get("waiting", {}).get("people", 0)
     if job.state is State.DONE and waiting and access.may(Right.REOPEN):
-        steps.append(Step(gettext("Voir les signalements"), url_for("notices.show")))
+        steps.append(Step(gettext("Voir les signalements"), url_for("decisions.to_decide")))
     if batch := job.result.get("batch"):
         past = db.session.get(ImportBatch, uuid.UUID(batch))
         if past and (problems := new_problems(past)):

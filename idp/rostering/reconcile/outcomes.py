@@ -95,7 +95,7 @@ GUARDIANS: Mapping[str, Consequence] = {
         Fate.REFUSED,
         "key_of_other_person",
         "Ce numéro est connu pour une autre personne : rien n’est changé. Une personne garde son numéro, et une "
-        "autre personne en a un autre. Si c’est la même personne, sous un autre nom, dites-le dans Signalements après "
+        "autre personne en a un autre. Si c’est la même personne, sous un autre nom, dites-le dans Décisions après "
         "l’import.",
         Severity.ERROR,
         is_doubt=True,
@@ -104,7 +104,7 @@ GUARDIANS: Mapping[str, Consequence] = {
         Fate.REFUSED,
         "name_in_doubt",
         "Le nom ou la civilité de ce numéro a changé, et le reste ne dit pas que c’est la même personne : rien n’est "
-        "changé. Si c’est la même personne, dites-le dans Signalements après l’import. Si c’est une autre, il lui faut "
+        "changé. Si c’est la même personne, dites-le dans Décisions après l’import. Si c’est une autre, il lui faut "
         "un autre numéro.",
         Severity.ERROR,
         is_doubt=True,

@@ -1,7 +1,7 @@
 """Writes the ties between guardians and pupils, in the transaction of the pupils.
 
 A tie that waits (`idp.rostering.reconcile.phases.links`) is closed from its first instant until the head decides:
-« Signalements », or by `idp account reopen`. A new guardian beside one who has activated the account has access: the
+« Décisions », or by `idp account reopen`. A new guardian beside one who has activated the account has access: the
 head reads a notice.
 """
 

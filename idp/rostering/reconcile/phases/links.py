@@ -137,7 +137,7 @@ def tell_left_out(context: Context) -> None:
         Severity.ERROR,
         "guardian_waits",
         "Cette personne attend la direction : elle n’a pas accès à l’élève tant que la direction n’a pas décidé, dans "
-        "« Signalements ».",  # the secretary reads the issues; the head alone reads in the notice why a person waits
+        "« Décisions ».",  # the secretary reads the issues; the head alone reads in the notice why a person waits
         _WAITING,
     )
     for code, message, statement in _DISPUTES:

@@ -24,9 +24,6 @@ class Answer(enum.StrEnum):
     TWO_PEOPLE = "deux-personnes"
 
 
-CALLED = "appel"
-"""What was done, in the URL of a notice: a call was noted."""
-
 SHORT: Mapping[Answer, Any] = {
     Answer.RIGHT: _l("Fondé"),
     Answer.REJECT: _l("Rejeté"),
@@ -58,13 +55,13 @@ class Consequence:
     Attributes:
         label: the answer, with the person or the thing that it agrees with; it begins with the word of the answer.
         before: what will happen, on the page that asks for a sentence.
-        after: what has happened.
+        after: what has happened and comes next; None if `before` says it.
         next: the page that comes next.
     """
 
     label: Any
     before: Any
-    after: Any
+    after: Any = None
     next: Next = Next.ACCOUNT
 
 
@@ -78,9 +75,10 @@ class Words:
     answers: Mapping[Answer, Consequence]
 
 
-_NOTED = _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change.")
-
-_STAYS = Consequence(_l("Donner raison à la suspension : elle reste"), _NOTED, _NOTED)
+_STAYS = Consequence(
+    _l("Donner raison à la suspension : elle reste"),
+    _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change."),
+)
 """The only answer: a head reopens on the page of the account, which settles the notice."""
 WORDS: Mapping[Kind, Words] = {
     Kind.GUARDIAN_WAITS: Words(
@@ -95,13 +93,11 @@ WORDS: Mapping[Kind, Words] = {
                 _l("C’est une autre personne : %(name)s peut entrer"),
                 _l("%(name)s a accès à l’élève tout de suite. La personne suspendue reste sans accès."),
                 _l("%(name)s a accès à l’élève. Si son compte n’est pas activé, imprimez son courrier."),
-                Next.ACCOUNT,
             ),
             Answer.KEEP_OUT: Consequence(
                 _l("C’est la personne suspendue : %(name)s reste dehors"),
                 _l("%(name)s reste sans accès à l’élève, jusqu’à ce que vous rouvriez son accès."),
                 _l("%(name)s reste sans accès à l’élève. Corrigez le fichier s’il ne doit pas nommer cette personne."),
-                Next.ACCOUNT,
             ),
         },
     ),
@@ -116,7 +112,6 @@ WORDS: Mapping[Kind, Words] = {
             Answer.RIGHT: Consequence(
                 _l("Donner raison au fichier : %(name)s garde son accès"),
                 _l("Rien ne change : %(name)s garde son accès à %(children)s."),
-                _l("%(name)s garde son accès à %(children)s."),
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : suspendre l’accès de %(name)s"),
@@ -199,12 +194,10 @@ WORDS: Mapping[Kind, Words] = {
             Answer.RIGHT: Consequence(
                 _l("Donner raison à %(name)s : c’était quelqu’un d’autre"),
                 _l("Le signalement est réglé : la personne a choisi un autre mot de passe."),
-                _NOTED,
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : c’était la personne elle-même"),
                 _l("Le signalement est réglé : c’était la personne elle-même."),
-                _NOTED,
             ),
         },
     ),
@@ -244,7 +237,7 @@ WORDS: Mapping[Kind, Words] = {
                 Next.LETTER,
             ),
             Answer.REJECT: Consequence(
-                _l("Rejeter : c’était la famille"), _l("Le signalement est réglé : c’était la famille."), _NOTED
+                _l("Rejeter : c’était la famille"), _l("Le signalement est réglé : c’était la famille.")
             ),
         },
     ),
@@ -255,20 +248,17 @@ WORDS: Mapping[Kind, Words] = {
         {
             Answer.RIGHT: Consequence(
                 _l("Donner raison au signalement : une des deux personnes change d’adresse"),
-                _l("Le signalement est réglé. Une des deux personnes change d’adresse, avec un nouveau courrier."),
                 _l("Le signalement est réglé. Imprimez un nouveau courrier pour la personne qui change d’adresse."),
-                Next.LETTER,
+                next=Next.LETTER,
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : les deux personnes sont d’accord"),
                 _l("Le signalement est réglé : les deux personnes sont d’accord."),
-                _NOTED,
             ),
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier : il donnait la même adresse aux deux"),
                 _l("Le signalement est réglé : le fichier donnait la même adresse aux deux."),
-                _NOTED,
-                Next.FILES,
+                next=Next.FILES,
             ),
         },
     ),
@@ -282,19 +272,16 @@ WORDS: Mapping[Kind, Words] = {
             Answer.RIGHT: Consequence(
                 _l("Donner raison à %(name)s : quelqu’un d’autre a activé le compte"),
                 _l("Le signalement est réglé. Imprimez ensuite un nouveau courrier : il ferme l’ancien accès."),
-                _l("Le signalement est réglé. Imprimez maintenant un nouveau courrier : il ferme l’ancien accès."),
-                Next.LETTER,
+                next=Next.LETTER,
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : la personne a bien activé son compte"),
                 _l("Le signalement est réglé : le compte est dans les bonnes mains."),
-                _NOTED,
             ),
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier : l’adresse mail y était fausse"),
                 _l("Le signalement est réglé : l’adresse du fichier était fausse."),
-                _NOTED,
-                Next.FILES,
+                next=Next.FILES,
             ),
         },
     ),
@@ -306,7 +293,6 @@ WORDS: Mapping[Kind, Words] = {
             Answer.REJECT: Consequence(
                 _l("Rejeter : c’est bien une autre personne"),
                 _l("Le signalement est réglé : c’est bien une autre personne. L’ancien compte reste fermé."),
-                _NOTED,
             ),
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier : c’est la même personne"),
@@ -331,15 +317,13 @@ WORDS: Mapping[Kind, Words] = {
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : c’est quelqu’un d’autre"),
-                _l("Le signalement est réglé. Dans le fichier, donnez un autre numéro à cette autre personne."),
                 _l("Le signalement est réglé. Donnez un autre numéro à cette personne, puis importez le fichier."),
-                Next.FILES,
+                next=Next.FILES,
             ),
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier : le nom y était faux"),
-                _l("Le signalement est réglé : le fichier avait une erreur."),
-                _l("Le signalement est réglé. Importez le fichier corrigé."),
-                Next.FILES,
+                _l("Le signalement est réglé : le fichier avait une erreur. Importez le fichier corrigé."),
+                next=Next.FILES,
             ),
         },
     ),
@@ -351,13 +335,11 @@ WORDS: Mapping[Kind, Words] = {
             Answer.FILE: Consequence(
                 _l("Corrigé dans le fichier"),
                 _l("Le signalement est réglé. La correction paraît ici au prochain import du fichier."),
-                _l("Le signalement est réglé. Importez le fichier corrigé."),
-                Next.FILES,
+                next=Next.FILES,
             ),
             Answer.REJECT: Consequence(
                 _l("Rejeter : les données sont justes"),
                 _l("Le signalement est réglé : les données sont justes. Votre phrase reste."),
-                _NOTED,
             ),
         },
     ),
@@ -377,14 +359,8 @@ WORDS: Mapping[Kind, Words] = {
 }
 
 
-def worded(answers: Mapping[Answer, Consequence], words: Words) -> dict[Answer, Consequence]:
-    """Return answers as the words of a notice have them."""
-    return {answer: words.answers.get(answer, consequence) for answer, consequence in answers.items()}
-
-
 OVER = Consequence(
     _l("Corrigé dans le fichier : il n’y a plus rien à décider"),
     _l("Il n’y a plus rien à décider : le lien ou l’adresse a changé entre-temps. Le signalement est réglé."),
-    _NOTED,
 )
 """What any answer does about a dispute that ended by itself."""

@@ -1,11 +1,10 @@
-"""What the page of a closing shows: what could be closed, what would end, and what its end opens."""
+"""What a closing changes, in sentences: what could be closed, what has ended, and what the end of a closing opens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -16,20 +15,14 @@ from idp.accounts.models import Account, Child, Guardianship
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.db import db
-from idp.desk import access, decisions, ties
-from idp.desk.closings.forms import ACCOUNT
-from idp.desk.decisions import Shown
-from idp.desk.naming import account_url, pupil
+from idp.desk import access, ties
+from idp.desk.decisions import closings
+from idp.desk.decisions.closings import ClosingView
+from idp.desk.naming import pupil
 from idp.sessions import listed
 
-
-@dataclass(frozen=True)
-class Choice:
-    """Something that can be closed: its value in the form, its name, and what ends."""
-
-    value: str
-    title: str
-    sentence: str
+ACCOUNT = "compte"
+"""The value of a choice that is the whole account; any other is the key of a child."""
 
 
 def closable_ties(account: Account) -> list[Guardianship]:
@@ -43,7 +36,7 @@ def closable_ties(account: Account) -> list[Guardianship]:
     return list(rows)
 
 
-def change(item: Shown) -> str:
+def change(item: ClosingView) -> str:
     """Return what a new decision about the same access changes in a decision that holds."""
     school = access.post().school
     if item.row.school_id != (school.id if school else None) or (school and not access.may_end(item.row)):
@@ -67,30 +60,27 @@ def change(item: Shown) -> str:
 class Outcome:
     """What holds after a decision.
 
-    Attributes:
-        replaced: the decision of the same school that it replaced, if any.
-        others: the other decisions that close the same access; for a tie, also those about the whole account.
-        longest: the decision that ends last.
-        ties: after a decision about the whole account, those that close a tie.
-        is_news: whether the decision closed an access that was open.
+    `replaced` is the decision of the same school that it replaced, if any; `others` close the same access, for a tie
+    also the whole account, and `longest` ends last; `ties` are closed apart from the whole account. `is_news` says
+    that the access was open.
     """
 
-    replaced: Shown | None
-    others: Sequence[Shown]
-    longest: Shown
-    ties: Sequence[Shown]
+    replaced: ClosingView | None
+    others: Sequence[ClosingView]
+    longest: ClosingView
+    ties: Sequence[ClosingView]
     is_news: bool
 
 
-def outcome(item: Shown) -> Outcome:
+def outcome(item: ClosingView) -> Outcome:
     """Return what holds after a decision."""
-    row, listed = item.row, decisions.of_accounts([item.row.account_id])[item.row.account_id]
-    same = [other for other in listed if other.row.id != row.id and other.row.child_id in {None, row.child_id}]
+    row, known = item.row, closings.of_accounts([item.row.account_id])[item.row.account_id]
+    same = [other for other in known if other.row.id != row.id and other.row.child_id in {None, row.child_id}]
     before = [other for other in same if other.row.begun_at < row.begun_at and _held_at(other.row, row.begun_at)]
     replaced = (other for other in before if other.row.ended_at == row.begun_at and other.row.child_id == row.child_id)
     others = [other for other in same if other.holds]
-    longest = max([item, *others], key=lambda known: (known.row.until is None, known.row.until or row.begun_at))
-    kept = [] if item.is_tie else decisions.closed_ties(listed)
+    longest = max([item, *others], key=lambda each: (each.row.until is None, each.row.until or row.begun_at))
+    kept = [] if item.is_tie else closings.closed_ties(known)
     return Outcome(next(replaced, None), others, longest, kept, not before)
 
 
@@ -99,24 +89,24 @@ def _held_at(row: Closing, moment: datetime) -> bool:
     return not is_over
 
 
-def choices(account: Account, items: Sequence[Shown]) -> list[Choice]:
-    """Return what the post may close: the whole account, and for a school each tie of its own."""
+def choices(account: Account, items: Sequence[ClosingView]) -> Sequence[Mapping[str, str]]:
+    """Return what the post may close, and what ends: the whole account, and for a school each tie of its own."""
     mail = gettext("Un mail prévient la personne, sans le motif.")
     kept = [
         gettext("Quand le compte rouvre, le lien avec %(child)s reste suspendu.", child=item.about)
-        for item in decisions.closed_ties(items)
+        for item in closings.closed_ties(items)
     ]
-    chosen = [Choice(ACCOUNT, gettext("Tout le compte"), " ".join([ends_with_account(account, mail), *kept]))]
+    ends = " ".join([ends_with_account(account, mail), *kept])
+    chosen = [{"value": ACCOUNT, "title": gettext("Tout le compte"), "sentence": ends}]
     if access.post().school is None:
         return chosen
+    mailed = [mail] if _is_mailed(account) and account.is_enabled_at(now()) else []
     return chosen + [
-        Choice(
-            tie.child_id.hex,
-            gettext("Seulement %(child)s", child=pupil(tie.child)),
-            " ".join(
-                [_ends_with(account, tie), *([mail] if _is_mailed(account) and account.is_enabled_at(now()) else [])]
-            ),
-        )
+        {
+            "value": tie.child_id.hex,
+            "title": gettext("Seulement %(child)s", child=pupil(tie.child)),
+            "sentence": " ".join([_ends_with(account, tie), *mailed]),
+        }
         for tie in closable_ties(account)
     ]
 
@@ -176,41 +166,51 @@ def _ends_with(account: Account, tie: Guardianship) -> str:
     return str(sentence)
 
 
-@dataclass(frozen=True)
-class Ents:
-    """The ENTs of a pupil's school after the person's tie was closed, by name.
-
-    Attributes:
-        closed: those that may not know the person any more.
-        open: those that may still know the person, without the pupil.
-        reachable: those that get a sign-out.
-        unreachable: those that registered no URL for it.
-    """
-
-    closed: Sequence[str]
-    open: Sequence[str]
-    reachable: Sequence[str]
-    unreachable: Sequence[str]
-
-
-def ents(row: Closing) -> Ents | None:
-    """Return the ENTs of the pupil's school after a decision about a tie; None if it is about the whole account."""
+def ended(item: ClosingView, account: Account) -> Iterator[str]:
+    """Yield what a decision ended, in sentences."""
+    row = item.row
     if row.child_id is None:
-        return None
+        yield gettext("Plus aucune connexion à ce compte.")
+        if row.sessions_ended == 0:
+            yield gettext("Aucun appareil n’était connecté.")
+        elif row.sessions_ended == 1:
+            yield gettext("Un appareil est déconnecté, ici et dans les ENT.")
+        else:
+            yield gettext("%(count)s appareils sont déconnectés, ici et dans les ENT.", count=row.sessions_ended)
+    elif not account.has_been_active:
+        yield gettext(
+            "Le compte n’a jamais servi : rien n’était ouvert. Si la personne l’active, les ENT ne reçoivent pas cet "
+            "élève pour elle."
+        )
+    else:
+        yield gettext("Les ENT ne reçoivent plus cet élève pour cette personne.")
+        yield from _ents(row) if item.holds else ()
+
+
+def _ents(row: Closing) -> Iterator[str]:
+    """Yield what the ENTs of the pupil's school do after the person's tie was closed."""
     serving = list(registry.all_serving([db.session.get_one(Child, row.child_id).school.uai]))
     known = {ent.key for ent in serving if audience.may_know(ent.key, row.account_id)}
-    return Ents(
-        [ent.name for ent in serving if ent.key not in known],
-        [ent.name for ent in serving if ent.key in known],
-        [ent.name for ent in serving if ent.backchannel_logout_uri],
-        [ent.name for ent in serving if not ent.backchannel_logout_uri],
-    )
+    for sentence, names in (
+        (_ENT_CLOSED, [ent.name for ent in serving if ent.key not in known]),
+        (_ENT_OPEN, [ent.name for ent in serving if ent.key in known]),
+        (_ENT_SIGNED_OUT, [ent.name for ent in serving if ent.backchannel_logout_uri]),
+        (_ENT_UNREACHABLE, [ent.name for ent in serving if not ent.backchannel_logout_uri]),
+    ):
+        if names:
+            yield str(sentence) % {"ents": ", ".join(names)}
 
 
-ENDED = "finie"
-"""What the page of the account says if the closing is over and the access is still closed."""
-OPEN = "rouvert"
-
+_ENT_CLOSED = _l("Ne s’ouvre plus pour cette personne : %(ents)s.")
+_ENT_OPEN = _l("Reste ouvert pour le reste du compte, sans cet élève : %(ents)s.")
+_ENT_SIGNED_OUT = _l(
+    "Si la personne y est connectée en ce moment : nous demandons à l’ENT de la déconnecter (%(ents)s). D’habitude, "
+    "cela prend moins d’une minute."
+)
+_ENT_UNREACHABLE = _l(
+    "Sans déconnexion à distance : %(ents)s. Si la personne y est connectée en ce moment, elle y voit peut-être cet "
+    "élève jusqu’à sa prochaine connexion."
+)
 _TIE_OPENS = _l("Les ENT recevront de nouveau cet élève pour cette personne. Le reste du compte ne change pas.")
 _ACCOUNT_OPENS = _l(
     "La personne pourra de nouveau se connecter, avec son identifiant et son mot de passe. Les appareils déconnectés "
@@ -222,40 +222,27 @@ _FORMER = _l(
 )
 _EXCLUDED = _l("L’établissement a confirmé que cette personne n’est pas responsable de l’élève : rien ne s’ouvre.")
 _WAITS = _l(
-    "Cette personne attend aussi la direction : elle reste sans accès à l’élève jusqu’à la réponse dans "
-    "« Signalements »."
+    "Cette personne attend aussi la direction : elle reste sans accès à l’élève jusqu’à la réponse dans « Décisions »."
 )
 _OTHER = _l("Une autre suspension reste : l’accès est fermé jusqu’à sa fin.")
 _DISABLED = _l("Le compte est fermé aussi pour une autre raison : il le reste.")
 
 
-def still_closed(row: Closing) -> Any:
-    """Return why the access stays closed when a decision ends, in words; None if it opens."""
+def after_end(row: Closing) -> tuple[Any, bool]:
+    """Return what the end of a decision changes, in words, and whether the access opens."""
     others = _others(row)
     if any(not other.awaits_head for other in others):
-        return _OTHER
+        return _OTHER, False
     if others:
-        return _WAITS
-    account = db.session.get_one(Account, row.account_id, populate_existing=True)
+        return _WAITS, False
     tie = _tie(row)
     if tie is not None and tie[0].is_excluded:
-        return _EXCLUDED
+        return _EXCLUDED, False
     if tie is not None and tie[1]:
-        return _FORMER
-    return _DISABLED if account.disabled_at is not None else None
-
-
-def opens(row: Closing) -> Any:
-    """Return what opens again with a decision, in words, if nothing else keeps the access closed."""
-    return _ACCOUNT_OPENS if row.child_id is None else _TIE_OPENS
-
-
-def page_after(row: Closing) -> str:
-    """Return the page that says what the end of a decision did: the account's, or if it is out of scope another one."""
-    done = ENDED if still_closed(row) else OPEN
-    if account_url(row.account_id):
-        return url_for("accounts.show", account=row.account_id, fait=done)
-    return url_for("accounts.family", pupil=row.child_id, fait=done) if row.child_id else url_for("closings.show")
+        return _FORMER, False
+    if db.session.get_one(Account, row.account_id, populate_existing=True).disabled_at is not None:
+        return _DISABLED, False
+    return (_ACCOUNT_OPENS if row.child_id is None else _TIE_OPENS), True
 
 
 def _others(row: Closing) -> list[Closing]:

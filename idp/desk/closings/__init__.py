@@ -1,1 +1,0 @@
-"""A school closes an account or one tie, or opens it again; a person says « Ce n’est pas mon enfant »."""

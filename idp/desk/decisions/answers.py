@@ -1,0 +1,314 @@
+"""The answers to a notice: which ones the post may give, in which words, and the acts of `idp.families` they mean."""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
+
+from idp.accounts import school_notices
+from idp.accounts.closings import Wait
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.config import Settings
+from idp.db import db, unit_of_work
+from idp.desk import access
+from idp.desk.access import Right
+from idp.desk.decisions import closings
+from idp.desk.decisions.words import OVER, SHORT, WORDS, Answer, Consequence, Words
+from idp.families import acts, admission, disputes, merging
+from idp.families.disputes import Decision, Outcome
+
+FOR_HEAD = frozenset({Kind.GUARDIAN_WAITS, Kind.GUARDIAN_ADDED, *school_notices.SETTLED_BY_REOPENING})
+"""The kinds of notices that only the head answers; of other kinds, some notices are for the head (`for_head`)."""
+_REJECTIONS = {Answer.REJECT, Answer.WAS_WRONG}
+_DISPUTES = {Kind.NOT_GUARDIAN.value, Kind.EMAIL_CONTESTED.value}
+_RECOGNISED = _l(
+    "Votre fichier ajoute %(name)s aux responsables de %(children)s. C’est le nom d’une personne dont "
+    "l’établissement a fermé l’accès. En attendant la direction, %(name)s n’a ni accès à l’élève, ni courrier."
+)
+_EXCLUDED = _l(
+    "L’établissement avait confirmé que %(name)s n’est pas responsable de %(children)s. Votre fichier dit maintenant "
+    "autre chose, ou nomme de nouveau cette personne. En attendant la direction, elle n’a pas accès à l’élève."
+)
+_IS_SAME_PERSON = _l(
+    "Est-ce cette personne ? Regardez le motif et le document de la suspension : vaut-elle aussi pour cet élève ? "
+    "Sinon, la personne peut entrer."
+)
+_BY_TELEPHONE = _l(
+    "Au téléphone, quelqu’un a dit au nom de %(name)s : « Ce n’est pas mon enfant », pour %(children)s. En attendant "
+    "votre réponse, le compte est fermé et aucun courrier ne s’imprime."
+)
+_CALL_BACK = _l(
+    "Regardez le dossier de l’élève, et rappelez la personne au numéro du dossier : est-elle un responsable légal ? Si "
+    "elle ne l’est pas, la direction le confirme, mais pas une personne qui a pris un appel. Corrigez aussi le fichier."
+)
+_ENDED = _l(
+    "%(name)s, ou quelqu’un en son nom, a dit : « Ce n’est pas mon enfant », pour %(children)s. Depuis, ce lien a "
+    "fini : l’élève est parti, ou le fichier ne nomme plus cette personne. Ce signalement ne ferme donc plus le compte."
+)
+_WAS_GUARDIAN = _l("Regardez le dossier de l’élève : cette personne était-elle un responsable légal ?")
+OF_ENDED_TIE: Mapping[Answer, Consequence] = {
+    Answer.WAS_RIGHT: Consequence(
+        _l("Donner raison à %(name)s : ce n’était pas son enfant"),
+        _l(
+            "Le lien entre %(name)s et %(children)s a déjà fini : rien d’autre ne change. Si le prochain fichier nomme "
+            "encore cette personne, il ne le rétablit pas."
+        ),
+        _l("C’est noté. Le lien entre %(name)s et %(children)s avait déjà fini."),
+    ),
+    Answer.WAS_WRONG: Consequence(
+        _l("Rejeter : c’était bien son enfant"),
+        _l(
+            "Le lien entre %(name)s et %(children)s a déjà fini, et reste fini. Si un fichier nomme de nouveau cette "
+            "personne pour cet élève, l’import rétablit le lien."
+        ),
+        _l("C’est noté. Le lien entre %(name)s et %(children)s avait déjà fini, et reste fini."),
+    ),
+}
+"""The answers about a disputed tie that an import has ended."""
+_CHECKED = _l(
+    "Votre fichier donne à %(children)s un nouveau responsable : %(name)s. La direction doit le vérifier. En "
+    "attendant, cette personne n’a pas accès à l’élève."
+)
+_MAY_ENTER = _l("C’est un responsable de l’élève : %(name)s peut entrer")
+_IS_GUARDIAN = _l(
+    "Cette personne peut-elle savoir ce qui concerne l’élève ? Regardez son dossier, ou demandez à la famille."
+)
+_HEAD_CHECKS = _l("Rien de votre côté. Ne dites rien de cet élève à cette personne.")
+_DOUBT = WORDS[Kind.LETTER_DOUBT]
+_ADDED = replace(
+    _DOUBT,
+    meaning=_l(
+        "Le courrier de %(name)s a été ajouté au compte de %(other)s, qui a maintenant ses élèves : le nom est le "
+        "même, et l’adresse postale, l’adresse mail ou la famille aussi ; ou un établissement a répondu « Oui »."
+    ),
+    answers={
+        Answer.ONE_PERSON: replace(_DOUBT.answers[Answer.ONE_PERSON], before=_l("Le signalement est réglé.")),
+        Answer.TWO_PEOPLE: replace(
+            _DOUBT.answers[Answer.TWO_PEOPLE],
+            before=_l(
+                "Les élèves de %(name)s quittent tout de suite le compte de %(other)s, qui reçoit un mail. Le compte "
+                "de %(name)s est rouvert, sans courrier : imprimez-en un. Un élève suspendu le reste."
+            ),
+        ),
+    },
+)
+"""The words of a letter that is added to the other account."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What the words and the answers of a notice depend on, beside its kind.
+
+    Attributes:
+        is_disputed: whether it is open and about a dispute that is open.
+        is_ended: whether it is open and about a dispute that is open although an import has ended the tie.
+        is_for_head: whether it is one of `for_head`, for a post that settles notices.
+        is_added: whether the letter that it is about is added to the other account: that can be taken back.
+        wait: why the head has to decide about its person, if the head has.
+    """
+
+    is_disputed: bool
+    is_ended: bool
+    is_for_head: bool
+    is_added: bool
+    wait: Wait | None
+
+
+def states(notices: Collection[SchoolNotice], waits: Mapping[uuid.UUID, Wait]) -> Mapping[uuid.UUID, State]:
+    """Return the states of notices. As many statements run for many notices as for one."""
+    open_ones = [notice for notice in notices if notice.settled_at is None]
+    disputed, added = _in_dispute(open_ones), _added(notices)
+    ended = _with_ended_ties(open_ones) - disputed
+    of_head = for_head(open_ones) if access.may(Right.SETTLE_NOTICES) else set()
+    return {
+        row.id: State(row.id in disputed, row.id in ended, row.id in of_head, row.id in added, waits.get(row.id))
+        for row in notices
+    }
+
+
+def _in_dispute(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
+    """Return the notices that are about a dispute that is open."""
+    keys = {notice.account_id for notice in notices if notice.kind in _DISPUTES}
+    if not keys:
+        return set()
+    disputed = (
+        select(Guardianship.account_id, Child.school_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Guardianship.account_id.in_(keys), Guardianship.is_disputed)
+    )
+    ties = {(Kind.NOT_GUARDIAN.value, account_id, school_id) for account_id, school_id in db.session.execute(disputed)}
+    contested = set(
+        db.session.scalars(select(Account.id).where(Account.id.in_(keys), Account.contested_at.is_not(None)))
+    )
+    return {
+        notice.id
+        for notice in notices
+        if (notice.kind, notice.account_id, notice.school_id) in ties
+        or (notice.kind == Kind.EMAIL_CONTESTED.value and notice.account_id in contested)
+    }
+
+
+def _with_ended_ties(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
+    """Return the notices about a dispute that is open although an import has ended a tie, which closes no account."""
+    of_ties = [notice for notice in notices if notice.kind == Kind.NOT_GUARDIAN.value]
+    ended = disputes.among_ended({notice.account_id for notice in of_ties}) if of_ties else set()
+    return {notice.id for notice in of_ties if (notice.account_id, notice.school_id) in ended}
+
+
+def _added(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
+    keys = [notice.id for notice in notices if notice.kind == Kind.LETTER_DOUBT.value]
+    rows = select(SchoolNotice.id).where(SchoolNotice.id.in_(keys), school_notices.is_added())
+    return set(db.session.scalars(rows)) if keys else set()
+
+
+def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
+    """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a closing.
+
+    They are about a new guardian who waits, about a guardian whom a file added beside an active one, or about another
+    name for a guardian of a pupil to whom somebody's access is closed: under another name a person is not recognised
+    any more, or is another person.
+    """
+    doubts = [notice for notice in notices if notice.kind == Kind.NAME_IN_DOUBT.value]
+    beside = closings.beside({notice.account_id for notice in doubts})
+    always = {notice.id for notice in notices if notice.kind in FOR_HEAD}
+    return always | {notice.id for notice in doubts if notice.account_id in beside}
+
+
+def words_of(notice: SchoolNotice, state: State) -> Words:
+    """Return the words of a notice, with all answers.
+
+    Who does not decide about people who wait reads the same words whatever the reason is.
+    """
+    words = _ADDED if state.is_added else WORDS[Kind(notice.kind)]
+    if notice.kind in _DISPUTES and notice.settled_at is None and not state.is_disputed:
+        words = replace(words, answers=OF_ENDED_TIE if state.is_ended else {Answer.FILE: OVER})
+        is_of_tie = notice.kind == Kind.NOT_GUARDIAN.value
+        return replace(words, meaning=_ENDED, check=_WAS_GUARDIAN) if is_of_tie else words
+    if notice.taken_by:
+        return replace(words, meaning=_BY_TELEPHONE, check=_CALL_BACK)
+    if state.wait is not None and not access.may(Right.REOPEN):
+        return replace(_of_check(words), check=_HEAD_CHECKS)
+    match state.wait:
+        case Wait.RECOGNISED:
+            return replace(words, meaning=_RECOGNISED, check=_IS_SAME_PERSON)
+        case Wait.EXCLUDED:
+            return replace(_of_check(words), meaning=_EXCLUDED)
+        case _:
+            return words
+
+
+def _of_check(words: Words) -> Words:
+    """Return the words about a person whom the head has to check; they do not say that anybody is closed."""
+    admit, keep_out = words.answers[Answer.ADMIT], words.answers[Answer.KEEP_OUT]
+    answers = {
+        Answer.ADMIT: replace(admit, label=_MAY_ENTER, before=_l("%(name)s a accès à l’élève tout de suite.")),
+        Answer.KEEP_OUT: replace(keep_out, label=_l("C’est à refuser : %(name)s reste dehors")),
+    }
+    return replace(words, meaning=_CHECKED, check=_IS_GUARDIAN, answers=answers)
+
+
+def possible(notice: SchoolNotice, state: State, words: Words) -> Mapping[Answer, Consequence]:
+    """Return the answers that the post may give, in the words of the notice, and what each does."""
+    if not access.may(Right.SETTLE_NOTICES) or (state.is_for_head and not access.may(Right.REOPEN)):
+        return {}
+    if notice.settled_at is not None:
+        return {Answer.TWO_PEOPLE: words.answers[Answer.TWO_PEOPLE]} if state.is_added else {}
+    if not notice.taken_by or _may_confirm_call(notice):
+        return words.answers
+    return {answer: does for answer, does in words.answers.items() if answer in _REJECTIONS or does is OVER}
+
+
+def _may_confirm_call(notice: SchoolNotice) -> bool:
+    """Return whether the person may confirm what somebody said on the telephone: a head who took none of the calls."""
+    return access.may(Right.REOPEN) and not any(map(access.was_by, notice.taken_by))
+
+
+def needs_proof(notice: SchoolNotice, state: State, answer: Answer) -> bool:
+    """Return whether an answer needs a fresh proof: one that only the head gives, also to a call, or moved children."""
+    is_call = bool(notice.taken_by) and (state.is_disputed or answer in OF_ENDED_TIE)
+    moves = notice.kind == Kind.LETTER_DOUBT.value and (answer is Answer.ONE_PERSON) is not state.is_added
+    return state.is_for_head or moves or (is_call and answer not in _REJECTIONS)
+
+
+def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
+    """Return what an answer did about a notice that is settled, or None if its kind has no such answer."""
+    known = {**OF_ENDED_TIE, **WORDS[Kind(notice.kind)].answers}
+    return known.get(answer, OVER if answer is Answer.FILE else None)
+
+
+def given(notice: SchoolNotice) -> Answer | None:
+    """Return the answer that settled a notice, or None if an act settled it by itself."""
+    return next((answer for answer, short in SHORT.items() if notice.sentence.startswith(f"{short} : ")), None)
+
+
+def disputed_ties(notice: SchoolNotice) -> Sequence[Guardianship]:
+    """Return the ties of the account to pupils of the notice's school that are in dispute, also if they have ended."""
+    return disputes.open_disputes(notice.account_id, notice.school_id)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer with its sentence.
+
+    `child` is the child of the only disputed tie that is meant, or None for all of the notice; `names` are the new
+    names of the person, for a name in doubt; `seen` is the `admission.pupils_asked` of the page.
+    """
+
+    answer: Answer
+    sentence: str
+    child: uuid.UUID | None = None
+    names: Mapping[str, str] | None = None
+    seen: str = ""
+
+    @property
+    def kept(self) -> str:
+        """The sentence as the notice and the journal keep it."""
+        return f"{SHORT[self.answer]} : {self.sentence}"
+
+
+def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
+    """Settle a notice.
+
+    Raises:
+        RefusedError: somebody else was first (`SETTLED`), or the account does not allow the answer any more.
+    """
+    kind = Kind(notice.kind)
+    if reply.answer in OF_ENDED_TIE or _is_of_ended_tie(notice, reply):
+        decision = _decision(notice, kind, reply)
+        confirms = decision.outcome is Outcome.CONFIRM
+        disputes.settle_ended(notice, decision.reason, decision.child, confirms=confirms)
+    elif _in_dispute([notice]):
+        disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
+    elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
+        acts.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
+    elif kind is Kind.GUARDIAN_WAITS:
+        decide = admission.admit if reply.answer is Answer.ADMIT else admission.keep_out
+        decide(notice.id, reply.kept, reply.seen)
+    elif kind is Kind.GUARDIAN_ADDED and reply.answer is Answer.REJECT:
+        admission.close(notice.id, reply.kept, reply.seen)
+    elif kind is Kind.LETTER_DOUBT:
+        is_one_person = reply.answer is Answer.ONE_PERSON
+        merging.decide(settings, notice.id, reply.kept, reply.seen, is_one_person=is_one_person)
+    elif kind is Kind.LETTER_GUESSED and reply.answer is Answer.RIGHT:
+        acts.void_letter(notice.id, reply.kept)
+    else:
+        with unit_of_work():
+            acts.settle_notice(notice.id, reply.kept)
+
+
+def _is_of_ended_tie(notice: SchoolNotice, reply: Reply) -> bool:
+    ties = disputed_ties(notice) if reply.child and notice.kind == Kind.NOT_GUARDIAN.value else ()
+    return any(tie.child_id == reply.child and not tie.is_unended for tie in ties)
+
+
+def _decision(notice: SchoolNotice, kind: Kind, reply: Reply) -> Decision:
+    return Decision(
+        outcome=Outcome.REJECT if reply.answer in _REJECTIONS else Outcome.CONFIRM,
+        reason=reply.kept,
+        kind=kind,
+        child=reply.child,
+        school=db.session.get_one(School, notice.school_id),
+    )

@@ -1,1 +1,0 @@
-"""« Signalements »: what a school has to know, to check and to settle."""
