@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
 from idp.accounts import directory, disputes, mailboxes, school_notices
 from idp.accounts.models import Account, School, SchoolNotice
@@ -163,7 +163,8 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id:
     account = directory.get_for_change(account_id)
     if account is None:
         raise RefusedError(Code.GONE)
-    if db.session.scalar(_is_open(notice_id)) is None:
+    is_open = select(SchoolNotice.id).where(SchoolNotice.id == notice_id, SchoolNotice.settled_at.is_(None))
+    if db.session.scalar(is_open) is None:
         raise RefusedError(Code.SETTLED)
     changed = [name for name, value in names.items() if getattr(account, name) != value]
     if not changed:
@@ -174,7 +175,3 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str, notice_id:
     account.first_given_name = None
     school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason, kinds=[Kind.NAME_IN_DOUBT])
     log.record(AccountRenamed(account_id=account.id, changed=changed, reason=reason))
-
-
-def _is_open(notice_id: uuid.UUID) -> Select[uuid.UUID]:
-    return select(SchoolNotice.id).where(SchoolNotice.id == notice_id, SchoolNotice.settled_at.is_(None))

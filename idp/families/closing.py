@@ -107,7 +107,6 @@ def is_closed_lately(account_id: uuid.UUID, school_id: uuid.UUID | None, moment:
 
 
 def _any(_row: Closing) -> bool:
-    """Allow the operator to end every decision."""
     return True
 
 
@@ -166,7 +165,6 @@ close = unit_of_work()(decide)
 
 
 def _document(formers: Sequence[Closing]) -> str:
-    """Return the document of the youngest decision that names one."""
     return next((former.reference for former in formers if former.reference), "")
 
 

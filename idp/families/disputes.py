@@ -135,11 +135,11 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
     db.session.flush()
     school = decision.school
     if not decision.child and not decision.reopens:
-        ended = _ended_of_school(account.id, school.id)
+        ended = [tie for tie in open_disputes(account.id, school.id) if not tie.is_unended]
         _settle_ended_ties(ended, decision.reason, confirms=decision.outcome is Outcome.CONFIRM)
     if decision.outcome is Outcome.CONFIRM:
         notices.tell(Notice.TIE_ENDED, account.id, school=str(school.id))
-    if not _waits(account.id, school.id):
+    if not open_disputes(account.id, school.id):
         _settle_notices(account, decision, school)
     if decision.outcome is Outcome.CONFIRM:
         leavers.disable_if_childless(account.id, moment)
@@ -223,11 +223,6 @@ def among_ended(account_ids: Collection[uuid.UUID]) -> set[tuple[uuid.UUID, uuid
     return {(account_id, school_id) for account_id, school_id in db.session.execute(ties)}
 
 
-def _ended_of_school(account_id: uuid.UUID, school_id: uuid.UUID) -> list[Guardianship]:
-    """Return the ended ties of an account to pupils of a school that are in dispute, as the database has them now."""
-    return [tie for tie in open_disputes(account_id, school_id) if not tie.is_unended]
-
-
 def open_disputes(account_id: uuid.UUID, school_id: uuid.UUID) -> Sequence[Guardianship]:
     """Return the ties of an account to pupils of a school in dispute, ended or not, as the database has them now."""
     disputed = (
@@ -237,11 +232,6 @@ def open_disputes(account_id: uuid.UUID, school_id: uuid.UUID) -> Sequence[Guard
         .order_by(Guardianship.rank)
     )
     return db.session.scalars(disputed.execution_options(populate_existing=True)).all()
-
-
-def _waits(account_id: uuid.UUID, school_id: uuid.UUID) -> bool:
-    """Return whether a school has to settle a dispute about a tie of the account, ended or not."""
-    return bool(open_disputes(account_id, school_id))
 
 
 def settle_ended(notice: SchoolNotice, reason: str, child: uuid.UUID | None = None, *, confirms: bool) -> None:
@@ -268,7 +258,7 @@ def settle_ended(notice: SchoolNotice, reason: str, child: uuid.UUID | None = No
         if any(tie.is_unended for tie in ties):
             raise RefusedError(Code.CHANGED)
         _settle_ended_ties(ties, reason, confirms=confirms)
-        if not _waits(account.id, notice.school_id):
+        if not open_disputes(account.id, notice.school_id):
             school_notices.settle(
                 account.id,
                 by=log.current_origin().actor,

@@ -343,7 +343,6 @@ def _closed_by(uais: Sequence[str]) -> str:
 
 
 def _skip(row: Any, moment: datetime, *, renew: bool) -> Skip | None:
-    """Return why an account of the school gets no letter, or None."""
     if row.disabled_at is not None:
         return Skip.DISABLED
     if row.is_shut or row.is_tie_shut:

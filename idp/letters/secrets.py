@@ -44,13 +44,7 @@ _CHANGED = "changed in the meantime, try again"
 
 @dataclass(frozen=True)
 class NewSecret:
-    """The new provisional password of an account.
-
-    Attributes:
-        hashed: its hash.
-        generation: the account's generation when the letter was composed.
-        school_id: the school that prints the letter.
-    """
+    """The new provisional password of an account, with the account's generation when the letter was composed."""
 
     hashed: str
     generation: int

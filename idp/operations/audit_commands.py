@@ -175,7 +175,6 @@ def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
 
 
 def _texts(key: Any, text: Any, keys: Iterable[uuid.UUID | None]) -> dict[uuid.UUID, str]:
-    """Return a column of some rows by their keys."""
     return dict(db.session.execute(select(key, text).where(key.in_({key for key in keys if key}))).all())
 
 

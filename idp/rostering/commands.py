@@ -45,7 +45,6 @@ def _email(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> 
 
 
 def _files(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the arguments and options of `check` and `import`."""
     for option in (
         AS_JSON,
         click.option(
@@ -205,7 +204,6 @@ def show(batch: str | None, issues: Path | None, *, as_json: bool) -> None:
 
 
 def _find(prefix: str | None) -> ImportBatch | None:
-    """Return the newest import whose id begins with a text, or None."""
     lowered = (prefix or "").strip().lower()
     newest = select(ImportBatch.id).order_by(ImportBatch.started_at.desc())
     key = next((key for key in db.session.scalars(newest) if str(key).startswith(lowered)), None)

@@ -32,14 +32,7 @@ _LEGAL, _IN_CHARGE = 1, 2
 
 
 class ImportStoppedError(Exception):
-    """Nothing was imported, or a check found that nothing would be.
-
-    Attributes:
-        code: A word for programs; that of the issue, if one stopped the import.
-        why: The cause, for an operator.
-        result: What was found until then.
-        issue: The issue that stopped the import, if one did.
-    """
+    """Nothing was imported, or a check found that nothing would be; `why` is for an operator, `code` for programs."""
 
     def __init__(self, code: str, why: str, result: "ImportResult", issue: Issue | None = None) -> None:
         super().__init__(why)
@@ -183,12 +176,9 @@ def _compare(
     order.run(
         Context(
             staging=staging,
+            form=form,
             mode=result.mode,
-            only_school=form.school,
-            refuses_others=form.refuses_others,
-            hides_others=form.hides_others,
             most_authority=_IN_CHARGE if settings.roster_person_in_charge else _LEGAL,
-            today=form.today,
             set_total=lambda count: steps.plan_size(count, 0),
             tick=steps.comparing,
         )

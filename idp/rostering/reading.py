@@ -99,7 +99,6 @@ def read(staging: Staging, paths: Sequence[Given], form: Form, tick: Tick, limit
 
 
 def _add_all(staging: Staging, records: Iterator[Record], form: Form) -> None:
-    """Store the records of a file, until too many records of all files were refused."""
     for record in records:
         if _refuses_too_many(staging, form):
             return

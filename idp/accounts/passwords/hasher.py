@@ -264,7 +264,6 @@ def _is_usable(stored: str) -> bool:
 
 
 def _cores() -> int:
-    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -350,7 +349,6 @@ class HugePageHasher(PasswordHasher):
 
 
 def _decode(part: str) -> bytes:
-    """Return the bytes of a part of a hash, base64 without padding."""
     try:
         return b64decode(part + "=" * (-len(part) % 4), validate=True)
     except ValueError as error:

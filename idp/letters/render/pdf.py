@@ -256,7 +256,7 @@ def _qr_code(url: str) -> str:
 def _fonts() -> typst.Fonts:
     """Return the fonts of the packages and of typst (DejaVu Sans Mono, for the secrets), not those of the machine.
 
-    A letter is then the same on all machines, and `glyphs` knows what can be drawn.
+    A letter is then the same on all machines, and `postal` knows what can be drawn.
     """
     folders = [*postal.FOLDERS, postal.CHINESE.parent]
     return typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in folders])

@@ -45,13 +45,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much all archives of an import may unpack to.
-
-    Attributes:
-        total: Unpacked bytes.
-        ratio: Unpacked bytes for each byte of an archive.
-        entries: Members, of every kind.
-    """
+    """How much all archives of an import may unpack to: bytes, bytes for each byte of an archive, and members."""
 
     total: int = 8 << 30
     ratio: int = 200
@@ -114,11 +108,7 @@ class Ledger:
 
 
 class Guarded(io.RawIOBase):
-    """A stream that ends where its content is damaged.
-
-    Attributes:
-        failure: Why it ended too early, or None.
-    """
+    """A stream that ends where its content is damaged; `failure` says why it ended too early."""
 
     def __init__(self, inner: Readable, count: Callable[[int], None], code: str = "archive_broken") -> None:
         self.failure: ArchiveError | None = None

@@ -123,7 +123,6 @@ class XmlStream:
         self.refusal = Issue(Severity.ERROR, Place(self._source.name, max(line, 1)), "", code, message)
 
     def _reason(self, code: int) -> tuple[str, str]:
-        """Return the code and the message for an error code of expat."""
         if code in _WRONG_ENCODING:
             return "xml_encoding", "Le fichier n’est pas dans l’encodage qu’il annonce : il n’est pas lu."
         if not self._fed:

@@ -142,7 +142,6 @@ def _first(values: dict[str, list[str]], names: Iterable[str]) -> str | None:
 
 
 def _attribute(attributes: list[str], name: str) -> str:
-    """Return the text of an XML attribute, or the empty text."""
     pairs = zip(attributes[::2], attributes[1::2], strict=True)
     return next((text for own, text in pairs if own == name), "")
 
@@ -152,7 +151,6 @@ def _kind_of(category: str) -> str:
 
 
 def _folded(word: str) -> str:
-    """Return a word of the nomenclature without accents and capitals."""
     letters = unicodedata.normalize("NFD", word[:_LONGEST_WORD])
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).lower()
 
@@ -249,7 +247,6 @@ class _Reader:
         return self._form.degree
 
     def _student(self, request: _Request, key: str) -> tuple[Student, str]:
-        """Return the pupil, and a message if a field is too long."""
         school = request.text("ENTPersonStructRattach")
         if len(request.texts("ENTPersonStructRattach") or ()) > 1:
             self._warn(request, "several_schools", "Cet élève a plusieurs établissements : seul le premier est pris.")
@@ -351,7 +348,6 @@ class _Reader:
 
 
 def _guardian(request: _Request, key: str) -> tuple[Guardian, str]:
-    """Return the guardian, and a message if a field is too long."""
     text = request.text
     postal_address = text("ENTPersonAdresse")
     lines = None if postal_address is None else _lines(postal_address)
@@ -382,7 +378,6 @@ def _lines(postal_address: str) -> tuple[str, ...]:
 
 
 def _school_address(request: _Request) -> tuple[str, ...]:
-    """Return the lines of a school's address, the town with its postcode last."""
     text = request.text
     town = f"{text('postalCode', 'ENTStructureCodePostal') or ''} {text('l', 'ENTStructureVille') or ''}"
     parts = (text("street", "ENTStructureAdresse"), text("postOfficeBox", "ENTStructureBoitePostale"), town)

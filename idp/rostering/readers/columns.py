@@ -122,11 +122,7 @@ def _listed(headers: Sequence[str]) -> str:
 
 @dataclass(slots=True)
 class Cells:
-    """The fields of one row.
-
-    Attributes:
-        warnings: The issues of the fields that have been read.
-    """
+    """The fields of one row, and the issues of those that have been read."""
 
     columns: Columns
     row: Sequence[str]

@@ -135,7 +135,6 @@ class _Content(ABC, Generic[_Row]):
         """Yield the records of a row that is held to the end."""
 
     def _find_school(self, line: int, uai: str) -> Record:
-        """Return the school that the file or the operator names, or an error."""
         self.school = next((text for text in (uai, self._form.school or "") if is_uai(text)), "")
         if not self.school:
             message = "Le numéro UAI de l’établissement (UAJ) manque ou est faux : indiquez l’établissement."
@@ -275,7 +274,6 @@ class _Guardians(_Content[_PersonRow]):
             self._held.setdefault(where, []).append(row)
 
     def _refuse(self, row: _PersonRow) -> Issue | None:
-        """Return why a person is not taken; None for those who are."""
         if not row.key:
             message = "Cette personne n’a pas de numéro (PERSONNE_ID) : elle n’est pas prise."
             return self._refusal(row.line, "", "no_key", message)
@@ -381,7 +379,6 @@ def first_of(fields: Fields, *names: str) -> str:
 
 
 def _class_name(element: Element) -> str:
-    """Return the pupil's class, which stands among the groups."""
     groups: dict[int, Fields] = {}
     for parent, (tag, _), text in element.leaves:
         if parent[0] == "STRUCTURE":

@@ -178,13 +178,7 @@ _OTHER_SOURCES = (
 
 
 class Mistake(NamedTuple):
-    """Why the files look like a mistake.
-
-    Attributes:
-        code: a word for programs.
-        sentence: for the operator of the command.
-        figures: how many accounts or ties would end, and of how many; empty for other mistakes.
-    """
+    """Why the files look like a mistake; `figures` are how many accounts or ties would end, and of how many."""
 
     code: str
     sentence: str

@@ -262,7 +262,6 @@ def _of_guardian(person: Any) -> Iterator[str]:
 
 
 def _reopening(person: Any) -> str:
-    """Return what happens to the account of a guardian whom the files name again."""
     if person.is_shut:
         return "le compte reste suspendu"
     return "le compte se rouvre" if person.has_access else "sans accès à cet enfant"

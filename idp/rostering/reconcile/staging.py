@@ -9,12 +9,11 @@ import sqlite3
 from collections import Counter, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from typing import Any
 
 from idp.rostering.reconcile import schema, statements
-from idp.rostering.records import Act, Issue, Mode, Place, Severity
+from idp.rostering.records import Act, Form, Issue, Mode, Place, Severity
 
 _PAGE = 2000
 _MOST_KEPT = {Severity.WARNING: 1000, Severity.ERROR: 10_000}
@@ -183,21 +182,15 @@ class Context:
     """An import whose files have been read.
 
     Attributes:
-        only_school: The UAI of the only school to import, or None.
-        refuses_others: Whether the files are refused if they hold anything of another school.
-        hides_others: Whether nothing tells people of other schools from unknown ones.
+        mode: The mode that the operator, the names or the records gave.
         most_authority: The last rank of authority that gets an account.
-        today: The day against which leaving dates are compared.
         set_total: Called with the number of keys that will be compared with the database.
         tick: Called with the number of keys that a statement compared.
     """
 
     staging: Staging
+    form: Form
     mode: Mode
-    only_school: str | None
-    refuses_others: bool
-    hides_others: bool
     most_authority: int
-    today: date
     set_total: Tick
     tick: Tick

@@ -149,7 +149,6 @@ def _shares_a_name(given_name: str, family_name: str, known_given_name: str, kno
 
 
 def _bare_key(key: str) -> str:
-    """Return the number or digest at the end of a key."""
     return key.rpartition(":")[2]
 
 
@@ -166,13 +165,11 @@ def _is_namesake(key_kind: str, keeps_child: int, keeps_home: int, is_blank: int
 
 @lru_cache
 def _decide_new(act: str, ties: str, key_is_retired: int) -> str:
-    """Return the outcome of a record without account."""
     return decide.decide(Record(Act(act), Ties(ties), key_is_retired=bool(key_is_retired)), None).value
 
 
 @lru_cache
 def _decide_same(act: str, is_alias: int) -> str:
-    """Return the outcome of a record that has the names of its account."""
     return decide.decide(Record(Act(act), Ties.NONE), Known(is_alias=bool(is_alias))).value
 
 

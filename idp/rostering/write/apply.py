@@ -147,7 +147,6 @@ def _write_schools(staging: Staging, format_: Format) -> None:
 
 
 def _tell_schools(page: Sequence[Any]) -> None:
-    """Write the notices about a page of accounts, in the caller's transaction."""
     ids = [uuid.UUID(row.account) for row in page]
     db.session.execute(select(Account.id).where(one_of(Account.id, ids)).order_by(Account.id).with_for_update())
     for account_id, schools in leavers.families(ids).items():
@@ -155,7 +154,6 @@ def _tell_schools(page: Sequence[Any]) -> None:
 
 
 def _settle_answered(staging: Staging) -> None:
-    """Settle the notices about accounts whose person the files name again, in the caller's transaction."""
     waiting = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.NAME_IN_DOUBT])).distinct()
     for account_id in db.session.scalars(waiting.order_by(SchoolNotice.account_id)).all():
         if staging.value(_IS_ANSWERED, account=account_id.hex):
@@ -184,7 +182,8 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str,
     for pupil in page:
         values: dict[str, Any] = {
             "school_id": schools[pupil.uai],
-            "student_id": pupil.student_id or _number(pupil.key),
+            # without a number in the file: the end of the key, which never changes
+            "student_id": pupil.student_id or pupil.key.rpartition(":")[2][:16],
             "family_name": pupil.family_name,
             "given_name": pupil.given_name,
             "class_name": pupil.class_name,
@@ -205,8 +204,3 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], batch: str,
         db.session.execute(_MOVE, moves)
         db.session.execute(update(_children).where(_children.c.id == bindparam("changed_id")), changed)
     ties.write(staging, batch, [pupil.child_id for pupil in page])
-
-
-def _number(key: str) -> str:
-    """Return a pupil's number where the file has none: the end of the key, which never changes."""
-    return key.rpartition(":")[2][:16]

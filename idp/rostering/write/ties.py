@@ -104,31 +104,33 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     if readmitted:
         db.session.execute(UPDATE_ONE, readmitted)
     _dispute(disputed)
-    _close_again(reopened)
+    # accounts whose reopened tie was disputed when it ended, and not settled since
+    closing.close(disputes.disputed_among(reopened) if reopened else ())
     tell_heads([(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows if row.wait], now())
     _tell_of_added(staging, children)
 
 
 def _tell_of_added(staging: Staging, children: Sequence[str]) -> None:
-    """Tell the heads and the active guardians of a page of pupils of the guardians whom the files add beside them."""
-    if added := list(staging.rows(_ADDED_LINKS, keys=json.dumps(children))):
-        keys = json.dumps([row.child for row in added])
-        tell_of_added(_ends(added), _ends(list(staging.rows(_ACTIVE_LINKS, keys=keys))))
+    """Write the notices about new guardians beside active ones, and the mails to these, which name nobody."""
+    added = list(staging.rows(_ADDED_LINKS, keys=json.dumps(children)))
+    if not added:
+        return
+    schools = _schools({uuid.UUID(row.child) for row in added})
 
+    def placed(rows: Iterable[Any]) -> list[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]:
+        ends = [(uuid.UUID(row.account), uuid.UUID(row.child)) for row in rows]
+        return [(account_id, schools[child_id][0], child_id) for account_id, child_id in ends]
 
-def _ends(rows: Sequence[Any]) -> list[tuple[uuid.UUID, uuid.UUID]]:
-    return [(uuid.UUID(row.account), uuid.UUID(row.child)) for row in rows]
+    _write_notices(Kind.GUARDIAN_ADDED, placed(added))
+    active = placed(staging.rows(_ACTIVE_LINKS, keys=json.dumps([row.child for row in added])))
+    for account_id, school_id in dict.fromkeys((account_id, school_id) for account_id, school_id, _ in active):
+        notices.tell(Notice.GUARDIAN_ADDED, account_id, school=str(school_id))
 
 
 def lift_exclusions(page: Sequence[Any]) -> None:
     """Turn excluded ties into ended ones, because the files no longer name them; the next file asks the head."""
     lifted = _UNDISPUTED | {"was_excluded": True}
     db.session.execute(UPDATE_ONE, [parameters(link.account, link.child) | lifted for link in page])
-
-
-def _close_again(accounts: Collection[uuid.UUID]) -> None:
-    """Close the accounts whose reopened tie was disputed when it ended, and not settled since."""
-    closing.close(disputes.disputed_among(accounts) if accounts else ())
 
 
 def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -175,15 +177,19 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
 
 
 def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
-    """Dispute new ties, close their accounts, and write a notice for the school."""
     if not ties:
         return
     closing.dispute_ties([(account_id, child_id) for account_id, _, child_id in ties])
+    _write_notices(Kind.NOT_GUARDIAN, ties)
+
+
+def _write_notices(kind: Kind, ties: Iterable[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
+    """Write one notice for each account and school, about its pupils; ties are (account, school, child)."""
     concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
     for account_id, school_id, child_id in ties:
         concerned.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
     for account_id, schools in concerned.items():
-        school_notices.add(Kind.NOT_GUARDIAN, account_id, schools)
+        school_notices.add(kind, account_id, schools)
 
 
 def tell_heads(ties: Sequence[tuple[uuid.UUID, uuid.UUID, Wait]], moment: datetime) -> None:
@@ -194,7 +200,6 @@ def tell_heads(ties: Sequence[tuple[uuid.UUID, uuid.UUID, Wait]], moment: dateti
     if not ties:
         return
     schools = _schools({child_id for _, child_id, _ in ties})
-    concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
     for account_id, child_id, wait in ties:
         school_id, uai = schools[child_id]
         row = Closing(
@@ -217,31 +222,12 @@ def tell_heads(ties: Sequence[tuple[uuid.UUID, uuid.UUID, Wait]], moment: dateti
                 uai=uai,
             )
         )
-        concerned.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
-    for account_id, children_of in concerned.items():
-        school_notices.add(Kind.GUARDIAN_WAITS, account_id, children_of)
-
-
-def tell_of_added(ties: Sequence[tuple[uuid.UUID, uuid.UUID]], active: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> None:
-    """Write the notices about new guardians beside active ones, and the mails to these, which name nobody.
-
-    Args:
-        ties: the account and the pupil of each tie. The caller has locked the accounts.
-        active: the same of the guardians of these pupils who have activated the account.
-    """
-    pupils = _schools({child_id for _, child_id in ties})
-    concerned: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
-    for account_id, child_id in ties:
-        concerned.setdefault(account_id, {}).setdefault(pupils[child_id][0], []).append(child_id)
-    for account_id, children_of in concerned.items():
-        school_notices.add(Kind.GUARDIAN_ADDED, account_id, children_of)
-    schools = _schools({child_id for _, child_id in active})
-    for account_id, school_id in dict.fromkeys((account_id, schools[child_id][0]) for account_id, child_id in active):
-        notices.tell(Notice.GUARDIAN_ADDED, account_id, school=str(school_id))
+    _write_notices(
+        Kind.GUARDIAN_WAITS, [(account_id, schools[child_id][0], child_id) for account_id, child_id, _ in ties]
+    )
 
 
 def _schools(children: Collection[uuid.UUID]) -> Mapping[uuid.UUID, tuple[uuid.UUID, str]]:
-    """Return the id and the UAI of the school of each pupil."""
     of_children = select(Child.id, School.id, School.uai).join(School, School.id == Child.school_id)
     rows = db.session.execute(of_children.where(one_of(Child.id, sorted(children))))
     return {child_id: (school_id, uai) for child_id, school_id, uai in rows}

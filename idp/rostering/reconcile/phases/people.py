@@ -210,7 +210,7 @@ _SET_STUDENT_FATE = (
 
 def decide_students(context: Context) -> None:
     """Give each pupil an outcome and a fate, and a new pupil an id."""
-    staging, today = context.staging, context.today.isoformat()
+    staging, today = context.staging, context.form.today.isoformat()
     staging.run(_FIND_CHILDREN)
     staging.run(_FIND_KNOWN_SCHOOLS)
     staging.run(_DECIDE_NEW_STUDENT, today=today)
@@ -261,7 +261,7 @@ _DUPLICATES = "SELECT g.file, g.line, g.key FROM guardian g JOIN near_duplicate 
 def find_near_duplicates(context: Context) -> None:
     """Tell which new people look like somebody else of the files or of the database."""
     staging = context.staging
-    only_school = context.only_school if context.refuses_others else None  # nobody learns who is in other schools
+    only_school = context.form.school if context.form.refuses_others else None  # nobody learns who is in other schools
     staging.run(_FIND_NEW)
     staging.create_index("new_person_name")
     staging.run(_FIND_AMONG_NEW)

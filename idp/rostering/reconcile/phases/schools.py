@@ -62,16 +62,16 @@ def keep_only_school(context: Context) -> None:
 
     A pupil without school stays, and is told about later. Files that may hold one school alone are refused instead.
     """
-    if context.only_school is None:
+    if context.form.school is None:
         return
-    if context.refuses_others and (others := list(context.staging.values(_OTHERS, uai=context.only_school))):
+    if context.form.refuses_others and (others := list(context.staging.values(_OTHERS, uai=context.form.school))):
         sentence = (
             f"Ces fichiers parlent aussi d’un autre établissement ({others[0] or 'sans UAI'}) : "
-            f"seul {context.only_school} peut y être. Rien n’est pris."
+            f"seul {context.form.school} peut y être. Rien n’est pris."
         )
         context.staging.fatal.append(Issue(Severity.ERROR, Place("", 0), "", "other_school", sentence))
     for statement in (_DROP_GUARDIANS, _DROP_LINKS, _NOTE_UNREAD, _DROP_STUDENTS, _DROP_SCHOOLS):
-        context.staging.run(statement, uai=context.only_school)
+        context.staging.run(statement, uai=context.form.school)
 
 
 def find_scope(context: Context) -> None:
@@ -133,16 +133,16 @@ _KEEP_SHARED = (
 
 def refuse_outside(context: Context) -> None:
     """Refuse the records of people of other schools, unless they are hidden, and forget what is known of them."""
-    if not context.refuses_others or context.only_school is None:
+    if not context.form.refuses_others or context.form.school is None:
         return
     staging = context.staging
-    staging.run(_FIND_STUDENTS, uai=context.only_school)
+    staging.run(_FIND_STUDENTS, uai=context.form.school)
     for page in list(staging.value_pages(_ACCOUNTS, _PAGE)):
-        homes = known.homes_of(page, context.only_school)
+        homes = known.homes_of(page, context.form.school)
         staging.insert("outside_account", [(account,) for account in sorted(homes.outside)])
         staging.insert("shared_account", [(account,) for account in sorted(homes.shared)])
     staging.run(_FIND_GUARDIANS)
-    if not context.hides_others:
+    if not context.form.hides_others:
         _refuse(context)
     for statement in _FORGET:
         staging.run(statement)
@@ -159,5 +159,5 @@ def _refuse(context: Context) -> None:
 
 def keep_shared_accounts(context: Context) -> None:
     """Refuse a record that would take the key of an account that also has a child in another school."""
-    if context.refuses_others:
+    if context.form.refuses_others:
         context.staging.run(_KEEP_SHARED)
