@@ -1,5 +1,7 @@
 """Closings: who closed the access of an account, or its tie to one child, until when, and whether it is closed now.
 
+A merge (`Merge`) is another way: it moves what an account has into the person's other account, and disables it.
+
 A decision is a row of `Closing`. One that nobody has ended closes the access until its own end. `shut_until` is the
 last of these ends, as the row was read: `idp.families.closing` expires it when it writes a decision. New guardians of a
 pupil to whom a decision closes an access wait for the head (`idp.rostering.reconcile.phases.waits`).
@@ -29,11 +31,11 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from idp.clock import now
 from idp.db import Base, UuidKey, db, only
-from idp.personal import OWN, STAFF, held, shown
+from idp.personal import OWN, STAFF, held, left_out, shown
 
 DECIDED, CONTESTED = "decided", "contested"
 
@@ -137,6 +139,23 @@ class Closing(UuidKey, Base):
     def where_waiting(cls, moment: datetime) -> ColumnElement[bool]:
         """Return the condition of the rows that hold until the head has decided."""
         return and_(cls._where_holding(moment), cls.awaits_head)
+
+
+class Merge(Base):
+    """The merge of an account, which it disabled, into the account `into` of the same person.
+
+    `children`, `roster_key` and `aliases` are what moved there, so that a school can separate the two again.
+    """
+
+    __tablename__ = "account_merge"
+    __table_args__ = ({"info": left_out("a copy of what is exported")},)
+
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    into_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
+    children: Mapped[list[str]] = mapped_column(default=list)
+    roster_key: Mapped[str | None] = mapped_column(String(80))
+    aliases: Mapped[list[str]] = mapped_column(default=list)
+    into: Mapped[Any] = relationship("Account", foreign_keys=[into_id])
 
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)

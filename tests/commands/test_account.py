@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
@@ -57,7 +58,7 @@ def test_show_names_every_state(act: Run, build: Build) -> None:
         ),
         build.active(inactive_warned_at=past): "active, warned of its removal",
         build.active(disabled_at=past, password_blocked_at=past): "disabled",
-        build.never_activated(disabled_at=past, merged_into_id=main.id): "merged into another account",
+        build.never_activated(disabled_at=past, merge=Merge(into_id=main.id)): "merged into another account",
     }
     for account, state in states.items():
         assert read_json(act, "account", "show", account.username)["state"] == state

@@ -261,5 +261,5 @@ def test_a_new_letter_that_joins_another_account_settles_the_contest(
     secret = secret_on(pages(out)[0])
     submit(browser, browser.get("/mon-compte/courrier"), identifiant=account.username, mot_de_passe=secret)
     after = reload_account(account)
-    assert (after.merged_into_id, after.contested_at) == (mine.id, None)
+    assert (after.merge and after.merge.into_id, after.contested_at) == (mine.id, None)
     assert reload_account(mine).email == "parent@exemple.fr"

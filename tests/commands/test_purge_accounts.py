@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import inspect, select
 
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.audit.models import AuditEntry
@@ -145,15 +146,15 @@ def test_disabled_accounts_are_removed_after_ninety_days_and_merged_ones_with_th
     act: Run, build: Build, events: Events
 ) -> None:
     main = build.active()
-    merged = build.never_activated(disabled_at=now() - 91 * DAY, merged_into_id=main.id, children=[]).id
+    merged = build.never_activated(disabled_at=now() - 91 * DAY, merge=Merge(into_id=main.id), children=[]).id
     disabled = build.active(disabled_at=now() - 91 * DAY, last_sign_in_at=now() - 91 * DAY)
-    pointing = build.never_activated(disabled_at=now() - 10 * DAY, merged_into_id=disabled.id, children=[])
+    pointing = build.never_activated(disabled_at=now() - 10 * DAY, merge=Merge(into_id=disabled.id), children=[])
     recent = build.active(disabled_at=now() - 89 * DAY).id
     gone = disabled.id
     assert purged(act) == {"accounts_removed": 1}
     assert db.session.get(Account, gone) is None
     assert all(db.session.get(Account, key) is not None for key in (main.id, merged, recent))
-    assert pointing.merged_into_id is None
+    assert pointing.merge is None
     assert {e.account_id: e.details["why"] for e in events("account.purged")} == {gone: "disabled"}
 
 

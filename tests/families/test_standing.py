@@ -6,6 +6,7 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy import select
 
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
@@ -61,7 +62,7 @@ MAKERS: dict[Standing, Callable[[Build], Account]] = {
     Standing.DISABLED: lambda build: build.active(disabled_at=now()),
     Standing.LEFT: left,
     Standing.EXCLUDED: lambda build: excluded(left(build)),
-    Standing.MERGED: lambda build: build.active(disabled_at=now(), merged_into_id=build.active().id),
+    Standing.MERGED: lambda build: build.active(disabled_at=now(), merge=Merge(into_id=build.active().id)),
 }
 
 

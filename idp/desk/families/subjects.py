@@ -212,7 +212,7 @@ def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
         .join(Child, Child.id == Guardianship.child_id)
         .where(Child.id == child.id, ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
-        .options(selectinload(Account.guardianships).lazyload(Guardianship.child))
+        .options(selectinload(Account.merge), selectinload(Account.guardianships).lazyload(Guardianship.child))
     ).all()
     held = decisions.of_accounts([account.id for account, _, _ in rows])
     shown = views([account for account, _, _ in rows], held)

@@ -23,7 +23,7 @@ from idp.services import services
 
 OF_ACCOUNT = (
     defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims),
-    lazyload(Account.guardianships),
+    selectinload(Account.merge), lazyload(Account.guardianships),
 )  # fmt: skip
 """Without what the rows of a search do not show."""
 

@@ -21,7 +21,7 @@ from flask import render_template
 from flask_babel import force_locale
 from sqlalchemy import ColumnElement, or_, select
 
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Merge
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.audit import log
@@ -194,7 +194,7 @@ def accounts_of(account_id: uuid.UUID) -> frozenset[uuid.UUID]:
     merged: set[uuid.UUID] = set()
     latest = {account_id}
     while latest:
-        rows = db.session.scalars(select(Account.id).where(Account.merged_into_id.in_(latest)))
+        rows = db.session.scalars(select(Merge.account_id).where(Merge.into_id.in_(latest)))
         latest = set(rows) - merged - {account_id}
         merged |= latest
     return frozenset({account_id, *merged})

@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, exists, literal, or_, select, update
 
 from idp.accounts import directory, disputes, notices, retired, school_notices
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Merge
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink
@@ -143,7 +143,7 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
     unused = timedelta(days=settings.inactive_days)
     notice = timedelta(days=settings.inactive_warning_days)
     over = or_(
-        and_(Account.disabled_at <= moment - DISABLED_KEPT, Account.merged_into_id.is_(None), ~_still_in_a_file()),
+        and_(Account.disabled_at <= moment - DISABLED_KEPT, ~Account.merge.has(), ~_still_in_a_file()),
         and_(_unused_since(moment - unused), Account.inactive_warned_at <= moment - notice),
         and_(_unused_since(moment - unused - notice), Account.email.is_(None), ~_lost_mailbox_since(moment - notice)),
         _orphan_since(moment - DISABLED_KEPT),
@@ -256,9 +256,7 @@ def _take_away(account: Account) -> None:
         ),
         # a notice that is also about another account stays
         update(SchoolNotice).where(SchoolNotice.other_account_id == account_id).values(other_account_id=None),
-        update(Account)
-        .where(Account.merged_into_id == account_id)
-        .values(merged_into_id=None, updated_at=Account.updated_at),
+        delete(Merge).where(or_(Merge.account_id == account_id, Merge.into_id == account_id)),
         delete(Account).where(Account.id == account_id),
     ):
         db.session.execute(statement.execution_options(synchronize_session=False))

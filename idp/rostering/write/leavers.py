@@ -9,6 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Table, func, literal, select, update
 
 from idp.accounts import mailboxes
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account, Child, Guardianship
 from idp.audit import log
 from idp.audit.events import AccountChanged
@@ -74,7 +75,7 @@ def _disable(account_id: uuid.UUID, moment: datetime) -> Any:
         .where(
             _accounts.c.id == account_id,
             _accounts.c.left_at.is_(None),
-            _accounts.c.merged_into_id.is_(None),
+            ~select(Merge.account_id).where(Merge.account_id == account_id).exists(),
             ~holds.exists(),
         )
         .values(
