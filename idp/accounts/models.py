@@ -9,7 +9,8 @@ from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallIntege
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship, validates
 
-from idp.accounts.closings import ClosableAccount, ClosableTie, Closing, Merge, last_end, open_contest
+from idp.accounts import closings
+from idp.accounts.closings import ClosableAccount, ClosableTie, Closing, Merge, RemovalWarning
 from idp.clock import now
 from idp.db import Base, UuidKey, only
 from idp.mail.emails import fold_email
@@ -181,7 +182,6 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
     last_sign_in_at: Mapped[datetime | None] = mapped_column(info=shown("Dernière connexion"))
     # the last use that the purge knows (`operations.purge.unused_accounts`)
     known_use_at: Mapped[datetime | None] = mapped_column(info=COPY)
-    inactive_warned_at: Mapped[datetime | None] = mapped_column(info=shown("Prévenu de la suppression le"))
     left_at: Mapped[datetime | None] = mapped_column(info=shown("Fin de scolarité du dernier enfant"))
     disabled_at: Mapped[datetime | None] = mapped_column(info=shown("Compte fermé le"))
     created_at: Mapped[datetime] = mapped_column(default=now, sort_order=1, info=shown("Créé le"))
@@ -192,6 +192,7 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
     )
     former_mailboxes: Mapped[list["FormerMailbox"]] = relationship()
     merge: Mapped[Merge | None] = relationship(foreign_keys=Merge.account_id, cascade="all, delete-orphan")
+    removal_warning: Mapped[RemovalWarning | None] = relationship(cascade="all, delete-orphan")
 
     @validates("email")
     def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
@@ -345,10 +346,11 @@ class Guardianship(ClosableTie, Base):
         return cls.excluded_at.is_not(None)
 
 
-Account.shut_until = column_property(last_end(Account.closed_by()).scalar_subquery())
-Account.contested_at = column_property(open_contest(Account.id, Closing.begun_at))
-Account.contested_email = column_property(open_contest(Account.id, Closing.email), deferred=True)
-Guardianship.shut_until = column_property(last_end(Guardianship.closed_by()).scalar_subquery())
+Account.shut_until = column_property(closings.last_end(Account.closed_by()).scalar_subquery())
+Account.contested_at = column_property(closings.open_contest(Account.id, Closing.begun_at))
+Account.contested_email = column_property(closings.open_contest(Account.id, Closing.email), deferred=True)
+Account.inactive_warned_at = column_property(closings.standing_warning(Account), deferred=True)
+Guardianship.shut_until = column_property(closings.last_end(Guardianship.closed_by()).scalar_subquery())
 
 
 class FormerMailbox(Base):

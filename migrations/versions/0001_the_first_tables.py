@@ -273,7 +273,6 @@ def upgrade() -> None:
     sa.Column('is_from_desk', sa.Boolean(), nullable=False),
     sa.Column('last_sign_in_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('known_use_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('inactive_warned_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('left_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
@@ -588,6 +587,12 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_passkey_user_account_id')),
     sa.PrimaryKeyConstraint('account_id', name=op.f('pk_passkey_user')),
     sa.UniqueConstraint('handle', name=op.f('uq_passkey_user_handle'))
+    )
+    op.create_table('removal_warning',
+    sa.Column('account_id', sa.Uuid(), nullable=False),
+    sa.Column('warned_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_removal_warning_account_id')),
+    sa.PrimaryKeyConstraint('account_id', name=op.f('pk_removal_warning'))
     )
     op.create_table('roster_alias',
     sa.Column('roster_key', sa.String(length=80), nullable=False),
@@ -909,6 +914,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_roster_alias_account_id'))
 
     op.drop_table('roster_alias')
+    op.drop_table('removal_warning')
     op.drop_table('passkey_user')
     with op.batch_alter_table('passkey', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_passkey_account_id'))

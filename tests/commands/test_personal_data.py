@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import disputes, school_notices
-from idp.accounts.closings import Closing, Merge
+from idp.accounts.closings import Closing, Merge, RemovalWarning
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.school_notices import Kind
@@ -72,6 +72,7 @@ def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
     notice.sentence, notice.settled_by = "Vu avec AUTRE-PARENT", "uid 7 (agent)"
     dispute = db.session.get_one(Guardianship, (account.id, stranger.id))
     dispute.disputed_at = now()
+    keep(RemovalWarning(account_id=account.id))
     keep(OutboxMessage(kind="account.notice", payload={"notice": "compte_inactif", "account": str(account.id)}))
     return account
 

@@ -20,6 +20,7 @@ from idp.letters import account_reset
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
+from tests.commands.accounts import reload_account
 from tests.commands.conftest import Events, Run
 from tests.commands.remains import DAY, HOUR, Remains, keep, number, purged
 from tests.email_confirmation.post import post_office, text_of
@@ -83,8 +84,13 @@ def test_a_sign_in_after_the_warning_keeps_the_account(act: Run, build: Build, b
     account = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 366 * DAY)
     assert purged(act) == {"accounts_warned": 1}
     sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert reload_account(account).inactive_warned_at is None
     with time_machine.travel(now() + 40 * DAY):
         assert "accounts_removed" not in purged(act)
+    for days, done in ((366, {"accounts_warned": 1}), (390, {}), (397, {"accounts_removed": 1})):
+        with time_machine.travel(now() + days * DAY):
+            counted = purged(act)
+        assert {name: number for name, number in counted.items() if name.startswith("accounts")} == done, days
 
 
 def test_a_sign_in_since_the_last_look_keeps_the_account_and_is_noted(act: Run, build: Build) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import current_app, url_for
 from sqlalchemy import ColumnElement, func, or_, select, true
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import selectinload, undefer
 
 from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
@@ -212,7 +212,8 @@ def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
         .join(Child, Child.id == Guardianship.child_id)
         .where(Child.id == child.id, ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
-        .options(selectinload(Account.merge), selectinload(Account.guardianships).lazyload(Guardianship.child))
+        .options(undefer(Account.inactive_warned_at), selectinload(Account.merge))
+        .options(selectinload(Account.guardianships).lazyload(Guardianship.child))
     ).all()
     held = decisions.of_accounts([account.id for account, _, _ in rows])
     shown = views([account for account, _, _ in rows], held)

@@ -43,7 +43,7 @@ def welcome_back(settings: Settings, batch: str, page: Sequence[str]) -> None:
         if account.is_disabled_by_departure:
             account.disabled_at = None
             mailboxes.release_if_refused(settings, account)
-        account.left_at = account.inactive_warned_at = None
+        account.left_at = account.removal_warning = None
         db.session.flush()  # the next account of the page must see this one's mailbox
         log.record(AccountChanged(account_id=account.id, change="returned"))
         log.record(AccountImported(account_id=account.id, batch=batch, change="returned"))
