@@ -1,5 +1,8 @@
 """Closings: who closed the access of an account, or its tie to one child, until when, and whether it is closed now.
 
+A merge (`Merge`) is another way: it moves what an account has into the person's other account, and disables it. A
+`RemovalWarning` precedes the removal of an account.
+
 A decision is a row of `Closing`. One that nobody has ended closes the access until its own end. `shut_until` is the
 last of these ends, as the row was read: `idp.families.closing` expires it when it writes a decision. New guardians of a
 pupil to whom a decision closes an access wait for the head (`idp.rostering.reconcile.phases.links`).
@@ -29,11 +32,11 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from idp.clock import now
 from idp.db import Base, UuidKey, db, only
-from idp.personal import OWN, STAFF, held, shown
+from idp.personal import OWN, STAFF, held, left_out, shown
 
 DECIDED, CONTESTED = "decided", "contested"
 
@@ -139,6 +142,32 @@ class Closing(UuidKey, Base):
         return and_(cls._where_holding(moment), cls.awaits_head)
 
 
+class Merge(Base):
+    """The merge of an account, which it disabled, into the account `into` of the same person.
+
+    `children`, `roster_key` and `aliases` are what moved there, so that a school can separate the two again.
+    """
+
+    __tablename__ = "account_merge"
+    __table_args__ = ({"info": left_out("a copy of what is exported")},)
+
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    into_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
+    children: Mapped[list[str]] = mapped_column(default=list)
+    roster_key: Mapped[str | None] = mapped_column(String(80))
+    aliases: Mapped[list[str]] = mapped_column(default=list)
+    into: Mapped[Any] = relationship("Account", foreign_keys=[into_id])
+
+
+class RemovalWarning(Base):
+    """The mail that said that an unused account will be removed (`standing_warning`)."""
+
+    __tablename__ = "removal_warning"
+
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True, info=OWN)
+    warned_at: Mapped[datetime] = mapped_column(default=now, info=shown("Prévenu de la suppression le"))
+
+
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 """The end of a closing without an end."""
 
@@ -160,6 +189,17 @@ def open_contest(account: InstrumentedAttribute[uuid.UUID], column: Instrumented
     return (
         select(column).where(*is_open, Closing.kind == CONTESTED).limit(1).correlate_except(Closing).scalar_subquery()
     )
+
+
+def standing_warning(account: Any) -> ScalarSelect[datetime]:
+    """Return when an account was warned of its removal; NULL if it was used, or got a new letter, since."""
+    since = RemovalWarning.warned_at
+    standing = select(RemovalWarning.warned_at).where(
+        RemovalWarning.account_id == account.id,
+        account.activated_at < since,
+        or_(account.last_sign_in_at.is_(None), account.last_sign_in_at < since),
+    )
+    return standing.correlate_except(RemovalWarning).scalar_subquery()
 
 
 class Closable:
@@ -193,12 +233,13 @@ class ClosableAccount(Closable):
     """The states of an account in which nobody may use it, except disputes (`idp.accounts.disputes`).
 
     `contested_at` is when a mailbox contested a change of address that is not settled, `contested_email` the address
-    before that change, or empty if two claim the account.
+    before that change, or empty if two claim the account. `inactive_warned_at` is the `standing_warning`.
     """
 
     if TYPE_CHECKING:  # properties of a query, as `shut_until`
         contested_at: Mapped[datetime | None]
         contested_email: Mapped[str | None]
+        inactive_warned_at: Mapped[datetime | None]
     id: Mapped[uuid.UUID]
     disabled_at: Mapped[datetime | None]
 

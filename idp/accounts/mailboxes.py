@@ -9,10 +9,11 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import directory, notices, one_time_links, school_notices
+from idp.accounts.closings import Merge
 from idp.accounts.merging import same_person
 from idp.accounts.models import Account, FormerMailbox, SchoolNotice
 from idp.accounts.notices import Notice
@@ -82,7 +83,6 @@ def serves_another(account: Account, email: str) -> bool:
     conditions = [
         Account.mailbox == fold_email(email),
         Account.id != account.id,
-        Account.merged_into_id.is_(None),
         Account.disabled_at.is_(None),
     ]
     return bool(db.session.scalar(select(exists().where(*conditions))))
@@ -141,8 +141,8 @@ def is_read_by_another_person(account: Account, email: str) -> bool:
 def _others_at(account: Account, email: str) -> Iterator[Account]:
     mailbox = fold_email(email)
     former = select(FormerMailbox.account_id).where(FormerMailbox.mailbox == mailbox)
-    now_or_before = or_(and_(Account.mailbox == mailbox, Account.merged_into_id.is_(None)), Account.id.in_(former))
-    not_merged_here = or_(Account.merged_into_id.is_(None), Account.merged_into_id != account.id)
+    now_or_before = or_(Account.mailbox == mailbox, Account.id.in_(former))  # a merged account has no mailbox
+    not_merged_here = ~Account.merge.has(Merge.into_id == account.id)
     yield from db.session.scalars(select(Account).where(Account.id != account.id, now_or_before, not_merged_here))
 
 

@@ -1,8 +1,8 @@
 """Two accounts of one person: whether they are, what moves when they are merged, and what goes back.
 
 A letter's account is merged into its person's other account. The caller has locked both rows, in the order of their
-ids. `Account.merged_rows` remembers the children and the keys of the school files that moved. What an import brings
-later goes back with the next import, because the keys do.
+ids. `Merge` has the children and the keys of the school files that moved. What an import brings later goes back with
+the next import, because the keys do.
 
 Namesakes live in one town: equal names alone do not say that two accounts are one person's.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 
 from idp.accounts import closings, directory, disputes, notices, school_notices
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Merge
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
@@ -41,11 +41,12 @@ def merge(settings: Settings, mine: Account, other: Account, decided: SchoolNoti
     _move_ties(other.id, mine.id, children)
     _drop_waiting(other.id, moment)
     school_notices.settle_waits(other.id, by=_BY, sentence=_ADDED)
-    other.merged_rows = {"children": [child.hex for child in children], "keys": _move_keys(mine.id, other)}
+    key, aliases = _move_keys(mine.id, other)
+    other.merge = Merge(into=mine, children=[child.hex for child in children], roster_key=key, aliases=aliases)
     if other.contested_at is not None:
         disputes.end_contest(other)
     other.provisional_hash = other.provisional_expires_at = None
-    other.merged_into_id, other.disabled_at = mine.id, moment
+    other.disabled_at = moment
     other.credentials_changed()
     mine.updated_at = moment
     school_notices.settle(other.id, by=_BY, sentence=_ADDED, kinds=(Kind.LETTER_DOUBT,))
@@ -65,16 +66,16 @@ def give_back(mine: Account, other: Account, *, by: str, sentence: str) -> Seque
     Closings go with their tie, also later ones: what a school closed stays closed. A later dispute, and an
     exclusion that confirmed it, were about the person of `mine`. Return the schools of these children.
     """
-    moved = other.merged_rows or {"children": [], "keys": [None]}
-    children = [uuid.UUID(key) for key in moved["children"]]
+    merged = db.session.get_one(Merge, other.id)
+    children = [uuid.UUID(key) for key in merged.children]
     ties = Guardianship.account_id == mine.id, Guardianship.child_id.in_(children)
     left_at = select(Child.left_at).where(Child.id == Guardianship.child_id).scalar_subquery()
     _update(Guardianship, *ties, Guardianship.excluded_at > other.disabled_at, excluded_at=None, ended_at=left_at)
     _update(Guardianship, *ties, disputed_at=None)
     _move_ties(mine.id, other.id, children)
     school_notices.settle_waits(mine.id, by=by, sentence=sentence)
-    _return_keys(mine.id, other, *moved["keys"])
-    other.merged_into_id = other.merged_rows = other.disabled_at = None
+    _return_keys(mine.id, other, merged)
+    other.merge = other.disabled_at = None
     other.credentials_changed()
     mine.updated_at = now()
     asked = SchoolNotice.account_id == other.id, SchoolNotice.other_account_id == mine.id
@@ -84,21 +85,25 @@ def give_back(mine: Account, other: Account, *, by: str, sentence: str) -> Seque
     return db.session.scalars(select(School).where(School.id.in_(of_children)).order_by(School.uai)).all()
 
 
-def _move_keys(mine: uuid.UUID, other: Account) -> list[str | None]:
-    """Make the school files' keys of the other account lead to this one, so that no import creates a second account."""
-    aliases = db.session.scalars(select(RosterAlias.roster_key).where(RosterAlias.account_id == other.id)).all()
+def _move_keys(mine: uuid.UUID, other: Account) -> tuple[str | None, list[str]]:
+    """Make the school files' keys of the other account lead to this one, so that no import creates a second account.
+
+    Return the account's own key and its aliases.
+    """
+    aliases = list(db.session.scalars(select(RosterAlias.roster_key).where(RosterAlias.account_id == other.id)))
     _update(RosterAlias, RosterAlias.account_id == other.id, account_id=mine)
     key, other.roster_key = other.roster_key, None
     if key is not None:
         db.session.add(RosterAlias(roster_key=key, account_id=mine))
-    return [key, *aliases]
+    return key, aliases
 
 
-def _return_keys(mine: uuid.UUID, other: Account, key: str | None, *aliases: str) -> None:
+def _return_keys(mine: uuid.UUID, other: Account, merged: Merge) -> None:
     """Return the keys, except those that a file gave to somebody else meanwhile."""
     here = RosterAlias.account_id == mine
-    _update(RosterAlias, here, RosterAlias.roster_key.in_(aliases), account_id=other.id)
-    own = delete(RosterAlias).where(here, RosterAlias.roster_key == key).returning(RosterAlias.roster_key)
+    _update(RosterAlias, here, RosterAlias.roster_key.in_(merged.aliases), account_id=other.id)
+    is_own = RosterAlias.roster_key == merged.roster_key
+    own = delete(RosterAlias).where(here, is_own).returning(RosterAlias.roster_key)
     other.roster_key = db.session.scalar(own.execution_options(synchronize_session=False))
 
 

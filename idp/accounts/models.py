@@ -9,7 +9,8 @@ from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallIntege
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship, validates
 
-from idp.accounts.closings import ClosableAccount, ClosableTie, Closing, last_end, open_contest
+from idp.accounts import closings
+from idp.accounts.closings import ClosableAccount, ClosableTie, Closing, Merge, RemovalWarning
 from idp.clock import now
 from idp.db import Base, Searched, UuidKey, only, words_index
 from idp.mail.emails import fold_email
@@ -112,8 +113,8 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
 
     School files: `roster_key` is the person's key; names and postal address come from that record. `join_key` is that
     key as ENTs know it, which only an AAF has. Imports compare with `name_key` (`directory.name_key`) and with
-    `first_given_name`. `left_at` disables the account until a file brings a child back. `merged_into_id` is the
-    person's other account, `merged_rows` what moved there. `more_claims` holds claims that no school file has.
+    `first_given_name`. `left_at` disables the account until a file brings a child back. `merge`: see `Merge`.
+    `more_claims` holds claims that no school file has.
     """
 
     __tablename__ = "account"
@@ -180,9 +181,6 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
     last_sign_in_at: Mapped[datetime | None] = mapped_column(info=shown("Dernière connexion"))
     # the last use that the purge knows (`operations.purge.unused_accounts`)
     known_use_at: Mapped[datetime | None] = mapped_column(info=COPY)
-    inactive_warned_at: Mapped[datetime | None] = mapped_column(info=shown("Prévenu de la suppression le"))
-    merged_into_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id"), index=True, info=COPY)
-    merged_rows: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), info=COPY)
     left_at: Mapped[datetime | None] = mapped_column(info=shown("Fin de scolarité du dernier enfant"))
     disabled_at: Mapped[datetime | None] = mapped_column(info=shown("Compte fermé le"))
     created_at: Mapped[datetime] = mapped_column(default=now, sort_order=1, info=shown("Créé le"))
@@ -192,6 +190,8 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
         back_populates="account", order_by="Guardianship.rank, Guardianship.child_id"
     )
     former_mailboxes: Mapped[list["FormerMailbox"]] = relationship()
+    merge: Mapped[Merge | None] = relationship(foreign_keys=Merge.account_id, cascade="all, delete-orphan")
+    removal_warning: Mapped[RemovalWarning | None] = relationship(cascade="all, delete-orphan")
 
     @validates("email")
     def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
@@ -345,10 +345,11 @@ class Guardianship(ClosableTie, Base):
         return cls.excluded_at.is_not(None)
 
 
-Account.shut_until = column_property(last_end(Account.closed_by()).scalar_subquery())
-Account.contested_at = column_property(open_contest(Account.id, Closing.begun_at))
-Account.contested_email = column_property(open_contest(Account.id, Closing.email), deferred=True)
-Guardianship.shut_until = column_property(last_end(Guardianship.closed_by()).scalar_subquery())
+Account.shut_until = column_property(closings.last_end(Account.closed_by()).scalar_subquery())
+Account.contested_at = column_property(closings.open_contest(Account.id, Closing.begun_at))
+Account.contested_email = column_property(closings.open_contest(Account.id, Closing.email), deferred=True)
+Account.inactive_warned_at = column_property(closings.standing_warning(Account), deferred=True)
+Guardianship.shut_until = column_property(closings.last_end(Guardianship.closed_by()).scalar_subquery())
 
 
 class FormerMailbox(Base):

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from sqlalchemy import ColumnElement, Update, and_, exists, or_, select, update
 
 from idp.accounts import closings, directory
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.audit import log
 from idp.audit.registry_events import NoticeSettled
@@ -140,9 +141,7 @@ def is_open(kinds: Iterable[Kind] = Kind) -> ColumnElement[bool]:
 
 def is_added() -> ColumnElement[bool]:
     """Return the SQL condition of the notices about a letter whose children are in the account that they name."""
-    merged = exists().where(
-        Account.id == SchoolNotice.account_id, Account.merged_into_id == SchoolNotice.other_account_id
-    )
+    merged = exists().where(Merge.account_id == SchoolNotice.account_id, Merge.into_id == SchoolNotice.other_account_id)
     return and_(SchoolNotice.kind == Kind.LETTER_DOUBT.value, merged)
 
 

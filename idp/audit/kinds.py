@@ -132,7 +132,6 @@ DETAILS: Mapping[str, Detail] = {
             "unknown": "aucun mail",
             "disabled": "compte fermé, aucun mail",
             "closed": "compte suspendu, aucun mail",
-            "merged": "compte réuni avec un autre, aucun mail",
             "disputed": "compte contesté, aucun mail",
             "no_address": "pas d’adresse mail",
             "capped": "trop de mails déjà partis",

@@ -115,7 +115,6 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
     """Return an operator's view of an account, limited to `school` if given, after the journal recorded the access."""
     with unit_of_work():
         log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
-    merged = db.session.get(Account, account.merged_into_id) if account.merged_into_id else None
     ties = [link for link in account.guardianships if school is None or link.child.school_id == school.id]
     moment = now()
     contested_email, email = masked_apart(account.contested_email, account.email)
@@ -136,7 +135,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "last_sign_in_at": instant(account.last_sign_in_at),
         "inactive_warned_at": instant(account.inactive_warned_at),
         "disabled_at": instant(account.disabled_at),
-        "merged_into": merged.username if merged else None,
+        "merged_into": account.merge.into.username if account.merge else None,
         "passkeys": keys.count(account.id),
         "open_sessions": len(listed.open_sessions(account)),
         "wait_seconds": guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username),

@@ -138,7 +138,7 @@ def _of_accounts(settings: Settings) -> list[Row]:
                 removed=_days(removed),
                 closed=_days(DISABLED_KEPT),
             ),
-            ("account",),
+            ("account", "account_merge", "removal_warning"),
         ),
         Row(
             gettext("Mot de passe d’un courrier"),

@@ -113,7 +113,7 @@ def are_replaced() -> ColumnElement[bool]:
     an operator may enable one.
     """
     is_disabled = and_(Account.disabled_at.is_not(None), Account.left_at.is_(None))
-    return and_(is_disabled, Account.roster_key.is_(None), Account.merged_into_id.is_(None))
+    return and_(is_disabled, Account.roster_key.is_(None), ~Account.merge.has())
 
 
 def were_replaced_here(of_notices: ColumnElement[bool], of_pupils: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -101,9 +101,8 @@ def enable(settings: Settings, account_id: uuid.UUID) -> None:
             one.
     """
     account = _locked(account_id)
-    if account.merged_into_id is not None:
-        other = db.session.get_one(Account, account.merged_into_id)
-        raise RefusedError(Code.MERGED, name=account.username, other=other.username)
+    if account.merge is not None:
+        raise RefusedError(Code.MERGED, name=account.username, other=account.merge.into.username)
     if account.disabled_at is None:
         raise RefusedError(Code.NOT_DISABLED, name=account.username)
     if account.email is not None and mailboxes.is_refused(settings, account, account.email):

@@ -232,7 +232,7 @@ def _check_rested(account: Account, decision: Decision, moment: datetime) -> Non
 
 
 def _check(account: Account, decision: Decision, moment: datetime) -> None:
-    if account.merged_into_id is not None:
+    if account.merge is not None:
         raise RefusedError(Code.MERGED)
     if decision.until is None:
         return

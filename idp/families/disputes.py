@@ -155,7 +155,7 @@ def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
         if account.email is not None and mailboxes.is_refused(settings, account, account.email):
             raise RefusedError(Code.MAILBOX_OF_OTHER)
         account.disabled_at = None
-    account.left_at = account.inactive_warned_at = None
+    account.left_at = account.removal_warning = None
     log.record(AccountChanged(account_id=account.id, change="returned"))
 
 

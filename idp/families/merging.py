@@ -44,7 +44,7 @@ def decide(settings: Settings, notice_id: uuid.UUID, reason: str, seen: str, *, 
     db.session.refresh(notice)
     if seen != admission.pupils_asked(notice):
         raise RefusedError(Code.SETTLED)
-    merged_into = mine if mine is not None and other.merged_into_id == mine.id else None
+    merged_into = mine if mine is not None and other.merge is not None and other.merge.into_id == mine.id else None
     refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=reason)
     if refusal is not None and (is_one_person or merged_into is None):
         raise RefusedError(Code.SETTLED if refusal is Refusal.SETTLED else Code.CHANGED)
@@ -64,8 +64,8 @@ def unlink(account_id: uuid.UUID, reason: str) -> None:
         RefusedError: it is not merged into another account.
     """
     merged = db.session.get_one(Account, account_id)
-    mine, other = _locked(merged.merged_into_id, account_id)
-    if mine is None or other is None or other.merged_into_id != mine.id:
+    mine, other = _locked(merged.merge.into_id if merged.merge else None, account_id)
+    if mine is None or other is None or other.merge is None or other.merge.into_id != mine.id:
         raise RefusedError(Code.NOT_MERGED, name=merged.username)
     _separate(mine, other, reason)
 
@@ -88,7 +88,7 @@ def _separate(mine: Account, other: Account, reason: str) -> None:
 
     What their schools, or the académie, closed as one account since the merge is closed for both people.
     """
-    if mine.merged_into_id is not None:
+    if mine.merge is not None:
         raise RefusedError(Code.MERGED_TOO, name=mine.username)
     closings = _closings_since_merge(mine, other)
     schools = merging.give_back(mine, other, by=log.current_origin().actor, sentence=reason)

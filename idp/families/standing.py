@@ -86,8 +86,6 @@ def standings(account: Account, *, is_disputed: bool | None = None) -> list[Stan
 
     `is_disputed`: whether a tie of the account is disputed, if the caller has looked it up for many accounts.
     """
-    if account.merged_into_id is not None:
-        return [Standing.MERGED]
     if account.disabled_at is not None:
         return [_why_disabled(account)]
     if account.is_shut_at(now()):
@@ -124,7 +122,7 @@ def group() -> ColumnElement[str]:
     moment, active = now(), Account.activated_at.is_not(None)
     expires_at, is_blocked = Account.provisional_expires_at, Account.password_blocked_at.is_not(None)
     return case(
-        (or_(~Account.where_enabled(moment), Account.merged_into_id.is_not(None)), Group.CLOSED.value),
+        (~Account.where_enabled(moment), Group.CLOSED.value),
         (or_(Account.contested_at.is_not(None), disputes.has_disputed_tie()), Group.DISPUTED.value),
         (and_(active, is_blocked, Account.email.is_(None)), Group.RELETTER.value),
         (and_(active, Account.email.is_(None)), Group.UNCONFIRMED.value),
@@ -142,9 +140,9 @@ def in_group(chosen: Group) -> ColumnElement[bool]:
 
 
 def _why_disabled(account: Account) -> Standing:
-    """Return why an account was disabled: by an operator, or because its last tie to a child ended."""
+    """Return why an account was disabled: by a merge or an operator, or because its last tie to a child ended."""
     if not account.is_disabled_by_departure:
-        return Standing.DISABLED
+        return Standing.DISABLED if account.merge is None else Standing.MERGED
     if any(link.excluded_at == account.left_at for link in account.guardianships):
         return Standing.EXCLUDED
     return Standing.LEFT

@@ -88,4 +88,4 @@ def _is_called_lately(tie: Guardianship, school: School) -> bool:
 
 def may_be_disputed(account: Account, tie: Guardianship) -> bool:
     """Return whether a person may say of a tie that it is wrong: it holds, and the pupil is there."""
-    return account.merged_into_id is None and tie.holds_at(now()) and tie.child.left_at is None
+    return account.merge is None and tie.holds_at(now()) and tie.child.left_at is None

@@ -251,8 +251,8 @@ def check_account(account: Account) -> None:
     Raises:
         PrintError: it is merged, disabled, closed or disputed, or has no child with an open tie.
     """
-    if account.merged_into_id is not None:
-        kept = db.session.get_one(Account, account.merged_into_id)
+    if account.merge is not None:
+        kept = account.merge.into
         raise PrintError(
             f"the children of {account.username} are with {kept.username}: print that letter", Refusal.MERGED
         )

@@ -88,7 +88,6 @@ def _noting() -> Update:
     """
     return update(_table(Account)).values(
         last_sign_in_at=bindparam("signed_in_at", type_=UtcDateTime()),
-        inactive_warned_at=None,
         activated_in=None,
         password_hash=bindparam("hash_today"),
         updated_at=Account.updated_at,

@@ -61,7 +61,7 @@ def is_linked(account_id: uuid.UUID, username: str) -> bool:
     """Return whether the letter of `username` was already added to this account: a second click sees that result."""
     folded = fold_username(username)
     other = directory.find_by_username(folded) if folded else None
-    return other is not None and other.merged_into_id == account_id
+    return other is not None and other.merge is not None and other.merge.into_id == account_id
 
 
 def doubtful_schools(account_id: uuid.UUID) -> list[School]:

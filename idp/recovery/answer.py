@@ -45,7 +45,6 @@ class Answer(StrEnum):
     CLOSED = "closed"
     UNKNOWN = "unknown"
     DISABLED = "disabled"
-    MERGED = "merged"
     DISPUTED = "disputed"
     NO_ADDRESS = "no_address"
     CAPPED = "capped"
@@ -121,14 +120,10 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
     """Return the answer for the account's state, and the address that gets it, empty if nothing is sent."""
     if account is None:
         return Answer.UNKNOWN, ""
-    closed = (
-        (Answer.DISABLED, account.disabled_at is not None),
-        (Answer.MERGED, account.merged_into_id is not None),
-        (Answer.DISPUTED, disputes.ends_recovery(account)),
-    )
-    for answer, holds in closed:
-        if holds:
-            return answer, ""
+    if account.disabled_at is not None:
+        return Answer.DISABLED, ""
+    if disputes.ends_recovery(account):
+        return Answer.DISPUTED, ""
     if account.is_shut_at(now()):
         return Answer.CLOSED, account.email or ""
     if account.activated_at is None:

@@ -119,7 +119,6 @@ def may_reset(account: Account, link: OneTimeLink) -> bool:
     return (
         account.activated_at is not None
         and account.is_enabled_at(now())
-        and account.merged_into_id is None
         and account.email == link.email
         and not disputes.ends_recovery(account)
     )
@@ -265,7 +264,6 @@ def _listed_accounts() -> tuple[ColumnElement[bool], ...]:
         Account.contested_at.is_(None),
         ~disputes.has_disputed_tie(),
         Account.disabled_at.is_(None),
-        Account.merged_into_id.is_(None),
     )
 
 

@@ -90,7 +90,7 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here, *, proved: bool 
             Account.where_enabled(moment),
             ~disputes.closes(),
         )
-        .values(activated_in=None, last_sign_in_at=moment, inactive_warned_at=None, updated_at=Account.updated_at)
+        .values(activated_in=None, last_sign_in_at=moment, updated_at=Account.updated_at)
         .returning(Account.id)
         .execution_options(synchronize_session=False)
     )

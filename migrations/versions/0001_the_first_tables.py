@@ -273,9 +273,6 @@ def upgrade() -> None:
     sa.Column('is_from_desk', sa.Boolean(), nullable=False),
     sa.Column('last_sign_in_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('known_use_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('inactive_warned_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('merged_into_id', sa.Uuid(), nullable=True),
-    sa.Column('merged_rows', sa.JSON(none_as_null=True), nullable=True),
     sa.Column('left_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
@@ -283,7 +280,6 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('search_text', postgresql.TSVECTOR(), nullable=False),
     sa.ForeignKeyConstraint(['letter_school_id'], ['school.id'], name=op.f('fk_account_letter_school_id')),
-    sa.ForeignKeyConstraint(['merged_into_id'], ['account.id'], name=op.f('fk_account_merged_into_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_account')),
     sa.UniqueConstraint('roster_key', name=op.f('uq_account_roster_key')),
     sa.UniqueConstraint('username', name=op.f('uq_account_username')),
@@ -296,7 +292,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_account_join_key'), ['join_key'], unique=False)
         batch_op.create_index('ix_account_letters', ['provisional_expires_at', 'activated_at', 'disabled_at'], unique=False, postgresql_where=sa.text('provisional_hash IS NOT NULL'))
         batch_op.create_index(batch_op.f('ix_account_mailbox'), ['mailbox'], unique=False)
-        batch_op.create_index(batch_op.f('ix_account_merged_into_id'), ['merged_into_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_account_name_key'), ['name_key'], unique=False)
         batch_op.create_index('ix_account_pending_email', ['pending_email'], unique=False, postgresql_where=sa.text('pending_email IS NOT NULL'))
         batch_op.create_index('ix_account_search_text', ['search_text'], unique=False, postgresql_using='gin')
@@ -503,6 +498,19 @@ def upgrade() -> None:
         batch_op.create_index('ix_device_session_ended_at', ['ended_at'], unique=False, postgresql_where=sa.text('ended_at IS NOT NULL'))
         batch_op.create_index(batch_op.f('ix_device_session_expires_at'), ['expires_at'], unique=False)
 
+    op.create_table('account_merge',
+    sa.Column('account_id', sa.Uuid(), nullable=False),
+    sa.Column('into_id', sa.Uuid(), nullable=False),
+    sa.Column('children', sa.JSON(), nullable=False),
+    sa.Column('roster_key', sa.String(length=80), nullable=True),
+    sa.Column('aliases', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_account_merge_account_id')),
+    sa.ForeignKeyConstraint(['into_id'], ['account.id'], name=op.f('fk_account_merge_into_id')),
+    sa.PrimaryKeyConstraint('account_id', name=op.f('pk_account_merge'))
+    )
+    with op.batch_alter_table('account_merge', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_account_merge_into_id'), ['into_id'], unique=False)
+
     op.create_table('former_mailbox',
     sa.Column('account_id', sa.Uuid(), nullable=False),
     sa.Column('mailbox', sa.String(length=254), nullable=False),
@@ -579,6 +587,12 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_passkey_user_account_id')),
     sa.PrimaryKeyConstraint('account_id', name=op.f('pk_passkey_user')),
     sa.UniqueConstraint('handle', name=op.f('uq_passkey_user_handle'))
+    )
+    op.create_table('removal_warning',
+    sa.Column('account_id', sa.Uuid(), nullable=False),
+    sa.Column('warned_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_removal_warning_account_id')),
+    sa.PrimaryKeyConstraint('account_id', name=op.f('pk_removal_warning'))
     )
     op.create_table('roster_alias',
     sa.Column('roster_key', sa.String(length=80), nullable=False),
@@ -900,6 +914,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_roster_alias_account_id'))
 
     op.drop_table('roster_alias')
+    op.drop_table('removal_warning')
     op.drop_table('passkey_user')
     with op.batch_alter_table('passkey', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_passkey_account_id'))
@@ -921,6 +936,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_former_mailbox_mailbox'))
 
     op.drop_table('former_mailbox')
+    with op.batch_alter_table('account_merge', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_account_merge_into_id'))
+
+    op.drop_table('account_merge')
     with op.batch_alter_table('device_session', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_device_session_expires_at'))
         batch_op.drop_index('ix_device_session_ended_at', postgresql_where=sa.text('ended_at IS NOT NULL'))
@@ -964,7 +983,6 @@ def downgrade() -> None:
         batch_op.drop_index('ix_account_search_text', postgresql_using='gin')
         batch_op.drop_index('ix_account_pending_email', postgresql_where=sa.text('pending_email IS NOT NULL'))
         batch_op.drop_index(batch_op.f('ix_account_name_key'))
-        batch_op.drop_index(batch_op.f('ix_account_merged_into_id'))
         batch_op.drop_index(batch_op.f('ix_account_mailbox'))
         batch_op.drop_index('ix_account_letters', postgresql_where=sa.text('provisional_hash IS NOT NULL'))
         batch_op.drop_index(batch_op.f('ix_account_join_key'))

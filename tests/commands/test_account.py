@@ -7,13 +7,14 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
+from idp.accounts.closings import Merge, RemovalWarning
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, wrong_tries
 from tests.commands.conftest import Answer, Events, Run, check_refusal, read_json
-from tests.commands.remains import keep
+from tests.commands.remains import DAY, keep
 from tests.pages import sign_in
 
 
@@ -55,9 +56,11 @@ def test_show_names_every_state(act: Run, build: Build) -> None:
         _disputed(build.never_activated(provisional_hash=None, provisional_expires_at=None)): (
             "never activated, no letter, disputed"
         ),
-        build.active(inactive_warned_at=past): "active, warned of its removal",
+        build.active(
+            activated_at=past - DAY, removal_warning=RemovalWarning(warned_at=past)
+        ): "active, warned of its removal",
         build.active(disabled_at=past, password_blocked_at=past): "disabled",
-        build.never_activated(disabled_at=past, merged_into_id=main.id): "merged into another account",
+        build.never_activated(disabled_at=past, merge=Merge(into_id=main.id)): "merged into another account",
     }
     for account, state in states.items():
         assert read_json(act, "account", "show", account.username)["state"] == state

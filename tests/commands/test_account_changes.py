@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account
 from idp.accounts.notices import RESET_REQUESTED
 from idp.audit import log
@@ -65,7 +66,7 @@ def test_enable_reopens_a_disabled_account_with_its_password(
     check_refusal(act("account", "enable", account.username), f"Error: {account.username} is not disabled\n")
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
     assert [event.details["change"] for event in events("account.changed")] == ["enabled"]
-    merged = build.never_activated(disabled_at=now(), merged_into_id=account.id)
+    merged = build.never_activated(disabled_at=now(), merge=Merge(into_id=account.id))
     check_refusal(act("account", "enable", merged.username), f"was merged into {account.username}")
     assert reload_account(merged).disabled_at is not None
 

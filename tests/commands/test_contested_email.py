@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts import notices as mails
+from idp.accounts.closings import RemovalWarning
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
@@ -218,7 +219,7 @@ def test_a_contested_account_is_neither_warned_nor_removed(act: Run, app: Flask,
     db.session.commit()
     assert "accounts_warned" not in purged(act)
     row = db.session.get_one(Account, account.id)
-    row.inactive_warned_at = now() - 60 * DAY
+    row.removal_warning = RemovalWarning(warned_at=now() - 60 * DAY)
     db.session.commit()
     assert "accounts_removed" not in purged(act)
     assert reload_account(account).contested_email == OLD
@@ -261,5 +262,5 @@ def test_a_new_letter_that_joins_another_account_settles_the_contest(
     secret = secret_on(pages(out)[0])
     submit(browser, browser.get("/mon-compte/courrier"), identifiant=account.username, mot_de_passe=secret)
     after = reload_account(account)
-    assert (after.merged_into_id, after.contested_at) == (mine.id, None)
+    assert (after.merge and after.merge.into_id, after.contested_at) == (mine.id, None)
     assert reload_account(mine).email == "parent@exemple.fr"

@@ -9,11 +9,13 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
 import idp.db
 from idp.accounts import directory
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account
 from idp.audit import log
 from idp.clock import now
@@ -37,7 +39,7 @@ def family(build: Build) -> tuple[Account, list[uuid.UUID]]:
     main = build.active()
 
     def merged_into(other: Account) -> Account:
-        return build.never_activated(disabled_at=now(), merged_into_id=other.id, children=[])
+        return build.never_activated(disabled_at=now(), merge=Merge(into_id=other.id), children=[])
 
     first, second = merged_into(main), merged_into(main)
     third = merged_into(first)
@@ -69,8 +71,8 @@ def test_account_that_is_merged_during_an_erasure_is_not_forgotten(
 
     def merge_and_lock(account_id: uuid.UUID) -> Account | None:
         with db.engine.begin() as other:
-            merging = update(Account).where(Account.id == late).values(merged_into_id=main.id, disabled_at=now())
-            other.execute(merging)
+            merging = insert(Merge).values(account_id=late, into_id=main.id)
+            other.execute(merging.on_conflict_do_nothing())
         return lock_truly(account_id)
 
     with monkeypatch.context() as patch:

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from idp.accounts import one_time_links
+from idp.accounts.closings import RemovalWarning
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState, Purpose
 from idp.clock import now
@@ -102,7 +103,9 @@ def test_a_new_letter_revokes_every_credential(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, events: Events
 ) -> None:
     ent = build.ent("Autre", "autre.test", scopes=OFFLINE)
-    account = build.active(password_blocked_at=None, inactive_warned_at=now())
+    account = build.active(
+        password_blocked_at=None, removal_warning=RemovalWarning(warned_at=now() + timedelta(hours=1))
+    )
     sign_in(browser, "/connexion", account.username, PASSWORD)
     issued = tokens_for(browser, ent, scope=OFFLINE)
     links = {}

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import disputes, school_notices
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Merge, RemovalWarning
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.school_notices import Kind
@@ -72,6 +72,7 @@ def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
     notice.sentence, notice.settled_by = "Vu avec AUTRE-PARENT", "uid 7 (agent)"
     dispute = db.session.get_one(Guardianship, (account.id, stranger.id))
     dispute.disputed_at = now()
+    keep(RemovalWarning(account_id=account.id))
     keep(OutboxMessage(kind="account.notice", payload={"notice": "compte_inactif", "account": str(account.id)}))
     return account
 
@@ -205,7 +206,7 @@ def test_erasure_keeps_only_the_documented_rows(act: Run, build: Build, parent: 
     tie = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).one()
     db.session.delete(tie)
     db.session.commit()
-    merged = build.never_activated(disabled_at=now(), merged_into_id=key, children=[]).id
+    merged = build.never_activated(disabled_at=now(), merge=Merge(into_id=key), children=[]).id
     answer = erase(act, username)
     assert answer.out.startswith(f"{username} is erased: 2 accounts; ")
     stays = [line for line in answer.out.splitlines() if line.startswith("stays: ")]
@@ -273,7 +274,7 @@ def test_erasure_keeps_notices_about_other_accounts(act: Run, build: Build) -> N
 
 def test_account_that_was_merged_is_erased_with_the_main_one(act: Run, build: Build) -> None:
     main = build.active()
-    merged = build.never_activated(disabled_at=now(), merged_into_id=main.id, children=[])
+    merged = build.never_activated(disabled_at=now(), merge=Merge(into_id=main.id), children=[])
     check_refusal(erase(act, merged.username), f"was merged into {main.username}")
 
 

@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, event, func, or_, select, text
 
+from idp.accounts.closings import RemovalWarning
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.notices import NOTICE
 from idp.accounts.one_time_links import OneTimeLink
@@ -207,7 +208,7 @@ def every_kind(build: Build) -> set[uuid.UUID]:
     long_ago: dict[str, Any] = {"activated_at": now() - 800 * DAY, "children": [child]}
     a_dead_town(build.active(children=[child]), 7)
     warned = [build.active(**long_ago) for _ in range(5)]
-    removed = [build.active(inactive_warned_at=now() - 31 * DAY, **long_ago) for _ in range(5)]
+    removed = [build.active(removal_warning=RemovalWarning(warned_at=now() - 31 * DAY), **long_ago) for _ in range(5)]
     for account in (*warned, *removed):
         Remains(account).everything(build)
     gone = {account.id for account in removed}

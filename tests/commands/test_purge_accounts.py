@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import inspect, select
 
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.audit.models import AuditEntry
@@ -19,6 +20,7 @@ from idp.letters import secrets
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
+from tests.commands.accounts import reload_account
 from tests.commands.conftest import Events, Run
 from tests.commands.remains import DAY, HOUR, Remains, keep, number, purged
 from tests.email_confirmation.post import post_office, text_of
@@ -82,8 +84,13 @@ def test_a_sign_in_after_the_warning_keeps_the_account(act: Run, build: Build, b
     account = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 366 * DAY)
     assert purged(act) == {"accounts_warned": 1}
     sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert reload_account(account).inactive_warned_at is None
     with time_machine.travel(now() + 40 * DAY):
         assert "accounts_removed" not in purged(act)
+    for days, done in ((366, {"accounts_warned": 1}), (390, {}), (397, {"accounts_removed": 1})):
+        with time_machine.travel(now() + days * DAY):
+            counted = purged(act)
+        assert {name: number for name, number in counted.items() if name.startswith("accounts")} == done, days
 
 
 def test_a_sign_in_since_the_last_look_keeps_the_account_and_is_noted(act: Run, build: Build) -> None:
@@ -145,15 +152,15 @@ def test_disabled_accounts_are_removed_after_ninety_days_and_merged_ones_with_th
     act: Run, build: Build, events: Events
 ) -> None:
     main = build.active()
-    merged = build.never_activated(disabled_at=now() - 91 * DAY, merged_into_id=main.id, children=[]).id
+    merged = build.never_activated(disabled_at=now() - 91 * DAY, merge=Merge(into_id=main.id), children=[]).id
     disabled = build.active(disabled_at=now() - 91 * DAY, last_sign_in_at=now() - 91 * DAY)
-    pointing = build.never_activated(disabled_at=now() - 10 * DAY, merged_into_id=disabled.id, children=[])
+    pointing = build.never_activated(disabled_at=now() - 10 * DAY, merge=Merge(into_id=disabled.id), children=[])
     recent = build.active(disabled_at=now() - 89 * DAY).id
     gone = disabled.id
     assert purged(act) == {"accounts_removed": 1}
     assert db.session.get(Account, gone) is None
     assert all(db.session.get(Account, key) is not None for key in (main.id, merged, recent))
-    assert pointing.merged_into_id is None
+    assert pointing.merge is None
     assert {e.account_id: e.details["why"] for e in events("account.purged")} == {gone: "disabled"}
 
 

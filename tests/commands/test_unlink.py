@@ -67,7 +67,7 @@ def test_a_month_later_everything_goes_back_and_a_letter_is_printed(
         [mail] = [mail for mail in office.deliver() if "n’est plus dans votre compte" in mail["Subject"]]
     assert (children_of(mine), children_of(other)) == (["Malo"], ["Inès"])
     after = reload_account(other)
-    assert (after.roster_key, after.merged_into_id, after.merged_rows, after.disabled_at) == ("aaf:2", None, None, None)
+    assert (after.roster_key, after.merge, after.disabled_at) == ("aaf:2", None, None)
     aliases = {alias.roster_key: alias.account_id for alias in db.session.scalars(select(RosterAlias))}
     assert aliases == {"siecle:2": other.id}
     assert living(mine) == 1, "the other mother keeps her own account"

@@ -26,6 +26,7 @@ from demo.families import (
 from demo.seed import in_order
 from demo.siecle_files import siecle_files
 from idp import opaque
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.charter.models import CharterVersion
 from idp.clients.models import Client
@@ -155,7 +156,7 @@ def test_the_letter_of_a_merged_account_stays_and_is_refused(house: House) -> No
     mine, other = account(first["s.dubois"]), account(first["s.rousseau"])
     db.session.add(RosterAlias(roster_key=str(other.roster_key), account_id=mine.id))
     db.session.execute(update(Guardianship).where(Guardianship.account_id == other.id).values(account_id=mine.id))
-    other.roster_key, other.merged_into_id, other.disabled_at = None, mine.id, now()
+    other.roster_key, other.merge, other.disabled_at = None, Merge(into_id=mine.id), now()
     db.session.commit()
     letters = house.seed()
     assert {name for name, letter in letters.items() if not letter.usable} == {"s.rousseau"}

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from idp.accounts import notices
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import PARIS, now
@@ -174,7 +175,7 @@ def test_a_page_says_why_there_is_no_letter(
         case "tie suspended":
             suspend(account.id, tie.child_id)
         case _:
-            account.merged_into_id = other.id
+            account.merge, account.disabled_at = Merge(into_id=other.id), now()
     db.session.commit()
     browser = colleagues.signed_in()
     page = browser.get(f"/comptes/{account.id}/courrier").get_data(as_text=True)

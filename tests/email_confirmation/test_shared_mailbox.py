@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import one_time_links
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.clock import now
@@ -77,7 +78,7 @@ def test_the_page_of_a_change_names_the_form_for_another_address(browser: FlaskC
 def test_a_disabled_account_or_a_merged_one_is_not_served(browser: FlaskClient, build: Build) -> None:
     kept_one = build.active(email="autre@exemple.fr")
     build.active(email=_MAILBOX, disabled_at=now())
-    build.active(email=_MAILBOX, merged_into_id=kept_one.id)
+    build.never_activated(disabled_at=now(), merge=Merge(into_id=kept_one.id))
     account = build.never_activated()
     activate(browser, account, mail=_MAILBOX)
     assert _TOLD not in browser.get(newest_link(build.settings, account.id)).text

@@ -6,6 +6,7 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy import select
 
+from idp.accounts.closings import Merge, RemovalWarning
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
@@ -57,11 +58,13 @@ MAKERS: dict[Standing, Callable[[Build], Account]] = {
     ),
     Standing.CONTESTED: lambda build: build.active(contested_at=now()),
     Standing.DISPUTED: lambda build: disputed(build.never_activated()),
-    Standing.WARNED: lambda build: build.active(inactive_warned_at=now()),
+    Standing.WARNED: lambda build: build.active(
+        activated_at=now() - timedelta(days=1), removal_warning=RemovalWarning()
+    ),
     Standing.DISABLED: lambda build: build.active(disabled_at=now()),
     Standing.LEFT: left,
     Standing.EXCLUDED: lambda build: excluded(left(build)),
-    Standing.MERGED: lambda build: build.active(disabled_at=now(), merged_into_id=build.active().id),
+    Standing.MERGED: lambda build: build.active(disabled_at=now(), merge=Merge(into_id=build.active().id)),
 }
 
 

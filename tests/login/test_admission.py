@@ -142,7 +142,7 @@ def test_both_ways_write_the_same_rows(app: Flask, build: Build, monkeypatch: py
     # The chain and the unit of work write the account, the session, the journal, the mail and the counters alike.
 
     def written() -> dict[str, list[dict[str, object]]]:
-        account = build.active(last_sign_in_at=now(), activated_in=b"x", inactive_warned_at=now())
+        account = build.active(last_sign_in_at=now(), activated_in=b"x")
         assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == _ACCOUNT
         own = {
             Account: Account.id == account.id,

@@ -113,7 +113,6 @@ _DEATHS: dict[str, tuple[Callable[[Account], None], int]] = {
     "password changed": (_set(generation=2), 0),
     "address changed": (_set(email="nouvelle@exemple.fr"), 0),
     "disabled": (_set(disabled_at=now), 0),
-    "merged": (lambda account: _set(merged_into_id=account.id)(account), 0),
     "contested": (lambda account: add_contest(account.id, now(), "avant@exemple.fr"), 0),
 }
 

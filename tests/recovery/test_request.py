@@ -44,7 +44,6 @@ _CASES = {
     "unconfirmed": "unconfirmed",
     "no address": "no_address",
     "disabled": "disabled",
-    "merged": "merged",
     "contested": "disputed",
     "disputed": "disputed",
 }
@@ -61,7 +60,6 @@ def _typed(build: Build) -> dict[str, str]:
         "unconfirmed": build.active(email=None, pending_email="attente@exemple.fr"),
         "no address": build.active(email=None),
         "disabled": build.active(email="fermee@exemple.fr", disabled_at=now()),
-        "merged": build.active(email="fondue@exemple.fr", merged_into_id=active.id),
         "contested": build.active(email="contestee@exemple.fr", contested_at=now(), password_blocked_at=now()),
         "disputed": build.never_activated(school_email="dispute@exemple.fr"),
     }

@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import delete, update
 
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.clock import now
@@ -85,8 +86,7 @@ def test_a_mailbox_of_one_account_gives_its_link_to_any_device(
 ) -> None:
     mother, father = parents
     row = db.session.get_one(Account, father.id)
-    row.merged_into_id = mother.id
-    row.email = None
+    row.email, row.disabled_at, row.merge = None, now(), Merge(into_id=mother.id)
     db.session.commit()
     ask_password(browser, mother.username)
     with post_office(app) as office:

@@ -7,6 +7,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
@@ -26,7 +27,7 @@ def _mailboxes(build: Build) -> dict[str, str]:
     for _ in range(3):
         build.active(email="partagee@exemple.fr")
     survivor = build.active(email="reste@exemple.fr")
-    build.active(email="fondue@exemple.fr", merged_into_id=survivor.id)
+    build.active(email="fondue@exemple.fr", disabled_at=now(), merge=Merge(into_id=survivor.id))
     typed = ("connue", "inconnue", "attente", "ecole", "fermee", "partagee", "fondue")
     return {name: f"{name}@exemple.fr" for name in typed}
 

@@ -236,7 +236,7 @@ def test_a_second_key_of_a_namesake_adds_no_child(act: Run, build: Build, folder
     report = imported(act, written(folder, FIRST, namesake), "--force")
     assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (1, 0)
     assert codes(report).count("namesake_starts_again") == 1
-    people = {person.id: person for person in of_name("MARTIN") if person.merged_into_id is None}
+    people = {person.id: person for person in of_name("MARTIN") if person.merge is None}
     [new] = [person for key, person in people.items() if key != hers.id]
     assert [child.given_name for child in people[hers.id].children] == ["Léa"]
     assert [child.given_name for child in new.children] == ["Bob"]

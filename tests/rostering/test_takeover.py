@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from idp.accounts import merging as account_merging
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
@@ -78,7 +79,7 @@ def test_a_child_that_came_after_a_wrong_merge_goes_back_with_the_next_file(
     act: Run, year: Year, folder: Path, settings: Settings
 ) -> None:
     merged(act, year, folder, settings)
-    other = db.session.scalars(select(Account.id).where(Account.merged_into_id.is_not(None))).one()
+    other = db.session.scalars(select(Merge.account_id)).one()
     year.add(Pupil("12", "Trois", "DUPONT", parents=(("502", "10", "1"),)))
     imported(act, year.write(folder))
     assert children_of("501") == ["Deux", "Trois", "Un"]

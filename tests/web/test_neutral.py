@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
@@ -55,7 +56,8 @@ def _shared_mail(build: Build) -> Person:
 
 def _merged(build: Build) -> Person:
     kept = build.active(email="reste@exemple.fr")
-    return _of(build.active(email="fondue@exemple.fr", merged_into_id=kept.id), "fondue@exemple.fr")
+    merged = build.active(email="fondue@exemple.fr", disabled_at=now(), merge=Merge(into_id=kept.id))
+    return _of(merged, "fondue@exemple.fr")
 
 
 def _disputed(build: Build) -> Person:

@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import url_for
 from sqlalchemy import ColumnElement, func, or_, select, true
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import selectinload, undefer
 
 from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
@@ -281,6 +281,7 @@ def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
         .join(Child, Child.id == Guardianship.child_id)
         .where(Child.id == child.id, ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
+        .options(undefer(Account.inactive_warned_at), selectinload(Account.merge))
         .options(selectinload(Account.guardianships).lazyload(Guardianship.child))
     ).all()
     held = closings.of_accounts([account.id for account, _, _ in rows])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy import exists, or_, select
-from sqlalchemy.orm import defer, lazyload, selectinload
+from sqlalchemy.orm import defer, lazyload, selectinload, undefer
 
 from idp.accounts import disputes
 from idp.accounts.closings import Closing
@@ -23,7 +23,7 @@ from idp.services import services
 
 OF_ACCOUNT = (
     defer(Account.search_text), defer(Account.address_lines), defer(Account.more_claims),
-    lazyload(Account.guardianships),
+    undefer(Account.inactive_warned_at), selectinload(Account.merge), lazyload(Account.guardianships),
 )  # fmt: skip
 """Without what the rows of a search do not show."""
 

@@ -21,7 +21,7 @@ from flask import render_template
 from flask_babel import force_locale
 from sqlalchemy import ColumnElement, or_, select
 
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Merge, RemovalWarning
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.audit import log
@@ -137,6 +137,7 @@ PARTS = (
     Part(Child, "Vos enfants", lambda person: Child.id.in_(person.children)),
     _of_account(Guardianship, "Vos liens avec des enfants", _tie),
     _of_account(Closing, "Fermetures de votre accès, adresses contestées, liens qui attendent la direction", _closing),
+    _of_account(RemovalWarning, "Suppression annoncée de votre compte"),
     _of_account(RosterAlias, "Vos autres clés dans les fichiers des établissements"),
     _of_account(FormerMailbox, "Vos anciennes adresses mail"),
     _of_account(CharterAcceptance, "Chartes acceptées"),
@@ -194,7 +195,7 @@ def accounts_of(account_id: uuid.UUID) -> frozenset[uuid.UUID]:
     merged: set[uuid.UUID] = set()
     latest = {account_id}
     while latest:
-        rows = db.session.scalars(select(Account.id).where(Account.merged_into_id.in_(latest)))
+        rows = db.session.scalars(select(Merge.account_id).where(Merge.into_id.in_(latest)))
         latest = set(rows) - merged - {account_id}
         merged |= latest
     return frozenset({account_id, *merged})

@@ -116,9 +116,8 @@ def preview(account: Account) -> list[Kept]:
 
 
 def _check_main(account: Account) -> None:
-    if account.merged_into_id is not None:
-        main = db.session.get_one(Account, account.merged_into_id)
-        raise RefusedError(Code.ERASE_OTHER, name=account.username, other=main.username)
+    if account.merge is not None:
+        raise RefusedError(Code.ERASE_OTHER, name=account.username, other=account.merge.into.username)
 
 
 def _is_recorded(account_id: uuid.UUID, reason: str) -> bool:

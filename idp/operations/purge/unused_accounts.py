@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, exists, literal, or_, select, update
 
 from idp.accounts import directory, disputes, notices, retired, school_notices
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Merge, RemovalWarning
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink
@@ -35,7 +35,7 @@ from idp.audit.events import AccountPurged, InactivityWarned
 from idp.charter.models import CharterAcceptance
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.config import Settings
-from idp.db import UtcDateTime, db
+from idp.db import UtcDateTime, db, upsert
 from idp.oidc.models import AuthorizationCode, Token
 from idp.operations import batches
 from idp.passkeys.models import Passkey, PasskeyUser
@@ -126,16 +126,24 @@ def warn(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int
     at_once = batches.ROWS // 3  # each writes a row in three tables
     locked = select(Account.id).where(some, due).order_by(Account.id).limit(at_once)
     keys = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
-    db.session.execute(
-        update(Account)
-        .where(Account.id.in_(keys))
-        .values(inactive_warned_at=moment, updated_at=Account.updated_at)
-        .execution_options(synchronize_session=False)
-    )
-    for key in keys:
+    warned = _store_warnings(keys, moment, before=moment - timedelta(days=settings.inactive_days))
+    for key in warned:
         notices.tell(Notice.INACTIVE, key)
         log.record(InactivityWarned(account_id=key))
-    return len(keys)
+    return len(warned)
+
+
+def _store_warnings(keys: Sequence[uuid.UUID], moment: datetime, before: datetime) -> Sequence[uuid.UUID]:
+    """Store warnings, also in place of those from `before`; return the accounts that no other purge has just warned."""
+    if not keys:
+        return []
+    new = upsert(RemovalWarning).values([{"account_id": key, "warned_at": moment} for key in keys])
+    stored = new.on_conflict_do_update(
+        index_elements=[RemovalWarning.account_id],
+        set_={"warned_at": moment},
+        where=RemovalWarning.warned_at <= before,
+    )
+    return db.session.scalars(stored.returning(RemovalWarning.account_id)).all()
 
 
 def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
@@ -143,7 +151,7 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
     unused = timedelta(days=settings.inactive_days)
     notice = timedelta(days=settings.inactive_warning_days)
     over = or_(
-        and_(Account.disabled_at <= moment - DISABLED_KEPT, Account.merged_into_id.is_(None), ~_still_in_a_file()),
+        and_(Account.disabled_at <= moment - DISABLED_KEPT, ~Account.merge.has(), ~_still_in_a_file()),
         and_(_unused_since(moment - unused), Account.inactive_warned_at <= moment - notice),
         and_(_unused_since(moment - unused - notice), Account.email.is_(None), ~_lost_mailbox_since(moment - notice)),
         _orphan_since(moment - DISABLED_KEPT),
@@ -252,13 +260,12 @@ def _take_away(account: Account) -> None:
                 CharterAcceptance,
                 SchoolNotice,
                 Closing,
+                RemovalWarning,
             )
         ),
         # a notice that is also about another account stays
         update(SchoolNotice).where(SchoolNotice.other_account_id == account_id).values(other_account_id=None),
-        update(Account)
-        .where(Account.merged_into_id == account_id)
-        .values(merged_into_id=None, updated_at=Account.updated_at),
+        delete(Merge).where(or_(Merge.account_id == account_id, Merge.into_id == account_id)),
         delete(Account).where(Account.id == account_id),
     ):
         db.session.execute(statement.execution_options(synchronize_session=False))

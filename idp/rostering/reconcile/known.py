@@ -60,7 +60,6 @@ _IS_BLANK = and_(
     Account.generation == 0,
     Account.activated_at.is_(None),
     Account.provisional_hash.is_(None),
-    Account.merged_into_id.is_(None),
 )
 _ACCOUNT = (
     Account.id,
@@ -198,7 +197,7 @@ def open_accounts() -> int:
 def namesakes(name_keys: Sequence[str], only_school: str | None) -> Sequence[Any]:
     """Return the open accounts of some names; those with a child in `only_school`, if it is given."""
     query = select(Account.name_key, Account.roster_key, Account.postcode).where(
-        one_of(Account.name_key, name_keys), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
+        one_of(Account.name_key, name_keys), Account.disabled_at.is_(None)
     )
     if only_school is not None:
         of_school = select(Guardianship.account_id).join(Child).join(School).where(School.uai == only_school)

@@ -15,6 +15,7 @@ from typing import Any, cast
 from sqlalchemy import Table, delete, func, literal, select, update
 
 from idp.accounts import directory, mailboxes, notices, one_time_links, school_notices
+from idp.accounts.closings import Merge
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
@@ -74,7 +75,7 @@ def welcome_back(settings: Settings, batch: str, page: Sequence[Any]) -> None:
         if account.is_disabled_by_departure:
             account.disabled_at = None
             mailboxes.release_if_refused(settings, account)
-        account.left_at = account.inactive_warned_at = None
+        account.left_at = account.removal_warning = None
         db.session.flush()  # the next account of the page must see this one's mailbox
         log.record(AccountChanged(account_id=account.id, change="returned"))
         log.record(AccountImported(account_id=account.id, batch=batch, change="returned"))
@@ -107,7 +108,7 @@ def _disable(account_id: uuid.UUID, moment: datetime) -> Any:
         .where(
             _accounts.c.id == account_id,
             _accounts.c.left_at.is_(None),
-            _accounts.c.merged_into_id.is_(None),
+            ~select(Merge.account_id).where(Merge.account_id == account_id).exists(),
             ~holds.exists(),
         )
         .values(
