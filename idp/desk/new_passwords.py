@@ -55,7 +55,7 @@ def count_concerned(school: School) -> Concerned:
             Child.school_id == school.id,
             directory.concerns_its_school(),
             Account.activated_at.is_not(None),
-            Account.password_blocked_at.is_(None),
+            ~Account.has_blocked_password,
         )
     ).one()
     return Concerned(row[0], row[1])

@@ -181,7 +181,7 @@ def unlock(account: uuid.UUID) -> Response:
 
 def _may_resend(subject: Subject) -> bool:
     account = subject.account
-    return subject.is_open and account.pending_email is not None and account.password_blocked_at is None
+    return subject.is_open and account.pending_email is not None and not account.has_blocked_password
 
 
 actions.register(
