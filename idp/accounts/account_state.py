@@ -24,7 +24,7 @@ class AccountState:
     """An account as it was read, without a lock.
 
     Attributes:
-        has_signed_in: see `Account`.
+        has_blocked_password, has_signed_in: see `Account`.
         closed: whether a dispute closes it (`disputes.closes`).
         known_device: whether its password was verified on the device of the try since it last changed. The device is
             also unknown if an operator has reset the account's tries since: the device's own counter may be full.
@@ -39,7 +39,7 @@ class AccountState:
     shut_until: datetime | None
     activated_at: datetime | None
     password_hash: str | None
-    password_blocked_at: datetime | None
+    has_blocked_password: bool
     provisional_hash: str | None
     provisional_expires_at: datetime | None
     has_signed_in: bool
@@ -66,7 +66,7 @@ _DECISIVE = (
     "disabled_at",
     "shut_until",
     "password_hash",
-    "password_blocked_at",
+    "has_blocked_password",
     "has_signed_in",
     "closed",
 )

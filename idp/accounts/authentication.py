@@ -15,10 +15,11 @@ from typing import Literal, TypeVar, get_args
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
-from idp.accounts import account_state, alarm, directory, disputes, notices, school_notices
+from idp.accounts import account_state, directory, disputes, notices, school_notices
 from idp.accounts.account_state import AccountState
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
+from idp.accounts.passwords import alarm
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_provisional, fold_username
 from idp.accounts.school_notices import Kind
 from idp.audit import log

@@ -43,7 +43,7 @@ def closes() -> ColumnElement[bool]:
 
     A scalar subquery reads the ties of that account. An EXISTS may be hashed, which would read all ties there are.
     """
-    no_password = or_(Account.password_blocked_at.is_not(None), Account.activated_at.is_(None))
+    no_password = or_(Account.has_blocked_password, Account.activated_at.is_(None))
     contested = and_(Account.contested_at.is_not(None), no_password)
     return or_(contested, _disputed_ties().limit(1).scalar_subquery().is_not(None))
 
@@ -85,7 +85,7 @@ def is_closed(account: Account) -> bool:
 
 def is_closed_by_contest(account: Account) -> bool:
     """Return whether a contested address closes the account: no password opens it."""
-    no_password = account.password_blocked_at is not None or account.activated_at is None
+    no_password = account.has_blocked_password or account.activated_at is None
     return account.contested_at is not None and no_password
 
 

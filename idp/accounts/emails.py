@@ -154,7 +154,7 @@ def _send_again(
         account = directory.get_for_change(account_id)
         if account is None or not account.is_enabled_at(now()) or account.contested_at:
             return NothingToConfirm()
-        if account.pending_email != pending or account.password_blocked_at is not None:
+        if account.pending_email != pending or account.has_blocked_password:
             return NothingToConfirm()
         send_link(settings, account, client_id, reminds=reminds)
     return Sent()
@@ -177,7 +177,7 @@ def correct(
 @unit_of_work()
 def _replace(settings: Settings, verified: VerifiedSecret, to: str, client_id: uuid.UUID | None) -> Resent | None:
     account = directory.get_for_change(verified.account_id)
-    if account is None or not verified.still_holds(account) or account.password_blocked_at is not None:
+    if account is None or not verified.still_holds(account) or account.has_blocked_password:
         return None
     if account.email is not None or account.contested_at is not None:
         return NothingToConfirm()

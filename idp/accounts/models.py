@@ -11,10 +11,11 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship,
 
 from idp.accounts import closings
 from idp.accounts.closings import ClosableAccount, ClosableTie, Closing, Merge, RemovalWarning
+from idp.accounts.credentials import PasswordHolder
 from idp.clock import now
 from idp.db import Base, Searched, UuidKey, only, words_index
 from idp.mail.emails import fold_email
-from idp.personal import ANYBODYS, COPY, DIGEST, GENERATION, OWN, STAFF, held, left_out, shown
+from idp.personal import ANYBODYS, COPY, DIGEST, OWN, STAFF, held, left_out, shown
 
 _ROSTER_KEY = shown("Clé dans le fichier de l’établissement")
 _FORMER = held("ancienne adresse mail, qui peut être celle d’une autre personne après un changement contesté")
@@ -97,18 +98,17 @@ class Child(UuidKey, Searched, Base):
     school: Mapped[School] = relationship(lazy="joined")
 
 
-class Account(ClosableAccount, UuidKey, Searched, Base):
+class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
     """A person who may sign in.
 
     States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email`
     until the link of the mail is used) → confirmed (`email`). A new letter empties `activated_at`, and leaves
-    `first_activated_at`. `generation` counts the changes of credentials: what was issued for an earlier one is refused.
-    `activated_in` is the digest of the interaction of the activation: a form sent twice shows the same result.
+    `first_activated_at`. `activated_in` is the digest of the interaction of the activation: a form sent twice shows the
+    same result.
 
     Mail: `mailbox` is `email` folded, to find all accounts of one mailbox; `former_mailboxes` are those before it.
     Nobody has proved that `school_email` is the person's, so mails to it contain no secret. While the address is
-    contested (`contested_at`), no mail recovers the account, until the school decides or a new letter is used. With
-    `password_blocked_at` set, the password is refused, and a new one is chosen by mail or with a new letter.
+    contested (`contested_at`), no mail recovers the account, until the school decides or a new letter is used.
     `letter_school_id` is the school that printed the last letter.
 
     School files: `roster_key` is the person's key; names and postal address come from that record. `join_key` is that
@@ -156,11 +156,8 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
     )
     locale: Mapped[str] = mapped_column(String(20), default="fr-FR", info=shown("Langue"))
     more_claims: Mapped[dict[str, Any]] = mapped_column(default=dict, info=shown("Autres informations"))
-    password_hash: Mapped[str | None] = mapped_column(String(200), info=held("empreinte du mot de passe"))
     provisional_hash: Mapped[str | None] = mapped_column(String(200), info=held("empreinte du mot de passe provisoire"))
     provisional_expires_at: Mapped[datetime | None] = mapped_column(info=shown("Fin du mot de passe provisoire"))
-    password_changed_at: Mapped[datetime | None] = mapped_column(info=shown("Mot de passe changé le"))
-    generation: Mapped[int] = mapped_column(default=0, info=GENERATION)
     activated_at: Mapped[datetime | None] = mapped_column(info=shown("Compte activé le"))
     first_activated_at: Mapped[datetime | None] = mapped_column(
         info=shown("Compte activé pour la première fois le, avant un nouveau courrier")
@@ -173,8 +170,6 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
     school_email: Mapped[str | None] = mapped_column(
         String(254), info=shown("Adresse mail du fichier de l’établissement")
     )
-    password_blocked_at: Mapped[datetime | None] = mapped_column(info=shown("Mot de passe bloqué le"))
-    breached_at: Mapped[datetime | None] = mapped_column(info=shown("Mot de passe trouvé dans une liste volée le"))
     letter_school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"), info=COPY)
     tries_forgotten_at: Mapped[datetime | None] = mapped_column(info=shown("Essais effacés le"))
     is_from_desk: Mapped[bool] = mapped_column(default=False, info=shown("Compte ouvert par un fichier du bureau"))
@@ -220,28 +215,6 @@ class Account(ClosableAccount, UuidKey, Searched, Base):
     @classmethod
     def _has_signed_in(cls) -> ColumnElement[bool]:
         return cls.last_sign_in_at.is_not(None)
-
-    def credentials_changed(self) -> None:
-        """Count a change of credentials: all sessions, codes, tokens and links issued before are refused.
-
-        The caller has locked the row, and ends the sessions if clients have to be told (`sessions.manager.end_all`).
-        """
-        self.generation += 1
-
-    @classmethod
-    def next_generation(cls) -> ColumnElement[int]:
-        """Return the value that an UPDATE gives to `generation` when credentials change (see `credentials_changed`)."""
-        return cls.generation + 1
-
-    def changed_once_since(self, generation: int) -> bool:
-        """Return whether credentials changed exactly once after that `generation`."""
-        return self.generation == generation + 1
-
-    def set_password(self, password_hash: str) -> None:
-        """Replace the password; the new one is neither blocked nor breached."""
-        self.password_hash, self.password_changed_at = password_hash, now()
-        self.password_blocked_at = self.breached_at = None
-        self.credentials_changed()
 
     @property
     def is_disabled_by_departure(self) -> bool:

@@ -147,7 +147,7 @@ def force_password_change(uai: str | None, *, everybody: bool, yes: bool, as_jso
         raise click.UsageError("give either --school or --all")
     school = account_view.get_school(uai)
     if everybody and not yes:
-        count = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
+        count = batches.count(Account.activated_at.is_not(None), ~Account.has_blocked_password)
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
     total = Blocked()
     for some in blocked_passwords.block(school, _batch_recorder(school)):

@@ -46,7 +46,7 @@ def count_concerned(school: School) -> tuple[int, int]:
             Child.school_id == school.id,
             directory.concerns_its_school(),
             Account.activated_at.is_not(None),
-            Account.password_blocked_at.is_(None),
+            ~Account.has_blocked_password,
         )
     ).one()
     return row[0], row[1]

@@ -75,7 +75,7 @@ def look(value: str) -> Alarm:
     return Alarm(
         link.state,
         _standing(account, link.row),
-        shared and account.password_blocked_at is None,
+        shared and not account.has_blocked_password,
         directory.schools_of_ties(account),
     )
 
@@ -152,7 +152,7 @@ def stop(settings: Settings, value: str) -> bool:
 def _block(account: Account) -> None:
     """Block the password and remove the passkeys: the person who asked for the change may know and own them."""
     keys.remove_all(account.id, by="contested", mailed=False)
-    account.password_blocked_at = now()
+    account.block_password()
 
 
 def _end_all(account: Account, link: OneTimeLink) -> None:

@@ -176,7 +176,7 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
     account.pending_email = None
     rules.settle_contest(account, by=log.current_origin().actor, reason=decision.reason)
     if decision.outcome is Outcome.CONFIRM:  # somebody else knew the password
-        account.password_blocked_at = account.password_blocked_at or now()
+        account.block_password()
         passkeys.remove_all(account.id, by="contested", mailed=False)
     _renew(account)
     notices.tell(Notice.EMAIL_KEPT, account.id)

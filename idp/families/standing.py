@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, and_, case, or_
 
 from idp.accounts import disputes
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.clock import now
 
@@ -120,7 +121,7 @@ def group_of(holding: Sequence[Standing]) -> Group:
 def group() -> ColumnElement[str]:
     """Return the value of the group of an account, for a statement about `Account`."""
     moment, active = now(), Account.activated_at.is_not(None)
-    expires_at, is_blocked = Account.provisional_expires_at, Account.password_blocked_at.is_not(None)
+    expires_at, is_blocked = Account.provisional_expires_at, Account.has_blocked_password
     return case(
         (~Account.where_enabled(moment), Group.CLOSED.value),
         (or_(Account.contested_at.is_not(None), disputes.has_disputed_tie()), Group.DISPUTED.value),
@@ -150,11 +151,11 @@ def _why_disabled(account: Account) -> Standing:
 
 def _password(account: Account) -> Standing | None:
     """Return why the password of an active account is refused, or None: a mail about it needs a confirmed address."""
-    if account.password_blocked_at is None:
+    if not account.has_blocked_password:
         return None
     if account.email is None:
         return Standing.BLOCKED_UNCONFIRMED
-    return Standing.BLOCKED if account.breached_at is None else Standing.BREACHED
+    return Standing.BREACHED if account.password_state is PasswordState.BREACHED else Standing.BLOCKED
 
 
 def _letter(account: Account) -> Standing:

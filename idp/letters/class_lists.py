@@ -110,7 +110,7 @@ def _missing(row: Any) -> Missing:
         if row.provisional_hash is None or row.provisional_expires_at <= now():
             return Missing.LETTER
         return Missing.NEW_ACTIVATION if row.has_been_active else Missing.ACTIVATION
-    if row.password_blocked_at is not None:
+    if row.has_blocked_password:
         return Missing.LETTER
     return Missing.CONFIRMATION if row.pending_email is not None else Missing.EMAIL
 
@@ -127,7 +127,7 @@ def waiting(school: School, class_name: str | None) -> list[Waiting]:
         Account.email.is_(None),
         Account.pending_email.is_not(None),
         Account.contested_at.is_(None),
-        Account.password_blocked_at.is_(None),
+        ~Account.has_blocked_password,
     )
     first: dict[uuid.UUID, Any] = {}
     for row in sorted(db.session.execute(ties), key=lambda row: (row.rank, row.child_id)):
@@ -182,7 +182,7 @@ def _ties(school: School, class_name: str | None) -> Select[*tuple[Any, ...]]:
             Account.given_name,
             Account.username,
             Account.activated_at,
-            Account.password_blocked_at,
+            Account.has_blocked_password.label("has_blocked_password"),
             Account.has_been_active.label("has_been_active"),
             Account.provisional_hash,
             Account.provisional_expires_at,

@@ -20,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import directory, disputes, notices, one_time_links, school_notices
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
@@ -282,7 +283,7 @@ def _close(settings: Settings, account: Account, reason: str) -> None:
     one_time_links.revoke(account.id, *Purpose)
     for email in filter(None, (account.email, account.contested_email)):
         notices.tell_at(settings, Notice.LETTER_REISSUED, account, email)
-    account.password_hash = account.password_blocked_at = account.breached_at = None
+    account.password_hash, account.password_state = None, PasswordState.USABLE
     account.email = account.email_confirmed_at = account.pending_email = None
     account.first_activated_at = account.first_activated_at or account.activated_at
     account.activated_at = account.activated_in = account.known_use_at = None

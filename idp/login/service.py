@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import func, update
+from sqlalchemy import update
 
 from idp.accounts import account_state, authentication, directory, disputes, mailboxes, notices
 from idp.accounts.account_state import AccountState
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.breached import BreachedPasswords
@@ -168,7 +169,7 @@ def _admit(
         manager.end_former(former)  # two people must not share the state of one browser
         log.record(ActivationOpened(account_id=account.id))
         return MayActivate(account.id, account.generation)
-    if stolen and not closed and account.breached_at is None:
+    if stolen and not closed and account.password_state is not PasswordState.BREACHED:
         _close_breached(account)
         closed = disputes.is_closed(account)
     if refused:
@@ -200,7 +201,7 @@ def _admit_at_once(
 
 def is_refused(account: Account | AccountState, *, closed: bool) -> bool:
     """Return whether the right password or a passkey of the account opens no session."""
-    return closed or account.password_blocked_at is not None
+    return closed or account.has_blocked_password
 
 
 def slot_of_refusal(account: Account, *, closed: bool) -> NeedsSlot:
@@ -266,13 +267,11 @@ def _close_breached(account: Account) -> None:
     The new password is chosen with a link sent to the confirmed mailbox or with a letter, never here: a stolen password
     does not prove who typed it.
     """
-    moment = now()
     db.session.execute(
         update(Account)
         .where(Account.id == account.id)
         .values(
-            breached_at=moment,
-            password_blocked_at=func.coalesce(Account.password_blocked_at, moment),
+            password_state=PasswordState.BREACHED,
             generation=Account.next_generation(),
             updated_at=Account.updated_at,
         )
@@ -286,7 +285,7 @@ def _close_breached(account: Account) -> None:
 def _demand_another(settings: Settings, account: Account, wait: int, *, known_device: bool) -> MustRenew:
     outcome = MustRenew(
         has_email=account.email is not None,
-        breached=account.breached_at is not None,
+        breached=account.password_state is PasswordState.BREACHED,
         by_letter=mailboxes.reset_needs_letter(settings, account, known_device=known_device),
         wait=wait,
     )

@@ -74,7 +74,7 @@ def verify_password(
 @unit_of_work()
 def _renew(verified: VerifiedSecret, session_id: uuid.UUID) -> str | None:
     locked = lock(verified, session_id)
-    if locked is None or locked[0].password_blocked_at is not None:
+    if locked is None or locked[0].has_blocked_password:
         return None
     account, session = locked
     cookie = manager.renew(session, account)

@@ -6,10 +6,10 @@ from functools import partial
 
 from sqlalchemy import ColumnElement, select, update
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.events import AccountChanged
-from idp.clock import now
 from idp.db import db, retry_unit_of_work
 from idp.families.acts import OPERATOR
 from idp.operations.batches import account_ranges
@@ -60,19 +60,22 @@ def block(school: School | None, note: Callable[[Blocked], None]) -> Iterator[Bl
 
 def _block(some: ColumnElement[bool], note: Callable[[Blocked], None]) -> Blocked:
     """Block one batch in the caller's transaction; rows are locked in one order, to avoid deadlocks."""
-    moment = now()
     rows = db.session.execute(
-        select(Account.id, Account.email, Account.activated_at, Account.password_blocked_at)
+        select(Account.id, Account.email, Account.activated_at, Account.password_state)
         .where(some)
         .order_by(Account.id)
         .with_for_update()
     ).all()
-    active = [row for row in rows if row.activated_at is not None and row.password_blocked_at is None]
+    active = [row for row in rows if row.activated_at is not None and row.password_state is PasswordState.USABLE]
     ids = [row.id for row in active]
     db.session.execute(
         update(Account)
         .where(Account.id.in_(ids))
-        .values(password_blocked_at=moment, generation=Account.next_generation(), updated_at=Account.updated_at)
+        .values(
+            password_state=PasswordState.BLOCKED,
+            generation=Account.next_generation(),
+            updated_at=Account.updated_at,
+        )
         .execution_options(synchronize_session=False)
     )
     signed_in = select(Session.account_id).where(Session.account_id.in_(ids), liveness.unended()).distinct()

@@ -15,6 +15,7 @@ import click
 from rbloom import Bloom
 from sqlalchemy import func, select
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords import breached
 from idp.accounts.passwords.hasher import MAX_PASSWORD_LENGTH
@@ -67,7 +68,7 @@ def report(*, as_json: bool) -> None:
     described = _filter(services().settings.breached_passwords)
     if described is not None and described["fault"]:  # no password was compared with it, so a count would mislead
         raise click.ClickException(plain(f"the list of {described['file']} is not in use: {described['fault']}"))
-    concerned = Account.breached_at.is_not(None)
+    concerned = Account.password_state == PasswordState.BREACHED
     total, without_address = db.session.execute(
         select(func.count(), func.count().filter(Account.email.is_(None))).select_from(Account).where(concerned)
     ).one()

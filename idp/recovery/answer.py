@@ -12,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import update
 
 from idp.accounts import account_state, directory, disputes, emails, mailboxes, notices, one_time_links
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink, Purpose
@@ -197,8 +198,8 @@ def _link_mail(message: OutboxMessage, settings: Settings) -> tuple[str, str, di
         "ent": ent_name(account),
         "link": f"{settings.issuer}/mot-de-passe/lien/{value}",
         "minutes": int((link.expires_at - now()).total_seconds() + 30) // 60,
-        "blocked": account.password_blocked_at is not None,
-        "breached": account.breached_at is not None,
+        "blocked": account.has_blocked_password,
+        "breached": account.password_state is PasswordState.BREACHED,
     }
     return link.email, of_account(account.locale), context
 
@@ -223,7 +224,7 @@ def _send_without_link(message: OutboxMessage, settings: Settings, answer: Answe
         if answer is Answer.NEVER_ACTIVATED:
             context["link"] = entrance(settings, account)
         else:
-            context |= {"username": account.username, "blocked": account.password_blocked_at is not None}
+            context |= {"username": account.username, "blocked": account.has_blocked_password}
         language = of_account(account.locale)
     urls = [str(context["link"])] if context["link"] else []
     return _send(message, settings, _WITHOUT_LINK[answer], recipient, language, context, urls)

@@ -133,7 +133,7 @@ def faults(
         HasherBusyError: a hash could not be computed in time.
     """
     person = identity(account, hasher, registry.public_names(settings))
-    blocked = account.password_blocked_at is not None
+    blocked = account.has_blocked_password
     messages = [
         fault.message
         for fault in check_password(

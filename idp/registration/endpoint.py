@@ -16,7 +16,7 @@ from flask import Blueprint, request
 from sqlalchemy import select
 
 from idp import opaque
-from idp.accounts import alarm
+from idp.accounts.passwords import alarm
 from idp.audit import changes, log
 from idp.audit.registry_events import ClientChangedItself, ClientTokenExpired
 from idp.clients import names

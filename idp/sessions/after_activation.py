@@ -86,7 +86,7 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here, *, proved: bool 
             Account.email_confirmed_at >= Account.activated_at,
             Account.email.is_not(None),
             Account.generation == generation,
-            Account.password_blocked_at.is_(None),
+            ~Account.has_blocked_password,
             Account.where_enabled(moment),
             ~disputes.closes(),
         )

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.merging import same_person
 from idp.accounts.models import Account, Child, School, SchoolNotice, SchoolProfile
 from idp.accounts.passwords.hasher import fold_provisional
@@ -184,10 +185,10 @@ def test_a_row_and_an_update_count_a_change_of_credentials_alike(app: Flask, bui
 
 
 def test_a_new_password_lifts_a_block_and_a_breach_and_changes_credentials(app: Flask, build: Build) -> None:
-    account = build.active(password_blocked_at=now(), breached_at=now())
+    account = build.active(password_state=PasswordState.BREACHED)
     before, started = account.generation, now()
     account.set_password("a new hash")
-    assert (account.password_hash, account.password_blocked_at, account.breached_at) == ("a new hash", None, None)
+    assert (account.password_hash, account.password_state) == ("a new hash", PasswordState.USABLE)
     assert account.password_changed_at is not None
     assert account.password_changed_at >= started
     assert account.changed_once_since(before)

@@ -7,7 +7,7 @@ from tests.architecture.test_audience import texts
 from tests.architecture.tree import modules, named, nodes_of, parsed, shown
 from tests.rows import each_row
 
-HOME = "idp/accounts/models.py"
+HOME = "idp/accounts/credentials.py"
 OF_STAFF = "idp/desk/staff/models.py"
 """The staff of the desk have credentials of their own."""
 _COUNTED = re.compile(r"\bgeneration\s*=\s*(?:\w+\.)?generation\s*\+")

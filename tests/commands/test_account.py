@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from idp.accounts.closings import Merge, RemovalWarning
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
@@ -51,7 +52,9 @@ def test_show_names_every_state(act: Run, build: Build) -> None:
         build.never_activated(provisional_hash=None, provisional_expires_at=None): "never activated, no letter",
         build.active(email=None, pending_email="n@exemple.fr"): "active, address not confirmed",
         build.active(email=None): "active, no address",
-        build.active(password_blocked_at=past, contested_at=past): "active, address contested, password blocked",
+        build.active(
+            password_state=PasswordState.BLOCKED, contested_at=past
+        ): "active, address contested, password blocked",
         build.never_activated(contested_at=past): "never activated, letter valid, address contested",
         _disputed(build.never_activated(provisional_hash=None, provisional_expires_at=None)): (
             "never activated, no letter, disputed"
@@ -59,7 +62,7 @@ def test_show_names_every_state(act: Run, build: Build) -> None:
         build.active(
             activated_at=past - DAY, removal_warning=RemovalWarning(warned_at=past)
         ): "active, warned of its removal",
-        build.active(disabled_at=past, password_blocked_at=past): "disabled",
+        build.active(disabled_at=past, password_state=PasswordState.BLOCKED): "disabled",
         build.never_activated(disabled_at=past, merge=Merge(into_id=main.id)): "merged into another account",
     }
     for account, state in states.items():

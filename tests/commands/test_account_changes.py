@@ -103,8 +103,8 @@ def test_force_password_change_of_a_school_skips_letters_and_other_schools(
     owner(app, elsewhere)
     command = ("account", "force-password-change", "--school", COLLEGE)
     assert read_json(act, *command) == {"blocked": 6, "sessions_ended": 1, "without_address": 1, "untouched": 1}
-    assert all(reload_account(account).password_blocked_at for account in inside)
-    assert not any(reload_account(account).password_blocked_at for account in (letter, elsewhere))
+    assert all(reload_account(account).has_blocked_password for account in inside)
+    assert not any(reload_account(account).has_blocked_password for account in (letter, elsewhere))
     assert (living(inside[0]), stored(inside[0])) == (0, [])
     assert (living(elsewhere), len(stored(elsewhere))) == (1, 1)
     assert read_notices(inside[0])[-1] == ("cle_retiree", ""), "the person is told that the passkey opens nothing"
@@ -124,7 +124,7 @@ def test_a_force_password_change_that_is_killed_has_journaled_what_it_blocked(
         once = lambda work: run(work) if next(batches, False) else sys.exit(9)  # noqa: E731
         killed.setattr(blocked_passwords, "retry_unit_of_work", once)
         assert act("account", "force-password-change", "--school", COLLEGE).code == 9
-    assert [reload_account(account).password_blocked_at is None for account in accounts].count(False) == 2
+    assert [reload_account(account).has_blocked_password for account in accounts].count(True) == 2
     assert [event.details for event in events("desk.passwords_forced")] == [{"uai": COLLEGE, "count": 2}]
     act("account", "force-password-change", "--school", COLLEGE)
     assert [event.details["count"] for event in events("desk.passwords_forced")] == [2, 2, 1]
@@ -139,10 +139,10 @@ def test_force_password_change_of_all_accounts_asks_for_confirmation(
     refusal = act("account", "force-password-change", "--all")  # nobody answers
     assert (refusal.code, refusal.out) == (1, "")
     assert "Block the passwords of 3 accounts?" in refusal.err
-    assert not any(reload_account(account).password_blocked_at for account in accounts)
+    assert not any(reload_account(account).has_blocked_password for account in accounts)
     answer = act("account", "force-password-change", "--all", "--yes")
     assert answer.out == "3 passwords blocked, 0 sessions ended, 0 left as is\n"
-    assert all(reload_account(account).password_blocked_at for account in accounts)
+    assert all(reload_account(account).has_blocked_password for account in accounts)
     assert reload_account(accounts[0]).updated_at == changed_at, "ENTs see no change of the person"
 
 
@@ -172,7 +172,7 @@ def test_a_change_is_rolled_back_when_the_journal_fails(
     refuse_the_journal()
     answer = act("account", *(account.username if word == "USER" else word for word in command))
     check_refusal(answer, "Error: the database cannot be used (OperationalError)")
-    assert (reload_account(account).password_blocked_at, living(account)) == (None, 1)
+    assert (reload_account(account).has_blocked_password, living(account)) == (False, 1)
 
 
 @pytest.mark.row("O-05")

@@ -103,9 +103,7 @@ def test_a_new_letter_revokes_every_credential(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, events: Events
 ) -> None:
     ent = build.ent("Autre", "autre.test", scopes=OFFLINE)
-    account = build.active(
-        password_blocked_at=None, removal_warning=RemovalWarning(warned_at=now() + timedelta(hours=1))
-    )
+    account = build.active(removal_warning=RemovalWarning(warned_at=now() + timedelta(hours=1)))
     sign_in(browser, "/connexion", account.username, PASSWORD)
     issued = tokens_for(browser, ent, scope=OFFLINE)
     links = {}
@@ -118,7 +116,7 @@ def test_a_new_letter_revokes_every_credential(
     answer = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
     assert answer.code == 0, answer.err
     after = reload_account(account)
-    assert (after.activated_at, after.activated_in, after.password_hash, after.password_blocked_at) == (None,) * 4
+    assert (after.activated_at, after.activated_in, after.password_hash) == (None,) * 3
     assert (after.email, after.mailbox, after.email_confirmed_at, after.pending_email) == (None,) * 4
     assert (after.inactive_warned_at, after.first_activated_at is None) == (None, False)
     assert (living(account), len(waiting(SESSIONS_ENDED))) == (0, 1)

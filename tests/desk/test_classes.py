@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Route
 from sqlalchemy import text
 
 from idp.accounts import emails
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -64,7 +65,7 @@ def test_the_board_counts_each_class_and_their_sum_by_one_statement(
     build.never_activated(children=[second], provisional_expires_at=now() - timedelta(days=1), generation=1)
     parent(build, second)
     link(parent(build, second), second).disputed_at = now()
-    build.active(children=[second], password_blocked_at=now())
+    build.active(children=[second], password_state=PasswordState.BLOCKED)
     parent(build, pupil(build, "2de 7", LYCEE))
     db.session.commit()
     school = build.school()
@@ -111,7 +112,7 @@ def test_each_number_of_the_board_leads_to_as_many_accounts(desk: Flask, colleag
     sixth, fifth, nowhere = pupil(build, "6e 1"), pupil(build, "5e 2"), pupil(build, "")
     build.active(children=[sixth, fifth])
     build.active(children=[sixth, nowhere], contested_at=now())
-    build.active(children=[fifth], password_blocked_at=now())
+    build.active(children=[fifth], password_state=PasswordState.BLOCKED)
     build.never_activated(children=[sixth, fifth], provisional_expires_at=now() - timedelta(days=1))
     build.never_activated(children=[sixth])
     suspend(build.never_activated(children=[sixth]).id)

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, School
 from idp.accounts.school_notices import CONTACTS
 from idp.audit.models import AuditEntry
@@ -211,7 +212,7 @@ PATH = "/etablissement/mots-de-passe"
 
 def blocked(account: Account) -> bool:
     db.session.expire_all()
-    return db.session.get_one(Account, account.id).password_blocked_at is not None
+    return db.session.get_one(Account, account.id).has_blocked_password
 
 
 def test_the_word_blocks_the_passwords_of_the_own_school_only(build: Build, colleagues: Colleagues) -> None:
@@ -331,7 +332,7 @@ def test_a_job_that_failed_says_and_records_what_it_blocked(
 
 
 def test_a_blocked_password_without_a_confirmed_address_needs_a_letter(colleagues: Colleagues, build: Build) -> None:
-    account = build.active(email=None, pending_email="a@exemple.fr", password_blocked_at=now())
+    account = build.active(email=None, pending_email="a@exemple.fr", password_state=PasswordState.BLOCKED)
     browser, path = colleagues.signed_in(), f"/comptes/{account.id}"
     page = shown(browser.get(path)).partition("<main")[2]
     assert "Il vous faut un nouveau courrier" in page

@@ -11,6 +11,7 @@ from fractions import Fraction
 import pytest
 from flask import Flask
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
@@ -42,7 +43,7 @@ def family(build: Build, **states: int) -> None:
                 case "waiting":
                     build.active(children=children, email=None, pending_email=f"w{number}@exemple.fr")
                 case "blocked":
-                    build.active(children=children, email=f"b{number}@exemple.fr", password_blocked_at=now())
+                    build.active(children=children, email=f"b{number}@exemple.fr", password_state=PasswordState.BLOCKED)
                 case "printed":
                     build.never_activated(children=children)
                 case "expired":

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from idp.accounts import one_time_links
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.passwords.hasher import fold_provisional
@@ -239,7 +240,7 @@ def test_no_session_is_replaced_by_an_activation(app: Flask, browser: FlaskClien
 
 
 def _contest(account_id: uuid.UUID) -> None:
-    db.session.execute(update(Account).where(Account.id == account_id).values(password_blocked_at=now()))
+    db.session.execute(update(Account).where(Account.id == account_id).values(password_state=PasswordState.BLOCKED))
     add_contest(account_id, now())
 
 
@@ -248,7 +249,7 @@ def _reset(account_id: uuid.UUID) -> None:
 
 
 def _block(account_id: uuid.UUID) -> None:
-    db.session.execute(update(Account).where(Account.id == account_id).values(password_blocked_at=now()))
+    db.session.execute(update(Account).where(Account.id == account_id).values(password_state=PasswordState.BLOCKED))
 
 
 @pytest.mark.row("V-23")

@@ -52,7 +52,7 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     assert "/mot-de-passe-oublie" in page
     row = reload_account(account)
     assert (row.email, row.pending_email, row.contested_at) == (OLD, None, None)
-    assert row.password_blocked_at is not None
+    assert row.has_blocked_password
     assert not one_time_links.is_alive(change)
     for client in (intruder, owner):
         assert heading(follow(client, client.get("/mon-compte"))) == "Connexion"
@@ -86,7 +86,7 @@ def test_an_applied_change_that_is_contested_closes_the_account(
         row = reload_account(parent)
         assert (row.email, row.mailbox, row.pending_email) == (NEW, NEW, None)
         assert (row.contested_at, row.contested_email) == (now(), OLD)
-        assert row.password_blocked_at == now()
+        assert row.has_blocked_password
         assert not one_time_links.is_alive(reset)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
         assert journal(parent, "email.change_contested") == [{"applied": True, "uais": [COLLEGE]}]
@@ -216,7 +216,7 @@ def test_concurrent_alarm_and_confirmation_leave_the_account_consistent(
         contested = row.contested_at is not None
         assert (row.email, row.contested_email) == ((new, former) if contested else (former, None))
         assert row.pending_email is None
-        assert row.password_blocked_at is not None
+        assert row.has_blocked_password
 
 
 @pytest.mark.row("E-05")
@@ -309,7 +309,7 @@ def test_a_damaged_alarm_is_refused(
     for page in (owner.get(f"{head}/{broken}"), owner.post(f"{head}/{broken}", data=data)):
         assert (page.status_code, heading(page)) == (410, CUT if damage == "one_less" else DEAD)
     assert reload_account(parent).pending_email == NEW
-    assert reload_account(parent).password_blocked_at is None
+    assert not reload_account(parent).has_blocked_password
 
 
 @pytest.mark.row("E-03")
@@ -330,7 +330,7 @@ def test_an_own_second_account_with_the_mailbox_leaves_a_thief_no_password(
         change_email(browser)
         confirm(app, build, account)
         stop(app, alarms(build, account)[-1], CLOSED)
-    assert reload_account(account).password_blocked_at is not None
+    assert reload_account(account).has_blocked_password
 
 
 @pytest.mark.row("E-12")
@@ -352,7 +352,7 @@ def test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest(
         assert "le mot de passe marche encore" in app.test_client().get(alarm).text
         stop(app, alarm, "Le changement est signalé")
         row = reload_account(account)
-        assert (row.email, row.contested_email, row.password_blocked_at) == (NEW, OLD, None)
+        assert (row.email, row.contested_email, row.has_blocked_password) == (NEW, OLD, False)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion", "sessions end"
         assert told_schools(account) == [(COLLEGE, "email_contested")]
         [mail] = office.deliver()[before:]
@@ -378,4 +378,4 @@ def test_a_shared_mailbox_that_is_right_ends_the_password(app: Flask, browser: F
     settle(build.settings, account, CONFIRM)
     row = reload_account(account)
     assert (row.email, row.contested_at) == (OLD, None)
-    assert row.password_blocked_at is not None
+    assert row.has_blocked_password

@@ -7,6 +7,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from idp.accounts.closings import Merge, RemovalWarning
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
@@ -51,10 +52,10 @@ MAKERS: dict[Standing, Callable[[Build], Account]] = {
     Standing.ACTIVE: lambda build: build.active(),
     Standing.UNCONFIRMED: lambda build: build.active(email=None, pending_email="a@exemple.fr"),
     Standing.NO_ADDRESS: lambda build: build.active(email=None),
-    Standing.BLOCKED: lambda build: build.active(password_blocked_at=now()),
-    Standing.BREACHED: lambda build: build.active(password_blocked_at=now(), breached_at=now()),
+    Standing.BLOCKED: lambda build: build.active(password_state=PasswordState.BLOCKED),
+    Standing.BREACHED: lambda build: build.active(password_state=PasswordState.BREACHED),
     Standing.BLOCKED_UNCONFIRMED: lambda build: build.active(
-        email=None, pending_email="b@exemple.fr", password_blocked_at=now()
+        email=None, pending_email="b@exemple.fr", password_state=PasswordState.BLOCKED
     ),
     Standing.CONTESTED: lambda build: build.active(contested_at=now()),
     Standing.DISPUTED: lambda build: disputed(build.never_activated()),

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete, func, select, update
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.notices import NOTICE
 from idp.accounts.passwords.hasher import Hasher
@@ -72,7 +73,7 @@ _change_credentials = _set(generation=Account.next_generation())
 
 
 def _contest(account: Account) -> None:
-    _set(password_blocked_at=now())(account)
+    _set(password_state=PasswordState.BLOCKED)(account)
     add_contest(account.id, now())
 
 
@@ -89,7 +90,7 @@ def _erase(account: Account) -> None:
 @pytest.mark.parametrize(
     ("change", "page"),
     [
-        (_set(password_blocked_at=now()), "Choisissez un nouveau mot de passe"),
+        (_set(password_state=PasswordState.BLOCKED), "Choisissez un nouveau mot de passe"),
         (_change_credentials, _REFUSED),
         (_set(disabled_at=now()), _REFUSED),
         (_set(password_hash="another"), _REFUSED),

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from flask import Flask
 
-from idp.accounts import alarm
+from idp.accounts.passwords import alarm
 from idp.config import Settings
 from idp.services import services_of
 from tests.builders import Build

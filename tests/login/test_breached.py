@@ -10,10 +10,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.accounts.notices import RESET_REQUESTED
 from idp.accounts.passwords.breached import BreachedPasswords
-from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.operations.password_commands import build as build_filter
@@ -85,8 +85,7 @@ def test_a_breached_password_opens_no_session_and_ends_former_sessions(
     assert _living(account.id) == 0
     assert heading(follow(thief, thief.get("/mon-compte"))) == "Connexion"
     row = read_account_row(account)
-    assert row["breached_at"] is not None
-    assert row["password_blocked_at"] is not None
+    assert row["password_state"] is PasswordState.BREACHED
     assert row["updated_at"] == account.updated_at, "nothing that an ENT is told has changed"
     assert len(journal("password.breached")) == 1
     assert stored(account) == [], "who has the list may have added a passkey"
@@ -109,7 +108,7 @@ def test_the_new_password_is_chosen_with_the_link_of_the_confirmed_mailbox_alone
     assert heading(choose(browser, link, CHOSEN)) == DONE
     assert enters(app, parent, CHOSEN)
     row = read_account_row(parent)
-    assert (row["breached_at"], row["password_blocked_at"]) == (None, None)
+    assert row["password_state"] is PasswordState.USABLE
 
 
 def test_a_person_without_a_confirmed_address_is_led_to_a_letter(browser: FlaskClient, build: Build) -> None:
@@ -129,10 +128,9 @@ def test_breached_password_is_recorded_once_and_reported_at_each_sign_in(browser
 
 
 def test_a_blocked_and_listed_password_shows_the_reason(browser: FlaskClient, build: Build) -> None:
-    blocked_at = now()
-    account = build.active(password_blocked_at=blocked_at)
+    account = build.active(password_state=PasswordState.BLOCKED)
     assert _LISTED in sign_in(browser, "/connexion", account.username, PASSWORD).text
-    assert read_account_row(account)["password_blocked_at"] == blocked_at
+    assert read_account_row(account)["password_state"] is PasswordState.BREACHED
 
 
 def test_a_wrong_password_of_the_list_is_refused_like_any_other(app: Flask, build: Build) -> None:
@@ -150,7 +148,7 @@ def test_a_wrong_password_of_the_list_is_refused_like_any_other(app: Flask, buil
         assert _LISTED not in page.text
         assert "Vous n’êtes pas connecté" in page.text
     assert len(texts) == 1
-    assert read_account_row(account)["breached_at"] is None
+    assert read_account_row(account)["password_state"] is PasswordState.USABLE
     assert enters(app, account, CHOSEN)
 
 
@@ -187,7 +185,7 @@ def test_a_stolen_list_does_not_close_a_letter(browser: FlaskClient, build: Buil
     account = build.never_activated(secret=PASSWORD.upper())
     page = sign_in(browser, "/connexion", account.username, PASSWORD.upper())
     assert heading(page) == ACTIVATION
-    assert db.session.get_one(Account, account.id).breached_at is None
+    assert db.session.get_one(Account, account.id).password_state is PasswordState.USABLE
 
 
 def test_a_filter_that_is_damaged_lets_people_in(app: Flask, browser: FlaskClient, build: Build) -> None:

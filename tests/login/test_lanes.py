@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.accounts.notices import NOTICE, Notice
 from idp.audit.models import AuditEntry
@@ -212,7 +213,7 @@ def test_a_right_password_is_no_failure_when_the_database_is_unavailable(
     transaction: str,
     blocked: bool,  # noqa: FBT001 - a row of the table above
 ) -> None:
-    account = build.active(password_blocked_at=now() if blocked else None)
+    account = build.active(password_state=PasswordState.BLOCKED if blocked else PasswordState.USABLE)
     result = "Choisissez un nouveau mot de passe" if blocked else _ACCOUNT
 
     def away(*_arguments: object) -> None:

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.notices import NOTICE, Notice
 from idp.clock import now
@@ -272,7 +273,7 @@ def test_a_closed_account_sends_its_person_to_the_school(
 def test_a_blocked_password_blocks_passkeys_until_another_is_chosen(
     app: Flask, parent: Account, key: Authenticator
 ) -> None:
-    _set(password_blocked_at=now())(parent)
+    _set(password_state=PasswordState.BLOCKED)(parent)
     db.session.commit()
     browser = device(app, LAPTOP)
     assert "Un lien part maintenant à votre adresse mail." in text_of(sign_in(browser, key))

@@ -7,6 +7,7 @@ import time_machine
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.notices import RESET_REQUESTED
 from idp.audit.models import AuditEntry
@@ -39,7 +40,7 @@ def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) 
 def _shut(build: Build, how: str) -> Account:
     account = build.active(contested_at=now() if how == "contested" else None)
     if how in {"blocked", "contested"}:
-        db.session.execute(update(Account).where(Account.id == account.id).values(password_blocked_at=now()))
+        db.session.execute(update(Account).where(Account.id == account.id).values(password_state=PasswordState.BLOCKED))
     if how == "disputed":
         db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(disputed_at=now()))
     db.session.commit()
@@ -91,7 +92,9 @@ def test_breached_password_is_closed_although_links_were_asked_for_before(
 
 
 def test_link_is_sent_at_once_when_the_school_has_settled(browser: FlaskClient, build: Build) -> None:
-    account = build.active(contested_at=now(), password_blocked_at=now(), contested_email="ancienne@exemple.fr")
+    account = build.active(
+        contested_at=now(), password_state=PasswordState.BLOCKED, contested_email="ancienne@exemple.fr"
+    )
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == _CLOSED
     settle(build.settings, account, REJECT)
     page = sign_in(browser, "/connexion", account.username, PASSWORD)

@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
@@ -136,7 +137,7 @@ def test_an_ended_session_is_not_renewed(app: Flask, browser: FlaskClient, build
 def test_a_blocked_password_is_refused(browser: FlaskClient, parent: Account) -> None:
     enter(browser, parent)
     page = browser.get(PAGE)
-    db.session.get_one(Account, parent.id).password_blocked_at = now()
+    db.session.get_one(Account, parent.id).password_state = PasswordState.BLOCKED
     db.session.commit()
     assert REFUSED in text_of(submit(browser, page, mot_de_passe=PASSWORD))
 

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.accounts import notices, one_time_links
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.accounts.notices import NOTICE, RESET_REQUESTED, Notice
 from idp.accounts.one_time_links import LinkState, Purpose
@@ -191,13 +192,13 @@ def test_a_refused_password_leaves_the_link_valid(
 
 @pytest.mark.row("G-11")
 def test_a_blocked_password_cannot_be_chosen_again(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active(password_blocked_at=now())
+    account = build.active(password_state=PasswordState.BLOCKED)
     link = mailed_link(app, browser, account)
     page = choose(browser, link, KNOWN)
     assert "C’est votre mot de passe actuel" in page.text
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
     after = read_account_row(account)
-    assert after["password_blocked_at"] is None
+    assert after["password_state"] is PasswordState.USABLE
     assert Hasher(build.settings).verify(after["password_hash"], CHOSEN, "sign_in")
     assert enters(app, account, CHOSEN)
 

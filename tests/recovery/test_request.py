@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, Guardianship
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -54,13 +55,15 @@ def _typed(build: Build) -> dict[str, str]:
     active = build.active(email="active@exemple.fr")
     accounts = {
         "active": active,
-        "blocked": build.active(email="bloquee@exemple.fr", password_blocked_at=now()),
+        "blocked": build.active(email="bloquee@exemple.fr", password_state=PasswordState.BLOCKED),
         "never activated": build.never_activated(school_email="ecole@exemple.fr"),
         "never activated, no address": build.never_activated(),
         "unconfirmed": build.active(email=None, pending_email="attente@exemple.fr"),
         "no address": build.active(email=None),
         "disabled": build.active(email="fermee@exemple.fr", disabled_at=now()),
-        "contested": build.active(email="contestee@exemple.fr", contested_at=now(), password_blocked_at=now()),
+        "contested": build.active(
+            email="contestee@exemple.fr", contested_at=now(), password_state=PasswordState.BLOCKED
+        ),
         "disputed": build.never_activated(school_email="dispute@exemple.fr"),
     }
     disputed = Guardianship.account_id == accounts["disputed"].id

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, update
 
 from idp.accounts.closings import Merge
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.clock import now
@@ -157,7 +158,7 @@ def test_a_blocked_password_of_a_shared_mailbox_is_renewed_by_letter_from_an_unk
     app: Flask, browser: FlaskClient, parents: tuple[Account, Account]
 ) -> None:
     mother, _ = parents
-    db.session.get_one(Account, mother.id).password_blocked_at = now()
+    db.session.get_one(Account, mother.id).password_state = PasswordState.BLOCKED
     db.session.commit()
     page = sign_in(browser, "/connexion", mother.username, PASSWORD)
     assert heading(page) == "Choisissez un nouveau mot de passe"

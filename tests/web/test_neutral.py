@@ -13,6 +13,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from idp.accounts.closings import Merge
+from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
@@ -72,11 +73,11 @@ PEOPLE: dict[str, Callable[[Build], Person]] = {
     "unknown": lambda _build: _UNKNOWN,
     "never activated": _never_activated,
     "disabled": _with("ferme@exemple.fr", disabled_at=now()),
-    "blocked": _with("bloque@exemple.fr", password_blocked_at=now()),
+    "blocked": _with("bloque@exemple.fr", password_state=PasswordState.BLOCKED),
     "no mail": _with("attend@exemple.fr", email=None, pending_email="attend@exemple.fr"),
     "shared mail": _shared_mail,
     "merged": _merged,
-    "contested": _with("contestee@exemple.fr", contested_at=now(), password_blocked_at=now()),
+    "contested": _with("contestee@exemple.fr", contested_at=now(), password_state=PasswordState.BLOCKED),
     "disputed": _disputed,
 }
 FORMS: dict[str, Callable[[Person], dict[str, str]]] = {

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from idp.accounts.credentials import PasswordState
 from idp.clients.registry import LETTER_HINT
-from idp.clock import now
 from tests.activation.steps import CHOSEN, activate, newest_link, open_activation
 from tests.authenticator import key_of_parent
 from tests.builders import PASSWORD, Build
@@ -55,9 +55,12 @@ def _by_twos(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
     shared = browser.get(link)
     yield "mailbox shared", shared
     yield "mailbox shared and confirmed", submit(browser, shared, mot_de_passe=CHOSEN)
-    for more in ({"breached_at": now()}, {"email": None}):
-        closed = build.active(password_blocked_at=now(), **more)
-        yield f"password closed {more}", sign_in(browser, "/connexion", closed.username, PASSWORD)
+    for closed in (
+        build.active(password_state=PasswordState.BREACHED),
+        build.active(password_state=PasswordState.BLOCKED, email=None),
+    ):
+        name = f"password {closed.password_state.value}"
+        yield name, sign_in(browser, "/connexion", closed.username, PASSWORD)
 
 
 def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, TestResponse]]:

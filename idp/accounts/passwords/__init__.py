@@ -1,1 +1,1 @@
-"""Passwords: the hash, the policy, and the list of stolen passwords."""
+"""Passwords: the hash, the policy, the list of stolen passwords, and the alarm for many wrong ones."""

@@ -224,7 +224,7 @@ def unlock(account: uuid.UUID) -> Response:
 
 def _may_resend(subject: Subject) -> bool:
     account = subject.account
-    return subject.is_open and account.pending_email is not None and account.password_blocked_at is None
+    return subject.is_open and account.pending_email is not None and not account.has_blocked_password
 
 
 def _closing_url(subject: Subject) -> str:
@@ -254,9 +254,7 @@ subjects.register(
         label=_l("Renvoyer le message"),
         url=lambda subject: url_for("accounts.resend", account=subject.account.id),
         is_offered=lambda subject: (
-            subject.is_open
-            and subject.account.pending_email is not None
-            and subject.account.password_blocked_at is None
+            subject.is_open and subject.account.pending_email is not None and not subject.account.has_blocked_password
         ),
         is_post=True,
         rank=20,

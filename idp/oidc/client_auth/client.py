@@ -15,7 +15,7 @@ import structlog
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, InvalidRequestError, OAuth2Request
 
 from idp import opaque
-from idp.accounts import alarm
+from idp.accounts.passwords import alarm
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now

@@ -90,6 +90,11 @@ _PROFILES: Mapping[str, str] = {
     "teacher": "enseignant",
     "staff": "personnel",
 }
+_PASSWORDS: Mapping[str, str] = {
+    "usable": "utilisable",
+    "blocked": "bloqué",
+    "breached": "bloqué, trouvé dans une liste volée",
+}
 _METHODS: Mapping[str, str] = {
     "pwd": "mot de passe",
     "swk": "clé d’accès",
@@ -142,6 +147,7 @@ _CODES: Mapping[str, Mapping[Any, str]] = {
 
 _WORDS: Mapping[tuple[str, str], Mapping[Any, str]] = {
     ("account", "profile"): _PROFILES,
+    ("account", "password_state"): _PASSWORDS,
     ("account", "locale"): _LOCALES,
     ("guardianship", "kinship"): KINSHIPS,
     ("guardianship", "authority"): _AUTHORITIES,
