@@ -81,7 +81,8 @@ class Build:
             **more,
         }
         contested_at, contested_email = values.pop("contested_at", None), values.pop("contested_email", None)
-        account = Account(id=uuid.uuid4(), **values)
+        known: Any = values.get("activated_at") or values.get("created_at") or now()
+        account = Account(id=uuid.uuid4(), **{"known_use_at": known, **values})
         db.session.add(account)
         db.session.flush()
         if contested_at or contested_email:

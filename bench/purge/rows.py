@@ -66,7 +66,8 @@ SELECT md5('kept' || n)::uuid, 'kept' || n, 'GUARDIAN', '', 'LEROY', 'Noémie', 
   CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, known,
   CASE WHEN active THEN %(today)s::timestamptz END, long_ago, long_ago, to_tsvector('simple', 'leroy noemie')
 FROM generate_series(1, %(accounts)s) n CROSS JOIN LATERAL (SELECT n %% 3 > 0 AS active,
-  %(today)s - interval '800 days' AS long_ago, %(today)s - n %% 365 * interval '1 day' AS known) a
+  %(today)s - interval '800 days' AS long_ago,
+  %(today)s - n %% CASE WHEN n %% 3 > 0 THEN 365 ELSE 90 END * interval '1 day' AS known) a
 """
 _KEPT_CHILDREN = """
 INSERT INTO child (id, school_id, student_id, family_name, given_name, class_name, search_text)
@@ -114,7 +115,8 @@ def kept(url: str, accounts: int, entries: int) -> None:
     """Add rows that no purge of these nights removes, and that must not cost one either.
 
     The entries of the journal are of the half of the year in which only failures are removed. Two of three accounts
-    signed in today, a 365th part of them for the first time since a purge looked a year ago; the others never did.
+    signed in today, a 365th part of them for the first time since a purge looked a year ago; the others never did, and
+    a purge looked at them in the last 90 days.
     """
     moment, day = now(), timedelta(days=1)
     values: Mapping[str, object] = {

@@ -124,7 +124,7 @@ class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
         Index("ix_account_disabled_at", "disabled_at", "id", **only("disabled_at IS NOT NULL")),
         Index("ix_account_used", "known_use_at", "id", **only("activated_at IS NOT NULL AND disabled_at IS NULL")),
         Index("ix_account_letters", "provisional_expires_at", "activated_at", "disabled_at", **only(_LETTER)),
-        Index("ix_account_without_tie", "created_at", "id", **only("known_use_at IS NULL AND activated_at IS NULL")),
+        Index("ix_account_without_tie", "known_use_at", "id", **only("activated_at IS NULL AND disabled_at IS NULL")),
         Index("ix_account_pending_email", "pending_email", **only("pending_email IS NOT NULL")),
         words_index("ix_account_search_text"),
         # Each sign-in updates columns that no index has (HOT), if the page has room for the new version of the row.
@@ -175,7 +175,7 @@ class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
     is_from_desk: Mapped[bool] = mapped_column(default=False, info=shown("Compte ouvert par un fichier du bureau"))
     last_sign_in_at: Mapped[datetime | None] = mapped_column(info=shown("Dernière connexion"))
     # the last use that the purge knows (`operations.purge.unused_accounts`)
-    known_use_at: Mapped[datetime | None] = mapped_column(info=COPY)
+    known_use_at: Mapped[datetime] = mapped_column(default=now, info=COPY)
     left_at: Mapped[datetime | None] = mapped_column(info=shown("Fin de scolarité du dernier enfant"))
     disabled_at: Mapped[datetime | None] = mapped_column(info=shown("Compte fermé le"))
     created_at: Mapped[datetime] = mapped_column(default=now, sort_order=1, info=shown("Créé le"))

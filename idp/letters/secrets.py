@@ -286,7 +286,8 @@ def _close(settings: Settings, account: Account, reason: str) -> None:
     account.password_hash, account.password_state = None, PasswordState.USABLE
     account.email = account.email_confirmed_at = account.pending_email = None
     account.first_activated_at = account.first_activated_at or account.activated_at
-    account.activated_at = account.activated_in = account.known_use_at = None
+    account.activated_at = account.activated_in = None
+    account.known_use_at = account.created_at
     keys.remove_all(account.id, by="letter", mailed=False)  # the mail about the letter says so
     manager.end_all(account.id, by="letter")
     log.record(LetterReissued(account_id=account.id, reason=reason))

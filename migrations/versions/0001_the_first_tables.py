@@ -271,7 +271,7 @@ def upgrade() -> None:
     sa.Column('tries_forgotten_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('is_from_desk', sa.Boolean(), nullable=False),
     sa.Column('last_sign_in_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('known_use_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('known_use_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('left_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
@@ -295,7 +295,7 @@ def upgrade() -> None:
         batch_op.create_index('ix_account_pending_email', ['pending_email'], unique=False, postgresql_where=sa.text('pending_email IS NOT NULL'))
         batch_op.create_index('ix_account_search_text', ['search_text'], unique=False, postgresql_using='gin')
         batch_op.create_index('ix_account_used', ['known_use_at', 'id'], unique=False, postgresql_where=sa.text('activated_at IS NOT NULL AND disabled_at IS NULL'))
-        batch_op.create_index('ix_account_without_tie', ['created_at', 'id'], unique=False, postgresql_where=sa.text('known_use_at IS NULL AND activated_at IS NULL'))
+        batch_op.create_index('ix_account_without_tie', ['known_use_at', 'id'], unique=False, postgresql_where=sa.text('activated_at IS NULL AND disabled_at IS NULL'))
 
     op.create_table('child',
     sa.Column('school_id', sa.Uuid(), nullable=False),
@@ -977,7 +977,7 @@ def downgrade() -> None:
 
     op.drop_table('child')
     with op.batch_alter_table('account', schema=None) as batch_op:
-        batch_op.drop_index('ix_account_without_tie', postgresql_where=sa.text('known_use_at IS NULL AND activated_at IS NULL'))
+        batch_op.drop_index('ix_account_without_tie', postgresql_where=sa.text('activated_at IS NULL AND disabled_at IS NULL'))
         batch_op.drop_index('ix_account_used', postgresql_where=sa.text('activated_at IS NOT NULL AND disabled_at IS NULL'))
         batch_op.drop_index('ix_account_search_text', postgresql_using='gin')
         batch_op.drop_index('ix_account_pending_email', postgresql_where=sa.text('pending_email IS NOT NULL'))

@@ -176,6 +176,7 @@ def test_a_large_purge_uses_short_transactions(act: Run, build: Build) -> None:
     account = build.active()
     a_dead_town(account, 1200)
     unused = {"family_name": "A", "given_name": "B", "activated_at": now() - 800 * DAY, "email": "a@exemple.fr"}
+    unused |= {"known_use_at": now() - 800 * DAY}
     keep(*(Account(username=f"y.{uuid.uuid4().hex}", **unused) for _ in range(400)))
     with transactions() as sizes:
         counted = purged(act)

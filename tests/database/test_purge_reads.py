@@ -14,8 +14,8 @@ from tests.waiting import wait_for
 
 _MOST = PEOPLE // 20
 _AGED = """
-UPDATE account SET created_at = now() - interval '500 days', provisional_hash = 'x',
-  provisional_expires_at = now() + interval '9 days';
+UPDATE account SET created_at = now() - interval '500 days', known_use_at = now() - interval '500 days',
+  provisional_hash = 'x', provisional_expires_at = now() + interval '9 days';
 UPDATE account SET activated_at = now() - interval '500 days', last_sign_in_at = now() - interval '9 days',
   provisional_hash = NULL, provisional_expires_at = NULL WHERE right(username, 1) IN ('1', '2', '3', '4', '5');
 UPDATE audit SET at = now() - interval '300 days';

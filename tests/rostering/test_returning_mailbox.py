@@ -134,7 +134,8 @@ def test_a_letter_replaces_the_reset_mail_when_no_email_is_left(
 def test_an_account_that_lost_its_mailbox_is_kept_for_thirty_days(
     act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
-    confirm(build, MOTHER, activated_at=now() - timedelta(days=500))
+    long_ago = now() - timedelta(days=500)
+    confirm(build, MOTHER, activated_at=long_ago, known_use_at=long_ago)
     year.add(*absent)
     imported(act, year.write(folder))
     assert account(MOTHER).email is None

@@ -222,11 +222,6 @@ def unlock(account: uuid.UUID) -> Response:
     return see_other(url_for("accounts.show", account=row.id, fait="debloque"))
 
 
-def _may_resend(subject: Subject) -> bool:
-    account = subject.account
-    return subject.is_open and account.pending_email is not None and not account.has_blocked_password
-
-
 def _closing_url(subject: Subject) -> str:
     """Return the URL of « Suspendre l’accès », where all decisions are, also if a colleague has just reopened one."""
     return url_for("decisions.close", account=subject.account.id)

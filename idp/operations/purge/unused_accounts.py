@@ -8,7 +8,8 @@
 
 Every account has to be looked at again and again, since no index has the last sign-in, so that a sign-in writes none.
 `known_use_at` is the last use that a look found, which is never later than the true one: only accounts that it leaves
-in doubt are looked at, each about once in `inactive_days`. Before the activation, it is when a look found a tie.
+in doubt are looked at, each about once in `inactive_days`. Before the activation, it is when a look found a tie, or
+the creation: such an account is looked at once in `DISABLED_KEPT`.
 
 An account that was never activated stays as the school's file brought it; only its secret expires. No account is
 removed while it or one of its ties is closed, or a school has to settle a notice that the person was told of.
@@ -60,8 +61,8 @@ def remove_expired_secrets(moment: datetime) -> int:
 
 def note_use(some: ColumnElement[bool], moment: datetime) -> int:
     """Note the last use of a page of accounts, in the caller's transaction; return how many had a newer one."""
-    known, use = Account.known_use_at, _use(moment)
-    newer = and_(Account.disabled_at.is_(None), or_(known < use, and_(known.is_(None), use.is_not(None))))
+    use = _use(moment)
+    newer = and_(Account.disabled_at.is_(None), Account.known_use_at < use)
     return _update_some(and_(some, newer), Account.id, known_use_at=use)
 
 
@@ -76,16 +77,12 @@ def _use(moment: datetime) -> ColumnElement[datetime | None]:
 
 def candidates(settings: Settings, moment: datetime) -> Iterator[Sequence[uuid.UUID]]:
     """Yield pages of the accounts that may have to be warned or removed: all these, and as few others as possible."""
-    active = and_(Account.activated_at.is_not(None), Account.disabled_at.is_(None))
-    unknown = and_(active, Account.known_use_at.is_(None))  # activations note it: such a row has another origin
-    unused = and_(active, Account.known_use_at <= moment - timedelta(days=settings.inactive_days))
-    without_tie = and_(
-        Account.known_use_at.is_(None), Account.activated_at.is_(None), Account.created_at <= moment - DISABLED_KEPT
-    )
+    is_open, known = Account.disabled_at.is_(None), Account.known_use_at
+    unused = and_(Account.activated_at.is_not(None), known <= moment - timedelta(days=settings.inactive_days))
+    without_tie = and_(Account.activated_at.is_(None), known <= moment - DISABLED_KEPT)
     for condition, column in (
-        (unknown, Account.id),
-        (unused, Account.known_use_at),
-        (without_tie, Account.created_at),
+        (and_(is_open, unused), known),
+        (and_(is_open, without_tie), known),
         (Account.disabled_at <= moment - DISABLED_KEPT, Account.disabled_at),
     ):
         yield from batches.pages(Account.id, condition, order_by=column)
@@ -358,6 +355,6 @@ def _look_again(account_ids: Any) -> Update:
     return (
         update(Account)
         .where(Account.id.in_(account_ids), Account.activated_at.is_(None))
-        .values(known_use_at=None, updated_at=Account.updated_at)
+        .values(known_use_at=Account.created_at, updated_at=Account.updated_at)
         .execution_options(synchronize_session=False)
     )
