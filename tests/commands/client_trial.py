@@ -83,7 +83,7 @@ def trial_ent(build: Build, place: Place) -> RelyingParty:
 
 def tried(act: Run, client_id: str) -> tuple[int, list[dict[str, Any]]]:
     answer = act("client", "test", client_id, "--json")
-    assert answer.err == ""
+    assert answer.err == "", answer.err
     return answer.code, json.loads(answer.out)
 
 
