@@ -24,11 +24,13 @@ class Facts(NamedTuple):
         label: The name of the software for a secretary.
         is_aaf: Whether the files are those of an académie, which have Deltas; others are complete.
         is_pair: Whether one file has the pupils and another one the guardians.
+        degree: That of a school whose file does not say it.
     """
 
     label: str
     is_aaf: bool = False
     is_pair: bool = False
+    degree: Degree = Degree.SECONDARY
 
 
 class Format(enum.Enum):
@@ -48,9 +50,9 @@ class Format(enum.Enum):
 
 _FACTS: Mapping[Format, Facts] = {
     Format.AAF: Facts("AAF", is_aaf=True),
-    Format.AAF1D: Facts("AAF 1D", is_aaf=True),
+    Format.AAF1D: Facts("AAF 1D", is_aaf=True, degree=Degree.PRIMARY),
     Format.SIECLE: Facts("SIECLE", is_pair=True),
-    Format.ONDE: Facts("ONDE", is_pair=True),
+    Format.ONDE: Facts("ONDE", is_pair=True, degree=Degree.PRIMARY),
     Format.CSV: Facts("CSV"),
 }
 

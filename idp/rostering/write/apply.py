@@ -135,8 +135,8 @@ def _write_schools(staging: Staging, format_: Format) -> None:
     for row in staging.rows(_SCHOOLS):
         school = known.get(row.uai)
         if school is None:
-            usual = Degree.PRIMARY if format_ in {Format.AAF1D, Format.ONDE} else Degree.SECONDARY
-            school = School(uai=row.uai, name=School.placeholder(row.uai), degree=usual, postal_address=[])
+            name, degree = School.placeholder(row.uai), format_.facts.degree
+            school = School(uai=row.uai, name=name, degree=degree, postal_address=[])
             known[row.uai] = school
             db.session.add(school)
         school.roster_key, school.source = row.key, format_.value
