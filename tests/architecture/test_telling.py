@@ -27,7 +27,7 @@ SENTENCES = {
     "Les établissements seront prévenus par mail.": _SCHOOLS,
     "Dites-le au secrétariat : %(where)s.": f"{_PAGES}::test_promised_notice_is_sent_to_the_school",
     "Ce n’est pas vous ? Quelqu’un a peut-être ouvert votre courrier. Dites-le ici :": (
-        "tests/email_confirmation/test_report.py::test_link_reports_to_the_school_once_and_gives_no_control"
+        "tests/email_confirmation/test_other_mailboxes.py::test_link_reports_to_the_school_once_and_gives_no_control"
     ),
     "Ensuite : un mail prévient aussi votre ancienne adresse.": (
         f"{_PAGES}::test_former_mailbox_is_notified_of_a_change_of_address"
@@ -72,7 +72,7 @@ SENTENCES = {
         "tests/protocol/test_audience.py::test_a_school_without_an_ent_is_named"
     ),
     "Le premier lien ne marchera plus. Un nouveau message partira à cette adresse, et un mail préviendra l’ancienne.": (
-        "tests/email_confirmation/test_correction.py::test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_notified"
+        "tests/email_confirmation/test_change.py::test_the_chosen_password_corrects_the_address_and_the_abandoned_mailbox_is_notified"
     ),
     "Appareil perdu ou volé ? Retirez sa clé ici. Un mail vous prévient de chaque clé ajoutée ou retirée.": (
         "tests/my_account/test_passkeys.py::test_the_mails_say_what_happened_and_where"
@@ -94,7 +94,7 @@ SENTENCES = {
     ),
     "Votre fichier ajoute %(name)s aux responsables de %(children)s. %(name)s a accès. Un responsable de "
     "cet élève utilise déjà son compte : s’il a une adresse mail, il est prévenu, sans le nom de la personne.": (
-        "tests/rostering/test_added_guardians.py::test_a_guardian_added_beside_an_active_one_is_told_once_to_both"
+        "tests/rostering/test_removal.py::test_a_guardian_added_beside_an_active_one_is_told_once_to_both"
     ),
 }
 

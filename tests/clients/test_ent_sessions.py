@@ -22,7 +22,7 @@ from tests.clients.conftest import PUBLIC_URL, Browser, change, environment
 from tests.clients.fake_provider import (
     FakeProvider,
 )
-from tests.clients.test_kit_logout_tokens import SUB, claims_of, signed
+from tests.clients.test_kit_outages import SUB, claims_of, signed
 
 
 @pytest.mark.parametrize("state", ["un-autre-state", "", None])

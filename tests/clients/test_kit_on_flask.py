@@ -23,7 +23,7 @@ from idp.paths import CHECKOUT
 from tests.clients.conftest import PUBLIC_URL, change, query
 from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
 from tests.clients.test_kit_checks import KIT
-from tests.clients.test_kit_logout_tokens import claims_of, signed
+from tests.clients.test_kit_outages import claims_of, signed
 from tests.commands.processes import connect, free_port
 
 README = CHECKOUT / "clients" / "README.md"

@@ -23,7 +23,7 @@ from tests.builders import PASSWORD, Build
 from tests.dpop_party import KeyedParty
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import posted_answer, step_of, tokens_for
-from tests.protocol.test_registration_changes import changed
+from tests.protocol.test_registration_tokens import changed
 from tests.relying_party import Attempt, RelyingParty
 from tests.rows import each_row
 

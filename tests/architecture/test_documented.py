@@ -1,4 +1,4 @@
-"""`docs/journaux.md` says what each line of the log means, with its fields."""
+"""What is documented: each line of the log (docs/journaux.md), and each column in the export of personal data."""
 
 import ast
 import re
@@ -9,8 +9,32 @@ from collections.abc import Iterator
 import pytest
 
 from idp.audit.catalogue import KINDS
+from idp.operations.personal_data.export import PARTS
 from idp.paths import CHECKOUT
+from idp.personal import HELD, LEFT_OUT, SHOWN
+from idp.tables import metadata
 from tests.architecture.tree import modules, nodes_of, parsed
+
+
+@pytest.mark.row("K-10")
+def test_every_table_and_column_is_exported_or_left_out_with_a_reason() -> None:
+    exported = {part.table.__tablename__ for part in PARTS}
+    for name, table in metadata.tables.items():
+        assert (name in exported) != bool(table.info.get(LEFT_OUT)), name
+        if name in exported:
+            for column in table.columns:
+                [text] = (column.info[use] for use in (SHOWN, HELD, LEFT_OUT) if use in column.info)
+                assert text, f"{name}.{column.key}"
+
+
+@pytest.mark.row("K-10")
+def test_exported_columns_contain_no_secret() -> None:
+    for part in PARTS:
+        for name in part.shown:
+            column = part.table.__table__.columns[name]
+            assert "LargeBinary" not in repr(column.type), name
+            assert "hash" not in name, name
+
 
 _GUIDE = CHECKOUT / "docs/journaux.md"
 _LEVELS = {"debug", "info", "warning", "error", "exception"}

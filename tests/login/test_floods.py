@@ -1,11 +1,14 @@
-"""W-01 and W-11: many sign-ins at once, and floods."""
+"""Many sign-ins at once: floods, races, and floods with the secret of a closed account."""
 
 import asyncio
+import json
 import os
+import random
 import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,15 +16,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
 import requests
+import time_machine
 from flask import Flask
-from sqlalchemy import func, select
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, update
 
+from idp.accounts.models import Account, Guardianship
+from idp.accounts.notices import RESET_REQUESTED
+from idp.accounts.passwords.breached_list import build as build_filter
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.config import Settings
 from idp.db import Base, db
+from idp.sessions.models import Session
+from idp.throttle.counters import ThrottleCounter
+from tests import forked
 from tests.builders import PASSWORD, Build
-from tests.databases import SECRET
+from tests.databases import SECRET, settings_for
+from tests.pages import heading, sign_in
+from tests.recovery.steps import answers, ask_password, journal, outbox
 from tests.relying_party import Attempt, RelyingParty
+from tests.settlements import REJECT, settle
 from tests.stories.site import free_ports
 
 
@@ -199,3 +217,127 @@ def test_a_flood_of_authorization_requests_writes_nothing(app: Flask, ent: Relyi
         assert answer.status_code == 303
         assert flood.get(answer.headers["Location"]).status_code == 200
     assert rows() == before
+
+
+_RENEW = "Choisissez un nouveau mot de passe"
+_CLOSED = "Ce compte est fermé pour le moment"
+_PARTS = "Un lien part maintenant"
+_ASKED = "Un message a déjà été demandé pour ce compte"
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Settings:
+    """Settings whose list of stolen passwords has that of every built account, if the test needs it."""
+    source, target = tmp_path / "list.txt", tmp_path / "breached.bloom"
+    listed = PASSWORD if "breached" in request.node.name else "une autre phrase, que personne n’a"
+    source.write_text(f"{listed}\n", encoding="utf-8")
+    build_filter(source, target, shortest=12, tell=lambda _label: lambda _read: None)
+    return settings_for(database_url, breached_passwords=target)
+
+
+def _shut(build: Build, how: str) -> Account:
+    account = build.active(contested_at=now() if how == "contested" else None)
+    if how in {"blocked", "contested"}:
+        db.session.execute(update(Account).where(Account.id == account.id).values(password_blocked_at=now()))
+    if how == "disputed":
+        db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(disputed_at=now()))
+    db.session.commit()
+    return account
+
+
+def _rows() -> int:
+    rows = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
+    db.session.rollback()
+    return rows + len(outbox(RESET_REQUESTED))
+
+
+@pytest.mark.parametrize("how", ["blocked", "breached", "contested", "disputed"])
+def test_right_password_of_a_shut_account_writes_once_a_minute(browser: FlaskClient, build: Build, how: str) -> None:
+    account = _shut(build, how)
+    expected = _RENEW if how in {"blocked", "breached"} else _CLOSED
+    first = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert heading(first) == expected
+    before = _rows()
+    for _ in range(5):
+        again = sign_in(browser, "/connexion", account.username, PASSWORD)
+        assert heading(again) == expected
+    assert _rows() == before
+    assert len(answers()) == 1
+    if expected == _RENEW:
+        assert len(outbox(RESET_REQUESTED)) == 1
+        assert _PARTS in first.text
+        assert _PARTS not in again.text, "no link is sent"
+        assert _ASKED in again.text
+
+
+def test_another_link_is_sent_after_the_wait(browser: FlaskClient, build: Build) -> None:
+    account = _shut(build, "blocked")
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    with time_machine.travel(now().timestamp() + 61, tick=True):
+        assert _PARTS in sign_in(browser, "/connexion", account.username, PASSWORD).text
+    assert len(outbox(RESET_REQUESTED)) == 2
+
+
+def test_breached_password_is_closed_although_links_were_asked_for_before(
+    browser: FlaskClient, parent: Account
+) -> None:
+    # A request for a link by another person must not keep a stolen password valid.
+    ask_password(browser, parent.username)
+    page = sign_in(browser, "/connexion", parent.username, PASSWORD)
+    assert heading(page) == _RENEW
+    assert _PARTS in page.text, "what others ask for does not count"
+    assert len(journal("password.breached")) == 1
+
+
+def test_link_is_sent_at_once_when_the_school_has_settled(browser: FlaskClient, build: Build) -> None:
+    account = build.active(contested_at=now(), password_blocked_at=now(), contested_email="ancienne@exemple.fr")
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == _CLOSED
+    settle(build.settings, account, REJECT)
+    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert heading(page) == _RENEW
+    assert _PARTS in page.text
+    assert len(outbox(RESET_REQUESTED)) == 1
+
+
+PROCESSES, ACCOUNTS = 8, 5
+_SLOW_LOCKS = """
+CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_sleep(0.002); IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$;
+CREATE TRIGGER slowly BEFORE INSERT OR UPDATE OR DELETE ON throttle FOR EACH ROW EXECUTE FUNCTION slowly()
+"""
+"""Statements that lock rows in opposite orders meet: each pauses before it locks the next row."""
+
+
+@pytest.mark.row("Z-01")
+@pytest.mark.parametrize("tries", [30, pytest.param(300, marks=pytest.mark.long)])
+def test_people_of_one_network_sign_in_at_once(app: Flask, build: Build, database_url: str, tries: int) -> None:
+    # Each process signs in to the same accounts, in another order, from two networks of one site.
+    right = [build.active().username for _ in range(ACCOUNTS)]
+    wrong = [build.active().username for _ in range(2)]
+    drawn = random.Random(7)
+    usernames = [[drawn.choice([*right, *right, *wrong]) for _ in range(tries)] for _ in range(PROCESSES)]
+    db.session.remove()
+    if database_url.startswith("postgresql"):
+        with psycopg.connect(database_url) as connection:
+            connection.execute(_SLOW_LOCKS)
+    order = {"database": database_url, "usernames": usernames, "wrong": wrong}
+    done = forked.run("tests.login.rush", timeout=300, stdin=json.dumps(order))
+    assert done.returncode == 0, done.stderr[-2000:]
+    answers = Counter((username in wrong, status) for answer in json.loads(done.stdout) for username, status in answer)
+    assert answers.keys() == {(False, 303), (True, 200)}, answers
+    sessions = db.session.scalar(select(func.count()).select_from(Session))
+    journal = select(func.count()).select_from(AuditEntry).where(AuditEntry.kind == "sign_in")
+    assert sessions == answers[False, 303]
+    assert db.session.scalar(journal.where(AuditEntry.result == "ok")) == answers[False, 303]
+    assert db.session.scalar(journal.where(AuditEntry.result == "refused")) == answers[True, 200]
+    left: Counter[str] = Counter()
+    for limit, count in db.session.execute(select(ThrottleCounter.limit, ThrottleCounter.count)):
+        left[re.sub(r":\d+", "", limit)] += count
+    refused = answers[True, 200]
+    assert {limit: count for limit, count in left.items() if count and limit.startswith("sign_in")} == {
+        "sign_in_account": refused,
+        "sign_in_ip": refused,
+        "sign_in_ip:site": refused,
+        "sign_in_requests": refused,
+        "sign_in_requests:site": refused,
+    }
