@@ -24,12 +24,12 @@ from idp.db import db
 from idp.oidc.authorization import par
 from idp.oidc.models import AuthorizationCode, SpentProof, Token
 from tests import forked
-from tests.builders import Build
+from tests.builders import Build, commit
 from tests.databases import LOCK_WAITS, settings_for
 from tests.dpop_party import KeyedParty
 from tests.protocol.flow import HOST, OFFLINE, code_for
-from tests.protocol.rush import PATIENCE
 from tests.relying_party import Attempt, RelyingParty
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 16
@@ -106,8 +106,7 @@ def test_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
         assert any(token for _status, _error, token in answers)
     families = select(func.count(func.distinct(Token.family)))
     assert db.session.scalar(families) == len(forms)
-    db.session.execute(update(Token).values(used_at=now() - timedelta(minutes=1)).where(Token.used_at.is_not(None)))
-    db.session.commit()
+    commit(update(Token).values(used_at=now() - timedelta(minutes=1)).where(Token.used_at.is_not(None)))
     alive = families.where(Token.revoked_at.is_(None))
     for left, form in enumerate(reversed(forms)):
         assert db.session.scalar(alive) == len(forms) - left
@@ -121,11 +120,8 @@ def in_a_thread(app: Flask, ent: RelyingParty, refresh_token: str) -> TestRespon
 
 
 def wait_until_somebody_waits_for_a_lock(database_url: str) -> None:
-    until = time.monotonic() + PATIENCE
     with psycopg.connect(database_url, autocommit=True) as watcher:
-        while watcher.execute(LOCK_WAITS).fetchone() == (0,):
-            assert time.monotonic() < until, "nobody waits"
-            time.sleep(0.05)
+        wait_for(lambda: watcher.execute(LOCK_WAITS).fetchone() != (0,))
 
 
 @pytest.mark.row("Z-02")
@@ -137,8 +133,7 @@ def test_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     first = ent.tokens(browser, code_for(browser, ent, attempt, scope=OFFLINE), attempt)["refresh_token"]
     second = ent.refresh(browser, first).get_json()["refresh_token"]
     long_ago = now() - timedelta(minutes=1)
-    db.session.execute(update(Token).values(used_at=long_ago).where(Token.used_at.is_not(None)))
-    db.session.commit()
+    commit(update(Token).values(used_at=long_ago).where(Token.used_at.is_not(None)))
     columns = "kind, family, client_id, account_id, session_id, scope, acr, auth_time, expires_at, family_expires_at"
     with psycopg.connect(database_url) as rotation, ThreadPoolExecutor(1) as thief:
         # the statement of the rotation, in an open transaction
