@@ -7,7 +7,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +40,7 @@ from tests.recovery.steps import answers, ask_password, journal, outbox
 from tests.relying_party import Attempt, RelyingParty
 from tests.settlements import REJECT, settle
 from tests.stories.site import free_ports
+from tests.waiting import wait_for
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,7 @@ def _server(database_url: str, port: int, folder: Path) -> Iterator[int]:
     with (folder / "serve.log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        until = time.monotonic() + _PATIENCE
-        while not _answers(port):
-            assert process.poll() is None, (folder / "serve.log").read_text()
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        wait_for(lambda: _answers(port), process, (folder / "serve.log").read_text)
         yield process.pid
     finally:
         process.terminate()
