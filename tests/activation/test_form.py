@@ -89,8 +89,7 @@ def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(
 def test_an_invalid_address_is_refused_with_its_reason(
     browser: FlaskClient, mail: str, reason: str, newcomer: Account
 ) -> None:
-    page = fill_in(browser, open_activation(browser, newcomer), mail=mail)
-    [error] = errors(page)
+    [error] = errors(fill_in(browser, open_activation(browser, newcomer), mail=mail))
     assert error.startswith(reason), error
     assert not read_state(newcomer.id).active
 

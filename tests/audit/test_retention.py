@@ -59,8 +59,7 @@ def test_account_removed_before_the_seal_of_its_codes_leaves_the_chain_valid(
 
 @pytest.mark.row("O-06")
 def test_erased_part_of_a_living_account_is_found(act: Run, app: Flask, build: Build) -> None:
-    account = build.active()
-    write(account, 2)
+    write(build.active(), 2)
     write(None, 1)
     seal(app)
     first, _, nobodys = ids()
@@ -166,14 +165,12 @@ def test_removal_of_the_whole_chain_is_found_after_a_purge(act: Run, app: Flask,
 @pytest.mark.row("O-06")
 def test_purges_with_different_settings_leave_the_chain_valid(act: Run, app: Flask, build: Build) -> None:
     a_year(app, build)
-    settings = services_of(app).settings
-    sealing.record_cut(settings.secrets, now() - 300 * DAY, now() - 100 * DAY)
+    sealing.record_cut(services_of(app).settings.secrets, now() - 300 * DAY, now() - 100 * DAY)
     old = (AuditEntry.at < now() - 300 * DAY) | ((AuditEntry.at < now() - 100 * DAY) & (AuditEntry.result == "refused"))
     retry_unit_of_work(lambda: db.session.execute(delete(AuditEntry).where(old)))
     purged(act)
     assert list_findings(act) == []
-    beginning = db.session.scalars(select(AuditBeginning)).one()
-    assert beginning.entries_before > now() - 301 * DAY
+    assert db.session.scalars(select(AuditBeginning)).one().entries_before > now() - 301 * DAY
 
 
 @pytest.mark.row("O-06")
@@ -243,8 +240,7 @@ def test_inserted_entry_of_a_seal_that_cannot_exist_is_found(
 def test_inserted_entry_below_all_others_is_found(act: Run, app: Flask, build: Build, number: str) -> None:
     write(build.active(), 3)
     seal(app)
-    forged = forge(number, key=-7)
-    assert forged == -7
+    assert forge(number, key=-7) == -7
     assert {entry for _, entry, _ in list_findings(act)} == {-7}
 
 

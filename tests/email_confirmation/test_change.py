@@ -32,7 +32,7 @@ from tests.activation.steps import (
     newest_link,
     read_state,
 )
-from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build, add_contest
+from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build, add_contest, commit
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
 from tests.my_account.changes import (
     EMAIL_PAGE,
@@ -128,8 +128,7 @@ def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
         stranger = app.test_client()
         dead = stranger.get(link)
         assert dead.status_code == 410
-        response = submit(stranger, dead, renvoyer="1")
-        assert "derniere" not in response.text
+        assert "derniere" not in submit(stranger, dead, renvoyer="1").text
         mails = [mail for mail in office.deliver() if mail["To"] == "derniere@exemple.fr"]
         assert len(mails) == before + 1
         assert heading(submit(stranger, stranger.get(link_of(mails[-1])), mot_de_passe=PASSWORD)) == CONFIRMED
@@ -141,8 +140,7 @@ def test_a_change_of_password_revokes_links_and_their_renewal(app: Flask, browse
     # Also if only the generation changed, because the link may belong to a person with the former password.
     with time_machine.travel(now(), tick=False) as clock:
         account, link = _asked(browser, build)
-        db.session.execute(update(Account).where(Account.id == account.id).values(generation=2))
-        db.session.commit()
+        commit(update(Account).where(Account.id == account.id).values(generation=2))
         clock.shift(timedelta(minutes=2))
         phone = app.test_client()
         dead = phone.get(link)
@@ -211,8 +209,7 @@ def test_a_late_notice_carries_no_expired_link(app: Flask, browser: FlaskClient,
 @pytest.mark.row("E-10")
 def test_the_page_of_a_first_address_is_not_that_of_a_change(browser: FlaskClient, build: Build) -> None:
     _asked(browser, build)
-    answer = browser.get("/adresse/confirmation")
-    assert heading(answer) == CONFIRMED
+    assert heading(browser.get("/adresse/confirmation")) == CONFIRMED
     data = {"csrf_token": form_token(browser.get(EMAIL_PAGE)), "mail": "voleur@exemple.fr"}
     browser.post("/adresse/modifier", data=data)
     browser.post("/adresse/confirmation", data=data)
@@ -381,8 +378,7 @@ def test_browser_history_leads_into_the_ent_once_and_never_after_a_sign_out(
 def test_a_waiting_page_says_that_the_person_continued_on_another_device(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, newcomer: Account
 ) -> None:
-    attempt = Attempt()
-    waiting = activate(browser, newcomer, ent.url(attempt))
+    waiting = activate(browser, newcomer, ent.url(Attempt()))
     place = waiting.request.full_path.replace("/confirmation?", "/confirmation/etat?")
     sign_in(app.test_client(), "/connexion", newcomer.username, CHOSEN)
     assert browser.get(place).get_json() == {"state": "replaced"}

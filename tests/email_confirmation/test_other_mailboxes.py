@@ -144,8 +144,7 @@ def test_opening_the_link_changes_nothing_and_shows_no_names(app: Flask, build: 
 def test_link_reports_to_the_school_once_and_gives_no_control(app: Flask, build: Build, stolen: Account) -> None:
     path, before = path_of(build, stolen), read_state(stolen.id)
     owner = app.test_client()
-    question = owner.get(path)
-    data = {"csrf_token": form_token(question)}
+    data = {"csrf_token": form_token(owner.get(path))}
     for _ in range(3):
         answer = owner.post(path, data=data)
         assert (answer.status_code, answer.headers["Location"]) == (303, path)
@@ -350,8 +349,7 @@ def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_add
 @pytest.mark.parametrize("settings", ["refuse"], indirect=True)
 def test_concurrent_confirmations_of_one_mailbox_succeed_once(app: Flask, build: Build, settings: Settings) -> None:
     forms: list[dict[str, Any]] = []
-    accounts = [build.never_activated() for _ in range(4)]
-    for account in accounts:
+    for account in [build.never_activated() for _ in range(4)]:
         browser = app.test_client()
         activate(browser, account, mail=_MAILBOX)
         forms.append(form(browser, browser.get(newest_link(build.settings, account.id))))

@@ -20,7 +20,7 @@ from idp.db import db
 from idp.login import plain
 from idp.registration import rows
 from idp.services import services_of
-from tests.builders import PASSWORD, Build, change_registration
+from tests.builders import PASSWORD, Build, change_registration, commit
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import code_for
 from tests.relying_party import Attempt, RelyingParty
@@ -77,8 +77,7 @@ def test_two_browsers_get_the_same_page_each_with_its_own_values(app: Flask, ent
 @given(name=st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20))
 @limits(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_plain_is_the_ordinary_one(app: Flask, build: Build, ordinary: list[str], name: str) -> None:
-    ent = build.ent(name=f"{name} <b>&amp;", host=f"h{abs(hash(name))}.test")
-    browser, url = start(app, ent)
+    browser, url = start(app, build.ent(name=f"{name} <b>&amp;", host=f"h{abs(hash(name))}.test"))
     ordinary.clear()
     plain = browser.get(url)
     again = browser.get(url)
@@ -101,8 +100,7 @@ def test_the_page_of_a_person_or_of_a_hint_is_never_the_plain_one(
     page = follow(signed_in, signed_in.get(ent.url(Attempt(), prompt="login", login_hint="profil:parent")))
     assert parent.short_name in page.get_data(as_text=True)
     hinted = app.test_client()
-    answer = follow(hinted, hinted.get(ent.url(Attempt(), login_hint="profil:parent")))
-    assert answer.status_code == 200
+    assert follow(hinted, hinted.get(ent.url(Attempt(), login_hint="profil:parent"))).status_code == 200
     assert browser.get(url).status_code == 200
     assert parent.short_name not in browser.get(url).get_data(as_text=True)
     assert parent.username not in browser.get(url).get_data(as_text=True)
@@ -172,8 +170,7 @@ def test_a_browser_of_two_people_offers_them_by_given_name_and_signs_the_chosen_
     browser: FlaskClient, ent: RelyingParty, people: list[Account]
 ) -> None:
     browser.delete_cookie("__Host-ss", domain=HOST)
-    attempt = Attempt()
-    url = browser.get(ent.url(attempt, login_hint="profil:parent")).headers["Location"]
+    url = browser.get(ent.url(Attempt(), login_hint="profil:parent")).headers["Location"]
     page = browser.get(url, headers={"Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in page.headers, "names stand beside what a URL brings"
     assert list(links(page.text)) == ["Karim D.", "Noémie L."]
@@ -188,8 +185,7 @@ def test_a_browser_of_two_people_offers_them_by_given_name_and_signs_the_chosen_
     assert "n’êtes pas connecté" in wrong.text
     assert people[0].username not in wrong.text
     assert 'name="compte"' in wrong.text
-    answer = submit(browser, wrong, mot_de_passe=PASSWORD, compte=number)
-    assert ent.answer(answer)["code"]
+    assert ent.answer(submit(browser, wrong, mot_de_passe=PASSWORD, compte=number))["code"]
     assert people[0].given_name in browser.get("/mon-compte").text
 
 
@@ -220,8 +216,7 @@ def test_a_browser_of_one_person_or_of_strangers_gets_the_same_page_as_all(
     for visitor in (browser, app.test_client()):
         url = visitor.get(ent.url(Attempt(), login_hint="profil:parent")).headers["Location"]
         page = visitor.get(url)
-        demand = url.partition("demande=")[2]
-        pages.append(page.text.replace(demand, "").replace(form_token(page), ""))
+        pages.append(page.text.replace(url.partition("demande=")[2], "").replace(form_token(page), ""))
     assert pages[0] == pages[1]
 
 
@@ -246,8 +241,7 @@ def test_the_code_of_a_letter_asks_whose_the_open_account_is(
     page = submit(browser, page, autre="1")
     assert heading(page) == "Connexion", "of the same request"
     assert browser.get("/mon-compte").status_code == 303, "signed out"
-    other = build.active()
-    answer = submit(browser, page, identifiant=other.username, mot_de_passe=PASSWORD)
+    answer = submit(browser, page, identifiant=build.active().username, mot_de_passe=PASSWORD)
     assert ent.answer(answer)["code"], "who signs in for the request is not asked"
 
 
@@ -296,8 +290,7 @@ def test_the_number_of_an_account_never_becomes_its_identifier(
     number = re.findall(r'name="compte" value="([^"]+)"', page.text)[0]
     former = browser.post("/connexion", data={"csrf_token": "old", "compte": number, "mot-de-passe": "x"})
     assert heading(former) == "Un autre compte est ouvert ici"
-    db.session.execute(update(Account).values(activated_at=None))
-    db.session.commit()
+    commit(update(Account).values(activated_at=None))
     answers = [former, *(submit(browser, page, compte=number, **more) for more in ({}, {"langue": "en"}))]
     for answer in answers:
         assert people[0].username not in answer.text

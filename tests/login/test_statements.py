@@ -1,7 +1,6 @@
 """The statements of a sign-in: one counts the try, one admits the person; their number, plans and index entries."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -24,12 +23,13 @@ from idp.outbox.queue import OutboxMessage
 from idp.services import services_of
 from idp.sessions.models import Session
 from idp.throttle.counters import ThrottleCounter
-from tests.builders import PASSWORD, Build, add_contest
+from tests.builders import PASSWORD, Build, add_contest, commit
 from tests.database.messages import traced
 from tests.pages import form_token, heading, sign_in
 from tests.protocol.listening import Seen, fresh_connections, listening
 from tests.protocol.test_statements import crowd
-from tests.statements.heard import heard
+from tests.statements.lending import heard
+from tests.waiting import wait_for
 
 _ACCOUNT = "Gérer mon compte"
 _REFUSED = "Connexion"
@@ -142,8 +142,7 @@ def test_an_account_that_changed_gets_nothing(app: Flask, monkeypatch: pytest.Mo
     monkeypatch.setattr(admission, "admit", late)
     assert heading(sign_in(app.test_client(), "/connexion", parent.username, PASSWORD)) == _REFUSED
     assert answers == [(False, [1, 1, 1])]
-    row = db.session.get_one(Account, parent.id, populate_existing=True)
-    assert row.last_sign_in_at is None
+    assert db.session.get_one(Account, parent.id, populate_existing=True).last_sign_in_at is None
     assert db.session.scalar(select(func.count()).select_from(Session)) == 0
 
 
@@ -169,8 +168,7 @@ def test_both_ways_write_the_same_rows(app: Flask, build: Build, monkeypatch: py
                 for row in selected
             ]
         db.session.execute(delete(OutboxMessage))
-        db.session.execute(delete(ThrottleCounter))
-        db.session.commit()
+        commit(delete(ThrottleCounter))
         return rows
 
     at_once = written()
@@ -215,8 +213,7 @@ def test_a_former_session_is_ended_or_continued(
     sign_in(browser, "/connexion", before.username, PASSWORD)
     sid = db.session.scalars(select(Session.sid)).one()
     if ended:
-        db.session.execute(update(Session).values(ended_at=now()))
-        db.session.commit()
+        commit(update(Session).values(ended_at=now()))
 
     def noting(*arguments: object) -> bool:
         answers.append(admit(*arguments))  # type: ignore[arg-type]
@@ -312,10 +309,7 @@ def test_a_sign_in_writes_no_index_entry_of_the_account(app: Flask, build: Build
 
 def wait_for_other_databases(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     writing = "SELECT 1 FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND datname <> current_database()"
-    deadline = time.monotonic() + 60
-    while connection.execute(writing).fetchone():
-        assert time.monotonic() < deadline, "another test writes in one transaction for a minute"
-        time.sleep(0.005)
+    wait_for(lambda: connection.execute(writing).fetchone() is None)
 
 
 def updates(connection: psycopg.Connection[tuple[object, ...]]) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from idp.db import db
 from idp.families import closing
 from idp.families.closing import Decision
 from idp.web.i18n import hour
-from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.builders import COLLEGE, LYCEE, PASSWORD, Build, commit
 from tests.email_confirmation.post import html_of, post_office
 from tests.email_confirmation.post import text_of as mail_text
 from tests.my_account.steps import PHONE, device, enter, text_of
@@ -44,8 +44,7 @@ def _tiles(html: str) -> dict[str, str]:
 
 
 def test_the_tiles_are_links_with_the_contracts_names_that_lead_somewhere(browser: FlaskClient, build: Build) -> None:
-    page = enter(browser, build.active())
-    tiles = _tiles(page.text)
+    tiles = _tiles(enter(browser, build.active()).text)
     assert list(tiles) == [
         "Changer mon mot de passe",
         "Changer mon adresse mail",
@@ -106,8 +105,7 @@ def test_the_one_ent_is_the_pages_main_button_and_a_link_on_each_page_under_it(
 ) -> None:
     build.ent(initiate_login_uri="https://ent.test/entrer")
     build.ent("Ailleurs", "ailleurs.test", uais=[LYCEE])
-    page = enter(browser, build.active())
-    [(kind, url, name)] = _ents(page)
+    [(kind, url, name)] = _ents(enter(browser, build.active()))
     assert (kind, name) == (' class="btn"', "Accéder à l’ENT Passerelle")
     assert url.startswith("https://ent.test/entrer?iss=https")
     assert _ents(browser.get("/mon-compte?fait=mot-de-passe")) == [(kind, url, name)]
@@ -132,8 +130,7 @@ def test_several_ents_are_shown_by_name_and_one_without_an_address_is_not(browse
 def test_page_shows_no_ent_when_none_serves_the_children(browser: FlaskClient, build: Build) -> None:
     gone = build.ent()
     build.ent("Ailleurs", "ailleurs.test", uais=[LYCEE])
-    db.session.execute(update(Client).where(Client.client_id == gone.client_id).values(disabled_at=now()))
-    db.session.commit()
+    commit(update(Client).where(Client.client_id == gone.client_id).values(disabled_at=now()))
     assert _ents(enter(browser, build.active())) == []
     assert [path for path in SUB_PAGES if _ents(browser.get(path))] == []
 
@@ -237,8 +234,7 @@ def test_names_of_the_file_are_text_on_every_page_and_in_the_mails(
 def test_a_session_without_confirmed_address_is_redirected_to_the_waiting_page(
     browser: FlaskClient, build: Build
 ) -> None:
-    account = build.unconfirmed()
-    sign_in(browser, "/connexion", account.username, PASSWORD)
+    sign_in(browser, "/connexion", build.unconfirmed().username, PASSWORD)
     for path in PAGES:
         answer = browser.get(path)
         assert (answer.status_code, answer.headers["Location"]) == (303, "/adresse/confirmation")
@@ -266,8 +262,7 @@ def test_each_ent_is_shown_with_the_children_of_its_schools_as_userinfo_has_them
     browser: FlaskClient, build: Build
 ) -> None:
     college, lycee = build.ent("Passerelle"), build.ent("Horizon", "lycee.test", uais=[LYCEE])
-    account = build.active(children=[build.child(), build.child("Inès", uai=LYCEE)])
-    enter(browser, account)
+    enter(browser, build.active(children=[build.child(), build.child("Inès", uai=LYCEE)]))
     sections = _sections(browser.get(PAGE).text)
     assert list(sections) == ["Horizon", "Passerelle"]
     for ent, name, child_shown, hidden_child in (

@@ -18,7 +18,7 @@ from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSKEY_CLASS, PASSWORD_
 from idp.sessions.devices import SETTLED
 from idp.sessions.models import PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, Session
 from idp.sessions.models import PASSWORD as BY_PASSWORD
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, commit
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, posted_answer, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
@@ -35,8 +35,7 @@ def acr_of(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -> st
 
 
 def signed_in_with(strength: str) -> None:
-    db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=strength))
-    db.session.commit()
+    commit(update(Session).where(Session.ended_at.is_(None)).values(acr=strength))
 
 
 @pytest.fixture
@@ -153,8 +152,7 @@ def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
     signed_in_with(BY_PASSWORD)
     assert step_of(browser.get(ent.url(attempt, claims=required))) == "/connexion"
     page = sign_in(browser, ent.url(attempt, claims=required), known.username, PASSWORD)
-    claims = ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]
-    assert claims["acr"] == KNOWN_DEVICE_CLASS
+    assert ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]["acr"] == KNOWN_DEVICE_CLASS
     assert acr_of(browser, ent, claims=required, prompt="none") == KNOWN_DEVICE_CLASS  # without another sign-in
 
 
@@ -253,8 +251,7 @@ def test_an_agreement_is_one_person_s_and_one_request_s(
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     data = {"csrf_token": form_token(page)}
     agreed = browser.post(page.request.full_path, data=data).headers["Location"]
-    other = build.active()
-    sign_in(browser, "/connexion", other.username, PASSWORD)
+    sign_in(browser, "/connexion", build.active().username, PASSWORD)
     assert step_of(browser.get(agreed)) == "/authorize/accord"
     assert step_of(browser.get(ent.url(Attempt(), prompt="consent"))) == "/authorize/accord"
     assert app.test_client().get(agreed).status_code == 400

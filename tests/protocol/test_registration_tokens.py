@@ -71,8 +71,7 @@ def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, reg
     for method in ("GET", "PUT", "DELETE"):
         answer = browser.open(path(registration), method=method, json=MINIMAL, headers=bearer(first))
         refused(answer, "invalid_token", 401)
-    third = replacement(browser, registration, second)
-    assert read(browser, registration, third).status_code == 200
+    assert read(browser, registration, replacement(browser, registration, second)).status_code == 200
     assert changes()[:3] == [("registered", "ok"), ("changed", "ok"), ("registration token replaced", "ok")]
 
 
@@ -144,8 +143,7 @@ def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
     assert statuses.count(200) >= 1
     assert set(statuses) <= {200, 400}
     assert read(browser, registration, token).status_code == 200
-    last = replacement(browser, registration, token)
-    assert read(browser, registration, last).status_code == 200
+    assert read(browser, registration, replacement(browser, registration, token)).status_code == 200
     assert read(browser, registration, token).status_code == 401
 
 
@@ -364,8 +362,7 @@ def test_a_reauthentication_keeps_the_tokens_of_another_ent(
     assert second.answer(page)["code"]
     assert browser.get_cookie("__Host-ss", domain=HOST) != before
     assert first.userinfo(browser, tokens["access_token"]).status_code == 200
-    again = first.refresh(browser, tokens["refresh_token"]).get_json()
-    claims = first.read(browser, again["id_token"])
+    claims = first.read(browser, first.refresh(browser, tokens["refresh_token"]).get_json()["id_token"])
     assert (claims["sid"], claims["auth_time"]) == (tokens["claims"]["sid"], tokens["claims"]["auth_time"])
 
 

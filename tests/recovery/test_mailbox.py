@@ -13,7 +13,7 @@ from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from tests.builders import LYCEE, PASSWORD, Build
+from tests.builders import LYCEE, PASSWORD, Build, commit
 from tests.databases import settings_for
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import change_email, enter, links, path_of
@@ -34,7 +34,7 @@ from tests.recovery.steps import (
     outbox,
 )
 from tests.relying_party import Attempt, RelyingParty
-from tests.statements.heard import heard
+from tests.statements.lending import heard
 
 
 def _mailboxes(build: Build) -> dict[str, str]:
@@ -45,8 +45,7 @@ def _mailboxes(build: Build) -> dict[str, str]:
     build.active(email="fermee@exemple.fr", disabled_at=now())
     for _ in range(3):
         build.active(email="partagee@exemple.fr")
-    survivor = build.active(email="reste@exemple.fr")
-    build.active(email="fondue@exemple.fr", merged_into_id=survivor.id)
+    build.active(email="fondue@exemple.fr", merged_into_id=build.active(email="reste@exemple.fr").id)
     typed = ("connue", "inconnue", "attente", "ecole", "fermee", "partagee", "fondue")
     return {name: f"{name}@exemple.fr" for name in typed}
 
@@ -59,8 +58,7 @@ def test_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build) ->
         mails = office.deliver()
     assert sorted(str(mail["To"]) for mail in mails) == ["connue@exemple.fr", "partagee@exemple.fr"]
     assert sorted(message.outcome for message in outbox("recovery.username")) == ["dropped"] * 5 + ["sent"] * 2
-    counts = sorted(entry.details["count"] for entry in journal("recovery.username"))
-    assert counts == [0] * 5 + [1, 3]
+    assert sorted(entry.details["count"] for entry in journal("recovery.username")) == [0] * 5 + [1, 3]
     assert all(entry.ip.startswith("203.0.113.") for entry in journal("recovery.username"))
     assert all(entry.account_id is None for entry in journal("recovery.username"))
 
@@ -179,8 +177,7 @@ def test_the_mail_holds_no_link_with_a_token(app: Flask, browser: FlaskClient, b
         assert account.username in part
         assert "/lien/" not in part
         assert "https://connexion.exemple.test/connexion" in part, "no ENT serves the school: our own sign-in page"
-    page = app.test_client().get("/connexion")
-    assert account.username not in page.text
+    assert account.username not in app.test_client().get("/connexion").text
 
 
 def test_the_way_back_keeps_the_ent_and_survives_a_request_that_is_over(
@@ -319,8 +316,7 @@ def test_a_reader_with_a_new_letter_or_a_disabled_account_still_counts(
     app: Flask, browser: FlaskClient, parents: tuple[Account, Account], change: dict[str, object]
 ) -> None:
     mother, father = parents
-    db.session.execute(update(Account).where(Account.id == father.id).values(change))
-    db.session.commit()
+    commit(update(Account).where(Account.id == father.id).values(change))
     ask_password(browser, mother.username)
     with post_office(app) as office:
         assert [mail["Subject"] for mail in office.deliver()] == [_NO_LINK]
@@ -363,7 +359,6 @@ def test_a_blocked_password_of_a_shared_mailbox_is_renewed_by_letter_from_an_unk
 def test_allowed_sharing_gives_a_link_on_any_device(
     app: Flask, browser: FlaskClient, parents: tuple[Account, Account], settings: Settings
 ) -> None:
-    page = ask_password(browser, parents[0].username)
-    assert "un lien part maintenant" in page.text
+    assert "un lien part maintenant" in ask_password(browser, parents[0].username).text
     with post_office(app) as office:
         assert link_of(office.deliver()[0])

@@ -210,8 +210,7 @@ def test_a_school_can_be_created_before_any_import(act: Run) -> None:
 
 def test_control_characters_in_a_path_are_escaped(act: Run, year: Year, folder: Path) -> None:
     year.add(Parent("4", "Sans", "ENFANT"))
-    evil = year.write(folder).rename(folder.with_name("fichiers\x1b[2J"))
-    answer = act("roster", "check", str(evil))
+    answer = act("roster", "check", str(year.write(folder).rename(folder.with_name("fichiers\x1b[2J"))))
     assert ("\x1b" in answer.out + answer.err, "[2J" in answer.err) == (False, True)
 
 

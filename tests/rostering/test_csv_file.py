@@ -162,8 +162,7 @@ def test_an_unknown_kinship_is_a_warning() -> None:
 @each_row("name", ["iss", "sub", "email_verified", "is_admin"])
 def test_a_column_named_like_a_claim_is_an_unknown_column(name: str) -> None:
     plain = "id;nom;prenom;email;idenfant\nP1;LEROY;Noémie;n@exemple.fr;1\n"
-    odd = plain.replace("idenfant", f"idenfant;{name}").replace(";1\n", ";1;true\n")
-    issue, *records = read(odd)
+    issue, *records = read(plain.replace("idenfant", f"idenfant;{name}").replace(";1\n", ";1;true\n"))
     assert (issue.code, issue.severity) == ("unknown_column", Severity.WARNING)
     assert f"« {name} »" in issue.message
     assert records == read(plain)

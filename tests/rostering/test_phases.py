@@ -48,6 +48,7 @@ from idp.rostering.records import COMPARED, OF_THE_FILE, Form
 from idp.services import services
 from tests import forked
 from tests.architecture.tree import modules, parsed, shown
+from tests.builders import commit
 from tests.commands.conftest import Run
 from tests.commands.processes import environment
 from tests.databases import postgresql_copy, settings_for
@@ -129,8 +130,7 @@ def import_everything(act: Run, year: Year, folder: Path) -> None:
     db.session.add(RosterAlias(roster_key="aaf:77", account_id=holder))
     db.session.add(RetiredName(trace=retired.join_key("78")))
     values = {"ended_at": now(), "disputed_at": now(), "excluded_at": now()}
-    db.session.execute(update(Guardianship).where(Guardianship.account_id == excluded).values(**values))
-    db.session.commit()
+    commit(update(Guardianship).where(Guardianship.account_id == excluded).values(**values))
     year.add(*(Parent(key) for key in ("77", "78", "80", "81")), Pupil("82", group=""))
     year.add(Pupil("79", parents=tuple((key, "10", "1") for key in ("77", "78", "80", "81", "83"))))
     year.change("9100001", given="Julie", mail="none").change("9150000", mail="none")
@@ -160,8 +160,7 @@ def check_for_a_school(year: Year, folder: Path) -> None:
         named = {"civility": person.civility, "given_name": person.given, "family_name": "ZIDANI", "birth_name": ""}
         db.session.execute(update(Account).where(Account.roster_key == f"aaf:{name_of}").values(named))
         year.change(namesake, family="ZIDANI")
-    db.session.execute(update(Account).where(Account.roster_key == "aaf:9150009").values(activated_at=now()))
-    db.session.commit()
+    commit(update(Account).where(Account.roster_key == "aaf:9150009").values(activated_at=now()))
     parents = ("9150003", "9150011", "9100007", "9150007")
     year.add(Pupil("90", family="FAMILLEDA", uai=COLLEGE, parents=tuple((key, "20", "1") for key in parents)))
     del year.parents["9150003"], year.parents["9150007"]
@@ -361,8 +360,7 @@ def test_four_concurrent_imports_run_one_at_a_time(act: Run, database_url: str, 
         ended = list(pool.map(start, range(4)))
     assert {run.returncode for run in ended} <= {0, 1}
     assert all("another import is running" in run.stderr for run in ended if run.returncode)
-    done = [run for run in ended if not run.returncode]
-    assert done
+    assert [run for run in ended if not run.returncode]
     assert imported(act, first)["guardians"]["unchanged"] == 24
     assert len(db.session.scalars(select(Account.id)).all()) == 24
 

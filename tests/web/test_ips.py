@@ -193,8 +193,7 @@ def test_figures_of_the_page_match_the_constants() -> None:
 
 def test_figures_of_the_page_follow_the_settings() -> None:
     longer = {"audit_days": 730, "audit_failure_days": 40, "refresh_absolute": 60 * 86400}
-    app = create_app(settings_for(NOWHERE, **longer))
-    figures = facts(app.test_client())
+    figures = facts(create_app(settings_for(NOWHERE, **longer)).test_client())
     assert figures["Journal de sécurité"] == "24 mois ; pour les refus 40 jours"
     assert "62 jours" in figures["Liste de vos connexions"]
 

@@ -19,7 +19,7 @@ from idp.web.i18n import Plurals, french_spacing
 from tests.activation.steps import EMAIL, activate, open_activation
 from tests.builders import PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.login.staying import close, stay
+from tests.login.test_staying import close, stay
 from tests.pages import follow, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 from tests.services import change_settings

@@ -15,13 +15,13 @@ from idp.accounts.models import Account, Guardianship
 from idp.accounts.passwords.hasher import fold_username
 from idp.app import create_app
 from idp.clock import now
-from idp.db import db, release_connection
+from idp.db import release_connection
 from idp.throttle import guard, limits
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, commit
 from tests.databases import NOWHERE, settings_for
 from tests.pages import form_token, heading, sign_in
 from tests.rows import each_row
-from tests.statements.heard import heard
+from tests.statements.lending import heard
 
 Guard = Callable[[TestResponse], None]
 
@@ -251,8 +251,7 @@ def _merged(build: Build) -> Person:
 
 def _disputed(build: Build) -> Person:
     account = build.never_activated(school_email="dispute@exemple.fr")
-    db.session.execute(update(Guardianship).values(disputed_at=now()).where(Guardianship.account_id == account.id))
-    db.session.commit()
+    commit(update(Guardianship).values(disputed_at=now()).where(Guardianship.account_id == account.id))
     return _of(account, "dispute@exemple.fr")
 
 
