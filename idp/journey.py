@@ -2,7 +2,7 @@
 
 The dispatcher of `/authorize` computes the next step from stored state and the signed request at every return, so that
 no URL skips a step. A step ends with a redirect to `idp.interaction.store.resume_url` or `decline_url`. It does not
-know other steps; the exceptions and their reasons are in `tests/architecture/test_home_of_journey.py`
+know other steps; the exceptions and their reasons are in `tests/architecture/test_home_of_routes.py`
 (`LEADS_ELSEWHERE`).
 """
 
@@ -132,7 +132,7 @@ STEPS = (
     # last: it is about this request alone
     Step("oidc.agree", _agreement_is_needed, "consent_required", "the person did not agree"),
 )
-"""The first step that is needed is next; `tests/protocol/test_step_order.py` holds the order."""
+"""The first step that is needed is next; `tests/protocol/test_turning_back.py` holds the order."""
 
 
 def next_step(state: State) -> Step | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Executable
+
 from idp.accounts import emails
 from idp.accounts.closings import CONTESTED, Closing
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
@@ -148,6 +150,12 @@ class AtHome(Build):
         self, *, secret: str = PROVISIONAL, children: list[Child] | None = None, **more: object
     ) -> Account:
         return super().never_activated(secret=secret, children=children, **{**HOME, **more})
+
+
+def commit(statement: Executable) -> None:
+    """Execute a statement that stores what the test starts from, and commit."""
+    db.session.execute(statement)
+    db.session.commit()
 
 
 def add_contest(account_id: uuid.UUID, since: object, former: object = None) -> None:

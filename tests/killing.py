@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from idp.db import db
-from tests.statements.heard import hear
+from tests.statements.lending import hear
 
 WRITES, STATEMENTS = "writes", "statements"
 POINTS = [WRITES, pytest.param(STATEMENTS, marks=pytest.mark.long)]

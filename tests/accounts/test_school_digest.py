@@ -27,7 +27,7 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.email_confirmation.post import html_of, text_of
 from tests.mail.servers import Mailbox, smtp_server
 from tests.services import change_services
-from tests.statements.heard import heard
+from tests.statements.lending import heard
 
 JOBS = {school_digest.DIGESTS: school_digest.DIGESTS_PERIOD}
 MORNING = datetime(2027, 1, 11, 6, 0, tzinfo=UTC)  # 7 h in Paris

@@ -5,9 +5,8 @@ one barrier. The order is JSON on standard input, the answers are JSON on standa
 """
 
 import json
-import multiprocessing
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from werkzeug.test import Client
 
@@ -16,11 +15,8 @@ from idp.config import Settings
 from idp.db import db
 from idp.services import services_of
 from tests.applications import inherited
+from tests.crowd import Wait, gather
 from tests.databases import ISSUER, settings_for
-
-if TYPE_CHECKING:
-    from multiprocessing.queues import SimpleQueue
-    from multiprocessing.synchronize import Barrier
 
 HOST = "connexion.exemple.test"
 
@@ -30,9 +26,7 @@ def settings_of(order: dict[str, Any]) -> Settings:
     return settings_for(order["database"], database_pool=2, **order.get("settings", {}))
 
 
-def run(
-    order: dict[str, Any], form: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[dict[str, Any]]"
-) -> None:
+def run(wait: Wait, order: dict[str, Any], form: dict[str, Any]) -> dict[str, Any]:
     app = inherited(settings_of(order))
     browser = Client(app)
     for name, value in form["cookies"].items():
@@ -41,25 +35,15 @@ def run(
         db.engine.connect().close()
         with services_of(app).connections.lend():
             pass
-    barrier.wait(timeout=60)
+    wait()
     answer = browser.post(form["url"], base_url=ISSUER, data=form["data"])
-    answers.put({"status": answer.status_code, "location": answer.headers.get("Location", ""), "text": answer.text})
+    return {"status": answer.status_code, "location": answer.headers.get("Location", ""), "text": answer.text}
 
 
 def main() -> None:
     order = json.load(sys.stdin)
-    context = multiprocessing.get_context("fork")
     inherited(settings_of(order))
-    barrier, answers = context.Barrier(len(order["forms"])), context.SimpleQueue()
-    crowd = [context.Process(target=run, args=(order, form, barrier, answers)) for form in order["forms"]]
-    for process in crowd:
-        process.start()
-    responses = [answers.get() for _ in crowd]
-    for process in crowd:
-        process.join(timeout=60)
-    if any(process.exitcode for process in crowd):
-        sys.exit("a process of the crowd failed")
-    json.dump(responses, sys.stdout)
+    json.dump(gather(run, [(order, form) for form in order["forms"]]), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,7 @@ def test_before_the_address_is_confirmed_no_client_gets_a_code(
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "interaction_required"
     _confirm(browser, build, newcomer)
     attempt = Attempt()
-    code = ent.answer(browser.get(ent.url(attempt)))["code"]
-    tokens = ent.tokens(browser, code, attempt)
+    tokens = ent.tokens(browser, ent.answer(browser.get(ent.url(attempt)))["code"], attempt)
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
     assert (info["email"], info["email_verified"]) == (EMAIL, True)
 
@@ -64,8 +63,7 @@ def test_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
 ) -> None:
     change_settings(app, mail_required=False)
     account = build.never_activated()
-    page = fill_in(browser, open_activation(browser, account), mail="")
-    assert heading(page) == CONFIRMED
+    assert heading(fill_in(browser, open_activation(browser, account), mail="")) == CONFIRMED
     attempt = Attempt()
     answer = ent.answer(sign_in(browser, ent.url(attempt), account.username, CHOSEN))
     info = ent.userinfo(browser, ent.tokens(browser, answer["code"], attempt)["access_token"]).get_json()
@@ -80,8 +78,7 @@ def test_the_link_alone_confirms_nothing_and_shows_nothing_of_the_person(
     # The address has one wrong letter: the mail went to a stranger.
     activate(browser, newcomer)
     stranger = app.test_client()
-    link = newest_link(build.settings, newcomer.id)
-    question = stranger.get(link)
+    question = stranger.get(newest_link(build.settings, newcomer.id))
     assert heading(question) == "Confirmez votre adresse mail"
     before = read_state(newcomer.id)
     guesses = [submit(stranger, question, mot_de_passe=typed, ici="1") for typed in ("", "marteau nuage", PROVISIONAL)]

@@ -41,8 +41,7 @@ def test_the_letter_opens_an_activation_alone(browser: FlaskClient, ent: Relying
     assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
     resumed = browser.get("/authorize/resume", query_string=page.request.args)
     assert "code=" not in resumed.headers["Location"]
-    answer = ent.answer(browser.get(ent.url(Attempt(), prompt="none")))
-    assert answer["error"] == "login_required"
+    assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "login_required"
 
 
 @pytest.mark.row("V-02")
@@ -123,8 +122,7 @@ def test_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser: Fla
         page = browser.get(page.request.full_path)
         assert heading(page) == ACTIVATION
         clock.shift(timedelta(seconds=1))
-        late = fill_in(browser, page)
-        assert heading(late) == LOST
+        assert heading(fill_in(browser, page)) == LOST
     assert not read_state(newcomer.id).active
 
 
@@ -270,8 +268,7 @@ def test_forms_of_an_activation_are_limited_before_the_hash(
 
     monkeypatch.setattr(Hasher, "verify", verify_and_note)
     with time_machine.travel(now(), tick=False):
-        most = limits.ACTIVATION_ACCOUNT.windows[0].tries
-        for _ in range(most):
+        for _ in range(limits.ACTIVATION_ACCOUNT.windows[0].tries):
             assert fill_in(browser, page, mail="wrong").status_code == 200
         before = len(hashed)
         refused = fill_in(browser, page)

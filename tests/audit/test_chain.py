@@ -19,7 +19,7 @@ from idp.config import Settings
 from idp.db import db
 from tests import forked, killing
 from tests.audit.journal import a_day, fail, ids, list_findings, other_secret, seal, tamper, verified, write
-from tests.builders import Build
+from tests.builders import Build, commit
 from tests.commands.conftest import Run
 from tests.commands.remains import keep
 
@@ -139,10 +139,7 @@ def test_reinserted_unsealed_entry_is_found(
         seal(app)
     assert list_findings(act) == []
     for _ in range(2):
-        db.session.execute(
-            insert(AuditEntry).values(captured | ({"account_id": other.id} if whose == "another" else {}))
-        )
-        db.session.commit()
+        commit(insert(AuditEntry).values(captured | ({"account_id": other.id} if whose == "another" else {})))
     forged = ids()[-2:]
     for _ in range(2):
         wrong = list_findings(act)

@@ -1,26 +1,32 @@
-"""The journal records changed settings between two starts of the service, without secrets."""
+"""The journal records changed settings without secrets; `idp audit export` writes it as JSON lines."""
 
 import json
 import os
+import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from demo.processes import exported
-from idp.audit import changes
-from idp.audit.models import AuditEntry, NotedSettings
+from idp.audit import changes, log
+from idp.audit.events import AccountRead
+from idp.audit.models import AuditEntry, AuditSeal, NotedSettings
+from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from tests import forked
-from tests.audit.journal import list_findings
-from tests.commands.conftest import Run
+from tests.audit.journal import a_day, at, ids, list_findings, seal, verified, write
+from tests.builders import Build
+from tests.commands.accounts import OPERATOR
+from tests.commands.conftest import Events, Run
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
-
-pytestmark = pytest.mark.row("O-08")
+from tests.commands.remains import purged
 
 
 def recorded() -> list[tuple[str, dict[str, Any]]]:
@@ -30,6 +36,7 @@ def recorded() -> list[tuple[str, dict[str, Any]]]:
     return rows
 
 
+@pytest.mark.row("O-08")
 def test_changed_settings_are_recorded_once_when_the_worker_starts(
     act: Run, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
@@ -59,6 +66,7 @@ def test_changed_settings_are_recorded_once_when_the_worker_starts(
     assert list_findings(act) == []
 
 
+@pytest.mark.row("O-08")
 def test_a_changed_secret_is_recorded_without_its_value(
     act: Run, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
@@ -74,6 +82,7 @@ def test_a_changed_secret_is_recorded_without_its_value(
     assert list_findings(act) == []
 
 
+@pytest.mark.row("O-08")
 def test_a_rotated_secret_key_is_recorded_and_hides_no_other_change(
     act: Run, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
@@ -97,6 +106,7 @@ def test_a_rotated_secret_key_is_recorded_and_hides_no_other_change(
     }
 
 
+@pytest.mark.row("O-08")
 def test_a_changed_password_of_the_database_is_recorded(app: Flask, settings: Settings) -> None:
     for password in ("hunter2", "hunter2", "swordfish"):
         changes.note_settings(settings.model_copy(update={"database_url": f"postgresql://u:{password}@db.test/idp"}))
@@ -111,6 +121,7 @@ def start(act: Run, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
     assert answer.code == 0, answer.err
 
 
+@pytest.mark.row("O-08")
 def test_changed_settings_are_recorded_when_the_service_starts(act: Run, settings: Settings, tmp_path: Path) -> None:
     assert act("worker", "--once").code == 0
     other, port, log = settings.model_copy(update={"session_idle": 1234}), free_port(), tmp_path / "log"
@@ -138,6 +149,7 @@ def nodes(settings: Settings, tmp_path: Path, act: Run) -> Iterator[list[forked.
         node.communicate()
 
 
+@pytest.mark.row("O-08")
 def test_several_nodes_that_start_together_record_one_change(nodes: list[forked.Program], tmp_path: Path) -> None:
     while not all((tmp_path / f"ready {number}").exists() for number in range(4)):
         assert all(node.poll() is None for node in nodes)
@@ -146,3 +158,64 @@ def test_several_nodes_that_start_together_record_one_change(nodes: list[forked.
         _, output = node.communicate(timeout=60)
         assert node.returncode == 0, output
     assert [details["after"] for _, details in recorded()] == [{"IDP_AUDIT_DAYS": "401"}]
+
+
+def lines(act: Run, *arguments: str) -> list[dict[str, object]]:
+    answer = act("audit", "export", *arguments)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.isascii()
+    return [json.loads(line) for line in answer.out.splitlines()]
+
+
+def test_export_holds_every_entry_and_its_seal(
+    act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp.operations.audit_commands._PAGE", 2)
+    a_day(app, build, browser)
+    seal(app)
+    write(None, 1)
+    keys = ids()
+    exported = lines(act)
+    entries = [line for line in exported if line["type"] == "entry"]
+    assert [line["id"] for line in entries] == keys
+    issued = next(line for line in entries if line["kind"] == "code.issued")
+    assert (issued["seal"], issued["ip"], entries[-1]["seal"]) == (1, "127.0.0.1", None)
+    row = db.session.get_one(AuditEntry, issued["id"])
+    assert (issued["mac"], issued["details"]) == (row.mac.hex() if row.mac else "", row.details)
+    [last] = [line for line in exported if line["type"] == "seal"]
+    stored_seal = db.session.scalars(select(AuditSeal)).one()
+    assert (last["id"], last["entries"], last["mac"]) == (1, len(keys) - 1, stored_seal.mac.hex())
+    db.session.rollback()
+    assert list_findings(act, "--head", f"{last['id']}:{last['mac']}") == []
+    [event] = events("journal.exported")
+    assert event.actor == OPERATOR
+
+
+def test_export_since_a_time_holds_later_entries_and_their_seals(act: Run, app: Flask, build: Build) -> None:
+    for days in (400, 9, 1):
+        with at(now() - timedelta(days=days)):
+            write(None, 2)
+            seal(app)
+    purged(act)
+    exported = lines(act, "--since", "3d")
+    assert [line["type"] for line in exported] == ["entry", "entry", "entry", "beginning", "seal"]
+    assert exported[2]["kind"] == "purge.completed"
+    assert exported[-1]["id"] == 3
+    assert verified(act)[0] == 0
+    assert act("audit", "export", "--since", "yesterday").code == 2
+
+
+def test_export_of_an_empty_journal_is_empty(act: Run) -> None:
+    assert act("audit", "export").out == ""
+
+
+def test_export_and_show_have_the_person_of_the_desk_and_the_school(act: Run, app: Flask, build: Build) -> None:
+    staff_id, school = uuid.uuid4(), build.school()
+    desk = log.Desk(staff_id, school.id, {"role": "secretary"})
+    with log.acting_for(log.Origin(actor=f"desk secretary {staff_id}", desk=desk)), unit_of_work():
+        log.record(AccountRead(account_id=build.active().id))
+    [entry] = [line for line in lines(act, "--since", "5m") if line.get("kind") == "account.read"]
+    assert (entry["staff_id"], entry["school_id"]) == (str(staff_id), str(school.id))
+    [row] = json.loads(act("audit", "show", "--kind", "account.read", "--json").out)
+    assert (row["staff"], row["school"]) == (str(staff_id), school.uai)
+    assert f"for {school.uai}" in act("audit", "show", "--kind", "account.read").out

@@ -84,8 +84,7 @@ def test_acceptance_without_a_valid_token_is_refused(browser: FlaskClient, ent: 
         ):
             assert answer.status_code == 401
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    in_address = browser.post(f"/charter/acceptance?access_token={token}", json=body)
-    assert in_address.status_code == 400
+    assert browser.post(f"/charter/acceptance?access_token={token}", json=body).status_code == 400
     with time_machine.travel(now() + timedelta(minutes=11)):
         assert accept(browser, token, "2026-09").status_code == 401
     assert acceptances() == []

@@ -56,8 +56,7 @@ def test_the_charter_is_accepted_before_the_code(browser: FlaskClient, build: Bu
     moment = now() + timedelta(seconds=3)
     with time_machine.travel(moment, tick=False):
         answer = ent.answer(_accept(browser, page, "1"))
-    claims = ent.tokens(browser, answer["code"], attempt)["claims"]
-    assert claims["charter_accepted"] is True
+    assert ent.tokens(browser, answer["code"], attempt)["claims"]["charter_accepted"] is True
     [acceptance] = acceptances()
     assert (acceptance.account_id, acceptance.accepted_at, acceptance.ip) == (account.id, moment, "127.0.0.1")
     assert "code" in ent.answer(browser.get(ent.url(Attempt(), prompt="none")))

@@ -21,8 +21,7 @@ def registered(provider: FakeProvider, **changes: Any) -> Registration:
 
 
 def query_of(url: str) -> str:
-    answer = requests.get(url, allow_redirects=False, timeout=60)
-    location = answer.headers["Location"]
+    location = requests.get(url, allow_redirects=False, timeout=60).headers["Location"]
     assert location.startswith(f"{CALLBACK}?")
     return urlsplit(location).query
 

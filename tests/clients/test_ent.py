@@ -29,8 +29,7 @@ def test_parent_signs_in_and_signs_out(browser: Browser, provider: FakeProvider)
     assert "<h1>Passerelle</h1>" in home.text
     assert "Set-Cookie" not in home.headers
     assert browser.sign_in().location == "/charte"
-    charter = browser.get("/charte").text
-    assert "version 2 du 1er septembre 2026" in charter
+    assert "version 2 du 1er septembre 2026" in browser.get("/charte").text
     assert browser.submit("/charte", accord="oui").location == "/notifications"
     assert provider.accepted == ["2"]
     assert 'value="noemie.leroy@exemple.fr"' in browser.get("/notifications").text
@@ -44,8 +43,7 @@ def test_parent_signs_in_and_signs_out(browser: Browser, provider: FakeProvider)
     ):
         assert expected in inside
     assert f'href="{provider.issuer}/mon-compte"' in inside
-    accepted = inside[inside.index("charter_accepted</th>") :][:120]
-    assert "true" in accepted
+    assert "true" in inside[inside.index("charter_accepted</th>") :][:120]
     out = browser.submit("/bienvenue", "/logout")
     parameters = query(out.location)
     assert out.location.startswith(f"{provider.issuer}/logout?")
@@ -241,8 +239,7 @@ def test_the_charter_is_rendered_by_the_ent_and_escaped(browser: Browser) -> Non
 def test_pages_of_the_ent_require_the_charter(browser: Browser, page: str) -> None:
     browser.sign_in()
     assert browser.get(page).location == "/charte"
-    refused = browser.get("/charte/refus").text
-    assert "Vous n’avez pas accepté la charte" in refused
+    assert "Vous n’avez pas accepté la charte" in browser.get("/charte/refus").text
     assert browser.get(page).location == "/charte"
 
 
@@ -291,8 +288,7 @@ def test_an_ent_without_published_charter_skips_the_charter(browser: Browser, pr
 
 def test_a_charter_that_is_withdrawn_while_it_is_read_is_not_required(browser: Browser, provider: FakeProvider) -> None:
     browser.sign_in()
-    html = browser.get("/charte").text
-    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', html)
+    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', browser.get("/charte").text)
     provider.charter_status = 404
     answer = browser.client.post("/charte", data={"csrf_token": token, "version": "2", "accord": "oui"})
     assert answer.location == "/notifications"
@@ -319,8 +315,7 @@ def test_charter_setting_decides_the_scope_and_the_first_page(
     provider: FakeProvider, tmp_path: Path, charter: str, scope: str, first: str
 ) -> None:
     app = create_app(read_settings(environment(provider.issuer, tmp_path) | {"ENT_CHARTER": charter}))
-    browser = Browser(app.test_client())
-    assert browser.sign_in().location == first
+    assert Browser(app.test_client()).sign_in().location == first
     assert provider.requests[-1]["scope"] == scope
 
 
@@ -342,8 +337,7 @@ def test_the_address_is_kept_for_the_person_across_sessions(
     browser: Browser, app: Flask, provider: FakeProvider
 ) -> None:
     browser.enter()
-    again = Browser(app.test_client())
-    assert again.sign_in().location == "/bienvenue"
+    assert Browser(app.test_client()).sign_in().location == "/bienvenue"
     provider.sub = "un-autre-parent"
     assert Browser(app.test_client()).sign_in().location == "/notifications"
 

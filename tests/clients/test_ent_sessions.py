@@ -22,7 +22,7 @@ from tests.clients.conftest import PUBLIC_URL, Browser, change, environment
 from tests.clients.fake_provider import (
     FakeProvider,
 )
-from tests.clients.test_kit_logout_tokens import SUB, claims_of, signed
+from tests.clients.test_kit_outages import SUB, claims_of, signed
 
 
 @pytest.mark.parametrize("state", ["un-autre-state", "", None])
@@ -151,8 +151,7 @@ def test_the_sign_out_ends_the_local_session_without_an_end_session_endpoint(
     browser.enter()
     cookie = browser.client.get_cookie("ent_ent-de-test")
     assert cookie is not None
-    out = browser.submit("/bienvenue", "/logout")
-    assert "<h1>Vous êtes déconnecté</h1>" in out.text
+    assert "<h1>Vous êtes déconnecté</h1>" in browser.submit("/bienvenue", "/logout").text
     browser.client.set_cookie(cookie.key, cookie.value)
     assert browser.get("/bienvenue").location.startswith("/login?"), "the old cookie opens nothing"
 
@@ -240,8 +239,7 @@ def test_the_session_is_over_at_the_next_request(app: Flask, browser: Browser, p
     assert is_inside(browser)
     assert_accepted(tell(app, signed(claims_of(provider))))
     assert not is_inside(browser)
-    home = browser.get("/")
-    assert "Se connecter" in home.text
+    assert "Se connecter" in browser.get("/").text
     browser.sign_in()
     assert is_inside(browser), "a new sign-in opens it again"
 

@@ -89,8 +89,7 @@ def test_unsigned_token_is_refused_for_every_registration(provider: FakeProvider
 
 def test_a_key_for_one_signature_checks_no_other(provider: FakeProvider) -> None:
     # RFC 7517, 4.4: "The alg parameter identifies the algorithm intended for use with the key".
-    pss = KEYS["PS256"]
-    provider.keys, provider.signing_key, provider.header = [pss], RSA, {"kid": "ps-1"}
+    provider.keys, provider.signing_key, provider.header = [KEYS["PS256"]], RSA, {"kid": "ps-1"}
     assert catch_failed_check(lambda: complete_sign_in(Provider(registered(provider)))) == "key"
 
 

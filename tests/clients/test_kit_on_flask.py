@@ -23,7 +23,7 @@ from idp.paths import CHECKOUT
 from tests.clients.conftest import PUBLIC_URL, change, query
 from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
 from tests.clients.test_kit_checks import KIT
-from tests.clients.test_kit_logout_tokens import claims_of, signed
+from tests.clients.test_kit_outages import claims_of, signed
 from tests.commands.processes import connect, free_port
 
 README = CHECKOUT / "clients" / "README.md"
@@ -176,8 +176,7 @@ def test_a_sign_in_started_by_a_third_party_leads_to_a_page_of_this_ent_alone(
 
 
 def test_a_sign_in_started_for_another_provider_is_refused(client: FlaskClient) -> None:
-    answer = client.get("/login?iss=https://ailleurs.example")
-    assert stopped(answer) == (400, "login_iss")
+    assert stopped(client.get("/login?iss=https://ailleurs.example")) == (400, "login_iss")
 
 
 def test_the_routes_may_be_under_a_prefix(provider: FakeProvider) -> None:
@@ -221,8 +220,7 @@ def test_an_answer_counts_once_and_for_one_browser(flask_app: Flask, client: Fla
     leave(other)
     assert other.get(path).status_code == 400
     assert client.get(path).status_code == 303
-    replayed = client.get(path)
-    assert stopped(replayed) == (400, "state")
+    assert stopped(client.get(path)) == (400, "state")
     assert client.get("/callback").status_code == 400
 
 

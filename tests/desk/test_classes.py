@@ -33,7 +33,7 @@ from tests.desk.colleagues import Colleagues, post
 from tests.desk.paper import last_job
 from tests.desk.trial_jobs import do_all
 from tests.pages import heading
-from tests.statements.heard import hear
+from tests.statements.lending import hear
 from tests.stories.browser import CHROMIUM
 
 REMIND = "/classes/rappel?classe=6e+1"

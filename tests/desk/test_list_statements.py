@@ -24,7 +24,7 @@ from tests.builders import COLLEGE, Build
 from tests.desk.colleagues import Colleagues
 from tests.desk.entries import write
 from tests.desk.test_notices import noticed
-from tests.statements.heard import heard
+from tests.statements.lending import heard
 from tests.waiting_guardians import wait
 
 PAGES: dict[Role, tuple[str, ...]] = {

@@ -29,7 +29,7 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.closed import suspend
 from tests.desk.colleagues import Colleagues, post
 from tests.rows import each_row
-from tests.statements.heard import heard
+from tests.statements.lending import heard
 
 
 def family(build: Build, **states: int) -> None:

@@ -138,8 +138,7 @@ def test_no_document_has_a_secret(write: Write, database_url: str) -> None:
         desk_oidc_client_id="bureau",
         desk_oidc_acr="deux-facteurs",
     )
-    documents = write(secret_settings)
-    everything = "".join(documents.values())
+    everything = "".join(write(secret_settings).values())
     assert "mail.exemple.fr (smtp+starttls)" in everything
     for secret in (SECRET, "canary-smtp", "canary-desk"):
         assert secret not in everything

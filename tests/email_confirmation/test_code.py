@@ -23,7 +23,7 @@ from idp.sessions.models import Session
 from idp.throttle import limits
 from tests.activation.race import HOST
 from tests.activation.steps import CHOSEN, LOST, SENT, activate, newest_code, newest_link, read_state
-from tests.builders import PASSWORD, PROVISIONAL, Build, add_contest
+from tests.builders import PASSWORD, PROVISIONAL, Build, add_contest, commit
 from tests.closed import suspend
 from tests.databases import settings_for
 from tests.my_account.changes import at_once, form
@@ -54,8 +54,7 @@ def test_the_code_signs_in_the_browser_that_activated_and_shows_the_button_of_th
     assert "C’est activé" in done.text
     assert "Vous êtes connecté" in done.text
     assert '<a class="btn" href="https://ent.test/">Accéder à l’ENT</a>' in done.text
-    answer = ent.answer(browser.get(ent.url(attempt)))
-    tokens = ent.tokens(browser, answer["code"], attempt)
+    tokens = ent.tokens(browser, ent.answer(browser.get(ent.url(attempt)))["code"], attempt)
     assert tokens["claims"]["amr"] == ["pwd"]
     [session] = db.session.scalars(select(Session)).all()
     stored = db.session.get_one(Account, account.id)
@@ -123,8 +122,7 @@ def test_a_new_mail_has_a_new_code_and_ends_the_former(browser: FlaskClient, bui
 def test_a_code_expires_with_its_link(browser: FlaskClient, build: Build, newcomer: Account) -> None:
     waiting = activate(browser, newcomer)
     code = newest_code(build.settings, newcomer.id)
-    db.session.execute(update(OneTimeLink).values(expires_at=now()))
-    db.session.commit()
+    commit(update(OneTimeLink).values(expires_at=now()))
     page = submit(browser, browser.get(waiting.request.full_path), code=code)
     assert heading(page) == _TOO_OLD
     assert "Son code et son lien ne servent plus" in page.text
@@ -141,8 +139,7 @@ def test_a_sign_in_that_meets_a_dead_code_or_message_shows_no_error(
     for wrong in range(1, n + 1):
         submit(browser, browser.get(waiting.request.full_path), code=_other(code, wrong))
     if not n:
-        db.session.execute(update(OneTimeLink).values(expires_at=now()))
-        db.session.commit()
+        commit(update(OneTimeLink).values(expires_at=now()))
     page = sign_in(app.test_client(), "/connexion", newcomer.username, CHOSEN)
     title = _SPENT if n else _TOO_OLD
     assert heading(page) == title

@@ -48,8 +48,7 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     intruder, owner = enter(browser, account), enter(app.test_client(), account)
     change_email(intruder)
     [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), alarms(build, account)
-    page = stop(app, alarm)
-    assert "/mot-de-passe-oublie" in page
+    assert "/mot-de-passe-oublie" in stop(app, alarm)
     row = reload_account(account)
     assert (row.email, row.pending_email, row.contested_at) == (OLD, None, None)
     assert row.has_blocked_password
@@ -165,8 +164,7 @@ def test_the_second_click_sees_the_result_of_the_first(
     change_email(browser)
     [alarm] = alarms(build, parent)
     owner = app.test_client()
-    question = owner.get(alarm)
-    data = {"csrf_token": form_token(question)}
+    data = {"csrf_token": form_token(owner.get(alarm))}
     for _ in range(3):
         answer = owner.post(alarm, data=data)
         assert (answer.status_code, answer.headers["Location"]) == (303, alarm)
@@ -186,8 +184,7 @@ def test_concurrent_clicks_act_once_and_all_see_the_result(
     for alarm in (first, first, second, second):
         owner = app.test_client()
         forms.append(form(owner, owner.get(alarm)))
-    answers = at_once(build.settings, forms)
-    assert sorted(answer["status"] for answer in answers) == [303, 303, 410, 410]
+    assert sorted(answer["status"] for answer in at_once(build.settings, forms)) == [303, 303, 410, 410]
     row = reload_account(parent)
     assert (row.email, row.contested_email, row.generation) == (NEW, OLD, 2)
     assert len(told_schools(parent)) == 1
@@ -265,8 +262,7 @@ def test_the_owners_alarm_disables_the_younger_alarms(
         change_email(browser, "troisieme@exemple.fr")
         own, _, intruders = alarms(build, parent)
         stop(app, own, CLOSED)
-        thief = app.test_client()
-        dead = thief.get(intruders)
+        dead = app.test_client().get(intruders)
         assert (dead.status_code, heading(dead)) == (410, DEAD)
     assert reload_account(parent).contested_email == OLD
 

@@ -49,8 +49,7 @@ def test_the_mail_states_its_purpose_and_its_link_works(
         assert "Malo" not in part
         assert "<img" not in part
     assert html.count("<a href=") == 2, "the button, and the address in full"
-    page = app.test_client().get(link_of(mail))
-    assert heading(page) == "Confirmez votre adresse mail"
+    assert heading(app.test_client().get(link_of(mail))) == "Confirmez votre adresse mail"
     assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
     assert read_state(newcomer.id).email == EMAIL
 
@@ -236,8 +235,7 @@ def test_a_mistyped_address_is_corrected_at_once_and_another_spelling_of_it_wait
 @pytest.mark.row("E-10")
 def test_a_correction_too_many_waits_and_keeps_what_was_typed(browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
-        waiting = activate(browser, newcomer)
-        place = waiting.request.full_path.replace("/confirmation", "/modifier")
+        place = activate(browser, newcomer).request.full_path.replace("/confirmation", "/modifier")
         for n in range(5):
             page = submit(browser, browser.get(place), mail=f"p{n}@exemple.fr", mot_de_passe=CHOSEN)
             assert heading(page) == SENT

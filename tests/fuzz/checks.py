@@ -4,7 +4,7 @@ import re
 
 from werkzeug.test import TestResponse
 
-from tests.fuzz.shots import Shot
+from tests.fuzz.bends import Shot
 from tests.fuzz.world import World
 
 _REFUSED = {400, 401, 413, 414, 429}

@@ -8,9 +8,8 @@ from idp.accounts.one_time_links import Purpose
 from idp.clients.registry import LETTER_HINT
 from tests.activation.steps import CHOSEN, open_activation
 from tests.builders import HOME, PASSWORD, PROVISIONAL
-from tests.fuzz.passkeys import sign_in_by_key
-from tests.fuzz.protocol import Make
-from tests.fuzz.shots import Shot, filled, opening
+from tests.fuzz.bends import Shot, filled, opening
+from tests.fuzz.protocol import Make, sign_in_by_key
 from tests.fuzz.world import Opened, World
 from tests.pages import follow, form_token, submit
 from tests.relying_party import Attempt

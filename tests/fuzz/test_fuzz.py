@@ -32,12 +32,10 @@ from werkzeug.wrappers import Request
 from idp.paths import CHECKOUT
 from tests.builders import Build
 from tests.canaries import Canaries
-from tests.fuzz.bends import BENDS, Bend
+from tests.fuzz.bends import BENDS, Bend, Shot
 from tests.fuzz.checks import MOST_BYTES, UnsoundError, check, check_right
-from tests.fuzz.passkeys import PASSKEYS
 from tests.fuzz.people import PEOPLE
-from tests.fuzz.protocol import PROTOCOL
-from tests.fuzz.shots import Shot
+from tests.fuzz.protocol import PASSKEYS, PROTOCOL
 from tests.fuzz.world import World
 from tests.web.tour import break_page
 

@@ -6,7 +6,6 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from tests.commands.processes import connect, free_port
 from tests.interop.installation import ENT, HOST, PROVIDER, RECIPES, Installation, Registered
 from tests.interop.visitor import PATIENCE, Visitor
 from tests.serving.proxy import adapted, program
+from tests.waiting import wait_for
 
 _MODULES = Path("/usr/lib/apache2/modules")
 _LOADED = ("mpm_event", "authn_core", "authz_core", "authz_user", "ssl", "socache_shmcb", "cgid", "alias", "dir")
@@ -237,9 +237,6 @@ def test_the_end_of_a_session_elsewhere_is_sent_by_back_channel(
     enter(visitor, ent, installation.parent())
     visitor.sign_out_at(installation.issuer)
     log_line = "POST /oidc/callback?logout=backchannel 200"
-    until = time.monotonic() + PATIENCE
-    while log_line not in ent.requests.read_text():
-        assert time.monotonic() < until, f"{ent.requests.read_text()}\n{installation.log()}"
-        time.sleep(0.1)
+    wait_for(lambda: log_line in ent.requests.read_text(), tell=installation.log)
     visitor.open(ent.inside)
     assert visitor.heading == "Connexion"

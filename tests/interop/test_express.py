@@ -1,7 +1,6 @@
 """The Express recipe of clients/recipes, whose relying party is openid-client."""
 
 import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -13,6 +12,7 @@ from tests.commands.processes import free_port
 from tests.interop import node
 from tests.interop.installation import HOST, Ent, Installation, Server, behind_tls
 from tests.interop.visitor import PATIENCE, Visitor
+from tests.waiting import wait_for
 
 SECTION = "Express: openid-client"
 pytestmark = pytest.mark.interop
@@ -94,10 +94,7 @@ def times_told(ent: Ent) -> int:
 
 
 def wait_until_told(installation: Installation, ent: Ent, times: int) -> None:
-    until = time.monotonic() + PATIENCE
-    while times_told(ent) < times:
-        assert time.monotonic() < until, f"{ent.log.read_text()}\n{installation.log()}"
-        time.sleep(0.1)
+    wait_for(lambda: times_told(ent) >= times, tell=lambda: f"{ent.log.read_text()}\n{installation.log()}")
 
 
 def test_a_valid_logout_token_is_accepted_once(installation: Installation, ent: Ent) -> None:

@@ -7,7 +7,6 @@ requests, bound tokens.
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ import requests
 from joserfc.jwk import ECKey, KeyParameters, OKPKey
 
 from tests.builders import COLLEGE, PASSWORD
-from tests.commands.processes import PATIENCE
 from tests.interop import node
 from tests.interop.installation import Installation
+from tests.waiting import wait_for
 
 FLOW = Path(__file__).with_name("flow.mjs")
 ENT = "https://localhost:9"  # no server listens there: the script stops at the redirect
@@ -97,10 +96,8 @@ def test_openid_client_goes_from_discovery_to_logout(installation: Installation,
 def signs_es256(installation: Installation) -> None:
     """Create the signing key for clients of the profile; a node reads it within five seconds."""
     installation.idp("keys", "rotate", "--alg", "ES256")
-    url, trusted, until = f"{installation.issuer}/jwks.json", str(installation.trusted), time.monotonic() + PATIENCE
-    while '"ES256"' not in requests.get(url, verify=trusted, timeout=60).text:
-        assert time.monotonic() < until, installation.log()
-        time.sleep(0.2)
+    url, trusted = f"{installation.issuer}/jwks.json", str(installation.trusted)
+    wait_for(lambda: '"ES256"' in requests.get(url, verify=trusted, timeout=60).text, tell=installation.log)
 
 
 @pytest.mark.usefixtures("signs_es256")

@@ -5,24 +5,19 @@ one barrier. Print the status of each response and the identifier that it is abo
 """
 
 import json
-import multiprocessing
 import sys
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from idp.config import Settings
 from idp.throttle import limits
 from tests.applications import inherited
 from tests.builders import PASSWORD
+from tests.crowd import Wait, gather
 from tests.databases import settings_for
 from tests.pages import form_token
 
-if TYPE_CHECKING:
-    from multiprocessing.queues import SimpleQueue
-    from multiprocessing.synchronize import Barrier
-
-PATIENCE = 120
 WRONG = "faux"
 _DAY = timedelta(days=1)
 
@@ -31,10 +26,10 @@ def settings_of(order: dict[str, Any]) -> Settings:
     return settings_for(order["database"], database_pool=2)
 
 
-def run(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[list[list[Any]]]") -> None:
+def run(wait: Wait, order: dict[str, Any], number: int) -> list[list[Any]]:
     app = inherited(settings_of(order))
     results = []
-    barrier.wait(timeout=PATIENCE)
+    wait()
     for place, username in enumerate(order["usernames"][number]):
         if not place % 3:
             browser = app.test_client()  # the others know the device, if it is the same account again
@@ -44,7 +39,7 @@ def run(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Simple
         password = WRONG if username in order["wrong"] else PASSWORD
         data = {"csrf_token": token, "identifiant": username, "mot-de-passe": password}
         results.append([username, browser.post("/connexion", data=data).status_code])
-    answers.put(results)
+    return results
 
 
 def main() -> None:
@@ -53,19 +48,8 @@ def main() -> None:
     limits.SIGN_IN_ACCOUNT = replace(limits.SIGN_IN_ACCOUNT, free=100_000)
     limits.SIGN_IN_REQUESTS = replace(limits.SIGN_IN_REQUESTS, windows=(limits.Window(100_000, _DAY),))
     limits.SIGN_IN_IP = replace(limits.SIGN_IN_IP, windows=(limits.Window(100_000, _DAY),))
-    context = multiprocessing.get_context("fork")
     inherited(settings_of(order))
-    crowds = order["usernames"]
-    barrier = context.Barrier(len(crowds))
-    queues = [context.SimpleQueue() for _ in crowds]
-    crowd = [context.Process(target=run, args=(order, n, barrier, queue)) for n, queue in enumerate(queues)]
-    for process in crowd:
-        process.start()
-    for process in crowd:
-        process.join(timeout=2 * PATIENCE)
-    if any(process.exitcode != 0 for process in crowd):
-        sys.exit("a process of the rush failed")  # its queue stays empty
-    json.dump([queue.get() for queue in queues], sys.stdout)
+    json.dump(gather(run, [(order, number) for number in range(len(order["usernames"]))]), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from idp.clock import now
 from idp.db import db
 from idp.sessions.models import Session
 from tests.activation.steps import CHOSEN, activate, newest_link
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, commit
 from tests.pages import follow, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
@@ -142,11 +142,9 @@ def test_a_form_of_no_ent_that_a_second_tab_sends_leads_to_the_account(browser: 
 
 def test_a_form_that_is_too_old_is_reported_as_too_old(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     behind = _sign_in_and_go_back(browser, build, ent)
-    broken = behind.replace("demande=", "demande=x")
-    for url, away in ((broken, False), (behind, True)):
+    for url, away in ((behind.replace("demande=", "demande=x"), False), (behind, True)):
         if away:
-            db.session.execute(text("ALTER TABLE session RENAME TO away"))
-            db.session.commit()
+            commit(text("ALTER TABLE session RENAME TO away"))
         page = browser.post(url, data={"csrf_token": "x", "identifiant": "a", "mot-de-passe": "b"})
         assert (page.status_code, heading(page)) == (400, "Cette page est restée ouverte trop longtemps"), url
 
@@ -195,8 +193,7 @@ def test_a_session_leads_to_the_account_until_another_person_chooses_a_password_
     assert browser.get("/connexion").headers["Location"] == "/mon-compte"
     assert heading(browser.get("/connexion?compte=autre")) == "Connexion"
     activate(browser.application.test_client(), newcomer)
-    confirm = browser.get(newest_link(build.settings, newcomer.id))
-    submit(browser, confirm, mot_de_passe=CHOSEN)
+    submit(browser, browser.get(newest_link(build.settings, newcomer.id)), mot_de_passe=CHOSEN)
     assert heading(browser.get("/connexion")) == "Connexion"
 
 

@@ -38,7 +38,7 @@ from tests.recovery.steps import (
 )
 from tests.relying_party import RelyingParty
 from tests.services import changed_services
-from tests.statements.heard import heard
+from tests.statements.lending import heard
 
 pytestmark = pytest.mark.row("I-20")
 
@@ -112,8 +112,7 @@ def test_the_new_password_is_chosen_with_the_link_of_the_confirmed_mailbox_alone
 
 
 def test_a_person_without_a_confirmed_address_is_led_to_a_letter(browser: FlaskClient, build: Build) -> None:
-    account = build.active(email=None)
-    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    page = sign_in(browser, "/connexion", build.active(email=None).username, PASSWORD)
     assert _LISTED in page.text
     assert "Demandez un nouveau courrier au secrétariat de l’établissement" in page.text
     assert "Un lien part" not in page.text
@@ -183,8 +182,7 @@ def test_a_listed_password_is_refused_at_the_activation_and_at_a_change(
 
 def test_a_stolen_list_does_not_close_a_letter(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.never_activated(secret=PASSWORD.upper())
-    page = sign_in(browser, "/connexion", account.username, PASSWORD.upper())
-    assert heading(page) == ACTIVATION
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD.upper())) == ACTIVATION
     assert db.session.get_one(Account, account.id).password_state is PasswordState.USABLE
 
 

@@ -15,8 +15,8 @@ from idp.db import db
 from idp.sessions import staying
 from idp.sessions.models import DeviceSession, Session
 from idp.throttle import limits
-from tests.builders import PASSWORD, Build
-from tests.login.staying import (
+from tests.builders import PASSWORD, Build, commit
+from tests.login.test_staying import (
     DEVICE,
     HOST,
     SESSION,
@@ -192,8 +192,7 @@ def test_what_was_opened_elsewhere_under_the_same_device_is_told(browser: FlaskC
     own = db.session.scalars(select(Session)).one()
     values = {column.name: getattr(own, column.name) for column in Session.__table__.columns}
     elsewhere = {"id": uuid.uuid4(), "digest": b"x" * 32, "ip": "82.64.17.9", "user_agent": "Windows NT 10.0 Firefox/1"}
-    db.session.execute(insert(Session).values(values | elsewhere))
-    db.session.commit()
+    commit(insert(Session).values(values | elsewhere))
     page = browser.get("/mon-compte/sessions").text
     assert "Ouvert aussi depuis : Ordinateur Windows, autre connexion internet (82.64.•.•)." in page
     assert page.count("Ouvert aussi depuis") == 1

@@ -149,8 +149,7 @@ def test_a_sign_in_draws_a_new_session_and_a_new_form_token(browser: FlaskClient
     browser.set_cookie("__Host-ss", planted, domain=_HOST, secure=True)
     before = form_token(browser.get("/connexion"))
     account = build.active()
-    page = sign_in(browser, "/connexion", account.username, PASSWORD)
-    assert heading(page) == "Gérer mon compte"
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
     first = cookie_value(browser)
     assert first != planted
     assert browser.post("/profil", data={"csrf_token": before, "profil": "parent"}).status_code == 400
@@ -172,8 +171,7 @@ def test_a_form_of_another_site_is_refused(app: Flask, build: Build, place: str)
         victim = app.test_client()
         victim.get(place)
         headers = {"Origin": "https://evil.test", "Sec-Fetch-Site": "cross-site"}
-        answer = victim.post(place, data={**data, **token}, headers=headers)
-        assert answer.status_code == 400
+        assert victim.post(place, data={**data, **token}, headers=headers).status_code == 400
         assert victim.get_cookie("__Host-ss", domain=_HOST) is None
     assert db.session.scalars(select(Session)).all() == []
 
@@ -227,8 +225,7 @@ def test_a_second_person_on_the_same_browser_gets_no_data_of_the_first(
 def test_an_activation_left_open_never_acts_on_the_next_persons_account(browser: FlaskClient, build: Build) -> None:
     first, second = build.never_activated(), build.active(email=None, pending_email="paul@exemple.fr")
     waiting = activate(browser, first, mail="noemie@exemple.fr")
-    page = sign_in(browser, "/connexion", second.username, PASSWORD)
-    assert "paul@exemple.fr" in page.text
+    assert "paul@exemple.fr" in sign_in(browser, "/connexion", second.username, PASSWORD).text
     before = read_state(second.id)
     tab = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
     assert heading(tab) == "Reprenons depuis l’ENT"
@@ -242,6 +239,5 @@ def test_a_letter_ends_the_session_that_the_browser_came_with(browser: FlaskClie
     signed_in, letter = build.active(), build.never_activated()
     sign_in(browser, "/connexion", signed_in.username, PASSWORD)
     assert heading(browser.get("/mon-compte")) == "Gérer mon compte"
-    waiting = activate(browser, letter, mail="noemie@exemple.fr")
-    assert "noemie@exemple.fr" in waiting.text
+    assert "noemie@exemple.fr" in activate(browser, letter, mail="noemie@exemple.fr").text
     assert browser.get("/mon-compte").status_code == 303

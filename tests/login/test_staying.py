@@ -11,41 +11,73 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
 from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.oidc.claims.release import PASSKEY_CLASS
 from idp.operations.purge import commands as purge
+from idp.outbox.queue import OutboxMessage
 from idp.services import services_of
 from idp.sessions.models import DeviceSession, Session
 from tests import forked
 from tests.authenticator import key_of_parent
-from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.builders import PASSWORD, PROVISIONAL, Build, commit
 from tests.closed import suspend
-from tests.login.staying import (
-    DEVICE,
-    HOST,
-    SESSION,
-    close,
-    cookie_of,
-    device,
-    is_asked,
-    journal,
-    notices_of,
-    put,
-    stay,
-)
 from tests.my_account.passkeys import owner
 from tests.my_account.passkeys import sign_in as by_passkey
-from tests.pages import follow, form_token, heading, submit
+from tests.pages import cookie_value, follow, form_token, heading, submit
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty
 from tests.rows import each_row
 from tests.services import change_settings
 
+HOST = "connexion.exemple.test"
+DEVICE, SESSION = "__Host-ds", "__Host-ss"
+
+
+def stay(browser: FlaskClient, account: Account, url: str = "/connexion", **fields: str) -> str:
+    page = follow(browser, browser.get(url))
+    assert heading(page) == "Connexion"
+    assert "Rester connecté sur cet appareil" in page.text
+    submit(browser, page, identifiant=account.username, mot_de_passe=PASSWORD, rester="1", **fields)
+    return cookie_of(browser)
+
+
+def cookie_of(browser: FlaskClient, name: str = DEVICE) -> str:
+    return cookie_value(browser, name)
+
+
+def close(browser: FlaskClient) -> None:
+    browser.delete_cookie(SESSION, domain=HOST)
+
+
+def put(browser: FlaskClient, value: str) -> None:
+    browser.set_cookie(DEVICE, value, domain=HOST, secure=True)
+
+
+def notices_of(notice: str) -> int:
+    rows = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == "account.notice")).all()
+    return sum(row.payload["notice"] == notice for row in rows)
+
+
+def journal(kind: str) -> list[str]:
+    rows = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.id)).all()
+    return [row.details.get("change", row.result) for row in rows]
+
+
+def device() -> DeviceSession:
+    return db.session.scalars(select(DeviceSession).execution_options(populate_existing=True)).one()
+
+
+def is_asked(browser: FlaskClient, url: str) -> bool:
+    response = follow(browser, browser.get(url))
+    return response.status_code == 200 and heading(response) == "Connexion"
+
+
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.row("I-25")
 
 
+@pytest.mark.row("I-25")
 def test_a_closed_browser_enters_without_a_password_by_a_new_secret(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
@@ -68,6 +100,7 @@ def test_a_closed_browser_enters_without_a_password_by_a_new_secret(
         assert is_asked(browser, ent.url(Attempt()))
 
 
+@pytest.mark.row("I-25")
 def test_max_age_and_prompt_login_keep_their_meaning(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         stay(browser, parent)
@@ -84,6 +117,7 @@ def test_max_age_and_prompt_login_keep_their_meaning(browser: FlaskClient, ent: 
         assert len(db.session.scalars(select(DeviceSession)).all()) == 1, "nobody begins one where it is not offered"
 
 
+@pytest.mark.row("I-25")
 def test_an_ent_that_asks_for_a_fresh_password_has_no_device_session(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
@@ -99,6 +133,7 @@ def test_an_ent_that_asks_for_a_fresh_password_has_no_device_session(
         assert not is_asked(browser, ent.url(Attempt()))
 
 
+@pytest.mark.row("I-25")
 def test_a_passkey_keeps_a_person_signed_in_as_the_password_does(
     app: Flask, browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
@@ -120,6 +155,7 @@ def test_a_passkey_keeps_a_person_signed_in_as_the_password_does(
         assert notices_of("appareil_garde") == 1, "nobody begins one where it is not offered"
 
 
+@pytest.mark.row("I-25")
 def test_the_account_asks_for_the_password_again(browser: FlaskClient, parent: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         stay(browser, parent)
@@ -131,6 +167,7 @@ def test_the_account_asks_for_the_password_again(browser: FlaskClient, parent: A
         assert submit(browser, page, mot_de_passe=PASSWORD).request.path == "/mon-compte"
 
 
+@pytest.mark.row("I-25")
 def test_the_setting_switched_off_ends_it_for_good(
     app: Flask, browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
@@ -147,6 +184,7 @@ def test_the_setting_switched_off_ends_it_for_good(
         assert done["device_sessions"] == 1, "also one that no browser showed meanwhile"
 
 
+@pytest.mark.row("I-25")
 def test_a_letter_of_another_person_ends_it(browser: FlaskClient, build: Build, parent: Account) -> None:
     page = browser.get("/connexion")
     stay(browser, parent)
@@ -161,12 +199,14 @@ def test_a_letter_of_another_person_ends_it(browser: FlaskClient, build: Build, 
     assert not cookie_of(browser)
 
 
+@pytest.mark.row("I-25")
 @each_row("value", ["x", "a.b.c", "W10.aaaa.bbbb", "é", "z" * 3000])
 def test_a_cookie_that_is_not_ours_is_nothing(browser: FlaskClient, ent: RelyingParty, value: str) -> None:
     put(browser, value)
     assert is_asked(browser, ent.url(Attempt(), login_hint="profil:parent"))
 
 
+@pytest.mark.row("I-25")
 @pytest.mark.parametrize("ending", ["generation", "suspended", "disabled"])
 def test_an_account_that_changed_ends_it(browser: FlaskClient, ent: RelyingParty, parent: Account, ending: str) -> None:
     stay(browser, parent)
@@ -178,13 +218,13 @@ def test_an_account_that_changed_ends_it(browser: FlaskClient, ent: RelyingParty
     if ending == "suspended":
         suspend(parent.id)
     else:
-        db.session.execute(update(Account).where(Account.id == parent.id).values(**changes[ending]))
-        db.session.commit()
+        commit(update(Account).where(Account.id == parent.id).values(**changes[ending]))
     assert is_asked(browser, ent.url(Attempt(), login_hint="profil:parent"))
     assert not cookie_of(browser)
     assert journal("device_session.reused") == []
 
 
+@pytest.mark.row("I-25")
 @pytest.mark.parametrize("is_closed", [False, True])
 def test_a_sign_out_ends_it(browser: FlaskClient, ent: RelyingParty, parent: Account, is_closed: bool) -> None:  # noqa: FBT001
     stay(browser, parent)
@@ -199,6 +239,7 @@ def test_a_sign_out_ends_it(browser: FlaskClient, ent: RelyingParty, parent: Acc
     assert is_asked(browser, ent.url(Attempt(), login_hint="profil:parent"))
 
 
+@pytest.mark.row("I-25")
 def test_it_is_listed_and_ended_from_another_device(
     app: Flask, browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
@@ -223,6 +264,7 @@ def test_it_is_listed_and_ended_from_another_device(
         assert tokens_for(other, ent), "the reader's own device stays"
 
 
+@pytest.mark.row("I-25")
 def test_another_person_who_signs_in_takes_the_browser_over(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
@@ -235,6 +277,7 @@ def test_another_person_who_signs_in_takes_the_browser_over(
     assert not cookie_of(browser)
 
 
+@pytest.mark.row("I-25")
 def test_the_purge_removes_it_a_week_after_its_end(app: Flask, browser: FlaskClient, parent: Account) -> None:
     stay(browser, parent)
     for days, count in ((36, 0), (38, 1)):
@@ -242,6 +285,7 @@ def test_the_purge_removes_it_a_week_after_its_end(app: Flask, browser: FlaskCli
         assert done["device_sessions"] == count
 
 
+@pytest.mark.row("I-25")
 def test_sixteen_processes_show_one_secret_and_it_turns_once(
     browser: FlaskClient, ent: RelyingParty, parent: Account, database_url: str
 ) -> None:

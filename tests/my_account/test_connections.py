@@ -119,8 +119,7 @@ def test_ending_a_session_leaves_the_other_sessions(app: Flask, build: Build) ->
         enter(browser, account)
     page = phone.get(PAGE)
     [key] = re.findall(r'value="([^"]+)">Déconnecter<span class="vh">[^<]*Windows', page.text)
-    after = submit(phone, page, connexion=key)
-    assert "L’appareil est déconnecté." in text_of(after)
+    assert "L’appareil est déconnecté." in text_of(submit(phone, page, connexion=key))
     assert [is_in(browser) for browser in (phone, laptop, tablet)] == [True, False, True]
     assert _told() == [key]
     again = submit(phone, page, connexion=key)  # the second of two clicks
@@ -216,8 +215,7 @@ def test_a_session_already_ended_ends_no_other_session(app: Flask, build: Build)
     enter(phone, account)
     waiting = laptop.get(PAGE)
     submit(phone, phone.get(PAGE), toutes="1")
-    answer = submit(laptop, waiting, toutes="1")
-    assert heading(answer) == "Connexion"
+    assert heading(submit(laptop, waiting, toutes="1")) == "Connexion"
     assert is_in(phone)
 
 

@@ -110,8 +110,7 @@ def test_an_invalid_address_is_refused_with_its_reason(
     browser: FlaskClient, typed: str, reason: str, parent: Account
 ) -> None:
     enter(browser, parent)
-    page = change_email(browser, typed)
-    [error] = errors(page)
+    [error] = errors(change_email(browser, typed))
     assert error.startswith(reason), error
     assert read_emails(parent) == (OLD, None)
     assert journal(parent, "sign_in") == journal(parent, "sign_in")[:1], "no try is counted for it"
@@ -142,8 +141,7 @@ def test_an_account_without_any_address_gives_its_first_one(build: Build, databa
     with node(database_url, mail_required=False) as app, app.app_context():
         browser = enter(app.test_client(), account)
         assert "Votre compte n’a pas encore d’adresse mail." in browser.get(EMAIL_PAGE).text
-        page = change_email(browser)
-        assert heading(page) == "Consultez votre messagerie"
+        assert heading(change_email(browser)) == "Consultez votre messagerie"
         assert read_notices(account) == [], "nobody to tell"
         [link] = links(account, Purpose.CONFIRM_EMAIL)
         assert "Votre compte a été validé." in submit(browser, browser.get(path_of(build.settings, link))).text
@@ -192,11 +190,9 @@ def test_keeping_the_former_address_revokes_the_link_but_not_the_alarm(
     [change], [alarm] = links(parent, Purpose.CHANGE_EMAIL), links(parent, Purpose.CONTEST_EMAIL)
     assert (one_time_links.is_alive(change), one_time_links.is_alive(alarm)) == (False, True)
     phone = app.test_client()
-    dead = phone.get(path_of(build.settings, change))
-    submit(phone, dead, renvoyer="1")
+    submit(phone, phone.get(path_of(build.settings, change)), renvoyer="1")
     assert len(links(parent, Purpose.CHANGE_EMAIL)) == 1
-    again = submit(browser, waiting, garder="1")
-    assert heading(again) == EMAIL_TITLE, "a second click finds the form"
+    assert heading(submit(browser, waiting, garder="1")) == EMAIL_TITLE, "a second click finds the form"
     assert len(journal(parent, "email.change_cancelled")) == 1
 
 

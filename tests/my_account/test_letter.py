@@ -19,7 +19,7 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.families import admission
 from tests.activation.steps import open_activation
-from tests.builders import LYCEE, PASSWORD, PROVISIONAL, AtHome, Build
+from tests.builders import LYCEE, PASSWORD, PROVISIONAL, AtHome, Build, commit
 from tests.email_confirmation.post import html_of, post_office
 from tests.email_confirmation.post import text_of as mail_text
 from tests.my_account.changes import at_once, form
@@ -130,8 +130,7 @@ def test_a_child_that_is_there_is_not_doubled(browser: FlaskClient, build: Build
 def test_a_letter_with_a_disputed_tie_joins_no_account(browser: FlaskClient, build: Build) -> None:
     disputed, new = build.child("Tom", uai=LYCEE), build.child("Inès", uai=LYCEE)
     mine, letter = build.active(), build.never_activated(children=[disputed, new])
-    db.session.execute(update(Guardianship).where(Guardianship.child_id == disputed.id).values(disputed_at=now()))
-    db.session.commit()
+    commit(update(Guardianship).where(Guardianship.child_id == disputed.id).values(disputed_at=now()))
     enter(browser, mine)
     assert DONE not in text_of(add(browser, letter.username))
     assert ranks(mine) == [("Malo", 0)]
@@ -223,8 +222,7 @@ def test_a_letter_that_a_school_told_apart_is_not_added_again(browser: FlaskClie
     mine, letter = build.active(), build.never_activated(children=[build.child("Zoé", uai=LYCEE)])
     with unit_of_work():
         school_notices.add(Kind.LETTER_DOUBT, letter.id, [build.school(LYCEE).id], other_account_id=mine.id)
-    db.session.execute(update(SchoolNotice).values(settled_at=now()))
-    db.session.commit()
+    commit(update(SchoolNotice).values(settled_at=now()))
     enter(browser, mine)
     assert heading(add(browser, letter.username)) == "L’établissement doit vérifier"
     assert merged_into(letter) is None

@@ -23,7 +23,7 @@ from idp.letters import secrets
 from idp.letters.secrets import NewSecret
 from idp.passkeys.models import Passkey
 from tests.authenticator import Authenticator, b64, key_of_parent, options, raw
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, commit
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account import changes, steps
 from tests.my_account.passkeys import CHALLENGE, PAGE, add, begin, owner, post, send, sign_in, stored
@@ -247,8 +247,7 @@ def test_an_account_has_ten_keys_at_most_and_changes_few_a_day(phone: FlaskClien
         enter_again(phone, parent)
         for _ in range(10):
             assert add(phone, key_of_parent()).status_code == 303
-        answer = begin(phone, key_of_parent())
-        assert send(phone, answer).status_code == 429
+        assert send(phone, begin(phone, key_of_parent())).status_code == 429
         clock.shift(timedelta(minutes=61))
         enter_again(phone, parent)
         assert NOT_KEPT in steps.text_of(add(phone, key_of_parent()))
@@ -283,8 +282,7 @@ def test_no_key_is_added_where_no_mail_can_tell(app: Flask, phone: FlaskClient, 
     assert "data-options" not in page.text
     assert post(browser, f"{PAGE}/defi").status_code == 404
     waiting = begin(phone, key_of_parent())
-    db.session.execute(update(Account).where(Account.id == parent.id).values(email=None))
-    db.session.commit()
+    commit(update(Account).where(Account.id == parent.id).values(email=None))
     assert NOT_KEPT in steps.text_of(send(phone, waiting))
     assert (stored(silent), stored(parent)) == ([], [])
 

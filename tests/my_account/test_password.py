@@ -109,8 +109,7 @@ def test_the_ents_are_notified_of_the_ended_sessions_alone(app: Flask, browser: 
 def test_former_refresh_tokens_and_codes_are_revoked(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, ent = build.active(), build.ent(scopes="openid profile offline_access")
     refresh = []
-    other = app.test_client()
-    for client in (browser, other):
+    for client in (browser, app.test_client()):
         enter(client, account)
         attempt = Attempt()
         code = ent.answer(follow(client, client.get(ent.url(attempt, scope="openid offline_access"))))["code"]

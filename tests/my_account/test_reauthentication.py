@@ -95,8 +95,7 @@ def test_the_next_page_is_one_of_a_fixed_list(signed_in: FlaskClient, suite: str
 
 def test_a_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, parent: Account) -> None:
     enter(browser, parent)
-    page = browser.get(f"{PAGE}?suite=connexions")
-    data = {"csrf_token": form_token(page), "mot-de-passe": PASSWORD}
+    data = {"csrf_token": form_token(browser.get(f"{PAGE}?suite=connexions")), "mot-de-passe": PASSWORD}
     second = app.test_client()  # the same browser, which lost the first response
     for name in ("__Host-ss", "__Host-tx"):
         second.set_cookie(name, cookie_value(browser, name), domain=HOST, secure=True)

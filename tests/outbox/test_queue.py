@@ -21,8 +21,7 @@ from idp.outbox.worker import Handler, Outcome, TemporaryDeliveryError, Worker
 
 
 def test_a_message_is_committed_or_rolled_back_with_its_transaction(queue_app: Flask) -> None:
-    message = enqueue("mail.confirmation", {"token": 7})
-    assert message.id
+    assert enqueue("mail.confirmation", {"token": 7}).id
     db.session.rollback()
     assert leases.claim(["mail.confirmation"]) is None
     enqueue("mail.confirmation", {"token": 8})

@@ -51,8 +51,7 @@ def test_a_remembered_choice_can_be_changed(browser: FlaskClient, ent: RelyingPa
     start = page.text.index('href="/profil?') + len('href="')
     again = browser.get(page.text[start : page.text.index('"', start)].replace("&amp;", "&"))
     assert heading(again) == _ASKED
-    elsewhere = submit(browser, again, profil="enseignant")
-    assert heading(elsewhere) == "Votre connexion est ailleurs"
+    assert heading(submit(browser, again, profil="enseignant")) == "Votre connexion est ailleurs"
     assert heading(follow(browser, browser.get(_url(ent)))) == _ASKED, "a pupil's choice is not the parent's"
 
 

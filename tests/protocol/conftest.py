@@ -16,8 +16,7 @@ from tests.protocol.registering import invited
 
 @pytest.fixture
 def session(browser: FlaskClient, parent: Account) -> Account:
-    page = browser.get("/connexion")
-    token = form_token(page)
+    token = form_token(browser.get("/connexion"))
     answer = browser.post(
         "/connexion", data={"csrf_token": token, "identifiant": parent.username, "mot-de-passe": PASSWORD}
     )

@@ -1,4 +1,4 @@
-"""Servers of ENTs on loopback, with TLS and names that a test's resolver resolves."""
+"""Servers of ENTs on loopback with TLS and names that a test's resolver resolves, and fixtures for requests to them."""
 
 import datetime as dt
 import socket
@@ -17,7 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from idp.config import load
 from idp.http_client import connections, outgoing
+from idp.http_client.outgoing import Outgoing
+from tests.databases import ISSUER, SECRET
 
 Answer = tuple[int, dict[str, str], bytes]
 Behaviour = Callable[[BaseHTTPRequestHandler], Answer | None]
@@ -201,3 +204,29 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore the error."""
+
+
+FORM = {"logout_token": "a.b.c"}
+
+
+def production(*allowed: str) -> Outgoing:
+    return Outgoing(load(issuer=ISSUER, secret_key=SECRET, outgoing_allow=allowed))
+
+
+@pytest.fixture(name="resolver")
+def called_resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    return Resolver(monkeypatch)
+
+
+@pytest.fixture(name="known")
+def called_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    certificate_authority = authority(tmp_path, "ent.test")
+    trust_only(monkeypatch, certificate_authority.trusted)
+    return certificate_authority
+
+
+@pytest.fixture(name="ent")
+def called_ent(known: Authority, resolver: Resolver) -> Iterator[EntServer]:
+    resolver.hosts["ent.test"] = ["127.0.0.1"]
+    with listening_ent(known.chain) as listening:
+        yield listening

@@ -1,8 +1,4 @@
-"""`acr_values`, and `acr` as a claim that may be essential (security rows A-25, A-26).
-
-There are three classes: the password, the password on a browser that the account had signed in on before, and a
-passkey. Each satisfies the weaker ones.
-"""
+"""`acr_values` and `acr` as an essential claim, and `prompt=consent` (security rows A-15, A-25, A-26)."""
 
 import json
 import time
@@ -15,15 +11,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from idp.accounts.models import Account
-from idp.clients import registry
+from idp.clients import registry, released
 from idp.clients.models import Client
 from idp.db import db
-from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSKEY_CLASS, PASSWORD_CLASS
+from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSKEY_CLASS, PASSWORD_CLASS, SCOPES
 from idp.sessions.devices import SETTLED
 from idp.sessions.models import PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, Session
 from idp.sessions.models import PASSWORD as BY_PASSWORD
-from tests.builders import PASSWORD, Build
-from tests.pages import sign_in
+from tests.builders import PASSWORD, Build, commit
+from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, posted_answer, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
@@ -39,8 +35,7 @@ def acr_of(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -> st
 
 
 def signed_in_with(strength: str) -> None:
-    db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=strength))
-    db.session.commit()
+    commit(update(Session).where(Session.ended_at.is_(None)).values(acr=strength))
 
 
 @pytest.fixture
@@ -157,8 +152,7 @@ def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
     signed_in_with(BY_PASSWORD)
     assert step_of(browser.get(ent.url(attempt, claims=required))) == "/connexion"
     page = sign_in(browser, ent.url(attempt, claims=required), known.username, PASSWORD)
-    claims = ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]
-    assert claims["acr"] == KNOWN_DEVICE_CLASS
+    assert ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]["acr"] == KNOWN_DEVICE_CLASS
     assert acr_of(browser, ent, claims=required, prompt="none") == KNOWN_DEVICE_CLASS  # without another sign-in
 
 
@@ -198,3 +192,144 @@ def test_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: B
         same = ("acr", "amr", "auth_time")
         assert [again[name] for name in same] == [first["claims"][name] for name in same]
         signed_in_with("pwd+device")
+
+
+HEADING = "Ce que l’ENT va recevoir"
+
+
+@pytest.mark.row("A-15")
+def test_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.1.
+    for _ in range(2):
+        attempt = Attempt()
+        response = browser.get(ent.url(attempt, prompt="consent"))
+        assert step_of(response) == "/authorize/accord"
+        page = follow(browser, response)
+        assert heading(page) == HEADING
+        assert "Mme Noémie LEROY-VANDEPUTTE" in page.text
+        ent.tokens(browser, ent.answer(submit(browser, page))["code"], attempt)
+
+
+@pytest.mark.row("A-15")
+def test_a_person_who_declines_returns_with_access_denied(
+    browser: FlaskClient, ent: RelyingParty, session: Account, attempt: Attempt
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.6; RFC 6749, 4.1.2.1.
+    page = follow(browser, browser.get(ent.url(attempt, prompt="consent")))
+    answer = ent.answer(browser.get(page.request.full_path.replace("/authorize/accord?", "/authorize/refus?")))
+    assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
+
+
+@pytest.mark.row("A-15")
+def test_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.1.
+    for prompt in ("login consent", "consent select_account login"):
+        page = sign_in(browser, ent.url(Attempt(), prompt=prompt), session.username, PASSWORD)
+        assert heading(page) == HEADING
+        assert ent.answer(submit(browser, page))["code"]
+    for prompt in ("none consent", "none login", "none none login", "create", "NONE", "consent,login"):
+        assert ent.answer(browser.get(ent.url(Attempt(), prompt=prompt)))["error"] == "invalid_request", prompt
+
+
+@pytest.mark.row("A-15")
+def test_the_charter_comes_before_and_is_not_asked_again(browser: FlaskClient, build: Build, session: Account) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.4.
+    ent = build.ent(charter="provider")
+    build.publish(ent, "1")
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+    assert heading(page) == "Charte ENT"
+    page = submit(browser, page, accepte="y", version="1")
+    assert heading(page) == HEADING
+    assert ent.answer(submit(browser, page))["code"]
+
+
+@pytest.mark.row("A-15")
+def test_an_agreement_is_one_person_s_and_one_request_s(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.4. The next person in the same browser is asked again.
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+    data = {"csrf_token": form_token(page)}
+    agreed = browser.post(page.request.full_path, data=data).headers["Location"]
+    sign_in(browser, "/connexion", build.active().username, PASSWORD)
+    assert step_of(browser.get(agreed)) == "/authorize/accord"
+    assert step_of(browser.get(ent.url(Attempt(), prompt="consent"))) == "/authorize/accord"
+    assert app.test_client().get(agreed).status_code == 400
+
+
+@pytest.mark.row("A-15")
+@pytest.mark.parametrize("touched", [True, False])
+def test_the_consent_page_asks_for_the_sign_in_after_a_sign_out_in_another_tab(
+    browser: FlaskClient, ent: RelyingParty, session: Account, *, touched: bool
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.4. Consent needs a session; after a new sign-in the person is asked again.
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+    submit(browser, browser.get("/logout"))
+    url = page.request.full_path
+    data = {"csrf_token": form_token(page)}
+    answer = browser.post(url, data=data) if touched else browser.get(url)
+    assert step_of(answer) == "/authorize/resume"
+    again = follow(browser, answer)
+    assert heading(again) == "Connexion"
+    consent_page = submit(browser, again, identifiant=session.username, mot_de_passe=PASSWORD)
+    assert heading(consent_page) == HEADING
+    assert ent.answer(submit(browser, consent_page))["code"]
+
+
+@pytest.mark.row("A-15")
+def test_the_form_of_another_site_agrees_to_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.3.
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+    for data in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 60}):
+        response = browser.post(page.request.full_path, data=data)
+        assert response.status_code == 400
+        assert heading(response) == "Cette page est restée ouverte trop longtemps"
+
+
+@pytest.mark.row("A-15")
+def test_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build: Build, session: Account) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.4, 17.1.
+    ent = build.ent(scopes="openid profile email address phone ent offline_access", always_claims=["charter"])
+
+    def fetch_page_text(scope: str, claims: dict[str, object] | None = None) -> str:
+        claims_request = json.dumps(claims) if claims else None
+        page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent", scope=scope, claims=claims_request)))
+        assert heading(page) == HEADING
+        return page.text
+
+    assert "adresse mail" not in fetch_page_text("openid profile")
+    assert "votre adresse mail confirmée" in fetch_page_text("openid email")
+    assert "votre adresse mail confirmée" in fetch_page_text("openid", {"id_token": {"email": None}})
+    assert "votre adresse postale" in fetch_page_text("openid", {"userinfo": {"address": {"essential": True}}})
+    assert "si vous avez accepté sa charte" in fetch_page_text("openid")
+    assert "aussi après votre visite" in fetch_page_text("openid offline_access")
+
+
+def test_every_scope_has_its_words(app: Flask) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.4. Only data is released that the page of `prompt=consent` and « Mes données dans
+    # les ENT » list.
+    always = [str(sentence) for sentence in released.sentences_of([], username=False, child=True)]
+    for scope in SCOPES:
+        sentences = [str(sentence) for sentence in released.sentences_of([scope], username=False, child=True)]
+        assert len(sentences) == len(always) + (scope != "openid"), scope
+
+
+def test_the_consent_page_names_the_children_only_if_they_are_released(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
+    # consented to": a service for everyone serves no school, so that UserInfo tells it of no child.
+    service = build.ent("Cantines", "cantines.test", uais=[], audience="everyone")
+    page = follow(browser, browser.get(service.url(Attempt(), prompt="consent")))
+    assert "que vous êtes parent" in page.text
+    assert "enfants" not in page.text
+    page = follow(browser, browser.get(build.ent().url(Attempt(), prompt="consent")))
+    assert "pour chacun de vos enfants" in page.text
+
+
+@pytest.mark.row("T-17")
+def test_the_consent_is_also_for_offline_access(browser: FlaskClient, build: Build, session: Account) -> None:
+    # OpenID Connect Core 1.0, 11.
+    ent, attempt = build.ent(scopes=OFFLINE), Attempt()
+    page = follow(browser, browser.get(ent.url(attempt, prompt="consent", scope=OFFLINE)))
+    assert ent.tokens(browser, ent.answer(submit(browser, page))["code"], attempt)["refresh_token"]

@@ -16,7 +16,7 @@ from idp.accounts.models import Account, Guardianship
 from idp.clock import now
 from idp.db import db
 from idp.registration import registrations, rows
-from tests.builders import LYCEE, PASSWORD, Build, change_registration
+from tests.builders import LYCEE, PASSWORD, Build, change_registration, commit
 from tests.pages import follow, heading, submit
 from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
@@ -34,8 +34,7 @@ def end(account: Account) -> None:
 
 
 def _set(account: Account, **values: datetime | None) -> None:
-    db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(**values))
-    db.session.commit()
+    commit(update(Guardianship).where(Guardianship.account_id == account.id).values(**values))
 
 
 @pytest.fixture
@@ -118,8 +117,7 @@ def test_the_page_redirects_to_the_ent_once_the_person_may_enter(
 ) -> None:
     # OpenID Connect Core 1.0, 3.1.2.5. The page is not shown again once the school's file has a child.
     location = browser.get(foreign.url(attempt)).headers["Location"]
-    child = build.child(uai=LYCEE)
-    db.session.add(Guardianship(account_id=session.id, child_id=child.id, rank=1))
+    db.session.add(Guardianship(account_id=session.id, child_id=build.child(uai=LYCEE).id, rank=1))
     db.session.commit()
     assert foreign.answer(follow(browser, browser.get(location)))["code"]
 

@@ -193,8 +193,7 @@ def test_a_continuation_opens_in_the_browser_that_started_it_alone(
 ) -> None:
     # OpenID Connect Core 1.0, 3.1.2.3.
     attacker = app.test_client()
-    page = browser.get(ent.url(Attempt(), prompt="login"))
-    signed = page.headers["Location"].partition("?")[2]
+    signed = browser.get(ent.url(Attempt(), prompt="login")).headers["Location"].partition("?")[2]
     started = attacker.get(ent.url(Attempt())).headers["Location"].partition("?")[2]
     for path in ("/authorize/resume", "/connexion", "/profil", "/charte", "/authorize/refus"):
         for stranger, value in ((browser, started), (attacker, signed), (app.test_client(), signed)):

@@ -204,8 +204,7 @@ def test_the_request_survives_the_sign_in(
     page = sign_in(browser, ent.url(attempt, scope="openid", claims=claims_request), parent.username, PASSWORD)
     tokens = ent.tokens(browser, ent.answer(page)["code"], attempt)
     assert tokens["claims"]["email"] == parent.email
-    info = ent.userinfo(browser, tokens["access_token"]).get_json()
-    assert info["name"] == "Noémie LEROY-VANDEPUTTE"
+    assert ent.userinfo(browser, tokens["access_token"]).get_json()["name"] == "Noémie LEROY-VANDEPUTTE"
 
 
 ANY_JSON = st.recursive(

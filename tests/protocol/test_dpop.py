@@ -147,8 +147,7 @@ def test_a_proof_is_accepted_once(browser: FlaskClient, party: KeyedParty) -> No
     assert party.redeem(browser, codes[0], first, proof).status_code == 200
     refused(party.redeem(browser, codes[1], second, proof), "invalid_dpop_proof")
     # proofs of another key have separate identifiers
-    other = KeyedParty.of(party)
-    for keyed in (party, other):
+    for keyed in (party, KeyedParty.of(party)):
         attempt = Attempt()
         keyed_proof = keyed.key.proof("POST", f"{party.issuer}/token", jti="1")
         assert keyed.redeem(browser, code_for(browser, party, attempt), attempt, keyed_proof).status_code == 200

@@ -1,39 +1,77 @@
-"""The recipe for entcore, as it is printed: its command registers the ENT, its settings make the relying party.
-
-Security rows that name it: D-03 (`x5c`), L-04 (an empty address after the sign-out), T-24 (nothing needs encoding).
-"""
+"""The recipe for entcore, as it is printed: its command registers the ENT, its settings make the relying party."""
 
 import json
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account, Child, Degree, School
 from idp.charter import service as charters
+from idp.cli.client.commands import add
 from idp.db import db
 from idp.oidc.keys import rotation
 from idp.services import services_of
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.databases import ISSUER
 from tests.entcore_party import Departure, EntcoreParty, RefusedError, Relative, match, read_key
-from tests.pages import follow, heading, submit
-from tests.protocol.entcore_recipe import (  # noqa: F401 - fixtures too
-    ENT,
-    Register,
-    arrive,
-    location_for,
-    recipe_party,
-    recipe_register,
-    signed_in,
-)
+from tests.pages import follow, heading, sign_in, submit
+from tests.protocol.flow import HOST
 from tests.signatures import b64
+
+CLIENTS = Path(__file__).parents[2] / "clients"
+ENT = "https://ent.exemple.fr"
+Register = Callable[..., EntcoreParty]
+
+
+@pytest.fixture(name="register")
+def recipe_register(app: Flask) -> Register:
+    """Return a function that registers the ENT with the command of `clients/README.md` and fills in the recipe."""
+
+    def run(*more: str, **settings: Any) -> EntcoreParty:
+        chapter = (CLIENTS / "README.md").read_text().partition("\n## entcore\n")[2]
+        [command] = re.findall(r"```sh\n(idp client add .*?)```", chapter, re.DOTALL)
+        arguments = shlex.split(command.replace("\\\n", " "))[3:]
+        result = CliRunner().invoke(add, [*arguments, *more, "--json"])
+        assert result.exit_code == 0, result.output
+        shown = json.loads(result.output)
+        recipe = (CLIENTS / "recipes" / "entcore.json").read_text().replace("connexion.exemple.fr", HOST)
+        [domain] = json.loads(recipe)["openid-federate"]["domains"].values()
+        filled = domain | {"clientId": shown["client_id"], "secret": shown["client_secret"]} | settings
+        return EntcoreParty(filled, app.test_client())
+
+    return run
+
+
+@pytest.fixture(name="entcore")
+def recipe_party(register: Register) -> EntcoreParty:
+    return register()
+
+
+def location_for(browser: FlaskClient, departure: Departure) -> str:
+    """Return the redirect of a signed-in browser, which encodes a space as %20."""
+    answer = browser.get(urlsplit(departure.url).path, query_string=departure.query.replace(" ", "%20"))
+    assert answer.status_code in {302, 303}, answer.get_data(as_text=True)
+    return answer.headers["Location"]
+
+
+def arrive(browser: FlaskClient, party: EntcoreParty) -> dict[str, Any]:
+    departure = party.leave()
+    return party.receive(location_for(browser, departure), departure)
+
+
+def signed_in(browser: FlaskClient, account: Account) -> Account:
+    assert sign_in(browser, "/connexion", account.username, PASSWORD).status_code == 200
+    return account
 
 
 def test_a_parent_signs_in_and_is_found_by_the_join_key_behind_the_prefix(
@@ -83,8 +121,7 @@ def test_the_values_that_entcore_sends_need_no_encoding(
 ) -> None:
     # entcore (clients/README.md); Security row T-24.
     signed_in(browser, build.active())
-    location = location_for(browser, entcore.leave())
-    code = re.search(r"[?&]code=([^&]*)", location)
+    code = re.search(r"[?&]code=([^&]*)", location_for(browser, entcore.leave()))
     assert code
     for value in (entcore.settings["clientId"], entcore.settings["secret"], code.group(1)):
         assert re.fullmatch(r"[A-Za-z0-9._~-]{20,}", value)

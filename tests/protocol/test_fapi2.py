@@ -14,7 +14,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc.keys import rotation
 from idp.oidc.models import Token
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, commit
 from tests.databases import settings_for
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, submit
@@ -51,8 +51,7 @@ def party(build: Build, settings: Settings) -> KeyedParty:
 
 
 def code_of(browser: FlaskClient, party: KeyedParty, attempt: Attempt, scope: str = OFFLINE) -> str:
-    request_uri = party.pushed(browser, attempt, scope=scope)
-    return party.answer(browser.get(party.opened(request_uri)))["code"]
+    return party.answer(browser.get(party.opened(party.pushed(browser, attempt, scope=scope))))["code"]
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
@@ -135,8 +134,7 @@ def test_the_profile_overrides_the_other_registered_settings(
 ) -> None:
     # FAPI 2.0 Security Profile, 5.3.2.2.
     lenient = {"par_required": False, "dpop_required": False, "pkce_required": False}
-    db.session.execute(update(Client).values(**lenient, version=Client.version + 1))
-    db.session.commit()
+    commit(update(Client).values(**lenient, version=Client.version + 1))
     registry.forget()
     assert party.answer(browser.get(party.url(Attempt())))["error"] == "invalid_request"
     refused(party.push(browser, Attempt(), code_challenge=None, code_challenge_method=None), "invalid_request")
@@ -162,6 +160,5 @@ def test_a_process_with_a_cached_registration_enforces_the_profile(
     party = KeyedParty.of(ent, client=key)
     assert party.pushed(browser, Attempt())
     changed = update(Client).where(Client.client_id == ent.client_id)
-    db.session.execute(changed.values(security_profile="fapi2", version=Client.version + 1))
-    db.session.commit()
+    commit(changed.values(security_profile="fapi2", version=Client.version + 1))
     refused(party.push(browser, Attempt()), "invalid_client", 401)

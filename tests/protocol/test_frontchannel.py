@@ -119,11 +119,8 @@ def test_a_renewed_session_notifies_the_ents_of_the_former_row(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     # Front-Channel Logout 1.0, 3.
-    ent = build.ent(frontchannel_logout_uri=FRONT)
-    sid = tokens_for(browser, ent)["claims"]["sid"]
-    other = build.ent("Horizon", "horizon.test")
-    answer = ent_answer_after_password(browser, other, session)
-    assert "code" in answer
+    sid = tokens_for(browser, build.ent(frontchannel_logout_uri=FRONT))["claims"]["sid"]
+    assert "code" in ent_answer_after_password(browser, build.ent("Horizon", "horizon.test"), session)
     [url] = _Page(sign_out(browser)).frames
     assert split_query(url)[1]["sid"] == sid
 
@@ -147,8 +144,7 @@ def test_the_page_redirects_to_the_registered_url_with_the_state(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     # RP-Initiated Logout 1.0, 3.
-    ent = build.ent(frontchannel_logout_uri=FRONT)
-    token = tokens_for(browser, ent)["id_token"]
+    token = tokens_for(browser, build.ent(frontchannel_logout_uri=FRONT))["id_token"]
     state = "a b&\"'><é"
     page = browser.get(
         "/logout", query_string={"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": state}
@@ -169,8 +165,7 @@ def test_without_a_target_the_page_stays_and_leads_to_the_ent(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     # RP-Initiated Logout 1.0, 3.
-    ent = build.ent(frontchannel_logout_uri=FRONT)
-    token = tokens_for(browser, ent)["id_token"]
+    token = tokens_for(browser, build.ent(frontchannel_logout_uri=FRONT))["id_token"]
     evil = {"id_token_hint": token, "post_logout_redirect_uri": "https://evil.test/"}
     page = confirm(browser, browser.get("/logout", query_string=evil))
     assert "invalid post_logout_redirect_uri" in page.text

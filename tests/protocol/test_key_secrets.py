@@ -182,8 +182,7 @@ def test_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
         successor = rotation.drop(settings, lost)
     assert successor is not None
     services_of(browser.application).server.ring.forget()
-    token = tokens_for(browser, ent)["id_token"]
-    assert read(token)[0]["kid"] == successor.kid
+    assert read(tokens_for(browser, ent)["id_token"])[0]["kid"] == successor.kid
 
 
 @pytest.mark.row("X-05")

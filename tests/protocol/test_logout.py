@@ -60,8 +60,7 @@ def test_without_a_hint_nothing_ends_before_the_person_says_so(
     for token in ("", "x", form_token(app.test_client().get("/connexion"))):
         assert browser.post("/logout", data={"csrf_token": token}).status_code == 400
         assert alive() == 1
-    question = ask(browser, client_id=ent.client_id)
-    after = confirm(browser, question)
+    after = confirm(browser, ask(browser, client_id=ent.client_id))
     assert heading(after) == SIGNED_OUT
     assert 'href="https://ent.test/"' in after.get_data(as_text=True)
     assert alive() == 0
@@ -105,8 +104,7 @@ def test_a_hint_of_another_session_asks_and_does_not_redirect(
     others, other = app.test_client(), build.active()
     sign_in(others, "/connexion", other.username, PASSWORD)
     second = build.ent("Horizon", "horizon.test")
-    own = tokens_for(browser, ent)["id_token"]
-    head, body, signature = own.split(".")
+    head, body, signature = tokens_for(browser, ent)["id_token"].split(".")
     cases = {
         "another person": {"id_token_hint": tokens_for(others, ent)["id_token"]},
         "other client": {"id_token_hint": tokens_for(browser, second)["id_token"], "client_id": ent.client_id},
@@ -136,8 +134,7 @@ def test_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_back(
     sign_in(browser, "/connexion", session.username, PASSWORD)
     question = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE, state="a&b")
     assert alive() == 1
-    after = confirm(browser, question)
-    assert after.headers["Location"] == f"{BYE}?state=a%26b"
+    assert confirm(browser, question).headers["Location"] == f"{BYE}?state=a%26b"
     assert alive() == 0
 
 
@@ -183,8 +180,7 @@ def test_a_hint_of_another_issuer_asks(app: Flask, browser: FlaskClient, ent: Re
     # RP-Initiated Logout 1.0, 2.
     token = tokens_for(browser, ent)["id_token"]
     change_settings(app, issuer="https://other.test")
-    page = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)
-    assert heading(page) == QUESTION
+    assert heading(ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)) == QUESTION
     assert alive() == 1
 
 

@@ -18,7 +18,7 @@ from idp.clients.models import Client
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, PushedRequest
 from idp.registration import registrations
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, commit
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import refused, stays_here
@@ -54,8 +54,7 @@ def test_a_pushed_request_gets_a_random_request_uri(browser: FlaskClient, party:
     assert (set(body), body["expires_in"]) == ({"request_uri", "expires_in"}, 90)
     prefix, reference = body["request_uri"][: len(URN)], body["request_uri"][len(URN) :]
     assert (prefix, len(reference)) == (URN, 43)
-    again = party.pushed(browser, Attempt())
-    assert again != body["request_uri"]
+    assert party.pushed(browser, Attempt()) != body["request_uri"]
     row = db.session.get_one(PushedRequest, opaque.digest(body["request_uri"]))
     assert row.parameters["state"] == "Zoé & Malo"
     assert row.used_at is None
@@ -98,10 +97,8 @@ def test_parameters_beside_a_request_uri_are_ignored(
     }
     answer = party.answer(browser.get(f"{party.opened(request_uri, **beside)}&scope=twice"))
     assert answer["state"] == "mine é & co"
-    body = party.tokens(browser, answer["code"], attempt)
-    assert body["scope"] == "openid email"
-    row = db.session.get_one(PushedRequest, opaque.digest(request_uri))
-    assert row.used_at is not None
+    assert party.tokens(browser, answer["code"], attempt)["scope"] == "openid email"
+    assert db.session.get_one(PushedRequest, opaque.digest(request_uri)).used_at is not None
 
 
 def test_a_request_is_opened_by_post_as_well(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
@@ -149,8 +146,7 @@ def test_an_expired_foreign_or_unknown_request_gets_a_page(
     with time_machine.travel(time.time(), tick=False) as clock:
         pushed, lives = time.time(), party.push(browser, Attempt()).get_json()
         request_uri = lives["request_uri"]
-        other = KeyedParty.of(build.ent("Horizon", "horizon.test"))
-        untrusted(browser, other.opened(request_uri))
+        untrusted(browser, KeyedParty.of(build.ent("Horizon", "horizon.test")).opened(request_uri))
         for unknown in (
             URN,
             f"{URN}{'x' * 43}",
@@ -172,11 +168,9 @@ def test_an_expired_foreign_or_unknown_request_gets_a_page(
 def test_a_request_is_judged_again_when_it_is_opened(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
     # RFC 9126, 4.
     narrowed, moved, shut = (party.pushed(browser, Attempt()) for _ in range(3))
-    db.session.execute(update(Client).values(scopes=["openid"], version=Client.version + 1))
-    db.session.commit()
+    commit(update(Client).values(scopes=["openid"], version=Client.version + 1))
     assert party.answer(browser.get(party.opened(narrowed)))["error"] == "invalid_scope"
-    db.session.execute(update(Client).values(redirect_uris=["https://ent.test/other"], version=Client.version + 1))
-    db.session.commit()
+    commit(update(Client).values(redirect_uris=["https://ent.test/other"], version=Client.version + 1))
     assert "invalid redirect_uri" in stays_here(browser.get(party.opened(moved)))
     registrations.disable(party.client_id)
     assert "invalid client_id" in stays_here(browser.get(party.opened(shut)))

@@ -1,4 +1,4 @@
-"""One code is redeemed once, then revoked by its replays; one refresh token has one family (rows Z-01, Z-02)."""
+"""What many processes send at once is accepted once: codes, refresh tokens, requests, proofs (rows Z-01, Z-02)."""
 
 import json
 import time
@@ -21,21 +21,24 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.models import Token
+from idp.oidc.authorization import par
+from idp.oidc.models import AuthorizationCode, SpentProof, Token
 from tests import forked
-from tests.builders import Build
+from tests.builders import Build, commit
 from tests.databases import LOCK_WAITS, settings_for
-from tests.protocol.flow import OFFLINE, code_for
-from tests.protocol.rush import PATIENCE
+from tests.dpop_party import KeyedParty
+from tests.protocol.flow import HOST, OFFLINE, code_for
 from tests.relying_party import Attempt, RelyingParty
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 16
 
 
 @pytest.fixture
-def settings(database_url: str) -> Settings:
-    """Codes are valid for ten minutes, because fifty rounds may take longer than one minute."""
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Codes and pushed requests are valid for ten minutes, because fifty rounds may take longer than one minute."""
+    monkeypatch.setattr(par, "_LIFETIME_SECONDS", 599)
     return settings_for(database_url, code_lifetime=600)
 
 
@@ -103,8 +106,7 @@ def test_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
         assert any(token for _status, _error, token in answers)
     families = select(func.count(func.distinct(Token.family)))
     assert db.session.scalar(families) == len(forms)
-    db.session.execute(update(Token).values(used_at=now() - timedelta(minutes=1)).where(Token.used_at.is_not(None)))
-    db.session.commit()
+    commit(update(Token).values(used_at=now() - timedelta(minutes=1)).where(Token.used_at.is_not(None)))
     alive = families.where(Token.revoked_at.is_(None))
     for left, form in enumerate(reversed(forms)):
         assert db.session.scalar(alive) == len(forms) - left
@@ -118,11 +120,8 @@ def in_a_thread(app: Flask, ent: RelyingParty, refresh_token: str) -> TestRespon
 
 
 def wait_until_somebody_waits_for_a_lock(database_url: str) -> None:
-    until = time.monotonic() + PATIENCE
     with psycopg.connect(database_url, autocommit=True) as watcher:
-        while watcher.execute(LOCK_WAITS).fetchone() == (0,):
-            assert time.monotonic() < until, "nobody waits"
-            time.sleep(0.05)
+        wait_for(lambda: watcher.execute(LOCK_WAITS).fetchone() != (0,))
 
 
 @pytest.mark.row("Z-02")
@@ -134,8 +133,7 @@ def test_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     first = ent.tokens(browser, code_for(browser, ent, attempt, scope=OFFLINE), attempt)["refresh_token"]
     second = ent.refresh(browser, first).get_json()["refresh_token"]
     long_ago = now() - timedelta(minutes=1)
-    db.session.execute(update(Token).values(used_at=long_ago).where(Token.used_at.is_not(None)))
-    db.session.commit()
+    commit(update(Token).values(used_at=long_ago).where(Token.used_at.is_not(None)))
     columns = "kind, family, client_id, account_id, session_id, scope, acr, auth_time, expires_at, family_expires_at"
     with psycopg.connect(database_url) as rotation, ThreadPoolExecutor(1) as thief:
         # the statement of the rotation, in an open transaction
@@ -150,3 +148,45 @@ def test_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
         rotation.commit()
         assert replay.result().get_json()["error"] == "invalid_grant"
     assert db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) == 0
+
+
+EIGHT, ROUNDS = 8, 20
+
+
+@pytest.fixture
+def party(build: Build, session: Account) -> KeyedParty:
+    return KeyedParty.of(build.ent())
+
+
+def test_eight_processes_open_one_pushed_request_and_it_gives_one_code(
+    browser: FlaskClient, party: KeyedParty, database_url: str
+) -> None:
+    # RFC 9126, 7.3.
+    session_cookie = browser.get_cookie("__Host-ss", domain=HOST)
+    assert session_cookie
+    pushed = [party.pushed(browser, Attempt()) for _ in range(ROUNDS)]
+    headers = {"Cookie": f"__Host-ss={session_cookie.value}"}
+    requests = [{"path": party.opened(request_uri), "method": "GET", "headers": headers} for request_uri in pushed]
+    db.session.remove()
+    for answers in rush(database_url, party.issuer, requests, EIGHT):
+        assert Counter(status for status, _error, _brought in answers) == {303: 1, 400: EIGHT - 1}
+        [location] = [brought for _status, _error, brought in answers if brought]
+        assert location.startswith(f"{party.redirect_uri}?code=")
+    assert db.session.scalar(select(func.count()).select_from(AuthorizationCode)) == ROUNDS
+
+
+def test_eight_processes_show_one_proof_and_one_is_answered(
+    browser: FlaskClient, party: KeyedParty, database_url: str, attempt: Attempt
+) -> None:
+    # RFC 9449, 11.1.
+    code = code_for(browser, party, attempt)
+    token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["access_token"]
+    url, late = f"{party.issuer}/userinfo", int(time.time()) + 50  # the maximum age of a proof
+    proofs = [party.key.proof("GET", url, token, iat=late) for _ in range(ROUNDS)]
+    shown = [{"Authorization": f"DPoP {token}", "DPoP": proof} for proof in proofs]
+    requests = [{"path": "/userinfo", "method": "GET", "headers": headers} for headers in shown]
+    db.session.remove()
+    for answers in rush(database_url, party.issuer, requests, EIGHT):
+        counted = Counter((status, error) for status, error, _brought in answers)
+        assert counted == {(200, None): 1, (401, "invalid_dpop_proof"): EIGHT - 1}
+    assert db.session.scalar(select(func.count()).select_from(SpentProof)) == ROUNDS + 1

@@ -14,7 +14,7 @@ from idp.clients import registry
 from idp.db import db
 from idp.oidc.models import Token
 from idp.sessions.models import Session
-from tests.builders import Build
+from tests.builders import Build, commit
 from tests.protocol.flow import OFFLINE, refused, tokens_for
 from tests.protocol.nodes import node
 from tests.relying_party import RelyingParty
@@ -40,8 +40,7 @@ def test_replay_in_an_ended_family_is_recorded_once_an_hour(
 ) -> None:
     # RFC 9700, 4.14.2. A client that repeats a replay does not fill the journal.
     first = tokens_for(browser, offline, scope=OFFLINE)
-    second = offline.refresh(browser, first["refresh_token"]).get_json()
-    data = {"token": second["refresh_token"]}
+    data = {"token": offline.refresh(browser, first["refresh_token"]).get_json()["refresh_token"]}
     assert browser.post("/revoke", data=data, headers=offline.basic()).status_code == 200
     for hours, expected in ((0, 1), (2, 2)):
         with later(hours * 3_600 + 15):
@@ -92,8 +91,7 @@ def test_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
     before = tokens_for(browser, offline, scope=OFFLINE)
     with later(30):
         # the person confirmed the password again for the account's pages; the grant keeps its `auth_time`
-        db.session.execute(update(Session).values(auth_time=datetime.now(UTC)))
-        db.session.commit()
+        commit(update(Session).values(auth_time=datetime.now(UTC)))
         after = offline.refresh(browser, before["refresh_token"]).get_json()
         claims = offline.read(browser, after["id_token"])
     assert set(after) == {"access_token", "token_type", "expires_in", "scope", "refresh_token", "id_token"}
@@ -112,8 +110,7 @@ def test_a_client_may_be_registered_to_get_no_id_token_again(
 ) -> None:
     # OpenID Connect Core 1.0, 12.2.
     ent = build.ent(scopes=OFFLINE, refresh_id_token=False)
-    first = tokens_for(browser, ent, scope=OFFLINE)
-    body = ent.refresh(browser, first["refresh_token"]).get_json()
+    body = ent.refresh(browser, tokens_for(browser, ent, scope=OFFLINE)["refresh_token"]).get_json()
     assert set(body) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
 
 
@@ -164,8 +161,7 @@ def test_no_rotation_prolongs_the_absolute_life(browser: FlaskClient, offline: R
             value = response.get_json()["refresh_token"]
     with later(30 * 86_400 + 60):
         refused(offline.refresh(browser, value), "invalid_grant")
-    ends = set(db.session.scalars(select(Token.family_expires_at).where(Token.kind == "r")))
-    assert len(ends) == 2
+    assert len(set(db.session.scalars(select(Token.family_expires_at).where(Token.kind == "r")))) == 2
 
 
 @pytest.mark.row("T-23")

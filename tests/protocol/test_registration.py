@@ -17,7 +17,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
 from idp.registration import invitations
-from tests.builders import COLLEGE, Build
+from tests.builders import COLLEGE, Build, commit
 from tests.pages import follow
 from tests.protocol.flow import OFFLINE, refused, tokens_for
 from tests.protocol.registering import MINIMAL, SCOPES, bearer, bound, invited, party, register, registered, replaced
@@ -89,8 +89,7 @@ def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, in
         answer = browser.open(place, method=method, json=MINIMAL, headers=bearer("x" * 43))
         assert answer.status_code == 429
         assert int(answer.headers["Retry-After"]) >= 1
-    registration = registered(browser, invitation)
-    assert replaced(browser, registration).status_code == 200
+    assert replaced(browser, registered(browser, invitation)).status_code == 200
 
 
 @pytest.mark.row("N-03")
@@ -159,8 +158,7 @@ def test_metadata_that_are_no_longer_supported_are_not_returned(browser: FlaskCl
     # RFC 7591, 3.2.1.
     registration = registered(browser, invitation)
     of_before = {"unheard_of": "x", "default_acr_values": ["urn:x"], "contacts": ["a@b.test"]}
-    db.session.execute(update(Client).values(description=of_before))
-    db.session.commit()
+    commit(update(Client).values(description=of_before))
     read = browser.get(
         f"/register/{registration['client_id']}", headers=bearer(registration["registration_access_token"])
     ).get_json()

@@ -16,7 +16,7 @@ from idp.db import db, unit_of_work
 from idp.oidc.keys import rotation
 from idp.registration import access_tokens, registrations, rows
 from idp.registration.faults import RegistrationRefusedError
-from tests.builders import Build, change_registration
+from tests.builders import Build, change_registration, commit
 from tests.dpop_party import Key
 from tests.protocol.flow import refused, tokens_for
 from tests.protocol.registering import MINIMAL, bearer, invited, party, registered, replaced
@@ -222,8 +222,7 @@ def test_an_update_keeps_the_operator_s_settings(
     key = {"keys": [Key.new("ES256").jwk]}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": key}
     fapi2 = {"security_profile": "fapi2", "charter_mode": CharterMode.PROVIDER, "always_claims": ["charter"]}
-    db.session.execute(update(Client).values(default_profile="parent", **fapi2))
-    db.session.commit()
+    commit(update(Client).values(default_profile="parent", **fapi2))
     refused(replaced(browser, registration), "invalid_client_metadata")  # the profile wants keys
     answer = replaced(browser, registration, **signing)
     assert answer.status_code == 200, answer.get_data(as_text=True)

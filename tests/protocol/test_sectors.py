@@ -22,7 +22,7 @@ from idp.oidc.claims import release
 from idp.registration import approvals, registrations, rows, sectors
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
-from tests.builders import COLLEGE, Build, change_registration
+from tests.builders import COLLEGE, Build, change_registration, commit
 from tests.databases import SECRET, settings_for
 from tests.protocol.ent_server import Answer, EntServer, Resolver, authority, listening_ent
 from tests.protocol.flow import refused, tokens_for
@@ -66,8 +66,7 @@ def test_a_subject_outlives_the_client_and_the_secret_key(
     before = sub(browser, first)
     key = db.session.scalar(select(Client.id).where(Client.client_id == first.client_id))
     db.session.execute(delete(ClientSchool).where(ClientSchool.client_id == key))
-    db.session.execute(delete(Client).where(Client.id == key))
-    db.session.commit()
+    commit(delete(Client).where(Client.id == key))
     assert sub(browser, build.ent("Autre", "un.test")) == before
     account = session.id
     db.session.rollback()
@@ -92,8 +91,7 @@ def test_clients_older_than_sectors_keep_their_salt(
     # OpenID Connect Core 1.0, 8. Clients that are older than sectors keep their subjects, also when their
     # registration changes.
     old = build.ent(host="un.test")
-    db.session.execute(update(Client).values(subject_salt=b"a salt of before the sectors"))
-    db.session.commit()
+    commit(update(Client).values(subject_salt=b"a salt of before the sectors"))
     registry.forget()
     before = sub(browser, old)
     assert sub(browser, build.ent("Nouveau", "un.test")) != before

@@ -46,8 +46,7 @@ KNOWN_ELSEWHERE = ("name", "given_name", "family_name", "preferred_username", "e
 
 
 def fetch_info(browser: FlaskClient, ent: RelyingParty, scope: str = WIDE) -> dict[str, Any]:
-    token = tokens_for(browser, ent, scope=scope)["access_token"]
-    return dict(ent.userinfo(browser, token).get_json())
+    return dict(ent.userinfo(browser, tokens_for(browser, ent, scope=scope)["access_token"]).get_json())
 
 
 @pytest.fixture

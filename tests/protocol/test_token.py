@@ -204,8 +204,7 @@ def test_a_value_of_one_kind_is_refused_as_another_kind(browser: FlaskClient, bu
     for value in (tokens["refresh_token"], tokens["id_token"], code, cookie):
         assert ent.userinfo(browser, value).status_code == 401
     for value in (code, tokens["access_token"], cookie):
-        page = browser.get(f"/adresse/lien/{value}")
-        assert "Confirmer</button>" not in page.get_data(as_text=True)
+        assert "Confirmer</button>" not in browser.get(f"/adresse/lien/{value}").get_data(as_text=True)
     ent.tokens(browser, code, attempt)
 
 

@@ -1,7 +1,9 @@
-"""Links from an ENT to this service and back: a sign-in that the ENT starts, a cancel, and the way back."""
+"""The way of a person through the steps: their order, links from an ENT to this service, a cancel, and the way back."""
 
 import re
 import time
+from dataclasses import replace
+from datetime import timedelta
 from html import unescape
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
@@ -12,18 +14,22 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from idp import profile_choice
+from idp import journey, profile_choice
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
+from idp.charter.models import CharterAcceptance
 from idp.clients import registry
+from idp.clients.registry import Registration
+from idp.clock import now
 from idp.db import db
 from idp.registration import registrations
+from idp.sessions.models import Session
 from tests.activation.steps import SENT, activate, newest_link, open_activation
-from tests.builders import PASSWORD, Build
+from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.dpop_party import KeyedParty
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import posted_answer, step_of, tokens_for
-from tests.protocol.test_registration_changes import changed
+from tests.protocol.test_registration_tokens import changed
 from tests.relying_party import Attempt, RelyingParty
 from tests.rows import each_row
 
@@ -277,3 +283,58 @@ def test_the_page_after_a_sign_out_links_to_the_home_or_the_initiate_login_uri(
     parameters = {"iss": build.settings.issuer, "login_hint": "profil:parent"}
     expected_url = home or f"{BEGIN}?{urlencode(parameters)}"
     assert f'href="{expected_url}">Revenir à' in unescape(page.get_data(as_text=True))
+
+
+def test_each_step_comes_before_those_that_need_it(app: Flask, build: Build, session: Account) -> None:
+    # OpenID Connect Core 1.0, 3.1.2.4. The reasons are beside the steps.
+    email, session.email = session.email, None
+    db.session.commit()
+    foreign, own = registered(build, "lycee.test", LYCEE), registered(build, "ent.test", COLLEGE)
+    signed_in = db.session.scalars(select(Session)).one()
+    owes_all = journey.State(
+        client=foreign,
+        session=None,
+        account=None,
+        profile="",
+        prompts=frozenset({"login", "consent"}),
+        max_age=None,
+        acr=None,
+        agreed=False,
+        may_be_another=True,
+        started_at=now() + timedelta(seconds=1),
+        now=now(),
+        mail_required=True,
+        is_activating=True,
+    )
+
+    assert page_of(owes_all) == "activation.activate"
+    activated = replace(owes_all, session=signed_in, account=session, is_activating=False)
+    assert page_of(activated) == "profile_choice.choose"
+    assert page_of(replace(activated, profile="eleve")) == "profile_choice.elsewhere"
+    parent = replace(activated, profile="parent")
+    assert page_of(parent) == "login.sign_in", "the steps of an account are those of whoever signs in"
+    assert page_of(replace(parent, prompts=frozenset({"consent"}))) == "oidc.is_it_you"
+    fresh = replace(parent, started_at=signed_in.auth_time)
+    assert page_of(fresh) == "email_confirmation.waiting"
+    session.email = email
+    db.session.commit()
+    assert page_of(fresh) == "oidc.not_this_ent"
+    known = replace(fresh, client=own)
+    assert page_of(known) == "charter.show"
+    db.session.add(CharterAcceptance(account_id=session.id, charter_version_id=own.charter_version_id))
+    db.session.commit()
+    assert page_of(known) == "oidc.agree"
+    assert page_of(replace(known, agreed=True)) is None
+
+
+def registered(build: Build, host: str, uai: str) -> Registration:
+    ent = build.ent(host, host, charter="provider", uais=[uai])
+    build.publish(ent, "2026")
+    registration = registry.find(ent.client_id, fresh=True)
+    assert registration is not None
+    return registration
+
+
+def page_of(state: journey.State) -> str | None:
+    step = journey.next_step(state)
+    return step.endpoint if step else None

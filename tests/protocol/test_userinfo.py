@@ -23,7 +23,7 @@ from idp.registration import registrations
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services_of
-from tests.builders import COLLEGE, PASSWORD, Build
+from tests.builders import COLLEGE, PASSWORD, Build, commit
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
@@ -91,8 +91,7 @@ def test_an_invalid_access_token_is_unauthorized(browser: FlaskClient, build: Bu
         assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, 'Bearer realm="idp"')
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=601)):
         assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
-    db.session.execute(update(Token).values(revoked_at=datetime.now(UTC)))
-    db.session.commit()
+    commit(update(Token).values(revoked_at=datetime.now(UTC)))
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
 
 
@@ -244,8 +243,7 @@ def test_without_a_key_the_client_is_asked_to_retry(
     rotation.rotate(build.settings, "ES256", at_once=True)
     ent = build.ent(userinfo_alg="ES256")
     token = tokens_for(browser, ent)["access_token"]
-    db.session.execute(update(SigningKey).where(SigningKey.alg == "ES256").values(retired_at=now()))
-    db.session.commit()
+    commit(update(SigningKey).where(SigningKey.alg == "ES256").values(retired_at=now()))
     services_of(app).server.ring.forget()
     response = ent.userinfo(browser, token)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")

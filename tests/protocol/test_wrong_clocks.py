@@ -103,8 +103,7 @@ def test_a_one_time_link_is_used_once_when_the_clock_goes_back(
     right: None, app: Flask, browser: FlaskClient, parent: Account
 ) -> None:
     link = mailed_link(app, browser, parent)
-    page = browser.get(link)
-    assert heading(submit(browser, page, nouveau=CHOSEN)) == DONE
+    assert heading(submit(browser, browser.get(link), nouveau=CHOSEN)) == DONE
     with wrong(-STEP):
         again = app.test_client()
         assert heading(again.get(link)) == USED
@@ -149,8 +148,7 @@ def test_a_session_of_one_node_is_valid_at_the_other(
     here = moved(second, app)
     assert heading(here.get("/mon-compte")) == HOME
     assert tokens_for(here, ent)
-    page = here.get("/logout")
-    assert here.post("/logout", data={"csrf_token": form_token(page)}).status_code == 200
+    assert here.post("/logout", data={"csrf_token": form_token(here.get("/logout"))}).status_code == 200
     with wrong(step):
         assert second.get("/mon-compte").status_code == 303
         assert heading(there.get("/mon-compte")) == HOME, "the other session goes on"

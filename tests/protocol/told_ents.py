@@ -75,8 +75,7 @@ def told_work(app: Flask) -> Work:
 
 
 def log_out(browser: FlaskClient, tokens: dict[str, Any]) -> None:
-    response = browser.get("/logout", query_string={"id_token_hint": tokens["id_token"]})
-    assert response.status_code == 200
+    assert browser.get("/logout", query_string={"id_token_hint": tokens["id_token"]}).status_code == 200
 
 
 def outbox(kind: str = "backchannel.logout") -> list[OutboxMessage]:

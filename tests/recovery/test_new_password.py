@@ -95,8 +95,7 @@ def test_new_password_ends_all_sessions_and_signs_nobody_in(app: Flask, build: B
     granted = ent.tokens(phone, answer["code"], attempt)
     change, contest = (_issue(build, account, purpose) for purpose in (Purpose.CHANGE_EMAIL, Purpose.CONTEST_EMAIL))
     browser = app.test_client()
-    link = mailed_link(app, browser, account)
-    done = choose(browser, link)
+    done = choose(browser, mailed_link(app, browser, account))
     assert (heading(done), done.request.path) == (DONE, "/mot-de-passe/change")
     assert "tous vos appareils ont été déconnectés" in done.text
     assert browser.get_cookie("__Host-ss", domain=HOST) is None
@@ -179,8 +178,7 @@ def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser
 def test_a_refused_password_leaves_the_link_valid(
     app: Flask, browser: FlaskClient, password: str, again: str | None, reason: str, parent: Account
 ) -> None:
-    link = mailed_link(app, browser, parent)
-    page = choose(browser, link, password, again)
+    page = choose(browser, mailed_link(app, browser, parent), password, again)
     assert (page.status_code, heading(page)) == (200, FORM)
     assert reason in page.text
     assert "<title>Erreur\u00a0:" in page.text
@@ -193,8 +191,7 @@ def test_a_refused_password_leaves_the_link_valid(
 @pytest.mark.row("G-11")
 def test_a_blocked_password_cannot_be_chosen_again(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(password_state=PasswordState.BLOCKED)
-    link = mailed_link(app, browser, account)
-    page = choose(browser, link, KNOWN)
+    page = choose(browser, mailed_link(app, browser, account), KNOWN)
     assert "C’est votre mot de passe actuel" in page.text
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
     after = read_account_row(account)

@@ -16,7 +16,7 @@ from idp.clock import now
 from idp.db import db
 from idp.services import services_of
 from tests.builders import PASSWORD as KNOWN
-from tests.builders import Build
+from tests.builders import Build, commit
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import cookie_value, form_token, heading, sign_in
 from tests.recovery.steps import (
@@ -33,7 +33,7 @@ from tests.recovery.steps import (
     read_account_row,
 )
 from tests.relying_party import RelyingParty
-from tests.statements.heard import heard
+from tests.statements.lending import heard
 
 _CASES = {
     "active": "link",
@@ -67,8 +67,7 @@ def _typed(build: Build) -> dict[str, str]:
         "disputed": build.never_activated(school_email="dispute@exemple.fr"),
     }
     disputed = Guardianship.account_id == accounts["disputed"].id
-    db.session.execute(update(Guardianship).where(disputed).values(disputed_at=now()))
-    db.session.commit()
+    commit(update(Guardianship).where(disputed).values(disputed_at=now()))
     typed = {case: account.username for case, account in accounts.items()}
     return typed | {"unknown": "x.inconnu1234", "no identifier": "noemie@exemple.fr"}
 
@@ -205,8 +204,7 @@ def test_both_pages_share_the_rate_limit_of_a_network(browser: FlaskClient, buil
             stopped = ask_password(browser, username)
             assert (stopped.status_code, stopped.headers["Retry-After"]) == (429, "3600")
         assert browser.post("/identifiant-oublie", data={"mail": "a@exemple.fr"}).status_code == 400
-        page = browser.get("/identifiant-oublie")
-        data = {"csrf_token": form_token(page), "mail": "a@exemple.fr"}
+        data = {"csrf_token": form_token(browser.get("/identifiant-oublie")), "mail": "a@exemple.fr"}
         assert browser.post("/identifiant-oublie", data=data).status_code == 429
 
 
@@ -282,5 +280,4 @@ def test_a_refused_sign_in_leaves_one_entry_an_hour(app: Flask, build: Build) ->
     for _ in range(12):
         services_of(app).refusals.clear()
         browser.post("/connexion", data={"csrf_token": token, "identifiant": "x.inconnu", "mot-de-passe": "faux"})
-    results = [entry.result for entry in journal("sign_in")]
-    assert results == ["refused"] * 5 + ["throttled"]
+    assert [entry.result for entry in journal("sign_in")] == ["refused"] * 5 + ["throttled"]

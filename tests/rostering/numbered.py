@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, commit
 from tests.rostering.aaf_school import COLLEGE
 
 HEAD = "id;civilite;nom;prenom;adresse;cp;commune;email;uai;idenfant;nomenfant;prenomenfant;classeenfant;autorite\n"
@@ -52,8 +52,7 @@ def holder(number: str) -> Account | None:
 def activated(build: Build, number: str, mail: str = "elle@exemple.fr") -> Account:
     own = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "email": mail, "mailbox": mail}
     key = Account.roster_key == f"csv:{COLLEGE}:{number}"
-    db.session.execute(update(Account).where(key).values(**own, email_confirmed_at=now(), generation=3))
-    db.session.commit()
+    commit(update(Account).where(key).values(**own, email_confirmed_at=now(), generation=3))
     person = holder(number)
     assert person is not None
     return person

@@ -104,8 +104,7 @@ def test_every_attribute_of_a_school_is_read() -> None:
     [("ECOLE PRIMAIRE", Degree.PRIMARY), ("École maternelle", Degree.PRIMARY), ("LYCEE", Degree.SECONDARY), ("", None)],
 )
 def test_the_degree_comes_from_the_type(kind: str, degree: Degree | None) -> None:
-    record = read_one(xml.put("EtabEducNat", {**SCHOOL, "ENTStructureTypeStruct": kind}))
-    assert record.degree is degree
+    assert read_one(xml.put("EtabEducNat", {**SCHOOL, "ENTStructureTypeStruct": kind})).degree is degree
     known = read_one(xml.put("EtabEducNat", {**SCHOOL, "ENTStructureTypeStruct": kind}), form=PRIMARY)
     assert known.degree is Degree.PRIMARY
 
@@ -266,8 +265,7 @@ def test_teachers_and_services_are_skipped() -> None:
 def test_a_refused_row_is_counted(category: str, values: Values, key: str, code: str) -> None:
     records = read(xml.put(category, values, key or " ") if key else xml.put(category, values, ""))
     refused = {"Eleve": "student", "PersRelEleve": "guardian"}[category]
-    refusals = [issue for issue in issues(records) if issue[2]]
-    assert refusals == [(code, 4, refused)]
+    assert [issue for issue in issues(records) if issue[2]] == [(code, 4, refused)]
     assert [type(record) for record in records if not isinstance(record, Issue)] == []
     assert all(len(record.key) <= 60 for record in some(records, Issue))
 
@@ -316,8 +314,7 @@ def test_an_attribute_without_any_value_is_empty() -> None:
     request = xml.put("PersRelEleve", PARENT).replace(
         '<attr name="mail"><value>noemie@rivebelle.test</value></attr>', ""
     )
-    record = read_one(request.replace("<attributes>", '<attributes><attr name="mail"/>'))
-    assert record.email == ""
+    assert read_one(request.replace("<attributes>", '<attributes><attr name="mail"/>')).email == ""
     inside = '<modifications><modification operation="replace" name="mail"/></modifications>'
     changed = read_one(xml.request("modifyRequest", "PersRelEleve", "1", inside))
     assert (changed.email, changed.family_name) == ("", None)

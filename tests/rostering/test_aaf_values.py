@@ -181,8 +181,7 @@ WHOLE = xml.aaf(
     st.binary(max_size=40) | st.sampled_from([b"$", b"<value/>", b"</attr>"]),
 )
 def test_a_file_that_was_tampered_with_never_raises(at: int, gone: int, instead: bytes) -> None:
-    content = WHOLE[:at] + instead + WHOLE[at + gone :]
-    for record in reader.read(source(content, NAME), AAF):
+    for record in reader.read(source((WHOLE[:at] + instead + WHOLE[at + gone :]), NAME), AAF):
         if isinstance(record, Issue):
             assert record.message
             assert record.place.line >= 1

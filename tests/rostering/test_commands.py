@@ -1,4 +1,4 @@
-"""`idp roster` and `idp school` as an operator meets them: usage, refusals, what is printed."""
+"""`idp roster` and `idp school` as an operator meets them: usage, refusals, and the report of an import."""
 
 import os
 import pty
@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Child
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, searched_words
 from idp.languages import OF_LETTERS
 from tests import forked
 from tests.commands.conftest import Answer, Run, read_json
 from tests.commands.processes import environment
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Year, modify, write
-from tests.rostering.seen import codes, imported
+from tests.rostering.seen import codes, imported, state
 from tests.rostering.test_takeover import by_names
 from tests.rows import each_row
 
@@ -54,8 +54,8 @@ def test_a_table_and_the_first_problems_on_the_terminal(act: Run, year: Year, fo
     assert lines[3].split() == ["guardians", "54", "24", "0", "0", "0", "30"]
     assert lines[5] == "accounts: 24 in the end, 24 opened, 0 disabled"
     assert answer.err.count("\n") == 21
-    for words in ("warning: ", "… and 10 more problems", "[aaf:700]"):
-        assert words in answer.err
+    for printed in ("warning: ", "… and 10 more problems", "[aaf:700]"):
+        assert printed in answer.err
 
 
 @pytest.mark.row("R-04")
@@ -190,13 +190,13 @@ def test_a_pupil_of_an_unknown_school_is_reported_and_refused(act: Run, year: Ye
 
 def test_a_school_can_be_created_before_any_import(act: Run) -> None:
     command = ("school", "set", COLLEGE)
-    for options, code, words in (
+    for options, code, printed in (
         ((), 2, "give at least one of"),
         (("--phone", "03 53 01 40 40"), 1, "it needs a name"),
         (("--name", "x" * 201), 1, "is longer than 200 characters"),
     ):
         answer = act(*command, *options)
-        assert (answer.code, words in answer.err) == (code, True), answer
+        assert (answer.code, printed in answer.err) == (code, True), answer
     assert act(*command, "--name", "Collège", "--degree", "1D").out == f"{COLLEGE} was added\n"
     assert "Collège" in act("school", "list").out
     chosen = ("--letter-language", "tr", "--letter-language", "ar")
@@ -209,8 +209,7 @@ def test_a_school_can_be_created_before_any_import(act: Run) -> None:
 
 def test_control_characters_in_a_path_are_escaped(act: Run, year: Year, folder: Path) -> None:
     year.add(Parent("4", "Sans", "ENFANT"))
-    evil = year.write(folder).rename(folder.with_name("fichiers\x1b[2J"))
-    answer = act("roster", "check", str(evil))
+    answer = act("roster", "check", str(year.write(folder).rename(folder.with_name("fichiers\x1b[2J"))))
     assert ("\x1b" in answer.out + answer.err, "[2J" in answer.err) == (False, True)
 
 
@@ -235,3 +234,62 @@ def test_the_progress_bar_appears_on_a_terminal_only(settings: Settings, year: Y
     quiet = forked.run(*command, env=environment(settings))
     assert quiet.returncode == 0
     assert "reading" not in quiet.stdout + quiet.stderr
+
+
+def test_pupils_in_both_files_are_not_reported_as_repeated(act: Run, folder: Path) -> None:
+    by_names(folder, "MARTIN;Marie;1 rue A;59990;R;;MARTIN;Léa;CM2", "MARTIN;Paul;9 rue Z;59992;V;;MARTIN;Léa;CM2")
+    pupils = folder / "eleves.csv"
+    pupils.write_text("nom;prenom;classe\nMARTIN;Léa;CM2\nPETIT;Rose;CP\n")
+    report = imported(act, folder, "--school", COLLEGE)
+    assert "repeated_line" not in codes(report)
+    assert (report["students"]["read"], report["students"]["created"], report["students"]["refused"]) == (2, 2, 0)
+    pupils.write_text("nom;prenom;classe\nMARTIN;Léa;CM2\nPETIT;Rose;CP\nPETIT;Rose;CP\n")
+    report = imported(act, folder, "--school", COLLEGE)
+    assert codes(report).count("repeated_line") == report["students"]["refused"] == 1
+
+
+def test_a_stopped_import_prints_the_planned_changes(act: Run, folder: Path) -> None:
+    imported(act, by_names(folder, "MARTIN;Marie;1 rue A;59990;R;;MARTIN;Léa;CM2"), "--school", COLLEGE)
+    other = by_names(folder, "PETIT;Paul;1 rue A;59990;R;;PETIT;Rose;CM2")
+    answer = act("roster", "import", str(other), "--school", COLLEGE)
+    assert answer.code == 1
+    assert "stopped import " in answer.out
+    assert "accounts, if it were done: 1 in the end, 1 opened, 1 disabled" in answer.out
+    assert "nothing was imported" in answer.err
+
+
+@pytest.mark.parametrize(("kind", "number"), [("students", "9200000"), ("guardians", "9100001")])
+def test_a_refused_record_without_a_key_prevents_departures(
+    act: Run, year: Year, folder: Path, kind: str, number: str
+) -> None:
+    imported(act, year.write(folder))
+    before = state()
+    report = imported(act, year.change(number, key="").write(folder))
+    assert (report[kind]["refused"], report[kind]["left"]) == (1, 0)
+    assert state() == before
+
+
+def test_an_unread_row_of_a_parent_prevents_departures_of_pupils(act: Run, folder: Path) -> None:
+    folder.mkdir()
+    head = "nom;prenom;nom enfant;prenom enfant;classe enfant\n"
+    rows = "LEROY;Noémie;LEROY;Malo;6e 1\nPETIT;Jean;PETIT;Zoé;6e 1\n"
+    file = folder / "responsables.csv"
+    file.write_text(head + rows)
+    report = imported(act, folder, "--school", LYCEE)
+    assert report["students"]["created"] == 2, report
+    for unread in ("PETIT;Jean;PETIT;Zoé;6e 1;x;y;z\n", ";Jean;PETIT;Zoé;6e 1\n"):
+        file.write_text(head + "LEROY;Noémie;LEROY;Malo;6e 1\n" + unread)
+        report = imported(act, folder, "--school", LYCEE)
+        assert (report["guardians"]["refused"], report["students"]["left"]) == (1, 0)
+
+
+def test_imported_people_are_found_by_their_words(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    year.change("9100001", family="NOUVEAUNOM")
+    year.change("9200001", group="5EME2")
+    imported(act, year.write(folder))
+    rows: list[Account | Child] = [*db.session.scalars(select(Account)), *db.session.scalars(select(Child))]
+    assert len(rows) == 36
+    for row in rows:
+        names = [getattr(row, name) for name in row.searched_fields]
+        assert all(word in row.search_text for name in names for word in searched_words(name)), row.search_text

@@ -10,7 +10,7 @@ from idp.accounts import merging
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
-from tests.builders import Build
+from tests.builders import Build, commit
 from tests.commands.conftest import Run
 from tests.email_confirmation.post import post_office, text_of
 from tests.rostering import xml_files as xml
@@ -86,8 +86,7 @@ def test_two_parents_with_exchanged_numbers_keep_their_accounts(
     act: Run, build: Build, folder: Path, first: Row, other: Row
 ) -> None:
     before = [(person.id, person.display_name) for person in known_to(act, build, folder, first, other)]
-    swapped = (first.but(number="2"), other.but(number="1"))
-    report = imported(act, written(folder, *swapped))
+    report = imported(act, written(folder, first.but(number="2"), other.but(number="1")))
     errors = [issue for issue in report["issues"] if issue["severity"] == "error"]
     assert [issue["code"] for issue in errors] == ["keys_exchanged", "keys_exchanged"]
     people = [holder("1"), holder("2")]
@@ -109,10 +108,7 @@ def test_a_parent_with_the_number_of_the_other_parent_keeps_the_account(act: Run
 
 def test_an_excluded_parent_does_not_return_under_the_number_of_the_other(act: Run, build: Build, folder: Path) -> None:
     marie, paul = known_to(act, build, folder, MARIE, PAUL)
-    db.session.execute(
-        update(Guardianship).where(Guardianship.account_id == paul.id).values(excluded_at=now(), ended_at=now())
-    )
-    db.session.commit()
+    commit(update(Guardianship).where(Guardianship.account_id == paul.id).values(excluded_at=now(), ended_at=now()))
     report = imported(act, written(folder, PAUL.but(number="1"), PAUL), "--force")
     assert codes(report).count("keys_exchanged") == 1
     assert report["accounts"]["created"] == 0
@@ -184,8 +180,7 @@ def test_ordinary_yearly_changes_keep_the_account_without_notice(
     act: Run, build: Build, folder: Path, next_year: Row
 ) -> None:
     [marie] = known_to(act, build, folder, MARIE)
-    report = imported(act, written(folder, next_year), "--force")
-    assert set(codes(report)) <= {"school_without_name"}
+    assert set(codes(imported(act, written(folder, next_year), "--force"))) <= {"school_without_name"}
     stored = db.session.get_one(Account, marie.id, populate_existing=True)
     assert (stored.disabled_at, stored.password_hash) == (None, marie.password_hash)
     assert (stored.family_name, stored.given_name) == (next_year.family, next_year.given)
@@ -202,8 +197,7 @@ def test_a_file_without_civilities_does_not_hide_that_the_person_changed(act: Ru
 
 def test_a_name_corrected_before_the_first_letter_is_reported(act: Run, build: Build, folder: Path) -> None:
     imported(act, written(folder, MARIE))
-    report = imported(act, written(folder, JULIE))
-    assert codes(report).count("name_corrected") == 1
+    assert codes(imported(act, written(folder, JULIE))).count("name_corrected") == 1
     assert names_of("1")[1] == "Julie"
     activated(build, "1")
     assert codes(imported(act, folder)) == ["school_without_name"], "what was corrected is the name from now on"
@@ -213,8 +207,7 @@ def test_a_name_corrected_before_the_first_letter_is_reported(act: Run, build: B
 @pytest.mark.row("R-08")
 def test_an_aaf_number_of_another_person_is_refused_and_the_school_notified(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
-    db.session.execute(update(Account).values(generation=1))
-    db.session.commit()
+    commit(update(Account).values(generation=1))
     mother = account("9100000")
     year.change("9100000", given="Igor", civility="M.", street="9 rue Z")
     for _ in range(2):
@@ -265,8 +258,7 @@ def test_a_siecle_number_of_another_person_notifies_the_school(act: Run, folder:
 def test_a_namesake_with_another_civility_and_home_gets_a_new_account(act: Run, folder: Path) -> None:
     dominique = MARIE.but(number="", given="Dominique")
     imported(act, written(folder, dominique))
-    db.session.execute(update(Account).values(generation=1))
-    db.session.commit()
+    commit(update(Account).values(generation=1))
     other = dominique.but(civility="M.", home=PAUL.home, child="13;BERNARD;Tom;6A")
     report = imported(act, written(folder, other), "--force")
     assert codes(report).count("namesake_starts_again") == 1

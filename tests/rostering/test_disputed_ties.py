@@ -10,7 +10,7 @@ from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
 from idp.operations.purge import unused_accounts
-from tests.builders import Build
+from tests.builders import Build, commit
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year, modify, write
 from tests.rostering.by_names import FIRST, of_name, written
@@ -26,8 +26,7 @@ def set_ties(key: str, *children: str, **values: datetime | None) -> None:
     ties = update(Guardianship).where(Guardianship.account_id == account(key).id)
     if children:
         ties = ties.where(Guardianship.child_id.in_(select(Child.id).where(Child.given_name.in_(children))))
-    db.session.execute(ties.values(**values).execution_options(synchronize_session=False))
-    db.session.commit()
+    commit(ties.values(**values).execution_options(synchronize_session=False))
 
 
 def excluded(key: str, *children: str) -> None:
@@ -50,8 +49,7 @@ def test_an_excluded_tie_stays_ended_while_the_file_still_names_it(act: Run, yea
     imported(act, year.write(folder))
     excluded(FATHER)
     for _ in range(2):
-        report = imported(act, folder)
-        assert codes(report).count("tie_excluded") == 1
+        assert codes(imported(act, folder)).count("tie_excluded") == 1
         assert children_of(FATHER) == []
         assert tie(FATHER, "Enfanta").excluded_at is not None
     day = folder.parent / "delta"
@@ -89,8 +87,7 @@ def test_an_added_or_removed_column_does_not_readmit_a_tie(
     imported(act, year.write(folder))
     excluded(FATHER)
     ours = Guardianship.account_id == account(FATHER).id
-    db.session.execute(update(Guardianship).where(ours).values(kinship=before))
-    db.session.commit()
+    commit(update(Guardianship).where(ours).values(kinship=before))
     year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, after, "1")))
     report = imported(act, year.write(folder))
     assert (codes(report).count("tie_excluded"), codes(report).count("guardian_waits")) == (1, 0)
@@ -102,8 +99,7 @@ def test_an_exclusion_ends_when_the_file_omits_the_tie(act: Run, year: Year, fol
     imported(act, year.write(folder))
     excluded(FATHER)
     year.change("9200000", parents=(("9100000", "10", "1"),))
-    report = imported(act, year.write(folder), "--force")
-    assert "tie_excluded" not in codes(report)
+    assert "tie_excluded" not in codes(imported(act, year.write(folder), "--force"))
     ended = tie(FATHER, "Enfanta")
     assert (ended.excluded_at, ended.disputed_at, ended.ended_at is None) == (None, None, False)
 
@@ -139,11 +135,9 @@ def test_purge_keeps_the_exclusions_of_the_school(act: Run, year: Year, folder: 
     long_ago = now() - unused_accounts.DISABLED_KEPT - timedelta(days=1)
     set_ties(FATHER, ended_at=long_ago)
     gone = update(Account).where(Account.id == account(FATHER).id)
-    db.session.execute(gone.values(disabled_at=long_ago, left_at=long_ago))
-    db.session.commit()
+    commit(gone.values(disabled_at=long_ago, left_at=long_ago))
     assert act("purge").code == 0
-    report = imported(act, folder)
-    assert report["accounts"]["created"] == 0
+    assert imported(act, folder)["accounts"]["created"] == 0
     assert children_of(FATHER) == []
 
 
@@ -159,8 +153,7 @@ def test_an_excluded_only_guardian_is_not_reported_as_missing(act: Run, year: Ye
 def test_a_disputed_tie_stays_disputed_and_the_report_shows_it(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     set_ties(FATHER, disputed_at=now())
-    report = imported(act, folder)
-    [issue] = [issue for issue in report["issues"] if issue["code"] == "tie_disputed"]
+    [issue] = [issue for issue in imported(act, folder)["issues"] if issue["code"] == "tie_disputed"]
     assert (issue["severity"], issue["key"]) == ("warning", f"aaf:{FATHER}")
     assert issue["message"].startswith(
         "Quelqu’un a dit au nom de cette personne, en ligne ou au téléphone, qu’elle n’est pas rep"
@@ -176,8 +169,7 @@ def test_a_disputed_tie_stays_disputed_and_the_report_shows_it(act: Run, year: Y
 
 def test_a_disputed_tie_of_a_key_of_names_is_reported_by_line(act: Run, folder: Path) -> None:
     imported(act, written(folder, FIRST))
-    db.session.execute(update(Guardianship).values(disputed_at=now()))
-    db.session.commit()
+    commit(update(Guardianship).values(disputed_at=now()))
     report = imported(act, folder)
     assert [(issue["code"], issue["line"]) for issue in report["issues"] if "tie" in issue["code"]] == [
         ("tie_disputed", 2)

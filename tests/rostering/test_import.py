@@ -11,7 +11,7 @@ from idp.clock import now
 from idp.db import db
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
-from tests.builders import Build
+from tests.builders import Build, commit
 from tests.commands.conftest import Run, read_json
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, delete, modify, write
 from tests.rostering.seen import account, children_of, codes, disable, imported, state
@@ -128,8 +128,7 @@ def test_a_parent_absent_from_the_file_is_disabled_and_not_removed(
 def test_a_returning_parent_keeps_identifier_and_password(act: Run, year: Year, folder: Path, build: Build) -> None:
     imported(act, year.write(folder))
     username = account("9100000").username
-    db.session.execute(update(Account).where(Account.username == username).values(password_hash=build.hash("x")))
-    db.session.commit()
+    commit(update(Account).where(Account.username == username).values(password_hash=build.hash("x")))
     absent = small_absence(year)
     imported(act, year.write(folder), "--force")
     year.add(*absent)
@@ -183,8 +182,7 @@ def test_an_import_without_half_of_the_parents_is_stopped(act: Run, year: Year, 
     for number in range(6):
         year.pupils.pop(str(9200000 + number))
     year.add(Parent("77", "Nouvelle", "FAMILLE"), Pupil("78", "Petit", "FAMILLE", parents=(("77", "10", "1"),)))
-    report = imported(act, year.write(folder), code=1)
-    assert report["accounts"]["disabled"] == 12
+    assert imported(act, year.write(folder), code=1)["accounts"]["disabled"] == 12
     assert state() == before, "not even the new family was written"
     assert db.session.scalars(select(ImportBatch.state).order_by(ImportBatch.started_at)).all() == ["done", "stopped"]
     answer = act("roster", "check", str(folder))
@@ -212,8 +210,7 @@ def test_a_confirmed_email_is_never_overwritten(act: Run, year: Year, folder: Pa
     imported(act, year.write(folder))
     assert account("9100000").school_email == "fichier@exemple.fr"
     own = {"email": "parent@exemple.fr", "email_confirmed_at": now(), "mailbox": "parent@exemple.fr"}
-    db.session.execute(update(Account).where(Account.roster_key == "aaf:9100000").values(**own))
-    db.session.commit()
+    commit(update(Account).where(Account.roster_key == "aaf:9100000").values(**own))
     year.change("9100000", mail="intrus@exemple.fr")
     imported(act, year.write(folder))
     parent = account("9100000")
@@ -278,8 +275,7 @@ def test_a_delta_adds_changes_moves_and_removes(act: Run, year: Year, folder: Pa
         delete("Eleve", "9200002"),
     ]
     sister = Pupil("9300001", "Sœur", "FAMILLEBA", parents=(("9100001", "10", "1"), ("9150001", "20", "1")))
-    others = Year(pupils={"9300001": sister}, schools=())
-    others.write(day, "Delta_20261001")
+    Year(pupils={"9300001": sister}, schools=()).write(day, "Delta_20261001")
     write(day / "ENT_0599001N_Delta_20261001_Eleve_0001.xml", pupils)
     write(
         day / "ENT_0599001N_Delta_20261001_PersRelEleve_0001.xml",
@@ -317,8 +313,7 @@ def test_a_pupil_who_changed_school_stays_in_the_new_school(act: Run, tmp_path: 
     moved.school_id = db.session.scalars(select(Child.school_id).where(Child.given_name == "Zoé")).one()
     db.session.commit()
     (tmp_path / COLLEGE / "eleves.csv").write_text(head + "7;LEROY;Malo;6e 1;01/09/2026;5\n8;LEROY;Tom;6e 1;;5\n")
-    report = imported(act, tmp_path / COLLEGE, "--school", COLLEGE)
-    assert report["students"]["left"] == 0
+    assert imported(act, tmp_path / COLLEGE, "--school", COLLEGE)["students"]["left"] == 0
     db.session.expire_all()
     assert db.session.scalars(select(Child.left_at).where(Child.given_name == "Malo")).one() is None
 

@@ -23,7 +23,7 @@ from idp.rostering import bulk
 from idp.rostering.records import Format
 from idp.rostering.write import opening
 from idp.sessions.models import Session
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, Build, commit
 from tests.commands.conftest import Run
 from tests.email_confirmation.post import post_office, text_of
 from tests.pages import heading, sign_in
@@ -32,7 +32,7 @@ from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
 from tests.rostering.by_names import FIRST, SECOND, of_name, written
 from tests.rostering.seen import account, children_of, codes, imported
 from tests.rostering.test_import import NOBODY
-from tests.rostering.test_written_rows import row
+from tests.rostering.test_rows import row
 
 pytestmark = pytest.mark.row("R-12")
 
@@ -43,8 +43,7 @@ OTHER_SCHOOL = f"MARTIN;Marie;1 rue A;59990;Rivebelle;;{LYCEE};MARTIN;Tom;2DE1"
 def activated(build: Build, person: Account) -> Account:
     own = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "generation": 3}
     email = {"email": MAIL, "mailbox": MAIL, "email_confirmed_at": now()}
-    db.session.execute(update(Account).where(Account.id == person.id).values(**own, **email))
-    db.session.commit()
+    commit(update(Account).where(Account.id == person.id).values(**own, **email))
     return db.session.get_one(Account, person.id, populate_existing=True)
 
 
@@ -128,8 +127,7 @@ def test_a_namesake_inherits_nothing(act: Run, app: Flask, build: Build, folder:
     sign_in(app.test_client(), "/connexion", first.username, PASSWORD)
     version_id = db.session.scalars(select(CharterVersion.id)).one()
     db.session.add(CharterAcceptance(account_id=first.id, charter_version_id=version_id))
-    db.session.execute(update(Account).where(Account.id == first.id).values(more_claims={"nickname": "Mimi"}))
-    db.session.commit()
+    commit(update(Account).where(Account.id == first.id).values(more_claims={"nickname": "Mimi"}))
     imported(act, written(folder, SECOND), "--force")
     former, second = of_name("MARTIN")
     assert (
@@ -148,8 +146,7 @@ def test_a_namesake_inherits_nothing(act: Run, app: Flask, build: Build, folder:
 def test_the_former_person_and_the_school_are_notified(act: Run, app: Flask, build: Build, folder: Path) -> None:
     first = first_of_two(act, build, folder)
     child = first.children[0]
-    db.session.execute(update(School).values(name="École des Tilleuls", phone="03 53 01 40 40"))
-    db.session.commit()
+    commit(update(School).values(name="École des Tilleuls", phone="03 53 01 40 40"))
     with post_office(app) as office:
         imported(act, written(folder, SECOND), "--force")
         [mail] = office.deliver()
@@ -256,8 +253,7 @@ def test_an_account_that_loses_one_of_two_keys_keeps_the_other(act: Run, build: 
     assert (stored.disabled_at, [child.given_name for child in stored.children]) == (None, ["Tom"])
     assert (stored.roster_key or "").startswith(f"csv:{LYCEE}:")
     assert set(codes(imported(act, folder))) <= {"school_without_name"}
-    moved = OTHER_SCHOOL.replace("1 rue A", "27 rue du Moulin")
-    imported(act, written(folder, SECOND, moved))
+    imported(act, written(folder, SECOND, OTHER_SCHOOL.replace("1 rue A", "27 rue du Moulin")))
     assert db.session.get_one(Account, hers.id, populate_existing=True).address_lines == ["27 rue du Moulin"]
 
 
@@ -290,18 +286,15 @@ def test_a_namesake_without_an_account_does_not_take_the_key(act: Run, build: Bu
 
 def test_a_new_account_does_not_replace_a_disputed_tie(act: Run, build: Build, folder: Path) -> None:
     imported(act, written(folder, FIRST))
-    db.session.execute(update(Guardianship).values(disputed_at=now()))
-    db.session.commit()
+    commit(update(Guardianship).values(disputed_at=now()))
     moved = FIRST.replace("1 rue A;59990;Rivebelle", "9 rue Z;59992;Valdoux")
-    report = imported(act, written(folder, moved))
-    assert report["accounts"]["created"] == 0
+    assert imported(act, written(folder, moved))["accounts"]["created"] == 0
     assert of_name("MARTIN")[0].children == []
 
 
 def test_an_identifier_is_never_reused(act: Run, build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build.active(username="m.martin1000", children=[])
-    gone = db.session.scalars(select(Account)).one()
-    assert unused_accounts.remove(gone.id, true())
+    assert unused_accounts.remove(db.session.scalars(select(Account)).one().id, true())
     db.session.commit()
     drawn = iter([0, 7])
     monkeypatch.setattr(secrets, "randbelow", lambda _: next(drawn))
@@ -336,8 +329,7 @@ def test_a_join_key_is_never_reused_for_another_person(act: Run, year: Year, fol
     year.change("9100000", given="Igor", family="ZANZIBAR")
     year.change("9100001", family="MARIÉE")
     year.change("9100002", given="Igor")
-    report = imported(act, year.write(folder), "--force")
-    assert codes(report).count("key_of_other_person") == 2
+    assert codes(imported(act, year.write(folder), "--force")).count("key_of_other_person") == 2
     assert db.session.scalars(select(Account.id).where(Account.join_key.in_(["9100000", "9100002"]))).all() == []
     assert children_of("9100001") == ["Enfantb"]
 

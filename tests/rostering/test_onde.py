@@ -180,8 +180,7 @@ def test_a_day_that_does_not_exist_is_a_warning(day: str) -> None:
 
 
 def test_unknown_columns_are_reported_once_and_missing_columns_stop_the_file() -> None:
-    content = f"{_PUPIL_HEADERS};Cantine;Garderie\r\n{MALO};;\r\n{ZOE};;\r\n"
-    [issue] = some(read(content), Issue)
+    [issue] = some(read(f"{_PUPIL_HEADERS};Cantine;Garderie\r\n{MALO};;\r\n{ZOE};;\r\n"), Issue)
     assert (issue.code, issue.severity) == ("unknown_column", Severity.WARNING)
     assert "« cantine », « garderie »" in issue.message
     assert issues(read("Nom Elève;Classe\r\nLEROY;CP\r\n")) == [("columns_missing", 1, "")]
@@ -198,8 +197,7 @@ def test_a_postal_address_has_several_lines() -> None:
 @each_row("field", sorted({"line", "postcode", "city", "mail"}))
 def test_a_field_longer_than_the_limit_is_refused(field: str) -> None:
     old = {"line": "1 rue du Test", "postcode": "59990", "city": "Rivebelle", "mail": "n.leroy@exemple.fr"}[field]
-    fits = read(guardians(NOEMIE.replace(old, "x" * LONGEST[field], 1)))
-    assert issues(fits) == []
+    assert issues(read(guardians(NOEMIE.replace(old, "x" * LONGEST[field], 1)))) == []
     long = read(guardians(NOEMIE.replace(old, "x" * (LONGEST[field] + 1), 1)))
     assert issues(long) == [("field_too_long", 2, "guardian")]
 

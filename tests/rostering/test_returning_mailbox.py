@@ -1,6 +1,5 @@
 """An account that a file restores, whose mailbox meanwhile belongs to another account (`IDP_SHARED_MAILBOX=refuse`)."""
 
-import time
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from idp.families.refusals import Code, RefusedError
 from idp.services import services
 from tests import forked
 from tests.activation.steps import newest_link
-from tests.builders import PASSWORD, Build, add_contest
+from tests.builders import PASSWORD, Build, add_contest, commit
 from tests.commands.conftest import Run
 from tests.commands.processes import environment
 from tests.databases import LOCK_WAITS, settings_for
@@ -32,6 +31,7 @@ from tests.relying_party import Attempt
 from tests.rostering.aaf_school import LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, imported
 from tests.settlements import CONFIRM, REJECT, settle
+from tests.waiting import wait_for
 
 MAILBOX = "famille@exemple.fr"
 MOTHER, FATHER, CHILD = "9100000", "9150000", "9200000"
@@ -48,8 +48,7 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
 def confirm(build: Build, key: str, **more: object) -> None:
     own: dict[str, object] = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "email": MAILBOX}
     own |= {"mailbox": MAILBOX, "email_confirmed_at": now(), **more}
-    db.session.execute(update(Account).where(Account.id == account(key).id).values(**own))
-    db.session.commit()
+    commit(update(Account).where(Account.id == account(key).id).values(**own))
 
 
 @pytest.fixture
@@ -140,8 +139,7 @@ def test_an_account_that_lost_its_mailbox_is_kept_for_thirty_days(
     imported(act, year.write(folder))
     assert account(MOTHER).email is None
     for days, remaining in ((29, 1), (31, 0)):
-        db.session.execute(update(FormerMailbox).values(left_at=now() - timedelta(days=days)))
-        db.session.commit()
+        commit(update(FormerMailbox).values(left_at=now() - timedelta(days=days)))
         assert act("purge").code == 0
         left = db.session.scalars(select(Account.id).where(Account.roster_key == f"aaf:{MOTHER}")).all()
         assert len(left) == remaining
@@ -202,9 +200,7 @@ def test_an_import_locks_all_accounts_before_the_first_mailbox(
             db.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             assert mailboxes.is_refused(settings, confirming, MAILBOX), "the neighbour has it"
             run = ending.enter_context(forked.Program(*command, env=environment(settings)))
-            while run.poll() is None and not _someone_waits():
-                time.sleep(0.05)
-            assert run.poll() is None, "it waits for the mailbox"
+            wait_for(_someone_waits, run, lambda: "it waits for the mailbox")
             locking = select(Account.id).where(Account.id.in_((first, second))).with_for_update(skip_locked=True)
             with db.engine.connect() as connection:
                 assert connection.execute(locking).all() == []

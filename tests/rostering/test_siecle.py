@@ -374,8 +374,7 @@ WHOLE = [
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(WHOLE), st.integers(0, 500), st.integers(0, 40), st.binary(max_size=40))
 def test_a_file_that_was_tampered_with_never_raises(whole: bytes, at: int, gone: int, instead: bytes) -> None:
-    content = whole[:at] + instead + whole[at + gone :]
-    for record in reader.read(source(content, NAME), FORM):
+    for record in reader.read(source((whole[:at] + instead + whole[at + gone :]), NAME), FORM):
         if isinstance(record, Issue):
             assert record.message
             assert record.place.line >= 1

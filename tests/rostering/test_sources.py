@@ -92,8 +92,7 @@ class TestFolders:
         (folder / "in/nowhere").symlink_to(folder / "nothing")
         (folder / "in/same.xml").symlink_to("part.xml")
         (folder / "in/loop").symlink_to(".")
-        items = read(folder / "in")
-        assert [what for _, what in items] == [*["link_outside"] * 4, AAF]
+        assert [what for _, what in read(folder / "in")] == [*["link_outside"] * 4, AAF]
 
     def test_a_file_that_is_named_twice_is_read_once(self, folder: Path) -> None:
         (folder / "a.xml").write_bytes(AAF)

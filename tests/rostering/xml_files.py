@@ -119,5 +119,4 @@ def postal_address(key: str, **more: str) -> str:
 def siecle(root: str, *rows: str, uaj: str = "0599001N", encoding: str = "ISO-8859-15") -> bytes:
     head = f'<?xml version="1.0" encoding="{encoding}"?>\n<{root} VERSION="2.0">\n'
     parameters = f"<PARAMETRES><UAJ>{uaj}</UAJ><ANNEE_SCOLAIRE>2026</ANNEE_SCOLAIRE></PARAMETRES>\n<DONNEES>\n"
-    text = head + parameters + "\n".join(rows) + f"\n</DONNEES>\n</{root}>\n"
-    return text.encode(encoding)
+    return (head + parameters + "\n".join(rows) + f"\n</DONNEES>\n</{root}>\n").encode(encoding)

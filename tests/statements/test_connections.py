@@ -19,6 +19,7 @@ from idp.config import Settings
 from idp.statements import Connections, Statement
 from tests.databases import settings_for
 from tests.statements.lending import connections_of, execute, row_of
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.row("W-07")
 
@@ -62,12 +63,9 @@ def fill(connections: Connections, size: int = 4) -> set[int]:
     return processes
 
 
-def is_gone(other: psycopg.Connection[Any], pids: set[int]) -> bool:
-    for _ in range(100):
-        if other.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [list(pids)]).fetchone() == (0,):
-            return True
-        time.sleep(0.05)
-    return False
+def wait_until_gone(other: psycopg.Connection[Any], pids: set[int]) -> None:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
+    wait_for(lambda: other.execute(query, [list(pids)]).fetchone() == (0,))
 
 
 def kill(other: psycopg.Connection[Any], server_process: int) -> None:
@@ -82,7 +80,7 @@ def test_a_killed_idle_connection_costs_no_call_and_no_idle_one_is_lent_again(
     assert pid(connections) not in idle
     assert pid(connections) == pid(connections)
     assert not fill(connections) & idle
-    assert is_gone(other, idle)
+    wait_until_gone(other, idle)
 
 
 def test_a_connection_that_is_killed_during_a_statement_is_not_lent_again(
@@ -92,8 +90,8 @@ def test_a_connection_that_is_killed_during_a_statement_is_not_lent_again(
     busy = pid(connections)
     with ThreadPoolExecutor(1) as thread:
         call = thread.submit(row_of, connections, SLEEP, seconds=4, value="")
-        while other.execute("SELECT state FROM pg_stat_activity WHERE pid = %s", [busy]).fetchone() != ("active",):
-            time.sleep(0.01)
+        state = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+        wait_for(lambda: other.execute(state, [busy]).fetchone() == ("active",))
         kill(other, busy)
         with pytest.raises(OperationalError):
             call.result(10)
@@ -138,7 +136,7 @@ def test_a_server_that_is_read_only_after_a_failover_is_left(
         row_of(connections, WRITE, value="lost")
     assert isinstance(refused.value.orig, psycopg.InternalError)
     assert getattr(refused.value.orig, "sqlstate", None) == "25006"
-    assert is_gone(other, idle)
+    wait_until_gone(other, idle)
     assert row_of(connections, WRITE, value="after") == ("after",)
     assert execute(connections, "SELECT string_agg(value, ' ' ORDER BY value DESC) FROM noted") == "before after"
     execute(connections, "DROP TABLE noted")
@@ -190,7 +188,7 @@ def test_other_threads_run_while_one_waits_for_the_server(connections: Connectio
         while not call.done():
             time.sleep(0.01)
             turns += 1
-    assert turns > 20
+    assert turns > 2, "a thread that held the interpreter would leave one turn at most"
 
 
 def test_a_request_waits_for_a_connection_and_gives_up(settings: Settings) -> None:
@@ -205,7 +203,7 @@ def test_a_request_waits_for_a_connection_and_gives_up(settings: Settings) -> No
             assert not waiting.done()
             row = PID.fetch_row(lent, {"value": ""})
             lent.close()
-            assert (waiting.result(10),) == row
+            assert (waiting.result(60),) == row
 
 
 def test_no_two_threads_share_a_connection(connections: Connections) -> None:
@@ -237,7 +235,7 @@ def test_a_forked_process_opens_its_own_connections(connections: Connections) ->
 def test_close_closes_the_connections(connections: Connections, other: psycopg.Connection[Any]) -> None:
     mine = fill(connections)
     connections.close()
-    assert is_gone(other, mine)
+    wait_until_gone(other, mine)
     assert pid(connections) not in mine
 
 

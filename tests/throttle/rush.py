@@ -4,11 +4,10 @@ The parent process imports the code and forks the others; each opens its own con
 """
 
 import json
-import multiprocessing
 import sys
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask
 
@@ -17,14 +16,11 @@ from idp.db import db, engine_options
 from idp.services import services_of
 from idp.statements import open_connections
 from idp.throttle import guard, limits
+from tests.crowd import Wait, gather
 from tests.services import change_services
 
-if TYPE_CHECKING:
-    from multiprocessing.queues import SimpleQueue
-    from multiprocessing.synchronize import Barrier
 
-
-def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[int]") -> None:
+def run(wait: Wait, order: dict[str, Any]) -> int:
     limit = {line.name: line for line in limits.TABLE}[order["limit"]]
     if isinstance(limit, limits.Backoff):  # the pause must last longer than the test
         limit = replace(limit, steps=(timedelta(hours=1),))
@@ -44,24 +40,15 @@ def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[int]") 
         db.engine.connect().close()
         with services_of(app).connections.lend():
             pass
-        barrier.wait(timeout=60)
+        wait()
         verdicts = [guard.take(limit, order["subject"]) for _ in range(order["tries"])]
         db.engine.dispose()
-    answers.put(sum(isinstance(verdict, guard.Granted) for verdict in verdicts))
+    return sum(isinstance(verdict, guard.Granted) for verdict in verdicts)
 
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    context = multiprocessing.get_context("fork")
-    barrier, answers = context.Barrier(order["processes"]), context.SimpleQueue()
-    crowd = [context.Process(target=run, args=(order, barrier, answers)) for _ in range(order["processes"])]
-    for process in crowd:
-        process.start()
-    for process in crowd:
-        process.join(timeout=90)
-    if any(process.exitcode for process in crowd):
-        sys.exit("a process of the rush failed")
-    sys.stdout.write(f"{sum(answers.get() for _ in crowd)}\n")
+    sys.stdout.write(f"{sum(gather(run, [(order,)] * order['processes']))}\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Rate limits. Ids are those of docs/security.md."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from tests import forked
 from tests.databases import LOCK_WAITS
 from tests.rows import each_row
 from tests.services import changed_services
+from tests.waiting import wait_for
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -341,12 +341,9 @@ def try_meanwhile(app: Flask, database_url: str, closing: str, change: str) -> W
 
 
 def wait_for_lock(database_url: str, waiting: "Future[Wait | Granted]") -> None:
-    until = time.monotonic() + PATIENCE
     with psycopg.connect(database_url, autocommit=True) as watcher:
-        while watcher.execute(LOCK_WAITS).fetchone() == (0,):
-            assert not waiting.done(), waiting.result()
-            assert time.monotonic() < until, "the try waits for no lock"
-            time.sleep(0.02)
+        wait_for(lambda: waiting.done() or watcher.execute(LOCK_WAITS).fetchone() != (0,))
+    assert not waiting.done(), waiting.result()
 
 
 @pytest.mark.usefixtures("app")
@@ -364,8 +361,7 @@ def test_try_that_meets_a_counter_closed_meanwhile_counts_nowhere(app: Flask, da
 @pytest.mark.usefixtures("app")
 def test_try_that_waited_for_a_counter_sees_its_new_count(app: Flask, database_url: str) -> None:
     guard.take_all(*DEMANDS)
-    granted = try_meanwhile(app, database_url, "sign_in_account", "count = 3")
-    assert granted == Granted(4)
+    assert try_meanwhile(app, database_url, "sign_in_account", "count = 3") == Granted(4)
     assert counts() == {"sign_in_account": 4, "sign_in_ip": 2, "sign_in_requests": 2}
 
 

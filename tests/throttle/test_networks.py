@@ -31,8 +31,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 def test_networks_of_a_48_share_a_budget(clock: time_machine.Traveller, limit: limits.Limit) -> None:
     for number in range(2 * SITE_FACTOR):
         assert isinstance(guard.take(limit, f"2001:db8:7:{number:x}::1"), Granted)
-    verdict = guard.take(limit, "2001:db8:7:ffff::1")
-    assert verdict == Wait(60, limit)
+    assert guard.take(limit, "2001:db8:7:ffff::1") == Wait(60, limit)
     assert guard.cached_wait((limit, "2001:db8:7:eeee::1")), "a refusal of the /48 is remembered for all of it"
     assert isinstance(guard.take(limit, "2001:db8:8::1"), Granted), "the next /48 has a budget of its own"
     assert isinstance(guard.take(limit, "192.0.2.7"), Granted)

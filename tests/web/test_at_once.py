@@ -70,8 +70,7 @@ def test_a_browser_comes_to_the_sign_in_page_without_a_statement(app: Flask, ent
         assert page.status == 200
         assert b"<h1>Connexion</h1>" in page.body
         for url in ("/jwks.json", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"):
-            document = answered(app, url)
-            assert document.status == 200
+            assert answered(app, url).status == 200
         assert seen.work() == []
 
 
@@ -104,8 +103,7 @@ def test_a_path_without_a_page_is_answered_from_memory_in_each_language(app: Fla
         assert 'href="?x=%3Cb%3E&amp;y=2&amp;langue=es"' in page.body.decode()
         assert dict(page.headers)["Cache-Control"] == "no-store"
         assert seen.work() == []
-    chosen = answered(app, "/rien?langue=en")
-    assert "lang=en" in cookies_of(chosen)
+    assert "lang=en" in cookies_of(answered(app, "/rien?langue=en"))
 
 
 def test_an_unknown_client_is_looked_up_once_in_ten_seconds(
@@ -274,8 +272,7 @@ def test_the_page_of_a_long_url_is_rendered_once_and_repeats_nothing_of_it(app: 
 
 def test_a_long_query_is_neither_read_nor_repeated(app: Flask) -> None:
     for query in ("a&" * 4_000, "a=%0a" * 1_500):
-        body = shed(app, "GET", f"/connexion?{query}", {}).body.decode()
-        assert 'href="?langue=en"' in body
+        assert 'href="?langue=en"' in shed(app, "GET", f"/connexion?{query}", {}).body.decode()
 
 
 def test_a_person_with_a_session_sees_it_too(app: Flask, browser: FlaskClient, build: Build) -> None:
@@ -310,8 +307,7 @@ def test_a_program_gets_the_error_of_oauth(app: Flask) -> None:
 def test_who_arrives_is_shed_before_who_is_underway(
     app: Flask, method: str, path: str, cookie: str, seconds: float
 ) -> None:
-    door = door_of(app)
-    assert door.patience(request(method, path, {"Cookie": cookie})) == seconds
+    assert door_of(app).patience(request(method, path, {"Cookie": cookie})) == seconds
 
 
 @each_row(
@@ -325,8 +321,7 @@ def test_who_arrives_is_shed_before_who_is_underway(
 )
 def test_programs_share_a_part_of_the_queue(app: Flask, path: str, shares: dict[str, int]) -> None:
     # Without a declared proxy, all people seem to be one, and have the whole queue.
-    door = door_of(app)
-    assert door.shares(request("GET", path, {"X-Forwarded-For": "198.51.100.1"})) == shares
+    assert door_of(app).shares(request("GET", path, {"X-Forwarded-For": "198.51.100.1"})) == shares
 
 
 @each_row("method", ["GET", "POST", "DELETE", "PURGE"])
@@ -348,8 +343,7 @@ def test_a_deep_path_costs_no_more_than_another(app: Flask, method: str, path: s
 @each_row("method", ["GET", "POST"])
 @each_row("path", ["//evil.example/x", "/%09/evil.example/x", "/%5Cevil.example", "/%0A/evil.example", "/%09%5Cevil"])
 def test_the_new_try_stays_on_this_host(app: Flask, method: str, path: str) -> None:
-    body = shed(app, method, path, {}).body.decode()
-    [link] = re.findall(r'class="btn" href="([^"]*)"', body)
+    [link] = re.findall(r'class="btn" href="([^"]*)"', shed(app, method, path, {}).body.decode())
     assert re.fullmatch(r"/(?!/)[\w.%/-]*", link), link
 
 
@@ -360,7 +354,6 @@ def test_a_probe_that_asks_the_database_is_told_from_other_requests(app: Flask) 
 
 
 def test_whether_the_process_answers_needs_no_thread(app: Flask) -> None:
-    door = door_of(app)
-    response = door.answer_at_once(request("GET", "/healthz", {}))
+    response = door_of(app).answer_at_once(request("GET", "/healthz", {}))
     assert response is not None
     assert (response.status, json.loads(response.body)) == (200, {"status": "ok"})

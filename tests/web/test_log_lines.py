@@ -129,8 +129,7 @@ def test_a_failed_sign_in_forges_no_line(browser: FlaskClient, lines: Lines, ide
     page = browser.get("/connexion")
     lines()
     data = {"csrf_token": form_token(page), "identifiant": identifier, "mot-de-passe": "faux mot de passe"}
-    answer = browser.post("/connexion", data=data, headers={"User-Agent": "x\x1b[2K"})
-    assert answer.status_code < 500
+    assert browser.post("/connexion", data=data, headers={"User-Agent": "x\x1b[2K"}).status_code < 500
     [line] = lines()
     assert (line["event"], line["endpoint"]) == ("request", "login.sign_in")
     assert "leroy" not in str(line)

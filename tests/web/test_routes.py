@@ -1,20 +1,29 @@
-"""Every route is public on purpose or guarded: the tests fail for a route that is not listed, and try listed ones."""
+"""Every route is public on purpose or guarded, and public forms respond the same for all input."""
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from idp.accounts.models import Account
+from idp.accounts.closings import Merge
+from idp.accounts.credentials import PasswordState
+from idp.accounts.models import Account, Guardianship
+from idp.accounts.passwords.hasher import fold_username
 from idp.app import create_app
-from tests.builders import PASSWORD
+from idp.clock import now
+from idp.db import release_connection
+from idp.throttle import guard, limits
+from tests.builders import PASSWORD, Build, commit
 from tests.databases import NOWHERE, settings_for
-from tests.pages import heading, sign_in
+from tests.pages import form_token, heading, sign_in
 from tests.rows import each_row
+from tests.statements.lending import heard
 
 Guard = Callable[[TestResponse], None]
 
@@ -52,7 +61,7 @@ def profile(answer: TestResponse) -> None:
     assert answer.status_code == HTTPStatus.NOT_FOUND
 
 
-def form_token(answer: TestResponse) -> None:
+def needs_form_token(answer: TestResponse) -> None:
     """Only a form of the service; other guards of the page follow."""
     assert answer.status_code == HTTPStatus.BAD_REQUEST
     assert heading(answer) == "Cette page est restée ouverte trop longtemps"
@@ -90,41 +99,41 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/accessibilite": {"GET": public},
     "/donnees-personnelles": {"GET": public},
     "/mentions-legales": {"GET": public},
-    "/identifiant-oublie": {"GET": public, "POST": form_token},
+    "/identifiant-oublie": {"GET": public, "POST": needs_form_token},
     "/identifiant-oublie/envoye": {"GET": public},
-    "/mot-de-passe-oublie": {"GET": public, "POST": form_token},
+    "/mot-de-passe-oublie": {"GET": public, "POST": needs_form_token},
     "/mot-de-passe-oublie/envoye": {"GET": public},
-    "/mot-de-passe/lien/<token>": {"GET": link, "POST": form_token},
+    "/mot-de-passe/lien/<token>": {"GET": link, "POST": needs_form_token},
     "/mot-de-passe/change": {"GET": public},
-    "/profil": {"GET": public, "POST": form_token},
+    "/profil": {"GET": public, "POST": needs_form_token},
     "/profil/ailleurs": {"GET": profile},
     "/mon-ent": {"GET": public},
-    "/connexion": {"GET": public, "POST": form_token},
+    "/connexion": {"GET": public, "POST": needs_form_token},
     "/connexion/cle-d-acces": {"GET": session},
-    "/connexion/cle-d-acces/defi": {"POST": form_token},
-    "/activation": {"GET": continuation, "POST": form_token},
-    "/activation/non-representant": {"GET": continuation, "POST": form_token},
-    "/adresse/confirmation": {"GET": continuation, "POST": form_token},
+    "/connexion/cle-d-acces/defi": {"POST": needs_form_token},
+    "/activation": {"GET": continuation, "POST": needs_form_token},
+    "/activation/non-representant": {"GET": continuation, "POST": needs_form_token},
+    "/adresse/confirmation": {"GET": continuation, "POST": needs_form_token},
     "/adresse/confirmation/etat": {"GET": continuation},
-    "/adresse/modifier": {"GET": continuation, "POST": form_token},
-    "/adresse/lien/<token>": {"GET": link, "POST": form_token},
-    "/adresse/contestation/<token>": {"GET": link, "POST": form_token},
-    "/adresse/signalement/<token>": {"GET": link, "POST": form_token},
-    "/charte": {"GET": continuation, "POST": form_token},
+    "/adresse/modifier": {"GET": continuation, "POST": needs_form_token},
+    "/adresse/lien/<token>": {"GET": link, "POST": needs_form_token},
+    "/adresse/contestation/<token>": {"GET": link, "POST": needs_form_token},
+    "/adresse/signalement/<token>": {"GET": link, "POST": needs_form_token},
+    "/charte": {"GET": continuation, "POST": needs_form_token},
     "/charte/refus": {"GET": continuation},
     "/mon-compte": {"GET": session},
-    "/mon-compte/mot-de-passe": {"GET": session, "POST": form_token},
-    "/mon-compte/adresse": {"GET": session, "POST": form_token},
-    "/mon-compte/sessions": {"GET": session, "POST": form_token},
-    "/mon-compte/cles": {"GET": session, "POST": form_token},
-    "/mon-compte/cles/defi": {"POST": form_token},
-    "/mon-compte/cles/nom": {"POST": form_token},
-    "/mon-compte/cles/retirer": {"POST": form_token},
-    "/mon-compte/verification": {"GET": session, "POST": form_token},
+    "/mon-compte/mot-de-passe": {"GET": session, "POST": needs_form_token},
+    "/mon-compte/adresse": {"GET": session, "POST": needs_form_token},
+    "/mon-compte/sessions": {"GET": session, "POST": needs_form_token},
+    "/mon-compte/cles": {"GET": session, "POST": needs_form_token},
+    "/mon-compte/cles/defi": {"POST": needs_form_token},
+    "/mon-compte/cles/nom": {"POST": needs_form_token},
+    "/mon-compte/cles/retirer": {"POST": needs_form_token},
+    "/mon-compte/verification": {"GET": session, "POST": needs_form_token},
     "/mon-compte/charte": {"GET": session},
     "/mon-compte/charte/<version>": {"GET": session},
     "/mon-compte/ent": {"GET": session},
-    "/mon-compte/courrier": {"GET": session, "POST": form_token},
+    "/mon-compte/courrier": {"GET": session, "POST": needs_form_token},
     "/mon-compte/courrier/doute": {"GET": session},
     "/authorize": {"GET": registered, "POST": by_get},
     "/authorize/resume": {"GET": continuation},
@@ -137,8 +146,8 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/register/<client_id>": {"GET": bearer, "PUT": bearer, "DELETE": bearer},
     "/session/check": {"GET": public},
     "/authorize/autre-ent": {"GET": continuation},
-    "/authorize/accord": {"GET": continuation, "POST": form_token},
-    "/authorize/est-ce-vous": {"GET": continuation, "POST": form_token},
+    "/authorize/accord": {"GET": continuation, "POST": needs_form_token},
+    "/authorize/est-ce-vous": {"GET": continuation, "POST": needs_form_token},
     "/userinfo": {"GET": bearer, "POST": bearer},
     "/charter": {"GET": bearer},
     "/charter/acceptance": {"POST": bearer},
@@ -172,7 +181,7 @@ def test_every_route_is_listed_and_nothing_that_is_gone() -> None:
 @pytest.mark.row("M-05")
 def test_only_the_protocol_posts_without_a_form_token() -> None:
     posted = {path: guards["POST"] for path, guards in ROUTES.items() if "POST" in guards}
-    assert {path for path, guard in posted.items() if guard is not form_token} == WITHOUT_FORM_TOKEN
+    assert {path for path, guard in posted.items() if guard is not needs_form_token} == WITHOUT_FORM_TOKEN
 
 
 @each_row(("path", "method"), [(path, method) for path, guards in ROUTES.items() for method in guards])
@@ -185,11 +194,11 @@ def test_a_stranger_meets_the_guard(app: Flask, path: str, method: str) -> None:
 def test_a_signed_in_parent_needs_the_form_token_too(browser: FlaskClient, parent: Account) -> None:
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     public(browser.get("/mon-compte"))
-    forms = [path for path, guards in ROUTES.items() if guards.get("POST") is form_token]
+    forms = [path for path, guards in ROUTES.items() if guards.get("POST") is needs_form_token]
     assert forms
     for path in forms:
         for data in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 60}):
-            form_token(browser.post(re.sub("<.*?>", "x" * 43, path), data=data))
+            needs_form_token(browser.post(re.sub("<.*?>", "x" * 43, path), data=data))
 
 
 @pytest.mark.row("L-01")
@@ -203,3 +212,125 @@ def test_a_page_of_another_site_signs_nobody_out(
     answer = browser.get("/mon-compte")
     assert answer.status_code == HTTPStatus.OK
     assert parent.username in answer.get_data(as_text=True)
+
+
+SHARED = "famille@exemple.fr"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A typed username and email, of an account or of none."""
+
+    username: str
+    mail: str
+
+
+def _of(account: Account, mail: str) -> Person:
+    return Person(account.username, mail)
+
+
+def _with(mail: str, **values: object) -> Callable[[Build], Person]:
+    return lambda build: _of(build.active(**{"email": mail, **values}), mail)  # type: ignore[arg-type]
+
+
+_active = _with("seule@exemple.fr")
+_UNKNOWN = Person("n.personne9999", "personne@exemple.fr")
+
+
+def _never_activated(build: Build) -> Person:
+    return _of(build.never_activated(school_email="ecole@exemple.fr"), "ecole@exemple.fr")
+
+
+def _shared_mail(build: Build) -> Person:
+    build.active(email=SHARED)
+    return _of(build.active(email=SHARED), SHARED)
+
+
+def _merged(build: Build) -> Person:
+    kept = build.active(email="reste@exemple.fr")
+    merged = build.active(email="fondue@exemple.fr", disabled_at=now(), merge=Merge(into_id=kept.id))
+    return _of(merged, "fondue@exemple.fr")
+
+
+def _disputed(build: Build) -> Person:
+    account = build.never_activated(school_email="dispute@exemple.fr")
+    commit(update(Guardianship).values(disputed_at=now()).where(Guardianship.account_id == account.id))
+    return _of(account, "dispute@exemple.fr")
+
+
+PEOPLE: dict[str, Callable[[Build], Person]] = {
+    "active": _active,
+    "unknown": lambda _build: _UNKNOWN,
+    "never activated": _never_activated,
+    "disabled": _with("ferme@exemple.fr", disabled_at=now()),
+    "blocked": _with("bloque@exemple.fr", password_state=PasswordState.BLOCKED),
+    "no mail": _with("attend@exemple.fr", email=None, pending_email="attend@exemple.fr"),
+    "shared mail": _shared_mail,
+    "merged": _merged,
+    "contested": _with("contestee@exemple.fr", contested_at=now(), password_state=PasswordState.BLOCKED),
+    "disputed": _disputed,
+}
+NEUTRAL_FORMS: dict[str, Callable[[Person], dict[str, str]]] = {
+    "/connexion": lambda person: {"identifiant": person.username, "mot-de-passe": "pas le bon du tout"},
+    "/mot-de-passe-oublie": lambda person: {"identifiant": person.username},
+    "/identifiant-oublie": lambda person: {"mail": person.mail},
+}
+
+
+def _seen(answer: TestResponse, person: Person) -> tuple[object, ...]:
+    text = answer.get_data(as_text=True).replace(person.username, "[identifiant]").replace(person.mail, "[mail]")
+    text = re.sub(r'(name="csrf_token"[^>]*value=)"[^"]+"', r'\1"[token]"', text)
+    text = re.sub(r"demande=[\w.-]+", "demande=[value]", text)
+    headers = [(name, value) for name, value in answer.headers if name not in {"Set-Cookie", "Date", "Content-Length"}]
+    cookies = sorted(re.sub(r"=[^;]*", "=", cookie, count=1) for cookie in answer.headers.getlist("Set-Cookie"))
+    return answer.status_code, text, headers, cookies
+
+
+def _send(app: Flask, path: str, person: Person, ip: str) -> list[TestResponse]:
+    browser = app.test_client()
+    browser.environ_base["REMOTE_ADDR"] = ip
+    page = browser.get(path)
+    answers = [browser.post(path, data={"csrf_token": form_token(page), **NEUTRAL_FORMS[path](person)})]
+    while "Location" in answers[-1].headers:
+        answers.append(browser.get(answers[-1].headers["Location"]))
+    return answers
+
+
+@pytest.mark.row("N-01", "F-01", "G-01")
+@pytest.mark.parametrize("path", NEUTRAL_FORMS)
+def test_pages_and_statements_are_the_same_for_every_account(app: Flask, build: Build, path: str) -> None:
+    people = {name: make(build) for name, make in PEOPLE.items()}
+    outcomes: dict[str, object] = {}
+    for number, (name, person) in enumerate(people.items()):
+        release_connection()
+        with heard() as statements:
+            answers = _send(app, path, person, f"203.0.113.{number}")
+        outcomes[name] = [_seen(answer, person) for answer in answers], statements
+    for name, seen in outcomes.items():
+        assert seen == outcomes["unknown"], name
+
+
+@pytest.mark.row("N-01", "N-02")
+@pytest.mark.parametrize("path", NEUTRAL_FORMS)
+def test_wait_of_a_rate_limit_is_the_same_for_unknown_accounts(app: Flask, build: Build, path: str) -> None:
+    people = {name: make(build) for name, make in PEOPLE.items()}
+    outcomes: dict[str, object] = {}
+    for number, (name, person) in enumerate(people.items()):
+        codes = [_send(app, path, person, f"203.0.113.{number}")[0].status_code for _ in range(7)]
+        assert codes[-1] == 429
+        _, text, headers, cookies = _seen(_send(app, path, person, f"203.0.113.{10 * number + 8}")[0], person)
+        waits = re.compile(r"\d+ ?\u00a0?secondes?|(?<=data-wait=\")\d+|(?<=Retry-After: )\d+")
+        plain = [(n, "some" if n == "Retry-After" else v) for n, v in headers]  # type: ignore[attr-defined]
+        outcomes[name] = codes, waits.sub("some", str(text)), plain, cookies
+    for name, seen in outcomes.items():
+        assert seen == outcomes["unknown"], name
+
+
+@pytest.mark.row("N-02")
+def test_rate_limits_depend_on_the_typed_text_alone(app: Flask, build: Build) -> None:
+    for person in (_active(build), _UNKNOWN):
+        folded = fold_username(person.username) or ""
+        release_connection()
+        for _ in range(5):
+            assert isinstance(guard.take(limits.SIGN_IN_ACCOUNT, folded), guard.Granted)
+        assert isinstance(guard.take(limits.SIGN_IN_ACCOUNT, folded), guard.Wait)

@@ -26,7 +26,7 @@ from idp.mail.smtp import Transport
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services_of
-from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.builders import PASSWORD, PROVISIONAL, Build, commit
 from tests.canaries import Canaries
 from tests.databases import ISSUER, SECRET
 from tests.email_confirmation.post import text_of
@@ -158,8 +158,7 @@ def mailed_link(app: Flask) -> str:
         assert worker.run_once() == 1
         assert mailbox.mails() == []
         mailbox.at_rcpt = "250 OK"
-        db.session.execute(update(OutboxMessage).values(available_at=now()))
-        db.session.commit()
+        commit(update(OutboxMessage).values(available_at=now()))
         assert worker.run_once() == 1
     [mail] = mailbox.mails()
     [link] = [word for word in text_of(mail).split() if word.startswith(ISSUER)]

@@ -15,7 +15,7 @@ from idp.outbox.worker import Worker
 from idp.services import services_of
 from idp.web.telling import Tellable, on_page, sentence
 from tests.activation.steps import open_activation
-from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build, commit
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import (
     CHOSEN,
@@ -117,8 +117,7 @@ def test_promised_notice_is_sent_to_the_school(app: Flask, browser: FlaskClient,
 @pytest.mark.usefixtures("two_schools")
 def test_not_guardian_page_names_the_notified_schools(app: Flask, browser: FlaskClient, build: Build) -> None:
     children = [build.child(), build.child("Lila", uai=LYCEE)]
-    account = build.never_activated(children=children)
-    page = open_activation(browser, account)
+    page = open_activation(browser, build.never_activated(children=children))
     question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
     assert f"L’établissement sera prévenu par mail : Collège des Tilleuls. {TELL}" in read(question)
     done = submit(browser, question, enfant=[child.id.hex for child in children])
@@ -185,8 +184,7 @@ def test_former_mailbox_is_notified_of_a_change_of_address(
 def test_mail_is_promised_only_to_accounts_with_an_address(
     app: Flask, browser: FlaskClient, build: Build, email: str | None
 ) -> None:
-    account = build.active(email=email)
-    enter(browser, account)
+    enter(browser, build.active(email=email))
     assert ("Un mail vous prévient." in browser.get(PASSWORD_PAGE).text) == (email is not None)
     change_password(browser)
     with post_office(app) as office:
@@ -206,8 +204,7 @@ def test_new_password_after_recovery_sends_a_mail(app: Flask, browser: FlaskClie
 def test_no_new_letter_is_promised_while_a_tie_is_disputed(browser: FlaskClient, build: Build) -> None:
     build.school().phone = "03 53 01 40 40"
     account = build.active()
-    db.session.execute(update(Guardianship).values(disputed_at=now()))
-    db.session.commit()
+    commit(update(Guardianship).values(disputed_at=now()))
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert heading(page) == "Ce compte est fermé pour le moment"
     assert "nouveau courrier" not in page.text

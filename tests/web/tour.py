@@ -17,7 +17,7 @@ from tests.services import changed_services
 
 ACCEPTED = {"version": "1", "accepte": "y"}
 COUNT = 65
-"""How many pages there are: `tests/web/test_accessibility.py` counts them, `docs/accessibilite.md` says it."""
+"""How many pages there are: `tests/web/test_pages.py` counts them, `docs/accessibilite.md` says it."""
 
 
 _seen: list[tuple[str, TestResponse]] = []
@@ -138,8 +138,7 @@ def _after(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, T
     yield "passkey offered", browser.get("/connexion/cle-d-acces")
     yield "sign-out", browser.get("/logout")
     yield "signed out", submit(browser, browser.get("/logout"))
-    waiting = app.test_client()
-    activate(waiting, build.never_activated(), mail="attente@exemple.fr")
+    activate(app.test_client(), build.never_activated(), mail="attente@exemple.fr")
     for _ in range(6):
         braked = sign_in(browser, "/connexion", "x.freine", "faux")
     yield "braked", braked

@@ -19,7 +19,7 @@ from idp.oidc.store.contract import CodeRequest, Redemption, Rotation
 from idp.oidc.store.store import Store
 from idp.sessions import liveness
 from idp.sessions.models import Session
-from tests.builders import LYCEE, Build
+from tests.builders import LYCEE, Build, commit
 
 COOKIE = b"cookie"
 SCOPE = "openid offline_access"
@@ -133,13 +133,11 @@ class World:
         db.session.commit()
 
     def change_ties(self, **values: Any) -> None:
-        db.session.execute(update(Guardianship).where(Guardianship.account_id == self.account.id).values(**values))
-        db.session.commit()
+        commit(update(Guardianship).where(Guardianship.account_id == self.account.id).values(**values))
 
     def change_children(self, **values: Any) -> None:
         children = select(Guardianship.child_id).where(Guardianship.account_id == self.account.id)
-        db.session.execute(update(Child).where(Child.id.in_(children)).values(**values))
-        db.session.commit()
+        commit(update(Child).where(Child.id.in_(children)).values(**values))
 
 
 def digest() -> bytes:
