@@ -25,10 +25,10 @@ from idp.oidc.keys import ring as keys
 from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from tests.applications import inherited
-from tests.commands.rotation_race import QUARTER
 from tests.databases import settings_for
 from tests.killing import arm
 
+QUARTER = timedelta(days=91)
 _MOST = 60
 
 

@@ -1,9 +1,9 @@
 """Key rotation by the worker: once, atomically, and never of the first key (rows D-04, X-04, Z-08, Z-12)."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -16,18 +16,20 @@ from sqlalchemy import make_url, select, text
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.keys import rotation
+from idp.oidc.keys import ring, rotation
 from idp.oidc.models import SigningKey
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services_of
 from tests import applications, forked, killing
-from tests.applications import lent
 from tests.commands.conftest import Events, Run, check_refusal, read_json
-from tests.commands.rotation_race import ROTATIONS
+from tests.commands.killed_rotation import QUARTER
 from tests.databases import settings_for
+from tests.racing import Racer, race
 
-PROCESSES, ROUNDS = 4, 4
+ROUNDS = 4
+ROTATIONS = {rotation.ROTATION: rotation.ROTATION_PERIOD}
+"""The worker's job for key rotation."""
 
 
 def after(**time: float) -> time_machine.travel:
@@ -83,7 +85,7 @@ def test_the_worker_rotates_keys_every_ninety_days(app: Flask, settings: Setting
 
 @pytest.mark.row("D-04")
 def test_a_setting_controls_the_rotation_interval(database_url: str) -> None:
-    with lent(settings_for(database_url, key_rotation_days=7)) as app:
+    with applications.lent(settings_for(database_url, key_rotation_days=7)) as app:
         for time, count in (({"days": 5, "hours": 23}, 1), ({"days": 6, "hours": 1}, 2)):
             with after(**time):
                 work(app)
@@ -93,7 +95,7 @@ def test_a_setting_controls_the_rotation_interval(database_url: str) -> None:
 @pytest.mark.row("D-04")
 def test_zero_days_disable_rotation_and_still_retire_old_keys(database_url: str) -> None:
     settings = settings_for(database_url, key_rotation_days=0)
-    with lent(settings) as app:
+    with applications.lent(settings) as app:
         with after(days=400):
             work(app)
             assert len(live()) == 1
@@ -129,7 +131,7 @@ def test_the_worker_creates_no_first_key(app: Flask) -> None:
 @pytest.mark.row("X-04")
 def test_a_worker_with_another_secret_key_creates_no_key_and_records_an_error(app: Flask, database_url: str) -> None:
     other = settings_for(database_url, secret_key="another secret key, of 32 bytes or more: 9876543210")
-    with after(days=90), lent(other) as stranger:
+    with after(days=90), applications.lent(other) as stranger:
         work(stranger)
         [key] = live()
         assert job().outcome == "waiting"
@@ -167,11 +169,49 @@ def test_a_read_only_database_keeps_its_keys(idp: Run, database_url: str) -> Non
     assert read_json(idp, "keys", "list") == [before]
 
 
+def _work(racer: Racer) -> Callable[[], object]:
+    return lambda: work(racer.app)
+
+
+def _tend(racer: Racer) -> Callable[[], object]:
+    return lambda: rotation.tend(racer.settings)
+
+
+def _rotate(racer: Racer) -> Callable[[], object]:
+    def act() -> str:
+        with suppress(rotation.NextKeyExistsError):
+            return rotation.rotate(racer.settings).kid
+        return ""
+
+    return act
+
+
+def _drop(racer: Racer) -> Callable[[], object]:
+    kid = ring.KeyRing(racer.settings).signer("RS256").kid
+
+    def act() -> str:
+        successor = rotation.drop(racer.settings, kid)
+        return successor.kid if successor else ""
+
+    return act
+
+
+def act_at_once(racer: Racer) -> list[str]:
+    """Run the act of the order once in each quarter, at the same moment as the others."""
+    results, prepare = [], {"work": _work, "tend": _tend, "rotate": _rotate, "drop": _drop}[racer.order["act"]]
+    for number in range(1, ROUNDS + 1):
+        moment = datetime.fromisoformat(racer.order["start"]) + number * QUARTER
+        with time_machine.travel(moment), racer.app.app_context():
+            act = prepare(racer)
+            racer.wait_for_others()
+            results.append(str(act()))
+            racer.wait_for_others()
+    return results
+
+
 def together(database_url: str, act: str) -> list[list[str]]:
-    order = {"database": database_url, "act": act, "rounds": ROUNDS, "processes": PROCESSES, "start": now().isoformat()}
-    done = forked.run("tests.commands.rotation_race", timeout=400, stdin=json.dumps(order))
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [list(answers) for answers in zip(*json.loads(done.stdout), strict=True)]
+    order = {"act": act, "start": now().isoformat()}
+    return [list(answers) for answers in zip(*race(act_at_once, database_url, order), strict=True)]
 
 
 def count_days_of_new_keys() -> int:
