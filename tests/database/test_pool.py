@@ -128,7 +128,7 @@ def test_transaction_that_the_server_ended_for_being_idle_is_no_fault_of_ours(ap
 @pytest.mark.own_app
 def test_statement_that_may_take_long_has_a_longer_limit(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("idp.pool.ANSWER_SECONDS", 0.1)
-    with patient_unit_of_work(1):
+    with patient_unit_of_work(60):
         db.session.execute(select(func.pg_sleep(0.3)))
     assert backend()
 

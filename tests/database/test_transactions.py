@@ -1,7 +1,6 @@
 """Reads stand alone, and writes are units of work (`idp.db`)."""
 
 import contextvars
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -23,13 +22,10 @@ from tests.builders import Build
 from tests.rows import each_row
 from tests.waiting import wait_for
 
-AT_ONCE = 2.0
-"""Seconds. A statement that waits for a lock would wait for 2, then fail."""
-
 
 @contextmanager
 def another_process(database_url: str, way: str, folder: Path) -> Iterator[None]:
-    """Run the block while another process holds what it read or wrote; see `tests.database.holding`."""
+    """Run the block while another process (`tests.database.holding`) holds what it used: to wait for that fails."""
     file = folder / "enough"
     with forked.Program("tests.database.holding", database_url, way, str(file)) as program:
         wait_for(lambda: "ready" in program.stdout, program, lambda: program.stderr)
@@ -55,18 +51,13 @@ def raise_version() -> None:
 
 def test_reader_is_not_blocked_by_a_writer(version: int, database_url: str, tmp_path: Path) -> None:
     with another_process(database_url, "writes", tmp_path):
-        started = time.monotonic()
         assert read_version() == version
-        assert time.monotonic() - started < AT_ONCE
     assert read_version() == version + 1
 
 
 def test_reader_does_not_block_a_writer(version: int, database_url: str, tmp_path: Path) -> None:
-    with another_process(database_url, "reads", tmp_path):
-        started = time.monotonic()
-        with unit_of_work():
-            raise_version()
-        assert time.monotonic() - started < AT_ONCE
+    with another_process(database_url, "reads", tmp_path), unit_of_work():
+        raise_version()
     assert read_version() == version + 1
 
 
