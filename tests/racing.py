@@ -1,43 +1,32 @@
-"""Run one function of the tests in several processes at once.
-
-The parent process imports the code, makes the application and forks the others. Each has its own connections.
-"""
+"""Run one function of the tests in several processes at once (`tests.crowd`), each with its own connections."""
 
 import importlib
 import json
-import multiprocessing
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask
 
 from idp.app import create_app
 from idp.config import Settings
 from idp.desk_app import create_desk
-from tests import applications, forked
+from tests import applications, crowd, forked
 from tests.databases import settings_for
-
-if TYPE_CHECKING:
-    from multiprocessing.queues import SimpleQueue
-    from multiprocessing.synchronize import Barrier
 
 PATIENCE = 400
 
 
 @dataclass
 class Racer:
-    """What one of the processes has: its number, the order of the test, and the barrier at which all wait."""
+    """What one of the processes has: its number, the order of the test, and the wait for all others."""
 
     app: Flask
     settings: Settings
     order: Any
     number: int
-    barrier: "Barrier"
-
-    def wait_for_others(self) -> None:
-        self.barrier.wait(120)
+    wait_for_others: crowd.Wait
 
 
 def race(act: Callable[[Racer], Any], database: str, order: Any, *, processes: int = 4, at_desk: bool = False) -> Any:
@@ -46,25 +35,15 @@ def race(act: Callable[[Racer], Any], database: str, order: Any, *, processes: i
     return json.loads(forked.succeed("tests.racing", *names, stdin=json.dumps(order), timeout=PATIENCE))
 
 
-def _run(act: Callable[[Racer], Any], racer: Racer, answers: "SimpleQueue[Any]") -> None:
-    answers.put(act(racer))
-
-
 def main(module: str, name: str, database: str, processes: str, at_desk: str) -> None:
     order, act = json.load(sys.stdin), getattr(importlib.import_module(module), name)
     settings = settings_for(database, database_pool=2)
     app = applications.make(settings, create_desk if int(at_desk) else create_app)
-    context = multiprocessing.get_context("fork")
-    barrier, answers = context.Barrier(int(processes)), context.SimpleQueue()
-    racers = [Racer(app, settings, order, number, barrier) for number in range(int(processes))]
-    crowd = [context.Process(target=_run, args=(act, racer, answers)) for racer in racers]
-    for process in crowd:
-        process.start()
-    for process in crowd:
-        process.join(PATIENCE)
-    if any(process.exitcode for process in crowd):
-        sys.exit("a process failed")
-    json.dump([answers.get() for _ in crowd], sys.stdout)
+
+    def run(wait: crowd.Wait, number: int) -> Any:
+        return act(Racer(app, settings, order, number, wait))
+
+    json.dump(crowd.gather(run, [(number,) for number in range(int(processes))]), sys.stdout)
 
 
 if __name__ == "__main__":
