@@ -191,7 +191,7 @@ _DRAWN = {"id", "username", "account_id", "join_key", "search_text"}
 _DIFFERENT = {
     "digest", "sid", "mac", "salt", "personal_digest", "request_id", "details", "payload", "at", "key", "since",
     "created_at", "updated_at", "last_seen_at", "auth_time", "expires_at", "available_at", "last_sign_in_at",
-    "activated_at", "password_changed_at", "email_confirmed_at", "open_at",
+    "activated_at", "known_use_at", "password_changed_at", "email_confirmed_at", "open_at",
 }  # fmt: skip
 """Columns whose values are drawn or are a time; only whether they have one is compared."""
 
