@@ -72,17 +72,18 @@ def fresh_connections(app: Flask) -> None:
 
 
 def close_and_count(app: Flask, database_url: str) -> None:
-    """Close all connections, and wait until the server has their counts, which a connection reports when it ends.
+    """End all connections, also those that other applications keep, and wait until the server has their counts.
 
-    The wait is on another database, where it is not counted.
+    A connection reports them when its server process ends. The wait is on another database, where it is not counted.
     """
     fresh_connections(app)
     databases.disconnect(database_url)
     url = make_url(database_url)
-    open_ = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+    others = "FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
     with psycopg.connect(url.set(database="postgres").render_as_string(hide_password=False)) as connection:
         connection.autocommit = True
-        wait_for(lambda: not connection.execute(open_, [url.database]).fetchone())
+        connection.execute(f"SELECT pg_terminate_backend(pid) {others}", [url.database])
+        wait_for(lambda: not connection.execute(f"SELECT 1 {others}", [url.database]).fetchone())
 
 
 def _for_a_cursor(statement: Statement) -> str:

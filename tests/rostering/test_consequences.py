@@ -294,7 +294,8 @@ def test_an_account_disabled_by_an_operator_is_not_recreated_after_the_purge(
 def test_an_account_left_childless_by_a_killed_import_is_removed(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     db.session.execute(delete(Guardianship).where(Guardianship.account_id == account("9100000").id))
-    commit(update(Account).values(created_at=now() - timedelta(days=91)))
+    long_ago = now() - timedelta(days=91)
+    commit(update(Account).values(created_at=long_ago, known_use_at=long_ago))
     assert purged(act)["accounts_removed"] == 1
 
 
