@@ -91,7 +91,7 @@ def _enrol(page: Page, site: Site, role: str, name: str, *scope: str) -> None:
     page.goto(json.loads(invited)["link"])
     page.get_by_label("Nom de la clé").fill("ordinateur")
     page.get_by_role("button", name="Créer une clé d’accès").click()
-    follow(page.get_by_role("link", name="J’ai gardé ces codes"))
+    follow(page.get_by_role("link", name="Plus tard"))
 
 
 def _secretary(camera: _Camera, site: Site) -> None:

@@ -54,7 +54,9 @@ def main() -> int:
         sync_playwright() as playwright,
     ):
         os.environ[SHARED] = folder  # where the steps of the stories note the pages that they have checked
-        site = Site.on(url, Path(folder), "")
+        own = Path(folder) / "site"  # beside the database server, whose files are not copied
+        own.mkdir()
+        site = Site.on(url, own, "")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:
             site.start()
