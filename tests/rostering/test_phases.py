@@ -8,6 +8,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
     import subprocess
 
 pytestmark = pytest.mark.usefixtures("new_connections")
-TABLE_NAMES = set(create_tables(sqlite3.connect("")))
+with closing(sqlite3.connect("")) as _empty:
+    TABLE_NAMES = set(create_tables(_empty))
 
 
 class Watch:
