@@ -111,7 +111,7 @@ def _is_known() -> ColumnElement[bool]:
         Account.disabled_at.is_(None),
         Account.activated_at.is_not(None),
         proved_since(since, Account.password_changed_at),
-        proved_since(since, Account.tries_forgotten_at),
+        Account.tries_counted_since < since,
     )
 
 

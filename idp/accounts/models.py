@@ -113,7 +113,8 @@ class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
 
     School files: `roster_key` is the person's key; names and postal address come from that record. `join_key` is that
     key as ENTs know it, which only an AAF has. Imports compare with `name_key` (`directory.name_key`) and with
-    `first_given_name`. `left_at` disables the account until a file brings a child back. `merge`: see `Merge`.
+    `first_given_name`. `has_left` says that the account is disabled because its last tie to a child ended; a file that
+    brings a child back enables it. `merge`: see `Merge`.
     `more_claims` holds claims that no school file has.
     """
 
@@ -171,12 +172,14 @@ class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
         String(254), info=shown("Adresse mail du fichier de l’établissement")
     )
     letter_school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"), info=COPY)
-    tries_forgotten_at: Mapped[datetime | None] = mapped_column(info=shown("Essais effacés le"))
+    tries_counted_since: Mapped[datetime] = mapped_column(default=now, info=shown("Essais comptés depuis le"))
     is_from_desk: Mapped[bool] = mapped_column(default=False, info=shown("Compte ouvert par un fichier du bureau"))
     last_sign_in_at: Mapped[datetime | None] = mapped_column(info=shown("Dernière connexion"))
     # the last use that the purge knows (`operations.purge.unused_accounts`)
     known_use_at: Mapped[datetime] = mapped_column(default=now, info=COPY)
-    left_at: Mapped[datetime | None] = mapped_column(info=shown("Fin de scolarité du dernier enfant"))
+    has_left: Mapped[bool] = mapped_column(
+        default=False, info=shown("Fermé avec la fin de scolarité du dernier enfant")
+    )
     disabled_at: Mapped[datetime | None] = mapped_column(info=shown("Compte fermé le"))
     created_at: Mapped[datetime] = mapped_column(default=now, sort_order=1, info=shown("Créé le"))
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now, sort_order=1, info=shown("Modifié le"))
@@ -215,11 +218,6 @@ class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
     @classmethod
     def _has_signed_in(cls) -> ColumnElement[bool]:
         return cls.last_sign_in_at.is_not(None)
-
-    @property
-    def is_disabled_by_departure(self) -> bool:
-        """Whether the account is disabled because its last tie to a child ended, and not by an operator."""
-        return self.left_at is not None and self.disabled_at == self.left_at
 
     @property
     def short_name(self) -> str:

@@ -112,7 +112,7 @@ def are_replaced() -> ColumnElement[bool]:
     With a notice about their replacement, an import closed them. An account with another key continues under it, and
     an operator may enable one.
     """
-    is_disabled = and_(Account.disabled_at.is_not(None), Account.left_at.is_(None))
+    is_disabled = and_(Account.disabled_at.is_not(None), ~Account.has_left)
     return and_(is_disabled, Account.roster_key.is_(None), ~Account.merge.has())
 
 

@@ -37,7 +37,7 @@ def unlock(account_id: uuid.UUID) -> None:
         account = _locked(account_id)
         if disputes.is_closed(account):
             raise RefusedError(Code.CLOSED_BY_DISPUTE)
-        account.tries_forgotten_at = now()  # its browsers become unknown: their counters cannot be reset here
+        account.tries_counted_since = now()  # its browsers become unknown: their counters cannot be reset here
         by = log.current_origin().actor
         school_notices.settle(account.id, by=by, sentence="unlocked", kinds=school_notices.SETTLED_BY_UNLOCK)
         _note(account, "unlocked")
@@ -107,7 +107,7 @@ def enable(settings: Settings, account_id: uuid.UUID) -> None:
         raise RefusedError(Code.NOT_DISABLED, name=account.username)
     if account.email is not None and mailboxes.is_refused(settings, account, account.email):
         raise RefusedError(Code.MAILBOX_OF_OTHER, name=account.username)
-    account.disabled_at = None
+    account.disabled_at, account.has_left = None, False
     _note(account, "enabled")
 
 

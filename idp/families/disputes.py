@@ -149,13 +149,11 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
 
 def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
     """Enable the account if it was disabled because the school had ended its last tie."""
-    if account.left_at is None:
+    if not account.has_left:
         return
-    if account.is_disabled_by_departure:
-        if account.email is not None and mailboxes.is_refused(settings, account, account.email):
-            raise RefusedError(Code.MAILBOX_OF_OTHER)
-        account.disabled_at = None
-    account.left_at = account.removal_warning = None
+    if account.email is not None and mailboxes.is_refused(settings, account, account.email):
+        raise RefusedError(Code.MAILBOX_OF_OTHER)
+    account.disabled_at, account.has_left, account.removal_warning = None, False, None
     log.record(AccountChanged(account_id=account.id, change="returned"))
 
 

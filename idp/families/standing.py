@@ -142,9 +142,9 @@ def in_group(chosen: Group) -> ColumnElement[bool]:
 
 def _why_disabled(account: Account) -> Standing:
     """Return why an account was disabled: by a merge or an operator, or because its last tie to a child ended."""
-    if not account.is_disabled_by_departure:
+    if not account.has_left:
         return Standing.DISABLED if account.merge is None else Standing.MERGED
-    if any(link.excluded_at == account.left_at for link in account.guardianships):
+    if any(link.excluded_at == account.disabled_at for link in account.guardianships):
         return Standing.EXCLUDED
     return Standing.LEFT
 

@@ -23,15 +23,6 @@ def reads_closing(tree: ast.AST) -> bool:
 
 
 CREDENTIALS = "idp/accounts/credentials.py"
-ACCOUNTS = "idp/accounts/models.py"
-_INSTANTS = {"disabled_at", "left_at"}
-
-
-def departures(tree: ast.AST) -> bool:
-    """Return whether a module compares when an account was disabled with when its last child left."""
-    sides = [(node.left, *node.comparators) for node in nodes_of(tree) if isinstance(node, ast.Compare)]
-    return any({part.attr for part in side if isinstance(part, ast.Attribute)} >= _INSTANTS for side in sides)
-
 
 SIGNING_KEYS = "idp/oidc/keys/rotation.py"
 
@@ -147,7 +138,6 @@ Check = Callable[[ast.Module], object]
     ("decides", "homes"),
     [
         (reads_closing, {CLOSINGS, *ELSEWHERE}),
-        (departures, {ACCOUNTS}),
         (decides_which_keys, {SIGNING_KEYS}),
         (counted_by_hand, {CREDENTIALS, OF_STAFF}),
     ],
@@ -163,11 +153,6 @@ def test_no_other_module_decides(decides: Check, homes: set[str]) -> None:
         (reads_closing, "select(Guardianship).where(Guardianship.shut_until > moment)", True),
         (reads_closing, "account.is_shut_at(moment)", False),
         (reads_closing, "row.until", False),
-        (departures, "account.disabled_at == account.left_at", True),
-        (departures, "select(Account).where(Account.left_at != Account.disabled_at)", True),
-        (departures, "rows.c.left_at == rows.c.disabled_at", True),
-        (departures, "account.left_at is None or account.disabled_at is None", False),
-        (departures, "link.excluded_at == account.left_at", False),
         (decides_which_keys, "select(SigningKey.alg).where(SigningKey.active_from <= now())", True),
         (decides_which_keys, "select(SigningKey).where(SigningKey.retired_at.is_(None))", True),
         (decides_which_keys, "select_live(SigningKey.alg, SigningKey.active_from)", False),

@@ -25,7 +25,7 @@ def test_a_confirmed_dispute_is_revoked(act: Run, browser: FlaskClient, build: B
     settle(build.settings, account, REJECT, reason=MISTAKE, reopens=True)
     opened = tie(account, malo)
     assert (opened.disputed_at, opened.ended_at, opened.excluded_at) == (None, None, None)
-    assert (reload_account(account).disabled_at, reload_account(account).left_at) == (None, None)
+    assert (reload_account(account).disabled_at, reload_account(account).has_left) == (None, False)
     assert [
         (entry.details["before"], entry.details["after"], entry.details["reason"])
         for entry in events("dispute.settled")

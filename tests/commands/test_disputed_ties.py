@@ -206,8 +206,7 @@ def test_a_confirmed_dispute_about_the_last_child_disables_the_account(
     account = build.never_activated(children=[malo])
     dispute(browser, account, malo)
     settle(build.settings, account, CONFIRM)
-    after = reload_account(account)
-    assert after.disabled_at == after.left_at is not None
+    assert reload_account(account).has_left
 
 
 def test_a_dispute_is_settled_for_a_single_child(act: Run, browser: FlaskClient, build: Build) -> None:

@@ -131,7 +131,7 @@ def test_an_account_that_is_left_without_children_is_closed(act: Run, build: Bui
     mine, other = build.active(children=[]), build.never_activated()
     merged(build, mine, other)
     unlinked(act, other)
-    assert reload_account(mine).is_disabled_by_departure
+    assert reload_account(mine).has_left
     assert reload_account(other).disabled_at is None
 
 

@@ -53,7 +53,7 @@ def test_school_removed_from_the_files_disables_its_accounts(house: House) -> No
     [pupils] = house.files.glob("aaf/*_Eleve_0000.xml")
     change(pupils, r"\$0\$1\$1\$0<", "$0$3$1$0<", "utf-8")
     house.seed()
-    shut = db.session.scalars(select(Account.roster_key).where(Account.left_at == Account.disabled_at)).all()
+    shut = db.session.scalars(select(Account.roster_key).where(Account.has_left)).all()
     assert len(shut) == 6
     assert all(str(key).startswith("aaf:") for key in shut)
 

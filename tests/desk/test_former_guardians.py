@@ -139,7 +139,7 @@ def test_an_account_with_another_pupil_names_the_former_tie(colleagues: Colleagu
         assert STAYS in page
         assert "Ancien lien" in page
     account, _ = former(build, build.child("Léo"))
-    account.left_at = account.disabled_at = now()
+    account.has_left, account.disabled_at = True, now()
     db.session.commit()
     page = text_of(colleagues.signed_in(Role.DPO), f"/comptes/{account.id}")
     assert "Demandez à la direction" in page

@@ -50,8 +50,7 @@ def rows(build: Build, colleagues: Colleagues, person: StaffAccount, account: Ac
     for parent, kind in zip(people, (Kind.NAME_IN_DOUBT, Kind.NOT_GUARDIAN), strict=True):
         noticed(build, kind, parent, other=account)
     closed = build.active(children=[build.child()])
-    moment = now()  # the same: the pages read why the account is closed
-    build.active(children=[*account.children], left_at=moment, disabled_at=moment)
+    build.active(children=[*account.children], has_left=True, disabled_at=now())
     for child in (closed.children[0].id, None):
         closing.close(closed.id, Decision(reason="jugement", child=child, school=build.school()))
     wait(build.active(children=[closed.guardianships[0].child]))

@@ -76,7 +76,7 @@ def test_an_account_that_goes_on_or_was_closed_by_somebody_else_is_not_replaced(
     closed = {"disabled_at": now()}
     cases: tuple[dict[str, Any], ...] = (
         {"roster_key": "csv:a", **closed},
-        {"left_at": closed["disabled_at"], **closed},
+        {"has_left": True, **closed},
         {},
     )
     head = colleagues.signed_in(Role.HEAD)

@@ -38,6 +38,7 @@ def test_an_account_in_dispute_is_not_unlocked(build: Build) -> None:
     account = build.active()
     account.guardianships[0].disputed_at = now()
     db.session.commit()
+    before = account.tries_counted_since
     with refused(Code.CLOSED_BY_DISPUTE):
         acts.unlock(account.id)
-    assert db.session.get_one(Account, account.id, populate_existing=True).tries_forgotten_at is None
+    assert db.session.get_one(Account, account.id, populate_existing=True).tries_counted_since == before

@@ -24,8 +24,7 @@ def disputed(account: Account) -> Account:
 
 
 def left(build: Build) -> Account:
-    moment = now()
-    return build.active(disabled_at=moment, left_at=moment)
+    return build.active(disabled_at=now(), has_left=True)
 
 
 def suspended(account: Account) -> Account:
@@ -34,7 +33,7 @@ def suspended(account: Account) -> Account:
 
 
 def excluded(account: Account) -> Account:
-    account.guardianships[0].excluded_at = account.left_at
+    account.guardianships[0].excluded_at = account.disabled_at
     db.session.commit()
     return account
 

@@ -36,7 +36,7 @@ def state() -> dict[str, Any]:
                 str(a.roster_key), re.sub(r"\d+", "0", a.username),
                 a.civility, a.family_name, a.given_name, a.birth_name,
                 tuple(a.address_lines), a.postcode, a.city, a.country, a.school_email or "", a.address_diffusion,
-                a.join_key, a.name_key, a.left_at is None, a.disabled_at is None,
+                a.join_key, a.name_key, a.has_left, a.disabled_at is None,
             )
             for a in accounts
         ),

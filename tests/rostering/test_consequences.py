@@ -169,7 +169,7 @@ def count(table: type[Base]) -> int:
 
 def earlier(days: int) -> None:
     for table, names in (
-        (Account, ("left_at", "disabled_at")),
+        (Account, ("disabled_at",)),
         (Child, ("left_at",)),
         (Guardianship, ("ended_at",)),
         (ImportBatch, ("started_at",)),

@@ -121,8 +121,7 @@ def test_a_parent_with_only_excluded_ties_has_no_child(act: Run, year: Year, fol
     del year.pupils["88"]
     report = imported(act, year.write(folder), "--force")
     assert report["accounts"]["disabled"] == 1
-    him = account(FATHER)
-    assert him.left_at == him.disabled_at is not None
+    assert account(FATHER).has_left
     assert imported(act, folder)["accounts"]["disabled"] == 0
     assert account(FATHER).disabled_at is not None
 
@@ -135,7 +134,7 @@ def test_purge_keeps_the_exclusions_of_the_school(act: Run, year: Year, folder: 
     long_ago = now() - unused_accounts.DISABLED_KEPT - timedelta(days=1)
     set_ties(FATHER, ended_at=long_ago)
     gone = update(Account).where(Account.id == account(FATHER).id)
-    commit(gone.values(disabled_at=long_ago, left_at=long_ago))
+    commit(gone.values(disabled_at=long_ago, has_left=True))
     assert act("purge").code == 0
     assert imported(act, folder)["accounts"]["created"] == 0
     assert children_of(FATHER) == []

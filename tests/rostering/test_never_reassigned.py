@@ -138,7 +138,7 @@ def test_a_namesake_inherits_nothing(act: Run, app: Flask, build: Build, folder:
     for table in (Session, CharterAcceptance, OneTimeLink, RosterAlias, AuditEntry):
         assert count(table, table.account_id == second.id) == 0, table
     assert (former.password_hash, former.email, former.generation) == (build.hash(PASSWORD), MAIL, 4)
-    assert (former.disabled_at is None, former.roster_key, former.left_at) == (False, None, None)
+    assert (former.disabled_at is None, former.roster_key, former.has_left) == (False, None, False)
     assert count(CharterAcceptance, CharterAcceptance.account_id == former.id) == 1
     assert count(Session, Session.ended_at.is_(None)) == 0
 
@@ -208,7 +208,7 @@ def test_a_namesake_does_not_reopen_the_account_of_a_leaver(act: Run, build: Bui
     first = first_of_two(act, build, folder)
     bystander = f"PETIT;Paul;2 rue B;59990;Rivebelle;;{COLLEGE};PETIT;Rose;CP"
     imported(act, written(folder, bystander), "--force")
-    assert of_name("MARTIN")[0].left_at is not None
+    assert of_name("MARTIN")[0].has_left
     report = imported(act, written(folder, bystander, SECOND), "--force")
     assert (report["accounts"]["created"], report["accounts"]["disabled"]) == (1, 0)
     former, second = of_name("MARTIN")
@@ -280,7 +280,7 @@ def test_a_namesake_without_an_account_does_not_take_the_key(act: Run, build: Bu
     assert "namesake_starts_again" not in codes(report)
     [former] = of_name("MARTIN")
     assert (former.id, former.children, former.roster_key) == (first.id, [], first.roster_key)
-    assert former.left_at == former.disabled_at is not None
+    assert former.has_left
     assert count(SchoolNotice) == 0
 
 

@@ -75,7 +75,7 @@ def test_a_returning_account_loses_a_mailbox_used_by_another(
     year.add(*absent)
     imported(act, year.write(folder))
     back, neighbour = account(MOTHER), account(NEIGHBOUR)
-    assert (back.disabled_at, back.left_at) == (None, None)
+    assert (back.disabled_at, back.has_left) == (None, False)
     assert (back.email, back.mailbox, back.email_confirmed_at) == (None, None, None)
     assert (neighbour.email, neighbour.mailbox) == (MAILBOX, MAILBOX)
     assert changes_of(back) == ["left", "mailbox_released", "returned"]

@@ -288,7 +288,7 @@ def test_every_text_arrives_letter_by_letter_and_defaults_fill_the_rest(app: Fla
         assert {name: getattr(stored, name) for name in row} == row
         assert before <= stored.created_at <= now()
         assert (stored.profile, stored.locale, stored.generation) == (SchoolProfile.GUARDIAN, "fr-FR", 0)
-        assert stored.left_at is None
+        assert not stored.has_left
 
 
 def test_rows_with_a_taken_name_are_skipped_and_inserted_ids_are_returned(app: Flask) -> None:

@@ -16,7 +16,7 @@ from idp.db import db
 from idp.families import merging
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, add, delete, modify, write
-from tests.rostering.seen import account, children_of, codes, disable, imported, state
+from tests.rostering.seen import account, children_of, codes, imported, state
 from tests.rostering.test_onde import MALO, ZOE, guardians, pupils
 
 HEAD = "nom;prenom;adresse;cp;commune;mail;nomenfant;prenomenfant;classeenfant\n"
@@ -107,7 +107,7 @@ def test_a_returning_account_with_two_keys_keeps_both_children(
     assert account("501").disabled_at is not None
     year.add(second)
     imported(act, year.write(folder))
-    assert (account("501").disabled_at, account("501").left_at, children_of("501")) == (None, None, ["Deux"])
+    assert (account("501").disabled_at, account("501").has_left, children_of("501")) == (None, False, ["Deux"])
     year.add(first)
     imported(act, year.write(folder))
     assert children_of("501") == ["Deux", "Un"]
@@ -197,17 +197,6 @@ def test_an_unreadable_link_removes_no_tie(act: Run, year: Year, folder: Path) -
     assert children_of("9150000") == ["Enfanta"]
 
 
-def test_an_account_disabled_by_file_and_operator_stays_disabled(act: Run, year: Year, folder: Path) -> None:
-    imported(act, year.write(folder))
-    child = year.pupils.pop("9200000")
-    imported(act, year.write(folder), "--force")
-    disable(account("9100000"))
-    year.add(child)
-    imported(act, year.write(folder))
-    assert account("9100000").disabled_at is not None
-    assert account("9150000").disabled_at is None
-
-
 def test_control_characters_are_removed_from_names(act: Run, year: Year, folder: Path) -> None:
     year.change("9100000", given="Mère\u202ea\u2028", family="FAMILLEAA")
     imported(act, year.write(folder))
@@ -247,7 +236,7 @@ def ties() -> dict[str, list[date | None]]:
     """Return the birth dates of the pupils called Malo whose guardian each person called LEROY is."""
     db.session.rollback()
     db.session.expire_all()
-    people = db.session.scalars(select(Account).where(Account.family_name == "LEROY", Account.left_at.is_(None)))
+    people = db.session.scalars(select(Account).where(Account.family_name == "LEROY", ~Account.has_left))
     return {person.given_name: [child.birth_date for child in person.children] for person in people}
 
 

@@ -365,7 +365,5 @@ def _with_wrong_tries(accounts: Collection[Account]) -> set[uuid.UUID]:
         account.id
         for account in accounts
         if account.id in last_try
-        and all(
-            end is None or end < last_try[account.id] for end in (account.last_sign_in_at, account.tries_forgotten_at)
-        )
+        and max(account.last_sign_in_at or account.created_at, account.tries_counted_since) < last_try[account.id]
     }

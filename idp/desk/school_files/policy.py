@@ -195,7 +195,8 @@ def _guardians_left(uai: str, since: datetime) -> int:
     of_accounts = of_schools.join(Account, Account.id == SchoolNotice.account_id)
     notice = SchoolNotice.kind == Kind.PERSON_REPLACED.value, SchoolNotice.created_at > since
     of_keys = of_accounts.where(School.uai == uai, *notice, ties.are_replaced(), Account.disabled_at > since)
-    return _count(func.count(Account.id.distinct()), uai, Account.left_at > since) + (db.session.scalar(of_keys) or 0)
+    left = and_(Account.has_left, Account.disabled_at > since)
+    return _count(func.count(Account.id.distinct()), uai, left) + (db.session.scalar(of_keys) or 0)
 
 
 def _ties_ended(uai: str, since: datetime) -> int:

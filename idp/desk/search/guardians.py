@@ -80,7 +80,7 @@ def of_pupils(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
 def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
     """Return accounts as guardians without a pupil, by key."""
     by_key = {account.id: account for account in accounts}
-    _read_ties(account for account in by_key.values() if account.is_disabled_by_departure)
+    _read_ties(account for account in by_key.values() if account.has_left)
     if not by_key:
         return {}
     disputed, cut_off = disputes.disputed_among(by_key), ties.cut_off_among(by_key, access.children())

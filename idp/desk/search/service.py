@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from flask_babel import ngettext
@@ -46,7 +45,7 @@ _FEW = 1000
 _DIGEST_LENGTH = 32
 _SUREST, _SURE, _NEAR = range(3)
 """The steps of a search: whole words, beginnings of words, words with one typing error."""
-_Names = dict[uuid.UUID, tuple[str, str, datetime | None]]
+_Names = dict[uuid.UUID, tuple[str, str, bool]]
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
     matches, group, uncounted = _Matches(filters), filters.group, 0
     counted = ties.are_shown() if group is Group.CLOSED else directory.counts_in_class(now())
     in_state = Account.where_enabled(now()) if group is None else shown_in(group)
-    named = Child.id, Child.family_name, Child.given_name, Child.left_at
+    named = Child.id, Child.family_name, Child.given_name, Child.left_at.is_not(None)
     with_account = (
         select(Account.id, *named)
         .join(Guardianship, Guardianship.child_id == Child.id)
@@ -177,7 +176,7 @@ def find_without_words(settings: Settings, filters: Filters, page: int) -> Resul
         .where(filters.children(), counted, in_state)
     )
     pairs = db.session.execute(with_account).all()
-    matches.names = {key: (family, given, left_at) for _, key, family, given, left_at in pairs}
+    matches.names = {key: (family, given, has_left) for _, key, family, given, has_left in pairs}
     if group is None:
         everybody = select(*named).where(filters.children(), Child.left_at.is_(None))
         matches.names |= {key: (family, given, left) for key, family, given, left in db.session.execute(everybody)}
@@ -320,10 +319,8 @@ def _order(
     """Return the keys behind what rows are sorted by: the step, whether the person left, the name."""
     known = dict(read)
     if unread := ranks.keys() - known.keys():
-        named = select(table.id, table.family_name, table.given_name, table.left_at)
+        has_left = Account.has_left if table is Account else Child.left_at.is_not(None)
+        named = select(table.id, table.family_name, table.given_name, has_left)
         rows = db.session.execute(named.where(one_of(table.id, list(unread))))
-        known |= {key: (family, given, left_at) for key, family, given, left_at in rows}
-    return [
-        (ranks[key], left_at is not None, fold(f"{family} {given}"), key)
-        for key, (family, given, left_at) in known.items()
-    ]
+        known |= {key: (family, given, gone) for key, family, given, gone in rows}
+    return [(ranks[key], gone, fold(f"{family} {given}"), key) for key, (family, given, gone) in known.items()]

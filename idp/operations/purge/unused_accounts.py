@@ -301,7 +301,7 @@ def _leave_decisions(account_id: uuid.UUID) -> None:
 def _why(account: Account) -> str:
     if account.disabled_at is None:
         return "inactive"  # or never given to anybody
-    return "left" if account.is_disabled_by_departure else "disabled"
+    return "left" if account.has_left else "disabled"
 
 
 def removable_pupils(moment: datetime) -> ColumnElement[bool]:

@@ -74,7 +74,7 @@ _ACCOUNT = (
     Account.country,
     Account.school_email,
     Account.address_diffusion,
-    Account.left_at,
+    Account.has_left,
     Account.username,
     Account.disabled_at,
     _IS_BLANK.label("is_blank"),
@@ -240,7 +240,7 @@ def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
         "known_account",
         (
             (a.id.hex, *a[1:6], _text(a.address_lines), *a[7:10], a.school_email or "", a.address_diffusion,
-             int(a.left_at is not None), a.username, int(a.disabled_at is not None), int(a.is_blank),
+             int(a.has_left), a.username, int(a.disabled_at is not None), int(a.is_blank),
              a.first_given_name or a.given_name, a.name_key, int(a.is_shut))
             for a in _all(select(*_ACCOUNT, Account.where_shut(now()).label("is_shut")).where(some))
         ),

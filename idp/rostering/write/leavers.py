@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Table, delete, func, literal, select, update
+from sqlalchemy import Table, delete, func, select, update
 
 from idp.accounts import directory, mailboxes, notices, one_time_links, school_notices
-from idp.accounts.closings import Merge
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
@@ -59,7 +58,7 @@ _ENDING_LINKS = (
 
 
 def welcome_back(settings: Settings, batch: str, page: Sequence[Any]) -> None:
-    """Reopen the accounts that an import disabled; an account that an operator disabled stays disabled.
+    """Reopen the accounts that closed with their last child; one whose key went to another person stays disabled.
 
     If a mailbox may serve one account only and serves another one now, the account opens without it. It does open,
     because the person has a child here and did nothing to lose the account.
@@ -70,12 +69,10 @@ def welcome_back(settings: Settings, batch: str, page: Sequence[Any]) -> None:
     these = one_of(Account.id, [uuid.UUID(row.account) for row in page])
     locking = select(Account).where(these).order_by(Account.id).with_for_update()
     for account in db.session.scalars(locking.execution_options(populate_existing=True)).all():
-        if account.left_at is None:
+        if not account.has_left:
             continue
-        if account.is_disabled_by_departure:
-            account.disabled_at = None
-            mailboxes.release_if_refused(settings, account)
-        account.left_at = account.removal_warning = None
+        account.disabled_at, account.has_left, account.removal_warning = None, False, None
+        mailboxes.release_if_refused(settings, account)
         db.session.flush()  # the next account of the page must see this one's mailbox
         log.record(AccountChanged(account_id=account.id, change="returned"))
         log.record(AccountImported(account_id=account.id, batch=batch, change="returned"))
@@ -107,13 +104,12 @@ def _disable(account_id: uuid.UUID, moment: datetime) -> Any:
         update(_accounts)
         .where(
             _accounts.c.id == account_id,
-            _accounts.c.left_at.is_(None),
-            ~select(Merge.account_id).where(Merge.account_id == account_id).exists(),
+            _accounts.c.disabled_at.is_(None),
             ~holds.exists(),
         )
         .values(
-            left_at=moment,
-            disabled_at=func.coalesce(_accounts.c.disabled_at, literal(moment, UtcDateTime())),
+            has_left=True,
+            disabled_at=moment,
             generation=Account.next_generation(),
             updated_at=moment,
         )
@@ -207,7 +203,7 @@ def _close(account_id: uuid.UUID, school_id: str, why: str) -> None:
         .where(_accounts.c.id == account_id)
         .values(
             disabled_at=func.coalesce(_accounts.c.disabled_at, moment, type_=UtcDateTime()),
-            left_at=None,  # so that no import reopens the account; an operator may
+            has_left=False,  # so that no import reopens the account; an operator may
             generation=Account.next_generation(),
             updated_at=moment,
         )
