@@ -59,11 +59,12 @@ FROM generate_series(0, %(entries)s - 1) n JOIN numbered ON number = n %% %(peop
 """
 _KEPT_ACCOUNTS = """
 INSERT INTO account (id, username, profile, civility, family_name, given_name, birth_name, roster_key, address_lines,
-  postcode, city, country, locale, more_claims, is_from_desk, generation, password_state, password_hash, activated_at,
-  email, mailbox, known_use_at, last_sign_in_at, created_at, updated_at, search_text)
+  postcode, city, country, locale, more_claims, is_from_desk, has_left, generation, password_state, password_hash,
+  activated_at, email, mailbox, known_use_at, tries_counted_since, last_sign_in_at, created_at, updated_at, search_text)
 SELECT md5('kept' || n)::uuid, 'kept' || n, 'GUARDIAN', '', 'LEROY', 'Noémie', '', 'kept:' || n, '[]', '', '', '',
-  'fr-FR', '{}', false, 1, 'USABLE', CASE WHEN active THEN 'x' END, CASE WHEN active THEN long_ago END,
-  CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, known,
+  'fr-FR', '{}', false, false, 1, 'USABLE', CASE WHEN active THEN 'x' END, CASE WHEN active THEN long_ago END,
+  CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, CASE WHEN active THEN 'kept' || n || '@exemple.fr' END,
+  known, known,
   CASE WHEN active THEN %(today)s::timestamptz END, long_ago, long_ago, to_tsvector('simple', 'leroy noemie')
 FROM generate_series(1, %(accounts)s) n CROSS JOIN LATERAL (SELECT n %% 3 > 0 AS active,
   %(today)s - interval '800 days' AS long_ago,
