@@ -36,12 +36,12 @@ _FAMILIES = (
         f.class, (g.s || ' ' || s.s || ' ' || f.class || ' ' || replace(f.class, ' ', '') || ' ' || (700000 + f.n)
         )::tsvector
         FROM family f JOIN surname s ON s.n = f.surname JOIN given g ON g.n = f.g0 ORDER BY f.school, f.n""",
-    """INSERT INTO account (id, username, profile, civility, family_name, given_name, birth_name, search_text,
+    """INSERT INTO account (id, username, civility, family_name, given_name, birth_name, search_text,
         address_lines, postcode, city, country, locale, more_claims, is_from_desk, has_left, generation,
         password_state, created_at, updated_at, known_use_at, tries_counted_since, activated_at, email,
         mailbox, pending_email, provisional_hash, provisional_expires_at)
         SELECT ('0000000000004000' || 8 + p.p || '0' || lpad(to_hex(f.n), 14, '0'))::uuid,
-        left(g.s, 1) || '.' || s.s || p.p || f.n, 'GUARDIAN', 'Mme', upper(s.s), initcap(g.s), '',
+        left(g.s, 1) || '.' || s.s || p.p || f.n, 'Mme', upper(s.s), initcap(g.s), '',
         (g.s || ' ' || s.s || ' ' || left(g.s, 1) || ' ' || s.s || p.p || f.n || ' ' || left(g.s, 1) || s.s || p.p
         || f.n)::tsvector, '[]', '', '', '', 'fr-FR', '{}', false, false, 0, 'USABLE', now(), now(), now(), now(),
         CASE WHEN d.d < 65 THEN now() - abs(hashint4(f.n)) % 100 * interval '1 day' END,

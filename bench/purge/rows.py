@@ -58,10 +58,10 @@ SELECT %(from)s + n * (%(until)s::timestamptz - %(from)s) / %(entries)s, 'sign_i
 FROM generate_series(0, %(entries)s - 1) n JOIN numbered ON number = n %% %(people)s
 """
 _KEPT_ACCOUNTS = """
-INSERT INTO account (id, username, profile, civility, family_name, given_name, birth_name, roster_key, address_lines,
+INSERT INTO account (id, username, civility, family_name, given_name, birth_name, roster_key, address_lines,
   postcode, city, country, locale, more_claims, is_from_desk, has_left, generation, password_state, password_hash,
   activated_at, email, mailbox, known_use_at, tries_counted_since, last_sign_in_at, created_at, updated_at, search_text)
-SELECT md5('kept' || n)::uuid, 'kept' || n, 'GUARDIAN', '', 'LEROY', 'Noémie', '', 'kept:' || n, '[]', '', '', '',
+SELECT md5('kept' || n)::uuid, 'kept' || n, '', 'LEROY', 'Noémie', '', 'kept:' || n, '[]', '', '', '',
   'fr-FR', '{}', false, false, 1, 'USABLE', CASE WHEN active THEN 'x' END, CASE WHEN active THEN long_ago END,
   CASE WHEN active THEN 'kept' || n || '@exemple.fr' END, CASE WHEN active THEN 'kept' || n || '@exemple.fr' END,
   known, known,

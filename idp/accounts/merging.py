@@ -203,7 +203,7 @@ def same_person(first: Account, second: Account) -> bool:
     name may be a part of a double one. Jean-Pierre is not Jean-Paul, nor M. Dominique Mme Dominique. Names that do not
     agree may still be one person's: the school decides.
     """
-    if first.profile is not second.profile or civilities_differ(first, second):
+    if civilities_differ(first, second):
         return False
     return _same_given_name(first.given_name, second.given_name) and shares_a_family_name(first, second)
 

@@ -22,15 +22,6 @@ _FORMER = held("ancienne adresse mail, qui peut être celle d’une autre person
 _LETTER = "provisional_hash IS NOT NULL"
 
 
-class SchoolProfile(enum.Enum):
-    """A person's role in the school; the values are SDET's `ENTPersonProfils`."""
-
-    STUDENT = "National_1"
-    GUARDIAN = "National_2"
-    TEACHER = "National_3"
-    STAFF = "National_6"
-
-
 class Degree(enum.Enum):
     """Primary or secondary school; the first field of a parent's FrEduVecteur depends on it."""
 
@@ -135,9 +126,6 @@ class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
     searched_fields = ("given_name", "family_name", "birth_name", "username")
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4, info=shown("Clé du compte"))
     username: Mapped[str] = mapped_column(String(64), unique=True, info=shown("Identifiant"))
-    profile: Mapped[SchoolProfile] = mapped_column(
-        Enum(SchoolProfile, native_enum=False, length=20), default=SchoolProfile.GUARDIAN, info=shown("Profil")
-    )
     civility: Mapped[str] = mapped_column(String(10), default="", info=shown("Civilité"))
     family_name: Mapped[str] = mapped_column(String(200), info=shown("Nom"))
     given_name: Mapped[str] = mapped_column(String(200), info=shown("Prénom"))

@@ -216,7 +216,7 @@ class LetterReissued(Event):
 class AccountChanged(Event):
     """An operator or a school file changed the state or the claims of an account.
 
-    `change`: `unlocked`, `disabled`, `enabled`, `password_blocked`, `letter_voided` (others may hold the letter),
+    `change`: `unlocked`, `enabled`, `password_blocked`, `letter_voided` (others may hold the letter),
     `mailbox_released` (the email serves another account), `left` (no child is left), `returned` (a child is back),
     `replaced` (another person has the file's key), or `claims` with the names of set (`+`) and removed (`-`) claims.
     """
@@ -228,7 +228,6 @@ class AccountChanged(Event):
         exported=("change",),
         family={
             "unlocked": "Compte débloqué",
-            "disabled": "Compte fermé",
             "enabled": "Compte rouvert",
             "left": "Compte fermé : plus d’enfant inscrit",
             "returned": "Compte rouvert : enfant inscrit",
@@ -237,7 +236,6 @@ class AccountChanged(Event):
             "letter_voided": "Courrier annulé : il ne marche plus",
         },
         own={
-            "disabled": _l("%(who)s a fermé votre compte %(when)s."),
             "enabled": _l("%(who)s a rouvert votre compte %(when)s."),
             "password_blocked": _l("%(who)s vous a demandé de choisir un nouveau mot de passe %(when)s."),
             "unlocked": _l("%(who)s a débloqué votre compte %(when)s."),

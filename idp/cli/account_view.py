@@ -105,7 +105,6 @@ def line(account: Account, school: School | None) -> dict[str, Any]:
     return {
         "username": account.username,
         "name": account.display_name,
-        "profile": account.profile.name.lower(),
         "state": state(account),
         "schools": sorted({child.school.uai for child in _children(account, school)}),
     }

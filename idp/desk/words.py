@@ -196,13 +196,13 @@ OF: dict[Standing, Words] = {
         _l("Votre accès est suspendu. La direction de l’établissement qui l’a décidé peut vous dire pourquoi."),
         "reopen",
     ),
-    Standing.DISABLED: Words(
-        _l("Fermé"),
+    Standing.REPLACED: Words(
+        _l("Remplacé"),
         "plain",
-        _l("Le compte est fermé par l’équipe du service."),
+        _l("Un import a fermé ce compte : le fichier donne maintenant son numéro ou son nom à une autre personne."),
         _CLOSED_SAY,
         "",
-        _l("Demandez à l’académie pourquoi le compte est fermé."),
+        _l("L’ancien compte reste fermé. Si c’est la même personne, il lui faut un courrier pour son nouveau compte."),
     ),
 }
 
@@ -225,17 +225,6 @@ CUT_OFF: Mapping[CutOff, Words] = {
     ),
 }
 """The words of an account without an open tie, in place of those of its standing; not of a closed account."""
-
-
-REPLACED = Words(
-    _l("Remplacé"),
-    "plain",
-    _l("Un import a fermé ce compte : le fichier donne maintenant son numéro ou son nom à une autre personne."),
-    _CLOSED_SAY,
-    "",
-    _l("L’ancien compte reste fermé. Si c’est la même personne, il lui faut un courrier pour son nouveau compte."),
-)
-"""The words of a closed account whose key names another person now, in place of those of its standing."""
 
 UNCOLLECTED: Mapping[Standing, Words] = {
     Standing.LETTER_VALID: Words(

@@ -18,7 +18,7 @@ class Standing(enum.Enum):
     """Something that holds about an account; the value is its words in the terminal."""
 
     MERGED = "merged into another account"
-    DISABLED = "disabled"
+    REPLACED = "disabled, replaced"
     EXCLUDED = "disabled, tie ended by the school"
     LEFT = "disabled, no child in a school any more"
     CLOSED = "closed"
@@ -60,7 +60,7 @@ class Group(enum.Enum):
     """Disabled, closed or merged."""
 
 
-_CLOSED = (Standing.MERGED, Standing.DISABLED, Standing.EXCLUDED, Standing.LEFT, Standing.CLOSED)
+_CLOSED = (Standing.MERGED, Standing.REPLACED, Standing.EXCLUDED, Standing.LEFT, Standing.CLOSED)
 _GROUPS = {
     **dict.fromkeys(_CLOSED, Group.CLOSED),
     Standing.CONTESTED: Group.DISPUTED,
@@ -141,9 +141,9 @@ def in_group(chosen: Group) -> ColumnElement[bool]:
 
 
 def _why_disabled(account: Account) -> Standing:
-    """Return why an account was disabled: by a merge or an operator, or because its last tie to a child ended."""
+    """Return why an account is disabled: merged, without its key, or because its last tie to a child ended."""
     if not account.has_left:
-        return Standing.DISABLED if account.merge is None else Standing.MERGED
+        return Standing.REPLACED if account.merge is None else Standing.MERGED
     if any(link.excluded_at == account.disabled_at for link in account.guardianships):
         return Standing.EXCLUDED
     return Standing.LEFT

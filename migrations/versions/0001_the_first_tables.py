@@ -237,7 +237,6 @@ def upgrade() -> None:
 
     op.create_table('account',
     sa.Column('username', sa.String(length=64), nullable=False),
-    sa.Column('profile', sa.Enum('STUDENT', 'GUARDIAN', 'TEACHER', 'STAFF', name='schoolprofile', native_enum=False, length=20), nullable=False),
     sa.Column('civility', sa.String(length=10), nullable=False),
     sa.Column('family_name', sa.String(length=200), nullable=False),
     sa.Column('given_name', sa.String(length=200), nullable=False),

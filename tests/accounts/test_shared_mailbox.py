@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from idp.accounts.credentials import PasswordState
 from idp.accounts.merging import same_person
-from idp.accounts.models import Account, Child, School, SchoolNotice, SchoolProfile
+from idp.accounts.models import Account, Child, School, SchoolNotice
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import now
 from idp.db import db
@@ -155,7 +155,6 @@ def test_names_that_agree(mine: dict[str, str], other: dict[str, str]) -> None:
         ({"family_name": ""}, {"family_name": "LEROY"}),
         ({"family_name": "'-"}, {"family_name": "'-"}),
         ({"given_name": ""}, {"given_name": ""}),
-        ({}, {"profile": SchoolProfile.STUDENT}),
     ],
 )
 def test_names_that_leave_a_doubt(mine: dict[str, str], other: dict[str, str]) -> None:
@@ -165,7 +164,7 @@ def test_names_that_leave_a_doubt(mine: dict[str, str], other: dict[str, str]) -
 
 def _named(names: dict[str, str]) -> Account:
     common: dict[str, Any] = {"given_name": "Noémie", "family_name": "LEROY", "birth_name": ""}
-    return Account(**{**common, "profile": SchoolProfile.GUARDIAN, **names})
+    return Account(**{**common, **names})
 
 
 def test_a_row_and_an_update_count_a_change_of_credentials_alike(app: Flask, build: Build) -> None:

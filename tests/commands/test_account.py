@@ -62,7 +62,7 @@ def test_show_names_every_state(act: Run, build: Build) -> None:
         build.active(
             activated_at=past - DAY, removal_warning=RemovalWarning(warned_at=past)
         ): "active, warned of its removal",
-        build.active(disabled_at=past, password_state=PasswordState.BLOCKED): "disabled",
+        build.active(disabled_at=past, password_state=PasswordState.BLOCKED): "disabled, replaced",
         build.never_activated(disabled_at=past, merge=Merge(into_id=main.id)): "merged into another account",
     }
     for account, state in states.items():

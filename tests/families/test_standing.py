@@ -61,7 +61,7 @@ MAKERS: dict[Standing, Callable[[Build], Account]] = {
     Standing.WARNED: lambda build: build.active(
         activated_at=now() - timedelta(days=1), removal_warning=RemovalWarning()
     ),
-    Standing.DISABLED: lambda build: build.active(disabled_at=now()),
+    Standing.REPLACED: lambda build: build.active(disabled_at=now()),
     Standing.LEFT: left,
     Standing.EXCLUDED: lambda build: excluded(left(build)),
     Standing.MERGED: lambda build: build.active(disabled_at=now(), merge=Merge(into_id=build.active().id)),

@@ -49,7 +49,6 @@ def listed(browser: FlaskClient, build: Build, event: object, role: str) -> str:
     [
         (lambda key: LetterDrawn(account_id=key), "a imprimé un courrier aujourd’hui à"),
         (lambda key: AccountChanged(account_id=key, change="unlocked"), "a débloqué votre compte"),
-        (lambda key: AccountChanged(account_id=key, change="disabled"), "a fermé votre compte"),
         (lambda key: NoticeSettled(account_id=key, notice="x", about="letter_doubt"), "a réglé un signalement"),
     ],
 )

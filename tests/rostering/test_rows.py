@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import Table, select, text
 
-from idp.accounts.models import Account, Child, SchoolProfile
+from idp.accounts.models import Account, Child
 from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
 from idp.db import db, one_of
@@ -287,7 +287,7 @@ def test_every_text_arrives_letter_by_letter_and_defaults_fill_the_rest(app: Fla
         stored = db.session.get_one(Account, row["id"])
         assert {name: getattr(stored, name) for name in row} == row
         assert before <= stored.created_at <= now()
-        assert (stored.profile, stored.locale, stored.generation) == (SchoolProfile.GUARDIAN, "fr-FR", 0)
+        assert (stored.locale, stored.generation) == ("fr-FR", 0)
         assert not stored.has_left
 
 

@@ -126,7 +126,7 @@ def test_deux_homonymes(phone: Page, other_device: Page, site: Site) -> None:
     importe(site, "2027-encore", ZOE, SON_HOMONYME)
     [avis] = site.notices()
     assert (avis["state"], avis["sentence"]) == ("settled", "Léa a quitté l’école")
-    assert json.loads(site.command("account", "show", premier.username, "--json"))["state"] == "disabled"
+    assert json.loads(site.command("account", "show", premier.username, "--json"))["state"] == "disabled, replaced"
     other_device.goto(f"{site.settings.issuer}/mon-compte")
     titre(other_device, "Gérer mon compte")
     expect(other_device.get_by_text("Zoé BERNARD")).to_be_visible()

@@ -53,7 +53,6 @@ class Subject:
     decisions: Sequence[ClosingView]
     cut_off: CutOff | None
     has_passkeys: bool
-    is_replaced: bool = False
 
     @property
     def standing(self) -> Standing:
@@ -106,7 +105,7 @@ def offered(subject: Subject) -> list[Offered]:
         Offered(action.key, action.label, action.url(subject), action.is_post)
         for action in _actions
         if access.may(action.right)
-        and (not subject.is_replaced or action.right in _OF_REPLACED)
+        and (subject.standing is not Standing.REPLACED or action.right in _OF_REPLACED)
         and action.is_offered(subject)
     ]
 
@@ -249,7 +248,6 @@ def views(
     notices_of = Counter(key for row in _for_post(open_notices) for key in {row.account_id, row.other_account_id})
     tried = _with_wrong_tries(accounts) | {row.account_id for row in open_notices if row.kind in _UNLOCKED}
     with_passkeys = passkeys.holders(keys)
-    closed = ties.successors(keys, access.notices())
     unprinted = uncollected_letters.among(services().settings, keys)
     shown = {}
     for account in accounts:
@@ -262,13 +260,10 @@ def views(
             decisions[account.id],
             cut_off.get(account.id),
             account.id in with_passkeys,
-            account.id in closed,
         )
         closing = [item for item in subject.decisions if item.holds and not item.is_tie]
         is_uncollected = account.id in unprinted
         sentences = words.of(subject.standing, subject.cut_off, is_uncollected=is_uncollected)
-        if subject.is_replaced:
-            sentences = words.REPLACED
         shown[account.id] = GuardianView(subject, sentences, offered(subject), closing, is_uncollected)
     return shown
 

@@ -75,7 +75,7 @@ def show(account: uuid.UUID) -> Response:
 def _page(account: Account, *, done: str = "", error: str = "") -> Response:
     held = closings.of_accounts([account.id])
     guardian = subjects.views([account], held)[account.id]
-    is_replaced = guardian.subject.is_replaced
+    is_replaced = guardian.subject.standing is Standing.REPLACED
     children = subjects.children(account, held[account.id], with_former=is_replaced)
     return make_response(
         render_template(

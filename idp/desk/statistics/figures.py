@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from idp.accounts import directory
-from idp.accounts.models import Account, Child, Guardianship, School, SchoolProfile
+from idp.accounts.models import Account, Child, Guardianship, School
 from idp.clock import now, start_of_day, today
 from idp.db import db
 from idp.families import standing
@@ -188,11 +188,10 @@ def _of_groups(groups: Select[uuid.UUID, str], activated: ColumnElement[bool]) -
 
 
 def _first_activated(start: datetime, end: datetime) -> ColumnElement[bool]:
-    """Return the condition of guardians whose first activation was in a period. Both columns have an index."""
-    is_guardian = Account.profile == SchoolProfile.GUARDIAN
+    """Return the condition of the accounts whose first activation was in a period. Both columns have an index."""
     before_letter = and_(Account.first_activated_at >= start, Account.first_activated_at < end)
     only_one = and_(Account.first_activated_at.is_(None), Account.activated_at >= start, Account.activated_at < end)
-    return and_(is_guardian, or_(before_letter, only_one))
+    return or_(before_letter, only_one)
 
 
 def _mondays(today: date) -> Sequence[date]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from idp import opaque
-from idp.accounts.models import Degree, SchoolProfile
+from idp.accounts.models import Degree
 from idp.clients.models import SubjectType
 from idp.clients.registry import Registration
 from idp.clients.released import guardian_vector
@@ -48,6 +48,9 @@ SET_BY_OPERATORS = frozenset({*SETTABLE_PROFILE, "phone_number", "phone_number_v
 
 USERNAME = "preferred_username"
 """The identifier that the person signs in with: released only to clients registered with `release_username`."""
+
+_GUARDIAN = "National_2"
+"""The profile of everybody who has an account (SDET, `ENTPersonProfils`)."""
 
 CLAIMS_BY_SCOPE = {
     "profile": (
@@ -254,7 +257,7 @@ def _school(holder: Holder) -> dict[str, Any]:
         for child in holder.children
     ]
     return {
-        "ENTPersonProfils": [SchoolProfile[holder.profile].value],
+        "ENTPersonProfils": [_GUARDIAN],
         "ENTPersonJointure": holder.join_key if holder.children else None,
         "FrEduVecteur": vectors,
         "uai": sorted({child["uai"] for child in holder.children}),

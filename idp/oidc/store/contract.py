@@ -172,7 +172,6 @@ class Holder:
     account_id: uuid.UUID
     join_key: str | None
     username: str
-    profile: str
     given_name: str
     family_name: str
     locale: str

@@ -84,12 +84,6 @@ _RESULTS: Mapping[str, str] = {
     "refused": "refusé",
     "throttled": "refusé : trop d’essais",
 }
-_PROFILES: Mapping[str, str] = {
-    "student": "élève",
-    "guardian": "responsable d’élève",
-    "teacher": "enseignant",
-    "staff": "personnel",
-}
 _PASSWORDS: Mapping[str, str] = {
     "usable": "utilisable",
     "blocked": "bloqué",
@@ -146,7 +140,6 @@ _CODES: Mapping[str, Mapping[Any, str]] = {
 """The words for the codes of fields of the journal that are not the journal's own."""
 
 _WORDS: Mapping[tuple[str, str], Mapping[Any, str]] = {
-    ("account", "profile"): _PROFILES,
     ("account", "password_state"): _PASSWORDS,
     ("account", "locale"): _LOCALES,
     ("guardianship", "kinship"): KINSHIPS,

@@ -44,7 +44,6 @@ def test_the_holder_is_the_person_the_client_and_the_scope(world: World) -> None
         "account_id": account.id,
         "join_key": account.join_key,
         "username": account.username,
-        "profile": account.profile.name,
         "given_name": "Noémie",
         "family_name": "LEROY-VANDEPUTTE",
         "locale": account.locale,
