@@ -50,7 +50,6 @@ PARTICLES = frozenset(
     )
 )
 """Words that many family names share."""
-CIVILITIES = frozenset({"m", "mme"})  # the known values of `civility`
 _LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
 """The beginnings of the names of letters, and of « Œ »; that of a small capital M is « LATIN LETTER »."""
 
@@ -73,11 +72,6 @@ def civility(text: str) -> str:
 def words_of_name(name: str) -> list[str]:
     """Return the words of a name, folded: « Anne-Marie » gives « anne » and « marie »."""
     return "".join(c if c.isalnum() else " " for c in fold(name)).split()
-
-
-def joined_name(name: str) -> str:
-    """Return the letters and digits of a name, folded: « Anne-Marie » gives « annemarie »."""
-    return "".join(words_of_name(name))
 
 
 def foreign_letter(name: str) -> str:

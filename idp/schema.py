@@ -18,7 +18,6 @@ from sqlalchemy.pool import NullPool
 from idp import database_faults, secret_check
 from idp.audit import changes
 from idp.audit.models import NotedSettings
-from idp.clock import now
 from idp.config import Settings
 from idp.db import upsert
 from idp.operations import revisions
@@ -161,7 +160,7 @@ def current(settings: Settings) -> tuple[str | None, str]:
 def _store_check_value(connection: Connection, settings: Settings) -> None:
     """Store the check value of the secret key if the database has none: the first node decides which key is used."""
     noting = {secret_check.DIGESTS: {secret_check.KEY: secret_check.check_value(settings.secrets[0])}}
-    first = upsert(NotedSettings).values(id=changes.SETTINGS_ROW, noted_at=now(), settings=noting)
+    first = upsert(NotedSettings).values(id=changes.SETTINGS_ROW, settings=noting)
     connection.execute(first.on_conflict_do_nothing())
 
 

@@ -65,8 +65,8 @@ _JOURNAL = (
         SELECT ('000000000000400090' || lpad(to_hex(i), 14, '0'))::uuid, initcap(g.s || ' ' || s.s),
         's' || i || '@bureau.test', 's' || i || '@bureau.test', 0, now(), now()
         FROM generate_series(1, :schools) i(i) JOIN surname s ON s.n = i JOIN given g ON g.n = i % 60""",
-    """INSERT INTO staff_role (id, staff_id, role, school_id, granted_at, granted_by, valid_until, ended_by)
-        SELECT a.id, a.id, 'secretary', s.id, now(), '', now() + interval '1 year', ''
+    """INSERT INTO staff_role (id, staff_id, role, school_id, granted_at, valid_until)
+        SELECT a.id, a.id, 'secretary', s.id, now(), now() + interval '1 year'
         FROM staff_account a JOIN school s ON right(s.id::text, 12) = right(a.id::text, 12)""",
     # of a hundred entries seventy are of families, twenty of the desk, two of commands; an act of the académie is rare
     """INSERT INTO audit (at, kind, result, account_id, client_id, staff_id, school_id, actor, ip, request_id, details)

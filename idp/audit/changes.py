@@ -21,7 +21,6 @@ from idp import secret_check
 from idp.audit import log
 from idp.audit.models import NotedSettings
 from idp.audit.registry_events import SettingsChanged
-from idp.clock import now
 from idp.config import PREFIX
 from idp.db import Base, db, unit_of_work, upsert
 from idp.secret_check import DIGESTS, KEY, digest
@@ -104,7 +103,7 @@ def _note_changes(settings: "Settings") -> None:
     present = readable_settings(settings)
     digests = {name: digest(settings.secrets[0], name, value) for name, value in _secrets(settings)}
     noting: dict[str, Any] = {**present, DIGESTS: digests}
-    first = upsert(NotedSettings).values(id=SETTINGS_ROW, noted_at=now(), settings=noting)
+    first = upsert(NotedSettings).values(id=SETTINGS_ROW, settings=noting)
     db.session.execute(first.on_conflict_do_nothing())
     locked = select(NotedSettings).with_for_update().execution_options(populate_existing=True)
     noted = db.session.scalars(locked).one()
@@ -112,13 +111,13 @@ def _note_changes(settings: "Settings") -> None:
         return
     former = dict(noted.settings)
     if former.keys() == {DIGESTS}:  # `idp db upgrade` wrote the check value of the secret key, and nothing else
-        noted.settings, noted.noted_at = noting, now()
+        noted.settings = noting
         return
     for name, remark in _changed_secrets(settings, former.pop(DIGESTS, {})):
         if former.get(name) == present[name]:
             present[name] = f"{present[name]} ({remark})"
     log.record(SettingsChanged(**difference(former, present)))
-    noted.settings, noted.noted_at = noting, now()
+    noted.settings = noting
 
 
 def _changed_secrets(settings: "Settings", noted: Mapping[str, str]) -> Iterator[tuple[str, str]]:

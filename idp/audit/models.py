@@ -117,7 +117,6 @@ class NotedSettings(Base):
     __table_args__ = ({"info": left_out("settings of this service")},)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    noted_at: Mapped[datetime]
     settings: Mapped[dict[str, Any]]
 
 

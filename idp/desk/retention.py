@@ -100,16 +100,6 @@ class Row:
     tables: Sequence[str]
 
 
-WITHOUT_PEOPLE = frozenset(
-    {
-        "audit_beginning", "audit_seal", "charter_version", "client", "client_invite", "client_school", "desk_figures",
-        "kept_password", "noted_settings", "pushed_request", "school", "sector", "signing_key", "spent_challenge",
-        "spent_proof",
-    }
-)  # fmt: skip
-"""The tables that hold no data about people; the `info` of each table says what it holds."""
-
-
 def rows(settings: Settings) -> list[Row]:
     """Return how long each kind of data is kept: families first, then the desk, then the service."""
     return [

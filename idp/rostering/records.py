@@ -283,18 +283,3 @@ COMPARED = frozenset(
 """Codes of issues about a person whom the database knows, or does not know."""
 WITHOUT_ACCOUNT = frozenset({"no_legal_authority", "no_open_student", "no_student", "student_left"})
 """Codes of issues that say why somebody has no account, as it is to be: nobody has to do anything."""
-OF_THE_FILE = frozenset(
-    {
-        "bad_mail",
-        "delta_of_one_school",
-        "guardian_key_case",
-        "guardian_key_twice",
-        "other_school",
-        "repeated_line",
-        "school_key_twice",
-        "school_without_name",
-        "student_key_case",
-        "student_key_twice",
-    }
-)
-"""Codes of the other issues that the phases tell: about a school, or about what the files say of themselves."""

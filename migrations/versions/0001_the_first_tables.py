@@ -119,7 +119,6 @@ def upgrade() -> None:
 
     op.create_table('noted_settings',
     sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
-    sa.Column('noted_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('settings', sa.JSON(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_noted_settings'))
     )
@@ -438,7 +437,6 @@ def upgrade() -> None:
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('is_reset', sa.Boolean(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('created_by', sa.String(length=80), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
@@ -654,10 +652,8 @@ def upgrade() -> None:
     sa.Column('school_id', sa.Uuid(), nullable=True),
     sa.Column('client_id', sa.Uuid(), nullable=True),
     sa.Column('granted_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('granted_by', sa.String(length=80), nullable=False),
     sa.Column('valid_until', sa.DateTime(timezone=True), nullable=False),
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('ended_by', sa.String(length=80), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.CheckConstraint('school_id IS NULL OR client_id IS NULL', name=op.f('ck_staff_role_scope')),
     sa.ForeignKeyConstraint(['client_id'], ['client.id'], name=op.f('fk_staff_role_client_id')),

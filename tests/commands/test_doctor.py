@@ -185,7 +185,7 @@ def test_another_secret_key_is_named(app: Flask, settings: Settings) -> None:
     def noted(**digests: str) -> None:
         with unit_of_work():
             db.session.execute(delete(NotedSettings))
-            db.session.add(NotedSettings(id=1, noted_at=now(), settings={"digests": digests}))
+            db.session.add(NotedSettings(id=1, settings={"digests": digests}))
 
     former = b"a former secret key, of 32 bytes or more"
     noted()

@@ -34,7 +34,7 @@ from idp.rostering.reconcile.phases import leavers, links, order, people, record
 from idp.rostering.reconcile.phases.order import PHASES, Phase
 from idp.rostering.reconcile.schema import create_tables
 from idp.rostering.reconcile.staging import Context, Staging
-from idp.rostering.records import COMPARED, OF_THE_FILE, Form
+from idp.rostering.records import COMPARED, Form
 from idp.services import services
 from tests import forked
 from tests.architecture.tree import modules, parsed, shown
@@ -51,6 +51,13 @@ from tests.rostering.seen import account, imported, state
 if TYPE_CHECKING:
     import subprocess
 
+OF_THE_FILE = frozenset(
+    {
+        "bad_mail", "delta_of_one_school", "guardian_key_case", "guardian_key_twice", "other_school", "repeated_line",
+        "school_key_twice", "school_without_name", "student_key_case", "student_key_twice",
+    }
+)  # fmt: skip
+"""Codes of issues about a school, or about what the files say of themselves."""
 pytestmark = pytest.mark.usefixtures("new_connections")
 with closing(sqlite3.connect("")) as _empty:
     TABLE_NAMES = set(create_tables(_empty))

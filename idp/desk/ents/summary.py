@@ -28,7 +28,6 @@ from idp.registration.metadata import BY_NAME, ClientMetadata, leading_uris, uri
 from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
-_LOGOUT = [name for name in BY_NAME if "logout" in name and name.endswith(("_uri", "_uris"))]
 
 _PAGES = frozenset({"policy_uri", "tos_uri"})
 """The addresses that a parent may read and that receive nothing."""

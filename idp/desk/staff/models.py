@@ -78,10 +78,7 @@ class StaffAccount(UuidKey, Base):
 
 
 class StaffRole(UuidKey, Base):
-    """A role of a person and its scope: a school, an ENT, or the académie (neither of them) until `valid_until`.
-
-    `granted_by` and `ended_by` are actors of the journal.
-    """
+    """A role of a person and its scope: a school, an ENT, or the académie (neither of them) until `valid_until`."""
 
     __tablename__ = "staff_role"
     __table_args__ = (
@@ -95,10 +92,8 @@ class StaffRole(UuidKey, Base):
     school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"))
     client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("client.id"))
     granted_at: Mapped[datetime] = mapped_column(default=now)
-    granted_by: Mapped[str] = mapped_column(String(80), default="")
     valid_until: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    ended_by: Mapped[str] = mapped_column(String(80), default="")
 
 
 class StaffCredential(UuidKey, Base):
@@ -173,7 +168,6 @@ class StaffInvitation(UuidKey, Base):
     digest: Mapped[bytes] = mapped_column(unique=True)
     is_reset: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
-    created_by: Mapped[str] = mapped_column(String(80), default="")
     expires_at: Mapped[datetime] = mapped_column(index=True)
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

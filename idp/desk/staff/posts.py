@@ -151,7 +151,6 @@ def is_granted(staff_id: uuid.UUID, given: Grant) -> bool:
 def _grant_one(
     staff: StaffAccount, role: Role, school: School | None, client: Client | None, until: datetime
 ) -> StaffRole | None:
-    by = log.current_origin().actor
     same = [
         StaffRole.staff_id == staff.id,
         StaffRole.role == role,
@@ -169,9 +168,7 @@ def _grant_one(
     new = None
     if not prolonged:
         school_id, client_id = school.id if school else None, client.id if client else None
-        new = StaffRole(
-            staff_id=staff.id, role=role, school_id=school_id, client_id=client_id, granted_by=by, valid_until=until
-        )
+        new = StaffRole(staff_id=staff.id, role=role, school_id=school_id, client_id=client_id, valid_until=until)
         db.session.add(new)
     log.record(
         StaffRoleGranted(
@@ -191,7 +188,7 @@ def end(post_id: uuid.UUID) -> bool:
     row = db.session.scalar(
         update(StaffRole)
         .where(StaffRole.id == post_id, in_force(now()))
-        .values(ended_at=now(), ended_by=log.current_origin().actor)
+        .values(ended_at=now())
         .returning(StaffRole)
         .execution_options(synchronize_session=False)
     )

@@ -214,7 +214,6 @@ def _issue(settings: Settings, staff: StaffAccount, *, is_reset: bool) -> StaffI
         staff_id=staff.id,
         digest=opaque.digest(_token(settings.secrets[0], key)),
         is_reset=is_reset,
-        created_by=log.current_origin().actor,
         expires_at=now() + LIFETIME,
     )
     db.session.add(invitation)
