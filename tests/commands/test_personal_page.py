@@ -68,13 +68,12 @@ def test_page_of_an_export_is_in_french_and_in_the_time_of_paris(
     parent.more_claims = {"birthdate": "1984-05-07", "phone_number_verified": True}
     db.session.commit()
     page, data = texts_of_export(act, parent, tmp_path / "p.zip")
-    for code in ("letter.drawn", "2026-07-01T22:30:00+00:00", "guardian"):
+    for code in ("letter.drawn", "2026-07-01T22:30:00+00:00"):
         assert code in data, code
-    for code in (*KINDS, *PURPOSES, *NOTICES, *MESSAGES, "guardian", "openid", "(code)", "UTC : ", "T22:30"):
+    for code in (*KINDS, *PURPOSES, *NOTICES, *MESSAGES, "openid", "(code)", "UTC : ", "T22:30"):
         assert f">{code}<" not in page, code
     for words in (
         "mot de passe provisoire préparé pour un courrier",
-        "responsable d’élève",
         "<dd>père</dd>",
         "02/07/2026 à 0 h 30",
         "moyen : mot de passe ; page : « Ajouter un autre courrier »",
