@@ -107,13 +107,11 @@ def _why(ties: Iterable[tuple[bool, bool, bool]]) -> CutOff | None:
 
 
 def are_replaced() -> ColumnElement[bool]:
-    """Return the condition of the accounts that are closed and without a key, for a statement about `Account`.
+    """Return the condition of `Standing.REPLACED`, for a statement about `Account`.
 
-    With a notice about their replacement, an import closed them. An account with another key continues under it, and
-    an operator may enable one.
+    An account with another key continues under it, and an operator may enable one.
     """
-    is_disabled = and_(Account.disabled_at.is_not(None), ~Account.has_left)
-    return and_(is_disabled, Account.roster_key.is_(None), ~Account.merge.has())
+    return and_(Account.disabled_at.is_not(None), ~Account.has_left, ~Account.merge.has())
 
 
 def were_replaced_here(of_notices: ColumnElement[bool], of_pupils: ColumnElement[bool]) -> ColumnElement[bool]:
