@@ -170,7 +170,7 @@ def is_code(settings: Settings, link: OneTimeLink, typed: str) -> bool:
 
 
 def find_alive(purpose: Purpose, account_id: uuid.UUID) -> OneTimeLink | None:
-    """Return the link of the account that works, or None. A younger link revokes the older ones, so there is one."""
+    """Return the youngest link of the account that works, or None."""
     links = db.session.scalars(
         select(OneTimeLink)
         .where(OneTimeLink.account_id == account_id, OneTimeLink.purpose == purpose.value, unused())

@@ -41,7 +41,8 @@ class ResetRequested(Event):
     A mail was sent: `link` (to choose one), `never_activated` (reminds of the letter), `unconfirmed` (a link to confirm
     the email, unless one works), `by_letter` (only a new letter helps), `closed` (says so; no mail if the account
     has no email, or if the right secret was typed). None was sent: `unknown` (no such account), `disabled`,
-    `disputed`, `no_address` (the account has no email), `capped` (too many mails), `late` (the request is too old).
+    `disputed`, `no_address` (the account has no email), `capped` (one was sent a short time ago; only the first such
+    request of an hour is written), `late` (the request is too old).
     `blocked`: the right password is blocked; if the account has an email, a second entry says which mail was sent.
     """
 

@@ -179,7 +179,9 @@ class Settings(BaseSettings):
     session_idle: int = Field(3600, ge=300, le=7200, description="session without a request")
     session_absolute: int = Field(12 * 3600, ge=3600, le=86400, description="session in all")
     email_link_lifetime: int = Field(86400, ge=3600, le=7 * 86400, description="link that confirms an email address")
-    reset_link_lifetime: int = Field(1800, ge=600, le=3600, description="link that leads to a new password")
+    reset_link_lifetime: int = Field(
+        1800, ge=600, le=3600, description="link that leads to a new password; up to an hour if many are asked for"
+    )
     contest_link_lifetime: int = Field(
         72 * 3600, ge=86400, le=7 * 86400, description="link « Ce n’était pas moi » after a change of email address"
     )

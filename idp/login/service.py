@@ -211,7 +211,7 @@ def slot_of_refusal(account: Account, *, closed: bool) -> NeedsSlot:
     """
     if closed:
         return NeedsSlot((limits.REFUSAL_NOTED, f"closed {account.username}"))
-    return NeedsSlot((limits.FORGOTTEN_PASSWORD, account.username))
+    return NeedsSlot((limits.BLOCKED_PASSWORD, account.username))
 
 
 def refuse(settings: Settings, account: Account, *, closed: bool, known_device: bool, wait: int) -> MustRenew | Closed:

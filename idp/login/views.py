@@ -1,6 +1,5 @@
 """`/connexion`."""
 
-import math
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -205,12 +204,10 @@ def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRe
         schools = directory.tellable(outcome.schools)
         html = render_template("login/compte_ferme.html", outcome=outcome, schools=schools, **where)
         return make_response(html)
-    minutes = services().settings.reset_link_lifetime // 60
-    wait_minutes = math.ceil(outcome.wait / 60)
-    html = render_template(
-        "login/a_renouveler.html", outcome=outcome, minutes=minutes, wait_minutes=wait_minutes, **where
+    forgotten = store.page_url("recovery.password", interaction)
+    return make_response(
+        render_template("login/a_renouveler.html", outcome=outcome, forgotten_password_url=forgotten, **where)
     )
-    return make_response(html)
 
 
 def _page(

@@ -23,7 +23,6 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.languages import of_account
 from idp.mail.compose import compose
-from idp.mail.emails import fold_email
 from idp.mail.smtp import deliver
 from idp.metrics.catalogue import RECOVERY
 from idp.outbox.queue import OutboxMessage
@@ -32,8 +31,6 @@ from idp.recovery.service import ent_name, entrance, may_reset, school_names
 from idp.throttle import guard, limits
 
 _LATEST = timedelta(hours=24)
-_PAUSE = 60
-"""The most seconds that a mail waits for another one to its mailbox: parents who share a mailbox both get theirs."""
 
 
 class Answer(StrEnum):
@@ -76,33 +73,45 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     key = uuid.UUID(message.payload["account"]) if message.payload["account"] else None
     account = db.session.get(Account, key, populate_existing=True) if key else None
-    planned, email = _plan(settings, message, account)
-    answer = Answer.LATE if _is_late(message) else planned
-    known_device = bool(message.payload.get("known_device"))
-    if email and answer is planned and not _has_slot(email, known_device=known_device):
-        answer = Answer.CAPPED
-    return _record(message, settings, answer, (planned, email))
+    late = _is_late(message)
+    refusal = _refusal(message, account.username) if account and not late else None
+    plan = _plan(settings, message, account, has_slot=refusal is None)
+    if refusal and plan[0] is Answer.CAPPED and not guard.is_first_refusal(refusal):
+        return Answer.CAPPED
+    return _record(message, settings, Answer.LATE if late else plan[0], plan, has_slot=refusal is None)
+
+
+def _refusal(message: OutboxMessage, username: str) -> guard.Wait | None:
+    """Count an answer for the account; return the refusal of the rate limit, if it is reached."""
+    verdict = guard.take(_limit(message), username)
+    return verdict if isinstance(verdict, guard.Wait) else None
 
 
 @unit_of_work()
-def _record(message: OutboxMessage, settings: Settings, answer: Answer, plan: tuple[Answer, str]) -> Answer:
+def _record(
+    message: OutboxMessage, settings: Settings, answer: Answer, plan: tuple[Answer, str], *, has_slot: bool
+) -> Answer:
     """Write the decision: the link, the journal's row and the mark on the message.
+
+    The link works at least until the next mail may be sent, and ends no older one: a stranger may have asked for it.
 
     Raises:
         TemporaryDeliveryError: the account does not ask for `plan` any more, or another worker has the message.
     """
     key = uuid.UUID(message.payload["account"]) if message.payload["account"] else None
     account = directory.get_for_change(key) if key else None
-    if _plan(settings, message, account) != plan or not _is_marked(message, answer):
+    if _plan(settings, message, account, has_slot=has_slot) != plan or not _is_marked(message, answer):
         raise TemporaryDeliveryError("the account changed meanwhile")
     if account and answer is Answer.LINK:
+        pause = timedelta(seconds=guard.remaining_wait(_limit(message), account.username))
         one_time_links.issue(
             settings,
             Purpose.RESET_PASSWORD,
             account,
             email=plan[1],
-            lifetime=settings.lifetime("reset_link_lifetime"),
+            lifetime=max(settings.lifetime("reset_link_lifetime"), pause),
             key=message.id,
+            keep_older=True,
         )
     elif account and plan[1] and answer is Answer.UNCONFIRMED:
         emails.send_link(settings, account, None)
@@ -117,8 +126,23 @@ def _origin(message: OutboxMessage) -> log.Origin:
     return log.Origin(ip=message.payload.get("ip", ""), request_id=message.payload.get("request_id", ""))
 
 
-def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -> tuple[Answer, str]:
-    """Return the answer for the account's state, and the address that gets it, empty if nothing is sent."""
+def _plan(settings: Settings, message: OutboxMessage, account: Account | None, *, has_slot: bool) -> tuple[Answer, str]:
+    """Return the answer for the account's state, and the address that gets it, empty if nothing is sent.
+
+    Without a slot of the rate limit, a link is sent only if the mailbox has none that works.
+    """
+    answer, email = _answer_to(settings, message, account)
+    if has_slot or (answer is Answer.LINK and account and not _has_link(account)):
+        return answer, email
+    return Answer.CAPPED, ""
+
+
+def _has_link(account: Account) -> bool:
+    link = one_time_links.find_alive(Purpose.RESET_PASSWORD, account.id)
+    return link is not None and may_reset(account, link)
+
+
+def _answer_to(settings: Settings, message: OutboxMessage, account: Account | None) -> tuple[Answer, str]:
     if account is None:
         return Answer.UNKNOWN, ""
     if account.disabled_at is not None:
@@ -130,8 +154,7 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
     if account.activated_at is None:
         answer, email = Answer.NEVER_ACTIVATED, account.email or account.school_email
     elif account.email:
-        known_device = bool(message.payload.get("known_device"))
-        by_letter = mailboxes.reset_needs_letter(settings, account, known_device=known_device)
+        by_letter = mailboxes.reset_needs_letter(settings, account, known_device=_is_known_device(message))
         answer, email = Answer.BY_LETTER if by_letter else Answer.LINK, account.email
     elif one_time_links.find_alive(Purpose.CONFIRM_EMAIL, account.id):
         return Answer.UNCONFIRMED, ""  # another link would end the code that the person types
@@ -140,17 +163,12 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
     return (answer, email) if email else (Answer.NO_ADDRESS, "")
 
 
-def _has_slot(email: str, *, known_device: bool) -> bool:
-    """Count a mail for the mailbox; return False if its rate limit is reached.
+def _limit(message: OutboxMessage) -> limits.Limit:
+    return limits.FORGOTTEN_PASSWORD_DEVICE if _is_known_device(message) else limits.FORGOTTEN_PASSWORD_ACCOUNT
 
-    Raises:
-        TemporaryDeliveryError: another mail to this mailbox was just sent; this one follows later.
-    """
-    limit = limits.FORGOTTEN_PASSWORD if known_device else limits.FORGOTTEN_PASSWORD_MAILBOX
-    wait = guard.take_or_wait((limit, fold_email(email)))
-    if 0 < wait <= _PAUSE:
-        raise TemporaryDeliveryError("another mail to this mailbox was just sent", retry_after=timedelta(seconds=wait))
-    return not wait
+
+def _is_known_device(message: OutboxMessage) -> bool:
+    return bool(message.payload.get("known_device"))
 
 
 def _is_marked(message: OutboxMessage, answer: Answer) -> bool:
@@ -217,7 +235,7 @@ def _send_without_link(message: OutboxMessage, settings: Settings, answer: Answe
     """
     with unit_of_work():
         account = _locked(message)
-        planned, recipient = _plan(settings, message, account)
+        planned, recipient = _answer_to(settings, message, account)
         if account is None or answer is not planned:
             return Outcome.DROPPED
         context: dict[str, object] = {"person": account.short_name, "link": "", "schools": school_names(account)}

@@ -72,16 +72,16 @@ def request_link(typed: str, ip: str, device: Device | None) -> int:
     """Enqueue a request for a link for the account `typed`; return the seconds to wait, 0 if it was accepted.
 
     `device` is this browser, if the account knows it: it has a limit of its own, which no stranger exhausts. The answer
-    may depend on it, the page does not. The identifier is counted whether or not there is such an account. Then follow
-    one read and one row in the outbox, always (security rows G-01, N-02). Nothing is written on the account. No unit of
-    work may be open.
+    may depend on it, the page does not. No limit counts the requests of several networks for one identifier: strangers
+    would keep the owner out, and the worker limits the mails. The identifier is counted whether or not there is such an
+    account. Then follow one read and one row in the outbox, always (security rows G-01, N-02). Nothing is written on
+    the account. No unit of work may be open.
     """
     username = fold_username(typed)
     subject = typed if username is None else username
     of_device = (limits.FORGOTTEN_PASSWORD, device.number) if device else None
     elsewhere = (
         (limits.FORGOTTEN_PASSWORD, f"{subject} {limits.network_of(ip)}"),
-        (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject),
         (limits.FORGOTTEN_IP, ip),
     )
     if seconds := take_slots("password", *((of_device,) if of_device else elsewhere)):

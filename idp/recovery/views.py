@@ -85,7 +85,7 @@ def password() -> Response:
 @blueprint.get("/mot-de-passe-oublie/envoye")
 def password_sent() -> Response:
     """« Regardez votre messagerie »: the same page for everybody."""
-    return _page("mot_de_passe_envoye.html", _interaction(), minutes=_minutes())
+    return _page("mot_de_passe_envoye.html", _interaction())
 
 
 @blueprint.route("/mot-de-passe/lien/<token>", methods=["GET", "POST"])
@@ -161,7 +161,7 @@ def _closed(token: str, state: LinkState) -> Response:
     if state is LinkState.USED:
         return _page("lien_servi.html", interaction, dest=service.ent_of(token))
     guard.count_bad_link()
-    return _page("lien_expire.html", interaction, status=410, minutes=_minutes())
+    return _page("lien_expire.html", interaction, status=410)
 
 
 def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> Response:
@@ -192,7 +192,3 @@ def _page(template: str, interaction: store.Interaction | None, *, status: int =
         **context,
     )
     return make_response(html, status)
-
-
-def _minutes() -> int:
-    return services().settings.reset_link_lifetime // 60

@@ -26,7 +26,7 @@ from idp.services import services
 from idp.throttle import counters as rows
 from idp.throttle.counters import Counter, ThrottleCounter, in_order, is_any
 from idp.throttle.limits import (
-    FORGOTTEN_PASSWORD,
+    BLOCKED_PASSWORD,
     FORGOTTEN_PASSWORD_ACCOUNT,
     REFUSAL_NOTED,
     SIGN_IN_ACCOUNT,
@@ -204,8 +204,8 @@ def clear(limit: Limit, subject: str) -> None:
 
 
 def clear_account(username: str) -> None:
-    """Delete the counters of an account: wrong passwords, and requests for a new password but those of a network."""
-    for limit in (SIGN_IN_ACCOUNT, FORGOTTEN_PASSWORD, FORGOTTEN_PASSWORD_ACCOUNT):
+    """Delete the counters of an account: wrong passwords, and mails that lead to a new one."""
+    for limit in (SIGN_IN_ACCOUNT, BLOCKED_PASSWORD, FORGOTTEN_PASSWORD_ACCOUNT):
         clear(limit, username)
 
 

@@ -145,7 +145,6 @@ FILE_CHECKS = Budget("file_checks", (Window(20, _HOUR),))
 """Checks of school files that one person of the desk asks for: each answers questions about the people in them."""
 
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
-_MANY_MAILS = (Window(1, _MINUTE), Window(15, _HOUR), Window(30, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
 """Requests for the mail of the confirmation link, for each account."""
 RESEND_LINK_MAILBOX = Budget("resend_link_mailbox", _A_MAIL)
@@ -170,14 +169,18 @@ CORRECT_EMAIL = Budget("correct_email", (Window(5, _HOUR), Window(10, _DAY)))
 STAFF_LINK = Budget("staff_link", _A_MAIL)
 """Links and invitations that one person of the desk sends again to one mailbox. Those of others do not count: the
 answer would tell that the mailbox has an account."""
-FORGOTTEN_PASSWORD = Budget("forgotten_password", _A_MAIL)
+FORGOTTEN_PASSWORD = Budget("forgotten_password", (Window(1, _MINUTE),))
 """Requests for a new password: for an identifier, known or unknown, from one network; in a browser that the account
-knows, with their mails to a mailbox; with the right password that is blocked. A stranger adds to none of the others."""
-FORGOTTEN_PASSWORD_ACCOUNT = Budget("forgotten_password_account", _MANY_MAILS[1:])
-"""Requests for one identifier, known or unknown, from any browser that the account does not know."""
-FORGOTTEN_PASSWORD_MAILBOX = Budget("forgotten_password_mailbox", _MANY_MAILS)
-"""The mails that answer these requests, for each mailbox. The worker counts them, apart from the next limit: a visitor
-who could observe the count would learn which mailbox belongs to an identifier."""
+knows. It is short: a stranger may be in the owner's network, or at the owner's computer."""
+_BETWEEN_MAILS = tuple(minutes * _MINUTE for minutes in (1, 1, 5, 10, 20, 30, 60))
+FORGOTTEN_PASSWORD_ACCOUNT = Backoff("forgotten_password_account", 1, _BETWEEN_MAILS, quiet=_DAY)
+"""The mails that answer requests for one account, thirty a day at most. Their links work until the next mail may be
+sent, so that the limit locks no owner out. The worker counts: a visitor who could observe the count would learn that
+the account exists."""
+FORGOTTEN_PASSWORD_DEVICE = Backoff("forgotten_password_device", 1, _BETWEEN_MAILS, quiet=_DAY)
+"""The same from browsers that verified the account's present password: a stranger does not add to it."""
+BLOCKED_PASSWORD = Budget("blocked_password", _A_MAIL)
+"""Requests for a new password by the right one, which is blocked, for each account."""
 FORGOTTEN_USERNAME_MAILBOX = Budget("forgotten_username_mailbox", _A_MAIL)
 """Requests for the identifiers of a mailbox, known or unknown."""
 FORGOTTEN_IP = Budget("forgotten_ip", (Window(300, _HOUR),), by_network=True)

@@ -265,6 +265,7 @@ def test_right_password_of_a_shut_account_writes_once_a_minute(browser: FlaskCli
         assert _PARTS in first.text
         assert _PARTS not in again.text, "no link is sent"
         assert _ASKED in again.text
+        assert 'href="/mot-de-passe-oublie"' in again.text
 
 
 def test_another_link_is_sent_after_the_wait(browser: FlaskClient, build: Build) -> None:

@@ -272,7 +272,7 @@ def test_a_blocked_password_blocks_passkeys_until_another_is_chosen(
     _set(password_state=PasswordState.BLOCKED)(parent)
     db.session.commit()
     browser = device(app, LAPTOP)
-    assert "Un lien part maintenant à votre adresse mail." in text_of(sign_in(browser, key))
+    assert "Un lien part maintenant à votre adresse mail" in text_of(sign_in(browser, key))
     assert "Un message a déjà été demandé" in text_of(sign_in(browser, key))
     assert not is_in(browser)
 

@@ -38,6 +38,12 @@ def ask_password(browser: FlaskClient, username: str) -> TestResponse:
     return submit(browser, browser.get(PASSWORD), identifiant=username)
 
 
+def flood(app: Flask, username: str, requests: int = 30) -> None:
+    """Ask for a new password of the account, from a network of its own each time."""
+    for number in range(requests):
+        ask_password(from_ip(app, f"2001:db8:{number:x}::1"), username)
+
+
 def link_of(mail: EmailMessage) -> str:
     [link] = set(_LINK.findall(text_of(mail)) + _LINK.findall(html_of(mail)))
     return str(link)

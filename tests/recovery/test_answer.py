@@ -59,8 +59,7 @@ def test_the_same_mail_sent_again_carries_the_same_link_and_counts_once(
         assert _outcomes() == ["sent"]
         clock.shift(timedelta(seconds=2))
         ask_password(browser, parent.username)
-        assert len(office.deliver()) == 3, "the mail that was sent again took no second slot of the mailbox"
-        assert heading(browser.get(link_of(first))) == DEAD
+        assert len(office.deliver()) == 3, "the mail that was sent again took no second slot of the account"
 
 
 @pytest.mark.row("S-07")
@@ -104,20 +103,6 @@ def test_a_link_that_was_used_meanwhile_is_not_sent_again(app: Flask, browser: F
         subjects = [str(mail["Subject"]) for mail in office.deliver()]
     assert subjects == ["Choisissez un nouveau mot de passe", "Votre mot de passe a changé"]
     assert _outcomes() == ["dropped"]
-
-
-@pytest.mark.row("S-07")
-def test_a_link_that_a_newer_request_replaced_is_not_sent(app: Flask, browser: FlaskClient, parent: Account) -> None:
-    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        ask_password(browser, parent.username)
-        _refuse(office)
-        clock.shift(timedelta(seconds=61))
-        ask_password(browser, parent.username)
-        _refuse(office)
-        clock.shift(timedelta(minutes=10))
-        [mail] = office.deliver()
-        assert _outcomes() == ["dropped", "sent"]
-        assert heading(choose(browser, link_of(mail))) == DONE
 
 
 @pytest.mark.row("S-07")
@@ -166,12 +151,9 @@ def test_reminder_is_not_sent_after_the_activation(app: Flask, browser: FlaskCli
 
 def test_two_parents_who_share_a_mailbox_and_forget_at_once_both_get_their_link(app: Flask, build: Build) -> None:
     parents = [build.active(email="famille@exemple.fr"), build.active(email="Famille@exemple.fr")]
-    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+    with post_office(app) as office:
         for number, parent in enumerate(parents):
             ask_password(from_ip(app, f"203.0.113.{number}"), parent.username)
-        assert len(office.deliver()) == 1
-        assert answers() == ["link"]
-        clock.shift(timedelta(seconds=61))
         mails = office.deliver()
         assert answers() == ["link", "link"]
         browser = app.test_client()
@@ -179,17 +161,3 @@ def test_two_parents_who_share_a_mailbox_and_forget_at_once_both_get_their_link(
             assert heading(choose(browser, link_of(mail))) == DONE
     usernames = [parent.username for parent in parents for mail in mails if parent.username in text_of(mail)]
     assert sorted(usernames) == sorted(parent.username for parent in parents)
-
-
-@pytest.mark.row("F-04")
-def test_a_mailbox_of_many_accounts_gets_fifteen_links_an_hour(app: Flask, build: Build) -> None:
-    accounts = [build.active(email="famille@exemple.fr") for _ in range(17)]
-    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
-        for number, account in enumerate(accounts):
-            clock.shift(timedelta(minutes=2))
-            ask_password(from_ip(app, f"203.0.113.{number}"), account.username)
-            office.deliver()
-        assert len(office.mailbox.mails()) == 15
-        assert answers() == ["link"] * 15 + ["capped"] * 2
-        [*_, last] = office.mailbox.mails()
-        assert heading(choose(app.test_client(), link_of(last))) == DONE, "whoever floods it kills no link"

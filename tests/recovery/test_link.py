@@ -83,17 +83,6 @@ def test_the_account_comes_from_the_token_alone(app: Flask, browser: FlaskClient
     assert enters(app, other, KNOWN)
 
 
-@pytest.mark.row("G-05")
-def test_links_of_former_requests_are_refused(app: Flask, browser: FlaskClient, parent: Account) -> None:
-    with time_machine.travel(now(), tick=False) as clock:
-        first = mailed_link(app, browser, parent)
-        clock.shift(timedelta(seconds=61))
-        second = mailed_link(app, browser, parent)
-        assert first != second
-        assert heading(browser.get(first)) == DEAD
-        assert heading(submit(browser, browser.get(second), nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
-
-
 def _set(**values: object) -> Callable[[Account], None]:
     def change(account: Account) -> None:
         row = db.session.get_one(Account, account.id)

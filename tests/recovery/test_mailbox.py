@@ -30,6 +30,7 @@ from tests.recovery.steps import (
     ask_username,
     choose,
     enters,
+    flood,
     from_ip,
     journal,
     link_of,
@@ -248,6 +249,21 @@ def test_a_shared_mailbox_gives_a_link_to_the_accounts_own_device(app: Flask, pa
         [mail] = office.deliver()
         assert heading(choose(app.test_client(), link_of(mail))) == DONE
     assert answers() == ["link"]
+
+
+@pytest.mark.row("G-14", "W-02")
+def test_mails_without_a_link_leave_room_for_the_link_of_a_known_device(
+    app: Flask, parents: tuple[Account, Account]
+) -> None:
+    mother, _ = parents
+    her_device = app.test_client()
+    sign_in(her_device, "/connexion", mother.username, PASSWORD)
+    with time_machine.travel(now() + timedelta(minutes=1), tick=False), post_office(app) as office:
+        flood(app, mother.username)
+        assert len(office.deliver()) == 1
+        ask_password(her_device, mother.username)
+        assert heading(choose(app.test_client(), link_of(office.deliver()[-1]))) == DONE
+    assert sorted(answers()) == ["by_letter", "capped", "link"]
 
 
 @pytest.mark.row("G-14")
