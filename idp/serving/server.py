@@ -21,6 +21,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ import structlog
 from granian import Granian
 from granian._granian import SocketHolder
 
+from idp.metrics import instruments
+from idp.metrics.catalogue import WORKERS_FAILED
 from idp.stopping import stopping
 
 READ_SECONDS = 10.0
@@ -222,6 +225,9 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
         self._serves.wait()  # granian's handler would lose a signal before the first step of its event loop
         _take_one_sigterm()
 
+    def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:
+        return super()._spawn_worker(idx, target, partial(callback_loader, idx))
+
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         """Replace workers that fail, until a signal stops the server, or none runs and none has settled for long.
 
@@ -257,6 +263,8 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
         self._failed_at[idx], self._pauses[idx] = moment, pause
         seconds, exit_code = round(lifetime, 1), worker.inner.exitcode
         log.error("server.worker_failed", worker=idx + 1, exit_code=exit_code, seconds=seconds, pause=pause)
+        WORKERS_FAILED.count()
+        instruments.forget_gauges(str(idx))
 
     def _replace(self, dead: Any, spawn_target: Any, target_loader: Any) -> None:
         del self._failed_at[dead.idx]
