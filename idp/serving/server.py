@@ -32,7 +32,7 @@ from granian._granian import SocketHolder
 
 from idp.metrics import instruments
 from idp.metrics.catalogue import WORKERS_FAILED
-from idp.stopping import stopping
+from idp.node import node
 
 READ_SECONDS = 10.0
 """Seconds until the body of a request must be complete, and the longest pause before its head and within an upload."""
@@ -193,7 +193,7 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
         super().__init__("idp", backlog=BACKLOG, **options)
         self._listener, self._drain_seconds = listener, drain_seconds
         self._is_hurried = False
-        stopping.share()
+        node.share()
         self._held, self._parent_end = os.pipe()
         self._loading, self._is_loaded, self._serves = threading.Lock(), False, threading.Event()
         self._settled_at, self._pauses = time.monotonic(), [0.0] * self.workers
@@ -263,6 +263,7 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
         self._failed_at[idx], self._pauses[idx] = moment, pause
         seconds, exit_code = round(lifetime, 1), worker.inner.exitcode
         log.error("server.worker_failed", worker=idx + 1, exit_code=exit_code, seconds=seconds, pause=pause)
+        node.note_failure()
         WORKERS_FAILED.count()
         instruments.forget_gauges(str(idx))
 
@@ -295,7 +296,7 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
         super().shutdown(exit_code)
 
     def _drain(self) -> None:
-        stopping.announce()
+        node.announce_stop()
         log.info("server.draining", seconds=0 if self._is_hurried else self._drain_seconds)
         until = time.monotonic() + self._drain_seconds
         while not self._is_hurried and time.monotonic() < until:

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from idp.config import Settings
+from idp.node import Failures
+from idp.operations.checks import proxy
 from tests import forked
 from tests.commands.processes import PATIENCE, connect, environment, free_port
 from tests.databases import postgresql_copy, settings_for
@@ -24,6 +27,7 @@ NEVER = "3600"
 class Served:
     """A server with two workers that have started."""
 
+    settings: Settings
     process: forked.Program
     port: int
     log: Path
@@ -67,10 +71,10 @@ def serving(shared: Path, tmp_path: Path) -> Serving:
         port, log, obstacle = free_port(), tmp_path / "log", tmp_path / "obstacle"
         command = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "2")
         with postgresql_copy(shared) as url, log.open("wb") as file:
-            variables = environment(settings_for(url, drain_seconds=0))
+            settings = settings_for(url, drain_seconds=0)
             program = ("tests.serving.short_lives", *seconds, str(obstacle), *command)
-            with forked.Program(*program, env=variables, output=file) as process:
-                served = Served(process, port, log, obstacle)
+            with forked.Program(*program, env=environment(settings), output=file) as process:
+                served = Served(settings, process, port, log, obstacle)
                 connect(port, process, log).close()
                 wait_for(lambda: len(served.workers()) == 2)
                 yield served
@@ -92,6 +96,8 @@ def test_a_worker_that_is_killed_five_times_is_replaced_after_growing_pauses_whi
         failures = served.lines("server.worker_failed")
         assert [failure["pause"] for failure in failures] == [0.05, 0.1, 0.2, 0.4, 0.5]
         assert {(failure["worker"], failure["exit_code"]) for failure in failures} == {(1, -signal.SIGKILL)}
+        asked = proxy.ask(served.settings, f"http://127.0.0.1:{served.port}")
+        assert asked.failures == Failures(5, 0), "the other worker knows"
         served.stop()
 
 
