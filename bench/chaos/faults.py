@@ -3,9 +3,10 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, cycle, repeat
 from pathlib import Path
 
 from bench import machine
@@ -16,9 +17,13 @@ from bench.driver.relying_party import WrongAnswerError
 from bench.driver.transport import CutConnectionError
 
 _KILLS = 10
-"""Of each row that kills, at least."""
+"""Of `idp worker`, at least."""
+_SERVER_KILLS = 6
+"""Of workers of the server, at least: three times the oldest and the youngest."""
+_SAME_SERVER_KILLS = 5
 _STARTS_BETWEEN_SERVER_KILLS = 3
-"""How often this machine could start the server meanwhile: a killed worker is replaced before the other is killed."""
+"""How often this machine could start the server before the next worker is killed."""
+_OLDEST, _YOUNGEST = 0, -1
 _BETWEEN_WORKER_KILLS = 1.0
 _AFTER_FLOOD = 3.0
 """The seconds after a flood in which everybody is served again, without the time in which others used the cores."""
@@ -50,11 +55,22 @@ class Fault:
 
 
 def _server_killed(service: Service, seconds: float) -> list[Injection]:
-    return _repeat(service.kill_server_worker, seconds, _STARTS_BETWEEN_SERVER_KILLS * service.server.cold_start)
+    def rest() -> None:
+        service.await_server_workers()
+        time.sleep(_STARTS_BETWEEN_SERVER_KILLS * service.server.cold_start)
+
+    kills = cycle(partial(service.kill_server_worker, place) for place in (_OLDEST, _YOUNGEST))
+    return _repeat(kills, seconds, _SERVER_KILLS, rest)
+
+
+def _same_server_killed(service: Service, seconds: float) -> list[Injection]:
+    """Kill one worker, and again as soon as it is replaced: its replacement is always the youngest."""
+    kills = (partial(service.kill_server_worker, place) for place in chain([_OLDEST], repeat(_YOUNGEST)))
+    return _repeat(kills, seconds, _SAME_SERVER_KILLS, service.await_server_workers)
 
 
 def _worker_killed(service: Service, seconds: float) -> list[Injection]:
-    _repeat(service.kill_worker, seconds, _BETWEEN_WORKER_KILLS)
+    _repeat(repeat(service.kill_worker), seconds, _KILLS, partial(time.sleep, _BETWEEN_WORKER_KILLS))
     return []
 
 
@@ -65,14 +81,18 @@ def _timed(inject: Callable[[], None]) -> Injection:
     return before, time.monotonic()
 
 
-def _repeat(kill: Callable[[], None], seconds: float, between: float) -> list[Injection]:
-    """Kill at once, and then again and again until the time is over, but `_KILLS` times at least; return when."""
+def _repeat(
+    kills: Iterable[Callable[[], None]], seconds: float, least: int, rest: Callable[[], None]
+) -> list[Injection]:
+    """Kill at once, and then after each rest until the time is over, but `least` times at least; return when."""
     until = time.monotonic() + seconds
-    kills: list[Injection] = []
-    while time.monotonic() < until or len(kills) < _KILLS:
-        kills.append(_timed(kill))
-        time.sleep(between)
-    return kills
+    killed: list[Injection] = []
+    for kill in kills:
+        killed.append(_timed(kill))
+        rest()
+        if time.monotonic() >= until and len(killed) >= least:
+            break
+    return killed
 
 
 def _database_stopped(service: Service, seconds: float) -> list[Injection]:
@@ -155,6 +175,7 @@ def _none(_service: Service, seconds: float) -> list[Injection]:
 FAULTS: Mapping[str, Fault] = {
     "none": Fault(_none),
     "server worker killed": Fault(_server_killed, interrupts=CutConnectionError),
+    "same worker killed": Fault(_same_server_killed, interrupts=CutConnectionError),
     "outbox worker killed": Fault(_worker_killed),
     "database stopped": Fault(_database_stopped, makes_wait=True),
     "database frozen": Fault(_database_frozen, makes_wait=True),

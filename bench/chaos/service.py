@@ -25,6 +25,9 @@ from idp.config import Settings
 _RESTART_SECONDS = 1.0
 """After how long a dead program is started again, as systemd does."""
 _WORKERS = 2
+_MOST_REPLACEMENT_SECONDS = 40.0
+"""The longest pause of the server, and the start of a worker on a busy machine."""
+_POLL_SECONDS = 0.05
 
 
 class BackChannel:
@@ -109,6 +112,7 @@ class Service:
     faults: list[str] = field(default_factory=list)
     """Sentences about promises that were broken, besides those in the ledger of the load."""
     _worker: "subprocess.Popen[bytes] | None" = None
+    _killed: int = 0
 
     @property
     def port(self) -> int:
@@ -140,15 +144,23 @@ class Service:
         time.sleep(_RESTART_SECONDS)
         self.start_worker()
 
-    def kill_server_worker(self) -> None:
-        """Kill the worker of `idp serve` that has lived longest; the server starts another one.
+    def kill_server_worker(self, place: int) -> None:
+        """Kill the worker of `idp serve` at a place among its workers, the oldest first; the server replaces it."""
+        with suppress(ProcessLookupError, IndexError):  # it has ended, or all have
+            self._killed = self._server_workers()[place]
+            os.kill(self._killed, signal.SIGKILL)
 
-        The server ends, for systemd, if the worker that it started last ends within 5.5 seconds: it takes that for a
-        crash loop. Of two workers the oldest is never that one, however long a slow machine needs to start it.
-        """
-        _, oldest, *_ = machine.family(self.server.pid)
-        with suppress(ProcessLookupError):
-            os.kill(oldest, signal.SIGKILL)
+    def await_server_workers(self) -> None:
+        """Wait until the server has replaced the worker that was killed."""
+        until = time.monotonic() + _MOST_REPLACEMENT_SECONDS
+        while self._killed in (workers := self._server_workers()) or len(workers) < _WORKERS:
+            if time.monotonic() > until:
+                self.faults.append(f"a killed worker was not replaced within {_MOST_REPLACEMENT_SECONDS:g} s")
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def _server_workers(self) -> list[int]:
+        return machine.family(self.server.pid)[1:]
 
 
 def settings_for(database_url: str, smtp_port: int) -> Settings:

@@ -100,6 +100,7 @@ HASHES_REFUSED = Counter(
 POOL = Label("pool", "sessions", "statements")
 CONNECTIONS = Gauge("idp_database_connections_in_use", "Connections to the database that are in use.", POOL)
 CONNECTIONS_LIMIT = Gauge("idp_database_connections_limit", "Connections that the processes may open.", POOL)
+WORKERS_FAILED = Counter("idp_server_workers_failed_total", "Worker processes that ended unexpectedly.")
 
 # What the worker does.
 DELIVERIES = Counter(

@@ -164,16 +164,20 @@ class Reading(Instrument):
     """A gauge that is read from the database when somebody asks for the metrics."""
 
 
-def start(*, in_files: bool = False) -> "CollectorRegistry":
-    """Count from now on, from 0, in memory or `in_files` (`idp.metrics.listener.serving_apart`); return the metrics.
+def start(process: str = "") -> "CollectorRegistry":
+    """Count from now on, in memory or in the files of `process` (`idp.metrics.listener.serving_apart`).
 
-    A file belongs to one process: no process waits for another, and a killed one leaves its counters behind.
+    A file belongs to one process at a time: no process waits for another. One that replaces a dead process has its
+    name, and counts on where that one ended: files would fill the memory if each process had its own.
+
+    Returns:
+        The metrics of this process.
     """
     from prometheus_client import CollectorRegistry, disable_created_metrics, values  # noqa: PLC0415 - as above
 
     end()
     disable_created_metrics()
-    values.ValueClass = values.MultiProcessValue() if in_files else values.MutexValue
+    values.ValueClass = values.MultiProcessValue(lambda: process) if process else values.MutexValue
     Instrument.registry = CollectorRegistry()
     return Instrument.registry
 
@@ -183,6 +187,14 @@ def end() -> None:
     Instrument.registry = None
     for metric in Instrument.all.values():
         metric.forget()
+
+
+def forget_gauges(process: str) -> None:
+    """Remove the gauges of a process that counted in files, and has ended."""
+    if Instrument.registry is not None:
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - as above
+
+        mark_process_dead(process)
 
 
 def start_at_zero() -> None:

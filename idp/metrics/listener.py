@@ -92,13 +92,12 @@ def serve_here(bind: str, part: str, read: Read, health: Health) -> None:
 
 def _run(listening: socket.socket, folder: str, part: str, parent: int) -> None:
     from prometheus_client import CollectorRegistry  # noqa: PLC0415 - most services have no metrics
-
-    from idp.metrics.exposition import Processes  # noqa: PLC0415 - as above
+    from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - as above
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends, and this process with it
     registry = CollectorRegistry()
-    registry.register(Processes(folder))
+    MultiProcessCollector(registry, folder)
     server = _server(listening, registry, part, str)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     while os.getppid() == parent:

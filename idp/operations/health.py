@@ -23,11 +23,11 @@ from idp.audit.events import ForwardedIgnored
 from idp.clock import now
 from idp.config import PREFIX, Settings
 from idp.db import db, unit_of_work
+from idp.node import node
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.keys.rotation import signing_since
 from idp.opaque import InvalidValueError, signer
 from idp.services import services
-from idp.stopping import stopping
 from idp.throttle import guard, limits
 from idp.web import http
 from idp.web.declarations import Declarations, for_programs, probe
@@ -106,9 +106,10 @@ def _told_to_doctor(request: http.Request) -> dict[str, object]:
     host = request.header("Host")
     seen = {"ip": request.remote_ip, "scheme": request.scheme, "host": host, "has_forwarded": has_forwarded}
     process = {"version": __version__, "settings": fingerprints(services().settings)}
+    facts = {"process": process, "failures": node.failures._asdict()}
     waiting.refuse()  # only a thread may wait for the database
     readiness = {"readiness": _readiness()._asdict()}
-    return {"seen": {**seen, "is_desk": _OF_DESK in current_app.blueprints}, "process": process, **readiness}
+    return {"seen": {**seen, "is_desk": _OF_DESK in current_app.blueprints}, **facts, **readiness}
 
 
 def fingerprints(settings: Settings) -> dict[str, str]:
@@ -129,7 +130,7 @@ def _whole(value: object) -> str:
 
 
 def _readiness() -> Readiness:
-    if stopping.is_announced:
+    if node.is_stopping:
         return Readiness("stopping")
     try:
         return Readiness(_missing() or _READY)

@@ -26,9 +26,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.utils import cached_property
 
 from idp.metrics.catalogue import NOWHERE, REQUESTS
+from idp.node import node
 from idp.serving import server
 from idp.serving.queue import Heartbeat, Late, Queue
-from idp.stopping import stopping
 from idp.web.door import Door
 from idp.web.http import IP_LENGTH, MAX_BODY, MAX_UPLOAD, Request, Response, utf8
 
@@ -169,7 +169,7 @@ class Bridge:
         else:
             response = self._door.answer_at_once(request) or await self._answer_in_turn(request)
         is_unread = bool(refusal) or request.oversized
-        if is_unread or stopping.is_announced:
+        if is_unread or node.is_stopping:
             response.headers.append(_CLOSE)
         await _send(response, request, send)
         if is_unread:

@@ -87,7 +87,7 @@ def _serve(
     settings = load_settings()
     with ExitStack() as stack:
         if settings.metrics_bind:  # before the listener, whose socket a process of the metrics must not keep open
-            create_app = _counting(create_app, stack, settings.metrics_bind, part)
+            _count(stack, settings.metrics_bind, part)
         _run(settings, create_app, bind, workers, threads)
 
 
@@ -115,30 +115,28 @@ def _run(settings: "Settings", create_app: _CreateApp, bind: str, workers: int, 
     parent.serve(target_loader=loader, wrap_loader=False)
 
 
-def _counting(create_app: _CreateApp, stack: ExitStack, bind: str, part: str) -> _CreateApp:
-    """Serve the metrics of the workers; return a function that creates an application and counts in its process."""
+def _count(stack: ExitStack, bind: str, part: str) -> None:
+    """Serve the metrics of the workers, and count in this process those that fail."""
     from idp.metrics import instruments, listener  # noqa: PLC0415 - most services have no metrics
 
     try:
         stack.enter_context(listener.serving_apart(bind, part))
     except listener.CannotListenError as fault:
         raise click.ClickException(str(fault)) from fault
-
-    def create_counting(settings: "Settings") -> "Flask":
-        instruments.start(in_files=True)
-        app = create_app(settings)
-        instruments.start_at_zero()
-        return app
-
-    return create_counting
+    instruments.start("parent")
 
 
-def _load(create_app: _CreateApp, settings: "Settings", threads: int, server: Server) -> "Bridge":
+def _load(create_app: _CreateApp, settings: "Settings", threads: int, server: Server, worker: int) -> "Bridge":
     """Return the application of one worker; granian calls this in the worker's process."""
     server.begin_worker()
-    from idp.serving.bridge import Bridge, door_of  # noqa: PLC0415 - the parent needs no application
+    from idp.metrics import instruments  # noqa: PLC0415 - the parent needs no application
+    from idp.serving.bridge import Bridge, door_of  # noqa: PLC0415 - as above
 
+    if settings.metrics_bind:
+        instruments.start(str(worker))
     bridge = Bridge(door_of(create_app(settings)), threads)
+    if settings.metrics_bind:
+        instruments.start_at_zero()
     bridge.heartbeat.start(asyncio.get_event_loop())
     server.finish_loading()
     return bridge

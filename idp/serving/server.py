@@ -1,4 +1,4 @@
-"""Granian with a socket that all workers accept connections on, and an orderly stop.
+"""Granian with a socket that all workers accept connections on, replaced workers, and an orderly stop.
 
 After SIGTERM, `/readyz` fails and each answer closes its connection, so that proxies and load balancers turn to other
 servers; all requests are still answered. After a delay that is longer than a proxy keeps an idle connection, the server
@@ -21,6 +21,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ import structlog
 from granian import Granian
 from granian._granian import SocketHolder
 
-from idp.stopping import stopping
+from idp.metrics import instruments
+from idp.metrics.catalogue import WORKERS_FAILED
+from idp.node import node
 
 READ_SECONDS = 10.0
 """Seconds until the body of a request must be complete, and the longest pause before its head and within an upload."""
@@ -170,6 +173,11 @@ def _remove_abandoned(path: Path) -> None:
     raise click.ClickException(f"cannot listen on {UNIX}{path} (Address already in use)")
 
 
+SETTLED_SECONDS = 60.0
+"""The age at which a worker has settled. If none has for so long, and none runs, the server ends with an error."""
+FIRST_PAUSE, MOST_PAUSE, MOST_PAUSE_OF_ALL = 1.0, 30.0, 2.0
+"""Seconds until a dead worker is replaced that had not settled. They double with each failure in a row, up to the
+second number while other workers run, and up to the third while none does."""
 _POLL_SECONDS = 0.05
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -185,9 +193,11 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
         super().__init__("idp", backlog=BACKLOG, **options)
         self._listener, self._drain_seconds = listener, drain_seconds
         self._is_hurried = False
-        stopping.share()
+        node.share()
         self._held, self._parent_end = os.pipe()
         self._loading, self._is_loaded, self._serves = threading.Lock(), False, threading.Event()
+        self._settled_at, self._pauses = time.monotonic(), [0.0] * self.workers
+        self._failed_at: dict[int, float] = {}  # when each worker failed that is not replaced yet
 
     def begin_worker(self) -> None:
         """Prepare a forked worker: only the parent process stops it, on purpose or by its own end.
@@ -215,6 +225,60 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
         self._serves.wait()  # granian's handler would lose a signal before the first step of its event loop
         _take_one_sigterm()
 
+    def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:
+        return super()._spawn_worker(idx, target, partial(callback_loader, idx))
+
+    def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
+        """Replace workers that fail, until a signal stops the server, or none runs and none has settled for long.
+
+        Granian's own loop ends when one worker fails twice within seconds, whatever the others do. Since this one does
+        not reload, SIGHUP has no effect.
+        """
+        pause = None
+        while not self.interrupt_signal:
+            self.main_loop_interrupt.wait(pause)
+            self.main_loop_interrupt.clear()
+            self.interrupt_children.clear()
+            moment, dead = time.monotonic(), [worker for worker in self.wrks if not worker.is_alive()]
+            for worker in dead:
+                if worker.idx not in self._failed_at:
+                    self._note_failure(worker, moment)
+            none_runs = len(dead) == len(self.wrks)
+            if none_runs and moment - self._settled_at > SETTLED_SECONDS:
+                log.critical("server.gave_up", seconds=SETTLED_SECONDS)
+                self.shutdown(exit_code=1)
+            most = MOST_PAUSE_OF_ALL if none_runs else MOST_PAUSE
+            due = {worker: self._failed_at[worker.idx] + min(self._pauses[worker.idx], most) for worker in dead}
+            for worker in dead:
+                if due[worker] <= moment:
+                    self._replace(worker, spawn_target, target_loader)
+            pause = min((at - moment for at in due.values() if at > moment), default=None)
+
+    def _note_failure(self, worker: Any, moment: float) -> None:
+        idx, lifetime, pause = worker.idx, moment - worker.birth, 0.0
+        if lifetime >= SETTLED_SECONDS:
+            self._settled_at = moment
+        else:
+            pause = min(max(FIRST_PAUSE, 2 * self._pauses[idx]), MOST_PAUSE)
+        self._failed_at[idx], self._pauses[idx] = moment, pause
+        seconds, exit_code = round(lifetime, 1), worker.inner.exitcode
+        log.error("server.worker_failed", worker=idx + 1, exit_code=exit_code, seconds=seconds, pause=pause)
+        node.note_failure()
+        WORKERS_FAILED.count()
+        instruments.forget_gauges(str(idx))
+
+    def _replace(self, dead: Any, spawn_target: Any, target_loader: Any) -> None:
+        del self._failed_at[dead.idx]
+        replacement = self._spawn_worker(dead.idx, spawn_target, target_loader)
+        try:
+            replacement.start()
+        except OSError:  # no memory for a process: the same as a worker that fails at once
+            log.exception("server.cannot_fork")
+            dead.birth = time.monotonic()
+            self.main_loop_interrupt.set()
+        else:
+            self.wrks[dead.idx] = replacement
+
     def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
         """Stop; without the delay after Ctrl-C, or at a second signal."""
         self._is_hurried = self.interrupt_signal or args[0] == signal.SIGINT
@@ -224,7 +288,7 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
         """Drain the server, and end it."""
         if self.interrupt_signal:
             self._drain()
-        self._listener.empty()
+            self._listener.empty()
         self._listener.leave()
         for worker in self.wrks:
             worker.interrupt_by_parent = True
@@ -232,7 +296,7 @@ class Server(Granian):  # type: ignore[misc, valid-type] # one of two classes, c
         super().shutdown(exit_code)
 
     def _drain(self) -> None:
-        stopping.announce()
+        node.announce_stop()
         log.info("server.draining", seconds=0 if self._is_hurried else self._drain_seconds)
         until = time.monotonic() + self._drain_seconds
         while not self._is_hurried and time.monotonic() < until:

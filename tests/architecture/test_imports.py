@@ -262,6 +262,7 @@ PARENT_MODULES = {
     "idp.metrics",
     "idp.metrics.catalogue",
     "idp.metrics.instruments",
+    "idp.node",
     "idp.opaque",
     "idp.operations",
     "idp.operations.checks",
@@ -269,7 +270,6 @@ PARENT_MODULES = {
     "idp.operations.checks.settings",
     "idp.pool",
     "idp.secret_check",
-    "idp.stopping",
     "idp.tracing",
     "idp.waiting",
 }

@@ -148,6 +148,11 @@ def test_the_public_url_is_asked(
             ({"readiness": ready, "seen": seen}, ["ok", "ok", "ok"]),
             (later_release, ["ok", "ok", "ok"]),
             ({"seen": seen}, ["ok", "unknown", "ok"]),
+            (
+                {"readiness": ready, "seen": seen, "failures": {"number": 3, "minutes": 7}},
+                ["ok", "ok", "warning", "ok"],
+            ),
+            ({"readiness": ready, "seen": seen, "failures": {"number": 3, "minutes": 1440}}, ["ok", "ok", "ok"]),
             *(({"readiness": each, "seen": seen}, ["ok", "unknown", "ok"]) for each in strange),
             *(({"seen": each}, ["fault"]) for each in ({"ip": 7}, {"ip": "198.51.100.7"}, {}, *strange)),
             ({"status": "ok"}, ["fault"]),
@@ -194,8 +199,9 @@ def test_the_url_of_the_desk_is_asked(
         host = f"bureau.test:{served.port}"
         seen = {"ip": "198.51.100.7", "scheme": "https", "host": host, "has_forwarded": True}
 
-        def states(*, is_desk: bool = True, **more: object) -> list[str]:
+        def states(*, is_desk: bool = True, failures: int = 0, **more: object) -> list[str]:
             answer = {"readiness": {"status": "ok", "cause": ""}, "seen": {**seen, "is_desk": is_desk}}
+            answer["failures"] = {"number": failures, "minutes": 0}
             served.served["/healthz"] = (200, {}, json.dumps(answer).encode())
             values = {"ca_bundle": certified.trusted, "trusted_proxies": 1, "desk_url": f"https://{host}", **more}
             return [finding.state for finding in proxy.check_desk(Site(settings.model_copy(update=values)))]
@@ -203,6 +209,7 @@ def test_the_url_of_the_desk_is_asked(
         assert states(desk_url="") == ["ok"], "there is no desk"
         assert states() == ["ok", "ok", "ok"]
         assert states(issuer=f"https://{host}") == ["fault", "ok", "ok", "ok"], "the host is that of the parents"
+        assert states(failures=3) == ["ok", "ok", "warning", "ok"]
         assert states(is_desk=False) == ["fault"], "the service of parents answers"
 
 
@@ -224,6 +231,8 @@ def test_each_node_says_its_version_and_whether_its_settings_are_those_of_the_co
         assert served.asked[0].headers["Host"] == HOST, "the node refuses other hosts"
         other = settings.model_copy(update={"smtp_url": SecretStr("smtp://10.0.0.9"), "code_lifetime": 30})
         assert judged(healthy, other) == ("fault", f"{ready}, runs with another IDP_CODE_LIFETIME, IDP_SMTP_URL")
+        failures = "of its worker processes 3 failed since the start of the node, the last one 7 minutes ago"
+        assert judged({**healthy, "failures": {"number": 3, "minutes": 7}}) == ("warning", f"{ready}; {failures}")
         assert judged({**healthy, "process": {"version": "0.0.1"}}) == ("warning", "version 0.0.1, ok")
         away = {"status": "database", "cause": "it is away."}
         assert judged({**healthy, "readiness": away}) == ("fault", f"version {__version__}, database")

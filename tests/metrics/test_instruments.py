@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from idp.accounts import authentication
 from idp.app import create_app
@@ -51,31 +52,36 @@ def test_numbers_of_all_processes_are_added_up_and_stay_when_a_process_is_killed
     tries, waiting = Counter("idp_tries_total", "Tries.", Label("result", "ok")), Gauge("idp_waiting", "Waiting.")
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     registry = CollectorRegistry()
-    registry.register(exposition.Processes(str(tmp_path)))
+    MultiProcessCollector(registry, str(tmp_path))
+    monkeypatch.setattr(Instrument, "registry", registry)
 
-    def count(number: int, ready: Any) -> None:
-        instruments.start(in_files=True)
+    def count(worker: str, number: int, ready: Any) -> None:
+        instruments.start(worker)
         for _ in range(number):
             tries.count("ok")
         waiting.change(1)
         ready.set()
         signal.pause()
 
-    def run(number: int) -> Any:
+    def run(worker: str, number: int) -> Any:
         ready = _context.Event()
-        process = _context.Process(target=count, args=(number, ready))
+        process = _context.Process(target=count, args=(worker, number, ready))
         process.start()
         assert ready.wait(20)
         return process
 
-    first, second = run(3), run(4)
+    first, second = run("0", 3), run("1", 4)
     assert numbers(registry)["idp_tries_total", "result=ok"] == 7
     assert numbers(registry)[("idp_waiting",)] == 2
     os.kill(first.pid, signal.SIGKILL)
     first.join()
-    third = run(5)
+    instruments.forget_gauges("0")
+    assert numbers(registry)[("idp_waiting",)] == 1, "without that of the process that was killed"
+    files = list(tmp_path.iterdir())
+    third = run("0", 5)
     assert numbers(registry)["idp_tries_total", "result=ok"] == 12
-    assert numbers(registry)[("idp_waiting",)] == 2, "without that of the process that was killed"
+    assert numbers(registry)[("idp_waiting",)] == 2
+    assert len(list(tmp_path.iterdir())) == len(files) + 1, "the counters go on in the same file"
     for process in (second, third):
         process.kill()
         process.join()

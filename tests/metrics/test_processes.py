@@ -69,7 +69,7 @@ def test_all_workers_are_counted_together_and_a_killed_one_takes_nothing_away(
         assert ask(metrics, "/metrics", "POST")[0] == 501
         killed = _children_that_serve(process)[0]
         os.kill(killed, signal.SIGKILL)
-        wait_for(lambda: killed not in workers(process.pid))
+        wait_for(lambda: scraped(metrics)[("idp_server_workers_failed_total",)] == 1)
         assert scraped(metrics)[ALIVE] == 20
         process.terminate()
         assert process.wait(PATIENCE) == 0

@@ -44,6 +44,19 @@ def test_all_units_have_the_same_protection() -> None:
     assert all(other == first for other in others)
 
 
+@each_row("name", ["idp-serve", "idp-desk", "idp-worker"])
+def test_a_unit_that_fails_is_started_again_for_as_long_as_it_takes_and_at_most_twelve_times_a_minute(
+    name: str,
+) -> None:
+    lines = (DEPLOY / f"{name}.service").read_text(encoding="utf-8").splitlines()
+    assert {"Restart=on-failure", "RestartSec=5", "StartLimitIntervalSec=0"} <= set(lines)
+
+
+@each_row("name", ["idp-serve", "idp-desk"])
+def test_a_worker_that_the_kernel_kills_does_not_end_its_server(name: str) -> None:
+    assert "\nOOMPolicy=continue\n" in (DEPLOY / f"{name}.service").read_text(encoding="utf-8")
+
+
 def test_systemd_understands_all_units(tmp_path: Path) -> None:
     """A wrong name of an option would be ignored with a warning, and leave a unit without its protection."""
     for unit in (*SERVICES, DEPLOY / "idp-purge.timer"):

@@ -14,6 +14,7 @@ from idp import __version__
 from idp.clock import now
 from idp.config import Settings, desk_faults
 from idp.http_client.connections import Deadline, DeadlineSocket, connect, resolve, secure, tls_context
+from idp.node import Failures
 from idp.operations import health
 from idp.operations.checks.finding import Finding, Site
 from idp.operations.health import ECHO_HEADER, Readiness, fingerprints, sign_echo
@@ -26,6 +27,7 @@ _LONGEST = 16 * 1024
 _INVENTED = "203.0.113.99"
 """An IP that no machine has (RFC 5737): the request claims to come from it."""
 _SOON = timedelta(days=21)
+_RECENT_MINUTES = 24 * 60
 _DECLARE = "set IDP_TRUSTED_PROXIES to the number of proxies that set X-Forwarded-For; with deploy/nginx.conf, 1"
 
 
@@ -63,6 +65,11 @@ class Answer:
         """Whether the process that answered can serve requests; a release before this one does not say it."""
         return _read(Readiness, self.json.get("readiness")) or Readiness("unknown")
 
+    @property
+    def failures(self) -> Failures:
+        """How many of the node's worker processes failed; none if the release does not say it."""
+        return _read(Failures, self.json.get("failures")) or Failures()
+
 
 def _read(kind: type[_Kind], content: object) -> _Kind | None:
     """Return what an answer says, without names that this release does not know; None if what it needs is missing."""
@@ -85,6 +92,7 @@ def check(site: Site) -> Iterator[Finding]:
     elif answer.seen:
         yield _of_certificate(name, settings.issuer, answer.certificate_end)
         yield _of_readiness("readiness", answer.readiness)
+        yield from _of_failures("worker processes", answer.failures)
         yield from judge(settings, answer.seen)
 
 
@@ -107,6 +115,7 @@ def check_desk(site: Site) -> Iterator[Finding]:
         return
     yield _of_certificate(name, url, answer.certificate_end)
     yield _of_readiness("readiness of the desk", answer.readiness)
+    yield from _of_failures("worker processes of the desk", answer.failures)
     yield from judge(settings, answer.seen, url, "forwarded headers of the desk")
 
 
@@ -136,7 +145,8 @@ def _of_node(site: Site, url: str) -> Finding:
         return Finding(name, f"{result}, runs with another {', '.join(different)}", "fault", advice)
     if answer.readiness.status != "ok":
         return Finding(name, result, "fault", answer.readiness.cause.removesuffix(".") or "see its log")
-    return Finding(name, f"{result}, runs with the settings of this command")
+    fine = Finding(name, f"{result}, runs with the settings of this command")
+    return next(_of_failures(name, answer.failures, f"{result}; of its worker processes "), fine)
 
 
 def _of_certificate(name: str, url: str, end: datetime | None) -> Finding:
@@ -155,6 +165,12 @@ def _of_readiness(name: str, readiness: Readiness) -> Finding:
         return Finding(name, "the running service does not say it", "unknown", "restart it with this release")
     advice = readiness.cause.removesuffix(".") or "see its log and the other lines, and ask its /readyz again"
     return Finding(name, f"the running service is not ready: {readiness.status}", "fault", advice)
+
+
+def _of_failures(name: str, failures: Failures, result: str = "") -> Iterator[Finding]:
+    if failures.number and failures.minutes < _RECENT_MINUTES:
+        result += f"{failures.number} failed since the start of the node, the last one {failures.minutes} minutes ago"
+        yield Finding(name, result, "warning", "its log says how (server.worker_failed), docs/alertes.md what to do")
 
 
 def _asked(settings: Settings, url: str, name: str) -> Answer | Finding:
