@@ -14,7 +14,7 @@ person's children and links to their ENTs. The client gets no response, or `acce
 
 from dataclasses import replace
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Response, make_response, render_template, request, url_for
 
 from idp.accounts import account_state, directory
 from idp.accounts.models import School
@@ -132,10 +132,3 @@ def agree() -> Response:
         refuse_url=store.decline_url(interaction),
     )
     return make_response(html)
-
-
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the pages."""
-    blueprint.add_url_rule("/authorize/accord", "agree", agree, methods=["GET", "POST"])
-    blueprint.add_url_rule("/authorize/est-ce-vous", "is_it_you", is_it_you, methods=["GET", "POST"])
-    blueprint.add_url_rule("/authorize/autre-ent", "not_this_ent", not_this_ent, methods=["GET"])

@@ -6,7 +6,6 @@ compares them. Empty claims are left out (5.3.2). Scopes and the claims request 
 claims among those that the client is registered for.
 """
 
-import base64
 import uuid
 from collections.abc import Callable, Collection
 from functools import lru_cache
@@ -74,7 +73,7 @@ def subject(client: Registration, account_id: uuid.UUID, join_key: str | None) -
     the academy's prefix; for an account without a join key it gets the public value, which looks like no join key.
     """
     if client.subject_type is SubjectType.PAIRWISE:
-        return base64.urlsafe_b64encode(opaque.keyed_digest(client.subject_salt, account_id.hex)).rstrip(b"=").decode()
+        return opaque.keyed_value(client.subject_salt, account_id.hex)
     if client.subject_type is SubjectType.AAF and join_key:
         return f"{client.subject_prefix}-{join_key}" if client.subject_prefix else join_key
     return account_id.hex
@@ -123,7 +122,7 @@ def requests_id_token_claims(grant: Grant) -> bool:
     return bool(grant.claims and parameter.deserialize(grant.claims).id_token)
 
 
-def id_token_claims(client: Registration, grant: Grant, holder: Holder | None = None) -> dict[str, Any]:
+def id_token_claims(client: Registration, grant: Grant, holder: Holder | None) -> dict[str, Any]:
     """Return the claims of the ID token about the sign-in (Core 2) and the charter.
 
     `holder` is needed for the claims of the person, if the request asked for some (Core 5.5).

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from urllib.parse import urlencode, urlsplit
 
-from flask import Blueprint, Response, make_response, render_template
+from flask import Response, make_response, render_template
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
@@ -103,8 +103,3 @@ def check_session() -> Response:
     response = make_response(render_template("oidc/session.html", cookie=cookies.browser_state_name()))
     response.headers.update(_HEADERS)
     return response
-
-
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the page."""
-    blueprint.add_url_rule("/session/check", "check_session", check_session)

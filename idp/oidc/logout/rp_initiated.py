@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Response, make_response, render_template, request
 from sqlalchemy import select
 
 from idp.accounts.models import Account
@@ -163,8 +163,3 @@ def _ent_of(session: Session, account: Account) -> Registration | None:
         .limit(1)
     )
     return registry.find_by_key(last) or audience.first_ent(account)
-
-
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the endpoint."""
-    blueprint.add_url_rule("/logout", "logout", logout, methods=["GET", "POST"])

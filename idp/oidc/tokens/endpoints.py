@@ -195,9 +195,8 @@ def find_holder(request: Request) -> Holder:
         AccessTokenError: The token is missing or invalid, or bound to a key that this request does not prove.
     """
     scheme, value = _presented(request)
-    if len(value) != _TOKEN_LENGTH:
-        raise AccessTokenError(401, "invalid_token", "the access token is unknown, expired or revoked")
-    holder = services().server.store.find_holder(opaque.digest(value), now())
+    is_token = len(value) == _TOKEN_LENGTH
+    holder = services().server.store.find_holder(opaque.digest(value), now()) if is_token else None
     if holder is None:
         raise AccessTokenError(401, "invalid_token", "the access token is unknown, expired or revoked")
     if scheme != "bearer" or holder.jkt is not None:
